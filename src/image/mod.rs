@@ -1,0 +1,16 @@
+//! What an image *is*: references, digests, platforms, media types, manifests.
+//!
+//! Pure values, no I/O. A [`Reference`], [`Digest`] or [`Platform`] that exists is valid; a [`RawManifest`]
+//! keeps the exact bytes it was made of, and those bytes are the only thing that is hashed, stored or pushed.
+
+mod digest;
+mod manifest;
+pub mod media_type;
+mod platform;
+mod reference;
+
+pub use digest::{Algorithm, Digest, DigestError, Hasher};
+pub use manifest::{Descriptor, ManifestError, ManifestKind, ParsedManifest, RawManifest};
+pub use media_type::Role;
+pub use platform::{Platform, PlatformError};
+pub use reference::{HostName, Reference, ReferenceError, Repository, Tag};

@@ -1,0 +1,470 @@
+//! Image references: registry host, repository path, tag, digest; the only parser of names.
+//!
+//! Follows `distribution/reference` (its grammar, and Docker Hub's short forms), but keeps a tag that stands
+//! before a digest, and keeps IPv6 hosts. Every value is canonical: `nginx`, `docker.io/nginx` and
+//! `registry-1.docker.io/library/nginx` parse to one [`Reference`].
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::{Digest, DigestError};
+
+/// Clients cap host, slash and path together at this many characters.
+const MAX_NAME: usize = 255;
+const MAX_TAG: usize = 128;
+const HUB: &str = "docker.io";
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReferenceError {
+    #[error("the reference is empty")]
+    Empty,
+    #[error("{0:?} names a registry, but no image in it")]
+    RegistryOnly(String),
+    #[error("{0:?} has a part that was never filled in (a template such as {{{{ … }}}} or a variable)")]
+    Unrendered(String),
+    #[error("{host:?} is not a registry host: {why}")]
+    Host { host: String, why: &'static str },
+    #[error("repository {0:?} must be lowercase")]
+    Uppercase(String),
+    #[error(
+        "repository {0:?} is not valid (lowercase letters and digits, joined by one '.', one or two '_', or '-'s)"
+    )]
+    Path(String),
+    #[error("tag {0:?} holds '+', which no registry stores; charts write '_' in its place")]
+    TagPlus(String),
+    #[error("tag {0:?} is not valid (1 to 128 of letters, digits, '_', '.', '-'; no '.' or '-' first)")]
+    Tag(String),
+    #[error("name {0:?} is longer than 255 characters, which registries refuse")]
+    TooLong(String),
+    #[error(transparent)]
+    Digest(#[from] DigestError),
+}
+
+/// A registry host with an optional port, lowercase, `docker.io` for Docker Hub.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct HostName(String);
+
+impl HostName {
+    /// The name in references: `docker.io`, `quay.io`, `localhost:5000`, `[::1]:5000`.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub fn is_docker_hub(&self) -> bool {
+        self.0 == HUB
+    }
+
+    /// The host to connect to, with its port if one is given. Docker Hub serves its API elsewhere.
+    pub fn connect_authority(&self) -> &str {
+        if self.is_docker_hub() { "registry-1.docker.io" } else { &self.0 }
+    }
+
+    /// The host without its port; IPv6 addresses without their brackets.
+    pub fn bare_host(&self) -> &str {
+        if let Some(rest) = self.0.strip_prefix('[') {
+            return rest.split(']').next().unwrap_or(rest);
+        }
+        self.0.rsplit_once(':').map_or(self.0.as_str(), |(host, _)| host)
+    }
+
+    pub fn port(&self) -> Option<u16> {
+        let after = match self.0.rfind(']') {
+            Some(end) => &self.0[end + 1..],
+            None => &self.0,
+        };
+        after.rsplit_once(':')?.1.parse().ok()
+    }
+
+    /// `localhost`, 127.0.0.0/8 and `::1`: the hosts spoken to in plain HTTP without being asked.
+    pub fn is_loopback(&self) -> bool {
+        let host = self.bare_host();
+        host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    }
+}
+
+impl FromStr for HostName {
+    type Err = ReferenceError;
+
+    fn from_str(text: &str) -> Result<Self, ReferenceError> {
+        let refuse = |why| ReferenceError::Host { host: shown(text), why };
+        let lower = text.to_ascii_lowercase();
+        let (host, port) = if let Some(rest) = lower.strip_prefix('[') {
+            let (address, after) = rest.split_once(']').ok_or_else(|| refuse("the bracket is not closed"))?;
+            if address.contains('%') {
+                return Err(refuse("an IPv6 zone has no meaning beyond this machine"));
+            }
+            address.parse::<std::net::Ipv6Addr>().map_err(|_| refuse("not an IPv6 address"))?;
+            match after {
+                "" => (lower.as_str(), None),
+                _ => (
+                    lower.as_str(),
+                    Some(after.strip_prefix(':').ok_or_else(|| refuse("only a port may follow"))?),
+                ),
+            }
+        } else {
+            let (host, port) = match lower.split_once(':') {
+                Some((host, port)) => (host, Some(port)),
+                None => (lower.as_str(), None),
+            };
+            if port.is_some_and(|port| port.contains(':')) {
+                return Err(refuse("IPv6 addresses are written in brackets, [::1]:5000"));
+            }
+            let label = |label: &str| {
+                !label.is_empty()
+                    && !label.starts_with('-')
+                    && !label.ends_with('-')
+                    && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+            };
+            if !host.split('.').all(label) {
+                return Err(refuse("not a host name"));
+            }
+            (host, port)
+        };
+        if let Some(port) = port {
+            let digits = port.bytes().all(|b| b.is_ascii_digit());
+            if !digits || port.parse::<u16>().is_ok_and(|n| n == 0) || port.parse::<u16>().is_err() {
+                return Err(refuse("the port is not a number from 1 to 65535"));
+            }
+        }
+        if port.is_none() && matches!(host, "docker.io" | "index.docker.io" | "registry-1.docker.io") {
+            return Ok(Self(HUB.to_owned()));
+        }
+        Ok(Self(lower))
+    }
+}
+
+/// A repository in a registry, without tag or digest.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Repository {
+    host: HostName,
+    path: String,
+}
+
+impl Repository {
+    /// The repository `path` at `host`, checked; one-component paths on Docker Hub get `library/`.
+    pub fn new(host: HostName, path: &str) -> Result<Self, ReferenceError> {
+        if path.bytes().any(|b| b.is_ascii_uppercase()) {
+            return Err(ReferenceError::Uppercase(shown(path)));
+        }
+        if !path.split('/').all(is_path_component) {
+            return Err(ReferenceError::Path(shown(path)));
+        }
+        let path =
+            if host.is_docker_hub() && !path.contains('/') { format!("library/{path}") } else { path.to_owned() };
+        if host.0.len() + 1 + path.len() > MAX_NAME {
+            return Err(ReferenceError::TooLong(shown(&format!("{}/{path}", host.0))));
+        }
+        Ok(Self { host, path })
+    }
+
+    pub fn host(&self) -> &HostName {
+        &self.host
+    }
+
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The reference to `digest` in this repository.
+    pub fn at(&self, digest: Digest) -> Reference {
+        Reference { repository: self.clone(), tag: None, digest: Some(digest) }
+    }
+
+    /// The reference to `tag` in this repository.
+    pub fn tagged(&self, tag: Tag) -> Reference {
+        Reference { repository: self.clone(), tag: Some(tag), digest: None }
+    }
+}
+
+/// `[a-z0-9]+` joined by `.`, `_`, `__` or any number of `-` (distribution-spec, "Pulling manifests").
+fn is_path_component(text: &str) -> bool {
+    let alphanumeric = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let bytes = text.as_bytes();
+    let (Some(first), Some(last)) = (bytes.first(), bytes.last()) else { return false };
+    if !alphanumeric(first) || !alphanumeric(last) {
+        return false;
+    }
+    bytes
+        .split(alphanumeric)
+        .filter(|joint| !joint.is_empty())
+        .all(|joint| matches!(joint, b"." | b"_" | b"__") || joint.iter().all(|b| *b == b'-'))
+}
+
+/// A valid tag.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Tag(String);
+
+impl Tag {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub fn latest() -> Self {
+        Self("latest".to_owned())
+    }
+}
+
+impl FromStr for Tag {
+    type Err = ReferenceError;
+
+    fn from_str(text: &str) -> Result<Self, ReferenceError> {
+        if text.contains('+') {
+            return Err(ReferenceError::TagPlus(shown(text)));
+        }
+        let valid = text.len() <= MAX_TAG
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
+            && !matches!(text.as_bytes().first(), None | Some(b'.' | b'-'));
+        if valid { Ok(Self(text.to_owned())) } else { Err(ReferenceError::Tag(shown(text))) }
+    }
+}
+
+/// A canonical image reference. At least one of tag and digest is set: without both, the tag is `latest`.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Reference {
+    repository: Repository,
+    tag: Option<Tag>,
+    digest: Option<Digest>,
+}
+
+impl Reference {
+    pub fn repository(&self) -> &Repository {
+        &self.repository
+    }
+
+    pub fn host(&self) -> &HostName {
+        &self.repository.host
+    }
+
+    pub fn tag(&self) -> Option<&Tag> {
+        self.tag.as_ref()
+    }
+
+    /// The digest the reference pins, if it pins one.
+    pub fn digest(&self) -> Option<&Digest> {
+        self.digest.as_ref()
+    }
+
+    /// The same tag and digest in another repository.
+    pub fn moved_to(&self, repository: Repository) -> Self {
+        Self { repository, ..self.clone() }
+    }
+}
+
+impl FromStr for Reference {
+    type Err = ReferenceError;
+
+    fn from_str(text: &str) -> Result<Self, ReferenceError> {
+        if text.is_empty() {
+            return Err(ReferenceError::Empty);
+        }
+        if text.contains("{{") || text.contains("}}") || text.contains('$') {
+            return Err(ReferenceError::Unrendered(shown(text)));
+        }
+        let (name, digest) = match text.split_once('@') {
+            Some((name, digest)) => (name, Some(digest.parse::<Digest>()?)),
+            None => (text, None),
+        };
+        let (host, rest) = match name.split_once('/') {
+            Some((first, rest)) if names_a_host(first) => (first.parse::<HostName>()?, rest),
+            _ => (HostName(HUB.to_owned()), name),
+        };
+        if rest.is_empty() || (rest == name && is_host_with_port(name)) {
+            return Err(ReferenceError::RegistryOnly(shown(text)));
+        }
+        let last_slash = rest.rfind('/').map_or(0, |slash| slash + 1);
+        let (path, tag) = match rest[last_slash..].find(':') {
+            Some(colon) => (&rest[..last_slash + colon], Some(rest[last_slash + colon + 1..].parse::<Tag>()?)),
+            None => (rest, None),
+        };
+        if digest.is_none() && tag.is_none() && path.len() == 64 && path.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(DigestError::ImageId(shown(path)).into());
+        }
+        let repository = Repository::new(host, path)?;
+        let tag = tag.or_else(|| digest.is_none().then(Tag::latest));
+        Ok(Self { repository, tag, digest })
+    }
+}
+
+/// Whether the first component of a name is a registry: it has `.`, `:` or uppercase letters, or is `localhost`.
+fn names_a_host(first: &str) -> bool {
+    first == "localhost"
+        || first.starts_with('[')
+        || first.contains(['.', ':'])
+        || first.bytes().any(|b| b.is_ascii_uppercase())
+}
+
+/// `localhost:5000` or `registry.local:5000` without a path: a registry; `foo:5000` is an image and its tag.
+fn is_host_with_port(name: &str) -> bool {
+    let Some((host, port)) = name.rsplit_once(':') else { return name.starts_with('[') };
+    (host == "localhost" || host.starts_with('[') || host.contains('.'))
+        && port.bytes().all(|b| b.is_ascii_digit())
+        && name.parse::<HostName>().is_ok()
+}
+
+/// Foreign text for an error message: bounded, and the `{:?}` of the message escapes control characters.
+fn shown(text: &str) -> String {
+    if text.chars().count() <= 200 { text.to_owned() } else { text.chars().take(200).chain(['…']).collect() }
+}
+
+impl fmt::Display for HostName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for Repository {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.host, self.path)
+    }
+}
+
+impl fmt::Display for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.repository)?;
+        if let Some(tag) = &self.tag {
+            write!(f, ":{tag}")?;
+        }
+        if let Some(digest) = &self.digest {
+            write!(f, "@{digest}")?;
+        }
+        Ok(())
+    }
+}
+
+macro_rules! text_value {
+    ($($type:ty),*) => {$(
+        impl fmt::Debug for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+
+        impl Serialize for $type {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+    )*};
+}
+text_value!(HostName, Repository, Tag, Reference);
+
+impl<'de> Deserialize<'de> for Reference {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const HEX: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+    #[test]
+    fn spellings_of_one_image_are_one_reference() {
+        for (text, canonical) in [
+            ("nginx", "docker.io/library/nginx:latest"),
+            ("docker.io/nginx", "docker.io/library/nginx:latest"),
+            ("index.docker.io/nginx:1", "docker.io/library/nginx:1"),
+            ("registry-1.docker.io/library/nginx", "docker.io/library/nginx:latest"),
+            ("bitnami/kafka:2", "docker.io/bitnami/kafka:2"),
+            ("foo:5000", "docker.io/library/foo:5000"),
+            ("myreg/x", "docker.io/myreg/x:latest"),
+            ("localhost/x", "localhost/x:latest"),
+            ("Foo/x", "foo/x:latest"),
+            ("QUAY.io:443/a/b/c:T", "quay.io:443/a/b/c:T"),
+            ("[::1]:5000/x:1", "[::1]:5000/x:1"),
+            ("[2001:DB8::1]/x:1", "[2001:db8::1]/x:1"),
+            ("a__b/c-d.e---f:1", "docker.io/a__b/c-d.e---f:1"),
+        ] {
+            assert_eq!(text.parse::<Reference>().unwrap().to_string(), canonical, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_tag_before_a_digest_is_kept() {
+        let reference: Reference = format!("r.io/x:v1@sha256:{HEX}").parse().unwrap();
+        assert_eq!(reference.tag().unwrap().as_str(), "v1");
+        assert_eq!(reference.digest().unwrap().hex(), HEX);
+        let pinned: Reference = format!("r.io/x@sha256:{HEX}").parse().unwrap();
+        assert_eq!(pinned.tag(), None);
+    }
+
+    #[test]
+    fn refusals_name_the_fault() {
+        let long_tag = format!("x:{}", "t".repeat(129));
+        let long_name = format!("r.io/{}", "a/".repeat(130) + "a");
+        for (text, says) in [
+            ("", "empty"),
+            ("localhost:5000", "no image"),
+            ("quay.io/", "no image"),
+            ("reg.local:5000", "no image"),
+            ("r.io/A/b", "lowercase"),
+            ("r.io/a..b", "not valid"),
+            ("r.io/a___b", "not valid"),
+            ("r.io/-a", "not valid"),
+            ("r.io/a//b", "not valid"),
+            ("r.io/a/../b", "not valid"),
+            ("x:1.0+build", "'_'"),
+            ("x:", "tag"),
+            ("x:-a", "tag"),
+            (&long_tag, "tag"),
+            (&long_name, "255"),
+            ("r.io/{{ .Values.image }}:1", "never filled in"),
+            ("r.io/x:$TAG", "never filled in"),
+            ("::1/x", "brackets"),
+            ("[::1%eth0]:5000/x", "zone"),
+            ("[::1:5000/x", "closed"),
+            ("r.io:0/x", "port"),
+            ("r.io:99999/x", "port"),
+            (HEX, "image ID"),
+            ("x@sha256:00", "64"),
+            ("x@md5:00", "not supported"),
+            ("r.io/x y", "not valid"),
+        ] {
+            let error = text.parse::<Reference>().expect_err(text).to_string();
+            assert!(error.contains(says), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn hosts_know_their_parts() {
+        let host: HostName = "[::1]:5000".parse().unwrap();
+        assert_eq!((host.bare_host(), host.port(), host.is_loopback()), ("::1", Some(5000), true));
+        let host: HostName = "127.0.0.9".parse().unwrap();
+        assert_eq!((host.bare_host(), host.port(), host.is_loopback()), ("127.0.0.9", None, true));
+        let hub: HostName = "index.docker.io".parse().unwrap();
+        assert_eq!((hub.as_str(), hub.connect_authority()), ("docker.io", "registry-1.docker.io"));
+    }
+
+    proptest! {
+        #[test]
+        fn what_parses_prints_as_itself(
+            host in "([a-z][a-z0-9]{0,8}\\.[a-z]{2,4}|localhost|\\[::1\\])(:[1-9][0-9]{0,3})?",
+            path in "[a-z0-9]{1,6}((\\.|_|__|-{1,3})[a-z0-9]{1,4}){0,2}(/[a-z0-9]{1,6}){0,3}",
+            tag in proptest::option::of("[A-Za-z0-9_][A-Za-z0-9._-]{0,20}"),
+            pinned in any::<bool>(),
+        ) {
+            let tag = tag.map(|tag| format!(":{tag}")).unwrap_or_default();
+            let digest = if pinned { format!("@sha256:{HEX}") } else { String::new() };
+            let text = format!("{host}/{path}{tag}{digest}");
+            let reference: Reference = text.parse().unwrap();
+            prop_assert_eq!(reference.to_string().parse::<Reference>().unwrap(), reference);
+        }
+
+        #[test]
+        fn no_text_makes_the_parser_panic(text in "\\PC{0,60}") {
+            let _ = text.parse::<Reference>();
+        }
+    }
+}
