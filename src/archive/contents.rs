@@ -1,0 +1,171 @@
+//! What a set of images consists of: every manifest and blob once, in member order.
+//!
+//! One walk serves the writer, which plans with it, and the reader, which repeats it to prove that `bundle.json`
+//! says nothing but what the manifests say.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+
+use super::ArchiveError;
+use super::manifest::BlobRow;
+use crate::image::{Descriptor, Digest, ManifestKind, ParsedManifest, RawManifest, Role, media_type};
+
+/// Indexes nested deeper than this are refused.
+pub const MAX_DEPTH: usize = 8;
+
+/// Where manifest bytes come from: the spool of an export, the head of a bundle. The bytes match the digest.
+pub trait Manifests {
+    fn manifest(&self, digest: &Digest) -> Result<Bytes, ArchiveError>;
+}
+
+/// A fault that belongs to one image, for reports that name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageFault {
+    /// Position in the list of roots.
+    pub root: usize,
+    pub why: String,
+}
+
+/// The walk's result.
+#[derive(Debug, Default)]
+pub struct Contents {
+    /// In member order.
+    pub blobs: Vec<BlobRow>,
+    /// For each root: bytes of its distinct manifests and blobs.
+    pub sizes: Vec<u64>,
+    /// Bytes of all roots if each were carried alone.
+    pub alone: u64,
+    /// Images that cannot be carried as their manifests stand.
+    pub faults: Vec<ImageFault>,
+}
+
+/// One manifest or index to start from.
+#[derive(Clone, Debug)]
+pub struct Root {
+    pub digest: Digest,
+    pub media_type: String,
+    /// In bytes.
+    pub size: u64,
+}
+
+struct Use {
+    row: BlobRow,
+    /// The last root that used it, so that each image counts a blob once.
+    root: usize,
+}
+
+struct Walk<'a> {
+    manifests: &'a dyn Manifests,
+    skip: &'a dyn Fn(&Descriptor) -> bool,
+    uses: Vec<Use>,
+    by_digest: HashMap<Digest, usize>,
+    contents: Contents,
+}
+
+impl Contents {
+    /// Walks `roots` in order. Descriptors for which `skip` says so are not part of the bundle.
+    pub fn collect(
+        roots: &[Root],
+        manifests: &dyn Manifests,
+        skip: &dyn Fn(&Descriptor) -> bool,
+    ) -> Result<Self, ArchiveError> {
+        let contents = Self { sizes: vec![0; roots.len()], ..Self::default() };
+        let mut walk = Walk { manifests, skip, uses: Vec::new(), by_digest: HashMap::new(), contents };
+        for (index, root) in roots.iter().enumerate() {
+            walk.manifest(index, &root.digest, &root.media_type, root.size, 0)?;
+        }
+        let Walk { uses, mut contents, .. } = walk;
+        contents.blobs = uses.into_iter().map(|used| used.row).collect();
+        contents.blobs.sort_by_key(BlobRow::group);
+        contents.alone = contents.sizes.iter().sum();
+        Ok(contents)
+    }
+}
+
+impl Walk<'_> {
+    fn manifest(
+        &mut self,
+        root: usize,
+        digest: &Digest,
+        stated: &str,
+        size: u64,
+        depth: usize,
+    ) -> Result<(), ArchiveError> {
+        if depth > MAX_DEPTH {
+            self.fault(root, format!("its indexes are nested deeper than {MAX_DEPTH}"));
+            return Ok(());
+        }
+        let role = if media_type::is_index(stated) { Role::Index } else { Role::Manifest };
+        // A digest cannot contain itself, so a visit per root and manifest bounds the walk on any input.
+        if !self.add(root, digest, stated, size, role) {
+            return Ok(());
+        }
+        let bytes = self.manifests.manifest(digest)?;
+        let parsed = match ParsedManifest::of(&bytes, Some(stated)) {
+            Ok(parsed) => parsed,
+            Err(error) => {
+                self.fault(root, format!("{digest}: {error}"));
+                return Ok(());
+            }
+        };
+        for child in &parsed.manifests {
+            if media_type::is_manifest(&child.media_type) {
+                self.manifest(root, &child.digest, &child.media_type, child.size, depth + 1)?;
+            } else {
+                self.blob(root, child, Role::Other);
+            }
+        }
+        let layers = if parsed.kind == ManifestKind::Artifact { Role::Other } else { Role::Layer };
+        if let Some(config) = &parsed.config {
+            self.blob(root, config, Role::Config);
+        }
+        for layer in &parsed.layers {
+            self.blob(root, layer, layers);
+        }
+        Ok(())
+    }
+
+    fn blob(&mut self, root: usize, descriptor: &Descriptor, role: Role) {
+        if !(self.skip)(descriptor) {
+            self.add(root, &descriptor.digest, &descriptor.media_type, descriptor.size, role);
+        }
+    }
+
+    /// Whether this root had not used `digest` before.
+    fn add(&mut self, root: usize, digest: &Digest, media_type: &str, size: u64, role: Role) -> bool {
+        let Some(&at) = self.by_digest.get(digest) else {
+            self.by_digest.insert(*digest, self.uses.len());
+            let row = BlobRow { digest: *digest, media_type: media_type.to_owned(), role, size };
+            self.uses.push(Use { row, root });
+            self.contents.sizes[root] += size;
+            return true;
+        };
+        let used = &mut self.uses[at];
+        let fresh = used.root != root;
+        used.root = root;
+        used.row.role = used.row.role.min(role);
+        // Compressed only if all uses say that the content is uncompressed; the type must then say so too.
+        if media_type::is_uncompressed(&used.row.media_type) && !media_type::is_uncompressed(media_type) {
+            media_type.clone_into(&mut used.row.media_type);
+        }
+        if used.row.size == size {
+            self.contents.sizes[root] += if fresh { size } else { 0 };
+        } else {
+            let other = used.row.size;
+            self.fault(root, format!("it gives {digest} as {size} bytes; another image says {other}"));
+        }
+        fresh
+    }
+
+    fn fault(&mut self, root: usize, why: String) {
+        self.contents.faults.push(ImageFault { root, why });
+    }
+}
+
+/// A store of manifests in memory, for tests and small sets.
+impl Manifests for HashMap<Digest, RawManifest> {
+    fn manifest(&self, digest: &Digest) -> Result<Bytes, ArchiveError> {
+        self.get(digest).map(|m| m.bytes.clone()).ok_or(ArchiveError::MissingManifest(*digest))
+    }
+}

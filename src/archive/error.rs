@@ -1,0 +1,46 @@
+//! What can go wrong with a bundle file.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::image::Digest;
+
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveError {
+    #[error("{}: {error}", path.display())]
+    Io { path: PathBuf, error: io::Error },
+    #[error("zstd: {0}")]
+    Zstd(io::Error),
+    #[error("seek table: {0}")]
+    SeekTable(String),
+    #[error("{0}: {1}")]
+    Json(&'static str, String),
+    #[error("the bundle is of a newer kind ({0}); a newer bundle program reads it")]
+    UnknownVersion(String),
+    #[error("manifest {0} is not in the bundle")]
+    MissingManifest(Digest),
+    #[error("not a bundle: {0}")]
+    NotABundle(String),
+    #[error("the bundle is damaged: {0}")]
+    Damaged(String),
+    /// A bug, not an input: the caller broke a promise.
+    #[error("internal contradiction: {0}")]
+    Invariant(&'static str),
+}
+
+impl ArchiveError {
+    pub(crate) fn io(path: &std::path::Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |error| Self::Io { path, error }
+    }
+
+    /// Whether the content is at fault rather than the machine.
+    pub fn is_content(&self) -> bool {
+        !matches!(self, Self::Io { .. } | Self::Invariant(_))
+    }
+
+    /// Whether a disk is full.
+    pub fn is_no_space(&self) -> bool {
+        matches!(self, Self::Io { error, .. } if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge))
+    }
+}

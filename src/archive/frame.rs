@@ -1,0 +1,345 @@
+//! zstd frames (RFC 8878): stored ones, whose length follows from their content's length, and compressed ones.
+//!
+//! Every frame written here carries its content size and an XXH64 checksum, holds 1 byte to 8 MiB of content,
+//! and needs a window of at most 8 MiB, so that every stock decoder reads it without a flag.
+
+use std::ops::Range;
+
+use xxhash_rust::xxh64::Xxh64;
+
+use super::ArchiveError;
+
+/// Content bytes of a full stored or compressed frame in the blob part of a bundle.
+pub(crate) const FRAME_CONTENT: u64 = 8 << 20;
+/// Content bytes of a full frame in the head of a bundle.
+pub(crate) const HEAD_FRAME_CONTENT: usize = 1 << 20;
+/// Content bytes of a full raw block: `Block_Maximum_Size` of a 128 KiB window (RFC 8878, 3.1.1.2.4).
+pub(crate) const BLOCK_CONTENT: u64 = 128 << 10;
+
+const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+/// `Frame_Header_Descriptor`: 8-byte content size, no single segment, content checksum, no dictionary.
+const STORED_DESCRIPTOR: u8 = 0xc4;
+/// `Window_Descriptor` of a 128 KiB window.
+const STORED_WINDOW: u8 = 7 << 3;
+const HEADER_LEN: u64 = 14;
+const BLOCK_HEADER_LEN: u64 = 3;
+const CHECKSUM_LEN: u64 = 4;
+/// Longest frame header: magic, descriptor, window, dictionary id, content size.
+pub(crate) const MAX_FRAME_HEADER: usize = 18;
+const HEAD_LEVEL: i32 = 3;
+const BLOB_LEVEL: i32 = 3;
+/// A reader never allocates a larger window, whatever a frame header says.
+const MAX_WINDOW: u64 = 8 << 20;
+
+/// The file bytes that `content` bytes take as one stored frame.
+fn stored_frame_len(content: u64) -> u64 {
+    HEADER_LEN + content.div_ceil(BLOCK_CONTENT) * BLOCK_HEADER_LEN + content + CHECKSUM_LEN
+}
+
+/// The file bytes that `content` bytes take in stored frames. None for none: no frame is empty.
+pub(crate) fn stored_len(content: u64) -> u64 {
+    let full = content / FRAME_CONTENT;
+    let rest = content % FRAME_CONTENT;
+    full * stored_frame_len(FRAME_CONTENT) + if rest == 0 { 0 } else { stored_frame_len(rest) }
+}
+
+/// The lengths, in file and content bytes, of the stored frames of `content` bytes.
+pub(crate) fn stored_frames(content: u64) -> impl Iterator<Item = (u64, u64)> {
+    (0..content.div_ceil(FRAME_CONTENT)).map(move |i| {
+        let held = FRAME_CONTENT.min(content - i * FRAME_CONTENT);
+        (stored_frame_len(held), held)
+    })
+}
+
+/// Writes content as stored frames, piece by piece, without holding any of it back.
+#[derive(Debug)]
+pub(crate) struct StoredEncoder {
+    /// Content bytes not yet pushed.
+    left: u64,
+    frame_left: u64,
+    block_left: u64,
+    checksum: Xxh64Debug,
+}
+
+/// `Xxh64` has no `Debug`.
+struct Xxh64Debug(Xxh64);
+
+impl std::fmt::Debug for Xxh64Debug {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Xxh64")
+    }
+}
+
+impl StoredEncoder {
+    /// An encoder for the last `content` bytes of a blob; they must begin on a frame boundary.
+    pub(crate) fn new(content: u64) -> Self {
+        Self { left: content, frame_left: 0, block_left: 0, checksum: Xxh64Debug(Xxh64::new(0)) }
+    }
+
+    /// Appends the encoding of `piece` to `out`. More than the announced content is a caller's error and refused.
+    pub(crate) fn push(&mut self, mut piece: &[u8], out: &mut Vec<u8>) -> Result<(), ArchiveError> {
+        if piece.len() as u64 > self.left {
+            return Err(ArchiveError::Invariant("more content than announced"));
+        }
+        while !piece.is_empty() {
+            if self.frame_left == 0 {
+                self.begin_frame(out);
+            }
+            if self.block_left == 0 {
+                self.begin_block(out);
+            }
+            let taken = usize::try_from(self.block_left).map_or(piece.len(), |left| left.min(piece.len()));
+            let (now, later) = piece.split_at(taken);
+            out.extend_from_slice(now);
+            self.checksum.0.update(now);
+            self.left -= taken as u64;
+            self.frame_left -= taken as u64;
+            self.block_left -= taken as u64;
+            piece = later;
+            if self.frame_left == 0 {
+                out.extend_from_slice(&checksum_bytes(&self.checksum.0));
+            }
+        }
+        Ok(())
+    }
+
+    fn begin_frame(&mut self, out: &mut Vec<u8>) {
+        self.frame_left = self.left.min(FRAME_CONTENT);
+        self.checksum.0.reset(0);
+        out.extend_from_slice(&stored_header(self.frame_left));
+    }
+
+    fn begin_block(&mut self, out: &mut Vec<u8>) {
+        self.block_left = self.frame_left.min(BLOCK_CONTENT);
+        out.extend_from_slice(&raw_block_header(self.block_left, self.block_left == self.frame_left));
+    }
+}
+
+/// `content` as stored frames.
+pub(crate) fn store(content: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(content.len() + content.len() / 1024 + 64);
+    let mut encoder = StoredEncoder::new(content.len() as u64);
+    let pushed = encoder.push(content, &mut out);
+    debug_assert!(pushed.is_ok(), "exactly the announced content is pushed");
+    out
+}
+
+fn stored_header(content: u64) -> [u8; 14] {
+    let mut header = [0; 14];
+    header[..4].copy_from_slice(&MAGIC);
+    header[4] = STORED_DESCRIPTOR;
+    header[5] = STORED_WINDOW;
+    header[6..].copy_from_slice(&content.to_le_bytes());
+    header
+}
+
+fn raw_block_header(content: u64, last: bool) -> [u8; 3] {
+    let word = (content << 3) | u64::from(last);
+    let [a, b, c, ..] = word.to_le_bytes();
+    [a, b, c]
+}
+
+/// `Content_Checksum`: the low four bytes of XXH64, little endian.
+fn checksum_bytes(hash: &Xxh64) -> [u8; 4] {
+    let [a, b, c, d, ..] = hash.digest().to_le_bytes();
+    [a, b, c, d]
+}
+
+/// The content of one stored frame, as ranges of `frame`. The frame must be exactly the one this writer makes for
+/// `content` bytes; its checksum is compared when `check` is set.
+pub(crate) fn stored_content(frame: &[u8], content: u64, check: bool) -> Result<Vec<Range<usize>>, String> {
+    if frame.len() as u64 != stored_frame_len(content) {
+        return Err("the frame is cut short".to_owned());
+    }
+    if frame[..14] != stored_header(content) {
+        return Err("the frame header is not the one of a stored frame of this length".to_owned());
+    }
+    let mut ranges = Vec::with_capacity(frame.len() / (128 << 10) + 1);
+    let mut hash = Xxh64::new(0);
+    let (mut at, mut left) = (14, content);
+    while left > 0 {
+        let held = left.min(BLOCK_CONTENT);
+        if frame[at..at + 3] != raw_block_header(held, held == left) {
+            return Err("a block header is damaged".to_owned());
+        }
+        let end = at + 3 + usize::try_from(held).map_err(|_| "block too long")?;
+        if check {
+            hash.update(&frame[at + 3..end]);
+        }
+        ranges.push(at + 3..end);
+        at = end;
+        left -= held;
+    }
+    if check && frame[at..] != checksum_bytes(&hash) {
+        return Err("the content does not match its XXH64 checksum".to_owned());
+    }
+    Ok(ranges)
+}
+
+/// One compressed frame of the head of a bundle.
+pub(crate) fn compress_head(content: &[u8]) -> Result<Vec<u8>, ArchiveError> {
+    compress(content, HEAD_LEVEL)
+}
+
+/// One frame of an uncompressed blob: compressed, or stored when that is not at least 3 % smaller.
+pub(crate) fn compress_or_store(content: &[u8]) -> Result<Vec<u8>, ArchiveError> {
+    let compressed = compress(content, BLOB_LEVEL)?;
+    let stored = stored_len(content.len() as u64);
+    if compressed.len() as u64 * 100 <= stored * 97 { Ok(compressed) } else { Ok(store(content)) }
+}
+
+fn compress(content: &[u8], level: i32) -> Result<Vec<u8>, ArchiveError> {
+    let mut compressor = zstd::bulk::Compressor::new(level).map_err(ArchiveError::Zstd)?;
+    compressor.include_checksum(true).map_err(ArchiveError::Zstd)?;
+    compressor.include_contentsize(true).map_err(ArchiveError::Zstd)?;
+    compressor.compress(content).map_err(ArchiveError::Zstd)
+}
+
+/// The content of one whole frame of any kind that holds exactly `content` bytes. libzstd checks the checksum.
+pub(crate) fn decompress(frame: &[u8], content: usize) -> Result<Vec<u8>, String> {
+    let header = FrameHeader::parse(frame).ok_or("not a zstd frame")?;
+    if header.window > MAX_WINDOW.max(content as u64) || header.content.is_some_and(|c| c != content as u64) {
+        return Err("the frame header contradicts the plan".to_owned());
+    }
+    let mut out = vec![0; content];
+    let got = zstd::bulk::decompress_to_buffer(frame, &mut out).map_err(|e| format!("zstd: {e}"))?;
+    if got == content { Ok(out) } else { Err(format!("{got} bytes where {content} were expected")) }
+}
+
+/// What a frame header says (RFC 8878, 3.1.1.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FrameHeader {
+    /// In bytes, the magic number included.
+    pub(crate) len: usize,
+    pub(crate) window: u64,
+    pub(crate) content: Option<u64>,
+    pub(crate) checksum: bool,
+}
+
+impl FrameHeader {
+    /// Reads the header at the start of `bytes`; none when it is no zstd frame or cut short.
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
+        let descriptor = *bytes.strip_prefix(&MAGIC)?.first()?;
+        let single = descriptor & 0x20 != 0;
+        if descriptor & 0x08 != 0 {
+            return None;
+        }
+        let mut at = 5;
+        let mut window = 0;
+        if !single {
+            let byte = u64::from(*bytes.get(at)?);
+            let base = 1u64 << (10 + (byte >> 3));
+            window = base + (base / 8) * (byte & 7);
+            at += 1;
+        }
+        at += [0, 1, 2, 4][usize::from(descriptor & 3)];
+        let width = match (descriptor >> 6, single) {
+            (0, false) => 0,
+            (0, true) => 1,
+            (flag, _) => 1usize << flag,
+        };
+        let mut field = [0; 8];
+        field[..width].copy_from_slice(bytes.get(at..at + width)?);
+        let value = u64::from_le_bytes(field) + if width == 2 { 256 } else { 0 };
+        let content = (width > 0).then_some(value);
+        if single {
+            window = value;
+        }
+        Some(Self { len: at + width, window, content, checksum: descriptor & 4 != 0 })
+    }
+}
+
+/// The length of a block's data in the file and whether it is the last, from its 3-byte header (3.1.1.2).
+/// None for the reserved type.
+pub(crate) fn block_len(header: [u8; 3]) -> Option<(usize, bool)> {
+    let word = u32::from_le_bytes([header[0], header[1], header[2], 0]);
+    let size = (word >> 3) as usize;
+    match (word >> 1) & 3 {
+        0 | 2 => Some((size, word & 1 == 1)),
+        1 => Some((1, word & 1 == 1)),
+        _ => None,
+    }
+}
+
+/// Length of the block headers and of the checksum, for readers that walk frames.
+pub(crate) const BLOCK_HEADER: usize = BLOCK_HEADER_LEN as usize;
+pub(crate) const CHECKSUM: usize = CHECKSUM_LEN as usize;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_full_frame_costs_210_bytes() {
+        assert_eq!(stored_len(FRAME_CONTENT), FRAME_CONTENT + 210);
+        assert_eq!(stored_len(0), 0);
+    }
+
+    #[test]
+    fn stock_libzstd_reads_stored_frames() {
+        let content: Vec<u8> = (0..300_000u32).flat_map(u32::to_le_bytes).collect();
+        let stored = store(&content);
+        assert_eq!(zstd::decode_all(&stored[..]).unwrap(), content);
+        let empty = store(b"");
+        assert!(empty.is_empty());
+    }
+
+    #[test]
+    fn every_flipped_bit_of_a_stored_frame_is_found() {
+        let content = b"the content of a small frame";
+        let stored = store(content);
+        for bit in 0..stored.len() * 8 {
+            let mut bad = stored.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            assert!(stored_content(&bad, content.len() as u64, true).is_err(), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn headers_of_libzstd_are_understood() {
+        for len in [1usize, 255, 256, 300, 65_791, 65_792, 3_000_000] {
+            let content = vec![7; len];
+            let frame = compress(&content, 3).unwrap();
+            let header = FrameHeader::parse(&frame).unwrap();
+            assert_eq!((header.content, header.checksum), (Some(len as u64), true));
+            assert_eq!(decompress(&frame, len).unwrap(), content);
+            assert!(decompress(&frame, len + 1).is_err());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_do_not_matter(len in 0usize..400_000, cut in 1usize..200_000) {
+            let content: Vec<u8> = (0..len).map(|i| (i % 251) as u8).collect();
+            let mut out = Vec::new();
+            let mut encoder = StoredEncoder::new(len as u64);
+            for piece in content.chunks(cut) {
+                encoder.push(piece, &mut out).unwrap();
+            }
+            prop_assert_eq!(out.len() as u64, stored_len(len as u64));
+            prop_assert_eq!(&out, &store(&content));
+            let mut back = Vec::new();
+            for (range, held) in stored_frames(len as u64).scan(0usize, |at, (file, held)| {
+                let range = *at..*at + usize::try_from(file).unwrap();
+                *at = range.end;
+                Some((range, held))
+            }) {
+                let frame = &out[range];
+                for piece in stored_content(frame, held, true).unwrap() {
+                    back.extend_from_slice(&frame[piece]);
+                }
+            }
+            prop_assert_eq!(back, content);
+        }
+
+        #[test]
+        fn hostile_headers_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+            let mut framed = MAGIC.to_vec();
+            framed.extend(&bytes);
+            let _ = FrameHeader::parse(&framed);
+            let _ = decompress(&framed, 100);
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! The head of a bundle: members 1 to 7 as one run of bytes, in compressed frames of at most 1 MiB of content.
+//!
+//! [`generate`] makes the run; the writer compresses it, the reader compares it with what it was given.
+
+use super::contents::Manifests;
+use super::derived;
+use super::manifest::{BundleManifest, Group};
+use super::{ArchiveError, frame, member};
+
+/// Paths of the small members, in order.
+pub(crate) const OCI_LAYOUT: &str = "oci-layout";
+pub(crate) const INDEX: &str = "index.json";
+pub(crate) const BUNDLE: &str = "bundle.json";
+pub(crate) const SIGNATURE: &str = "bundle.json.sig";
+pub(crate) const SHA256SUMS: &str = "SHA256SUMS";
+pub(crate) const SHA512SUMS: &str = "SHA512SUMS";
+pub(crate) const DOCKER: &str = "manifest.json";
+
+/// Takes the run piece by piece.
+pub(crate) type Sink<'a> = dyn FnMut(&[u8]) -> Result<(), ArchiveError> + 'a;
+
+/// Whether members were left out that other tools would have liked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HeadNotes {
+    /// There is no `manifest.json`, so `docker load` and `podman load` do not work.
+    pub no_docker_manifest: bool,
+}
+
+/// Writes members 1 to 7, headers and padding included, to `sink`.
+pub(crate) fn generate(
+    bundle: &BundleManifest,
+    signature: Option<&[u8]>,
+    manifests: &dyn Manifests,
+    sink: &mut Sink<'_>,
+) -> Result<HeadNotes, ArchiveError> {
+    let index = derived::index_json(bundle)?;
+    let own = bundle.to_bytes()?;
+    let sha512 = derived::sha512_sums(bundle);
+    let docker = derived::docker_manifest(bundle, manifests)?;
+
+    let mut small: Vec<(&str, &[u8])> =
+        vec![(OCI_LAYOUT, derived::OCI_LAYOUT), (INDEX, &index), (BUNDLE, &own)];
+    small.extend(signature.map(|bytes| (SIGNATURE, bytes)));
+    let before_sums = small.len();
+    small.extend(sha512.as_deref().map(|bytes| (SHA512SUMS, bytes)));
+    small.extend(docker.as_deref().map(|bytes| (DOCKER, bytes)));
+    let sums = derived::sha256_sums(bundle, &small);
+    small.insert(before_sums, (SHA256SUMS, &sums));
+
+    for (path, content) in small {
+        put(path, content, sink)?;
+    }
+    for blob in bundle.blobs.iter().take_while(|blob| blob.group() == Group::Head) {
+        let content = manifests.manifest(&blob.digest)?;
+        if content.len() as u64 != blob.size {
+            return Err(ArchiveError::Invariant("a manifest has another size than the plan says"));
+        }
+        put(&blob.digest.layout_path(), &content, sink)?;
+    }
+    Ok(HeadNotes { no_docker_manifest: docker.is_none() })
+}
+
+fn put(path: &str, content: &[u8], sink: &mut Sink<'_>) -> Result<(), ArchiveError> {
+    let size = content.len() as u64;
+    sink(&member::header(path, size))?;
+    sink(content)?;
+    let zeros = [0; member::BLOCK as usize];
+    sink(&zeros[..usize::try_from(member::padding(size)).unwrap_or(0)])
+}
+
+/// Lengths of the frames of a head: file and content bytes of each.
+pub(crate) type FrameLens = Vec<(u32, u32)>;
+
+/// Compresses a run into frames of 1 MiB of content and hands each to `out`.
+pub(crate) struct HeadEncoder<'a> {
+    pending: Vec<u8>,
+    frames: FrameLens,
+    out: &'a mut Sink<'a>,
+}
+
+impl<'a> HeadEncoder<'a> {
+    pub(crate) fn new(out: &'a mut Sink<'a>) -> Self {
+        Self { pending: Vec::with_capacity(frame::HEAD_FRAME_CONTENT), frames: Vec::new(), out }
+    }
+
+    pub(crate) fn push(&mut self, mut piece: &[u8]) -> Result<(), ArchiveError> {
+        while !piece.is_empty() {
+            let room = frame::HEAD_FRAME_CONTENT - self.pending.len();
+            let (now, later) = piece.split_at(room.min(piece.len()));
+            self.pending.extend_from_slice(now);
+            piece = later;
+            if self.pending.len() == frame::HEAD_FRAME_CONTENT {
+                self.flush()?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn finish(mut self) -> Result<FrameLens, ArchiveError> {
+        if !self.pending.is_empty() {
+            self.flush()?;
+        }
+        Ok(self.frames)
+    }
+
+    fn flush(&mut self) -> Result<(), ArchiveError> {
+        let compressed = frame::compress_head(&self.pending)?;
+        let lens = u32::try_from(compressed.len()).ok().zip(u32::try_from(self.pending.len()).ok());
+        self.frames.push(lens.ok_or(ArchiveError::Invariant("a head frame over 4 GiB"))?);
+        self.pending.clear();
+        (self.out)(&compressed)
+    }
+}
+
+impl std::fmt::Debug for HeadEncoder<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HeadEncoder").field("frames", &self.frames.len()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,280 @@
+//! Reading the head: finds `bundle.json` and every small blob in the compressed frames at the start.
+//!
+//! Sizes in the head are limits, not promises: nothing is allocated beyond them and beyond the caps. What is found
+//! is compared, byte for byte, with what [`head::generate`] makes of `bundle.json` and the manifests.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+
+use bytes::Bytes;
+use tar::{EntryType, Header};
+
+use super::contents::Manifests;
+use super::head::{self, FrameLens};
+use super::input::Input;
+use super::manifest::{BundleManifest, Group};
+use super::reader::FrameTable;
+use super::{ArchiveError, frame, member};
+use crate::image::Digest;
+
+/// Cap of `bundle.json` in bytes.
+const MAX_BUNDLE_JSON: u64 = 1 << 30;
+/// Cap of any other member of the head.
+const MAX_SMALL: u64 = 1 << 30;
+const MAX_SIGNATURE: u64 = 64 << 10;
+
+/// The head of an open bundle. Frames are kept compressed, and opened one at a time.
+#[derive(Debug)]
+pub(crate) struct Head {
+    frames: Vec<HeadFrame>,
+    content_len: u64,
+    bundle_bytes: Vec<u8>,
+    signature: Option<Vec<u8>>,
+    /// Content offset and length of each small blob.
+    blobs: HashMap<Digest, (u64, u64)>,
+    /// The frame opened last: neighbours are read one after another.
+    open: Mutex<Option<(usize, Bytes)>>,
+}
+
+/// Gives the bytes and the content length of the next frame.
+pub(crate) type NextFrame<'a> = dyn FnMut() -> Result<Option<(Vec<u8>, u32)>, ArchiveError> + 'a;
+
+#[derive(Debug)]
+struct HeadFrame {
+    /// Content offset of its first byte.
+    start: u64,
+    content: u32,
+    bytes: Vec<u8>,
+}
+
+impl Head {
+    /// Reads frames from the start of `input` until the head is complete.
+    pub(crate) fn read(input: &dyn Input, table: &FrameTable) -> Result<Self, ArchiveError> {
+        let mut next = 0;
+        Self::read_from(&mut || {
+            if next >= table.len() {
+                return Ok(None);
+            }
+            let (at, file, content) = table.get(next)?;
+            next += 1;
+            check_lens(u64::from(file), u64::from(content))?;
+            Ok(Some((input.read_vec(at, file as usize)?, content)))
+        })
+    }
+
+    /// Reads frames from `next` (their bytes and content length) until the head is complete.
+    pub(crate) fn read_from(
+        next: &mut NextFrame<'_>,
+    ) -> Result<Self, ArchiveError> {
+        let mut head = Self {
+            frames: Vec::new(),
+            content_len: 0,
+            bundle_bytes: Vec::new(),
+            signature: None,
+            blobs: HashMap::new(),
+            open: Mutex::new(None),
+        };
+        let mut at = head.small_members(next)?;
+        let bundle = head.bundle()?;
+        for blob in bundle.blobs.iter().take_while(|blob| blob.group() == Group::Head) {
+            at += member::header_len(&blob.digest.layout_path(), blob.size);
+            head.blobs.insert(blob.digest, (at, blob.size));
+            at += blob.size + member::padding(blob.size);
+        }
+        while head.content_len < at {
+            if !head.pull(next)? {
+                return Err(ArchiveError::Damaged("the file ends inside its head".into()));
+            }
+        }
+        if head.content_len != at {
+            return Err(ArchiveError::Damaged("the head does not end on a frame boundary".into()));
+        }
+        Ok(head)
+    }
+
+    /// Reads the members before the blobs; the content offset of the first blob's header comes back.
+    fn small_members(
+        &mut self,
+        next: &mut NextFrame<'_>,
+    ) -> Result<u64, ArchiveError> {
+        let mut at = 0;
+        loop {
+            self.pull_to(at + member::BLOCK, next)?;
+            let block = self.content(at, 512)?;
+            let Some((path, size)) = parse_header(&block) else {
+                let why = "what is inside is no tar as bundle writes it";
+                return Err(if at == 0 {
+                    ArchiveError::NotABundle(why.into())
+                } else {
+                    ArchiveError::Damaged(why.into())
+                });
+            };
+            if at == 0 && path != head::OCI_LAYOUT {
+                return Err(ArchiveError::NotABundle(format!("its first member is {path:?}")));
+            }
+            if path.starts_with("blobs/") || path.starts_with("PaxHeaders/") {
+                break;
+            }
+            let cap = match path.as_str() {
+                head::BUNDLE => MAX_BUNDLE_JSON,
+                head::SIGNATURE => MAX_SIGNATURE,
+                head::OCI_LAYOUT | head::INDEX | head::SHA256SUMS | head::SHA512SUMS | head::DOCKER => MAX_SMALL,
+                _ => return Err(ArchiveError::Damaged(format!("unexpected member {path:?}"))),
+            };
+            if size > cap {
+                return Err(ArchiveError::Damaged(format!("{path} claims {size} bytes; {cap} are allowed")));
+            }
+            let start = at + member::BLOCK;
+            at = start + size + member::padding(size);
+            self.pull_to(at, next)?;
+            match path.as_str() {
+                head::BUNDLE => self.bundle_bytes = self.content(start, size)?,
+                head::SIGNATURE => self.signature = Some(self.content(start, size)?),
+                _ => {}
+            }
+            // A bundle of no images has nothing after its small members.
+            if self.content_len == at && !self.bundle_bytes.is_empty() && self.bundle()?.blobs.is_empty() {
+                break;
+            }
+        }
+        if self.bundle_bytes.is_empty() {
+            return Err(ArchiveError::NotABundle("there is no bundle.json in it".into()));
+        }
+        Ok(at)
+    }
+
+    fn pull_to(
+        &mut self,
+        end: u64,
+        next: &mut NextFrame<'_>,
+    ) -> Result<(), ArchiveError> {
+        while self.content_len < end {
+            if !self.pull(next)? {
+                return Err(ArchiveError::Damaged("the file ends inside its head".into()));
+            }
+        }
+        Ok(())
+    }
+
+    fn pull(
+        &mut self,
+        next: &mut NextFrame<'_>,
+    ) -> Result<bool, ArchiveError> {
+        let Some((bytes, content)) = next()? else { return Ok(false) };
+        check_lens(bytes.len() as u64, u64::from(content))?;
+        self.frames.push(HeadFrame { start: self.content_len, content, bytes });
+        self.content_len += u64::from(content);
+        Ok(true)
+    }
+
+    /// `len` content bytes from `at`, which have been pulled.
+    fn content(&self, at: u64, len: u64) -> Result<Vec<u8>, ArchiveError> {
+        let mut out = Vec::with_capacity(usize::try_from(len).unwrap_or(0).min(1 << 20));
+        let end = at + len;
+        let mut at = at;
+        while at < end {
+            let index = self.frames.partition_point(|f| f.start + u64::from(f.content) <= at);
+            let opened = self.open_frame(index)?;
+            let start = self.frames[index].start;
+            let from = usize::try_from(at - start).unwrap_or(usize::MAX);
+            let to = usize::try_from((end - start).min(opened.len() as u64)).unwrap_or(0);
+            out.extend_from_slice(&opened[from..to]);
+            at = start + to as u64;
+        }
+        Ok(out)
+    }
+
+    fn open_frame(&self, index: usize) -> Result<Bytes, ArchiveError> {
+        let mut open = self.open.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some((at, bytes)) = &*open
+            && *at == index
+        {
+            return Ok(bytes.clone());
+        }
+        let found = self.frames.get(index);
+        let found = found.ok_or(ArchiveError::Invariant("a read beyond the head"))?;
+        let content = frame::decompress(&found.bytes, found.content as usize)
+            .map_err(|why| ArchiveError::Damaged(format!("head frame {index}: {why}")))?;
+        let content = Bytes::from(content);
+        *open = Some((index, content.clone()));
+        Ok(content)
+    }
+
+    pub(crate) fn bundle_bytes(&self) -> &[u8] {
+        &self.bundle_bytes
+    }
+
+    pub(crate) fn bundle(&self) -> Result<BundleManifest, ArchiveError> {
+        BundleManifest::from_bytes(&self.bundle_bytes)
+    }
+
+    pub(crate) fn signature(&self) -> Option<&[u8]> {
+        self.signature.as_deref()
+    }
+
+    pub(crate) fn frame_lens(&self) -> FrameLens {
+        self.frames.iter().map(|f| (u32::try_from(f.bytes.len()).unwrap_or(u32::MAX), f.content)).collect()
+    }
+
+    /// The compressed frames, for checks of their exact bytes.
+    pub(crate) fn frames(&self) -> impl Iterator<Item = (&[u8], u32)> {
+        self.frames.iter().map(|f| (f.bytes.as_slice(), f.content))
+    }
+
+    /// The content of frame `index`.
+    pub(crate) fn frame_content(&self, index: usize) -> Result<Bytes, ArchiveError> {
+        self.open_frame(index)
+    }
+
+    /// Makes the head again from `bundle` and demands that it is the one read.
+    pub(crate) fn prove(&self, bundle: &BundleManifest) -> Result<(), ArchiveError> {
+        let mut at = 0;
+        head::generate(bundle, self.signature(), self, &mut |piece| {
+            let end = at + piece.len() as u64;
+            if end > self.content_len || self.content(at, piece.len() as u64)? != piece {
+                return Err(ArchiveError::Damaged(format!(
+                    "a member of the head is not the one that bundle.json implies (bytes {at} to {end} of the tar)"
+                )));
+            }
+            at = end;
+            Ok(())
+        })?;
+        if at == self.content_len {
+            Ok(())
+        } else {
+            Err(ArchiveError::Damaged("there is more in the head than bundle.json implies".into()))
+        }
+    }
+}
+
+impl Manifests for Head {
+    fn manifest(&self, digest: &Digest) -> Result<Bytes, ArchiveError> {
+        let &(at, len) = self.blobs.get(digest).ok_or(ArchiveError::MissingManifest(*digest))?;
+        let bytes = self.content(at, len)?;
+        if Digest::of(digest.algorithm(), &bytes) != *digest {
+            return Err(ArchiveError::Damaged(format!("{digest}: the content has another digest")));
+        }
+        Ok(bytes.into())
+    }
+}
+
+fn check_lens(file: u64, content: u64) -> Result<(), ArchiveError> {
+    let limit = frame::HEAD_FRAME_CONTENT as u64;
+    if content == 0 || content > limit || file > limit + (64 << 10) {
+        return Err(ArchiveError::NotABundle("its frames are not those of a bundle".into()));
+    }
+    Ok(())
+}
+
+/// Path and size from a tar header block; none if it is not an intact header of a file (or of PAX records).
+fn parse_header(block: &[u8]) -> Option<(String, u64)> {
+    let header = Header::from_byte_slice(block);
+    let mut sum = header.clone();
+    sum.set_cksum();
+    let kind = header.entry_type();
+    let intact = sum.cksum().ok()? == header.cksum().ok()?;
+    let known = matches!(kind, EntryType::Regular | EntryType::XHeader);
+    let path = String::from_utf8(header.path_bytes().into_owned()).ok()?;
+    let size = header.entry_size().ok()?;
+    (intact && known && size < 1 << 53).then_some((path, size))
+}

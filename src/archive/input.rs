@@ -1,0 +1,71 @@
+//! Random access to the bytes of a bundle, whatever holds them.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use super::ArchiveError;
+
+/// Bytes that can be read at any offset by many threads at once.
+pub trait Input: Send + Sync + std::fmt::Debug {
+    /// In bytes.
+    fn len(&self) -> u64;
+
+    /// Fills `buffer` from `offset`; the end of the input inside it is damage.
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ArchiveError>;
+
+    /// For messages.
+    fn name(&self) -> String;
+
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// `len` bytes from `offset`.
+    fn read_vec(&self, offset: u64, len: usize) -> Result<Vec<u8>, ArchiveError> {
+        let mut bytes = vec![0; len];
+        self.read_at(offset, &mut bytes)?;
+        Ok(bytes)
+    }
+}
+
+/// A bundle in one file.
+#[derive(Debug)]
+pub struct FileInput {
+    path: PathBuf,
+    file: File,
+    len: u64,
+}
+
+impl FileInput {
+    pub fn open(path: &Path) -> Result<Self, ArchiveError> {
+        let file = File::open(path).map_err(ArchiveError::io(path))?;
+        let meta = file.metadata().map_err(ArchiveError::io(path))?;
+        if !meta.is_file() {
+            return Err(ArchiveError::NotABundle(format!("{} is not a regular file", path.display())));
+        }
+        Ok(Self { path: path.to_owned(), file, len: meta.len() })
+    }
+}
+
+impl Input for FileInput {
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ArchiveError> {
+        self.file.read_exact_at(buffer, offset).map_err(|error| match error.kind() {
+            std::io::ErrorKind::UnexpectedEof => ArchiveError::Damaged(format!(
+                "{} ends at byte {}, inside what should be there up to byte {}",
+                self.path.display(),
+                self.len,
+                offset + buffer.len() as u64
+            )),
+            _ => ArchiveError::Io { path: self.path.clone(), error },
+        })
+    }
+
+    fn name(&self) -> String {
+        self.path.display().to_string()
+    }
+}

@@ -1,0 +1,157 @@
+//! Positions: where every byte of a bundle stands, known once the head is written and sizes are known.
+//!
+//! After the head, each blob is a *joint* (the previous member's padding and this member's tar header, in one
+//! stored frame) and its data, beginning on a frame boundary. Compressed blobs come last; their offsets are upper
+//! bounds until they are written.
+
+use super::head::FrameLens;
+use super::manifest::{BlobRow, Group};
+use super::{ArchiveError, frame, member};
+
+/// Skippable frame header and seek table footer (zstd seekable format, "Seek Table Format").
+const SEEK_TABLE_FIXED: u64 = 8 + 9;
+const SEEK_TABLE_ENTRY: u64 = 8;
+
+/// The positions of one bundle.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    head: FrameLens,
+    head_len: u64,
+    /// Index of the first blob outside the head.
+    first: usize,
+    /// File offset of each blob's data from `first` on; for compressed blobs an upper bound.
+    data: Vec<u64>,
+    stored_end: u64,
+    /// Index of the first compressed blob.
+    first_compressed: usize,
+    max_len: u64,
+}
+
+impl Layout {
+    pub(crate) fn new(head: FrameLens, blobs: &[BlobRow]) -> Self {
+        let head_len: u64 = head.iter().map(|(file, _)| u64::from(*file)).sum();
+        let first = blobs.partition_point(|blob| blob.group() == Group::Head);
+        let first_compressed = blobs.partition_point(|blob| blob.group() < Group::Compressed);
+        let mut frames = head.len() as u64;
+        let mut at = head_len;
+        let mut stored_end = head_len;
+        let mut data = Vec::with_capacity(blobs.len() - first);
+        for (index, blob) in blobs.iter().enumerate().skip(first) {
+            at += frame::stored_len(joint_content_len(blobs, first, index));
+            data.push(at);
+            at += frame::stored_len(blob.size);
+            frames += 1 + blob.size.div_ceil(frame::FRAME_CONTENT);
+            if index < first_compressed {
+                stored_end = at;
+            }
+        }
+        at += frame::stored_len(tail_content(blobs, first).len() as u64);
+        let max_len = at + SEEK_TABLE_FIXED + SEEK_TABLE_ENTRY * (frames + 1);
+        Self { head, head_len, first, data, stored_end, first_compressed, max_len }
+    }
+
+    /// File bytes of the whole bundle: exact without compressed blobs, else an upper bound.
+    pub fn max_len(&self) -> u64 {
+        self.max_len
+    }
+
+    /// Whether [`Self::max_len`] is exact.
+    pub fn is_exact(&self) -> bool {
+        self.first_compressed == self.first + self.data.len()
+    }
+
+    /// File bytes of the head.
+    pub fn head_len(&self) -> u64 {
+        self.head_len
+    }
+
+    pub(crate) fn head_frames(&self) -> &FrameLens {
+        &self.head
+    }
+
+    /// Indexes, in the list of blobs, of those with data at known offsets.
+    pub fn stored(&self) -> std::ops::Range<usize> {
+        self.first..self.first_compressed
+    }
+
+    /// Indexes of those to be compressed.
+    pub fn compressed(&self) -> std::ops::Range<usize> {
+        self.first_compressed..self.first + self.data.len()
+    }
+
+    /// File offset of the data of stored blob `index`.
+    pub fn data_offset(&self, index: usize) -> u64 {
+        self.data[index - self.first]
+    }
+
+    /// Where the stored part ends and the compressed part begins.
+    pub fn stored_end(&self) -> u64 {
+        self.stored_end
+    }
+
+    /// The encoded joint before blob `index`.
+    pub(crate) fn joint(&self, blobs: &[BlobRow], index: usize) -> Vec<u8> {
+        frame::store(&joint_content(blobs, self.first, index))
+    }
+
+    /// The encoded end: padding of the last member and the end-of-archive blocks.
+    pub(crate) fn tail(&self, blobs: &[BlobRow]) -> Vec<u8> {
+        frame::store(&tail_content(blobs, self.first))
+    }
+
+    /// Content bytes of the end.
+    pub(crate) fn tail_content_len(&self, blobs: &[BlobRow]) -> u64 {
+        tail_content(blobs, self.first).len() as u64
+    }
+
+    /// The length of the joint before `index`, in file and content bytes.
+    pub(crate) fn joint_lens(&self, blobs: &[BlobRow], index: usize) -> (u64, u64) {
+        let content = joint_content_len(blobs, self.first, index);
+        (frame::stored_len(content), content)
+    }
+}
+
+fn joint_content_len(blobs: &[BlobRow], first: usize, index: usize) -> u64 {
+    let before = if index > first { member::padding(blobs[index - 1].size) } else { 0 };
+    before + member::header_len(&blobs[index].digest.layout_path(), blobs[index].size)
+}
+
+fn joint_content(blobs: &[BlobRow], first: usize, index: usize) -> Vec<u8> {
+    let before = if index > first { member::padding(blobs[index - 1].size) } else { 0 };
+    let mut content = vec![0; usize::try_from(before).unwrap_or(0)];
+    content.extend(member::header(&blobs[index].digest.layout_path(), blobs[index].size));
+    content
+}
+
+fn tail_content(blobs: &[BlobRow], first: usize) -> Vec<u8> {
+    let padding = blobs.last().filter(|_| blobs.len() > first).map_or(0, |blob| member::padding(blob.size));
+    vec![0; usize::try_from(padding + member::END_LEN).unwrap_or(0)]
+}
+
+/// Collects the frames of a file in order and encodes the seek table that ends it.
+#[derive(Debug, Default)]
+pub(crate) struct SeekTableBuilder {
+    table: zeekstd::SeekTable,
+}
+
+impl SeekTableBuilder {
+    pub(crate) fn log(&mut self, file: u64, content: u64) -> Result<(), ArchiveError> {
+        let lens = u32::try_from(file).ok().zip(u32::try_from(content).ok());
+        let (file, content) = lens.ok_or(ArchiveError::Invariant("a frame over 4 GiB"))?;
+        self.table.log_frame(file, content).map_err(|e| ArchiveError::SeekTable(e.to_string()))
+    }
+
+    pub(crate) fn encode(self) -> Vec<u8> {
+        let mut serializer = self.table.into_serializer();
+        let mut bytes = vec![0; serializer.encoded_len()];
+        let mut at = 0;
+        while at < bytes.len() {
+            match serializer.write_into(&mut bytes[at..]) {
+                0 => break,
+                n => at += n,
+            }
+        }
+        bytes.truncate(at);
+        bytes
+    }
+}

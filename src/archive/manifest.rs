@@ -1,0 +1,331 @@
+//! `bundle.json`, the checksummed manifest of a bundle: types, canonical bytes, strict reading.
+//!
+//! Canonical JSON: keys sorted by byte, integers below 2^53, no white space, one newline at the end. Fields stand
+//! in key order below, so serialising is canonical by construction; reading demands that the same bytes come out
+//! again. There is no clock, host, user name or local path in it: same images, same bytes. Its sha256 is the
+//! bundle's id.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use serde::{Deserialize, Serialize};
+
+use super::ArchiveError;
+use crate::image::{Digest, Platform, Reference, Role, media_type};
+
+pub const MEDIA_TYPE: &str = "application/vnd.airgap.bundle.v1+json";
+/// Rises only when an older reader would be wrong.
+pub const SCHEMA_VERSION: u32 = 1;
+/// Rises when the same input gives other bytes, for example with another libzstd.
+pub const FORMAT_REVISION: u32 = 1;
+pub const PROFILE: &str = "layout";
+/// A config larger than this is no small JSON and travels among the layers.
+pub const MAX_HEAD_CONFIG: u64 = 4 << 20;
+
+/// The whole of `bundle.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BundleManifest {
+    /// Manifests that belong to images: signatures, SBOMs, attestations, other referrers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub artifacts: Vec<ArtifactRow>,
+    /// Every blob, in member order.
+    pub blobs: Vec<BlobRow>,
+    pub catalog: CatalogRecord,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub extensions: BTreeMap<String, serde_json::Value>,
+    pub format_revision: u32,
+    /// In catalog order.
+    pub images: Vec<ImageRow>,
+    pub media_type: String,
+    /// The platforms asked for, in that order; empty means all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub platforms: Vec<String>,
+    pub profile: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requires: Option<Requires>,
+    pub schema_version: u32,
+}
+
+/// A manifest that travels with an image without being one of its children.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ArtifactRow {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifact_type: Option<String>,
+    pub digest: Digest,
+    pub media_type: String,
+    /// The repository it was found in: host and path.
+    pub repository: String,
+    pub size: u64,
+    /// What it is about.
+    pub subject: Digest,
+    /// The tag it must have behind the gap (`sha256-<hex>.sig`), when it is found by tag.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
+}
+
+/// One blob of the bundle.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BlobRow {
+    pub digest: Digest,
+    pub media_type: String,
+    pub role: Role,
+    /// In bytes.
+    pub size: u64,
+}
+
+/// Which part of the file a blob stands in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Group {
+    /// Small JSON, compressed together with the members before it.
+    Head,
+    /// Frames of raw blocks, at positions known from sizes alone.
+    Stored,
+    /// Uncompressed content, in compressed frames.
+    Compressed,
+}
+
+impl BlobRow {
+    pub fn group(&self) -> Group {
+        match self.role {
+            Role::Index | Role::Manifest => Group::Head,
+            Role::Config if self.size <= MAX_HEAD_CONFIG => Group::Head,
+            _ if media_type::is_uncompressed(&self.media_type) => Group::Compressed,
+            _ => Group::Stored,
+        }
+    }
+}
+
+/// What the bundle remembers of the catalog, so that everything behind the gap works from the bundle alone.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CatalogRecord {
+    pub entries: Vec<EntryRecord>,
+    pub name: String,
+    /// The value path that overrides the registry of every entry (`global.imageRegistry`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registry_override: Option<String>,
+    /// Value paths that every values file sets, with their values.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub values: BTreeMap<String, String>,
+    /// Values of the variables the catalog declares; secret ones never.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub variables: BTreeMap<String, String>,
+    pub version: String,
+}
+
+/// One row of the catalog.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct EntryRecord {
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub chart: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub component: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registry_path: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository_path: Option<String>,
+    /// The path that sets the tag, then those it falls back to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tag_paths: Vec<String>,
+}
+
+/// One image of the bundle.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ImageRow {
+    /// Set when this is no container image: a chart, a signature, another artifact.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifact_type: Option<String>,
+    pub digest: Digest,
+    /// Indexes into the catalog's entries.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub entries: Vec<u32>,
+    pub media_type: String,
+    /// What the chart calls it, registry host included.
+    pub name: Reference,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub platforms: Vec<String>,
+    /// Bytes of all its distinct manifests and blobs together.
+    pub size: u64,
+    /// Where it was pulled from.
+    pub source: Reference,
+}
+
+/// What must be at the destination already, for a bundle that holds only the difference to another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Requires {
+    pub base: Digest,
+    pub blobs: Vec<RequiredBlob>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RequiredBlob {
+    pub digest: Digest,
+    pub repositories: Vec<String>,
+    pub size: u64,
+}
+
+/// Just enough of any version to say which one it is.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Preamble {
+    schema_version: Option<u64>,
+    profile: Option<String>,
+    media_type: Option<String>,
+}
+
+impl BundleManifest {
+    /// The canonical bytes.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, ArchiveError> {
+        let mut bytes = serde_json::to_vec(self).map_err(|e| ArchiveError::Json("bundle.json", e.to_string()))?;
+        bytes.push(b'\n');
+        Ok(bytes)
+    }
+
+    /// Reads exactly what [`Self::to_bytes`] writes; other spellings, duplicate keys and unknown fields are refused.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, ArchiveError> {
+        let json = |e: serde_json::Error| ArchiveError::Json("bundle.json", e.to_string());
+        let preamble: Preamble = serde_json::from_slice(bytes).map_err(json)?;
+        if preamble.media_type.as_deref() != Some(MEDIA_TYPE) {
+            return Err(ArchiveError::Json("bundle.json", "its mediaType is not that of a bundle".into()));
+        }
+        if preamble.schema_version != Some(u64::from(SCHEMA_VERSION)) {
+            let version = preamble.schema_version.map_or("none".to_owned(), |v| v.to_string());
+            return Err(ArchiveError::UnknownVersion(format!("schemaVersion {version}")));
+        }
+        if preamble.profile.as_deref() != Some(PROFILE) {
+            let profile = preamble.profile.unwrap_or_default();
+            return Err(ArchiveError::UnknownVersion(format!("profile {profile:?}")));
+        }
+        let manifest: Self = serde_json::from_slice(bytes).map_err(json)?;
+        let mut same = Same { rest: bytes };
+        let respelled = serde_json::to_writer(&mut same, &manifest).is_ok() && same.rest == b"\n";
+        if !respelled {
+            return Err(ArchiveError::Json("bundle.json", "it is not written in canonical form".into()));
+        }
+        manifest.check()?;
+        Ok(manifest)
+    }
+
+    /// The bundle's id.
+    pub fn id(&self) -> Result<Digest, ArchiveError> {
+        Ok(Digest::sha256(&self.to_bytes()?))
+    }
+
+    fn check(&self) -> Result<(), ArchiveError> {
+        let refuse = |why: String| Err(ArchiveError::Json("bundle.json", why));
+        let mut seen = std::collections::HashSet::with_capacity(self.blobs.len());
+        for blob in &self.blobs {
+            if blob.size >= 1 << 53 {
+                return refuse(format!("the size of {} is beyond anything storable", blob.digest));
+            }
+            if !seen.insert(blob.digest) {
+                return refuse(format!("{} is listed twice", blob.digest));
+            }
+        }
+        if !self.blobs.is_sorted_by_key(BlobRow::group) {
+            return refuse("the blobs are not in member order".into());
+        }
+        let mut names = std::collections::HashSet::with_capacity(self.images.len());
+        for image in &self.images {
+            if !names.insert(&image.name) {
+                return refuse(format!("the name {} is there twice", image.name));
+            }
+            if image.entries.iter().any(|&i| i as usize >= self.catalog.entries.len()) {
+                return refuse(format!("{} names a catalog entry that is not there", image.name));
+            }
+        }
+        if self.platforms.iter().any(|p| p.parse::<Platform>().is_err()) {
+            return refuse("a platform is not valid".into());
+        }
+        Ok(())
+    }
+}
+
+/// A writer that only accepts the bytes it expects.
+struct Same<'a> {
+    rest: &'a [u8],
+}
+
+impl Write for Same<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.rest = self.rest.strip_prefix(bytes).ok_or(io::ErrorKind::InvalidData)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> BundleManifest {
+        let digest = Digest::sha256(b"m");
+        BundleManifest {
+            artifacts: Vec::new(),
+            blobs: vec![
+                BlobRow { digest, media_type: media_type::OCI_MANIFEST.into(), role: Role::Manifest, size: 1 },
+                BlobRow {
+                    digest: Digest::sha256(b"l"),
+                    media_type: media_type::OCI_LAYER_GZIP.into(),
+                    role: Role::Layer,
+                    size: 9,
+                },
+            ],
+            catalog: CatalogRecord { name: "läst\u{7f}\u{1}".into(), version: "1".into(), ..Default::default() },
+            extensions: BTreeMap::new(),
+            format_revision: FORMAT_REVISION,
+            images: vec![ImageRow {
+                artifact_type: None,
+                digest,
+                entries: Vec::new(),
+                media_type: media_type::OCI_MANIFEST.into(),
+                name: "quay.io/a/b:1".parse().unwrap(),
+                platforms: vec!["linux/amd64".into()],
+                size: 10,
+                source: "quay.io/a/b:1".parse().unwrap(),
+            }],
+            media_type: MEDIA_TYPE.into(),
+            platforms: Vec::new(),
+            profile: PROFILE.into(),
+            requires: None,
+            schema_version: SCHEMA_VERSION,
+        }
+    }
+
+    #[test]
+    fn round_trips_and_is_sorted() {
+        let bytes = sample().to_bytes().unwrap();
+        assert_eq!(BundleManifest::from_bytes(&bytes).unwrap(), sample());
+        let value: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+        assert_eq!(format!("{value}\n").into_bytes(), bytes, "a sorted map spells it the same way");
+    }
+
+    #[test]
+    fn other_spellings_are_refused() {
+        let text = String::from_utf8(sample().to_bytes().unwrap()).unwrap();
+        for (bad, says) in [
+            (text.trim_end().to_owned(), "canonical"),
+            (text.replace("\"size\":1}", "\"size\":1 }"), "canonical"),
+            (text.replace("\\u0001", "\\u0001\\u0041"), "canonical"),
+            (text.replace("\"size\":1}", "\"size\":1,\"size\":1}"), "duplicate"),
+            (text.replace("\"size\":1}", "\"size\":1,\"zzz\":1}"), "unknown field"),
+            (text.replace("\"schemaVersion\":1", "\"schemaVersion\":2"), "schemaVersion 2"),
+            (text.replace("\"layout\"", "\"compact\""), "compact"),
+            (text.replace("\"size\":9", "\"size\":9007199254740992"), "storable"),
+            (text.replace(MEDIA_TYPE, "x"), "mediaType"),
+        ] {
+            let error = BundleManifest::from_bytes(bad.as_bytes()).expect_err(&bad).to_string();
+            assert!(error.contains(says), "{says}: {error}");
+        }
+    }
+}

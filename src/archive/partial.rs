@@ -1,0 +1,280 @@
+//! The bundle while it is being written: every byte at its final offset, under a name that says it is unfinished.
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use super::contents::Manifests;
+use super::frame::{self, StoredEncoder};
+use super::head::{self, HeadEncoder, HeadNotes};
+use super::layout::{Layout, SeekTableBuilder};
+use super::manifest::{BlobRow, BundleManifest};
+use super::{ArchiveError, Input};
+use crate::image::{Digest, Hasher};
+
+/// Encoded bytes are written in pieces of about this size.
+const WRITE_PIECE: usize = 1 << 20;
+
+/// A head that has been generated once: its frames, the digest of its bytes, what it left out.
+#[derive(Clone, Debug)]
+pub struct DraftedHead {
+    pub layout: Layout,
+    pub digest: Digest,
+    pub notes: HeadNotes,
+}
+
+/// Generates the head of `bundle`, gives its compressed bytes to `out`, and derives the layout of the file.
+pub fn draft_head(
+    bundle: &BundleManifest,
+    signature: Option<&[u8]>,
+    manifests: &dyn Manifests,
+    out: &mut dyn FnMut(&[u8]) -> Result<(), ArchiveError>,
+) -> Result<DraftedHead, ArchiveError> {
+    let mut hasher = Hasher::new(crate::image::Algorithm::Sha256);
+    let mut sink = |bytes: &[u8]| {
+        hasher.update(bytes);
+        out(bytes)
+    };
+    let mut encoder = HeadEncoder::new(&mut sink);
+    let notes = head::generate(bundle, signature, manifests, &mut |piece| encoder.push(piece))?;
+    let frames = encoder.finish()?;
+    Ok(DraftedHead { layout: Layout::new(frames, &bundle.blobs), digest: hasher.finish(), notes })
+}
+
+/// The unfinished file.
+#[derive(Debug)]
+pub struct PartialFile {
+    path: PathBuf,
+    file: File,
+}
+
+impl PartialFile {
+    /// Opens `path` for reading and writing; `fresh` empties it.
+    pub fn open(path: &Path, fresh: bool) -> Result<Self, ArchiveError> {
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(fresh).open(path);
+        Ok(Self { path: path.to_owned(), file: file.map_err(ArchiveError::io(path))? })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Gives the file its length without writing: a sparse file where the file system has them.
+    pub fn set_len(&self, len: u64) -> Result<(), ArchiveError> {
+        self.file.set_len(len).map_err(ArchiveError::io(&self.path))
+    }
+
+    pub fn len(&self) -> Result<u64, ArchiveError> {
+        Ok(self.file.metadata().map_err(ArchiveError::io(&self.path))?.len())
+    }
+
+    pub fn is_empty(&self) -> Result<bool, ArchiveError> {
+        Ok(self.len()? == 0)
+    }
+
+    pub fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), ArchiveError> {
+        self.file.write_all_at(bytes, offset).map_err(ArchiveError::io(&self.path))
+    }
+
+    /// Waits until everything written so far is on the medium.
+    pub fn sync(&self) -> Result<(), ArchiveError> {
+        self.file.sync_data().map_err(ArchiveError::io(&self.path))
+    }
+
+    /// Frees the space of a range whose content is no longer needed here. Best effort: space is all it is about.
+    pub fn release(&self, range: std::ops::Range<u64>) {
+        #[cfg(target_os = "linux")]
+        {
+            use rustix::fs::{FallocateFlags, fallocate};
+            let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+            let _ = fallocate(&self.file, flags, range.start, range.end - range.start);
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = range;
+    }
+
+    /// Writes end, seek table and final length after `compressed_end`, syncs, and gives the file its name.
+    /// `compressed` holds the file lengths of the frames of each compressed blob.
+    pub fn finish(
+        self,
+        layout: &Layout,
+        blobs: &[BlobRow],
+        compressed: &[Vec<u32>],
+        compressed_end: u64,
+        target: &Path,
+    ) -> Result<u64, ArchiveError> {
+        let ending = ending(layout, blobs, compressed)?;
+        self.write_at(compressed_end, &ending)?;
+        let len = compressed_end + ending.len() as u64;
+        self.set_len(len)?;
+        self.file.sync_all().map_err(ArchiveError::io(&self.path))?;
+        std::fs::rename(&self.path, target).map_err(ArchiveError::io(target))?;
+        sync_folder(target)?;
+        Ok(len)
+    }
+}
+
+impl Input for PartialFile {
+    fn len(&self) -> u64 {
+        PartialFile::len(self).unwrap_or(0)
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ArchiveError> {
+        self.file.read_exact_at(buffer, offset).map_err(ArchiveError::io(&self.path))
+    }
+
+    fn name(&self) -> String {
+        self.path.display().to_string()
+    }
+}
+
+/// What follows the last blob: padding and end-of-archive blocks, then the seek table.
+pub fn ending(layout: &Layout, blobs: &[BlobRow], compressed: &[Vec<u32>]) -> Result<Vec<u8>, ArchiveError> {
+    let mut table = SeekTableBuilder::default();
+    for (file, content) in layout.head_frames() {
+        table.log(u64::from(*file), u64::from(*content))?;
+    }
+    for index in layout.stored() {
+        let (file, content) = layout.joint_lens(blobs, index);
+        table.log(file, content)?;
+        for (file, content) in frame::stored_frames(blobs[index].size) {
+            table.log(file, content)?;
+        }
+    }
+    if compressed.len() != layout.compressed().len() {
+        return Err(ArchiveError::Invariant("not every compressed blob was written"));
+    }
+    for (index, files) in layout.compressed().zip(compressed) {
+        let (file, content) = layout.joint_lens(blobs, index);
+        table.log(file, content)?;
+        for (file, (_, content)) in files.iter().zip(frame::stored_frames(blobs[index].size)) {
+            table.log(u64::from(*file), content)?;
+        }
+    }
+    let mut bytes = layout.tail(blobs);
+    table.log(bytes.len() as u64, layout.tail_content_len(blobs))?;
+    bytes.extend(table.encode());
+    Ok(bytes)
+}
+
+/// Makes a rename in the folder of `path` durable.
+pub fn sync_folder(path: &Path) -> Result<(), ArchiveError> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(ArchiveError::io(folder))
+}
+
+/// Writes one stored blob into place as its content arrives, hashing it on the way.
+#[derive(Debug)]
+pub struct StoredWriter<'a> {
+    file: &'a PartialFile,
+    encoder: StoredEncoder,
+    hasher: Hasher,
+    /// Encoded, not yet written.
+    pending: Vec<u8>,
+    at: u64,
+    /// Content bytes taken so far, those of an earlier run included.
+    content: u64,
+}
+
+impl<'a> StoredWriter<'a> {
+    /// A writer for blob `index`. `resume` holds what an earlier run left: content bytes, which end on a frame
+    /// boundary, and the hasher that has seen them.
+    pub fn new(
+        file: &'a PartialFile,
+        layout: &Layout,
+        blobs: &[BlobRow],
+        index: usize,
+        resume: Option<(u64, Hasher)>,
+    ) -> Self {
+        let blob = &blobs[index];
+        let (content, hasher) = resume.unwrap_or_else(|| (0, Hasher::for_digest(&blob.digest)));
+        let data = layout.data_offset(index);
+        let (pending, at) = if content == 0 {
+            let joint = layout.joint(blobs, index);
+            let at = data - joint.len() as u64;
+            (joint, at)
+        } else {
+            (Vec::new(), data + frame::stored_len(content))
+        };
+        Self { file, encoder: StoredEncoder::new(blob.size - content), hasher, pending, at, content }
+    }
+
+    /// Takes the next piece of content and returns how many whole frames are in the file.
+    pub fn push(&mut self, mut piece: &[u8]) -> Result<u64, ArchiveError> {
+        self.hasher.update(piece);
+        while !piece.is_empty() {
+            let to_boundary = FRAME_CONTENT - self.content % FRAME_CONTENT;
+            let take = piece.len().min(WRITE_PIECE).min(usize::try_from(to_boundary).unwrap_or(usize::MAX));
+            let (now, later) = piece.split_at(take);
+            self.encoder.push(now, &mut self.pending)?;
+            self.content += take as u64;
+            // At a boundary always, so that a frame that counts is in the file.
+            if self.pending.len() >= WRITE_PIECE || self.content.is_multiple_of(FRAME_CONTENT) {
+                self.flush()?;
+            }
+            piece = later;
+        }
+        Ok(self.content / FRAME_CONTENT)
+    }
+
+    /// Writes what is left and returns the digest of the whole content.
+    pub fn finish(mut self) -> Result<Digest, ArchiveError> {
+        self.flush()?;
+        Ok(self.hasher.finish())
+    }
+
+    fn flush(&mut self) -> Result<(), ArchiveError> {
+        self.file.write_at(self.at, &self.pending)?;
+        self.at += self.pending.len() as u64;
+        self.pending.clear();
+        Ok(())
+    }
+}
+
+/// Reads `content` bytes of a stored blob back, from `data` on, as far as its frames are intact. Each intact frame's
+/// content goes to `each`; the intact content bytes are returned.
+pub fn read_back(
+    input: &dyn Input,
+    data: u64,
+    size: u64,
+    content: u64,
+    each: &mut dyn FnMut(&[u8]) -> Result<(), ArchiveError>,
+) -> Result<u64, ArchiveError> {
+    let (mut at, mut intact) = (data, 0);
+    for (file, held) in frame::stored_frames(size) {
+        if intact + held > content {
+            break;
+        }
+        let bytes = input.read_vec(at, usize::try_from(file).unwrap_or(0))?;
+        let Ok(pieces) = frame::stored_content(&bytes, held, true) else { break };
+        for piece in pieces {
+            each(&bytes[piece])?;
+        }
+        at += file;
+        intact += held;
+    }
+    Ok(intact)
+}
+
+/// Content bytes of a full frame: progress is counted in these.
+pub const FRAME_CONTENT: u64 = frame::FRAME_CONTENT;
+
+/// The file bytes of `content` bytes of stored content.
+pub fn stored_len(content: u64) -> u64 {
+    frame::stored_len(content)
+}
+
+/// Content of up to [`FRAME_CONTENT`] bytes as one frame of a compressed blob.
+pub fn compressed_frame(content: &[u8]) -> Result<Vec<u8>, ArchiveError> {
+    frame::compress_or_store(content)
+}
+
+/// The content of a frame made by [`compressed_frame`].
+pub fn open_frame(frame: &[u8], content: usize) -> Result<Vec<u8>, ArchiveError> {
+    frame::decompress(frame, content).map_err(ArchiveError::Damaged)
+}
+
+/// The joint before blob `index`, as it stands in the file.
+pub fn joint(layout: &Layout, blobs: &[BlobRow], index: usize) -> Vec<u8> {
+    layout.joint(blobs, index)
+}

@@ -1,0 +1,308 @@
+//! Opening a bundle: seek table and head first, so that the whole plan is known before any layer is touched.
+//!
+//! The seek table is a hint that is checked against frame headers and the plan. After [`BundleReader::open`] every
+//! member of the head has been derived again from `bundle.json` and its manifests, and compared.
+
+use std::collections::HashMap;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::contents::{Contents, Manifests, Root};
+use super::head_reader::Head;
+use super::input::Input;
+use super::manifest::{BlobRow, BundleManifest, Group};
+use super::{ArchiveError, frame, layout::Layout};
+use crate::image::{Digest, RawManifest, media_type};
+
+/// Zero bytes that a medium may append to a file.
+const MAX_TRAILING_ZEROS: u64 = 64 << 20;
+
+/// An open bundle. Cheap to clone; reads from many threads.
+#[derive(Clone, Debug)]
+pub struct BundleReader(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    input: Arc<dyn Input>,
+    id: Digest,
+    manifest: BundleManifest,
+    head: Head,
+    layout: Layout,
+    by_digest: HashMap<Digest, u32>,
+    /// File offset and length of each frame of each compressed blob.
+    compressed: Vec<Vec<(u64, u32)>>,
+    seek_table: Range<u64>,
+}
+
+impl BundleReader {
+    /// Opens the bundle in `input` and proves its head.
+    pub fn open(input: Arc<dyn Input>) -> Result<Self, ArchiveError> {
+        let (table, seek_table) = read_seek_table(&*input)?;
+        let head = Head::read(&*input, &table)?;
+        let manifest = head.bundle()?;
+        let layout = Layout::new(head.frame_lens(), &manifest.blobs);
+        let compressed = locate_compressed(&table, &layout, &manifest.blobs)?;
+        let by_digest = manifest.blobs.iter().enumerate().map(|(i, b)| (b.digest, i as u32)).collect();
+        let id = Digest::sha256(head.bundle_bytes());
+        let inner = Inner { input, id, manifest, head, layout, by_digest, compressed, seek_table };
+        let reader = Self(Arc::new(inner));
+        reader.0.head.prove(&reader.0.manifest)?;
+        reader.prove_contents()?;
+        Ok(reader)
+    }
+
+    /// The sha256 of `bundle.json`.
+    pub fn id(&self) -> Digest {
+        self.0.id
+    }
+
+    pub fn manifest(&self) -> &BundleManifest {
+        &self.0.manifest
+    }
+
+    pub fn layout(&self) -> &Layout {
+        &self.0.layout
+    }
+
+    pub fn signature(&self) -> Option<&[u8]> {
+        self.0.head.signature()
+    }
+
+    pub fn name(&self) -> String {
+        self.0.input.name()
+    }
+
+    /// In bytes, as found.
+    pub fn file_len(&self) -> u64 {
+        self.0.input.len()
+    }
+
+    pub(crate) fn input(&self) -> &dyn Input {
+        &*self.0.input
+    }
+
+    pub(crate) fn head(&self) -> &Head {
+        &self.0.head
+    }
+
+    pub(crate) fn seek_table(&self) -> Range<u64> {
+        self.0.seek_table.clone()
+    }
+
+    /// Position of `digest` in the list of blobs.
+    pub fn index_of(&self, digest: &Digest) -> Option<usize> {
+        self.0.by_digest.get(digest).map(|&i| i as usize)
+    }
+
+    pub fn blob(&self, digest: &Digest) -> Option<&BlobRow> {
+        self.index_of(digest).map(|i| &self.0.manifest.blobs[i])
+    }
+
+    /// A manifest or index of the bundle with its exact bytes.
+    pub fn raw_manifest(&self, digest: &Digest, stated: &str) -> Result<RawManifest, ArchiveError> {
+        let bytes = self.0.head.manifest(digest)?;
+        RawManifest::new(bytes, Some(stated), Some(digest))
+            .map_err(|e| ArchiveError::Damaged(format!("manifest {digest}: {e}")))
+    }
+
+    /// File offset, file length and content length of each frame of blob `index`; none in the head.
+    pub(crate) fn frames(&self, index: usize) -> Vec<(u64, u64, u64)> {
+        let size = self.0.manifest.blobs[index].size;
+        if self.0.layout.stored().contains(&index) {
+            let mut at = self.0.layout.data_offset(index);
+            return frame::stored_frames(size)
+                .map(|(file, content)| {
+                    let start = at;
+                    at += file;
+                    (start, file, content)
+                })
+                .collect();
+        }
+        let Some(slot) = index.checked_sub(self.0.layout.compressed().start) else { return Vec::new() };
+        let frames = self.0.compressed[slot].iter().enumerate();
+        frames
+            .map(|(i, &(at, len))| {
+                let content = frame::FRAME_CONTENT.min(size - i as u64 * frame::FRAME_CONTENT);
+                (at, u64::from(len), content)
+            })
+            .collect()
+    }
+
+    /// The small blob `index` of the head.
+    pub(crate) fn head_blob(&self, index: usize) -> Result<Bytes, ArchiveError> {
+        self.0.head.manifest(&self.0.manifest.blobs[index].digest)
+    }
+
+    /// The images' roots, in catalog order, then the artifacts'.
+    pub fn roots(&self) -> Vec<Root> {
+        let size = |digest: &Digest| self.blob(digest).map_or(0, |b| b.size);
+        let manifest = self.manifest();
+        let images = manifest.images.iter().map(|i| (i.digest, &i.media_type));
+        let artifacts = manifest.artifacts.iter().map(|a| (a.digest, &a.media_type));
+        images
+            .chain(artifacts)
+            .map(|(digest, media_type)| Root { digest, media_type: media_type.clone(), size: size(&digest) })
+            .collect()
+    }
+
+    /// `bundle.json` must list exactly what the manifests refer to. Foreign layers and what a base bundle carried
+    /// may be absent.
+    fn prove_contents(&self) -> Result<(), ArchiveError> {
+        let absent = |d: &crate::image::Descriptor| {
+            self.blob(&d.digest).is_none() && (media_type::is_foreign(&d.media_type) || self.is_required(&d.digest))
+        };
+        let contents = Contents::collect(&self.roots(), self, &absent)?;
+        if let Some(fault) = contents.faults.first() {
+            return Err(ArchiveError::Damaged(fault.why.clone()));
+        }
+        if contents.blobs == self.manifest().blobs {
+            return Ok(());
+        }
+        let listed: std::collections::HashSet<_> = self.manifest().blobs.iter().map(|b| b.digest).collect();
+        let missing = contents.blobs.iter().find(|b| !listed.contains(&b.digest));
+        Err(ArchiveError::Damaged(missing.map_or_else(
+            || "bundle.json lists other blobs than the manifests name".to_owned(),
+            |blob| format!("{} is needed by an image, but not in the bundle", blob.digest),
+        )))
+    }
+
+    fn is_required(&self, digest: &Digest) -> bool {
+        self.manifest().requires.as_ref().is_some_and(|r| r.blobs.iter().any(|b| b.digest == *digest))
+    }
+}
+
+impl Manifests for BundleReader {
+    fn manifest(&self, digest: &Digest) -> Result<Bytes, ArchiveError> {
+        self.0.head.manifest(digest)
+    }
+}
+
+/// The frames of a file as its seek table lists them.
+#[derive(Debug)]
+pub(crate) struct FrameTable {
+    table: zeekstd::SeekTable,
+}
+
+impl FrameTable {
+    pub(crate) fn len(&self) -> u32 {
+        self.table.num_frames()
+    }
+
+    /// File offset, file length and content length of frame `index`.
+    pub(crate) fn get(&self, index: u32) -> Result<(u64, u32, u32), ArchiveError> {
+        let bad = |e: zeekstd::Error| ArchiveError::SeekTable(e.to_string());
+        let at = self.table.frame_start_comp(index).map_err(bad)?;
+        let file = self.table.frame_size_comp(index).map_err(bad)?;
+        let content = self.table.frame_size_decomp(index).map_err(bad)?;
+        let lens = u32::try_from(file).ok().zip(u32::try_from(content).ok());
+        let (file, content) = lens.ok_or_else(|| ArchiveError::SeekTable("a frame over 4 GiB".into()))?;
+        Ok((at, file, content))
+    }
+}
+
+/// The seek table at the end of the file, and where it stands.
+fn read_seek_table(input: &dyn Input) -> Result<(FrameTable, Range<u64>), ArchiveError> {
+    let mut start = [0; 4];
+    if input.len() < 4 {
+        return Err(ArchiveError::NotABundle(format!("{} is only {} bytes long", input.name(), input.len())));
+    }
+    input.read_at(0, &mut start)?;
+    if start != [0x28, 0xb5, 0x2f, 0xfd] {
+        return Err(ArchiveError::NotABundle(format!("{} is not a zstd file", input.name())));
+    }
+    let end = end_without_zeros(input)?;
+    let mut tail = InputTail { input, end, at: 0 };
+    let table = zeekstd::SeekTable::from_seekable(&mut tail).map_err(|_| {
+        ArchiveError::Damaged(format!(
+            "{} does not end with a seek table: it is cut short, or was packed by another tool",
+            input.name()
+        ))
+    })?;
+    if table.size_comp() > end {
+        return Err(ArchiveError::Damaged("the seek table lists more than the file has".into()));
+    }
+    let range = table.size_comp()..end;
+    Ok((FrameTable { table }, range))
+}
+
+fn end_without_zeros(input: &dyn Input) -> Result<u64, ArchiveError> {
+    let mut end = input.len();
+    let floor = input.len().saturating_sub(MAX_TRAILING_ZEROS);
+    while end > floor {
+        let take = (end - floor).min(64 << 10);
+        let chunk = input.read_vec(end - take, usize::try_from(take).unwrap_or(0))?;
+        if let Some(last) = chunk.iter().rposition(|byte| *byte != 0) {
+            return Ok(end - take + last as u64 + 1);
+        }
+        end -= take;
+    }
+    Err(ArchiveError::Damaged(format!("{} ends in nothing but zeros", input.name())))
+}
+
+/// `Read + Seek` over the input up to `end`, as the seek table parser wants it.
+struct InputTail<'a> {
+    input: &'a dyn Input,
+    end: u64,
+    at: u64,
+}
+
+impl Read for InputTail<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = self.end.saturating_sub(self.at);
+        let take = usize::try_from(left).map_or(buffer.len(), |left| left.min(buffer.len()));
+        self.input.read_at(self.at, &mut buffer[..take]).map_err(io::Error::other)?;
+        self.at += take as u64;
+        Ok(take)
+    }
+}
+
+impl Seek for InputTail<'_> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let target = match to {
+            SeekFrom::Start(offset) => Some(offset),
+            SeekFrom::End(delta) => self.end.checked_add_signed(delta),
+            SeekFrom::Current(delta) => self.at.checked_add_signed(delta),
+        };
+        self.at = target.ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(self.at)
+    }
+}
+
+/// Walks the seek table over the part after the head: it must list exactly the frames the plan implies.
+fn locate_compressed(
+    table: &FrameTable,
+    layout: &Layout,
+    blobs: &[BlobRow],
+) -> Result<Vec<Vec<(u64, u32)>>, ArchiveError> {
+    let mut next = layout.head_frames().len() as u32;
+    let mut expect = |content: u64, file: Option<u64>| {
+        let entry = if next < table.len() { table.get(next)? } else { (0, 0, 0) };
+        next += 1;
+        let fits = u64::from(entry.2) == content && file.is_none_or(|file| u64::from(entry.1) == file);
+        if fits { Ok(entry) } else { Err(ArchiveError::Damaged("the seek table contradicts bundle.json".into())) }
+    };
+    let mut compressed = Vec::with_capacity(layout.compressed().len());
+    for index in layout.stored().start..layout.compressed().end {
+        let (file, content) = layout.joint_lens(blobs, index);
+        expect(content, Some(file))?;
+        if blobs[index].group() == Group::Stored {
+            for (file, content) in frame::stored_frames(blobs[index].size) {
+                expect(content, Some(file))?;
+            }
+        } else {
+            let frames = frame::stored_frames(blobs[index].size);
+            let frames: Result<Vec<_>, _> =
+                frames.map(|(_, content)| expect(content, None).map(|(at, file, _)| (at, file))).collect();
+            compressed.push(frames?);
+        }
+    }
+    let tail = layout.tail(blobs);
+    expect(layout.tail_content_len(blobs), Some(tail.len() as u64))?;
+    if next != table.len() {
+        return Err(ArchiveError::Damaged("the seek table lists more frames than bundle.json implies".into()));
+    }
+    Ok(compressed)
+}
