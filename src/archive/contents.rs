@@ -32,6 +32,10 @@ pub struct ImageFault {
 pub struct Contents {
     /// In member order.
     pub blobs: Vec<BlobRow>,
+    /// Manifests and indexes with their media types, children before parents, each once.
+    pub bottom_up: Vec<(Digest, String)>,
+    /// For each blob: the first root that uses it.
+    pub first_root: Vec<u32>,
     /// For each root: bytes of its distinct manifests and blobs.
     pub sizes: Vec<u64>,
     /// Bytes of all roots if each were carried alone.
@@ -51,6 +55,7 @@ pub struct Root {
 
 struct Use {
     row: BlobRow,
+    first: usize,
     /// The last root that used it, so that each image counts a blob once.
     root: usize,
 }
@@ -75,9 +80,10 @@ impl Contents {
         for (index, root) in roots.iter().enumerate() {
             walk.manifest(index, &root.digest, &root.media_type, root.size, 0)?;
         }
-        let Walk { uses, mut contents, .. } = walk;
+        let Walk { mut uses, mut contents, .. } = walk;
+        uses.sort_by_key(|used| used.row.group());
+        contents.first_root = uses.iter().map(|used| u32::try_from(used.first).unwrap_or(u32::MAX)).collect();
         contents.blobs = uses.into_iter().map(|used| used.row).collect();
-        contents.blobs.sort_by_key(BlobRow::group);
         contents.alone = contents.sizes.iter().sum();
         Ok(contents)
     }
@@ -97,6 +103,7 @@ impl Walk<'_> {
             return Ok(());
         }
         let role = if media_type::is_index(stated) { Role::Index } else { Role::Manifest };
+        let first_visit = !self.by_digest.contains_key(digest);
         // A digest cannot contain itself, so a visit per root and manifest bounds the walk on any input.
         if !self.add(root, digest, stated, size, role) {
             return Ok(());
@@ -109,7 +116,7 @@ impl Walk<'_> {
                 return Ok(());
             }
         };
-        for child in &parsed.manifests {
+        for child in parsed.manifests.iter().filter(|child| !(self.skip)(child)) {
             if media_type::is_manifest(&child.media_type) {
                 self.manifest(root, &child.digest, &child.media_type, child.size, depth + 1)?;
             } else {
@@ -122,6 +129,9 @@ impl Walk<'_> {
         }
         for layer in &parsed.layers {
             self.blob(root, layer, layers);
+        }
+        if first_visit {
+            self.contents.bottom_up.push((*digest, parsed.media_type));
         }
         Ok(())
     }
@@ -137,7 +147,7 @@ impl Walk<'_> {
         let Some(&at) = self.by_digest.get(digest) else {
             self.by_digest.insert(*digest, self.uses.len());
             let row = BlobRow { digest: *digest, media_type: media_type.to_owned(), role, size };
-            self.uses.push(Use { row, root });
+            self.uses.push(Use { row, first: root, root });
             self.contents.sizes[root] += size;
             return true;
         };
@@ -161,6 +171,21 @@ impl Walk<'_> {
     fn fault(&mut self, root: usize, why: String) {
         self.contents.faults.push(ImageFault { root, why });
     }
+}
+
+/// The images of `bundle` that need `digest`, by position: for naming what a lost blob costs.
+pub fn users(bundle: &super::BundleManifest, digest: &Digest, manifests: &dyn Manifests) -> Vec<usize> {
+    let needs = |root: &Root| {
+        let contents = Contents::collect(std::slice::from_ref(root), manifests, &|_| false);
+        // An image whose manifests cannot be read cannot be cleared of the suspicion.
+        contents.map_or(true, |contents| contents.blobs.iter().any(|blob| blob.digest == *digest))
+    };
+    let root = |image: &super::ImageRow| Root {
+        digest: image.digest,
+        media_type: image.media_type.clone(),
+        size: image.size,
+    };
+    bundle.images.iter().enumerate().filter(|(_, image)| needs(&root(image))).map(|(i, _)| i).collect()
 }
 
 /// A store of manifests in memory, for tests and small sets.

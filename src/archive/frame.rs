@@ -176,6 +176,57 @@ pub(crate) fn stored_content(frame: &[u8], content: u64, check: bool) -> Result<
     Ok(ranges)
 }
 
+/// A few blocks of a stored frame, for readers that do not want to hold a whole one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StoredPiece {
+    /// Where it begins, in file bytes from the start of the frame.
+    pub(crate) offset: u64,
+    /// In file bytes.
+    pub(crate) len: usize,
+    /// Content bytes before it.
+    before: u64,
+    /// Content bytes in it.
+    pub(crate) content: u64,
+}
+
+impl StoredPiece {
+    /// Up to `blocks` blocks of a frame of `held` content bytes, after `before` of them (a multiple of a block).
+    pub(crate) fn of(before: u64, held: u64, blocks: u64) -> Self {
+        let content = (held - before).min(blocks * BLOCK_CONTENT);
+        let count = content.div_ceil(BLOCK_CONTENT);
+        let header = if before == 0 { HEADER_LEN } else { 0 };
+        let skipped = if before == 0 { 0 } else { HEADER_LEN };
+        let offset = skipped + before / BLOCK_CONTENT * BLOCK_HEADER_LEN + before;
+        let len = header + count * BLOCK_HEADER_LEN + content;
+        Self { offset, len: usize::try_from(len).unwrap_or(0), before, content }
+    }
+
+    /// The content in `bytes`, which must have exactly the headers this writer makes for a frame of `held` bytes.
+    pub(crate) fn check(&self, bytes: &[u8], held: u64) -> Result<Vec<Range<usize>>, String> {
+        let mut at = 0;
+        if self.before == 0 {
+            if bytes[..14] != stored_header(held) {
+                return Err("the frame header is not the one of a stored frame of this length".to_owned());
+            }
+            at = 14;
+        }
+        let mut ranges = Vec::new();
+        let (mut left, mut after) = (self.content, held - self.before);
+        while left > 0 {
+            let size = left.min(BLOCK_CONTENT);
+            if bytes[at..at + 3] != raw_block_header(size, size == after) {
+                return Err("a block header is damaged".to_owned());
+            }
+            let end = at + 3 + usize::try_from(size).map_err(|_| "block too long")?;
+            ranges.push(at + 3..end);
+            at = end;
+            left -= size;
+            after -= size;
+        }
+        Ok(ranges)
+    }
+}
+
 /// One compressed frame of the head of a bundle.
 pub(crate) fn compress_head(content: &[u8]) -> Result<Vec<u8>, ArchiveError> {
     compress(content, HEAD_LEVEL)
@@ -330,6 +381,23 @@ mod tests {
                 for piece in stored_content(frame, held, true).unwrap() {
                     back.extend_from_slice(&frame[piece]);
                 }
+            }
+            prop_assert_eq!(back, content);
+        }
+
+        #[test]
+        fn pieces_of_a_frame_are_found_by_arithmetic(len in 1u64..4_000_000, blocks in 1u64..9) {
+            let content: Vec<u8> = (0..len).map(|i| (i % 249) as u8).collect();
+            let frame = store(&content);
+            let (mut before, mut back) = (0, Vec::new());
+            while before < len {
+                let piece = StoredPiece::of(before, len, blocks);
+                let at = usize::try_from(piece.offset).unwrap();
+                let bytes = &frame[at..at + piece.len];
+                for range in piece.check(bytes, len).unwrap() {
+                    back.extend_from_slice(&bytes[range]);
+                }
+                before += piece.content;
             }
             prop_assert_eq!(back, content);
         }

@@ -7,12 +7,14 @@
 //!
 //! Everything read is hostile until it has been derived again from `bundle.json` and compared.
 
+mod content;
 mod contents;
 mod derived;
 mod error;
 mod frame;
 mod head;
 mod head_reader;
+mod holdings;
 mod input;
 mod layout;
 pub mod manifest;
@@ -20,9 +22,11 @@ mod member;
 mod partial;
 mod reader;
 
-pub use contents::{Contents, ImageFault, MAX_DEPTH, Manifests, Root};
+pub use content::ContentReader;
+pub use contents::{Contents, ImageFault, MAX_DEPTH, Manifests, Root, users};
 pub use error::ArchiveError;
 pub use head::HeadNotes;
+pub use holdings::{ContentPieces, Holdings};
 pub use input::{FileInput, Input};
 pub use layout::Layout;
 pub use partial::{

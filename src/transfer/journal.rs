@@ -9,7 +9,6 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh64::xxh64;
@@ -172,8 +171,6 @@ fn next_record(lines: &mut impl BufRead) -> Option<Record> {
 pub struct Journal {
     path: PathBuf,
     state: Mutex<State>,
-    /// Data bytes written since the last barrier.
-    since_barrier: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -216,7 +213,7 @@ impl Journal {
         let kept = file.try_clone().map_err(TransferError::io(&lock.path))?;
         lock.held.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(kept);
         let state = Mutex::new(State { file, records });
-        Ok(Self { path: lock.path.clone(), state, since_barrier: AtomicU64::new(0) })
+        Ok(Self { path: lock.path.clone(), state })
     }
 
     /// So many whole frames of stored blob `index` are in the file.
@@ -234,11 +231,6 @@ impl Journal {
         self.append(&Record::Done(as_u32(index)?))
     }
 
-    /// Counts data written, so that a barrier comes in time. Returns what has gathered since the last.
-    pub fn count(&self, bytes: u64) -> u64 {
-        self.since_barrier.fetch_add(bytes, Ordering::Relaxed) + bytes
-    }
-
     /// Makes everything recorded so far survive a power cut. A failed sync means that nothing since the last barrier
     /// is known to be on the medium; the caller must give up the partial.
     pub fn barrier(&self, data: &PartialFile) -> Result<(), TransferError> {
@@ -247,7 +239,6 @@ impl Journal {
             let state = self.lock();
             (state.records, state.file.try_clone().map_err(TransferError::io(&self.path))?)
         };
-        self.since_barrier.store(0, Ordering::Relaxed);
         data.sync()?;
         self.append(&Record::Barrier(covered))?;
         journal.sync_data().map_err(TransferError::io(&self.path))

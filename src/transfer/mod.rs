@@ -1,12 +1,23 @@
 //! Bytes in motion: bounded concurrency, verification beside I/O, and the journal that makes an export resumable.
 
+mod compressed;
+mod download;
+mod front;
 pub mod journal;
+mod past;
+mod resolve;
 mod spool;
+mod workspace;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub use download::{BlobError, Download, Downloaded, LostBlob};
+pub use front::{Front, follow, keep_barriers};
+pub use past::{Donor, digest_of, recheck};
+pub use resolve::{ResolveError, Resolved, Unresolved, resolve};
 pub use spool::Spool;
+pub use workspace::{Unfinished, Workspace, beside, free_space};
 
 use crate::archive::ArchiveError;
 

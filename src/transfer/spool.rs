@@ -50,6 +50,10 @@ impl Spool {
         Ok(Self { path, file, state: Mutex::default() })
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.lock().entries.is_empty()
+    }
+
     pub fn contains(&self, digest: &Digest) -> bool {
         self.lock().entries.contains_key(digest)
     }

@@ -1,0 +1,103 @@
+//! The content of a blob, in order, from any byte on: small pieces of stored frames, whole compressed ones.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use super::{ArchiveError, BundleReader, Input, frame};
+
+/// Raw blocks read at once: 1 MiB of content.
+const BLOCKS: u64 = 8;
+
+/// Iterates over the content of one blob. Checks framing as it goes; the digest is for the consumer to compare.
+#[derive(Debug)]
+pub struct ContentReader {
+    reader: BundleReader,
+    frames: VecDeque<(u64, u64, u64)>,
+    stored: bool,
+    ready: VecDeque<Bytes>,
+    /// In the first of `frames`: content bytes read already.
+    taken: u64,
+    /// Content bytes still to be dropped before the first wanted one.
+    skip: u64,
+}
+
+impl BundleReader {
+    /// The content of blob `index` from byte `from` on.
+    pub fn content(&self, index: usize, from: u64) -> Result<ContentReader, ArchiveError> {
+        let mut content = ContentReader {
+            reader: self.clone(),
+            frames: VecDeque::new(),
+            stored: self.layout().stored().contains(&index),
+            ready: VecDeque::new(),
+            taken: 0,
+            skip: from,
+        };
+        if index < self.layout().stored().start {
+            content.ready.push_back(self.head_blob(index)?);
+            return Ok(content);
+        }
+        content.frames = self.frames(index).into();
+        while content.frames.front().is_some_and(|(_, _, held)| *held <= content.skip) {
+            let passed = content.frames.pop_front().map_or(0, |(_, _, held)| held);
+            content.skip -= passed;
+        }
+        if content.stored {
+            content.taken = content.skip / frame::BLOCK_CONTENT * frame::BLOCK_CONTENT;
+            content.skip -= content.taken;
+        }
+        Ok(content)
+    }
+}
+
+impl ContentReader {
+    fn fill(&mut self) -> Result<(), ArchiveError> {
+        let Some(&(at, len, held)) = self.frames.front() else { return Ok(()) };
+        let input = self.reader.input();
+        if !self.stored {
+            self.frames.pop_front();
+            let bytes = input.read_vec(at, usize::try_from(len).unwrap_or(0))?;
+            let content = frame::decompress(&bytes, usize::try_from(held).unwrap_or(0));
+            self.ready.push_back(content.map_err(|why| damaged(input, at, len, &why))?.into());
+            return Ok(());
+        }
+        let piece = frame::StoredPiece::of(self.taken, held, BLOCKS);
+        let bytes = Bytes::from(input.read_vec(at + piece.offset, piece.len)?);
+        let ranges = piece.check(&bytes, held).map_err(|why| damaged(input, at, len, &why))?;
+        self.ready.extend(ranges.into_iter().map(|range| bytes.slice(range)));
+        self.taken += piece.content;
+        if self.taken == held {
+            self.frames.pop_front();
+            self.taken = 0;
+        }
+        Ok(())
+    }
+}
+
+fn damaged(input: &dyn Input, at: u64, len: u64, why: &str) -> ArchiveError {
+    ArchiveError::Damaged(format!("{}, bytes {at} to {}: {why}", input.name(), at + len))
+}
+
+impl Iterator for ContentReader {
+    type Item = Result<Bytes, ArchiveError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            while let Some(mut piece) = self.ready.pop_front() {
+                let drop = usize::try_from(self.skip).map_or(piece.len(), |skip| skip.min(piece.len()));
+                let rest = piece.split_off(drop);
+                self.skip -= drop as u64;
+                if !rest.is_empty() {
+                    return Some(Ok(rest));
+                }
+            }
+            if self.frames.is_empty() {
+                return None;
+            }
+            if let Err(error) = self.fill() {
+                self.frames.clear();
+                return Some(Err(error));
+            }
+        }
+    }
+}

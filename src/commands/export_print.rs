@@ -1,0 +1,152 @@
+//! What `bundle export` prints: the plan of a dry run, the summary, the files to carry.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::archive::{Contents, Manifests, Root};
+use crate::image::{Descriptor, Digest, Platform};
+use crate::plan::ExportPlan;
+use crate::registry::RegistryClient;
+use crate::report::bytes;
+
+/// The last lines of an export.
+pub(super) struct Summary<'a> {
+    pub(super) plan: &'a ExportPlan,
+    pub(super) target: &'a Path,
+    pub(super) size: u64,
+    pub(super) took: Duration,
+}
+
+impl Summary<'_> {
+    pub(super) fn text(&self, sidecar: bool) -> String {
+        let Self { plan, target, size, took } = self;
+        let distinct = plan.distinct();
+        let file = target.display();
+        let mut text = format!(
+            "{} images, {} blobs, {} ({} saved by sharing), in {:.1} s\n\nCarry across:\n  {file}  ({})\n",
+            plan.bundle.images.len(),
+            plan.bundle.blobs.len(),
+            bytes(distinct),
+            bytes(plan.alone.saturating_sub(distinct)),
+            took.as_secs_f64(),
+            bytes(*size),
+        );
+        if sidecar {
+            let _ = writeln!(text, "  {file}.sha256");
+        }
+        if let Ok(program) = std::env::current_exe() {
+            let _ = writeln!(text, "  {}  (this program)", program.display());
+        }
+        let name = target.file_name().unwrap_or_default().to_string_lossy();
+        let _ = write!(text, "\nThere:\n  bundle import {name} -d REGISTRY\n");
+        text
+    }
+}
+
+/// The plan as a table with totals.
+pub(super) fn plan_text(plan: &ExportPlan, client: &RegistryClient, manifests: &dyn Manifests) -> String {
+    let shared = shared_sizes(plan, manifests);
+    let mut text = String::new();
+    let width = plan.bundle.images.iter().map(|i| i.name.to_string().len()).max().unwrap_or(5).max(5);
+    let _ = writeln!(text, "{:width$}  {:12}  {:>10}  {:>10}  PLATFORMS", "IMAGE", "DIGEST", "SIZE", "SHARED");
+    for (image, shared) in plan.bundle.images.iter().zip(&shared) {
+        let _ = writeln!(
+            text,
+            "{:width$}  {:12}  {:>10}  {:>10}  {}",
+            image.name.to_string(),
+            image.digest.short(),
+            bytes(image.size),
+            bytes(*shared),
+            image.platforms.join(", "),
+        );
+    }
+    let layout = &plan.head.layout;
+    let bound = if layout.is_exact() { "" } else { "at most " };
+    let _ = write!(
+        text,
+        "\n{} images, {} blobs: {} together, {} if each were carried alone\nbundle: {bound}{} ({} bytes)\nto download: {}\n",
+        plan.bundle.images.len(),
+        plan.bundle.blobs.len(),
+        bytes(plan.distinct()),
+        bytes(plan.alone),
+        bytes(layout.max_len()),
+        layout.max_len(),
+        bytes(plan.payload()),
+    );
+    for (platform, size) in platform_savings(plan, manifests) {
+        let _ = writeln!(text, "with --platform {platform}: {} less", bytes(size));
+    }
+    for (host, counts) in client.stats().hosts {
+        let left = counts.rate_limit_remaining.map_or_else(String::new, |left| format!(", {left} pulls left"));
+        let _ = writeln!(text, "{host}: {} manifest GETs{left}", counts.manifest_gets);
+    }
+    text
+}
+
+pub(super) fn plan_json(plan: &ExportPlan) -> Value {
+    json!({
+        "images": plan.bundle.images,
+        "blobs": plan.bundle.blobs.len(),
+        "distinctBytes": plan.distinct(),
+        "aloneBytes": plan.alone,
+        "downloadBytes": plan.payload(),
+        "bundleBytes": plan.head.layout.max_len(),
+        "exact": plan.head.layout.is_exact(),
+    })
+}
+
+/// For each image: bytes of it that another image uses too.
+pub(super) fn shared_sizes(plan: &ExportPlan, manifests: &dyn Manifests) -> Vec<u64> {
+    shared_of(&plan.bundle, manifests)
+}
+
+/// For each image of `bundle`: bytes of it that another image uses too.
+pub(super) fn shared_of(bundle: &crate::archive::BundleManifest, manifests: &dyn Manifests) -> Vec<u64> {
+    let mut users: HashMap<Digest, u32> = HashMap::new();
+    let mut each = Vec::with_capacity(bundle.images.len());
+    for image in &bundle.images {
+        let root = Root { digest: image.digest, media_type: image.media_type.clone(), size: image.size };
+        let contents = Contents::collect(&[root], manifests, &|_| false).unwrap_or_default();
+        for blob in &contents.blobs {
+            *users.entry(blob.digest).or_default() += 1;
+        }
+        each.push(contents.blobs);
+    }
+    let shared = |blobs: &Vec<crate::archive::BlobRow>| {
+        blobs.iter().filter(|b| users.get(&b.digest).is_some_and(|n| *n > 1)).map(|b| b.size).sum()
+    };
+    each.iter().map(shared).collect()
+}
+
+/// What keeping one platform alone would save, for each platform that is not everywhere.
+fn platform_savings(plan: &ExportPlan, manifests: &dyn Manifests) -> Vec<(String, u64)> {
+    let mut platforms: Vec<&String> = plan.bundle.images.iter().flat_map(|image| &image.platforms).collect();
+    platforms.sort();
+    platforms.dedup();
+    if platforms.len() < 2 {
+        return Vec::new();
+    }
+    let total = plan.distinct();
+    let keeps = |wanted: &Platform| {
+        let skip = |d: &Descriptor| d.platform.as_ref().is_some_and(|p| !p.is_unknown() && !p.satisfies(wanted));
+        let roots: Vec<Root> = plan
+            .bundle
+            .images
+            .iter()
+            .map(|i| Root { digest: i.digest, media_type: i.media_type.clone(), size: i.size })
+            .collect();
+        Contents::collect(&roots, manifests, &skip).map(|c| c.blobs.iter().map(|b| b.size).sum::<u64>())
+    };
+    let savings = platforms.into_iter().filter_map(|text| {
+        let wanted: Platform = text.parse().ok()?;
+        let everywhere =
+            plan.bundle.images.iter().all(|i| i.platforms.is_empty() || i.platforms.contains(text));
+        let kept = keeps(&wanted).ok().filter(|_| everywhere)?;
+        Some((text.clone(), total.saturating_sub(kept)))
+    });
+    savings.filter(|(_, saved)| *saved > 0).collect()
+}

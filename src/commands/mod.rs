@@ -1,0 +1,88 @@
+//! One verb per file, each a straight line; here the dispatch, the runtime, and what a signal does.
+
+mod catalogs;
+mod export;
+mod network;
+
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::{Cli, Command};
+use crate::failure::{ExitCode, code_of, render};
+use crate::session::Session;
+
+/// Runs one command to its exit code. Errors have been shown when this returns.
+pub fn run(cli: Cli) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&anyhow::Error::new(error).context("starting")),
+    };
+    let cancel = CancellationToken::new();
+    let signals = Arc::new(Signals::default());
+    let result = runtime.block_on(async {
+        let watched = signals.clone().watch(cancel.clone());
+        let watcher = tokio::spawn(watched);
+        let result = dispatch(cli.command, cancel).await;
+        watcher.abort();
+        result
+    });
+    // Blocked reads of stdin or of a dead mount must not keep a finished program alive.
+    runtime.shutdown_background();
+    match (result, signals.code()) {
+        (Err(error), Some(code)) => {
+            fail(&error);
+            code
+        }
+        (Err(error), None) => fail(&error),
+        (Ok(code), _) => code,
+    }
+}
+
+async fn dispatch(command: Command, cancel: CancellationToken) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Export(args) => export::run(&Session::new(&args.output_style, cancel), &args).await,
+        _ => Ok(ExitCode::Failed),
+    }
+}
+
+fn fail(error: &anyhow::Error) -> ExitCode {
+    let _ = write!(std::io::stderr().lock(), "{}", crate::report::printable(&render(error)));
+    code_of(error)
+}
+
+/// The first SIGINT or SIGTERM asks the command to stop where it can go on later; the second ends it at once.
+#[derive(Debug, Default)]
+struct Signals(AtomicU8);
+
+impl Signals {
+    async fn watch(self: Arc<Self>, cancel: CancellationToken) {
+        let (Ok(mut interrupt), Ok(mut terminate)) =
+            (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+        else {
+            return;
+        };
+        loop {
+            let code = tokio::select! {
+                _ = interrupt.recv() => ExitCode::Interrupted,
+                _ = terminate.recv() => ExitCode::Terminated,
+            };
+            if self.0.swap(code as u8, Ordering::Relaxed) != 0 {
+                #[expect(clippy::exit, reason = "asked twice: out now")]
+                std::process::exit(code as i32);
+            }
+            cancel.cancel();
+        }
+    }
+
+    fn code(&self) -> Option<ExitCode> {
+        match self.0.load(Ordering::Relaxed) {
+            0 => None,
+            code if code == ExitCode::Terminated as u8 => Some(ExitCode::Terminated),
+            _ => Some(ExitCode::Interrupted),
+        }
+    }
+}

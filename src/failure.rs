@@ -1,0 +1,170 @@
+//! From an error to an exit code and to the words on the screen: `error:`, `caused by:`, `hint:`, in one place.
+//!
+//! Codes and hints come from types in the chain of an error, never from its text.
+
+use std::fmt::Write as _;
+
+use crate::archive::ArchiveError;
+use crate::registry::{ErrorClass, RegistryError};
+use crate::transfer::{BlobError, ResolveError, TransferError};
+
+/// The program's exit codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExitCode {
+    Done = 0,
+    Failed = 1,
+    Usage = 2,
+    Content = 3,
+    Denied = 4,
+    Unreachable = 5,
+    NoSpace = 6,
+    Partly = 7,
+    Interrupted = 130,
+    Terminated = 143,
+}
+
+impl From<ExitCode> for std::process::ExitCode {
+    fn from(code: ExitCode) -> Self {
+        Self::from(code as u8)
+    }
+}
+
+/// An error that knows its exit code, and what the user can do.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    pub code: ExitCode,
+    pub message: String,
+    pub hints: Vec<String>,
+    #[source]
+    pub cause: Option<anyhow::Error>,
+}
+
+impl Failure {
+    pub fn new(code: ExitCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), hints: Vec::new(), cause: None }
+    }
+
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::new(ExitCode::Usage, message)
+    }
+
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+}
+
+/// The exit code that the first typed error in the chain calls for.
+pub fn code_of(error: &anyhow::Error) -> ExitCode {
+    error.chain().find_map(code_of_one).unwrap_or(ExitCode::Failed)
+}
+
+fn code_of_one(error: &(dyn std::error::Error + 'static)) -> Option<ExitCode> {
+    if let Some(failure) = error.downcast_ref::<Failure>() {
+        return Some(failure.code);
+    }
+    if let Some(error) = error.downcast_ref::<RegistryError>() {
+        return Some(registry_code(error));
+    }
+    if let Some(error) = error.downcast_ref::<ArchiveError>() {
+        return Some(archive_code(error));
+    }
+    if let Some(error) = error.downcast_ref::<TransferError>() {
+        return Some(transfer_code(error));
+    }
+    if let Some(error) = error.downcast_ref::<BlobError>() {
+        return Some(match error {
+            BlobError::Registry(error) => registry_code(error),
+            BlobError::Transfer(error) => transfer_code(error),
+            BlobError::Digest { .. } => ExitCode::Content,
+            BlobError::Cancelled => ExitCode::Interrupted,
+        });
+    }
+    Some(match error.downcast_ref::<ResolveError>()? {
+        ResolveError::Registry(error) => registry_code(error),
+        ResolveError::Transfer(error) => transfer_code(error),
+        ResolveError::Manifest { .. } | ResolveError::TooDeep | ResolveError::Blob { .. } => ExitCode::Content,
+        ResolveError::NoPlatform { .. } | ResolveError::Pinned => ExitCode::Failed,
+        ResolveError::Cancelled => ExitCode::Interrupted,
+    })
+}
+
+fn registry_code(error: &RegistryError) -> ExitCode {
+    match error.class() {
+        ErrorClass::Denied => ExitCode::Denied,
+        ErrorClass::Unreachable | ErrorClass::RateLimited => ExitCode::Unreachable,
+        ErrorClass::NoSpace => ExitCode::NoSpace,
+        ErrorClass::Content => ExitCode::Content,
+        _ => ExitCode::Failed,
+    }
+}
+
+fn transfer_code(error: &TransferError) -> ExitCode {
+    match error {
+        TransferError::Archive(error) => archive_code(error),
+        TransferError::Io { error, .. } if is_no_space(error) => ExitCode::NoSpace,
+        _ => ExitCode::Failed,
+    }
+}
+
+fn archive_code(error: &ArchiveError) -> ExitCode {
+    if error.is_no_space() {
+        ExitCode::NoSpace
+    } else if error.is_content() {
+        ExitCode::Content
+    } else {
+        ExitCode::Failed
+    }
+}
+
+fn is_no_space(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
+}
+
+/// The error as it stands on the screen.
+pub fn render(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    let mut said: Vec<String> = Vec::new();
+    for cause in error.chain() {
+        let line = cause.to_string();
+        // Wrappers that only pass a cause on repeat its words.
+        if said.iter().any(|earlier| earlier.ends_with(&line)) {
+            continue;
+        }
+        let label = if said.is_empty() { "error" } else { "caused by" };
+        let _ = writeln!(text, "{label}: {}", line.replace('\n', "\n    "));
+        said.push(line);
+    }
+    let mut hints: Vec<String> = error.chain().flat_map(hints_of).collect();
+    hints.dedup();
+    for hint in hints {
+        let _ = writeln!(text, "hint: {}", hint.replace('\n', "\n    "));
+    }
+    text
+}
+
+fn hints_of(error: &(dyn std::error::Error + 'static)) -> Vec<String> {
+    if let Some(failure) = error.downcast_ref::<Failure>() {
+        return failure.hints.clone();
+    }
+    if let Some(error) = registry_error(error) {
+        return error.hint().into_iter().collect();
+    }
+    if let Some(TransferError::Locked(_)) = error.downcast_ref::<TransferError>() {
+        return vec!["wait for the other run, or choose another output with -o".to_owned()];
+    }
+    Vec::new()
+}
+
+/// The registry's error inside `error`, also where a wrapper passes it on as its own.
+pub fn registry_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a RegistryError> {
+    if let Some(BlobError::Registry(error)) = error.downcast_ref::<BlobError>() {
+        return Some(error);
+    }
+    if let Some(ResolveError::Registry(error)) = error.downcast_ref::<ResolveError>() {
+        return Some(error);
+    }
+    error.downcast_ref::<RegistryError>()
+}

@@ -1,0 +1,158 @@
+//! The export plan: distinct blobs, every offset, the final size.
+
+use serde::{Deserialize, Serialize};
+
+use crate::archive::manifest::{CatalogRecord, FORMAT_REVISION, MEDIA_TYPE, PROFILE, SCHEMA_VERSION};
+use crate::archive::{ArchiveError, BundleManifest, Contents, DraftedHead, ImageFault, ImageRow, Manifests, Root};
+use crate::destination::{Collision, Mapping, collisions};
+use crate::image::{Digest, Reference, Repository};
+
+/// One image to be exported.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wanted {
+    /// What the chart calls it.
+    pub name: Reference,
+    /// Where to look for it, in order.
+    pub sources: Vec<Reference>,
+    /// Catalog entries that use it.
+    pub entries: Vec<u32>,
+}
+
+/// Everything that decides what a bundle contains. Two equal requests may continue each other's work.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    pub catalog: CatalogRecord,
+    pub images: Vec<Wanted>,
+    /// Platforms to keep, in order; empty keeps all.
+    pub platforms: Vec<String>,
+    pub repin: bool,
+    pub keep_host: bool,
+}
+
+impl Request {
+    /// Identifies the request in the journal.
+    pub fn fingerprint(&self) -> Result<String, serde_json::Error> {
+        Ok(Digest::sha256(&serde_json::to_vec(self)?).hex())
+    }
+}
+
+/// One image with everything that will not change any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResolvedImage {
+    pub row: ImageRow,
+    /// Bytes of the root manifest or index.
+    pub root_size: u64,
+    /// The digest at the source, when platforms were left out of the index.
+    pub original: Option<Digest>,
+}
+
+/// What a request resolved to: its images in catalog order.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resolution {
+    pub images: Vec<ResolvedImage>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    #[error("different images would get the same name at the destination:\n  {}", list(.0))]
+    Collisions(Vec<Collision>),
+    #[error("{}", faults(.0))]
+    Images(Vec<(Reference, String)>),
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+}
+
+fn list(collisions: &[Collision]) -> String {
+    collisions.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  ")
+}
+
+fn faults(faults: &[(Reference, String)]) -> String {
+    faults.iter().map(|(name, why)| format!("{name}: {why}")).collect::<Vec<_>>().join("\n")
+}
+
+/// What an export will write.
+#[derive(Debug)]
+pub struct ExportPlan {
+    pub bundle: BundleManifest,
+    pub head: DraftedHead,
+    /// For each blob, the image through which it is fetched.
+    first_image: Vec<u32>,
+    /// Bytes of all images if each were carried alone.
+    pub alone: u64,
+}
+
+impl ExportPlan {
+    /// Plans `resolution`; `out` gets the compressed head.
+    pub fn new(
+        request: &Request,
+        resolution: &Resolution,
+        signature: Option<&[u8]>,
+        manifests: &dyn Manifests,
+        out: &mut dyn FnMut(&[u8]) -> Result<(), ArchiveError>,
+    ) -> Result<Self, PlanError> {
+        let mapping = Mapping { keep_host: request.keep_host, ..Mapping::default() };
+        let met = collisions(mapping, resolution.images.iter().map(|i| (&i.row.name, &i.row.digest)));
+        if !met.is_empty() {
+            return Err(PlanError::Collisions(met));
+        }
+        let roots: Vec<Root> = resolution.images.iter().map(ResolvedImage::root).collect();
+        let contents = Contents::collect(&roots, manifests, &|_| false)?;
+        if !contents.faults.is_empty() {
+            let named = |fault: &ImageFault| {
+                (resolution.images[fault.root].row.name.clone(), fault.why.clone())
+            };
+            return Err(PlanError::Images(contents.faults.iter().map(named).collect()));
+        }
+        let mut images: Vec<ImageRow> = resolution.images.iter().map(|image| image.row.clone()).collect();
+        for (image, size) in images.iter_mut().zip(&contents.sizes) {
+            image.size = *size;
+        }
+        let mut extensions = std::collections::BTreeMap::new();
+        if request.keep_host {
+            extensions.insert("mapping".to_owned(), serde_json::json!({ "keepHost": true }));
+        }
+        let bundle = BundleManifest {
+            artifacts: Vec::new(),
+            blobs: contents.blobs,
+            catalog: request.catalog.clone(),
+            extensions,
+            format_revision: FORMAT_REVISION,
+            images,
+            media_type: MEDIA_TYPE.to_owned(),
+            platforms: request.platforms.clone(),
+            profile: PROFILE.to_owned(),
+            requires: None,
+            schema_version: SCHEMA_VERSION,
+        };
+        let head = crate::archive::draft_head(&bundle, signature, manifests, out)?;
+        Ok(Self { bundle, head, first_image: contents.first_root, alone: contents.alone })
+    }
+
+    /// The repository from which blob `index` is fetched first.
+    pub fn source(&self, index: usize) -> &Repository {
+        self.bundle.images[self.first_image[index] as usize].source.repository()
+    }
+
+    /// Bytes of all distinct blobs.
+    pub fn distinct(&self) -> u64 {
+        self.bundle.blobs.iter().map(|blob| blob.size).sum()
+    }
+
+    /// Bytes that have to be downloaded after planning: what is not in the head.
+    pub fn payload(&self) -> u64 {
+        let layout = &self.head.layout;
+        let outside = layout.stored().start..layout.compressed().end;
+        self.bundle.blobs[outside].iter().map(|blob| blob.size).sum()
+    }
+
+    /// The images that need `digest`, by position.
+    pub fn users(&self, digest: &Digest, manifests: &dyn Manifests) -> Vec<usize> {
+        crate::archive::users(&self.bundle, digest, manifests)
+    }
+}
+
+impl ResolvedImage {
+    fn root(&self) -> Root {
+        Root { digest: self.row.digest, media_type: self.row.media_type.clone(), size: self.root_size }
+    }
+}

@@ -1,0 +1,148 @@
+//! The import plan: which image goes where, which blobs are missing, which repository gets each first.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::PlanError;
+use crate::archive::{ArchiveError, BundleManifest, Contents, Group, Manifests, Root};
+use crate::destination::{Destination, Mapping, collisions};
+use crate::image::{Digest, Reference, ReferenceError, Repository, Tag};
+
+/// One place an image goes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Landing {
+    /// Position of the image in the bundle.
+    pub image: usize,
+    pub repository: Repository,
+    /// None: by digest only.
+    pub tag: Option<Tag>,
+    /// The main one of the image's places; the others follow it.
+    pub main: bool,
+}
+
+/// Where every selected image goes.
+#[derive(Clone, Debug, Default)]
+pub struct Landings(pub Vec<Landing>);
+
+/// An image's name that does not fit at the destination.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unfit {
+    pub name: Reference,
+    pub error: ReferenceError,
+}
+
+impl Landings {
+    /// Maps the images for which `selected` says so; refuses different images on one target.
+    pub fn new(
+        bundle: &BundleManifest,
+        destination: &Destination,
+        mapping: Mapping,
+        selected: &dyn Fn(&Reference) -> bool,
+    ) -> Result<(Self, Vec<Unfit>), PlanError> {
+        let images = || bundle.images.iter().filter(|image| selected(&image.name));
+        let met = collisions(mapping, images().map(|i| (&i.name, &i.digest)));
+        if !met.is_empty() {
+            return Err(PlanError::Collisions(met));
+        }
+        let (mut landings, mut unfit) = (Vec::new(), Vec::new());
+        for (position, image) in bundle.images.iter().enumerate().filter(|(_, i)| selected(&i.name)) {
+            for (nth, target) in mapping.targets(&image.name, &image.digest).into_iter().enumerate() {
+                match destination.repository(&target) {
+                    Ok(repository) => landings.push(Landing {
+                        image: position,
+                        repository,
+                        tag: target.tag,
+                        main: nth == 0,
+                    }),
+                    Err(error) => unfit.push(Unfit { name: image.name.clone(), error }),
+                }
+            }
+        }
+        Ok((Self(landings), unfit))
+    }
+}
+
+/// One blob that has to cross the wire, once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upload {
+    pub digest: Digest,
+    /// In bytes.
+    pub size: u64,
+    /// The repository it is uploaded to.
+    pub home: Repository,
+}
+
+/// One image to be completed at one place, once its blobs are there.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    pub landing: Landing,
+    /// Every blob it needs, as positions in the plan's uploads.
+    pub blobs: Vec<u32>,
+    /// Its manifests, children before parents, the root last: digest and media type.
+    pub manifests: Vec<(Digest, String)>,
+}
+
+/// What an import will send.
+#[derive(Debug, Default)]
+pub struct ImportPlan {
+    /// In member order of the bundle, which is the order of the file.
+    pub uploads: Vec<Upload>,
+    pub arrivals: Vec<Arrival>,
+}
+
+impl ImportPlan {
+    /// Plans `landings`: those that the destination does not have yet.
+    pub fn new(
+        bundle: &BundleManifest,
+        manifests: &dyn Manifests,
+        landings: Vec<Landing>,
+    ) -> Result<Self, ArchiveError> {
+        let order: HashMap<Digest, usize> = bundle.blobs.iter().enumerate().map(|(i, b)| (b.digest, i)).collect();
+        // By position in the file; the first landing that needs a blob gives it its home.
+        let mut uploads: BTreeMap<usize, Upload> = BTreeMap::new();
+        let mut needs = Vec::with_capacity(landings.len());
+        for landing in landings {
+            let image = &bundle.images[landing.image];
+            let size = order.get(&image.digest).map_or(0, |i| bundle.blobs[*i].size);
+            let root = Root { digest: image.digest, media_type: image.media_type.clone(), size };
+            let absent = |d: &crate::image::Descriptor| !order.contains_key(&d.digest);
+            let contents = Contents::collect(&[root], manifests, &absent)?;
+            let mut blobs = Vec::new();
+            for blob in contents.blobs.iter().filter(|blob| !is_manifest(blob)) {
+                let Some(&at) = order.get(&blob.digest) else { continue };
+                let home = landing.repository.clone();
+                uploads.entry(at).or_insert_with(|| Upload { digest: blob.digest, size: blob.size, home });
+                blobs.push(at);
+            }
+            needs.push((landing, blobs, contents.bottom_up));
+        }
+        let positions: HashMap<usize, u32> =
+            uploads.keys().enumerate().map(|(n, at)| (*at, u32::try_from(n).unwrap_or(u32::MAX))).collect();
+        let arrivals = needs
+            .into_iter()
+            .map(|(landing, blobs, manifests)| Arrival {
+                landing,
+                blobs: blobs.iter().map(|at| positions[at]).collect(),
+                manifests,
+            })
+            .collect();
+        Ok(Self { uploads: uploads.into_values().collect(), arrivals })
+    }
+
+    /// Bytes of all uploads, if the destination has none of them.
+    pub fn bytes(&self) -> u64 {
+        self.uploads.iter().map(|upload| upload.size).sum()
+    }
+
+    /// The repositories that will be written to, each once, in order.
+    pub fn repositories(&self) -> Vec<&Repository> {
+        let mut all: Vec<_> = self.arrivals.iter().map(|arrival| &arrival.landing.repository).collect();
+        all.sort();
+        all.dedup();
+        all
+    }
+}
+
+fn is_manifest(blob: &crate::archive::BlobRow) -> bool {
+    use crate::image::Role;
+    blob.group() == Group::Head && matches!(blob.role, Role::Index | Role::Manifest)
+}

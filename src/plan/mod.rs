@@ -1,0 +1,10 @@
+//! Decisions without effects: what an export will write and where, what an import will send.
+//!
+//! Plans are values: cheap to test, printable, and the same input always gives the same plan. Neither network nor
+//! files; manifests come through [`crate::archive::Manifests`].
+
+mod export;
+mod import;
+
+pub use export::{ExportPlan, PlanError, Request, Resolution, ResolvedImage, Wanted};
+pub use import::{Arrival, ImportPlan, Landing, Landings, Unfit, Upload};

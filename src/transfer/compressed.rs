@@ -1,0 +1,169 @@
+//! The compressed part of an export: blobs worth compressing, one after another, frames in parallel.
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicU64;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::TransferError;
+use super::download::{BlobError, Download, LostBlob, Piece};
+use crate::archive::{self, ArchiveError, FRAME_CONTENT, Input};
+use crate::image::{Digest, Hasher};
+
+/// Frames that are being compressed at once; each holds 8 MiB.
+const IN_FLIGHT: usize = 2;
+const QUEUE: usize = 3;
+
+/// Frames of one blob that are in the file, and the hasher of their content.
+struct Written {
+    at: u64,
+    frames: Vec<u32>,
+    hasher: Hasher,
+    content: u64,
+}
+
+type Compressing = JoinHandle<Result<(Vec<u8>, u64), ArchiveError>>;
+
+impl Download<'_> {
+    /// Fetches and writes the compressed blobs; their frame lengths and the end of the part come back.
+    pub(super) async fn compressed(
+        &self,
+        received: &AtomicU64,
+        lost: &Mutex<Vec<LostBlob>>,
+    ) -> Result<(Vec<Vec<u32>>, u64), BlobError> {
+        let layout = &self.plan.head.layout;
+        let mut at = layout.stored_end();
+        let mut all = Vec::with_capacity(layout.compressed().len());
+        for index in layout.compressed() {
+            match self.compressed_blob(index, at, received).await {
+                Ok(written) => {
+                    at = written.at;
+                    self.front.extended(at);
+                    all.push(written.frames);
+                }
+                // The next one takes its place: this plan will not be finished, but what is fetched is not lost.
+                Err(error) => {
+                    let stop = matches!(error, BlobError::Transfer(_) | BlobError::Cancelled);
+                    self.keep(Err(LostBlob { index, error }), lost);
+                    if stop {
+                        break;
+                    }
+                }
+            }
+        }
+        Ok((all, at))
+    }
+
+    async fn compressed_blob(&self, index: usize, at: u64, received: &AtomicU64) -> Result<Written, BlobError> {
+        let blob = &self.plan.bundle.blobs[index];
+        let joint = archive::joint(&self.plan.head.layout, &self.plan.bundle.blobs, index);
+        let data = at + joint.len() as u64;
+        let mut written = tokio::task::block_in_place(|| self.compressed_past(index, data))?;
+        self.file.write_at(at, &joint).map_err(TransferError::from)?;
+        let repository = self.plan.source(index);
+        let bar = self.reporter.transfer(
+            &format!("{repository} {}", blob.digest.short()),
+            blob.size,
+            written.content,
+        );
+        let (send, receive) = mpsc::channel::<Piece>(QUEUE);
+        let from = written.content;
+        let fetch = self.fetch(repository, blob, from, send, &bar, received);
+        let (fetched, wrote) = tokio::join!(fetch, self.write_compressed(index, &mut written, receive));
+        wrote?;
+        fetched?;
+        let found: Digest = written.hasher.clone().finish();
+        if found != blob.digest {
+            return Err(BlobError::Digest { wanted: blob.digest, found });
+        }
+        self.journal.done(index)?;
+        Ok(written)
+    }
+
+    /// What an earlier run left of the blob at this very place, as far as its frames open.
+    fn compressed_past(&self, index: usize, data: u64) -> Result<Written, TransferError> {
+        let blob = &self.plan.bundle.blobs[index];
+        let hasher = Hasher::for_digest(&blob.digest);
+        let mut written = Written { at: data, frames: Vec::new(), hasher, content: 0 };
+        let key = u32::try_from(index).unwrap_or(u32::MAX);
+        for &(at, len) in self.past.compressed.get(&key).into_iter().flatten() {
+            let held = FRAME_CONTENT.min(blob.size - written.content);
+            if at != written.at || held == 0 {
+                break;
+            }
+            let bytes = self.file.read_vec(at, len as usize)?;
+            let Ok(content) = archive::open_frame(&bytes, usize::try_from(held).unwrap_or(0)) else { break };
+            written.hasher.update(&content);
+            written.frames.push(len);
+            written.at += u64::from(len);
+            written.content += held;
+        }
+        Ok(written)
+    }
+
+    async fn write_compressed(
+        &self,
+        index: usize,
+        written: &mut Written,
+        mut receive: mpsc::Receiver<Piece>,
+    ) -> Result<(), TransferError> {
+        let size = self.plan.bundle.blobs[index].size;
+        let mut pending: VecDeque<Compressing> = VecDeque::new();
+        let mut frame: Vec<u8> = Vec::new();
+        let mut taken = written.content;
+        while let Some(piece) = receive.recv().await {
+            for mut chunk in piece {
+                written.hasher.update(&chunk);
+                while !chunk.is_empty() {
+                    let room = usize::try_from(FRAME_CONTENT).unwrap_or(0) - frame.len();
+                    let now = chunk.split_to(room.min(chunk.len()));
+                    frame.extend_from_slice(&now);
+                    taken += now.len() as u64;
+                    if frame.len() as u64 == FRAME_CONTENT || taken == size {
+                        if pending.len() >= IN_FLIGHT {
+                            self.take_frame(index, written, &mut pending).await?;
+                        }
+                        pending.push_back(compress(std::mem::take(&mut frame)));
+                    }
+                }
+            }
+        }
+        while !pending.is_empty() {
+            self.take_frame(index, written, &mut pending).await?;
+        }
+        Ok(())
+    }
+
+    async fn take_frame(
+        &self,
+        index: usize,
+        written: &mut Written,
+        pending: &mut VecDeque<Compressing>,
+    ) -> Result<(), TransferError> {
+        let Some(task) = pending.pop_front() else { return Ok(()) };
+        let done = task.await.map_err(|_| TransferError::Invariant("compressing a frame panicked"))?;
+        let (bytes, content) = done?;
+        tokio::task::block_in_place(|| self.file.write_at(written.at, &bytes))?;
+        let len = u32::try_from(bytes.len()).map_err(|_| TransferError::Invariant("a frame over 4 GiB"))?;
+        self.journal.compressed(index, written.at, len)?;
+        self.front.wrote(u64::from(len));
+        written.frames.push(len);
+        written.at += u64::from(len);
+        written.content += content;
+        Ok(())
+    }
+}
+
+/// Compresses a frame on the threads for computing.
+fn compress(content: Vec<u8>) -> Compressing {
+    tokio::spawn(async move {
+        let (send, receive) = tokio::sync::oneshot::channel();
+        rayon::spawn(move || {
+            let result = archive::compressed_frame(&content).map(|bytes| (bytes, content.len() as u64));
+            let _ = send.send(result);
+        });
+        receive.await.unwrap_or(Err(ArchiveError::Invariant("compressing a frame was dropped")))
+    })
+}

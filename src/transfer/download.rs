@@ -1,0 +1,251 @@
+//! Downloading: every blob of a plan once, straight into its place in the partial.
+//!
+//! The network side of a blob runs as a task; hashing, framing and writing run on a thread of their own beside it,
+//! joined by a channel of a few pieces, so that memory is bounded by jobs and neither side waits for the other.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::journal::{Journal, Past};
+use super::{Front, TransferError};
+use crate::archive::{self, BlobRow, FRAME_CONTENT, PartialFile, StoredWriter};
+use crate::image::{Digest, Hasher, Repository};
+use crate::plan::ExportPlan;
+use crate::registry::{RegistryClient, RegistryError};
+use crate::report::Reporter;
+
+/// Pieces that may wait between the network and the disk, per blob.
+const QUEUE: usize = 3;
+/// Network chunks are gathered into pieces of about this size, so that hand-overs are few.
+const PIECE: usize = 512 << 10;
+
+/// Chunks as they came from the network, about [`PIECE`] bytes together.
+pub(super) type Piece = Vec<Bytes>;
+
+#[derive(Debug, thiserror::Error)]
+pub enum BlobError {
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    #[error(transparent)]
+    Transfer(#[from] TransferError),
+    #[error("the registry sent content with digest {found}, not {wanted}")]
+    Digest { wanted: Digest, found: Digest },
+    #[error("stopped")]
+    Cancelled,
+}
+
+impl BlobError {
+    /// Whether going on with other blobs makes no sense: the disk is at fault, or the user wants out.
+    fn is_final(&self) -> bool {
+        matches!(self, Self::Transfer(_) | Self::Cancelled)
+    }
+}
+
+/// A blob that could not be fetched.
+#[derive(Debug)]
+pub struct LostBlob {
+    pub index: usize,
+    pub error: BlobError,
+}
+
+/// What the transfer of a plan came to.
+#[derive(Debug, Default)]
+pub struct Downloaded {
+    pub lost: Vec<LostBlob>,
+    /// File lengths of the frames of each compressed blob, in member order; complete only when nothing was lost.
+    pub compressed: Vec<Vec<u32>>,
+    /// Where the compressed part ends.
+    pub end: u64,
+    /// Content bytes that came over the network in this run.
+    pub received: u64,
+}
+
+/// Everything one export run works with.
+pub struct Download<'a> {
+    pub client: &'a RegistryClient,
+    pub plan: &'a ExportPlan,
+    pub file: &'a PartialFile,
+    pub journal: &'a Journal,
+    /// What of the partial is trusted and has been read back.
+    pub past: &'a Past,
+    /// Other repositories that have a blob, for when the first has lost it.
+    pub elsewhere: &'a (dyn Fn(&Digest) -> Vec<Repository> + Sync),
+    pub jobs: usize,
+    pub reporter: &'a Reporter,
+    pub cancel: &'a CancellationToken,
+    pub front: &'a Front,
+}
+
+impl std::fmt::Debug for Download<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Download").field("jobs", &self.jobs).finish_non_exhaustive()
+    }
+}
+
+impl Download<'_> {
+    /// Fetches what is missing: stored blobs in offset order, `jobs` at a time, and beside them the compressed ones,
+    /// one after another, since each begins where the last ended.
+    pub async fn run(&self) -> Result<Downloaded, BlobError> {
+        let received = AtomicU64::new(0);
+        let lost = Mutex::new(Vec::new());
+        let layout = &self.plan.head.layout;
+        let stored = futures_util::stream::iter(layout.stored())
+            .map(|index| self.stored(index, &received))
+            .buffer_unordered(self.jobs.max(1))
+            .for_each(|result| {
+                self.keep(result, &lost);
+                futures_util::future::ready(())
+            });
+        let (compressed, ()) = tokio::join!(self.compressed(&received, &lost), stored);
+        let (compressed, end) = compressed?;
+        let lost = lost.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(at) = lost.iter().position(|lost: &LostBlob| lost.error.is_final()) {
+            let mut lost = lost;
+            return Err(lost.swap_remove(at).error);
+        }
+        Ok(Downloaded { lost, compressed, end, received: received.into_inner() })
+    }
+
+    pub(super) fn keep(&self, result: Result<(), LostBlob>, lost: &Mutex<Vec<LostBlob>>) {
+        let Err(blob) = result else { return };
+        if matches!(blob.error, BlobError::Transfer(_)) {
+            self.cancel.cancel();
+        }
+        lost.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(blob);
+    }
+
+    async fn stored(&self, index: usize, received: &AtomicU64) -> Result<(), LostBlob> {
+        let key = u32::try_from(index).unwrap_or(u32::MAX);
+        if !self.past.done.contains(&key) {
+            self.stored_anywhere(index, received).await.map_err(|error| LostBlob { index, error })?;
+        }
+        self.front.finished(index);
+        Ok(())
+    }
+
+    /// Tries the blob's repositories in turn. Content with a wrong digest is asked for once more from its start.
+    async fn stored_anywhere(&self, index: usize, received: &AtomicU64) -> Result<(), BlobError> {
+        let blob = &self.plan.bundle.blobs[index];
+        let first = self.plan.source(index);
+        let mut result = self.stored_from(first, index, true, received).await;
+        if matches!(result, Err(BlobError::Digest { .. })) {
+            result = self.stored_from(first, index, false, received).await;
+        }
+        if result.as_ref().is_err_and(|error| !error.is_final()) {
+            for other in (self.elsewhere)(&blob.digest).iter().filter(|other| *other != first) {
+                if self.stored_from(other, index, true, received).await.is_ok() {
+                    return Ok(());
+                }
+            }
+        }
+        result
+    }
+
+    async fn stored_from(
+        &self,
+        repository: &Repository,
+        index: usize,
+        go_on: bool,
+        received: &AtomicU64,
+    ) -> Result<(), BlobError> {
+        let blob = &self.plan.bundle.blobs[index];
+        let frames = self.past.progress.get(&u32::try_from(index).unwrap_or(u32::MAX)).copied().unwrap_or(0);
+        let resume = if go_on && frames > 0 { self.resume(index, frames)? } else { None };
+        let from = resume.as_ref().map_or(0, |(content, _)| *content);
+        let bar = self.reporter.transfer(&format!("{repository} {}", blob.digest.short()), blob.size, from);
+        let (send, receive) = mpsc::channel::<Piece>(QUEUE);
+        let writer = self.write_stored(index, resume, receive);
+        let fetch = self.fetch(repository, blob, from, send, &bar, received);
+        let (fetched, written) = tokio::join!(fetch, writer);
+        // A writer that fails closes the channel: its error is the cause.
+        let found = written?;
+        fetched?;
+        if found != blob.digest {
+            return Err(BlobError::Digest { wanted: blob.digest, found });
+        }
+        self.journal.done(index)?;
+        Ok(())
+    }
+
+    /// The hasher of what an earlier run left of a blob, as far as its frames are intact.
+    fn resume(&self, index: usize, frames: u64) -> Result<Option<(u64, Hasher)>, BlobError> {
+        let blob = &self.plan.bundle.blobs[index];
+        let mut hasher = Hasher::for_digest(&blob.digest);
+        let data = self.plan.head.layout.data_offset(index);
+        let intact = archive::read_back(self.file, data, blob.size, frames * FRAME_CONTENT, &mut |piece| {
+            hasher.update(piece);
+            Ok(())
+        })
+        .map_err(TransferError::from)?;
+        Ok((intact > 0).then_some((intact, hasher)))
+    }
+
+    pub(super) async fn fetch(
+        &self,
+        repository: &Repository,
+        blob: &BlobRow,
+        from: u64,
+        send: mpsc::Sender<Piece>,
+        bar: &crate::report::Transfer,
+        received: &AtomicU64,
+    ) -> Result<(), BlobError> {
+        if from == blob.size {
+            return Ok(());
+        }
+        let work = async {
+            let mut stream = self.client.blob(repository, &blob.digest, blob.size, from).await?;
+            let (mut piece, mut gathered) = (Vec::new(), 0);
+            while let Some(chunk) = stream.next().await? {
+                received.fetch_add(chunk.len() as u64, Ordering::Relaxed);
+                bar.advance(chunk.len() as u64);
+                gathered += chunk.len();
+                piece.push(chunk);
+                if gathered >= PIECE {
+                    gathered = 0;
+                    if send.send(std::mem::take(&mut piece)).await.is_err() {
+                        return Ok(());
+                    }
+                }
+            }
+            // A receiver that is gone has failed, and says why itself.
+            let _ = send.send(piece).await;
+            Ok(())
+        };
+        tokio::select! {
+            result = work => result,
+            () = self.cancel.cancelled() => Err(BlobError::Cancelled),
+        }
+    }
+
+    /// Hashes, frames and writes what arrives, on a blocking thread's time; returns the digest of all content.
+    async fn write_stored(
+        &self,
+        index: usize,
+        resume: Option<(u64, Hasher)>,
+        mut receive: mpsc::Receiver<Piece>,
+    ) -> Result<Digest, TransferError> {
+        let mut known = resume.as_ref().map_or(0, |(content, _)| content / FRAME_CONTENT);
+        let blobs = &self.plan.bundle.blobs;
+        let mut writer = StoredWriter::new(self.file, &self.plan.head.layout, blobs, index, resume);
+        while let Some(piece) = receive.recv().await {
+            tokio::task::block_in_place(|| {
+                for chunk in piece {
+                    let frames = writer.push(&chunk)?;
+                    if frames > known {
+                        known = frames;
+                        self.journal.progress(index, frames)?;
+                    }
+                    self.front.advanced(index, frames);
+                    self.front.wrote(chunk.len() as u64);
+                }
+                Ok::<_, TransferError>(())
+            })?;
+        }
+        Ok(tokio::task::block_in_place(|| writer.finish())?)
+    }
+}

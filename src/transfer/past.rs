@@ -1,0 +1,108 @@
+//! Taking over what earlier runs left: reading it back, and moving it from an old partial into a new one.
+
+use std::collections::BTreeMap;
+
+use rayon::prelude::*;
+
+use super::TransferError;
+use super::journal::{Header, Journal, Past};
+use crate::archive::{self, FRAME_CONTENT, Input, PartialFile, StoredWriter, stored_len};
+use crate::image::{Digest, Hasher};
+use crate::plan::ExportPlan;
+
+/// Reads every complete stored blob of `past` back against its frame checksums. What does not match any more is
+/// fetched again from its first damaged frame on.
+pub fn recheck(file: &PartialFile, plan: &ExportPlan, mut past: Past) -> Result<Past, TransferError> {
+    let layout = &plan.head.layout;
+    let complete: Vec<u32> =
+        past.done.iter().copied().filter(|index| layout.stored().contains(&(*index as usize))).collect();
+    let intact: Result<Vec<(u32, u64)>, TransferError> = complete
+        .par_iter()
+        .map(|&index| {
+            let blob = &plan.bundle.blobs[index as usize];
+            let data = layout.data_offset(index as usize);
+            let intact = archive::read_back(file, data, blob.size, blob.size, &mut |_| Ok(()))?;
+            Ok((index, intact))
+        })
+        .collect();
+    for (index, intact) in intact? {
+        if intact != plan.bundle.blobs[index as usize].size {
+            past.done.remove(&index);
+            past.progress.insert(index, intact / FRAME_CONTENT);
+        }
+    }
+    Ok(past)
+}
+
+/// An unfinished export of another request, whose verified blobs may serve this one.
+#[derive(Debug)]
+pub struct Donor {
+    pub file: PartialFile,
+    pub header: Header,
+    pub past: Past,
+}
+
+impl Donor {
+    /// Content bytes of the blobs of `plan` that are complete here.
+    pub fn offers(&self, plan: &ExportPlan) -> u64 {
+        let found = self.complete();
+        let layout = &plan.head.layout;
+        let outside = &plan.bundle.blobs[layout.stored()];
+        outside.iter().filter(|blob| found.contains_key(&blob.digest)).map(|blob| blob.size).sum()
+    }
+
+    fn complete(&self) -> BTreeMap<Digest, (u64, u64)> {
+        let done = self.header.blobs.iter().filter(|(index, ..)| self.past.done.contains(index));
+        done.map(|(_, digest, size, data)| (*digest, (*size, *data))).collect()
+    }
+
+    /// Copies every complete stored blob that `plan` wants, compares its digest on the way, and frees it here once
+    /// it is safe there.
+    pub fn give(
+        &self,
+        plan: &ExportPlan,
+        file: &PartialFile,
+        journal: &Journal,
+        past: &mut Past,
+    ) -> Result<u64, TransferError> {
+        let found = self.complete();
+        let mut given = 0;
+        for index in plan.head.layout.stored() {
+            let key = u32::try_from(index).unwrap_or(u32::MAX);
+            let blob = &plan.bundle.blobs[index];
+            let Some(&(size, data)) = found.get(&blob.digest).filter(|_| !past.done.contains(&key)) else { continue };
+            if size != blob.size || !self.copy(plan, file, index, data)? {
+                continue;
+            }
+            journal.done(index)?;
+            past.done.insert(key);
+            given += size;
+            journal.barrier(file)?;
+            self.file.release(data..data + stored_len(size));
+        }
+        Ok(given)
+    }
+
+    fn copy(&self, plan: &ExportPlan, file: &PartialFile, index: usize, data: u64) -> Result<bool, TransferError> {
+        let blob = &plan.bundle.blobs[index];
+        let mut writer = StoredWriter::new(file, &plan.head.layout, &plan.bundle.blobs, index, None);
+        let intact = archive::read_back(&self.file, data, blob.size, blob.size, &mut |piece| {
+            writer.push(piece).map(|_| ())
+        })?;
+        Ok(intact == blob.size && writer.finish()? == blob.digest)
+    }
+}
+
+/// The digest of a file, for comparing an output that exists already.
+pub fn digest_of(input: &dyn Input) -> Result<Digest, TransferError> {
+    let mut hasher = Hasher::new(crate::image::Algorithm::Sha256);
+    let mut buffer = vec![0; 1 << 20];
+    let mut at = 0;
+    while at < input.len() {
+        let take = usize::try_from((input.len() - at).min(1 << 20)).unwrap_or(0);
+        input.read_at(at, &mut buffer[..take])?;
+        hasher.update(&buffer[..take]);
+        at += take as u64;
+    }
+    Ok(hasher.finish())
+}

@@ -1,0 +1,368 @@
+//! Resolving: from references to pinned digests, with every manifest and config in the spool.
+//!
+//! Each distinct source is asked once; after that only digests are used, and each child is fetched once however
+//! many images share it. One image's failure is its own: the others go on.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex};
+
+use futures_util::StreamExt;
+use futures_util::future::{BoxFuture, FutureExt};
+use serde_json::Value;
+
+use super::{Spool, TransferError};
+use crate::archive::manifest::MAX_HEAD_CONFIG;
+use crate::archive::{ImageRow, MAX_DEPTH, Manifests};
+use crate::image::{
+    Descriptor, Digest, Hasher, ManifestError, ManifestKind, ParsedManifest, Platform, RawManifest, Reference,
+    Repository, media_type,
+};
+use crate::plan::{Request, Resolution, ResolvedImage, Wanted};
+use crate::registry::{ErrorClass, ManifestTarget, RegistryClient, RegistryError};
+
+/// Why an image cannot be exported.
+#[derive(Debug, thiserror::Error)]
+pub enum ResolveError {
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    #[error(transparent)]
+    Transfer(#[from] TransferError),
+    #[error("{digest}: {error}")]
+    Manifest { digest: Digest, error: ManifestError },
+    #[error("its indexes are nested deeper than {MAX_DEPTH}")]
+    TooDeep,
+    #[error("it has none of the platforms asked for ({wanted}); it has {found}")]
+    NoPlatform { wanted: String, found: String },
+    #[error("the entry pins an index by digest, which leaving out platforms would change")]
+    Pinned,
+    #[error("blob {digest}: {why}")]
+    Blob { digest: Digest, why: String },
+    #[error("stopped")]
+    Cancelled,
+}
+
+/// One image that could not be resolved: its position, where it was looked for, and why.
+#[derive(Debug)]
+pub struct Unresolved {
+    pub image: usize,
+    pub source: Reference,
+    pub error: Arc<ResolveError>,
+}
+
+/// What came of a request.
+#[derive(Debug)]
+pub struct Resolved {
+    pub resolution: Resolution,
+    /// Positions, in the request, of the images in `resolution`.
+    pub positions: Vec<usize>,
+    pub failures: Vec<Unresolved>,
+}
+
+/// Work that must happen once per key, however many want it at once.
+#[derive(Debug)]
+struct Once<K, V>(Mutex<HashMap<K, Arc<tokio::sync::OnceCell<V>>>>);
+
+impl<K: Hash + Eq, V: Clone> Once<K, V> {
+    async fn get(&self, key: K, work: impl Future<Output = V>) -> V {
+        let cell = {
+            let mut cells = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            cells.entry(key).or_default().clone()
+        };
+        cell.get_or_init(|| work).await.clone()
+    }
+}
+
+struct Resolver<'a> {
+    client: &'a RegistryClient,
+    spool: &'a Spool,
+    request: &'a Request,
+    platforms: Vec<Platform>,
+    jobs: usize,
+    sources: Once<Reference, Result<RawManifest, Arc<ResolveError>>>,
+    children: Once<Digest, Result<(), Arc<ResolveError>>>,
+}
+
+/// Resolves every image of `request`. `each` is called as images are settled.
+pub async fn resolve(
+    client: &RegistryClient,
+    spool: &Spool,
+    request: &Request,
+    jobs: usize,
+    each: &(dyn Fn(&Wanted, bool) + Sync),
+) -> Resolved {
+    let resolver = Resolver {
+        client,
+        spool,
+        request,
+        platforms: request.platforms.iter().filter_map(|p| p.parse().ok()).collect(),
+        jobs,
+        sources: Once(Mutex::default()),
+        children: Once(Mutex::default()),
+    };
+    let resolver = &resolver;
+    let mut results: Vec<_> = futures_util::stream::iter(request.images.iter().enumerate())
+        .map(|(position, wanted)| async move {
+            let result = resolver.image(wanted).await;
+            each(wanted, result.is_ok());
+            (position, result)
+        })
+        .buffer_unordered(jobs.max(1) * 2)
+        .collect()
+        .await;
+    results.sort_by_key(|(position, _)| *position);
+    let mut resolved = Resolved { resolution: Resolution::default(), positions: Vec::new(), failures: Vec::new() };
+    for (position, result) in results {
+        match result {
+            Ok(image) => {
+                resolved.positions.push(position);
+                resolved.resolution.images.push(image);
+            }
+            Err((source, error)) => resolved.failures.push(Unresolved { image: position, source, error }),
+        }
+    }
+    resolved
+}
+
+impl Resolver<'_> {
+    /// Tries the sources of `wanted` in order; the first that has the image decides.
+    async fn image(&self, wanted: &Wanted) -> Result<ResolvedImage, (Reference, Arc<ResolveError>)> {
+        let mut first = None;
+        for source in &wanted.sources {
+            match self.sources.get(source.clone(), self.root(source)).await {
+                Ok(root) => return self.settle(wanted, source, root).await.map_err(|e| (source.clone(), e)),
+                Err(error) => {
+                    let elsewhere = matches!(&*error, ResolveError::Registry(e)
+                        if matches!(e.class(), ErrorClass::NotFound | ErrorClass::Denied));
+                    first.get_or_insert((source.clone(), error));
+                    if !elsewhere {
+                        break;
+                    }
+                }
+            }
+        }
+        let nowhere = || (wanted.name.clone(), Arc::new(ResolveError::Cancelled));
+        Err(first.unwrap_or_else(nowhere))
+    }
+
+    /// The root manifest or index at `source`.
+    async fn root(&self, source: &Reference) -> Result<RawManifest, Arc<ResolveError>> {
+        let pinned = source.digest().copied();
+        let target = match (source.digest(), source.tag()) {
+            (Some(digest), _) => ManifestTarget::Digest(*digest),
+            (None, Some(tag)) => ManifestTarget::Tag(tag.clone()),
+            (None, None) => return Err(Arc::new(ResolveError::Cancelled)),
+        };
+        // A HEAD is free where GETs are counted, and saves the GET where an earlier run left the manifest.
+        let known = match pinned {
+            Some(digest) => Some(digest),
+            None if source.host().is_docker_hub() || !self.spool.is_empty() => {
+                let head = self.client.head_manifest(source.repository(), &target).await.map_err(wrap)?;
+                head.and_then(|head| head.digest)
+            }
+            None => None,
+        };
+        if let Some(digest) = known.filter(|digest| self.spool.contains(digest)) {
+            let bytes = self.spool.manifest(&digest).map_err(|e| wrap(TransferError::from(e)))?;
+            let raw = RawManifest::new(bytes, None, Some(&digest));
+            return raw.map_err(|error| Arc::new(ResolveError::Manifest { digest, error }));
+        }
+        let fetched = self.client.manifest(source.repository(), &target).await.map_err(wrap)?;
+        Ok(fetched.manifest)
+    }
+
+    async fn settle(
+        &self,
+        wanted: &Wanted,
+        source: &Reference,
+        root: RawManifest,
+    ) -> Result<ResolvedImage, Arc<ResolveError>> {
+        let repository = source.repository();
+        let parsed = parse(&root)?;
+        let (root, parsed, original) = match self.narrow(&root, &parsed)? {
+            Some(narrowed) if wanted.name.digest().is_some() && !self.request.repin => {
+                let _ = narrowed;
+                return Err(Arc::new(ResolveError::Pinned));
+            }
+            Some(narrowed) => {
+                let parsed = parse(&narrowed)?;
+                (narrowed, parsed, Some(root.digest))
+            }
+            None => (root, parsed, None),
+        };
+        self.spool.put(root.digest, &root.bytes).map_err(wrap)?;
+        self.tree(repository, &parsed, 0).await?;
+        let platforms = self.found_platforms(&parsed)?;
+        if original.is_none() && parsed.kind == ManifestKind::Image && !self.wants_any(&platforms) {
+            return Err(self.no_platform(&platforms));
+        }
+        let is_image = parsed.config.as_ref().is_none_or(|config| {
+            matches!(config.media_type.as_str(), media_type::OCI_CONFIG | media_type::DOCKER_CONFIG)
+        });
+        let artifact_type = match parsed.kind {
+            ManifestKind::Index if parsed.artifact_type.is_none() => None,
+            ManifestKind::Image if is_image => None,
+            _ => parsed.effective_artifact_type().map(str::to_owned),
+        };
+        let row = ImageRow {
+            artifact_type,
+            digest: root.digest,
+            entries: wanted.entries.clone(),
+            media_type: root.media_type.clone(),
+            name: wanted.name.clone(),
+            platforms: platforms.iter().map(ToString::to_string).collect(),
+            size: 0,
+            source: source.clone(),
+        };
+        Ok(ResolvedImage { row, root_size: root.size(), original })
+    }
+
+    /// Fetches children and configs below `parsed` into the spool.
+    fn tree<'b>(
+        &'b self,
+        repository: &'b Repository,
+        parsed: &'b ParsedManifest,
+        depth: usize,
+    ) -> BoxFuture<'b, Result<(), Arc<ResolveError>>> {
+        async move {
+            if depth > MAX_DEPTH {
+                return Err(Arc::new(ResolveError::TooDeep));
+            }
+            let mut children = parsed.manifests.clone();
+            children.retain(|child| media_type::is_manifest(&child.media_type));
+            let mut pending = futures_util::stream::iter(children)
+                .map(|child| async move {
+                    self.children.get(child.digest, self.child(repository, &child)).await?;
+                    let bytes = self.spool.manifest(&child.digest).map_err(|e| wrap(TransferError::from(e)))?;
+                    let parsed = ParsedManifest::of(&bytes, Some(&child.media_type));
+                    let parsed = parsed.map_err(|error| {
+                        Arc::new(ResolveError::Manifest { digest: child.digest, error })
+                    })?;
+                    self.tree(repository, &parsed, depth + 1).await
+                })
+                .buffer_unordered(self.jobs.max(1));
+            while let Some(result) = pending.next().await {
+                result?;
+            }
+            if let Some(config) = parsed.config.as_ref().filter(|config| config.size <= MAX_HEAD_CONFIG) {
+                self.children.get(config.digest, self.config(repository, config)).await?;
+            }
+            Ok(())
+        }
+        .boxed()
+    }
+
+    async fn child(&self, repository: &Repository, child: &Descriptor) -> Result<(), Arc<ResolveError>> {
+        if self.spool.contains(&child.digest) {
+            return Ok(());
+        }
+        let target = ManifestTarget::Digest(child.digest);
+        let fetched = self.client.manifest(repository, &target).await.map_err(wrap)?.manifest;
+        if fetched.size() != child.size {
+            let why = format!("{} bytes arrived where its index says {}", fetched.size(), child.size);
+            return Err(Arc::new(ResolveError::Blob { digest: child.digest, why }));
+        }
+        self.spool.put(child.digest, &fetched.bytes).map_err(wrap)
+    }
+
+    async fn config(&self, repository: &Repository, config: &Descriptor) -> Result<(), Arc<ResolveError>> {
+        if self.spool.contains(&config.digest) {
+            return Ok(());
+        }
+        let mut hasher = Hasher::for_digest(&config.digest);
+        let mut bytes = Vec::new();
+        let mut stream =
+            self.client.blob(repository, &config.digest, config.size, 0).await.map_err(wrap)?;
+        while let Some(chunk) = stream.next().await.map_err(wrap)? {
+            hasher.update(&chunk);
+            bytes.extend_from_slice(&chunk);
+        }
+        let found = hasher.finish();
+        if found != config.digest {
+            let why = format!("the registry sent content with digest {found}");
+            return Err(Arc::new(ResolveError::Blob { digest: config.digest, why }));
+        }
+        self.spool.put(config.digest, &bytes).map_err(wrap)
+    }
+
+    /// The index with only the platforms asked for, and the attestations of those kept. None when nothing changes.
+    fn narrow(
+        &self,
+        root: &RawManifest,
+        parsed: &ParsedManifest,
+    ) -> Result<Option<RawManifest>, Arc<ResolveError>> {
+        if self.platforms.is_empty() || parsed.kind != ManifestKind::Index {
+            return Ok(None);
+        }
+        let wanted = |child: &Descriptor| {
+            child.platform.as_ref().is_some_and(|p| self.platforms.iter().any(|want| p.satisfies(want)))
+        };
+        let kept: Vec<Digest> = parsed.manifests.iter().filter(|c| wanted(c)).map(|c| c.digest).collect();
+        if kept.is_empty() {
+            let found: Vec<Platform> = parsed.manifests.iter().filter_map(|c| c.platform.clone()).collect();
+            return Err(self.no_platform(&found));
+        }
+        let attests = |child: &Descriptor| {
+            let about = child.annotations.get("vnd.docker.reference.digest").and_then(Value::as_str);
+            about.and_then(|about| about.parse::<Digest>().ok()).is_some_and(|about| kept.contains(&about))
+        };
+        let keep: Vec<bool> = parsed.manifests.iter().map(|c| wanted(c) || attests(c)).collect();
+        if keep.iter().all(|keep| *keep) {
+            return Ok(None);
+        }
+        let refuse = |error: ManifestError| Arc::new(ResolveError::Manifest { digest: root.digest, error });
+        let json = |e: serde_json::Error| refuse(ManifestError::Json(e.to_string()));
+        let mut value: Value = serde_json::from_slice(&root.bytes).map_err(json)?;
+        if let Some(children) = value.get_mut("manifests").and_then(Value::as_array_mut) {
+            let mut keep = keep.iter();
+            children.retain(|_| keep.next().copied().unwrap_or(false));
+        }
+        let bytes = serde_json::to_vec(&value).map_err(json)?;
+        RawManifest::new(bytes.into(), Some(&root.media_type), None).map(Some).map_err(refuse)
+    }
+
+    fn wants_any(&self, found: &[Platform]) -> bool {
+        self.platforms.is_empty()
+            || found.is_empty()
+            || found.iter().any(|p| self.platforms.iter().any(|want| p.satisfies(want)))
+    }
+
+    fn no_platform(&self, found: &[Platform]) -> Arc<ResolveError> {
+        let list = |platforms: &[Platform]| {
+            platforms.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+        };
+        Arc::new(ResolveError::NoPlatform { wanted: list(&self.platforms), found: list(found) })
+    }
+
+    /// The platforms of an index's children, or of an image's config.
+    fn found_platforms(&self, parsed: &ParsedManifest) -> Result<Vec<Platform>, Arc<ResolveError>> {
+        if parsed.kind == ManifestKind::Index {
+            let mut found: Vec<Platform> = Vec::new();
+            let platforms = parsed.manifests.iter().filter_map(|child| child.platform.as_ref());
+            for platform in platforms.filter(|p| !p.is_unknown() && !p.os.is_empty()) {
+                let platform = Platform { os_version: None, ..platform.clone() };
+                if !found.contains(&platform) {
+                    found.push(platform);
+                }
+            }
+            return Ok(found);
+        }
+        let Some(config) = parsed.config.as_ref().filter(|c| self.spool.contains(&c.digest)) else {
+            return Ok(Vec::new());
+        };
+        let bytes = self.spool.manifest(&config.digest).map_err(|e| wrap(TransferError::from(e)))?;
+        let value: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+        let text = |key: &str| value.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
+        let (Some(os), Some(architecture)) = (text("os"), text("architecture")) else { return Ok(Vec::new()) };
+        let variant = text("variant").map(|variant| format!("/{variant}")).unwrap_or_default();
+        Ok(format!("{os}/{architecture}{variant}").parse().into_iter().collect())
+    }
+}
+
+fn parse(raw: &RawManifest) -> Result<ParsedManifest, Arc<ResolveError>> {
+    raw.parse().map_err(|error| Arc::new(ResolveError::Manifest { digest: raw.digest, error }))
+}
+
+fn wrap(error: impl Into<ResolveError>) -> Arc<ResolveError> {
+    Arc::new(error.into())
+}

@@ -1,0 +1,264 @@
+//! Uploading: each missing blob once, in file order, and each image completed as soon as its blobs are there.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use tokio::sync::{Semaphore, SetOnce};
+use tokio_util::sync::CancellationToken;
+
+use super::source::{HeldBlob, WrongContent};
+use crate::archive::{ArchiveError, Holdings};
+use crate::image::{Digest, Repository};
+use crate::plan::{Arrival, ImportPlan, Upload};
+use crate::registry::{ManifestTarget, Pushed, RegistryClient, RegistryError};
+use crate::report::Reporter;
+
+#[derive(Debug, thiserror::Error)]
+pub enum ArrivalError {
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    #[error(transparent)]
+    Content(#[from] WrongContent),
+    #[error("blob {digest}: {error}")]
+    Blob { digest: Digest, error: Arc<ArrivalError> },
+    #[error("the registry took it, but now names {found} for {place}, not {wanted}")]
+    Unproven { place: String, wanted: Digest, found: String },
+    #[error("stopped")]
+    Cancelled,
+}
+
+impl ArrivalError {
+    /// The error itself, where it is a blob's that several images share.
+    pub fn innermost(&self) -> &Self {
+        match self {
+            Self::Blob { error, .. } => error.innermost(),
+            other => other,
+        }
+    }
+}
+
+/// What became of one arrival.
+#[derive(Debug)]
+pub struct Arrived {
+    /// Position in the plan.
+    pub arrival: usize,
+    pub result: Result<(), ArrivalError>,
+}
+
+/// Figures of one import run.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sent {
+    pub uploaded: u64,
+    pub mounted: u64,
+    pub already: u64,
+    /// Bytes of uploaded blobs.
+    pub bytes: u64,
+}
+
+/// Everything one import run works with.
+pub struct Import<'a> {
+    pub client: &'a RegistryClient,
+    pub holdings: &'a Arc<dyn Holdings>,
+    pub plan: &'a ImportPlan,
+    pub jobs: usize,
+    pub reporter: &'a Reporter,
+    pub cancel: &'a CancellationToken,
+}
+
+impl std::fmt::Debug for Import<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Import").field("jobs", &self.jobs).finish_non_exhaustive()
+    }
+}
+
+type BlobResult = Result<(), Arc<ArrivalError>>;
+
+struct Run<'a> {
+    import: &'a Import<'a>,
+    /// One for each upload of the plan: settled when the blob is in its home, or cannot get there.
+    blobs: Vec<SetOnce<BlobResult>>,
+    sent: std::sync::Mutex<Sent>,
+    /// Images that are being completed at once.
+    finishing: Semaphore,
+}
+
+impl Import<'_> {
+    /// Sends what is missing. `each` is called as images are settled.
+    pub async fn run(&self, each: &(dyn Fn(usize, &Result<(), ArrivalError>) + Sync)) -> (Vec<Arrived>, Sent) {
+        let run = Run {
+            import: self,
+            blobs: self.plan.uploads.iter().map(|_| SetOnce::new()).collect(),
+            sent: std::sync::Mutex::default(),
+            finishing: Semaphore::new(self.jobs.max(1)),
+        };
+        let uploads = futures_util::stream::iter(self.plan.uploads.iter().enumerate())
+            .map(|(at, upload)| run.upload(at, upload))
+            .buffer_unordered(self.jobs.max(1))
+            .for_each(|()| futures_util::future::ready(()));
+        let arrivals = futures_util::stream::iter(self.plan.arrivals.iter().enumerate())
+            .map(|(at, arrival)| {
+                let run = &run;
+                async move {
+                    let result = run.complete(arrival).await;
+                    each(at, &result);
+                    Arrived { arrival: at, result }
+                }
+            })
+            // All of them wait at once; how many work is bounded inside.
+            .buffer_unordered(self.plan.arrivals.len().max(1))
+            .collect::<Vec<_>>();
+        let ((), mut arrived) = tokio::join!(uploads, arrivals);
+        arrived.sort_by_key(|a| a.arrival);
+        let sent = *run.sent.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        (arrived, sent)
+    }
+}
+
+impl Run<'_> {
+    async fn upload(&self, at: usize, upload: &Upload) {
+        let Import { client, holdings, reporter, cancel, .. } = self.import;
+        let label = format!("{} {}", upload.home.path(), upload.digest.short());
+        let bar = Arc::new(reporter.transfer(&label, upload.size, 0));
+        let source =
+            HeldBlob { holdings: (*holdings).clone(), digest: upload.digest, size: upload.size, bar: Some(bar) };
+        let push = client.push_blob(&upload.home, &upload.digest, upload.size, &source, None);
+        let result = tokio::select! {
+            biased;
+            () = cancel.cancelled() => Err(ArrivalError::Cancelled),
+            result = push => result.map(|pushed| self.count(&pushed, upload.size)).map_err(unwrap_source),
+        };
+        let _ = self.blobs[at].set(result.map_err(Arc::new));
+    }
+
+    fn count(&self, pushed: &Pushed, size: u64) {
+        let mut sent = self.sent.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        match pushed {
+            Pushed::Mounted => sent.mounted += 1,
+            Pushed::AlreadyThere => sent.already += 1,
+            Pushed::Uploaded { .. } => {
+                sent.uploaded += 1;
+                sent.bytes += size;
+            }
+        }
+    }
+
+    /// Waits for the blobs of an image, then completes it without a pause: mounts, children, root, proof.
+    async fn complete(&self, arrival: &Arrival) -> Result<(), ArrivalError> {
+        for &blob in &arrival.blobs {
+            let upload = &self.import.plan.uploads[blob as usize];
+            if let Err(error) = self.blobs[blob as usize].wait().await {
+                return Err(ArrivalError::Blob { digest: upload.digest, error: error.clone() });
+            }
+        }
+        let _permit = self.finishing.acquire().await.map_err(|_| ArrivalError::Cancelled)?;
+        if self.import.cancel.is_cancelled() {
+            return Err(ArrivalError::Cancelled);
+        }
+        let repository = &arrival.landing.repository;
+        let elsewhere: Vec<&Upload> = arrival
+            .blobs
+            .iter()
+            .map(|blob| &self.import.plan.uploads[*blob as usize])
+            .filter(|upload| upload.home != *repository)
+            .collect();
+        let mut mounts = futures_util::stream::iter(elsewhere)
+            .map(|upload| self.mount(repository, upload))
+            .buffer_unordered(self.import.jobs.max(1));
+        while let Some(mounted) = mounts.next().await {
+            mounted?;
+        }
+        self.manifests(arrival).await
+    }
+
+    /// Brings a blob of another repository here: mounted, or sent again where the registry does not mount.
+    async fn mount(&self, repository: &Repository, upload: &Upload) -> Result<(), ArrivalError> {
+        let Import { client, holdings, .. } = self.import;
+        let source =
+            HeldBlob { holdings: (*holdings).clone(), digest: upload.digest, size: upload.size, bar: None };
+        let pushed =
+            client.push_blob(repository, &upload.digest, upload.size, &source, Some(&upload.home)).await;
+        self.count(&pushed.map_err(unwrap_source)?, upload.size);
+        Ok(())
+    }
+
+    async fn manifests(&self, arrival: &Arrival) -> Result<(), ArrivalError> {
+        let Import { client, holdings, .. } = self.import;
+        let repository = &arrival.landing.repository;
+        let Some(((root, root_type), children)) = arrival.manifests.split_last() else { return Ok(()) };
+        for (digest, media_type) in children {
+            let manifest = raw(holdings.as_ref(), digest, media_type)?;
+            client.put_manifest(repository, &ManifestTarget::Digest(*digest), &manifest).await?;
+        }
+        let manifest = raw(holdings.as_ref(), root, root_type)?;
+        let by_digest = ManifestTarget::Digest(*root);
+        let target = arrival.landing.tag.clone().map_or(by_digest.clone(), ManifestTarget::Tag);
+        client.put_manifest(repository, &target, &manifest).await?;
+        self.prove(repository, &target, root).await?;
+        if target != by_digest {
+            self.prove(repository, &by_digest, root).await?;
+        }
+        Ok(())
+    }
+
+    /// An image counts when the registry names its digest itself.
+    async fn prove(
+        &self,
+        repository: &Repository,
+        target: &ManifestTarget,
+        wanted: &Digest,
+    ) -> Result<(), ArrivalError> {
+        let found = self.import.client.head_manifest(repository, target).await?.map(|head| head.digest);
+        if found.as_ref() == Some(wanted) {
+            return Ok(());
+        }
+        let place = match target {
+            ManifestTarget::Tag(tag) => format!("{repository}:{tag}"),
+            ManifestTarget::Digest(digest) => format!("{repository}@{digest}"),
+        };
+        let found = found.map_or("nothing".to_owned(), |digest| digest.to_string());
+        Err(ArrivalError::Unproven { place, wanted: *wanted, found })
+    }
+}
+
+fn raw(
+    holdings: &dyn Holdings,
+    digest: &Digest,
+    media_type: &str,
+) -> Result<crate::image::RawManifest, ArrivalError> {
+    let bytes = holdings.manifest(digest)?;
+    let raw = crate::image::RawManifest::new(bytes, Some(media_type), Some(digest));
+    raw.map_err(|e| ArchiveError::Damaged(format!("manifest {digest}: {e}")).into())
+}
+
+/// An upload that failed because of what was read, not because of the registry, is the bundle's fault.
+fn unwrap_source(error: RegistryError) -> ArrivalError {
+    let Some(source) = error.source_error() else { return ArrivalError::Registry(error) };
+    if let Some(WrongContent { wanted, found }) = source.downcast_ref() {
+        return ArrivalError::Content(WrongContent { wanted: *wanted, found: *found });
+    }
+    if let Some(damage) = source.downcast_ref::<ArchiveError>() {
+        return ArrivalError::Archive(ArchiveError::Damaged(damage.to_string()));
+    }
+    ArrivalError::Registry(error)
+}
+
+/// Which of `wanted` the destination has: for each, the digest its tag names now. Asked `jobs` at a time.
+pub async fn present(
+    client: &RegistryClient,
+    wanted: &[(Repository, ManifestTarget)],
+    jobs: usize,
+    each: &(dyn Fn() + Sync),
+) -> HashMap<usize, Result<Option<Digest>, RegistryError>> {
+    futures_util::stream::iter(wanted.iter().enumerate())
+        .map(|(at, (repository, target))| async move {
+            let head = client.head_manifest(repository, target).await;
+            each();
+            (at, head.map(|head| head.map(|head| head.digest)))
+        })
+        .buffer_unordered(jobs.max(1))
+        .collect()
+        .await
+}
