@@ -1,8 +1,32 @@
+//! `bundle` carries container images across an air gap.
+//!
+//! [`image`] says *what*, [`catalog`] *which*; [`registry`], [`archive`] and [`destination`] *where*; [`plan`]
+//! *decides*; [`transfer`] *moves*; [`commands`] *tells the story*; [`handoff`] is what the cluster needs
+//! afterwards; [`serve`] the embedded registry; [`report`] what people see while waiting.
+//!
+//! **Export.** Catalog → resolve every reference to a digest, small JSON only → [`plan::ExportPlan`]: distinct
+//! blobs, every offset, the final size → space → each blob from the registry, hashed as it streams, written at its
+//! final offset, journalled → seek table, sync, rename, `.sha256`.
+//!
+//! **Import.** The head of the file gives the whole plan → targets and collisions → what is there already →
+//! [`plan::ImportPlan`]: each missing blob once, uploaded to one repository and mounted into the others → blobs from
+//! the file, hashed as they stream → per image, as soon as its blobs are there: children, index, tag, proof → values
+//! file, report.
+//!
+//! Direction: `commands → plan, transfer, destination, handoff → registry, archive, catalog → image`; `report` and
+//! cancellation are leaves; nothing calls back up. Only `registry` sends HTTP, only `archive` knows the file format.
+
 pub mod archive;
+pub mod catalog;
+pub mod cli;
+pub mod commands;
 pub mod destination;
 pub mod failure;
+pub mod handoff;
 pub mod image;
 pub mod plan;
 pub mod registry;
 pub mod report;
+pub mod serve;
+pub mod session;
 pub mod transfer;

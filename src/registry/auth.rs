@@ -1,0 +1,386 @@
+//! Proving who we are to one registry: challenges, tokens, and the one renewal a request may cause.
+//!
+//! Tokens are kept per scope; a slot is locked while its token is fetched, so 30 parallel requests are one call
+//! to the token endpoint. Credentials go to the registry they belong to and to the realm it names over an
+//! equally safe connection, nowhere else.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use reqwest::Method;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
+use tokio::time::Instant;
+use url::Url;
+
+use super::auth_file::Login;
+use super::challenge::{self, Challenge};
+use super::credentials::Credentials;
+use super::error::{ErrorKind, RegistryError};
+use super::host::Host;
+use super::http::{Inner, Retries};
+use super::pace::locked;
+use super::redact::masked;
+use super::token::{self, Scope, TokenReply, TokenRequest};
+use super::transport::{Answer, Payload, SMALL_BODY};
+
+/// What one registry wants, and what was obtained for it.
+#[derive(Default)]
+pub(super) struct AuthState {
+    demand: Mutex<Option<Demand>>,
+    slots: Mutex<HashMap<Scope, Slot>>,
+    /// By repository path.
+    credentials: tokio::sync::Mutex<HashMap<String, Option<Arc<Credentials>>>>,
+    serial: AtomicU64,
+}
+
+type Slot = Arc<tokio::sync::Mutex<Option<Token>>>;
+
+/// The scheme a registry asks for.
+#[derive(Clone, Debug)]
+enum Demand {
+    Basic,
+    Bearer { realm: Url, service: Option<String> },
+}
+
+struct Token {
+    proof: Proof,
+    renew_at: Instant,
+    /// As the registry words it, for the renewal.
+    challenged: Option<String>,
+}
+
+/// An `Authorization` header, and where it came from.
+#[derive(Clone)]
+pub(super) struct Proof {
+    pub(super) header: HeaderValue,
+    pub(super) origin: Option<String>,
+    serial: u64,
+}
+
+impl Inner {
+    /// The header for a request that has not been challenged yet, as far as the registry's wishes are known.
+    pub(super) async fn authorize(&self, host: &Host, scope: &Scope) -> Result<Option<Proof>, RegistryError> {
+        let demand = locked(&host.auth.demand).clone();
+        match demand {
+            None => Ok(None),
+            Some(Demand::Basic) => self.basic(host, scope, false).await,
+            Some(Demand::Bearer { realm, service }) => {
+                let slot = Arc::clone(locked(&host.auth.slots).entry(scope.clone()).or_default());
+                let mut token = slot.lock().await;
+                let challenged = match &*token {
+                    Some(token) if token.renew_at > Instant::now() => return Ok(Some(token.proof.clone())),
+                    Some(token) => token.challenged.clone(),
+                    None => None,
+                };
+                let wanted = Wanted {
+                    realm: &realm,
+                    service: service.as_deref(),
+                    challenged,
+                };
+                let fresh = self.token(host, scope, wanted, false).await?;
+                Ok(Some(token.insert(fresh).proof.clone()))
+            }
+        }
+    }
+
+    /// What to answer to a 401. `refused`: the proof that was sent. `None`: there is nothing better to offer.
+    pub(super) async fn answer_challenge(
+        &self,
+        host: &Host,
+        scope: &Scope,
+        answer: &Answer,
+        refused: Option<&Proof>,
+    ) -> Result<Option<Proof>, RegistryError> {
+        let mut challenges = challenges(&answer.headers);
+        if !challenges
+            .iter()
+            .any(|c| c.scheme == "bearer" || c.scheme == "basic")
+        {
+            // Some registries explain themselves at the root only.
+            challenges = self.root_challenges(host).await;
+        }
+        let find = |scheme: &str| challenges.iter().find(|challenge| challenge.scheme == scheme);
+        let bearer = find("bearer").and_then(|challenge| Some((challenge, challenge.param("realm")?)));
+        if let Some((challenge, realm)) = bearer {
+            let result = self.bearer(host, scope, answer, challenge, realm, refused).await;
+            if result.is_ok() || find("basic").is_none() {
+                return result;
+            }
+        }
+        if find("basic").is_none() {
+            return Ok(None);
+        }
+        *locked(&host.auth.demand) = Some(Demand::Basic);
+        let proof = self.basic(host, scope, refused.is_some()).await?;
+        Ok(proof.filter(|proof| refused.is_none_or(|refused| refused.header != proof.header)))
+    }
+
+    async fn bearer(
+        &self,
+        host: &Host,
+        scope: &Scope,
+        answer: &Answer,
+        challenge: &Challenge,
+        realm: &str,
+        refused: Option<&Proof>,
+    ) -> Result<Option<Proof>, RegistryError> {
+        let refuse = |why: &str| {
+            let what = format!("login at {}", host.name);
+            Err(RegistryError::new(
+                &host.name,
+                what,
+                ErrorKind::Protocol(why.to_owned()),
+            ))
+        };
+        let Ok(realm) = answer.url.join(realm) else {
+            return refuse("the token address is not a URL");
+        };
+        match realm.scheme() {
+            "https" => {}
+            "http" if answer.url.scheme() == "http" => {}
+            "http" => return refuse("it wants credentials sent over plain HTTP to its token server"),
+            _ => return refuse("the token address is not http(s)"),
+        }
+        let service = challenge.param("service").map(str::to_owned);
+        *locked(&host.auth.demand) = Some(Demand::Bearer {
+            realm: realm.clone(),
+            service: service.clone(),
+        });
+        let slot = Arc::clone(locked(&host.auth.slots).entry(scope.clone()).or_default());
+        let mut token = slot.lock().await;
+        if let Some(token) = &*token
+            && refused.is_none_or(|refused| refused.serial != token.proof.serial)
+        {
+            // Somebody else has been here while we waited.
+            return Ok(Some(token.proof.clone()));
+        }
+        let challenged = challenge.param("scope").map(str::to_owned);
+        let wanted = Wanted {
+            realm: &realm,
+            service: service.as_deref(),
+            challenged,
+        };
+        let fresh = self.token(host, scope, wanted, refused.is_some()).await?;
+        Ok(Some(token.insert(fresh).proof.clone()))
+    }
+
+    async fn basic(&self, host: &Host, scope: &Scope, renewed: bool) -> Result<Option<Proof>, RegistryError> {
+        let Some(credentials) = self.credentials(host, &scope.path, renewed).await? else {
+            return Ok(None);
+        };
+        let header = match &credentials.login {
+            Login::Basic { username, password } => token::basic(username, password),
+            Login::Identity { username, token } => token::basic(username, token),
+            Login::Bearer(token) => token::bearer(token),
+        };
+        let serial = host.auth.serial.fetch_add(1, Ordering::Relaxed);
+        Ok(header.map(|header| Proof {
+            header,
+            origin: Some(credentials.origin.clone()),
+            serial,
+        }))
+    }
+
+    /// The credentials for a path, looked up once; `renewed` looks again, since helpers' secrets expire.
+    async fn credentials(
+        &self,
+        host: &Host,
+        path: &str,
+        renewed: bool,
+    ) -> Result<Option<Arc<Credentials>>, RegistryError> {
+        let mut known = host.auth.credentials.lock().await;
+        if !renewed && let Some(credentials) = known.get(path) {
+            return Ok(credentials.clone());
+        }
+        let found = self
+            .store
+            .lookup(&host.name, path, renewed)
+            .await
+            .map_err(|why| {
+                RegistryError::new(
+                    &host.name,
+                    format!("credentials for {}", host.name),
+                    ErrorKind::Credentials(why),
+                )
+            })?;
+        let found = found.map(Arc::new);
+        known.insert(path.to_owned(), found.clone());
+        Ok(found)
+    }
+
+    /// A fresh token. Credentials that the endpoint refuses are looked up anew once (helpers' secrets expire).
+    async fn token(
+        &self,
+        host: &Host,
+        scope: &Scope,
+        wanted: Wanted<'_>,
+        renewed: bool,
+    ) -> Result<Token, RegistryError> {
+        let mut credentials = self.credentials(host, &scope.path, renewed).await?;
+        let mut reply = self.fetch(host, scope, &wanted, credentials.as_deref()).await;
+        if let Err(error) = &reply
+            && matches!(error.status(), Some(400 | 401 | 403))
+            && credentials.is_some()
+        {
+            let again = self.credentials(host, &scope.path, true).await?;
+            if again != credentials {
+                credentials = again;
+                reply = self.fetch(host, scope, &wanted, credentials.as_deref()).await;
+            }
+        }
+        let reply = reply?;
+        let origin = credentials.as_ref().map(|credentials| credentials.origin.clone());
+        let header = token::bearer(&reply.token).ok_or_else(|| {
+            let kind = ErrorKind::Protocol("the token holds characters no header can carry".to_owned());
+            RegistryError::new(&host.name, format!("token for {}", host.name), kind)
+        })?;
+        let serial = host.auth.serial.fetch_add(1, Ordering::Relaxed);
+        let proof = Proof {
+            header,
+            origin,
+            serial,
+        };
+        let renew_at = Instant::now() + reply.life - (reply.life / 4).min(Duration::from_secs(30));
+        Ok(Token {
+            proof,
+            renew_at,
+            challenged: wanted.challenged,
+        })
+    }
+
+    async fn fetch(
+        &self,
+        host: &Host,
+        scope: &Scope,
+        wanted: &Wanted<'_>,
+        credentials: Option<&Credentials>,
+    ) -> Result<TokenReply, RegistryError> {
+        let login = credentials.map(|credentials| &credentials.login);
+        if let Some(Login::Bearer(token)) = login {
+            return Ok(TokenReply {
+                token: token.clone(),
+                life: Duration::from_mins(1),
+            });
+        }
+        let scopes = scope.parameters(wanted.challenged.as_deref());
+        let what = format!(
+            "token for {} from {}",
+            described(host, scope),
+            masked(wanted.realm)
+        );
+        let origin = credentials.map(|credentials| credentials.origin.clone());
+        let mut allow_post = true;
+        let mut retries = Retries::new(self, host);
+        loop {
+            let request = token::request(wanted.realm, wanted.service, &scopes, login, allow_post);
+            let answer = match self.ask_for_token(request).await {
+                Ok(answer) => answer,
+                Err(kind) => {
+                    retries
+                        .after(RegistryError::new(&host.name, what.clone(), kind))
+                        .await?;
+                    continue;
+                }
+            };
+            let status = answer.status.as_u16();
+            if matches!(status, 404 | 405) && allow_post && matches!(login, Some(Login::Identity { .. })) {
+                allow_post = false;
+                continue;
+            }
+            if !answer.status.is_success() {
+                let error = answer.into_refusal(origin.clone()).await;
+                retries
+                    .after(RegistryError::new(&host.name, what.clone(), error))
+                    .await?;
+                continue;
+            }
+            let body = match answer.read(SMALL_BODY).await {
+                Ok(body) => body,
+                Err(kind) => {
+                    retries
+                        .after(RegistryError::new(&host.name, what.clone(), kind))
+                        .await?;
+                    continue;
+                }
+            };
+            return token::reply(&body).ok_or_else(|| {
+                let kind = ErrorKind::Protocol("the token server answered without a token".to_owned());
+                RegistryError::new(&host.name, what, kind)
+            });
+        }
+    }
+
+    async fn ask_for_token(&self, request: TokenRequest) -> Result<Answer, ErrorKind> {
+        let mut headers = HeaderMap::new();
+        match request {
+            TokenRequest::Get { url, authorization } => {
+                if let Some(authorization) = authorization {
+                    headers.insert(AUTHORIZATION, authorization);
+                }
+                self.transport
+                    .exchange(&url, Method::GET, headers, &Payload::Empty, None)
+                    .await
+            }
+            TokenRequest::Post { url, form } => {
+                headers.insert(
+                    CONTENT_TYPE,
+                    HeaderValue::from_static("application/x-www-form-urlencoded"),
+                );
+                let body = Payload::Bytes(form.expose().to_owned().into());
+                self.transport
+                    .exchange(&url, Method::POST, headers, &body, None)
+                    .await
+            }
+        }
+    }
+
+    async fn root_challenges(&self, host: &Host) -> Vec<Challenge> {
+        let Ok(base) = self.base(host).await else {
+            return Vec::new();
+        };
+        let Ok(url) = base.join("/v2/") else {
+            return Vec::new();
+        };
+        let empty = (HeaderMap::new(), Payload::Empty);
+        match self
+            .transport
+            .exchange(&url, Method::GET, empty.0, &empty.1, Some(host))
+            .await
+        {
+            Ok(answer) => challenges(&answer.headers),
+            Err(_) => Vec::new(),
+        }
+    }
+}
+
+struct Wanted<'a> {
+    realm: &'a Url,
+    service: Option<&'a str>,
+    challenged: Option<String>,
+}
+
+/// Whether a 401 says that the token was good, but not good for this.
+pub(super) fn asks_for_more(headers: &HeaderMap) -> bool {
+    challenges(headers)
+        .iter()
+        .any(|challenge| challenge.param("error") == Some("insufficient_scope"))
+}
+
+fn challenges(headers: &HeaderMap) -> Vec<Challenge> {
+    challenge::parse(
+        headers
+            .get_all(WWW_AUTHENTICATE)
+            .iter()
+            .map(HeaderValue::as_bytes),
+    )
+}
+
+fn described(host: &Host, scope: &Scope) -> String {
+    if scope.path.is_empty() {
+        host.name.to_string()
+    } else {
+        format!("{}/{}", host.name, scope.path)
+    }
+}

@@ -1,0 +1,261 @@
+//! Blobs on their way in: presence, and a byte stream that goes on by itself after a break.
+//!
+//! Only bytes that the server proves to belong at an offset are spliced there; else the blob is read again from
+//! its start and what is known already is dropped. Hashing is the caller's.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use reqwest::Method;
+use reqwest::header::{ACCEPT_ENCODING, HeaderValue, RANGE};
+
+use super::RegistryClient;
+use super::error::{ErrorKind, RegistryError};
+use super::host::Host;
+use super::http::{Call, Retries, Target};
+use super::stats::RequestKind;
+use super::token::Scope;
+use super::transport::Answer;
+use crate::image::{Digest, Repository};
+
+impl RegistryClient {
+    /// The size of a blob, if the repository has it.
+    pub async fn has_blob(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> Result<Option<u64>, RegistryError> {
+        let host = self.0.host(repository.host());
+        let mut call = blob_call(&host, Method::HEAD, repository, digest);
+        call.kind = RequestKind::BlobHead;
+        let answer = self.0.send(&call).await?;
+        match answer.status.as_u16() {
+            200 => return Ok(Some(answer.content_length().unwrap_or(0))),
+            404 => return Ok(None),
+            _ => drop(answer),
+        }
+        // HEAD is refused, or refused without a reason: a GET has one, and its body need not be read.
+        call.method = Method::GET;
+        let answer = self.0.send(&call).await?;
+        match answer.status.as_u16() {
+            200 => Ok(Some(answer.content_length().unwrap_or(0))),
+            404 => Ok(None),
+            _ => Err(call.refusal(answer).await),
+        }
+    }
+
+    /// The bytes of a blob from `from` on, up to `size`, which must be what the descriptor says.
+    pub async fn blob(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        size: u64,
+        from: u64,
+    ) -> Result<BlobStream, RegistryError> {
+        let host = self.0.host(repository.host());
+        let mut stream = BlobStream {
+            client: self.clone(),
+            host,
+            repository: repository.clone(),
+            digest: *digest,
+            size,
+            offset: from.min(size),
+            answer: None,
+            skip: 0,
+            ranges_refused: false,
+            failures: 0,
+            refetched: 0,
+        };
+        if stream.offset < size {
+            stream.open().await?;
+        }
+        Ok(stream)
+    }
+}
+
+/// A blob being read.
+pub struct BlobStream {
+    client: RegistryClient,
+    host: Arc<Host>,
+    repository: Repository,
+    digest: Digest,
+    size: u64,
+    /// The position of the next byte to hand out.
+    offset: u64,
+    answer: Option<Answer>,
+    /// Bytes of the current answer that have been handed out before.
+    skip: u64,
+    ranges_refused: bool,
+    /// Breaks since the last byte of progress.
+    failures: u32,
+    refetched: u64,
+}
+
+impl BlobStream {
+    /// The next bytes; `None` after exactly as many as were announced.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, RegistryError> {
+        loop {
+            if self.offset >= self.size {
+                return self.finish().await;
+            }
+            let chunk = match &mut self.answer {
+                None => {
+                    self.open().await?;
+                    continue;
+                }
+                Some(answer) => answer.chunk().await,
+            };
+            match chunk {
+                Ok(Some(bytes)) => {
+                    if let Some(bytes) = self.accept(bytes)? {
+                        return Ok(Some(bytes));
+                    }
+                }
+                Ok(None) => {
+                    let why = format!("the blob ended after {} of {} bytes", self.offset, self.size);
+                    self.broken(ErrorKind::Broken(why)).await?;
+                }
+                Err(kind) => self.broken(kind).await?,
+            }
+        }
+    }
+
+    /// The position of the next byte.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Bytes that came over the wire more than once, since the server would not continue at an offset.
+    pub fn refetched_bytes(&self) -> u64 {
+        self.refetched
+    }
+
+    fn accept(&mut self, mut bytes: Bytes) -> Result<Option<Bytes>, RegistryError> {
+        if self.skip > 0 {
+            let known = bytes.len().min(usize::try_from(self.skip).unwrap_or(usize::MAX));
+            let _ = bytes.split_to(known);
+            self.skip -= known as u64;
+            self.refetched += known as u64;
+        }
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        if bytes.len() as u64 > self.size - self.offset {
+            return Err(self.wrong_size("more"));
+        }
+        self.offset += bytes.len() as u64;
+        self.failures = 0;
+        Ok(Some(bytes))
+    }
+
+    /// Everything is there: what still comes would be too much. The connection is read to its end, so that it
+    /// can be used again.
+    async fn finish(&mut self) -> Result<Option<Bytes>, RegistryError> {
+        let Some(mut answer) = self.answer.take() else {
+            return Ok(None);
+        };
+        match answer.chunk().await {
+            Ok(Some(bytes)) if !bytes.is_empty() => Err(self.wrong_size("more")),
+            _ => Ok(None),
+        }
+    }
+
+    async fn broken(&mut self, kind: ErrorKind) -> Result<(), RegistryError> {
+        self.answer = None;
+        self.failures += 1;
+        let error = RegistryError::new(self.repository.host(), self.what(), kind);
+        // `Retries` counts from what happened since the last progress.
+        let mut retries = Retries::resumed(&self.client.0, &self.host, self.failures - 1);
+        retries.after(error).await
+    }
+
+    async fn open(&mut self) -> Result<(), RegistryError> {
+        let mut call = blob_call(&self.host, Method::GET, &self.repository, &self.digest);
+        let ranged = self.offset > 0 && !self.ranges_refused;
+        if ranged {
+            let range = format!("bytes={}-{}", self.offset, self.size - 1);
+            call.headers.insert(
+                RANGE,
+                HeaderValue::try_from(range).map_err(|_| self.wrong_size("other"))?,
+            );
+        }
+        let answer = self.client.0.send(&call).await?;
+        self.skip = 0;
+        match answer.status.as_u16() {
+            206 if ranged && self.continues(&answer) => {}
+            206 | 416 if ranged => {
+                // An honest 416 means that the blob is shorter than announced; reading it from the start tells.
+                self.ranges_refused = true;
+                return Box::pin(self.open()).await;
+            }
+            200 if answer.is_html() && self.size_contradicts(&answer) => {
+                let kind = ErrorKind::NotARegistry("it answers a blob request with an HTML page".to_owned());
+                return Err(call.error(kind));
+            }
+            200 if self.size_contradicts(&answer) => {
+                let length = answer.content_length().unwrap_or(0);
+                let why = format!(
+                    "the registry has {length} bytes where the descriptor says {}",
+                    self.size
+                );
+                return Err(call.error(ErrorKind::Content(why)));
+            }
+            200 => self.skip = self.offset,
+            _ => return Err(call.refusal(answer).await),
+        }
+        self.answer = Some(answer);
+        Ok(())
+    }
+
+    fn size_contradicts(&self, answer: &Answer) -> bool {
+        answer.content_length().is_some_and(|length| length != self.size)
+    }
+
+    /// Whether a 206 starts at the byte that is wanted, of a blob of the right size.
+    fn continues(&self, answer: &Answer) -> bool {
+        let parsed = answer.header("content-range").and_then(|text| {
+            let (range, total) = text.trim().strip_prefix("bytes")?.trim_start().split_once('/')?;
+            let start: u64 = range.split_once('-')?.0.trim().parse().ok()?;
+            Some((start, total.trim().parse::<u64>().ok()))
+        });
+        matches!(parsed, Some((start, total)) if start == self.offset && total.is_none_or(|t| t == self.size))
+    }
+
+    fn what(&self) -> String {
+        format!("blob {} of {}", self.digest, self.repository)
+    }
+
+    fn wrong_size(&self, found: &str) -> RegistryError {
+        let why = format!(
+            "the registry sends {found} than the {} bytes the descriptor says",
+            self.size
+        );
+        RegistryError::new(self.repository.host(), self.what(), ErrorKind::Content(why))
+    }
+}
+
+impl fmt::Debug for BlobStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BlobStream")
+            .field("digest", &self.digest)
+            .field("offset", &self.offset)
+            .field("size", &self.size)
+            .finish_non_exhaustive()
+    }
+}
+
+fn blob_call<'a>(host: &'a Host, method: Method, repository: &Repository, digest: &Digest) -> Call<'a> {
+    let path = format!("/v2/{}/blobs/{digest}", repository.path());
+    let mut call = Call::new(
+        host,
+        method,
+        Target::Path(path),
+        format!("blob {digest} of {repository}"),
+    );
+    call.headers
+        .insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    call.scope = Scope::pull(repository.path());
+    call.kind = RequestKind::BlobGet;
+    call
+}

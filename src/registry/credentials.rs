@@ -1,0 +1,200 @@
+//! Which credentials belong to a registry or repository, and where they came from.
+//!
+//! Order: given (flag, environment), then the files of container tools, each with its helpers first. The search
+//! goes on to the next file until one has an answer. A credential is offered to its own registry only.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use super::auth_file::{self, Found, Login};
+use super::environment::Environment;
+use super::helper;
+use super::secret::Secret;
+use crate::image::HostName;
+
+/// The user name under which helpers hand out OAuth2 refresh tokens.
+const IDENTITY_USER: &str = "<token>";
+
+/// Credentials that were given on the command line or in the environment.
+#[derive(Clone, Debug)]
+pub struct GivenCredentials {
+    pub host: HostName,
+    pub username: String,
+    pub password: Secret,
+    /// How the user knows them: `--username`, `DST_REGISTRY_USERNAME`.
+    pub origin: &'static str,
+}
+
+/// Credentials, with the name of where they were found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Credentials {
+    pub(super) login: Login,
+    pub(super) origin: String,
+}
+
+/// Finds credentials.
+pub(super) struct CredentialStore {
+    given: Vec<GivenCredentials>,
+    auth_file: Option<PathBuf>,
+    environment: Environment,
+    /// Answers of helpers, so that 30 repositories are one question. Locked while a helper runs.
+    helped: tokio::sync::Mutex<HashMap<(String, String), Option<Login>>>,
+}
+
+/// A file to look into.
+struct Candidate {
+    path: PathBuf,
+    /// Named by the user: must exist.
+    required: bool,
+    legacy: bool,
+}
+
+impl CredentialStore {
+    pub(super) fn new(
+        given: Vec<GivenCredentials>,
+        auth_file: Option<PathBuf>,
+        environment: Environment,
+    ) -> Self {
+        Self {
+            given,
+            auth_file,
+            environment,
+            helped: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// The credentials for `path` at `host`. `renewed`: what was found before has been refused, so helpers are
+    /// asked again.
+    pub(super) async fn lookup(
+        &self,
+        host: &HostName,
+        path: &str,
+        renewed: bool,
+    ) -> Result<Option<Credentials>, String> {
+        if let Some(given) = self.given.iter().find(|given| given.host == *host) {
+            let login = Login::Basic {
+                username: given.username.clone(),
+                password: given.password.clone(),
+            };
+            return Ok(Some(Credentials {
+                login,
+                origin: given.origin.to_owned(),
+            }));
+        }
+        for candidate in candidates(self.auth_file.as_deref(), &self.environment) {
+            let Some(object) = auth_file::read(&candidate.path)? else {
+                if candidate.required {
+                    return Err(format!(
+                        "credential file {} does not exist",
+                        candidate.path.display()
+                    ));
+                }
+                continue;
+            };
+            let shown = candidate.path.display();
+            if let Found::Helper(name) = auth_file::helper(&object, host)
+                && !candidate.legacy
+                && let Some(login) = self.ask(&name, host, renewed).await?
+            {
+                let origin = format!("credential helper {name} ({shown})");
+                return Ok(Some(Credentials { login, origin }));
+            }
+            if let Found::Login(login) = auth_file::login(&object, host, path, candidate.legacy) {
+                return Ok(Some(Credentials {
+                    login,
+                    origin: shown.to_string(),
+                }));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn ask(&self, name: &str, host: &HostName, renewed: bool) -> Result<Option<Login>, String> {
+        let server = if host.is_docker_hub() {
+            "https://index.docker.io/v1/"
+        } else {
+            host.as_str()
+        };
+        let key = (name.to_owned(), server.to_owned());
+        let mut helped = self.helped.lock().await;
+        if !renewed && let Some(known) = helped.get(&key) {
+            return Ok(known.clone());
+        }
+        let login = helper::get(name, server, &self.environment)
+            .await?
+            .map(|(username, secret)| {
+                if username == IDENTITY_USER {
+                    Login::Identity {
+                        username: String::new(),
+                        token: secret,
+                    }
+                } else {
+                    Login::Basic {
+                        username,
+                        password: secret,
+                    }
+                }
+            });
+        helped.insert(key, login.clone());
+        Ok(login)
+    }
+}
+
+/// The files in their order. One that the user named stands alone.
+fn candidates(auth_file: Option<&Path>, environment: &Environment) -> Vec<Candidate> {
+    let named = auth_file
+        .map(Path::to_path_buf)
+        .or_else(|| environment.path("REGISTRY_AUTH_FILE"));
+    if let Some(path) = named {
+        return vec![Candidate {
+            path,
+            required: true,
+            legacy: false,
+        }];
+    }
+    let home = environment.path("HOME");
+    let docker = environment
+        .path("DOCKER_CONFIG")
+        .or_else(|| Some(home.as_ref()?.join(".docker")));
+    let files = [
+        Some(session_file(environment)),
+        environment
+            .config_home()
+            .map(|dir| dir.join("containers/auth.json")),
+        docker.map(|dir| dir.join("config.json")),
+    ];
+    let modern = files.into_iter().flatten().map(|path| Candidate {
+        path,
+        required: false,
+        legacy: false,
+    });
+    let legacy = home.map(|home| Candidate {
+        path: home.join(".dockercfg"),
+        required: false,
+        legacy: true,
+    });
+    modern.chain(legacy).collect()
+}
+
+/// The file of this session: `$XDG_RUNTIME_DIR/containers/auth.json`, else `/run/containers/<uid>/auth.json`.
+fn session_file(environment: &Environment) -> PathBuf {
+    match environment.path("XDG_RUNTIME_DIR") {
+        Some(dir) => dir.join("containers/auth.json"),
+        None => format!("/run/containers/{}/auth.json", rustix::process::getuid().as_raw()).into(),
+    }
+}
+
+/// Where `login` writes: the named file, else the containers file of this session, else the one in `~/.config`.
+pub(super) fn login_file(auth_file: Option<&Path>, environment: &Environment) -> Result<PathBuf, String> {
+    if let Some(named) = auth_file
+        .map(Path::to_path_buf)
+        .or_else(|| environment.path("REGISTRY_AUTH_FILE"))
+    {
+        return Ok(named);
+    }
+    let session = environment.path("XDG_RUNTIME_DIR").filter(|dir| dir.is_dir());
+    session
+        .or_else(|| environment.config_home())
+        .map(|dir| dir.join("containers/auth.json"))
+        .ok_or_else(|| "no place for credentials: HOME is not set; name a file with --auth-file".to_owned())
+}

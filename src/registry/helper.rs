@@ -1,0 +1,89 @@
+//! Credential helpers: `docker-credential-<name> get`, the host on stdin, JSON on stdout.
+//!
+//! No shell, a timeout, bounded output; standard error is chatter and is dropped.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use super::environment::Environment;
+use super::secret::Secret;
+
+const TIMEOUT: Duration = Duration::from_secs(30);
+const MAX_OUTPUT: u64 = 64 * 1024;
+const NOT_FOUND: &str = "credentials not found in native keychain";
+
+/// Asks helper `name` for `server`. `None`: it has nothing for this server.
+pub(super) async fn get(
+    name: &str,
+    server: &str,
+    environment: &Environment,
+) -> Result<Option<(String, Secret)>, String> {
+    let program = format!("docker-credential-{name}");
+    let path = find(&program, environment)?;
+    let exchange = async {
+        let mut child = tokio::process::Command::new(path)
+            .arg("get")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()?;
+        let mut input = child.stdin.take();
+        if let Some(input) = &mut input {
+            // A helper may answer without reading; its answer is what counts.
+            let _ = input.write_all(format!("{server}\n").as_bytes()).await;
+        }
+        drop(input);
+        let mut output = Vec::new();
+        if let Some(stdout) = child.stdout.take() {
+            stdout.take(MAX_OUTPUT).read_to_end(&mut output).await?;
+        }
+        Ok::<_, std::io::Error>((child.wait().await?, output))
+    };
+    let (status, output) = tokio::time::timeout(TIMEOUT, exchange)
+        .await
+        .map_err(|_| {
+            format!(
+                "credential helper {program} did not answer within {} s",
+                TIMEOUT.as_secs()
+            )
+        })?
+        .map_err(|error| format!("credential helper {program} failed: {error}"))?;
+    if !status.success() {
+        if String::from_utf8_lossy(&output).trim() == NOT_FOUND {
+            return Ok(None);
+        }
+        // The output may hold anything, so only the fact is told.
+        return Err(format!(
+            "credential helper {program} failed for {server} ({status})"
+        ));
+    }
+    let unusable = || format!("credential helper {program} gave no usable answer for {server}");
+    let value: serde_json::Value = serde_json::from_slice(&output).map_err(|_| unusable())?;
+    let field = |key| value.get(key).and_then(serde_json::Value::as_str);
+    let (Some(username), Some(secret)) = (field("Username"), field("Secret")) else {
+        return Err(unusable());
+    };
+    if username.is_empty() && secret.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some((username.to_owned(), Secret::new(secret))))
+}
+
+/// The helper on `PATH`. Its name comes from a file, so it must not be a path itself.
+fn find(program: &str, environment: &Environment) -> Result<PathBuf, String> {
+    if !program
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+    {
+        return Err("the name of a credential helper in the configuration is not usable".to_owned());
+    }
+    let path = environment.get("PATH").unwrap_or_default();
+    std::env::split_paths(path)
+        .map(|dir| dir.join(program))
+        .find(|candidate| candidate.is_file())
+        .ok_or_else(|| format!("credential helper {program} is configured, but not found on PATH"))
+}

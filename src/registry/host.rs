@@ -1,0 +1,111 @@
+//! What is known of one registry host: how to speak to it, its pace, its tokens, what it has refused before.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+use std::time::Duration;
+
+use reqwest::Method;
+use reqwest::header::HeaderMap;
+use tokio::sync::OnceCell;
+use tokio::time::timeout;
+use url::Url;
+
+use super::auth::AuthState;
+use super::error::{ErrorKind, RegistryError};
+use super::http::Inner;
+use super::pace::Pacer;
+use super::retry::RateLimit;
+use super::stats::RequestKind;
+use super::transport::Payload;
+use crate::image::HostName;
+
+/// A loopback server that does not answer a TLS greeting by then speaks plain HTTP.
+const PROBE: Duration = Duration::from_secs(5);
+
+/// One registry.
+pub(super) struct Host {
+    pub(super) name: HostName,
+    pub(super) pacer: Arc<Pacer>,
+    pub(super) auth: AuthState,
+    pub(super) requests: [AtomicU64; RequestKind::COUNT],
+    pub(super) rate_limit: Mutex<Option<RateLimit>>,
+    /// The form of upload that worked last, an index into the upload ladder.
+    pub(super) upload_rung: AtomicUsize,
+    /// A GET has confirmed a 404 that HEAD gave, so later ones are believed.
+    pub(super) head_tells_absence: AtomicBool,
+    scheme: OnceCell<&'static str>,
+}
+
+impl Host {
+    pub(super) fn new(name: &HostName, jobs: usize) -> Self {
+        Self {
+            name: name.clone(),
+            pacer: Pacer::new(jobs),
+            auth: AuthState::default(),
+            requests: Default::default(),
+            rate_limit: Mutex::default(),
+            upload_rung: AtomicUsize::new(0),
+            head_tells_absence: AtomicBool::new(false),
+            scheme: OnceCell::new(),
+        }
+    }
+}
+
+impl Inner {
+    /// `https://<authority>/`, or `http://` where that is allowed: by name, or for loopback after TLS was tried.
+    pub(super) async fn base(&self, host: &Host) -> Result<Url, RegistryError> {
+        let scheme = host
+            .scheme
+            .get_or_try_init(|| async {
+                if self.options.plain_http.contains(&host.name) {
+                    Ok("http")
+                } else if host.name.is_loopback() {
+                    self.probe(host).await
+                } else {
+                    Ok("https")
+                }
+            })
+            .await?;
+        origin(host, scheme)
+    }
+
+    async fn probe(&self, host: &Host) -> Result<&'static str, RegistryError> {
+        let ask = async |scheme| {
+            let url = origin(host, scheme)?.join("/v2/");
+            let url = url.map_err(|_| unusable(host))?;
+            let exchange =
+                self.transport
+                    .exchange(&url, Method::GET, HeaderMap::new(), &Payload::Empty, Some(host));
+            let outcome = timeout(PROBE, exchange)
+                .await
+                .unwrap_or(Err(ErrorKind::Stalled(PROBE)));
+            Ok::<_, RegistryError>(outcome.map(drop))
+        };
+        match ask("https").await? {
+            Ok(()) => return Ok("https"),
+            // It speaks TLS. What is wrong with it is told by the request itself; never fall back from here.
+            Err(ErrorKind::Certificate(_) | ErrorKind::Tls(_) | ErrorKind::Configuration(_)) => {
+                return Ok("https");
+            }
+            Err(_) => {}
+        }
+        match ask("http").await? {
+            Ok(()) => Ok("http"),
+            Err(kind) => Err(RegistryError::new(
+                &host.name,
+                format!("registry {}", host.name),
+                kind,
+            )),
+        }
+    }
+}
+
+fn origin(host: &Host, scheme: &str) -> Result<Url, RegistryError> {
+    Url::parse(&format!("{scheme}://{}/", host.name.connect_authority())).map_err(|_| unusable(host))
+}
+
+fn unusable(host: &Host) -> RegistryError {
+    let kind = ErrorKind::Configuration("this host name cannot be part of a URL".to_owned());
+    RegistryError::new(&host.name, format!("registry {}", host.name), kind)
+}

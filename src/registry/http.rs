@@ -1,0 +1,336 @@
+//! The one sender: authentication, redirects, and the one place where retry is decided.
+//!
+//! Every request can be sent again, since its body is a factory. A permit of the host's pacer is held until the
+//! answer's body is done with. Credentials stay with the origin they belong to; redirects are followed here.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+
+use reqwest::Method;
+use reqwest::header::{AUTHORIZATION, HeaderMap, LOCATION};
+use url::Url;
+
+use super::auth::Proof;
+use super::credentials::CredentialStore;
+use super::error::{ErrorKind, RegistryError, is_transient_status};
+use super::host::Host;
+use super::options::ClientOptions;
+use super::pace::locked;
+use super::redact::{clean, masked};
+use super::retry::{LONGEST_WAIT, RateLimit, backoff};
+use super::stats::RequestKind;
+use super::token::Scope;
+use super::transport::{Answer, Payload, Transport, authority};
+use crate::image::HostName;
+
+const MAX_REDIRECTS: usize = 10;
+const MAX_WARNINGS: usize = 100;
+
+/// What all clones of a client share.
+pub(super) struct Inner {
+    pub(super) options: ClientOptions,
+    pub(super) transport: Transport,
+    pub(super) store: CredentialStore,
+    pub(super) hosts: Mutex<HashMap<HostName, Arc<Host>>>,
+    pub(super) warnings: Mutex<BTreeSet<String>>,
+}
+
+/// One request, as often as it takes.
+pub(super) struct Call<'a> {
+    pub(super) host: &'a Host,
+    pub(super) method: Method,
+    pub(super) target: Target,
+    pub(super) headers: HeaderMap,
+    pub(super) payload: Payload<'a>,
+    pub(super) scope: Scope,
+    pub(super) kind: RequestKind,
+    /// Whether the sender may repeat it; if not, the caller knows better what to do.
+    pub(super) retry: bool,
+    /// What the request is about, for messages.
+    pub(super) what: String,
+}
+
+/// Where a request goes.
+#[derive(Clone)]
+pub(super) enum Target {
+    /// Below the registry's root: `/v2/…`.
+    Path(String),
+    /// What the registry gave as `Location` or `Link`.
+    Url(Url),
+}
+
+impl<'a> Call<'a> {
+    pub(super) fn new(host: &'a Host, method: Method, target: Target, what: impl Into<String>) -> Self {
+        Self {
+            host,
+            method,
+            target,
+            headers: HeaderMap::new(),
+            payload: Payload::Empty,
+            scope: Scope::default(),
+            kind: RequestKind::Other,
+            retry: true,
+            what: what.into(),
+        }
+    }
+
+    pub(super) fn error(&self, kind: ErrorKind) -> RegistryError {
+        RegistryError::new(&self.host.name, self.what.clone(), kind)
+    }
+
+    /// The error for an answer this call cannot use.
+    pub(super) async fn refusal(&self, answer: Answer) -> RegistryError {
+        let origin = answer.proof_origin.clone();
+        self.error(answer.into_refusal(origin).await)
+    }
+}
+
+/// The retry decision: which failures are repeated, how often and after what wait.
+pub(super) struct Retries<'a> {
+    inner: &'a Inner,
+    host: &'a Host,
+    failures: u32,
+}
+
+impl<'a> Retries<'a> {
+    pub(super) fn new(inner: &'a Inner, host: &'a Host) -> Self {
+        Self {
+            inner,
+            host,
+            failures: 0,
+        }
+    }
+
+    /// The decision after `failures` that were counted elsewhere.
+    pub(super) fn resumed(inner: &'a Inner, host: &'a Host, failures: u32) -> Self {
+        Self {
+            inner,
+            host,
+            failures,
+        }
+    }
+
+    pub(super) fn failures(&self) -> u32 {
+        self.failures
+    }
+
+    /// Waits for the next try, or gives the error back when it is final.
+    pub(super) async fn after(&mut self, error: RegistryError) -> Result<(), RegistryError> {
+        if error.is_transient() {
+            self.after_any(error).await
+        } else {
+            Err(error)
+        }
+    }
+
+    /// The same, for an error the caller knows to be worth another try.
+    pub(super) async fn after_any(&mut self, error: RegistryError) -> Result<(), RegistryError> {
+        note_overload(self.host, &error);
+        self.failures += 1;
+        if self.failures >= self.inner.options.retries.max(1) {
+            return Err(error);
+        }
+        let wait = match error.retry_after() {
+            Some(wait) if wait > LONGEST_WAIT => return Err(too_long(self.host, &error, wait)),
+            Some(wait) => wait.max(self.inner.options.backoff_base),
+            None => backoff(self.inner.options.backoff_base, self.failures),
+        };
+        if matches!(error.status(), Some(429 | 503)) && error.retry_after().is_some() {
+            self.host.pacer.pause(wait);
+        }
+        tokio::time::sleep(wait).await;
+        Ok(())
+    }
+}
+
+fn note_overload(host: &Host, error: &RegistryError) {
+    let overloaded = match error.kind() {
+        ErrorKind::Status(answer) => answer.status == 429 || answer.status >= 500,
+        ErrorKind::Stalled(_) => true,
+        _ => false,
+    };
+    if overloaded {
+        host.pacer.slow_down();
+    }
+}
+
+fn too_long(host: &Host, error: &RegistryError, wait: std::time::Duration) -> RegistryError {
+    let quota = locked(&host.rate_limit).as_ref().map(|limit| {
+        let source = limit
+            .source
+            .as_ref()
+            .map_or(String::new(), |source| format!(", quota of {source}"));
+        format!("{} requests left{source}", limit.remaining)
+    });
+    let kind = ErrorKind::RateLimited {
+        wait: Some(wait),
+        quota,
+    };
+    RegistryError::new(&host.name, error.what(), kind)
+}
+
+impl Inner {
+    pub(super) fn host(&self, name: &HostName) -> Arc<Host> {
+        let mut hosts = locked(&self.hosts);
+        let host = hosts
+            .entry(name.clone())
+            .or_insert_with(|| Arc::new(Host::new(name, self.options.jobs)));
+        Arc::clone(host)
+    }
+
+    /// Sends `call` until it has an answer that is not a passing failure.
+    pub(super) async fn send(&self, call: &Call<'_>) -> Result<Answer, RegistryError> {
+        let mut retries = Retries::new(self, call.host);
+        loop {
+            let error = match self.attempt(call).await {
+                Ok(answer) if is_transient_status(answer.status.as_u16()) => call.refusal(answer).await,
+                Ok(answer) => {
+                    call.host.pacer.went_well();
+                    return Ok(answer);
+                }
+                Err(error) => error,
+            };
+            if !call.retry {
+                note_overload(call.host, &error);
+                return Err(error);
+            }
+            retries.after(error).await?;
+        }
+    }
+
+    async fn attempt(&self, call: &Call<'_>) -> Result<Answer, RegistryError> {
+        let base = self.base(call.host).await?;
+        let unusable = || call.error(ErrorKind::Protocol("a URL that cannot be used".to_owned()));
+        let mut url = match &call.target {
+            Target::Path(path) => base.join(path).map_err(|_| unusable())?,
+            Target::Url(url) => url.clone(),
+        };
+        let mut method = call.method.clone();
+        let mut proof = if url.origin() == base.origin() {
+            self.authorize(call.host, &call.scope).await?
+        } else {
+            None
+        };
+        // Whose the proof is. It is dropped when a redirect leads elsewhere.
+        let mut proof_origin = base.origin();
+        let (mut renewed, mut fresh, mut hops) = (false, false, 0);
+        let permit = call.host.pacer.enter().await;
+        loop {
+            let mut headers = call.headers.clone();
+            if let Some(proof) = proof.as_ref().filter(|_| url.origin() == proof_origin) {
+                headers.insert(AUTHORIZATION, proof.header.clone());
+            }
+            call.host.requests[call.kind as usize].fetch_add(1, Ordering::Relaxed);
+            let home = (url.origin() == base.origin()).then_some(call.host);
+            let answer = self
+                .transport
+                .exchange(&url, method.clone(), headers, &call.payload, home)
+                .await;
+            let mut answer = answer.map_err(|kind| call.error(kind))?;
+            self.note(call.host, &answer.headers);
+            let sent = proof.as_ref().filter(|_| url.origin() == proof_origin).cloned();
+            if answer.status.as_u16() == 401 && !renewed {
+                // A proof made for this very request is not worth renewing, unless its scope was too narrow.
+                renewed = sent.is_some();
+                if !(fresh && renewed) || super::auth::asks_for_more(&answer.headers) {
+                    let offered = self.offer(call, home, &answer, sent.as_ref()).await?;
+                    if let Some(offered) = offered {
+                        (proof, proof_origin, fresh) = (Some(offered), url.origin(), true);
+                        continue;
+                    }
+                }
+            }
+            if let Some(next) = redirect(&answer) {
+                hops += 1;
+                if hops > MAX_REDIRECTS {
+                    return Err(call.error(ErrorKind::Protocol("too many redirects".to_owned())));
+                }
+                let next = next.map_err(|why| call.error(ErrorKind::Protocol(why)))?;
+                if next.scheme() == "http" && url.scheme() == "https" && !self.is_plain(&next) {
+                    let why = format!("a redirect from https to {}", masked(&next));
+                    return Err(call.error(ErrorKind::Protocol(why)));
+                }
+                if answer.status.as_u16() == 303 && method != Method::HEAD {
+                    method = Method::GET;
+                }
+                url = next;
+                continue;
+            }
+            answer.proof_origin = sent.and_then(|proof| proof.origin);
+            answer.permit = Some(permit);
+            return Ok(answer);
+        }
+    }
+
+    /// Something to answer a 401 with, from the registry itself or from a host it redirected to.
+    async fn offer(
+        &self,
+        call: &Call<'_>,
+        home: Option<&Host>,
+        answer: &Answer,
+        refused: Option<&Proof>,
+    ) -> Result<Option<Proof>, RegistryError> {
+        if let Some(home) = home {
+            return self.answer_challenge(home, &call.scope, answer, refused).await;
+        }
+        // The target of a redirect may be a registry with its own rules, and gets its own credentials or none.
+        let Ok(name) = authority(&answer.url).parse::<HostName>() else {
+            return Ok(None);
+        };
+        let host = self.host(&name);
+        self.answer_challenge(&host, &call.scope, answer, refused).await
+    }
+
+    fn is_plain(&self, url: &Url) -> bool {
+        authority(url)
+            .parse()
+            .is_ok_and(|name: HostName| self.options.plain_http.contains(&name))
+    }
+
+    fn note(&self, host: &Host, headers: &HeaderMap) {
+        if let Some(limit) = RateLimit::of(headers) {
+            *locked(&host.rate_limit) = Some(limit);
+        }
+        let mut warnings = locked(&self.warnings);
+        for text in warnings_of(headers) {
+            if warnings.len() < MAX_WARNINGS {
+                warnings.insert(format!("{}: {text}", host.name));
+            }
+        }
+    }
+}
+
+/// The texts of `Warning: 299 - "text"` headers (distribution-spec, "Warnings").
+pub(super) fn warnings_of(headers: &HeaderMap) -> Vec<String> {
+    let text = |value: &reqwest::header::HeaderValue| {
+        let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+        let quoted = value
+            .trim()
+            .strip_prefix("299 ")?
+            .split_once('"')?
+            .1
+            .rsplit_once('"')?
+            .0;
+        Some(clean(&quoted.replace("\\\"", "\""), 300))
+    };
+    headers
+        .get_all("warning")
+        .iter()
+        .filter_map(text)
+        .take(20)
+        .collect()
+}
+
+/// Where the answer sends us, if it does.
+fn redirect(answer: &Answer) -> Option<Result<Url, String>> {
+    if !matches!(answer.status.as_u16(), 301 | 302 | 303 | 307 | 308) {
+        return None;
+    }
+    let location = answer.headers.get(LOCATION)?;
+    let target = answer.url.join(&String::from_utf8_lossy(location.as_bytes()));
+    Some(match target {
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(url),
+        _ => Err("a redirect to something that is not an http(s) URL".to_owned()),
+    })
+}

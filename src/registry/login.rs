@@ -1,0 +1,95 @@
+//! Storing and removing a login in the containers auth file, for `bundle login` and `bundle logout`.
+//!
+//! The file is replaced atomically, readable by its owner only; whatever else it holds is kept.
+
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value, json};
+
+use super::auth_file::{self, encode_pair, normalized};
+use super::credentials::login_file;
+use super::environment::Environment;
+use super::error::{ErrorKind, RegistryError};
+use super::secret::Secret;
+use crate::image::HostName;
+
+/// Stores a login for `host` and returns the file it went into.
+pub fn store_login(
+    auth_file: Option<&Path>,
+    environment: &Environment,
+    host: &HostName,
+    username: &str,
+    password: &Secret,
+) -> Result<PathBuf, RegistryError> {
+    let store = || {
+        if username.is_empty() || username.contains(':') {
+            return Err("a user name must not be empty or hold a colon".to_owned());
+        }
+        let file = login_file(auth_file, environment)?;
+        let mut object = auth_file::read(&file)?.unwrap_or_default();
+        let auths = auths(&mut object, &file)?;
+        auths.retain(|key, _| normalized(key) != host.as_str());
+        auths.insert(
+            host.to_string(),
+            json!({ "auth": encode_pair(username, password) }),
+        );
+        replace(&file, &object)?;
+        Ok(file)
+    };
+    store().map_err(|why| RegistryError::new(host, format!("login to {host}"), ErrorKind::Credentials(why)))
+}
+
+/// Removes the login for `host`. `None`: the file held none.
+pub fn remove_login(
+    auth_file: Option<&Path>,
+    environment: &Environment,
+    host: &HostName,
+) -> Result<Option<PathBuf>, RegistryError> {
+    let remove = || {
+        let file = login_file(auth_file, environment)?;
+        let Some(mut object) = auth_file::read(&file)? else {
+            return Ok(None);
+        };
+        let auths = auths(&mut object, &file)?;
+        let before = auths.len();
+        auths.retain(|key, _| normalized(key) != host.as_str());
+        if auths.len() == before {
+            return Ok(None);
+        }
+        replace(&file, &object)?;
+        Ok(Some(file))
+    };
+    remove()
+        .map_err(|why| RegistryError::new(host, format!("logout from {host}"), ErrorKind::Credentials(why)))
+}
+
+fn auths<'a>(object: &'a mut Map<String, Value>, file: &Path) -> Result<&'a mut Map<String, Value>, String> {
+    object
+        .entry("auths")
+        .or_insert_with(|| Value::Object(Map::new()))
+        .as_object_mut()
+        .ok_or_else(|| format!("credential file {}: `auths` is not an object", file.display()))
+}
+
+fn replace(file: &Path, object: &Map<String, Value>) -> Result<(), String> {
+    let refuse = |error: std::io::Error| format!("cannot write credential file {}: {error}", file.display());
+    // A symbolic link stays one: its target is what is replaced.
+    let target = std::fs::canonicalize(file).unwrap_or_else(|_| file.to_path_buf());
+    let dir = target
+        .parent()
+        .filter(|dir| !dir.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    std::fs::create_dir_all(dir).map_err(refuse)?;
+    let mut aside = tempfile::Builder::new()
+        .prefix(".auth-")
+        .permissions(std::fs::Permissions::from_mode(0o600))
+        .tempfile_in(dir)
+        .map_err(refuse)?;
+    serde_json::to_writer_pretty(&mut aside, object).map_err(|error| refuse(error.into()))?;
+    aside.write_all(b"\n").map_err(refuse)?;
+    aside.as_file().sync_all().map_err(refuse)?;
+    aside.persist(&target).map_err(|error| refuse(error.error))?;
+    Ok(())
+}

@@ -1,0 +1,235 @@
+//! Manifests: fetched and checked against their own hash, pushed byte for byte.
+
+use std::sync::atomic::Ordering;
+
+use reqwest::Method;
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
+
+use super::RegistryClient;
+use super::error::{ErrorKind, RegistryError};
+use super::host::Host;
+use super::http::{Call, Retries, Target, warnings_of};
+use super::retry::RateLimit;
+use super::stats::RequestKind;
+use super::token::Scope;
+use super::transport::{Answer, Payload};
+use crate::image::{Digest, RawManifest, Repository, Tag, media_type};
+
+/// Tries for a manifest whose blobs the registry does not see yet.
+const SPACED_TRIES: u32 = 4;
+
+/// Which manifest of a repository.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum ManifestTarget {
+    Tag(Tag),
+    Digest(Digest),
+}
+
+impl ManifestTarget {
+    fn reference(&self) -> String {
+        match self {
+            Self::Tag(tag) => tag.as_str().to_owned(),
+            Self::Digest(digest) => digest.to_string(),
+        }
+    }
+
+    fn described(&self, repository: &Repository) -> String {
+        match self {
+            Self::Tag(tag) => format!("manifest {repository}:{tag}"),
+            Self::Digest(digest) => format!("manifest {repository}@{digest}"),
+        }
+    }
+}
+
+/// A manifest as fetched.
+#[derive(Clone, Debug)]
+pub struct FetchedManifest {
+    pub manifest: RawManifest,
+    /// `Warning` headers of this answer.
+    pub warnings: Vec<String>,
+    /// The digest the registry claimed in its header, where that is not the digest of what it sent.
+    pub claimed_digest: Option<String>,
+    pub rate_limit: Option<RateLimit>,
+}
+
+/// What a registry said to a pushed manifest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PutManifest {
+    /// The registry keeps the referrers of the manifest's subject itself (`OCI-Subject`).
+    pub subject_recorded: bool,
+    /// The digest it confirmed, if it named one.
+    pub digest: Option<Digest>,
+}
+
+impl RegistryClient {
+    /// Fetches a manifest. Its digest is that of the bytes received; by digest, the two must be the same.
+    pub async fn manifest(
+        &self,
+        repository: &Repository,
+        target: &ManifestTarget,
+    ) -> Result<FetchedManifest, RegistryError> {
+        let host = self.0.host(repository.host());
+        let call = manifest_call(&host, Method::GET, repository, target);
+        let mut retries = Retries::new(&self.0, &host);
+        loop {
+            let answer = self.0.send(&call).await?;
+            if answer.status.as_u16() != 200 {
+                return Err(call.refusal(answer).await);
+            }
+            if answer.is_html() {
+                let kind =
+                    ErrorKind::NotARegistry("it answers a manifest request with an HTML page".to_owned());
+                return Err(call.error(kind));
+            }
+            match self.read_manifest(answer, target).await {
+                Ok(fetched) => return Ok(fetched),
+                Err(kind) => retries.after(call.error(kind)).await?,
+            }
+        }
+    }
+
+    async fn read_manifest(
+        &self,
+        answer: Answer,
+        target: &ManifestTarget,
+    ) -> Result<FetchedManifest, ErrorKind> {
+        let stated = answer.media_type().map(str::to_owned);
+        let header = answer
+            .header("docker-content-digest")
+            .map(|text| super::redact::clean(text, 200));
+        let warnings = warnings_of(&answer.headers);
+        let rate_limit = RateLimit::of(&answer.headers);
+        let length = answer.content_length();
+        let cap = self.0.options.max_manifest;
+        if length.is_some_and(|length| length > cap as u64) {
+            return Err(ErrorKind::Content(format!(
+                "the manifest is larger than {cap} bytes"
+            )));
+        }
+        let bytes = answer.read(cap).await?;
+        if length.is_some_and(|length| length != bytes.len() as u64) {
+            return Err(ErrorKind::Broken("the manifest ended early".to_owned()));
+        }
+        let pinned = match target {
+            ManifestTarget::Digest(digest) => Some(digest),
+            ManifestTarget::Tag(_) => None,
+        };
+        if let Some(pinned) = pinned {
+            let actual = Digest::of(pinned.algorithm(), &bytes);
+            if actual != *pinned {
+                return Err(ErrorKind::Content(format!(
+                    "the registry sent other content: its digest is {actual}"
+                )));
+            }
+        }
+        let manifest = RawManifest::new(bytes, stated.as_deref(), pinned)
+            .map_err(|error| ErrorKind::Content(error.to_string()))?;
+        let claimed_digest = header.filter(|claimed| match claimed.parse::<Digest>() {
+            Ok(claimed) => Digest::of(claimed.algorithm(), &manifest.bytes) != claimed,
+            Err(_) => true,
+        });
+        Ok(FetchedManifest {
+            manifest,
+            warnings,
+            claimed_digest,
+            rate_limit,
+        })
+    }
+
+    /// The digest of a manifest, without its body where the registry can do that; `None` if it is not there.
+    ///
+    /// A hint until the manifest itself has been fetched: a header is what the registry claims.
+    pub async fn head_manifest(
+        &self,
+        repository: &Repository,
+        target: &ManifestTarget,
+    ) -> Result<Option<Digest>, RegistryError> {
+        let host = self.0.host(repository.host());
+        let call = manifest_call(&host, Method::HEAD, repository, target);
+        let answer = self.0.send(&call).await?;
+        let status = answer.status.as_u16();
+        if status == 200
+            && let Some(Ok(digest)) = answer.header("docker-content-digest").map(str::parse)
+        {
+            return Ok(Some(digest));
+        }
+        if status == 404 && host.head_tells_absence.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        drop(answer);
+        // HEAD is refused or mute at some registries, and its refusal cannot explain itself.
+        match self.manifest(repository, target).await {
+            Ok(fetched) => Ok(Some(fetched.manifest.digest)),
+            Err(error) if error.is_not_found() => {
+                host.head_tells_absence.fetch_or(status == 404, Ordering::Relaxed);
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Pushes exactly the bytes of `manifest`. Repeats where the registry does not see the blobs yet.
+    pub async fn put_manifest(
+        &self,
+        repository: &Repository,
+        target: &ManifestTarget,
+        manifest: &RawManifest,
+    ) -> Result<PutManifest, RegistryError> {
+        let host = self.0.host(repository.host());
+        let mut call = manifest_call(&host, Method::PUT, repository, target);
+        call.headers.clear();
+        if let ManifestTarget::Digest(digest) = target
+            && *digest != Digest::of(digest.algorithm(), &manifest.bytes)
+        {
+            return Err(call.error(ErrorKind::Content(
+                "the manifest's content has another digest".to_owned(),
+            )));
+        }
+        let content_type = HeaderValue::from_str(&manifest.media_type)
+            .map_err(|_| call.error(ErrorKind::Content("the media type cannot be sent".to_owned())))?;
+        call.headers.insert(CONTENT_TYPE, content_type);
+        call.payload = Payload::Bytes(manifest.bytes.clone());
+        let mut retries = Retries::new(&self.0, &host);
+        loop {
+            let answer = self.0.send(&call).await?;
+            if matches!(answer.status.as_u16(), 200 | 201 | 202 | 204) {
+                let digest = answer
+                    .header("docker-content-digest")
+                    .and_then(|text| text.parse().ok());
+                return Ok(PutManifest {
+                    subject_recorded: answer.headers.contains_key("oci-subject"),
+                    digest,
+                });
+            }
+            let error = call.refusal(answer).await;
+            let unseen = matches!(error.status(), Some(400 | 404))
+                && matches!(
+                    error.code(),
+                    Some("MANIFEST_BLOB_UNKNOWN" | "BLOB_UNKNOWN" | "MANIFEST_UNKNOWN")
+                );
+            if !unseen || retries.failures() + 1 >= SPACED_TRIES {
+                return Err(error);
+            }
+            retries.after_any(error).await?;
+        }
+    }
+}
+
+fn manifest_call<'a>(
+    host: &'a Host,
+    method: Method,
+    repository: &Repository,
+    target: &ManifestTarget,
+) -> Call<'a> {
+    let path = format!("/v2/{}/manifests/{}", repository.path(), target.reference());
+    let (scope, kind) = match method {
+        Method::HEAD => (Scope::pull(repository.path()), RequestKind::ManifestHead),
+        Method::PUT => (Scope::push(repository.path()), RequestKind::ManifestPut),
+        _ => (Scope::pull(repository.path()), RequestKind::ManifestGet),
+    };
+    let mut call = Call::new(host, method, Target::Path(path), target.described(repository));
+    call.headers
+        .insert(ACCEPT, HeaderValue::from_static(media_type::ACCEPT_MANIFESTS));
+    (call.scope, call.kind) = (scope, kind);
+    call
+}

@@ -1,0 +1,145 @@
+//! Registries: the only module that sends HTTP (OCI distribution-spec, as real registries speak it).
+//!
+//! It moves bytes and says what happened; what to move is decided elsewhere. Passing failures are repeated here
+//! and nowhere else. Refused: content that is not what its digest or size says, credentials over a less safe
+//! connection than the registry's, and anything unbounded. Invariants: a secret is never shown, a blob or
+//! manifest that fails its own check is never committed, and no request is under way without a permit.
+
+mod auth;
+mod auth_file;
+mod blobs;
+mod challenge;
+mod credentials;
+mod environment;
+mod error;
+mod helper;
+mod host;
+mod http;
+mod listing;
+mod location;
+mod login;
+mod manifests;
+mod options;
+mod pace;
+mod ping;
+mod proxy;
+mod push;
+mod redact;
+mod retry;
+mod secret;
+mod stats;
+mod tls;
+mod token;
+mod transport;
+mod upload;
+
+#[cfg(test)]
+mod fake;
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+
+pub use blobs::BlobStream;
+pub use credentials::GivenCredentials;
+pub use environment::Environment;
+pub use error::{ErrorClass, ErrorKind, RegistryError, SourceError, StatusAnswer};
+pub use listing::Referrers;
+pub use login::{remove_login, store_login};
+pub use manifests::{FetchedManifest, ManifestTarget, PutManifest};
+pub use options::ClientOptions;
+pub use ping::PingOutcome;
+pub use push::Pushed;
+pub use retry::RateLimit;
+pub use secret::Secret;
+pub use stats::{HostStats, Stats};
+pub use upload::Upload;
+
+use credentials::CredentialStore;
+use http::Inner;
+use pace::{RateLimiter, locked};
+use proxy::ProxyRules;
+use stats::Traffic;
+use tls::TlsSettings;
+use transport::Transport;
+
+/// Where the bytes of an upload come from; it can be opened again as often as the network needs it.
+///
+/// The stream yields an error *instead of* its last chunk when the content is not what its digest says: a
+/// request that ends in an error is never complete, so nothing wrong is ever committed.
+pub trait BlobSource: Send + Sync {
+    /// The `length` bytes from `from` on.
+    fn open(&self, from: u64, length: u64) -> BoxStream<'static, Result<Bytes, SourceError>>;
+}
+
+/// A client for any number of registries. Clones share connections, tokens, pace and counters.
+#[derive(Clone)]
+pub struct RegistryClient(Arc<Inner>);
+
+impl RegistryClient {
+    /// A client with `options`. Reads no file and sends nothing yet.
+    pub fn new(options: ClientOptions) -> Self {
+        let environment = &options.environment;
+        let transport = Transport {
+            tls: TlsSettings::new(options.ca_files.clone(), options.client_cert.clone(), environment),
+            proxies: ProxyRules::from_environment(environment),
+            limiter: options.limit_rate.map(|rate| Arc::new(RateLimiter::new(rate))),
+            traffic: Arc::new(Traffic::default()),
+            stall: options.stall_timeout,
+            http1_only: options.http1_only,
+            tls_no_verify: options
+                .tls_no_verify
+                .iter()
+                .map(|h| h.connect_authority().to_owned())
+                .collect(),
+            clients: Mutex::default(),
+        };
+        let store = CredentialStore::new(
+            options.given.clone(),
+            options.auth_file.clone(),
+            environment.clone(),
+        );
+        let (hosts, warnings) = (Mutex::new(HashMap::new()), Mutex::new(BTreeSet::new()));
+        Self(Arc::new(Inner {
+            options,
+            transport,
+            store,
+            hosts,
+            warnings,
+        }))
+    }
+
+    /// What has gone over the wire so far.
+    pub fn stats(&self) -> Stats {
+        let traffic = &self.0.transport.traffic;
+        let mut hosts: Vec<_> = locked(&self.0.hosts)
+            .values()
+            .map(|host| HostStats::of(host))
+            .collect();
+        hosts.sort_by(|a, b| a.host.cmp(&b.host));
+        Stats {
+            bytes_sent: traffic.sent.load(Ordering::Relaxed),
+            bytes_received: traffic.received.load(Ordering::Relaxed),
+            hosts,
+        }
+    }
+
+    /// The distinct warnings registries gave since the last call, each with its host.
+    pub fn take_warnings(&self) -> Vec<String> {
+        std::mem::take(&mut *locked(&self.0.warnings))
+            .into_iter()
+            .collect()
+    }
+}
+
+impl fmt::Debug for RegistryClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RegistryClient")
+            .field("options", &self.0.options)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,60 @@
+//! How a [`super::RegistryClient`] is set up.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::credentials::GivenCredentials;
+use super::environment::Environment;
+use crate::image::HostName;
+
+/// The settings of a client.
+#[derive(Clone, Debug)]
+pub struct ClientOptions {
+    /// The most requests under way at once per registry.
+    pub jobs: usize,
+    /// Tries per request.
+    pub retries: u32,
+    /// How long nothing may move before a request counts as failed.
+    pub stall_timeout: Duration,
+    /// The wait after the first failure; doubles from there.
+    pub backoff_base: Duration,
+    /// PEM files with authorities, in addition to the system's.
+    pub ca_files: Vec<PathBuf>,
+    /// Certificate and key (PEM) for registries that ask for one.
+    pub client_cert: Option<(PathBuf, PathBuf)>,
+    /// Registries spoken to in plain HTTP.
+    pub plain_http: Vec<HostName>,
+    /// Registries whose certificate is not looked at.
+    pub tls_no_verify: Vec<HostName>,
+    /// The only credential file to look into.
+    pub auth_file: Option<PathBuf>,
+    /// Credentials from flags and variables; they come before any file.
+    pub given: Vec<GivenCredentials>,
+    /// Bytes per second, over all streams.
+    pub limit_rate: Option<u64>,
+    pub http1_only: bool,
+    /// The largest manifest accepted, in bytes.
+    pub max_manifest: usize,
+    pub environment: Environment,
+}
+
+impl Default for ClientOptions {
+    fn default() -> Self {
+        Self {
+            jobs: 6,
+            retries: 6,
+            stall_timeout: Duration::from_mins(1),
+            backoff_base: Duration::from_millis(500),
+            ca_files: Vec::new(),
+            client_cert: None,
+            plain_http: Vec::new(),
+            tls_no_verify: Vec::new(),
+            auth_file: None,
+            given: Vec::new(),
+            limit_rate: None,
+            http1_only: false,
+            max_manifest: 4 * 1024 * 1024,
+            environment: Environment::of_process(),
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! Pushing a blob: presence, mount, then the ladder of upload forms, remembering per registry what worked.
+//!
+//! After any doubt the registry is asked whether it has the blob before a failure counts.
+
+use std::sync::atomic::Ordering;
+
+use super::error::{ErrorClass, ErrorKind, RegistryError};
+use super::host::Host;
+use super::http::Retries;
+use super::transport::Payload;
+use super::upload::{MountAnswer, Upload};
+use super::{BlobSource, RegistryClient};
+use crate::image::{Digest, Repository};
+
+/// How a blob got to where it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pushed {
+    AlreadyThere,
+    Mounted,
+    Uploaded { bytes: u64 },
+}
+
+/// A form of upload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rung {
+    /// POST, one PATCH with the whole blob, empty PUT.
+    Patch,
+    /// POST, PUT with the whole blob.
+    Put,
+    /// POST, PATCH in chunks of this many bytes, empty PUT.
+    Chunks(u64),
+}
+
+/// From the form that registries are tested with to the smallest chunks a proxy may insist on (nginx lets 1 MiB
+/// through unless told otherwise).
+const LADDER: [Rung; 6] = [
+    Rung::Patch,
+    Rung::Put,
+    Rung::Chunks(8 << 20),
+    Rung::Chunks(4 << 20),
+    Rung::Chunks(1 << 20),
+    Rung::Chunks(256 << 10),
+];
+const FIRST_CHUNKS: usize = 2;
+/// Breaks after which a large blob is tried in chunks.
+const BREAKS_BEFORE_CHUNKS: u32 = 3;
+
+/// What a failed upload calls for.
+enum Verdict {
+    Final,
+    Again,
+    /// Another form, from this place in the ladder on.
+    Climb(usize),
+}
+
+impl RegistryClient {
+    /// Gets a blob into `repository`: not at all if it is there, by mounting from `mount_from` if that works, by
+    /// upload else.
+    pub async fn push_blob(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        size: u64,
+        source: &dyn BlobSource,
+        mount_from: Option<&Repository>,
+    ) -> Result<Pushed, RegistryError> {
+        if self.has_blob(repository, digest).await?.is_some() {
+            return Ok(Pushed::AlreadyThere);
+        }
+        let mut session = None;
+        if let Some(from) = mount_from.filter(|from| from.host() == repository.host() && *from != repository)
+        {
+            match Upload::mount(self, repository, digest, from).await? {
+                MountAnswer::Mounted => return Ok(Pushed::Mounted),
+                MountAnswer::Session(upload) => session = Some(upload),
+                MountAnswer::Refused => {}
+            }
+        }
+        let host = self.0.host(repository.host());
+        let mut rung = host.upload_rung.load(Ordering::Relaxed);
+        let mut retries = Retries::new(&self.0, &host);
+        loop {
+            let mut upload = match session.take() {
+                Some(upload) => upload,
+                None => Upload::begin(self, repository).await?,
+            };
+            let Err(error) = send(&mut upload, LADDER[rung], digest, size, source).await else {
+                host.upload_rung.store(rung, Ordering::Relaxed);
+                return Ok(Pushed::Uploaded { bytes: size });
+            };
+            upload.cancel().await;
+            if error.source_error().is_some() {
+                return Err(error);
+            }
+            if let Ok(Some(_)) = self.has_blob(repository, digest).await {
+                return Ok(Pushed::Uploaded { bytes: size });
+            }
+            match verdict(&error, &host, rung) {
+                Verdict::Final => return Err(error),
+                Verdict::Climb(next) if next < LADDER.len() => rung = next,
+                Verdict::Climb(_) => return Err(error),
+                Verdict::Again => {
+                    retries.after_any(error).await?;
+                    if retries.failures() == BREAKS_BEFORE_CHUNKS && rung < FIRST_CHUNKS && size > (8 << 20) {
+                        rung = FIRST_CHUNKS;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes a blob over from another repository of the same registry. `false`: it has to be uploaded.
+    pub async fn mount_blob(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        from: &Repository,
+    ) -> Result<bool, RegistryError> {
+        if from.host() != repository.host() {
+            return Ok(false);
+        }
+        match Upload::mount(self, repository, digest, from).await? {
+            MountAnswer::Mounted => Ok(true),
+            MountAnswer::Session(upload) => {
+                upload.cancel().await;
+                Ok(false)
+            }
+            MountAnswer::Refused => Ok(false),
+        }
+    }
+
+    /// Whether blobs may be pushed to `repository`: opens an upload and gives it up again.
+    pub async fn check_push_access(&self, repository: &Repository) -> Result<(), RegistryError> {
+        Upload::begin(self, repository).await?.cancel().await;
+        Ok(())
+    }
+}
+
+async fn send(
+    upload: &mut Upload,
+    rung: Rung,
+    digest: &Digest,
+    size: u64,
+    source: &dyn BlobSource,
+) -> Result<(), RegistryError> {
+    match rung {
+        // Nothing to send: the commit is all there is, in every form.
+        _ if size == 0 => {}
+        Rung::Patch => {
+            if let Err(error) = upload.send_until(source, size, false).await {
+                resume(upload, size, source, error).await?;
+            }
+        }
+        Rung::Put => {
+            return upload
+                .commit(
+                    digest,
+                    Payload::Source {
+                        source,
+                        from: 0,
+                        length: size,
+                    },
+                )
+                .await;
+        }
+        Rung::Chunks(chunk) => {
+            while upload.offset() < size {
+                upload
+                    .send_until(source, size.min(upload.offset() + chunk), true)
+                    .await?;
+            }
+        }
+    }
+    upload.commit(digest, Payload::Empty).await
+}
+
+/// Goes on with a broken upload where the registry is sure how far it got; the commit proves the result.
+async fn resume(
+    upload: &mut Upload,
+    size: u64,
+    source: &dyn BlobSource,
+    error: RegistryError,
+) -> Result<(), RegistryError> {
+    if !matches!(error.kind(), ErrorKind::Broken(_) | ErrorKind::Stalled(_)) {
+        return Err(error);
+    }
+    match upload.status().await {
+        Some(held) if held == size => {
+            upload.resume_at(held);
+            Ok(())
+        }
+        Some(held) if held < size => {
+            upload.resume_at(held);
+            upload.send_until(source, size, true).await.map_err(|_| error)
+        }
+        _ => Err(error),
+    }
+}
+
+fn verdict(error: &RegistryError, host: &Host, rung: usize) -> Verdict {
+    if error.is_transient() {
+        return Verdict::Again;
+    }
+    match (error.status(), error.code()) {
+        (_, Some("DIGEST_INVALID")) => Verdict::Final,
+        // The session is gone: restarted or overloaded registries forget them.
+        (Some(404), _) | (_, Some("BLOB_UPLOAD_UNKNOWN" | "BLOB_UPLOAD_INVALID")) => {
+            host.pacer.slow_down();
+            Verdict::Again
+        }
+        (Some(413), _) => Verdict::Climb((rung + 1).max(FIRST_CHUNKS)),
+        (Some(400 | 405 | 406 | 411 | 415 | 416 | 501), _) => Verdict::Climb(rung + 1),
+        _ => match error.class() {
+            ErrorClass::Unreachable => Verdict::Again,
+            _ => Verdict::Final,
+        },
+    }
+}

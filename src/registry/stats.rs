@@ -1,0 +1,77 @@
+//! Counters of what went over the wire, for reports and progress.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::host::Host;
+use super::pace::locked;
+use super::retry::RateLimit;
+use crate::image::HostName;
+
+/// Bytes of bodies, over all hosts.
+#[derive(Default)]
+pub(super) struct Traffic {
+    pub(super) sent: AtomicU64,
+    pub(super) received: AtomicU64,
+}
+
+/// Requests are counted by what they ask for; registries bill some of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RequestKind {
+    ManifestHead,
+    ManifestGet,
+    ManifestPut,
+    BlobHead,
+    BlobGet,
+    BlobPush,
+    Other,
+}
+
+impl RequestKind {
+    pub(super) const COUNT: usize = 7;
+}
+
+/// What has happened so far.
+#[derive(Clone, Debug, Default)]
+pub struct Stats {
+    /// Body bytes, retransmissions included.
+    pub bytes_sent: u64,
+    pub bytes_received: u64,
+    /// By registry, sorted.
+    pub hosts: Vec<HostStats>,
+}
+
+/// What has happened at one registry, redirect targets included.
+#[derive(Clone, Debug)]
+pub struct HostStats {
+    pub host: HostName,
+    pub manifest_heads: u64,
+    /// The requests that count against Docker Hub's pull limit.
+    pub manifest_gets: u64,
+    pub manifest_puts: u64,
+    pub blob_heads: u64,
+    pub blob_gets: u64,
+    pub blob_pushes: u64,
+    pub other: u64,
+    /// Requests that may be under way at once at present.
+    pub concurrency: usize,
+    /// The last the registry said.
+    pub rate_limit: Option<RateLimit>,
+}
+
+impl HostStats {
+    pub(super) fn of(host: &Host) -> Self {
+        let count = |kind: RequestKind| host.requests[kind as usize].load(Ordering::Relaxed);
+        Self {
+            host: host.name.clone(),
+            manifest_heads: count(RequestKind::ManifestHead),
+            manifest_gets: count(RequestKind::ManifestGet),
+            manifest_puts: count(RequestKind::ManifestPut),
+            blob_heads: count(RequestKind::BlobHead),
+            blob_gets: count(RequestKind::BlobGet),
+            blob_pushes: count(RequestKind::BlobPush),
+            other: count(RequestKind::Other),
+            concurrency: host.pacer.limit(),
+            rate_limit: locked(&host.rate_limit).clone(),
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! One upload session: opened, fed, committed or cancelled (distribution-spec, "Pushing blobs").
+//!
+//! The newest `Location` counts, whatever form it has. Every request states its length. What the registry says
+//! it holds is compared with what was sent.
+
+use std::fmt;
+
+use bytes::Bytes;
+use reqwest::Method;
+use reqwest::header::{CONTENT_RANGE, CONTENT_TYPE, HeaderValue, LOCATION};
+use url::Url;
+
+use super::error::{ErrorKind, RegistryError};
+use super::http::{Call, Retries, Target};
+use super::location::{resolve, with_query};
+use super::stats::RequestKind;
+use super::token::Scope;
+use super::transport::{Answer, Payload};
+use super::{BlobSource, RegistryClient};
+use crate::image::{Digest, Repository};
+
+/// An upload in progress. For data that cannot be replayed; [`RegistryClient::push_blob`] is for all other.
+pub struct Upload {
+    client: RegistryClient,
+    repository: Repository,
+    location: Url,
+    /// Bytes the registry has confirmed.
+    offset: u64,
+}
+
+/// What a request to mount a blob led to.
+pub(super) enum MountAnswer {
+    Mounted,
+    /// The registry would rather have the bytes, and opened a session for them.
+    Session(Upload),
+    Refused,
+}
+
+impl Upload {
+    /// Opens a session.
+    pub async fn begin(client: &RegistryClient, repository: &Repository) -> Result<Self, RegistryError> {
+        let host = client.0.host(repository.host());
+        let path = format!("/v2/{}/blobs/uploads/", repository.path());
+        let mut call = Call::new(
+            &host,
+            Method::POST,
+            Target::Path(path),
+            format!("upload to {repository}"),
+        );
+        (call.scope, call.kind) = (Scope::push(repository.path()), RequestKind::BlobPush);
+        let answer = client.0.send(&call).await?;
+        if !matches!(answer.status.as_u16(), 201 | 202) {
+            if answer.is_html() {
+                let kind = ErrorKind::NotARegistry("it answers an upload with an HTML page".to_owned());
+                return Err(call.error(kind));
+            }
+            return Err(call.refusal(answer).await);
+        }
+        Self::of(client, repository, &answer).ok_or_else(|| {
+            call.error(ErrorKind::Protocol(
+                "an upload was opened without a usable location".to_owned(),
+            ))
+        })
+    }
+
+    fn of(client: &RegistryClient, repository: &Repository, answer: &Answer) -> Option<Self> {
+        let location = new_location(answer)?;
+        Some(Self {
+            client: client.clone(),
+            repository: repository.clone(),
+            location,
+            offset: 0,
+        })
+    }
+
+    /// Asks to take a blob over from another repository of the same registry.
+    pub(super) async fn mount(
+        client: &RegistryClient,
+        repository: &Repository,
+        digest: &Digest,
+        from: &Repository,
+    ) -> Result<MountAnswer, RegistryError> {
+        let host = client.0.host(repository.host());
+        let path = format!(
+            "/v2/{}/blobs/uploads/?mount={digest}&from={}",
+            repository.path(),
+            from.path()
+        );
+        let mut call = Call::new(
+            &host,
+            Method::POST,
+            Target::Path(path),
+            format!("mount {digest} to {repository}"),
+        );
+        call.scope = Scope {
+            from: Some(from.path().to_owned()),
+            ..Scope::push(repository.path())
+        };
+        (call.kind, call.retry) = (RequestKind::BlobPush, false);
+        // Whatever is wrong with mounting, uploading may still work and will say so if it does not.
+        let Ok(answer) = client.0.send(&call).await else {
+            return Ok(MountAnswer::Refused);
+        };
+        Ok(match answer.status.as_u16() {
+            201 => MountAnswer::Mounted,
+            202 => Self::of(client, repository, &answer).map_or(MountAnswer::Refused, MountAnswer::Session),
+            _ => MountAnswer::Refused,
+        })
+    }
+
+    /// Bytes the registry has confirmed so far.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Sends the next bytes. After a break it finds out how far they got before it sends them again.
+    pub async fn append(&mut self, bytes: Bytes) -> Result<(), RegistryError> {
+        let start = self.offset;
+        let end = start + bytes.len() as u64;
+        let client = self.client.clone();
+        let host = client.0.host(self.repository.host());
+        let mut retries = Retries::new(&client.0, &host);
+        while self.offset < end {
+            let done = usize::try_from(self.offset - start).unwrap_or(bytes.len());
+            let rest = bytes.slice(done..);
+            let Err(error) = self.patch(Payload::Bytes(rest), end - self.offset, true).await else {
+                continue;
+            };
+            retries.after(error).await?;
+            match self.status().await {
+                Some(held) if (self.offset..=end).contains(&held) => self.offset = held,
+                _ => {
+                    let kind = ErrorKind::Broken("the registry lost what was sent so far".to_owned());
+                    return Err(RegistryError::new(self.repository.host(), self.what(), kind));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Commits what was sent as `digest`; the registry checks it.
+    pub async fn finish(mut self, digest: &Digest) -> Result<(), RegistryError> {
+        let Err(error) = self.commit(digest, Payload::Empty).await else {
+            return Ok(());
+        };
+        // The answer may be lost while the blob is there.
+        match self.client.has_blob(&self.repository, digest).await {
+            Ok(Some(_)) => Ok(()),
+            _ => Err(error),
+        }
+    }
+
+    /// Gives the session up. Best effort: registries clean up by themselves in the end.
+    pub async fn cancel(self) {
+        let host = self.client.0.host(self.repository.host());
+        let mut call = self.call(&host, Method::DELETE, self.location.clone());
+        call.retry = false;
+        let _ = self.client.0.send(&call).await;
+    }
+
+    /// Sends the bytes of `source` from the confirmed offset up to `end` in one request. Without `ranged` it is
+    /// the plain form that nearly all registries are tested with.
+    pub(super) async fn send_until(
+        &mut self,
+        source: &dyn BlobSource,
+        end: u64,
+        ranged: bool,
+    ) -> Result<(), RegistryError> {
+        let (from, length) = (self.offset, end - self.offset);
+        self.patch(Payload::Source { source, from, length }, length, ranged)
+            .await
+    }
+
+    async fn patch(&mut self, payload: Payload<'_>, length: u64, ranged: bool) -> Result<(), RegistryError> {
+        let end = self.offset + length;
+        let client = self.client.clone();
+        let host = client.0.host(self.repository.host());
+        let mut call = self.call(&host, Method::PATCH, self.location.clone());
+        call.headers
+            .insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+        if ranged && let Ok(range) = HeaderValue::try_from(format!("{}-{}", self.offset, end - 1)) {
+            call.headers.insert(CONTENT_RANGE, range);
+        }
+        (call.payload, call.retry) = (payload, false);
+        let answer = client.0.send(&call).await?;
+        if !matches!(answer.status.as_u16(), 201 | 202 | 204) {
+            return Err(call.refusal(answer).await);
+        }
+        if let Some(location) = new_location(&answer) {
+            self.location = location;
+        }
+        // Some registries append whatever comes and only tell by the range they report.
+        if let Some(held) = held(&answer)
+            && held != end
+        {
+            let why = format!("the registry holds {held} bytes of the upload where {end} were sent");
+            return Err(call.error(ErrorKind::Broken(why)));
+        }
+        self.offset = end;
+        Ok(())
+    }
+
+    /// Commits the session; `payload` is the whole blob in the form that sends it with the commit.
+    pub(super) async fn commit(
+        &mut self,
+        digest: &Digest,
+        payload: Payload<'_>,
+    ) -> Result<(), RegistryError> {
+        let client = self.client.clone();
+        let host = client.0.host(self.repository.host());
+        let url = with_query(&self.location, "digest", &digest.to_string());
+        let mut call = self.call(&host, Method::PUT, url);
+        call.headers
+            .insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+        (call.payload, call.retry) = (payload, false);
+        let answer = client.0.send(&call).await?;
+        match answer.status.as_u16() {
+            200 | 201 | 202 | 204 => Ok(()),
+            _ => Err(call.refusal(answer).await),
+        }
+    }
+
+    /// How many bytes the registry holds, if it says so beyond doubt; the session may have moved meanwhile.
+    pub(super) async fn status(&mut self) -> Option<u64> {
+        let client = self.client.clone();
+        let host = client.0.host(self.repository.host());
+        let call = self.call(&host, Method::GET, self.location.clone());
+        let answer = client.0.send(&call).await.ok()?;
+        if !matches!(answer.status.as_u16(), 200 | 202 | 204) {
+            return None;
+        }
+        let held = held(&answer)?;
+        if let Some(location) = new_location(&answer) {
+            self.location = location;
+        }
+        // `0-0` is one byte by the book, and none at many registries.
+        (held > 1).then_some(held)
+    }
+
+    /// Takes over what [`Upload::status`] found.
+    pub(super) fn resume_at(&mut self, offset: u64) {
+        self.offset = offset;
+    }
+
+    fn call<'a>(&self, host: &'a super::host::Host, method: Method, url: Url) -> Call<'a> {
+        let mut call = Call::new(host, method, Target::Url(url), self.what());
+        (call.scope, call.kind) = (Scope::push(self.repository.path()), RequestKind::BlobPush);
+        call
+    }
+
+    fn what(&self) -> String {
+        format!("upload to {}", self.repository)
+    }
+}
+
+fn new_location(answer: &Answer) -> Option<Url> {
+    let location = answer.headers.get(LOCATION)?;
+    resolve(&answer.url, &String::from_utf8_lossy(location.as_bytes()))
+}
+
+/// The length a `Range: 0-1023` header reports.
+fn held(answer: &Answer) -> Option<u64> {
+    let text = answer.header("range")?.trim();
+    let (start, last) = text.strip_prefix("bytes=").unwrap_or(text).split_once('-')?;
+    let last: u64 = last.trim().parse().ok()?;
+    (start.trim() == "0").then_some(last.checked_add(1)?)
+}
+
+impl fmt::Debug for Upload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The location carries the registry's signed state.
+        f.debug_struct("Upload")
+            .field("repository", &self.repository)
+            .field("offset", &self.offset)
+            .finish_non_exhaustive()
+    }
+}
