@@ -4,9 +4,12 @@ mod compressed;
 mod download;
 mod front;
 pub mod journal;
+mod once;
 mod past;
 mod resolve;
+mod source;
 mod spool;
+mod upload;
 mod workspace;
 
 use std::io;
@@ -16,7 +19,9 @@ pub use download::{BlobError, Download, Downloaded, LostBlob};
 pub use front::{Front, follow, keep_barriers};
 pub use past::{Donor, digest_of, recheck};
 pub use resolve::{ResolveError, Resolved, Unresolved, resolve};
+pub use source::{HeldBlob, WrongContent};
 pub use spool::Spool;
+pub use upload::{ArrivalError, Arrived, Import, Sent, present};
 pub use workspace::{Unfinished, Workspace, beside, free_space};
 
 use crate::archive::ArchiveError;

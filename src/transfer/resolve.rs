@@ -3,14 +3,13 @@
 //! Each distinct source is asked once; after that only digests are used, and each child is fetched once however
 //! many images share it. One image's failure is its own: the others go on.
 
-use std::collections::HashMap;
-use std::hash::Hash;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, FutureExt};
 use serde_json::Value;
 
+use super::once::Once;
 use super::{Spool, TransferError};
 use crate::archive::manifest::MAX_HEAD_CONFIG;
 use crate::archive::{ImageRow, MAX_DEPTH, Manifests};
@@ -59,20 +58,6 @@ pub struct Resolved {
     pub failures: Vec<Unresolved>,
 }
 
-/// Work that must happen once per key, however many want it at once.
-#[derive(Debug)]
-struct Once<K, V>(Mutex<HashMap<K, Arc<tokio::sync::OnceCell<V>>>>);
-
-impl<K: Hash + Eq, V: Clone> Once<K, V> {
-    async fn get(&self, key: K, work: impl Future<Output = V>) -> V {
-        let cell = {
-            let mut cells = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            cells.entry(key).or_default().clone()
-        };
-        cell.get_or_init(|| work).await.clone()
-    }
-}
-
 struct Resolver<'a> {
     client: &'a RegistryClient,
     spool: &'a Spool,
@@ -97,8 +82,8 @@ pub async fn resolve(
         request,
         platforms: request.platforms.iter().filter_map(|p| p.parse().ok()).collect(),
         jobs,
-        sources: Once(Mutex::default()),
-        children: Once(Mutex::default()),
+        sources: Once::default(),
+        children: Once::default(),
     };
     let resolver = &resolver;
     let mut results: Vec<_> = futures_util::stream::iter(request.images.iter().enumerate())
@@ -157,8 +142,7 @@ impl Resolver<'_> {
         let known = match pinned {
             Some(digest) => Some(digest),
             None if source.host().is_docker_hub() || !self.spool.is_empty() => {
-                let head = self.client.head_manifest(source.repository(), &target).await.map_err(wrap)?;
-                head.and_then(|head| head.digest)
+                self.client.head_manifest(source.repository(), &target).await.map_err(wrap)?
             }
             None => None,
         };

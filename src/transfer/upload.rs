@@ -7,6 +7,7 @@ use futures_util::StreamExt;
 use tokio::sync::{Semaphore, SetOnce};
 use tokio_util::sync::CancellationToken;
 
+use super::once::Once;
 use super::source::{HeldBlob, WrongContent};
 use crate::archive::{ArchiveError, Holdings};
 use crate::image::{Digest, Repository};
@@ -80,6 +81,8 @@ struct Run<'a> {
     import: &'a Import<'a>,
     /// One for each upload of the plan: settled when the blob is in its home, or cannot get there.
     blobs: Vec<SetOnce<BlobResult>>,
+    /// Blobs that came to another repository than their home: several images there may wait for one.
+    mounts: Once<(Repository, Digest), BlobResult>,
     sent: std::sync::Mutex<Sent>,
     /// Images that are being completed at once.
     finishing: Semaphore,
@@ -91,6 +94,7 @@ impl Import<'_> {
         let run = Run {
             import: self,
             blobs: self.plan.uploads.iter().map(|_| SetOnce::new()).collect(),
+            mounts: Once::default(),
             sent: std::sync::Mutex::default(),
             finishing: Semaphore::new(self.jobs.max(1)),
         };
@@ -165,7 +169,11 @@ impl Run<'_> {
             .filter(|upload| upload.home != *repository)
             .collect();
         let mut mounts = futures_util::stream::iter(elsewhere)
-            .map(|upload| self.mount(repository, upload))
+            .map(|upload| async move {
+                let mount = async { self.mount(repository, upload).await.map_err(Arc::new) };
+                let result = self.mounts.get((repository.clone(), upload.digest), mount).await;
+                result.map_err(|error| ArrivalError::Blob { digest: upload.digest, error })
+            })
             .buffer_unordered(self.import.jobs.max(1));
         while let Some(mounted) = mounts.next().await {
             mounted?;
@@ -210,7 +218,7 @@ impl Run<'_> {
         target: &ManifestTarget,
         wanted: &Digest,
     ) -> Result<(), ArrivalError> {
-        let found = self.import.client.head_manifest(repository, target).await?.map(|head| head.digest);
+        let found = self.import.client.head_manifest(repository, target).await?;
         if found.as_ref() == Some(wanted) {
             return Ok(());
         }
@@ -256,7 +264,7 @@ pub async fn present(
         .map(|(at, (repository, target))| async move {
             let head = client.head_manifest(repository, target).await;
             each();
-            (at, head.map(|head| head.map(|head| head.digest)))
+            (at, head)
         })
         .buffer_unordered(jobs.max(1))
         .collect()
