@@ -58,7 +58,11 @@ impl HostName {
 
     /// The host to connect to, with its port if one is given. Docker Hub serves its API elsewhere.
     pub fn connect_authority(&self) -> &str {
-        if self.is_docker_hub() { "registry-1.docker.io" } else { &self.0 }
+        if self.is_docker_hub() {
+            "registry-1.docker.io"
+        } else {
+            &self.0
+        }
     }
 
     /// The host without its port; IPv6 addresses without their brackets.
@@ -80,7 +84,10 @@ impl HostName {
     /// `localhost`, 127.0.0.0/8 and `::1`: the hosts spoken to in plain HTTP without being asked.
     pub fn is_loopback(&self) -> bool {
         let host = self.bare_host();
-        host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+        host == "localhost"
+            || host
+                .parse::<std::net::IpAddr>()
+                .is_ok_and(|address| address.is_loopback())
     }
 }
 
@@ -88,19 +95,30 @@ impl FromStr for HostName {
     type Err = ReferenceError;
 
     fn from_str(text: &str) -> Result<Self, ReferenceError> {
-        let refuse = |why| ReferenceError::Host { host: shown(text), why };
+        let refuse = |why| ReferenceError::Host {
+            host: shown(text),
+            why,
+        };
         let lower = text.to_ascii_lowercase();
         let (host, port) = if let Some(rest) = lower.strip_prefix('[') {
-            let (address, after) = rest.split_once(']').ok_or_else(|| refuse("the bracket is not closed"))?;
+            let (address, after) = rest
+                .split_once(']')
+                .ok_or_else(|| refuse("the bracket is not closed"))?;
             if address.contains('%') {
                 return Err(refuse("an IPv6 zone has no meaning beyond this machine"));
             }
-            address.parse::<std::net::Ipv6Addr>().map_err(|_| refuse("not an IPv6 address"))?;
+            address
+                .parse::<std::net::Ipv6Addr>()
+                .map_err(|_| refuse("not an IPv6 address"))?;
             match after {
                 "" => (lower.as_str(), None),
                 _ => (
                     lower.as_str(),
-                    Some(after.strip_prefix(':').ok_or_else(|| refuse("only a port may follow"))?),
+                    Some(
+                        after
+                            .strip_prefix(':')
+                            .ok_or_else(|| refuse("only a port may follow"))?,
+                    ),
                 ),
             }
         } else {
@@ -115,7 +133,9 @@ impl FromStr for HostName {
                 !label.is_empty()
                     && !label.starts_with('-')
                     && !label.ends_with('-')
-                    && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+                    && label
+                        .bytes()
+                        .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
             };
             if !host.split('.').all(label) {
                 return Err(refuse("not a host name"));
@@ -151,8 +171,11 @@ impl Repository {
         if !path.split('/').all(is_path_component) {
             return Err(ReferenceError::Path(shown(path)));
         }
-        let path =
-            if host.is_docker_hub() && !path.contains('/') { format!("library/{path}") } else { path.to_owned() };
+        let path = if host.is_docker_hub() && !path.contains('/') {
+            format!("library/{path}")
+        } else {
+            path.to_owned()
+        };
         if host.0.len() + 1 + path.len() > MAX_NAME {
             return Err(ReferenceError::TooLong(shown(&format!("{}/{path}", host.0))));
         }
@@ -169,12 +192,20 @@ impl Repository {
 
     /// The reference to `digest` in this repository.
     pub fn at(&self, digest: Digest) -> Reference {
-        Reference { repository: self.clone(), tag: None, digest: Some(digest) }
+        Reference {
+            repository: self.clone(),
+            tag: None,
+            digest: Some(digest),
+        }
     }
 
     /// The reference to `tag` in this repository.
     pub fn tagged(&self, tag: Tag) -> Reference {
-        Reference { repository: self.clone(), tag: Some(tag), digest: None }
+        Reference {
+            repository: self.clone(),
+            tag: Some(tag),
+            digest: None,
+        }
     }
 }
 
@@ -182,7 +213,9 @@ impl Repository {
 fn is_path_component(text: &str) -> bool {
     let alphanumeric = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     let bytes = text.as_bytes();
-    let (Some(first), Some(last)) = (bytes.first(), bytes.last()) else { return false };
+    let (Some(first), Some(last)) = (bytes.first(), bytes.last()) else {
+        return false;
+    };
     if !alphanumeric(first) || !alphanumeric(last) {
         return false;
     }
@@ -214,9 +247,15 @@ impl FromStr for Tag {
             return Err(ReferenceError::TagPlus(shown(text)));
         }
         let valid = text.len() <= MAX_TAG
-            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
+            && text
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
             && !matches!(text.as_bytes().first(), None | Some(b'.' | b'-'));
-        if valid { Ok(Self(text.to_owned())) } else { Err(ReferenceError::Tag(shown(text))) }
+        if valid {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(ReferenceError::Tag(shown(text)))
+        }
     }
 }
 
@@ -248,7 +287,10 @@ impl Reference {
 
     /// The same tag and digest in another repository.
     pub fn moved_to(&self, repository: Repository) -> Self {
-        Self { repository, ..self.clone() }
+        Self {
+            repository,
+            ..self.clone()
+        }
     }
 }
 
@@ -275,15 +317,26 @@ impl FromStr for Reference {
         }
         let last_slash = rest.rfind('/').map_or(0, |slash| slash + 1);
         let (path, tag) = match rest[last_slash..].find(':') {
-            Some(colon) => (&rest[..last_slash + colon], Some(rest[last_slash + colon + 1..].parse::<Tag>()?)),
+            Some(colon) => (
+                &rest[..last_slash + colon],
+                Some(rest[last_slash + colon + 1..].parse::<Tag>()?),
+            ),
             None => (rest, None),
         };
-        if digest.is_none() && tag.is_none() && path.len() == 64 && path.bytes().all(|b| b.is_ascii_hexdigit()) {
+        if digest.is_none()
+            && tag.is_none()
+            && path.len() == 64
+            && path.bytes().all(|b| b.is_ascii_hexdigit())
+        {
             return Err(DigestError::ImageId(shown(path)).into());
         }
         let repository = Repository::new(host, path)?;
         let tag = tag.or_else(|| digest.is_none().then(Tag::latest));
-        Ok(Self { repository, tag, digest })
+        Ok(Self {
+            repository,
+            tag,
+            digest,
+        })
     }
 }
 
@@ -297,7 +350,9 @@ fn names_a_host(first: &str) -> bool {
 
 /// `localhost:5000` or `registry.local:5000` without a path: a registry; `foo:5000` is an image and its tag.
 fn is_host_with_port(name: &str) -> bool {
-    let Some((host, port)) = name.rsplit_once(':') else { return name.starts_with('[') };
+    let Some((host, port)) = name.rsplit_once(':') else {
+        return name.starts_with('[');
+    };
     (host == "localhost" || host.starts_with('[') || host.contains('.'))
         && port.bytes().all(|b| b.is_ascii_digit())
         && name.parse::<HostName>().is_ok()
@@ -305,7 +360,11 @@ fn is_host_with_port(name: &str) -> bool {
 
 /// Foreign text for an error message: bounded, and the `{:?}` of the message escapes control characters.
 fn shown(text: &str) -> String {
-    if text.chars().count() <= 200 { text.to_owned() } else { text.chars().take(200).chain(['…']).collect() }
+    if text.chars().count() <= 200 {
+        text.to_owned()
+    } else {
+        text.chars().take(200).chain(['…']).collect()
+    }
 }
 
 impl fmt::Display for HostName {
@@ -358,7 +417,9 @@ text_value!(HostName, Repository, Tag, Reference);
 
 impl<'de> Deserialize<'de> for Reference {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
     }
 }
 
@@ -376,7 +437,10 @@ mod tests {
             ("nginx", "docker.io/library/nginx:latest"),
             ("docker.io/nginx", "docker.io/library/nginx:latest"),
             ("index.docker.io/nginx:1", "docker.io/library/nginx:1"),
-            ("registry-1.docker.io/library/nginx", "docker.io/library/nginx:latest"),
+            (
+                "registry-1.docker.io/library/nginx",
+                "docker.io/library/nginx:latest",
+            ),
             ("bitnami/kafka:2", "docker.io/bitnami/kafka:2"),
             ("foo:5000", "docker.io/library/foo:5000"),
             ("myreg/x", "docker.io/myreg/x:latest"),
@@ -387,7 +451,11 @@ mod tests {
             ("[2001:DB8::1]/x:1", "[2001:db8::1]/x:1"),
             ("a__b/c-d.e---f:1", "docker.io/a__b/c-d.e---f:1"),
         ] {
-            assert_eq!(text.parse::<Reference>().unwrap().to_string(), canonical, "{text}");
+            assert_eq!(
+                text.parse::<Reference>().unwrap().to_string(),
+                canonical,
+                "{text}"
+            );
         }
     }
 
@@ -440,11 +508,20 @@ mod tests {
     #[test]
     fn hosts_know_their_parts() {
         let host: HostName = "[::1]:5000".parse().unwrap();
-        assert_eq!((host.bare_host(), host.port(), host.is_loopback()), ("::1", Some(5000), true));
+        assert_eq!(
+            (host.bare_host(), host.port(), host.is_loopback()),
+            ("::1", Some(5000), true)
+        );
         let host: HostName = "127.0.0.9".parse().unwrap();
-        assert_eq!((host.bare_host(), host.port(), host.is_loopback()), ("127.0.0.9", None, true));
+        assert_eq!(
+            (host.bare_host(), host.port(), host.is_loopback()),
+            ("127.0.0.9", None, true)
+        );
         let hub: HostName = "index.docker.io".parse().unwrap();
-        assert_eq!((hub.as_str(), hub.connect_authority()), ("docker.io", "registry-1.docker.io"));
+        assert_eq!(
+            (hub.as_str(), hub.connect_authority()),
+            ("docker.io", "registry-1.docker.io")
+        );
     }
 
     proptest! {
