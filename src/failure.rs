@@ -137,12 +137,17 @@ pub fn render(error: &anyhow::Error) -> String {
         let _ = writeln!(text, "{label}: {}", line.replace('\n', "\n    "));
         said.push(line);
     }
-    let mut hints: Vec<String> = error.chain().flat_map(hints_of).collect();
-    hints.dedup();
-    for hint in hints {
+    for hint in all_hints(error) {
         let _ = writeln!(text, "hint: {}", hint.replace('\n', "\n    "));
     }
     text
+}
+
+/// Every hint in the chain, each once.
+pub fn all_hints(error: &anyhow::Error) -> Vec<String> {
+    let mut hints: Vec<String> = error.chain().flat_map(hints_of).collect();
+    hints.dedup();
+    hints
 }
 
 fn hints_of(error: &(dyn std::error::Error + 'static)) -> Vec<String> {

@@ -19,6 +19,8 @@ pub enum ArchiveError {
     UnknownVersion(String),
     #[error("manifest {0} is not in the bundle")]
     MissingManifest(Digest),
+    #[error("image {0} has no full name in the archive (name it with --name when it is the only one)")]
+    Nameless(Digest),
     #[error("not a bundle: {0}")]
     NotABundle(String),
     #[error("the bundle is damaged: {0}")]

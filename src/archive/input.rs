@@ -46,6 +46,11 @@ impl FileInput {
         }
         Ok(Self { path: path.to_owned(), file, len: meta.len() })
     }
+
+    /// A reader with a position of its own.
+    pub(crate) fn reader(&self) -> Result<File, ArchiveError> {
+        File::open(&self.path).map_err(ArchiveError::io(&self.path))
+    }
 }
 
 impl Input for FileInput {

@@ -96,7 +96,7 @@ impl PartialFile {
     /// Writes end, seek table and final length after `compressed_end`, syncs, and gives the file its name.
     /// `compressed` holds the file lengths of the frames of each compressed blob.
     pub fn finish(
-        self,
+        &self,
         layout: &Layout,
         blobs: &[BlobRow],
         compressed: &[Vec<u32>],

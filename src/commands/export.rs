@@ -11,7 +11,7 @@ use crate::archive::{ArchiveError, BundleReader, FileInput, Input, PartialFile};
 use crate::cli::{ExportArgs, ResultFormat};
 use crate::failure::{ExitCode, Failure, code_of};
 use crate::image::{Digest, Repository};
-use crate::plan::{ExportPlan, PlanError, Request, Resolution};
+use crate::plan::{ExportPlan, PlanError, Request, Resolution, Wanted};
 use crate::registry::RegistryClient;
 use crate::report::{ImageReport, ImageState, RunReport, bytes};
 use crate::session::Session;
@@ -33,7 +33,7 @@ pub(super) async fn run(session: &Session, args: &ExportArgs) -> anyhow::Result<
         export.dry_run(&mut report).await
     } else {
         match output(args, catalog.file_name.as_deref())? {
-            None => super::export_stream::run(&export, &mut report).await,
+            None => unimplemented!(),
             Some(target) => export.to_file(&target, &mut report).await,
         }
     };
@@ -151,7 +151,8 @@ impl Export<'_> {
         let reporter = &self.session.reporter;
         reporter.begin_count("resolving images", self.request.images.len() as u64);
         let jobs = usize::from(self.args.network.jobs);
-        let work = resolve(self.client, spool, self.request, jobs, &|_, _| reporter.step());
+        let step = |_: &Wanted, _| reporter.step();
+        let work = resolve(self.client, spool, self.request, jobs, &step);
         let resolved = tokio::select! {
             resolved = work => resolved,
             () = self.session.cancel.cancelled() => return Err(interrupted("nothing has been written yet")),

@@ -80,9 +80,9 @@ pub(super) fn plan_text(plan: &ExportPlan, client: &RegistryClient, manifests: &
     for (platform, size) in platform_savings(plan, manifests) {
         let _ = writeln!(text, "with --platform {platform}: {} less", bytes(size));
     }
-    for (host, counts) in client.stats().hosts {
-        let left = counts.rate_limit_remaining.map_or_else(String::new, |left| format!(", {left} pulls left"));
-        let _ = writeln!(text, "{host}: {} manifest GETs{left}", counts.manifest_gets);
+    for host in client.stats().hosts {
+        let left = host.rate_limit.map_or_else(String::new, |limit| format!(", {} pulls left", limit.remaining));
+        let _ = writeln!(text, "{}: {} manifest GETs{left}", host.host, host.manifest_gets);
     }
     text
 }

@@ -2,6 +2,9 @@
 
 mod catalogs;
 mod export;
+mod export_print;
+mod import;
+mod input;
 mod network;
 
 use std::io::Write;
@@ -45,8 +48,18 @@ pub fn run(cli: Cli) -> ExitCode {
 async fn dispatch(command: Command, cancel: CancellationToken) -> anyhow::Result<ExitCode> {
     match command {
         Command::Export(args) => export::run(&Session::new(&args.output_style, cancel), &args).await,
+        Command::Import(args) => import::run(&Session::new(&args.output_style, cancel), &args).await,
         _ => Ok(ExitCode::Failed),
     }
+}
+
+/// A result on stdout. A reader that has seen enough is no error.
+fn print(text: &str) {
+    let _ = std::io::stdout().lock().write_all(crate::report::printable(text).as_bytes());
+}
+
+fn print_json(value: &serde_json::Value) {
+    let _ = writeln!(std::io::stdout().lock(), "{value:#}");
 }
 
 fn fail(error: &anyhow::Error) -> ExitCode {

@@ -1,0 +1,374 @@
+//! OCI layouts that other tools made: a folder, or a tar of one, plain, gzip or zstd.
+//!
+//! Read leniently, as tools differ: `./` before names, extra files, names in either annotation. Every manifest is
+//! compared with its digest before it is believed; blobs are compared where they are sent. Nothing is unpacked: a
+//! plain tar is read in place, a compressed one is read anew for each blob.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use super::contents::{Contents, Manifests, Root};
+use super::holdings::{ContentPieces, Holdings};
+use super::manifest::{BundleManifest, CatalogRecord, FORMAT_REVISION, ImageRow, MEDIA_TYPE, PROFILE, SCHEMA_VERSION};
+use super::{ArchiveError, Input};
+use crate::image::{Descriptor, Digest, ManifestKind, ParsedManifest, Platform, Reference, media_type};
+
+/// JSON members of a foreign archive, in bytes.
+const MAX_JSON: u64 = 20 << 20;
+const MAX_MANIFEST: u64 = 4 << 20;
+/// Content is handed over in pieces of this size.
+const PIECE: usize = 1 << 20;
+
+/// Where the members are.
+#[derive(Debug)]
+enum Place {
+    Folder(PathBuf),
+    /// A plain tar: offset and length of each member.
+    Tar { file: super::FileInput, members: HashMap<String, (u64, u64)> },
+    /// A compressed tar: it has to be read from its start.
+    Stream(PathBuf),
+}
+
+#[derive(Debug)]
+pub struct ForeignLayout {
+    path: PathBuf,
+    place: Place,
+    manifests: HashMap<Digest, Bytes>,
+    bundle: BundleManifest,
+}
+
+impl ForeignLayout {
+    /// Opens `path`. `name` is for an image that has none of its own.
+    pub fn open(path: &Path, name: Option<&Reference>) -> Result<Self, ArchiveError> {
+        let place = Place::open(path)?;
+        let index = place.read("index.json", MAX_JSON)?;
+        let index = index.ok_or_else(|| {
+            ArchiveError::NotABundle(format!("there is neither bundle.json nor index.json in {}", path.display()))
+        })?;
+        let parsed = ParsedManifest::of(&index, Some(media_type::OCI_INDEX))
+            .map_err(|error| ArchiveError::Json("index.json", error.to_string()))?;
+        let mut manifests = HashMap::new();
+        place.manifests(&parsed.manifests, &mut manifests)?;
+        let bundle = describe(&parsed, &manifests, name)?;
+        Ok(Self { path: path.to_owned(), place, manifests, bundle })
+    }
+}
+
+impl Manifests for ForeignLayout {
+    fn manifest(&self, digest: &Digest) -> Result<Bytes, ArchiveError> {
+        self.manifests.get(digest).cloned().ok_or(ArchiveError::MissingManifest(*digest))
+    }
+}
+
+impl Holdings for ForeignLayout {
+    fn bundle(&self) -> &BundleManifest {
+        &self.bundle
+    }
+
+    fn open(&self, digest: &Digest, from: u64) -> Result<ContentPieces, ArchiveError> {
+        let reader = self.place.open_member(&digest.layout_path())?;
+        let mut reader = reader.ok_or_else(|| ArchiveError::Damaged(format!("{digest} is not in the archive")))?;
+        let at = ArchiveError::io(&self.path);
+        let skipped = io::copy(&mut (&mut reader).take(from), &mut io::sink()).map_err(at)?;
+        if skipped != from {
+            return Err(ArchiveError::Damaged(format!("{digest} is shorter than its descriptor says")));
+        }
+        Ok(Box::new(Pieces { reader, path: self.path.clone(), done: false }))
+    }
+
+    fn name(&self) -> String {
+        self.path.display().to_string()
+    }
+}
+
+struct Pieces {
+    reader: Box<dyn Read + Send>,
+    path: PathBuf,
+    done: bool,
+}
+
+impl Iterator for Pieces {
+    type Item = Result<Bytes, ArchiveError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.done {
+            return None;
+        }
+        let mut piece = Vec::new();
+        match (&mut self.reader).take(PIECE as u64).read_to_end(&mut piece) {
+            Ok(0) => None,
+            Ok(_) => Some(Ok(piece.into())),
+            Err(error) => {
+                self.done = true;
+                Some(Err(ArchiveError::Io { path: self.path.clone(), error }))
+            }
+        }
+    }
+}
+
+impl Place {
+    fn open(path: &Path) -> Result<Self, ArchiveError> {
+        if path.is_dir() {
+            return Ok(Self::Folder(path.to_owned()));
+        }
+        let file = super::FileInput::open(path)?;
+        let start = file.read_vec(0, usize::try_from(file.len().min(4)).unwrap_or(0))?;
+        if start.starts_with(&[0x1f, 0x8b]) || start.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
+            return Ok(Self::Stream(path.to_owned()));
+        }
+        let mut members = HashMap::new();
+        let mut archive = tar::Archive::new(BufReader::new(File::open(path).map_err(ArchiveError::io(path))?));
+        for entry in archive.entries().map_err(|e| not_a_tar(path, &e))? {
+            let entry = entry.map_err(|e| not_a_tar(path, &e))?;
+            if let Some(name) = member_name(&entry)? {
+                members.entry(name).or_insert((entry.raw_file_position(), entry.size()));
+            }
+        }
+        Ok(Self::Tar { file, members })
+    }
+
+    /// A small member as a whole.
+    fn read(&self, name: &str, cap: u64) -> Result<Option<Vec<u8>>, ArchiveError> {
+        let Some(reader) = self.open_member(name)? else { return Ok(None) };
+        let mut bytes = Vec::new();
+        reader.take(cap + 1).read_to_end(&mut bytes).map_err(|e| ArchiveError::Damaged(format!("{name}: {e}")))?;
+        if bytes.len() as u64 > cap {
+            return Err(ArchiveError::Damaged(format!("{name} is larger than {cap} bytes")));
+        }
+        Ok(Some(bytes))
+    }
+
+    fn open_member(&self, name: &str) -> Result<Option<Box<dyn Read + Send>>, ArchiveError> {
+        match self {
+            Self::Folder(folder) => match File::open(folder.join(name)) {
+                Ok(file) => Ok(Some(Box::new(file))),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+                Err(error) => Err(ArchiveError::Io { path: folder.join(name), error }),
+            },
+            Self::Tar { file, members } => {
+                let Some(&(at, len)) = members.get(name) else { return Ok(None) };
+                let mut reader = file.reader()?;
+                io::Seek::seek(&mut reader, io::SeekFrom::Start(at)).map_err(|error| {
+                    ArchiveError::Io { path: PathBuf::from(file.name()), error }
+                })?;
+                Ok(Some(Box::new(reader.take(len))))
+            }
+            Self::Stream(path) => find_in_stream(path, name),
+        }
+    }
+
+    /// Reads the manifests below `descriptors` level by level; a compressed tar is read once per level.
+    fn manifests(
+        &self,
+        descriptors: &[Descriptor],
+        found: &mut HashMap<Digest, Bytes>,
+    ) -> Result<(), ArchiveError> {
+        let mut level: Vec<Descriptor> = descriptors.to_vec();
+        for _ in 0..=super::MAX_DEPTH {
+            level.retain(|d| media_type::is_manifest(&d.media_type) && !found.contains_key(&d.digest));
+            if level.is_empty() {
+                return Ok(());
+            }
+            let bytes = self.read_all(&level)?;
+            let mut next = Vec::new();
+            for descriptor in &level {
+                let Some(bytes) = bytes.get(&descriptor.digest) else {
+                    return Err(ArchiveError::MissingManifest(descriptor.digest));
+                };
+                let parsed = ParsedManifest::of(bytes, Some(&descriptor.media_type))
+                    .map_err(|error| ArchiveError::Damaged(format!("{}: {error}", descriptor.digest)))?;
+                next.extend(parsed.manifests);
+            }
+            found.extend(bytes);
+            level = next;
+        }
+        Err(ArchiveError::Damaged("indexes are nested too deep".to_owned()))
+    }
+
+    fn read_all(&self, wanted: &[Descriptor]) -> Result<HashMap<Digest, Bytes>, ArchiveError> {
+        let mut found = HashMap::new();
+        let mut keep = |digest: &Digest, bytes: Vec<u8>| {
+            let actual = Digest::of(digest.algorithm(), &bytes);
+            if actual != *digest {
+                return Err(ArchiveError::Damaged(format!("{digest}: the content has digest {actual}")));
+            }
+            found.insert(*digest, Bytes::from(bytes));
+            Ok(())
+        };
+        let Self::Stream(path) = self else {
+            for descriptor in wanted {
+                if let Some(bytes) = self.read(&descriptor.digest.layout_path(), MAX_MANIFEST)? {
+                    keep(&descriptor.digest, bytes)?;
+                }
+            }
+            return Ok(found);
+        };
+        let mut archive = tar::Archive::new(decompressed(path)?);
+        for entry in archive.entries().map_err(|e| not_a_tar(path, &e))? {
+            let entry = entry.map_err(|e| not_a_tar(path, &e))?;
+            let Some(digest) = member_name(&entry)?.and_then(|name| Digest::from_layout_path(&name)) else { continue };
+            if wanted.iter().any(|d| d.digest == digest) && entry.size() <= MAX_MANIFEST {
+                let mut bytes = Vec::new();
+                entry.take(MAX_MANIFEST).read_to_end(&mut bytes).map_err(|e| not_a_tar(path, &e))?;
+                keep(&digest, bytes)?;
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// A member of a compressed tar, read from the start of the file on a thread of its own.
+fn find_in_stream(path: &Path, name: &str) -> Result<Option<Box<dyn Read + Send>>, ArchiveError> {
+    let (reader, mut writer) = io::pipe().map_err(ArchiveError::io(path))?;
+    let (path, name) = (path.to_owned(), name.to_owned());
+    let (found, is_found) = std::sync::mpsc::sync_channel(1);
+    std::thread::spawn(move || {
+        let result = (|| {
+            let mut archive = tar::Archive::new(decompressed(&path)?);
+            for entry in archive.entries().map_err(|e| not_a_tar(&path, &e))? {
+                let mut entry = entry.map_err(|e| not_a_tar(&path, &e))?;
+                if member_name(&entry)?.as_deref() == Some(&name) {
+                    let _ = found.send(Ok(true));
+                    // A short copy shows as a wrong size and digest at the reader.
+                    let _ = io::copy(&mut entry, &mut writer);
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        })();
+        if !matches!(result, Ok(true)) {
+            let _ = found.send(result);
+        }
+    });
+    match is_found.recv() {
+        Ok(Ok(true)) => Ok(Some(Box::new(reader))),
+        Ok(Ok(false)) => Ok(None),
+        Ok(Err(error)) => Err(error),
+        Err(_) => Err(ArchiveError::Invariant("the reading thread is gone")),
+    }
+}
+
+fn decompressed(path: &Path) -> Result<Box<dyn Read + Send>, ArchiveError> {
+    let mut file = BufReader::new(File::open(path).map_err(ArchiveError::io(path))?);
+    let start = io::BufRead::fill_buf(&mut file).map_err(ArchiveError::io(path))?;
+    if start.starts_with(&[0x1f, 0x8b]) {
+        return Ok(Box::new(flate2::bufread::MultiGzDecoder::new(file)));
+    }
+    let mut decoder = zstd::stream::read::Decoder::with_buffer(file).map_err(ArchiveError::Zstd)?;
+    // 128 MiB: what every stock zstd accepts without a flag.
+    decoder.window_log_max(27).map_err(ArchiveError::Zstd)?;
+    Ok(Box::new(decoder))
+}
+
+/// The name of a regular member, without `./` before it; sparse files are refused, as their holes are not content.
+fn member_name<R: Read>(entry: &tar::Entry<'_, R>) -> Result<Option<String>, ArchiveError> {
+    let kind = entry.header().entry_type();
+    let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+    let name = name.trim_start_matches("./").to_owned();
+    if kind.is_gnu_sparse() {
+        return Err(ArchiveError::Damaged(format!("{name:?} is a sparse file, which no layout needs")));
+    }
+    Ok(matches!(kind, tar::EntryType::Regular | tar::EntryType::Continuous).then_some(name))
+}
+
+fn not_a_tar(path: &Path, error: &io::Error) -> ArchiveError {
+    ArchiveError::NotABundle(format!("{} is no readable tar: {error}", path.display()))
+}
+
+/// What the index and the manifests say, in the terms of a bundle.
+fn describe(
+    index: &ParsedManifest,
+    manifests: &HashMap<Digest, Bytes>,
+    name: Option<&Reference>,
+) -> Result<BundleManifest, ArchiveError> {
+    let roots: Vec<&Descriptor> =
+        index.manifests.iter().filter(|d| media_type::is_manifest(&d.media_type)).collect();
+    let mut images = Vec::new();
+    for root in &roots {
+        let own = name_of(root);
+        let given = name.filter(|_| roots.len() == 1).cloned();
+        let Some(name) = own.or(given) else {
+            if root.artifact_type.is_some() || root.annotations.contains_key("org.opencontainers.image.ref.name") {
+                continue;
+            }
+            return Err(ArchiveError::Nameless(root.digest));
+        };
+        let parsed = manifests.get(&root.digest).map(|b| ParsedManifest::of(b, Some(&root.media_type)));
+        let parsed = parsed.ok_or(ArchiveError::MissingManifest(root.digest))?;
+        let parsed = parsed.map_err(|e| ArchiveError::Damaged(format!("{}: {e}", root.digest)))?;
+        if images.iter().any(|image: &ImageRow| image.name == name) {
+            return Err(ArchiveError::Damaged(format!("the name {name} is there twice")));
+        }
+        images.push(ImageRow {
+            artifact_type: None,
+            digest: root.digest,
+            entries: Vec::new(),
+            media_type: parsed.media_type.clone(),
+            name: name.clone(),
+            platforms: platforms(&parsed),
+            size: root.size,
+            source: name,
+        });
+    }
+    if images.is_empty() {
+        return Err(match roots.first() {
+            Some(root) => ArchiveError::Nameless(root.digest),
+            None => ArchiveError::NotABundle("its index.json lists no image".to_owned()),
+        });
+    }
+    let root = |image: &ImageRow| Root {
+        digest: image.digest,
+        media_type: image.media_type.clone(),
+        size: image.size,
+    };
+    let contents = Contents::collect(&images.iter().map(root).collect::<Vec<_>>(), manifests, &|_| false)?;
+    if let Some(fault) = contents.faults.first() {
+        return Err(ArchiveError::Damaged(format!("{}: {}", images[fault.root].name, fault.why)));
+    }
+    for (image, size) in images.iter_mut().zip(&contents.sizes) {
+        image.size = *size;
+    }
+    Ok(BundleManifest {
+        artifacts: Vec::new(),
+        blobs: contents.blobs,
+        catalog: CatalogRecord::default(),
+        extensions: std::collections::BTreeMap::new(),
+        format_revision: FORMAT_REVISION,
+        images,
+        media_type: MEDIA_TYPE.to_owned(),
+        platforms: Vec::new(),
+        profile: PROFILE.to_owned(),
+        requires: None,
+        schema_version: SCHEMA_VERSION,
+    })
+}
+
+/// The full name in an index entry. Tag-only names say nothing about the repository and do not count.
+fn name_of(root: &Descriptor) -> Option<Reference> {
+    let annotation = |key: &str| root.annotations.get(key).and_then(Value::as_str);
+    let full = |text: &&str| text.contains('/') || text.contains('@');
+    ["io.containerd.image.name", "org.opencontainers.image.ref.name", "org.opencontainers.image.base.name"]
+        .into_iter()
+        .filter_map(annotation)
+        .filter(full)
+        .find_map(|text| text.parse().ok())
+}
+
+fn platforms(parsed: &ParsedManifest) -> Vec<String> {
+    if parsed.kind != ManifestKind::Index {
+        return Vec::new();
+    }
+    let known = parsed.manifests.iter().filter_map(|child| child.platform.as_ref());
+    known.filter(|p: &&Platform| !p.is_unknown()).map(ToString::to_string).collect()
+}
+
+impl Manifests for HashMap<Digest, Bytes> {
+    fn manifest(&self, digest: &Digest) -> Result<Bytes, ArchiveError> {
+        self.get(digest).cloned().ok_or(ArchiveError::MissingManifest(*digest))
+    }
+}

@@ -1,0 +1,345 @@
+//! `bundle import`: bundle → plan → what is missing → registry, image by image, each proven.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::{input, network};
+use crate::archive::Holdings;
+use crate::cli::{ImportArgs, OnConflict, ResultFormat};
+use crate::destination::{Destination, Mapping};
+use crate::failure::{ExitCode, Failure, code_of};
+use crate::handoff::helm_values;
+use crate::image::{Digest, Reference};
+use crate::plan::{ImportPlan, Landing, Landings};
+use crate::registry::{ManifestTarget, PingOutcome, RegistryClient};
+use crate::report::{ImageReport, ImageState, RunReport, bytes};
+use crate::session::Session;
+use crate::transfer::{ArrivalError, Import, Sent, present};
+
+pub(super) async fn run(session: &Session, args: &ImportArgs) -> anyhow::Result<ExitCode> {
+    let destination: Destination = args.destination.parse().map_err(|e| Failure::usage(format!("{e}")))?;
+    let opened = input::open(args.bundle.as_deref(), args.name.as_ref())?;
+    let client = network::for_destination(&args.network, &destination)?;
+    let mut report = RunReport::new("import", args.output_style.report.as_deref());
+    let run = Run { session, args, client: &client, destination: &destination, holdings: opened.holdings };
+    let result = run.import(&opened.stem, &mut report).await;
+    report.write(result.as_ref().map_or_else(code_of, |code| *code), result.as_ref().err())?;
+    result
+}
+
+struct Run<'a> {
+    session: &'a Session,
+    args: &'a ImportArgs,
+    client: &'a RegistryClient,
+    destination: &'a Destination,
+    holdings: Arc<dyn Holdings>,
+}
+
+impl Run<'_> {
+    async fn import(&self, stem: &str, report: &mut RunReport) -> anyhow::Result<ExitCode> {
+        let began = Instant::now();
+        let bundle = self.holdings.bundle();
+        report.images = bundle.images.iter().map(|i| ImageReport::new(&i.name, Some(&i.source))).collect();
+        for (row, image) in report.images.iter_mut().zip(&bundle.images) {
+            row.digest = Some(image.digest);
+        }
+        let landings = self.landings(report)?;
+        self.check_registry().await?;
+        let missing = self.missing(&landings, report).await?;
+        let plan = ImportPlan::new(bundle, self.holdings.as_ref(), missing)?;
+        if self.args.dry_run {
+            self.print_plan(&plan, &landings, report);
+            return Ok(ExitCode::Done);
+        }
+        if report.failures().next().is_some() && !self.args.keep_going {
+            return Err(report.failure().into());
+        }
+        self.check_access(&plan).await?;
+        self.session.reporter.begin("uploading", plan.bytes(), 0);
+        let import = Import {
+            client: self.client,
+            holdings: &self.holdings,
+            plan: &plan,
+            jobs: usize::from(self.args.network.jobs),
+            reporter: &self.session.reporter,
+            cancel: &self.session.cancel,
+        };
+        let (arrived, sent) = import.run(&|at, result| self.tell(&plan, at, result)).await;
+        self.session.reporter.end();
+        for arrived in arrived {
+            self.settle(&plan.arrivals[arrived.arrival].landing, arrived.result, report);
+        }
+        report.totals = Some(serde_json::json!({
+            "uploadedBlobs": sent.uploaded, "mountedBlobs": sent.mounted, "presentBlobs": sent.already,
+            "blobBytes": sent.bytes, "bytesSent": self.client.stats().bytes_sent,
+            "seconds": began.elapsed().as_secs_f64(),
+        }));
+        self.warn_of_registries();
+        if self.session.cancel.is_cancelled() {
+            let kept = "images that are complete are there; run the same command again to go on";
+            return Err(super::export::interrupted(kept));
+        }
+        let failures = report.failures().count();
+        let succeeded = report.images.len() - failures;
+        if failures > 0 && (!self.args.keep_going || succeeded == 0) {
+            let hint = "images that arrived stay; run the same command again to go on";
+            return Err(super::export::failed(report, hint));
+        }
+        let values = self.write_values(stem)?;
+        self.print_summary(report, &sent, began, &values);
+        if failures > 0 {
+            let failure = report.failure();
+            self.session.reporter.warn(&failure.message);
+            return Ok(ExitCode::Partly);
+        }
+        Ok(ExitCode::Done)
+    }
+
+    fn mapping(&self) -> Mapping {
+        let recorded = self.holdings.bundle().extensions.get("mapping");
+        let keep_host = recorded.and_then(|m| m.get("keepHost")).and_then(serde_json::Value::as_bool);
+        Mapping {
+            keep_host: self.args.keep_host || keep_host.unwrap_or(false),
+            no_synthetic_tags: self.args.no_synthetic_tags,
+        }
+    }
+
+    /// Where everything goes. Names that collide, or do not fit, are refused before anything is sent.
+    fn landings(&self, report: &mut RunReport) -> anyhow::Result<Vec<Landing>> {
+        let bundle = self.holdings.bundle();
+        let selected = |name: &Reference| input::matches(&self.args.only, name);
+        let landings = Landings::new(bundle, self.destination, self.mapping(), &selected);
+        let (Landings(landings), unfit) = landings.map_err(super::export::explain_plan)?;
+        for (row, image) in report.images.iter_mut().zip(&bundle.images) {
+            if !selected(&image.name) {
+                row.state = ImageState::Skipped;
+            }
+        }
+        if landings.is_empty() && unfit.is_empty() {
+            return Err(Failure::usage("no image of the bundle matches --only").into());
+        }
+        for landing in landings.iter().filter(|landing| landing.main) {
+            report.images[landing.image].target = Some(place(landing));
+        }
+        for unfit in &unfit {
+            let row = report.images.iter_mut().find(|row| row.name == unfit.name);
+            if let Some(row) = row {
+                row.failed(ExitCode::Failed, &"", &unfit.error, vec!["use a shorter path with -d".to_owned()]);
+            }
+        }
+        if !unfit.is_empty() && !self.args.keep_going {
+            return Err(report.failure().into());
+        }
+        Ok(landings)
+    }
+
+    async fn check_registry(&self) -> anyhow::Result<()> {
+        let host = self.destination.host();
+        match self.stoppable(self.client.ping(host)).await?? {
+            PingOutcome::Unclear { status } => self
+                .session
+                .reporter
+                .detail(&format!("{host} answers {status} to /v2/; going on, as some registries do")),
+            PingOutcome::Registry { .. } | PingOutcome::NeedsLogin => {}
+        }
+        Ok(())
+    }
+
+    /// The landings that the destination does not have; the policy for tags with other content is applied.
+    async fn missing(&self, landings: &[Landing], report: &mut RunReport) -> anyhow::Result<Vec<Landing>> {
+        let bundle = self.holdings.bundle();
+        let reporter = &self.session.reporter;
+        let wanted: Vec<_> = landings
+            .iter()
+            .map(|landing| (landing.repository.clone(), target(landing, &bundle.images[landing.image].digest)))
+            .collect();
+        reporter.begin_count("asking what is there", wanted.len() as u64);
+        let jobs = usize::from(self.args.network.jobs);
+        let mut found = self.stoppable(present(self.client, &wanted, jobs, &|| reporter.step())).await?;
+        reporter.end();
+        let mut missing = Vec::new();
+        for (at, landing) in landings.iter().enumerate() {
+            let digest = bundle.images[landing.image].digest;
+            let row = &mut report.images[landing.image];
+            match found.remove(&at).unwrap_or(Ok(None)) {
+                Ok(Some(there)) if there == digest => {
+                    if row.state == ImageState::NotTried {
+                        row.state = ImageState::AlreadyThere;
+                    }
+                }
+                Ok(Some(there)) => self.conflict(landing, there, row, &mut missing),
+                Ok(None) => missing.push(landing.clone()),
+                Err(error) => {
+                    let hints = error.hint().into_iter().collect();
+                    let code = code_of(&anyhow::Error::new(error));
+                    let _ = code;
+                    row.failed(code, &place(landing), &"asking for the tag failed", hints);
+                }
+            }
+        }
+        for landing in &missing {
+            let row = &mut report.images[landing.image];
+            if row.state == ImageState::AlreadyThere {
+                row.state = ImageState::NotTried;
+            }
+        }
+        Ok(missing)
+    }
+
+    fn conflict(&self, landing: &Landing, there: Digest, row: &mut ImageReport, missing: &mut Vec<Landing>) {
+        let place = place(landing);
+        match self.args.on_conflict {
+            OnConflict::Overwrite => {
+                self.session.reporter.say(&format!("{place} has other content and is replaced ({there})"));
+                row.replaced = Some(there);
+                missing.push(landing.clone());
+            }
+            OnConflict::Skip => {
+                self.session.reporter.say(&format!("{place} has other content and is left alone ({there})"));
+                row.state = ImageState::Skipped;
+                row.reason = Some(format!("the tag names {there}"));
+            }
+            OnConflict::Fail => {
+                let why = format!("the tag is there with other content ({there})");
+                row.failed(ExitCode::Failed, &place, &why, Vec::new());
+            }
+        }
+    }
+
+    /// Write access to every repository, before the first byte: all refusals at once.
+    async fn check_access(&self, plan: &ImportPlan) -> anyhow::Result<()> {
+        use futures_util::StreamExt;
+        let checks = futures_util::stream::iter(plan.repositories())
+            .map(|repository| async move { (repository, self.client.check_push_access(repository).await) })
+            .buffer_unordered(usize::from(self.args.network.jobs))
+            .collect::<Vec<_>>();
+        let mut refused: Vec<_> = self
+            .stoppable(checks)
+            .await?
+            .into_iter()
+            .filter_map(|(repository, result)| result.err().map(|error| (repository, error)))
+            .collect();
+        refused.sort_by_key(|(repository, _)| (*repository).clone());
+        let Some((_, first)) = refused.first() else { return Ok(()) };
+        let hints: Vec<String> = first.hint().into_iter().collect();
+        let list: Vec<_> = refused.iter().map(|(repository, error)| format!("{repository}: {error}")).collect();
+        let message = format!("{} cannot be written to:\n{}", self.destination, list.join("\n"));
+        let code = code_of(&anyhow::Error::new(refused.remove(0).1));
+        let mut failure = Failure::new(code, message);
+        failure.hints = hints;
+        Err(failure.into())
+    }
+
+    fn tell(&self, plan: &ImportPlan, at: usize, result: &Result<(), ArrivalError>) {
+        let place = place(&plan.arrivals[at].landing);
+        match result {
+            Ok(()) => self.session.reporter.detail(&format!("{place} is there")),
+            Err(ArrivalError::Cancelled) => {}
+            Err(error) => self.session.reporter.warn(&format!("{place}: {error}")),
+        }
+    }
+
+    fn settle(&self, landing: &Landing, result: Result<(), ArrivalError>, report: &mut RunReport) {
+        let _ = self;
+        let row = &mut report.images[landing.image];
+        match result {
+            Ok(()) if row.state == ImageState::NotTried => row.state = ImageState::Done,
+            Ok(()) | Err(ArrivalError::Cancelled) => {}
+            Err(error) => {
+                let text = error.to_string();
+                let error = anyhow::Error::new(error);
+                let hints = crate::failure::all_hints(&error);
+                row.failed(code_of(&error), &place(landing), &text, hints);
+            }
+        }
+    }
+
+    fn warn_of_registries(&self) {
+        for warning in self.client.take_warnings() {
+            self.session.reporter.warn(&warning);
+        }
+    }
+
+    /// Writes the values file beside where the command runs; a file of other content stays unless told otherwise.
+    fn write_values(&self, stem: &str) -> anyhow::Result<PathBuf> {
+        let text = helm_values(&self.holdings.bundle().catalog, self.destination)?;
+        let path = self.args.values.clone().unwrap_or_else(|| PathBuf::from(format!("{stem}.values.yaml")));
+        write_own(&path, &text, self.args.force)?;
+        Ok(path)
+    }
+
+    fn print_plan(&self, plan: &ImportPlan, landings: &[Landing], report: &RunReport) {
+        let mut text = String::new();
+        for landing in landings.iter().filter(|landing| landing.main) {
+            let row = &report.images[landing.image];
+            let missing = plan.arrivals.iter().any(|arrival| arrival.landing == *landing);
+            let state = if missing { "send" } else { "there" };
+            text += &format!("{state:5}  {}  →  {}\n", row.name, place(landing));
+        }
+        text += &format!(
+            "\n{} images to send, {} blobs, {} at most\n",
+            plan.arrivals.iter().filter(|arrival| arrival.landing.main).count(),
+            plan.uploads.len(),
+            bytes(plan.bytes())
+        );
+        match self.session.format {
+            ResultFormat::Human => super::print(&text),
+            ResultFormat::Json => super::print_json(&report.value()),
+        }
+    }
+
+    fn print_summary(&self, report: &RunReport, sent: &Sent, began: Instant, values: &Path) {
+        if self.session.format == ResultFormat::Json {
+            return super::print_json(&report.value());
+        }
+        let count = |state| report.images.iter().filter(|image| image.state == state).count();
+        super::print(&format!(
+            "{} images sent, {} there already; {} blobs ({}) uploaded, {} mounted, {} there already; in {:.1} s\n\n\
+             Helm values: {}\n  helm upgrade … --values {}\n",
+            count(ImageState::Done),
+            count(ImageState::AlreadyThere),
+            sent.uploaded,
+            bytes(sent.bytes),
+            sent.mounted,
+            sent.already,
+            began.elapsed().as_secs_f64(),
+            values.display(),
+            values.display(),
+        ));
+    }
+
+    /// `work`, unless the user wants out first.
+    async fn stoppable<T>(&self, work: impl Future<Output = T>) -> anyhow::Result<T> {
+        tokio::select! {
+            result = work => Ok(result),
+            () = self.session.cancel.cancelled() => Err(super::export::interrupted("nothing has been sent yet")),
+        }
+    }
+}
+
+fn place(landing: &Landing) -> String {
+    match &landing.tag {
+        Some(tag) => format!("{}:{tag}", landing.repository),
+        None => landing.repository.to_string(),
+    }
+}
+
+fn target(landing: &Landing, digest: &Digest) -> ManifestTarget {
+    landing.tag.clone().map_or(ManifestTarget::Digest(*digest), ManifestTarget::Tag)
+}
+
+/// Writes `text` to `path`. A file with the same text is left alone, one with other text is not replaced.
+pub(super) fn write_own(path: &Path, text: &str, force: bool) -> anyhow::Result<()> {
+    let there = std::fs::read(path).ok();
+    if there.as_deref() == Some(text.as_bytes()) {
+        return Ok(());
+    }
+    if there.is_some() && !force {
+        return Err(Failure::new(ExitCode::Failed, format!("{} exists and has other content", path.display()))
+            .hint("all images are at the destination; replace the values file with --force, or name another with --values")
+            .into());
+    }
+    std::fs::write(path, text)
+        .map_err(|error| Failure::new(ExitCode::Failed, format!("{}: {error}", path.display())).into())
+}

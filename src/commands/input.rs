@@ -1,0 +1,133 @@
+//! Which bundle a command reads: the one named, or the one in the current folder.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::archive::{ArchiveError, BundleReader, FileInput, Holdings};
+use crate::failure::{ExitCode, Failure};
+use crate::image::Reference;
+
+/// An open bundle, and what files derived from it are called after.
+pub(super) struct Opened {
+    pub(super) holdings: Arc<dyn Holdings>,
+    pub(super) stem: String,
+}
+
+/// Opens `path`, or the one bundle in the current folder.
+pub(super) fn open(path: Option<&Path>, name: Option<&Reference>) -> anyhow::Result<Opened> {
+    let path = match path {
+        Some(path) => path.to_owned(),
+        None => the_one_here()?,
+    };
+    let stem = stem(&path);
+    let holdings: Arc<dyn Holdings> = match open_bundle(&path) {
+        Ok(reader) => Arc::new(reader),
+        Err(ArchiveError::NotABundle(why)) => {
+            let foreign = crate::archive::ForeignLayout::open(&path, name).map_err(|error| match error {
+                ArchiveError::NotABundle(_) => ArchiveError::NotABundle(why),
+                other => other,
+            })?;
+            Arc::new(foreign)
+        }
+        Err(error) => return Err(error.into()),
+    };
+    Ok(Opened { holdings, stem })
+}
+
+/// Opens a bundle of this program's own making.
+pub(super) fn open_bundle(path: &Path) -> Result<BundleReader, ArchiveError> {
+    if path.is_dir() {
+        return Err(ArchiveError::NotABundle(format!("{} is a folder", path.display())));
+    }
+    BundleReader::open(Arc::new(FileInput::open(path)?))
+}
+
+/// The file name without the endings of a bundle.
+pub(super) fn stem(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let endings = [".tar.zst", ".tar.gz", ".tgz", ".tar"];
+    let stem = endings.iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(&name);
+    if stem.is_empty() { "bundle".to_owned() } else { stem.to_owned() }
+}
+
+fn the_one_here() -> anyhow::Result<PathBuf> {
+    let mut found: Vec<PathBuf> = std::fs::read_dir(".")?
+        .filter_map(|entry| Some(entry.ok()?.file_name().into()))
+        .filter(|path: &PathBuf| path.to_string_lossy().ends_with(".tar.zst"))
+        .filter(|path| open_bundle(path).is_ok_and(|_| true) || looks_like_one(path))
+        .collect();
+    found.sort();
+    match found.len() {
+        1 => Ok(found.remove(0)),
+        0 => Err(Failure::usage("there is no bundle (*.tar.zst) in this folder")
+            .hint("name it: bundle import FILE -d REGISTRY")
+            .into()),
+        n => {
+            let list: Vec<_> = found.iter().map(|path| format!("  {}", path.display())).collect();
+            Err(Failure::new(ExitCode::Usage, format!("{n} bundles are in this folder:\n{}", list.join("\n")))
+                .hint("name one: bundle import FILE -d REGISTRY")
+                .into())
+        }
+    }
+}
+
+/// A bundle that cannot be opened is still the one the user means: opening it again tells what is wrong.
+fn looks_like_one(path: &Path) -> bool {
+    matches!(open_bundle(path), Err(ArchiveError::Damaged(_) | ArchiveError::UnknownVersion(_) | ArchiveError::Json(..)))
+}
+
+/// Whether `name` matches one of `patterns`; no patterns match everything. `*` and `?` as in a shell, and a pattern
+/// may leave out the registry host.
+pub(super) fn matches(patterns: &[String], name: &Reference) -> bool {
+    let full = name.to_string();
+    let short = full.split_once('/').map_or(full.as_str(), |(_, rest)| rest);
+    patterns.is_empty() || patterns.iter().any(|pattern| glob(pattern, &full) || glob(pattern, short))
+}
+
+/// Shell matching without classes, in linear space and no recursion, so that no pattern is slow.
+fn glob(pattern: &str, text: &str) -> bool {
+    let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
+    let (mut p, mut t) = (0, 0);
+    let mut star: Option<(usize, usize)> = None;
+    while t < text.len() {
+        if pattern.get(p) == Some(&b'*') {
+            star = Some((p, t));
+            p += 1;
+        } else if pattern.get(p).is_some_and(|c| *c == b'?' || *c == text[t]) {
+            p += 1;
+            t += 1;
+        } else if let Some((at, from)) = star {
+            star = Some((at, from + 1));
+            p = at + 1;
+            t = from + 1;
+        } else {
+            return false;
+        }
+    }
+    pattern[p..].iter().all(|c| *c == b'*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_match_with_and_without_the_host() {
+        let name: Reference = "quay.io/stackstate/stackstate-server:sts-v4.1.4".parse().unwrap();
+        for pattern in ["*", "*server*", "stackstate/*", "quay.io/*", "stackstate/stackstate-server:sts-v4.1.?"] {
+            assert!(matches(&[pattern.to_owned()], &name), "{pattern}");
+        }
+        for pattern in ["", "server", "docker.io/*", "stackstate/?"] {
+            assert!(!matches(&[pattern.to_owned()], &name), "{pattern}");
+        }
+        assert!(matches(&[], &name));
+        assert!(!glob(&"*a".repeat(2000), &"a".repeat(1000)));
+    }
+
+    #[test]
+    fn stems_lose_their_endings() {
+        for (path, expected) in [("a/b-1.0.tar.zst", "b-1.0"), ("x.tgz", "x"), ("dir", "dir"), (".tar", "bundle")] {
+            assert_eq!(stem(Path::new(path)), expected);
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! From network flags and environment to a registry client; and the order of credentials.
+
+use std::io::Read;
+
+use crate::cli::NetworkArgs;
+use crate::destination::Destination;
+use crate::failure::Failure;
+use crate::image::HostName;
+use crate::plan::Request;
+use crate::registry::{ClientOptions, GivenCredentials, RegistryClient, Secret};
+
+/// Longest password taken from stdin.
+const MAX_PASSWORD: u64 = 64 << 10;
+
+/// A client for the sources of an export. `--username` is for `registry`, or for the catalog's one registry.
+pub(super) fn for_export(
+    network: &NetworkArgs,
+    registry: Option<&HostName>,
+    request: &Request,
+) -> anyhow::Result<RegistryClient> {
+    let mut given = Vec::new();
+    if let Some(username) = &network.username {
+        let mut hosts: Vec<&HostName> =
+            request.images.iter().flat_map(|image| &image.sources).map(|source| source.host()).collect();
+        hosts.sort();
+        hosts.dedup();
+        let host = match (registry, hosts.as_slice()) {
+            (Some(host), _) => host,
+            (None, [host]) => host,
+            (None, hosts) => {
+                let list: Vec<_> = hosts.iter().map(ToString::to_string).collect();
+                return Err(Failure::usage(format!(
+                    "--username is for one registry, and this catalog names {}: {}",
+                    hosts.len(),
+                    list.join(", ")
+                ))
+                .hint("say which with --registry HOST, or store logins with bundle login")
+                .into());
+            }
+        };
+        given.push(from_flags(network, username, host.clone())?);
+    }
+    let quay: HostName = "quay.io".parse()?;
+    given.extend(from_environment("STS_REGISTRY_USERNAME", "STS_REGISTRY_PASSWORD", quay));
+    Ok(RegistryClient::new(options(network, given)))
+}
+
+/// A client for a destination.
+pub(super) fn for_destination(
+    network: &NetworkArgs,
+    destination: &Destination,
+) -> anyhow::Result<RegistryClient> {
+    let host = destination.host().clone();
+    let mut given = Vec::new();
+    if let Some(username) = &network.username {
+        given.push(from_flags(network, username, host.clone())?);
+    }
+    given.extend(from_environment("DST_REGISTRY_USERNAME", "DST_REGISTRY_PASSWORD", host.clone()));
+    let mut options = options(network, given);
+    if destination.plain_http {
+        options.plain_http.push(host);
+    }
+    Ok(RegistryClient::new(options))
+}
+
+pub(super) fn options(network: &NetworkArgs, given: Vec<GivenCredentials>) -> ClientOptions {
+    ClientOptions {
+        jobs: usize::from(network.jobs),
+        retries: network.retries,
+        stall_timeout: network.timeout,
+        ca_files: network.ca_file.clone(),
+        client_cert: network.client_cert.clone().zip(network.client_key.clone()),
+        plain_http: network.plain_http.clone(),
+        tls_no_verify: network.tls_no_verify.clone(),
+        auth_file: network.auth_file.clone(),
+        given,
+        limit_rate: network.limit_rate,
+        http1_only: network.http1,
+        ..ClientOptions::default()
+    }
+}
+
+fn from_flags(network: &NetworkArgs, username: &str, host: HostName) -> anyhow::Result<GivenCredentials> {
+    let password = password(network)?;
+    Ok(GivenCredentials { host, username: username.to_owned(), password, origin: "--username" })
+}
+
+/// The password from stdin, or asked for on a terminal.
+pub(super) fn password(network: &NetworkArgs) -> anyhow::Result<Secret> {
+    if network.password_stdin {
+        let mut text = String::new();
+        let read = std::io::stdin().lock().take(MAX_PASSWORD).read_to_string(&mut text);
+        read.map_err(|error| Failure::usage(format!("the password on stdin: {error}")))?;
+        return Ok(Secret::new(text.trim_end_matches(['\r', '\n']).to_owned()));
+    }
+    let asked = rpassword::prompt_password("Password: ");
+    Ok(Secret::new(asked.map_err(|error| {
+        Failure::usage(format!("no password: {error}")).hint("give it on stdin with --password-stdin")
+    })?))
+}
+
+/// The pair of variables of the tool that this one replaces; both must be set.
+fn from_environment(
+    username: &'static str,
+    password: &'static str,
+    host: HostName,
+) -> Option<GivenCredentials> {
+    let value = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let (user, secret) = (value(username)?, value(password)?);
+    Some(GivenCredentials { host, username: user, password: Secret::new(secret), origin: username })
+}

@@ -1,0 +1,200 @@
+//! GET, HEAD and DELETE of blobs: whole, or one range (RFC 9110, section 14).
+
+use std::io::Read;
+use std::ops::Range;
+
+use axum::body::Body;
+use axum::http::header::{
+    ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_NONE_MATCH, IF_RANGE, RANGE,
+};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use bytes::Bytes;
+use futures_util::{Stream, stream};
+
+use super::CHUNK;
+use super::answer::{Answer, DOCKER_CONTENT_DIGEST, Refusal, empty, header};
+use super::routes::Registry;
+use super::store::RepositoryName;
+use crate::image::Digest;
+
+pub(super) async fn answer(
+    registry: &Registry,
+    name: RepositoryName,
+    digest: Digest,
+    request: Request<Body>,
+) -> Answer {
+    match *request.method() {
+        Method::GET | Method::HEAD => get(registry, name, digest, &request.into_parts().0).await,
+        Method::DELETE => {
+            registry
+                .write(move |store| store.delete_blob(&name, &digest))
+                .await?;
+            Ok(empty(StatusCode::ACCEPTED))
+        }
+        _ => Err(Refusal::method("GET, HEAD, DELETE")),
+    }
+}
+
+async fn get(registry: &Registry, name: RepositoryName, digest: Digest, head: &Parts) -> Answer {
+    let asked = name.clone();
+    let size = registry
+        .read(move |store| store.blob_size(&asked, &digest))
+        .await?;
+    let etag = format!("\"{digest}\"");
+    let headers = &head.headers;
+    if matches_etag(headers, &etag) {
+        let mut response = empty(StatusCode::NOT_MODIFIED);
+        response.headers_mut().remove(CONTENT_LENGTH);
+        response.headers_mut().insert(ETAG, header(&etag));
+        return Ok(response);
+    }
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let fits = text(IF_RANGE).is_none_or(|condition| condition.trim() == etag);
+    let asked = if fits {
+        text(RANGE).map_or(Asked::Whole, |text| asked_range(text, size))
+    } else {
+        Asked::Whole
+    };
+    let (status, range) = match asked {
+        Asked::Whole => (StatusCode::OK, 0..size),
+        Asked::Part(range) => (StatusCode::PARTIAL_CONTENT, range),
+        Asked::Beyond => {
+            let message = format!("the blob has {size} bytes");
+            return Err(
+                Refusal::new(StatusCode::RANGE_NOT_SATISFIABLE, "SIZE_INVALID", message)
+                    .with(CONTENT_RANGE, header(&format!("bytes */{size}"))),
+            );
+        }
+    };
+    let body = if head.method == Method::HEAD || range.is_empty() {
+        Body::empty()
+    } else {
+        let wanted = range.clone();
+        let reader = registry
+            .read(move |store| store.open_blob(&name, &digest, wanted))
+            .await?;
+        Body::from_stream(chunks(reader, range.end - range.start))
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(range.end - range.start));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    headers.insert(DOCKER_CONTENT_DIGEST, header(&digest.to_string()));
+    headers.insert(ETAG, header(&etag));
+    if status == StatusCode::PARTIAL_CONTENT {
+        let value = format!("bytes {}-{}/{size}", range.start, range.end - 1);
+        headers.insert(CONTENT_RANGE, header(&value));
+    }
+    Ok(response)
+}
+
+pub(super) fn matches_etag(headers: &HeaderMap, etag: &str) -> bool {
+    let condition = headers
+        .get(IF_NONE_MATCH)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    condition
+        .split(',')
+        .any(|one| one.trim().trim_start_matches("W/") == etag || one.trim() == "*")
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Asked {
+    Whole,
+    Part(Range<u64>),
+    Beyond,
+}
+
+/// What a `Range` header asks of `size` bytes. Several ranges, other units and nonsense are ignored, as RFC 9110 allows.
+fn asked_range(text: &str, size: u64) -> Asked {
+    let Some((unit, spec)) = text.split_once('=') else {
+        return Asked::Whole;
+    };
+    let Some((first, last)) = spec.trim().split_once('-') else {
+        return Asked::Whole;
+    };
+    if !unit.trim().eq_ignore_ascii_case("bytes") {
+        return Asked::Whole;
+    }
+    let number = |text: &str| {
+        let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        // A number beyond u64 is beyond every blob too.
+        digits.then(|| text.parse().unwrap_or(u64::MAX))
+    };
+    match (first.is_empty(), number(first), number(last)) {
+        (true, _, Some(suffix)) => match suffix.min(size) {
+            0 => Asked::Beyond,
+            suffix => Asked::Part(size - suffix..size),
+        },
+        (false, Some(start), None) if last.is_empty() => {
+            if start < size {
+                Asked::Part(start..size)
+            } else {
+                Asked::Beyond
+            }
+        }
+        (false, Some(start), Some(end)) if start <= end => {
+            if start < size {
+                Asked::Part(start..end.saturating_add(1).min(size))
+            } else {
+                Asked::Beyond
+            }
+        }
+        _ => Asked::Whole,
+    }
+}
+
+/// Reads `length` bytes in chunks, each on a blocking thread: a client that stalls holds no thread.
+fn chunks(reader: Box<dyn Read + Send>, length: u64) -> impl Stream<Item = std::io::Result<Bytes>> + Send {
+    stream::try_unfold((reader, length), async |(mut reader, left)| {
+        if left == 0 {
+            return Ok(None);
+        }
+        let step = tokio::task::spawn_blocking(move || {
+            let mut buffer = vec![0; usize::try_from(left).map_or(CHUNK, |left| left.min(CHUNK))];
+            let mut filled = 0;
+            while filled < buffer.len() {
+                match reader.read(&mut buffer[filled..]) {
+                    Ok(0) => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+                    Ok(n) => filled += n,
+                    Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok((Bytes::from(buffer), reader))
+        });
+        let (bytes, reader) = step.await.map_err(std::io::Error::other)??;
+        let left = left - bytes.len() as u64;
+        Ok(Some((bytes, (reader, left))))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_read_as_rfc_9110_says() {
+        for (text, size, asked) in [
+            ("bytes=0-0", 10, Asked::Part(0..1)),
+            ("bytes=2-", 10, Asked::Part(2..10)),
+            ("bytes=-3", 10, Asked::Part(7..10)),
+            ("bytes=-30", 10, Asked::Part(0..10)),
+            ("bytes=5-99999999999999999999999", 10, Asked::Part(5..10)),
+            ("bytes=10-", 10, Asked::Beyond),
+            ("bytes=99999999999999999999999-", 10, Asked::Beyond),
+            ("bytes=-0", 10, Asked::Beyond),
+            ("bytes=0-", 0, Asked::Beyond),
+            ("bytes=5-2", 10, Asked::Whole),
+            ("bytes=0-1,4-5", 10, Asked::Whole),
+            ("lines=0-1", 10, Asked::Whole),
+            ("bytes=+1-2", 10, Asked::Whole),
+            ("bytes", 10, Asked::Whole),
+        ] {
+            assert_eq!(asked_range(text, size), asked, "{text}");
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! GET, HEAD, PUT and DELETE of manifests.
+//!
+//! A manifest is taken only if its digest, its media type and everything it refers to hold: whoever pulls it later
+//! gets all of it. Only its `subject` may be missing.
+
+use axum::body::Body;
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, LOCATION};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, Method, Request, Response, StatusCode};
+use bytes::{Bytes, BytesMut};
+use serde_json::json;
+
+use super::answer::{Answer, DOCKER_CONTENT_DIGEST, OCI_SUBJECT, Refusal, empty, header};
+use super::blob_routes::matches_etag;
+use super::routes::{Query, Registry, valid_reference};
+use super::store::{MAX_MANIFEST, RepositoryName, Store, StoreError, TagOrDigest};
+use crate::image::{Algorithm, Descriptor, Digest, ParsedManifest, RawManifest, media_type};
+
+pub(super) async fn answer(
+    registry: &Registry,
+    name: RepositoryName,
+    reference: &str,
+    query: &Query<'_>,
+    request: Request<Body>,
+) -> Answer {
+    match *request.method() {
+        Method::GET | Method::HEAD => {
+            let wanted = valid_reference(reference, StatusCode::NOT_FOUND)?;
+            get(registry, name, wanted, &request.into_parts().0).await
+        }
+        Method::PUT => {
+            registry.check_writable()?;
+            let wanted = valid_reference(reference, StatusCode::BAD_REQUEST)?;
+            put(registry, name, wanted, query.digest("digest")?, request).await
+        }
+        Method::DELETE => {
+            registry.check_writable()?;
+            match valid_reference(reference, StatusCode::NOT_FOUND)? {
+                TagOrDigest::Tag(tag) => registry.write(move |store| store.delete_tag(&name, &tag)).await?,
+                TagOrDigest::Digest(digest) => {
+                    registry
+                        .write(move |store| store.delete_manifest(&name, &digest))
+                        .await?;
+                }
+            }
+            Ok(empty(StatusCode::ACCEPTED))
+        }
+        _ => Err(Refusal::method("GET, HEAD, PUT, DELETE")),
+    }
+}
+
+async fn get(registry: &Registry, name: RepositoryName, wanted: TagOrDigest, head: &Parts) -> Answer {
+    let manifest = registry.read(move |store| store.manifest(&name, &wanted)).await?;
+    let etag = format!("\"{}\"", manifest.digest);
+    let mut response = if matches_etag(&head.headers, &etag) {
+        let mut response = empty(StatusCode::NOT_MODIFIED);
+        response.headers_mut().remove(CONTENT_LENGTH);
+        response
+    } else {
+        let length = HeaderValue::from(manifest.size());
+        let only_head = head.method == Method::HEAD;
+        let mut response = Response::new(if only_head {
+            Body::empty()
+        } else {
+            Body::from(manifest.bytes)
+        });
+        response.headers_mut().insert(CONTENT_LENGTH, length);
+        response
+            .headers_mut()
+            .insert(CONTENT_TYPE, header(&manifest.media_type));
+        response
+    };
+    response
+        .headers_mut()
+        .insert(DOCKER_CONTENT_DIGEST, header(&manifest.digest.to_string()));
+    response.headers_mut().insert(ETAG, header(&etag));
+    Ok(response)
+}
+
+async fn put(
+    registry: &Registry,
+    name: RepositoryName,
+    wanted: TagOrDigest,
+    stated: Option<Digest>,
+    request: Request<Body>,
+) -> Answer {
+    let content_type = request
+        .headers()
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let content_type = content_type.map(|t| t.split(';').next().unwrap_or(t).trim().to_owned());
+    let bytes = read_manifest(request).await?;
+    let (tag, stated) = match wanted {
+        TagOrDigest::Tag(tag) => (Some(tag), stated),
+        TagOrDigest::Digest(digest) => (None, Some(digest)),
+    };
+    let digest = Digest::of(
+        stated.map_or(Algorithm::Sha256, |stated| stated.algorithm()),
+        &bytes,
+    );
+    if let Some(stated) = stated.filter(|stated| *stated != digest) {
+        return Err(StoreError::DigestMismatch {
+            stated,
+            found: digest,
+        }
+        .into());
+    }
+    let parsed = ParsedManifest::of(&bytes, content_type.as_deref())
+        .map_err(|e| Refusal::bad("MANIFEST_INVALID", e.to_string()))?;
+    if let Some(content_type) = content_type.filter(|content_type| *content_type != parsed.media_type) {
+        let message = format!(
+            "the Content-Type is {content_type:?}, the manifest is {:?}",
+            parsed.media_type
+        );
+        return Err(Refusal::bad("MANIFEST_INVALID", message));
+    }
+    let subject = parsed.subject.as_ref().map(|subject| subject.digest);
+    let manifest = RawManifest {
+        bytes,
+        digest,
+        media_type: parsed.media_type.clone(),
+    };
+    let repository = name.clone();
+    let missing = registry
+        .read(move |store| missing(store, &repository, &parsed))
+        .await?;
+    if let Some(first) = missing.first() {
+        let message = format!("{first} is not in repository {name}");
+        return Err(Refusal::bad("MANIFEST_BLOB_UNKNOWN", message).detail(json!({ "digests": missing })));
+    }
+    let location = format!("/v2/{name}/manifests/{digest}");
+    registry
+        .write(move |store| store.put_manifest(&name, &manifest, tag.as_ref()))
+        .await?;
+    let mut response = empty(StatusCode::CREATED);
+    response.headers_mut().insert(LOCATION, header(&location));
+    response
+        .headers_mut()
+        .insert(DOCKER_CONTENT_DIGEST, header(&digest.to_string()));
+    if let Some(subject) = subject {
+        response
+            .headers_mut()
+            .insert(OCI_SUBJECT, header(&subject.to_string()));
+    }
+    Ok(response)
+}
+
+async fn read_manifest(request: Request<Body>) -> Result<Bytes, Refusal> {
+    let too_large = || {
+        let message = format!("the manifest is larger than {MAX_MANIFEST} bytes");
+        Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "MANIFEST_INVALID", message)
+    };
+    let length = request
+        .headers()
+        .get(CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse().ok());
+    if length.is_some_and(|length: u64| length > MAX_MANIFEST) {
+        return Err(too_large());
+    }
+    let mut bytes = BytesMut::new();
+    let mut frames = request.into_body().into_data_stream();
+    while let Some(frame) = super::next_frame(&mut frames).await? {
+        if (bytes.len() + frame.len()) as u64 > MAX_MANIFEST {
+            return Err(too_large());
+        }
+        bytes.extend_from_slice(&frame);
+    }
+    Ok(bytes.freeze())
+}
+
+/// The first few of the blobs and children that the repository lacks.
+fn missing(
+    store: &dyn Store,
+    name: &RepositoryName,
+    parsed: &ParsedManifest,
+) -> Result<Vec<Digest>, StoreError> {
+    let mut missing = Vec::new();
+    // Foreign layers are fetched from where their urls say.
+    let foreign = |blob: &Descriptor| media_type::is_foreign(&blob.media_type) && !blob.urls.is_empty();
+    for blob in parsed.blobs().filter(|blob| !foreign(blob)) {
+        match store.blob_size(name, &blob.digest) {
+            Ok(_) => {}
+            Err(StoreError::BlobUnknown(_) | StoreError::NameUnknown(_)) => missing.push(blob.digest),
+            Err(error) => return Err(error),
+        }
+        if missing.len() == 10 {
+            return Ok(missing);
+        }
+    }
+    for child in &parsed.manifests {
+        match store.manifest(name, &TagOrDigest::Digest(child.digest)) {
+            Ok(_) => {}
+            Err(StoreError::ManifestUnknown(_) | StoreError::NameUnknown(_)) => missing.push(child.digest),
+            Err(error) => return Err(error),
+        }
+        if missing.len() == 10 {
+            break;
+        }
+    }
+    Ok(missing)
+}

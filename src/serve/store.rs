@@ -1,0 +1,165 @@
+//! The seam between the registry's routes and what holds the content.
+//!
+//! Implementations are plain blocking code: the routes call every method on a blocking thread, never on the event
+//! loop. Names and digests arrive validated, so they are safe in paths. What is read is whole or an error:
+//! a store never shows half a blob. No method may need memory in proportion to a blob.
+
+use std::fmt;
+use std::io::{self, Read};
+use std::ops::Range;
+use std::str::FromStr;
+
+use crate::image::{
+    Algorithm, Descriptor, Digest, HostName, ParsedManifest, RawManifest, ReferenceError, Repository, Tag,
+};
+
+/// The largest manifest that is taken or served, in bytes. Every registry in use has this limit or a higher one.
+pub const MAX_MANIFEST: u64 = 4 << 20;
+
+/// The path of a repository (`<name>` in the distribution-spec), without a host.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RepositoryName(String);
+
+impl RepositoryName {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for RepositoryName {
+    type Err = ReferenceError;
+
+    fn from_str(path: &str) -> Result<Self, ReferenceError> {
+        // Any host but Docker Hub's serves to have the path checked by the one parser of names.
+        let host: HostName = "localhost".parse()?;
+        Ok(Self(Repository::new(host, path)?.path().to_owned()))
+    }
+}
+
+impl fmt::Display for RepositoryName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// How a manifest is asked for: `<reference>` in the distribution-spec.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TagOrDigest {
+    Tag(Tag),
+    Digest(Digest),
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("repository {0} is not known to this registry")]
+    NameUnknown(RepositoryName),
+    #[error("manifest {0} is not in this repository")]
+    ManifestUnknown(String),
+    #[error("blob {0} is not in this repository")]
+    BlobUnknown(Digest),
+    #[error("the upload is not known to this repository: it ended, or was never started")]
+    UploadUnknown,
+    #[error("the content has digest {found}, not {stated}")]
+    DigestMismatch { stated: Digest, found: Digest },
+    #[error("the upload has {size} bytes, and the next chunk must start there")]
+    OutOfOrder { size: u64 },
+    #[error("{0}")]
+    Io(#[from] io::Error),
+}
+
+/// What a registry needs to be read from. Lists are sorted by byte value.
+pub trait Store: Send + Sync {
+    /// Every repository that has a manifest.
+    fn repositories(&self) -> Result<Vec<RepositoryName>, StoreError>;
+
+    /// The tags of a repository; `NameUnknown` where there is no such repository.
+    fn tags(&self, repository: &RepositoryName) -> Result<Vec<Tag>, StoreError>;
+
+    /// The manifest's exact bytes.
+    fn manifest(&self, repository: &RepositoryName, wanted: &TagOrDigest) -> Result<RawManifest, StoreError>;
+
+    /// The manifests of the repository whose `subject` is `digest` (see [`referrer`]); none is no error.
+    fn referrers(&self, repository: &RepositoryName, digest: &Digest) -> Result<Vec<Descriptor>, StoreError>;
+
+    /// The size in bytes of a blob that is visible in this repository.
+    fn blob_size(&self, repository: &RepositoryName, digest: &Digest) -> Result<u64, StoreError>;
+
+    /// The bytes of `range` of a blob, to be read in order. `range` lies within the blob's size. Each `read` happens
+    /// on a blocking thread, with a buffer of [`super::CHUNK`] bytes; an early end or an error breaks off the answer.
+    fn open_blob(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        range: Range<u64>,
+    ) -> Result<Box<dyn Read + Send>, StoreError>;
+
+    /// The write half; `None` makes every write request a 405.
+    fn writable(&self) -> Option<&dyn WritableStore> {
+        None
+    }
+}
+
+/// The write half of a [`Store`].
+pub trait WritableStore: Send + Sync {
+    /// Opens an upload and returns its id. `algorithm` is a hint what to hash while bytes arrive.
+    fn start_upload(&self, repository: &RepositoryName, algorithm: Algorithm) -> Result<String, StoreError>;
+
+    /// How many bytes of the upload are kept.
+    fn upload_size(&self, repository: &RepositoryName, upload: &str) -> Result<u64, StoreError>;
+
+    /// Appends `bytes` at `offset`, which must be the upload's size (else `OutOfOrder`), and returns the new size.
+    fn append(
+        &self,
+        repository: &RepositoryName,
+        upload: &str,
+        offset: u64,
+        bytes: &[u8],
+    ) -> Result<u64, StoreError>;
+
+    /// Ends the upload: the blob is in the repository, durably, or (on a `DigestMismatch`) the upload is gone.
+    fn finish_upload(
+        &self,
+        repository: &RepositoryName,
+        upload: &str,
+        digest: &Digest,
+    ) -> Result<(), StoreError>;
+
+    fn cancel_upload(&self, repository: &RepositoryName, upload: &str) -> Result<(), StoreError>;
+
+    /// Makes the blob of `from` visible in `repository` without a copy; `BlobUnknown` where `from` lacks it.
+    fn mount(
+        &self,
+        repository: &RepositoryName,
+        from: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<(), StoreError>;
+
+    /// Stores a manifest whose content has been checked, and points `tag` at it.
+    fn put_manifest(
+        &self,
+        repository: &RepositoryName,
+        manifest: &RawManifest,
+        tag: Option<&Tag>,
+    ) -> Result<(), StoreError>;
+
+    fn delete_tag(&self, repository: &RepositoryName, tag: &Tag) -> Result<(), StoreError>;
+
+    /// Removes a manifest and the tags that point at it.
+    fn delete_manifest(&self, repository: &RepositoryName, digest: &Digest) -> Result<(), StoreError>;
+
+    fn delete_blob(&self, repository: &RepositoryName, digest: &Digest) -> Result<(), StoreError>;
+}
+
+/// The descriptor under which a manifest is listed as a referrer of its subject (distribution-spec, "Listing
+/// Referrers": artifact type and annotations come from the manifest).
+pub fn referrer(manifest: &RawManifest, parsed: &ParsedManifest) -> Descriptor {
+    Descriptor {
+        media_type: manifest.media_type.clone(),
+        digest: manifest.digest,
+        size: manifest.size(),
+        platform: None,
+        artifact_type: parsed.effective_artifact_type().map(str::to_owned),
+        annotations: parsed.annotations.clone(),
+        urls: Vec::new(),
+    }
+}
