@@ -14,7 +14,9 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, WWW_A
 use tokio::time::Instant;
 use url::Url;
 
+use super::answer::{Answer, SMALL_BODY};
 use super::auth_file::Login;
+use super::body::Payload;
 use super::challenge::{self, Challenge};
 use super::credentials::Credentials;
 use super::error::{ErrorKind, RegistryError};
@@ -23,7 +25,6 @@ use super::http::{Inner, Retries};
 use super::pace::locked;
 use super::redact::masked;
 use super::token::{self, Scope, TokenReply, TokenRequest};
-use super::transport::{Answer, Payload, SMALL_BODY};
 
 /// What one registry wants, and what was obtained for it.
 #[derive(Default)]

@@ -11,12 +11,12 @@ use reqwest::Method;
 use reqwest::header::{ACCEPT_ENCODING, HeaderValue, RANGE};
 
 use super::RegistryClient;
+use super::answer::Answer;
 use super::error::{ErrorKind, RegistryError};
 use super::host::Host;
 use super::http::{Call, Retries, Target};
 use super::stats::RequestKind;
 use super::token::Scope;
-use super::transport::Answer;
 use crate::image::{Digest, Repository};
 
 impl RegistryClient {

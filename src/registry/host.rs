@@ -12,12 +12,12 @@ use tokio::time::timeout;
 use url::Url;
 
 use super::auth::AuthState;
+use super::body::Payload;
 use super::error::{ErrorKind, RegistryError};
 use super::http::Inner;
 use super::pace::Pacer;
 use super::retry::RateLimit;
 use super::stats::RequestKind;
-use super::transport::Payload;
 use crate::image::HostName;
 
 /// A loopback server that does not answer a TLS greeting by then speaks plain HTTP.

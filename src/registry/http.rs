@@ -11,7 +11,9 @@ use reqwest::Method;
 use reqwest::header::{AUTHORIZATION, HeaderMap, LOCATION};
 use url::Url;
 
+use super::answer::Answer;
 use super::auth::Proof;
+use super::body::Payload;
 use super::credentials::CredentialStore;
 use super::error::{ErrorKind, RegistryError, is_transient_status};
 use super::host::Host;
@@ -21,7 +23,7 @@ use super::redact::{clean, masked};
 use super::retry::{LONGEST_WAIT, RateLimit, backoff};
 use super::stats::RequestKind;
 use super::token::Scope;
-use super::transport::{Answer, Payload, Transport, authority};
+use super::transport::{Transport, authority};
 use crate::image::HostName;
 
 const MAX_REDIRECTS: usize = 10;

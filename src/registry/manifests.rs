@@ -6,13 +6,14 @@ use reqwest::Method;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 
 use super::RegistryClient;
+use super::answer::Answer;
+use super::body::Payload;
 use super::error::{ErrorKind, RegistryError};
 use super::host::Host;
 use super::http::{Call, Retries, Target, warnings_of};
 use super::retry::RateLimit;
 use super::stats::RequestKind;
 use super::token::Scope;
-use super::transport::{Answer, Payload};
 use crate::image::{Digest, RawManifest, Repository, Tag, media_type};
 
 /// Tries for a manifest whose blobs the registry does not see yet.

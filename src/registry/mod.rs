@@ -5,9 +5,11 @@
 //! connection than the registry's, and anything unbounded. Invariants: a secret is never shown, a blob or
 //! manifest that fails its own check is never committed, and no request is under way without a permit.
 
+mod answer;
 mod auth;
 mod auth_file;
 mod blobs;
+mod body;
 mod challenge;
 mod credentials;
 mod environment;
@@ -34,7 +36,7 @@ mod transport;
 mod upload;
 
 #[cfg(test)]
-mod fake;
+mod tests;
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;

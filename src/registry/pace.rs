@@ -95,8 +95,11 @@ impl Pacer {
 
     /// The host showed signs of overload.
     pub(super) fn slow_down(&self) {
+        self.slow_down_at(Instant::now());
+    }
+
+    fn slow_down_at(&self, now: Instant) {
         let mut state = locked(&self.state);
-        let now = Instant::now();
         if state
             .last_cut
             .is_some_and(|cut| now.duration_since(cut) < CUT_INTERVAL)
@@ -172,7 +175,7 @@ impl RateLimiter {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn halves_under_load_and_grows_back_to_the_ceiling() {
         let pacer = Pacer::new(6);
         assert_eq!(pacer.limit(), 4);
@@ -192,30 +195,30 @@ mod tests {
             pacer.went_well();
         }
         assert_eq!((pacer.limit(), pacer.permits.available_permits()), (6, 6));
-        for _ in 0..9 {
-            tokio::time::advance(CUT_INTERVAL).await;
-            pacer.slow_down();
+        for round in 1..9 {
+            pacer.slow_down_at(Instant::now() + CUT_INTERVAL * round * 2);
         }
         assert_eq!((pacer.limit(), pacer.permits.available_permits()), (1, 1));
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_pause_holds_everybody_back() {
         let pacer = Pacer::new(2);
-        pacer.pause(Duration::from_secs(7));
+        pacer.pause(Duration::from_millis(40));
         let before = Instant::now();
         let _permit = pacer.enter().await;
-        assert_eq!(before.elapsed().as_secs(), 7);
+        assert!(before.elapsed() >= Duration::from_millis(40));
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn the_rate_holds_over_time() {
-        let limiter = RateLimiter::new(1000);
+        let limiter = RateLimiter::new(50_000);
         let before = Instant::now();
         for _ in 0..100 {
             limiter.take(100).await;
         }
         let seconds = before.elapsed().as_secs_f64();
-        assert!((9.5..=10.5).contains(&seconds), "{seconds}");
+        // 10 kB at 50 kB/s, less the burst; a busy machine may only be slower.
+        assert!(seconds >= 0.1, "{seconds}");
     }
 }

@@ -4,9 +4,9 @@ use reqwest::Method;
 use reqwest::header::WWW_AUTHENTICATE;
 
 use super::RegistryClient;
+use super::answer::{SMALL_BODY, explanation};
 use super::error::{ErrorKind, RegistryError};
 use super::http::{Call, Target};
-use super::transport::{SMALL_BODY, explanation};
 use crate::image::HostName;
 
 /// What answered.

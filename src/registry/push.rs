@@ -4,10 +4,10 @@
 
 use std::sync::atomic::Ordering;
 
+use super::body::Payload;
 use super::error::{ErrorClass, ErrorKind, RegistryError};
 use super::host::Host;
 use super::http::Retries;
-use super::transport::Payload;
 use super::upload::{MountAnswer, Upload};
 use super::{BlobSource, RegistryClient};
 use crate::image::{Digest, Repository};

@@ -155,11 +155,7 @@ pub(super) fn reply(body: &[u8]) -> Option<TokenReply> {
     let token = Secret::new(field("token").or_else(|| field("access_token"))?);
     let seconds = value.get("expires_in").and_then(Value::as_u64).unwrap_or(0);
     let life = Duration::from_secs(seconds).clamp(SHORTEST_LIFE, LONGEST_LIFE);
-    Some(TokenReply {
-        token,
-        life,
-        refresh_token: field("refresh_token").map(Secret::new),
-    })
+    Some(TokenReply { token, life })
 }
 
 #[cfg(test)]

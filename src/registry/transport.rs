@@ -4,35 +4,25 @@
 
 use std::collections::HashMap;
 use std::error::Error as StdError;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use futures_util::stream::{BoxStream, StreamExt as _};
-use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
-use reqwest::{Method, StatusCode};
-use tokio::time::{Instant, sleep_until, timeout};
+use reqwest::Method;
+use reqwest::header::{CONTENT_LENGTH, HeaderMap, HeaderValue};
 use url::Url;
 
-use super::BlobSource;
-use super::error::{ErrorKind, SourceError, StatusAnswer};
+use super::answer::Answer;
+use super::body::{Payload, Transmission};
+use super::error::ErrorKind;
 use super::host::Host;
-use super::pace::{Permit, RateLimiter, locked};
+use super::pace::{RateLimiter, locked};
 use super::proxy::ProxyRules;
-use super::redact::{clean, masked, page_title};
-use super::retry::{self, RateLimit};
+use super::redact::clean;
 use super::stats::Traffic;
 use super::tls::{TlsSettings, explain};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 const POOL_IDLE: Duration = Duration::from_secs(30);
-/// For errors, tokens and small JSON.
-pub(super) const SMALL_BODY: usize = 64 * 1024;
-/// In-memory bodies are handed over in such pieces, so that progress shows.
-const PIECE: usize = 64 * 1024;
-/// Object stores hash a body before they answer; this is a slow one's speed.
-const SLOWEST_HASHING: u64 = 8 * 1024 * 1024;
 
 /// The sending side of one [`super::RegistryClient`].
 pub(super) struct Transport {
@@ -45,28 +35,6 @@ pub(super) struct Transport {
     /// Authorities whose certificate is not looked at.
     pub(super) tls_no_verify: Vec<String>,
     pub(super) clients: Mutex<HashMap<(String, bool), reqwest::Client>>,
-}
-
-/// A request body that can be sent again.
-#[derive(Clone)]
-pub(super) enum Payload<'a> {
-    Empty,
-    Bytes(Bytes),
-    Source {
-        source: &'a dyn BlobSource,
-        from: u64,
-        length: u64,
-    },
-}
-
-impl Payload<'_> {
-    fn length(&self) -> u64 {
-        match self {
-            Self::Empty => 0,
-            Self::Bytes(bytes) => bytes.len() as u64,
-            Self::Source { length, .. } => *length,
-        }
-    }
 }
 
 impl Transport {
@@ -89,7 +57,7 @@ impl Transport {
         let watch = Arc::new(Transmission::new(length == 0));
         let mut request = client.request(method, url.clone()).headers(headers);
         if has_body && length > 0 {
-            request = request.body(self.body(payload, &watch));
+            request = request.body(payload.body(&watch, self.limiter.clone(), Arc::clone(&self.traffic)));
         }
         let outcome = tokio::select! {
             outcome = request.send() => outcome,
@@ -99,17 +67,13 @@ impl Transport {
             return Err(ErrorKind::Source(error));
         }
         let response = outcome.map_err(|error| classify(&error))?;
-        Ok(Answer {
-            status: response.status(),
-            headers: response.headers().clone(),
-            url: url.clone(),
+        Ok(Answer::new(
+            url,
             response,
-            stall: self.stall,
-            limiter: self.limiter.clone(),
-            traffic: Arc::clone(&self.traffic),
-            permit: None,
-            proof_origin: None,
-        })
+            self.stall,
+            self.limiter.clone(),
+            Arc::clone(&self.traffic),
+        ))
     }
 
     fn client(&self, url: &Url, is_registry: bool) -> Result<reqwest::Client, ErrorKind> {
@@ -158,255 +122,6 @@ impl Transport {
         clients.insert(key, client.clone());
         Ok(client)
     }
-
-    fn body(&self, payload: &Payload<'_>, watch: &Arc<Transmission>) -> reqwest::Body {
-        let length = payload.length();
-        let stream: BoxStream<'static, Result<Bytes, SourceError>> = match payload {
-            Payload::Empty => futures_util::stream::empty().boxed(),
-            Payload::Bytes(bytes) => {
-                let pieces = futures_util::stream::unfold(bytes.clone(), |mut rest| async move {
-                    let piece = rest.split_to(rest.len().min(PIECE));
-                    (!piece.is_empty()).then_some((Ok(piece), rest))
-                });
-                pieces.boxed()
-            }
-            Payload::Source { source, from, length } => source.open(*from, *length),
-        };
-        let start = Sending {
-            stream,
-            left: length,
-            watch: Arc::clone(watch),
-            limiter: self.limiter.clone(),
-            traffic: Arc::clone(&self.traffic),
-        };
-        reqwest::Body::wrap_stream(futures_util::stream::unfold(Some(start), |sending| async move {
-            let mut sending = sending?;
-            match sending.next().await {
-                Ok(Some(bytes)) => Some((Ok(bytes), Some(sending))),
-                Ok(None) => None,
-                Err(error) => {
-                    // The body must end in an error, or the wire would see a complete request.
-                    *locked(&sending.watch.source_error) = Some(error);
-                    Some((Err(std::io::Error::other("upload source failed")), None))
-                }
-            }
-        }))
-    }
-}
-
-/// The state of a body on its way out.
-struct Sending {
-    stream: BoxStream<'static, Result<Bytes, SourceError>>,
-    left: u64,
-    watch: Arc<Transmission>,
-    limiter: Option<Arc<RateLimiter>>,
-    traffic: Arc<Traffic>,
-}
-
-impl Sending {
-    async fn next(&mut self) -> Result<Option<Bytes>, SourceError> {
-        loop {
-            self.watch.enter(Phase::Source);
-            let Some(bytes) = self.stream.next().await.transpose()? else {
-                if self.left > 0 {
-                    return Err(format!("the content ended {} bytes early", self.left).into());
-                }
-                self.watch.enter(Phase::Answer);
-                return Ok(None);
-            };
-            let length = bytes.len() as u64;
-            if length == 0 {
-                continue;
-            }
-            self.left = self
-                .left
-                .checked_sub(length)
-                .ok_or("the content is longer than stated")?;
-            if let Some(limiter) = &self.limiter {
-                limiter.take(bytes.len()).await;
-            }
-            self.traffic.sent.fetch_add(length, Ordering::Relaxed);
-            // With the last byte out of our hands, what follows is the wait for the answer.
-            self.watch.enter(if self.left == 0 {
-                Phase::Answer
-            } else {
-                Phase::Network
-            });
-            return Ok(Some(bytes));
-        }
-    }
-}
-
-/// What a request is waiting for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    /// For our own data: no fault of the network.
-    Source,
-    Network,
-    Answer,
-}
-
-/// Watches a request for standing still.
-struct Transmission {
-    phase: Mutex<(Phase, Instant)>,
-    source_error: Mutex<Option<SourceError>>,
-}
-
-impl Transmission {
-    fn new(is_empty: bool) -> Self {
-        let phase = if is_empty { Phase::Answer } else { Phase::Network };
-        Self {
-            phase: Mutex::new((phase, Instant::now())),
-            source_error: Mutex::new(None),
-        }
-    }
-
-    fn enter(&self, phase: Phase) {
-        *locked(&self.phase) = (phase, Instant::now());
-    }
-
-    /// Returns when nothing has moved for too long.
-    async fn stalled(&self, stall: Duration, length: u64) -> Duration {
-        loop {
-            let (phase, since) = *locked(&self.phase);
-            let patience = match phase {
-                Phase::Answer => stall + Duration::from_secs(length / SLOWEST_HASHING),
-                Phase::Source | Phase::Network => stall,
-            };
-            sleep_until((since + patience).max(Instant::now() + Duration::from_millis(10))).await;
-            if phase != Phase::Source && *locked(&self.phase) == (phase, since) {
-                return patience;
-            }
-        }
-    }
-}
-
-/// The answer to a request; its body is still to be read.
-pub(super) struct Answer {
-    pub(super) status: StatusCode,
-    pub(super) headers: HeaderMap,
-    /// The URL that answered.
-    pub(super) url: Url,
-    pub(super) permit: Option<Permit>,
-    /// Where the credentials of the request came from, if it had any.
-    pub(super) proof_origin: Option<String>,
-    response: reqwest::Response,
-    stall: Duration,
-    limiter: Option<Arc<RateLimiter>>,
-    traffic: Arc<Traffic>,
-}
-
-impl Answer {
-    /// The next piece of the body.
-    pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, ErrorKind> {
-        let chunk = timeout(self.stall, self.response.chunk())
-            .await
-            .map_err(|_| ErrorKind::Stalled(self.stall))?
-            .map_err(|error| classify(&error))?;
-        if let Some(bytes) = &chunk {
-            self.traffic
-                .received
-                .fetch_add(bytes.len() as u64, Ordering::Relaxed);
-            if let Some(limiter) = &self.limiter {
-                limiter.take(bytes.len()).await;
-            }
-        }
-        Ok(chunk)
-    }
-
-    /// The whole body, if it is not larger than `cap`.
-    pub(super) async fn read(mut self, cap: usize) -> Result<Bytes, ErrorKind> {
-        let mut body = BytesMut::new();
-        while let Some(chunk) = self.chunk().await? {
-            if body.len() + chunk.len() > cap {
-                return Err(ErrorKind::Content(format!(
-                    "the answer is larger than {cap} bytes"
-                )));
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(body.freeze())
-    }
-
-    /// The length the head of the answer states.
-    pub(super) fn content_length(&self) -> Option<u64> {
-        self.header("content-length")?.trim().parse().ok()
-    }
-
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name)?.to_str().ok()
-    }
-
-    /// The media type, without parameters.
-    pub(super) fn media_type(&self) -> Option<&str> {
-        let value = self.header(CONTENT_TYPE.as_str())?;
-        Some(value.split(';').next().unwrap_or(value).trim())
-    }
-
-    pub(super) fn is_html(&self) -> bool {
-        self.media_type()
-            .is_some_and(|t| t.eq_ignore_ascii_case("text/html"))
-    }
-
-    /// The error that an answer with an unwelcome status stands for.
-    pub(super) async fn into_refusal(mut self, credentials_from: Option<String>) -> ErrorKind {
-        let status = self.status.as_u16();
-        let (retry_after, rate_limit) = (retry::retry_after(&self.headers), RateLimit::of(&self.headers));
-        let url = masked(&self.url);
-        let mut body = BytesMut::new();
-        // What can be had of the explanation is enough; a failure here must not hide the status.
-        while let Ok(Some(chunk)) = self.chunk().await {
-            let room = SMALL_BODY - body.len();
-            body.extend_from_slice(&chunk[..chunk.len().min(room)]);
-            if body.len() >= SMALL_BODY {
-                break;
-            }
-        }
-        let (code, text) = explanation(&body);
-        ErrorKind::Status(StatusAnswer {
-            status,
-            code,
-            text,
-            url,
-            retry_after,
-            rate_limit,
-            credentials_from,
-        })
-    }
-}
-
-/// The first error code and the words of an error body: registry JSON, an HTML page's title, or plain text.
-pub(super) fn explanation(body: &[u8]) -> (Option<String>, String) {
-    if let Ok(value) = serde_json::from_slice::<serde_json::Value>(body) {
-        let first = value
-            .get("errors")
-            .and_then(|errors| errors.get(0))
-            .unwrap_or(&value);
-        let field = |key: &str| first.get(key).and_then(serde_json::Value::as_str);
-        let code = field("code").filter(|code| {
-            code.len() <= 64
-                && code
-                    .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b))
-        });
-        let words = field("message")
-            .or_else(|| field("error_description"))
-            .or_else(|| field("error"));
-        let words = words.or_else(|| field("details")).unwrap_or_default();
-        let detail = first
-            .get("detail")
-            .and_then(serde_json::Value::as_str)
-            .unwrap_or_default();
-        return (code.map(str::to_owned), clean(&format!("{words} {detail}"), 300));
-    }
-    let text = String::from_utf8_lossy(body);
-    if text.trim_start().starts_with('<') {
-        return (
-            None,
-            page_title(&text).map_or(String::new(), |title| format!("HTML page {title:?}")),
-        );
-    }
-    (None, clean(&text, 300))
 }
 
 /// `host` or `host:port`, as `certs.d` and `--tls-no-verify` name it.
@@ -416,7 +131,8 @@ pub(super) fn authority(url: &Url) -> String {
         .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
-fn classify(error: &reqwest::Error) -> ErrorKind {
+/// What a failed exchange was.
+pub(super) fn classify(error: &reqwest::Error) -> ErrorKind {
     if let Some(tls) = tls_error(error) {
         return match tls {
             rustls::Error::InvalidCertificate(why) => ErrorKind::Certificate(explain(why)),

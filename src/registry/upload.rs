@@ -10,12 +10,13 @@ use reqwest::Method;
 use reqwest::header::{CONTENT_RANGE, CONTENT_TYPE, HeaderValue, LOCATION};
 use url::Url;
 
+use super::answer::Answer;
+use super::body::Payload;
 use super::error::{ErrorKind, RegistryError};
 use super::http::{Call, Retries, Target};
 use super::location::{resolve, with_query};
 use super::stats::RequestKind;
 use super::token::Scope;
-use super::transport::{Answer, Payload};
 use super::{BlobSource, RegistryClient};
 use crate::image::{Digest, Repository};
 

@@ -1,0 +1,169 @@
+//! Answers: read in bounds, watched for standing still, and turned into errors that explain themselves.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use reqwest::StatusCode;
+use reqwest::header::{CONTENT_TYPE, HeaderMap};
+use tokio::time::timeout;
+use url::Url;
+
+use super::error::{ErrorKind, StatusAnswer};
+use super::pace::{Permit, RateLimiter};
+use super::redact::{clean, masked, page_title};
+use super::retry::{self, RateLimit};
+use super::stats::Traffic;
+use super::transport::classify;
+
+/// For errors, tokens and small JSON.
+pub(super) const SMALL_BODY: usize = 64 * 1024;
+
+/// The answer to a request; its body is still to be read.
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    /// The URL that answered.
+    pub(super) url: Url,
+    pub(super) permit: Option<Permit>,
+    /// Where the credentials of the request came from, if it had any.
+    pub(super) proof_origin: Option<String>,
+    response: reqwest::Response,
+    stall: Duration,
+    limiter: Option<Arc<RateLimiter>>,
+    traffic: Arc<Traffic>,
+}
+
+impl Answer {
+    pub(super) fn new(
+        url: &Url,
+        response: reqwest::Response,
+        stall: Duration,
+        limiter: Option<Arc<RateLimiter>>,
+        traffic: Arc<Traffic>,
+    ) -> Self {
+        Self {
+            status: response.status(),
+            headers: response.headers().clone(),
+            url: url.clone(),
+            permit: None,
+            proof_origin: None,
+            response,
+            stall,
+            limiter,
+            traffic,
+        }
+    }
+
+    /// The next piece of the body.
+    pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, ErrorKind> {
+        let chunk = timeout(self.stall, self.response.chunk())
+            .await
+            .map_err(|_| ErrorKind::Stalled(self.stall))?
+            .map_err(|error| classify(&error))?;
+        if let Some(bytes) = &chunk {
+            self.traffic
+                .received
+                .fetch_add(bytes.len() as u64, Ordering::Relaxed);
+            if let Some(limiter) = &self.limiter {
+                limiter.take(bytes.len()).await;
+            }
+        }
+        Ok(chunk)
+    }
+
+    /// The whole body, if it is not larger than `cap`.
+    pub(super) async fn read(mut self, cap: usize) -> Result<Bytes, ErrorKind> {
+        let mut body = BytesMut::new();
+        while let Some(chunk) = self.chunk().await? {
+            if body.len() + chunk.len() > cap {
+                return Err(ErrorKind::Content(format!(
+                    "the answer is larger than {cap} bytes"
+                )));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body.freeze())
+    }
+
+    /// The length the head of the answer states.
+    pub(super) fn content_length(&self) -> Option<u64> {
+        self.header("content-length")?.trim().parse().ok()
+    }
+
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// The media type, without parameters.
+    pub(super) fn media_type(&self) -> Option<&str> {
+        let value = self.header(CONTENT_TYPE.as_str())?;
+        Some(value.split(';').next().unwrap_or(value).trim())
+    }
+
+    pub(super) fn is_html(&self) -> bool {
+        self.media_type()
+            .is_some_and(|t| t.eq_ignore_ascii_case("text/html"))
+    }
+
+    /// The error that an answer with an unwelcome status stands for.
+    pub(super) async fn into_refusal(mut self, credentials_from: Option<String>) -> ErrorKind {
+        let status = self.status.as_u16();
+        let (retry_after, rate_limit) = (retry::retry_after(&self.headers), RateLimit::of(&self.headers));
+        let url = masked(&self.url);
+        let mut body = BytesMut::new();
+        // What can be had of the explanation is enough; a failure here must not hide the status.
+        while let Ok(Some(chunk)) = self.chunk().await {
+            let room = SMALL_BODY - body.len();
+            body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+            if body.len() >= SMALL_BODY {
+                break;
+            }
+        }
+        let (code, text) = explanation(&body);
+        ErrorKind::Status(StatusAnswer {
+            status,
+            code,
+            text,
+            url,
+            retry_after,
+            rate_limit,
+            credentials_from,
+        })
+    }
+}
+
+/// The first error code and the words of an error body: registry JSON, an HTML page's title, or plain text.
+pub(super) fn explanation(body: &[u8]) -> (Option<String>, String) {
+    if let Ok(value) = serde_json::from_slice::<serde_json::Value>(body) {
+        let first = value
+            .get("errors")
+            .and_then(|errors| errors.get(0))
+            .unwrap_or(&value);
+        let field = |key: &str| first.get(key).and_then(serde_json::Value::as_str);
+        let code = field("code").filter(|code| {
+            code.len() <= 64
+                && code
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b))
+        });
+        let words = field("message")
+            .or_else(|| field("error_description"))
+            .or_else(|| field("error"));
+        let words = words.or_else(|| field("details")).unwrap_or_default();
+        let detail = first
+            .get("detail")
+            .and_then(serde_json::Value::as_str)
+            .unwrap_or_default();
+        return (code.map(str::to_owned), clean(&format!("{words} {detail}"), 300));
+    }
+    let text = String::from_utf8_lossy(body);
+    if text.trim_start().starts_with('<') {
+        return (
+            None,
+            page_title(&text).map_or(String::new(), |title| format!("HTML page {title:?}")),
+        );
+    }
+    (None, clean(&text, 300))
+}

@@ -1,0 +1,303 @@
+use std::collections::HashMap;
+
+use super::*;
+
+/// What a small registry may be told to do wrong.
+#[derive(Clone, Default)]
+struct Faults {
+    refuse_patch: Option<u16>,
+    refuse_put_body: bool,
+    /// The largest request body let through.
+    max_body: Option<usize>,
+    /// Answers to manifests before the blobs are seen.
+    blind_manifests: usize,
+    mountable: bool,
+    /// Forgets this many sessions on their first PATCH.
+    lose_sessions: usize,
+}
+
+#[derive(Default)]
+struct Store {
+    faults: Faults,
+    sessions: HashMap<String, Vec<u8>>,
+    blobs: HashMap<String, Bytes>,
+    next: usize,
+}
+
+impl Store {
+    fn answer(&mut self, seen: &Seen) -> Response<Body> {
+        let (path, query) = seen.path.split_once('?').unwrap_or((&seen.path, ""));
+        let parameter = |name: &str| {
+            query
+                .split('&')
+                .find_map(|p| p.strip_prefix(name)?.strip_prefix('='))
+        };
+        if !seen.complete || self.faults.max_body.is_some_and(|max| seen.body.len() > max) {
+            return reply(413, "<html><title>413 Request Entity Too Large</title>");
+        }
+        let session = path.rsplit('/').next().unwrap_or_default().to_owned();
+        match seen.method.as_str() {
+            "HEAD" => match self.blobs.get(&session) {
+                Some(blob) => reply(200, blob.clone()),
+                None => reply(404, ""),
+            },
+            "POST" if parameter("mount").is_some() && self.faults.mountable => reply(201, ""),
+            "POST" => {
+                self.next += 1;
+                let id = format!("s{}", self.next);
+                self.sessions.insert(id.clone(), Vec::new());
+                status(202)
+                    .header("location", format!("{path}{id}?_state=a%2Fb"))
+                    .body(Body::empty())
+                    .unwrap()
+            }
+            "PATCH" => {
+                if let Some(code) = self.faults.refuse_patch {
+                    return reply(code, "no PATCH here");
+                }
+                if self.faults.lose_sessions > 0 {
+                    self.faults.lose_sessions -= 1;
+                    self.sessions.remove(&session);
+                }
+                assert_eq!(parameter("_state"), Some("a%2Fb"));
+                let Some(data) = self.sessions.get_mut(&session) else {
+                    return reply(404, "");
+                };
+                data.extend_from_slice(&seen.body);
+                let range = format!("0-{}", data.len() - 1);
+                status(202)
+                    .header("location", seen.path.clone())
+                    .header("range", range)
+                    .body(Body::empty())
+                    .unwrap()
+            }
+            "PUT" if path.contains("/manifests/") => {
+                if self.faults.blind_manifests > 0 {
+                    self.faults.blind_manifests -= 1;
+                    return reply(
+                        400,
+                        r#"{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN","detail":{}}]}"#,
+                    );
+                }
+                status(201)
+                    .header("oci-subject", "x")
+                    .body(Body::empty())
+                    .unwrap()
+            }
+            "PUT" => {
+                if self.faults.refuse_put_body && !seen.body.is_empty() {
+                    return reply(404, "");
+                }
+                let Some(mut data) = self.sessions.remove(&session) else {
+                    return reply(404, "");
+                };
+                data.extend_from_slice(&seen.body);
+                let digest = parameter("digest").unwrap();
+                if Digest::sha256(&data).to_string() != digest {
+                    return reply(400, r#"{"errors":[{"code":"DIGEST_INVALID","message":"no"}]}"#);
+                }
+                self.blobs.insert(digest.to_owned(), data.into());
+                reply(201, "")
+            }
+            _ => reply(204, ""),
+        }
+    }
+}
+
+async fn registry(faults: Faults) -> (Fake, Arc<Mutex<Store>>) {
+    let store = Arc::new(Mutex::new(Store {
+        faults,
+        ..Store::default()
+    }));
+    let shared = Arc::clone(&store);
+    let fake = Fake::start(move |seen| {
+        if seen.path == "/v2/" {
+            reply(200, "{}")
+        } else {
+            shared.lock().unwrap().answer(seen)
+        }
+    })
+    .await;
+    (fake, store)
+}
+
+#[tokio::test]
+async fn the_ladder_finds_the_form_that_works_and_remembers_it() {
+    let large = Some(1 << 20);
+    for (faults, patches) in [
+        (Faults::default(), 1),
+        (
+            Faults {
+                refuse_patch: Some(405),
+                ..Faults::default()
+            },
+            1,
+        ),
+        (
+            Faults {
+                max_body: large,
+                ..Faults::default()
+            },
+            5,
+        ),
+        (
+            Faults {
+                lose_sessions: 2,
+                ..Faults::default()
+            },
+            3,
+        ),
+    ] {
+        let (fake, store) = registry(faults.clone()).await;
+        let (client, repository, bytes) = (plain(), fake.repository("a/b"), content(3 << 20));
+        let source = Memory::new(&bytes);
+        let push = || client.push_blob(&repository, &source.digest, bytes.len() as u64, &source, None);
+        assert_eq!(push().await.unwrap(), Pushed::Uploaded { bytes: 3 << 20 });
+        assert_eq!(store.lock().unwrap().blobs[&source.digest.to_string()], bytes);
+        assert_eq!(push().await.unwrap(), Pushed::AlreadyThere);
+        assert!(
+            fake.seen("PATCH", "")
+                .iter()
+                .all(|seen| seen.header("content-length").is_some())
+        );
+        if faults.max_body.is_none() {
+            assert_eq!(fake.seen("PATCH", "").len(), patches);
+        }
+        // The second blob goes the way that worked for the first.
+        let before = fake.seen("POST", "").len();
+        let second = Memory::new(&content(2_000_000));
+        client
+            .push_blob(&repository, &second.digest, 2_000_000, &second, None)
+            .await
+            .unwrap();
+        assert_eq!(fake.seen("POST", "").len(), before + 1);
+    }
+}
+
+#[tokio::test]
+async fn a_put_with_body_that_is_refused_leads_on_to_chunks() {
+    let faults = Faults {
+        refuse_patch: Some(405),
+        refuse_put_body: true,
+        ..Faults::default()
+    };
+    let (fake, _) = registry(faults).await;
+    let source = Memory::new(&content(100));
+    let error = plain()
+        .push_blob(&fake.repository("a"), &source.digest, 100, &source, None)
+        .await
+        .unwrap_err();
+    // Nothing works at this one; the client must come to an end and say what was answered.
+    assert!(matches!(error.status(), Some(404 | 405)), "{error}");
+    assert!(fake.log.lock().unwrap().len() < 80);
+}
+
+#[tokio::test]
+async fn damaged_content_is_never_committed() {
+    for refuse_patch in [None, Some(405)] {
+        let (fake, store) = registry(Faults {
+            refuse_patch,
+            ..Faults::default()
+        })
+        .await;
+        let mut source = Memory::new(&content(100_000));
+        source.digest = Digest::sha256(b"something else");
+        let error = plain()
+            .push_blob(&fake.repository("a"), &source.digest, 100_000, &source, None)
+            .await
+            .unwrap_err();
+        assert!(error.source_error().unwrap().to_string().contains("damaged"));
+        assert!(store.lock().unwrap().blobs.is_empty());
+        assert!(fake.seen("PUT", "").iter().all(|seen| !seen.complete));
+        assert!(!fake.seen("DELETE", "").is_empty());
+    }
+}
+
+#[tokio::test]
+async fn mounting_is_tried_and_its_session_is_used_when_refused() {
+    for mountable in [true, false] {
+        let (fake, _) = registry(Faults {
+            mountable,
+            ..Faults::default()
+        })
+        .await;
+        let bytes = content(10);
+        let source = Memory::new(&bytes);
+        let (to, from) = (fake.repository("a"), fake.repository("c/d"));
+        let pushed = plain()
+            .push_blob(&to, &source.digest, 10, &source, Some(&from))
+            .await
+            .unwrap();
+        assert_eq!(
+            pushed,
+            if mountable {
+                Pushed::Mounted
+            } else {
+                Pushed::Uploaded { bytes: 10 }
+            }
+        );
+        let posts = fake.seen("POST", "");
+        assert_eq!(posts.len(), 1);
+        assert!(posts[0].path.contains("from=c/d") && posts[0].header("content-length") == Some("0"));
+    }
+}
+
+#[tokio::test]
+async fn empty_blobs_and_sessions_by_hand_work() {
+    let (fake, store) = registry(Faults::default()).await;
+    let (client, repository) = (plain(), fake.repository("a"));
+    let empty = Memory::new(&Bytes::new());
+    let pushed = client
+        .push_blob(&repository, &empty.digest, 0, &empty, None)
+        .await
+        .unwrap();
+    assert_eq!(pushed, Pushed::Uploaded { bytes: 0 });
+    let bytes = content(5000);
+    let mut upload = Upload::begin(&client, &repository).await.unwrap();
+    upload.append(bytes.slice(..3000)).await.unwrap();
+    upload.append(bytes.slice(3000..)).await.unwrap();
+    assert_eq!(upload.offset(), 5000);
+    upload.finish(&Digest::sha256(&bytes)).await.unwrap();
+    assert_eq!(store.lock().unwrap().blobs.len(), 2);
+    let ranges: Vec<_> = fake
+        .seen("PATCH", "")
+        .iter()
+        .filter_map(|s| s.header("content-range").map(str::to_owned))
+        .collect();
+    assert_eq!(ranges, ["0-2999", "3000-4999"]);
+    client.check_push_access(&repository).await.unwrap();
+    assert_eq!(fake.seen("DELETE", "").len(), 1);
+}
+
+#[tokio::test]
+async fn a_manifest_whose_blobs_are_not_seen_yet_is_sent_again() {
+    let (fake, _) = registry(Faults {
+        blind_manifests: 2,
+        ..Faults::default()
+    })
+    .await;
+    let bytes = Bytes::from_static(b"{\"manifests\": [ ] }\n");
+    let manifest = crate::image::RawManifest::new(bytes.clone(), None, None).unwrap();
+    let target = ManifestTarget::Digest(manifest.digest);
+    let (client, repository) = (plain(), fake.repository("a"));
+    let put = client
+        .put_manifest(&repository, &target, &manifest)
+        .await
+        .unwrap();
+    assert!(put.subject_recorded);
+    let puts = fake.seen("PUT", "/manifests/");
+    assert_eq!(puts.len(), 3);
+    assert!(
+        puts.iter()
+            .all(|p| p.body == bytes && p.header("content-type") == Some(&manifest.media_type))
+    );
+    let wrong = ManifestTarget::Digest(Digest::sha256(b"x"));
+    assert_eq!(
+        client
+            .put_manifest(&repository, &wrong, &manifest)
+            .await
+            .unwrap_err()
+            .class(),
+        ErrorClass::Content
+    );
+}
