@@ -116,7 +116,11 @@ impl Users {
             return bcrypt::verify(password, hash).unwrap_or(false);
         }
         // As slow as for a known user, so that the time does not tell who exists.
-        let _ = self.hashes.values().next().map(|hash| bcrypt::verify(password, hash));
+        let _ = self
+            .hashes
+            .values()
+            .next()
+            .map(|hash| bcrypt::verify(password, hash));
         false
     }
 
