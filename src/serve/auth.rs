@@ -112,18 +112,16 @@ impl Users {
     }
 
     fn check(&self, user: &str, password: &str) -> bool {
-        match self.hashes.get(user) {
-            Some(hash) => bcrypt::verify(password, hash).unwrap_or(false),
-            None => {
-                // As slow as for a known user, so that the time does not tell who exists.
-                let _ = self
-                    .hashes
-                    .values()
-                    .next()
-                    .map(|hash| bcrypt::verify(password, hash));
-                false
-            }
+        if let Some(hash) = self.hashes.get(user) {
+            return bcrypt::verify(password, hash).unwrap_or(false);
         }
+        // As slow as for a known user, so that the time does not tell who exists.
+        let _ = self
+            .hashes
+            .values()
+            .next()
+            .map(|hash| bcrypt::verify(password, hash));
+        false
     }
 
     fn remembered(&self) -> std::sync::MutexGuard<'_, HashSet<Digest>> {

@@ -100,8 +100,8 @@ async fn put(
     );
     if let Some(stated) = stated.filter(|stated| *stated != digest) {
         return Err(StoreError::DigestMismatch {
-            stated,
-            found: digest,
+            stated: Box::new(stated),
+            found: Box::new(digest),
         }
         .into());
     }

@@ -7,6 +7,7 @@ mod answer;
 mod auth;
 mod blob_routes;
 mod directory;
+mod lent;
 mod list_routes;
 mod manifest_routes;
 mod routes;
@@ -33,7 +34,7 @@ pub use store::{MAX_MANIFEST, RepositoryName, Store, StoreError, TagOrDigest, Wr
 pub const CHUNK: usize = 256 << 10;
 
 /// A client that sends nothing for so long in the middle of a body is gone.
-const STALLED: Duration = Duration::from_mins(5);
+const STALLED: Duration = Duration::from_secs(5 * 60);
 
 /// The next piece of a request's body.
 async fn next_frame(frames: &mut BodyDataStream) -> Result<Option<Bytes>, Refusal> {

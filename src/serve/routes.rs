@@ -8,12 +8,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::http::header::{HeaderValue, WWW_AUTHENTICATE};
+use axum::http::header::{EXPECT, HeaderValue, WWW_AUTHENTICATE};
 use axum::http::{Method, Request, Response, StatusCode};
 use serde_json::json;
 
 use super::answer::{API_VERSION, Answer, Refusal, json_answer};
 use super::auth::Users;
+use super::lent::{forget, lend};
 use super::store::{RepositoryName, Store, StoreError, TagOrDigest, WritableStore};
 use super::{blob_routes, list_routes, manifest_routes, upload_routes};
 use crate::image::Digest;
@@ -84,9 +85,18 @@ impl Registry {
 
     /// Answers any request; what goes wrong is in the answer.
     pub async fn answer(&self, request: Request<Body>) -> Response<Body> {
-        let mut response = match self.dispatch(request).await {
+        // Whoever expects a `100 Continue` has sent nothing yet, and asking for the rest would make them send it.
+        let waits = request.headers().contains_key(EXPECT);
+        let (head, body) = request.into_parts();
+        let (body, returned) = lend(body);
+        let mut response = match self.dispatch(Request::from_parts(head, body)).await {
             Ok(response) => response,
-            Err(refusal) => refusal.into_response(),
+            Err(refusal) => {
+                if !waits {
+                    forget(returned).await;
+                }
+                refusal.into_response()
+            }
         };
         response
             .headers_mut()

@@ -156,7 +156,7 @@ async fn converse(
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(Duration::from_mins(1))
+        .header_read_timeout(Duration::from_secs(60))
         .max_buf_size(128 << 10)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);

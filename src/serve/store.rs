@@ -60,7 +60,7 @@ pub enum StoreError {
     #[error("the upload is not known to this repository: it ended, or was never started")]
     UploadUnknown,
     #[error("the content has digest {found}, not {stated}")]
-    DigestMismatch { stated: Digest, found: Digest },
+    DigestMismatch { stated: Box<Digest>, found: Box<Digest> },
     #[error("the upload has {size} bytes, and the next chunk must start there")]
     OutOfOrder { size: u64 },
     #[error("{0}")]

@@ -15,7 +15,7 @@ use super::store::{RepositoryName, StoreError};
 use crate::image::{Algorithm, Digest, Hasher};
 
 /// An upload nobody touched for so long is abandoned.
-const ABANDONED: Duration = Duration::from_hours(24);
+const ABANDONED: Duration = Duration::from_secs(24 * 60 * 60);
 
 #[derive(Debug)]
 pub(super) struct Uploads {
@@ -150,8 +150,8 @@ impl Uploads {
         if found != *digest {
             let _ = fs::remove_file(&upload.path);
             return Err(StoreError::DigestMismatch {
-                stated: *digest,
-                found,
+                stated: Box::new(*digest),
+                found: Box::new(found),
             });
         }
         Ok(upload.path.clone())

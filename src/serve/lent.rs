@@ -1,0 +1,83 @@
+//! A request's body that comes back unread.
+//!
+//! Where a request is refused before its body was read, closing the connection at once would make the client's
+//! system throw the answer away together with what it still had to send. So a modest rest is read and forgotten.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::{Body, HttpBody};
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use tokio::sync::oneshot;
+
+const REST: usize = 16 << 20;
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// A body that is sent back to its lender when it is dropped.
+struct Lent {
+    body: Body,
+    back: Option<oneshot::Sender<Body>>,
+}
+
+impl HttpBody for Lent {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<hyper::body::Frame<Bytes>, axum::Error>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(context);
+        if let Poll::Ready(None | Some(Err(_))) = frame {
+            // At its end, there is nothing to send back.
+            self.back = None;
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> hyper::body::SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let Some(back) = self.back.take() {
+            let _ = back.send(std::mem::take(&mut self.body));
+        }
+    }
+}
+
+/// The body to hand on, and where it comes back.
+pub(super) fn lend(body: Body) -> (Body, oneshot::Receiver<Body>) {
+    let (back, returned) = oneshot::channel();
+    (
+        Body::new(Lent {
+            body,
+            back: Some(back),
+        }),
+        returned,
+    )
+}
+
+/// Reads what is left of a body, within bounds.
+pub(super) async fn forget(mut returned: oneshot::Receiver<Body>) {
+    let Ok(body) = returned.try_recv() else { return };
+    let rest = async {
+        let mut frames = body.into_data_stream();
+        let mut read = 0;
+        while let Some(Ok(frame)) = frames.next().await {
+            read += frame.len();
+            if read > REST {
+                break;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(PATIENCE, rest).await;
+}

@@ -1,0 +1,6 @@
+//! The one integration binary.
+// Helpers unwrap as tests do; clippy.toml knows only functions that are marked as tests.
+#![allow(clippy::unwrap_used)]
+
+mod serve;
+mod support;
