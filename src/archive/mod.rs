@@ -22,6 +22,7 @@ pub mod manifest;
 mod member;
 mod partial;
 mod reader;
+mod verify;
 
 pub use content::ContentReader;
 pub use contents::{Contents, ImageFault, MAX_DEPTH, Manifests, Root, users};
@@ -37,3 +38,4 @@ pub use partial::{
 };
 pub use reader::BundleReader;
 pub use manifest::{BlobRow, BundleManifest, Group, ImageRow};
+pub use verify::Problem;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::archive::{Contents, Manifests, Root};
+use crate::archive::{BundleManifest, Contents, Manifests, Root};
 use crate::image::{Descriptor, Digest, Platform};
 use crate::plan::ExportPlan;
 use crate::registry::RegistryClient;
@@ -49,21 +49,7 @@ impl Summary<'_> {
 
 /// The plan as a table with totals.
 pub(super) fn plan_text(plan: &ExportPlan, client: &RegistryClient, manifests: &dyn Manifests) -> String {
-    let shared = shared_sizes(plan, manifests);
-    let mut text = String::new();
-    let width = plan.bundle.images.iter().map(|i| i.name.to_string().len()).max().unwrap_or(5).max(5);
-    let _ = writeln!(text, "{:width$}  {:12}  {:>10}  {:>10}  PLATFORMS", "IMAGE", "DIGEST", "SIZE", "SHARED");
-    for (image, shared) in plan.bundle.images.iter().zip(&shared) {
-        let _ = writeln!(
-            text,
-            "{:width$}  {:12}  {:>10}  {:>10}  {}",
-            image.name.to_string(),
-            image.digest.short(),
-            bytes(image.size),
-            bytes(*shared),
-            image.platforms.join(", "),
-        );
-    }
+    let mut text = table(&plan.bundle, &shared_of(&plan.bundle, manifests));
     let layout = &plan.head.layout;
     let bound = if layout.is_exact() { "" } else { "at most " };
     let _ = write!(
@@ -99,13 +85,26 @@ pub(super) fn plan_json(plan: &ExportPlan) -> Value {
     })
 }
 
-/// For each image: bytes of it that another image uses too.
-pub(super) fn shared_sizes(plan: &ExportPlan, manifests: &dyn Manifests) -> Vec<u64> {
-    shared_of(&plan.bundle, manifests)
+/// One line per image.
+pub(super) fn table(bundle: &BundleManifest, shared: &[u64]) -> String {
+    let width = bundle.images.iter().map(|i| i.name.to_string().len()).max().unwrap_or(5).max(5);
+    let mut text = format!("{:width$}  {:12}  {:>10}  {:>10}  PLATFORMS\n", "IMAGE", "DIGEST", "SIZE", "SHARED");
+    for (image, shared) in bundle.images.iter().zip(shared) {
+        let _ = writeln!(
+            text,
+            "{:width$}  {:12}  {:>10}  {:>10}  {}",
+            image.name.to_string(),
+            image.digest.short(),
+            bytes(image.size),
+            bytes(*shared),
+            image.platforms.join(", "),
+        );
+    }
+    text
 }
 
 /// For each image of `bundle`: bytes of it that another image uses too.
-pub(super) fn shared_of(bundle: &crate::archive::BundleManifest, manifests: &dyn Manifests) -> Vec<u64> {
+pub(super) fn shared_of(bundle: &BundleManifest, manifests: &dyn Manifests) -> Vec<u64> {
     let mut users: HashMap<Digest, u32> = HashMap::new();
     let mut each = Vec::with_capacity(bundle.images.len());
     for image in &bundle.images {

@@ -5,7 +5,13 @@ mod export;
 mod export_print;
 mod import;
 mod input;
+mod inspect;
+mod login;
+mod manual;
 mod network;
+mod serve;
+mod values;
+mod verify;
 
 use std::io::Write;
 use std::sync::Arc;
@@ -49,7 +55,15 @@ async fn dispatch(command: Command, cancel: CancellationToken) -> anyhow::Result
     match command {
         Command::Export(args) => export::run(&Session::new(&args.output_style, cancel), &args).await,
         Command::Import(args) => import::run(&Session::new(&args.output_style, cancel), &args).await,
-        _ => Ok(ExitCode::Failed),
+        Command::Verify(args) => verify::run(&Session::new(&args.output_style, cancel), &args).await,
+        Command::Inspect(args) => inspect::run(&Session::new(&args.output_style, cancel), &args),
+        Command::Serve(args) => serve::run(&Session::new(&args.output_style, cancel), &args).await,
+        Command::Values(args) => values::run(&args),
+        Command::Login(args) => login::login(&args).await,
+        Command::Logout(args) => login::logout(&args),
+        Command::Completions { shell } => Ok(manual::completions(shell)),
+        Command::Man { dir } => manual::man(dir.as_deref()),
+        Command::Catalog(_) => Ok(ExitCode::Failed),
     }
 }
 

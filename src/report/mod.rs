@@ -93,6 +93,11 @@ impl Reporter {
         self.0.progress.advance(1);
     }
 
+    /// So many more bytes of a phase that has no transfers of its own.
+    pub fn advance(&self, bytes: u64) {
+        self.0.progress.advance(bytes);
+    }
+
     /// Ends the phase.
     pub fn end(&self) {
         self.0.progress.end();

@@ -6,6 +6,7 @@
 mod answer;
 mod auth;
 mod blob_routes;
+mod bundle;
 mod directory;
 mod lent;
 mod list_routes;
@@ -24,6 +25,7 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 
 use answer::Refusal;
+pub use bundle::BundleStore;
 pub use auth::{HtpasswdError, Users};
 pub use directory::{DirectoryError, DirectoryStore};
 pub use routes::Registry;

@@ -1,0 +1,186 @@
+//! Checking every byte of a bundle, in parallel: frames, joints and seek table are derived again from the plan and
+//! compared, contents are hashed. All problems are found, each with its byte range, its blob and its images.
+
+use std::ops::Range;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rayon::prelude::*;
+
+use super::manifest::FORMAT_REVISION;
+use super::{ArchiveError, BundleReader, frame, partial, users};
+use crate::image::{Digest, Hasher};
+
+/// One thing that is wrong with a bundle.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Bytes of the file; none where it is about the whole.
+    pub range: Option<Range<u64>>,
+    pub blob: Option<Digest>,
+    /// Names of the images that need what is damaged.
+    pub images: Vec<String>,
+    pub what: String,
+}
+
+struct Check<'a> {
+    reader: &'a BundleReader,
+    /// Whether compressed bytes can be demanded to the bit: another build may compress otherwise.
+    same_build: bool,
+    cancelled: &'a AtomicBool,
+    moved: &'a (dyn Fn(u64) + Sync),
+    problems: Mutex<Vec<Problem>>,
+}
+
+impl BundleReader {
+    /// Checks everything that [`BundleReader::open`] has not proven yet. `moved` is told of content bytes checked.
+    pub fn verify(
+        &self,
+        cancelled: &AtomicBool,
+        moved: &(dyn Fn(u64) + Sync),
+    ) -> Result<Vec<Problem>, ArchiveError> {
+        let check = Check {
+            reader: self,
+            same_build: self.manifest().format_revision == FORMAT_REVISION,
+            cancelled,
+            moved,
+            problems: Mutex::default(),
+        };
+        check.head()?;
+        let blobs = self.layout().stored().start..self.layout().compressed().end;
+        // A bridge keeps the order of the file, which slow media want.
+        let results = blobs.into_par_iter().with_max_len(1).map(|index| check.blob(index));
+        results.collect::<Result<Vec<()>, ArchiveError>>()?;
+        check.ending()?;
+        let mut problems = check.problems.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        problems.sort_by_key(|problem| problem.range.as_ref().map_or(0, |range| range.start));
+        Ok(problems)
+    }
+}
+
+impl Check<'_> {
+    fn report(&self, range: Range<u64>, blob: Option<Digest>, what: impl Into<String>) {
+        let images = match &blob {
+            Some(digest) => {
+                let bundle = self.reader.manifest();
+                let hit = users(bundle, digest, self.reader);
+                hit.into_iter().map(|image| bundle.images[image].name.to_string()).collect()
+            }
+            None => Vec::new(),
+        };
+        let problem = Problem { range: Some(range), blob, images, what: what.into() };
+        self.problems.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(problem);
+    }
+
+    /// The head's content is proven; its frames must be the very ones this build makes of it.
+    fn head(&self) -> Result<(), ArchiveError> {
+        let mut at = 0;
+        for (index, (bytes, _)) in self.reader.head().frames().enumerate() {
+            let range = at..at + bytes.len() as u64;
+            at = range.end;
+            let content = self.reader.head().frame_content(index)?;
+            (self.moved)(content.len() as u64);
+            if self.same_build && frame::compress_head(&content)? != bytes {
+                self.report(range, None, "the frame opens, but is not the one this content gives");
+            }
+        }
+        Ok(())
+    }
+
+    fn blob(&self, index: usize) -> Result<(), ArchiveError> {
+        if self.cancelled.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let blob = &self.reader.manifest().blobs[index];
+        let frames = self.reader.frames(index);
+        self.joint(index, &frames)?;
+        let stored = self.reader.layout().stored().contains(&index);
+        let mut hasher = Hasher::for_digest(&blob.digest);
+        let mut damaged = false;
+        for (at, len, held) in frames.iter().copied() {
+            if self.cancelled.load(Ordering::Relaxed) {
+                return Ok(());
+            }
+            let checked = if stored {
+                self.stored_frame(at, len, held, &mut hasher)?
+            } else {
+                self.compressed_frame(at, len, held, &mut hasher)?
+            };
+            if let Err(why) = checked {
+                damaged = true;
+                self.report(at..at + len, Some(blob.digest), why);
+            }
+            (self.moved)(held);
+        }
+        if !damaged && hasher.finish() != blob.digest {
+            let start = frames.first().map_or(0, |(at, ..)| *at);
+            let end = frames.last().map_or(start, |(at, len, _)| at + len);
+            self.report(start..end, Some(blob.digest), "the content is whole, but has another digest");
+        }
+        Ok(())
+    }
+
+    fn joint(&self, index: usize, frames: &[(u64, u64, u64)]) -> Result<(), ArchiveError> {
+        let blobs = &self.reader.manifest().blobs;
+        let expected = self.reader.layout().joint(blobs, index);
+        let end = match frames.first() {
+            Some((at, ..)) => *at,
+            None if self.reader.layout().stored().contains(&index) => self.reader.layout().data_offset(index),
+            // An empty compressed blob has no frame to find its joint by; the seek table has proven its length.
+            None => return Ok(()),
+        };
+        let start = end - expected.len() as u64;
+        if self.reader.input().read_vec(start, expected.len())? != expected {
+            self.report(start..end, Some(blobs[index].digest), "the tar header or its frame is damaged");
+        }
+        Ok(())
+    }
+
+    fn stored_frame(
+        &self,
+        at: u64,
+        len: u64,
+        held: u64,
+        hasher: &mut Hasher,
+    ) -> Result<Result<(), String>, ArchiveError> {
+        let bytes = self.reader.input().read_vec(at, usize::try_from(len).unwrap_or(0))?;
+        Ok(frame::stored_content(&bytes, held, true).map(|pieces| {
+            for piece in pieces {
+                hasher.update(&bytes[piece]);
+            }
+        }))
+    }
+
+    fn compressed_frame(
+        &self,
+        at: u64,
+        len: u64,
+        held: u64,
+        hasher: &mut Hasher,
+    ) -> Result<Result<(), String>, ArchiveError> {
+        let bytes = self.reader.input().read_vec(at, usize::try_from(len).unwrap_or(0))?;
+        let content = match frame::decompress(&bytes, usize::try_from(held).unwrap_or(0)) {
+            Ok(content) => content,
+            Err(why) => return Ok(Err(why)),
+        };
+        hasher.update(&content);
+        if self.same_build && frame::compress_or_store(&content)? != bytes {
+            return Ok(Err("the frame opens, but is not the one this content gives".to_owned()));
+        }
+        Ok(Ok(()))
+    }
+
+    /// End-of-archive blocks and seek table.
+    fn ending(&self) -> Result<(), ArchiveError> {
+        let layout = self.reader.layout();
+        let lens = |index| self.reader.frames(index).iter().map(|(_, len, _)| *len as u32).collect();
+        let compressed: Vec<Vec<u32>> = layout.compressed().map(lens).collect();
+        let expected = partial::ending(layout, &self.reader.manifest().blobs, &compressed)?;
+        let end = self.reader.seek_table().end;
+        let start = end.saturating_sub(expected.len() as u64);
+        let found = self.reader.input().read_vec(start, usize::try_from(end - start).unwrap_or(0))?;
+        if found != expected {
+            self.report(start..end, None, "the end of the archive or the seek table is damaged");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,63 @@
+//! `bundle inspect`: what is in a bundle, from its head alone.
+
+use std::fmt::Write as _;
+
+use serde_json::json;
+
+use super::{export_print, input};
+use crate::archive::manifest::SCHEMA_VERSION;
+use crate::archive::{BundleManifest, Holdings};
+use crate::cli::{InspectArgs, ResultFormat};
+use crate::failure::ExitCode;
+use crate::report::bytes;
+use crate::session::Session;
+
+/// The first version of this program that reads schema 1.
+const OLDEST_READER: &str = "0.1.0";
+
+pub(super) fn run(session: &Session, args: &InspectArgs) -> anyhow::Result<ExitCode> {
+    let opened = input::open(Some(&args.bundle), None)?;
+    let own = input::open_bundle(&args.bundle).ok();
+    let bundle = opened.holdings.bundle();
+    let shared = export_print::shared_of(bundle, opened.holdings.as_ref());
+    let id = own.as_ref().map(|reader| reader.id().to_string());
+    match session.format {
+        ResultFormat::Json => super::print_json(&json!({
+            "id": id,
+            "size": own.as_ref().map(crate::archive::BundleReader::file_len),
+            "signed": own.as_ref().is_some_and(|reader| reader.signature().is_some()),
+            "oldestReader": own.as_ref().map(|_| OLDEST_READER),
+            "sharedBytes": shared,
+            "bundle": bundle,
+        })),
+        ResultFormat::Human => super::print(&text(bundle, opened.holdings.as_ref(), &shared, id.as_deref())),
+    }
+    Ok(ExitCode::Done)
+}
+
+fn text(bundle: &BundleManifest, holdings: &dyn Holdings, shared: &[u64], id: Option<&str>) -> String {
+    let mut text = export_print::table(bundle, shared);
+    let distinct: u64 = bundle.blobs.iter().map(|blob| blob.size).sum();
+    let alone: u64 = bundle.images.iter().map(|image| image.size).sum();
+    let _ = writeln!(
+        text,
+        "\n{} images, {} blobs: {} together, {} if each were carried alone",
+        bundle.images.len(),
+        bundle.blobs.len(),
+        bytes(distinct),
+        bytes(alone)
+    );
+    if !bundle.catalog.name.is_empty() {
+        let set: String = bundle.catalog.variables.iter().map(|(k, v)| format!("  {k}={v}")).collect();
+        let _ = writeln!(text, "catalog {} {}{set}", bundle.catalog.name, bundle.catalog.version);
+    }
+    match id {
+        Some(id) => {
+            let _ = writeln!(text, "id {id}\nformat {SCHEMA_VERSION}, read by bundle {OLDEST_READER} and later");
+        }
+        None => {
+            let _ = writeln!(text, "{} is an OCI layout of another tool", holdings.name());
+        }
+    }
+    text
+}

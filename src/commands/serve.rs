@@ -1,0 +1,52 @@
+//! `bundle serve`: a bundle, or a folder, as an OCI registry.
+
+use std::sync::Arc;
+
+use super::input;
+use crate::cli::ServeArgs;
+use crate::destination::Mapping;
+use crate::failure::{ExitCode, Failure};
+use crate::serve::{BundleStore, DirectoryStore, ServeOptions, Store, bind};
+use crate::session::Session;
+
+pub(super) async fn run(session: &Session, args: &ServeArgs) -> anyhow::Result<ExitCode> {
+    let guarded = args.tls_cert.is_some() && args.htpasswd.is_some();
+    if !args.address.ip().is_loopback() && !guarded && !args.open {
+        return Err(Failure::usage(format!("{} can be reached from other machines", args.address))
+            .hint("give --tls-cert, --tls-key and --htpasswd, or say --open if that is meant")
+            .into());
+    }
+    let (store, what): (Arc<dyn Store>, String) = match (&args.bundle, &args.dir) {
+        (Some(path), _) => {
+            let opened = input::open(Some(path), None)?;
+            let recorded = opened.holdings.bundle().extensions.get("mapping");
+            let keep_host = recorded.and_then(|m| m.get("keepHost")).and_then(serde_json::Value::as_bool);
+            let mapping = Mapping { keep_host: keep_host.unwrap_or(false), ..Mapping::default() };
+            let store = BundleStore::new(opened.holdings, mapping)?;
+            for (repository, tag) in store.references() {
+                super::print(&format!("{}/{repository}:{tag}\n", args.address));
+            }
+            (Arc::new(store), path.display().to_string())
+        }
+        (None, Some(dir)) => (Arc::new(DirectoryStore::open(dir)?), dir.display().to_string()),
+        (None, None) => return Err(Failure::usage("nothing to serve").into()),
+    };
+    let options = ServeOptions {
+        address: args.address,
+        tls: args.tls_cert.clone().zip(args.tls_key.clone()),
+        htpasswd: args.htpasswd.clone(),
+        read_only: args.bundle.is_some(),
+    };
+    let server = bind(options, store).await?;
+    let scheme = if args.tls_cert.is_some() { "https" } else { "http" };
+    session.reporter.say(&format!("serving {what} on {scheme}://{}; Ctrl-C ends it", server.local_addr()));
+    if let Some(file) = &args.address_file {
+        // Whoever waits for the file must never see half of it.
+        let fresh = crate::transfer::beside(file, ".new");
+        std::fs::write(&fresh, server.local_addr().to_string())?;
+        std::fs::rename(&fresh, file)?;
+    }
+    let cancel = session.cancel.clone();
+    server.run(async move { cancel.cancelled().await }).await;
+    Ok(ExitCode::Done)
+}

@@ -1,0 +1,110 @@
+//! `bundle verify`: every checksum, in parallel, offline; all problems.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde_json::json;
+
+use super::input;
+use crate::archive::{ArchiveError, BundleReader, Problem};
+use crate::cli::{ResultFormat, VerifyArgs};
+use crate::failure::{ExitCode, Failure};
+use crate::report::{ImageReport, ImageState, RunReport, bytes};
+use crate::session::Session;
+
+pub(super) async fn run(session: &Session, args: &VerifyArgs) -> anyhow::Result<ExitCode> {
+    let mut report = RunReport::new("verify", args.output_style.report.as_deref());
+    let result = verify(session, args, &mut report).await;
+    report.write(result.as_ref().map_or_else(crate::failure::code_of, |code| *code), result.as_ref().err())?;
+    result
+}
+
+async fn verify(session: &Session, args: &VerifyArgs, report: &mut RunReport) -> anyhow::Result<ExitCode> {
+    let reader = match input::open_bundle(&args.bundle) {
+        Err(ArchiveError::NotABundle(why)) => return Err(not_ours(&args.bundle, why)),
+        other => other?,
+    };
+    let bundle = reader.manifest();
+    report.images = bundle.images.iter().map(|i| ImageReport::new(&i.name, Some(&i.source))).collect();
+    for (row, image) in report.images.iter_mut().zip(&bundle.images) {
+        row.digest = Some(image.digest);
+    }
+    let total: u64 = bundle.blobs.iter().map(|blob| blob.size).sum();
+    session.reporter.begin("verifying", total, 0);
+    let problems = check(session, &reader).await?;
+    session.reporter.end();
+    for problem in &problems {
+        for row in report.images.iter_mut().filter(|row| problem.images.contains(&row.name.to_string())) {
+            row.failed(ExitCode::Content, &"", &problem.what, Vec::new());
+        }
+    }
+    report.all_done(ImageState::Done);
+    report.bundle = Some(json!({ "id": reader.id(), "size": reader.file_len(), "problems": list(&problems) }));
+    if session.format == ResultFormat::Json {
+        super::print_json(&report.value());
+    }
+    if !problems.is_empty() {
+        return Err(damage(&problems));
+    }
+    if session.format == ResultFormat::Human {
+        super::print(&format!(
+            "whole: {} images, {} blobs, {}\nid {}\n",
+            bundle.images.len(),
+            bundle.blobs.len(),
+            bytes(total),
+            reader.id()
+        ));
+    }
+    Ok(ExitCode::Done)
+}
+
+async fn check(session: &Session, reader: &BundleReader) -> anyhow::Result<Vec<Problem>> {
+    let cancelled = Arc::new(AtomicBool::new(false));
+    let (flag, own, reporter) = (cancelled.clone(), reader.clone(), session.reporter.clone());
+    let mut work = tokio::task::spawn_blocking(move || own.verify(&flag, &|bytes| reporter.advance(bytes)));
+    tokio::select! {
+        problems = &mut work => Ok(problems??),
+        () = session.cancel.cancelled() => {
+            cancelled.store(true, Ordering::Relaxed);
+            let _ = work.await;
+            Err(super::export::interrupted("what was checked so far was right"))
+        }
+    }
+}
+
+fn not_ours(path: &std::path::Path, why: String) -> anyhow::Error {
+    let error = anyhow::Error::new(ArchiveError::NotABundle(why));
+    if crate::archive::ForeignLayout::open(path, None).is_ok() {
+        return error.context(
+            Failure::new(ExitCode::Content, "this is another tool's OCI layout, which has no checksums of the whole")
+                .hint("bundle import compares every digest of it while it sends"),
+        );
+    }
+    error
+}
+
+fn damage(problems: &[Problem]) -> anyhow::Error {
+    let line = |problem: &Problem| {
+        let range = problem.range.as_ref().map_or_else(String::new, |r| format!("bytes {} to {}: ", r.start, r.end));
+        let blob = problem.blob.map_or_else(String::new, |digest| format!("\n  blob {digest}"));
+        let images: String = problem.images.iter().map(|name| format!("\n  needed by {name}")).collect();
+        format!("{range}{}{blob}{images}", problem.what)
+    };
+    let lines: Vec<String> = problems.iter().map(line).collect();
+    let count = if problems.len() == 1 { "1 place".to_owned() } else { format!("{} places", problems.len()) };
+    Failure::new(ExitCode::Content, format!("the bundle is damaged in {count}:\n{}", lines.join("\n")))
+        .hint("copy the file again, or export it again, and compare it with its .sha256 on both sides")
+        .into()
+}
+
+fn list(problems: &[Problem]) -> Vec<serde_json::Value> {
+    problems
+        .iter()
+        .map(|problem| {
+            json!({
+                "range": problem.range.as_ref().map(|r| [r.start, r.end]), "blob": problem.blob,
+                "images": problem.images, "what": problem.what,
+            })
+        })
+        .collect()
+}

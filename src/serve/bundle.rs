@@ -1,0 +1,160 @@
+//! A bundle as a read-only registry: manifests from its head, blobs straight out of the file.
+//!
+//! Images are found under the names they would have at a destination, so that what is tried here is what a cluster
+//! will ask for.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io::{self, Read};
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::{Buf, Bytes};
+
+use super::store::{RepositoryName, Store, StoreError, TagOrDigest, referrer};
+use crate::archive::{ArchiveError, ContentPieces, Contents, Holdings, Root};
+use crate::destination::Mapping;
+use crate::image::{Descriptor, Digest, RawManifest, Tag};
+
+#[derive(Debug)]
+pub struct BundleStore {
+    holdings: Arc<dyn Holdings>,
+    repositories: BTreeMap<RepositoryName, Shelf>,
+}
+
+/// What one repository shows.
+#[derive(Debug, Default)]
+struct Shelf {
+    tags: BTreeMap<Tag, Digest>,
+    /// Media types of the manifests here.
+    manifests: HashMap<Digest, String>,
+    /// Sizes of the blobs here, in bytes.
+    blobs: HashMap<Digest, u64>,
+    /// Subject → manifests about it.
+    about: BTreeMap<Digest, BTreeSet<Digest>>,
+}
+
+impl BundleStore {
+    /// Lays out `holdings` under the names that `mapping` gives.
+    pub fn new(holdings: Arc<dyn Holdings>, mapping: Mapping) -> Result<Self, ArchiveError> {
+        let mut repositories: BTreeMap<RepositoryName, Shelf> = BTreeMap::new();
+        let bundle = holdings.bundle();
+        let sizes: HashMap<Digest, u64> = bundle.blobs.iter().map(|b| (b.digest, b.size)).collect();
+        for image in &bundle.images {
+            let size = sizes.get(&image.digest).copied().unwrap_or(0);
+            let root = Root { digest: image.digest, media_type: image.media_type.clone(), size };
+            let contents = Contents::collect(&[root], holdings.as_ref(), &|d| !sizes.contains_key(&d.digest))?;
+            for target in mapping.targets(&image.name, &image.digest) {
+                let Ok(name) = target.path.parse::<RepositoryName>() else { continue };
+                let shelf = repositories.entry(name).or_default();
+                shelf.tags.extend(target.tag.map(|tag| (tag, image.digest)));
+                shelf.blobs.extend(contents.blobs.iter().map(|b| (b.digest, b.size)));
+                for (digest, media_type) in &contents.bottom_up {
+                    shelf.blobs.remove(digest);
+                    shelf.manifests.insert(*digest, media_type.clone());
+                }
+            }
+        }
+        let mut store = Self { holdings, repositories };
+        store.index_subjects()?;
+        Ok(store)
+    }
+
+    fn index_subjects(&mut self) -> Result<(), ArchiveError> {
+        for shelf in self.repositories.values_mut() {
+            for (digest, media_type) in &shelf.manifests {
+                let bytes = self.holdings.manifest(digest)?;
+                let parsed = crate::image::ParsedManifest::of(&bytes, Some(media_type));
+                if let Some(subject) = parsed.ok().and_then(|parsed| parsed.subject) {
+                    shelf.about.entry(subject.digest).or_default().insert(*digest);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Every name with its tag, as a client on `address` pulls it.
+    pub fn references(&self) -> impl Iterator<Item = (&RepositoryName, &Tag)> {
+        self.repositories.iter().flat_map(|(name, shelf)| shelf.tags.keys().map(move |tag| (name, tag)))
+    }
+
+    fn shelf(&self, repository: &RepositoryName) -> Result<&Shelf, StoreError> {
+        self.repositories.get(repository).ok_or_else(|| StoreError::NameUnknown(repository.clone()))
+    }
+
+    fn raw(&self, shelf: &Shelf, digest: &Digest) -> Result<RawManifest, StoreError> {
+        let unknown = || StoreError::ManifestUnknown(digest.to_string());
+        let media_type = shelf.manifests.get(digest).ok_or_else(unknown)?;
+        let bytes = self.holdings.manifest(digest).map_err(io::Error::other)?;
+        let raw = RawManifest::new(bytes, Some(media_type), Some(digest));
+        Ok(raw.map_err(io::Error::other)?)
+    }
+}
+
+impl Store for BundleStore {
+    fn repositories(&self) -> Result<Vec<RepositoryName>, StoreError> {
+        Ok(self.repositories.keys().cloned().collect())
+    }
+
+    fn tags(&self, repository: &RepositoryName) -> Result<Vec<Tag>, StoreError> {
+        Ok(self.shelf(repository)?.tags.keys().cloned().collect())
+    }
+
+    fn manifest(&self, repository: &RepositoryName, wanted: &TagOrDigest) -> Result<RawManifest, StoreError> {
+        let shelf = self.shelf(repository)?;
+        match wanted {
+            TagOrDigest::Digest(digest) => self.raw(shelf, digest),
+            TagOrDigest::Tag(tag) => {
+                let digest = shelf.tags.get(tag).ok_or_else(|| StoreError::ManifestUnknown(tag.to_string()))?;
+                self.raw(shelf, digest)
+            }
+        }
+    }
+
+    fn referrers(&self, repository: &RepositoryName, digest: &Digest) -> Result<Vec<Descriptor>, StoreError> {
+        let shelf = self.shelf(repository)?;
+        let about = shelf.about.get(digest).into_iter().flatten();
+        about
+            .map(|digest| {
+                let raw = self.raw(shelf, digest)?;
+                let parsed = raw.parse().map_err(io::Error::other)?;
+                Ok(referrer(&raw, &parsed))
+            })
+            .collect()
+    }
+
+    fn blob_size(&self, repository: &RepositoryName, digest: &Digest) -> Result<u64, StoreError> {
+        let shelf = self.shelf(repository)?;
+        shelf.blobs.get(digest).copied().ok_or(StoreError::BlobUnknown(*digest))
+    }
+
+    fn open_blob(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        range: Range<u64>,
+    ) -> Result<Box<dyn Read + Send>, StoreError> {
+        self.blob_size(repository, digest)?;
+        let pieces = self.holdings.open(digest, range.start).map_err(io::Error::other)?;
+        Ok(Box::new(PieceReader { pieces, ready: Bytes::new() }.take(range.end - range.start)))
+    }
+}
+
+/// Pieces of a blob as a reader.
+struct PieceReader {
+    pieces: ContentPieces,
+    ready: Bytes,
+}
+
+impl Read for PieceReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.ready.is_empty() {
+            match self.pieces.next() {
+                Some(piece) => self.ready = piece.map_err(io::Error::other)?,
+                None => return Ok(0),
+            }
+        }
+        let taken = buffer.len().min(self.ready.len());
+        self.ready.copy_to_slice(&mut buffer[..taken]);
+        Ok(taken)
+    }
+}
