@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use crate::archive::ArchiveError;
 use crate::registry::{ErrorClass, RegistryError};
-use crate::transfer::{BlobError, ResolveError, TransferError};
+use crate::transfer::{ArrivalError, BlobError, ResolveError, TransferError};
 
 /// The program's exit codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +80,15 @@ fn code_of_one(error: &(dyn std::error::Error + 'static)) -> Option<ExitCode> {
             BlobError::Transfer(error) => transfer_code(error),
             BlobError::Digest { .. } => ExitCode::Content,
             BlobError::Cancelled => ExitCode::Interrupted,
+        });
+    }
+    if let Some(error) = error.downcast_ref::<ArrivalError>() {
+        return Some(match error.innermost() {
+            ArrivalError::Registry(error) => registry_code(error),
+            ArrivalError::Archive(error) => archive_code(error),
+            ArrivalError::Content(_) => ExitCode::Content,
+            ArrivalError::Cancelled => ExitCode::Interrupted,
+            ArrivalError::Unproven { .. } | ArrivalError::Blob { .. } => ExitCode::Failed,
         });
     }
     Some(match error.downcast_ref::<ResolveError>()? {
@@ -169,6 +178,11 @@ pub fn registry_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Optio
         return Some(error);
     }
     if let Some(ResolveError::Registry(error)) = error.downcast_ref::<ResolveError>() {
+        return Some(error);
+    }
+    if let Some(error) = error.downcast_ref::<ArrivalError>()
+        && let ArrivalError::Registry(error) = error.innermost()
+    {
         return Some(error);
     }
     error.downcast_ref::<RegistryError>()

@@ -53,7 +53,7 @@ pub(crate) fn stored_frames(content: u64) -> impl Iterator<Item = (u64, u64)> {
 
 /// Writes content as stored frames, piece by piece, without holding any of it back.
 #[derive(Debug)]
-pub(crate) struct StoredEncoder {
+pub struct StoredEncoder {
     /// Content bytes not yet pushed.
     left: u64,
     frame_left: u64,
@@ -72,12 +72,12 @@ impl std::fmt::Debug for Xxh64Debug {
 
 impl StoredEncoder {
     /// An encoder for the last `content` bytes of a blob; they must begin on a frame boundary.
-    pub(crate) fn new(content: u64) -> Self {
+    pub fn new(content: u64) -> Self {
         Self { left: content, frame_left: 0, block_left: 0, checksum: Xxh64Debug(Xxh64::new(0)) }
     }
 
     /// Appends the encoding of `piece` to `out`. More than the announced content is a caller's error and refused.
-    pub(crate) fn push(&mut self, mut piece: &[u8], out: &mut Vec<u8>) -> Result<(), ArchiveError> {
+    pub fn push(&mut self, mut piece: &[u8], out: &mut Vec<u8>) -> Result<(), ArchiveError> {
         if piece.len() as u64 > self.left {
             return Err(ArchiveError::Invariant("more content than announced"));
         }

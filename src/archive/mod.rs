@@ -28,6 +28,7 @@ pub use content::ContentReader;
 pub use contents::{Contents, ImageFault, MAX_DEPTH, Manifests, Root, users};
 pub use error::ArchiveError;
 pub use foreign::ForeignLayout;
+pub use frame::StoredEncoder;
 pub use head::HeadNotes;
 pub use holdings::{ContentPieces, Holdings};
 pub use input::{FileInput, Input};

@@ -33,7 +33,7 @@ pub(super) async fn run(session: &Session, args: &ExportArgs) -> anyhow::Result<
         export.dry_run(&mut report).await
     } else {
         match output(args, catalog.file_name.as_deref())? {
-            None => unimplemented!(),
+            None => super::export_stream::run(&export, &mut report).await,
             Some(target) => export.to_file(&target, &mut report).await,
         }
     };

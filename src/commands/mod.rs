@@ -3,6 +3,7 @@
 mod catalogs;
 mod export;
 mod export_print;
+mod export_stream;
 mod import;
 mod input;
 mod inspect;

@@ -16,6 +16,7 @@ pub(super) async fn run(session: &Session, args: &ServeArgs) -> anyhow::Result<E
             .hint("give --tls-cert, --tls-key and --htpasswd, or say --open if that is meant")
             .into());
     }
+    let mut names = Vec::new();
     let (store, what): (Arc<dyn Store>, String) = match (&args.bundle, &args.dir) {
         (Some(path), _) => {
             let opened = input::open(Some(path), None)?;
@@ -23,9 +24,7 @@ pub(super) async fn run(session: &Session, args: &ServeArgs) -> anyhow::Result<E
             let keep_host = recorded.and_then(|m| m.get("keepHost")).and_then(serde_json::Value::as_bool);
             let mapping = Mapping { keep_host: keep_host.unwrap_or(false), ..Mapping::default() };
             let store = BundleStore::new(opened.holdings, mapping)?;
-            for (repository, tag) in store.references() {
-                super::print(&format!("{}/{repository}:{tag}\n", args.address));
-            }
+            names.extend(store.references().map(|(repository, tag)| format!("{repository}:{tag}")));
             (Arc::new(store), path.display().to_string())
         }
         (None, Some(dir)) => (Arc::new(DirectoryStore::open(dir)?), dir.display().to_string()),
@@ -38,6 +37,9 @@ pub(super) async fn run(session: &Session, args: &ServeArgs) -> anyhow::Result<E
         read_only: args.bundle.is_some(),
     };
     let server = bind(options, store).await?;
+    for name in names {
+        super::print(&format!("{}/{name}\n", server.local_addr()));
+    }
     let scheme = if args.tls_cert.is_some() { "https" } else { "http" };
     session.reporter.say(&format!("serving {what} on {scheme}://{}; Ctrl-C ends it", server.local_addr()));
     if let Some(file) = &args.address_file {

@@ -9,6 +9,7 @@ mod past;
 mod resolve;
 mod source;
 mod spool;
+mod stream;
 mod upload;
 mod workspace;
 
@@ -21,6 +22,7 @@ pub use past::{Donor, digest_of, recheck};
 pub use resolve::{ResolveError, Resolved, Unresolved, resolve};
 pub use source::{HeldBlob, WrongContent};
 pub use spool::Spool;
+pub use stream::{Broken, StreamExport};
 pub use upload::{ArrivalError, Arrived, Import, Sent, present};
 pub use workspace::{Unfinished, Workspace, beside, free_space};
 

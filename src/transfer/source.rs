@@ -33,7 +33,7 @@ pub struct HeldBlob {
 
 /// The content of a blob is not what its digest says.
 #[derive(Debug, thiserror::Error)]
-#[error("blob {wanted}: its content in the bundle has digest {found}")]
+#[error("its content in the bundle has another digest, {found}")]
 pub struct WrongContent {
     pub wanted: Digest,
     pub found: Digest,

@@ -1,0 +1,57 @@
+//! `bundle export -o -`: the same bytes to stdout, in one pass. Nothing is kept for a later run.
+
+use std::io::Write;
+
+use super::export::{Export, explain_plan, failed, interrupted, repositories_with};
+use crate::archive::ArchiveError;
+use crate::failure::{ExitCode, Failure};
+use crate::image::Digest;
+use crate::plan::ExportPlan;
+use crate::report::{ImageState, RunReport, bytes};
+use crate::transfer::{Broken, LostBlob, Spool, StreamExport};
+
+pub(super) async fn run(export: &Export<'_>, report: &mut RunReport) -> anyhow::Result<ExitCode> {
+    use std::io::IsTerminal;
+    if std::io::stdout().is_terminal() {
+        return Err(Failure::usage("a bundle is not written to a terminal")
+            .hint("redirect it, for example: bundle export -o - | ssh inside bundle import - -d REGISTRY")
+            .into());
+    }
+    let spool = Spool::anonymous()?;
+    let resolved = export.resolve(&spool, report).await?;
+    let reporter = &export.session.reporter;
+    let mut out = std::io::BufWriter::with_capacity(1 << 20, std::io::stdout());
+    let stdout = |error| ArchiveError::Io { path: "stdout".into(), error };
+    let plan = ExportPlan::new(export.request, &resolved.resolution, None, &spool, &mut |_| Ok(()));
+    let plan = plan.map_err(explain_plan)?;
+    // Planned without output first: a collision found halfway must not leave half a head in the pipe.
+    ExportPlan::new(export.request, &resolved.resolution, None, &spool, &mut |head| {
+        out.write_all(head).map_err(stdout)
+    })
+    .map_err(explain_plan)?;
+    reporter.begin("streaming", plan.payload(), 0);
+    let elsewhere = |digest: &Digest| repositories_with(&plan, &spool, digest);
+    let stream = StreamExport {
+        client: export.client,
+        plan: &plan,
+        out,
+        elsewhere: &elsewhere,
+        jobs: usize::from(export.args.network.jobs),
+        reporter,
+    };
+    let result = tokio::select! {
+        result = stream.run() => result,
+        () = export.session.cancel.cancelled() => {
+            return Err(interrupted("the stream is cut off, and no importer will take it for whole"));
+        }
+    };
+    reporter.end();
+    if let Err(Broken { index, error }) = result {
+        export.report_lost(&plan, &spool, vec![LostBlob { index, error }], report);
+        return Err(failed(report, "the stream is cut off; start it again"));
+    }
+    report.all_done(ImageState::Done);
+    report.bundle = Some(serde_json::json!({ "file": "-", "id": plan.bundle.id()? }));
+    reporter.say(&format!("{} images, {} streamed", plan.bundle.images.len(), bytes(plan.distinct())));
+    Ok(if resolved.failures.is_empty() { ExitCode::Done } else { ExitCode::Partly })
+}
