@@ -65,7 +65,7 @@ impl FromStr for Platform {
                     .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
         };
         let parts: Vec<&str> = text.split('/').collect();
-        if !(2..=3).contains(&parts.len()) || !parts.iter().all(|part| valid(part)) {
+        if !(2..=3).contains(&parts.len()) || !parts.iter().all(valid) {
             return Err(refuse());
         }
         let (architecture, implied) = match parts[1].to_ascii_lowercase().as_str() {

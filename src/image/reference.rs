@@ -286,6 +286,7 @@ impl Reference {
     }
 
     /// The same tag and digest in another repository.
+    #[must_use]
     pub fn moved_to(&self, repository: Repository) -> Self {
         Self {
             repository,

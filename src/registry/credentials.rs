@@ -12,7 +12,7 @@ use super::helper;
 use super::secret::Secret;
 use crate::image::HostName;
 
-/// The user name under which helpers hand out OAuth2 refresh tokens.
+/// The user name under which helpers hand out OAuth 2 refresh tokens.
 const IDENTITY_USER: &str = "<token>";
 
 /// Credentials that were given on the command line or in the environment.

@@ -23,7 +23,7 @@ pub struct RegistryError {
 #[non_exhaustive]
 pub enum ErrorKind {
     /// The registry answered, and refused.
-    Status(StatusAnswer),
+    Status(Box<StatusAnswer>),
     /// The registry asks for a longer wait than we grant.
     RateLimited {
         wait: Option<Duration>,
@@ -249,7 +249,7 @@ impl fmt::Debug for RegistryError {
         f.debug_struct("RegistryError")
             .field("what", &self.what)
             .field("kind", &self.kind)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

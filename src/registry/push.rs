@@ -96,9 +96,8 @@ impl RegistryClient {
                 return Ok(Pushed::Uploaded { bytes: size });
             }
             match verdict(&error, &host, rung) {
-                Verdict::Final => return Err(error),
                 Verdict::Climb(next) if next < LADDER.len() => rung = next,
-                Verdict::Climb(_) => return Err(error),
+                Verdict::Final | Verdict::Climb(_) => return Err(error),
                 Verdict::Again => {
                     retries.after_any(error).await?;
                     if retries.failures() == BREAKS_BEFORE_CHUNKS && rung < FIRST_CHUNKS && size > (8 << 20) {

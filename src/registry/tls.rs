@@ -177,7 +177,7 @@ fn read_bounded(file: &Path) -> Result<Vec<u8>, String> {
 }
 
 /// Standard verification, and one thing more: a self-signed server certificate that was itself given as an
-/// authority is accepted for its own names and time, which WebPKI refuses where it carries the CA flag.
+/// authority is accepted for its own names and time, which `webpki` refuses where it carries the CA flag.
 #[derive(Debug)]
 struct Verifier {
     inner: Arc<WebPkiServerVerifier>,
@@ -197,7 +197,7 @@ impl ServerCertVerifier for Verifier {
             .inner
             .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
         {
-            // `Other` is what WebPKI's "CA used as end entity" comes out as; time is checked before that.
+            // `Other` is what webpki's "CA used as end entity" comes out as; time is checked before that.
             Err(TlsError::InvalidCertificate(CertificateError::Other(_)))
                 if self
                     .given
