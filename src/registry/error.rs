@@ -210,6 +210,9 @@ pub(super) fn is_transient_status(status: u16) -> bool {
 impl StatusAnswer {
     fn class(&self) -> ErrorClass {
         match self.status {
+            400 if matches!(self.code.as_deref(), Some("DIGEST_INVALID" | "SIZE_INVALID")) => {
+                ErrorClass::Content
+            }
             401 | 403 | 407 => ErrorClass::Denied,
             404 | 410 => ErrorClass::NotFound,
             429 => ErrorClass::RateLimited,

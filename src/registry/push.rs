@@ -64,8 +64,10 @@ impl RegistryClient {
         source: &dyn BlobSource,
         mount_from: Option<&Repository>,
     ) -> Result<Pushed, RegistryError> {
-        if self.has_blob(repository, digest).await?.is_some() {
-            return Ok(Pushed::AlreadyThere);
+        match self.has_blob(repository, digest).await? {
+            // A registry that states another size holds something damaged; some state none.
+            Some(held) if held == size || held == 0 => return Ok(Pushed::AlreadyThere),
+            _ => {}
         }
         let mut session = None;
         if let Some(from) = mount_from.filter(|from| from.host() == repository.host() && *from != repository)

@@ -70,11 +70,17 @@ impl TlsSettings {
         }
         let mut identity = self.client_cert.clone().filter(|_| is_registry);
         for dir in &self.cert_dirs {
-            let found = CertsDir::read(&dir.join(authority))?;
-            for file in &found.authorities {
-                given.extend(certificates(file)?);
+            // `host` and `host:443` are one.
+            let other = authority
+                .strip_suffix(":443")
+                .map_or(format!("{authority}:443"), str::to_owned);
+            for name in [authority, &other] {
+                let found = CertsDir::read(&dir.join(name))?;
+                for file in &found.authorities {
+                    given.extend(certificates(file)?);
+                }
+                identity = identity.or(found.identity);
             }
-            identity = identity.or(found.identity);
         }
         let verifier: Arc<dyn ServerCertVerifier> = if verify {
             self.verifier(given, &provider)?
@@ -322,6 +328,10 @@ pub(super) fn explain(error: &CertificateError) -> String {
                 expected.to_str()
             )
         }
+        CertificateError::Other(why) => format!(
+            "it cannot stand for a server ({}); a self-signed one must itself be given as an authority",
+            super::redact::clean(&why.to_string(), 100)
+        ),
         CertificateError::UnknownIssuer => "its issuer is not among the trusted authorities".to_owned(),
         other => super::redact::clean(&other.to_string(), 200),
     }

@@ -3,6 +3,7 @@
 mod auth;
 mod pull;
 mod push;
+mod secure;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
