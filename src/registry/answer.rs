@@ -122,7 +122,7 @@ impl Answer {
             }
         }
         let (code, text) = explanation(&body);
-        ErrorKind::Status(StatusAnswer {
+        ErrorKind::Status(Box::new(StatusAnswer {
             status,
             code,
             text,
@@ -130,7 +130,7 @@ impl Answer {
             retry_after,
             rate_limit,
             credentials_from,
-        })
+        }))
     }
 }
 

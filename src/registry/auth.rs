@@ -262,7 +262,7 @@ impl Inner {
         if let Some(Login::Bearer(token)) = login {
             return Ok(TokenReply {
                 token: token.clone(),
-                life: Duration::from_mins(1),
+                life: Duration::from_secs(60),
             });
         }
         let scopes = scope.parameters(wanted.challenged.as_deref());

@@ -27,7 +27,7 @@ pub(super) enum Login {
         username: String,
         password: Secret,
     },
-    /// An OAuth2 refresh token, to be sent to the token endpoint only.
+    /// An OAuth 2 refresh token, to be sent to the token endpoint only.
     Identity {
         username: String,
         token: Secret,
@@ -101,11 +101,8 @@ pub(super) fn login(object: &Map<String, Value>, host: &HostName, path: &str, le
         format!("{host}/{path}")
     };
     loop {
-        let matching = auths.iter().filter(|(key, _)| normalized(key) == scope);
-        if let Some(login) = matching
-            .filter_map(|(_, entry)| decode(entry.as_object()?))
-            .next()
-        {
+        let mut matching = auths.iter().filter(|(key, _)| normalized(key) == scope);
+        if let Some(login) = matching.find_map(|(_, entry)| decode(entry.as_object()?)) {
             return Found::Login(login);
         }
         match scope.rfind('/') {

@@ -31,7 +31,7 @@ impl RegistryClient {
         call.kind = RequestKind::BlobHead;
         let answer = self.0.send(&call).await?;
         match answer.status.as_u16() {
-            200 => return Ok(Some(answer.content_length().unwrap_or(0))),
+            200 => return present(&call, &answer).map(Some),
             404 => return Ok(None),
             _ => drop(answer),
         }
@@ -39,7 +39,7 @@ impl RegistryClient {
         call.method = Method::GET;
         let answer = self.0.send(&call).await?;
         match answer.status.as_u16() {
-            200 => Ok(Some(answer.content_length().unwrap_or(0))),
+            200 => present(&call, &answer).map(Some),
             404 => Ok(None),
             _ => Err(call.refusal(answer).await),
         }
@@ -243,6 +243,15 @@ impl fmt::Debug for BlobStream {
             .field("size", &self.size)
             .finish_non_exhaustive()
     }
+}
+
+/// The size a positive answer states. A web server that says yes to everything must not pass for a registry.
+fn present(call: &Call<'_>, answer: &Answer) -> Result<u64, RegistryError> {
+    if answer.is_html() {
+        let evidence = "it answers the question for a blob with an HTML page".to_owned();
+        return Err(call.error(ErrorKind::NotARegistry(evidence)));
+    }
+    Ok(answer.content_length().unwrap_or(0))
 }
 
 fn blob_call<'a>(host: &'a Host, method: Method, repository: &Repository, digest: &Digest) -> Call<'a> {

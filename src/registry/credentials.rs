@@ -12,7 +12,7 @@ use super::helper;
 use super::secret::Secret;
 use crate::image::HostName;
 
-/// The user name under which helpers hand out OAuth2 refresh tokens.
+/// The user name under which helpers hand out OAuth 2 refresh tokens.
 const IDENTITY_USER: &str = "<token>";
 
 /// Credentials that were given on the command line or in the environment.
@@ -197,4 +197,97 @@ pub(super) fn login_file(auth_file: Option<&Path>, environment: &Environment) ->
         .or_else(|| environment.config_home())
         .map(|dir| dir.join("containers/auth.json"))
         .ok_or_else(|| "no place for credentials: HOME is not set; name a file with --auth-file".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(path: &Path, username: &str) {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let entry = format!(r#""r.io":{{"username":"{username}","password":"p"}}"#);
+        let legacy = path.ends_with(".dockercfg");
+        let text = if legacy {
+            format!("{{{entry}}}")
+        } else {
+            format!(r#"{{"auths":{{{entry}}}}}"#)
+        };
+        std::fs::write(path, text).unwrap();
+    }
+
+    #[tokio::test]
+    async fn sources_come_in_their_order_and_the_search_goes_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        let text = |name: &str| at(name).display().to_string();
+        let (named, run, config, docker, home) = (
+            text("named.json"),
+            text("run"),
+            text("config"),
+            text("docker"),
+            text("home"),
+        );
+        let given = GivenCredentials {
+            host: "r.io".parse().unwrap(),
+            username: "given".to_owned(),
+            password: Secret::default(),
+            origin: "--username",
+        };
+        let variables = [
+            ("REGISTRY_AUTH_FILE", named.as_str()),
+            ("XDG_RUNTIME_DIR", &run),
+            ("XDG_CONFIG_HOME", &config),
+            ("DOCKER_CONFIG", &docker),
+            ("HOME", &home),
+        ];
+        let found = async |given: &[GivenCredentials], flag: Option<&str>, variables: &[(&str, &str)]| {
+            let environment = Environment::of(variables);
+            let store = CredentialStore::new(given.to_vec(), flag.map(PathBuf::from), environment);
+            store
+                .lookup(&"r.io".parse().unwrap(), "a/b", false)
+                .await
+                .map(|found| {
+                    found.map(|found| match found.login {
+                        Login::Basic { username, .. } => username,
+                        other => panic!("{other:?}"),
+                    })
+                })
+        };
+        assert_eq!(found(&[], None, &variables[1..]).await, Ok(None));
+        // From the last source to the first: each new one comes before those already there.
+        for (file, name) in [
+            ("home/.dockercfg", "legacy"),
+            ("docker/config.json", "docker"),
+            ("config/containers/auth.json", "config"),
+            ("run/containers/auth.json", "run"),
+        ] {
+            write(&at(file), name);
+            assert_eq!(found(&[], None, &variables[1..]).await, Ok(Some(name.to_owned())));
+        }
+        // A file the user named must exist and stands alone.
+        assert!(
+            found(&[], None, &variables)
+                .await
+                .unwrap_err()
+                .contains("named.json")
+        );
+        write(&at("named.json"), "named");
+        assert_eq!(found(&[], None, &variables).await, Ok(Some("named".to_owned())));
+        write(&at("flag.json"), "flag");
+        assert_eq!(
+            found(&[], Some(&text("flag.json")), &variables).await,
+            Ok(Some("flag".to_owned()))
+        );
+        assert_eq!(
+            found(&[given], Some("gone"), &variables).await,
+            Ok(Some("given".to_owned()))
+        );
+        // What cannot be read is named, and its text is not shown.
+        std::fs::write(at("run/containers/auth.json"), "{\"geheim").unwrap();
+        let error = found(&[], None, &variables[1..]).await.unwrap_err();
+        assert!(
+            error.contains("auth.json is not valid JSON") && !error.contains("geheim"),
+            "{error}"
+        );
+    }
 }

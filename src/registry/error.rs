@@ -23,7 +23,7 @@ pub struct RegistryError {
 #[non_exhaustive]
 pub enum ErrorKind {
     /// The registry answered, and refused.
-    Status(StatusAnswer),
+    Status(Box<StatusAnswer>),
     /// The registry asks for a longer wait than we grant.
     RateLimited {
         wait: Option<Duration>,
@@ -210,6 +210,9 @@ pub(super) fn is_transient_status(status: u16) -> bool {
 impl StatusAnswer {
     fn class(&self) -> ErrorClass {
         match self.status {
+            400 if matches!(self.code.as_deref(), Some("DIGEST_INVALID" | "SIZE_INVALID")) => {
+                ErrorClass::Content
+            }
             401 | 403 | 407 => ErrorClass::Denied,
             404 | 410 => ErrorClass::NotFound,
             429 => ErrorClass::RateLimited,
@@ -249,7 +252,7 @@ impl fmt::Debug for RegistryError {
         f.debug_struct("RegistryError")
             .field("what", &self.what)
             .field("kind", &self.kind)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

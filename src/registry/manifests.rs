@@ -193,6 +193,10 @@ impl RegistryClient {
         let mut retries = Retries::new(&self.0, &host);
         loop {
             let answer = self.0.send(&call).await?;
+            if answer.status.is_success() && answer.is_html() {
+                let evidence = "it answers a pushed manifest with an HTML page".to_owned();
+                return Err(call.error(ErrorKind::NotARegistry(evidence)));
+            }
             if matches!(answer.status.as_u16(), 200 | 201 | 202 | 204) {
                 let digest = answer
                     .header("docker-content-digest")

@@ -96,7 +96,7 @@ impl RegistryClient {
             tls_no_verify: options
                 .tls_no_verify
                 .iter()
-                .map(|h| h.connect_authority().to_owned())
+                .map(transport::tls_authority)
                 .collect(),
             clients: Mutex::default(),
         };

@@ -64,8 +64,10 @@ impl RegistryClient {
         source: &dyn BlobSource,
         mount_from: Option<&Repository>,
     ) -> Result<Pushed, RegistryError> {
-        if self.has_blob(repository, digest).await?.is_some() {
-            return Ok(Pushed::AlreadyThere);
+        match self.has_blob(repository, digest).await? {
+            // A registry that states another size holds something damaged; some state none.
+            Some(held) if held == size || held == 0 => return Ok(Pushed::AlreadyThere),
+            _ => {}
         }
         let mut session = None;
         if let Some(from) = mount_from.filter(|from| from.host() == repository.host() && *from != repository)
@@ -95,10 +97,9 @@ impl RegistryClient {
             if let Ok(Some(_)) = self.has_blob(repository, digest).await {
                 return Ok(Pushed::Uploaded { bytes: size });
             }
-            match verdict(&error, &host, rung) {
-                Verdict::Final => return Err(error),
+            match verdict(&error, &host, rung, retries.failures()) {
                 Verdict::Climb(next) if next < LADDER.len() => rung = next,
-                Verdict::Climb(_) => return Err(error),
+                Verdict::Final | Verdict::Climb(_) => return Err(error),
                 Verdict::Again => {
                     retries.after_any(error).await?;
                     if retries.failures() == BREAKS_BEFORE_CHUNKS && rung < FIRST_CHUNKS && size > (8 << 20) {
@@ -148,7 +149,7 @@ async fn send(
         _ if size == 0 => {}
         Rung::Patch => {
             if let Err(error) = upload.send_until(source, size, false).await {
-                resume(upload, size, source, error).await?;
+                return resume(upload, digest, size, source, error).await;
             }
         }
         Rung::Put => {
@@ -174,9 +175,11 @@ async fn send(
     upload.commit(digest, Payload::Empty).await
 }
 
-/// Goes on with a broken upload where the registry is sure how far it got; the commit proves the result.
+/// Goes on with a broken upload where the registry is sure how far it got. If that does not lead to the blob,
+/// the break is what failed: some registries count wrongly, and then only a new session helps.
 async fn resume(
     upload: &mut Upload,
+    digest: &Digest,
     size: u64,
     source: &dyn BlobSource,
     error: RegistryError,
@@ -184,24 +187,29 @@ async fn resume(
     if !matches!(error.kind(), ErrorKind::Broken(_) | ErrorKind::Stalled(_)) {
         return Err(error);
     }
-    match upload.status().await {
-        Some(held) if held == size => {
-            upload.resume_at(held);
-            Ok(())
-        }
-        Some(held) if held < size => {
-            upload.resume_at(held);
-            upload.send_until(source, size, true).await.map_err(|_| error)
-        }
-        _ => Err(error),
+    let Some(held) = upload.status().await.filter(|held| *held <= size) else {
+        return Err(error);
+    };
+    upload.resume_at(held);
+    if held < size
+        && let Err(again) = upload.send_until(source, size, true).await
+    {
+        return Err(if again.source_error().is_some() {
+            again
+        } else {
+            error
+        });
     }
+    upload.commit(digest, Payload::Empty).await.map_err(|_| error)
 }
 
-fn verdict(error: &RegistryError, host: &Host, rung: usize) -> Verdict {
+fn verdict(error: &RegistryError, host: &Host, rung: usize, failures: u32) -> Verdict {
     if error.is_transient() {
         return Verdict::Again;
     }
     match (error.status(), error.code()) {
+        // The source vouches for its content, so it was the way there that garbled it; not twice in a row.
+        (_, Some("DIGEST_INVALID")) if failures == 0 => Verdict::Again,
         (_, Some("DIGEST_INVALID")) => Verdict::Final,
         // The session is gone: restarted or overloaded registries forget them.
         (Some(404), _) | (_, Some("BLOB_UPLOAD_UNKNOWN" | "BLOB_UPLOAD_INVALID")) => {

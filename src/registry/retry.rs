@@ -7,7 +7,7 @@ use reqwest::header::HeaderMap;
 use super::redact::clean;
 
 /// A registry that wants a longer wait than this gets none: the run ends resumable instead.
-pub(super) const LONGEST_WAIT: Duration = Duration::from_mins(5);
+pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(300);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 
 /// The wait before try `attempt + 1`, where `attempt` counts from 1.
@@ -99,7 +99,7 @@ mod tests {
         ]));
         let expected = RateLimit {
             remaining: 0,
-            window: Some(Duration::from_hours(6)),
+            window: Some(Duration::from_secs(21600)),
             source: Some("1.2.3.4".into()),
         };
         assert_eq!(limit, Some(expected));

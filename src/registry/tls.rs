@@ -70,11 +70,17 @@ impl TlsSettings {
         }
         let mut identity = self.client_cert.clone().filter(|_| is_registry);
         for dir in &self.cert_dirs {
-            let found = CertsDir::read(&dir.join(authority))?;
-            for file in &found.authorities {
-                given.extend(certificates(file)?);
+            // `host` and `host:443` are one.
+            let other = authority
+                .strip_suffix(":443")
+                .map_or(format!("{authority}:443"), str::to_owned);
+            for name in [authority, &other] {
+                let found = CertsDir::read(&dir.join(name))?;
+                for file in &found.authorities {
+                    given.extend(certificates(file)?);
+                }
+                identity = identity.or(found.identity);
             }
-            identity = identity.or(found.identity);
         }
         let verifier: Arc<dyn ServerCertVerifier> = if verify {
             self.verifier(given, &provider)?
@@ -177,7 +183,7 @@ fn read_bounded(file: &Path) -> Result<Vec<u8>, String> {
 }
 
 /// Standard verification, and one thing more: a self-signed server certificate that was itself given as an
-/// authority is accepted for its own names and time, which WebPKI refuses where it carries the CA flag.
+/// authority is accepted for its own names and time, which `webpki` refuses where it carries the CA flag.
 #[derive(Debug)]
 struct Verifier {
     inner: Arc<WebPkiServerVerifier>,
@@ -197,7 +203,7 @@ impl ServerCertVerifier for Verifier {
             .inner
             .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
         {
-            // `Other` is what WebPKI's "CA used as end entity" comes out as; time is checked before that.
+            // `Other` is what webpki's "CA used as end entity" comes out as; time is checked before that.
             Err(TlsError::InvalidCertificate(CertificateError::Other(_)))
                 if self
                     .given
@@ -322,6 +328,10 @@ pub(super) fn explain(error: &CertificateError) -> String {
                 expected.to_str()
             )
         }
+        CertificateError::Other(why) => format!(
+            "it cannot stand for a server ({}); a self-signed one must itself be given as an authority",
+            super::redact::clean(&why.to_string(), 100)
+        ),
         CertificateError::UnknownIssuer => "its issuer is not among the trusted authorities".to_owned(),
         other => super::redact::clean(&other.to_string(), 200),
     }

@@ -1,4 +1,4 @@
-//! The token endpoint (distribution's token and OAuth2 specifications): what is asked, how the reply is read.
+//! The token endpoint (distribution's token and OAuth 2 specifications): what is asked, how the reply is read.
 //!
 //! Pure values; `auth` sends. Tokens are opaque: their lifetime is what the reply says, counted from receipt.
 
@@ -14,8 +14,8 @@ use super::secret::Secret;
 /// What registries see as the name of this client.
 const CLIENT_ID: &str = "bundle";
 /// Shorter lifetimes are taken for this one (token specification).
-const SHORTEST_LIFE: Duration = Duration::from_mins(1);
-const LONGEST_LIFE: Duration = Duration::from_hours(1);
+const SHORTEST_LIFE: Duration = Duration::from_secs(60);
+const LONGEST_LIFE: Duration = Duration::from_secs(3600);
 
 /// What a request needs to be allowed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]

@@ -20,6 +20,7 @@ use super::proxy::ProxyRules;
 use super::redact::clean;
 use super::stats::Traffic;
 use super::tls::{TlsSettings, explain};
+use crate::image::HostName;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 const POOL_IDLE: Duration = Duration::from_secs(30);
@@ -131,6 +132,12 @@ pub(super) fn authority(url: &Url) -> String {
         .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
+/// The authority of an https URL to `host`, where the standard port is not written.
+pub(super) fn tls_authority(host: &HostName) -> String {
+    let authority = host.connect_authority();
+    authority.strip_suffix(":443").unwrap_or(authority).to_owned()
+}
+
 /// What a failed exchange was.
 pub(super) fn classify(error: &reqwest::Error) -> ErrorKind {
     if let Some(tls) = tls_error(error) {
@@ -150,23 +157,20 @@ pub(super) fn classify(error: &reqwest::Error) -> ErrorKind {
     }
 }
 
-fn tls_error(error: &reqwest::Error) -> Option<&rustls::Error> {
-    let mut current: Option<&(dyn StdError + 'static)> = error.source();
-    while let Some(error) = current {
-        if let Some(tls) = error.downcast_ref::<rustls::Error>() {
-            return Some(tls);
-        }
-        // An I/O error hides the error it wraps from `source`.
-        if let Some(inner) = error
-            .downcast_ref::<std::io::Error>()
-            .and_then(std::io::Error::get_ref)
-            && let Some(tls) = inner.downcast_ref::<rustls::Error>()
-        {
-            return Some(tls);
-        }
-        current = error.source();
+/// The TLS failure among the causes of `error`. An I/O error hides what it wraps from `source`, and may wrap
+/// another I/O error.
+fn tls_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Error> {
+    if let Some(tls) = error.downcast_ref::<rustls::Error>() {
+        return Some(tls);
     }
-    None
+    if let Some(inner) = error
+        .downcast_ref::<std::io::Error>()
+        .and_then(std::io::Error::get_ref)
+        && let Some(tls) = tls_error(inner)
+    {
+        return Some(tls);
+    }
+    error.source().and_then(tls_error)
 }
 
 /// The last cause, which is the one that tells something; outer ones repeat the URL.

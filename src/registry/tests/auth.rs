@@ -169,6 +169,71 @@ async fn identity_tokens_are_posted_and_helpers_are_asked_again_when_refused() {
 }
 
 #[tokio::test]
+async fn a_mute_401_is_explained_by_the_root() {
+    let realm = Fake::start(|_| reply(200, r#"{"token":"t"}"#)).await;
+    let url = realm.url("/token");
+    let registry = Fake::start(move |seen| match seen.header("authorization") {
+        Some("Bearer t") => reply(200, MANIFEST),
+        _ if seen.path == "/v2/" => {
+            let value = format!("Bearer realm=\"{url}\"");
+            status(401)
+                .header("www-authenticate", value)
+                .body(Body::empty())
+                .unwrap()
+        }
+        _ => reply(401, ""),
+    })
+    .await;
+    plain()
+        .manifest(&registry.repository("a/b"), &target())
+        .await
+        .unwrap();
+    assert_eq!(
+        realm.log.lock().unwrap()[0].path,
+        "/token?scope=repository%3Aa%2Fb%3Apull"
+    );
+}
+
+#[tokio::test]
+async fn the_target_of_a_redirect_may_want_a_token_of_its_own() {
+    let realm = Fake::start(|_| reply(200, r#"{"token":"t"}"#)).await;
+    let url = realm.url("/token");
+    let other = Fake::start(move |seen| match seen.header("authorization") {
+        Some("Bearer t") => reply(200, MANIFEST),
+        None => challenge(&url, ""),
+        Some(other) => panic!("{other} is not for here"),
+    })
+    .await;
+    let location = other.url("/v2/c/manifests/v1");
+    let registry = Fake::start(move |seen| match seen.header("authorization") {
+        Some("Basic dTpw") => status(307)
+            .header("location", &location)
+            .body(Body::empty())
+            .unwrap(),
+        _ => status(401)
+            .header("www-authenticate", "Basic")
+            .body(Body::empty())
+            .unwrap(),
+    })
+    .await;
+    let host = registry.host.clone();
+    let client = client(|options| {
+        let password = Secret::new("p");
+        options.given = vec![GivenCredentials {
+            host,
+            username: "u".into(),
+            password,
+            origin: "--username",
+        }];
+    });
+    client
+        .manifest(&registry.repository("a/b"), &target())
+        .await
+        .unwrap();
+    assert!(realm.log.lock().unwrap()[0].header("authorization").is_none());
+}
+
+#[tokio::test]
 async fn basic_is_used_where_it_is_asked_for() {
     let registry = Fake::start(|seen| match seen.header("authorization") {
         Some("Basic dTpw") => reply(200, MANIFEST),

@@ -3,6 +3,7 @@
 mod auth;
 mod pull;
 mod push;
+mod secure;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -212,4 +213,29 @@ async fn servers_that_are_no_registry_are_told_apart() {
             (outcome, _) => panic!("{code} {kind}: {outcome:?}"),
         }
     }
+}
+
+/// Callers run these in tasks of their own.
+#[tokio::test]
+async fn everything_can_be_spawned() {
+    fn sendable<T: Send>(future: T) {
+        drop(future);
+    }
+    let (client, repository) = (plain(), Repository::new("r.io".parse().unwrap(), "a").unwrap());
+    let source = Memory::new(&content(1));
+    let tag = ManifestTarget::Tag("v1".parse().unwrap());
+    sendable(client.push_blob(&repository, &source.digest, 1, &source, Some(&repository)));
+    sendable(client.mount_blob(&repository, &source.digest, &repository));
+    sendable(client.head_manifest(&repository, &tag));
+    sendable(client.referrers(&repository, &source.digest));
+    sendable(client.tags(&repository));
+    sendable(client.check_push_access(&repository));
+    sendable(client.ping(repository.host()));
+    sendable(async {
+        let mut stream = client.blob(&repository, &source.digest, 1, 0).await?;
+        stream.next().await?;
+        let mut upload = Upload::begin(&client, &repository).await?;
+        upload.append(Bytes::new()).await?;
+        upload.finish(&source.digest).await
+    });
 }

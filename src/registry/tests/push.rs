@@ -14,6 +14,10 @@ struct Faults {
     mountable: bool,
     /// Forgets this many sessions on their first PATCH.
     lose_sessions: usize,
+    /// Keeps only this much of the first PATCH.
+    keep_only: Option<usize>,
+    /// Then states this much more than it keeps.
+    overstate: usize,
 }
 
 #[derive(Default)]
@@ -41,6 +45,13 @@ impl Store {
                 Some(blob) => reply(200, blob.clone()),
                 None => reply(404, ""),
             },
+            "GET" => {
+                let Some(data) = self.sessions.get(&session) else {
+                    return reply(404, "");
+                };
+                let range = format!("0-{}", data.len() - 1 + self.faults.overstate);
+                status(204).header("range", range).body(Body::empty()).unwrap()
+            }
             "POST" if parameter("mount").is_some() && self.faults.mountable => reply(201, ""),
             "POST" => {
                 self.next += 1;
@@ -63,7 +74,8 @@ impl Store {
                 let Some(data) = self.sessions.get_mut(&session) else {
                     return reply(404, "");
                 };
-                data.extend_from_slice(&seen.body);
+                let kept = self.faults.keep_only.take().unwrap_or(seen.body.len());
+                data.extend_from_slice(&seen.body[..kept]);
                 let range = format!("0-{}", data.len() - 1);
                 status(202)
                     .header("location", seen.path.clone())
@@ -300,4 +312,31 @@ async fn a_manifest_whose_blobs_are_not_seen_yet_is_sent_again() {
             .class(),
         ErrorClass::Content
     );
+}
+
+#[tokio::test]
+async fn a_broken_upload_goes_on_only_where_that_leads_to_the_blob() {
+    for (overstate, sessions) in [(0, 1), (100, 2)] {
+        let faults = Faults {
+            keep_only: Some(4000),
+            overstate,
+            ..Faults::default()
+        };
+        let (fake, store) = registry(faults).await;
+        let source = Memory::new(&content(10_000));
+        let pushed = plain()
+            .push_blob(&fake.repository("a"), &source.digest, 10_000, &source, None)
+            .await;
+        assert_eq!(pushed.unwrap(), Pushed::Uploaded { bytes: 10_000 });
+        assert_eq!(
+            store.lock().unwrap().blobs[&source.digest.to_string()],
+            source.bytes
+        );
+        assert_eq!(fake.seen("POST", "").len(), sessions);
+        let range = format!("{}-9999", 4000 + overstate);
+        assert_eq!(
+            fake.seen("PATCH", "")[1].header("content-range"),
+            Some(range.as_str())
+        );
+    }
 }
