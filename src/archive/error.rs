@@ -21,6 +21,8 @@ pub enum ArchiveError {
     MissingManifest(Digest),
     #[error("image {0} has no full name in the archive (name it with --name when it is the only one)")]
     Nameless(Digest),
+    #[error("{0} cannot be sent again, since it comes from a pipe")]
+    PassedBy(Digest),
     #[error("not a bundle: {0}")]
     NotABundle(String),
     #[error("the bundle is damaged: {0}")]

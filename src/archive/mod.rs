@@ -21,6 +21,7 @@ mod layout;
 pub mod manifest;
 mod member;
 mod partial;
+mod pipe;
 mod reader;
 mod verify;
 
@@ -37,6 +38,7 @@ pub use partial::{
     DraftedHead, FRAME_CONTENT, PartialFile, StoredWriter, compressed_frame, draft_head, ending, joint, open_frame,
     read_back, stored_len, sync_folder,
 };
+pub use pipe::{PipedContent, PipedHead, open_pipe};
 pub use reader::BundleReader;
 pub use manifest::{BlobRow, BundleManifest, Group, ImageRow};
 pub use verify::Problem;

@@ -19,11 +19,11 @@ use crate::transfer::{ArrivalError, Import, Sent, present};
 
 pub(super) async fn run(session: &Session, args: &ImportArgs) -> anyhow::Result<ExitCode> {
     let destination: Destination = args.destination.parse().map_err(|e| Failure::usage(format!("{e}")))?;
-    let opened = input::open(args.bundle.as_deref(), args.name.as_ref())?;
+    let opened = input::open_for_import(args)?;
     let client = network::for_destination(&args.network, &destination)?;
     let mut report = RunReport::new("import", args.output_style.report.as_deref());
     let run = Run { session, args, client: &client, destination: &destination, holdings: opened.holdings };
-    let result = run.import(&opened.stem, &mut report).await;
+    let result = run.import(&opened.stem, opened.pipe, &mut report).await;
     report.write(result.as_ref().map_or_else(code_of, |code| *code), result.as_ref().err())?;
     result
 }
@@ -37,9 +37,15 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    async fn import(&self, stem: &str, report: &mut RunReport) -> anyhow::Result<ExitCode> {
+    async fn import(
+        &self,
+        stem: &str,
+        pipe: Option<input::Pipe>,
+        report: &mut RunReport,
+    ) -> anyhow::Result<ExitCode> {
         let began = Instant::now();
         let bundle = self.holdings.bundle();
+        let values = self.values(stem)?;
         report.images = bundle.images.iter().map(|i| ImageReport::new(&i.name, Some(&i.source))).collect();
         for (row, image) in report.images.iter_mut().zip(&bundle.images) {
             row.digest = Some(image.digest);
@@ -65,7 +71,14 @@ impl Run<'_> {
             reporter: &self.session.reporter,
             cancel: &self.session.cancel,
         };
-        let (arrived, sent) = import.run(&|at, result| self.tell(&plan, at, result)).await;
+        let tell = |at, result: &_| self.tell(&plan, at, result);
+        let (arrived, sent, read) = match pipe {
+            None => {
+                let (arrived, sent) = import.run(&tell).await;
+                (arrived, sent, Ok(()))
+            }
+            Some(pipe) => import.run_piped(&pipe.head, pipe.content, &tell).await,
+        };
         self.session.reporter.end();
         for arrived in arrived {
             self.settle(&plan.arrivals[arrived.arrival].landing, arrived.result, report);
@@ -86,8 +99,10 @@ impl Run<'_> {
             let hint = "images that arrived stay; run the same command again to go on";
             return Err(super::export::failed(report, hint));
         }
-        let values = self.write_values(stem)?;
-        self.print_summary(report, &sent, began, &values);
+        // Damage after the last image is still damage, and whoever carried the stream should know.
+        read?;
+        write_own(&values.path, &values.text, self.args.force)?;
+        self.print_summary(report, &sent, began, &values.path);
         if failures > 0 {
             let failure = report.failure();
             self.session.reporter.warn(&failure.message);
@@ -261,12 +276,12 @@ impl Run<'_> {
         }
     }
 
-    /// Writes the values file beside where the command runs; a file of other content stays unless told otherwise.
-    fn write_values(&self, stem: &str) -> anyhow::Result<PathBuf> {
+    /// The values file to write. One of other content is found before anything is sent.
+    fn values(&self, stem: &str) -> anyhow::Result<Values> {
         let text = helm_values(&self.holdings.bundle().catalog, self.destination)?;
         let path = self.args.values.clone().unwrap_or_else(|| PathBuf::from(format!("{stem}.values.yaml")));
-        write_own(&path, &text, self.args.force)?;
-        Ok(path)
+        check_own(&path, &text, self.args.force)?;
+        Ok(Values { path, text })
     }
 
     fn print_plan(&self, plan: &ImportPlan, landings: &[Landing], report: &RunReport) {
@@ -329,17 +344,27 @@ fn target(landing: &Landing, digest: &Digest) -> ManifestTarget {
     landing.tag.clone().map_or(ManifestTarget::Digest(*digest), ManifestTarget::Tag)
 }
 
-/// Writes `text` to `path`. A file with the same text is left alone, one with other text is not replaced.
-pub(super) fn write_own(path: &Path, text: &str, force: bool) -> anyhow::Result<()> {
+struct Values {
+    path: PathBuf,
+    text: String,
+}
+
+/// Refuses to replace a file of other content, unless told to.
+fn check_own(path: &Path, text: &str, force: bool) -> anyhow::Result<()> {
     let there = std::fs::read(path).ok();
-    if there.as_deref() == Some(text.as_bytes()) {
+    if force || there.is_none_or(|there| there == text.as_bytes()) {
         return Ok(());
     }
-    if there.is_some() && !force {
-        return Err(Failure::new(ExitCode::Failed, format!("{} exists and has other content", path.display()))
-            .hint("all images are at the destination; replace the values file with --force, or name another with --values")
-            .into());
-    }
-    std::fs::write(path, text)
+    Err(Failure::new(ExitCode::Failed, format!("{} exists and has other content", path.display()))
+        .hint("replace it with --force, or write the values elsewhere with --values FILE")
+        .into())
+}
+
+/// Writes `text` to `path`, whole or not at all.
+fn write_own(path: &Path, text: &str, force: bool) -> anyhow::Result<()> {
+    check_own(path, text, force)?;
+    let fresh = crate::transfer::beside(path, ".new");
+    std::fs::write(&fresh, text)
+        .and_then(|()| std::fs::rename(&fresh, path))
         .map_err(|error| Failure::new(ExitCode::Failed, format!("{}: {error}", path.display())).into())
 }

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::archive::{ArchiveError, BundleReader, FileInput, Holdings};
+use crate::archive::{ArchiveError, BundleReader, FileInput, Holdings, PipedContent, PipedHead, open_pipe};
+use crate::cli::ImportArgs;
 use crate::failure::{ExitCode, Failure};
 use crate::image::Reference;
 
@@ -11,6 +12,47 @@ use crate::image::Reference;
 pub(super) struct Opened {
     pub(super) holdings: Arc<dyn Holdings>,
     pub(super) stem: String,
+}
+
+/// A bundle to import: from a file, or out of a pipe.
+pub(super) struct ToImport {
+    pub(super) holdings: Arc<dyn Holdings>,
+    pub(super) stem: String,
+    pub(super) pipe: Option<Pipe>,
+}
+
+/// A bundle on stdin after its head.
+pub(super) struct Pipe {
+    pub(super) head: Arc<PipedHead>,
+    pub(super) content: PipedContent<std::io::BufReader<std::io::Stdin>>,
+}
+
+/// Opens what `bundle import` was given.
+pub(super) fn open_for_import(args: &ImportArgs) -> anyhow::Result<ToImport> {
+    if args.bundle.as_deref() != Some(Path::new("-")) {
+        let Opened { holdings, stem } = open(args.bundle.as_deref(), args.name.as_ref())?;
+        return Ok(ToImport { holdings, stem, pipe: None });
+    }
+    if args.network.password_stdin {
+        return Err(Failure::usage("the bundle and the password cannot both come from stdin")
+            .hint("store the login first: bundle login REGISTRY")
+            .into());
+    }
+    let stdin = std::io::BufReader::with_capacity(1 << 20, std::io::stdin());
+    let (head, content) = open_pipe(stdin)?;
+    let catalog = &head.bundle().catalog;
+    let stem = match (catalog.name.as_str(), catalog.version.as_str()) {
+        ("", _) => "bundle".to_owned(),
+        (name, "") => plain(name),
+        (name, version) => plain(&format!("{name}-{version}")),
+    };
+    Ok(ToImport { holdings: head.clone(), stem, pipe: Some(Pipe { head, content }) })
+}
+
+/// A name from inside a bundle as a file name: never a path.
+fn plain(name: &str) -> String {
+    let safe = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' };
+    name.chars().map(safe).collect::<String>().trim_start_matches('.').to_owned()
 }
 
 /// Opens `path`, or the one bundle in the current folder.

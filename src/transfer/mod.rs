@@ -6,6 +6,7 @@ mod front;
 pub mod journal;
 mod once;
 mod past;
+mod piped;
 mod resolve;
 mod source;
 mod spool;

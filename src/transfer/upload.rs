@@ -77,8 +77,8 @@ impl std::fmt::Debug for Import<'_> {
 
 type BlobResult = Result<(), Arc<ArrivalError>>;
 
-struct Run<'a> {
-    import: &'a Import<'a>,
+pub(super) struct Run<'a> {
+    pub(super) import: &'a Import<'a>,
     /// One for each upload of the plan: settled when the blob is in its home, or cannot get there.
     blobs: Vec<SetOnce<BlobResult>>,
     /// Blobs that came to another repository than their home: several images there may wait for one.
@@ -88,41 +88,61 @@ struct Run<'a> {
     finishing: Semaphore,
 }
 
+/// Told of every image that is settled: its position in the plan, and how it went.
+pub type Settled<'a> = dyn Fn(usize, &Result<(), ArrivalError>) + Sync + 'a;
+
 impl Import<'_> {
-    /// Sends what is missing. `each` is called as images are settled.
-    pub async fn run(&self, each: &(dyn Fn(usize, &Result<(), ArrivalError>) + Sync)) -> (Vec<Arrived>, Sent) {
-        let run = Run {
-            import: self,
-            blobs: self.plan.uploads.iter().map(|_| SetOnce::new()).collect(),
-            mounts: Once::default(),
-            sent: std::sync::Mutex::default(),
-            finishing: Semaphore::new(self.jobs.max(1)),
-        };
+    /// Sends what is missing, many blobs at once.
+    pub async fn run(&self, each: &Settled<'_>) -> (Vec<Arrived>, Sent) {
+        let run = Run::new(self);
         let uploads = futures_util::stream::iter(self.plan.uploads.iter().enumerate())
             .map(|(at, upload)| run.upload(at, upload))
             .buffer_unordered(self.jobs.max(1))
             .for_each(|()| futures_util::future::ready(()));
-        let arrivals = futures_util::stream::iter(self.plan.arrivals.iter().enumerate())
-            .map(|(at, arrival)| {
-                let run = &run;
-                async move {
-                    let result = run.complete(arrival).await;
-                    each(at, &result);
-                    Arrived { arrival: at, result }
-                }
+        let ((), arrived) = tokio::join!(uploads, run.arrivals(each));
+        (arrived, run.sent())
+    }
+}
+
+impl<'a> Run<'a> {
+    pub(super) fn new(import: &'a Import<'a>) -> Self {
+        Self {
+            import,
+            blobs: import.plan.uploads.iter().map(|_| SetOnce::new()).collect(),
+            mounts: Once::default(),
+            sent: std::sync::Mutex::default(),
+            finishing: Semaphore::new(import.jobs.max(1)),
+        }
+    }
+
+    /// Completes every image as soon as its blobs are settled.
+    pub(super) async fn arrivals(&self, each: &Settled<'_>) -> Vec<Arrived> {
+        let mut arrived: Vec<_> = futures_util::stream::iter(self.import.plan.arrivals.iter().enumerate())
+            .map(|(at, arrival)| async move {
+                let result = self.complete(arrival).await;
+                each(at, &result);
+                Arrived { arrival: at, result }
             })
             // All of them wait at once; how many work is bounded inside.
-            .buffer_unordered(self.plan.arrivals.len().max(1))
-            .collect::<Vec<_>>();
-        let ((), mut arrived) = tokio::join!(uploads, arrivals);
+            .buffer_unordered(self.import.plan.arrivals.len().max(1))
+            .collect()
+            .await;
         arrived.sort_by_key(|a| a.arrival);
-        let sent = *run.sent.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        (arrived, sent)
+        arrived
+    }
+
+    pub(super) fn sent(&self) -> Sent {
+        *self.sent.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Blob `at` is in its home, or cannot get there.
+    pub(super) fn settle(&self, at: usize, result: Result<(), ArrivalError>) {
+        let _ = self.blobs[at].set(result.map_err(Arc::new));
     }
 }
 
 impl Run<'_> {
-    async fn upload(&self, at: usize, upload: &Upload) {
+    pub(super) async fn upload(&self, at: usize, upload: &Upload) {
         let Import { client, holdings, reporter, cancel, .. } = self.import;
         let label = format!("{} {}", upload.home.path(), upload.digest.short());
         let bar = Arc::new(reporter.transfer(&label, upload.size, 0));
@@ -134,10 +154,10 @@ impl Run<'_> {
             () = cancel.cancelled() => Err(ArrivalError::Cancelled),
             result = push => result.map(|pushed| self.count(&pushed, upload.size)).map_err(unwrap_source),
         };
-        let _ = self.blobs[at].set(result.map_err(Arc::new));
+        self.settle(at, result);
     }
 
-    fn count(&self, pushed: &Pushed, size: u64) {
+    pub(super) fn count(&self, pushed: &Pushed, size: u64) {
         let mut sent = self.sent.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         match pushed {
             Pushed::Mounted => sent.mounted += 1,
@@ -242,7 +262,7 @@ fn raw(
 }
 
 /// An upload that failed because of what was read, not because of the registry, is the bundle's fault.
-fn unwrap_source(error: RegistryError) -> ArrivalError {
+pub(super) fn unwrap_source(error: RegistryError) -> ArrivalError {
     let Some(source) = error.source_error() else { return ArrivalError::Registry(error) };
     if let Some(WrongContent { wanted, found }) = source.downcast_ref() {
         return ArrivalError::Content(WrongContent { wanted: *wanted, found: *found });

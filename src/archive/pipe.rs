@@ -1,0 +1,219 @@
+//! A bundle that can only be read once, in order: from a pipe.
+//!
+//! The head comes first and gives the whole plan, as from a file. Then every frame is the one the plan implies;
+//! joints, end and seek table are compared to the byte, contents are for the consumer to hash.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::contents::Manifests;
+use super::head_reader::Head;
+use super::holdings::{ContentPieces, Holdings};
+use super::layout::Layout;
+use super::manifest::BundleManifest;
+use super::{ArchiveError, frame, partial};
+use crate::image::Digest;
+
+/// Pieces of stored content are about this long.
+const PIECE_BLOCKS: u64 = 8;
+
+/// What is known of a piped bundle after its head: everything but the content of its layers.
+#[derive(Debug)]
+pub struct PipedHead {
+    head: Head,
+    manifest: BundleManifest,
+    layout: Layout,
+    id: Digest,
+}
+
+/// The rest of the pipe.
+pub struct PipedContent<R> {
+    head: Arc<PipedHead>,
+    input: R,
+    /// Bytes of the file read so far.
+    at: u64,
+    compressed: Vec<Vec<u32>>,
+}
+
+impl<R> std::fmt::Debug for PipedContent<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PipedContent").field("at", &self.at).finish_non_exhaustive()
+    }
+}
+
+/// Reads the head of a piped bundle and proves it.
+pub fn open_pipe<R: Read>(mut input: R) -> Result<(Arc<PipedHead>, PipedContent<R>), ArchiveError> {
+    let mut at = 0;
+    let head = Head::read_from(&mut || {
+        let Some(bytes) = read_frame(&mut input, frame::HEAD_FRAME_CONTENT as u64)? else { return Ok(None) };
+        at += bytes.len() as u64;
+        let content = frame::FrameHeader::parse(&bytes).and_then(|header| header.content);
+        let content = content.and_then(|content| u32::try_from(content).ok());
+        let content = content.ok_or_else(|| ArchiveError::NotABundle("its frames are not those of a bundle".into()))?;
+        Ok(Some((bytes, content)))
+    })?;
+    let manifest = head.bundle()?;
+    head.prove(&manifest)?;
+    let layout = Layout::new(head.frame_lens(), &manifest.blobs);
+    let id = Digest::sha256(head.bundle_bytes());
+    let head = Arc::new(PipedHead { head, manifest, layout, id });
+    Ok((head.clone(), PipedContent { head, input, at, compressed: Vec::new() }))
+}
+
+impl PipedHead {
+    pub fn id(&self) -> Digest {
+        self.id
+    }
+
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+}
+
+impl Manifests for PipedHead {
+    fn manifest(&self, digest: &Digest) -> Result<Bytes, ArchiveError> {
+        self.head.manifest(digest)
+    }
+}
+
+impl Holdings for PipedHead {
+    fn bundle(&self) -> &BundleManifest {
+        &self.manifest
+    }
+
+    fn open(&self, digest: &Digest, from: u64) -> Result<ContentPieces, ArchiveError> {
+        // Small JSON is at hand; everything else has gone by, or has not come yet.
+        let mut bytes = self.head.manifest(digest).map_err(|_| ArchiveError::PassedBy(*digest))?;
+        let skip = usize::try_from(from).map_or(bytes.len(), |from| from.min(bytes.len()));
+        Ok(Box::new(std::iter::once(Ok(bytes.split_off(skip)))))
+    }
+
+    fn name(&self) -> String {
+        "stdin".to_owned()
+    }
+}
+
+impl<R: Read> PipedContent<R> {
+    /// Reads blob `index`, which must be the next in member order, and gives its content to `each`.
+    pub fn blob(
+        &mut self,
+        index: usize,
+        each: &mut dyn FnMut(Bytes) -> Result<(), ArchiveError>,
+    ) -> Result<(), ArchiveError> {
+        let head = self.head.clone();
+        let blob = &head.manifest.blobs[index];
+        self.expect(&head.layout.joint(&head.manifest.blobs, index), || format!("the tar header of {}", blob.digest))?;
+        if head.layout.stored().contains(&index) {
+            for (_, held) in frame::stored_frames(blob.size) {
+                self.stored_frame(held, each)?;
+            }
+            return Ok(());
+        }
+        let mut lens = Vec::new();
+        for (_, held) in frame::stored_frames(blob.size) {
+            let bytes = read_frame(&mut self.input, frame::FRAME_CONTENT)?.ok_or_else(|| self.cut())?;
+            self.at += bytes.len() as u64;
+            lens.push(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
+            let content = frame::decompress(&bytes, usize::try_from(held).unwrap_or(0));
+            each(content.map_err(|why| self.damaged(&why))?.into())?;
+        }
+        self.compressed.push(lens);
+        Ok(())
+    }
+
+    /// Reads what follows the last blob; it must be exactly what the plan implies.
+    pub fn finish(mut self) -> Result<(), ArchiveError> {
+        let head = self.head.clone();
+        let ending = partial::ending(&head.layout, &head.manifest.blobs, &self.compressed)?;
+        self.expect(&ending, || "the end of the archive or the seek table".to_owned())
+    }
+
+    fn stored_frame(
+        &mut self,
+        held: u64,
+        each: &mut dyn FnMut(Bytes) -> Result<(), ArchiveError>,
+    ) -> Result<(), ArchiveError> {
+        let mut before = 0;
+        while before < held {
+            let piece = frame::StoredPiece::of(before, held, PIECE_BLOCKS);
+            let bytes = Bytes::from(self.read(piece.len)?);
+            for range in piece.check(&bytes, held).map_err(|why| self.damaged(&why))? {
+                each(bytes.slice(range))?;
+            }
+            before += piece.content;
+        }
+        // The checksum of the frame; the digest of the blob says more.
+        self.read(frame::CHECKSUM).map(|_| ())
+    }
+
+    fn expect(&mut self, expected: &[u8], what: impl Fn() -> String) -> Result<(), ArchiveError> {
+        let found = self.read(expected.len())?;
+        if found == expected { Ok(()) } else { Err(self.damaged(&format!("{} is damaged", what()))) }
+    }
+
+    fn read(&mut self, len: usize) -> Result<Vec<u8>, ArchiveError> {
+        let mut bytes = vec![0; len];
+        self.input.read_exact(&mut bytes).map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => self.cut(),
+            _ => ArchiveError::Io { path: "stdin".into(), error },
+        })?;
+        self.at += len as u64;
+        Ok(bytes)
+    }
+
+    fn cut(&self) -> ArchiveError {
+        ArchiveError::Damaged(format!("the stream ends after {} bytes, before its end", self.at))
+    }
+
+    fn damaged(&self, why: &str) -> ArchiveError {
+        ArchiveError::Damaged(format!("stream, before byte {}: {why}", self.at))
+    }
+}
+
+/// One whole frame, found by walking its blocks; none at the end of the input. Content beyond `limit` is refused.
+fn read_frame(input: &mut impl Read, limit: u64) -> Result<Option<Vec<u8>>, ArchiveError> {
+    let io = |error: io::Error| match error.kind() {
+        io::ErrorKind::UnexpectedEof => ArchiveError::Damaged("the stream ends inside a frame".into()),
+        _ => ArchiveError::Io { path: "stdin".into(), error },
+    };
+    let foreign = || ArchiveError::NotABundle("its frames are not those of a bundle".to_owned());
+    let mut frame = Vec::new();
+    if input.take(5).read_to_end(&mut frame).map_err(io)? == 0 {
+        return Ok(None);
+    }
+    // The descriptor tells how long the rest of the header is: read it byte by byte, it is at most 18.
+    let header = loop {
+        if let Some(header) = frame::FrameHeader::parse(&frame) {
+            break header;
+        }
+        if frame.len() >= frame::MAX_FRAME_HEADER || input.take(1).read_to_end(&mut frame).map_err(io)? == 0 {
+            return Err(foreign());
+        }
+    };
+    let allowed = header.content.filter(|content| *content <= limit).ok_or_else(foreign)?;
+    // Compressed content is never much longer than itself.
+    let cap = usize::try_from(allowed + allowed / 64 + (64 << 10)).map_err(|_| foreign())?;
+    loop {
+        let mut block = [0; frame::BLOCK_HEADER];
+        input.read_exact(&mut block).map_err(io)?;
+        frame.extend_from_slice(&block);
+        let (len, last) = frame::block_len(block).ok_or_else(foreign)?;
+        if frame.len() + len > cap {
+            return Err(foreign());
+        }
+        let start = frame.len();
+        frame.resize(start + len, 0);
+        input.read_exact(&mut frame[start..]).map_err(io)?;
+        if last {
+            break;
+        }
+    }
+    if header.checksum {
+        let start = frame.len();
+        frame.resize(start + frame::CHECKSUM, 0);
+        input.read_exact(&mut frame[start..]).map_err(io)?;
+    }
+    Ok(Some(frame))
+}
