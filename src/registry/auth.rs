@@ -21,7 +21,7 @@ use super::challenge::{self, Challenge};
 use super::credentials::Credentials;
 use super::error::{ErrorKind, RegistryError};
 use super::host::Host;
-use super::http::{Inner, Retries};
+use super::http::Inner;
 use super::pace::locked;
 use super::redact::masked;
 use super::token::{self, Scope, TokenReply, TokenRequest};
@@ -271,46 +271,28 @@ impl Inner {
             described(host, scope),
             masked(wanted.realm)
         );
+        let failed = |kind| RegistryError::new(&host.name, what.clone(), kind);
         let origin = credentials.map(|credentials| credentials.origin.clone());
-        let mut allow_post = true;
-        let mut retries = Retries::new(self, host);
-        loop {
-            let request = token::request(wanted.realm, wanted.service, &scopes, login, allow_post);
-            let answer = match self.ask_for_token(request).await {
-                Ok(answer) => answer,
-                Err(kind) => {
-                    retries
-                        .after(RegistryError::new(&host.name, what.clone(), kind))
-                        .await?;
-                    continue;
-                }
-            };
-            let status = answer.status.as_u16();
-            if matches!(status, 404 | 405) && allow_post && matches!(login, Some(Login::Identity { .. })) {
-                allow_post = false;
-                continue;
-            }
-            if !answer.status.is_success() {
-                let error = answer.into_refusal(origin.clone()).await;
-                retries
-                    .after(RegistryError::new(&host.name, what.clone(), error))
-                    .await?;
-                continue;
-            }
-            let body = match answer.read(SMALL_BODY).await {
-                Ok(body) => body,
-                Err(kind) => {
-                    retries
-                        .after(RegistryError::new(&host.name, what.clone(), kind))
-                        .await?;
-                    continue;
-                }
-            };
-            return token::reply(&body).ok_or_else(|| {
-                let kind = ErrorKind::Protocol("the token server answered without a token".to_owned());
-                RegistryError::new(&host.name, what, kind)
-            });
+        // Passing failures are for the request that needs the token to repeat.
+        let request = |post| token::request(wanted.realm, wanted.service, &scopes, login, post);
+        let mut answer = self.ask_for_token(request(true)).await.map_err(failed)?;
+        if matches!(answer.status.as_u16(), 404 | 405) && matches!(login, Some(Login::Identity { .. })) {
+            answer = self.ask_for_token(request(false)).await.map_err(failed)?;
         }
+        if matches!(answer.status.as_u16(), 404 | 410) {
+            // Not to be taken for "the image is not there".
+            let why = format!("there is no token server: it answered {}", answer.status.as_u16());
+            return Err(failed(ErrorKind::Protocol(why)));
+        }
+        if !answer.status.is_success() {
+            return Err(failed(answer.into_refusal(origin).await));
+        }
+        let body = answer.read(SMALL_BODY).await.map_err(failed)?;
+        token::reply(&body).ok_or_else(|| {
+            failed(ErrorKind::Protocol(
+                "the token server answered without a token".to_owned(),
+            ))
+        })
     }
 
     async fn ask_for_token(&self, request: TokenRequest) -> Result<Answer, ErrorKind> {

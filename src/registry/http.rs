@@ -131,10 +131,15 @@ impl<'a> Retries<'a> {
         note_overload(self.host, &error);
         self.failures += 1;
         if self.failures >= self.inner.options.retries.max(1) {
-            return Err(error);
+            let limited = error.status() == Some(429);
+            return Err(if limited {
+                rate_limited(self.host, &error)
+            } else {
+                error
+            });
         }
         let wait = match error.retry_after() {
-            Some(wait) if wait > LONGEST_WAIT => return Err(too_long(self.host, &error, wait)),
+            Some(wait) if wait > LONGEST_WAIT => return Err(rate_limited(self.host, &error)),
             Some(wait) => wait.max(self.inner.options.backoff_base),
             None => backoff(self.inner.options.backoff_base, self.failures),
         };
@@ -157,16 +162,18 @@ fn note_overload(host: &Host, error: &RegistryError) {
     }
 }
 
-fn too_long(host: &Host, error: &RegistryError, wait: std::time::Duration) -> RegistryError {
+/// The end of our patience with a limit: when it is over, and whose it is.
+fn rate_limited(host: &Host, error: &RegistryError) -> RegistryError {
     let quota = locked(&host.rate_limit).as_ref().map(|limit| {
-        let source = limit
-            .source
-            .as_ref()
-            .map_or(String::new(), |source| format!(", quota of {source}"));
-        format!("{} requests left{source}", limit.remaining)
+        let window = limit
+            .window
+            .map(|window| format!(" per {} min", window.as_secs().div_ceil(60)));
+        let source = limit.source.as_ref().map(|source| format!(", quota of {source}"));
+        let (window, source) = (window.unwrap_or_default(), source.unwrap_or_default());
+        format!("{} requests left{window}{source}", limit.remaining)
     });
     let kind = ErrorKind::RateLimited {
-        wait: Some(wait),
+        wait: error.retry_after(),
         quota,
     };
     RegistryError::new(&host.name, error.what(), kind)

@@ -23,6 +23,7 @@ use super::tls::{TlsSettings, explain};
 use crate::image::HostName;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
 const POOL_IDLE: Duration = Duration::from_secs(30);
 
 /// The sending side of one [`super::RegistryClient`].
@@ -88,11 +89,14 @@ impl Transport {
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)
             .no_proxy()
-            .retry(reqwest::retry::never())
             .connect_timeout(CONNECT_TIMEOUT)
             .pool_idle_timeout(POOL_IDLE)
             .user_agent(concat!("bundle/", env!("CARGO_PKG_VERSION")))
             .http2_adaptive_window(true)
+            // A dead HTTP/2 connection would be chosen again for every retry.
+            .http2_keep_alive_interval(KEEP_ALIVE)
+            .http2_keep_alive_timeout(KEEP_ALIVE)
+            .tcp_keepalive(KEEP_ALIVE)
             .tcp_nodelay(true);
         if self.http1_only {
             builder = builder.http1_only();

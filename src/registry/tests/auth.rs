@@ -169,6 +169,37 @@ async fn identity_tokens_are_posted_and_helpers_are_asked_again_when_refused() {
 }
 
 #[tokio::test]
+async fn a_token_server_that_fails_is_asked_again_and_its_absence_is_no_missing_image() {
+    let count = Arc::new(AtomicUsize::new(0));
+    let tries = Arc::clone(&count);
+    let realm = Fake::start(move |_| match tries.fetch_add(1, Ordering::SeqCst) {
+        0 => reply(503, ""),
+        1 => reply(200, r#"{"token":"t"}"#),
+        _ => reply(404, "no such page"),
+    })
+    .await;
+    let url = realm.url("/token");
+    let registry = Fake::start(move |seen| match seen.header("authorization") {
+        Some("Bearer t") => reply(200, MANIFEST),
+        _ => challenge(&url, ""),
+    })
+    .await;
+    plain()
+        .manifest(&registry.repository("a/b"), &target())
+        .await
+        .unwrap();
+    assert_eq!(count.load(Ordering::SeqCst), 2);
+    let error = plain()
+        .head_manifest(&registry.repository("a/b"), &target())
+        .await
+        .unwrap_err();
+    assert!(
+        !error.is_not_found() && error.to_string().contains("no token server"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
 async fn a_mute_401_is_explained_by_the_root() {
     let realm = Fake::start(|_| reply(200, r#"{"token":"t"}"#)).await;
     let url = realm.url("/token");

@@ -143,7 +143,9 @@ async fn a_wait_longer_than_ours_is_an_error_with_its_time() {
         .unwrap_err();
     assert_eq!(error.class(), ErrorClass::RateLimited);
     assert!(
-        error.to_string().contains("120 min") && error.to_string().contains("quota of me"),
+        error
+            .to_string()
+            .contains("in 120 min (0 requests left per 360 min, quota of me)"),
         "{error}"
     );
 }

@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -28,12 +30,30 @@ fn parameters(names: &[&str]) -> CertificateParams {
 
 /// An https server that gives every request the same answer.
 async fn server(certificate: &Certificate, answer: &'static str) -> HostName {
+    server_for(certificate, None, answer).await
+}
+
+/// The same; `clients` is the authority that its clients' certificates must come from.
+async fn server_for(
+    certificate: &Certificate,
+    clients: Option<&Certificate>,
+    answer: &'static str,
+) -> HostName {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let key = rustls::pki_types::PrivateKeyDer::try_from(certificate.key.serialize_der()).unwrap();
-    let config = rustls::ServerConfig::builder_with_provider(provider)
+    let builder = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
+        .unwrap();
+    let builder = if let Some(clients) = clients {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(clients.der.clone()).unwrap();
+        let verifier =
+            rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
+        builder.with_client_cert_verifier(verifier.unwrap())
+    } else {
+        builder.with_no_client_auth()
+    };
+    let config = builder
         .with_single_cert(vec![certificate.der.clone()], key)
         .unwrap();
     let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
@@ -81,7 +101,7 @@ async fn what_was_given_as_an_authority_is_trusted_and_nothing_else() {
         key,
     };
     let with_ca_flag = self_signed(&ip, |params| {
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained)
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     });
     for certificate in [signed, self_signed(&ip, |_| {}), with_ca_flag] {
         let host = server(&certificate, ROOT).await;
@@ -165,4 +185,50 @@ async fn a_server_that_stops_reading_an_upload_is_left() {
         .await
         .unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Stalled(_)), "{error}");
+}
+
+#[tokio::test]
+async fn a_client_certificate_is_shown_to_the_registry() {
+    let ours = self_signed(&["client"], |_| {});
+    let dir = tempfile::tempdir().unwrap();
+    let (cert, key) = (dir.path().join("client.cert"), dir.path().join("client.key"));
+    std::fs::write(&cert, &ours.chain).unwrap();
+    std::fs::write(&key, ours.key.serialize_pem()).unwrap();
+    let host = server_for(&self_signed(&["127.0.0.1"], |_| {}), Some(&ours), ROOT).await;
+    let with = |identity: Option<(PathBuf, PathBuf)>| {
+        client(|options| {
+            options.tls_no_verify = vec![host.clone()];
+            options.client_cert = identity;
+            options.retries = 1;
+        })
+    };
+    assert!(with(None).ping(&host).await.is_err());
+    assert!(with(Some((cert.clone(), key.clone()))).ping(&host).await.is_ok());
+    // The same pair where container tools keep it.
+    let config = dir.path().join("config");
+    let certs = config.join("containers/certs.d").join(host.as_str());
+    std::fs::create_dir_all(&certs).unwrap();
+    std::fs::copy(cert, certs.join("client.cert")).unwrap();
+    std::fs::copy(key, certs.join("client.key")).unwrap();
+    let found = client(|options| {
+        options.tls_no_verify = vec![host.clone()];
+        options.environment = Environment::of(&[("XDG_CONFIG_HOME", config.to_str().unwrap())]);
+    });
+    assert!(found.ping(&host).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_proxy_is_used_with_its_credentials_and_shown_without() {
+    let proxy = Fake::start(|_| reply(200, "{}")).await;
+    let address = format!("http://u:geheim@{}", proxy.host);
+    let host: HostName = "registry.test:5000".parse().unwrap();
+    let client = client(|options| {
+        options.plain_http = vec![host.clone()];
+        options.environment = Environment::of(&[("HTTP_PROXY", &address)]);
+    });
+    client.ping(&host).await.unwrap();
+    let seen = &proxy.seen("GET", "/v2/")[0];
+    assert_eq!(seen.header("proxy-authorization"), Some("Basic dTpnZWhlaW0="));
+    assert_eq!(seen.header("host"), Some("registry.test:5000"));
+    assert!(!format!("{client:?}").contains("geheim"));
 }
