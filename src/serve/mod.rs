@@ -7,6 +7,7 @@ mod answer;
 mod auth;
 mod blob_routes;
 mod directory;
+mod files;
 mod lent;
 mod list_routes;
 mod manifest_routes;
