@@ -18,9 +18,21 @@ pub(super) fn link_name(digest: &Digest) -> String {
 /// Moves a synced file to where it is visible, and makes the move durable.
 pub(super) fn publish(from: &Path, to: &Path) -> io::Result<()> {
     let parent = to.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(parent)?;
+    make_folder(parent)?;
     fs::rename(from, to)?;
     File::open(parent)?.sync_all()
+}
+
+/// Makes a folder and those above it, each durably before what goes into it.
+fn make_folder(folder: &Path) -> io::Result<()> {
+    let Some(parent) = folder.parent().filter(|_| !folder.is_dir()) else {
+        return Ok(());
+    };
+    make_folder(parent)?;
+    match fs::create_dir(folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => File::open(parent)?.sync_all(),
+    }
 }
 
 /// `None` for what does not exist, also where a file stands in the place of a folder.

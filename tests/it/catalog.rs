@@ -246,7 +246,8 @@ fn bombs_end_in_an_error() {
         } else {
             vec![format!("*s{}", n - 1); 9].join(", ")
         };
-        entries.push_str(&format!("  - image: nginx\n    source: &s{n} [{of}]\n"));
+        let entry = format!("  - image: nginx\n    source: &s{n} [{of}]\n");
+        entries.push_str(&entry);
     }
     for text in [
         aliases,
