@@ -17,6 +17,7 @@
 //! cancellation are leaves; nothing calls back up. Only `registry` sends HTTP, only `archive` knows the file format.
 
 pub mod archive;
+pub mod catalog;
 pub mod cli;
 pub mod commands;
 pub mod destination;

@@ -19,7 +19,8 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::RwLock;
 
-use super::store::{MAX_MANIFEST, RepositoryName, Store, StoreError, TagOrDigest, WritableStore, referrer};
+use super::files::{digest_path, file_names, link_name, present, publish, read_small, remove};
+use super::store::{RepositoryName, Store, StoreError, TagOrDigest, WritableStore, referrer};
 use super::uploads::Uploads;
 use crate::image::{Algorithm, Descriptor, Digest, RawManifest, Tag};
 
@@ -380,67 +381,4 @@ impl WritableStore for DirectoryStore {
         }
         Ok(self.drop_content(digest)?)
     }
-}
-
-fn digest_path(digest: &Digest) -> String {
-    format!("{}/{}", digest.algorithm().name(), digest.hex())
-}
-
-fn link_name(digest: &Digest) -> String {
-    format!("{}-{}", digest.algorithm().name(), digest.hex())
-}
-
-/// Moves a synced file to where it is visible, and makes the move durable.
-fn publish(from: &Path, to: &Path) -> io::Result<()> {
-    let parent = to.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(parent)?;
-    fs::rename(from, to)?;
-    File::open(parent)?.sync_all()
-}
-
-/// `None` for what does not exist, also where a file stands in the place of a folder.
-fn present<T>(result: io::Result<T>) -> io::Result<Option<T>> {
-    match result {
-        Ok(value) => Ok(Some(value)),
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-            ) =>
-        {
-            Ok(None)
-        }
-        Err(error) => Err(error),
-    }
-}
-
-/// Whether there was a file to remove.
-fn remove(path: &Path) -> io::Result<bool> {
-    Ok(present(fs::remove_file(path))?.is_some())
-}
-
-fn read_small(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    let Some(file) = present(File::open(path))? else {
-        return Ok(None);
-    };
-    let mut bytes = Vec::new();
-    file.take(MAX_MANIFEST + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_MANIFEST {
-        return Err(io::Error::new(
-            io::ErrorKind::FileTooLarge,
-            format!("{} is too large", path.display()),
-        ));
-    }
-    Ok(Some(bytes))
-}
-
-fn file_names(folder: &Path) -> io::Result<Vec<String>> {
-    let Some(entries) = present(fs::read_dir(folder))? else {
-        return Ok(Vec::new());
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        names.extend(entry?.file_name().into_string());
-    }
-    Ok(names)
 }

@@ -8,9 +8,11 @@ mod auth;
 mod blob_routes;
 mod bundle;
 mod directory;
+mod files;
 mod lent;
 mod list_routes;
 mod manifest_routes;
+mod patient;
 mod routes;
 mod server;
 mod store;
@@ -35,7 +37,7 @@ pub use store::{MAX_MANIFEST, RepositoryName, Store, StoreError, TagOrDigest, Wr
 /// Bytes of a blob that are in memory at once, per request.
 pub const CHUNK: usize = 256 << 10;
 
-/// A client that sends nothing for so long in the middle of a body is gone.
+/// A client that sends nothing, or takes nothing, for so long in the middle of a body is gone.
 const STALLED: Duration = Duration::from_secs(5 * 60);
 
 /// The next piece of a request's body.

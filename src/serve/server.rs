@@ -21,7 +21,9 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::STALLED;
 use super::auth::{HtpasswdError, Users};
+use super::patient::Patient;
 use super::routes::Registry;
 use super::store::Store;
 
@@ -158,7 +160,7 @@ async fn converse(
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_secs(60))
         .max_buf_size(128 << 10)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Patient::new(stream, STALLED)), service);
     let mut connection = std::pin::pin!(connection);
     tokio::select! {
         _ = connection.as_mut() => return,

@@ -2,5 +2,6 @@
 // Helpers unwrap as tests do; clippy.toml knows only functions that are marked as tests.
 #![allow(clippy::unwrap_used)]
 
+mod catalog;
 mod serve;
 mod support;

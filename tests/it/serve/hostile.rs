@@ -299,7 +299,7 @@ fn skopeo_pushes_and_pulls() {
         ];
         let output = Command::new("skopeo")
             .args(flags)
-            .args(["--preserve-digests", from, to])
+            .args(["--all", "--preserve-digests", from, to])
             .output()
             .unwrap();
         assert!(
@@ -311,6 +311,13 @@ fn skopeo_pushes_and_pulls() {
     copy(&format!("docker://{}/a/blobs/x:1", registry.host()), &layout);
     copy(&layout, &format!("docker://{}/pushed/y:2", registry.host()));
     assert_eq!(registry.manifest_digest("pushed/y", "2"), Some(image.digest));
+    let index = images::multi_platform(7);
+    registry.put_image("many", "1", &index);
+    copy(
+        &format!("docker://{}/many:1", registry.host()),
+        &format!("docker://{}/copied/many:1", registry.host()),
+    );
+    assert_eq!(registry.manifest_digest("copied/many", "1"), Some(index.digest));
     assert_eq!(
         registry
             .log()

@@ -1,0 +1,245 @@
+//! A catalog in YAML or JSON as it is written, before anything is checked but keys and shapes.
+//!
+//! JSON is read as the YAML it also is. Unknown and repeated keys are collected with their lines; only what leaves
+//! the parser without a next step (syntax, a list where a text belongs) ends it at once.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_saphyr::{Location, Spanned};
+
+use super::Problem;
+
+/// A scalar as it is written (`4.10` stays `4.10`), and where.
+pub(super) type Text = Spanned<String>;
+
+pub(super) fn read(text: &str) -> Result<Document, Problem> {
+    let options = serde_saphyr::options! {
+        with_snippet: false,
+        duplicate_keys: serde_saphyr::DuplicateKeyPolicy::PassThrough,
+    };
+    serde_saphyr::from_str_with_options(text, options).map_err(|error| {
+        let line = error.location().map_or(0, |location| location.line());
+        let message = error.without_snippet().to_string();
+        let message = message.lines().next().unwrap_or_default();
+        // The line comes first in every problem, so it need not come last too.
+        let message = message
+            .rsplit_once(" at line ")
+            .map_or(message, |(before, _)| before);
+        Problem::at(line, message)
+    })
+}
+
+/// A table with fixed keys: every key that is not one of them, or comes twice, is a problem.
+macro_rules! table {
+    ($type:ident, $what:literal, { $($key:literal => $field:ident),* $(,)? } $(, $extra:item)*) => {
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                struct Table;
+                impl<'de> Visitor<'de> for Table {
+                    type Value = $type;
+
+                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                        f.write_str($what)
+                    }
+
+                    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<$type, A::Error> {
+                        let mut table = $type::default();
+                        let mut seen = BTreeSet::new();
+                        while let Some(key) = map.next_key::<Text>()? {
+                            let line = key.referenced.line();
+                            let known = [$($key),*];
+                            if !seen.insert(key.value.clone()) {
+                                map.next_value::<IgnoredAny>()?;
+                                let message = format!("key {:?} comes twice in {}", key.value, $what);
+                                table.problems.push(Problem::at(line, message));
+                                continue;
+                            }
+                            match key.value.as_str() {
+                                $($key => table.$field = map.next_value()?,)*
+                                other => {
+                                    map.next_value::<IgnoredAny>()?;
+                                    let known = known.join(", ");
+                                    let message = format!("{other:?} is no key of {} ({known} are)", $what);
+                                    table.problems.push(Problem::at(line, message));
+                                }
+                            }
+                        }
+                        Ok(table)
+                    }
+
+                    $($extra)*
+                }
+                deserializer.deserialize_any(Table)
+            }
+        }
+    };
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Document {
+    pub(super) name: Option<Text>,
+    pub(super) version: Option<Text>,
+    pub(super) registry_override: Option<Text>,
+    pub(super) variables: Pairs<RawVariable>,
+    pub(super) values: Pairs<Text>,
+    pub(super) images: Vec<Spanned<RawEntry>>,
+    pub(super) problems: Vec<Problem>,
+}
+
+table!(Document, "a catalog", {
+    "name" => name,
+    "version" => version,
+    "registryOverride" => registry_override,
+    "variables" => variables,
+    "values" => values,
+    "images" => images,
+},
+// A bare list is a list of images.
+fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Document, A::Error> {
+    let mut document = Document::default();
+    while let Some(item) = items.next_element()? {
+        document.images.push(item);
+    }
+    Ok(document)
+});
+
+#[derive(Debug, Default)]
+pub(super) struct RawVariable {
+    pub(super) default: Option<Text>,
+    pub(super) secret: Option<bool>,
+    pub(super) description: Option<Text>,
+    pub(super) problems: Vec<Problem>,
+}
+
+table!(RawVariable, "a variable", {
+    "default" => default,
+    "secret" => secret,
+    "description" => description,
+},
+// `NAME:` alone is a variable that must be set.
+fn visit_unit<E>(self) -> Result<RawVariable, E> {
+    Ok(RawVariable::default())
+});
+
+#[derive(Debug, Default)]
+pub(super) struct RawEntry {
+    pub(super) chart: Option<Text>,
+    pub(super) component: Option<Text>,
+    pub(super) image: Option<Text>,
+    pub(super) source: OneOrMany,
+    pub(super) registry: Option<Text>,
+    pub(super) repository: Option<Text>,
+    pub(super) tag: OneOrMany,
+    pub(super) note: Option<Text>,
+    pub(super) labels: OneOrMany,
+    pub(super) problems: Vec<Problem>,
+}
+
+table!(RawEntry, "an image", {
+    "chart" => chart,
+    "component" => component,
+    "image" => image,
+    "source" => source,
+    "registry" => registry,
+    "repository" => repository,
+    "tag" => tag,
+    "note" => note,
+    "labels" => labels,
+},
+// An image may be just its reference.
+fn visit_str<E>(self, text: &str) -> Result<RawEntry, E> {
+    Ok(RawEntry { image: Some(unplaced(text)), ..RawEntry::default() })
+});
+
+/// One text, or a list of them.
+#[derive(Debug, Default)]
+pub(super) struct OneOrMany(pub(super) Vec<Text>);
+
+impl<'de> Deserialize<'de> for OneOrMany {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Items;
+        impl<'de> Visitor<'de> for Items {
+            type Value = OneOrMany;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text or a list of texts")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<OneOrMany, E> {
+                Ok(OneOrMany(vec![unplaced(text)]))
+            }
+
+            fn visit_unit<E>(self) -> Result<OneOrMany, E> {
+                Ok(OneOrMany::default())
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<OneOrMany, A::Error> {
+                let mut texts = Vec::new();
+                while let Some(text) = items.next_element()? {
+                    texts.push(text);
+                }
+                Ok(OneOrMany(texts))
+            }
+        }
+        deserializer.deserialize_any(Items)
+    }
+}
+
+/// A table with free keys, in order; repeated keys are problems.
+#[derive(Debug)]
+pub(super) struct Pairs<T> {
+    pub(super) items: Vec<(Text, T)>,
+    pub(super) problems: Vec<Problem>,
+}
+
+impl<T> Default for Pairs<T> {
+    fn default() -> Self {
+        Self {
+            items: Vec::new(),
+            problems: Vec::new(),
+        }
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Pairs<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Table<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Table<T> {
+            type Value = Pairs<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a table")
+            }
+
+            fn visit_unit<E>(self) -> Result<Pairs<T>, E> {
+                Ok(Pairs::default())
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs<T>, A::Error> {
+                let mut pairs = Pairs::default();
+                let mut seen = BTreeSet::new();
+                while let Some(key) = map.next_key::<Text>()? {
+                    if seen.insert(key.value.clone()) {
+                        let value = map.next_value()?;
+                        pairs.items.push((key, value));
+                    } else {
+                        map.next_value::<IgnoredAny>()?;
+                        let message = format!("key {:?} comes twice", key.value);
+                        pairs.problems.push(Problem::at(key.referenced.line(), message));
+                    }
+                }
+                Ok(pairs)
+            }
+        }
+        deserializer.deserialize_any(Table(PhantomData))
+    }
+}
+
+/// A text whose place is that of what it stands in.
+fn unplaced(text: &str) -> Text {
+    Spanned::new(text.to_owned(), Location::UNKNOWN, Location::UNKNOWN)
+}

@@ -1,0 +1,334 @@
+//! Reading catalogs: YAML, JSON, or plain text with one image per line; all problems at once.
+
+use std::collections::BTreeMap;
+
+use serde_saphyr::Spanned;
+
+use super::document::{self, Document, OneOrMany, RawEntry, RawVariable, Text};
+use super::template::is_variable_name;
+use super::{Catalog, CatalogErrors, Entry, Problem, Template, Variable};
+use crate::image::Reference;
+
+const MAX_BYTES: usize = 4 << 20;
+const MAX_IMAGES: usize = 10_000;
+
+/// How a catalog is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// YAML, or JSON, which is YAML too.
+    Yaml,
+    /// One image per line.
+    List,
+}
+
+impl Format {
+    /// What `text` looks like. A list's lines have no blank after a colon, and YAML's keys have one.
+    pub fn sniff(text: &str) -> Self {
+        let lines = text.trim_start_matches('\u{feff}').lines().map(str::trim);
+        let Some(first) = lines
+            .clone()
+            .find(|line| !line.is_empty() && !line.starts_with('#'))
+        else {
+            return Self::List;
+        };
+        let key = first.trim_matches('"').split(':').next().unwrap_or_default();
+        let is_key = !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphabetic());
+        let after = first.split_once(':').map(|(_, after)| after);
+        let keyed = is_key && after.is_some_and(|after| after.is_empty() || after.starts_with(' '));
+        let marked = first.starts_with(['{', '[', '%']) && !first.starts_with("{{");
+        if marked || keyed || first == "---" || first.starts_with("- ") {
+            Self::Yaml
+        } else {
+            Self::List
+        }
+    }
+}
+
+impl Catalog {
+    /// Reads a catalog; without a `format`, by the look of it.
+    pub fn parse(bytes: &[u8], format: Option<Format>) -> Result<Self, CatalogErrors> {
+        let fail = |problem| Err(CatalogErrors(vec![problem]));
+        if bytes.len() > MAX_BYTES {
+            return fail(Problem::general(format!(
+                "a catalog has at most {MAX_BYTES} bytes"
+            )));
+        }
+        let text = match std::str::from_utf8(bytes) {
+            Ok(text) => text.trim_start_matches('\u{feff}'),
+            Err(error) => {
+                let line = bytes[..error.valid_up_to()].split(|byte| *byte == b'\n').count();
+                return fail(Problem::at(line as u64, "the text is not UTF-8"));
+            }
+        };
+        let mut problems = Vec::new();
+        let catalog = match format.unwrap_or_else(|| Format::sniff(text)) {
+            Format::List => read_list(text, &mut problems),
+            Format::Yaml => match document::read(text) {
+                Ok(document) => build(document, &mut problems),
+                Err(problem) => return fail(problem),
+            },
+        };
+        if catalog.entries.len() > MAX_IMAGES {
+            return fail(Problem::general(format!(
+                "a catalog has at most {MAX_IMAGES} images"
+            )));
+        }
+        if catalog.entries.is_empty() && problems.is_empty() {
+            problems.push(Problem::general("the catalog has no images"));
+        }
+        CatalogErrors::check(problems)?;
+        Ok(catalog)
+    }
+}
+
+/// A list's variables are those it uses, and each must be set.
+fn read_list(text: &str, problems: &mut Vec<Problem>) -> Catalog {
+    let mut entries = Vec::new();
+    let mut variables = BTreeMap::new();
+    for (index, line) in text.lines().enumerate() {
+        let line_number = index as u64 + 1;
+        let comment = line
+            .match_indices('#')
+            .find(|(at, _)| line[..*at].ends_with(char::is_whitespace));
+        let line = comment.map_or(line, |(at, _)| &line[..at]);
+        let image = spelling(line);
+        if image.is_empty() || image.starts_with('#') {
+            continue;
+        }
+        if let Some(image) = template(image, line_number, problems) {
+            check_reference(&image, line_number, problems);
+            variables.extend(
+                image
+                    .variables()
+                    .map(|name| (name.to_owned(), Variable::default())),
+            );
+            let entry = RawEntry::default();
+            entries.push(assemble(entry, image, line_number, problems));
+        }
+    }
+    Catalog {
+        name: None,
+        version: None,
+        variables,
+        registry_override: None,
+        values: Vec::new(),
+        entries,
+    }
+}
+
+/// An image without what people paste along with it: blanks, quotes, a scheme, a slash at the end.
+pub(super) fn spelling(text: &str) -> &str {
+    let text = text.trim();
+    let text = ['"', '\'']
+        .iter()
+        .find_map(|quote| text.strip_prefix(*quote)?.strip_suffix(*quote))
+        .unwrap_or(text)
+        .trim();
+    let schemes = ["docker://", "https://", "http://"];
+    let text = schemes
+        .iter()
+        .find_map(|scheme| text.strip_prefix(scheme))
+        .unwrap_or(text);
+    text.trim_end_matches('/')
+}
+
+fn template(text: &str, line: u64, problems: &mut Vec<Problem>) -> Option<Template> {
+    if let Some(problem) = unprintable(text, line) {
+        problems.push(problem);
+        return None;
+    }
+    // A Helm template, rather than one of ours: the reference parser says so best.
+    if text.contains("{{") {
+        problems.extend(
+            text.parse::<Reference>()
+                .err()
+                .map(|e| Problem::at(line, e.to_string())),
+        );
+        return None;
+    }
+    text.parse()
+        .map_err(|e: super::template::TemplateError| problems.push(Problem::at(line, e.to_string())))
+        .ok()
+}
+
+/// What needs no variable is checked at once.
+fn check_reference(image: &Template, line: u64, problems: &mut Vec<Problem>) {
+    if image.variables().next().is_none()
+        && let Err(error) = image.as_str().parse::<Reference>()
+    {
+        problems.push(Problem::at(line, error.to_string()));
+    }
+}
+
+fn build(document: Document, problems: &mut Vec<Problem>) -> Catalog {
+    problems.extend(document.problems);
+    problems.extend(document.variables.problems);
+    problems.extend(document.values.problems);
+    let mut variables = BTreeMap::new();
+    for (name, raw) in document.variables.items {
+        if !is_variable_name(&name.value) {
+            let message = format!(
+                "{:?} is no name for a variable (letters, digits and _)",
+                name.value
+            );
+            problems.push(Problem::at(name.referenced.line(), message));
+        }
+        let variable = build_variable(raw, problems);
+        variables.insert(name.value, variable);
+    }
+    let mut values = Vec::new();
+    for (path, value) in document.values.items {
+        let line = path.referenced.line();
+        let path = value_path(Some(path), line, problems);
+        if let (Some(path), Some(value)) = (path, template(&value.value, value.referenced.line(), problems)) {
+            check_variables(&value, line, &variables, problems);
+            values.push((path, value));
+        }
+    }
+    let mut entries = Vec::new();
+    for Spanned {
+        value: mut raw,
+        referenced,
+        ..
+    } in document.images
+    {
+        let line = referenced.line();
+        problems.append(&mut raw.problems);
+        let Some(image) = raw.image.take() else {
+            problems.push(Problem::at(line, "the image has no \"image\""));
+            continue;
+        };
+        let at = line_of(&image, line);
+        if let Some(image) = template(spelling(&image.value), at, problems) {
+            check_reference(&image, at, problems);
+            let entry = assemble(raw, image, line, problems);
+            for template in entry.sources.iter().chain([&entry.image]) {
+                check_variables(template, at, &variables, problems);
+            }
+            entries.push(entry);
+        }
+    }
+    let registry_override = document.registry_override;
+    Catalog {
+        name: printable(document.name, 0, problems),
+        version: printable(document.version, 0, problems),
+        registry_override: value_path(registry_override, 0, problems),
+        variables,
+        values,
+        entries,
+    }
+}
+
+fn build_variable(raw: RawVariable, problems: &mut Vec<Problem>) -> Variable {
+    problems.extend(raw.problems);
+    Variable {
+        default: printable(raw.default, 0, problems),
+        secret: raw.secret.unwrap_or(false),
+        description: printable(raw.description, 0, problems),
+    }
+}
+
+fn assemble(raw: RawEntry, image: Template, line: u64, problems: &mut Vec<Problem>) -> Entry {
+    let mut sources = Vec::new();
+    for source in raw.source.0 {
+        let line = line_of(&source, line);
+        if let Some(source) = template(spelling(&source.value), line, problems) {
+            check_reference(&source, line, problems);
+            sources.push(source);
+        }
+    }
+    let many = |OneOrMany(texts): OneOrMany| texts.into_iter().map(Some);
+    Entry {
+        line,
+        image,
+        sources,
+        tag_paths: many(raw.tag)
+            .filter_map(|path| value_path(path, line, problems))
+            .collect(),
+        labels: many(raw.labels)
+            .filter_map(|label| printable(label, line, problems))
+            .collect(),
+        chart: printable(raw.chart, line, problems),
+        component: printable(raw.component, line, problems),
+        registry_path: value_path(raw.registry, line, problems),
+        repository_path: value_path(raw.repository, line, problems),
+        note: printable(raw.note, line, problems),
+    }
+}
+
+fn check_variables(
+    template: &Template,
+    line: u64,
+    known: &BTreeMap<String, Variable>,
+    problems: &mut Vec<Problem>,
+) {
+    for name in template.variables().filter(|name| !known.contains_key(*name)) {
+        problems.push(Problem::at(
+            line,
+            format!("variable {name} is not declared under \"variables\""),
+        ));
+    }
+}
+
+fn line_of(text: &Text, otherwise: u64) -> u64 {
+    match text.referenced.line() {
+        0 => otherwise,
+        line => line,
+    }
+}
+
+/// Catalogs are shown in terminals and written into other files, so nothing in them moves a cursor.
+fn unprintable(text: &str, line: u64) -> Option<Problem> {
+    let hidden = |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let shown = || text.chars().take(80).collect::<String>();
+    text.contains(hidden)
+        .then(|| Problem::at(line, format!("{:?} has a control character", shown())))
+}
+
+fn printable(text: Option<Text>, line: u64, problems: &mut Vec<Problem>) -> Option<String> {
+    let text = text?;
+    let problem = unprintable(text.value.trim_end(), line_of(&text, line));
+    let is_fine = problem.is_none();
+    problems.extend(problem);
+    is_fine.then(|| text.value.trim_end().to_owned())
+}
+
+fn value_path(text: Option<Text>, line: u64, problems: &mut Vec<Problem>) -> Option<String> {
+    let text = text?;
+    let valid = |part: &str| {
+        !part.is_empty()
+            && part
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b))
+    };
+    if text.value.split('.').all(valid) {
+        return Some(text.value);
+    }
+    let shown: String = text.value.chars().take(80).collect();
+    let message = format!("{shown:?} is no path of a value (names joined by dots)");
+    problems.push(Problem::at(line_of(&text, line), message));
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_parser_panic(text in "[ \\n:\"'#$@/a-z0-9.{}\\[\\]&*!|>-]{0,80}") {
+            for format in [None, Some(Format::Yaml), Some(Format::List)] {
+                if let Ok(catalog) = Catalog::parse(text.as_bytes(), format) {
+                    let _ = catalog.resolve(&[]);
+                }
+            }
+        }
+
+        #[test]
+        fn no_bytes_make_the_parser_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Catalog::parse(&bytes, None);
+        }
+    }
+}

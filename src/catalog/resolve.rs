@@ -1,0 +1,202 @@
+//! From a catalog to references: variables filled in, each image once.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::parse::spelling;
+use super::{Catalog, CatalogErrors, Entry, Problem, SourceRewrite, Template};
+use crate::image::Reference;
+
+/// A catalog whose variables are filled in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResolvedCatalog {
+    pub name: Option<String>,
+    pub version: Option<String>,
+    pub registry_override: Option<String>,
+    /// Values that are always set, in order.
+    pub values: Vec<(String, String)>,
+    pub entries: Vec<Entry>,
+    /// Each image once, in the order of its first entry.
+    pub images: Vec<ResolvedImage>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResolvedImage {
+    /// The name the chart uses, in its canonical form.
+    pub reference: Reference,
+    /// How the catalog spells it, each spelling once.
+    pub spellings: Vec<String>,
+    /// The entries that use it, as indices into [`ResolvedCatalog::entries`].
+    pub entries: Vec<usize>,
+    /// Where it is pulled from: the first that has it. Never empty.
+    pub sources: Vec<Reference>,
+}
+
+impl Catalog {
+    /// Fills in the variables (`set` over defaults) and reads the references; all problems at once.
+    pub fn resolve(&self, set: &[(String, String)]) -> Result<ResolvedCatalog, CatalogErrors> {
+        let values = self.variable_values(set)?;
+        let mut problems = Vec::new();
+        let mut images: Vec<ResolvedImage> = Vec::new();
+        let mut places: HashMap<Reference, usize> = HashMap::new();
+        for (index, entry) in self.entries.iter().enumerate() {
+            let filled = entry.image.fill(&values);
+            let Some(reference) = self.parse_filled(&entry.image, &filled, entry.line, &mut problems) else {
+                continue;
+            };
+            let place = *places.entry(reference.clone()).or_insert(images.len());
+            if place == images.len() {
+                let (spellings, entries, sources) = (Vec::new(), Vec::new(), Vec::new());
+                images.push(ResolvedImage {
+                    reference: reference.clone(),
+                    spellings,
+                    entries,
+                    sources,
+                });
+            }
+            let image = &mut images[place];
+            image.entries.push(index);
+            if !image.spellings.contains(&filled) {
+                image.spellings.push(filled);
+            }
+            for source in &entry.sources {
+                let filled = with_version_of(spelling(&source.fill(&values)), &reference);
+                let parsed = self.parse_filled(source, &filled, entry.line, &mut problems);
+                image
+                    .sources
+                    .extend(parsed.filter(|parsed| !image.sources.contains(parsed)));
+            }
+        }
+        CatalogErrors::check(problems)?;
+        for image in images.iter_mut().filter(|image| image.sources.is_empty()) {
+            image.sources.push(image.reference.clone());
+        }
+        Ok(ResolvedCatalog {
+            name: self.name.clone(),
+            version: self.version.clone(),
+            registry_override: self.registry_override.clone(),
+            values: self
+                .values
+                .iter()
+                .map(|(path, value)| (path.clone(), value.fill(&values)))
+                .collect(),
+            entries: self.entries.clone(),
+            images,
+        })
+    }
+
+    fn variable_values(&self, set: &[(String, String)]) -> Result<BTreeMap<String, String>, CatalogErrors> {
+        let mut problems = Vec::new();
+        let defaults = self
+            .variables
+            .iter()
+            .filter_map(|(name, v)| Some((name.clone(), v.default.clone()?)));
+        let mut values: BTreeMap<String, String> = defaults.collect();
+        for (name, value) in set {
+            if self.variables.contains_key(name) {
+                values.insert(name.clone(), value.clone());
+            } else {
+                let known: Vec<&str> = self.variables.keys().map(String::as_str).collect();
+                let known = if known.is_empty() {
+                    "it has none".to_owned()
+                } else {
+                    known.join(", ")
+                };
+                problems.push(Problem::general(format!(
+                    "the catalog has no variable {name:?} ({known})"
+                )));
+            }
+        }
+        let templates = self
+            .entries
+            .iter()
+            .flat_map(|entry| entry.sources.iter().chain([&entry.image]));
+        let used = templates
+            .chain(self.values.iter().map(|(_, value)| value))
+            .flat_map(Template::variables);
+        let mut unset: Vec<&str> = used.filter(|name| !values.contains_key(*name)).collect();
+        unset.sort_unstable();
+        unset.dedup();
+        if !unset.is_empty() {
+            let hints: Vec<String> = unset.iter().map(|name| format!("--set {name}=…")).collect();
+            let message = format!(
+                "variables without a value: {} ({})",
+                unset.join(", "),
+                hints.join(" ")
+            );
+            problems.push(Problem::general(message));
+        }
+        CatalogErrors::check(problems)?;
+        Ok(values)
+    }
+
+    fn parse_filled(
+        &self,
+        template: &Template,
+        filled: &str,
+        line: u64,
+        problems: &mut Vec<Problem>,
+    ) -> Option<Reference> {
+        let secret = |name: &str| self.variables.get(name).is_some_and(|variable| variable.secret);
+        match filled.parse() {
+            Ok(reference) => Some(reference),
+            Err(error) => {
+                // The message would quote what must not be shown.
+                let message = if template.variables().any(secret) {
+                    format!(
+                        "{:?} is not a valid reference once its secret is filled in",
+                        template.as_str()
+                    )
+                } else {
+                    error.to_string()
+                };
+                problems.push(Problem::at(line, message));
+                None
+            }
+        }
+    }
+}
+
+impl ResolvedCatalog {
+    /// Turns sources to where `rewrites` say. Of those that fit a source, the longest count, in their order.
+    pub fn rewrite_sources(&mut self, rewrites: &[SourceRewrite]) -> Result<(), CatalogErrors> {
+        let mut problems = Vec::new();
+        for image in &mut self.images {
+            let mut sources: Vec<Reference> = Vec::new();
+            for source in &image.sources {
+                let fitting = rewrites
+                    .iter()
+                    .filter(|rewrite| rewrite.fits(source.repository()));
+                let longest = fitting.clone().map(SourceRewrite::prefix_length).max();
+                let mut rewritten: Vec<Reference> = Vec::new();
+                for rewrite in fitting.filter(|rewrite| Some(rewrite.prefix_length()) == longest) {
+                    match rewrite.apply(source.repository()) {
+                        Ok(repository) => rewritten.push(source.moved_to(repository)),
+                        Err(error) => problems.push(Problem::general(error.to_string())),
+                    }
+                }
+                if longest.is_none() {
+                    rewritten.push(source.clone());
+                }
+                rewritten.retain(|reference| !sources.contains(reference));
+                sources.append(&mut rewritten);
+            }
+            image.sources = sources;
+        }
+        CatalogErrors::check(problems)
+    }
+}
+
+/// A source that names neither tag nor digest has the image's.
+fn with_version_of(source: &str, image: &Reference) -> String {
+    let last = source.rsplit('/').next().unwrap_or_default();
+    let mut text = source.to_owned();
+    if !source.contains('@') && !last.contains(':') {
+        if let Some(tag) = image.tag() {
+            text = format!("{text}:{tag}");
+        }
+        if let Some(digest) = image.digest() {
+            text = format!("{text}@{digest}");
+        }
+    }
+    text
+}
