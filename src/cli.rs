@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::catalog::SourceRewrite;
 use crate::image::{HostName, Platform, Reference};
 use crate::report::ProgressMode;
 
@@ -86,8 +87,8 @@ pub struct ExportArgs {
     #[arg(long)]
     pub repin: bool,
     /// Pull what the catalog names FROM… from TO… instead; names behind the gap stay.
-    #[arg(long, value_name = "FROM=TO", value_parser = pair)]
-    pub source: Vec<(String, String)>,
+    #[arg(long, value_name = "FROM=TO")]
+    pub source: Vec<SourceRewrite>,
     /// Keep source hosts in destination names: `<dest>/quay.io/a/b`.
     #[arg(long)]
     pub keep_host: bool,

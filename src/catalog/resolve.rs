@@ -14,6 +14,8 @@ pub struct ResolvedCatalog {
     pub registry_override: Option<String>,
     /// Values that are always set, in order.
     pub values: Vec<(String, String)>,
+    /// What the variables were set to; secret ones are not here.
+    pub variables: BTreeMap<String, String>,
     pub entries: Vec<Entry>,
     /// Each image once, in the order of its first entry.
     pub images: Vec<ResolvedImage>,
@@ -79,9 +81,16 @@ impl Catalog {
                 .iter()
                 .map(|(path, value)| (path.clone(), value.fill(&values)))
                 .collect(),
+            variables: self.public(&values),
             entries: self.entries.clone(),
             images,
         })
+    }
+
+    fn public(&self, values: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+        let secret = |name: &String| self.variables.get(name).is_some_and(|variable| variable.secret);
+        let open = values.iter().filter(|(name, _)| !secret(name));
+        open.map(|(name, value)| (name.clone(), value.clone())).collect()
     }
 
     fn variable_values(&self, set: &[(String, String)]) -> Result<BTreeMap<String, String>, CatalogErrors> {

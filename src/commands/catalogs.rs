@@ -1,13 +1,182 @@
-//! From catalog arguments to a request.
-use crate::archive::manifest::CatalogRecord;
-use crate::cli::ExportArgs;
+//! From catalog arguments to a request; and `bundle catalog`.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::Path;
+
+use crate::archive::manifest::{CatalogRecord, EntryRecord};
+use crate::catalog::{Catalog, ResolvedCatalog, builtin, table};
+use crate::cli::{CatalogCommand, ExportArgs, TableFormat};
+use crate::failure::{ExitCode, Failure};
 use crate::image::Reference;
 use crate::plan::{Request, Wanted};
+use crate::registry::ErrorClass;
 use crate::transfer::ResolveError;
-pub(super) struct Loaded { pub(super) request: Request, pub(super) file_name: Option<String> }
-pub(super) fn load(args: &ExportArgs) -> anyhow::Result<Loaded> {
-    let text = std::fs::read_to_string(&args.catalogs[0])?;
-    let images = text.lines().map(|l| { let r: Reference = l.parse().unwrap(); Wanted { name: r.clone(), sources: vec![r], entries: vec![] } }).collect();
-    Ok(Loaded { request: Request { catalog: CatalogRecord::default(), images, platforms: args.platform.iter().map(ToString::to_string).collect(), repin: args.repin, keep_host: args.keep_host }, file_name: Some("x.tar.zst".into()) })
+
+/// What `bundle export` takes without an argument.
+const DEFAULT: &str = "stackstate@4.1";
+/// A catalog longer than this is no catalog.
+const MAX_CATALOG: u64 = 64 << 20;
+
+/// A request, and the name of the file it becomes; none for several catalogs or stdin.
+pub(super) struct Loaded {
+    pub(super) request: Request,
+    pub(super) file_name: Option<String>,
 }
-pub(super) fn source_hint(_name: &Reference, _source: &Reference, _error: &ResolveError) -> Vec<String> { Vec::new() }
+
+pub(super) fn run(command: &CatalogCommand) -> anyhow::Result<ExitCode> {
+    match command {
+        CatalogCommand::List => {
+            for name in builtin::names() {
+                super::print(&format!("{name}\n"));
+            }
+        }
+        CatalogCommand::Show { catalog, format } => {
+            let format = match format {
+                TableFormat::Text => table::TableFormat::Text,
+                TableFormat::Json => table::TableFormat::Json,
+                TableFormat::Markdown => table::TableFormat::Markdown,
+            };
+            super::print(&table::render(&read(catalog)?, format));
+        }
+    }
+    Ok(ExitCode::Done)
+}
+
+/// Reads every catalog named, fills in variables, and turns sources; nothing has been sent yet.
+pub(super) fn load(args: &ExportArgs) -> anyhow::Result<Loaded> {
+    let default = [DEFAULT.to_owned()];
+    let names: &[String] = if args.catalogs.is_empty() { &default } else { &args.catalogs };
+    if names.iter().any(|name| name == "-") && args.network.password_stdin {
+        return Err(Failure::usage("the catalog and the password cannot both come from stdin")
+            .hint("store the login first: bundle login REGISTRY")
+            .into());
+    }
+    let mut request = Request {
+        catalog: CatalogRecord::default(),
+        images: Vec::new(),
+        platforms: args.platform.iter().map(ToString::to_string).collect(),
+        repin: args.repin,
+        keep_host: args.keep_host,
+    };
+    let mut file_name = None;
+    for name in names {
+        let usage = |error: String| Failure::usage(format!("catalog {name}: {error}"));
+        let catalog = read(name)?;
+        let mut resolved = catalog.resolve(&args.set).map_err(|e| usage(e.to_string()))?;
+        resolved.rewrite_sources(&args.source).map_err(|e| usage(e.to_string()))?;
+        if resolved.images.is_empty() {
+            return Err(usage("it lists no image".to_owned()).into());
+        }
+        let (title, version) = title(name, &resolved);
+        file_name = (names.len() == 1 && name != "-").then(|| {
+            let joint = if version.is_empty() { "" } else { "-" };
+            format!("{title}{joint}{version}.tar.zst")
+        });
+        add(&mut request, resolved, &title, &version).map_err(usage)?;
+    }
+    Ok(Loaded { request, file_name })
+}
+
+/// A catalog by built-in name, file, or `-`. What looks like a path, or exists, is a file.
+fn read(name: &str) -> anyhow::Result<Catalog> {
+    let usage = |why: String| Failure::usage(format!("catalog {name}: {why}"));
+    let mut bytes = Vec::new();
+    if name == "-" {
+        std::io::stdin().lock().take(MAX_CATALOG).read_to_end(&mut bytes).map_err(|e| usage(e.to_string()))?;
+    } else if Path::new(name).exists() || name.contains(['/', '.']) && builtin::get(name).is_err() {
+        let file = std::fs::File::open(name).map_err(|e| usage(e.to_string()))?;
+        file.take(MAX_CATALOG).read_to_end(&mut bytes).map_err(|e| usage(e.to_string()))?;
+    } else {
+        return Ok(builtin::get(name).map_err(|e| Failure::usage(e.to_string()))?);
+    }
+    if bytes.len() as u64 == MAX_CATALOG {
+        return Err(usage(format!("it is larger than {} MiB", MAX_CATALOG >> 20)).into());
+    }
+    Catalog::parse(&bytes, None).map_err(|e| usage(e.to_string()).into())
+}
+
+/// The catalog's own name and version, else the file's stem.
+fn title(argument: &str, catalog: &ResolvedCatalog) -> (String, String) {
+    let own = catalog.name.clone().filter(|name| !name.is_empty());
+    let name = own.unwrap_or_else(|| match argument {
+        "-" => "stdin".to_owned(),
+        path => Path::new(path).file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+    });
+    (plain(&name), plain(&catalog.version.clone().unwrap_or_default()))
+}
+
+/// Usable as a file name: never a path, never hidden.
+fn plain(text: &str) -> String {
+    let safe = |c: char| if c.is_alphanumeric() || "._-+".contains(c) { c } else { '-' };
+    text.chars().map(safe).collect::<String>().trim_start_matches('.').to_owned()
+}
+
+/// Adds `catalog` to `request`; what two catalogs say differently about one value is refused.
+fn add(request: &mut Request, catalog: ResolvedCatalog, title: &str, version: &str) -> Result<(), String> {
+    let record = &mut request.catalog;
+    let joint = |own: &str, more: &str| if own.is_empty() { more.to_owned() } else { format!("{own}+{more}") };
+    record.name = joint(&record.name, title);
+    record.version = joint(&record.version, version);
+    match (&record.registry_override, catalog.registry_override) {
+        (Some(one), Some(other)) if *one != other => {
+            return Err(format!("its registry override {other} is not the {one} of another catalog"));
+        }
+        (None, Some(path)) => record.registry_override = Some(path),
+        _ => {}
+    }
+    merge(&mut record.values, catalog.values)?;
+    merge(&mut record.variables, catalog.variables)?;
+    let offset = record.entries.len();
+    record.entries.extend(catalog.entries.into_iter().map(|entry| EntryRecord {
+        chart: entry.chart.unwrap_or_default(),
+        component: entry.component.unwrap_or_default(),
+        registry_path: entry.registry_path,
+        repository_path: entry.repository_path,
+        tag_paths: entry.tag_paths,
+    }));
+    for image in catalog.images {
+        let entries = image.entries.iter().map(|entry| u32::try_from(entry + offset).unwrap_or(u32::MAX));
+        match request.images.iter_mut().find(|wanted| wanted.name == image.reference) {
+            Some(wanted) => wanted.entries.extend(entries),
+            None => request.images.push(Wanted {
+                name: image.reference,
+                sources: image.sources,
+                entries: entries.collect(),
+            }),
+        }
+    }
+    Ok(())
+}
+
+fn merge(
+    into: &mut BTreeMap<String, String>,
+    more: impl IntoIterator<Item = (String, String)>,
+) -> Result<(), String> {
+    for (key, value) in more {
+        match into.get(&key) {
+            Some(other) if *other != value => {
+                return Err(format!("it sets {key} to {value:?}, another catalog to {other:?}"));
+            }
+            _ => into.insert(key, value),
+        };
+    }
+    Ok(())
+}
+
+/// Where images went that are no longer where the chart looks for them.
+pub(super) fn source_hint(source: &Reference, error: &ResolveError) -> Vec<String> {
+    let gone = matches!(error, ResolveError::Registry(e) if matches!(e.class(), ErrorClass::NotFound | ErrorClass::Denied));
+    let bitnami = source.host().is_docker_hub() && source.repository().path().starts_with("bitnami/");
+    if gone && bitnami {
+        return vec![
+            "versioned Bitnami images moved: --source docker.io/bitnami=docker.io/bitnamilegacy, or a mirror of your own"
+                .to_owned(),
+        ];
+    }
+    match error {
+        ResolveError::Registry(error) => error.hint().into_iter().collect(),
+        ResolveError::Pinned => vec!["allow it with --repin, or leave --platform out".to_owned()],
+        _ => Vec::new(),
+    }
+}

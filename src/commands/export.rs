@@ -170,8 +170,7 @@ impl Export<'_> {
         }
         for failure in &resolved.failures {
             let error = anyhow::Error::new(SharedError(failure.error.clone()));
-            let wanted = &self.request.images[failure.image];
-            let hints = catalogs::source_hint(&wanted.name, &failure.source, &failure.error);
+            let hints = catalogs::source_hint(&failure.source, &failure.error);
             report.images[failure.image].failed(code_of(&error), &failure.source, &failure.error, hints);
         }
         if !resolved.failures.is_empty() && (!self.args.keep_going || resolved.resolution.images.is_empty()) {

@@ -64,7 +64,7 @@ async fn dispatch(command: Command, cancel: CancellationToken) -> anyhow::Result
         Command::Logout(args) => login::logout(&args),
         Command::Completions { shell } => Ok(manual::completions(shell)),
         Command::Man { dir } => manual::man(dir.as_deref()),
-        Command::Catalog(_) => Ok(ExitCode::Failed),
+        Command::Catalog(command) => catalogs::run(&command),
     }
 }
 

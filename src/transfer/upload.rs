@@ -89,7 +89,7 @@ pub(super) struct Run<'a> {
 }
 
 /// Told of every image that is settled: its position in the plan, and how it went.
-pub type Settled<'a> = dyn Fn(usize, &Result<(), ArrivalError>) + Sync + 'a;
+pub(super) type Settled<'a> = dyn Fn(usize, &Result<(), ArrivalError>) + Sync + 'a;
 
 impl Import<'_> {
     /// Sends what is missing, many blobs at once.
