@@ -18,10 +18,12 @@ use crate::report::ProgressMode;
 /// carries the file across. Inside, `bundle import -d REGISTRY` replays it into an isolated registry.
 #[derive(Debug, Parser)]
 #[command(name = "bundle", version, propagate_version = true, max_term_width = 100)]
-#[command(after_help = "Examples:\n  bundle export                                  the built-in catalog, all platforms\n  \
+#[command(
+    after_help = "Examples:\n  bundle export                                  the built-in catalog, all platforms\n  \
     bundle export images.txt -o images.tar.zst     a list of your own, one image per line\n  \
     bundle import -d registry.local:5000           the one bundle in this folder, into a registry\n  \
-    bundle verify images.tar.zst                   every checksum, offline")]
+    bundle verify images.tar.zst                   every checksum, offline"
+)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
@@ -30,9 +32,11 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Download every image of a catalog into one file.
-    #[command(after_help = "Examples:\n  bundle export\n  bundle export stackstate@4.1 --set VERSION=sts-v4.1.3 \
+    #[command(
+        after_help = "Examples:\n  bundle export\n  bundle export stackstate@4.1 --set VERSION=sts-v4.1.3 \
         --source docker.io/bitnami=docker.io/bitnamilegacy\n  bundle export images.txt --platform linux/amd64 --dry-run\n  \
-        helm template … | grep image: | awk '{print $2}' | bundle export - -o app.tar.zst")]
+        helm template … | grep image: | awk '{print $2}' | bundle export - -o app.tar.zst"
+    )]
     Export(ExportArgs),
     /// Replay a bundle into a registry.
     #[command(after_help = "Examples:\n  bundle import -d registry.local:5000\n  \
@@ -47,7 +51,9 @@ pub enum Command {
     ///
     /// A bundle is served read-only, straight out of the file. A folder is a small read-write registry for trials,
     /// tests and small sites; it is no replacement for a production registry.
-    #[command(after_help = "Examples:\n  bundle serve images.tar.zst\n  bundle serve --dir ./registry --address 127.0.0.1:5000")]
+    #[command(
+        after_help = "Examples:\n  bundle serve images.tar.zst\n  bundle serve --dir ./registry --address 127.0.0.1:5000"
+    )]
     Serve(ServeArgs),
     /// Print the Helm values that point the chart at the destination.
     Values(ValuesArgs),
@@ -59,9 +65,7 @@ pub enum Command {
     #[command(subcommand)]
     Catalog(CatalogCommand),
     /// Print completions for a shell.
-    Completions {
-        shell: clap_complete::Shell,
-    },
+    Completions { shell: clap_complete::Shell },
     /// Print the manual page, or write all of them into a folder.
     Man {
         #[arg(long, value_name = "DIR")]
@@ -187,7 +191,11 @@ pub struct InspectArgs {
 #[derive(Debug, Args)]
 pub struct ServeArgs {
     /// The bundle to serve, read-only.
-    #[arg(value_name = "BUNDLE", required_unless_present = "dir", conflicts_with = "dir")]
+    #[arg(
+        value_name = "BUNDLE",
+        required_unless_present = "dir",
+        conflicts_with = "dir"
+    )]
     pub bundle: Option<PathBuf>,
     /// Serve this folder as a read-write registry; made when missing.
     #[arg(long, value_name = "DIR")]
@@ -275,7 +283,12 @@ pub struct NetworkArgs {
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
     pub timeout: Duration,
     /// Trust these certificate authorities too (PEM; repeatable).
-    #[arg(long, value_name = "FILE", env = "AIRGAP_BUNDLE_CA_FILE", value_delimiter = ':')]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "AIRGAP_BUNDLE_CA_FILE",
+        value_delimiter = ':'
+    )]
     pub ca_file: Vec<PathBuf>,
     /// Client certificate (PEM).
     #[arg(long, value_name = "FILE", requires = "client_key")]
@@ -343,8 +356,16 @@ fn rate(text: &str) -> Result<u64, String> {
         _ => (text, 1.0),
     };
     let value = number.parse::<f64>().map_err(|_| refuse())? * factor;
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range is checked")]
-    if (1.0..1e18).contains(&value) { Ok(value as u64) } else { Err(refuse()) }
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the range is checked"
+    )]
+    if (1.0..1e18).contains(&value) {
+        Ok(value as u64)
+    } else {
+        Err(refuse())
+    }
 }
 
 /// `45`, `90s`, `5m`, `1h`.
@@ -357,7 +378,10 @@ fn duration(text: &str) -> Result<Duration, String> {
         _ => (text, 1),
     };
     let value = number.parse::<u64>().ok().and_then(|n| n.checked_mul(factor));
-    value.filter(|seconds| (1..=86_400).contains(seconds)).map(Duration::from_secs).ok_or_else(refuse)
+    value
+        .filter(|seconds| (1..=86_400).contains(seconds))
+        .map(Duration::from_secs)
+        .ok_or_else(refuse)
 }
 
 #[cfg(test)]
@@ -373,9 +397,20 @@ mod tests {
 
     #[test]
     fn rates_and_times_are_read_as_meant() {
-        assert_eq!((rate("20M"), rate("1.5k"), rate("7")), (Ok(20_000_000), Ok(1500), Ok(7)));
-        assert!(["", "M", "-1", "nan", "1e30", "x"].iter().all(|text| rate(text).is_err()));
+        assert_eq!(
+            (rate("20M"), rate("1.5k"), rate("7")),
+            (Ok(20_000_000), Ok(1500), Ok(7))
+        );
+        assert!(
+            ["", "M", "-1", "nan", "1e30", "x"]
+                .iter()
+                .all(|text| rate(text).is_err())
+        );
         assert_eq!(duration("5m"), Ok(Duration::from_secs(300)));
-        assert!(["", "0", "s", "-1s", "99h"].iter().all(|text| duration(text).is_err()));
+        assert!(
+            ["", "0", "s", "-1s", "99h"]
+                .iter()
+                .all(|text| duration(text).is_err())
+        );
     }
 }

@@ -42,7 +42,12 @@ pub struct Failure {
 
 impl Failure {
     pub fn new(code: ExitCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), hints: Vec::new(), cause: None }
+        Self {
+            code,
+            message: message.into(),
+            hints: Vec::new(),
+            cause: None,
+        }
     }
 
     pub fn usage(message: impl Into<String>) -> Self {
@@ -94,7 +99,9 @@ fn code_of_one(error: &(dyn std::error::Error + 'static)) -> Option<ExitCode> {
     Some(match error.downcast_ref::<ResolveError>()? {
         ResolveError::Registry(error) => registry_code(error),
         ResolveError::Transfer(error) => transfer_code(error),
-        ResolveError::Manifest { .. } | ResolveError::TooDeep | ResolveError::Blob { .. } => ExitCode::Content,
+        ResolveError::Manifest { .. } | ResolveError::TooDeep | ResolveError::Blob { .. } => {
+            ExitCode::Content
+        }
         ResolveError::NoPlatform { .. } | ResolveError::Pinned => ExitCode::Failed,
         ResolveError::Cancelled => ExitCode::Interrupted,
     })
@@ -129,7 +136,10 @@ fn archive_code(error: &ArchiveError) -> ExitCode {
 }
 
 fn is_no_space(error: &std::io::Error) -> bool {
-    matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
+    matches!(
+        error.kind(),
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded
+    )
 }
 
 /// The error as it stands on the screen.

@@ -14,7 +14,9 @@ use serde_json::Value;
 
 use super::contents::{Contents, Manifests, Root};
 use super::holdings::{ContentPieces, Holdings};
-use super::manifest::{BundleManifest, CatalogRecord, FORMAT_REVISION, ImageRow, MEDIA_TYPE, PROFILE, SCHEMA_VERSION};
+use super::manifest::{
+    BundleManifest, CatalogRecord, FORMAT_REVISION, ImageRow, MEDIA_TYPE, PROFILE, SCHEMA_VERSION,
+};
 use super::{ArchiveError, Input};
 use crate::image::{Descriptor, Digest, ManifestKind, ParsedManifest, Platform, Reference, media_type};
 
@@ -29,7 +31,10 @@ const PIECE: usize = 1 << 20;
 enum Place {
     Folder(PathBuf),
     /// A plain tar: offset and length of each member.
-    Tar { file: super::FileInput, members: HashMap<String, (u64, u64)> },
+    Tar {
+        file: super::FileInput,
+        members: HashMap<String, (u64, u64)>,
+    },
     /// A compressed tar: it has to be read from its start.
     Stream(PathBuf),
 }
@@ -48,20 +53,31 @@ impl ForeignLayout {
         let place = Place::open(path)?;
         let index = place.read("index.json", MAX_JSON)?;
         let index = index.ok_or_else(|| {
-            ArchiveError::NotABundle(format!("there is neither bundle.json nor index.json in {}", path.display()))
+            ArchiveError::NotABundle(format!(
+                "there is neither bundle.json nor index.json in {}",
+                path.display()
+            ))
         })?;
         let parsed = ParsedManifest::of(&index, Some(media_type::OCI_INDEX))
             .map_err(|error| ArchiveError::Json("index.json", error.to_string()))?;
         let mut manifests = HashMap::new();
         place.manifests(&parsed.manifests, &mut manifests)?;
         let bundle = describe(&parsed, &manifests, name)?;
-        Ok(Self { path: path.to_owned(), place, manifests, bundle })
+        Ok(Self {
+            path: path.to_owned(),
+            place,
+            manifests,
+            bundle,
+        })
     }
 }
 
 impl Manifests for ForeignLayout {
     fn manifest(&self, digest: &Digest) -> Result<Bytes, ArchiveError> {
-        self.manifests.get(digest).cloned().ok_or(ArchiveError::MissingManifest(*digest))
+        self.manifests
+            .get(digest)
+            .cloned()
+            .ok_or(ArchiveError::MissingManifest(*digest))
     }
 }
 
@@ -72,13 +88,20 @@ impl Holdings for ForeignLayout {
 
     fn open(&self, digest: &Digest, from: u64) -> Result<ContentPieces, ArchiveError> {
         let reader = self.place.open_member(&digest.layout_path())?;
-        let mut reader = reader.ok_or_else(|| ArchiveError::Damaged(format!("{digest} is not in the archive")))?;
+        let mut reader =
+            reader.ok_or_else(|| ArchiveError::Damaged(format!("{digest} is not in the archive")))?;
         let at = ArchiveError::io(&self.path);
         let skipped = io::copy(&mut (&mut reader).take(from), &mut io::sink()).map_err(at)?;
         if skipped != from {
-            return Err(ArchiveError::Damaged(format!("{digest} is shorter than its descriptor says")));
+            return Err(ArchiveError::Damaged(format!(
+                "{digest} is shorter than its descriptor says"
+            )));
         }
-        Ok(Box::new(Pieces { reader, path: self.path.clone(), done: false }))
+        Ok(Box::new(Pieces {
+            reader,
+            path: self.path.clone(),
+            done: false,
+        }))
     }
 
     fn name(&self) -> String {
@@ -105,7 +128,10 @@ impl Iterator for Pieces {
             Ok(_) => Some(Ok(piece.into())),
             Err(error) => {
                 self.done = true;
-                Some(Err(ArchiveError::Io { path: self.path.clone(), error }))
+                Some(Err(ArchiveError::Io {
+                    path: self.path.clone(),
+                    error,
+                }))
             }
         }
     }
@@ -122,11 +148,14 @@ impl Place {
             return Ok(Self::Stream(path.to_owned()));
         }
         let mut members = HashMap::new();
-        let mut archive = tar::Archive::new(BufReader::new(File::open(path).map_err(ArchiveError::io(path))?));
+        let mut archive =
+            tar::Archive::new(BufReader::new(File::open(path).map_err(ArchiveError::io(path))?));
         for entry in archive.entries().map_err(|e| not_a_tar(path, &e))? {
             let entry = entry.map_err(|e| not_a_tar(path, &e))?;
             if let Some(name) = member_name(&entry)? {
-                members.entry(name).or_insert((entry.raw_file_position(), entry.size()));
+                members
+                    .entry(name)
+                    .or_insert((entry.raw_file_position(), entry.size()));
             }
         }
         Ok(Self::Tar { file, members })
@@ -134,11 +163,18 @@ impl Place {
 
     /// A small member as a whole.
     fn read(&self, name: &str, cap: u64) -> Result<Option<Vec<u8>>, ArchiveError> {
-        let Some(reader) = self.open_member(name)? else { return Ok(None) };
+        let Some(reader) = self.open_member(name)? else {
+            return Ok(None);
+        };
         let mut bytes = Vec::new();
-        reader.take(cap + 1).read_to_end(&mut bytes).map_err(|e| ArchiveError::Damaged(format!("{name}: {e}")))?;
+        reader
+            .take(cap + 1)
+            .read_to_end(&mut bytes)
+            .map_err(|e| ArchiveError::Damaged(format!("{name}: {e}")))?;
         if bytes.len() as u64 > cap {
-            return Err(ArchiveError::Damaged(format!("{name} is larger than {cap} bytes")));
+            return Err(ArchiveError::Damaged(format!(
+                "{name} is larger than {cap} bytes"
+            )));
         }
         Ok(Some(bytes))
     }
@@ -148,13 +184,19 @@ impl Place {
             Self::Folder(folder) => match File::open(folder.join(name)) {
                 Ok(file) => Ok(Some(Box::new(file))),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-                Err(error) => Err(ArchiveError::Io { path: folder.join(name), error }),
+                Err(error) => Err(ArchiveError::Io {
+                    path: folder.join(name),
+                    error,
+                }),
             },
             Self::Tar { file, members } => {
-                let Some(&(at, len)) = members.get(name) else { return Ok(None) };
+                let Some(&(at, len)) = members.get(name) else {
+                    return Ok(None);
+                };
                 let mut reader = file.reader()?;
-                io::Seek::seek(&mut reader, io::SeekFrom::Start(at)).map_err(|error| {
-                    ArchiveError::Io { path: PathBuf::from(file.name()), error }
+                io::Seek::seek(&mut reader, io::SeekFrom::Start(at)).map_err(|error| ArchiveError::Io {
+                    path: PathBuf::from(file.name()),
+                    error,
                 })?;
                 Ok(Some(Box::new(reader.take(len))))
             }
@@ -195,7 +237,9 @@ impl Place {
         let mut keep = |digest: &Digest, bytes: Vec<u8>| {
             let actual = Digest::of(digest.algorithm(), &bytes);
             if actual != *digest {
-                return Err(ArchiveError::Damaged(format!("{digest}: the content has digest {actual}")));
+                return Err(ArchiveError::Damaged(format!(
+                    "{digest}: the content has digest {actual}"
+                )));
             }
             found.insert(*digest, Bytes::from(bytes));
             Ok(())
@@ -211,10 +255,15 @@ impl Place {
         let mut archive = tar::Archive::new(decompressed(path)?);
         for entry in archive.entries().map_err(|e| not_a_tar(path, &e))? {
             let entry = entry.map_err(|e| not_a_tar(path, &e))?;
-            let Some(digest) = member_name(&entry)?.and_then(|name| Digest::from_layout_path(&name)) else { continue };
+            let Some(digest) = member_name(&entry)?.and_then(|name| Digest::from_layout_path(&name)) else {
+                continue;
+            };
             if wanted.iter().any(|d| d.digest == digest) && entry.size() <= MAX_MANIFEST {
                 let mut bytes = Vec::new();
-                entry.take(MAX_MANIFEST).read_to_end(&mut bytes).map_err(|e| not_a_tar(path, &e))?;
+                entry
+                    .take(MAX_MANIFEST)
+                    .read_to_end(&mut bytes)
+                    .map_err(|e| not_a_tar(path, &e))?;
                 keep(&digest, bytes)?;
             }
         }
@@ -271,7 +320,9 @@ fn member_name<R: Read>(entry: &tar::Entry<'_, R>) -> Result<Option<String>, Arc
     let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
     let name = name.trim_start_matches("./").to_owned();
     if kind.is_gnu_sparse() {
-        return Err(ArchiveError::Damaged(format!("{name:?} is a sparse file, which no layout needs")));
+        return Err(ArchiveError::Damaged(format!(
+            "{name:?} is a sparse file, which no layout needs"
+        )));
     }
     Ok(matches!(kind, tar::EntryType::Regular | tar::EntryType::Continuous).then_some(name))
 }
@@ -286,19 +337,26 @@ fn describe(
     manifests: &HashMap<Digest, Bytes>,
     name: Option<&Reference>,
 ) -> Result<BundleManifest, ArchiveError> {
-    let roots: Vec<&Descriptor> =
-        index.manifests.iter().filter(|d| media_type::is_manifest(&d.media_type)).collect();
+    let roots: Vec<&Descriptor> = index
+        .manifests
+        .iter()
+        .filter(|d| media_type::is_manifest(&d.media_type))
+        .collect();
     let mut images = Vec::new();
     for root in &roots {
         let own = name_of(root);
         let given = name.filter(|_| roots.len() == 1).cloned();
         let Some(name) = own.or(given) else {
-            if root.artifact_type.is_some() || root.annotations.contains_key("org.opencontainers.image.ref.name") {
+            if root.artifact_type.is_some()
+                || root.annotations.contains_key("org.opencontainers.image.ref.name")
+            {
                 continue;
             }
             return Err(ArchiveError::Nameless(root.digest));
         };
-        let parsed = manifests.get(&root.digest).map(|b| ParsedManifest::of(b, Some(&root.media_type)));
+        let parsed = manifests
+            .get(&root.digest)
+            .map(|b| ParsedManifest::of(b, Some(&root.media_type)));
         let parsed = parsed.ok_or(ArchiveError::MissingManifest(root.digest))?;
         let parsed = parsed.map_err(|e| ArchiveError::Damaged(format!("{}: {e}", root.digest)))?;
         if images.iter().any(|image: &ImageRow| image.name == name) {
@@ -326,9 +384,14 @@ fn describe(
         media_type: image.media_type.clone(),
         size: image.size,
     };
-    let contents = Contents::collect(&images.iter().map(root).collect::<Vec<_>>(), manifests, &|_| false)?;
+    let contents = Contents::collect(&images.iter().map(root).collect::<Vec<_>>(), manifests, &|_| {
+        false
+    })?;
     if let Some(fault) = contents.faults.first() {
-        return Err(ArchiveError::Damaged(format!("{}: {}", images[fault.root].name, fault.why)));
+        return Err(ArchiveError::Damaged(format!(
+            "{}: {}",
+            images[fault.root].name, fault.why
+        )));
     }
     for (image, size) in images.iter_mut().zip(&contents.sizes) {
         image.size = *size;
@@ -352,23 +415,35 @@ fn describe(
 fn name_of(root: &Descriptor) -> Option<Reference> {
     let annotation = |key: &str| root.annotations.get(key).and_then(Value::as_str);
     let full = |text: &&str| text.contains('/') || text.contains('@');
-    ["io.containerd.image.name", "org.opencontainers.image.ref.name", "org.opencontainers.image.base.name"]
-        .into_iter()
-        .filter_map(annotation)
-        .filter(full)
-        .find_map(|text| text.parse().ok())
+    [
+        "io.containerd.image.name",
+        "org.opencontainers.image.ref.name",
+        "org.opencontainers.image.base.name",
+    ]
+    .into_iter()
+    .filter_map(annotation)
+    .filter(full)
+    .find_map(|text| text.parse().ok())
 }
 
 fn platforms(parsed: &ParsedManifest) -> Vec<String> {
     if parsed.kind != ManifestKind::Index {
         return Vec::new();
     }
-    let known = parsed.manifests.iter().filter_map(|child| child.platform.as_ref());
-    known.filter(|p: &&Platform| !p.is_unknown()).map(ToString::to_string).collect()
+    let known = parsed
+        .manifests
+        .iter()
+        .filter_map(|child| child.platform.as_ref());
+    known
+        .filter(|p: &&Platform| !p.is_unknown())
+        .map(ToString::to_string)
+        .collect()
 }
 
 impl Manifests for HashMap<Digest, Bytes> {
     fn manifest(&self, digest: &Digest) -> Result<Bytes, ArchiveError> {
-        self.get(digest).cloned().ok_or(ArchiveError::MissingManifest(*digest))
+        self.get(digest)
+            .cloned()
+            .ok_or(ArchiveError::MissingManifest(*digest))
     }
 }

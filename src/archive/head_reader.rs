@@ -63,9 +63,7 @@ impl Head {
     }
 
     /// Reads frames from `next` (their bytes and content length) until the head is complete.
-    pub(crate) fn read_from(
-        next: &mut NextFrame<'_>,
-    ) -> Result<Self, ArchiveError> {
+    pub(crate) fn read_from(next: &mut NextFrame<'_>) -> Result<Self, ArchiveError> {
         let mut head = Self {
             frames: Vec::new(),
             content_len: 0,
@@ -87,16 +85,15 @@ impl Head {
             }
         }
         if head.content_len != at {
-            return Err(ArchiveError::Damaged("the head does not end on a frame boundary".into()));
+            return Err(ArchiveError::Damaged(
+                "the head does not end on a frame boundary".into(),
+            ));
         }
         Ok(head)
     }
 
     /// Reads the members before the blobs; the content offset of the first blob's header comes back.
-    fn small_members(
-        &mut self,
-        next: &mut NextFrame<'_>,
-    ) -> Result<u64, ArchiveError> {
+    fn small_members(&mut self, next: &mut NextFrame<'_>) -> Result<u64, ArchiveError> {
         let mut at = 0;
         loop {
             self.pull_to(at + member::BLOCK, next)?;
@@ -118,11 +115,15 @@ impl Head {
             let cap = match path.as_str() {
                 head::BUNDLE => MAX_BUNDLE_JSON,
                 head::SIGNATURE => MAX_SIGNATURE,
-                head::OCI_LAYOUT | head::INDEX | head::SHA256SUMS | head::SHA512SUMS | head::DOCKER => MAX_SMALL,
+                head::OCI_LAYOUT | head::INDEX | head::SHA256SUMS | head::SHA512SUMS | head::DOCKER => {
+                    MAX_SMALL
+                }
                 _ => return Err(ArchiveError::Damaged(format!("unexpected member {path:?}"))),
             };
             if size > cap {
-                return Err(ArchiveError::Damaged(format!("{path} claims {size} bytes; {cap} are allowed")));
+                return Err(ArchiveError::Damaged(format!(
+                    "{path} claims {size} bytes; {cap} are allowed"
+                )));
             }
             let start = at + member::BLOCK;
             at = start + size + member::padding(size);
@@ -143,11 +144,7 @@ impl Head {
         Ok(at)
     }
 
-    fn pull_to(
-        &mut self,
-        end: u64,
-        next: &mut NextFrame<'_>,
-    ) -> Result<(), ArchiveError> {
+    fn pull_to(&mut self, end: u64, next: &mut NextFrame<'_>) -> Result<(), ArchiveError> {
         while self.content_len < end {
             if !self.pull(next)? {
                 return Err(ArchiveError::Damaged("the file ends inside its head".into()));
@@ -156,13 +153,16 @@ impl Head {
         Ok(())
     }
 
-    fn pull(
-        &mut self,
-        next: &mut NextFrame<'_>,
-    ) -> Result<bool, ArchiveError> {
-        let Some((bytes, content)) = next()? else { return Ok(false) };
+    fn pull(&mut self, next: &mut NextFrame<'_>) -> Result<bool, ArchiveError> {
+        let Some((bytes, content)) = next()? else {
+            return Ok(false);
+        };
         check_lens(bytes.len() as u64, u64::from(content))?;
-        self.frames.push(HeadFrame { start: self.content_len, content, bytes });
+        self.frames.push(HeadFrame {
+            start: self.content_len,
+            content,
+            bytes,
+        });
         self.content_len += u64::from(content);
         Ok(true)
     }
@@ -173,7 +173,9 @@ impl Head {
         let end = at + len;
         let mut at = at;
         while at < end {
-            let index = self.frames.partition_point(|f| f.start + u64::from(f.content) <= at);
+            let index = self
+                .frames
+                .partition_point(|f| f.start + u64::from(f.content) <= at);
             let opened = self.open_frame(index)?;
             let start = self.frames[index].start;
             let from = usize::try_from(at - start).unwrap_or(usize::MAX);
@@ -185,7 +187,10 @@ impl Head {
     }
 
     fn open_frame(&self, index: usize) -> Result<Bytes, ArchiveError> {
-        let mut open = self.open.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut open = self
+            .open
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some((at, bytes)) = &*open
             && *at == index
         {
@@ -213,7 +218,10 @@ impl Head {
     }
 
     pub(crate) fn frame_lens(&self) -> FrameLens {
-        self.frames.iter().map(|f| (u32::try_from(f.bytes.len()).unwrap_or(u32::MAX), f.content)).collect()
+        self.frames
+            .iter()
+            .map(|f| (u32::try_from(f.bytes.len()).unwrap_or(u32::MAX), f.content))
+            .collect()
     }
 
     /// The compressed frames, for checks of their exact bytes.
@@ -242,17 +250,24 @@ impl Head {
         if at == self.content_len {
             Ok(())
         } else {
-            Err(ArchiveError::Damaged("there is more in the head than bundle.json implies".into()))
+            Err(ArchiveError::Damaged(
+                "there is more in the head than bundle.json implies".into(),
+            ))
         }
     }
 }
 
 impl Manifests for Head {
     fn manifest(&self, digest: &Digest) -> Result<Bytes, ArchiveError> {
-        let &(at, len) = self.blobs.get(digest).ok_or(ArchiveError::MissingManifest(*digest))?;
+        let &(at, len) = self
+            .blobs
+            .get(digest)
+            .ok_or(ArchiveError::MissingManifest(*digest))?;
         let bytes = self.content(at, len)?;
         if Digest::of(digest.algorithm(), &bytes) != *digest {
-            return Err(ArchiveError::Damaged(format!("{digest}: the content has another digest")));
+            return Err(ArchiveError::Damaged(format!(
+                "{digest}: the content has another digest"
+            )));
         }
         Ok(bytes.into())
     }
@@ -261,7 +276,9 @@ impl Manifests for Head {
 fn check_lens(file: u64, content: u64) -> Result<(), ArchiveError> {
     let limit = frame::HEAD_FRAME_CONTENT as u64;
     if content == 0 || content > limit || file > limit + (64 << 10) {
-        return Err(ArchiveError::NotABundle("its frames are not those of a bundle".into()));
+        return Err(ArchiveError::NotABundle(
+            "its frames are not those of a bundle".into(),
+        ));
     }
     Ok(())
 }

@@ -34,11 +34,11 @@ pub use head::HeadNotes;
 pub use holdings::{ContentPieces, Holdings};
 pub use input::{FileInput, Input};
 pub use layout::Layout;
+pub use manifest::{BlobRow, BundleManifest, Group, ImageRow};
 pub use partial::{
-    DraftedHead, FRAME_CONTENT, PartialFile, StoredWriter, compressed_frame, draft_head, ending, joint, open_frame,
-    read_back, stored_len, sync_folder,
+    DraftedHead, FRAME_CONTENT, PartialFile, StoredWriter, compressed_frame, draft_head, ending, joint,
+    open_frame, read_back, stored_len, sync_folder,
 };
 pub use pipe::{PipedContent, PipedHead, open_pipe};
 pub use reader::BundleReader;
-pub use manifest::{BlobRow, BundleManifest, Group, ImageRow};
 pub use verify::Problem;

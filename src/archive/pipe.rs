@@ -39,7 +39,9 @@ pub struct PipedContent<R> {
 
 impl<R> std::fmt::Debug for PipedContent<R> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PipedContent").field("at", &self.at).finish_non_exhaustive()
+        f.debug_struct("PipedContent")
+            .field("at", &self.at)
+            .finish_non_exhaustive()
     }
 }
 
@@ -47,19 +49,35 @@ impl<R> std::fmt::Debug for PipedContent<R> {
 pub fn open_pipe<R: Read>(mut input: R) -> Result<(Arc<PipedHead>, PipedContent<R>), ArchiveError> {
     let mut at = 0;
     let head = Head::read_from(&mut || {
-        let Some(bytes) = read_frame(&mut input, frame::HEAD_FRAME_CONTENT as u64)? else { return Ok(None) };
+        let Some(bytes) = read_frame(&mut input, frame::HEAD_FRAME_CONTENT as u64)? else {
+            return Ok(None);
+        };
         at += bytes.len() as u64;
         let content = frame::FrameHeader::parse(&bytes).and_then(|header| header.content);
         let content = content.and_then(|content| u32::try_from(content).ok());
-        let content = content.ok_or_else(|| ArchiveError::NotABundle("its frames are not those of a bundle".into()))?;
+        let content =
+            content.ok_or_else(|| ArchiveError::NotABundle("its frames are not those of a bundle".into()))?;
         Ok(Some((bytes, content)))
     })?;
     let manifest = head.bundle()?;
     head.prove(&manifest)?;
     let layout = Layout::new(head.frame_lens(), &manifest.blobs);
     let id = Digest::sha256(head.bundle_bytes());
-    let head = Arc::new(PipedHead { head, manifest, layout, id });
-    Ok((head.clone(), PipedContent { head, input, at, compressed: Vec::new() }))
+    let head = Arc::new(PipedHead {
+        head,
+        manifest,
+        layout,
+        id,
+    });
+    Ok((
+        head.clone(),
+        PipedContent {
+            head,
+            input,
+            at,
+            compressed: Vec::new(),
+        },
+    ))
 }
 
 impl PipedHead {
@@ -85,7 +103,10 @@ impl Holdings for PipedHead {
 
     fn open(&self, digest: &Digest, from: u64) -> Result<ContentPieces, ArchiveError> {
         // Small JSON is at hand; everything else has gone by, or has not come yet.
-        let mut bytes = self.head.manifest(digest).map_err(|_| ArchiveError::PassedBy(*digest))?;
+        let mut bytes = self
+            .head
+            .manifest(digest)
+            .map_err(|_| ArchiveError::PassedBy(*digest))?;
         let skip = usize::try_from(from).map_or(bytes.len(), |from| from.min(bytes.len()));
         Ok(Box::new(std::iter::once(Ok(bytes.split_off(skip)))))
     }
@@ -104,7 +125,9 @@ impl<R: Read> PipedContent<R> {
     ) -> Result<(), ArchiveError> {
         let head = self.head.clone();
         let blob = &head.manifest.blobs[index];
-        self.expect(&head.layout.joint(&head.manifest.blobs, index), || format!("the tar header of {}", blob.digest))?;
+        self.expect(&head.layout.joint(&head.manifest.blobs, index), || {
+            format!("the tar header of {}", blob.digest)
+        })?;
         if head.layout.stored().contains(&index) {
             for (_, held) in frame::stored_frames(blob.size) {
                 self.stored_frame(held, each)?;
@@ -150,15 +173,24 @@ impl<R: Read> PipedContent<R> {
 
     fn expect(&mut self, expected: &[u8], what: impl Fn() -> String) -> Result<(), ArchiveError> {
         let found = self.read(expected.len())?;
-        if found == expected { Ok(()) } else { Err(self.damaged(&format!("{} is damaged", what()))) }
+        if found == expected {
+            Ok(())
+        } else {
+            Err(self.damaged(&format!("{} is damaged", what())))
+        }
     }
 
     fn read(&mut self, len: usize) -> Result<Vec<u8>, ArchiveError> {
         let mut bytes = vec![0; len];
-        self.input.read_exact(&mut bytes).map_err(|error| match error.kind() {
-            io::ErrorKind::UnexpectedEof => self.cut(),
-            _ => ArchiveError::Io { path: "stdin".into(), error },
-        })?;
+        self.input
+            .read_exact(&mut bytes)
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::UnexpectedEof => self.cut(),
+                _ => ArchiveError::Io {
+                    path: "stdin".into(),
+                    error,
+                },
+            })?;
         self.at += len as u64;
         Ok(bytes)
     }
@@ -176,7 +208,10 @@ impl<R: Read> PipedContent<R> {
 fn read_frame(input: &mut impl Read, limit: u64) -> Result<Option<Vec<u8>>, ArchiveError> {
     let io = |error: io::Error| match error.kind() {
         io::ErrorKind::UnexpectedEof => ArchiveError::Damaged("the stream ends inside a frame".into()),
-        _ => ArchiveError::Io { path: "stdin".into(), error },
+        _ => ArchiveError::Io {
+            path: "stdin".into(),
+            error,
+        },
     };
     let foreign = || ArchiveError::NotABundle("its frames are not those of a bundle".to_owned());
     let mut frame = Vec::new();
@@ -192,7 +227,10 @@ fn read_frame(input: &mut impl Read, limit: u64) -> Result<Option<Vec<u8>>, Arch
             return Err(foreign());
         }
     };
-    let allowed = header.content.filter(|content| *content <= limit).ok_or_else(foreign)?;
+    let allowed = header
+        .content
+        .filter(|content| *content <= limit)
+        .ok_or_else(foreign)?;
     // Compressed content is never much longer than itself.
     let cap = usize::try_from(allowed + allowed / 64 + (64 << 10)).map_err(|_| foreign())?;
     loop {

@@ -45,9 +45,23 @@ impl BundleReader {
         let manifest = head.bundle()?;
         let layout = Layout::new(head.frame_lens(), &manifest.blobs);
         let compressed = locate_compressed(&table, &layout, &manifest.blobs)?;
-        let by_digest = manifest.blobs.iter().enumerate().map(|(i, b)| (b.digest, i as u32)).collect();
+        let by_digest = manifest
+            .blobs
+            .iter()
+            .enumerate()
+            .map(|(i, b)| (b.digest, i as u32))
+            .collect();
         let id = Digest::sha256(head.bundle_bytes());
-        let inner = Inner { input, id, manifest, head, layout, by_digest, compressed, seek_table };
+        let inner = Inner {
+            input,
+            id,
+            manifest,
+            head,
+            layout,
+            by_digest,
+            compressed,
+            seek_table,
+        };
         let reader = Self(Arc::new(inner));
         reader.0.head.prove(&reader.0.manifest)?;
         reader.prove_contents()?;
@@ -121,7 +135,9 @@ impl BundleReader {
                 })
                 .collect();
         }
-        let Some(slot) = index.checked_sub(self.0.layout.compressed().start) else { return Vec::new() };
+        let Some(slot) = index.checked_sub(self.0.layout.compressed().start) else {
+            return Vec::new();
+        };
         let frames = self.0.compressed[slot].iter().enumerate();
         frames
             .map(|(i, &(at, len))| {
@@ -144,7 +160,11 @@ impl BundleReader {
         let artifacts = manifest.artifacts.iter().map(|a| (a.digest, &a.media_type));
         images
             .chain(artifacts)
-            .map(|(digest, media_type)| Root { digest, media_type: media_type.clone(), size: size(&digest) })
+            .map(|(digest, media_type)| Root {
+                digest,
+                media_type: media_type.clone(),
+                size: size(&digest),
+            })
             .collect()
     }
 
@@ -152,7 +172,8 @@ impl BundleReader {
     /// may be absent.
     fn prove_contents(&self) -> Result<(), ArchiveError> {
         let absent = |d: &crate::image::Descriptor| {
-            self.blob(&d.digest).is_none() && (media_type::is_foreign(&d.media_type) || self.is_required(&d.digest))
+            self.blob(&d.digest).is_none()
+                && (media_type::is_foreign(&d.media_type) || self.is_required(&d.digest))
         };
         let contents = Contents::collect(&self.roots(), self, &absent)?;
         if let Some(fault) = contents.faults.first() {
@@ -170,7 +191,10 @@ impl BundleReader {
     }
 
     fn is_required(&self, digest: &Digest) -> bool {
-        self.manifest().requires.as_ref().is_some_and(|r| r.blobs.iter().any(|b| b.digest == *digest))
+        self.manifest()
+            .requires
+            .as_ref()
+            .is_some_and(|r| r.blobs.iter().any(|b| b.digest == *digest))
     }
 }
 
@@ -207,11 +231,18 @@ impl FrameTable {
 fn read_seek_table(input: &dyn Input) -> Result<(FrameTable, Range<u64>), ArchiveError> {
     let mut start = [0; 4];
     if input.len() < 4 {
-        return Err(ArchiveError::NotABundle(format!("{} is only {} bytes long", input.name(), input.len())));
+        return Err(ArchiveError::NotABundle(format!(
+            "{} is only {} bytes long",
+            input.name(),
+            input.len()
+        )));
     }
     input.read_at(0, &mut start)?;
     if start != [0x28, 0xb5, 0x2f, 0xfd] {
-        return Err(ArchiveError::NotABundle(format!("{} is not a zstd file", input.name())));
+        return Err(ArchiveError::NotABundle(format!(
+            "{} is not a zstd file",
+            input.name()
+        )));
     }
     let end = end_without_zeros(input)?;
     let mut tail = InputTail { input, end, at: 0 };
@@ -222,7 +253,9 @@ fn read_seek_table(input: &dyn Input) -> Result<(FrameTable, Range<u64>), Archiv
         ))
     })?;
     if table.size_comp() > end {
-        return Err(ArchiveError::Damaged("the seek table lists more than the file has".into()));
+        return Err(ArchiveError::Damaged(
+            "the seek table lists more than the file has".into(),
+        ));
     }
     let range = table.size_comp()..end;
     Ok((FrameTable { table }, range))
@@ -239,7 +272,10 @@ fn end_without_zeros(input: &dyn Input) -> Result<u64, ArchiveError> {
         }
         end -= take;
     }
-    Err(ArchiveError::Damaged(format!("{} ends in nothing but zeros", input.name())))
+    Err(ArchiveError::Damaged(format!(
+        "{} ends in nothing but zeros",
+        input.name()
+    )))
 }
 
 /// `Read + Seek` over the input up to `end`, as the seek table parser wants it.
@@ -253,7 +289,9 @@ impl Read for InputTail<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let left = self.end.saturating_sub(self.at);
         let take = usize::try_from(left).map_or(buffer.len(), |left| left.min(buffer.len()));
-        self.input.read_at(self.at, &mut buffer[..take]).map_err(io::Error::other)?;
+        self.input
+            .read_at(self.at, &mut buffer[..take])
+            .map_err(io::Error::other)?;
         self.at += take as u64;
         Ok(take)
     }
@@ -279,10 +317,20 @@ fn locate_compressed(
 ) -> Result<Vec<Vec<(u64, u32)>>, ArchiveError> {
     let mut next = layout.head_frames().len() as u32;
     let mut expect = |content: u64, file: Option<u64>| {
-        let entry = if next < table.len() { table.get(next)? } else { (0, 0, 0) };
+        let entry = if next < table.len() {
+            table.get(next)?
+        } else {
+            (0, 0, 0)
+        };
         next += 1;
         let fits = u64::from(entry.2) == content && file.is_none_or(|file| u64::from(entry.1) == file);
-        if fits { Ok(entry) } else { Err(ArchiveError::Damaged("the seek table contradicts bundle.json".into())) }
+        if fits {
+            Ok(entry)
+        } else {
+            Err(ArchiveError::Damaged(
+                "the seek table contradicts bundle.json".into(),
+            ))
+        }
     };
     let mut compressed = Vec::with_capacity(layout.compressed().len());
     for index in layout.stored().start..layout.compressed().end {
@@ -294,15 +342,18 @@ fn locate_compressed(
             }
         } else {
             let frames = frame::stored_frames(blobs[index].size);
-            let frames: Result<Vec<_>, _> =
-                frames.map(|(_, content)| expect(content, None).map(|(at, file, _)| (at, file))).collect();
+            let frames: Result<Vec<_>, _> = frames
+                .map(|(_, content)| expect(content, None).map(|(at, file, _)| (at, file)))
+                .collect();
             compressed.push(frames?);
         }
     }
     let tail = layout.tail(blobs);
     expect(layout.tail_content_len(blobs), Some(tail.len() as u64))?;
     if next != table.len() {
-        return Err(ArchiveError::Damaged("the seek table lists more frames than bundle.json implies".into()));
+        return Err(ArchiveError::Damaged(
+            "the seek table lists more frames than bundle.json implies".into(),
+        ));
     }
     Ok(compressed)
 }

@@ -48,10 +48,16 @@ impl BundleReader {
         check.head()?;
         let blobs = self.layout().stored().start..self.layout().compressed().end;
         // A bridge keeps the order of the file, which slow media want.
-        let results = blobs.into_par_iter().with_max_len(1).map(|index| check.blob(index));
+        let results = blobs
+            .into_par_iter()
+            .with_max_len(1)
+            .map(|index| check.blob(index));
         results.collect::<Result<Vec<()>, ArchiveError>>()?;
         check.ending()?;
-        let mut problems = check.problems.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut problems = check
+            .problems
+            .into_inner()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         problems.sort_by_key(|problem| problem.range.as_ref().map_or(0, |range| range.start));
         Ok(problems)
     }
@@ -63,12 +69,22 @@ impl Check<'_> {
             Some(digest) => {
                 let bundle = self.reader.manifest();
                 let hit = users(bundle, digest, self.reader);
-                hit.into_iter().map(|image| bundle.images[image].name.to_string()).collect()
+                hit.into_iter()
+                    .map(|image| bundle.images[image].name.to_string())
+                    .collect()
             }
             None => Vec::new(),
         };
-        let problem = Problem { range: Some(range), blob, images, what: what.into() };
-        self.problems.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(problem);
+        let problem = Problem {
+            range: Some(range),
+            blob,
+            images,
+            what: what.into(),
+        };
+        self.problems
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .push(problem);
     }
 
     /// The head's content is proven; its frames must be the very ones this build makes of it.
@@ -80,7 +96,11 @@ impl Check<'_> {
             let content = self.reader.head().frame_content(index)?;
             (self.moved)(content.len() as u64);
             if self.same_build && frame::compress_head(&content)? != bytes {
-                self.report(range, None, "the frame opens, but is not the one this content gives");
+                self.report(
+                    range,
+                    None,
+                    "the frame opens, but is not the one this content gives",
+                );
             }
         }
         Ok(())
@@ -114,7 +134,11 @@ impl Check<'_> {
         if !damaged && hasher.finish() != blob.digest {
             let start = frames.first().map_or(0, |(at, ..)| *at);
             let end = frames.last().map_or(start, |(at, len, _)| at + len);
-            self.report(start..end, Some(blob.digest), "the content is whole, but has another digest");
+            self.report(
+                start..end,
+                Some(blob.digest),
+                "the content is whole, but has another digest",
+            );
         }
         Ok(())
     }
@@ -130,7 +154,11 @@ impl Check<'_> {
         };
         let start = end - expected.len() as u64;
         if self.reader.input().read_vec(start, expected.len())? != expected {
-            self.report(start..end, Some(blobs[index].digest), "the tar header or its frame is damaged");
+            self.report(
+                start..end,
+                Some(blobs[index].digest),
+                "the tar header or its frame is damaged",
+            );
         }
         Ok(())
     }
@@ -142,7 +170,10 @@ impl Check<'_> {
         held: u64,
         hasher: &mut Hasher,
     ) -> Result<Result<(), String>, ArchiveError> {
-        let bytes = self.reader.input().read_vec(at, usize::try_from(len).unwrap_or(0))?;
+        let bytes = self
+            .reader
+            .input()
+            .read_vec(at, usize::try_from(len).unwrap_or(0))?;
         Ok(frame::stored_content(&bytes, held, true).map(|pieces| {
             for piece in pieces {
                 hasher.update(&bytes[piece]);
@@ -157,14 +188,19 @@ impl Check<'_> {
         held: u64,
         hasher: &mut Hasher,
     ) -> Result<Result<(), String>, ArchiveError> {
-        let bytes = self.reader.input().read_vec(at, usize::try_from(len).unwrap_or(0))?;
+        let bytes = self
+            .reader
+            .input()
+            .read_vec(at, usize::try_from(len).unwrap_or(0))?;
         let content = match frame::decompress(&bytes, usize::try_from(held).unwrap_or(0)) {
             Ok(content) => content,
             Err(why) => return Ok(Err(why)),
         };
         hasher.update(&content);
         if self.same_build && frame::compress_or_store(&content)? != bytes {
-            return Ok(Err("the frame opens, but is not the one this content gives".to_owned()));
+            return Ok(Err(
+                "the frame opens, but is not the one this content gives".to_owned()
+            ));
         }
         Ok(Ok(()))
     }
@@ -172,14 +208,27 @@ impl Check<'_> {
     /// End-of-archive blocks and seek table.
     fn ending(&self) -> Result<(), ArchiveError> {
         let layout = self.reader.layout();
-        let lens = |index| self.reader.frames(index).iter().map(|(_, len, _)| *len as u32).collect();
+        let lens = |index| {
+            self.reader
+                .frames(index)
+                .iter()
+                .map(|(_, len, _)| *len as u32)
+                .collect()
+        };
         let compressed: Vec<Vec<u32>> = layout.compressed().map(lens).collect();
         let expected = partial::ending(layout, &self.reader.manifest().blobs, &compressed)?;
         let end = self.reader.seek_table().end;
         let start = end.saturating_sub(expected.len() as u64);
-        let found = self.reader.input().read_vec(start, usize::try_from(end - start).unwrap_or(0))?;
+        let found = self
+            .reader
+            .input()
+            .read_vec(start, usize::try_from(end - start).unwrap_or(0))?;
         if found != expected {
-            self.report(start..end, None, "the end of the archive or the seek table is damaged");
+            self.report(
+                start..end,
+                None,
+                "the end of the archive or the seek table is damaged",
+            );
         }
         Ok(())
     }

@@ -17,8 +17,8 @@ use crate::report::{ImageReport, ImageState, RunReport, bytes};
 use crate::session::Session;
 use crate::transfer::journal::{Header, Past};
 use crate::transfer::{
-    Donor, Download, Downloaded, Front, LostBlob, Resolved, Spool, TransferError, Unfinished, Workspace, beside,
-    follow, free_space, keep_barriers, recheck, resolve,
+    Donor, Download, Downloaded, Front, LostBlob, Resolved, Spool, TransferError, Unfinished, Workspace,
+    beside, follow, free_space, keep_barriers, recheck, resolve,
 };
 
 pub(super) async fn run(session: &Session, args: &ExportArgs) -> anyhow::Result<ExitCode> {
@@ -26,9 +26,16 @@ pub(super) async fn run(session: &Session, args: &ExportArgs) -> anyhow::Result<
     let client = network::for_export(&args.network, args.registry.as_ref(), &catalog.request)?;
     let mut report = RunReport::new("export", args.output_style.report.as_deref());
     for wanted in &catalog.request.images {
-        report.images.push(ImageReport::new(&wanted.name, wanted.sources.first()));
+        report
+            .images
+            .push(ImageReport::new(&wanted.name, wanted.sources.first()));
     }
-    let export = Export { session, args, client: &client, request: &catalog.request };
+    let export = Export {
+        session,
+        args,
+        client: &client,
+        request: &catalog.request,
+    };
     let result = if args.dry_run {
         export.dry_run(&mut report).await
     } else {
@@ -37,7 +44,10 @@ pub(super) async fn run(session: &Session, args: &ExportArgs) -> anyhow::Result<
             Some(target) => export.to_file(&target, &mut report).await,
         }
     };
-    report.write(result.as_ref().map_or_else(code_of, |code| *code), result.as_ref().err())?;
+    report.write(
+        result.as_ref().map_or_else(code_of, |code| *code),
+        result.as_ref().err(),
+    )?;
     result
 }
 
@@ -48,16 +58,24 @@ fn output(args: &ExportArgs, file_name: Option<&str>) -> anyhow::Result<Option<P
         (Some(path), _) => path.clone(),
         (None, Some(name)) => PathBuf::from(name),
         (None, None) => {
-            return Err(Failure::usage("several catalogs, or one from stdin, have no file name of their own")
-                .hint("say where to write with -o FILE")
-                .into());
+            return Err(Failure::usage(
+                "several catalogs, or one from stdin, have no file name of their own",
+            )
+            .hint("say where to write with -o FILE")
+            .into());
         }
     };
-    let folder = target.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = target
+        .parent()
+        .filter(|p| !p.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     if !folder.is_dir() {
-        return Err(Failure::new(ExitCode::Failed, format!("there is no folder {}", folder.display()))
-            .hint("make it first, or choose another place with -o FILE")
-            .into());
+        return Err(Failure::new(
+            ExitCode::Failed,
+            format!("there is no folder {}", folder.display()),
+        )
+        .hint("make it first, or choose another place with -o FILE")
+        .into());
     }
     if target.is_dir() {
         return Err(Failure::usage(format!("{} is a folder; -o names a file", target.display())).into());
@@ -108,17 +126,32 @@ impl Export<'_> {
             }
         };
         loop {
-            let same = unfinished.as_ref().is_some_and(|u| u.header.request == fingerprint) && dropped == 0;
-            let resolved_at = unfinished.as_ref().filter(|_| same).map(|u| u.header.resolved_at.clone());
+            let same = unfinished
+                .as_ref()
+                .is_some_and(|u| u.header.request == fingerprint)
+                && dropped == 0;
+            let resolved_at = unfinished
+                .as_ref()
+                .filter(|_| same)
+                .map(|u| u.header.resolved_at.clone());
             // A run that dropped images is not what a later run of the same request shall go on with.
-            let marked = if dropped == 0 { fingerprint.clone() } else { format!("{fingerprint} less {dropped}") };
-            let stamp = resolved_at.unwrap_or_else(|| jiff::Timestamp::now().strftime("%F %T UTC").to_string());
+            let marked = if dropped == 0 {
+                fingerprint.clone()
+            } else {
+                format!("{fingerprint} less {dropped}")
+            };
+            let stamp =
+                resolved_at.unwrap_or_else(|| jiff::Timestamp::now().strftime("%F %T UTC").to_string());
             let prepared = self.prepare(&workspace, &spool, &resolution, unfinished.take(), marked, stamp)?;
             if self.already_complete(target, &prepared.plan)? {
                 workspace.finished()?;
                 report.all_done(ImageState::AlreadyThere);
-                self.session.reporter.say(&format!("{} is complete already", target.display()));
-                return self.print_result(target, &prepared.plan, report, began).map(|()| ExitCode::Done);
+                self.session
+                    .reporter
+                    .say(&format!("{} is complete already", target.display()));
+                return self
+                    .print_result(target, &prepared.plan, report, began)
+                    .map(|()| ExitCode::Done);
             }
             self.check_space(&workspace, &prepared.plan)?;
             let (outcome, prepared) = self.transfer(&workspace, &spool, prepared).await?;
@@ -126,12 +159,19 @@ impl Export<'_> {
                 Outcome::Complete => {
                     report.all_done(ImageState::Done);
                     self.print_result(target, &prepared.plan, report, began)?;
-                    return Ok(if dropped == 0 { ExitCode::Done } else { ExitCode::Partly });
+                    return Ok(if dropped == 0 {
+                        ExitCode::Done
+                    } else {
+                        ExitCode::Partly
+                    });
                 }
                 Outcome::Lost(lost) => {
                     let hit = self.report_lost(&prepared.plan, &spool, lost, report);
                     if !self.args.keep_going || hit.len() == resolution.images.len() {
-                        return Err(failed(report, "the partial stays; run the same command again to go on"));
+                        return Err(failed(
+                            report,
+                            "the partial stays; run the same command again to go on",
+                        ));
                     }
                     dropped += hit.len();
                     let mut position = 0;
@@ -174,7 +214,10 @@ impl Export<'_> {
             report.images[failure.image].failed(code_of(&error), &failure.source, &failure.error, hints);
         }
         if !resolved.failures.is_empty() && (!self.args.keep_going || resolved.resolution.images.is_empty()) {
-            return Err(failed(report, "correct the catalog, or leave these images out with --keep-going"));
+            return Err(failed(
+                report,
+                "correct the catalog, or leave these images out with --keep-going",
+            ));
         }
         Ok(resolved)
     }
@@ -201,7 +244,13 @@ impl Export<'_> {
             if again.head.digest == header.head {
                 let file = workspace.reopen()?;
                 let past = recheck(&file, &again, past.clone())?;
-                return Ok(Prepared { plan: again, file, past, donor: None, header: header.clone() });
+                return Ok(Prepared {
+                    plan: again,
+                    file,
+                    past,
+                    donor: None,
+                    header: header.clone(),
+                });
             }
         }
         let (file, donor) = workspace.replace(unfinished)?;
@@ -212,7 +261,9 @@ impl Export<'_> {
             Ok(())
         })?;
         if plan.head.notes.no_docker_manifest {
-            self.session.reporter.detail("there is no manifest.json in this bundle: docker load cannot read it");
+            self.session
+                .reporter
+                .detail("there is no manifest.json in this bundle: docker load cannot read it");
         }
         let mut header = Header::new(request, resolved_at, stored, plan.head.digest);
         let layout = &plan.head.layout;
@@ -220,10 +271,21 @@ impl Export<'_> {
             .stored()
             .map(|index| {
                 let blob = &plan.bundle.blobs[index];
-                (u32::try_from(index).unwrap_or(u32::MAX), blob.digest, blob.size, layout.data_offset(index))
+                (
+                    u32::try_from(index).unwrap_or(u32::MAX),
+                    blob.digest,
+                    blob.size,
+                    layout.data_offset(index),
+                )
             })
             .collect();
-        Ok(Prepared { plan, file, past: Past::default(), donor, header })
+        Ok(Prepared {
+            plan,
+            file,
+            past: Past::default(),
+            donor,
+            header,
+        })
     }
 
     fn already_complete(&self, target: &Path, plan: &ExportPlan) -> anyhow::Result<bool> {
@@ -235,14 +297,19 @@ impl Export<'_> {
         if same {
             return Ok(true);
         }
-        Err(Failure::new(ExitCode::Failed, format!("{} exists and has other content", target.display()))
-            .hint("replace it with --force, or write elsewhere with -o FILE")
-            .into())
+        Err(Failure::new(
+            ExitCode::Failed,
+            format!("{} exists and has other content", target.display()),
+        )
+        .hint("replace it with --force, or write elsewhere with -o FILE")
+        .into())
     }
 
     fn check_space(&self, workspace: &Workspace, plan: &ExportPlan) -> anyhow::Result<()> {
         let needed = plan.head.layout.max_len();
-        let Some(free) = free_space(workspace.target()) else { return Ok(()) };
+        let Some(free) = free_space(workspace.target()) else {
+            return Ok(());
+        };
         let usable = free.saturating_add(workspace.occupied());
         if usable >= needed {
             return Ok(());
@@ -268,14 +335,23 @@ impl Export<'_> {
         spool: &Spool,
         prepared: Prepared,
     ) -> anyhow::Result<(Outcome, Finished)> {
-        let Prepared { plan, file, mut past, donor, header } = prepared;
+        let Prepared {
+            plan,
+            file,
+            mut past,
+            donor,
+            header,
+        } = prepared;
         let reporter = &self.session.reporter;
         file.set_len(plan.head.layout.max_len())?;
         spool.sync()?;
         file.sync()?;
         let journal = workspace.journal(&header, &past)?;
         if let Some(donor) = donor {
-            reporter.say(&format!("taking over {} from an earlier run", bytes(donor.offers(&plan))));
+            reporter.say(&format!(
+                "taking over {} from an earlier run",
+                bytes(donor.offers(&plan))
+            ));
             donor.give(&plan, &file, &journal, &mut past)?;
             workspace.drop_donor()?;
         }
@@ -313,7 +389,9 @@ impl Export<'_> {
             Ok(done) if complete => self.finish(workspace, &plan, &file, done, &front),
             other => {
                 front.close(false);
-                other.map_err(anyhow::Error::from).map(|done| Outcome::Lost(done.lost))
+                other
+                    .map_err(anyhow::Error::from)
+                    .map(|done| Outcome::Lost(done.lost))
             }
         };
         front.close(false);
@@ -321,7 +399,9 @@ impl Export<'_> {
         if self.session.cancel.is_cancelled() && synced.is_ok() && finished.is_err() {
             // What is done stays done, also through a power cut.
             journal.barrier(&file)?;
-            return Err(interrupted("what is downloaded is kept; run the same command again to go on"));
+            return Err(interrupted(
+                "what is downloaded is kept; run the same command again to go on",
+            ));
         }
         synced?;
         let outcome = finished?;
@@ -391,7 +471,12 @@ impl Export<'_> {
         report.bundle = Some(serde_json::json!({
             "file": target.display().to_string(), "size": file.len(), "id": plan.bundle.id()?,
         }));
-        let summary = super::export_print::Summary { plan, target, size: file.len(), took: began.elapsed() };
+        let summary = super::export_print::Summary {
+            plan,
+            target,
+            size: file.len(),
+            took: began.elapsed(),
+        };
         match self.session.format {
             ResultFormat::Json => super::print_json(&report.value()),
             ResultFormat::Human => super::print(&summary.text(!self.args.no_sidecar)),
@@ -408,7 +493,11 @@ impl Export<'_> {
             ResultFormat::Json => super::print_json(&super::export_print::plan_json(&plan)),
             ResultFormat::Human => super::print(&super::export_print::plan_text(&plan, self.client, &spool)),
         }
-        Ok(if resolved.failures.is_empty() { ExitCode::Done } else { ExitCode::Partly })
+        Ok(if resolved.failures.is_empty() {
+            ExitCode::Done
+        } else {
+            ExitCode::Partly
+        })
     }
 }
 
@@ -440,8 +529,10 @@ fn continued(
 /// Other repositories through which `digest` may be had.
 pub(super) fn repositories_with(plan: &ExportPlan, spool: &Spool, digest: &Digest) -> Vec<Repository> {
     let images = plan.users(digest, spool);
-    let mut found: Vec<Repository> =
-        images.into_iter().map(|image| plan.bundle.images[image].source.repository().clone()).collect();
+    let mut found: Vec<Repository> = images
+        .into_iter()
+        .map(|image| plan.bundle.images[image].source.repository().clone())
+        .collect();
     found.dedup();
     found
 }
@@ -449,8 +540,13 @@ pub(super) fn repositories_with(plan: &ExportPlan, spool: &Spool, digest: &Diges
 fn past_bytes(plan: &ExportPlan, past: &Past) -> u64 {
     let size = |index: &u32| plan.bundle.blobs.get(*index as usize).map_or(0, |blob| blob.size);
     let done: u64 = past.done.iter().map(size).sum();
-    let half = past.progress.iter().filter(|(index, _)| !past.done.contains(index));
-    done + half.map(|(_, frames)| frames * crate::archive::FRAME_CONTENT).sum::<u64>()
+    let half = past
+        .progress
+        .iter()
+        .filter(|(index, _)| !past.done.contains(index));
+    done + half
+        .map(|(_, frames)| frames * crate::archive::FRAME_CONTENT)
+        .sum::<u64>()
 }
 
 /// `<hex>  <file name>`, as `sha256sum -c` reads it.

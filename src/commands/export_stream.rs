@@ -21,8 +21,17 @@ pub(super) async fn run(export: &Export<'_>, report: &mut RunReport) -> anyhow::
     let resolved = export.resolve(&spool, report).await?;
     let reporter = &export.session.reporter;
     let mut out = std::io::BufWriter::with_capacity(1 << 20, std::io::stdout());
-    let stdout = |error| ArchiveError::Io { path: "stdout".into(), error };
-    let plan = ExportPlan::new(export.request, &resolved.resolution, None, &spool, &mut |_| Ok(()));
+    let stdout = |error| ArchiveError::Io {
+        path: "stdout".into(),
+        error,
+    };
+    let plan = ExportPlan::new(
+        export.request,
+        &resolved.resolution,
+        None,
+        &spool,
+        &mut |_| Ok(()),
+    );
     let plan = plan.map_err(explain_plan)?;
     // Planned without output first: a collision found halfway must not leave half a head in the pipe.
     ExportPlan::new(export.request, &resolved.resolution, None, &spool, &mut |head| {
@@ -52,6 +61,14 @@ pub(super) async fn run(export: &Export<'_>, report: &mut RunReport) -> anyhow::
     }
     report.all_done(ImageState::Done);
     report.bundle = Some(serde_json::json!({ "file": "-", "id": plan.bundle.id()? }));
-    reporter.say(&format!("{} images, {} streamed", plan.bundle.images.len(), bytes(plan.distinct())));
-    Ok(if resolved.failures.is_empty() { ExitCode::Done } else { ExitCode::Partly })
+    reporter.say(&format!(
+        "{} images, {} streamed",
+        plan.bundle.images.len(),
+        bytes(plan.distinct())
+    ));
+    Ok(if resolved.failures.is_empty() {
+        ExitCode::Done
+    } else {
+        ExitCode::Partly
+    })
 }

@@ -70,7 +70,9 @@ async fn dispatch(command: Command, cancel: CancellationToken) -> anyhow::Result
 
 /// A result on stdout. A reader that has seen enough is no error.
 fn print(text: &str) {
-    let _ = std::io::stdout().lock().write_all(crate::report::printable(text).as_bytes());
+    let _ = std::io::stdout()
+        .lock()
+        .write_all(crate::report::printable(text).as_bytes());
 }
 
 fn print_json(value: &serde_json::Value) {
@@ -78,7 +80,11 @@ fn print_json(value: &serde_json::Value) {
 }
 
 fn fail(error: &anyhow::Error) -> ExitCode {
-    let _ = write!(std::io::stderr().lock(), "{}", crate::report::printable(&render(error)));
+    let _ = write!(
+        std::io::stderr().lock(),
+        "{}",
+        crate::report::printable(&render(error))
+    );
     code_of(error)
 }
 

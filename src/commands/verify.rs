@@ -15,7 +15,10 @@ use crate::session::Session;
 pub(super) async fn run(session: &Session, args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     let mut report = RunReport::new("verify", args.output_style.report.as_deref());
     let result = verify(session, args, &mut report).await;
-    report.write(result.as_ref().map_or_else(crate::failure::code_of, |code| *code), result.as_ref().err())?;
+    report.write(
+        result.as_ref().map_or_else(crate::failure::code_of, |code| *code),
+        result.as_ref().err(),
+    )?;
     result
 }
 
@@ -25,7 +28,11 @@ async fn verify(session: &Session, args: &VerifyArgs, report: &mut RunReport) ->
         other => other?,
     };
     let bundle = reader.manifest();
-    report.images = bundle.images.iter().map(|i| ImageReport::new(&i.name, Some(&i.source))).collect();
+    report.images = bundle
+        .images
+        .iter()
+        .map(|i| ImageReport::new(&i.name, Some(&i.source)))
+        .collect();
     for (row, image) in report.images.iter_mut().zip(&bundle.images) {
         row.digest = Some(image.digest);
     }
@@ -34,12 +41,17 @@ async fn verify(session: &Session, args: &VerifyArgs, report: &mut RunReport) ->
     let problems = check(session, &reader).await?;
     session.reporter.end();
     for problem in &problems {
-        for row in report.images.iter_mut().filter(|row| problem.images.contains(&row.name.to_string())) {
+        for row in report
+            .images
+            .iter_mut()
+            .filter(|row| problem.images.contains(&row.name.to_string()))
+        {
             row.failed(ExitCode::Content, &"", &problem.what, Vec::new());
         }
     }
     report.all_done(ImageState::Done);
-    report.bundle = Some(json!({ "id": reader.id(), "size": reader.file_len(), "problems": list(&problems) }));
+    report.bundle =
+        Some(json!({ "id": reader.id(), "size": reader.file_len(), "problems": list(&problems) }));
     if session.format == ResultFormat::Json {
         super::print_json(&report.value());
     }
@@ -76,8 +88,11 @@ fn not_ours(path: &std::path::Path, why: String) -> anyhow::Error {
     let error = anyhow::Error::new(ArchiveError::NotABundle(why));
     if crate::archive::ForeignLayout::open(path, None).is_ok() {
         return error.context(
-            Failure::new(ExitCode::Content, "this is another tool's OCI layout, which has no checksums of the whole")
-                .hint("bundle import compares every digest of it while it sends"),
+            Failure::new(
+                ExitCode::Content,
+                "this is another tool's OCI layout, which has no checksums of the whole",
+            )
+            .hint("bundle import compares every digest of it while it sends"),
         );
     }
     error
@@ -85,16 +100,32 @@ fn not_ours(path: &std::path::Path, why: String) -> anyhow::Error {
 
 fn damage(problems: &[Problem]) -> anyhow::Error {
     let line = |problem: &Problem| {
-        let range = problem.range.as_ref().map_or_else(String::new, |r| format!("bytes {} to {}: ", r.start, r.end));
-        let blob = problem.blob.map_or_else(String::new, |digest| format!("\n  blob {digest}"));
-        let images: String = problem.images.iter().map(|name| format!("\n  needed by {name}")).collect();
+        let range = problem
+            .range
+            .as_ref()
+            .map_or_else(String::new, |r| format!("bytes {} to {}: ", r.start, r.end));
+        let blob = problem
+            .blob
+            .map_or_else(String::new, |digest| format!("\n  blob {digest}"));
+        let images: String = problem
+            .images
+            .iter()
+            .map(|name| format!("\n  needed by {name}"))
+            .collect();
         format!("{range}{}{blob}{images}", problem.what)
     };
     let lines: Vec<String> = problems.iter().map(line).collect();
-    let count = if problems.len() == 1 { "1 place".to_owned() } else { format!("{} places", problems.len()) };
-    Failure::new(ExitCode::Content, format!("the bundle is damaged in {count}:\n{}", lines.join("\n")))
-        .hint("copy the file again, or export it again, and compare it with its .sha256 on both sides")
-        .into()
+    let count = if problems.len() == 1 {
+        "1 place".to_owned()
+    } else {
+        format!("{} places", problems.len())
+    };
+    Failure::new(
+        ExitCode::Content,
+        format!("the bundle is damaged in {count}:\n{}", lines.join("\n")),
+    )
+    .hint("copy the file again, or export it again, and compare it with its .sha256 on both sides")
+    .into()
 }
 
 fn list(problems: &[Problem]) -> Vec<serde_json::Value> {

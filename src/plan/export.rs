@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::archive::manifest::{CatalogRecord, FORMAT_REVISION, MEDIA_TYPE, PROFILE, SCHEMA_VERSION};
-use crate::archive::{ArchiveError, BundleManifest, Contents, DraftedHead, ImageFault, ImageRow, Manifests, Root};
+use crate::archive::{
+    ArchiveError, BundleManifest, Contents, DraftedHead, ImageFault, ImageRow, Manifests, Root,
+};
 use crate::destination::{Collision, Mapping, collisions};
 use crate::image::{Digest, Reference, Repository};
 
@@ -63,11 +65,19 @@ pub enum PlanError {
 }
 
 fn list(collisions: &[Collision]) -> String {
-    collisions.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  ")
+    collisions
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("\n  ")
 }
 
 fn faults(faults: &[(Reference, String)]) -> String {
-    faults.iter().map(|(name, why)| format!("{name}: {why}")).collect::<Vec<_>>().join("\n")
+    faults
+        .iter()
+        .map(|(name, why)| format!("{name}: {why}"))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// What an export will write.
@@ -90,17 +100,22 @@ impl ExportPlan {
         manifests: &dyn Manifests,
         out: &mut dyn FnMut(&[u8]) -> Result<(), ArchiveError>,
     ) -> Result<Self, PlanError> {
-        let mapping = Mapping { keep_host: request.keep_host, ..Mapping::default() };
-        let met = collisions(mapping, resolution.images.iter().map(|i| (&i.row.name, &i.row.digest)));
+        let mapping = Mapping {
+            keep_host: request.keep_host,
+            ..Mapping::default()
+        };
+        let met = collisions(
+            mapping,
+            resolution.images.iter().map(|i| (&i.row.name, &i.row.digest)),
+        );
         if !met.is_empty() {
             return Err(PlanError::Collisions(met));
         }
         let roots: Vec<Root> = resolution.images.iter().map(ResolvedImage::root).collect();
         let contents = Contents::collect(&roots, manifests, &|_| false)?;
         if !contents.faults.is_empty() {
-            let named = |fault: &ImageFault| {
-                (resolution.images[fault.root].row.name.clone(), fault.why.clone())
-            };
+            let named =
+                |fault: &ImageFault| (resolution.images[fault.root].row.name.clone(), fault.why.clone());
             return Err(PlanError::Images(contents.faults.iter().map(named).collect()));
         }
         let mut images: Vec<ImageRow> = resolution.images.iter().map(|image| image.row.clone()).collect();
@@ -125,12 +140,19 @@ impl ExportPlan {
             schema_version: SCHEMA_VERSION,
         };
         let head = crate::archive::draft_head(&bundle, signature, manifests, out)?;
-        Ok(Self { bundle, head, first_image: contents.first_root, alone: contents.alone })
+        Ok(Self {
+            bundle,
+            head,
+            first_image: contents.first_root,
+            alone: contents.alone,
+        })
     }
 
     /// The repository from which blob `index` is fetched first.
     pub fn source(&self, index: usize) -> &Repository {
-        self.bundle.images[self.first_image[index] as usize].source.repository()
+        self.bundle.images[self.first_image[index] as usize]
+            .source
+            .repository()
     }
 
     /// Bytes of all distinct blobs.
@@ -153,6 +175,10 @@ impl ExportPlan {
 
 impl ResolvedImage {
     fn root(&self) -> Root {
-        Root { digest: self.row.digest, media_type: self.row.media_type.clone(), size: self.root_size }
+        Root {
+            digest: self.row.digest,
+            media_type: self.row.media_type.clone(),
+            size: self.root_size,
+        }
     }
 }

@@ -13,7 +13,8 @@ const LINE_EVERY: Duration = Duration::from_secs(5);
 /// Blobs smaller than this get no bar of their own: they are gone before anyone reads it.
 const BAR_FROM: u64 = 4 << 20;
 
-const TOTAL: &str = "{msg} [{bar:30}] {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec}, {eta} left";
+const TOTAL: &str =
+    "{msg} [{bar:30}] {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec}, {eta} left";
 const COUNT: &str = "{msg} [{bar:30}] {pos}/{len}";
 const BLOB: &str = "  {msg:50!} [{bar:20}] {decimal_bytes}/{decimal_total_bytes}";
 
@@ -39,9 +40,16 @@ struct Phase {
 
 impl Progress {
     pub(super) fn new(mode: ProgressMode) -> Self {
-        let target =
-            if mode == ProgressMode::Bar { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        Self { mode, multi: MultiProgress::with_draw_target(target), phase: Arc::default() }
+        let target = if mode == ProgressMode::Bar {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::hidden()
+        };
+        Self {
+            mode,
+            multi: MultiProgress::with_draw_target(target),
+            phase: Arc::default(),
+        }
     }
 
     pub(super) fn print(&self, text: &str) {
@@ -109,7 +117,12 @@ impl Progress {
         let now = u64::try_from(phase.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         let said = phase.said.load(Ordering::Relaxed);
         let due = now.saturating_sub(said) >= LINE_EVERY.as_millis() as u64;
-        if !due || phase.said.compare_exchange(said, now, Ordering::Relaxed, Ordering::Relaxed).is_err() {
+        if !due
+            || phase
+                .said
+                .compare_exchange(said, now, Ordering::Relaxed, Ordering::Relaxed)
+                .is_err()
+        {
             return;
         }
         let moved = phase.moved.load(Ordering::Relaxed);
@@ -143,7 +156,10 @@ impl Progress {
             bar.set_position(from);
             bar
         });
-        Transfer { progress: self.clone(), bar }
+        Transfer {
+            progress: self.clone(),
+            bar,
+        }
     }
 }
 
@@ -174,7 +190,9 @@ impl Drop for Transfer {
 }
 
 fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ")
+    ProgressStyle::with_template(template)
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("=> ")
 }
 
 /// Seconds as `1h02m`, `3m20s` or `45s`.

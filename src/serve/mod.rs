@@ -27,8 +27,8 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 
 use answer::Refusal;
-pub use bundle::BundleStore;
 pub use auth::{HtpasswdError, Users};
+pub use bundle::BundleStore;
 pub use directory::{DirectoryError, DirectoryStore};
 pub use routes::Registry;
 pub use server::{ServeError, ServeOptions, Server, bind};

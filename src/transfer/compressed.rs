@@ -56,7 +56,12 @@ impl Download<'_> {
         Ok((all, at))
     }
 
-    async fn compressed_blob(&self, index: usize, at: u64, received: &AtomicU64) -> Result<Written, BlobError> {
+    async fn compressed_blob(
+        &self,
+        index: usize,
+        at: u64,
+        received: &AtomicU64,
+    ) -> Result<Written, BlobError> {
         let blob = &self.plan.bundle.blobs[index];
         let joint = archive::joint(&self.plan.head.layout, &self.plan.bundle.blobs, index);
         let data = at + joint.len() as u64;
@@ -76,7 +81,10 @@ impl Download<'_> {
         fetched?;
         let found: Digest = written.hasher.clone().finish();
         if found != blob.digest {
-            return Err(BlobError::Digest { wanted: blob.digest, found });
+            return Err(BlobError::Digest {
+                wanted: blob.digest,
+                found,
+            });
         }
         self.journal.done(index)?;
         Ok(written)
@@ -86,7 +94,12 @@ impl Download<'_> {
     fn compressed_past(&self, index: usize, data: u64) -> Result<Written, TransferError> {
         let blob = &self.plan.bundle.blobs[index];
         let hasher = Hasher::for_digest(&blob.digest);
-        let mut written = Written { at: data, frames: Vec::new(), hasher, content: 0 };
+        let mut written = Written {
+            at: data,
+            frames: Vec::new(),
+            hasher,
+            content: 0,
+        };
         let key = u32::try_from(index).unwrap_or(u32::MAX);
         for &(at, len) in self.past.compressed.get(&key).into_iter().flatten() {
             let held = FRAME_CONTENT.min(blob.size - written.content);
@@ -94,7 +107,9 @@ impl Download<'_> {
                 break;
             }
             let bytes = self.file.read_vec(at, len as usize)?;
-            let Ok(content) = archive::open_frame(&bytes, usize::try_from(held).unwrap_or(0)) else { break };
+            let Ok(content) = archive::open_frame(&bytes, usize::try_from(held).unwrap_or(0)) else {
+                break;
+            };
             written.hasher.update(&content);
             written.frames.push(len);
             written.at += u64::from(len);
@@ -142,8 +157,12 @@ impl Download<'_> {
         written: &mut Written,
         pending: &mut VecDeque<Compressing>,
     ) -> Result<(), TransferError> {
-        let Some(task) = pending.pop_front() else { return Ok(()) };
-        let done = task.await.map_err(|_| TransferError::Invariant("compressing a frame panicked"))?;
+        let Some(task) = pending.pop_front() else {
+            return Ok(());
+        };
+        let done = task
+            .await
+            .map_err(|_| TransferError::Invariant("compressing a frame panicked"))?;
         let (bytes, content) = done?;
         tokio::task::block_in_place(|| self.file.write_at(written.at, &bytes))?;
         let len = u32::try_from(bytes.len()).map_err(|_| TransferError::Invariant("a frame over 4 GiB"))?;
@@ -164,6 +183,8 @@ fn compress(content: Vec<u8>) -> Compressing {
             let result = archive::compressed_frame(&content).map(|bytes| (bytes, content.len() as u64));
             let _ = send.send(result);
         });
-        receive.await.unwrap_or(Err(ArchiveError::Invariant("compressing a frame was dropped")))
+        receive
+            .await
+            .unwrap_or(Err(ArchiveError::Invariant("compressing a frame was dropped")))
     })
 }

@@ -45,6 +45,9 @@ pub enum TransferError {
 impl TransferError {
     pub(crate) fn io(path: &Path) -> impl Fn(io::Error) -> Self {
         let path = path.to_owned();
-        move |error| Self::Io { path: path.clone(), error }
+        move |error| Self::Io {
+            path: path.clone(),
+            error,
+        }
     }
 }

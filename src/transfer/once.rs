@@ -18,7 +18,13 @@ impl<K, V> Default for Once<K, V> {
 
 impl<K: Hash + Eq, V: Clone> Once<K, V> {
     pub(super) async fn get(&self, key: K, work: impl Future<Output = V>) -> V {
-        let cell = self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default().clone();
+        let cell = self
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .entry(key)
+            .or_default()
+            .clone();
         cell.get_or_init(|| work).await.clone()
     }
 }

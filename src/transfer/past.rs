@@ -14,8 +14,12 @@ use crate::plan::ExportPlan;
 /// fetched again from its first damaged frame on.
 pub fn recheck(file: &PartialFile, plan: &ExportPlan, mut past: Past) -> Result<Past, TransferError> {
     let layout = &plan.head.layout;
-    let complete: Vec<u32> =
-        past.done.iter().copied().filter(|index| layout.stored().contains(&(*index as usize))).collect();
+    let complete: Vec<u32> = past
+        .done
+        .iter()
+        .copied()
+        .filter(|index| layout.stored().contains(&(*index as usize)))
+        .collect();
     let intact: Result<Vec<(u32, u64)>, TransferError> = complete
         .par_iter()
         .map(|&index| {
@@ -48,12 +52,21 @@ impl Donor {
         let found = self.complete();
         let layout = &plan.head.layout;
         let outside = &plan.bundle.blobs[layout.stored()];
-        outside.iter().filter(|blob| found.contains_key(&blob.digest)).map(|blob| blob.size).sum()
+        outside
+            .iter()
+            .filter(|blob| found.contains_key(&blob.digest))
+            .map(|blob| blob.size)
+            .sum()
     }
 
     fn complete(&self) -> BTreeMap<Digest, (u64, u64)> {
-        let done = self.header.blobs.iter().filter(|(index, ..)| self.past.done.contains(index));
-        done.map(|(_, digest, size, data)| (*digest, (*size, *data))).collect()
+        let done = self
+            .header
+            .blobs
+            .iter()
+            .filter(|(index, ..)| self.past.done.contains(index));
+        done.map(|(_, digest, size, data)| (*digest, (*size, *data)))
+            .collect()
     }
 
     /// Copies every complete stored blob that `plan` wants, compares its digest on the way, and frees it here once
@@ -70,7 +83,9 @@ impl Donor {
         for index in plan.head.layout.stored() {
             let key = u32::try_from(index).unwrap_or(u32::MAX);
             let blob = &plan.bundle.blobs[index];
-            let Some(&(size, data)) = found.get(&blob.digest).filter(|_| !past.done.contains(&key)) else { continue };
+            let Some(&(size, data)) = found.get(&blob.digest).filter(|_| !past.done.contains(&key)) else {
+                continue;
+            };
             if size != blob.size || !self.copy(plan, file, index, data)? {
                 continue;
             }
@@ -83,7 +98,13 @@ impl Donor {
         Ok(given)
     }
 
-    fn copy(&self, plan: &ExportPlan, file: &PartialFile, index: usize, data: u64) -> Result<bool, TransferError> {
+    fn copy(
+        &self,
+        plan: &ExportPlan,
+        file: &PartialFile,
+        index: usize,
+        data: u64,
+    ) -> Result<bool, TransferError> {
         let blob = &plan.bundle.blobs[index];
         let mut writer = StoredWriter::new(file, &plan.head.layout, &plan.bundle.blobs, index, None);
         let intact = archive::read_back(&self.file, data, blob.size, blob.size, &mut |piece| {

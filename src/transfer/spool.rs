@@ -36,18 +36,31 @@ struct State {
 impl Spool {
     /// Opens the spool at `path`, keeping what is whole in it; `fresh` empties it.
     pub fn open(path: &Path, fresh: bool) -> Result<Self, TransferError> {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(fresh).open(path);
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(fresh)
+            .open(path);
         let file = file.map_err(TransferError::io(path))?;
         let state = load(&file).unwrap_or_default();
         file.set_len(state.end).map_err(TransferError::io(path))?;
-        Ok(Self { path: path.to_owned(), file, state: Mutex::new(state) })
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+            state: Mutex::new(state),
+        })
     }
 
     /// A spool without a name, for runs that leave nothing behind.
     pub fn anonymous() -> Result<Self, TransferError> {
         let path = std::env::temp_dir();
         let file = tempfile::tempfile().map_err(TransferError::io(&path))?;
-        Ok(Self { path, file, state: Mutex::default() })
+        Ok(Self {
+            path,
+            file,
+            state: Mutex::default(),
+        })
     }
 
     pub fn is_empty(&self) -> bool {
@@ -67,8 +80,11 @@ impl Spool {
         let mut record = format!("{digest} {}\n", bytes.len()).into_bytes();
         let start = state.end + record.len() as u64;
         record.extend_from_slice(bytes);
-        self.file.write_all_at(&record, state.end).map_err(TransferError::io(&self.path))?;
-        let len = u32::try_from(bytes.len()).map_err(|_| TransferError::Invariant("a manifest over 4 GiB"))?;
+        self.file
+            .write_all_at(&record, state.end)
+            .map_err(TransferError::io(&self.path))?;
+        let len =
+            u32::try_from(bytes.len()).map_err(|_| TransferError::Invariant("a manifest over 4 GiB"))?;
         state.entries.insert(digest, (start, len));
         state.end += record.len() as u64;
         Ok(())
@@ -79,7 +95,9 @@ impl Spool {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.state
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
@@ -88,7 +106,12 @@ impl Manifests for Spool {
         let found = self.lock().entries.get(digest).copied();
         let (at, len) = found.ok_or(ArchiveError::MissingManifest(*digest))?;
         let mut bytes = vec![0; len as usize];
-        self.file.read_exact_at(&mut bytes, at).map_err(|error| ArchiveError::Io { path: self.path.clone(), error })?;
+        self.file
+            .read_exact_at(&mut bytes, at)
+            .map_err(|error| ArchiveError::Io {
+                path: self.path.clone(),
+                error,
+            })?;
         Ok(bytes.into())
     }
 }
@@ -103,8 +126,11 @@ fn load(file: &File) -> std::io::Result<State> {
             return Ok(state);
         }
         let entry = line.strip_suffix('\n').and_then(|l| l.split_once(' '));
-        let entry = entry.and_then(|(digest, len)| Some((digest.parse::<Digest>().ok()?, len.parse::<u32>().ok()?)));
-        let Some((digest, len)) = entry.filter(|(_, len)| u64::from(*len) <= MAX_ENTRY) else { return Ok(state) };
+        let entry =
+            entry.and_then(|(digest, len)| Some((digest.parse::<Digest>().ok()?, len.parse::<u32>().ok()?)));
+        let Some((digest, len)) = entry.filter(|(_, len)| u64::from(*len) <= MAX_ENTRY) else {
+            return Ok(state);
+        };
         let mut bytes = Vec::new();
         (&mut reader).take(u64::from(len)).read_to_end(&mut bytes)?;
         if bytes.len() != len as usize || Digest::of(digest.algorithm(), &bytes) != digest {
@@ -134,10 +160,18 @@ mod tests {
         let spool = Spool::open(&path, false).unwrap();
         assert_eq!(&spool.manifest(&b).unwrap()[..], b"two\n");
         let len = std::fs::metadata(&path).unwrap().len();
-        File::options().write(true).open(&path).unwrap().set_len(len - 1).unwrap();
+        File::options()
+            .write(true)
+            .open(&path)
+            .unwrap()
+            .set_len(len - 1)
+            .unwrap();
         let spool = Spool::open(&path, false).unwrap();
         assert!(spool.contains(&a) && !spool.contains(&b));
         spool.put(b, b"two\n").unwrap();
-        assert_eq!(&Spool::open(&path, false).unwrap().manifest(&b).unwrap()[..], b"two\n");
+        assert_eq!(
+            &Spool::open(&path, false).unwrap().manifest(&b).unwrap()[..],
+            b"two\n"
+        );
     }
 }

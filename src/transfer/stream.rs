@@ -36,7 +36,9 @@ pub struct StreamExport<'a, W> {
 
 impl<W> std::fmt::Debug for StreamExport<'_, W> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("StreamExport").field("jobs", &self.jobs).finish_non_exhaustive()
+        f.debug_struct("StreamExport")
+            .field("jobs", &self.jobs)
+            .finish_non_exhaustive()
     }
 }
 
@@ -66,7 +68,9 @@ impl<W: Write> StreamExport<'_, W> {
                 running.push(fetch(client, plan, reporter, elsewhere, index, send));
                 waiting.push_back((index, receive));
             }
-            let Some((index, mut receive)) = waiting.pop_front() else { break };
+            let Some((index, mut receive)) = waiting.pop_front() else {
+                break;
+            };
             let frames = {
                 let take = self.take(index, &mut receive);
                 tokio::pin!(take);
@@ -87,7 +91,10 @@ impl<W: Write> StreamExport<'_, W> {
         ending
             .and_then(|ending| write(&mut self.out, &ending))
             .and_then(|()| self.out.flush().map_err(TransferError::io("stdout".as_ref())))
-            .map_err(|error| Broken { index: last, error: error.into() })
+            .map_err(|error| Broken {
+                index: last,
+                error: error.into(),
+            })
     }
 
     /// Writes blob `index` as it arrives; the file lengths of its frames come back if it is compressed.
@@ -95,8 +102,11 @@ impl<W: Write> StreamExport<'_, W> {
         let blob = &self.plan.bundle.blobs[index];
         let mut hasher = Hasher::for_digest(&blob.digest);
         let joint = archive::joint(&self.plan.head.layout, &self.plan.bundle.blobs, index);
-        let mut encoder =
-            if self.plan.head.layout.stored().contains(&index) { Ok(StoredEncoder::new(blob.size)) } else { Err(Vec::new()) };
+        let mut encoder = if self.plan.head.layout.stored().contains(&index) {
+            Ok(StoredEncoder::new(blob.size))
+        } else {
+            Err(Vec::new())
+        };
         let mut frames = Vec::new();
         let mut out = joint;
         let mut taken = 0;
@@ -118,7 +128,14 @@ impl<W: Write> StreamExport<'_, W> {
         }
         write(&mut self.out, &out)?;
         let found = hasher.finish();
-        if found == blob.digest { Ok(frames) } else { Err(BlobError::Digest { wanted: blob.digest, found }) }
+        if found == blob.digest {
+            Ok(frames)
+        } else {
+            Err(BlobError::Digest {
+                wanted: blob.digest,
+                found,
+            })
+        }
     }
 }
 
@@ -137,7 +154,9 @@ fn compress(
         chunk = later;
         if frame.len() == full || (last && chunk.is_empty()) {
             let bytes = archive::compressed_frame(frame)?;
-            frames.push(u32::try_from(bytes.len()).map_err(|_| TransferError::Invariant("a frame over 4 GiB"))?);
+            frames.push(
+                u32::try_from(bytes.len()).map_err(|_| TransferError::Invariant("a frame over 4 GiB"))?,
+            );
             out.extend(bytes);
             frame.clear();
         }
@@ -209,7 +228,10 @@ async fn fetch_from(
     if whole_first {
         let found = hasher.finish();
         if found != blob.digest {
-            return Err(BlobError::Digest { wanted: blob.digest, found });
+            return Err(BlobError::Digest {
+                wanted: blob.digest,
+                found,
+            });
         }
     }
     let _ = send.send(Ok(piece)).await;

@@ -24,9 +24,16 @@ pub enum ArrivalError {
     #[error(transparent)]
     Content(#[from] WrongContent),
     #[error("blob {digest}: {error}")]
-    Blob { digest: Digest, error: Arc<ArrivalError> },
+    Blob {
+        digest: Digest,
+        error: Arc<ArrivalError>,
+    },
     #[error("the registry took it, but now names {found} for {place}, not {wanted}")]
-    Unproven { place: String, wanted: Digest, found: String },
+    Unproven {
+        place: String,
+        wanted: Digest,
+        found: String,
+    },
     #[error("stopped")]
     Cancelled,
 }
@@ -71,7 +78,9 @@ pub struct Import<'a> {
 
 impl std::fmt::Debug for Import<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Import").field("jobs", &self.jobs).finish_non_exhaustive()
+        f.debug_struct("Import")
+            .field("jobs", &self.jobs)
+            .finish_non_exhaustive()
     }
 }
 
@@ -132,7 +141,10 @@ impl<'a> Run<'a> {
     }
 
     pub(super) fn sent(&self) -> Sent {
-        *self.sent.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        *self
+            .sent
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// Blob `at` is in its home, or cannot get there.
@@ -143,11 +155,21 @@ impl<'a> Run<'a> {
 
 impl Run<'_> {
     pub(super) async fn upload(&self, at: usize, upload: &Upload) {
-        let Import { client, holdings, reporter, cancel, .. } = self.import;
+        let Import {
+            client,
+            holdings,
+            reporter,
+            cancel,
+            ..
+        } = self.import;
         let label = format!("{} {}", upload.home.path(), upload.digest.short());
         let bar = Arc::new(reporter.transfer(&label, upload.size, 0));
-        let source =
-            HeldBlob { holdings: (*holdings).clone(), digest: upload.digest, size: upload.size, bar: Some(bar) };
+        let source = HeldBlob {
+            holdings: (*holdings).clone(),
+            digest: upload.digest,
+            size: upload.size,
+            bar: Some(bar),
+        };
         let push = client.push_blob(&upload.home, &upload.digest, upload.size, &source, None);
         let result = tokio::select! {
             biased;
@@ -158,7 +180,10 @@ impl Run<'_> {
     }
 
     pub(super) fn count(&self, pushed: &Pushed, size: u64) {
-        let mut sent = self.sent.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut sent = self
+            .sent
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         match pushed {
             Pushed::Mounted => sent.mounted += 1,
             Pushed::AlreadyThere => sent.already += 1,
@@ -174,10 +199,17 @@ impl Run<'_> {
         for &blob in &arrival.blobs {
             let upload = &self.import.plan.uploads[blob as usize];
             if let Err(error) = self.blobs[blob as usize].wait().await {
-                return Err(ArrivalError::Blob { digest: upload.digest, error: error.clone() });
+                return Err(ArrivalError::Blob {
+                    digest: upload.digest,
+                    error: error.clone(),
+                });
             }
         }
-        let _permit = self.finishing.acquire().await.map_err(|_| ArrivalError::Cancelled)?;
+        let _permit = self
+            .finishing
+            .acquire()
+            .await
+            .map_err(|_| ArrivalError::Cancelled)?;
         if self.import.cancel.is_cancelled() {
             return Err(ArrivalError::Cancelled);
         }
@@ -192,7 +224,10 @@ impl Run<'_> {
             .map(|upload| async move {
                 let mount = async { self.mount(repository, upload).await.map_err(Arc::new) };
                 let result = self.mounts.get((repository.clone(), upload.digest), mount).await;
-                result.map_err(|error| ArrivalError::Blob { digest: upload.digest, error })
+                result.map_err(|error| ArrivalError::Blob {
+                    digest: upload.digest,
+                    error,
+                })
             })
             .buffer_unordered(self.import.jobs.max(1));
         while let Some(mounted) = mounts.next().await {
@@ -204,10 +239,21 @@ impl Run<'_> {
     /// Brings a blob of another repository here: mounted, or sent again where the registry does not mount.
     async fn mount(&self, repository: &Repository, upload: &Upload) -> Result<(), ArrivalError> {
         let Import { client, holdings, .. } = self.import;
-        let source =
-            HeldBlob { holdings: (*holdings).clone(), digest: upload.digest, size: upload.size, bar: None };
-        let pushed =
-            client.push_blob(repository, &upload.digest, upload.size, &source, Some(&upload.home)).await;
+        let source = HeldBlob {
+            holdings: (*holdings).clone(),
+            digest: upload.digest,
+            size: upload.size,
+            bar: None,
+        };
+        let pushed = client
+            .push_blob(
+                repository,
+                &upload.digest,
+                upload.size,
+                &source,
+                Some(&upload.home),
+            )
+            .await;
         self.count(&pushed.map_err(unwrap_source)?, upload.size);
         Ok(())
     }
@@ -215,14 +261,22 @@ impl Run<'_> {
     async fn manifests(&self, arrival: &Arrival) -> Result<(), ArrivalError> {
         let Import { client, holdings, .. } = self.import;
         let repository = &arrival.landing.repository;
-        let Some(((root, root_type), children)) = arrival.manifests.split_last() else { return Ok(()) };
+        let Some(((root, root_type), children)) = arrival.manifests.split_last() else {
+            return Ok(());
+        };
         for (digest, media_type) in children {
             let manifest = raw(holdings.as_ref(), digest, media_type)?;
-            client.put_manifest(repository, &ManifestTarget::Digest(*digest), &manifest).await?;
+            client
+                .put_manifest(repository, &ManifestTarget::Digest(*digest), &manifest)
+                .await?;
         }
         let manifest = raw(holdings.as_ref(), root, root_type)?;
         let by_digest = ManifestTarget::Digest(*root);
-        let target = arrival.landing.tag.clone().map_or(by_digest.clone(), ManifestTarget::Tag);
+        let target = arrival
+            .landing
+            .tag
+            .clone()
+            .map_or(by_digest.clone(), ManifestTarget::Tag);
         client.put_manifest(repository, &target, &manifest).await?;
         self.prove(repository, &target, root).await?;
         if target != by_digest {
@@ -247,7 +301,11 @@ impl Run<'_> {
             ManifestTarget::Digest(digest) => format!("{repository}@{digest}"),
         };
         let found = found.map_or("nothing".to_owned(), |digest| digest.to_string());
-        Err(ArrivalError::Unproven { place, wanted: *wanted, found })
+        Err(ArrivalError::Unproven {
+            place,
+            wanted: *wanted,
+            found,
+        })
     }
 }
 
@@ -263,9 +321,14 @@ fn raw(
 
 /// An upload that failed because of what was read, not because of the registry, is the bundle's fault.
 pub(super) fn unwrap_source(error: RegistryError) -> ArrivalError {
-    let Some(source) = error.source_error() else { return ArrivalError::Registry(error) };
+    let Some(source) = error.source_error() else {
+        return ArrivalError::Registry(error);
+    };
     if let Some(WrongContent { wanted, found }) = source.downcast_ref() {
-        return ArrivalError::Content(WrongContent { wanted: *wanted, found: *found });
+        return ArrivalError::Content(WrongContent {
+            wanted: *wanted,
+            found: *found,
+        });
     }
     if let Some(damage) = source.downcast_ref::<ArchiveError>() {
         return ArrivalError::Archive(ArchiveError::Damaged(damage.to_string()));

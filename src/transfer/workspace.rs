@@ -27,7 +27,11 @@ impl Workspace {
     /// Takes the right to write `target`; refuses while another run has it.
     pub fn open(target: &Path) -> Result<Self, TransferError> {
         let lock = OutputLock::take(&beside(target, ".partial.journal"))?;
-        Ok(Self { target: target.to_owned(), lock, boot: boot_id() })
+        Ok(Self {
+            target: target.to_owned(),
+            lock,
+            boot: boot_id(),
+        })
     }
 
     pub fn target(&self) -> &Path {
@@ -65,12 +69,19 @@ impl Workspace {
     }
 
     /// Sets an earlier partial aside as a donor and begins a new one.
-    pub fn replace(&self, unfinished: Option<Unfinished>) -> Result<(PartialFile, Option<Donor>), TransferError> {
+    pub fn replace(
+        &self,
+        unfinished: Option<Unfinished>,
+    ) -> Result<(PartialFile, Option<Donor>), TransferError> {
         let old = beside(&self.target, ".partial.old");
         let donor = match unfinished {
             Some(Unfinished { header, past }) if !past.done.is_empty() => {
                 std::fs::rename(self.partial(), &old).map_err(TransferError::io(&old))?;
-                Some(Donor { file: PartialFile::open(&old, false)?, header, past })
+                Some(Donor {
+                    file: PartialFile::open(&old, false)?,
+                    header,
+                    past,
+                })
             }
             _ => {
                 remove(&old)?;
@@ -99,7 +110,8 @@ impl Workspace {
     /// Bytes that earlier files of this workspace occupy, which the new file will reuse.
     pub fn occupied(&self) -> u64 {
         use std::os::unix::fs::MetadataExt;
-        let occupied = |suffix| std::fs::metadata(beside(&self.target, suffix)).map_or(0, |m| m.blocks() * 512);
+        let occupied =
+            |suffix| std::fs::metadata(beside(&self.target, suffix)).map_or(0, |m| m.blocks() * 512);
         occupied(".partial") + occupied(".partial.old")
     }
 }
@@ -131,7 +143,10 @@ fn remove(path: &Path) -> Result<(), TransferError> {
 
 /// Bytes that can still be written in the folder of `target`. None where the system does not say.
 pub fn free_space(target: &Path) -> Option<u64> {
-    let folder = target.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = target
+        .parent()
+        .filter(|p| !p.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     let stat = rustix::fs::statvfs(folder).ok()?;
     stat.f_bavail.checked_mul(stat.f_frsize)
 }
