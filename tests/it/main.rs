@@ -3,5 +3,6 @@
 #![allow(clippy::unwrap_used)]
 
 mod catalog;
+mod roundtrip;
 mod serve;
 mod support;
