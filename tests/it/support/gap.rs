@@ -159,7 +159,7 @@ impl Running {
 
     /// Polls until `condition` holds; the program must not end before.
     pub fn until(&mut self, what: &str, mut condition: impl FnMut() -> bool) {
-        let limit = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        let limit = std::time::Instant::now() + std::time::Duration::from_secs(20);
         while !condition() {
             if let Some(status) = self.ended() {
                 let ran = self.wait();
