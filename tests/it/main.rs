@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod catalog;
+mod refusals;
 mod resume;
 mod roundtrip;
 mod serve;
