@@ -216,9 +216,9 @@ impl Run<'_> {
                 Ok(None) => missing.push(landing.clone()),
                 Err(error) => {
                     let hints = error.hint().into_iter().collect();
+                    let why = format!("asking for the tag failed: {error}");
                     let code = code_of(&anyhow::Error::new(error));
-                    let _ = code;
-                    row.failed(code, &place(landing), &"asking for the tag failed", hints);
+                    row.failed(code, &place(landing), &why, hints);
                 }
             }
         }
