@@ -159,11 +159,11 @@ impl Export<'_> {
                 Outcome::Complete => {
                     report.all_done(ImageState::Done);
                     self.print_result(target, &prepared.plan, report, began)?;
-                    return Ok(if dropped == 0 {
-                        ExitCode::Done
-                    } else {
-                        ExitCode::Partly
-                    });
+                    if dropped == 0 {
+                        return Ok(ExitCode::Done);
+                    }
+                    self.session.reporter.warn(&report.failure().message);
+                    return Ok(ExitCode::Partly);
                 }
                 Outcome::Lost(lost) => {
                     let hit = self.report_lost(&prepared.plan, &spool, lost, report);

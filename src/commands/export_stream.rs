@@ -66,9 +66,9 @@ pub(super) async fn run(export: &Export<'_>, report: &mut RunReport) -> anyhow::
         plan.bundle.images.len(),
         bytes(plan.distinct())
     ));
-    Ok(if resolved.failures.is_empty() {
-        ExitCode::Done
-    } else {
-        ExitCode::Partly
-    })
+    if resolved.failures.is_empty() {
+        return Ok(ExitCode::Done);
+    }
+    reporter.warn(&report.failure().message);
+    Ok(ExitCode::Partly)
 }
