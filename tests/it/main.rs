@@ -4,6 +4,7 @@
 
 mod catalog;
 mod refusals;
+mod report;
 mod resume;
 mod roundtrip;
 mod serve;
