@@ -26,9 +26,7 @@ impl Holdings for BundleReader {
     }
 
     fn open(&self, digest: &Digest, from: u64) -> Result<ContentPieces, ArchiveError> {
-        let index = self
-            .index_of(digest)
-            .ok_or(ArchiveError::MissingManifest(*digest))?;
+        let index = self.index_of(digest).ok_or(ArchiveError::MissingManifest(*digest))?;
         Ok(Box::new(self.content(index, from)?))
     }
 

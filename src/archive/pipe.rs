@@ -39,9 +39,7 @@ pub struct PipedContent<R> {
 
 impl<R> std::fmt::Debug for PipedContent<R> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PipedContent")
-            .field("at", &self.at)
-            .finish_non_exhaustive()
+        f.debug_struct("PipedContent").field("at", &self.at).finish_non_exhaustive()
     }
 }
 
@@ -63,21 +61,8 @@ pub fn open_pipe<R: Read>(mut input: R) -> Result<(Arc<PipedHead>, PipedContent<
     head.prove(&manifest)?;
     let layout = Layout::new(head.frame_lens(), &manifest.blobs);
     let id = Digest::sha256(head.bundle_bytes());
-    let head = Arc::new(PipedHead {
-        head,
-        manifest,
-        layout,
-        id,
-    });
-    Ok((
-        head.clone(),
-        PipedContent {
-            head,
-            input,
-            at,
-            compressed: Vec::new(),
-        },
-    ))
+    let head = Arc::new(PipedHead { head, manifest, layout, id });
+    Ok((head.clone(), PipedContent { head, input, at, compressed: Vec::new() }))
 }
 
 impl PipedHead {
@@ -103,10 +88,7 @@ impl Holdings for PipedHead {
 
     fn open(&self, digest: &Digest, from: u64) -> Result<ContentPieces, ArchiveError> {
         // Small JSON is at hand; everything else has gone by, or has not come yet.
-        let mut bytes = self
-            .head
-            .manifest(digest)
-            .map_err(|_| ArchiveError::PassedBy(*digest))?;
+        let mut bytes = self.head.manifest(digest).map_err(|_| ArchiveError::PassedBy(*digest))?;
         let skip = usize::try_from(from).map_or(bytes.len(), |from| from.min(bytes.len()));
         Ok(Box::new(std::iter::once(Ok(bytes.split_off(skip)))))
     }
@@ -173,24 +155,15 @@ impl<R: Read> PipedContent<R> {
 
     fn expect(&mut self, expected: &[u8], what: impl Fn() -> String) -> Result<(), ArchiveError> {
         let found = self.read(expected.len())?;
-        if found == expected {
-            Ok(())
-        } else {
-            Err(self.damaged(&format!("{} is damaged", what())))
-        }
+        if found == expected { Ok(()) } else { Err(self.damaged(&format!("{} is damaged", what()))) }
     }
 
     fn read(&mut self, len: usize) -> Result<Vec<u8>, ArchiveError> {
         let mut bytes = vec![0; len];
-        self.input
-            .read_exact(&mut bytes)
-            .map_err(|error| match error.kind() {
-                io::ErrorKind::UnexpectedEof => self.cut(),
-                _ => ArchiveError::Io {
-                    path: "stdin".into(),
-                    error,
-                },
-            })?;
+        self.input.read_exact(&mut bytes).map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => self.cut(),
+            _ => ArchiveError::Io { path: "stdin".into(), error },
+        })?;
         self.at += len as u64;
         Ok(bytes)
     }
@@ -208,10 +181,7 @@ impl<R: Read> PipedContent<R> {
 fn read_frame(input: &mut impl Read, limit: u64) -> Result<Option<Vec<u8>>, ArchiveError> {
     let io = |error: io::Error| match error.kind() {
         io::ErrorKind::UnexpectedEof => ArchiveError::Damaged("the stream ends inside a frame".into()),
-        _ => ArchiveError::Io {
-            path: "stdin".into(),
-            error,
-        },
+        _ => ArchiveError::Io { path: "stdin".into(), error },
     };
     let foreign = || ArchiveError::NotABundle("its frames are not those of a bundle".to_owned());
     let mut frame = Vec::new();
@@ -227,10 +197,7 @@ fn read_frame(input: &mut impl Read, limit: u64) -> Result<Option<Vec<u8>>, Arch
             return Err(foreign());
         }
     };
-    let allowed = header
-        .content
-        .filter(|content| *content <= limit)
-        .ok_or_else(foreign)?;
+    let allowed = header.content.filter(|content| *content <= limit).ok_or_else(foreign)?;
     // Compressed content is never much longer than itself.
     let cap = usize::try_from(allowed + allowed / 64 + (64 << 10)).map_err(|_| foreign())?;
     loop {

@@ -23,12 +23,7 @@ pub(super) struct Summary<'a> {
 
 impl Summary<'_> {
     pub(super) fn text(&self, sidecar: bool) -> String {
-        let Self {
-            plan,
-            target,
-            size,
-            took,
-        } = self;
+        let Self { plan, target, size, took } = self;
         let distinct = plan.distinct();
         let file = target.display();
         let mut text = format!(
@@ -72,9 +67,8 @@ pub(super) fn plan_text(plan: &ExportPlan, client: &RegistryClient, manifests: &
         let _ = writeln!(text, "with --platform {platform}: {} less", bytes(size));
     }
     for host in client.stats().hosts {
-        let left = host
-            .rate_limit
-            .map_or_else(String::new, |limit| format!(", {} pulls left", limit.remaining));
+        let left =
+            host.rate_limit.map_or_else(String::new, |limit| format!(", {} pulls left", limit.remaining));
         let _ = writeln!(text, "{}: {} manifest GETs{left}", host.host, host.manifest_gets);
     }
     text
@@ -94,17 +88,9 @@ pub(super) fn plan_json(plan: &ExportPlan) -> Value {
 
 /// One line per image.
 pub(super) fn table(bundle: &BundleManifest, shared: &[u64]) -> String {
-    let width = bundle
-        .images
-        .iter()
-        .map(|i| i.name.to_string().len())
-        .max()
-        .unwrap_or(5)
-        .max(5);
-    let mut text = format!(
-        "{:width$}  {:12}  {:>10}  {:>10}  PLATFORMS\n",
-        "IMAGE", "DIGEST", "SIZE", "SHARED"
-    );
+    let width = bundle.images.iter().map(|i| i.name.to_string().len()).max().unwrap_or(5).max(5);
+    let mut text =
+        format!("{:width$}  {:12}  {:>10}  {:>10}  PLATFORMS\n", "IMAGE", "DIGEST", "SIZE", "SHARED");
     for (image, shared) in bundle.images.iter().zip(shared) {
         let _ = writeln!(
             text,
@@ -124,11 +110,7 @@ pub(super) fn shared_of(bundle: &BundleManifest, manifests: &dyn Manifests) -> V
     let mut users: HashMap<Digest, u32> = HashMap::new();
     let mut each = Vec::with_capacity(bundle.images.len());
     for image in &bundle.images {
-        let root = Root {
-            digest: image.digest,
-            media_type: image.media_type.clone(),
-            size: image.size,
-        };
+        let root = Root { digest: image.digest, media_type: image.media_type.clone(), size: image.size };
         let contents = Contents::collect(&[root], manifests, &|_| false).unwrap_or_default();
         for blob in &contents.blobs {
             *users.entry(blob.digest).or_default() += 1;
@@ -136,23 +118,14 @@ pub(super) fn shared_of(bundle: &BundleManifest, manifests: &dyn Manifests) -> V
         each.push(contents.blobs);
     }
     let shared = |blobs: &Vec<crate::archive::BlobRow>| {
-        blobs
-            .iter()
-            .filter(|b| users.get(&b.digest).is_some_and(|n| *n > 1))
-            .map(|b| b.size)
-            .sum()
+        blobs.iter().filter(|b| users.get(&b.digest).is_some_and(|n| *n > 1)).map(|b| b.size).sum()
     };
     each.iter().map(shared).collect()
 }
 
 /// What keeping one platform alone would save, for each platform that is not everywhere.
 fn platform_savings(plan: &ExportPlan, manifests: &dyn Manifests) -> Vec<(String, u64)> {
-    let mut platforms: Vec<&String> = plan
-        .bundle
-        .images
-        .iter()
-        .flat_map(|image| &image.platforms)
-        .collect();
+    let mut platforms: Vec<&String> = plan.bundle.images.iter().flat_map(|image| &image.platforms).collect();
     platforms.sort();
     platforms.dedup();
     if platforms.len() < 2 {
@@ -160,30 +133,20 @@ fn platform_savings(plan: &ExportPlan, manifests: &dyn Manifests) -> Vec<(String
     }
     let total = plan.distinct();
     let keeps = |wanted: &Platform| {
-        let skip = |d: &Descriptor| {
-            d.platform
-                .as_ref()
-                .is_some_and(|p| !p.is_unknown() && !p.satisfies(wanted))
-        };
+        let skip =
+            |d: &Descriptor| d.platform.as_ref().is_some_and(|p| !p.is_unknown() && !p.satisfies(wanted));
         let roots: Vec<Root> = plan
             .bundle
             .images
             .iter()
-            .map(|i| Root {
-                digest: i.digest,
-                media_type: i.media_type.clone(),
-                size: i.size,
-            })
+            .map(|i| Root { digest: i.digest, media_type: i.media_type.clone(), size: i.size })
             .collect();
         Contents::collect(&roots, manifests, &skip).map(|c| c.blobs.iter().map(|b| b.size).sum::<u64>())
     };
     let savings = platforms.into_iter().filter_map(|text| {
         let wanted: Platform = text.parse().ok()?;
-        let everywhere = plan
-            .bundle
-            .images
-            .iter()
-            .all(|i| i.platforms.is_empty() || i.platforms.contains(text));
+        let everywhere =
+            plan.bundle.images.iter().all(|i| i.platforms.is_empty() || i.platforms.contains(text));
         let kept = keeps(&wanted).ok().filter(|_| everywhere)?;
         Some((text.clone(), total.saturating_sub(kept)))
     });

@@ -1,5 +1,7 @@
 //! `bundle import`: bundle → plan → what is missing → registry, image by image, each proven.
 
+use std::collections::HashSet;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -18,25 +20,13 @@ use crate::session::Session;
 use crate::transfer::{ArrivalError, Import, Sent, present};
 
 pub(super) async fn run(session: &Session, args: &ImportArgs) -> anyhow::Result<ExitCode> {
-    let destination: Destination = args
-        .destination
-        .parse()
-        .map_err(|e| Failure::usage(format!("{e}")))?;
+    let destination: Destination = args.destination.parse().map_err(|e| Failure::usage(format!("{e}")))?;
     let opened = input::open_for_import(args)?;
     let client = network::for_destination(&args.network, &destination)?;
     let mut report = RunReport::new("import", args.output_style.report.as_deref());
-    let run = Run {
-        session,
-        args,
-        client: &client,
-        destination: &destination,
-        holdings: opened.holdings,
-    };
+    let run = Run { session, args, client: &client, destination: &destination, holdings: opened.holdings };
     let result = run.import(&opened.stem, opened.pipe, &mut report).await;
-    report.write(
-        result.as_ref().map_or_else(code_of, |code| *code),
-        result.as_ref().err(),
-    )?;
+    report.write(result.as_ref().map_or_else(code_of, |code| *code), result.as_ref().err())?;
     result
 }
 
@@ -58,11 +48,7 @@ impl Run<'_> {
         let began = Instant::now();
         let bundle = self.holdings.bundle();
         let values = self.values(stem)?;
-        report.images = bundle
-            .images
-            .iter()
-            .map(|i| ImageReport::new(&i.name, Some(&i.source)))
-            .collect();
+        report.images = bundle.images.iter().map(|i| ImageReport::new(&i.name, Some(&i.source))).collect();
         for (row, image) in report.images.iter_mut().zip(&bundle.images) {
             row.digest = Some(image.digest);
         }
@@ -129,9 +115,7 @@ impl Run<'_> {
 
     fn mapping(&self) -> Mapping {
         let recorded = self.holdings.bundle().extensions.get("mapping");
-        let keep_host = recorded
-            .and_then(|m| m.get("keepHost"))
-            .and_then(serde_json::Value::as_bool);
+        let keep_host = recorded.and_then(|m| m.get("keepHost")).and_then(serde_json::Value::as_bool);
         Mapping {
             keep_host: self.args.keep_host || keep_host.unwrap_or(false),
             no_synthetic_tags: self.args.no_synthetic_tags,
@@ -175,9 +159,10 @@ impl Run<'_> {
     async fn check_registry(&self) -> anyhow::Result<()> {
         let host = self.destination.host();
         match self.stoppable(self.client.ping(host)).await?? {
-            PingOutcome::Unclear { status } => self.session.reporter.detail(&format!(
-                "{host} answers {status} to /v2/; going on, as some registries do"
-            )),
+            PingOutcome::Unclear { status } => self
+                .session
+                .reporter
+                .detail(&format!("{host} answers {status} to /v2/; going on, as some registries do")),
             PingOutcome::Registry { .. } | PingOutcome::NeedsLogin => {}
         }
         Ok(())
@@ -190,17 +175,12 @@ impl Run<'_> {
         let wanted: Vec<_> = landings
             .iter()
             .map(|landing| {
-                (
-                    landing.repository.clone(),
-                    target(landing, &bundle.images[landing.image].digest),
-                )
+                (landing.repository.clone(), target(landing, &bundle.images[landing.image].digest))
             })
             .collect();
         reporter.begin_count("asking what is there", wanted.len() as u64);
         let jobs = usize::from(self.args.network.jobs);
-        let mut found = self
-            .stoppable(present(self.client, &wanted, jobs, &|| reporter.step()))
-            .await?;
+        let mut found = self.stoppable(present(self.client, &wanted, jobs, &|| reporter.step())).await?;
         reporter.end();
         let mut missing = Vec::new();
         for (at, landing) in landings.iter().enumerate() {
@@ -235,16 +215,12 @@ impl Run<'_> {
         let place = place(landing);
         match self.args.on_conflict {
             OnConflict::Overwrite => {
-                self.session
-                    .reporter
-                    .say(&format!("{place} has other content and is replaced ({there})"));
+                self.session.reporter.say(&format!("{place} has other content and is replaced ({there})"));
                 row.replaced = Some(there);
                 missing.push(landing.clone());
             }
             OnConflict::Skip => {
-                self.session
-                    .reporter
-                    .say(&format!("{place} has other content and is left alone ({there})"));
+                self.session.reporter.say(&format!("{place} has other content and is left alone ({there})"));
                 row.state = ImageState::Skipped;
                 row.reason = Some(format!("the tag names {there}"));
             }
@@ -273,10 +249,8 @@ impl Run<'_> {
             return Ok(());
         };
         let hints: Vec<String> = first.hint().into_iter().collect();
-        let list: Vec<_> = refused
-            .iter()
-            .map(|(repository, error)| format!("{repository}: {error}"))
-            .collect();
+        let list: Vec<_> =
+            refused.iter().map(|(repository, error)| format!("{repository}: {error}")).collect();
         let message = format!("{} cannot be written to:\n{}", self.destination, list.join("\n"));
         let code = code_of(&anyhow::Error::new(refused.remove(0).1));
         let mut failure = Failure::new(code, message);
@@ -317,29 +291,24 @@ impl Run<'_> {
     /// The values file to write. One of other content is found before anything is sent.
     fn values(&self, stem: &str) -> anyhow::Result<Values> {
         let text = helm_values(&self.holdings.bundle().catalog, self.destination)?;
-        let path = self
-            .args
-            .values
-            .clone()
-            .unwrap_or_else(|| PathBuf::from(format!("{stem}.values.yaml")));
+        let path = self.args.values.clone().unwrap_or_else(|| PathBuf::from(format!("{stem}.values.yaml")));
         check_own(&path, &text, self.args.force)?;
         Ok(Values { path, text })
     }
 
     fn print_plan(&self, plan: &ImportPlan, landings: &[Landing], report: &RunReport) {
         let mut text = String::new();
+        let sent: HashSet<usize> = plan.arrivals.iter().map(|arrival| arrival.landing.image).collect();
         for landing in landings.iter().filter(|landing| landing.main) {
             let row = &report.images[landing.image];
-            let missing = plan.arrivals.iter().any(|arrival| arrival.landing == *landing);
+            let missing = sent.contains(&landing.image);
             let state = if missing { "send" } else { "there" };
-            text += &format!("{state:5}  {}  →  {}\n", row.name, place(landing));
+            let _ = writeln!(text, "{state:5}  {}  →  {}", row.name, place(landing));
         }
-        text += &format!(
-            "\n{} images to send, {} blobs, {} at most\n",
-            plan.arrivals
-                .iter()
-                .filter(|arrival| arrival.landing.main)
-                .count(),
+        let _ = writeln!(
+            text,
+            "\n{} images to send, {} blobs, {} at most",
+            sent.len(),
             plan.uploads.len(),
             bytes(plan.bytes())
         );
@@ -386,10 +355,7 @@ fn place(landing: &Landing) -> String {
 }
 
 fn target(landing: &Landing, digest: &Digest) -> ManifestTarget {
-    landing
-        .tag
-        .clone()
-        .map_or(ManifestTarget::Digest(*digest), ManifestTarget::Tag)
+    landing.tag.clone().map_or(ManifestTarget::Digest(*digest), ManifestTarget::Tag)
 }
 
 struct Values {
@@ -403,12 +369,9 @@ fn check_own(path: &Path, text: &str, force: bool) -> anyhow::Result<()> {
     if force || there.is_none_or(|there| there == text.as_bytes()) {
         return Ok(());
     }
-    Err(Failure::new(
-        ExitCode::Failed,
-        format!("{} exists and has other content", path.display()),
-    )
-    .hint("replace it with --force, or write the values elsewhere with --values FILE")
-    .into())
+    Err(Failure::new(ExitCode::Failed, format!("{} exists and has other content", path.display()))
+        .hint("replace it with --force, or write the values elsewhere with --values FILE")
+        .into())
 }
 
 /// Writes `text` to `path`, whole or not at all.

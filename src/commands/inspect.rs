@@ -48,24 +48,14 @@ fn text(bundle: &BundleManifest, holdings: &dyn Holdings, shared: &[u64], id: Op
         bytes(alone)
     );
     if !bundle.catalog.name.is_empty() {
-        let set: String = bundle
-            .catalog
-            .variables
-            .iter()
-            .map(|(k, v)| format!("  {k}={v}"))
-            .collect();
-        let _ = writeln!(
-            text,
-            "catalog {} {}{set}",
-            bundle.catalog.name, bundle.catalog.version
-        );
+        let set: Vec<_> = bundle.catalog.variables.iter().map(|(k, v)| format!("{k}={v}")).collect();
+        let set = set.join("  ");
+        let _ = writeln!(text, "catalog {} {}  {set}", bundle.catalog.name, bundle.catalog.version);
     }
     match id {
         Some(id) => {
-            let _ = writeln!(
-                text,
-                "id {id}\nformat {SCHEMA_VERSION}, read by bundle {OLDEST_READER} and later"
-            );
+            let _ =
+                writeln!(text, "id {id}\nformat {SCHEMA_VERSION}, read by bundle {OLDEST_READER} and later");
         }
         None => {
             let _ = writeln!(text, "{} is an OCI layout of another tool", holdings.name());

@@ -15,10 +15,8 @@ use crate::session::Session;
 pub(super) async fn run(session: &Session, args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     let mut report = RunReport::new("verify", args.output_style.report.as_deref());
     let result = verify(session, args, &mut report).await;
-    report.write(
-        result.as_ref().map_or_else(crate::failure::code_of, |code| *code),
-        result.as_ref().err(),
-    )?;
+    report
+        .write(result.as_ref().map_or_else(crate::failure::code_of, |code| *code), result.as_ref().err())?;
     result
 }
 
@@ -28,11 +26,7 @@ async fn verify(session: &Session, args: &VerifyArgs, report: &mut RunReport) ->
         other => other?,
     };
     let bundle = reader.manifest();
-    report.images = bundle
-        .images
-        .iter()
-        .map(|i| ImageReport::new(&i.name, Some(&i.source)))
-        .collect();
+    report.images = bundle.images.iter().map(|i| ImageReport::new(&i.name, Some(&i.source))).collect();
     for (row, image) in report.images.iter_mut().zip(&bundle.images) {
         row.digest = Some(image.digest);
     }
@@ -41,11 +35,7 @@ async fn verify(session: &Session, args: &VerifyArgs, report: &mut RunReport) ->
     let problems = check(session, &reader).await?;
     session.reporter.end();
     for problem in &problems {
-        for row in report
-            .images
-            .iter_mut()
-            .filter(|row| problem.images.contains(&row.name.to_string()))
-        {
+        for row in report.images.iter_mut().filter(|row| problem.images.contains(&row.name.to_string())) {
             row.failed(ExitCode::Content, &"", &problem.what, Vec::new());
         }
     }
@@ -100,32 +90,18 @@ fn not_ours(path: &std::path::Path, why: String) -> anyhow::Error {
 
 fn damage(problems: &[Problem]) -> anyhow::Error {
     let line = |problem: &Problem| {
-        let range = problem
-            .range
-            .as_ref()
-            .map_or_else(String::new, |r| format!("bytes {} to {}: ", r.start, r.end));
-        let blob = problem
-            .blob
-            .map_or_else(String::new, |digest| format!("\n  blob {digest}"));
-        let images: String = problem
-            .images
-            .iter()
-            .map(|name| format!("\n  needed by {name}"))
-            .collect();
+        let range =
+            problem.range.as_ref().map_or_else(String::new, |r| format!("bytes {} to {}: ", r.start, r.end));
+        let blob = problem.blob.map_or_else(String::new, |digest| format!("\n  blob {digest}"));
+        let images: Vec<_> = problem.images.iter().map(|name| format!("\n  needed by {name}")).collect();
+        let images = images.concat();
         format!("{range}{}{blob}{images}", problem.what)
     };
     let lines: Vec<String> = problems.iter().map(line).collect();
-    let count = if problems.len() == 1 {
-        "1 place".to_owned()
-    } else {
-        format!("{} places", problems.len())
-    };
-    Failure::new(
-        ExitCode::Content,
-        format!("the bundle is damaged in {count}:\n{}", lines.join("\n")),
-    )
-    .hint("copy the file again, or export it again, and compare it with its .sha256 on both sides")
-    .into()
+    let count = if problems.len() == 1 { "1 place".to_owned() } else { format!("{} places", problems.len()) };
+    Failure::new(ExitCode::Content, format!("the bundle is damaged in {count}:\n{}", lines.join("\n")))
+        .hint("copy the file again, or export it again, and compare it with its .sha256 on both sides")
+        .into()
 }
 
 fn list(problems: &[Problem]) -> Vec<serde_json::Value> {

@@ -65,19 +65,11 @@ pub enum PlanError {
 }
 
 fn list(collisions: &[Collision]) -> String {
-    collisions
-        .iter()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join("\n  ")
+    collisions.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  ")
 }
 
 fn faults(faults: &[(Reference, String)]) -> String {
-    faults
-        .iter()
-        .map(|(name, why)| format!("{name}: {why}"))
-        .collect::<Vec<_>>()
-        .join("\n")
+    faults.iter().map(|(name, why)| format!("{name}: {why}")).collect::<Vec<_>>().join("\n")
 }
 
 /// What an export will write.
@@ -100,14 +92,8 @@ impl ExportPlan {
         manifests: &dyn Manifests,
         out: &mut dyn FnMut(&[u8]) -> Result<(), ArchiveError>,
     ) -> Result<Self, PlanError> {
-        let mapping = Mapping {
-            keep_host: request.keep_host,
-            ..Mapping::default()
-        };
-        let met = collisions(
-            mapping,
-            resolution.images.iter().map(|i| (&i.row.name, &i.row.digest)),
-        );
+        let mapping = Mapping { keep_host: request.keep_host, ..Mapping::default() };
+        let met = collisions(mapping, resolution.images.iter().map(|i| (&i.row.name, &i.row.digest)));
         if !met.is_empty() {
             return Err(PlanError::Collisions(met));
         }
@@ -140,19 +126,12 @@ impl ExportPlan {
             schema_version: SCHEMA_VERSION,
         };
         let head = crate::archive::draft_head(&bundle, signature, manifests, out)?;
-        Ok(Self {
-            bundle,
-            head,
-            first_image: contents.first_root,
-            alone: contents.alone,
-        })
+        Ok(Self { bundle, head, first_image: contents.first_root, alone: contents.alone })
     }
 
     /// The repository from which blob `index` is fetched first.
     pub fn source(&self, index: usize) -> &Repository {
-        self.bundle.images[self.first_image[index] as usize]
-            .source
-            .repository()
+        self.bundle.images[self.first_image[index] as usize].source.repository()
     }
 
     /// Bytes of all distinct blobs.
@@ -175,10 +154,6 @@ impl ExportPlan {
 
 impl ResolvedImage {
     fn root(&self) -> Root {
-        Root {
-            digest: self.row.digest,
-            media_type: self.row.media_type.clone(),
-            size: self.root_size,
-        }
+        Root { digest: self.row.digest, media_type: self.row.media_type.clone(), size: self.root_size }
     }
 }

@@ -153,22 +153,11 @@ async fn send(
             }
         }
         Rung::Put => {
-            return upload
-                .commit(
-                    digest,
-                    Payload::Source {
-                        source,
-                        from: 0,
-                        length: size,
-                    },
-                )
-                .await;
+            return upload.commit(digest, Payload::Source { source, from: 0, length: size }).await;
         }
         Rung::Chunks(chunk) => {
             while upload.offset() < size {
-                upload
-                    .send_until(source, size.min(upload.offset() + chunk), true)
-                    .await?;
+                upload.send_until(source, size.min(upload.offset() + chunk), true).await?;
             }
         }
     }
@@ -194,11 +183,7 @@ async fn resume(
     if held < size
         && let Err(again) = upload.send_until(source, size, true).await
     {
-        return Err(if again.source_error().is_some() {
-            again
-        } else {
-            error
-        });
+        return Err(if again.source_error().is_some() { again } else { error });
     }
     upload.commit(digest, Payload::Empty).await.map_err(|_| error)
 }

@@ -46,11 +46,7 @@ impl Reporter {
             ProgressMode::Auto => ProgressMode::Plain,
             other => other,
         };
-        Self(Arc::new(Inner {
-            mode,
-            verbose,
-            progress: Progress::new(mode),
-        }))
+        Self(Arc::new(Inner { mode, verbose, progress: Progress::new(mode) }))
     }
 
     pub fn silent() -> Self {
@@ -119,9 +115,7 @@ pub fn printable(text: &str) -> String {
         (c.is_control() && c != '\n' && c != '\t')
             || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}')
     };
-    text.chars()
-        .map(|c| if hostile(c) { '\u{fffd}' } else { c })
-        .collect()
+    text.chars().map(|c| if hostile(c) { '\u{fffd}' } else { c }).collect()
 }
 
 /// Bytes for people: `1.69 GB`.

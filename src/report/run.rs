@@ -80,11 +80,7 @@ impl ImageReport {
             self.state = ImageState::Failed;
             self.code = Some(code);
             let (place, reason) = (place.to_string(), reason.to_string());
-            self.reason = Some(if place.is_empty() {
-                reason
-            } else {
-                format!("{place}: {reason}")
-            });
+            self.reason = Some(if place.is_empty() { reason } else { format!("{place}: {reason}") });
             self.hints = hints;
         }
     }
@@ -103,58 +99,31 @@ pub struct RunReport {
 
 impl RunReport {
     pub fn new(command: &'static str, path: Option<&Path>) -> Self {
-        Self {
-            command,
-            path: path.map(Path::to_owned),
-            bundle: None,
-            images: Vec::new(),
-            totals: None,
-        }
+        Self { command, path: path.map(Path::to_owned), bundle: None, images: Vec::new(), totals: None }
     }
 
     /// Sets the state of every image that has none yet.
     pub fn all_done(&mut self, state: ImageState) {
-        for image in self
-            .images
-            .iter_mut()
-            .filter(|image| image.state == ImageState::NotTried)
-        {
+        for image in self.images.iter_mut().filter(|image| image.state == ImageState::NotTried) {
             image.state = state;
         }
     }
 
     pub fn failures(&self) -> impl Iterator<Item = &ImageReport> {
-        self.images
-            .iter()
-            .filter(|image| image.state == ImageState::Failed)
+        self.images.iter().filter(|image| image.state == ImageState::Failed)
     }
 
     /// All failed images as one error, with the class of the first in catalog order.
     pub fn failure(&self) -> Failure {
         let all: Vec<&ImageReport> = self.failures().collect();
-        let code = all
-            .first()
-            .and_then(|image| image.code)
-            .unwrap_or(ExitCode::Failed);
+        let code = all.first().and_then(|image| image.code).unwrap_or(ExitCode::Failed);
         let list: Vec<String> = all
             .iter()
-            .map(|image| {
-                format!(
-                    "{}\n  {}",
-                    image.name,
-                    image.reason.as_deref().unwrap_or("failed")
-                )
-            })
+            .map(|image| format!("{}\n  {}", image.name, image.reason.as_deref().unwrap_or("failed")))
             .collect();
-        let count = if all.len() == 1 {
-            "1 image".to_owned()
-        } else {
-            format!("{} images", all.len())
-        };
-        let mut failure = Failure::new(
-            code,
-            format!("{count} of {} failed:\n{}", self.images.len(), list.join("\n")),
-        );
+        let count = if all.len() == 1 { "1 image".to_owned() } else { format!("{} images", all.len()) };
+        let mut failure =
+            Failure::new(code, format!("{count} of {} failed:\n{}", self.images.len(), list.join("\n")));
         for hint in all.iter().flat_map(|image| &image.hints) {
             if !failure.hints.contains(hint) {
                 failure.hints.push(hint.clone());
@@ -181,11 +150,7 @@ impl RunReport {
         value["error"] = error.map(|error| super::printable(&render(error))).into();
         let text = serde_json::to_string_pretty(&value)?;
         std::fs::write(path, text + "\n").map_err(|error| {
-            Failure::new(
-                ExitCode::Failed,
-                format!("the report {}: {error}", path.display()),
-            )
-            .into()
+            Failure::new(ExitCode::Failed, format!("the report {}: {error}", path.display())).into()
         })
     }
 }

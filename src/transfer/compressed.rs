@@ -81,10 +81,7 @@ impl Download<'_> {
         fetched?;
         let found: Digest = written.hasher.clone().finish();
         if found != blob.digest {
-            return Err(BlobError::Digest {
-                wanted: blob.digest,
-                found,
-            });
+            return Err(BlobError::Digest { wanted: blob.digest.into(), found: found.into() });
         }
         self.journal.done(index)?;
         Ok(written)
@@ -94,12 +91,7 @@ impl Download<'_> {
     fn compressed_past(&self, index: usize, data: u64) -> Result<Written, TransferError> {
         let blob = &self.plan.bundle.blobs[index];
         let hasher = Hasher::for_digest(&blob.digest);
-        let mut written = Written {
-            at: data,
-            frames: Vec::new(),
-            hasher,
-            content: 0,
-        };
+        let mut written = Written { at: data, frames: Vec::new(), hasher, content: 0 };
         let key = u32::try_from(index).unwrap_or(u32::MAX);
         for &(at, len) in self.past.compressed.get(&key).into_iter().flatten() {
             let held = FRAME_CONTENT.min(blob.size - written.content);
@@ -160,9 +152,7 @@ impl Download<'_> {
         let Some(task) = pending.pop_front() else {
             return Ok(());
         };
-        let done = task
-            .await
-            .map_err(|_| TransferError::Invariant("compressing a frame panicked"))?;
+        let done = task.await.map_err(|_| TransferError::Invariant("compressing a frame panicked"))?;
         let (bytes, content) = done?;
         tokio::task::block_in_place(|| self.file.write_at(written.at, &bytes))?;
         let len = u32::try_from(bytes.len()).map_err(|_| TransferError::Invariant("a frame over 4 GiB"))?;
@@ -183,8 +173,6 @@ fn compress(content: Vec<u8>) -> Compressing {
             let result = archive::compressed_frame(&content).map(|bytes| (bytes, content.len() as u64));
             let _ = send.send(result);
         });
-        receive
-            .await
-            .unwrap_or(Err(ArchiveError::Invariant("compressing a frame was dropped")))
+        receive.await.unwrap_or(Err(ArchiveError::Invariant("compressing a frame was dropped")))
     })
 }

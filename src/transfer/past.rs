@@ -14,12 +14,8 @@ use crate::plan::ExportPlan;
 /// fetched again from its first damaged frame on.
 pub fn recheck(file: &PartialFile, plan: &ExportPlan, mut past: Past) -> Result<Past, TransferError> {
     let layout = &plan.head.layout;
-    let complete: Vec<u32> = past
-        .done
-        .iter()
-        .copied()
-        .filter(|index| layout.stored().contains(&(*index as usize)))
-        .collect();
+    let complete: Vec<u32> =
+        past.done.iter().copied().filter(|index| layout.stored().contains(&(*index as usize))).collect();
     let intact: Result<Vec<(u32, u64)>, TransferError> = complete
         .par_iter()
         .map(|&index| {
@@ -52,21 +48,12 @@ impl Donor {
         let found = self.complete();
         let layout = &plan.head.layout;
         let outside = &plan.bundle.blobs[layout.stored()];
-        outside
-            .iter()
-            .filter(|blob| found.contains_key(&blob.digest))
-            .map(|blob| blob.size)
-            .sum()
+        outside.iter().filter(|blob| found.contains_key(&blob.digest)).map(|blob| blob.size).sum()
     }
 
     fn complete(&self) -> BTreeMap<Digest, (u64, u64)> {
-        let done = self
-            .header
-            .blobs
-            .iter()
-            .filter(|(index, ..)| self.past.done.contains(index));
-        done.map(|(_, digest, size, data)| (*digest, (*size, *data)))
-            .collect()
+        let done = self.header.blobs.iter().filter(|(index, ..)| self.past.done.contains(index));
+        done.map(|(_, digest, size, data)| (*digest, (*size, *data))).collect()
     }
 
     /// Copies every complete stored blob that `plan` wants, compares its digest on the way, and frees it here once

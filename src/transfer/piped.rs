@@ -4,7 +4,7 @@
 //! upload session, each held in memory until the registry has it; the session is committed only when the digest is
 //! right. What the plan does not need is read and dropped.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::Read;
 
 use bytes::{Bytes, BytesMut};
@@ -70,13 +70,8 @@ impl Import<'_> {
         let reading = tokio::task::spawn_blocking(move || read(content, blobs, &send));
         let feed = async {
             run.feed(head, receive).await;
-            let read = reading
-                .await
-                .unwrap_or(Err(ArchiveError::Invariant("the reading thread panicked")));
-            let why = read
-                .as_ref()
-                .err()
-                .map_or("the stream ended early".to_owned(), ToString::to_string);
+            let read = reading.await.unwrap_or(Err(ArchiveError::Invariant("the reading thread panicked")));
+            let why = read.as_ref().err().map_or("the stream ended early".to_owned(), ToString::to_string);
             for at in 0..self.plan.uploads.len() {
                 // Those that are settled already stay as they are.
                 run.settle(at, Err(ArrivalError::Archive(ArchiveError::Damaged(why.clone()))));
@@ -95,9 +90,7 @@ fn read<R: Read>(
 ) -> Result<(), ArchiveError> {
     let gone = || ArchiveError::Damaged("stopped".to_owned());
     for index in blobs {
-        content.blob(index, &mut |piece| {
-            send.blocking_send(Event::Piece(piece)).map_err(|_| gone())
-        })?;
+        content.blob(index, &mut |piece| send.blocking_send(Event::Piece(piece)).map_err(|_| gone()))?;
         send.blocking_send(Event::End(index)).map_err(|_| gone())?;
     }
     content.finish()
@@ -106,21 +99,11 @@ fn read<R: Read>(
 impl Run<'_> {
     async fn feed(&self, head: &PipedHead, mut events: mpsc::Receiver<Event>) {
         let plan = self.import.plan;
-        let wanted: HashMap<Digest, usize> = plan
-            .uploads
-            .iter()
-            .enumerate()
-            .map(|(at, upload)| (upload.digest, at))
-            .collect();
+        let wanted: HashMap<Digest, usize> =
+            plan.uploads.iter().enumerate().map(|(at, upload)| (upload.digest, at)).collect();
         self.head_blobs(head).await;
         let mut pushes: Pushes<'_> = FuturesUnordered::new();
-        for (index, blob) in head
-            .bundle()
-            .blobs
-            .iter()
-            .enumerate()
-            .skip(head.layout().stored().start)
-        {
+        for (index, blob) in head.bundle().blobs.iter().enumerate().skip(head.layout().stored().start) {
             let Some(&at) = wanted.get(&blob.digest) else {
                 if !beside(&mut pushes, drop_until(&mut events, index)).await {
                     break;
@@ -150,12 +133,9 @@ impl Run<'_> {
     /// Configs and other small JSON are at hand already.
     async fn head_blobs(&self, head: &PipedHead) {
         let first = head.layout().stored().start;
-        let small: HashMap<Digest, ()> = head.bundle().blobs[..first]
-            .iter()
-            .map(|b| (b.digest, ()))
-            .collect();
+        let small: HashSet<Digest> = head.bundle().blobs[..first].iter().map(|b| b.digest).collect();
         let uploads = self.import.plan.uploads.iter().enumerate();
-        futures_util::stream::iter(uploads.filter(|(_, upload)| small.contains_key(&upload.digest)))
+        futures_util::stream::iter(uploads.filter(|(_, upload)| small.contains(&upload.digest)))
             .map(|(at, upload)| self.upload(at, upload))
             .buffer_unordered(self.import.jobs.max(1))
             .for_each(|()| futures_util::future::ready(()))
@@ -164,29 +144,20 @@ impl Run<'_> {
 
     async fn push_gathered(&self, at: usize, upload: &plan::Upload, pieces: Vec<Bytes>) {
         let mut hasher = Hasher::for_digest(&upload.digest);
-        pieces.iter().for_each(|piece| hasher.update(piece));
+        for piece in &pieces {
+            hasher.update(piece);
+        }
         let found = hasher.finish();
         if found != upload.digest {
-            let error = WrongContent {
-                wanted: upload.digest,
-                found,
-            };
+            let error = WrongContent { wanted: upload.digest, found };
             return self.settle(at, Err(error.into()));
         }
         let bar = self.import.reporter.transfer(upload.home.path(), upload.size, 0);
         let source = Gathered { pieces };
-        let pushed = self
-            .import
-            .client
-            .push_blob(&upload.home, &upload.digest, upload.size, &source, None)
-            .await;
+        let pushed =
+            self.import.client.push_blob(&upload.home, &upload.digest, upload.size, &source, None).await;
         bar.advance(upload.size);
-        self.settle(
-            at,
-            pushed
-                .map(|pushed| self.count(&pushed, upload.size))
-                .map_err(unwrap_source),
-        );
+        self.settle(at, pushed.map(|pushed| self.count(&pushed, upload.size)).map_err(unwrap_source));
     }
 
     /// Sends a large blob in chunks of one session. Whatever happens, its events are consumed to its end.
@@ -205,9 +176,7 @@ impl Run<'_> {
             self.count(&Pushed::AlreadyThere, upload.size);
             return there.map(|_| ()).map_err(ArrivalError::Registry);
         }
-        let mut session = Upload::begin(client, &upload.home)
-            .await
-            .map_err(ArrivalError::Registry);
+        let mut session = Upload::begin(client, &upload.home).await.map_err(ArrivalError::Registry);
         let mut hasher = Hasher::for_digest(&upload.digest);
         let mut chunk = BytesMut::new();
         let complete = loop {
@@ -233,16 +202,9 @@ impl Run<'_> {
         let found = hasher.finish();
         if !complete || found != upload.digest || self.import.cancel.is_cancelled() {
             session.cancel().await;
-            return Err(WrongContent {
-                wanted: upload.digest,
-                found,
-            }
-            .into());
+            return Err(WrongContent { wanted: upload.digest, found }.into());
         }
-        session
-            .finish(&upload.digest)
-            .await
-            .map_err(ArrivalError::Registry)?;
+        session.finish(&upload.digest).await.map_err(ArrivalError::Registry)?;
         self.count(&Pushed::Uploaded { bytes: upload.size }, upload.size);
         Ok(())
     }

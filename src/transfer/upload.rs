@@ -22,20 +22,19 @@ pub enum ArrivalError {
     #[error(transparent)]
     Archive(#[from] ArchiveError),
     #[error(transparent)]
-    Content(#[from] WrongContent),
+    Content(Box<WrongContent>),
     #[error("blob {digest}: {error}")]
-    Blob {
-        digest: Digest,
-        error: Arc<ArrivalError>,
-    },
+    Blob { digest: Box<Digest>, error: Arc<ArrivalError> },
     #[error("the registry took it, but now names {found} for {place}, not {wanted}")]
-    Unproven {
-        place: String,
-        wanted: Digest,
-        found: String,
-    },
+    Unproven { place: String, wanted: Box<Digest>, found: String },
     #[error("stopped")]
     Cancelled,
+}
+
+impl From<WrongContent> for ArrivalError {
+    fn from(error: WrongContent) -> Self {
+        Self::Content(Box::new(error))
+    }
 }
 
 impl ArrivalError {
@@ -78,9 +77,7 @@ pub struct Import<'a> {
 
 impl std::fmt::Debug for Import<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Import")
-            .field("jobs", &self.jobs)
-            .finish_non_exhaustive()
+        f.debug_struct("Import").field("jobs", &self.jobs).finish_non_exhaustive()
     }
 }
 
@@ -141,10 +138,7 @@ impl<'a> Run<'a> {
     }
 
     pub(super) fn sent(&self) -> Sent {
-        *self
-            .sent
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+        *self.sent.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// Blob `at` is in its home, or cannot get there.
@@ -155,13 +149,7 @@ impl<'a> Run<'a> {
 
 impl Run<'_> {
     pub(super) async fn upload(&self, at: usize, upload: &Upload) {
-        let Import {
-            client,
-            holdings,
-            reporter,
-            cancel,
-            ..
-        } = self.import;
+        let Import { client, holdings, reporter, cancel, .. } = self.import;
         let label = format!("{} {}", upload.home.path(), upload.digest.short());
         let bar = Arc::new(reporter.transfer(&label, upload.size, 0));
         let source = HeldBlob {
@@ -180,10 +168,7 @@ impl Run<'_> {
     }
 
     pub(super) fn count(&self, pushed: &Pushed, size: u64) {
-        let mut sent = self
-            .sent
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut sent = self.sent.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         match pushed {
             Pushed::Mounted => sent.mounted += 1,
             Pushed::AlreadyThere => sent.already += 1,
@@ -199,17 +184,10 @@ impl Run<'_> {
         for &blob in &arrival.blobs {
             let upload = &self.import.plan.uploads[blob as usize];
             if let Err(error) = self.blobs[blob as usize].wait().await {
-                return Err(ArrivalError::Blob {
-                    digest: upload.digest,
-                    error: error.clone(),
-                });
+                return Err(ArrivalError::Blob { digest: upload.digest.into(), error: error.clone() });
             }
         }
-        let _permit = self
-            .finishing
-            .acquire()
-            .await
-            .map_err(|_| ArrivalError::Cancelled)?;
+        let _permit = self.finishing.acquire().await.map_err(|_| ArrivalError::Cancelled)?;
         if self.import.cancel.is_cancelled() {
             return Err(ArrivalError::Cancelled);
         }
@@ -223,11 +201,8 @@ impl Run<'_> {
         let mut mounts = futures_util::stream::iter(elsewhere)
             .map(|upload| async move {
                 let mount = async { self.mount(repository, upload).await.map_err(Arc::new) };
-                let result = self.mounts.get((repository.clone(), upload.digest), mount).await;
-                result.map_err(|error| ArrivalError::Blob {
-                    digest: upload.digest,
-                    error,
-                })
+                let result = self.mounts.get((repository.clone(), upload.digest), Box::pin(mount)).await;
+                result.map_err(|error| ArrivalError::Blob { digest: upload.digest.into(), error })
             })
             .buffer_unordered(self.import.jobs.max(1));
         while let Some(mounted) = mounts.next().await {
@@ -239,21 +214,10 @@ impl Run<'_> {
     /// Brings a blob of another repository here: mounted, or sent again where the registry does not mount.
     async fn mount(&self, repository: &Repository, upload: &Upload) -> Result<(), ArrivalError> {
         let Import { client, holdings, .. } = self.import;
-        let source = HeldBlob {
-            holdings: (*holdings).clone(),
-            digest: upload.digest,
-            size: upload.size,
-            bar: None,
-        };
-        let pushed = client
-            .push_blob(
-                repository,
-                &upload.digest,
-                upload.size,
-                &source,
-                Some(&upload.home),
-            )
-            .await;
+        let source =
+            HeldBlob { holdings: (*holdings).clone(), digest: upload.digest, size: upload.size, bar: None };
+        let pushed =
+            client.push_blob(repository, &upload.digest, upload.size, &source, Some(&upload.home)).await;
         self.count(&pushed.map_err(unwrap_source)?, upload.size);
         Ok(())
     }
@@ -266,17 +230,11 @@ impl Run<'_> {
         };
         for (digest, media_type) in children {
             let manifest = raw(holdings.as_ref(), digest, media_type)?;
-            client
-                .put_manifest(repository, &ManifestTarget::Digest(*digest), &manifest)
-                .await?;
+            client.put_manifest(repository, &ManifestTarget::Digest(*digest), &manifest).await?;
         }
         let manifest = raw(holdings.as_ref(), root, root_type)?;
         let by_digest = ManifestTarget::Digest(*root);
-        let target = arrival
-            .landing
-            .tag
-            .clone()
-            .map_or(by_digest.clone(), ManifestTarget::Tag);
+        let target = arrival.landing.tag.clone().map_or(by_digest.clone(), ManifestTarget::Tag);
         client.put_manifest(repository, &target, &manifest).await?;
         self.prove(repository, &target, root).await?;
         if target != by_digest {
@@ -301,11 +259,7 @@ impl Run<'_> {
             ManifestTarget::Digest(digest) => format!("{repository}@{digest}"),
         };
         let found = found.map_or("nothing".to_owned(), |digest| digest.to_string());
-        Err(ArrivalError::Unproven {
-            place,
-            wanted: *wanted,
-            found,
-        })
+        Err(ArrivalError::Unproven { place, wanted: Box::new(*wanted), found })
     }
 }
 
@@ -325,10 +279,7 @@ pub(super) fn unwrap_source(error: RegistryError) -> ArrivalError {
         return ArrivalError::Registry(error);
     };
     if let Some(WrongContent { wanted, found }) = source.downcast_ref() {
-        return ArrivalError::Content(WrongContent {
-            wanted: *wanted,
-            found: *found,
-        });
+        return ArrivalError::Content(Box::new(WrongContent { wanted: *wanted, found: *found }));
     }
     if let Some(damage) = source.downcast_ref::<ArchiveError>() {
         return ArrivalError::Archive(ArchiveError::Damaged(damage.to_string()));
