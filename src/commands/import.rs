@@ -12,12 +12,12 @@ use crate::cli::{ImportArgs, OnConflict, ResultFormat};
 use crate::destination::{Destination, Mapping};
 use crate::failure::{ExitCode, Failure, code_of};
 use crate::handoff::helm_values;
-use crate::image::{Digest, Reference};
+use crate::image::{Digest, RawManifest, Reference};
 use crate::plan::{ImportPlan, Landing, Landings};
 use crate::registry::{ManifestTarget, PingOutcome, RegistryClient};
 use crate::report::{ImageReport, ImageState, RunReport, bytes};
 use crate::session::Session;
-use crate::transfer::{ArrivalError, Import, Sent, present};
+use crate::transfer::{ArrivalError, Import, Sent, names, present};
 
 pub(super) async fn run(session: &Session, args: &ImportArgs) -> anyhow::Result<ExitCode> {
     let destination: Destination = args.destination.parse().map_err(|e| Failure::usage(format!("{e}")))?;
@@ -187,7 +187,7 @@ impl Run<'_> {
             let digest = bundle.images[landing.image].digest;
             let row = &mut report.images[landing.image];
             match found.remove(&at).unwrap_or(Ok(None)) {
-                Ok(Some(there)) if there == digest => {
+                Ok(Some(there)) if self.is(&there, &digest, &bundle.images[landing.image].media_type) => {
                     if row.state == ImageState::NotTried {
                         row.state = ImageState::AlreadyThere;
                     }
@@ -209,6 +209,14 @@ impl Run<'_> {
             }
         }
         Ok(missing)
+    }
+
+    /// Whether a tag that names `there` holds the manifest `digest`.
+    fn is(&self, there: &Digest, digest: &Digest, media_type: &str) -> bool {
+        there == digest
+            || self.holdings.manifest(digest).is_ok_and(|bytes| {
+                RawManifest::new(bytes, Some(media_type), Some(digest)).is_ok_and(|raw| names(there, &raw))
+            })
     }
 
     fn conflict(&self, landing: &Landing, there: Digest, row: &mut ImageReport, missing: &mut Vec<Landing>) {

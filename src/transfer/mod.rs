@@ -26,7 +26,7 @@ pub use resolve::{ResolveError, Resolved, Unresolved, resolve};
 pub use source::{HeldBlob, WrongContent};
 pub use spool::Spool;
 pub use stream::{Broken, StreamExport};
-pub use upload::{ArrivalError, Arrived, Import, Sent, present};
+pub use upload::{ArrivalError, Arrived, Import, Sent, names, present};
 pub use workspace::{Unfinished, Workspace, beside, free_space};
 
 use crate::archive::ArchiveError;

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::once::Once;
 use super::source::{HeldBlob, WrongContent};
 use crate::archive::{ArchiveError, Holdings};
-use crate::image::{Digest, Repository};
+use crate::image::{Algorithm, Digest, RawManifest, Repository};
 use crate::plan::{Arrival, ImportPlan, Upload};
 use crate::registry::{ManifestTarget, Pushed, RegistryClient, RegistryError};
 use crate::report::Reporter;
@@ -235,10 +235,14 @@ impl Run<'_> {
         let manifest = raw(holdings.as_ref(), root, root_type)?;
         let by_digest = ManifestTarget::Digest(*root);
         let target = arrival.landing.tag.clone().map_or(by_digest.clone(), ManifestTarget::Tag);
+        if target != by_digest && root.algorithm() != Algorithm::Sha256 {
+            // A push by tag is hashed with sha256: the other digest has to be said.
+            client.put_manifest(repository, &by_digest, &manifest).await?;
+        }
         client.put_manifest(repository, &target, &manifest).await?;
-        self.prove(repository, &target, root).await?;
+        self.prove(repository, &target, &manifest).await?;
         if target != by_digest {
-            self.prove(repository, &by_digest, root).await?;
+            self.prove(repository, &by_digest, &manifest).await?;
         }
         Ok(())
     }
@@ -248,10 +252,10 @@ impl Run<'_> {
         &self,
         repository: &Repository,
         target: &ManifestTarget,
-        wanted: &Digest,
+        wanted: &RawManifest,
     ) -> Result<(), ArrivalError> {
         let found = self.import.client.head_manifest(repository, target).await?;
-        if found.as_ref() == Some(wanted) {
+        if found.as_ref().is_some_and(|found| names(found, wanted)) {
             return Ok(());
         }
         let place = match target {
@@ -259,17 +263,18 @@ impl Run<'_> {
             ManifestTarget::Digest(digest) => format!("{repository}@{digest}"),
         };
         let found = found.map_or("nothing".to_owned(), |digest| digest.to_string());
-        Err(ArrivalError::Unproven { place, wanted: Box::new(*wanted), found })
+        Err(ArrivalError::Unproven { place, wanted: Box::new(wanted.digest), found })
     }
 }
 
-fn raw(
-    holdings: &dyn Holdings,
-    digest: &Digest,
-    media_type: &str,
-) -> Result<crate::image::RawManifest, ArrivalError> {
+/// Whether `found`, which a registry says of a tag, means `manifest`: its digest, or the sha256 of the same bytes.
+pub fn names(found: &Digest, manifest: &RawManifest) -> bool {
+    *found == manifest.digest || *found == Digest::of(found.algorithm(), &manifest.bytes)
+}
+
+fn raw(holdings: &dyn Holdings, digest: &Digest, media_type: &str) -> Result<RawManifest, ArrivalError> {
     let bytes = holdings.manifest(digest)?;
-    let raw = crate::image::RawManifest::new(bytes, Some(media_type), Some(digest));
+    let raw = RawManifest::new(bytes, Some(media_type), Some(digest));
     raw.map_err(|e| ArchiveError::Damaged(format!("manifest {digest}: {e}")).into())
 }
 
