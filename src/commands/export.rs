@@ -238,6 +238,17 @@ impl Export<'_> {
 
 fn check_space(workspace: &Workspace, plan: &ExportPlan) -> anyhow::Result<()> {
     let needed = plan.head.layout.max_len();
+    if let Some(largest) = largest_file(workspace.target()).filter(|largest| *largest < needed) {
+        let message = format!(
+            "the bundle needs {}, but the file system of {} holds no file larger than {}",
+            bytes(needed),
+            workspace.target().display(),
+            bytes(largest)
+        );
+        return Err(Failure::new(ExitCode::NoSpace, message)
+            .hint("write to a disk with another file system, or keep fewer platforms with --platform")
+            .into());
+    }
     let Some(free) = free_space(workspace.target()) else {
         return Ok(());
     };

@@ -80,7 +80,9 @@ impl ImageReport {
             self.state = ImageState::Failed;
             self.code = Some(code);
             let (place, reason) = (place.to_string(), reason.to_string());
-            self.reason = Some(if place.is_empty() { reason } else { format!("{place}: {reason}") });
+            // Many errors name the place themselves.
+            let says_where = place.is_empty() || reason.contains(&place);
+            self.reason = Some(if says_where { reason } else { format!("{place}: {reason}") });
             self.hints = hints;
         }
     }

@@ -95,7 +95,7 @@ impl FileExport<'_> {
             && header.head == draft.head.digest
         {
             let file = self.workspace.reopen()?;
-            let past = recheck(&file, &draft, past.clone())?;
+            let past = recheck(&file, &draft, past.clone(), self.reporter)?;
             return Ok(Prepared { plan: draft, file, past, donor: None, header: header.clone() });
         }
         let stored = serde_json::to_value(resolution);

@@ -27,7 +27,7 @@ pub use source::{HeldBlob, WrongContent};
 pub use spool::Spool;
 pub use stream::{Broken, StreamExport};
 pub use upload::{ArrivalError, Arrived, Import, Sent, names, present};
-pub use workspace::{Unfinished, Workspace, beside, free_space};
+pub use workspace::{Unfinished, Workspace, beside, free_space, largest_file};
 
 use crate::archive::ArchiveError;
 

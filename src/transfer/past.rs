@@ -9,22 +9,34 @@ use super::journal::{Header, Journal, Past};
 use crate::archive::{self, FRAME_CONTENT, Input, PartialFile, StoredWriter, stored_len};
 use crate::image::{Digest, Hasher};
 use crate::plan::ExportPlan;
+use crate::report::Reporter;
 
 /// Reads every complete stored blob of `past` back against its frame checksums. What does not match any more is
 /// fetched again from its first damaged frame on.
-pub fn recheck(file: &PartialFile, plan: &ExportPlan, mut past: Past) -> Result<Past, TransferError> {
+pub fn recheck(
+    file: &PartialFile,
+    plan: &ExportPlan,
+    mut past: Past,
+    reporter: &Reporter,
+) -> Result<Past, TransferError> {
     let layout = &plan.head.layout;
     let complete: Vec<u32> =
         past.done.iter().copied().filter(|index| layout.stored().contains(&(*index as usize))).collect();
+    let total = complete.iter().map(|index| plan.bundle.blobs[*index as usize].size).sum();
+    reporter.begin("checking what an earlier run left", total, 0);
     let intact: Result<Vec<(u32, u64)>, TransferError> = complete
         .par_iter()
         .map(|&index| {
             let blob = &plan.bundle.blobs[index as usize];
             let data = layout.data_offset(index as usize);
-            let intact = archive::read_back(file, data, blob.size, blob.size, &mut |_| Ok(()))?;
+            let intact = archive::read_back(file, data, blob.size, blob.size, &mut |piece| {
+                reporter.advance(piece.len() as u64);
+                Ok(())
+            })?;
             Ok((index, intact))
         })
         .collect();
+    reporter.end();
     for (index, intact) in intact? {
         if intact != plan.bundle.blobs[index as usize].size {
             past.done.remove(&index);

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use tokio::sync::{Semaphore, SetOnce};
@@ -14,6 +15,10 @@ use crate::image::{Algorithm, Digest, RawManifest, Repository};
 use crate::plan::{Arrival, ImportPlan, Upload};
 use crate::registry::{ManifestTarget, Pushed, RegistryClient, RegistryError};
 use crate::report::Reporter;
+
+/// Pauses before each look at what a registry says of an image that was just sent.
+const PROOF_WAITS: [Duration; 4] =
+    [Duration::ZERO, Duration::from_millis(300), Duration::from_secs(1), Duration::from_secs(4)];
 
 #[derive(Debug, thiserror::Error)]
 pub enum ArrivalError {
@@ -254,9 +259,14 @@ impl Run<'_> {
         target: &ManifestTarget,
         wanted: &RawManifest,
     ) -> Result<(), ArrivalError> {
-        let found = self.import.client.head_manifest(repository, target).await?;
-        if found.as_ref().is_some_and(|found| names(found, wanted)) {
-            return Ok(());
+        let mut found = None;
+        // A registry of many nodes may need a moment until each of them knows what one has taken.
+        for wait in PROOF_WAITS {
+            tokio::time::sleep(wait).await;
+            found = self.import.client.head_manifest(repository, target).await?;
+            if found.as_ref().is_some_and(|found| names(found, wanted)) {
+                return Ok(());
+            }
         }
         let place = match target {
             ManifestTarget::Tag(tag) => format!("{repository}:{tag}"),
