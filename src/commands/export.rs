@@ -14,7 +14,7 @@ use crate::report::{ImageReport, ImageState, RunReport, bytes};
 use crate::session::Session;
 use crate::transfer::{
     FileExport, FileExportError, LostBlob, Outcome, Resolved, Spool, Unfinished, Workspace, free_space,
-    resolve,
+    largest_file, resolve,
 };
 
 pub(super) async fn run(session: &Session, args: &ExportArgs) -> anyhow::Result<ExitCode> {
