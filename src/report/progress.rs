@@ -91,6 +91,9 @@ impl Progress {
         let phase = self.phase.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(bar) = phase.as_ref().and_then(|phase| phase.bar.as_ref()) {
             bar.finish_and_clear();
+            self.multi.remove(bar);
+            // A bar that was cut off in the middle may have left its line.
+            let _ = self.multi.clear();
         }
     }
 
