@@ -10,11 +10,11 @@ use super::{input, network};
 use crate::archive::Holdings;
 use crate::cli::{ImportArgs, OnConflict, ResultFormat};
 use crate::destination::{Destination, Mapping};
-use crate::failure::{ExitCode, Failure, code_of};
+use crate::failure::{ExitCode, Failure, all_hints, code_of};
 use crate::handoff::helm_values;
 use crate::image::{Digest, RawManifest, Reference};
 use crate::plan::{ImportPlan, Landing, Landings};
-use crate::registry::{ManifestTarget, PingOutcome, RegistryClient};
+use crate::registry::{ErrorClass, ManifestTarget, PingOutcome, RegistryClient};
 use crate::report::{ImageReport, ImageState, RunReport, bytes};
 use crate::session::Session;
 use crate::transfer::{ArrivalError, Import, Sent, names, present};
@@ -194,11 +194,13 @@ impl Run<'_> {
                 }
                 Ok(Some(there)) => self.conflict(landing, there, row, &mut missing),
                 Ok(None) => missing.push(landing.clone()),
+                // Some registries deny that a repository exists to those who may yet create it by pushing: write
+                // access, checked next, decides.
+                Err(error) if error.class() == ErrorClass::Denied => missing.push(landing.clone()),
                 Err(error) => {
-                    let hints = error.hint().into_iter().collect();
-                    let code = code_of(&anyhow::Error::new(error));
-                    let _ = code;
-                    row.failed(code, &place(landing), &"asking for the tag failed", hints);
+                    let text = error.to_string();
+                    let error = anyhow::Error::new(error);
+                    row.failed(code_of(&error), &place(landing), &text, all_hints(&error));
                 }
             }
         }
@@ -284,7 +286,7 @@ impl Run<'_> {
             Err(error) => {
                 let text = error.to_string();
                 let error = anyhow::Error::new(error);
-                let hints = crate::failure::all_hints(&error);
+                let hints = all_hints(&error);
                 row.failed(code_of(&error), &place(landing), &text, hints);
             }
         }

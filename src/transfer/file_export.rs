@@ -94,6 +94,8 @@ impl FileExport<'_> {
             && header.request == request
             && header.head == draft.head.digest
         {
+            // A take-over that was cut off cannot be gone on with: its donor's journal is gone.
+            self.workspace.drop_donor()?;
             let file = self.workspace.reopen()?;
             let past = recheck(&file, &draft, past.clone(), self.reporter)?;
             return Ok(Prepared { plan: draft, file, past, donor: None, header: header.clone() });

@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 pub use download::{BlobError, Download, Downloaded, LostBlob};
 pub use file_export::{FileExport, FileExportError, Outcome, Prepared, repositories_with};
 pub use front::{Front, follow, keep_barriers};
-pub use past::{Donor, digest_of, recheck};
+pub use past::{Donor, recheck};
 pub use resolve::{ResolveError, Resolved, Unresolved, resolve};
 pub use source::{HeldBlob, WrongContent};
 pub use spool::Spool;

@@ -6,10 +6,13 @@ use rayon::prelude::*;
 
 use super::TransferError;
 use super::journal::{Header, Journal, Past};
-use crate::archive::{self, FRAME_CONTENT, Input, PartialFile, StoredWriter, stored_len};
-use crate::image::{Digest, Hasher};
+use crate::archive::{self, FRAME_CONTENT, PartialFile, StoredWriter, stored_len};
+use crate::image::Digest;
 use crate::plan::ExportPlan;
 use crate::report::Reporter;
+
+/// Copied bytes that may occupy both files before the old place is freed.
+const RELEASE_EVERY: u64 = 256 << 20;
 
 /// Reads every complete stored blob of `past` back against its frame checksums. What does not match any more is
 /// fetched again from its first damaged frame on.
@@ -68,8 +71,8 @@ impl Donor {
         done.map(|(_, digest, size, data)| (*digest, (*size, *data))).collect()
     }
 
-    /// Copies every complete stored blob that `plan` wants, compares its digest on the way, and frees it here once
-    /// it is safe there.
+    /// Copies every complete stored blob that `plan` wants and compares its digest on the way. What is safe there is
+    /// freed here, so that both files together never need much more than one.
     pub fn give(
         &self,
         plan: &ExportPlan,
@@ -78,7 +81,7 @@ impl Donor {
         past: &mut Past,
     ) -> Result<u64, TransferError> {
         let found = self.complete();
-        let mut given = 0;
+        let (mut given, mut unsafe_yet, mut copied) = (0, 0, Vec::new());
         for index in plan.head.layout.stored() {
             let key = u32::try_from(index).unwrap_or(u32::MAX);
             let blob = &plan.bundle.blobs[index];
@@ -91,10 +94,30 @@ impl Donor {
             journal.done(index)?;
             past.done.insert(key);
             given += size;
-            journal.barrier(file)?;
-            self.file.release(data..data + stored_len(size));
+            unsafe_yet += size;
+            copied.push(data..data + stored_len(size));
+            if unsafe_yet >= RELEASE_EVERY {
+                unsafe_yet = 0;
+                self.release(file, journal, &mut copied)?;
+            }
         }
+        self.release(file, journal, &mut copied)?;
         Ok(given)
+    }
+
+    fn release(
+        &self,
+        file: &PartialFile,
+        journal: &Journal,
+        copied: &mut Vec<std::ops::Range<u64>>,
+    ) -> Result<(), TransferError> {
+        if !copied.is_empty() {
+            journal.barrier(file)?;
+        }
+        for range in copied.drain(..) {
+            self.file.release(range);
+        }
+        Ok(())
     }
 
     fn copy(
@@ -111,18 +134,4 @@ impl Donor {
         })?;
         Ok(intact == blob.size && writer.finish()? == blob.digest)
     }
-}
-
-/// The digest of a file, for comparing an output that exists already.
-pub fn digest_of(input: &dyn Input) -> Result<Digest, TransferError> {
-    let mut hasher = Hasher::new(crate::image::Algorithm::Sha256);
-    let mut buffer = vec![0; 1 << 20];
-    let mut at = 0;
-    while at < input.len() {
-        let take = usize::try_from((input.len() - at).min(1 << 20)).unwrap_or(0);
-        input.read_at(at, &mut buffer[..take])?;
-        hasher.update(&buffer[..take]);
-        at += take as u64;
-    }
-    Ok(hasher.finish())
 }
