@@ -13,15 +13,16 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::contents::{Contents, Manifests, Root};
-use super::holdings::{ContentPieces, Holdings};
+use super::holdings::{ContentPieces, Holdings, StreamEvent, StreamSink};
 use super::manifest::{
     BundleManifest, CatalogRecord, FORMAT_REVISION, ImageRow, MEDIA_TYPE, PROFILE, SCHEMA_VERSION,
 };
-use super::{ArchiveError, Input};
+use super::{ArchiveError, Input, derived};
 use crate::image::{Descriptor, Digest, ManifestKind, ParsedManifest, Platform, Reference, media_type};
 
 /// JSON members of a foreign archive, in bytes.
 const MAX_JSON: u64 = 20 << 20;
+const MAX_BUNDLE_JSON: u64 = 1 << 30;
 const MAX_MANIFEST: u64 = 4 << 20;
 /// Content is handed over in pieces of this size.
 const PIECE: usize = 1 << 20;
@@ -62,7 +63,10 @@ impl ForeignLayout {
             .map_err(|error| ArchiveError::Json("index.json", error.to_string()))?;
         let mut manifests = HashMap::new();
         place.manifests(&parsed.manifests, &mut manifests)?;
-        let bundle = describe(&parsed, &manifests, name)?;
+        let bundle = match place.read("bundle.json", MAX_BUNDLE_JSON)? {
+            Some(own) => unpacked(&own, &index)?,
+            None => describe(&parsed, &manifests, name)?,
+        };
         Ok(Self { path: path.to_owned(), place, manifests, bundle })
     }
 }
@@ -93,15 +97,34 @@ impl Holdings for ForeignLayout {
     fn name(&self) -> String {
         self.path.display().to_string()
     }
+
+    fn is_sequential(&self) -> bool {
+        matches!(self.place, Place::Stream(_))
+    }
+
+    fn stream(&self, sink: &mut StreamSink<'_>) -> Result<(), ArchiveError> {
+        let mut archive = tar::Archive::new(decompressed(&self.path)?);
+        for entry in archive.entries().map_err(|e| not_a_tar(&self.path, &e))? {
+            let entry = entry.map_err(|e| not_a_tar(&self.path, &e))?;
+            let digest = member_name(&entry)?.and_then(|name| Digest::from_layout_path(&name));
+            let Some(digest) = digest.filter(|digest| !self.manifests.contains_key(digest)) else { continue };
+            sink(StreamEvent::Begin(digest))?;
+            for piece in (Pieces { reader: entry, path: self.path.clone(), done: false }) {
+                sink(StreamEvent::Piece(piece?))?;
+            }
+            sink(StreamEvent::End)?;
+        }
+        Ok(())
+    }
 }
 
-struct Pieces {
-    reader: Box<dyn Read + Send>,
+struct Pieces<R> {
+    reader: R,
     path: PathBuf,
     done: bool,
 }
 
-impl Iterator for Pieces {
+impl<R: Read> Iterator for Pieces<R> {
     type Item = Result<Bytes, ArchiveError>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -296,6 +319,15 @@ fn member_name<R: Read>(entry: &tar::Entry<'_, R>) -> Result<Option<String>, Arc
 
 fn not_a_tar(path: &Path, error: &io::Error) -> ArchiveError {
     ArchiveError::NotABundle(format!("{} is no readable tar: {error}", path.display()))
+}
+
+/// A bundle of this program that was unpacked, or packed by another tool: its own manifest, which must fit the index.
+fn unpacked(own: &[u8], index: &[u8]) -> Result<BundleManifest, ArchiveError> {
+    let bundle = BundleManifest::from_bytes(own)?;
+    if derived::index_json(&bundle)? != index {
+        return Err(ArchiveError::Damaged("index.json is not the one that bundle.json implies".to_owned()));
+    }
+    Ok(bundle)
 }
 
 /// What the index and the manifests say, in the terms of a bundle.

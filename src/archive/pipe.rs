@@ -3,6 +3,7 @@
 //! The head comes first and gives the whole plan, as from a file. Then every frame is the one the plan implies;
 //! joints, end and seek table are compared to the byte, contents are for the consumer to hash.
 
+use std::collections::HashSet;
 use std::io::{self, Read};
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use bytes::Bytes;
 
 use super::contents::Manifests;
 use super::head_reader::Head;
-use super::holdings::{ContentPieces, Holdings};
+use super::holdings::{ContentPieces, Holdings, StreamEvent, StreamSink};
 use super::layout::Layout;
 use super::manifest::BundleManifest;
 use super::{ArchiveError, frame, partial};
@@ -70,8 +71,9 @@ impl PipedHead {
         self.id
     }
 
-    pub fn layout(&self) -> &Layout {
-        &self.layout
+    /// The small blobs of the head: they are at hand, and do not come again.
+    pub fn at_hand(&self) -> HashSet<Digest> {
+        self.manifest.blobs[..self.layout.stored().start].iter().map(|blob| blob.digest).collect()
     }
 }
 
@@ -99,8 +101,19 @@ impl Holdings for PipedHead {
 }
 
 impl<R: Read> PipedContent<R> {
+    /// Reads everything to the end of the pipe, which must be exactly what the plan implies.
+    pub fn stream(mut self, sink: &mut StreamSink<'_>) -> Result<(), ArchiveError> {
+        let head = self.head.clone();
+        for index in head.layout.stored().start..head.layout.compressed().end {
+            sink(StreamEvent::Begin(head.manifest.blobs[index].digest))?;
+            self.blob(index, &mut |piece| sink(StreamEvent::Piece(piece)))?;
+            sink(StreamEvent::End)?;
+        }
+        self.finish()
+    }
+
     /// Reads blob `index`, which must be the next in member order, and gives its content to `each`.
-    pub fn blob(
+    fn blob(
         &mut self,
         index: usize,
         each: &mut dyn FnMut(Bytes) -> Result<(), ArchiveError>,
@@ -129,7 +142,7 @@ impl<R: Read> PipedContent<R> {
     }
 
     /// Reads what follows the last blob; it must be exactly what the plan implies.
-    pub fn finish(mut self) -> Result<(), ArchiveError> {
+    fn finish(mut self) -> Result<(), ArchiveError> {
         let head = self.head.clone();
         let ending = partial::ending(&head.layout, &head.manifest.blobs, &self.compressed)?;
         self.expect(&ending, || "the end of the archive or the seek table".to_owned())

@@ -75,11 +75,19 @@ impl Run<'_> {
         };
         let tell = |at, result: &_| self.tell(&plan, at, result);
         let (arrived, sent, read) = match pipe {
+            Some(pipe) => {
+                let content = pipe.content;
+                import.run_piped(&pipe.head.at_hand(), move |sink| content.stream(sink), &tell).await
+            }
+            None if self.holdings.is_sequential() => {
+                self.session.reporter.detail("this archive has no random access: it is read in order");
+                let holdings = self.holdings.clone();
+                import.run_piped(&HashSet::new(), move |sink| holdings.stream(sink), &tell).await
+            }
             None => {
                 let (arrived, sent) = import.run(&tell).await;
                 (arrived, sent, Ok(()))
             }
-            Some(pipe) => import.run_piped(&pipe.head, pipe.content, &tell).await,
         };
         self.session.reporter.end();
         for arrived in arrived {
