@@ -215,7 +215,9 @@ impl Export<'_> {
         report.bundle = Some(serde_json::json!({
             "file": target.display().to_string(), "size": file.len(), "id": plan.bundle.id()?,
         }));
-        let summary = super::export_print::Summary { plan, target, size: file.len(), took: began.elapsed() };
+        let received = self.client.stats().bytes_received;
+        let summary =
+            super::export_print::Summary { plan, target, size: file.len(), received, took: began.elapsed() };
         match self.session.format {
             ResultFormat::Json => super::print_json(&report.value()),
             ResultFormat::Human => super::print(&summary.text(!self.args.no_sidecar)),

@@ -11,27 +11,30 @@ use crate::archive::{BundleManifest, Contents, Manifests, Root};
 use crate::image::{Descriptor, Digest, Platform};
 use crate::plan::ExportPlan;
 use crate::registry::RegistryClient;
-use crate::report::bytes;
+use crate::report::{bytes, count};
 
 /// The last lines of an export.
 pub(super) struct Summary<'a> {
     pub(super) plan: &'a ExportPlan,
     pub(super) target: &'a Path,
     pub(super) size: u64,
+    /// Bytes that came over the network in this run.
+    pub(super) received: u64,
     pub(super) took: Duration,
 }
 
 impl Summary<'_> {
     pub(super) fn text(&self, sidecar: bool) -> String {
-        let Self { plan, target, size, took } = self;
+        let Self { plan, target, size, received, took } = self;
         let distinct = plan.distinct();
         let file = target.display();
         let mut text = format!(
-            "{} images, {} blobs, {} ({} saved by sharing), in {:.1} s\n\nCarry across:\n  {file}  ({})\n",
-            plan.bundle.images.len(),
-            plan.bundle.blobs.len(),
+            "{}, {}, {} ({} saved by sharing), {} downloaded, in {:.1} s\n\nCarry across:\n  {file}  ({})\n",
+            count(plan.bundle.images.len(), "image"),
+            count(plan.bundle.blobs.len(), "blob"),
             bytes(distinct),
             bytes(plan.alone.saturating_sub(distinct)),
+            bytes(*received),
             took.as_secs_f64(),
             bytes(*size),
         );
@@ -54,9 +57,9 @@ pub(super) fn plan_text(plan: &ExportPlan, client: &RegistryClient, manifests: &
     let bound = if layout.is_exact() { "" } else { "at most " };
     let _ = write!(
         text,
-        "\n{} images, {} blobs: {} together, {} if each were carried alone\nbundle: {bound}{} ({} bytes)\nto download: {}\n",
-        plan.bundle.images.len(),
-        plan.bundle.blobs.len(),
+        "\n{}, {}: {} together, {} if each were carried alone\nbundle: {bound}{} ({} bytes)\nto download: {}\n",
+        count(plan.bundle.images.len(), "image"),
+        count(plan.bundle.blobs.len(), "blob"),
         bytes(plan.distinct()),
         bytes(plan.alone),
         bytes(layout.max_len()),

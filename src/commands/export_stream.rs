@@ -7,7 +7,7 @@ use crate::archive::ArchiveError;
 use crate::failure::{ExitCode, Failure};
 use crate::image::Digest;
 use crate::plan::ExportPlan;
-use crate::report::{ImageState, RunReport, bytes};
+use crate::report::{ImageState, RunReport, bytes, count};
 use crate::transfer::{BlobError, Broken, LostBlob, Spool, StreamExport, repositories_with};
 
 pub(super) async fn run(export: &Export<'_>, report: &mut RunReport) -> anyhow::Result<ExitCode> {
@@ -57,6 +57,10 @@ pub(super) async fn run(export: &Export<'_>, report: &mut RunReport) -> anyhow::
     }
     report.all_done(ImageState::Done);
     report.bundle = Some(serde_json::json!({ "file": "-", "id": plan.bundle.id()? }));
-    reporter.say(&format!("{} images, {} streamed", plan.bundle.images.len(), bytes(plan.distinct())));
+    reporter.say(&format!(
+        "{}, {} streamed",
+        count(plan.bundle.images.len(), "image"),
+        bytes(plan.distinct())
+    ));
     Ok(if resolved.failures.is_empty() { ExitCode::Done } else { ExitCode::Partly })
 }

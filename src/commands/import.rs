@@ -15,7 +15,7 @@ use crate::handoff::helm_values;
 use crate::image::{Digest, RawManifest, Reference};
 use crate::plan::{ImportPlan, Landing, Landings};
 use crate::registry::{ErrorClass, ManifestTarget, PingOutcome, RegistryClient};
-use crate::report::{ImageReport, ImageState, RunReport, bytes};
+use crate::report::{ImageReport, ImageState, RunReport, bytes, count};
 use crate::session::Session;
 use crate::transfer::{ArrivalError, Import, Sent, names, present};
 
@@ -325,9 +325,9 @@ impl Run<'_> {
         }
         let _ = writeln!(
             text,
-            "\n{} images to send, {} blobs, {} at most",
-            sent.len(),
-            plan.uploads.len(),
+            "\n{} to send, {}, {} at most",
+            count(sent.len(), "image"),
+            count(plan.uploads.len(), "blob"),
             bytes(plan.bytes())
         );
         match self.session.format {
@@ -340,13 +340,13 @@ impl Run<'_> {
         if self.session.format == ResultFormat::Json {
             return super::print_json(&report.value());
         }
-        let count = |state| report.images.iter().filter(|image| image.state == state).count();
+        let number = |state| report.images.iter().filter(|image| image.state == state).count();
         super::print(&format!(
-            "{} images sent, {} there already; {} blobs ({}) uploaded, {} mounted, {} there already; in {:.1} s\n\n\
+            "{} sent, {} there already; {} ({}) uploaded, {} mounted, {} there already; in {:.1} s\n\n\
              Helm values: {}\n  helm upgrade … --values {}\n",
-            count(ImageState::Done),
-            count(ImageState::AlreadyThere),
-            sent.uploaded,
+            count(number(ImageState::Done), "image"),
+            number(ImageState::AlreadyThere),
+            count(usize::try_from(sent.uploaded).unwrap_or(usize::MAX), "blob"),
             bytes(sent.bytes),
             sent.mounted,
             sent.already,

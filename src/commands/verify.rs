@@ -9,7 +9,7 @@ use super::input;
 use crate::archive::{ArchiveError, BundleReader, Problem};
 use crate::cli::{ResultFormat, VerifyArgs};
 use crate::failure::{ExitCode, Failure};
-use crate::report::{ImageReport, ImageState, RunReport, bytes};
+use crate::report::{ImageReport, ImageState, RunReport, bytes, count};
 use crate::session::Session;
 
 pub(super) async fn run(session: &Session, args: &VerifyArgs) -> anyhow::Result<ExitCode> {
@@ -50,9 +50,9 @@ async fn verify(session: &Session, args: &VerifyArgs, report: &mut RunReport) ->
     }
     if session.format == ResultFormat::Human {
         super::print(&format!(
-            "whole: {} images, {} blobs, {}\nid {}\n",
-            bundle.images.len(),
-            bundle.blobs.len(),
+            "whole: {}, {}, {}\nid {}\n",
+            count(bundle.images.len(), "image"),
+            count(bundle.blobs.len(), "blob"),
             bytes(total),
             reader.id()
         ));
@@ -98,8 +98,8 @@ fn damage(problems: &[Problem]) -> anyhow::Error {
         format!("{range}{}{blob}{images}", problem.what)
     };
     let lines: Vec<String> = problems.iter().map(line).collect();
-    let count = if problems.len() == 1 { "1 place".to_owned() } else { format!("{} places", problems.len()) };
-    Failure::new(ExitCode::Content, format!("the bundle is damaged in {count}:\n{}", lines.join("\n")))
+    let places = count(problems.len(), "place");
+    Failure::new(ExitCode::Content, format!("the bundle is damaged in {places}:\n{}", lines.join("\n")))
         .hint("copy the file again, or export it again, and compare it with its .sha256 on both sides")
         .into()
 }

@@ -123,6 +123,11 @@ pub fn bytes(count: u64) -> String {
     indicatif::DecimalBytes(count).to_string()
 }
 
+/// `1 image`, `2 images`.
+pub fn count(number: usize, thing: &str) -> String {
+    if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
+}
+
 pub(crate) fn write_json(value: &serde_json::Value) {
     // A closed stderr is no reason to stop moving bytes.
     let _ = writeln!(std::io::stderr().lock(), "{value}");

@@ -123,7 +123,7 @@ impl RunReport {
             .iter()
             .map(|image| format!("{}\n  {}", image.name, image.reason.as_deref().unwrap_or("failed")))
             .collect();
-        let count = if all.len() == 1 { "1 image".to_owned() } else { format!("{} images", all.len()) };
+        let count = super::count(all.len(), "image");
         let mut failure =
             Failure::new(code, format!("{count} of {} failed:\n{}", self.images.len(), list.join("\n")));
         for hint in all.iter().flat_map(|image| &image.hints) {
