@@ -14,6 +14,7 @@ use super::contents::{Contents, Manifests, Root};
 use super::head_reader::Head;
 use super::input::Input;
 use super::manifest::{BlobRow, BundleManifest, Group};
+use super::pipe::open_pipe;
 use super::{ArchiveError, frame, layout::Layout};
 use crate::image::{Digest, RawManifest, media_type};
 
@@ -218,17 +219,21 @@ fn read_seek_table(input: &dyn Input) -> Result<(FrameTable, Range<u64>), Archiv
     }
     let end = end_without_zeros(input)?;
     let mut tail = InputTail { input, end, at: 0 };
-    let table = zeekstd::SeekTable::from_seekable(&mut tail).map_err(|_| {
-        ArchiveError::Damaged(format!(
-            "{} does not end with a seek table: it is cut short, or was packed by another tool",
-            input.name()
-        ))
-    })?;
+    let table = zeekstd::SeekTable::from_seekable(&mut tail).map_err(|_| without_table(input))?;
     if table.size_comp() > end {
         return Err(ArchiveError::Damaged("the seek table lists more than the file has".into()));
     }
     let range = table.size_comp()..end;
     Ok((FrameTable { table }, range))
+}
+
+/// A file with the head of a bundle and no seek table has lost its end; any other was packed by another tool.
+fn without_table(input: &dyn Input) -> ArchiveError {
+    let name = input.name();
+    match open_pipe(InputTail { input, end: input.len(), at: 0 }) {
+        Ok(_) => ArchiveError::Damaged(format!("{name} is cut short after {} bytes", input.len())),
+        Err(_) => ArchiveError::NotABundle(format!("{name} does not end with the seek table of a bundle")),
+    }
 }
 
 fn end_without_zeros(input: &dyn Input) -> Result<u64, ArchiveError> {

@@ -150,7 +150,7 @@ impl Progress {
             bar.set_position(from);
             bar
         });
-        Transfer { progress: self.clone(), bar }
+        Transfer { progress: self.clone(), reached: AtomicU64::new(from), bar }
     }
 }
 
@@ -158,10 +158,20 @@ impl Progress {
 #[derive(Debug)]
 pub struct Transfer {
     progress: Progress,
+    /// The furthest byte reached: what is sent again is no progress.
+    reached: AtomicU64,
     bar: Option<ProgressBar>,
 }
 
 impl Transfer {
+    /// The first `offset` bytes have been handed over, now or before.
+    pub fn reached(&self, offset: u64) {
+        let before = self.reached.fetch_max(offset, Ordering::Relaxed);
+        if offset > before {
+            self.advance(offset - before);
+        }
+    }
+
     /// So many more bytes are there.
     pub fn advance(&self, count: u64) {
         if let Some(bar) = &self.bar {

@@ -53,10 +53,12 @@ impl BlobSource for HeldBlob {
         let stream = futures_util::stream::unfold(receive, |mut receive| async move {
             receive.recv().await.map(|piece| (piece, receive))
         });
+        let mut at = from;
         stream
             .inspect(move |piece: &Result<Bytes, SourceError>| {
                 if let (Ok(piece), Some(bar)) = (piece, &bar) {
-                    bar.advance(piece.len() as u64);
+                    at += piece.len() as u64;
+                    bar.reached(at);
                 }
             })
             .boxed()
