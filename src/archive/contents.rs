@@ -84,7 +84,7 @@ impl Contents {
         uses.sort_by_key(|used| used.row.group());
         contents.first_root = uses.iter().map(|used| u32::try_from(used.first).unwrap_or(u32::MAX)).collect();
         contents.blobs = uses.into_iter().map(|used| used.row).collect();
-        contents.alone = contents.sizes.iter().sum();
+        contents.alone = contents.sizes.iter().fold(0, |sum, size| sum.saturating_add(*size));
         Ok(contents)
     }
 }
@@ -148,7 +148,7 @@ impl Walk<'_> {
             self.by_digest.insert(*digest, self.uses.len());
             let row = BlobRow { digest: *digest, media_type: media_type.to_owned(), role, size };
             self.uses.push(Use { row, first: root, root });
-            self.contents.sizes[root] += size;
+            self.contents.sizes[root] = self.contents.sizes[root].saturating_add(size);
             return true;
         };
         let used = &mut self.uses[at];
@@ -160,7 +160,8 @@ impl Walk<'_> {
             media_type.clone_into(&mut used.row.media_type);
         }
         if used.row.size == size {
-            self.contents.sizes[root] += if fresh { size } else { 0 };
+            let more = if fresh { size } else { 0 };
+            self.contents.sizes[root] = self.contents.sizes[root].saturating_add(more);
         } else {
             let other = used.row.size;
             self.fault(root, format!("it gives {digest} as {size} bytes; another image says {other}"));

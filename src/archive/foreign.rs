@@ -22,6 +22,8 @@ use crate::image::{Descriptor, Digest, ManifestKind, ParsedManifest, Platform, R
 
 /// JSON members of a foreign archive, in bytes.
 const MAX_JSON: u64 = 20 << 20;
+/// Members of a foreign archive.
+const MAX_MEMBERS: usize = 2_000_000;
 const MAX_BUNDLE_JSON: u64 = 1 << 30;
 const MAX_MANIFEST: u64 = 4 << 20;
 /// Content is handed over in pieces of this size.
@@ -158,6 +160,9 @@ impl Place {
             tar::Archive::new(BufReader::new(File::open(path).map_err(ArchiveError::io(path))?));
         for entry in archive.entries().map_err(|e| not_a_tar(path, &e))? {
             let entry = entry.map_err(|e| not_a_tar(path, &e))?;
+            if members.len() > MAX_MEMBERS {
+                return Err(ArchiveError::Damaged(format!("there are more than {MAX_MEMBERS} members")));
+            }
             if let Some(name) = member_name(&entry)? {
                 members.entry(name).or_insert((entry.raw_file_position(), entry.size()));
             }

@@ -230,6 +230,9 @@ impl BundleManifest {
                 return refuse(format!("{} is listed twice", blob.digest));
             }
         }
+        if total(&self.blobs).is_none() {
+            return refuse("its blobs together are larger than anything storable".into());
+        }
         if !self.blobs.is_sorted_by_key(BlobRow::group) {
             return refuse("the blobs are not in member order".into());
         }
@@ -247,6 +250,12 @@ impl BundleManifest {
         }
         Ok(())
     }
+}
+
+/// Bytes of all `blobs`; none where no file could hold them. Offsets computed from such a sum never overflow.
+pub fn total(blobs: &[BlobRow]) -> Option<u64> {
+    let sum = blobs.iter().try_fold(0u64, |sum, blob| sum.checked_add(blob.size))?;
+    (sum < 1 << 60).then_some(sum)
 }
 
 /// A writer that only accepts the bytes it expects.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{catalogs, network};
-use crate::archive::{BundleReader, FileInput, Input};
+use crate::archive::{BundleReader, FileInput, ImageFault, Input};
 use crate::cli::{ExportArgs, ResultFormat};
 use crate::failure::{ExitCode, Failure, blob_code, code_of};
 use crate::plan::{ExportPlan, PlanError, Request, Resolution, Wanted};
@@ -93,7 +93,22 @@ impl Export<'_> {
         let (mut resolution, mut unfinished, mut dropped) =
             self.resolution(&workspace, &spool, &fingerprint, report).await?;
         loop {
-            let draft = run.draft(&resolution).map_err(explain_plan)?;
+            let draft = match run.draft(&resolution) {
+                Ok(draft) => draft,
+                Err(PlanError::Images(faults)) => {
+                    let hit = report_faults(&resolution, &faults, report);
+                    if !self.args.keep_going || hit.len() == resolution.images.len() {
+                        return Err(failed(
+                            report,
+                            "leave these images out, or go on without them with --keep-going",
+                        ));
+                    }
+                    dropped += hit.len();
+                    resolution = without(resolution, &hit);
+                    continue;
+                }
+                Err(error) => return Err(explain_plan(error)),
+            };
             if self.already_complete(target, &draft)? {
                 workspace.finished()?;
                 report.all_done(ImageState::AlreadyThere);
@@ -294,6 +309,19 @@ pub(super) fn report_lost(
     hit
 }
 
+/// Records the images whose manifests contradict themselves or each other.
+fn report_faults(resolution: &Resolution, faults: &[ImageFault], report: &mut RunReport) -> BTreeSet<usize> {
+    let mut hit = BTreeSet::new();
+    for fault in faults {
+        let name = &resolution.images[fault.root].row.name;
+        if let Some(row) = report.images.iter_mut().find(|row| row.name == *name) {
+            row.failed(ExitCode::Content, &"", &fault.why, Vec::new());
+        }
+        hit.insert(fault.root);
+    }
+    hit
+}
+
 /// The resolution without the images at these positions.
 fn without(resolution: Resolution, hit: &BTreeSet<usize>) -> Resolution {
     let images = resolution.images.into_iter().enumerate();
@@ -319,7 +347,11 @@ pub(super) fn explain_plan(error: PlanError) -> anyhow::Error {
         PlanError::Collisions(_) => Failure::new(ExitCode::Failed, error.to_string())
             .hint("give one of them another name in the catalog, or keep source hosts in names with --keep-host")
             .into(),
-        PlanError::Images(_) => Failure::new(ExitCode::Content, error.to_string()).into(),
+        PlanError::Images(faults) => {
+            let lines: Vec<_> = faults.iter().map(|fault| fault.why.clone()).collect();
+            Failure::new(ExitCode::Content, lines.join("\n")).into()
+        }
+        PlanError::TooLarge => Failure::new(ExitCode::Content, error.to_string()).into(),
         PlanError::Archive(error) => error.into(),
     }
 }
