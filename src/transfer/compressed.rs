@@ -67,6 +67,11 @@ impl Download<'_> {
         let data = at + joint.len() as u64;
         let mut written = tokio::task::block_in_place(|| self.compressed_past(index, data))?;
         self.file.write_at(at, &joint).map_err(TransferError::from)?;
+        if written.content == 0 && tokio::task::block_in_place(|| self.from_donor(index, &mut written))? {
+            self.journal.done(index)?;
+            return Ok(written);
+        }
+        let _permit = self.permits.acquire().await;
         let repository = self.plan.source(index);
         let bar = self.reporter.transfer(
             &format!("{repository} {}", blob.digest.short()),
@@ -108,6 +113,39 @@ impl Download<'_> {
             written.content += held;
         }
         Ok(written)
+    }
+
+    /// Copies the blob's frames from an earlier partial of another request, if it has all of them and they are right.
+    fn from_donor(&self, index: usize, written: &mut Written) -> Result<bool, TransferError> {
+        let blob = &self.plan.bundle.blobs[index];
+        let Some((donor, frames)) = self.donor.and_then(|donor| Some((donor, donor.frames(&blob.digest)?)))
+        else {
+            return Ok(false);
+        };
+        let mut copied = Written {
+            at: written.at,
+            frames: Vec::new(),
+            hasher: Hasher::for_digest(&blob.digest),
+            content: 0,
+        };
+        for &(from, len) in frames {
+            let held = FRAME_CONTENT.min(blob.size - copied.content);
+            let bytes = donor.file.read_vec(from, len as usize)?;
+            let Ok(content) = archive::open_frame(&bytes, usize::try_from(held).unwrap_or(0)) else {
+                return Ok(false);
+            };
+            copied.hasher.update(&content);
+            self.file.write_at(copied.at, &bytes)?;
+            self.journal.compressed(index, copied.at, len)?;
+            copied.frames.push(len);
+            copied.at += u64::from(len);
+            copied.content += held;
+        }
+        let right = copied.content == blob.size && copied.hasher.clone().finish() == blob.digest;
+        if right {
+            *written = copied;
+        }
+        Ok(right)
     }
 
     async fn write_compressed(

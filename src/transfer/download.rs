@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::journal::{Journal, Past};
-use super::{Front, TransferError};
+use super::{Donor, Front, TransferError};
 use crate::archive::{self, BlobRow, FRAME_CONTENT, PartialFile, StoredWriter};
 use crate::image::{Digest, Hasher, Repository};
 use crate::plan::ExportPlan;
@@ -75,6 +75,10 @@ pub struct Download<'a> {
     pub past: &'a Past,
     /// Other repositories that have a blob, for when the first has lost it.
     pub elsewhere: &'a (dyn Fn(&Digest) -> Vec<Repository> + Sync),
+    /// An earlier partial that may have compressed blobs this plan wants.
+    pub donor: Option<&'a Donor>,
+    /// One for each transfer that may run.
+    pub permits: &'a Semaphore,
     pub jobs: usize,
     pub reporter: &'a Reporter,
     pub cancel: &'a CancellationToken,
@@ -122,6 +126,7 @@ impl Download<'_> {
     async fn stored(&self, index: usize, received: &AtomicU64) -> Result<(), LostBlob> {
         let key = u32::try_from(index).unwrap_or(u32::MAX);
         if !self.past.done.contains(&key) {
+            let _permit = self.permits.acquire().await;
             self.stored_anywhere(index, received).await.map_err(|error| LostBlob { index, error })?;
         }
         self.front.finished(index);

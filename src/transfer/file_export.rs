@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::journal::{Header, Journal, Past};
@@ -121,13 +122,12 @@ impl FileExport<'_> {
         self.spool.sync()?;
         file.sync()?;
         let journal = self.workspace.journal(&header, &past)?;
-        if let Some(donor) = donor {
+        if let Some(donor) = &donor {
             let offers = donor.offers(&plan);
             if offers > 0 {
                 self.reporter.say(&format!("taking over {} from an earlier run", bytes(offers)));
             }
             donor.give(&plan, &file, &journal, &mut past)?;
-            self.workspace.drop_donor()?;
         }
         let front = Arc::new(Front::new(&plan.head.layout, &plan.bundle.blobs));
         let shared = Shared { file: Arc::new(file), journal: Arc::new(journal), front };
@@ -141,7 +141,9 @@ impl FileExport<'_> {
             let (front, file) = (shared.front.clone(), shared.file.clone());
             tokio::task::spawn_blocking(move || follow(&front, &file))
         });
-        let downloaded = self.download(&plan, &past, &shared).await;
+        let downloaded = self.download(&plan, &past, donor.as_ref(), &shared).await;
+        drop(donor);
+        self.workspace.drop_donor()?;
         let finished = self.finish(&plan, downloaded, &shared);
         shared.front.close(false);
         let synced = barriers.await.unwrap_or(Err(TransferError::Invariant("the barrier task panicked")));
@@ -169,6 +171,7 @@ impl FileExport<'_> {
         &self,
         plan: &ExportPlan,
         past: &Past,
+        donor: Option<&Donor>,
         shared: &Shared,
     ) -> Result<Downloaded, BlobError> {
         self.reporter.begin("downloading", plan.payload(), past_bytes(plan, past));
@@ -180,6 +183,8 @@ impl FileExport<'_> {
             journal: &shared.journal,
             past,
             elsewhere: &elsewhere,
+            donor,
+            permits: &Semaphore::new(self.jobs.max(1)),
             jobs: self.jobs,
             reporter: self.reporter,
             cancel: self.cancel,
@@ -216,7 +221,7 @@ fn places(plan: &ExportPlan) -> Vec<(u32, Digest, u64, u64)> {
         let blob = &plan.bundle.blobs[index];
         (u32::try_from(index).unwrap_or(u32::MAX), blob.digest, blob.size, layout.data_offset(index))
     };
-    layout.stored().map(place).collect()
+    (layout.stored().start..layout.compressed().end).map(place).collect()
 }
 
 /// Other repositories through which `digest` may be had.

@@ -34,7 +34,7 @@ pub struct Header {
     pub resolution: serde_json::Value,
     /// Digest of the compressed head in the partial: another one would shift every offset.
     pub head: Digest,
-    /// Digest, size and data offset of every stored blob, by its index.
+    /// Index, digest, size and data offset of every blob outside the head; the offset of a compressed one is a bound.
     pub blobs: Vec<(u32, Digest, u64, u64)>,
 }
 

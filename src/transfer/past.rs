@@ -1,6 +1,6 @@
 //! Taking over what earlier runs left: reading it back, and moving it from an old partial into a new one.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use rayon::prelude::*;
 
@@ -53,22 +53,34 @@ pub fn recheck(
 #[derive(Debug)]
 pub struct Donor {
     pub file: PartialFile,
-    pub header: Header,
-    pub past: Past,
+    /// Size and data offset of each complete stored blob.
+    stored: HashMap<Digest, (u64, u64)>,
+    /// File offset and length of each frame of each complete compressed blob.
+    compressed: HashMap<Digest, Vec<(u64, u32)>>,
 }
 
 impl Donor {
-    /// Content bytes of the blobs of `plan` that are complete here.
-    pub fn offers(&self, plan: &ExportPlan) -> u64 {
-        let found = self.complete();
-        let layout = &plan.head.layout;
-        let outside = &plan.bundle.blobs[layout.stored()];
-        outside.iter().filter(|blob| found.contains_key(&blob.digest)).map(|blob| blob.size).sum()
+    pub fn new(file: PartialFile, header: &Header, mut past: Past) -> Self {
+        let (mut stored, mut compressed) = (HashMap::new(), HashMap::new());
+        for (index, digest, size, data) in header.blobs.iter().filter(|(index, ..)| past.done.contains(index))
+        {
+            match past.compressed.remove(index) {
+                Some(frames) => drop(compressed.insert(*digest, frames)),
+                None => drop(stored.insert(*digest, (*size, *data))),
+            }
+        }
+        Self { file, stored, compressed }
     }
 
-    fn complete(&self) -> BTreeMap<Digest, (u64, u64)> {
-        let done = self.header.blobs.iter().filter(|(index, ..)| self.past.done.contains(index));
-        done.map(|(_, digest, size, data)| (*digest, (*size, *data))).collect()
+    /// Content bytes of the blobs of `plan` that are complete here.
+    pub fn offers(&self, plan: &ExportPlan) -> u64 {
+        let has = |digest: &Digest| self.stored.contains_key(digest) || self.compressed.contains_key(digest);
+        plan.bundle.blobs.iter().filter(|blob| has(&blob.digest)).map(|blob| blob.size).sum()
+    }
+
+    /// File offset and length of each frame of the compressed blob `digest`, if it is complete here.
+    pub fn frames(&self, digest: &Digest) -> Option<&[(u64, u32)]> {
+        self.compressed.get(digest).map(Vec::as_slice)
     }
 
     /// Copies every complete stored blob that `plan` wants and compares its digest on the way. What is safe there is
@@ -80,12 +92,12 @@ impl Donor {
         journal: &Journal,
         past: &mut Past,
     ) -> Result<u64, TransferError> {
-        let found = self.complete();
         let (mut given, mut unsafe_yet, mut copied) = (0, 0, Vec::new());
         for index in plan.head.layout.stored() {
             let key = u32::try_from(index).unwrap_or(u32::MAX);
             let blob = &plan.bundle.blobs[index];
-            let Some(&(size, data)) = found.get(&blob.digest).filter(|_| !past.done.contains(&key)) else {
+            let Some(&(size, data)) = self.stored.get(&blob.digest).filter(|_| !past.done.contains(&key))
+            else {
                 continue;
             };
             if size != blob.size || !self.copy(plan, file, index, data)? {

@@ -73,7 +73,7 @@ impl Workspace {
         let donor = match unfinished {
             Some(Unfinished { header, past }) if !past.done.is_empty() => {
                 std::fs::rename(self.partial(), &old).map_err(TransferError::io(&old))?;
-                Some(Donor { file: PartialFile::open(&old, false)?, header, past })
+                Some(Donor::new(PartialFile::open(&old, false)?, &header, past))
             }
             _ => {
                 remove(&old)?;
