@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::run_report::{ImageReport, ImageState, RunReport};
 use super::{catalogs, network};
 use crate::archive::{BundleReader, FileInput, ImageFault, Input};
 use crate::cli::{ExportArgs, ResultFormat};
 use crate::failure::{ExitCode, Failure, blob_code, code_of};
 use crate::plan::{ExportPlan, PlanError, Request, Resolution, Wanted};
 use crate::registry::RegistryClient;
-use crate::report::{ImageReport, ImageState, RunReport, bytes};
+use crate::report::bytes;
 use crate::session::Session;
 use crate::transfer::{
     FileExport, FileExportError, LostBlob, Outcome, Resolved, Spool, Unfinished, Workspace, free_space,

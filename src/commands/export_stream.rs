@@ -3,11 +3,12 @@
 use std::io::Write;
 
 use super::export::{Export, explain_plan, failed, interrupted, report_lost};
+use super::run_report::{ImageState, RunReport};
 use crate::archive::ArchiveError;
 use crate::failure::{ExitCode, Failure};
 use crate::image::Digest;
 use crate::plan::ExportPlan;
-use crate::report::{ImageState, RunReport, bytes, count};
+use crate::report::{bytes, count};
 use crate::transfer::{BlobError, Broken, LostBlob, Spool, StreamExport, repositories_with};
 
 pub(super) async fn run(export: &Export<'_>, report: &mut RunReport) -> anyhow::Result<ExitCode> {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::run_report::{ImageReport, ImageState, RunReport};
 use super::{input, network};
 use crate::archive::Holdings;
 use crate::cli::{ImportArgs, OnConflict, ResultFormat};
@@ -15,7 +16,7 @@ use crate::handoff::helm_values;
 use crate::image::{Digest, RawManifest, Reference};
 use crate::plan::{ImportPlan, Landing, Landings};
 use crate::registry::{ErrorClass, ManifestTarget, PingOutcome, RegistryClient};
-use crate::report::{ImageReport, ImageState, RunReport, bytes, count};
+use crate::report::{bytes, count};
 use crate::session::Session;
 use crate::transfer::{ArrivalError, Import, Sent, names, present};
 

@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::json;
 
 use super::input;
+use super::run_report::{ImageReport, ImageState, RunReport};
 use crate::archive::{ArchiveError, BundleReader, Problem};
 use crate::cli::{ResultFormat, VerifyArgs};
 use crate::failure::{ExitCode, Failure};
-use crate::report::{ImageReport, ImageState, RunReport, bytes, count};
+use crate::report::{bytes, count};
 use crate::session::Session;
 
 pub(super) async fn run(session: &Session, args: &VerifyArgs) -> anyhow::Result<ExitCode> {

@@ -4,14 +4,12 @@
 //! control characters before it reaches a terminal.
 
 mod progress;
-mod run;
 
 use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 
 use progress::Progress;
 pub use progress::Transfer;
-pub use run::{ImageReport, ImageState, RunReport};
 
 /// How progress is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

@@ -67,7 +67,7 @@ impl Download<'_> {
         let data = at + joint.len() as u64;
         let mut written = tokio::task::block_in_place(|| self.compressed_past(index, data))?;
         self.file.write_at(at, &joint).map_err(TransferError::from)?;
-        if written.content == 0 && tokio::task::block_in_place(|| self.from_donor(index, &mut written))? {
+        if written.content == 0 && tokio::task::block_in_place(|| self.take_over(index, &mut written))? {
             self.journal.done(index)?;
             return Ok(written);
         }
@@ -116,7 +116,7 @@ impl Download<'_> {
     }
 
     /// Copies the blob's frames from an earlier partial of another request, if it has all of them and they are right.
-    fn from_donor(&self, index: usize, written: &mut Written) -> Result<bool, TransferError> {
+    fn take_over(&self, index: usize, written: &mut Written) -> Result<bool, TransferError> {
         let blob = &self.plan.bundle.blobs[index];
         let Some((donor, frames)) = self.donor.and_then(|donor| Some((donor, donor.frames(&blob.digest)?)))
         else {
