@@ -3,5 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod catalog;
+mod resume;
+mod roundtrip;
 mod serve;
 mod support;

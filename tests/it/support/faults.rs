@@ -39,6 +39,8 @@ pub enum Effect {
     Drop,
     /// Closes the connection after so many bytes of the request's body have reached the registry.
     DropRequest(u64),
+    /// Takes so many bytes of the request's body, then nothing for good.
+    StallRequest(u64),
     Delay(Duration),
 }
 
@@ -112,17 +114,20 @@ pub(super) fn limited(
     }))
 }
 
+/// The first `after` bytes of `body`, then silence.
+pub(super) fn stalled(body: Body, after: u64, counter: Arc<AtomicU64>) -> Body {
+    let shown = limited(body, counter, Some(after), Arc::default()).into_data_stream();
+    let shown = shown.take_while(|frame| std::future::ready(frame.is_ok()));
+    Body::from_stream(shown.chain(stream::pending()))
+}
+
 /// What the effects that change the registry's answer make of it.
 pub(super) fn disturb(response: Response<Body>, effect: &Effect) -> Response<Body> {
     let (mut head, body) = response.into_parts();
     let ignore = Arc::new(AtomicU64::new(0));
     let body = match effect {
         Effect::Cut(after) => limited(body, ignore, Some(*after), Arc::default()),
-        Effect::Stall(after) => {
-            let shown = limited(body, ignore, Some(*after), Arc::default()).into_data_stream();
-            let shown = shown.take_while(|frame| std::future::ready(frame.is_ok()));
-            Body::from_stream(shown.chain(stream::pending()))
-        }
+        Effect::Stall(after) => stalled(body, *after, ignore),
         Effect::Flip(at) => {
             let mut left = Some(*at);
             Body::from_stream(body.into_data_stream().map(move |frame| {

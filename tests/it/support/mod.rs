@@ -4,6 +4,7 @@
 
 pub mod cli;
 mod faults;
+pub mod gap;
 pub mod images;
 pub mod registry;
 

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 pub use super::faults::{Effect, Fault};
-use super::faults::{canned, disturb, limited, without_range};
+use super::faults::{canned, disturb, limited, stalled, without_range};
 use super::images::TestImage;
 
 /// Runs until it is dropped.
@@ -34,6 +34,7 @@ pub struct TestRegistry {
 struct Shared {
     log: Mutex<Vec<Logged>>,
     faults: Mutex<Vec<Fault>>,
+    faulted: AtomicU64,
 }
 
 /// One request, as it came and as it was answered.
@@ -126,6 +127,11 @@ impl TestRegistry {
     pub fn fault(&self, fault: Fault) -> &Self {
         self.shared.faults.lock().unwrap().push(fault);
         self
+    }
+
+    /// How many requests a rule has hit.
+    pub fn faulted(&self) -> usize {
+        usize::try_from(self.shared.faulted.load(Ordering::SeqCst)).unwrap()
     }
 
     pub fn heal(&self) {
@@ -243,7 +249,8 @@ async fn answer(
             .filter_map(|fault| fault.hits(&method, &target).then(|| fault.effect.clone()))
             .collect()
     };
-    let mut limit = None;
+    shared.faulted.fetch_add(effects.len() as u64, Ordering::SeqCst);
+    let (mut limit, mut stall) = (None, None);
     let mut canned_answer = None;
     for effect in &effects {
         match effect {
@@ -251,12 +258,16 @@ async fn answer(
             Effect::Delay(time) => tokio::time::sleep(*time).await,
             Effect::IgnoreRange => request = without_range(request),
             Effect::DropRequest(after) => limit = Some(*after),
+            Effect::StallRequest(after) => stall = Some(*after),
             Effect::Answer(status, headers, body) => canned_answer = Some(canned(*status, headers, body)),
             Effect::Cut(_) | Effect::Stall(_) | Effect::Flip(_) | Effect::Header(..) => {}
         }
     }
     let broke = Arc::<AtomicBool>::default();
-    let request = request.map(|body| limited(body, received, limit, Arc::clone(&broke)));
+    let request = request.map(|body| match stall {
+        Some(after) => stalled(body, after, received),
+        None => limited(body, received, limit, Arc::clone(&broke)),
+    });
     let mut response = match canned_answer {
         Some(response) => response,
         None => registry.answer(request).await,
