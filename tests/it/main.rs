@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod catalog;
+mod refusals;
+mod report;
 mod resume;
 mod roundtrip;
 mod serve;

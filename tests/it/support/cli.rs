@@ -77,10 +77,13 @@ impl Cli {
         vec![
             (literal(self.folder()), "[DIR]"),
             (literal(&canonical), "[DIR]"),
+            (literal(Path::new(env!("CARGO_BIN_EXE_bundle"))), "[BUNDLE]"),
             (r"(127\.0\.0\.1|localhost|\[::1\]):\d+".to_owned(), "$1:[PORT]"),
             (r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z".to_owned(), "[TIME]"),
-            (r"\b\d+(\.\d+)? ?(B|KiB|MiB|GiB)/s".to_owned(), "[RATE]"),
-            (r"\b\d+(\.\d+)? ?(B|KiB|MiB|GiB)\b".to_owned(), "[SIZE]"),
+            (r"\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC".to_owned(), "[TIME]"),
+            (r"\bbytes \d+ to \d+\b".to_owned(), "bytes [RANGE]"),
+            (r"\b\d+(\.\d+)? ?([kKMG]i?)?B/s".to_owned(), "[RATE]"),
+            (r"\b\d+(\.\d+)? ?([kKMG]i?)?B\b".to_owned(), "[SIZE]"),
             (r"\b\d+(\.\d+)? ?(ms|µs|s)\b".to_owned(), "[DURATION]"),
         ]
     }

@@ -80,6 +80,25 @@ impl Gap {
         Running::of(self.cli.command(arguments))
     }
 
+    /// Runs the program with `input` on its stdin.
+    pub fn fed(&self, arguments: &[&str], input: &[u8]) -> Ran {
+        let mut command = self.cli.command(arguments);
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // A program that refuses before it reads breaks the pipe.
+        let _ = std::io::Write::write_all(&mut child.stdin.take().unwrap(), input);
+        Running(Some(child)).wait()
+    }
+
+    /// A run and what it left, as one text to snapshot.
+    pub fn shown(&self, ran: &Ran) -> String {
+        format!("{}\n--- files\n{}", ran.shown(), self.files().join("\n"))
+    }
+
     /// What `cli.filters()` has, and the ports of both registries by their role.
     pub fn filters(&self) -> Vec<(String, &'static str)> {
         let host = |registry: &TestRegistry| registry.host().replace('.', r"\.");
@@ -87,6 +106,20 @@ impl Gap {
         filters.extend(self.cli.filters());
         filters
     }
+}
+
+/// An htpasswd file with one user in it.
+pub fn htpasswd(folder: &Path, user: &str, password: &str) -> PathBuf {
+    let path = folder.join("htpasswd");
+    let hash = bcrypt::hash(password, 4).unwrap();
+    std::fs::write(&path, format!("{user}:{hash}\n")).unwrap();
+    path
+}
+
+/// A loopback address where nobody listens.
+pub fn nobody() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().to_string()
 }
 
 /// Names of the plain files in `folder`, sorted.

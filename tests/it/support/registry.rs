@@ -123,6 +123,11 @@ impl TestRegistry {
         &self.store
     }
 
+    /// The store, for serving it another way too.
+    pub fn shared_store(&self) -> Arc<dyn Store> {
+        Arc::clone(&self.store) as Arc<dyn Store>
+    }
+
     /// Adds a rule. A request feels every rule that hits it.
     pub fn fault(&self, fault: Fault) -> &Self {
         self.shared.faults.lock().unwrap().push(fault);
