@@ -23,19 +23,9 @@ fn large() -> (Gap, Vec<TestImage>) {
     let mut gap = Gap::new();
     let base = Layer::gzip(9, MIB);
     let images = vec![
-        ImageSpec::new(1)
-            .layer(Layer::gzip(1, 18 * MIB))
-            .layer(Layer::tar(2, 3 * MIB))
-            .build(),
-        ImageSpec::new(2)
-            .layer(base.clone())
-            .layer(Layer::gzip(3, 10 * MIB))
-            .build(),
-        ImageSpec::new(3)
-            .layer(base)
-            .layer(Layer::gzip(4, 100_000))
-            .layer(Layer::tar(5, 9 * MIB))
-            .build(),
+        ImageSpec::new(1).layer(Layer::gzip(1, 18 * MIB)).layer(Layer::tar(2, 3 * MIB)).build(),
+        ImageSpec::new(2).layer(base.clone()).layer(Layer::gzip(3, 10 * MIB)).build(),
+        ImageSpec::new(3).layer(base).layer(Layer::gzip(4, 100_000)).layer(Layer::tar(5, 9 * MIB)).build(),
     ];
     for (n, image) in images.iter().enumerate() {
         gap.image(&format!("team/app-{n}"), "1", image);
@@ -45,24 +35,19 @@ fn large() -> (Gap, Vec<TestImage>) {
 
 fn all_blobs(images: &[TestImage]) -> BTreeMap<Digest, u64> {
     let blobs = images.iter().flat_map(TestImage::all_blobs);
-    blobs
-        .map(|(digest, bytes)| (digest, bytes.len() as u64))
-        .collect()
+    blobs.map(|(digest, bytes)| (digest, bytes.len() as u64)).collect()
 }
 
 /// Blob bytes that went out of the source since its log was emptied.
 fn downloaded(gap: &Gap) -> u64 {
     let log = gap.source.log();
-    let blobs = log
-        .iter()
-        .filter(|one| one.method == "GET" && one.path.contains("/blobs/"));
+    let blobs = log.iter().filter(|one| one.method == "GET" && one.path.contains("/blobs/"));
     blobs.map(|one| one.sent()).sum()
 }
 
 /// Stalls the first download of `digest` after `bytes`.
 fn stall(gap: &Gap, digest: &Digest, bytes: u64) {
-    gap.source
-        .fault(Fault::on("GET", format!("/blobs/{digest}"), Effect::Stall(bytes)));
+    gap.source.fault(Fault::on("GET", format!("/blobs/{digest}"), Effect::Stall(bytes)));
 }
 
 /// Waits until `bytes` of `digest` have left the source.
@@ -70,8 +55,7 @@ fn until_sent(gap: &Gap, run: &mut Running, digest: &Digest, bytes: u64) {
     let path = format!("/blobs/{digest}");
     run.until("the stalled blob", || {
         let log = gap.source.log();
-        log.iter()
-            .any(|one| one.status.is_some() && one.path.ends_with(&path) && one.sent() >= bytes)
+        log.iter().any(|one| one.status.is_some() && one.path.ends_with(&path) && one.sent() >= bytes)
     });
 }
 
@@ -96,11 +80,7 @@ fn ctrl_c_keeps_what_is_done_and_says_how_to_go_on() {
     for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
         let ran = stopped(&gap, &images, signal);
         assert_eq!(ran.code, code, "{}", ran.shown());
-        assert!(
-            ran.stderr.contains("run the same command again"),
-            "{}",
-            ran.stderr
-        );
+        assert!(ran.stderr.contains("run the same command again"), "{}", ran.stderr);
         assert_eq!(
             gap.files(),
             [
@@ -139,8 +119,7 @@ fn a_source_without_ranges_sends_the_blob_again_from_its_start() {
     let (gap, images) = large();
     stopped(&gap, &images, Signal::INT);
     gap.source.forget();
-    gap.source
-        .fault(Fault::on("GET", "/blobs/", Effect::IgnoreRange).always());
+    gap.source.fault(Fault::on("GET", "/blobs/", Effect::IgnoreRange).always());
     let ran = gap.cli.run(&EXPORT);
     assert_eq!(ran.code, 0, "{}", ran.shown());
     assert_eq!(gap.source.blob_gets().len(), 1);
@@ -190,11 +169,7 @@ fn two_exports_to_one_output_never_meet() {
     until_sent(&gap, &mut first, &largest, 1);
     let second = gap.cli.run(&EXPORT);
     assert_eq!(second.code, 1, "{}", second.shown());
-    assert!(
-        second.stderr.contains("another run is writing here"),
-        "{}",
-        second.stderr
-    );
+    assert!(second.stderr.contains("another run is writing here"), "{}", second.stderr);
     assert!(first.ended().is_none());
     assert!(gap.path("out.tar.zst.partial").exists());
     first.kill();
@@ -221,8 +196,7 @@ fn an_interrupted_import_says_how_to_go_on() {
     let (gap, images) = large();
     gap.export(&["-o", "out.tar.zst"]);
     for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
-        gap.destination
-            .fault(Fault::on("PATCH", "/blobs/uploads/", Effect::StallRequest(1000)));
+        gap.destination.fault(Fault::on("PATCH", "/blobs/uploads/", Effect::StallRequest(1000)));
         gap.destination.forget();
         let host = gap.destination.host();
         let mut run = gap.spawn(&["import", "out.tar.zst", "-d", &host]);
@@ -230,11 +204,7 @@ fn an_interrupted_import_says_how_to_go_on() {
         run.signal(signal);
         let ran = run.wait();
         assert_eq!(ran.code, code, "{}", ran.shown());
-        assert!(
-            ran.stderr.contains("run the same command again"),
-            "{}",
-            ran.stderr
-        );
+        assert!(ran.stderr.contains("run the same command again"), "{}", ran.stderr);
         gap.destination.heal();
     }
     gap.import("out.tar.zst", &[]);

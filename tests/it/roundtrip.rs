@@ -17,17 +17,10 @@ fn everything() -> (Gap, Vec<(String, String, TestImage)>) {
     let mut shared = sharing([20, 21], &base).into_iter();
     let twice = Layer::gzip(30, 9_000);
     let docker = |seed, architecture| {
-        ImageSpec::new(seed)
-            .docker()
-            .platform("linux", architecture)
-            .layer(Layer::gzip(seed, 7_000))
-            .build()
+        ImageSpec::new(seed).docker().platform("linux", architecture).layer(Layer::gzip(seed, 7_000)).build()
     };
     let list = index(
-        vec![
-            (("linux", "amd64"), docker(40, "amd64")),
-            (("linux", "s390x"), docker(41, "s390x")),
-        ],
+        vec![(("linux", "amd64"), docker(40, "amd64")), (("linux", "s390x"), docker(41, "s390x"))],
         true,
     );
     let tagged = [
@@ -35,29 +28,14 @@ fn everything() -> (Gap, Vec<(String, String, TestImage)>) {
         (
             "team/docker",
             "2",
-            ImageSpec::new(2)
-                .docker()
-                .layer(Layer::gzip(2, 20_000))
-                .layer(Layer::tar(3, 30_000))
-                .build(),
+            ImageSpec::new(2).docker().layer(Layer::gzip(2, 20_000)).layer(Layer::tar(3, 30_000)).build(),
         ),
         ("team/multi", "3.0", multi_platform(10)),
         ("other/list", "latest", list),
         ("team/shared-a", "1", shared.next().unwrap()),
         ("other/shared-b", "1", shared.next().unwrap()),
-        (
-            "team/twice",
-            "1",
-            ImageSpec::new(30).layer(twice.clone()).layer(twice).build(),
-        ),
-        (
-            "team/empty",
-            "1",
-            ImageSpec::new(31)
-                .layer(Layer::empty())
-                .layer(Layer::gzip(31, 100))
-                .build(),
-        ),
+        ("team/twice", "1", ImageSpec::new(30).layer(twice.clone()).layer(twice).build()),
+        ("team/empty", "1", ImageSpec::new(31).layer(Layer::empty()).layer(Layer::gzip(31, 100)).build()),
         ("team/none", "1", ImageSpec::new(32).build()),
         (
             "team/tars",
@@ -88,20 +66,14 @@ fn everything() -> (Gap, Vec<(String, String, TestImage)>) {
     gap.line(&format!("{}/team/pinned:v1@{}", gap.source.host(), pinned.digest));
     places.push(("team/pinned".to_owned(), "v1".to_owned(), pinned));
     gap.source.put_untagged("team/nameless", &nameless);
-    gap.line(&format!(
-        "{}/team/nameless@{}",
-        gap.source.host(),
-        nameless.digest
-    ));
+    gap.line(&format!("{}/team/nameless@{}", gap.source.host(), nameless.digest));
     let synthetic = format!("digest-{}", &nameless.digest.hex()[..16]);
     places.push(("team/nameless".to_owned(), synthetic, nameless));
     (gap, places)
 }
 
 fn distinct(places: &[(String, String, TestImage)]) -> BTreeSet<Digest> {
-    let blobs = places
-        .iter()
-        .flat_map(|(_, _, image)| image.all_blobs().into_keys());
+    let blobs = places.iter().flat_map(|(_, _, image)| image.all_blobs().into_keys());
     blobs.collect()
 }
 
@@ -145,10 +117,7 @@ fn a_second_import_sends_nothing_and_asks_once_per_image() {
     assert_eq!(heads, places.len());
     // Beside these only the ping.
     assert!(log.len() <= heads + 2, "{log:#?}");
-    assert!(
-        log.iter().all(|one| one.method == "HEAD" || one.path == "/v2/"),
-        "{log:#?}"
-    );
+    assert!(log.iter().all(|one| one.method == "HEAD" || one.path == "/v2/"), "{log:#?}");
 }
 
 #[test]
@@ -159,16 +128,8 @@ fn jobs_and_the_way_out_do_not_change_a_byte() {
     let one = gap.read("one.tar.zst");
     assert!(one == gap.read("eight.tar.zst"));
 
-    let output = gap
-        .cli
-        .command(&["export", "images.txt", "-o", "-"])
-        .output()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let output = gap.cli.command(&["export", "images.txt", "-o", "-"]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(one == output.stdout);
 
     let named = |name: &str| format!("{}  {name}\n", Digest::sha256(&one).hex());
@@ -178,13 +139,7 @@ fn jobs_and_the_way_out_do_not_change_a_byte() {
     }
     assert_eq!(
         gap.files(),
-        [
-            "eight.tar.zst",
-            "eight.tar.zst.sha256",
-            "images.txt",
-            "one.tar.zst",
-            "one.tar.zst.sha256"
-        ]
+        ["eight.tar.zst", "eight.tar.zst.sha256", "images.txt", "one.tar.zst", "one.tar.zst.sha256"]
     );
 }
 
@@ -199,20 +154,12 @@ fn a_pipe_carries_everything_without_a_file() {
         .spawn()
         .unwrap();
     let host = gap.destination.host();
-    let import = gap
-        .cli
-        .command(&["import", "-", "-d", &host])
-        .stdin(export.stdout.take().unwrap())
-        .output()
-        .unwrap();
+    let import =
+        gap.cli.command(&["import", "-", "-d", &host]).stdin(export.stdout.take().unwrap()).output().unwrap();
     let mut said = String::new();
     export.stderr.take().unwrap().read_to_string(&mut said).unwrap();
     assert!(export.wait().unwrap().success(), "{said}");
-    assert!(
-        import.status.success(),
-        "{}",
-        String::from_utf8_lossy(&import.stderr)
-    );
+    assert!(import.status.success(), "{}", String::from_utf8_lossy(&import.stderr));
     for (repository, reference, image) in &places {
         assert_whole(&gap.destination, repository, reference, image);
     }
@@ -241,11 +188,7 @@ fn the_plan_names_the_size_of_the_file_and_writes_nothing() {
     gap.export(&["-o", "out.tar.zst"]);
     assert_eq!(exact["bundleBytes"], gap.read("out.tar.zst").len());
 
-    gap.image(
-        "a/tar",
-        "1",
-        &ImageSpec::new(9).layer(Layer::tar(9, 100_000)).build(),
-    );
+    gap.image("a/tar", "1", &ImageSpec::new(9).layer(Layer::tar(9, 100_000)).build());
     let bound = plan(&gap);
     assert_eq!(bound["exact"], false);
     gap.export(&["-o", "more.tar.zst"]);
@@ -260,12 +203,10 @@ fn where_mounting_is_refused_the_blob_is_sent_again() {
     let mut gap = Gap::new();
     let base = Layer::gzip(1, 30_000);
     let images = sharing([2, 3], &base);
-    gap.image("a/one", "1", &images[0])
-        .image("b/two", "1", &images[1]);
+    gap.image("a/one", "1", &images[0]).image("b/two", "1", &images[1]);
     gap.export(&["-o", "out.tar.zst"]);
     let refusal = r#"{"errors":[{"code":"UNSUPPORTED","message":"no mounts"}]}"#.to_owned();
-    gap.destination
-        .fault(Fault::on("POST", "mount=", Effect::Answer(405, Vec::new(), refusal)).always());
+    gap.destination.fault(Fault::on("POST", "mount=", Effect::Answer(405, Vec::new(), refusal)).always());
     gap.import("out.tar.zst", &[]);
     assert_whole(&gap.destination, "a/one", "1", &images[0]);
     assert_whole(&gap.destination, "b/two", "1", &images[1]);
@@ -290,8 +231,7 @@ fn a_prefix_goes_before_every_repository_and_into_the_values() {
 fn only_what_is_asked_for_is_sent() {
     let mut gap = Gap::new();
     let (first, second) = (image(1), image(2));
-    gap.image("team/app", "1", &first)
-        .image("team/kafka", "1", &second);
+    gap.image("team/app", "1", &first).image("team/kafka", "1", &second);
     gap.export(&["-o", "out.tar.zst"]);
     gap.import("out.tar.zst", &["--only", "*/kafka*"]);
     assert_whole(&gap.destination, "team/kafka", "1", &second);

@@ -12,9 +12,7 @@ const JOURNAL: &str = "out.tar.zst.partial.journal";
 /// The whole records of the journal: a tag and what it holds.
 fn records(gap: &Gap) -> Vec<(String, Value)> {
     let text = std::fs::read_to_string(gap.path(JOURNAL)).unwrap_or_default();
-    let whole = text
-        .split_inclusive('\n')
-        .filter_map(|line| line.strip_suffix('\n'));
+    let whole = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
     whole
         .map(|line| {
             let value: Value = serde_json::from_str(&line[17..]).unwrap();
@@ -27,11 +25,8 @@ fn records(gap: &Gap) -> Vec<(String, Value)> {
 /// Blobs that are complete.
 pub(super) fn done(gap: &Gap) -> usize {
     let records = records(gap);
-    let done: std::collections::BTreeSet<u64> = records
-        .iter()
-        .filter(|(tag, _)| tag == "d")
-        .filter_map(|(_, held)| held.as_u64())
-        .collect();
+    let done: std::collections::BTreeSet<u64> =
+        records.iter().filter(|(tag, _)| tag == "d").filter_map(|(_, held)| held.as_u64()).collect();
     done.len()
 }
 
@@ -39,8 +34,7 @@ pub(super) fn done(gap: &Gap) -> usize {
 fn index(records: &[(String, Value)], digest: &Digest) -> Option<Value> {
     let (_, header) = records.first()?;
     let mut rows = header["blobs"].as_array().unwrap().iter();
-    rows.find(|row| row[1] == digest.to_string())
-        .map(|row| row[0].clone())
+    rows.find(|row| row[1] == digest.to_string()).map(|row| row[0].clone())
 }
 
 /// Whether the blob is one whose place is known from sizes alone.
@@ -54,13 +48,8 @@ pub(super) fn frames(gap: &Gap, digest: &Digest) -> u64 {
     let Some(index) = index(&records, digest) else {
         return 0;
     };
-    let progress = records
-        .iter()
-        .filter(|(tag, held)| tag == "p" && held[0] == index);
-    progress
-        .filter_map(|(_, held)| held[1].as_u64())
-        .max()
-        .unwrap_or(0)
+    let progress = records.iter().filter(|(tag, held)| tag == "p" && held[0] == index);
+    progress.filter_map(|(_, held)| held[1].as_u64()).max().unwrap_or(0)
 }
 
 /// The journal as it would be had it been written before the machine last started.
@@ -142,11 +131,7 @@ fn a_journal_that_lost_its_tail_in_a_power_cut_is_followed_as_far_as_it_goes() {
     // The last record that was synced, and half of another.
     let torn = (end + 9).min(journal.len());
     std::fs::write(gap.path("out.tar.zst.partial"), &synced).unwrap();
-    std::fs::write(
-        gap.path(JOURNAL),
-        from_another_boot(&journal[..end]) + &journal[end..torn],
-    )
-    .unwrap();
+    std::fs::write(gap.path(JOURNAL), from_another_boot(&journal[..end]) + &journal[end..torn]).unwrap();
     goes_on(&gap);
 }
 
@@ -165,11 +150,7 @@ fn a_journal_without_its_partial_starts_over() {
     stopped(&gap, &images, Signal::INT);
     std::fs::remove_file(gap.path("out.tar.zst.partial")).unwrap();
     let moved = goes_on(&gap);
-    let layers: u64 = images[0]
-        .all_blobs()
-        .values()
-        .map(|bytes| bytes.len() as u64)
-        .sum();
+    let layers: u64 = images[0].all_blobs().values().map(|bytes| bytes.len() as u64).sum();
     assert!(moved > layers, "{moved}");
 }
 
@@ -183,12 +164,6 @@ fn a_broken_journal_starts_over() {
     goes_on(&gap);
     assert_eq!(
         gap.files(),
-        [
-            "images.txt",
-            "out.tar.zst",
-            "out.tar.zst.sha256",
-            "whole.tar.zst",
-            "whole.tar.zst.sha256"
-        ]
+        ["images.txt", "out.tar.zst", "out.tar.zst.sha256", "whole.tar.zst", "whole.tar.zst.sha256"]
     );
 }

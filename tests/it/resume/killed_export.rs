@@ -12,11 +12,7 @@ fn is_silent(gap: &Gap, blobs: &BTreeMap<Digest, u64>, points: &[(Digest, u64)])
     let gets = log.iter().filter(|one| one.method == "GET");
     let mut complete = 0;
     for one in gets {
-        let Some(digest) = one
-            .path
-            .rsplit_once("/blobs/")
-            .and_then(|(_, digest)| digest.parse().ok())
-        else {
+        let Some(digest) = one.path.rsplit_once("/blobs/").and_then(|(_, digest)| digest.parse().ok()) else {
             continue;
         };
         match points.iter().find(|(victim, _)| *victim == digest) {
@@ -44,12 +40,7 @@ fn killed(seeds: std::ops::Range<u64>) {
     let whole = gap.read("whole.tar.zst");
     let blobs = all_blobs(&images);
     let total: u64 = blobs.values().sum();
-    let stored = [
-        &images[0].layers()[..1],
-        &images[1].layers(),
-        &images[2].layers()[1..2],
-    ]
-    .concat();
+    let stored = [&images[0].layers()[..1], &images[1].layers(), &images[2].layers()[1..2]].concat();
     let compressed = [images[0].layers()[1], images[2].layers()[2]];
     for seed in seeds {
         let mut rng = fastrand::Rng::with_seed(seed);
@@ -60,10 +51,7 @@ fn killed(seeds: std::ops::Range<u64>) {
         if !victims.contains(&second) {
             victims.push(second);
         }
-        let points: Vec<_> = victims
-            .iter()
-            .map(|digest| (*digest, rng.u64(..blobs[digest])))
-            .collect();
+        let points: Vec<_> = victims.iter().map(|digest| (*digest, rng.u64(..blobs[digest]))).collect();
         for (digest, at) in &points {
             stall(&gap, digest, *at);
         }
@@ -84,20 +72,14 @@ fn killed(seeds: std::ops::Range<u64>) {
         assert!(gap.read("out.tar.zst") == whole, "seed {seed}");
         // A piece of half a MiB may wait in memory for a frame to end. Killed at once, what was under way in sockets
         // is lost too, and compressed blobs have a lane of their own.
-        let limit = if settled {
-            JOBS * (FRAME + MIB as u64 / 2)
-        } else {
-            (JOBS + 1) * (FRAME + 2 * MIB as u64)
-        };
+        let limit =
+            if settled { JOBS * (FRAME + MIB as u64 / 2) } else { (JOBS + 1) * (FRAME + 2 * MIB as u64) };
         let again = downloaded(&gap) - total;
         assert!(again <= limit, "seed {seed}: {again} bytes moved again");
         for name in ["out.tar.zst", "out.tar.zst.sha256"] {
             std::fs::remove_file(gap.path(name)).unwrap();
         }
-        assert_eq!(
-            gap.files(),
-            ["images.txt", "whole.tar.zst", "whole.tar.zst.sha256"]
-        );
+        assert_eq!(gap.files(), ["images.txt", "whole.tar.zst", "whole.tar.zst.sha256"]);
     }
 }
 

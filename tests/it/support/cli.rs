@@ -21,10 +21,7 @@ pub struct Ran {
 
 impl Cli {
     pub fn new() -> Self {
-        Self {
-            folder: TempDir::new().unwrap(),
-            environment: Vec::new(),
-        }
+        Self { folder: TempDir::new().unwrap(), environment: Vec::new() }
     }
 
     /// The working directory, and `HOME`.
@@ -68,15 +65,13 @@ impl Cli {
     /// What differs from run to run, for `insta::with_settings!({filters => cli.filters()}, …)`.
     pub fn filters(&self) -> Vec<(String, &'static str)> {
         let literal = |path: &Path| {
-            path.to_string_lossy()
-                .chars()
-                .fold(String::new(), |mut escaped, c| {
-                    if !c.is_alphanumeric() && c != '/' {
-                        escaped.push('\\');
-                    }
-                    escaped.push(c);
-                    escaped
-                })
+            path.to_string_lossy().chars().fold(String::new(), |mut escaped, c| {
+                if !c.is_alphanumeric() && c != '/' {
+                    escaped.push('\\');
+                }
+                escaped.push(c);
+                escaped
+            })
         };
         let canonical = self.folder().canonicalize().unwrap();
         vec![
@@ -97,9 +92,6 @@ impl Cli {
 impl Ran {
     /// All of it as one text to snapshot.
     pub fn shown(&self) -> String {
-        format!(
-            "code: {}\n--- stdout\n{}\n--- stderr\n{}",
-            self.code, self.stdout, self.stderr
-        )
+        format!("code: {}\n--- stdout\n{}\n--- stderr\n{}", self.code, self.stdout, self.stderr)
     }
 }

@@ -48,14 +48,7 @@ impl Fault {
     /// For requests of `method` (`*`: any) whose path and query contain `path`; the first of them, unless told
     /// otherwise.
     pub fn on(method: &'static str, path: impl Into<String>, effect: Effect) -> Self {
-        Self {
-            method,
-            path: path.into(),
-            skip: 0,
-            times: 1,
-            seen: 0,
-            effect,
-        }
+        Self { method, path: path.into(), skip: 0, times: 1, seen: 0, effect }
     }
 
     /// Answers with `status` and an error envelope.
@@ -97,34 +90,28 @@ pub(super) fn limited(
     broke: Arc<AtomicBool>,
 ) -> Body {
     let frames = body.into_data_stream();
-    Body::from_stream(stream::unfold(
-        (frames, limit, false),
-        move |(mut frames, left, ended)| {
-            let (counter, broke) = (Arc::clone(&counter), Arc::clone(&broke));
-            async move {
-                if ended {
-                    return None;
-                }
-                if left == Some(0) {
-                    broke.store(true, Ordering::SeqCst);
-                    return Some((
-                        Err(axum::Error::new(std::io::Error::other("cut"))),
-                        (frames, left, true),
-                    ));
-                }
-                let mut frame: Bytes = match frames.next().await? {
-                    Ok(frame) => frame,
-                    Err(error) => return Some((Err(error), (frames, left, true))),
-                };
-                let left = left.map(|left| {
-                    frame.truncate(usize::try_from(left).unwrap_or(usize::MAX));
-                    left - frame.len() as u64
-                });
-                counter.fetch_add(frame.len() as u64, Ordering::SeqCst);
-                Some((Ok(frame), (frames, left, false)))
+    Body::from_stream(stream::unfold((frames, limit, false), move |(mut frames, left, ended)| {
+        let (counter, broke) = (Arc::clone(&counter), Arc::clone(&broke));
+        async move {
+            if ended {
+                return None;
             }
-        },
-    ))
+            if left == Some(0) {
+                broke.store(true, Ordering::SeqCst);
+                return Some((Err(axum::Error::new(std::io::Error::other("cut"))), (frames, left, true)));
+            }
+            let mut frame: Bytes = match frames.next().await? {
+                Ok(frame) => frame,
+                Err(error) => return Some((Err(error), (frames, left, true))),
+            };
+            let left = left.map(|left| {
+                frame.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+                left - frame.len() as u64
+            });
+            counter.fetch_add(frame.len() as u64, Ordering::SeqCst);
+            Some((Ok(frame), (frames, left, false)))
+        }
+    }))
 }
 
 /// The first `after` bytes of `body`, then silence.
@@ -177,10 +164,7 @@ pub(super) fn canned(status: u16, headers: &[(&'static str, String)], body: &str
     let mut response = Response::new(Body::from(body.to_owned()));
     *response.status_mut() = StatusCode::from_u16(status).unwrap();
     for (name, value) in headers {
-        response.headers_mut().append(
-            HeaderName::from_static(name),
-            HeaderValue::from_str(value).unwrap(),
-        );
+        response.headers_mut().append(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
     }
     response
 }

@@ -67,8 +67,7 @@ impl Gap {
 
     pub fn try_import(&self, bundle: &str, arguments: &[&str]) -> Ran {
         let host = self.destination.host();
-        self.cli
-            .run(&[&["import", bundle, "-d", &host], arguments].concat())
+        self.cli.run(&[&["import", bundle, "-d", &host], arguments].concat())
     }
 
     /// Names of what is in the folder, and of what is in `below` it.
@@ -103,10 +102,7 @@ impl Gap {
     /// What `cli.filters()` has, and the ports of both registries by their role.
     pub fn filters(&self) -> Vec<(String, &'static str)> {
         let host = |registry: &TestRegistry| registry.host().replace('.', r"\.");
-        let mut filters = vec![
-            (host(&self.source), "SOURCE"),
-            (host(&self.destination), "DESTINATION"),
-        ];
+        let mut filters = vec![(host(&self.source), "SOURCE"), (host(&self.destination), "DESTINATION")];
         filters.extend(self.cli.filters());
         filters
     }

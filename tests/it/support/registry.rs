@@ -80,11 +80,8 @@ impl TestRegistry {
         let folder = TempDir::new().unwrap();
         let store = Arc::new(DirectoryStore::open(folder.path()).unwrap());
         let registry = Registry::new(Arc::clone(&store) as Arc<dyn Store>, false, users);
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
@@ -105,13 +102,7 @@ impl TestRegistry {
                 });
             }
         });
-        Self {
-            address,
-            store,
-            folder,
-            shared,
-            runtime: Some(runtime),
-        }
+        Self { address, store, folder, shared, runtime: Some(runtime) }
     }
 
     /// `127.0.0.1:<port>`, as it stands in references.
@@ -162,20 +153,14 @@ impl TestRegistry {
 
     /// How many requests of `method` had `path` in their path.
     pub fn count(&self, method: &str, path: &str) -> usize {
-        self.log()
-            .iter()
-            .filter(|one| one.method == method && one.path.contains(path))
-            .count()
+        self.log().iter().filter(|one| one.method == method && one.path.contains(path)).count()
     }
 
     /// How often each blob was asked for with GET.
     pub fn blob_gets(&self) -> BTreeMap<Digest, usize> {
         let mut counts = BTreeMap::new();
         for one in self.log().iter().filter(|one| one.method == "GET") {
-            if let Some(digest) = one
-                .path
-                .rsplit_once("/blobs/")
-                .and_then(|(_, digest)| digest.parse().ok())
+            if let Some(digest) = one.path.rsplit_once("/blobs/").and_then(|(_, digest)| digest.parse().ok())
             {
                 *counts.entry(digest).or_default() += 1;
             }
@@ -205,11 +190,7 @@ impl TestRegistry {
             self.store.finish_upload(&name, &upload, digest).unwrap();
         }
         let (bytes, media_type) = (image.manifest.clone(), image.media_type.clone());
-        let manifest = RawManifest {
-            bytes,
-            digest: image.digest,
-            media_type,
-        };
+        let manifest = RawManifest { bytes, digest: image.digest, media_type };
         let tag = tag.map(|tag| tag.parse().unwrap());
         self.store.put_manifest(&name, &manifest, tag.as_ref()).unwrap();
     }

@@ -1,0 +1,550 @@
+#!/usr/bin/env bash
+# bundle against the programs it must get on with: two real registries (Debian's docker-registry), skopeo, podman,
+# umoci, nginx, zstd, coreutils. Each check prints ok, FAIL or skip; the last line counts them.
+#
+#   scripts/interop.sh [PATTERN]        with Debian's tools, about a minute after the build
+#   scripts/interop.sh --all [PATTERN]  also crane, oras, regctl, distribution 3, zot and the distribution-spec
+#                                       conformance suite (built with Go, where their modules can be had), and
+#                                       CHAOS_MINUTES (60) of killing exports and imports
+#
+# PATTERN chooses checks by name, as in a shell. BUNDLE names a program to test instead of building one.
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+
+all=
+if [ "${1:-}" = --all ]; then all=1; shift; fi
+pattern=${1:-*}
+
+work=$(mktemp -d)
+trap 'stop_all; rm -rf "$work"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# --- running checks -------------------------------------------------------------------------------------------------
+
+passed=0 failed=0 skipped=0
+
+skip() { printf '%s\n' "$*" >"$work/why"; exit 77; }
+
+# check NAME: runs the function of that name in a shell and a folder of its own.
+check() {
+    local name=$1 code=0 began=$SECONDS
+    # shellcheck disable=SC2254
+    case $name in $pattern) ;; *) return 0 ;; esac
+    mkdir -p "$work/checks/$name"
+    set +e
+    (
+        set -e
+        started=()
+        trap stop_all EXIT
+        cd "$work/checks/$name"
+        "$name"
+    ) >"$work/checks/$name.log" 2>&1 </dev/null
+    code=$?
+    set -e
+    case $code in
+        0) passed=$((passed + 1)); printf 'ok    %s (%s s)\n' "$name" $((SECONDS - began)) ;;
+        77) skipped=$((skipped + 1)); printf 'skip  %s: %s\n' "$name" "$(cat "$work/why")" ;;
+        *) failed=$((failed + 1)); printf 'FAIL  %s\n' "$name"; tail -25 "$work/checks/$name.log" | sed 's/^/      /' ;;
+    esac
+    # Layers are big and the disk may not be.
+    rm -rf "$work/checks/$name"
+}
+
+same() { [ "$1" = "$2" ] || { echo "${3:-it} is $2, but should be $1"; return 1; }; }
+
+# fails CODE COMMAND…: the command must end with this exit code.
+fails() {
+    local wanted=$1 code=0
+    shift
+    "$@" || code=$?
+    same "$wanted" "$code" "the exit code of '$*'"
+}
+
+# Says whether tools may be missing: not where CI is.
+tools() {
+    need "$@" && return 0
+    [ -z "${CI:-}" ] || die "in CI nothing of this is skipped"
+    return 1
+}
+
+# --- what the checks use --------------------------------------------------------------------------------------------
+
+# registry NAME [MORE-YAML]: a docker-registry on a free port; its address is in $served afterwards. The YAML may
+# hold lines for `http:` (indented) and further top-level keys.
+registry() {
+    local name=$1
+    cat >"$work/$name.yml" <<END
+version: 0.1
+log: {level: info, accesslog: {disabled: true}}
+storage:
+  filesystem: {rootdirectory: $work/$name.data}
+  delete: {enabled: true}
+${storage:-}
+http:
+  addr: 127.0.0.1:0
+${2:-}
+END
+    : >"$work/$name.log"
+    OTEL_TRACES_EXPORTER=none start "$work/$name.log" "${registry_program:-docker-registry}" serve "$work/$name.yml"
+    wait_for "docker-registry '$name'" grep -q 'listening on' "$work/$name.log"
+    served=$(sed -n 's/.*listening on \([0-9.]*:[0-9]*\).*/\1/p' "$work/$name.log" | head -1)
+}
+
+sk() { skopeo --insecure-policy --tmpdir "$work/tmp" "$@"; }
+
+# The digest of a manifest in a folder that skopeo wrote.
+of_dir() { echo "sha256:$(sha256 "$1/manifest.json")"; }
+
+pod() {
+    podman --root "$work/podman/root" --runroot "$work/podman/run" --tmpdir "$work/podman/tmp" --storage-driver vfs \
+        --cgroup-manager cgroupfs --events-backend none "$@"
+}
+pod_clean() { pod rmi --all --force >/dev/null 2>&1 || true; }
+
+with_podman() {
+    have podman || skip "no podman here"
+    [ "$(id -u)" = 0 ] || skip "podman with its own storage needs root here"
+}
+
+# export_shop ARGUMENTS…
+export_shop() { "$binary" export "$work/list.txt" --source "registry.example.com=$outside" "$@"; }
+
+# arrived REGISTRY[/PREFIX] [CURL-ARGUMENT…]: every image is there with the digest of the source.
+arrived() {
+    local place=$1 name
+    shift
+    while read -r name; do
+        same "$(scheme=http digest_of "$outside/${name%:*}" "${name##*:}")" \
+            "$(digest_of "$place/${name%:*}" "${name##*:}" "$@")" "$place/$name"
+    done <"$work/names"
+}
+
+# --- the file -------------------------------------------------------------------------------------------------------
+
+zstd_reads_the_file() { zstd -q -t "$file"; }
+
+sidecar_checks_the_file() { cd "$(dirname "$file")" && sha256sum -c --quiet "$(basename "$file").sha256"; }
+
+coreutils_check_the_unpacked_bundle() { cd "$unpacked" && sha256sum -c --quiet SHA256SUMS && jq -e . index.json >/dev/null; }
+
+stdout_is_the_same_file() { export_shop -o - | cmp - "$file"; }
+
+# skopeo takes no Docker schema 2 image out of an OCI layout, whoever made it; those it reads as docker-archive.
+skopeo_reads() {
+    local name
+    while read -r name; do
+        rm -rf out
+        if [ "$name" = shop/worker:2.4.0 ]; then continue; fi
+        sk copy -q --all --preserve-digests "$1:registry.example.com/$name" dir:out
+        same "$(digest_of "$outside/${name%:*}" "${name##*:}")" "$(of_dir out)" "$name"
+    done <"$work/names"
+}
+skopeo_reads_the_file() { skopeo_reads "oci-archive:$file"; }
+skopeo_reads_the_unpacked_layout() { skopeo_reads "oci:$unpacked"; }
+skopeo_reads_the_file_as_a_docker_archive() {
+    local name
+    while read -r name; do
+        rm -rf out
+        sk copy -q "docker-archive:$file:registry.example.com/$name" dir:out
+        jq -r .config.digest out/manifest.json
+    done <"$work/names" | tee configs
+    grep "$(sha256 "$work/images/worker.config")" configs
+}
+
+podman_loads_the_file() {
+    with_podman
+    local name
+    pod_clean
+    pod load --signature-policy "$work/policy.json" -i "$file"
+    while read -r name; do pod image inspect --format '{{.Id}}' "registry.example.com/$name"; done <"$work/names"
+    pod_clean
+}
+
+umoci_reads_the_unpacked_layout() {
+    have umoci || skip "no umoci here"
+    umoci ls --layout "$unpacked" >listed
+    sed 's|^|registry.example.com/|' "$work/names" | sort | diff - <(sort listed)
+    # umoci's own notion of a tag has no slashes and colons, so it gets a layout under short names.
+    cp -r "$unpacked" short
+    jq '.manifests |= map(.annotations["org.opencontainers.image.ref.name"] |= gsub("[^a-z0-9.]"; "-"))' \
+        "$unpacked/index.json" >short/index.json
+    umoci raw unpack --rootless --image short:registry.example.com-shop-server-2.4.0 server
+    test -s server/app/server.jar
+    umoci raw unpack --rootless --image short:registry.example.com-tools-wait-latest wait
+    test -s wait/bin/wait
+}
+
+# --- import ---------------------------------------------------------------------------------------------------------
+
+import_keeps_every_digest() {
+    "$binary" import "$file" -d "$inside" --report report.json
+    arrived "$inside"
+    local name
+    while read -r name; do
+        rm -rf out
+        sk copy -q --all --preserve-digests --src-tls-verify=false "docker://$inside/$name" dir:out
+        same "$(digest_of "$outside/${name%:*}" "${name##*:}")" "$(of_dir out)" "$name"
+    done <"$work/names"
+    grep "imageRegistry: $inside" shop.values.yaml
+    "$binary" import "$file" -d "$inside" --report again.json
+    same '0 0' "$(jq -r '"\(.totals.uploadedBlobs) \(.totals.blobBytes)"' again.json)" "what a second import sent"
+}
+
+import_from_stdin() {
+    "$binary" import - -d "$inside/piped" --values piped.yaml <"$file"
+    arrived "$inside/piped"
+    export_shop -o - | "$binary" import - -d "$inside/straight" --values straight.yaml
+    arrived "$inside/straight"
+}
+
+basic_auth() {
+    have htpasswd || skip "no htpasswd here"
+    htpasswd -Bbn carrier 'pass word' >"$work/htpasswd"
+    registry private "auth: {htpasswd: {realm: private, path: $work/htpasswd}}"
+    local auth=(--auth-file "$PWD/auth.json")
+    fails 4 "$binary" import "$file" -d "$served" "${auth[@]}"
+    echo wrong | fails 4 "$binary" login "$served" -u carrier --password-stdin "${auth[@]}"
+    test ! -e auth.json
+    printf 'pass word' | "$binary" login "$served" -u carrier --password-stdin "${auth[@]}"
+    same 600 "$(stat -c %a auth.json)" "the mode of the login"
+    "$binary" import "$file" -d "$served" "${auth[@]}"
+    arrived "$served" --user 'carrier:pass word'
+    sk inspect --raw --tls-verify=false --authfile auth.json "docker://$served/tools/wait:latest" >raw
+    "$binary" export "$work/list.txt" --source "registry.example.com=$served" -o back.tar.zst "${auth[@]}"
+    cmp <("$binary" inspect "$file" --format json | jq '[.bundle.images[].digest]') \
+        <("$binary" inspect back.tar.zst --format json | jq '[.bundle.images[].digest]')
+    "$binary" logout "$served" "${auth[@]}"
+    fails 4 "$binary" import "$file" -d "$served/again" --force "${auth[@]}"
+}
+
+# A private authority and a certificate for 127.0.0.1.
+certificates() {
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj '/CN=Private CA' \
+        -keyout ca.key -out ca.pem
+    openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=registry -keyout tls.key -out tls.csr
+    openssl x509 -req -in tls.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -out tls.pem \
+        -extfile <(echo subjectAltName=IP:127.0.0.1,DNS:localhost)
+}
+
+tls_from_a_private_authority() {
+    certificates
+    registry tls "  tls: {certificate: $PWD/tls.pem, key: $PWD/tls.key}"
+    fails 5 "$binary" import "$file" -d "$served"
+    "$binary" import "$file" -d "$served" --ca-file ca.pem
+    scheme=https arrived "$served" --cacert ca.pem
+    "$binary" import "$file" -d "$served/unverified" --force --tls-no-verify "$served"
+    "$binary" export "$work/list.txt" --source "registry.example.com=$served" -o back.tar.zst --ca-file ca.pem
+    "$binary" verify back.tar.zst
+}
+
+# A proxy that takes bodies of 1 MB at most, as nginx does unless told otherwise.
+behind_nginx() {
+    have nginx || skip "no nginx here"
+    registry behind
+    local port tries=0
+    while :; do
+        port=$((20000 + RANDOM % 20000))
+        cat >nginx.conf <<END
+daemon off; user root; pid $PWD/nginx.pid; error_log $PWD/error.log;
+events {}
+http {
+    access_log $PWD/access.log;
+    client_body_temp_path $PWD/body; proxy_temp_path $PWD/proxy; fastcgi_temp_path $PWD/f; uwsgi_temp_path $PWD/u; scgi_temp_path $PWD/s;
+    client_max_body_size 1m;
+    server {
+        listen 127.0.0.1:$port;
+        location / { proxy_pass http://$served; proxy_set_header Host \$http_host; }
+    }
+}
+END
+        if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
+            start nginx.log nginx -c "$PWD/nginx.conf"
+            if wait_for nginx test -s nginx.pid; then break; fi
+        fi
+        tries=$((tries + 1))
+        [ $tries -lt 20 ]
+    done
+    wait_for nginx curl -fs "http://127.0.0.1:$port/v2/"
+    "$binary" import "$file" -d "127.0.0.1:$port"
+    arrived "127.0.0.1:$port"
+}
+
+read_only_registry() {
+    storage='  maintenance: {readonly: {enabled: true}}' registry closed
+    local code=0
+    "$binary" import "$file" -d "$served" 2>errors || code=$?
+    cat errors
+    [ "$code" -ge 1 ] && [ "$code" -le 7 ] && [ "$code" != 7 ]
+    grep -q '^error: ' errors
+    if grep -qi panicked errors; then return 1; fi
+    test ! -e shop.values.yaml
+}
+
+# --- serve ----------------------------------------------------------------------------------------------------------
+
+serve_a_bundle_to_skopeo() {
+    serve file "$file"
+    local name digest
+    while read -r name; do
+        digest=$(digest_of "$outside/${name%:*}" "${name##*:}")
+        rm -rf out
+        sk copy -q --all --preserve-digests --src-tls-verify=false "docker://$served/$name" dir:out
+        same "$digest" "$(of_dir out)" "$name"
+        rm -rf out
+        sk copy -q --all --preserve-digests --src-tls-verify=false "docker://$served/${name%:*}@$digest" dir:out
+        same "$digest" "$(of_dir out)" "$name@$digest"
+    done <"$work/names"
+    sk list-tags --tls-verify=false "docker://$served/shop/ui" | jq -e '.Tags == ["2.4.0"]'
+    fails 1 sk copy -q --dest-tls-verify=false dir:out "docker://$served/shop/ui:new"
+}
+
+serve_a_bundle_to_podman() {
+    with_podman
+    pod_clean
+    serve file "$file"
+    local digest
+    pod pull -q --tls-verify=false --signature-policy "$work/policy.json" "$served/shop/server:2.4.0"
+    digest=$(digest_of "$outside/shop/ui" 2.4.0)
+    pod pull -q --tls-verify=false --signature-policy "$work/policy.json" "$served/shop/ui@$digest"
+    pod_clean
+}
+
+serve_a_folder_to_skopeo_and_podman() {
+    serve folder --dir "$PWD/registry"
+    local name
+    while read -r name; do
+        sk copy -q --all --preserve-digests --src-tls-verify=false --dest-tls-verify=false \
+            "docker://$outside/$name" "docker://$served/$name"
+    done <"$work/names"
+    arrived "$served"
+    sk delete --tls-verify=false "docker://$served/tools/wait:latest"
+    fails 1 sk inspect --raw --tls-verify=false "docker://$served/tools/wait:latest"
+    with_podman
+    pod_clean
+    pod pull -q --tls-verify=false --signature-policy "$work/policy.json" "$served/shop/server:2.4.0"
+    pod push -q --tls-verify=false --signature-policy "$work/policy.json" "$served/shop/server:2.4.0" "$served/new/server:1"
+    sk inspect --raw --tls-verify=false "docker://$served/new/server:1" | jq -e '.layers | length == 3'
+    pod_clean
+}
+
+# --- layouts of other tools -----------------------------------------------------------------------------------------
+
+layouts_of_other_tools() {
+    local name form
+    # skopeo writes the whole name into org.opencontainers.image.ref.name.
+    while read -r name; do
+        sk copy -q --all --preserve-digests --src-tls-verify=false "docker://$outside/$name" "oci:layout:registry.example.com/$name"
+    done <"$work/names"
+    tar -C layout -cf layout.tar .
+    gzip -k layout.tar
+    zstd -q layout.tar -o layout.tar.zst
+    tar -C layout -cf reversed.tar index.json blobs oci-layout
+    for form in layout layout.tar layout.tar.gz layout.tar.zst reversed.tar; do
+        "$binary" inspect "$form" >/dev/null
+        "$binary" import "$form" -d "$inside/foreign/${form//./-}" --force
+        arrived "$inside/foreign/${form//./-}"
+    done
+    "$binary" import - -d "$inside/foreign/piped" --force <reversed.tar
+    arrived "$inside/foreign/piped"
+}
+
+nameless_layout_of_skopeo() {
+    sk copy -q --all --preserve-digests --src-tls-verify=false "docker://$outside/shop/ui:2.4.0" oci-archive:ui.tar
+    "$binary" import ui.tar -d "$inside/nameless" --name registry.example.com/shop/ui:2.4.0
+    same "$(digest_of "$outside/shop/ui" 2.4.0)" "$(digest_of "$inside/nameless/shop/ui" 2.4.0)" ui
+}
+
+# --- what is built with Go (--all) ----------------------------------------------------------------------------------
+
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/bundle-interop
+
+# go_program NAME PACKAGE@VERSION: builds it once; its path is in $program afterwards.
+go_program() {
+    have go || skip "no Go here"
+    program=$cache/${2##*@}/$1
+    [ -x "$program" ] && return
+    mkdir -p "$cache/${2##*@}"
+    GOBIN=$cache/${2##*@} GOTOOLCHAIN=local CGO_ENABLED=0 go install "$2" >go.log 2>&1 ||
+        skip "$2 cannot be had: $(grep -m1 -E '403|404|error|rror:|cannot|requires|replace|dial|no ' go.log || tail -1 go.log)"
+    [ -x "$program" ] || skip "$2 builds no $1"
+}
+
+crane_reads_and_writes() {
+    go_program crane github.com/google/go-containerregistry/cmd/crane@v0.22.1
+    local name
+    serve file "$file"
+    local from=$served
+    serve folder --dir "$PWD/registry"
+    while read -r name; do
+        same "$(digest_of "$outside/${name%:*}" "${name##*:}")" "$("$program" digest --insecure "$from/$name")" "$name"
+        "$program" copy --insecure "$from/$name" "$served/$name"
+        "$program" validate --insecure --remote "$served/$name"
+    done <"$work/names"
+    arrived "$served"
+    # An OCI layout with one entry per image, and one without names.
+    "$program" pull --insecure --format=oci --annotate-ref "$outside/shop/server:2.4.0" "$outside/tools/wait:latest" layout
+    "$binary" inspect layout
+    "$binary" import layout -d "$inside/crane"
+    same "$(digest_of "$outside/tools/wait" latest)" "$(digest_of "$inside/crane/tools/wait" latest)" wait
+}
+
+oras_reads_and_writes() {
+    go_program oras oras.land/oras/cmd/oras@v1.3.6
+    serve folder --dir "$PWD/registry"
+    local name
+    while read -r name; do
+        "$program" cp -r --from-oci-layout --to-plain-http "$unpacked:registry.example.com/$name" "$served/$name" ||
+            "$program" cp -r --from-oci-layout-path "$unpacked" --to-plain-http "registry.example.com/$name" "$served/$name"
+    done <"$work/names"
+    arrived "$served"
+    echo hello >file.txt
+    "$program" attach --plain-http --artifact-type application/x.test "$served/shop/server:2.4.0" file.txt
+    "$program" discover --plain-http --format json "$served/shop/server:2.4.0" | jq -e '(.referrers // .manifests) | length == 1'
+}
+
+regctl_reads_and_writes() {
+    go_program regctl github.com/regclient/regclient/cmd/regctl@v0.11.7
+    export REGCTL_CONFIG=$PWD/regctl.json
+    serve folder --dir "$PWD/registry"
+    local name
+    "$program" registry set --tls disabled "$served"
+    "$program" registry set --tls disabled "$outside"
+    while read -r name; do
+        "$program" image copy "$outside/$name" "$served/$name"
+    done <"$work/names"
+    arrived "$served"
+    "$program" image export "$outside/shop/ui:2.4.0" ui.tar
+    "$binary" import ui.tar -d "$inside/regctl" --name registry.example.com/shop/ui:2.4.0
+    same "$(digest_of "$outside/shop/ui" 2.4.0)" "$(digest_of "$inside/regctl/shop/ui" 2.4.0)" ui
+}
+
+distribution_3() {
+    go_program registry github.com/distribution/distribution/v3/cmd/registry@v3.1.2
+    registry_program=$program registry three
+    "$binary" import "$file" -d "$served"
+    arrived "$served"
+    "$binary" export "$work/list.txt" --source "registry.example.com=$served" -o back.tar.zst
+    "$binary" verify back.tar.zst
+}
+
+zot_registry() {
+    go_program zot zotregistry.dev/zot/v2/cmd/zot@v2.1.11
+    skip "zot was built, but nothing is checked with it yet"
+}
+
+# The distribution-spec's own suite against the embedded registry: every API, every kind of content it knows.
+conformance() {
+    go_program conformance github.com/opencontainers/distribution-spec/conformance@v0.0.0-20260831232431-97274622c111
+    serve folder --dir "$PWD/registry"
+    OCI_REGISTRY=$served OCI_TLS=disabled OCI_RESULTS_DIR=$PWD/results OCI_API_BLOBS_UPLOAD_CANCEL=true \
+        OCI_API_BLOBS_DIGEST_HEADER=true OCI_API_MANIFESTS_DIGEST_HEADER=true "$program" || {
+        ls results
+        return 1
+    }
+    cp -r results "$work/conformance"
+}
+
+# Exports and imports are killed at random moments and run again, until they get through; then everything is checked.
+chaos() {
+    local seed=${CHAOS_SEED:-1} until=$((SECONDS + ${CHAOS_MINUTES:-60} * 60)) round=0 kills=0 pid
+    RANDOM=$seed
+    # Slow enough that a kill meets something: about three seconds a run.
+    local rate=5M
+    # killed COMMAND…: runs it until it is done, killing it now and then.
+    killed() {
+        while :; do
+            "$@" &
+            pid=$!
+            sleep "$((RANDOM % 3)).$((RANDOM % 10))"
+            if [ $((RANDOM % 5)) != 0 ] && kill -9 $pid 2>/dev/null; then kills=$((kills + 1)); fi
+            if wait $pid; then return; fi
+        done
+    }
+    while [ $SECONDS -lt $until ]; do
+        round=$((round + 1))
+        rm -rf shop.tar.zst* inside.data
+        killed export_shop -o shop.tar.zst --limit-rate $rate
+        cmp shop.tar.zst "$file"
+        sha256sum -c --quiet shop.tar.zst.sha256
+        test "$(ls)" = $'shop.tar.zst\nshop.tar.zst.sha256'
+        registry "chaos$round"
+        killed "$binary" import shop.tar.zst -d "$served" --limit-rate $rate --force
+        arrived "$served"
+        stop_all
+        rm -rf "$work/chaos$round.data" shop.values.yaml
+    done
+    echo "$round rounds, $kills kills"
+    cp "$work/checks/chaos.log" "$work/chaos.log"
+}
+
+# --- all of it ------------------------------------------------------------------------------------------------------
+
+title "Building"
+need_rust
+cd "$root"
+if [ -z "${BUNDLE:-}" ]; then cargo build --locked --bin bundle; fi
+binary=${BUNDLE:-$(target_dir)/debug/bundle}
+binary=$(realpath "$binary")
+
+title "Tools"
+tools docker-registry docker-registry skopeo skopeo curl curl jq jq zstd zstd openssl openssl || {
+    note "without these nothing can be checked"
+    printf '0 passed, 0 failed, 1 skipped\n'
+    exit 0
+}
+tools podman podman umoci umoci nginx nginx htpasswd apache2-utils || note "checks that need them are skipped"
+"$binary" --version
+docker-registry --version
+skopeo --version
+! have podman || podman --version
+! have umoci || umoci --version
+! have nginx || nginx -v 2>&1
+zstd --version
+
+# Nothing of the user's logins or configuration is used.
+# (REGISTRY_AUTH_FILE would do for skopeo and podman, but docker-registry takes it for a setting of its own.)
+export XDG_RUNTIME_DIR=$work/run XDG_CONFIG_HOME=$work/config DOCKER_CONFIG=$work/docker
+export CONTAINERS_STORAGE_CONF=$work/storage.conf
+mkdir -p "$XDG_RUNTIME_DIR" "$XDG_CONFIG_HOME" "$DOCKER_CONFIG"
+# podman insists that this file is there.
+echo '{}' >"$DOCKER_CONFIG/config.json"
+mkdir -p "$work/tmp" "$work/podman"
+printf '[storage]\ndriver = "vfs"\nrunroot = "%s"\ngraphroot = "%s"\n' "$work/podman/run" "$work/podman/root" >"$work/storage.conf"
+echo '{"default":[{"type":"insecureAcceptAnything"}]}' >"$work/policy.json"
+
+title "Two registries, a small application in the first, a bundle of it"
+registry outside
+outside=$served
+registry inside
+inside=$served
+make_shop "$outside" >"$work/names"
+sed 's|^|registry.example.com/|' "$work/names" >"$work/list.txt"
+cat "$work/list.txt"
+mkdir "$work/out"
+file=$work/out/shop.tar.zst
+export_shop -o "$file"
+unpacked=$work/unpacked
+mkdir "$unpacked"
+zstd -q -dc "$file" | tar -C "$unpacked" -x
+
+title "Checks"
+for name in \
+    zstd_reads_the_file sidecar_checks_the_file coreutils_check_the_unpacked_bundle stdout_is_the_same_file \
+    skopeo_reads_the_file skopeo_reads_the_unpacked_layout \
+    skopeo_reads_the_file_as_a_docker_archive podman_loads_the_file umoci_reads_the_unpacked_layout \
+    import_keeps_every_digest import_from_stdin basic_auth tls_from_a_private_authority behind_nginx \
+    read_only_registry serve_a_bundle_to_skopeo serve_a_bundle_to_podman serve_a_folder_to_skopeo_and_podman \
+    layouts_of_other_tools nameless_layout_of_skopeo; do
+    check $name
+done
+if [ -n "$all" ]; then
+    for name in crane_reads_and_writes oras_reads_and_writes regctl_reads_and_writes distribution_3 zot_registry \
+        conformance chaos; do
+        check $name
+    done
+fi
+
+title "Result"
+printf '%s passed, %s failed, %s skipped\n' $passed $failed $skipped
+[ $failed = 0 ]
