@@ -74,6 +74,7 @@ pub enum Command {
 }
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct ExportArgs {
     /// A built-in catalog (see `bundle catalog list`), a file, or `-`: YAML, JSON, or one image per line.
     #[arg(value_name = "CATALOG")]
@@ -121,6 +122,7 @@ pub struct ExportArgs {
 }
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct ImportArgs {
     /// The bundle, an OCI layout of another tool (folder or archive), or `-`. Default: the one bundle in this folder.
     #[arg(value_name = "BUNDLE")]
@@ -191,11 +193,7 @@ pub struct InspectArgs {
 #[derive(Debug, Args)]
 pub struct ServeArgs {
     /// The bundle to serve, read-only.
-    #[arg(
-        value_name = "BUNDLE",
-        required_unless_present = "dir",
-        conflicts_with = "dir"
-    )]
+    #[arg(value_name = "BUNDLE", required_unless_present = "dir", conflicts_with = "dir")]
     pub bundle: Option<PathBuf>,
     /// Serve this folder as a read-write registry; made when missing.
     #[arg(long, value_name = "DIR")]
@@ -283,12 +281,7 @@ pub struct NetworkArgs {
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
     pub timeout: Duration,
     /// Trust these certificate authorities too (PEM; repeatable).
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "AIRGAP_BUNDLE_CA_FILE",
-        value_delimiter = ':'
-    )]
+    #[arg(long, value_name = "FILE", env = "AIRGAP_BUNDLE_CA_FILE", value_delimiter = ':')]
     pub ca_file: Vec<PathBuf>,
     /// Client certificate (PEM).
     #[arg(long, value_name = "FILE", requires = "client_key")]
@@ -356,16 +349,8 @@ fn rate(text: &str) -> Result<u64, String> {
         _ => (text, 1.0),
     };
     let value = number.parse::<f64>().map_err(|_| refuse())? * factor;
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "the range is checked"
-    )]
-    if (1.0..1e18).contains(&value) {
-        Ok(value as u64)
-    } else {
-        Err(refuse())
-    }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range is checked")]
+    if (1.0..1e18).contains(&value) { Ok(value as u64) } else { Err(refuse()) }
 }
 
 /// `45`, `90s`, `5m`, `1h`.
@@ -378,10 +363,7 @@ fn duration(text: &str) -> Result<Duration, String> {
         _ => (text, 1),
     };
     let value = number.parse::<u64>().ok().and_then(|n| n.checked_mul(factor));
-    value
-        .filter(|seconds| (1..=86_400).contains(seconds))
-        .map(Duration::from_secs)
-        .ok_or_else(refuse)
+    value.filter(|seconds| (1..=86_400).contains(seconds)).map(Duration::from_secs).ok_or_else(refuse)
 }
 
 #[cfg(test)]
@@ -397,20 +379,9 @@ mod tests {
 
     #[test]
     fn rates_and_times_are_read_as_meant() {
-        assert_eq!(
-            (rate("20M"), rate("1.5k"), rate("7")),
-            (Ok(20_000_000), Ok(1500), Ok(7))
-        );
-        assert!(
-            ["", "M", "-1", "nan", "1e30", "x"]
-                .iter()
-                .all(|text| rate(text).is_err())
-        );
+        assert_eq!((rate("20M"), rate("1.5k"), rate("7")), (Ok(20_000_000), Ok(1500), Ok(7)));
+        assert!(["", "M", "-1", "nan", "1e30", "x"].iter().all(|text| rate(text).is_err()));
         assert_eq!(duration("5m"), Ok(Duration::from_secs(300)));
-        assert!(
-            ["", "0", "s", "-1s", "99h"]
-                .iter()
-                .all(|text| duration(text).is_err())
-        );
+        assert!(["", "0", "s", "-1s", "99h"].iter().all(|text| duration(text).is_err()));
     }
 }

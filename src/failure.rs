@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use crate::archive::ArchiveError;
 use crate::registry::{ErrorClass, RegistryError};
-use crate::transfer::{ArrivalError, BlobError, ResolveError, TransferError};
+use crate::transfer::{ArrivalError, BlobError, FileExportError, ResolveError, TransferError};
 
 /// The program's exit codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,12 +42,7 @@ pub struct Failure {
 
 impl Failure {
     pub fn new(code: ExitCode, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            message: message.into(),
-            hints: Vec::new(),
-            cause: None,
-        }
+        Self { code, message: message.into(), hints: Vec::new(), cause: None }
     }
 
     pub fn usage(message: impl Into<String>) -> Self {
@@ -80,12 +75,15 @@ fn code_of_one(error: &(dyn std::error::Error + 'static)) -> Option<ExitCode> {
         return Some(transfer_code(error));
     }
     if let Some(error) = error.downcast_ref::<BlobError>() {
-        return Some(match error {
-            BlobError::Registry(error) => registry_code(error),
-            BlobError::Transfer(error) => transfer_code(error),
-            BlobError::Digest { .. } => ExitCode::Content,
-            BlobError::Cancelled => ExitCode::Interrupted,
-        });
+        return Some(blob_code(error));
+    }
+    if let Some(error) = error.downcast_ref::<FileExportError>() {
+        return match error {
+            FileExportError::Blob(error) => Some(blob_code(error)),
+            FileExportError::Transfer(error) => Some(transfer_code(error)),
+            FileExportError::Plan(_) => Some(ExitCode::Failed),
+            FileExportError::Interrupted => Some(ExitCode::Interrupted),
+        };
     }
     if let Some(error) = error.downcast_ref::<ArrivalError>() {
         return Some(match error.innermost() {
@@ -125,6 +123,16 @@ fn transfer_code(error: &TransferError) -> ExitCode {
     }
 }
 
+/// The code of a blob that could not be fetched.
+pub fn blob_code(error: &BlobError) -> ExitCode {
+    match error {
+        BlobError::Registry(error) => registry_code(error),
+        BlobError::Transfer(error) => transfer_code(error),
+        BlobError::Digest { .. } => ExitCode::Content,
+        BlobError::Cancelled => ExitCode::Interrupted,
+    }
+}
+
 fn archive_code(error: &ArchiveError) -> ExitCode {
     if error.is_no_space() {
         ExitCode::NoSpace
@@ -136,10 +144,7 @@ fn archive_code(error: &ArchiveError) -> ExitCode {
 }
 
 fn is_no_space(error: &std::io::Error) -> bool {
-    matches!(
-        error.kind(),
-        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded
-    )
+    matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
 }
 
 /// The error as it stands on the screen.

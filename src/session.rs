@@ -15,10 +15,6 @@ pub struct Session {
 
 impl Session {
     pub fn new(output: &OutputArgs, cancel: CancellationToken) -> Self {
-        Self {
-            reporter: Reporter::new(output.progress, output.verbose),
-            cancel,
-            format: output.format,
-        }
+        Self { reporter: Reporter::new(output.progress, output.verbose), cancel, format: output.format }
     }
 }

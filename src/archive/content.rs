@@ -38,11 +38,7 @@ impl BundleReader {
             return Ok(content);
         }
         content.frames = self.frames(index).into();
-        while content
-            .frames
-            .front()
-            .is_some_and(|(_, _, held)| *held <= content.skip)
-        {
+        while content.frames.front().is_some_and(|(_, _, held)| *held <= content.skip) {
             let passed = content.frames.pop_front().map_or(0, |(_, _, held)| held);
             content.skip -= passed;
         }
@@ -64,17 +60,13 @@ impl ContentReader {
             self.frames.pop_front();
             let bytes = input.read_vec(at, usize::try_from(len).unwrap_or(0))?;
             let content = frame::decompress(&bytes, usize::try_from(held).unwrap_or(0));
-            self.ready
-                .push_back(content.map_err(|why| damaged(input, at, len, &why))?.into());
+            self.ready.push_back(content.map_err(|why| damaged(input, at, len, &why))?.into());
             return Ok(());
         }
         let piece = frame::StoredPiece::of(self.taken, held, BLOCKS);
         let bytes = Bytes::from(input.read_vec(at + piece.offset, piece.len)?);
-        let ranges = piece
-            .check(&bytes, held)
-            .map_err(|why| damaged(input, at, len, &why))?;
-        self.ready
-            .extend(ranges.into_iter().map(|range| bytes.slice(range)));
+        let ranges = piece.check(&bytes, held).map_err(|why| damaged(input, at, len, &why))?;
+        self.ready.extend(ranges.into_iter().map(|range| bytes.slice(range)));
         self.taken += piece.content;
         if self.taken == held {
             self.frames.pop_front();

@@ -75,32 +75,16 @@ impl Contents {
         manifests: &dyn Manifests,
         skip: &dyn Fn(&Descriptor) -> bool,
     ) -> Result<Self, ArchiveError> {
-        let contents = Self {
-            sizes: vec![0; roots.len()],
-            ..Self::default()
-        };
-        let mut walk = Walk {
-            manifests,
-            skip,
-            uses: Vec::new(),
-            by_digest: HashMap::new(),
-            contents,
-        };
+        let contents = Self { sizes: vec![0; roots.len()], ..Self::default() };
+        let mut walk = Walk { manifests, skip, uses: Vec::new(), by_digest: HashMap::new(), contents };
         for (index, root) in roots.iter().enumerate() {
             walk.manifest(index, &root.digest, &root.media_type, root.size, 0)?;
         }
-        let Walk {
-            mut uses,
-            mut contents,
-            ..
-        } = walk;
+        let Walk { mut uses, mut contents, .. } = walk;
         uses.sort_by_key(|used| used.row.group());
-        contents.first_root = uses
-            .iter()
-            .map(|used| u32::try_from(used.first).unwrap_or(u32::MAX))
-            .collect();
+        contents.first_root = uses.iter().map(|used| u32::try_from(used.first).unwrap_or(u32::MAX)).collect();
         contents.blobs = uses.into_iter().map(|used| used.row).collect();
-        contents.alone = contents.sizes.iter().sum();
+        contents.alone = contents.sizes.iter().fold(0, |sum, size| sum.saturating_add(*size));
         Ok(contents)
     }
 }
@@ -118,11 +102,7 @@ impl Walk<'_> {
             self.fault(root, format!("its indexes are nested deeper than {MAX_DEPTH}"));
             return Ok(());
         }
-        let role = if media_type::is_index(stated) {
-            Role::Index
-        } else {
-            Role::Manifest
-        };
+        let role = if media_type::is_index(stated) { Role::Index } else { Role::Manifest };
         let first_visit = !self.by_digest.contains_key(digest);
         // A digest cannot contain itself, so a visit per root and manifest bounds the walk on any input.
         if !self.add(root, digest, stated, size, role) {
@@ -143,11 +123,7 @@ impl Walk<'_> {
                 self.blob(root, child, Role::Other);
             }
         }
-        let layers = if parsed.kind == ManifestKind::Artifact {
-            Role::Other
-        } else {
-            Role::Layer
-        };
+        let layers = if parsed.kind == ManifestKind::Artifact { Role::Other } else { Role::Layer };
         if let Some(config) = &parsed.config {
             self.blob(root, config, Role::Config);
         }
@@ -162,13 +138,7 @@ impl Walk<'_> {
 
     fn blob(&mut self, root: usize, descriptor: &Descriptor, role: Role) {
         if !(self.skip)(descriptor) {
-            self.add(
-                root,
-                &descriptor.digest,
-                &descriptor.media_type,
-                descriptor.size,
-                role,
-            );
+            self.add(root, &descriptor.digest, &descriptor.media_type, descriptor.size, role);
         }
     }
 
@@ -176,18 +146,9 @@ impl Walk<'_> {
     fn add(&mut self, root: usize, digest: &Digest, media_type: &str, size: u64, role: Role) -> bool {
         let Some(&at) = self.by_digest.get(digest) else {
             self.by_digest.insert(*digest, self.uses.len());
-            let row = BlobRow {
-                digest: *digest,
-                media_type: media_type.to_owned(),
-                role,
-                size,
-            };
-            self.uses.push(Use {
-                row,
-                first: root,
-                root,
-            });
-            self.contents.sizes[root] += size;
+            let row = BlobRow { digest: *digest, media_type: media_type.to_owned(), role, size };
+            self.uses.push(Use { row, first: root, root });
+            self.contents.sizes[root] = self.contents.sizes[root].saturating_add(size);
             return true;
         };
         let used = &mut self.uses[at];
@@ -199,13 +160,11 @@ impl Walk<'_> {
             media_type.clone_into(&mut used.row.media_type);
         }
         if used.row.size == size {
-            self.contents.sizes[root] += if fresh { size } else { 0 };
+            let more = if fresh { size } else { 0 };
+            self.contents.sizes[root] = self.contents.sizes[root].saturating_add(more);
         } else {
             let other = used.row.size;
-            self.fault(
-                root,
-                format!("it gives {digest} as {size} bytes; another image says {other}"),
-            );
+            self.fault(root, format!("it gives {digest} as {size} bytes; another image says {other}"));
         }
         fresh
     }
@@ -220,29 +179,19 @@ pub fn users(bundle: &super::BundleManifest, digest: &Digest, manifests: &dyn Ma
     let needs = |root: &Root| {
         let contents = Contents::collect(std::slice::from_ref(root), manifests, &|_| false);
         // An image whose manifests cannot be read cannot be cleared of the suspicion.
-        contents.map_or(true, |contents| {
-            contents.blobs.iter().any(|blob| blob.digest == *digest)
-        })
+        contents.map_or(true, |contents| contents.blobs.iter().any(|blob| blob.digest == *digest))
     };
     let root = |image: &super::ImageRow| Root {
         digest: image.digest,
         media_type: image.media_type.clone(),
         size: image.size,
     };
-    bundle
-        .images
-        .iter()
-        .enumerate()
-        .filter(|(_, image)| needs(&root(image)))
-        .map(|(i, _)| i)
-        .collect()
+    bundle.images.iter().enumerate().filter(|(_, image)| needs(&root(image))).map(|(i, _)| i).collect()
 }
 
 /// A store of manifests in memory, for tests and small sets.
-impl Manifests for HashMap<Digest, RawManifest> {
+impl<S: std::hash::BuildHasher> Manifests for HashMap<Digest, RawManifest, S> {
     fn manifest(&self, digest: &Digest) -> Result<Bytes, ArchiveError> {
-        self.get(digest)
-            .map(|m| m.bytes.clone())
-            .ok_or(ArchiveError::MissingManifest(*digest))
+        self.get(digest).map(|m| m.bytes.clone()).ok_or(ArchiveError::MissingManifest(*digest))
     }
 }

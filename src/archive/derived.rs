@@ -24,12 +24,7 @@ const CONTAINERD_NAME: &str = "io.containerd.image.name";
 pub(crate) fn index_json(bundle: &BundleManifest) -> Result<Vec<u8>, ArchiveError> {
     let mut manifests = Vec::with_capacity(bundle.images.len() + bundle.artifacts.len());
     let sizes: std::collections::HashMap<_, _> = bundle.blobs.iter().map(|b| (b.digest, b.size)).collect();
-    let size_of = |digest: &Digest| {
-        sizes
-            .get(digest)
-            .copied()
-            .ok_or(ArchiveError::MissingManifest(*digest))
-    };
+    let size_of = |digest: &Digest| sizes.get(digest).copied().ok_or(ArchiveError::MissingManifest(*digest));
     let (named, unnamed): (Vec<_>, Vec<_>) = bundle.images.iter().partition(|i| i.artifact_type.is_none());
     for image in named {
         for name in names(image) {
@@ -46,11 +41,7 @@ pub(crate) fn index_json(bundle: &BundleManifest) -> Result<Vec<u8>, ArchiveErro
         manifests.push(with_type(entry, image.artifact_type.as_deref()));
     }
     let mut seen = HashSet::new();
-    for artifact in bundle
-        .artifacts
-        .iter()
-        .filter(|artifact| seen.insert(artifact.digest))
-    {
+    for artifact in bundle.artifacts.iter().filter(|artifact| seen.insert(artifact.digest)) {
         let entry = descriptor(&artifact.media_type, &artifact.digest, artifact.size)?;
         manifests.push(with_type(entry, artifact.artifact_type.as_deref()));
     }
@@ -68,10 +59,7 @@ pub(crate) fn index_json(bundle: &BundleManifest) -> Result<Vec<u8>, ArchiveErro
 
 fn descriptor(media_type: &str, digest: &Digest, size: u64) -> Result<DescriptorBuilder, ArchiveError> {
     let digest: oci_spec::image::Digest = digest.to_string().parse().map_err(|e| json("index.json", e))?;
-    Ok(DescriptorBuilder::default()
-        .media_type(media_type)
-        .digest(digest)
-        .size(size))
+    Ok(DescriptorBuilder::default().media_type(media_type).digest(digest).size(size))
 }
 
 fn with_type(entry: DescriptorBuilder, artifact_type: Option<&str>) -> DescriptorBuilder {
@@ -106,23 +94,19 @@ pub(crate) fn docker_manifest(
         return Ok(None);
     }
     let carried: HashSet<Digest> = bundle.blobs.iter().map(|b| b.digest).collect();
-    let preferred = bundle
-        .platforms
-        .first()
-        .and_then(|p| p.parse().ok())
-        .unwrap_or_else(Platform::linux_amd64);
+    let preferred =
+        bundle.platforms.first().and_then(|p| p.parse().ok()).unwrap_or_else(Platform::linux_amd64);
     let mut rows = Vec::new();
     for image in bundle.images.iter().filter(|image| image.artifact_type.is_none()) {
         let Some(parsed) = one_platform(image, &preferred, manifests)? else {
             continue;
         };
         let Some(config) = &parsed.config else { continue };
-        let loadable = matches!(
-            config.media_type.as_str(),
-            media_type::OCI_CONFIG | media_type::DOCKER_CONFIG
-        ) && parsed
-            .blobs()
-            .all(|b| b.digest.algorithm() == Algorithm::Sha256 && carried.contains(&b.digest));
+        let loadable =
+            matches!(config.media_type.as_str(), media_type::OCI_CONFIG | media_type::DOCKER_CONFIG)
+                && parsed
+                    .blobs()
+                    .all(|b| b.digest.algorithm() == Algorithm::Sha256 && carried.contains(&b.digest));
         if loadable {
             rows.push(Row {
                 config: config.digest.layout_path(),
@@ -161,12 +145,7 @@ fn one_platform(
         }
         let runs = |d: &&Descriptor| !d.platform.as_ref().is_some_and(Platform::is_unknown);
         let fits = |d: &&Descriptor| d.platform.as_ref().is_some_and(|p| p.satisfies(preferred));
-        let candidates = || {
-            parsed
-                .manifests
-                .iter()
-                .filter(|d| media_type::is_manifest(&d.media_type))
-        };
+        let candidates = || parsed.manifests.iter().filter(|d| media_type::is_manifest(&d.media_type));
         let Some(child) = candidates().find(fits).or_else(|| candidates().find(runs)) else {
             return Ok(None);
         };
@@ -192,14 +171,10 @@ pub(crate) fn sha256_sums(bundle: &BundleManifest, small: &[(&str, &[u8])]) -> V
 }
 
 fn blob_sums(bundle: &BundleManifest, algorithm: Algorithm) -> String {
-    bundle
-        .blobs
-        .iter()
-        .filter(|b| b.digest.algorithm() == algorithm)
-        .fold(String::new(), |mut sums, blob| {
-            let _ = writeln!(sums, "{}  {}", blob.digest.hex(), blob.digest.layout_path());
-            sums
-        })
+    bundle.blobs.iter().filter(|b| b.digest.algorithm() == algorithm).fold(String::new(), |mut sums, blob| {
+        let _ = writeln!(sums, "{}  {}", blob.digest.hex(), blob.digest.layout_path());
+        sums
+    })
 }
 
 fn json(member: &'static str, error: impl std::fmt::Display) -> ArchiveError {

@@ -13,15 +13,18 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::contents::{Contents, Manifests, Root};
-use super::holdings::{ContentPieces, Holdings};
+use super::holdings::{ContentPieces, Holdings, StreamEvent, StreamSink};
 use super::manifest::{
     BundleManifest, CatalogRecord, FORMAT_REVISION, ImageRow, MEDIA_TYPE, PROFILE, SCHEMA_VERSION,
 };
-use super::{ArchiveError, Input};
+use super::{ArchiveError, Input, derived};
 use crate::image::{Descriptor, Digest, ManifestKind, ParsedManifest, Platform, Reference, media_type};
 
 /// JSON members of a foreign archive, in bytes.
 const MAX_JSON: u64 = 20 << 20;
+/// Members of a foreign archive.
+const MAX_MEMBERS: usize = 2_000_000;
+const MAX_BUNDLE_JSON: u64 = 1 << 30;
 const MAX_MANIFEST: u64 = 4 << 20;
 /// Content is handed over in pieces of this size.
 const PIECE: usize = 1 << 20;
@@ -62,22 +65,17 @@ impl ForeignLayout {
             .map_err(|error| ArchiveError::Json("index.json", error.to_string()))?;
         let mut manifests = HashMap::new();
         place.manifests(&parsed.manifests, &mut manifests)?;
-        let bundle = describe(&parsed, &manifests, name)?;
-        Ok(Self {
-            path: path.to_owned(),
-            place,
-            manifests,
-            bundle,
-        })
+        let bundle = match place.read("bundle.json", MAX_BUNDLE_JSON)? {
+            Some(own) => unpacked(&own, &index)?,
+            None => describe(&parsed, &manifests, name)?,
+        };
+        Ok(Self { path: path.to_owned(), place, manifests, bundle })
     }
 }
 
 impl Manifests for ForeignLayout {
     fn manifest(&self, digest: &Digest) -> Result<Bytes, ArchiveError> {
-        self.manifests
-            .get(digest)
-            .cloned()
-            .ok_or(ArchiveError::MissingManifest(*digest))
+        self.manifests.get(digest).cloned().ok_or(ArchiveError::MissingManifest(*digest))
     }
 }
 
@@ -93,29 +91,42 @@ impl Holdings for ForeignLayout {
         let at = ArchiveError::io(&self.path);
         let skipped = io::copy(&mut (&mut reader).take(from), &mut io::sink()).map_err(at)?;
         if skipped != from {
-            return Err(ArchiveError::Damaged(format!(
-                "{digest} is shorter than its descriptor says"
-            )));
+            return Err(ArchiveError::Damaged(format!("{digest} is shorter than its descriptor says")));
         }
-        Ok(Box::new(Pieces {
-            reader,
-            path: self.path.clone(),
-            done: false,
-        }))
+        Ok(Box::new(Pieces { reader, path: self.path.clone(), done: false }))
     }
 
     fn name(&self) -> String {
         self.path.display().to_string()
     }
+
+    fn is_sequential(&self) -> bool {
+        matches!(self.place, Place::Stream(_))
+    }
+
+    fn stream(&self, sink: &mut StreamSink<'_>) -> Result<(), ArchiveError> {
+        let mut archive = tar::Archive::new(decompressed(&self.path)?);
+        for entry in archive.entries().map_err(|e| not_a_tar(&self.path, &e))? {
+            let entry = entry.map_err(|e| not_a_tar(&self.path, &e))?;
+            let digest = member_name(&entry)?.and_then(|name| Digest::from_layout_path(&name));
+            let Some(digest) = digest.filter(|digest| !self.manifests.contains_key(digest)) else { continue };
+            sink(StreamEvent::Begin(digest))?;
+            for piece in (Pieces { reader: entry, path: self.path.clone(), done: false }) {
+                sink(StreamEvent::Piece(piece?))?;
+            }
+            sink(StreamEvent::End)?;
+        }
+        Ok(())
+    }
 }
 
-struct Pieces {
-    reader: Box<dyn Read + Send>,
+struct Pieces<R> {
+    reader: R,
     path: PathBuf,
     done: bool,
 }
 
-impl Iterator for Pieces {
+impl<R: Read> Iterator for Pieces<R> {
     type Item = Result<Bytes, ArchiveError>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -128,10 +139,7 @@ impl Iterator for Pieces {
             Ok(_) => Some(Ok(piece.into())),
             Err(error) => {
                 self.done = true;
-                Some(Err(ArchiveError::Io {
-                    path: self.path.clone(),
-                    error,
-                }))
+                Some(Err(ArchiveError::Io { path: self.path.clone(), error }))
             }
         }
     }
@@ -152,10 +160,11 @@ impl Place {
             tar::Archive::new(BufReader::new(File::open(path).map_err(ArchiveError::io(path))?));
         for entry in archive.entries().map_err(|e| not_a_tar(path, &e))? {
             let entry = entry.map_err(|e| not_a_tar(path, &e))?;
+            if members.len() > MAX_MEMBERS {
+                return Err(ArchiveError::Damaged(format!("there are more than {MAX_MEMBERS} members")));
+            }
             if let Some(name) = member_name(&entry)? {
-                members
-                    .entry(name)
-                    .or_insert((entry.raw_file_position(), entry.size()));
+                members.entry(name).or_insert((entry.raw_file_position(), entry.size()));
             }
         }
         Ok(Self::Tar { file, members })
@@ -172,9 +181,7 @@ impl Place {
             .read_to_end(&mut bytes)
             .map_err(|e| ArchiveError::Damaged(format!("{name}: {e}")))?;
         if bytes.len() as u64 > cap {
-            return Err(ArchiveError::Damaged(format!(
-                "{name} is larger than {cap} bytes"
-            )));
+            return Err(ArchiveError::Damaged(format!("{name} is larger than {cap} bytes")));
         }
         Ok(Some(bytes))
     }
@@ -184,20 +191,15 @@ impl Place {
             Self::Folder(folder) => match File::open(folder.join(name)) {
                 Ok(file) => Ok(Some(Box::new(file))),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-                Err(error) => Err(ArchiveError::Io {
-                    path: folder.join(name),
-                    error,
-                }),
+                Err(error) => Err(ArchiveError::Io { path: folder.join(name), error }),
             },
             Self::Tar { file, members } => {
                 let Some(&(at, len)) = members.get(name) else {
                     return Ok(None);
                 };
                 let mut reader = file.reader()?;
-                io::Seek::seek(&mut reader, io::SeekFrom::Start(at)).map_err(|error| ArchiveError::Io {
-                    path: PathBuf::from(file.name()),
-                    error,
-                })?;
+                io::Seek::seek(&mut reader, io::SeekFrom::Start(at))
+                    .map_err(|error| ArchiveError::Io { path: PathBuf::from(file.name()), error })?;
                 Ok(Some(Box::new(reader.take(len))))
             }
             Self::Stream(path) => find_in_stream(path, name),
@@ -237,9 +239,7 @@ impl Place {
         let mut keep = |digest: &Digest, bytes: Vec<u8>| {
             let actual = Digest::of(digest.algorithm(), &bytes);
             if actual != *digest {
-                return Err(ArchiveError::Damaged(format!(
-                    "{digest}: the content has digest {actual}"
-                )));
+                return Err(ArchiveError::Damaged(format!("{digest}: the content has digest {actual}")));
             }
             found.insert(*digest, Bytes::from(bytes));
             Ok(())
@@ -260,10 +260,7 @@ impl Place {
             };
             if wanted.iter().any(|d| d.digest == digest) && entry.size() <= MAX_MANIFEST {
                 let mut bytes = Vec::new();
-                entry
-                    .take(MAX_MANIFEST)
-                    .read_to_end(&mut bytes)
-                    .map_err(|e| not_a_tar(path, &e))?;
+                entry.take(MAX_MANIFEST).read_to_end(&mut bytes).map_err(|e| not_a_tar(path, &e))?;
                 keep(&digest, bytes)?;
             }
         }
@@ -320,9 +317,7 @@ fn member_name<R: Read>(entry: &tar::Entry<'_, R>) -> Result<Option<String>, Arc
     let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
     let name = name.trim_start_matches("./").to_owned();
     if kind.is_gnu_sparse() {
-        return Err(ArchiveError::Damaged(format!(
-            "{name:?} is a sparse file, which no layout needs"
-        )));
+        return Err(ArchiveError::Damaged(format!("{name:?} is a sparse file, which no layout needs")));
     }
     Ok(matches!(kind, tar::EntryType::Regular | tar::EntryType::Continuous).then_some(name))
 }
@@ -331,17 +326,23 @@ fn not_a_tar(path: &Path, error: &io::Error) -> ArchiveError {
     ArchiveError::NotABundle(format!("{} is no readable tar: {error}", path.display()))
 }
 
+/// A bundle of this program that was unpacked, or packed by another tool: its own manifest, which must fit the index.
+fn unpacked(own: &[u8], index: &[u8]) -> Result<BundleManifest, ArchiveError> {
+    let bundle = BundleManifest::from_bytes(own)?;
+    if derived::index_json(&bundle)? != index {
+        return Err(ArchiveError::Damaged("index.json is not the one that bundle.json implies".to_owned()));
+    }
+    Ok(bundle)
+}
+
 /// What the index and the manifests say, in the terms of a bundle.
 fn describe(
     index: &ParsedManifest,
     manifests: &HashMap<Digest, Bytes>,
     name: Option<&Reference>,
 ) -> Result<BundleManifest, ArchiveError> {
-    let roots: Vec<&Descriptor> = index
-        .manifests
-        .iter()
-        .filter(|d| media_type::is_manifest(&d.media_type))
-        .collect();
+    let roots: Vec<&Descriptor> =
+        index.manifests.iter().filter(|d| media_type::is_manifest(&d.media_type)).collect();
     let mut images = Vec::new();
     for root in &roots {
         let own = name_of(root);
@@ -354,9 +355,7 @@ fn describe(
             }
             return Err(ArchiveError::Nameless(root.digest));
         };
-        let parsed = manifests
-            .get(&root.digest)
-            .map(|b| ParsedManifest::of(b, Some(&root.media_type)));
+        let parsed = manifests.get(&root.digest).map(|b| ParsedManifest::of(b, Some(&root.media_type)));
         let parsed = parsed.ok_or(ArchiveError::MissingManifest(root.digest))?;
         let parsed = parsed.map_err(|e| ArchiveError::Damaged(format!("{}: {e}", root.digest)))?;
         if images.iter().any(|image: &ImageRow| image.name == name) {
@@ -384,14 +383,9 @@ fn describe(
         media_type: image.media_type.clone(),
         size: image.size,
     };
-    let contents = Contents::collect(&images.iter().map(root).collect::<Vec<_>>(), manifests, &|_| {
-        false
-    })?;
+    let contents = Contents::collect(&images.iter().map(root).collect::<Vec<_>>(), manifests, &|_| false)?;
     if let Some(fault) = contents.faults.first() {
-        return Err(ArchiveError::Damaged(format!(
-            "{}: {}",
-            images[fault.root].name, fault.why
-        )));
+        return Err(ArchiveError::Damaged(format!("{}: {}", images[fault.root].name, fault.why)));
     }
     for (image, size) in images.iter_mut().zip(&contents.sizes) {
         image.size = *size;
@@ -415,35 +409,23 @@ fn describe(
 fn name_of(root: &Descriptor) -> Option<Reference> {
     let annotation = |key: &str| root.annotations.get(key).and_then(Value::as_str);
     let full = |text: &&str| text.contains('/') || text.contains('@');
-    [
-        "io.containerd.image.name",
-        "org.opencontainers.image.ref.name",
-        "org.opencontainers.image.base.name",
-    ]
-    .into_iter()
-    .filter_map(annotation)
-    .filter(full)
-    .find_map(|text| text.parse().ok())
+    ["io.containerd.image.name", "org.opencontainers.image.ref.name", "org.opencontainers.image.base.name"]
+        .into_iter()
+        .filter_map(annotation)
+        .filter(full)
+        .find_map(|text| text.parse().ok())
 }
 
 fn platforms(parsed: &ParsedManifest) -> Vec<String> {
     if parsed.kind != ManifestKind::Index {
         return Vec::new();
     }
-    let known = parsed
-        .manifests
-        .iter()
-        .filter_map(|child| child.platform.as_ref());
-    known
-        .filter(|p: &&Platform| !p.is_unknown())
-        .map(ToString::to_string)
-        .collect()
+    let known = parsed.manifests.iter().filter_map(|child| child.platform.as_ref());
+    known.filter(|p: &&Platform| !p.is_unknown()).map(ToString::to_string).collect()
 }
 
-impl Manifests for HashMap<Digest, Bytes> {
+impl<S: std::hash::BuildHasher> Manifests for HashMap<Digest, Bytes, S> {
     fn manifest(&self, digest: &Digest) -> Result<Bytes, ArchiveError> {
-        self.get(digest)
-            .cloned()
-            .ok_or(ArchiveError::MissingManifest(*digest))
+        self.get(digest).cloned().ok_or(ArchiveError::MissingManifest(*digest))
     }
 }

@@ -73,12 +73,7 @@ impl std::fmt::Debug for Xxh64Debug {
 impl StoredEncoder {
     /// An encoder for the last `content` bytes of a blob; they must begin on a frame boundary.
     pub fn new(content: u64) -> Self {
-        Self {
-            left: content,
-            frame_left: 0,
-            block_left: 0,
-            checksum: Xxh64Debug(Xxh64::new(0)),
-        }
+        Self { left: content, frame_left: 0, block_left: 0, checksum: Xxh64Debug(Xxh64::new(0)) }
     }
 
     /// Appends the encoding of `piece` to `out`. More than the announced content is a caller's error and refused.
@@ -116,10 +111,7 @@ impl StoredEncoder {
 
     fn begin_block(&mut self, out: &mut Vec<u8>) {
         self.block_left = self.frame_left.min(BLOCK_CONTENT);
-        out.extend_from_slice(&raw_block_header(
-            self.block_left,
-            self.block_left == self.frame_left,
-        ));
+        out.extend_from_slice(&raw_block_header(self.block_left, self.block_left == self.frame_left));
     }
 }
 
@@ -206,12 +198,7 @@ impl StoredPiece {
         let skipped = if before == 0 { 0 } else { HEADER_LEN };
         let offset = skipped + before / BLOCK_CONTENT * BLOCK_HEADER_LEN + before;
         let len = header + count * BLOCK_HEADER_LEN + content;
-        Self {
-            offset,
-            len: usize::try_from(len).unwrap_or(0),
-            before,
-            content,
-        }
+        Self { offset, len: usize::try_from(len).unwrap_or(0), before, content }
     }
 
     /// The content in `bytes`, which must have exactly the headers this writer makes for a frame of `held` bytes.
@@ -249,11 +236,7 @@ pub(crate) fn compress_head(content: &[u8]) -> Result<Vec<u8>, ArchiveError> {
 pub(crate) fn compress_or_store(content: &[u8]) -> Result<Vec<u8>, ArchiveError> {
     let compressed = compress(content, BLOB_LEVEL)?;
     let stored = stored_len(content.len() as u64);
-    if compressed.len() as u64 * 100 <= stored * 97 {
-        Ok(compressed)
-    } else {
-        Ok(store(content))
-    }
+    if compressed.len() as u64 * 100 <= stored * 97 { Ok(compressed) } else { Ok(store(content)) }
 }
 
 fn compress(content: &[u8], level: i32) -> Result<Vec<u8>, ArchiveError> {
@@ -271,11 +254,7 @@ pub(crate) fn decompress(frame: &[u8], content: usize) -> Result<Vec<u8>, String
     }
     let mut out = vec![0; content];
     let got = zstd::bulk::decompress_to_buffer(frame, &mut out).map_err(|e| format!("zstd: {e}"))?;
-    if got == content {
-        Ok(out)
-    } else {
-        Err(format!("{got} bytes where {content} were expected"))
-    }
+    if got == content { Ok(out) } else { Err(format!("{got} bytes where {content} were expected")) }
 }
 
 /// What a frame header says (RFC 8878, 3.1.1.1).
@@ -317,12 +296,7 @@ impl FrameHeader {
         if single {
             window = value;
         }
-        Some(Self {
-            len: at + width,
-            window,
-            content,
-            checksum: descriptor & 4 != 0,
-        })
+        Some(Self { len: at + width, window, content, checksum: descriptor & 4 != 0 })
     }
 }
 
@@ -339,8 +313,8 @@ pub(crate) fn block_len(header: [u8; 3]) -> Option<(usize, bool)> {
 }
 
 /// Length of the block headers and of the checksum, for readers that walk frames.
-pub(crate) const BLOCK_HEADER: usize = BLOCK_HEADER_LEN as usize;
-pub(crate) const CHECKSUM: usize = CHECKSUM_LEN as usize;
+pub(crate) const BLOCK_HEADER: usize = 3;
+pub(crate) const CHECKSUM: usize = 4;
 
 #[cfg(test)]
 mod tests {
@@ -370,10 +344,7 @@ mod tests {
         for bit in 0..stored.len() * 8 {
             let mut bad = stored.clone();
             bad[bit / 8] ^= 1 << (bit % 8);
-            assert!(
-                stored_content(&bad, content.len() as u64, true).is_err(),
-                "bit {bit}"
-            );
+            assert!(stored_content(&bad, content.len() as u64, true).is_err(), "bit {bit}");
         }
     }
 
@@ -392,7 +363,7 @@ mod tests {
     proptest! {
         #[test]
         fn pieces_do_not_matter(len in 0usize..400_000, cut in 1usize..200_000) {
-            let content: Vec<u8> = (0..len).map(|i| (i % 251) as u8).collect();
+            let content: Vec<u8> = (0..len).map(|i| u8::try_from(i % 251).unwrap()).collect();
             let mut out = Vec::new();
             let mut encoder = StoredEncoder::new(len as u64);
             for piece in content.chunks(cut) {
@@ -416,7 +387,7 @@ mod tests {
 
         #[test]
         fn pieces_of_a_frame_are_found_by_arithmetic(len in 1u64..4_000_000, blocks in 1u64..9) {
-            let content: Vec<u8> = (0..len).map(|i| (i % 249) as u8).collect();
+            let content: Vec<u8> = (0..len).map(|i| u8::try_from(i % 249).unwrap()).collect();
             let frame = store(&content);
             let (mut before, mut back) = (0, Vec::new());
             while before < len {

@@ -53,22 +53,18 @@ pub(crate) fn generate(
     for blob in bundle.blobs.iter().take_while(|blob| blob.group() == Group::Head) {
         let content = manifests.manifest(&blob.digest)?;
         if content.len() as u64 != blob.size {
-            return Err(ArchiveError::Invariant(
-                "a manifest has another size than the plan says",
-            ));
+            return Err(ArchiveError::Invariant("a manifest has another size than the plan says"));
         }
         put(&blob.digest.layout_path(), &content, sink)?;
     }
-    Ok(HeadNotes {
-        no_docker_manifest: docker.is_none(),
-    })
+    Ok(HeadNotes { no_docker_manifest: docker.is_none() })
 }
 
 fn put(path: &str, content: &[u8], sink: &mut Sink<'_>) -> Result<(), ArchiveError> {
     let size = content.len() as u64;
     sink(&member::header(path, size))?;
     sink(content)?;
-    let zeros = [0; member::BLOCK as usize];
+    let zeros = [0; 512];
     sink(&zeros[..usize::try_from(member::padding(size)).unwrap_or(0)])
 }
 
@@ -84,11 +80,7 @@ pub(crate) struct HeadEncoder<'a> {
 
 impl<'a> HeadEncoder<'a> {
     pub(crate) fn new(out: &'a mut Sink<'a>) -> Self {
-        Self {
-            pending: Vec::with_capacity(frame::HEAD_FRAME_CONTENT),
-            frames: Vec::new(),
-            out,
-        }
+        Self { pending: Vec::with_capacity(frame::HEAD_FRAME_CONTENT), frames: Vec::new(), out }
     }
 
     pub(crate) fn push(&mut self, mut piece: &[u8]) -> Result<(), ArchiveError> {
@@ -113,11 +105,8 @@ impl<'a> HeadEncoder<'a> {
 
     fn flush(&mut self) -> Result<(), ArchiveError> {
         let compressed = frame::compress_head(&self.pending)?;
-        let lens = u32::try_from(compressed.len())
-            .ok()
-            .zip(u32::try_from(self.pending.len()).ok());
-        self.frames
-            .push(lens.ok_or(ArchiveError::Invariant("a head frame over 4 GiB"))?);
+        let lens = u32::try_from(compressed.len()).ok().zip(u32::try_from(self.pending.len()).ok());
+        self.frames.push(lens.ok_or(ArchiveError::Invariant("a head frame over 4 GiB"))?);
         self.pending.clear();
         (self.out)(&compressed)
     }
@@ -125,8 +114,6 @@ impl<'a> HeadEncoder<'a> {
 
 impl std::fmt::Debug for HeadEncoder<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("HeadEncoder")
-            .field("frames", &self.frames.len())
-            .finish_non_exhaustive()
+        f.debug_struct("HeadEncoder").field("frames", &self.frames.len()).finish_non_exhaustive()
     }
 }

@@ -85,9 +85,7 @@ impl Head {
             }
         }
         if head.content_len != at {
-            return Err(ArchiveError::Damaged(
-                "the head does not end on a frame boundary".into(),
-            ));
+            return Err(ArchiveError::Damaged("the head does not end on a frame boundary".into()));
         }
         Ok(head)
     }
@@ -121,9 +119,7 @@ impl Head {
                 _ => return Err(ArchiveError::Damaged(format!("unexpected member {path:?}"))),
             };
             if size > cap {
-                return Err(ArchiveError::Damaged(format!(
-                    "{path} claims {size} bytes; {cap} are allowed"
-                )));
+                return Err(ArchiveError::Damaged(format!("{path} claims {size} bytes; {cap} are allowed")));
             }
             let start = at + member::BLOCK;
             at = start + size + member::padding(size);
@@ -158,11 +154,7 @@ impl Head {
             return Ok(false);
         };
         check_lens(bytes.len() as u64, u64::from(content))?;
-        self.frames.push(HeadFrame {
-            start: self.content_len,
-            content,
-            bytes,
-        });
+        self.frames.push(HeadFrame { start: self.content_len, content, bytes });
         self.content_len += u64::from(content);
         Ok(true)
     }
@@ -173,9 +165,7 @@ impl Head {
         let end = at + len;
         let mut at = at;
         while at < end {
-            let index = self
-                .frames
-                .partition_point(|f| f.start + u64::from(f.content) <= at);
+            let index = self.frames.partition_point(|f| f.start + u64::from(f.content) <= at);
             let opened = self.open_frame(index)?;
             let start = self.frames[index].start;
             let from = usize::try_from(at - start).unwrap_or(usize::MAX);
@@ -187,10 +177,7 @@ impl Head {
     }
 
     fn open_frame(&self, index: usize) -> Result<Bytes, ArchiveError> {
-        let mut open = self
-            .open
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut open = self.open.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some((at, bytes)) = &*open
             && *at == index
         {
@@ -218,10 +205,7 @@ impl Head {
     }
 
     pub(crate) fn frame_lens(&self) -> FrameLens {
-        self.frames
-            .iter()
-            .map(|f| (u32::try_from(f.bytes.len()).unwrap_or(u32::MAX), f.content))
-            .collect()
+        self.frames.iter().map(|f| (u32::try_from(f.bytes.len()).unwrap_or(u32::MAX), f.content)).collect()
     }
 
     /// The compressed frames, for checks of their exact bytes.
@@ -250,24 +234,17 @@ impl Head {
         if at == self.content_len {
             Ok(())
         } else {
-            Err(ArchiveError::Damaged(
-                "there is more in the head than bundle.json implies".into(),
-            ))
+            Err(ArchiveError::Damaged("there is more in the head than bundle.json implies".into()))
         }
     }
 }
 
 impl Manifests for Head {
     fn manifest(&self, digest: &Digest) -> Result<Bytes, ArchiveError> {
-        let &(at, len) = self
-            .blobs
-            .get(digest)
-            .ok_or(ArchiveError::MissingManifest(*digest))?;
+        let &(at, len) = self.blobs.get(digest).ok_or(ArchiveError::MissingManifest(*digest))?;
         let bytes = self.content(at, len)?;
         if Digest::of(digest.algorithm(), &bytes) != *digest {
-            return Err(ArchiveError::Damaged(format!(
-                "{digest}: the content has another digest"
-            )));
+            return Err(ArchiveError::Damaged(format!("{digest}: the content has another digest")));
         }
         Ok(bytes.into())
     }
@@ -276,9 +253,7 @@ impl Manifests for Head {
 fn check_lens(file: u64, content: u64) -> Result<(), ArchiveError> {
     let limit = frame::HEAD_FRAME_CONTENT as u64;
     if content == 0 || content > limit || file > limit + (64 << 10) {
-        return Err(ArchiveError::NotABundle(
-            "its frames are not those of a bundle".into(),
-        ));
+        return Err(ArchiveError::NotABundle("its frames are not those of a bundle".into()));
     }
     Ok(())
 }

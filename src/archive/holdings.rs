@@ -8,6 +8,17 @@ use crate::image::Digest;
 /// The content of a blob, piece by piece.
 pub type ContentPieces = Box<dyn Iterator<Item = Result<Bytes, ArchiveError>> + Send>;
 
+/// What reading in order yields: a blob begins, its content comes, it ends.
+#[derive(Clone, Debug)]
+pub enum StreamEvent {
+    Begin(Digest),
+    Piece(Bytes),
+    End,
+}
+
+/// Takes the events of reading in order; an error ends the reading.
+pub type StreamSink<'a> = dyn FnMut(StreamEvent) -> Result<(), ArchiveError> + 'a;
+
 /// Images with their blobs, readable by many threads.
 pub trait Holdings: Manifests + Send + Sync + std::fmt::Debug {
     /// What is in it. For a foreign layout, what its index and manifests say.
@@ -18,6 +29,23 @@ pub trait Holdings: Manifests + Send + Sync + std::fmt::Debug {
 
     /// For messages.
     fn name(&self) -> String;
+
+    /// Whether every [`Self::open`] costs a pass over the whole: [`Self::stream`] is the way to read much of it.
+    fn is_sequential(&self) -> bool {
+        false
+    }
+
+    /// Reads all blobs once, in the order of the file.
+    fn stream(&self, sink: &mut StreamSink<'_>) -> Result<(), ArchiveError> {
+        for blob in &self.bundle().blobs {
+            sink(StreamEvent::Begin(blob.digest))?;
+            for piece in self.open(&blob.digest, 0)? {
+                sink(StreamEvent::Piece(piece?))?;
+            }
+            sink(StreamEvent::End)?;
+        }
+        Ok(())
+    }
 }
 
 impl Holdings for BundleReader {
@@ -26,9 +54,7 @@ impl Holdings for BundleReader {
     }
 
     fn open(&self, digest: &Digest, from: u64) -> Result<ContentPieces, ArchiveError> {
-        let index = self
-            .index_of(digest)
-            .ok_or(ArchiveError::MissingManifest(*digest))?;
+        let index = self.index_of(digest).ok_or(ArchiveError::MissingManifest(*digest))?;
         Ok(Box::new(self.content(index, from)?))
     }
 

@@ -42,16 +42,9 @@ impl FileInput {
         let file = File::open(path).map_err(ArchiveError::io(path))?;
         let meta = file.metadata().map_err(ArchiveError::io(path))?;
         if !meta.is_file() {
-            return Err(ArchiveError::NotABundle(format!(
-                "{} is not a regular file",
-                path.display()
-            )));
+            return Err(ArchiveError::NotABundle(format!("{} is not a regular file", path.display())));
         }
-        Ok(Self {
-            path: path.to_owned(),
-            file,
-            len: meta.len(),
-        })
+        Ok(Self { path: path.to_owned(), file, len: meta.len() })
     }
 
     /// A reader with a position of its own.
@@ -66,20 +59,15 @@ impl Input for FileInput {
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ArchiveError> {
-        self.file
-            .read_exact_at(buffer, offset)
-            .map_err(|error| match error.kind() {
-                std::io::ErrorKind::UnexpectedEof => ArchiveError::Damaged(format!(
-                    "{} ends at byte {}, inside what should be there up to byte {}",
-                    self.path.display(),
-                    self.len,
-                    offset + buffer.len() as u64
-                )),
-                _ => ArchiveError::Io {
-                    path: self.path.clone(),
-                    error,
-                },
-            })
+        self.file.read_exact_at(buffer, offset).map_err(|error| match error.kind() {
+            std::io::ErrorKind::UnexpectedEof => ArchiveError::Damaged(format!(
+                "{} ends at byte {}, inside what should be there up to byte {}",
+                self.path.display(),
+                self.len,
+                offset + buffer.len() as u64
+            )),
+            _ => ArchiveError::Io { path: self.path.clone(), error },
+        })
     }
 
     fn name(&self) -> String {

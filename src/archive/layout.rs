@@ -47,15 +47,7 @@ impl Layout {
         }
         at += frame::stored_len(tail_content(blobs, first).len() as u64);
         let max_len = at + SEEK_TABLE_FIXED + SEEK_TABLE_ENTRY * (frames + 1);
-        Self {
-            head,
-            head_len,
-            first,
-            data,
-            stored_end,
-            first_compressed,
-            max_len,
-        }
+        Self { head, head_len, first, data, stored_end, first_compressed, max_len }
     }
 
     /// File bytes of the whole bundle: exact without compressed blobs, else an upper bound.
@@ -120,33 +112,19 @@ impl Layout {
 }
 
 fn joint_content_len(blobs: &[BlobRow], first: usize, index: usize) -> u64 {
-    let before = if index > first {
-        member::padding(blobs[index - 1].size)
-    } else {
-        0
-    };
+    let before = if index > first { member::padding(blobs[index - 1].size) } else { 0 };
     before + member::header_len(&blobs[index].digest.layout_path(), blobs[index].size)
 }
 
 fn joint_content(blobs: &[BlobRow], first: usize, index: usize) -> Vec<u8> {
-    let before = if index > first {
-        member::padding(blobs[index - 1].size)
-    } else {
-        0
-    };
+    let before = if index > first { member::padding(blobs[index - 1].size) } else { 0 };
     let mut content = vec![0; usize::try_from(before).unwrap_or(0)];
-    content.extend(member::header(
-        &blobs[index].digest.layout_path(),
-        blobs[index].size,
-    ));
+    content.extend(member::header(&blobs[index].digest.layout_path(), blobs[index].size));
     content
 }
 
 fn tail_content(blobs: &[BlobRow], first: usize) -> Vec<u8> {
-    let padding = blobs
-        .last()
-        .filter(|_| blobs.len() > first)
-        .map_or(0, |blob| member::padding(blob.size));
+    let padding = blobs.last().filter(|_| blobs.len() > first).map_or(0, |blob| member::padding(blob.size));
     vec![0; usize::try_from(padding + member::END_LEN).unwrap_or(0)]
 }
 
@@ -160,9 +138,7 @@ impl SeekTableBuilder {
     pub(crate) fn log(&mut self, file: u64, content: u64) -> Result<(), ArchiveError> {
         let lens = u32::try_from(file).ok().zip(u32::try_from(content).ok());
         let (file, content) = lens.ok_or(ArchiveError::Invariant("a frame over 4 GiB"))?;
-        self.table
-            .log_frame(file, content)
-            .map_err(|e| ArchiveError::SeekTable(e.to_string()))
+        self.table.log_frame(file, content).map_err(|e| ArchiveError::SeekTable(e.to_string()))
     }
 
     pub(crate) fn encode(self) -> Vec<u8> {

@@ -194,15 +194,10 @@ impl BundleManifest {
         let json = |e: serde_json::Error| ArchiveError::Json("bundle.json", e.to_string());
         let preamble: Preamble = serde_json::from_slice(bytes).map_err(json)?;
         if preamble.media_type.as_deref() != Some(MEDIA_TYPE) {
-            return Err(ArchiveError::Json(
-                "bundle.json",
-                "its mediaType is not that of a bundle".into(),
-            ));
+            return Err(ArchiveError::Json("bundle.json", "its mediaType is not that of a bundle".into()));
         }
         if preamble.schema_version != Some(u64::from(SCHEMA_VERSION)) {
-            let version = preamble
-                .schema_version
-                .map_or("none".to_owned(), |v| v.to_string());
+            let version = preamble.schema_version.map_or("none".to_owned(), |v| v.to_string());
             return Err(ArchiveError::UnknownVersion(format!("schemaVersion {version}")));
         }
         if preamble.profile.as_deref() != Some(PROFILE) {
@@ -213,10 +208,7 @@ impl BundleManifest {
         let mut same = Same { rest: bytes };
         let respelled = serde_json::to_writer(&mut same, &manifest).is_ok() && same.rest == b"\n";
         if !respelled {
-            return Err(ArchiveError::Json(
-                "bundle.json",
-                "it is not written in canonical form".into(),
-            ));
+            return Err(ArchiveError::Json("bundle.json", "it is not written in canonical form".into()));
         }
         manifest.check()?;
         Ok(manifest)
@@ -238,6 +230,9 @@ impl BundleManifest {
                 return refuse(format!("{} is listed twice", blob.digest));
             }
         }
+        if total(&self.blobs).is_none() {
+            return refuse("its blobs together are larger than anything storable".into());
+        }
         if !self.blobs.is_sorted_by_key(BlobRow::group) {
             return refuse("the blobs are not in member order".into());
         }
@@ -246,11 +241,7 @@ impl BundleManifest {
             if !names.insert(&image.name) {
                 return refuse(format!("the name {} is there twice", image.name));
             }
-            if image
-                .entries
-                .iter()
-                .any(|&i| i as usize >= self.catalog.entries.len())
-            {
+            if image.entries.iter().any(|&i| i as usize >= self.catalog.entries.len()) {
                 return refuse(format!("{} names a catalog entry that is not there", image.name));
             }
         }
@@ -259,6 +250,12 @@ impl BundleManifest {
         }
         Ok(())
     }
+}
+
+/// Bytes of all `blobs`; none where no file could hold them. Offsets computed from such a sum never overflow.
+pub fn total(blobs: &[BlobRow]) -> Option<u64> {
+    let sum = blobs.iter().try_fold(0u64, |sum, blob| sum.checked_add(blob.size))?;
+    (sum < 1 << 60).then_some(sum)
 }
 
 /// A writer that only accepts the bytes it expects.
@@ -329,11 +326,7 @@ mod tests {
         let bytes = sample().to_bytes().unwrap();
         assert_eq!(BundleManifest::from_bytes(&bytes).unwrap(), sample());
         let value: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
-        assert_eq!(
-            format!("{value}\n").into_bytes(),
-            bytes,
-            "a sorted map spells it the same way"
-        );
+        assert_eq!(format!("{value}\n").into_bytes(), bytes, "a sorted map spells it the same way");
     }
 
     #[test]
@@ -344,24 +337,13 @@ mod tests {
             (text.replace("\"size\":1}", "\"size\":1 }"), "canonical"),
             (text.replace("\\u0001", "\\u0001\\u0041"), "canonical"),
             (text.replace("\"size\":1}", "\"size\":1,\"size\":1}"), "duplicate"),
-            (
-                text.replace("\"size\":1}", "\"size\":1,\"zzz\":1}"),
-                "unknown field",
-            ),
-            (
-                text.replace("\"schemaVersion\":1", "\"schemaVersion\":2"),
-                "schemaVersion 2",
-            ),
+            (text.replace("\"size\":1}", "\"size\":1,\"zzz\":1}"), "unknown field"),
+            (text.replace("\"schemaVersion\":1", "\"schemaVersion\":2"), "schemaVersion 2"),
             (text.replace("\"layout\"", "\"compact\""), "compact"),
-            (
-                text.replace("\"size\":9", "\"size\":9007199254740992"),
-                "storable",
-            ),
+            (text.replace("\"size\":9", "\"size\":9007199254740992"), "storable"),
             (text.replace(MEDIA_TYPE, "x"), "mediaType"),
         ] {
-            let error = BundleManifest::from_bytes(bad.as_bytes())
-                .expect_err(&bad)
-                .to_string();
+            let error = BundleManifest::from_bytes(bad.as_bytes()).expect_err(&bad).to_string();
             assert!(error.contains(says), "{says}: {error}");
         }
     }

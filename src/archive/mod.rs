@@ -31,7 +31,7 @@ pub use error::ArchiveError;
 pub use foreign::ForeignLayout;
 pub use frame::StoredEncoder;
 pub use head::HeadNotes;
-pub use holdings::{ContentPieces, Holdings};
+pub use holdings::{ContentPieces, Holdings, StreamEvent, StreamSink};
 pub use input::{FileInput, Input};
 pub use layout::Layout;
 pub use manifest::{BlobRow, BundleManifest, Group, ImageRow};

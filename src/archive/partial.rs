@@ -38,11 +38,7 @@ pub fn draft_head(
     let mut encoder = HeadEncoder::new(&mut sink);
     let notes = head::generate(bundle, signature, manifests, &mut |piece| encoder.push(piece))?;
     let frames = encoder.finish()?;
-    Ok(DraftedHead {
-        layout: Layout::new(frames, &bundle.blobs),
-        digest: hasher.finish(),
-        notes,
-    })
+    Ok(DraftedHead { layout: Layout::new(frames, &bundle.blobs), digest: hasher.finish(), notes })
 }
 
 /// The unfinished file.
@@ -55,16 +51,8 @@ pub struct PartialFile {
 impl PartialFile {
     /// Opens `path` for reading and writing; `fresh` empties it.
     pub fn open(path: &Path, fresh: bool) -> Result<Self, ArchiveError> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(fresh)
-            .open(path);
-        Ok(Self {
-            path: path.to_owned(),
-            file: file.map_err(ArchiveError::io(path))?,
-        })
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(fresh).open(path);
+        Ok(Self { path: path.to_owned(), file: file.map_err(ArchiveError::io(path))? })
     }
 
     pub fn path(&self) -> &Path {
@@ -85,9 +73,7 @@ impl PartialFile {
     }
 
     pub fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), ArchiveError> {
-        self.file
-            .write_all_at(bytes, offset)
-            .map_err(ArchiveError::io(&self.path))
+        self.file.write_all_at(bytes, offset).map_err(ArchiveError::io(&self.path))
     }
 
     /// Waits until everything written so far is on the medium.
@@ -134,9 +120,7 @@ impl Input for PartialFile {
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ArchiveError> {
-        self.file
-            .read_exact_at(buffer, offset)
-            .map_err(ArchiveError::io(&self.path))
+        self.file.read_exact_at(buffer, offset).map_err(ArchiveError::io(&self.path))
     }
 
     fn name(&self) -> String {
@@ -175,13 +159,8 @@ pub fn ending(layout: &Layout, blobs: &[BlobRow], compressed: &[Vec<u32>]) -> Re
 
 /// Makes a rename in the folder of `path` durable.
 pub fn sync_folder(path: &Path) -> Result<(), ArchiveError> {
-    let folder = path
-        .parent()
-        .filter(|p| !p.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    File::open(folder)
-        .and_then(|folder| folder.sync_all())
-        .map_err(ArchiveError::io(folder))
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(ArchiveError::io(folder))
 }
 
 /// Writes one stored blob into place as its content arrives, hashing it on the way.
@@ -217,14 +196,7 @@ impl<'a> StoredWriter<'a> {
         } else {
             (Vec::new(), data + frame::stored_len(content))
         };
-        Self {
-            file,
-            encoder: StoredEncoder::new(blob.size - content),
-            hasher,
-            pending,
-            at,
-            content,
-        }
+        Self { file, encoder: StoredEncoder::new(blob.size - content), hasher, pending, at, content }
     }
 
     /// Takes the next piece of content and returns how many whole frames are in the file.
@@ -232,10 +204,7 @@ impl<'a> StoredWriter<'a> {
         self.hasher.update(piece);
         while !piece.is_empty() {
             let to_boundary = FRAME_CONTENT - self.content % FRAME_CONTENT;
-            let take = piece
-                .len()
-                .min(WRITE_PIECE)
-                .min(usize::try_from(to_boundary).unwrap_or(usize::MAX));
+            let take = piece.len().min(WRITE_PIECE).min(usize::try_from(to_boundary).unwrap_or(usize::MAX));
             let (now, later) = piece.split_at(take);
             self.encoder.push(now, &mut self.pending)?;
             self.content += take as u64;

@@ -3,6 +3,7 @@
 //! The head comes first and gives the whole plan, as from a file. Then every frame is the one the plan implies;
 //! joints, end and seek table are compared to the byte, contents are for the consumer to hash.
 
+use std::collections::HashSet;
 use std::io::{self, Read};
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use bytes::Bytes;
 
 use super::contents::Manifests;
 use super::head_reader::Head;
-use super::holdings::{ContentPieces, Holdings};
+use super::holdings::{ContentPieces, Holdings, StreamEvent, StreamSink};
 use super::layout::Layout;
 use super::manifest::BundleManifest;
 use super::{ArchiveError, frame, partial};
@@ -39,9 +40,7 @@ pub struct PipedContent<R> {
 
 impl<R> std::fmt::Debug for PipedContent<R> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PipedContent")
-            .field("at", &self.at)
-            .finish_non_exhaustive()
+        f.debug_struct("PipedContent").field("at", &self.at).finish_non_exhaustive()
     }
 }
 
@@ -63,21 +62,8 @@ pub fn open_pipe<R: Read>(mut input: R) -> Result<(Arc<PipedHead>, PipedContent<
     head.prove(&manifest)?;
     let layout = Layout::new(head.frame_lens(), &manifest.blobs);
     let id = Digest::sha256(head.bundle_bytes());
-    let head = Arc::new(PipedHead {
-        head,
-        manifest,
-        layout,
-        id,
-    });
-    Ok((
-        head.clone(),
-        PipedContent {
-            head,
-            input,
-            at,
-            compressed: Vec::new(),
-        },
-    ))
+    let head = Arc::new(PipedHead { head, manifest, layout, id });
+    Ok((head.clone(), PipedContent { head, input, at, compressed: Vec::new() }))
 }
 
 impl PipedHead {
@@ -85,8 +71,9 @@ impl PipedHead {
         self.id
     }
 
-    pub fn layout(&self) -> &Layout {
-        &self.layout
+    /// The small blobs of the head: they are at hand, and do not come again.
+    pub fn at_hand(&self) -> HashSet<Digest> {
+        self.manifest.blobs[..self.layout.stored().start].iter().map(|blob| blob.digest).collect()
     }
 }
 
@@ -103,10 +90,7 @@ impl Holdings for PipedHead {
 
     fn open(&self, digest: &Digest, from: u64) -> Result<ContentPieces, ArchiveError> {
         // Small JSON is at hand; everything else has gone by, or has not come yet.
-        let mut bytes = self
-            .head
-            .manifest(digest)
-            .map_err(|_| ArchiveError::PassedBy(*digest))?;
+        let mut bytes = self.head.manifest(digest).map_err(|_| ArchiveError::PassedBy(*digest))?;
         let skip = usize::try_from(from).map_or(bytes.len(), |from| from.min(bytes.len()));
         Ok(Box::new(std::iter::once(Ok(bytes.split_off(skip)))))
     }
@@ -117,8 +101,19 @@ impl Holdings for PipedHead {
 }
 
 impl<R: Read> PipedContent<R> {
+    /// Reads everything to the end of the pipe, which must be exactly what the plan implies.
+    pub fn stream(mut self, sink: &mut StreamSink<'_>) -> Result<(), ArchiveError> {
+        let head = self.head.clone();
+        for index in head.layout.stored().start..head.layout.compressed().end {
+            sink(StreamEvent::Begin(head.manifest.blobs[index].digest))?;
+            self.blob(index, &mut |piece| sink(StreamEvent::Piece(piece)))?;
+            sink(StreamEvent::End)?;
+        }
+        self.finish()
+    }
+
     /// Reads blob `index`, which must be the next in member order, and gives its content to `each`.
-    pub fn blob(
+    fn blob(
         &mut self,
         index: usize,
         each: &mut dyn FnMut(Bytes) -> Result<(), ArchiveError>,
@@ -147,7 +142,7 @@ impl<R: Read> PipedContent<R> {
     }
 
     /// Reads what follows the last blob; it must be exactly what the plan implies.
-    pub fn finish(mut self) -> Result<(), ArchiveError> {
+    fn finish(mut self) -> Result<(), ArchiveError> {
         let head = self.head.clone();
         let ending = partial::ending(&head.layout, &head.manifest.blobs, &self.compressed)?;
         self.expect(&ending, || "the end of the archive or the seek table".to_owned())
@@ -173,24 +168,15 @@ impl<R: Read> PipedContent<R> {
 
     fn expect(&mut self, expected: &[u8], what: impl Fn() -> String) -> Result<(), ArchiveError> {
         let found = self.read(expected.len())?;
-        if found == expected {
-            Ok(())
-        } else {
-            Err(self.damaged(&format!("{} is damaged", what())))
-        }
+        if found == expected { Ok(()) } else { Err(self.damaged(&format!("{} is damaged", what()))) }
     }
 
     fn read(&mut self, len: usize) -> Result<Vec<u8>, ArchiveError> {
         let mut bytes = vec![0; len];
-        self.input
-            .read_exact(&mut bytes)
-            .map_err(|error| match error.kind() {
-                io::ErrorKind::UnexpectedEof => self.cut(),
-                _ => ArchiveError::Io {
-                    path: "stdin".into(),
-                    error,
-                },
-            })?;
+        self.input.read_exact(&mut bytes).map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => self.cut(),
+            _ => ArchiveError::Io { path: "stdin".into(), error },
+        })?;
         self.at += len as u64;
         Ok(bytes)
     }
@@ -208,10 +194,7 @@ impl<R: Read> PipedContent<R> {
 fn read_frame(input: &mut impl Read, limit: u64) -> Result<Option<Vec<u8>>, ArchiveError> {
     let io = |error: io::Error| match error.kind() {
         io::ErrorKind::UnexpectedEof => ArchiveError::Damaged("the stream ends inside a frame".into()),
-        _ => ArchiveError::Io {
-            path: "stdin".into(),
-            error,
-        },
+        _ => ArchiveError::Io { path: "stdin".into(), error },
     };
     let foreign = || ArchiveError::NotABundle("its frames are not those of a bundle".to_owned());
     let mut frame = Vec::new();
@@ -227,10 +210,7 @@ fn read_frame(input: &mut impl Read, limit: u64) -> Result<Option<Vec<u8>>, Arch
             return Err(foreign());
         }
     };
-    let allowed = header
-        .content
-        .filter(|content| *content <= limit)
-        .ok_or_else(foreign)?;
+    let allowed = header.content.filter(|content| *content <= limit).ok_or_else(foreign)?;
     // Compressed content is never much longer than itself.
     let cap = usize::try_from(allowed + allowed / 64 + (64 << 10)).map_err(|_| foreign())?;
     loop {

@@ -14,6 +14,7 @@ use super::contents::{Contents, Manifests, Root};
 use super::head_reader::Head;
 use super::input::Input;
 use super::manifest::{BlobRow, BundleManifest, Group};
+use super::pipe::open_pipe;
 use super::{ArchiveError, frame, layout::Layout};
 use crate::image::{Digest, RawManifest, media_type};
 
@@ -31,7 +32,7 @@ struct Inner {
     manifest: BundleManifest,
     head: Head,
     layout: Layout,
-    by_digest: HashMap<Digest, u32>,
+    by_digest: HashMap<Digest, usize>,
     /// File offset and length of each frame of each compressed blob.
     compressed: Vec<Vec<(u64, u32)>>,
     seek_table: Range<u64>,
@@ -45,23 +46,9 @@ impl BundleReader {
         let manifest = head.bundle()?;
         let layout = Layout::new(head.frame_lens(), &manifest.blobs);
         let compressed = locate_compressed(&table, &layout, &manifest.blobs)?;
-        let by_digest = manifest
-            .blobs
-            .iter()
-            .enumerate()
-            .map(|(i, b)| (b.digest, i as u32))
-            .collect();
+        let by_digest = manifest.blobs.iter().enumerate().map(|(i, b)| (b.digest, i)).collect();
         let id = Digest::sha256(head.bundle_bytes());
-        let inner = Inner {
-            input,
-            id,
-            manifest,
-            head,
-            layout,
-            by_digest,
-            compressed,
-            seek_table,
-        };
+        let inner = Inner { input, id, manifest, head, layout, by_digest, compressed, seek_table };
         let reader = Self(Arc::new(inner));
         reader.0.head.prove(&reader.0.manifest)?;
         reader.prove_contents()?;
@@ -108,7 +95,7 @@ impl BundleReader {
 
     /// Position of `digest` in the list of blobs.
     pub fn index_of(&self, digest: &Digest) -> Option<usize> {
-        self.0.by_digest.get(digest).map(|&i| i as usize)
+        self.0.by_digest.get(digest).copied()
     }
 
     pub fn blob(&self, digest: &Digest) -> Option<&BlobRow> {
@@ -160,11 +147,7 @@ impl BundleReader {
         let artifacts = manifest.artifacts.iter().map(|a| (a.digest, &a.media_type));
         images
             .chain(artifacts)
-            .map(|(digest, media_type)| Root {
-                digest,
-                media_type: media_type.clone(),
-                size: size(&digest),
-            })
+            .map(|(digest, media_type)| Root { digest, media_type: media_type.clone(), size: size(&digest) })
             .collect()
     }
 
@@ -191,10 +174,7 @@ impl BundleReader {
     }
 
     fn is_required(&self, digest: &Digest) -> bool {
-        self.manifest()
-            .requires
-            .as_ref()
-            .is_some_and(|r| r.blobs.iter().any(|b| b.digest == *digest))
+        self.manifest().requires.as_ref().is_some_and(|r| r.blobs.iter().any(|b| b.digest == *digest))
     }
 }
 
@@ -231,34 +211,29 @@ impl FrameTable {
 fn read_seek_table(input: &dyn Input) -> Result<(FrameTable, Range<u64>), ArchiveError> {
     let mut start = [0; 4];
     if input.len() < 4 {
-        return Err(ArchiveError::NotABundle(format!(
-            "{} is only {} bytes long",
-            input.name(),
-            input.len()
-        )));
+        return Err(ArchiveError::NotABundle(format!("{} is only {} bytes long", input.name(), input.len())));
     }
     input.read_at(0, &mut start)?;
     if start != [0x28, 0xb5, 0x2f, 0xfd] {
-        return Err(ArchiveError::NotABundle(format!(
-            "{} is not a zstd file",
-            input.name()
-        )));
+        return Err(ArchiveError::NotABundle(format!("{} is not a zstd file", input.name())));
     }
     let end = end_without_zeros(input)?;
     let mut tail = InputTail { input, end, at: 0 };
-    let table = zeekstd::SeekTable::from_seekable(&mut tail).map_err(|_| {
-        ArchiveError::Damaged(format!(
-            "{} does not end with a seek table: it is cut short, or was packed by another tool",
-            input.name()
-        ))
-    })?;
+    let table = zeekstd::SeekTable::from_seekable(&mut tail).map_err(|_| without_table(input))?;
     if table.size_comp() > end {
-        return Err(ArchiveError::Damaged(
-            "the seek table lists more than the file has".into(),
-        ));
+        return Err(ArchiveError::Damaged("the seek table lists more than the file has".into()));
     }
     let range = table.size_comp()..end;
     Ok((FrameTable { table }, range))
+}
+
+/// A file with the head of a bundle and no seek table has lost its end; any other was packed by another tool.
+fn without_table(input: &dyn Input) -> ArchiveError {
+    let name = input.name();
+    match open_pipe(InputTail { input, end: input.len(), at: 0 }) {
+        Ok(_) => ArchiveError::Damaged(format!("{name} is cut short after {} bytes", input.len())),
+        Err(_) => ArchiveError::NotABundle(format!("{name} does not end with the seek table of a bundle")),
+    }
 }
 
 fn end_without_zeros(input: &dyn Input) -> Result<u64, ArchiveError> {
@@ -272,10 +247,7 @@ fn end_without_zeros(input: &dyn Input) -> Result<u64, ArchiveError> {
         }
         end -= take;
     }
-    Err(ArchiveError::Damaged(format!(
-        "{} ends in nothing but zeros",
-        input.name()
-    )))
+    Err(ArchiveError::Damaged(format!("{} ends in nothing but zeros", input.name())))
 }
 
 /// `Read + Seek` over the input up to `end`, as the seek table parser wants it.
@@ -289,9 +261,7 @@ impl Read for InputTail<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let left = self.end.saturating_sub(self.at);
         let take = usize::try_from(left).map_or(buffer.len(), |left| left.min(buffer.len()));
-        self.input
-            .read_at(self.at, &mut buffer[..take])
-            .map_err(io::Error::other)?;
+        self.input.read_at(self.at, &mut buffer[..take]).map_err(io::Error::other)?;
         self.at += take as u64;
         Ok(take)
     }
@@ -315,21 +285,15 @@ fn locate_compressed(
     layout: &Layout,
     blobs: &[BlobRow],
 ) -> Result<Vec<Vec<(u64, u32)>>, ArchiveError> {
-    let mut next = layout.head_frames().len() as u32;
+    let mut next = u32::try_from(layout.head_frames().len()).unwrap_or(u32::MAX);
     let mut expect = |content: u64, file: Option<u64>| {
-        let entry = if next < table.len() {
-            table.get(next)?
-        } else {
-            (0, 0, 0)
-        };
+        let entry = if next < table.len() { table.get(next)? } else { (0, 0, 0) };
         next += 1;
         let fits = u64::from(entry.2) == content && file.is_none_or(|file| u64::from(entry.1) == file);
         if fits {
             Ok(entry)
         } else {
-            Err(ArchiveError::Damaged(
-                "the seek table contradicts bundle.json".into(),
-            ))
+            Err(ArchiveError::Damaged("the seek table contradicts bundle.json".into()))
         }
     };
     let mut compressed = Vec::with_capacity(layout.compressed().len());
@@ -342,9 +306,8 @@ fn locate_compressed(
             }
         } else {
             let frames = frame::stored_frames(blobs[index].size);
-            let frames: Result<Vec<_>, _> = frames
-                .map(|(_, content)| expect(content, None).map(|(at, file, _)| (at, file)))
-                .collect();
+            let frames: Result<Vec<_>, _> =
+                frames.map(|(_, content)| expect(content, None).map(|(at, file, _)| (at, file))).collect();
             compressed.push(frames?);
         }
     }

@@ -48,16 +48,10 @@ impl BundleReader {
         check.head()?;
         let blobs = self.layout().stored().start..self.layout().compressed().end;
         // A bridge keeps the order of the file, which slow media want.
-        let results = blobs
-            .into_par_iter()
-            .with_max_len(1)
-            .map(|index| check.blob(index));
+        let results = blobs.into_par_iter().with_max_len(1).map(|index| check.blob(index));
         results.collect::<Result<Vec<()>, ArchiveError>>()?;
         check.ending()?;
-        let mut problems = check
-            .problems
-            .into_inner()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut problems = check.problems.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
         problems.sort_by_key(|problem| problem.range.as_ref().map_or(0, |range| range.start));
         Ok(problems)
     }
@@ -69,22 +63,12 @@ impl Check<'_> {
             Some(digest) => {
                 let bundle = self.reader.manifest();
                 let hit = users(bundle, digest, self.reader);
-                hit.into_iter()
-                    .map(|image| bundle.images[image].name.to_string())
-                    .collect()
+                hit.into_iter().map(|image| bundle.images[image].name.to_string()).collect()
             }
             None => Vec::new(),
         };
-        let problem = Problem {
-            range: Some(range),
-            blob,
-            images,
-            what: what.into(),
-        };
-        self.problems
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .push(problem);
+        let problem = Problem { range: Some(range), blob, images, what: what.into() };
+        self.problems.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(problem);
     }
 
     /// The head's content is proven; its frames must be the very ones this build makes of it.
@@ -96,11 +80,7 @@ impl Check<'_> {
             let content = self.reader.head().frame_content(index)?;
             (self.moved)(content.len() as u64);
             if self.same_build && frame::compress_head(&content)? != bytes {
-                self.report(
-                    range,
-                    None,
-                    "the frame opens, but is not the one this content gives",
-                );
+                self.report(range, None, "the frame opens, but is not the one this content gives");
             }
         }
         Ok(())
@@ -134,11 +114,7 @@ impl Check<'_> {
         if !damaged && hasher.finish() != blob.digest {
             let start = frames.first().map_or(0, |(at, ..)| *at);
             let end = frames.last().map_or(start, |(at, len, _)| at + len);
-            self.report(
-                start..end,
-                Some(blob.digest),
-                "the content is whole, but has another digest",
-            );
+            self.report(start..end, Some(blob.digest), "the content is whole, but has another digest");
         }
         Ok(())
     }
@@ -154,11 +130,7 @@ impl Check<'_> {
         };
         let start = end - expected.len() as u64;
         if self.reader.input().read_vec(start, expected.len())? != expected {
-            self.report(
-                start..end,
-                Some(blobs[index].digest),
-                "the tar header or its frame is damaged",
-            );
+            self.report(start..end, Some(blobs[index].digest), "the tar header or its frame is damaged");
         }
         Ok(())
     }
@@ -170,10 +142,7 @@ impl Check<'_> {
         held: u64,
         hasher: &mut Hasher,
     ) -> Result<Result<(), String>, ArchiveError> {
-        let bytes = self
-            .reader
-            .input()
-            .read_vec(at, usize::try_from(len).unwrap_or(0))?;
+        let bytes = self.reader.input().read_vec(at, usize::try_from(len).unwrap_or(0))?;
         Ok(frame::stored_content(&bytes, held, true).map(|pieces| {
             for piece in pieces {
                 hasher.update(&bytes[piece]);
@@ -188,19 +157,14 @@ impl Check<'_> {
         held: u64,
         hasher: &mut Hasher,
     ) -> Result<Result<(), String>, ArchiveError> {
-        let bytes = self
-            .reader
-            .input()
-            .read_vec(at, usize::try_from(len).unwrap_or(0))?;
+        let bytes = self.reader.input().read_vec(at, usize::try_from(len).unwrap_or(0))?;
         let content = match frame::decompress(&bytes, usize::try_from(held).unwrap_or(0)) {
             Ok(content) => content,
             Err(why) => return Ok(Err(why)),
         };
         hasher.update(&content);
         if self.same_build && frame::compress_or_store(&content)? != bytes {
-            return Ok(Err(
-                "the frame opens, but is not the one this content gives".to_owned()
-            ));
+            return Ok(Err("the frame opens, but is not the one this content gives".to_owned()));
         }
         Ok(Ok(()))
     }
@@ -212,23 +176,16 @@ impl Check<'_> {
             self.reader
                 .frames(index)
                 .iter()
-                .map(|(_, len, _)| *len as u32)
+                .map(|(_, len, _)| u32::try_from(*len).unwrap_or(u32::MAX))
                 .collect()
         };
         let compressed: Vec<Vec<u32>> = layout.compressed().map(lens).collect();
         let expected = partial::ending(layout, &self.reader.manifest().blobs, &compressed)?;
         let end = self.reader.seek_table().end;
         let start = end.saturating_sub(expected.len() as u64);
-        let found = self
-            .reader
-            .input()
-            .read_vec(start, usize::try_from(end - start).unwrap_or(0))?;
+        let found = self.reader.input().read_vec(start, usize::try_from(end - start).unwrap_or(0))?;
         if found != expected {
-            self.report(
-                start..end,
-                None,
-                "the end of the archive or the seek table is damaged",
-            );
+            self.report(start..end, None, "the end of the archive or the seek table is damaged");
         }
         Ok(())
     }

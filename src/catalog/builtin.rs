@@ -3,11 +3,8 @@
 use super::Catalog;
 
 /// Name, version, text. The newest of each name comes first: it is what the bare name means.
-const SHIPPED: &[(&str, &str, &str)] = &[(
-    "stackstate",
-    "4.1",
-    include_str!("../../catalog/stackstate-4.1.yaml"),
-)];
+const SHIPPED: &[(&str, &str, &str)] =
+    &[("stackstate", "4.1", include_str!("../../catalog/stackstate-4.1.yaml"))];
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
@@ -20,20 +17,15 @@ pub struct UnknownCatalog {
 
 /// The names of all built-in catalogs, as [`get`] takes them.
 pub fn names() -> Vec<String> {
-    SHIPPED
-        .iter()
-        .map(|(name, version, _)| format!("{name}@{version}"))
-        .collect()
+    SHIPPED.iter().map(|(name, version, _)| format!("{name}@{version}")).collect()
 }
 
 /// The catalog called `name@version`, or just `name`.
 pub fn get(name: &str) -> Result<Catalog, UnknownCatalog> {
-    let found = SHIPPED
-        .iter()
-        .find(|(known, version, _)| match name.split_once('@') {
-            Some((bare, wanted)) => bare == *known && wanted == *version,
-            None => name == *known,
-        });
+    let found = SHIPPED.iter().find(|(known, version, _)| match name.split_once('@') {
+        Some((bare, wanted)) => bare == *known && wanted == *version,
+        None => name == *known,
+    });
     let (_, _, text) = found.ok_or_else(|| UnknownCatalog {
         name: name.chars().filter(|c| !c.is_control()).take(80).collect(),
         known: names().join(", "),

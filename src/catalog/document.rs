@@ -26,9 +26,7 @@ pub(super) fn read(text: &str) -> Result<Document, Problem> {
         let message = error.without_snippet().to_string();
         let message = message.lines().next().unwrap_or_default();
         // The line comes first in every problem, so it need not come last too.
-        let message = message
-            .rsplit_once(" at line ")
-            .map_or(message, |(before, _)| before);
+        let message = message.rsplit_once(" at line ").map_or(message, |(before, _)| before);
         Problem::at(line, message)
     })
 }
@@ -198,10 +196,7 @@ pub(super) struct Pairs<T> {
 
 impl<T> Default for Pairs<T> {
     fn default() -> Self {
-        Self {
-            items: Vec::new(),
-            problems: Vec::new(),
-        }
+        Self { items: Vec::new(), problems: Vec::new() }
     }
 }
 

@@ -77,11 +77,7 @@ impl CatalogErrors {
     /// `Err` where there is a problem.
     fn check(mut problems: Vec<Problem>) -> Result<(), Self> {
         problems.sort_by_key(|problem| problem.line);
-        if problems.is_empty() {
-            Ok(())
-        } else {
-            Err(Self(problems))
-        }
+        if problems.is_empty() { Ok(()) } else { Err(Self(problems)) }
     }
 
     pub fn problems(&self) -> &[Problem] {
@@ -91,17 +87,11 @@ impl CatalogErrors {
 
 impl Problem {
     fn at(line: u64, message: impl Into<String>) -> Self {
-        Self {
-            line: (line > 0).then_some(line),
-            message: message.into(),
-        }
+        Self { line: (line > 0).then_some(line), message: message.into() }
     }
 
     fn general(message: impl Into<String>) -> Self {
-        Self {
-            line: None,
-            message: message.into(),
-        }
+        Self { line: None, message: message.into() }
     }
 }
 
@@ -129,10 +119,7 @@ impl fmt::Display for CatalogErrors {
 
 impl fmt::Debug for Variable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let default = self
-            .default
-            .as_deref()
-            .map(|text| if self.secret { "***" } else { text });
+        let default = self.default.as_deref().map(|text| if self.secret { "***" } else { text });
         f.debug_struct("Variable")
             .field("default", &default)
             .field("secret", &self.secret)

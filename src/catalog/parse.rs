@@ -25,10 +25,7 @@ impl Format {
     /// What `text` looks like. A list's lines have no blank after a colon, and YAML's keys have one.
     pub fn sniff(text: &str) -> Self {
         let lines = text.trim_start_matches('\u{feff}').lines().map(str::trim);
-        let Some(first) = lines
-            .clone()
-            .find(|line| !line.is_empty() && !line.starts_with('#'))
-        else {
+        let Some(first) = lines.clone().find(|line| !line.is_empty() && !line.starts_with('#')) else {
             return Self::List;
         };
         let key = first.trim_matches('"').split(':').next().unwrap_or_default();
@@ -36,11 +33,7 @@ impl Format {
         let after = first.split_once(':').map(|(_, after)| after);
         let keyed = is_key && after.is_some_and(|after| after.is_empty() || after.starts_with(' '));
         let marked = first.starts_with(['{', '[', '%']) && !first.starts_with("{{");
-        if marked || keyed || first == "---" || first.starts_with("- ") {
-            Self::Yaml
-        } else {
-            Self::List
-        }
+        if marked || keyed || first == "---" || first.starts_with("- ") { Self::Yaml } else { Self::List }
     }
 }
 
@@ -49,9 +42,7 @@ impl Catalog {
     pub fn parse(bytes: &[u8], format: Option<Format>) -> Result<Self, CatalogErrors> {
         let fail = |problem| Err(CatalogErrors(vec![problem]));
         if bytes.len() > MAX_BYTES {
-            return fail(Problem::general(format!(
-                "a catalog has at most {MAX_BYTES} bytes"
-            )));
+            return fail(Problem::general(format!("a catalog has at most {MAX_BYTES} bytes")));
         }
         let text = match std::str::from_utf8(bytes) {
             Ok(text) => text.trim_start_matches('\u{feff}'),
@@ -69,9 +60,7 @@ impl Catalog {
             },
         };
         if catalog.entries.len() > MAX_IMAGES {
-            return fail(Problem::general(format!(
-                "a catalog has at most {MAX_IMAGES} images"
-            )));
+            return fail(Problem::general(format!("a catalog has at most {MAX_IMAGES} images")));
         }
         if catalog.entries.is_empty() && problems.is_empty() {
             problems.push(Problem::general("the catalog has no images"));
@@ -87,9 +76,7 @@ fn read_list(text: &str, problems: &mut Vec<Problem>) -> Catalog {
     let mut variables = BTreeMap::new();
     for (index, line) in text.lines().enumerate() {
         let line_number = index as u64 + 1;
-        let comment = line
-            .match_indices('#')
-            .find(|(at, _)| line[..*at].ends_with(char::is_whitespace));
+        let comment = line.match_indices('#').find(|(at, _)| line[..*at].ends_with(char::is_whitespace));
         let line = comment.map_or(line, |(at, _)| &line[..at]);
         let image = spelling(line);
         if image.is_empty() || image.starts_with('#') {
@@ -97,23 +84,12 @@ fn read_list(text: &str, problems: &mut Vec<Problem>) -> Catalog {
         }
         if let Some(image) = template(image, line_number, problems) {
             check_reference(&image, line_number, problems);
-            variables.extend(
-                image
-                    .variables()
-                    .map(|name| (name.to_owned(), Variable::default())),
-            );
+            variables.extend(image.variables().map(|name| (name.to_owned(), Variable::default())));
             let entry = RawEntry::default();
             entries.push(assemble(entry, image, line_number, problems));
         }
     }
-    Catalog {
-        name: None,
-        version: None,
-        variables,
-        registry_override: None,
-        values: Vec::new(),
-        entries,
-    }
+    Catalog { name: None, version: None, variables, registry_override: None, values: Vec::new(), entries }
 }
 
 /// An image without what people paste along with it: blanks, quotes, a scheme, a slash at the end.
@@ -125,10 +101,7 @@ pub(super) fn spelling(text: &str) -> &str {
         .unwrap_or(text)
         .trim();
     let schemes = ["docker://", "https://", "http://"];
-    let text = schemes
-        .iter()
-        .find_map(|scheme| text.strip_prefix(scheme))
-        .unwrap_or(text);
+    let text = schemes.iter().find_map(|scheme| text.strip_prefix(scheme)).unwrap_or(text);
     text.trim_end_matches('/')
 }
 
@@ -139,11 +112,7 @@ fn template(text: &str, line: u64, problems: &mut Vec<Problem>) -> Option<Templa
     }
     // A Helm template, rather than one of ours: the reference parser says so best.
     if text.contains("{{") {
-        problems.extend(
-            text.parse::<Reference>()
-                .err()
-                .map(|e| Problem::at(line, e.to_string())),
-        );
+        problems.extend(text.parse::<Reference>().err().map(|e| Problem::at(line, e.to_string())));
         return None;
     }
     text.parse()
@@ -167,10 +136,7 @@ fn build(document: Document, problems: &mut Vec<Problem>) -> Catalog {
     let mut variables = BTreeMap::new();
     for (name, raw) in document.variables.items {
         if !is_variable_name(&name.value) {
-            let message = format!(
-                "{:?} is no name for a variable (letters, digits and _)",
-                name.value
-            );
+            let message = format!("{:?} is no name for a variable (letters, digits and _)", name.value);
             problems.push(Problem::at(name.referenced.line(), message));
         }
         let variable = build_variable(raw, problems);
@@ -186,12 +152,7 @@ fn build(document: Document, problems: &mut Vec<Problem>) -> Catalog {
         }
     }
     let mut entries = Vec::new();
-    for Spanned {
-        value: mut raw,
-        referenced,
-        ..
-    } in document.images
-    {
+    for Spanned { value: mut raw, referenced, .. } in document.images {
         let line = referenced.line();
         problems.append(&mut raw.problems);
         let Some(image) = raw.image.take() else {
@@ -242,12 +203,8 @@ fn assemble(raw: RawEntry, image: Template, line: u64, problems: &mut Vec<Proble
         line,
         image,
         sources,
-        tag_paths: many(raw.tag)
-            .filter_map(|path| value_path(path, line, problems))
-            .collect(),
-        labels: many(raw.labels)
-            .filter_map(|label| printable(label, line, problems))
-            .collect(),
+        tag_paths: many(raw.tag).filter_map(|path| value_path(path, line, problems)).collect(),
+        labels: many(raw.labels).filter_map(|label| printable(label, line, problems)).collect(),
         chart: printable(raw.chart, line, problems),
         component: printable(raw.component, line, problems),
         registry_path: value_path(raw.registry, line, problems),
@@ -263,10 +220,7 @@ fn check_variables(
     problems: &mut Vec<Problem>,
 ) {
     for name in template.variables().filter(|name| !known.contains_key(*name)) {
-        problems.push(Problem::at(
-            line,
-            format!("variable {name} is not declared under \"variables\""),
-        ));
+        problems.push(Problem::at(line, format!("variable {name} is not declared under \"variables\"")));
     }
 }
 
@@ -281,8 +235,7 @@ fn line_of(text: &Text, otherwise: u64) -> u64 {
 fn unprintable(text: &str, line: u64) -> Option<Problem> {
     let hidden = |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let shown = || text.chars().take(80).collect::<String>();
-    text.contains(hidden)
-        .then(|| Problem::at(line, format!("{:?} has a control character", shown())))
+    text.contains(hidden).then(|| Problem::at(line, format!("{:?} has a control character", shown())))
 }
 
 fn printable(text: Option<Text>, line: u64, problems: &mut Vec<Problem>) -> Option<String> {
@@ -296,10 +249,7 @@ fn printable(text: Option<Text>, line: u64, problems: &mut Vec<Problem>) -> Opti
 fn value_path(text: Option<Text>, line: u64, problems: &mut Vec<Problem>) -> Option<String> {
     let text = text?;
     let valid = |part: &str| {
-        !part.is_empty()
-            && part
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b))
+        !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b))
     };
     if text.value.split('.').all(valid) {
         return Some(text.value);

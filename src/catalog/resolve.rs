@@ -48,12 +48,7 @@ impl Catalog {
             let place = *places.entry(reference.clone()).or_insert(images.len());
             if place == images.len() {
                 let (spellings, entries, sources) = (Vec::new(), Vec::new(), Vec::new());
-                images.push(ResolvedImage {
-                    reference: reference.clone(),
-                    spellings,
-                    entries,
-                    sources,
-                });
+                images.push(ResolvedImage { reference: reference.clone(), spellings, entries, sources });
             }
             let image = &mut images[place];
             image.entries.push(index);
@@ -63,9 +58,7 @@ impl Catalog {
             for source in &entry.sources {
                 let filled = with_version_of(spelling(&source.fill(&values)), &reference);
                 let parsed = self.parse_filled(source, &filled, entry.line, &mut problems);
-                image
-                    .sources
-                    .extend(parsed.filter(|parsed| !image.sources.contains(parsed)));
+                image.sources.extend(parsed.filter(|parsed| !image.sources.contains(parsed)));
             }
         }
         CatalogErrors::check(problems)?;
@@ -76,11 +69,7 @@ impl Catalog {
             name: self.name.clone(),
             version: self.version.clone(),
             registry_override: self.registry_override.clone(),
-            values: self
-                .values
-                .iter()
-                .map(|(path, value)| (path.clone(), value.fill(&values)))
-                .collect(),
+            values: self.values.iter().map(|(path, value)| (path.clone(), value.fill(&values))).collect(),
             variables: self.public(&values),
             entries: self.entries.clone(),
             images,
@@ -95,43 +84,25 @@ impl Catalog {
 
     fn variable_values(&self, set: &[(String, String)]) -> Result<BTreeMap<String, String>, CatalogErrors> {
         let mut problems = Vec::new();
-        let defaults = self
-            .variables
-            .iter()
-            .filter_map(|(name, v)| Some((name.clone(), v.default.clone()?)));
+        let defaults = self.variables.iter().filter_map(|(name, v)| Some((name.clone(), v.default.clone()?)));
         let mut values: BTreeMap<String, String> = defaults.collect();
         for (name, value) in set {
             if self.variables.contains_key(name) {
                 values.insert(name.clone(), value.clone());
             } else {
                 let known: Vec<&str> = self.variables.keys().map(String::as_str).collect();
-                let known = if known.is_empty() {
-                    "it has none".to_owned()
-                } else {
-                    known.join(", ")
-                };
-                problems.push(Problem::general(format!(
-                    "the catalog has no variable {name:?} ({known})"
-                )));
+                let known = if known.is_empty() { "it has none".to_owned() } else { known.join(", ") };
+                problems.push(Problem::general(format!("the catalog has no variable {name:?} ({known})")));
             }
         }
-        let templates = self
-            .entries
-            .iter()
-            .flat_map(|entry| entry.sources.iter().chain([&entry.image]));
-        let used = templates
-            .chain(self.values.iter().map(|(_, value)| value))
-            .flat_map(Template::variables);
+        let templates = self.entries.iter().flat_map(|entry| entry.sources.iter().chain([&entry.image]));
+        let used = templates.chain(self.values.iter().map(|(_, value)| value)).flat_map(Template::variables);
         let mut unset: Vec<&str> = used.filter(|name| !values.contains_key(*name)).collect();
         unset.sort_unstable();
         unset.dedup();
         if !unset.is_empty() {
             let hints: Vec<String> = unset.iter().map(|name| format!("--set {name}=…")).collect();
-            let message = format!(
-                "variables without a value: {} ({})",
-                unset.join(", "),
-                hints.join(" ")
-            );
+            let message = format!("variables without a value: {} ({})", unset.join(", "), hints.join(" "));
             problems.push(Problem::general(message));
         }
         CatalogErrors::check(problems)?;
@@ -151,10 +122,7 @@ impl Catalog {
             Err(error) => {
                 // The message would quote what must not be shown.
                 let message = if template.variables().any(secret) {
-                    format!(
-                        "{:?} is not a valid reference once its secret is filled in",
-                        template.as_str()
-                    )
+                    format!("{:?} is not a valid reference once its secret is filled in", template.as_str())
                 } else {
                     error.to_string()
                 };
@@ -172,9 +140,7 @@ impl ResolvedCatalog {
         for image in &mut self.images {
             let mut sources: Vec<Reference> = Vec::new();
             for source in &image.sources {
-                let fitting = rewrites
-                    .iter()
-                    .filter(|rewrite| rewrite.fits(source.repository()));
+                let fitting = rewrites.iter().filter(|rewrite| rewrite.fits(source.repository()));
                 let longest = fitting.clone().map(SourceRewrite::prefix_length).max();
                 let mut rewritten: Vec<Reference> = Vec::new();
                 for rewrite in fitting.filter(|rewrite| Some(rewrite.prefix_length()) == longest) {

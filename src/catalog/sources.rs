@@ -46,11 +46,7 @@ impl SourceRewrite {
 
     pub(super) fn apply(&self, repository: &Repository) -> Result<Repository, ReferenceError> {
         let rest = self.rest(repository).unwrap_or_default();
-        let joint = if rest.starts_with('/') || rest.is_empty() {
-            ""
-        } else {
-            "/"
-        };
+        let joint = if rest.starts_with('/') || rest.is_empty() { "" } else { "/" };
         let path = format!("{}{joint}{rest}", self.to.path);
         Repository::new(self.to.host.clone(), path.trim_start_matches('/'))
     }
@@ -66,10 +62,7 @@ impl FromStr for SourceRewrite {
         if from.is_empty() || to.is_empty() {
             return Err(refuse());
         }
-        Ok(Self {
-            from: from.parse()?,
-            to: to.parse()?,
-        })
+        Ok(Self { from: from.parse()?, to: to.parse()? })
     }
 }
 
@@ -79,19 +72,12 @@ impl FromStr for Prefix {
     fn from_str(text: &str) -> Result<Self, ReferenceError> {
         let (first, rest) = text.split_once('/').unwrap_or((text, ""));
         let is_host = first.contains(['.', ':']) || first == "localhost";
-        let (host, path) = if is_host {
-            (first, rest)
-        } else {
-            ("docker.io", text)
-        };
+        let (host, path) = if is_host { (first, rest) } else { ("docker.io", text) };
         if !path.is_empty() {
             // With any host but Docker Hub's, which would have `library/` put before a single component.
             Repository::new("localhost".parse()?, path)?;
         }
-        Ok(Self {
-            host: host.parse()?,
-            path: path.to_owned(),
-        })
+        Ok(Self { host: host.parse()?, path: path.to_owned() })
     }
 }
 
@@ -113,21 +99,9 @@ mod tests {
     #[test]
     fn prefixes_end_between_components() {
         for (rewrite, image, source) in [
-            (
-                "docker.io/bitnami=docker.io/bitnamilegacy",
-                "bitnami/kafka",
-                "docker.io/bitnamilegacy/kafka",
-            ),
-            (
-                "docker.io=mirror.local:5000/hub/",
-                "nginx",
-                "mirror.local:5000/hub/library/nginx",
-            ),
-            (
-                "docker.io=https://mirror.local",
-                "bitnami/kafka",
-                "mirror.local/bitnami/kafka",
-            ),
+            ("docker.io/bitnami=docker.io/bitnamilegacy", "bitnami/kafka", "docker.io/bitnamilegacy/kafka"),
+            ("docker.io=mirror.local:5000/hub/", "nginx", "mirror.local:5000/hub/library/nginx"),
+            ("docker.io=https://mirror.local", "bitnami/kafka", "mirror.local/bitnami/kafka"),
             ("quay.io/a/b=r.io/c", "quay.io/a/b", "r.io/c"),
             ("bitnami=r.io/x", "docker.io/bitnami/kafka", "r.io/x/kafka"),
         ] {
@@ -138,19 +112,12 @@ mod tests {
         }
         let rewrite: SourceRewrite = "docker.io/bitnami=docker.io/x".parse().unwrap();
         for image in ["bitnamilegacy/kafka", "quay.io/bitnami/kafka", "bitnam/x"] {
-            assert!(
-                !rewrite.fits(image.parse::<Reference>().unwrap().repository()),
-                "{image}"
-            );
+            assert!(!rewrite.fits(image.parse::<Reference>().unwrap().repository()), "{image}");
         }
         for text in ["", "a", "=b", "a=", "r.io/A=b", "r.io/../x=b"] {
             assert!(text.parse::<SourceRewrite>().is_err(), "{text}");
         }
         let whole: SourceRewrite = "quay.io/a=r.io".parse().unwrap();
-        assert!(
-            whole
-                .apply("quay.io/a".parse::<Reference>().unwrap().repository())
-                .is_err()
-        );
+        assert!(whole.apply("quay.io/a".parse::<Reference>().unwrap().repository()).is_err());
     }
 }

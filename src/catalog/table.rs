@@ -15,14 +15,8 @@ pub enum TableFormat {
     Markdown,
 }
 
-const COLUMNS: [&str; 6] = [
-    "Chart",
-    "Component",
-    "Image",
-    "Value for registry",
-    "Value for repository",
-    "Value for tag",
-];
+const COLUMNS: [&str; 6] =
+    ["Chart", "Component", "Image", "Value for registry", "Value for repository", "Value for tag"];
 
 /// The table of all entries, one row each, ending in a newline.
 pub fn render(catalog: &Catalog, format: TableFormat) -> String {
@@ -35,10 +29,7 @@ pub fn render(catalog: &Catalog, format: TableFormat) -> String {
 
 /// The image with its variables, but for those that default to nothing.
 fn image(catalog: &Catalog, entry: &Entry) -> String {
-    let empty = catalog
-        .variables
-        .iter()
-        .filter(|(_, variable)| variable.default.as_deref() == Some(""));
+    let empty = catalog.variables.iter().filter(|(_, variable)| variable.default.as_deref() == Some(""));
     let empty: BTreeMap<String, String> = empty.map(|(name, _)| (name.clone(), String::new())).collect();
     entry.image.fill(&empty)
 }
@@ -57,15 +48,9 @@ fn cells(catalog: &Catalog, entry: &Entry) -> [String; 6] {
 
 fn text(catalog: &Catalog) -> String {
     let header = COLUMNS.map(str::to_uppercase);
-    let rows: Vec<[String; 6]> = std::iter::once(header)
-        .chain(catalog.entries.iter().map(|entry| cells(catalog, entry)))
-        .collect();
-    let width = |column: usize| {
-        rows.iter()
-            .map(|row| row[column].chars().count())
-            .max()
-            .unwrap_or(0)
-    };
+    let rows: Vec<[String; 6]> =
+        std::iter::once(header).chain(catalog.entries.iter().map(|entry| cells(catalog, entry))).collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..COLUMNS.len()).map(width).collect();
     let mut table = String::new();
     for row in &rows {
@@ -76,10 +61,7 @@ fn text(catalog: &Catalog) -> String {
         table.push_str(line.trim_end());
         table.push('\n');
     }
-    let overridden = catalog
-        .registry_override
-        .iter()
-        .map(|path| format!("{path} overrides every registry."));
+    let overridden = catalog.registry_override.iter().map(|path| format!("{path} overrides every registry."));
     let notes = catalog.entries.iter().filter_map(|entry| {
         let note = entry.note.as_ref()?;
         Some(format!("{}: {note}", image(catalog, entry)))
@@ -96,43 +78,23 @@ fn markdown(catalog: &Catalog) -> String {
     if let Some(path) = &catalog.registry_override {
         let _ = write!(columns[3], " (can be overridden with `{path}`)");
     }
-    let mut table = format!(
-        "| {} |\n|{}\n",
-        columns.join(" | "),
-        " :--- |".repeat(COLUMNS.len())
-    );
+    let mut table = format!("| {} |\n|{}\n", columns.join(" | "), " :--- |".repeat(COLUMNS.len()));
     for entry in &catalog.entries {
         let [chart, component, image, registry, repository, _] = cells(catalog, entry);
         let code = |text: &str| {
-            if text.is_empty() {
-                String::new()
-            } else {
-                format!("`{text}`")
-            }
+            if text.is_empty() { String::new() } else { format!("`{text}`") }
         };
-        let (own, fallbacks) = entry
-            .tag_paths
-            .split_first()
-            .map_or(("", &[][..]), |(own, rest)| (own, rest));
+        let (own, fallbacks) = entry.tag_paths.split_first().map_or(("", &[][..]), |(own, rest)| (own, rest));
         let mut tag = code(own);
         for fallback in fallbacks {
             let _ = write!(tag, " (defaults to {})", code(fallback));
         }
-        let row = [
-            chart,
-            component,
-            code(&image),
-            code(&registry),
-            code(&repository),
-            tag,
-        ];
+        let row = [chart, component, code(&image), code(&registry), code(&repository), tag];
         let row = row.map(|cell| cell.replace('|', "\\|"));
         let _ = writeln!(table, "| {} |", row.join(" | "));
     }
-    let noted = catalog
-        .entries
-        .iter()
-        .filter_map(|entry| Some((image(catalog, entry), entry.note.as_ref()?)));
+    let noted =
+        catalog.entries.iter().filter_map(|entry| Some((image(catalog, entry), entry.note.as_ref()?)));
     for (index, (image, note)) in noted.enumerate() {
         let space = if index == 0 { "\n" } else { "" };
         let _ = writeln!(table, "{space}- `{image}`: {note}");

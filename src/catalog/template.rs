@@ -79,10 +79,7 @@ impl FromStr for Template {
         if !rest.is_empty() {
             parts.push(Part::Text(rest.to_owned()));
         }
-        Ok(Self {
-            text: text.to_owned(),
-            parts,
-        })
+        Ok(Self { text: text.to_owned(), parts })
     }
 }
 
@@ -113,9 +110,7 @@ mod tests {
     fn variables_are_found_and_filled_in() {
         let template: Template = "r/x${SUFFIX}-$A_1.b:$V".parse().unwrap();
         assert_eq!(template.variables().collect::<Vec<_>>(), ["SUFFIX", "A_1", "V"]);
-        let values = [("SUFFIX", ""), ("A_1", "$V")]
-            .map(|(k, v)| (k.to_owned(), v.to_owned()))
-            .into();
+        let values = [("SUFFIX", ""), ("A_1", "$V")].map(|(k, v)| (k.to_owned(), v.to_owned())).into();
         assert_eq!(template.fill(&values), "r/x-$V.b:$V");
         for text in ["$", "a$-b", "${A", "${}", "${A B}", "$1", "€$€"] {
             assert!(text.parse::<Template>().is_err(), "{text}");

@@ -46,17 +46,11 @@ pub(super) fn run(command: &CatalogCommand) -> anyhow::Result<ExitCode> {
 /// Reads every catalog named, fills in variables, and turns sources; nothing has been sent yet.
 pub(super) fn load(args: &ExportArgs) -> anyhow::Result<Loaded> {
     let default = [DEFAULT.to_owned()];
-    let names: &[String] = if args.catalogs.is_empty() {
-        &default
-    } else {
-        &args.catalogs
-    };
+    let names: &[String] = if args.catalogs.is_empty() { &default } else { &args.catalogs };
     if names.iter().any(|name| name == "-") && args.network.password_stdin {
-        return Err(
-            Failure::usage("the catalog and the password cannot both come from stdin")
-                .hint("store the login first: bundle login REGISTRY")
-                .into(),
-        );
+        return Err(Failure::usage("the catalog and the password cannot both come from stdin")
+            .hint("store the login first: bundle login REGISTRY")
+            .into());
     }
     let mut request = Request {
         catalog: CatalogRecord::default(),
@@ -70,9 +64,7 @@ pub(super) fn load(args: &ExportArgs) -> anyhow::Result<Loaded> {
         let usage = |error: String| Failure::usage(format!("catalog {name}: {error}"));
         let catalog = read(name)?;
         let mut resolved = catalog.resolve(&args.set).map_err(|e| usage(e.to_string()))?;
-        resolved
-            .rewrite_sources(&args.source)
-            .map_err(|e| usage(e.to_string()))?;
+        resolved.rewrite_sources(&args.source).map_err(|e| usage(e.to_string()))?;
         if resolved.images.is_empty() {
             return Err(usage("it lists no image".to_owned()).into());
         }
@@ -98,9 +90,7 @@ fn read(name: &str) -> anyhow::Result<Catalog> {
             .map_err(|e| usage(e.to_string()))?;
     } else if Path::new(name).exists() || name.contains(['/', '.']) && builtin::get(name).is_err() {
         let file = std::fs::File::open(name).map_err(|e| usage(e.to_string()))?;
-        file.take(MAX_CATALOG)
-            .read_to_end(&mut bytes)
-            .map_err(|e| usage(e.to_string()))?;
+        file.take(MAX_CATALOG).read_to_end(&mut bytes).map_err(|e| usage(e.to_string()))?;
     } else {
         return Ok(builtin::get(name).map_err(|e| Failure::usage(e.to_string()))?);
     }
@@ -115,11 +105,7 @@ fn title(argument: &str, catalog: &ResolvedCatalog) -> (String, String) {
     let own = catalog.name.clone().filter(|name| !name.is_empty());
     let name = own.unwrap_or_else(|| match argument {
         "-" => "stdin".to_owned(),
-        path => Path::new(path)
-            .file_stem()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned(),
+        path => Path::new(path).file_stem().unwrap_or_default().to_string_lossy().into_owned(),
     });
     (plain(&name), plain(&catalog.version.clone().unwrap_or_default()))
 }
@@ -127,36 +113,22 @@ fn title(argument: &str, catalog: &ResolvedCatalog) -> (String, String) {
 /// Usable as a file name: never a path, never hidden.
 fn plain(text: &str) -> String {
     let safe = |c: char| {
-        if c.is_alphanumeric() || "._-+".contains(c) {
-            c
-        } else {
-            '-'
-        }
+        if c.is_alphanumeric() || "._-+".contains(c) { c } else { '-' }
     };
-    text.chars()
-        .map(safe)
-        .collect::<String>()
-        .trim_start_matches('.')
-        .to_owned()
+    text.chars().map(safe).collect::<String>().trim_start_matches('.').to_owned()
 }
 
 /// Adds `catalog` to `request`; what two catalogs say differently about one value is refused.
 fn add(request: &mut Request, catalog: ResolvedCatalog, title: &str, version: &str) -> Result<(), String> {
     let record = &mut request.catalog;
     let joint = |own: &str, more: &str| {
-        if own.is_empty() {
-            more.to_owned()
-        } else {
-            format!("{own}+{more}")
-        }
+        if own.is_empty() { more.to_owned() } else { format!("{own}+{more}") }
     };
     record.name = joint(&record.name, title);
     record.version = joint(&record.version, version);
     match (&record.registry_override, catalog.registry_override) {
         (Some(one), Some(other)) if *one != other => {
-            return Err(format!(
-                "its registry override {other} is not the {one} of another catalog"
-            ));
+            return Err(format!("its registry override {other} is not the {one} of another catalog"));
         }
         (None, Some(path)) => record.registry_override = Some(path),
         _ => {}
@@ -164,25 +136,16 @@ fn add(request: &mut Request, catalog: ResolvedCatalog, title: &str, version: &s
     merge(&mut record.values, catalog.values)?;
     merge(&mut record.variables, catalog.variables)?;
     let offset = record.entries.len();
-    record
-        .entries
-        .extend(catalog.entries.into_iter().map(|entry| EntryRecord {
-            chart: entry.chart.unwrap_or_default(),
-            component: entry.component.unwrap_or_default(),
-            registry_path: entry.registry_path,
-            repository_path: entry.repository_path,
-            tag_paths: entry.tag_paths,
-        }));
+    record.entries.extend(catalog.entries.into_iter().map(|entry| EntryRecord {
+        chart: entry.chart.unwrap_or_default(),
+        component: entry.component.unwrap_or_default(),
+        registry_path: entry.registry_path,
+        repository_path: entry.repository_path,
+        tag_paths: entry.tag_paths,
+    }));
     for image in catalog.images {
-        let entries = image
-            .entries
-            .iter()
-            .map(|entry| u32::try_from(entry + offset).unwrap_or(u32::MAX));
-        match request
-            .images
-            .iter_mut()
-            .find(|wanted| wanted.name == image.reference)
-        {
+        let entries = image.entries.iter().map(|entry| u32::try_from(entry + offset).unwrap_or(u32::MAX));
+        match request.images.iter_mut().find(|wanted| wanted.name == image.reference) {
             Some(wanted) => wanted.entries.extend(entries),
             None => request.images.push(Wanted {
                 name: image.reference,
@@ -201,9 +164,7 @@ fn merge(
     for (key, value) in more {
         match into.get(&key) {
             Some(other) if *other != value => {
-                return Err(format!(
-                    "it sets {key} to {value:?}, another catalog to {other:?}"
-                ));
+                return Err(format!("it sets {key} to {value:?}, another catalog to {other:?}"));
             }
             _ => into.insert(key, value),
         };

@@ -11,32 +11,30 @@ use crate::archive::{BundleManifest, Contents, Manifests, Root};
 use crate::image::{Descriptor, Digest, Platform};
 use crate::plan::ExportPlan;
 use crate::registry::RegistryClient;
-use crate::report::bytes;
+use crate::report::{bytes, count};
 
 /// The last lines of an export.
 pub(super) struct Summary<'a> {
     pub(super) plan: &'a ExportPlan,
     pub(super) target: &'a Path,
     pub(super) size: u64,
+    /// Bytes that came over the network in this run.
+    pub(super) received: u64,
     pub(super) took: Duration,
 }
 
 impl Summary<'_> {
     pub(super) fn text(&self, sidecar: bool) -> String {
-        let Self {
-            plan,
-            target,
-            size,
-            took,
-        } = self;
+        let Self { plan, target, size, received, took } = self;
         let distinct = plan.distinct();
         let file = target.display();
         let mut text = format!(
-            "{} images, {} blobs, {} ({} saved by sharing), in {:.1} s\n\nCarry across:\n  {file}  ({})\n",
-            plan.bundle.images.len(),
-            plan.bundle.blobs.len(),
+            "{}, {}, {} ({} saved by sharing), {} downloaded, in {:.1} s\n\nCarry across:\n  {file}  ({})\n",
+            count(plan.bundle.images.len(), "image"),
+            count(plan.bundle.blobs.len(), "blob"),
             bytes(distinct),
             bytes(plan.alone.saturating_sub(distinct)),
+            bytes(*received),
             took.as_secs_f64(),
             bytes(*size),
         );
@@ -59,9 +57,9 @@ pub(super) fn plan_text(plan: &ExportPlan, client: &RegistryClient, manifests: &
     let bound = if layout.is_exact() { "" } else { "at most " };
     let _ = write!(
         text,
-        "\n{} images, {} blobs: {} together, {} if each were carried alone\nbundle: {bound}{} ({} bytes)\nto download: {}\n",
-        plan.bundle.images.len(),
-        plan.bundle.blobs.len(),
+        "\n{}, {}: {} together, {} if each were carried alone\nbundle: {bound}{} ({} bytes)\nto download: {}\n",
+        count(plan.bundle.images.len(), "image"),
+        count(plan.bundle.blobs.len(), "blob"),
         bytes(plan.distinct()),
         bytes(plan.alone),
         bytes(layout.max_len()),
@@ -72,9 +70,8 @@ pub(super) fn plan_text(plan: &ExportPlan, client: &RegistryClient, manifests: &
         let _ = writeln!(text, "with --platform {platform}: {} less", bytes(size));
     }
     for host in client.stats().hosts {
-        let left = host
-            .rate_limit
-            .map_or_else(String::new, |limit| format!(", {} pulls left", limit.remaining));
+        let left =
+            host.rate_limit.map_or_else(String::new, |limit| format!(", {} pulls left", limit.remaining));
         let _ = writeln!(text, "{}: {} manifest GETs{left}", host.host, host.manifest_gets);
     }
     text
@@ -94,17 +91,9 @@ pub(super) fn plan_json(plan: &ExportPlan) -> Value {
 
 /// One line per image.
 pub(super) fn table(bundle: &BundleManifest, shared: &[u64]) -> String {
-    let width = bundle
-        .images
-        .iter()
-        .map(|i| i.name.to_string().len())
-        .max()
-        .unwrap_or(5)
-        .max(5);
-    let mut text = format!(
-        "{:width$}  {:12}  {:>10}  {:>10}  PLATFORMS\n",
-        "IMAGE", "DIGEST", "SIZE", "SHARED"
-    );
+    let width = bundle.images.iter().map(|i| i.name.to_string().len()).max().unwrap_or(5).max(5);
+    let mut text =
+        format!("{:width$}  {:12}  {:>10}  {:>10}  PLATFORMS\n", "IMAGE", "DIGEST", "SIZE", "SHARED");
     for (image, shared) in bundle.images.iter().zip(shared) {
         let _ = writeln!(
             text,
@@ -124,11 +113,7 @@ pub(super) fn shared_of(bundle: &BundleManifest, manifests: &dyn Manifests) -> V
     let mut users: HashMap<Digest, u32> = HashMap::new();
     let mut each = Vec::with_capacity(bundle.images.len());
     for image in &bundle.images {
-        let root = Root {
-            digest: image.digest,
-            media_type: image.media_type.clone(),
-            size: image.size,
-        };
+        let root = Root { digest: image.digest, media_type: image.media_type.clone(), size: image.size };
         let contents = Contents::collect(&[root], manifests, &|_| false).unwrap_or_default();
         for blob in &contents.blobs {
             *users.entry(blob.digest).or_default() += 1;
@@ -136,23 +121,14 @@ pub(super) fn shared_of(bundle: &BundleManifest, manifests: &dyn Manifests) -> V
         each.push(contents.blobs);
     }
     let shared = |blobs: &Vec<crate::archive::BlobRow>| {
-        blobs
-            .iter()
-            .filter(|b| users.get(&b.digest).is_some_and(|n| *n > 1))
-            .map(|b| b.size)
-            .sum()
+        blobs.iter().filter(|b| users.get(&b.digest).is_some_and(|n| *n > 1)).map(|b| b.size).sum()
     };
     each.iter().map(shared).collect()
 }
 
 /// What keeping one platform alone would save, for each platform that is not everywhere.
 fn platform_savings(plan: &ExportPlan, manifests: &dyn Manifests) -> Vec<(String, u64)> {
-    let mut platforms: Vec<&String> = plan
-        .bundle
-        .images
-        .iter()
-        .flat_map(|image| &image.platforms)
-        .collect();
+    let mut platforms: Vec<&String> = plan.bundle.images.iter().flat_map(|image| &image.platforms).collect();
     platforms.sort();
     platforms.dedup();
     if platforms.len() < 2 {
@@ -160,30 +136,20 @@ fn platform_savings(plan: &ExportPlan, manifests: &dyn Manifests) -> Vec<(String
     }
     let total = plan.distinct();
     let keeps = |wanted: &Platform| {
-        let skip = |d: &Descriptor| {
-            d.platform
-                .as_ref()
-                .is_some_and(|p| !p.is_unknown() && !p.satisfies(wanted))
-        };
+        let skip =
+            |d: &Descriptor| d.platform.as_ref().is_some_and(|p| !p.is_unknown() && !p.satisfies(wanted));
         let roots: Vec<Root> = plan
             .bundle
             .images
             .iter()
-            .map(|i| Root {
-                digest: i.digest,
-                media_type: i.media_type.clone(),
-                size: i.size,
-            })
+            .map(|i| Root { digest: i.digest, media_type: i.media_type.clone(), size: i.size })
             .collect();
         Contents::collect(&roots, manifests, &skip).map(|c| c.blobs.iter().map(|b| b.size).sum::<u64>())
     };
     let savings = platforms.into_iter().filter_map(|text| {
         let wanted: Platform = text.parse().ok()?;
-        let everywhere = plan
-            .bundle
-            .images
-            .iter()
-            .all(|i| i.platforms.is_empty() || i.platforms.contains(text));
+        let everywhere =
+            plan.bundle.images.iter().all(|i| i.platforms.is_empty() || i.platforms.contains(text));
         let kept = keeps(&wanted).ok().filter(|_| everywhere)?;
         Some((text.clone(), total.saturating_sub(kept)))
     });

@@ -2,13 +2,14 @@
 
 use std::io::Write;
 
-use super::export::{Export, explain_plan, failed, interrupted, repositories_with};
+use super::export::{Export, explain_plan, failed, interrupted, report_lost};
+use super::run_report::{ImageState, RunReport};
 use crate::archive::ArchiveError;
 use crate::failure::{ExitCode, Failure};
 use crate::image::Digest;
 use crate::plan::ExportPlan;
-use crate::report::{ImageState, RunReport, bytes};
-use crate::transfer::{Broken, LostBlob, Spool, StreamExport};
+use crate::report::{bytes, count};
+use crate::transfer::{BlobError, Broken, LostBlob, Spool, StreamExport, repositories_with};
 
 pub(super) async fn run(export: &Export<'_>, report: &mut RunReport) -> anyhow::Result<ExitCode> {
     use std::io::IsTerminal;
@@ -21,17 +22,8 @@ pub(super) async fn run(export: &Export<'_>, report: &mut RunReport) -> anyhow::
     let resolved = export.resolve(&spool, report).await?;
     let reporter = &export.session.reporter;
     let mut out = std::io::BufWriter::with_capacity(1 << 20, std::io::stdout());
-    let stdout = |error| ArchiveError::Io {
-        path: "stdout".into(),
-        error,
-    };
-    let plan = ExportPlan::new(
-        export.request,
-        &resolved.resolution,
-        None,
-        &spool,
-        &mut |_| Ok(()),
-    );
+    let stdout = |error| ArchiveError::Io { path: "stdout".into(), error };
+    let plan = ExportPlan::new(export.request, &resolved.resolution, None, &spool, &mut |_| Ok(()));
     let plan = plan.map_err(explain_plan)?;
     // Planned without output first: a collision found halfway must not leave half a head in the pipe.
     ExportPlan::new(export.request, &resolved.resolution, None, &spool, &mut |head| {
@@ -55,20 +47,21 @@ pub(super) async fn run(export: &Export<'_>, report: &mut RunReport) -> anyhow::
         }
     };
     reporter.end();
-    if let Err(Broken { index, error }) = result {
-        export.report_lost(&plan, &spool, vec![LostBlob { index, error }], report);
-        return Err(failed(report, "the stream is cut off; start it again"));
+    match result {
+        // The pipe is at fault, not an image.
+        Err(Broken { error: BlobError::Transfer(error), .. }) => return Err(error.into()),
+        Err(Broken { index, error }) => {
+            report_lost(&plan, &spool, &[LostBlob { index, error }], report);
+            return Err(failed(report, "the stream is cut off; start it again"));
+        }
+        Ok(()) => {}
     }
     report.all_done(ImageState::Done);
     report.bundle = Some(serde_json::json!({ "file": "-", "id": plan.bundle.id()? }));
     reporter.say(&format!(
-        "{} images, {} streamed",
-        plan.bundle.images.len(),
+        "{}, {} streamed",
+        count(plan.bundle.images.len(), "image"),
         bytes(plan.distinct())
     ));
-    Ok(if resolved.failures.is_empty() {
-        ExitCode::Done
-    } else {
-        ExitCode::Partly
-    })
+    Ok(if resolved.failures.is_empty() { ExitCode::Done } else { ExitCode::Partly })
 }

@@ -1,42 +1,33 @@
 //! `bundle import`: bundle → plan → what is missing → registry, image by image, each proven.
 
+use std::collections::HashSet;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::run_report::{ImageReport, ImageState, RunReport};
 use super::{input, network};
 use crate::archive::Holdings;
 use crate::cli::{ImportArgs, OnConflict, ResultFormat};
 use crate::destination::{Destination, Mapping};
-use crate::failure::{ExitCode, Failure, code_of};
+use crate::failure::{ExitCode, Failure, all_hints, code_of};
 use crate::handoff::helm_values;
-use crate::image::{Digest, Reference};
+use crate::image::{Digest, RawManifest, Reference};
 use crate::plan::{ImportPlan, Landing, Landings};
-use crate::registry::{ManifestTarget, PingOutcome, RegistryClient};
-use crate::report::{ImageReport, ImageState, RunReport, bytes};
+use crate::registry::{ErrorClass, ManifestTarget, PingOutcome, RegistryClient};
+use crate::report::{bytes, count};
 use crate::session::Session;
-use crate::transfer::{ArrivalError, Import, Sent, present};
+use crate::transfer::{ArrivalError, Import, Sent, names, present};
 
 pub(super) async fn run(session: &Session, args: &ImportArgs) -> anyhow::Result<ExitCode> {
-    let destination: Destination = args
-        .destination
-        .parse()
-        .map_err(|e| Failure::usage(format!("{e}")))?;
+    let destination: Destination = args.destination.parse().map_err(|e| Failure::usage(format!("{e}")))?;
     let opened = input::open_for_import(args)?;
     let client = network::for_destination(&args.network, &destination)?;
     let mut report = RunReport::new("import", args.output_style.report.as_deref());
-    let run = Run {
-        session,
-        args,
-        client: &client,
-        destination: &destination,
-        holdings: opened.holdings,
-    };
+    let run = Run { session, args, client: &client, destination: &destination, holdings: opened.holdings };
     let result = run.import(&opened.stem, opened.pipe, &mut report).await;
-    report.write(
-        result.as_ref().map_or_else(code_of, |code| *code),
-        result.as_ref().err(),
-    )?;
+    report.write(result.as_ref().map_or_else(code_of, |code| *code), result.as_ref().err())?;
     result
 }
 
@@ -58,11 +49,7 @@ impl Run<'_> {
         let began = Instant::now();
         let bundle = self.holdings.bundle();
         let values = self.values(stem)?;
-        report.images = bundle
-            .images
-            .iter()
-            .map(|i| ImageReport::new(&i.name, Some(&i.source)))
-            .collect();
+        report.images = bundle.images.iter().map(|i| ImageReport::new(&i.name, Some(&i.source))).collect();
         for (row, image) in report.images.iter_mut().zip(&bundle.images) {
             row.digest = Some(image.digest);
         }
@@ -89,11 +76,19 @@ impl Run<'_> {
         };
         let tell = |at, result: &_| self.tell(&plan, at, result);
         let (arrived, sent, read) = match pipe {
+            Some(pipe) => {
+                let content = pipe.content;
+                import.run_piped(&pipe.head.at_hand(), move |sink| content.stream(sink), &tell).await
+            }
+            None if self.holdings.is_sequential() => {
+                self.session.reporter.detail("this archive has no random access: it is read in order");
+                let holdings = self.holdings.clone();
+                import.run_piped(&HashSet::new(), move |sink| holdings.stream(sink), &tell).await
+            }
             None => {
                 let (arrived, sent) = import.run(&tell).await;
                 (arrived, sent, Ok(()))
             }
-            Some(pipe) => import.run_piped(&pipe.head, pipe.content, &tell).await,
         };
         self.session.reporter.end();
         for arrived in arrived {
@@ -129,9 +124,7 @@ impl Run<'_> {
 
     fn mapping(&self) -> Mapping {
         let recorded = self.holdings.bundle().extensions.get("mapping");
-        let keep_host = recorded
-            .and_then(|m| m.get("keepHost"))
-            .and_then(serde_json::Value::as_bool);
+        let keep_host = recorded.and_then(|m| m.get("keepHost")).and_then(serde_json::Value::as_bool);
         Mapping {
             keep_host: self.args.keep_host || keep_host.unwrap_or(false),
             no_synthetic_tags: self.args.no_synthetic_tags,
@@ -175,9 +168,10 @@ impl Run<'_> {
     async fn check_registry(&self) -> anyhow::Result<()> {
         let host = self.destination.host();
         match self.stoppable(self.client.ping(host)).await?? {
-            PingOutcome::Unclear { status } => self.session.reporter.detail(&format!(
-                "{host} answers {status} to /v2/; going on, as some registries do"
-            )),
+            PingOutcome::Unclear { status } => self
+                .session
+                .reporter
+                .detail(&format!("{host} answers {status} to /v2/; going on, as some registries do")),
             PingOutcome::Registry { .. } | PingOutcome::NeedsLogin => {}
         }
         Ok(())
@@ -190,35 +184,32 @@ impl Run<'_> {
         let wanted: Vec<_> = landings
             .iter()
             .map(|landing| {
-                (
-                    landing.repository.clone(),
-                    target(landing, &bundle.images[landing.image].digest),
-                )
+                (landing.repository.clone(), target(landing, &bundle.images[landing.image].digest))
             })
             .collect();
         reporter.begin_count("asking what is there", wanted.len() as u64);
         let jobs = usize::from(self.args.network.jobs);
-        let mut found = self
-            .stoppable(present(self.client, &wanted, jobs, &|| reporter.step()))
-            .await?;
+        let mut found = self.stoppable(present(self.client, &wanted, jobs, &|| reporter.step())).await?;
         reporter.end();
         let mut missing = Vec::new();
         for (at, landing) in landings.iter().enumerate() {
             let digest = bundle.images[landing.image].digest;
             let row = &mut report.images[landing.image];
             match found.remove(&at).unwrap_or(Ok(None)) {
-                Ok(Some(there)) if there == digest => {
+                Ok(Some(there)) if self.is(&there, &digest, &bundle.images[landing.image].media_type) => {
                     if row.state == ImageState::NotTried {
                         row.state = ImageState::AlreadyThere;
                     }
                 }
                 Ok(Some(there)) => self.conflict(landing, there, row, &mut missing),
                 Ok(None) => missing.push(landing.clone()),
+                // Some registries deny that a repository exists to those who may yet create it by pushing: write
+                // access, checked next, decides.
+                Err(error) if error.class() == ErrorClass::Denied => missing.push(landing.clone()),
                 Err(error) => {
-                    let hints = error.hint().into_iter().collect();
-                    let code = code_of(&anyhow::Error::new(error));
-                    let _ = code;
-                    row.failed(code, &place(landing), &"asking for the tag failed", hints);
+                    let text = error.to_string();
+                    let error = anyhow::Error::new(error);
+                    row.failed(code_of(&error), &place(landing), &text, all_hints(&error));
                 }
             }
         }
@@ -231,20 +222,24 @@ impl Run<'_> {
         Ok(missing)
     }
 
+    /// Whether a tag that names `there` holds the manifest `digest`.
+    fn is(&self, there: &Digest, digest: &Digest, media_type: &str) -> bool {
+        there == digest
+            || self.holdings.manifest(digest).is_ok_and(|bytes| {
+                RawManifest::new(bytes, Some(media_type), Some(digest)).is_ok_and(|raw| names(there, &raw))
+            })
+    }
+
     fn conflict(&self, landing: &Landing, there: Digest, row: &mut ImageReport, missing: &mut Vec<Landing>) {
         let place = place(landing);
         match self.args.on_conflict {
             OnConflict::Overwrite => {
-                self.session
-                    .reporter
-                    .say(&format!("{place} has other content and is replaced ({there})"));
+                self.session.reporter.say(&format!("{place} has other content and is replaced ({there})"));
                 row.replaced = Some(there);
                 missing.push(landing.clone());
             }
             OnConflict::Skip => {
-                self.session
-                    .reporter
-                    .say(&format!("{place} has other content and is left alone ({there})"));
+                self.session.reporter.say(&format!("{place} has other content and is left alone ({there})"));
                 row.state = ImageState::Skipped;
                 row.reason = Some(format!("the tag names {there}"));
             }
@@ -273,10 +268,8 @@ impl Run<'_> {
             return Ok(());
         };
         let hints: Vec<String> = first.hint().into_iter().collect();
-        let list: Vec<_> = refused
-            .iter()
-            .map(|(repository, error)| format!("{repository}: {error}"))
-            .collect();
+        let list: Vec<_> =
+            refused.iter().map(|(repository, error)| format!("{repository}: {error}")).collect();
         let message = format!("{} cannot be written to:\n{}", self.destination, list.join("\n"));
         let code = code_of(&anyhow::Error::new(refused.remove(0).1));
         let mut failure = Failure::new(code, message);
@@ -302,7 +295,7 @@ impl Run<'_> {
             Err(error) => {
                 let text = error.to_string();
                 let error = anyhow::Error::new(error);
-                let hints = crate::failure::all_hints(&error);
+                let hints = all_hints(&error);
                 row.failed(code_of(&error), &place(landing), &text, hints);
             }
         }
@@ -317,30 +310,25 @@ impl Run<'_> {
     /// The values file to write. One of other content is found before anything is sent.
     fn values(&self, stem: &str) -> anyhow::Result<Values> {
         let text = helm_values(&self.holdings.bundle().catalog, self.destination)?;
-        let path = self
-            .args
-            .values
-            .clone()
-            .unwrap_or_else(|| PathBuf::from(format!("{stem}.values.yaml")));
+        let path = self.args.values.clone().unwrap_or_else(|| PathBuf::from(format!("{stem}.values.yaml")));
         check_own(&path, &text, self.args.force)?;
         Ok(Values { path, text })
     }
 
     fn print_plan(&self, plan: &ImportPlan, landings: &[Landing], report: &RunReport) {
         let mut text = String::new();
+        let sent: HashSet<usize> = plan.arrivals.iter().map(|arrival| arrival.landing.image).collect();
         for landing in landings.iter().filter(|landing| landing.main) {
             let row = &report.images[landing.image];
-            let missing = plan.arrivals.iter().any(|arrival| arrival.landing == *landing);
+            let missing = sent.contains(&landing.image);
             let state = if missing { "send" } else { "there" };
-            text += &format!("{state:5}  {}  →  {}\n", row.name, place(landing));
+            let _ = writeln!(text, "{state:5}  {}  →  {}", row.name, place(landing));
         }
-        text += &format!(
-            "\n{} images to send, {} blobs, {} at most\n",
-            plan.arrivals
-                .iter()
-                .filter(|arrival| arrival.landing.main)
-                .count(),
-            plan.uploads.len(),
+        let _ = writeln!(
+            text,
+            "\n{} to send, {}, {} at most",
+            count(sent.len(), "image"),
+            count(plan.uploads.len(), "blob"),
             bytes(plan.bytes())
         );
         match self.session.format {
@@ -353,13 +341,13 @@ impl Run<'_> {
         if self.session.format == ResultFormat::Json {
             return super::print_json(&report.value());
         }
-        let count = |state| report.images.iter().filter(|image| image.state == state).count();
+        let number = |state| report.images.iter().filter(|image| image.state == state).count();
         super::print(&format!(
-            "{} images sent, {} there already; {} blobs ({}) uploaded, {} mounted, {} there already; in {:.1} s\n\n\
+            "{} sent, {} there already; {} ({}) uploaded, {} mounted, {} there already; in {:.1} s\n\n\
              Helm values: {}\n  helm upgrade … --values {}\n",
-            count(ImageState::Done),
-            count(ImageState::AlreadyThere),
-            sent.uploaded,
+            count(number(ImageState::Done), "image"),
+            number(ImageState::AlreadyThere),
+            count(usize::try_from(sent.uploaded).unwrap_or(usize::MAX), "blob"),
             bytes(sent.bytes),
             sent.mounted,
             sent.already,
@@ -386,10 +374,7 @@ fn place(landing: &Landing) -> String {
 }
 
 fn target(landing: &Landing, digest: &Digest) -> ManifestTarget {
-    landing
-        .tag
-        .clone()
-        .map_or(ManifestTarget::Digest(*digest), ManifestTarget::Tag)
+    landing.tag.clone().map_or(ManifestTarget::Digest(*digest), ManifestTarget::Tag)
 }
 
 struct Values {
@@ -403,12 +388,9 @@ fn check_own(path: &Path, text: &str, force: bool) -> anyhow::Result<()> {
     if force || there.is_none_or(|there| there == text.as_bytes()) {
         return Ok(());
     }
-    Err(Failure::new(
-        ExitCode::Failed,
-        format!("{} exists and has other content", path.display()),
-    )
-    .hint("replace it with --force, or write the values elsewhere with --values FILE")
-    .into())
+    Err(Failure::new(ExitCode::Failed, format!("{} exists and has other content", path.display()))
+        .hint("replace it with --force, or write the values elsewhere with --values FILE")
+        .into())
 }
 
 /// Writes `text` to `path`, whole or not at all.

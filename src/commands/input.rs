@@ -31,18 +31,12 @@ pub(super) struct Pipe {
 pub(super) fn open_for_import(args: &ImportArgs) -> anyhow::Result<ToImport> {
     if args.bundle.as_deref() != Some(Path::new("-")) {
         let Opened { holdings, stem } = open(args.bundle.as_deref(), args.name.as_ref())?;
-        return Ok(ToImport {
-            holdings,
-            stem,
-            pipe: None,
-        });
+        return Ok(ToImport { holdings, stem, pipe: None });
     }
     if args.network.password_stdin {
-        return Err(
-            Failure::usage("the bundle and the password cannot both come from stdin")
-                .hint("store the login first: bundle login REGISTRY")
-                .into(),
-        );
+        return Err(Failure::usage("the bundle and the password cannot both come from stdin")
+            .hint("store the login first: bundle login REGISTRY")
+            .into());
     }
     let stdin = std::io::BufReader::with_capacity(1 << 20, std::io::stdin());
     let (head, content) = open_pipe(stdin)?;
@@ -52,27 +46,15 @@ pub(super) fn open_for_import(args: &ImportArgs) -> anyhow::Result<ToImport> {
         (name, "") => plain(name),
         (name, version) => plain(&format!("{name}-{version}")),
     };
-    Ok(ToImport {
-        holdings: head.clone(),
-        stem,
-        pipe: Some(Pipe { head, content }),
-    })
+    Ok(ToImport { holdings: head.clone(), stem, pipe: Some(Pipe { head, content }) })
 }
 
 /// A name from inside a bundle as a file name: never a path.
 fn plain(name: &str) -> String {
     let safe = |c: char| {
-        if c.is_ascii_alphanumeric() || "._-".contains(c) {
-            c
-        } else {
-            '-'
-        }
+        if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' }
     };
-    name.chars()
-        .map(safe)
-        .collect::<String>()
-        .trim_start_matches('.')
-        .to_owned()
+    name.chars().map(safe).collect::<String>().trim_start_matches('.').to_owned()
 }
 
 /// Opens `path`, or the one bundle in the current folder.
@@ -99,31 +81,17 @@ pub(super) fn open(path: Option<&Path>, name: Option<&Reference>) -> anyhow::Res
 /// Opens a bundle of this program's own making.
 pub(super) fn open_bundle(path: &Path) -> Result<BundleReader, ArchiveError> {
     if path.is_dir() {
-        return Err(ArchiveError::NotABundle(format!(
-            "{} is a folder",
-            path.display()
-        )));
+        return Err(ArchiveError::NotABundle(format!("{} is a folder", path.display())));
     }
     BundleReader::open(Arc::new(FileInput::open(path)?))
 }
 
 /// The file name without the endings of a bundle.
 pub(super) fn stem(path: &Path) -> String {
-    let name = path
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let endings = [".tar.zst", ".tar.gz", ".tgz", ".tar"];
-    let stem = endings
-        .iter()
-        .find_map(|ending| name.strip_suffix(ending))
-        .unwrap_or(&name);
-    if stem.is_empty() {
-        "bundle".to_owned()
-    } else {
-        stem.to_owned()
-    }
+    let stem = endings.iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(&name);
+    if stem.is_empty() { "bundle".to_owned() } else { stem.to_owned() }
 }
 
 fn the_one_here() -> anyhow::Result<PathBuf> {
@@ -163,10 +131,7 @@ fn looks_like_one(path: &Path) -> bool {
 pub(super) fn matches(patterns: &[String], name: &Reference) -> bool {
     let full = name.to_string();
     let short = full.split_once('/').map_or(full.as_str(), |(_, rest)| rest);
-    patterns.is_empty()
-        || patterns
-            .iter()
-            .any(|pattern| glob(pattern, &full) || glob(pattern, short))
+    patterns.is_empty() || patterns.iter().any(|pattern| glob(pattern, &full) || glob(pattern, short))
 }
 
 /// Shell matching without classes, in linear space and no recursion, so that no pattern is slow.
@@ -199,13 +164,9 @@ mod tests {
     #[test]
     fn patterns_match_with_and_without_the_host() {
         let name: Reference = "quay.io/stackstate/stackstate-server:sts-v4.1.4".parse().unwrap();
-        for pattern in [
-            "*",
-            "*server*",
-            "stackstate/*",
-            "quay.io/*",
-            "stackstate/stackstate-server:sts-v4.1.?",
-        ] {
+        for pattern in
+            ["*", "*server*", "stackstate/*", "quay.io/*", "stackstate/stackstate-server:sts-v4.1.?"]
+        {
             assert!(matches(&[pattern.to_owned()], &name), "{pattern}");
         }
         for pattern in ["", "server", "docker.io/*", "stackstate/?"] {
@@ -217,12 +178,9 @@ mod tests {
 
     #[test]
     fn stems_lose_their_endings() {
-        for (path, expected) in [
-            ("a/b-1.0.tar.zst", "b-1.0"),
-            ("x.tgz", "x"),
-            ("dir", "dir"),
-            (".tar", "bundle"),
-        ] {
+        for (path, expected) in
+            [("a/b-1.0.tar.zst", "b-1.0"), ("x.tgz", "x"), ("dir", "dir"), (".tar", "bundle")]
+        {
             assert_eq!(stem(Path::new(path)), expected);
         }
     }

@@ -9,7 +9,7 @@ use crate::archive::manifest::SCHEMA_VERSION;
 use crate::archive::{BundleManifest, Holdings};
 use crate::cli::{InspectArgs, ResultFormat};
 use crate::failure::ExitCode;
-use crate::report::bytes;
+use crate::report::{bytes, count};
 use crate::session::Session;
 
 /// The first version of this program that reads schema 1.
@@ -41,31 +41,21 @@ fn text(bundle: &BundleManifest, holdings: &dyn Holdings, shared: &[u64], id: Op
     let alone: u64 = bundle.images.iter().map(|image| image.size).sum();
     let _ = writeln!(
         text,
-        "\n{} images, {} blobs: {} together, {} if each were carried alone",
-        bundle.images.len(),
-        bundle.blobs.len(),
+        "\n{}, {}: {} together, {} if each were carried alone",
+        count(bundle.images.len(), "image"),
+        count(bundle.blobs.len(), "blob"),
         bytes(distinct),
         bytes(alone)
     );
     if !bundle.catalog.name.is_empty() {
-        let set: String = bundle
-            .catalog
-            .variables
-            .iter()
-            .map(|(k, v)| format!("  {k}={v}"))
-            .collect();
-        let _ = writeln!(
-            text,
-            "catalog {} {}{set}",
-            bundle.catalog.name, bundle.catalog.version
-        );
+        let set: Vec<_> = bundle.catalog.variables.iter().map(|(k, v)| format!("{k}={v}")).collect();
+        let set = set.join("  ");
+        let _ = writeln!(text, "catalog {} {}  {set}", bundle.catalog.name, bundle.catalog.version);
     }
     match id {
         Some(id) => {
-            let _ = writeln!(
-                text,
-                "id {id}\nformat {SCHEMA_VERSION}, read by bundle {OLDEST_READER} and later"
-            );
+            let _ =
+                writeln!(text, "id {id}\nformat {SCHEMA_VERSION}, read by bundle {OLDEST_READER} and later");
         }
         None => {
             let _ = writeln!(text, "{} is an OCI layout of another tool", holdings.name());

@@ -31,39 +31,24 @@ pub(super) async fn login(args: &LoginArgs) -> anyhow::Result<ExitCode> {
             return Err(Failure::new(ExitCode::Denied, message).into());
         }
         PingOutcome::Unclear { status } => {
-            let message = format!(
-                "{} answered {status}, so the password could not be checked",
-                args.registry
-            );
+            let message =
+                format!("{} answered {status}, so the password could not be checked", args.registry);
             return Err(Failure::new(ExitCode::Failed, message)
                 .hint("check the host name; nothing has been stored")
                 .into());
         }
     }
     let environment = Environment::of_process();
-    let file = store_login(
-        args.network.auth_file.as_deref(),
-        &environment,
-        &args.registry,
-        &username,
-        &password,
-    )?;
-    super::print(&format!(
-        "logged in to {} as {username}; stored in {}\n",
-        args.registry,
-        file.display()
-    ));
+    let file =
+        store_login(args.network.auth_file.as_deref(), &environment, &args.registry, &username, &password)?;
+    super::print(&format!("logged in to {} as {username}; stored in {}\n", args.registry, file.display()));
     Ok(ExitCode::Done)
 }
 
 pub(super) fn logout(args: &LogoutArgs) -> anyhow::Result<ExitCode> {
     let environment = Environment::of_process();
     let text = match remove_login(args.auth_file.as_deref(), &environment, &args.registry)? {
-        Some(file) => format!(
-            "the login for {} is removed from {}\n",
-            args.registry,
-            file.display()
-        ),
+        Some(file) => format!("the login for {} is removed from {}\n", args.registry, file.display()),
         None => format!("there was no login for {}\n", args.registry),
     };
     super::print(&text);
@@ -73,9 +58,7 @@ pub(super) fn logout(args: &LogoutArgs) -> anyhow::Result<ExitCode> {
 fn ask_username() -> anyhow::Result<String> {
     use std::io::{BufRead, IsTerminal, Write};
     if !std::io::stdin().is_terminal() {
-        return Err(Failure::usage("no user name")
-            .hint("give it with --username")
-            .into());
+        return Err(Failure::usage("no user name").hint("give it with --username").into());
     }
     let _ = write!(std::io::stderr().lock(), "User name: ");
     let mut name = String::new();

@@ -16,13 +16,12 @@ pub(super) fn completions(shell: clap_complete::Shell) -> ExitCode {
 }
 
 pub(super) fn man(dir: Option<&Path>) -> anyhow::Result<ExitCode> {
-    match dir {
-        Some(dir) => clap_mangen::generate_to(Cli::command(), dir)?,
-        None => {
-            let mut page = Vec::new();
-            clap_mangen::Man::new(Cli::command()).render(&mut page)?;
-            let _ = std::io::stdout().lock().write_all(&page);
-        }
+    if let Some(dir) = dir {
+        clap_mangen::generate_to(Cli::command(), dir)?;
+    } else {
+        let mut page = Vec::new();
+        clap_mangen::Man::new(Cli::command()).render(&mut page)?;
+        let _ = std::io::stdout().lock().write_all(&page);
     }
     Ok(ExitCode::Done)
 }

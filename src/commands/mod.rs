@@ -10,6 +10,7 @@ mod inspect;
 mod login;
 mod manual;
 mod network;
+mod run_report;
 mod serve;
 mod values;
 mod verify;
@@ -35,9 +36,9 @@ pub fn run(cli: Cli) -> ExitCode {
     let signals = Arc::new(Signals::default());
     let result = runtime.block_on(async {
         let watched = signals.clone().watch(cancel.clone());
-        let watcher = tokio::spawn(watched);
+        let watching = tokio::spawn(watched);
         let result = dispatch(cli.command, cancel).await;
-        watcher.abort();
+        watching.abort();
         result
     });
     // Blocked reads of stdin or of a dead mount must not keep a finished program alive.
@@ -70,9 +71,7 @@ async fn dispatch(command: Command, cancel: CancellationToken) -> anyhow::Result
 
 /// A result on stdout. A reader that has seen enough is no error.
 fn print(text: &str) {
-    let _ = std::io::stdout()
-        .lock()
-        .write_all(crate::report::printable(text).as_bytes());
+    let _ = std::io::stdout().lock().write_all(crate::report::printable(text).as_bytes());
 }
 
 fn print_json(value: &serde_json::Value) {
@@ -80,11 +79,7 @@ fn print_json(value: &serde_json::Value) {
 }
 
 fn fail(error: &anyhow::Error) -> ExitCode {
-    let _ = write!(
-        std::io::stderr().lock(),
-        "{}",
-        crate::report::printable(&render(error))
-    );
+    let _ = write!(std::io::stderr().lock(), "{}", crate::report::printable(&render(error)));
     code_of(error)
 }
 
@@ -105,7 +100,7 @@ impl Signals {
                 _ = terminate.recv() => ExitCode::Terminated,
             };
             if self.0.swap(code as u8, Ordering::Relaxed) != 0 {
-                #[expect(clippy::exit, reason = "asked twice: out now")]
+                // Asked twice: out now.
                 std::process::exit(code as i32);
             }
             cancel.cancel();

@@ -5,7 +5,7 @@ use std::io::Read;
 use crate::cli::NetworkArgs;
 use crate::destination::Destination;
 use crate::failure::Failure;
-use crate::image::HostName;
+use crate::image::{HostName, Reference};
 use crate::plan::Request;
 use crate::registry::{ClientOptions, GivenCredentials, RegistryClient, Secret};
 
@@ -20,12 +20,8 @@ pub(super) fn for_export(
 ) -> anyhow::Result<RegistryClient> {
     let mut given = Vec::new();
     if let Some(username) = &network.username {
-        let mut hosts: Vec<&HostName> = request
-            .images
-            .iter()
-            .flat_map(|image| &image.sources)
-            .map(|source| source.host())
-            .collect();
+        let mut hosts: Vec<&HostName> =
+            request.images.iter().flat_map(|image| &image.sources).map(Reference::host).collect();
         hosts.sort();
         hosts.dedup();
         let host = match (registry, hosts.as_slice()) {
@@ -45,11 +41,7 @@ pub(super) fn for_export(
         given.push(from_flags(network, username, host.clone())?);
     }
     let quay: HostName = "quay.io".parse()?;
-    given.extend(from_environment(
-        "STS_REGISTRY_USERNAME",
-        "STS_REGISTRY_PASSWORD",
-        quay,
-    ));
+    given.extend(from_environment("STS_REGISTRY_USERNAME", "STS_REGISTRY_PASSWORD", quay));
     Ok(RegistryClient::new(options(network, given)))
 }
 
@@ -63,11 +55,7 @@ pub(super) fn for_destination(
     if let Some(username) = &network.username {
         given.push(from_flags(network, username, host.clone())?);
     }
-    given.extend(from_environment(
-        "DST_REGISTRY_USERNAME",
-        "DST_REGISTRY_PASSWORD",
-        host.clone(),
-    ));
+    given.extend(from_environment("DST_REGISTRY_USERNAME", "DST_REGISTRY_PASSWORD", host.clone()));
     let mut options = options(network, given);
     if destination.plain_http {
         options.plain_http.push(host);
@@ -94,22 +82,14 @@ pub(super) fn options(network: &NetworkArgs, given: Vec<GivenCredentials>) -> Cl
 
 fn from_flags(network: &NetworkArgs, username: &str, host: HostName) -> anyhow::Result<GivenCredentials> {
     let password = password(network)?;
-    Ok(GivenCredentials {
-        host,
-        username: username.to_owned(),
-        password,
-        origin: "--username",
-    })
+    Ok(GivenCredentials { host, username: username.to_owned(), password, origin: "--username" })
 }
 
 /// The password from stdin, or asked for on a terminal.
 pub(super) fn password(network: &NetworkArgs) -> anyhow::Result<Secret> {
     if network.password_stdin {
         let mut text = String::new();
-        let read = std::io::stdin()
-            .lock()
-            .take(MAX_PASSWORD)
-            .read_to_string(&mut text);
+        let read = std::io::stdin().lock().take(MAX_PASSWORD).read_to_string(&mut text);
         read.map_err(|error| Failure::usage(format!("the password on stdin: {error}")))?;
         return Ok(Secret::new(text.trim_end_matches(['\r', '\n']).to_owned()));
     }
@@ -127,10 +107,5 @@ fn from_environment(
 ) -> Option<GivenCredentials> {
     let value = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
     let (user, secret) = (value(username)?, value(password)?);
-    Some(GivenCredentials {
-        host,
-        username: user,
-        password: Secret::new(secret),
-        origin: username,
-    })
+    Some(GivenCredentials { host, username: user, password: Secret::new(secret), origin: username })
 }

@@ -12,30 +12,19 @@ use crate::session::Session;
 pub(super) async fn run(session: &Session, args: &ServeArgs) -> anyhow::Result<ExitCode> {
     let guarded = args.tls_cert.is_some() && args.htpasswd.is_some();
     if !args.address.ip().is_loopback() && !guarded && !args.open {
-        return Err(
-            Failure::usage(format!("{} can be reached from other machines", args.address))
-                .hint("give --tls-cert, --tls-key and --htpasswd, or say --open if that is meant")
-                .into(),
-        );
+        return Err(Failure::usage(format!("{} can be reached from other machines", args.address))
+            .hint("give --tls-cert, --tls-key and --htpasswd, or say --open if that is meant")
+            .into());
     }
     let mut names = Vec::new();
     let (store, what): (Arc<dyn Store>, String) = match (&args.bundle, &args.dir) {
         (Some(path), _) => {
             let opened = input::open(Some(path), None)?;
             let recorded = opened.holdings.bundle().extensions.get("mapping");
-            let keep_host = recorded
-                .and_then(|m| m.get("keepHost"))
-                .and_then(serde_json::Value::as_bool);
-            let mapping = Mapping {
-                keep_host: keep_host.unwrap_or(false),
-                ..Mapping::default()
-            };
+            let keep_host = recorded.and_then(|m| m.get("keepHost")).and_then(serde_json::Value::as_bool);
+            let mapping = Mapping { keep_host: keep_host.unwrap_or(false), ..Mapping::default() };
             let store = BundleStore::new(opened.holdings, mapping)?;
-            names.extend(
-                store
-                    .references()
-                    .map(|(repository, tag)| format!("{repository}:{tag}")),
-            );
+            names.extend(store.references().map(|(repository, tag)| format!("{repository}:{tag}")));
             (Arc::new(store), path.display().to_string())
         }
         (None, Some(dir)) => (Arc::new(DirectoryStore::open(dir)?), dir.display().to_string()),
@@ -52,10 +41,7 @@ pub(super) async fn run(session: &Session, args: &ServeArgs) -> anyhow::Result<E
         super::print(&format!("{}/{name}\n", server.local_addr()));
     }
     let scheme = if args.tls_cert.is_some() { "https" } else { "http" };
-    session.reporter.say(&format!(
-        "serving {what} on {scheme}://{}; Ctrl-C ends it",
-        server.local_addr()
-    ));
+    session.reporter.say(&format!("serving {what} on {scheme}://{}; Ctrl-C ends it", server.local_addr()));
     if let Some(file) = &args.address_file {
         // Whoever waits for the file must never see half of it.
         let fresh = crate::transfer::beside(file, ".new");

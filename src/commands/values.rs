@@ -7,10 +7,7 @@ use crate::failure::{ExitCode, Failure};
 use crate::handoff::helm_values;
 
 pub(super) fn run(args: &ValuesArgs) -> anyhow::Result<ExitCode> {
-    let destination: Destination = args
-        .destination
-        .parse()
-        .map_err(|e| Failure::usage(format!("{e}")))?;
+    let destination: Destination = args.destination.parse().map_err(|e| Failure::usage(format!("{e}")))?;
     let opened = input::open(Some(&args.bundle), None)?;
     super::print(&helm_values(&opened.holdings.bundle().catalog, &destination)?);
     Ok(ExitCode::Done)

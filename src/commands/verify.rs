@@ -6,19 +6,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::json;
 
 use super::input;
+use super::run_report::{ImageReport, ImageState, RunReport};
 use crate::archive::{ArchiveError, BundleReader, Problem};
 use crate::cli::{ResultFormat, VerifyArgs};
 use crate::failure::{ExitCode, Failure};
-use crate::report::{ImageReport, ImageState, RunReport, bytes};
+use crate::report::{bytes, count};
 use crate::session::Session;
 
 pub(super) async fn run(session: &Session, args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     let mut report = RunReport::new("verify", args.output_style.report.as_deref());
     let result = verify(session, args, &mut report).await;
-    report.write(
-        result.as_ref().map_or_else(crate::failure::code_of, |code| *code),
-        result.as_ref().err(),
-    )?;
+    report
+        .write(result.as_ref().map_or_else(crate::failure::code_of, |code| *code), result.as_ref().err())?;
     result
 }
 
@@ -28,11 +27,7 @@ async fn verify(session: &Session, args: &VerifyArgs, report: &mut RunReport) ->
         other => other?,
     };
     let bundle = reader.manifest();
-    report.images = bundle
-        .images
-        .iter()
-        .map(|i| ImageReport::new(&i.name, Some(&i.source)))
-        .collect();
+    report.images = bundle.images.iter().map(|i| ImageReport::new(&i.name, Some(&i.source))).collect();
     for (row, image) in report.images.iter_mut().zip(&bundle.images) {
         row.digest = Some(image.digest);
     }
@@ -41,11 +36,7 @@ async fn verify(session: &Session, args: &VerifyArgs, report: &mut RunReport) ->
     let problems = check(session, &reader).await?;
     session.reporter.end();
     for problem in &problems {
-        for row in report
-            .images
-            .iter_mut()
-            .filter(|row| problem.images.contains(&row.name.to_string()))
-        {
+        for row in report.images.iter_mut().filter(|row| problem.images.contains(&row.name.to_string())) {
             row.failed(ExitCode::Content, &"", &problem.what, Vec::new());
         }
     }
@@ -60,9 +51,9 @@ async fn verify(session: &Session, args: &VerifyArgs, report: &mut RunReport) ->
     }
     if session.format == ResultFormat::Human {
         super::print(&format!(
-            "whole: {} images, {} blobs, {}\nid {}\n",
-            bundle.images.len(),
-            bundle.blobs.len(),
+            "whole: {}, {}, {}\nid {}\n",
+            count(bundle.images.len(), "image"),
+            count(bundle.blobs.len(), "blob"),
             bytes(total),
             reader.id()
         ));
@@ -100,32 +91,18 @@ fn not_ours(path: &std::path::Path, why: String) -> anyhow::Error {
 
 fn damage(problems: &[Problem]) -> anyhow::Error {
     let line = |problem: &Problem| {
-        let range = problem
-            .range
-            .as_ref()
-            .map_or_else(String::new, |r| format!("bytes {} to {}: ", r.start, r.end));
-        let blob = problem
-            .blob
-            .map_or_else(String::new, |digest| format!("\n  blob {digest}"));
-        let images: String = problem
-            .images
-            .iter()
-            .map(|name| format!("\n  needed by {name}"))
-            .collect();
+        let range =
+            problem.range.as_ref().map_or_else(String::new, |r| format!("bytes {} to {}: ", r.start, r.end));
+        let blob = problem.blob.map_or_else(String::new, |digest| format!("\n  blob {digest}"));
+        let images: Vec<_> = problem.images.iter().map(|name| format!("\n  needed by {name}")).collect();
+        let images = images.concat();
         format!("{range}{}{blob}{images}", problem.what)
     };
     let lines: Vec<String> = problems.iter().map(line).collect();
-    let count = if problems.len() == 1 {
-        "1 place".to_owned()
-    } else {
-        format!("{} places", problems.len())
-    };
-    Failure::new(
-        ExitCode::Content,
-        format!("the bundle is damaged in {count}:\n{}", lines.join("\n")),
-    )
-    .hint("copy the file again, or export it again, and compare it with its .sha256 on both sides")
-    .into()
+    let places = count(problems.len(), "place");
+    Failure::new(ExitCode::Content, format!("the bundle is damaged in {places}:\n{}", lines.join("\n")))
+        .hint("copy the file again, or export it again, and compare it with its .sha256 on both sides")
+        .into()
 }
 
 fn list(problems: &[Problem]) -> Vec<serde_json::Value> {

@@ -36,23 +36,13 @@ impl Mapping {
             None if self.no_synthetic_tags => None,
             None => synthetic_tag(digest),
         };
-        let target = |path: String| Target {
-            path,
-            tag: tag.clone(),
-        };
+        let target = |path: String| Target { path, tag: tag.clone() };
         if self.keep_host {
             // A port's colon and an IPv6 address's brackets cannot stand in a path.
             let host = repository.host().as_str().replace([':', '[', ']'], "-");
-            return vec![target(format!(
-                "{}/{}",
-                host.trim_matches('-'),
-                repository.path()
-            ))];
+            return vec![target(format!("{}/{}", host.trim_matches('-'), repository.path()))];
         }
-        let short = repository
-            .path()
-            .strip_prefix("library/")
-            .filter(|_| repository.host().is_docker_hub());
+        let short = repository.path().strip_prefix("library/").filter(|_| repository.host().is_docker_hub());
         let mut targets = vec![target(repository.path().to_owned())];
         targets.extend(short.map(|path| target(path.to_owned())));
         targets
@@ -78,11 +68,7 @@ pub fn collisions<'a>(
 ) -> Vec<Collision> {
     let mut by_target: BTreeMap<Target, Vec<(Reference, Digest)>> = BTreeMap::new();
     for (name, digest) in images {
-        for target in mapping
-            .targets(name, digest)
-            .into_iter()
-            .filter(|target| target.tag.is_some())
-        {
+        for target in mapping.targets(name, digest).into_iter().filter(|target| target.tag.is_some()) {
             by_target.entry(target).or_default().push((name.clone(), *digest));
         }
     }
@@ -144,10 +130,7 @@ impl Destination {
     /// The repository of `target`, checked against the limits of names.
     pub fn repository(&self, target: &Target) -> Result<Repository, ReferenceError> {
         let joint = if self.prefix.is_empty() { "" } else { "/" };
-        Repository::new(
-            self.host.clone(),
-            &format!("{}{joint}{}", self.prefix, target.path),
-        )
+        Repository::new(self.host.clone(), &format!("{}{joint}{}", self.prefix, target.path))
     }
 }
 
@@ -156,10 +139,7 @@ impl FromStr for Destination {
 
     fn from_str(text: &str) -> Result<Self, DestinationError> {
         let plain_http = text.starts_with("http://");
-        let rest = text
-            .trim_start_matches("https://")
-            .trim_start_matches("http://")
-            .trim_end_matches('/');
+        let rest = text.trim_start_matches("https://").trim_start_matches("http://").trim_end_matches('/');
         let (host, prefix) = rest.split_once('/').unwrap_or((rest, ""));
         if host.is_empty() {
             return Err(DestinationError::Empty(text.to_owned()));
@@ -167,31 +147,20 @@ impl FromStr for Destination {
         if prefix.contains([':', '@']) || host.contains('@') {
             return Err(DestinationError::NotARegistry(text.to_owned()));
         }
-        let wrap = |error| DestinationError::Reference {
-            text: text.to_owned(),
-            error,
-        };
+        let wrap = |error| DestinationError::Reference { text: text.to_owned(), error };
         let host: HostName = host.parse().map_err(wrap)?;
         if !prefix.is_empty() {
             let probe: HostName = "registry.invalid".parse().map_err(wrap)?;
             Repository::new(probe, prefix).map_err(wrap)?;
         }
-        Ok(Self {
-            host,
-            prefix: prefix.to_owned(),
-            plain_http,
-        })
+        Ok(Self { host, prefix: prefix.to_owned(), plain_http })
     }
 }
 
 impl fmt::Display for Destination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.host.as_str())?;
-        if self.prefix.is_empty() {
-            Ok(())
-        } else {
-            write!(f, "/{}", self.prefix)
-        }
+        if self.prefix.is_empty() { Ok(()) } else { write!(f, "/{}", self.prefix) }
     }
 }
 
@@ -201,34 +170,21 @@ mod tests {
 
     fn targets(mapping: Mapping, name: &str) -> Vec<String> {
         let digest = Digest::sha256(b"x");
-        mapping
-            .targets(&name.parse().unwrap(), &digest)
-            .iter()
-            .map(ToString::to_string)
-            .collect()
+        mapping.targets(&name.parse().unwrap(), &digest).iter().map(ToString::to_string).collect()
     }
 
     #[test]
     fn hosts_are_dropped_and_hub_images_get_both_names() {
         let plain = Mapping::default();
-        assert_eq!(
-            targets(plain, "quay.io/stackstate/server:1"),
-            ["stackstate/server:1"]
-        );
+        assert_eq!(targets(plain, "quay.io/stackstate/server:1"), ["stackstate/server:1"]);
         assert_eq!(targets(plain, "busybox:1"), ["library/busybox:1", "busybox:1"]);
         assert_eq!(targets(plain, "r.io/library/busybox:1"), ["library/busybox:1"]);
         let pinned = format!("r.io/x@{}", Digest::sha256(b"x"));
         assert_eq!(targets(plain, &pinned), ["x:digest-2d711642b726b044"]);
-        let kept = Mapping {
-            keep_host: true,
-            ..plain
-        };
+        let kept = Mapping { keep_host: true, ..plain };
         assert_eq!(targets(kept, "busybox:1"), ["docker.io/library/busybox:1"]);
         assert_eq!(targets(kept, "localhost:5000/x:1"), ["localhost-5000/x:1"]);
-        let bare = Mapping {
-            no_synthetic_tags: true,
-            ..plain
-        };
+        let bare = Mapping { no_synthetic_tags: true, ..plain };
         assert_eq!(targets(bare, &pinned), ["x"]);
     }
 
@@ -239,21 +195,12 @@ mod tests {
         let (one, two, hub) = (name("quay.io/x/y:1"), name("docker.io/x/y:1"), name("busybox:1"));
         let other = name("r.io/busybox:1");
         assert!(collisions(Mapping::default(), [(&one, &a), (&two, &a)]).is_empty());
-        let found = collisions(
-            Mapping::default(),
-            [(&one, &a), (&two, &b), (&hub, &a), (&other, &b)],
-        );
+        let found = collisions(Mapping::default(), [(&one, &a), (&two, &b), (&hub, &a), (&other, &b)]);
         let found: Vec<_> = found.iter().map(|c| c.target.to_string()).collect();
         assert_eq!(found, ["busybox:1", "x/y:1"]);
         assert!(
-            collisions(
-                Mapping {
-                    keep_host: true,
-                    ..Mapping::default()
-                },
-                [(&one, &a), (&two, &b)]
-            )
-            .is_empty()
+            collisions(Mapping { keep_host: true, ..Mapping::default() }, [(&one, &a), (&two, &b)])
+                .is_empty()
         );
     }
 
@@ -268,21 +215,10 @@ mod tests {
             ("[::1]:5000/x", "[::1]:5000", "x", false),
         ] {
             let destination: Destination = text.parse().unwrap();
-            let parts = (
-                destination.host().as_str(),
-                destination.prefix(),
-                destination.plain_http,
-            );
+            let parts = (destination.host().as_str(), destination.prefix(), destination.plain_http);
             assert_eq!(parts, (host, prefix, http), "{text}");
         }
-        for text in [
-            "",
-            "https://",
-            "reg.local/a:1",
-            "reg.local/A",
-            "user@reg.local",
-            "reg local",
-        ] {
+        for text in ["", "https://", "reg.local/a:1", "reg.local/A", "user@reg.local", "reg local"] {
             assert!(text.parse::<Destination>().is_err(), "{text}");
         }
     }

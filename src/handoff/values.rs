@@ -26,23 +26,13 @@ pub fn helm_values(catalog: &CatalogRecord, destination: &Destination) -> Result
     }
     let yaml = serde_saphyr::to_string(&Value::Object(root)).map_err(|e| ValuesError::Yaml(e.to_string()))?;
     let ends = if yaml.ends_with('\n') { "" } else { "\n" };
-    Ok(format!(
-        "# Helm values: the images of {} come from {destination}.\n{yaml}{ends}",
-        named(catalog)
-    ))
+    Ok(format!("# Helm values: the images of {} come from {destination}.\n{yaml}{ends}", named(catalog)))
 }
 
 fn named(catalog: &CatalogRecord) -> String {
-    let name = if catalog.name.is_empty() {
-        "this bundle"
-    } else {
-        &catalog.name
-    };
-    let text = if catalog.version.is_empty() {
-        name.to_owned()
-    } else {
-        format!("{name} {}", catalog.version)
-    };
+    let name = if catalog.name.is_empty() { "this bundle" } else { &catalog.name };
+    let text =
+        if catalog.version.is_empty() { name.to_owned() } else { format!("{name} {}", catalog.version) };
     text.chars().filter(|c| !c.is_control()).collect()
 }
 
@@ -85,26 +75,14 @@ mod tests {
     use super::*;
 
     fn catalog(values: &[(&str, &str)]) -> CatalogRecord {
-        let values: BTreeMap<_, _> = values
-            .iter()
-            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-            .collect();
-        CatalogRecord {
-            name: "stackstate".into(),
-            version: "4.1".into(),
-            values,
-            ..CatalogRecord::default()
-        }
+        let values: BTreeMap<_, _> = values.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        CatalogRecord { name: "stackstate".into(), version: "4.1".into(), values, ..CatalogRecord::default() }
     }
 
     #[test]
     fn paths_become_nested_maps_and_empty_strings_stay() {
         let destination = "registry.local:5000/mirror".parse().unwrap();
-        let text = helm_values(
-            &catalog(&[("a.all.suffix", ""), ("a.x\\.y", "true")]),
-            &destination,
-        )
-        .unwrap();
+        let text = helm_values(&catalog(&[("a.all.suffix", ""), ("a.x\\.y", "true")]), &destination).unwrap();
         insta::assert_snapshot!(text, @r#"
         # Helm values: the images of stackstate 4.1 come from registry.local:5000/mirror.
         a:
@@ -120,10 +98,7 @@ mod tests {
     fn a_path_cannot_be_value_and_map() {
         let destination = "registry.local".parse().unwrap();
         for values in [[("a", "1"), ("a.b", "2")], [("a.b", "2"), ("a.b.c", "1")]] {
-            assert!(matches!(
-                helm_values(&catalog(&values), &destination),
-                Err(ValuesError::Conflict(_))
-            ));
+            assert!(matches!(helm_values(&catalog(&values), &destination), Err(ValuesError::Conflict(_))));
         }
     }
 }

@@ -104,16 +104,9 @@ impl FromStr for Digest {
         let Some((algorithm, hex)) = text.split_once(':') else {
             let is_id = text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
             let shown = text.chars().take(80).collect();
-            return Err(if is_id {
-                DigestError::ImageId(shown)
-            } else {
-                DigestError::NoAlgorithm(shown)
-            });
+            return Err(if is_id { DigestError::ImageId(shown) } else { DigestError::NoAlgorithm(shown) });
         };
-        let refuse = |expected| DigestError::Hex {
-            digest: text.chars().take(160).collect(),
-            expected,
-        };
+        let refuse = |expected| DigestError::Hex { digest: text.chars().take(160).collect(), expected };
         match algorithm {
             "sha256" => decode_hex(hex).map(Self::Sha256).ok_or_else(|| refuse(64)),
             "sha512" => decode_hex(hex).map(Self::Sha512).ok_or_else(|| refuse(128)),
@@ -159,9 +152,7 @@ impl Serialize for Digest {
 
 impl<'de> Deserialize<'de> for Digest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 

@@ -86,11 +86,7 @@ impl RawManifest {
         let algorithm = pinned.map_or(super::Algorithm::Sha256, Digest::algorithm);
         let digest = Digest::of(algorithm, &bytes);
         let media_type = ParsedManifest::of(&bytes, stated_type)?.media_type;
-        Ok(Self {
-            bytes,
-            digest,
-            media_type,
-        })
+        Ok(Self { bytes, digest, media_type })
     }
 
     pub fn parse(&self) -> Result<ParsedManifest, ManifestError> {
@@ -137,11 +133,7 @@ impl ParsedManifest {
             ManifestKind::Index => Vec::new(),
         };
         let one = |key: &str| {
-            object
-                .get(key)
-                .filter(|v| !v.is_null())
-                .map(|v| descriptor(v, || key.to_owned()))
-                .transpose()
+            object.get(key).filter(|v| !v.is_null()).map(|v| descriptor(v, || key.to_owned())).transpose()
         };
         Ok(Self {
             kind,
@@ -162,9 +154,7 @@ impl ParsedManifest {
 
     /// The artifact type as the referrers API reports it: the field, else the config's media type.
     pub fn effective_artifact_type(&self) -> Option<&str> {
-        self.artifact_type
-            .as_deref()
-            .or_else(|| self.config.as_ref().map(|c| c.media_type.as_str()))
+        self.artifact_type.as_deref().or_else(|| self.config.as_ref().map(|c| c.media_type.as_str()))
     }
 }
 
@@ -176,83 +166,57 @@ fn settle_type(kind: ManifestKind, own: Option<&str>, stated: Option<&str>) -> R
             |t| media_type::is_manifest(t) && !media_type::is_index(t),
             media_type::OCI_MANIFEST,
         ),
-        ManifestKind::Artifact => (
-            "an artifact manifest",
-            |t| t == media_type::OCI_ARTIFACT,
-            media_type::OCI_ARTIFACT,
-        ),
+        ManifestKind::Artifact => {
+            ("an artifact manifest", |t| t == media_type::OCI_ARTIFACT, media_type::OCI_ARTIFACT)
+        }
     };
     match own {
         Some(own) if fitting(own) => Ok(own.to_owned()),
-        Some(own) if media_type::is_manifest(own) => Err(ManifestError::WrongType {
-            declared: own.to_owned(),
-            found,
-        }),
+        Some(own) if media_type::is_manifest(own) => {
+            Err(ManifestError::WrongType { declared: own.to_owned(), found })
+        }
         Some(own) => Err(ManifestError::UnknownType(own.chars().take(120).collect())),
         None => Ok(stated.filter(|t| fitting(t)).unwrap_or(fallback).to_owned()),
     }
 }
 
 fn text(object: &Map<String, Value>, key: &str) -> Option<String> {
-    object
-        .get(key)
-        .and_then(Value::as_str)
-        .filter(|t| !t.is_empty())
-        .map(str::to_owned)
+    object.get(key).and_then(Value::as_str).filter(|t| !t.is_empty()).map(str::to_owned)
 }
 
 fn map(object: &Map<String, Value>, key: &str) -> Map<String, Value> {
-    object
-        .get(key)
-        .and_then(Value::as_object)
-        .cloned()
-        .unwrap_or_default()
+    object.get(key).and_then(Value::as_object).cloned().unwrap_or_default()
 }
 
 fn descriptors(object: &Map<String, Value>, key: &str) -> Result<Vec<Descriptor>, ManifestError> {
     match object.get(key) {
         None | Some(Value::Null) => Ok(Vec::new()),
-        Some(Value::Array(items)) => items
-            .iter()
-            .enumerate()
-            .map(|(i, item)| descriptor(item, || format!("{key}[{i}]")))
-            .collect(),
-        Some(_) => Err(ManifestError::Descriptor {
-            place: key.to_owned(),
-            why: "not a list".to_owned(),
-        }),
+        Some(Value::Array(items)) => {
+            items.iter().enumerate().map(|(i, item)| descriptor(item, || format!("{key}[{i}]"))).collect()
+        }
+        Some(_) => Err(ManifestError::Descriptor { place: key.to_owned(), why: "not a list".to_owned() }),
     }
 }
 
 fn descriptor(value: &Value, place: impl Fn() -> String) -> Result<Descriptor, ManifestError> {
     let refuse = |why: String| ManifestError::Descriptor { place: place(), why };
-    let object = value
-        .as_object()
-        .ok_or_else(|| refuse("not a descriptor object".into()))?;
+    let object = value.as_object().ok_or_else(|| refuse("not a descriptor object".into()))?;
     let digest = text(object, "digest").ok_or_else(|| refuse("the descriptor has no digest".into()))?;
     let digest = digest.parse().map_err(|e: DigestError| refuse(e.to_string()))?;
     let size = object.get("size").and_then(Value::as_u64).ok_or_else(|| {
-        let size = object
-            .get("size")
-            .map_or("absent".to_owned(), ToString::to_string);
-        refuse(format!(
-            "size {} is not a number of bytes",
-            size.chars().take(40).collect::<String>()
-        ))
+        let size = object.get("size").map_or("absent".to_owned(), ToString::to_string);
+        refuse(format!("size {} is not a number of bytes", size.chars().take(40).collect::<String>()))
     })?;
     // Sums and tar's base-256 fields stay far inside u64 and canonical JSON's integers below this.
     if size >= 1 << 53 {
         return Err(refuse(format!("size {size} is beyond anything storable")));
     }
-    let platform = object
-        .get("platform")
-        .and_then(Value::as_object)
-        .map(|p| Platform {
-            os: text(p, "os").unwrap_or_default(),
-            architecture: text(p, "architecture").unwrap_or_default(),
-            variant: text(p, "variant"),
-            os_version: text(p, "os.version"),
-        });
+    let platform = object.get("platform").and_then(Value::as_object).map(|p| Platform {
+        os: text(p, "os").unwrap_or_default(),
+        architecture: text(p, "architecture").unwrap_or_default(),
+        variant: text(p, "variant"),
+        os_version: text(p, "os.version"),
+    });
     let urls = object.get("urls").and_then(Value::as_array);
     Ok(Descriptor {
         media_type: text(object, "mediaType").unwrap_or_else(|| "application/octet-stream".to_owned()),
@@ -261,11 +225,7 @@ fn descriptor(value: &Value, place: impl Fn() -> String) -> Result<Descriptor, M
         platform,
         artifact_type: text(object, "artifactType"),
         annotations: map(object, "annotations"),
-        urls: urls
-            .into_iter()
-            .flatten()
-            .filter_map(|u| u.as_str().map(str::to_owned))
-            .collect(),
+        urls: urls.into_iter().flatten().filter_map(|u| u.as_str().map(str::to_owned)).collect(),
     })
 }
 
@@ -282,15 +242,9 @@ mod tests {
     #[test]
     fn the_fields_decide_where_the_type_is_missing() {
         let image = parse(r#"{"schemaVersion":2,"config":{"digest":"$D","size":0},"layers":[]}"#).unwrap();
-        assert_eq!(
-            (image.kind, image.media_type.as_str()),
-            (ManifestKind::Image, media_type::OCI_MANIFEST)
-        );
+        assert_eq!((image.kind, image.media_type.as_str()), (ManifestKind::Image, media_type::OCI_MANIFEST));
         let index = parse(r#"{"schemaVersion":2,"manifests":[]}"#).unwrap();
-        assert_eq!(
-            (index.kind, index.media_type.as_str()),
-            (ManifestKind::Index, media_type::OCI_INDEX)
-        );
+        assert_eq!((index.kind, index.media_type.as_str()), (ManifestKind::Index, media_type::OCI_INDEX));
         let stated = ParsedManifest::of(br#"{"manifests":[]}"#, Some(media_type::DOCKER_LIST)).unwrap();
         assert_eq!(stated.media_type, media_type::DOCKER_LIST);
     }
@@ -309,20 +263,11 @@ mod tests {
             (r#"{"schemaVersion":1,"fsLayers":[]}"#, "schema 1"),
             (r#"{"layers":[],"manifests":[]}"#, "both"),
             (r#"{"mediaType":"text/plain","layers":[]}"#, "text/plain"),
-            (
-                r#"{"mediaType":"application/vnd.oci.image.index.v1+json","layers":[]}"#,
-                "fields",
-            ),
+            (r#"{"mediaType":"application/vnd.oci.image.index.v1+json","layers":[]}"#, "fields"),
             (r#"{"layers":[{"digest":"$D","size":-1}]}"#, "layers[0]: size -1"),
             (r#"{"layers":[{"digest":"$D","size":"9"}]}"#, "size"),
-            (
-                r#"{"layers":[{"digest":"$D","size":99999999999999999999}]}"#,
-                "size",
-            ),
-            (
-                r#"{"layers":[{"digest":"$D","size":9007199254740992}]}"#,
-                "storable",
-            ),
+            (r#"{"layers":[{"digest":"$D","size":99999999999999999999}]}"#, "size"),
+            (r#"{"layers":[{"digest":"$D","size":9007199254740992}]}"#, "storable"),
             (r#"{"layers":[{"size":1}]}"#, "no digest"),
             (r#"{"config":{"digest":"sha256:0","size":1}}"#, "config"),
             (r#"{"layers":{}}"#, "not a list"),

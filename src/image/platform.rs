@@ -22,12 +22,7 @@ pub struct PlatformError(String);
 
 impl Platform {
     pub fn linux_amd64() -> Self {
-        Self {
-            os: "linux".into(),
-            architecture: "amd64".into(),
-            variant: None,
-            os_version: None,
-        }
+        Self { os: "linux".into(), architecture: "amd64".into(), variant: None, os_version: None }
     }
 
     /// Attestation manifests of `BuildKit` stand in an index under `unknown/unknown`; they run nowhere.
@@ -59,10 +54,7 @@ impl FromStr for Platform {
     fn from_str(text: &str) -> Result<Self, PlatformError> {
         let refuse = || PlatformError(text.chars().take(80).collect());
         let valid = |part: &&str| {
-            !part.is_empty()
-                && part
-                    .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+            !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
         };
         let parts: Vec<&str> = text.split('/').collect();
         if !(2..=3).contains(&parts.len()) || !parts.iter().all(valid) {
@@ -114,15 +106,7 @@ mod tests {
 
     #[test]
     fn refuses_nonsense() {
-        for text in [
-            "",
-            "linux",
-            "linux/",
-            "/amd64",
-            "linux/amd64/v1/x",
-            "linux/am d64",
-            "li\u{202e}nux/x",
-        ] {
+        for text in ["", "linux", "linux/", "/amd64", "linux/amd64/v1/x", "linux/am d64", "li\u{202e}nux/x"] {
             assert!(text.parse::<Platform>().is_err(), "{text}");
         }
     }

@@ -58,11 +58,7 @@ impl HostName {
 
     /// The host to connect to, with its port if one is given. Docker Hub serves its API elsewhere.
     pub fn connect_authority(&self) -> &str {
-        if self.is_docker_hub() {
-            "registry-1.docker.io"
-        } else {
-            &self.0
-        }
+        if self.is_docker_hub() { "registry-1.docker.io" } else { &self.0 }
     }
 
     /// The host without its port; IPv6 addresses without their brackets.
@@ -84,10 +80,7 @@ impl HostName {
     /// `localhost`, 127.0.0.0/8 and `::1`: the hosts spoken to in plain HTTP without being asked.
     pub fn is_loopback(&self) -> bool {
         let host = self.bare_host();
-        host == "localhost"
-            || host
-                .parse::<std::net::IpAddr>()
-                .is_ok_and(|address| address.is_loopback())
+        host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
     }
 }
 
@@ -95,30 +88,19 @@ impl FromStr for HostName {
     type Err = ReferenceError;
 
     fn from_str(text: &str) -> Result<Self, ReferenceError> {
-        let refuse = |why| ReferenceError::Host {
-            host: shown(text),
-            why,
-        };
+        let refuse = |why| ReferenceError::Host { host: shown(text), why };
         let lower = text.to_ascii_lowercase();
         let (host, port) = if let Some(rest) = lower.strip_prefix('[') {
-            let (address, after) = rest
-                .split_once(']')
-                .ok_or_else(|| refuse("the bracket is not closed"))?;
+            let (address, after) = rest.split_once(']').ok_or_else(|| refuse("the bracket is not closed"))?;
             if address.contains('%') {
                 return Err(refuse("an IPv6 zone has no meaning beyond this machine"));
             }
-            address
-                .parse::<std::net::Ipv6Addr>()
-                .map_err(|_| refuse("not an IPv6 address"))?;
+            address.parse::<std::net::Ipv6Addr>().map_err(|_| refuse("not an IPv6 address"))?;
             match after {
                 "" => (lower.as_str(), None),
                 _ => (
                     lower.as_str(),
-                    Some(
-                        after
-                            .strip_prefix(':')
-                            .ok_or_else(|| refuse("only a port may follow"))?,
-                    ),
+                    Some(after.strip_prefix(':').ok_or_else(|| refuse("only a port may follow"))?),
                 ),
             }
         } else {
@@ -133,9 +115,7 @@ impl FromStr for HostName {
                 !label.is_empty()
                     && !label.starts_with('-')
                     && !label.ends_with('-')
-                    && label
-                        .bytes()
-                        .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+                    && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
             };
             if !host.split('.').all(label) {
                 return Err(refuse("not a host name"));
@@ -192,20 +172,12 @@ impl Repository {
 
     /// The reference to `digest` in this repository.
     pub fn at(&self, digest: Digest) -> Reference {
-        Reference {
-            repository: self.clone(),
-            tag: None,
-            digest: Some(digest),
-        }
+        Reference { repository: self.clone(), tag: None, digest: Some(digest) }
     }
 
     /// The reference to `tag` in this repository.
     pub fn tagged(&self, tag: Tag) -> Reference {
-        Reference {
-            repository: self.clone(),
-            tag: Some(tag),
-            digest: None,
-        }
+        Reference { repository: self.clone(), tag: Some(tag), digest: None }
     }
 }
 
@@ -247,15 +219,9 @@ impl FromStr for Tag {
             return Err(ReferenceError::TagPlus(shown(text)));
         }
         let valid = text.len() <= MAX_TAG
-            && text
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
             && !matches!(text.as_bytes().first(), None | Some(b'.' | b'-'));
-        if valid {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(ReferenceError::Tag(shown(text)))
-        }
+        if valid { Ok(Self(text.to_owned())) } else { Err(ReferenceError::Tag(shown(text))) }
     }
 }
 
@@ -288,10 +254,7 @@ impl Reference {
     /// The same tag and digest in another repository.
     #[must_use]
     pub fn moved_to(&self, repository: Repository) -> Self {
-        Self {
-            repository,
-            ..self.clone()
-        }
+        Self { repository, ..self.clone() }
     }
 }
 
@@ -318,10 +281,9 @@ impl FromStr for Reference {
         }
         let last_slash = rest.rfind('/').map_or(0, |slash| slash + 1);
         let (path, tag) = match rest[last_slash..].find(':') {
-            Some(colon) => (
-                &rest[..last_slash + colon],
-                Some(rest[last_slash + colon + 1..].parse::<Tag>()?),
-            ),
+            Some(colon) => {
+                (&rest[..last_slash + colon], Some(rest[last_slash + colon + 1..].parse::<Tag>()?))
+            }
             None => (rest, None),
         };
         if digest.is_none()
@@ -333,11 +295,7 @@ impl FromStr for Reference {
         }
         let repository = Repository::new(host, path)?;
         let tag = tag.or_else(|| digest.is_none().then(Tag::latest));
-        Ok(Self {
-            repository,
-            tag,
-            digest,
-        })
+        Ok(Self { repository, tag, digest })
     }
 }
 
@@ -418,9 +376,7 @@ text_value!(HostName, Repository, Tag, Reference);
 
 impl<'de> Deserialize<'de> for Reference {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 
@@ -438,10 +394,7 @@ mod tests {
             ("nginx", "docker.io/library/nginx:latest"),
             ("docker.io/nginx", "docker.io/library/nginx:latest"),
             ("index.docker.io/nginx:1", "docker.io/library/nginx:1"),
-            (
-                "registry-1.docker.io/library/nginx",
-                "docker.io/library/nginx:latest",
-            ),
+            ("registry-1.docker.io/library/nginx", "docker.io/library/nginx:latest"),
             ("bitnami/kafka:2", "docker.io/bitnami/kafka:2"),
             ("foo:5000", "docker.io/library/foo:5000"),
             ("myreg/x", "docker.io/myreg/x:latest"),
@@ -452,11 +405,7 @@ mod tests {
             ("[2001:DB8::1]/x:1", "[2001:db8::1]/x:1"),
             ("a__b/c-d.e---f:1", "docker.io/a__b/c-d.e---f:1"),
         ] {
-            assert_eq!(
-                text.parse::<Reference>().unwrap().to_string(),
-                canonical,
-                "{text}"
-            );
+            assert_eq!(text.parse::<Reference>().unwrap().to_string(), canonical, "{text}");
         }
     }
 
@@ -509,20 +458,11 @@ mod tests {
     #[test]
     fn hosts_know_their_parts() {
         let host: HostName = "[::1]:5000".parse().unwrap();
-        assert_eq!(
-            (host.bare_host(), host.port(), host.is_loopback()),
-            ("::1", Some(5000), true)
-        );
+        assert_eq!((host.bare_host(), host.port(), host.is_loopback()), ("::1", Some(5000), true));
         let host: HostName = "127.0.0.9".parse().unwrap();
-        assert_eq!(
-            (host.bare_host(), host.port(), host.is_loopback()),
-            ("127.0.0.9", None, true)
-        );
+        assert_eq!((host.bare_host(), host.port(), host.is_loopback()), ("127.0.0.9", None, true));
         let hub: HostName = "index.docker.io".parse().unwrap();
-        assert_eq!(
-            (hub.as_str(), hub.connect_authority()),
-            ("docker.io", "registry-1.docker.io")
-        );
+        assert_eq!((hub.as_str(), hub.connect_authority()), ("docker.io", "registry-1.docker.io"));
     }
 
     proptest! {

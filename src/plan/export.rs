@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::archive::manifest::{CatalogRecord, FORMAT_REVISION, MEDIA_TYPE, PROFILE, SCHEMA_VERSION};
+use crate::archive::manifest::{CatalogRecord, FORMAT_REVISION, MEDIA_TYPE, PROFILE, SCHEMA_VERSION, total};
 use crate::archive::{
     ArchiveError, BundleManifest, Contents, DraftedHead, ImageFault, ImageRow, Manifests, Root,
 };
@@ -58,26 +58,17 @@ pub struct Resolution {
 pub enum PlanError {
     #[error("different images would get the same name at the destination:\n  {}", list(.0))]
     Collisions(Vec<Collision>),
-    #[error("{}", faults(.0))]
-    Images(Vec<(Reference, String)>),
+    /// Images that cannot be carried as their manifests stand, by position in the resolution.
+    #[error("some images cannot be carried as they are")]
+    Images(Vec<ImageFault>),
+    #[error("the images together claim more bytes than any disk holds")]
+    TooLarge,
     #[error(transparent)]
     Archive(#[from] ArchiveError),
 }
 
 fn list(collisions: &[Collision]) -> String {
-    collisions
-        .iter()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join("\n  ")
-}
-
-fn faults(faults: &[(Reference, String)]) -> String {
-    faults
-        .iter()
-        .map(|(name, why)| format!("{name}: {why}"))
-        .collect::<Vec<_>>()
-        .join("\n")
+    collisions.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  ")
 }
 
 /// What an export will write.
@@ -100,23 +91,18 @@ impl ExportPlan {
         manifests: &dyn Manifests,
         out: &mut dyn FnMut(&[u8]) -> Result<(), ArchiveError>,
     ) -> Result<Self, PlanError> {
-        let mapping = Mapping {
-            keep_host: request.keep_host,
-            ..Mapping::default()
-        };
-        let met = collisions(
-            mapping,
-            resolution.images.iter().map(|i| (&i.row.name, &i.row.digest)),
-        );
+        let mapping = Mapping { keep_host: request.keep_host, ..Mapping::default() };
+        let met = collisions(mapping, resolution.images.iter().map(|i| (&i.row.name, &i.row.digest)));
         if !met.is_empty() {
             return Err(PlanError::Collisions(met));
         }
         let roots: Vec<Root> = resolution.images.iter().map(ResolvedImage::root).collect();
         let contents = Contents::collect(&roots, manifests, &|_| false)?;
         if !contents.faults.is_empty() {
-            let named =
-                |fault: &ImageFault| (resolution.images[fault.root].row.name.clone(), fault.why.clone());
-            return Err(PlanError::Images(contents.faults.iter().map(named).collect()));
+            return Err(PlanError::Images(contents.faults));
+        }
+        if total(&contents.blobs).is_none() {
+            return Err(PlanError::TooLarge);
         }
         let mut images: Vec<ImageRow> = resolution.images.iter().map(|image| image.row.clone()).collect();
         for (image, size) in images.iter_mut().zip(&contents.sizes) {
@@ -140,19 +126,12 @@ impl ExportPlan {
             schema_version: SCHEMA_VERSION,
         };
         let head = crate::archive::draft_head(&bundle, signature, manifests, out)?;
-        Ok(Self {
-            bundle,
-            head,
-            first_image: contents.first_root,
-            alone: contents.alone,
-        })
+        Ok(Self { bundle, head, first_image: contents.first_root, alone: contents.alone })
     }
 
     /// The repository from which blob `index` is fetched first.
     pub fn source(&self, index: usize) -> &Repository {
-        self.bundle.images[self.first_image[index] as usize]
-            .source
-            .repository()
+        self.bundle.images[self.first_image[index] as usize].source.repository()
     }
 
     /// Bytes of all distinct blobs.
@@ -175,10 +154,6 @@ impl ExportPlan {
 
 impl ResolvedImage {
     fn root(&self) -> Root {
-        Root {
-            digest: self.row.digest,
-            media_type: self.row.media_type.clone(),
-            size: self.root_size,
-        }
+        Root { digest: self.row.digest, media_type: self.row.media_type.clone(), size: self.root_size }
     }
 }

@@ -44,17 +44,8 @@ impl Landings {
             return Err(PlanError::Collisions(met));
         }
         let (mut landings, mut unfit) = (Vec::new(), Vec::new());
-        for (position, image) in bundle
-            .images
-            .iter()
-            .enumerate()
-            .filter(|(_, i)| selected(&i.name))
-        {
-            for (nth, target) in mapping
-                .targets(&image.name, &image.digest)
-                .into_iter()
-                .enumerate()
-            {
+        for (position, image) in bundle.images.iter().enumerate().filter(|(_, i)| selected(&i.name)) {
+            for (nth, target) in mapping.targets(&image.name, &image.digest).into_iter().enumerate() {
                 match destination.repository(&target) {
                     Ok(repository) => landings.push(Landing {
                         image: position,
@@ -62,10 +53,7 @@ impl Landings {
                         tag: target.tag,
                         main: nth == 0,
                     }),
-                    Err(error) => unfit.push(Unfit {
-                        name: image.name.clone(),
-                        error,
-                    }),
+                    Err(error) => unfit.push(Unfit { name: image.name.clone(), error }),
                 }
             }
         }
@@ -108,23 +96,15 @@ impl ImportPlan {
         manifests: &dyn Manifests,
         landings: Vec<Landing>,
     ) -> Result<Self, ArchiveError> {
-        let order: HashMap<Digest, usize> = bundle
-            .blobs
-            .iter()
-            .enumerate()
-            .map(|(i, b)| (b.digest, i))
-            .collect();
+        let order: HashMap<Digest, usize> =
+            bundle.blobs.iter().enumerate().map(|(i, b)| (b.digest, i)).collect();
         // By position in the file; the first landing that needs a blob gives it its home.
         let mut uploads: BTreeMap<usize, Upload> = BTreeMap::new();
         let mut needs = Vec::with_capacity(landings.len());
         for landing in landings {
             let image = &bundle.images[landing.image];
             let size = order.get(&image.digest).map_or(0, |i| bundle.blobs[*i].size);
-            let root = Root {
-                digest: image.digest,
-                media_type: image.media_type.clone(),
-                size,
-            };
+            let root = Root { digest: image.digest, media_type: image.media_type.clone(), size };
             let absent = |d: &crate::image::Descriptor| !order.contains_key(&d.digest);
             let contents = Contents::collect(&[root], manifests, &absent)?;
             let mut blobs = Vec::new();
@@ -133,20 +113,13 @@ impl ImportPlan {
                     continue;
                 };
                 let home = landing.repository.clone();
-                uploads.entry(at).or_insert_with(|| Upload {
-                    digest: blob.digest,
-                    size: blob.size,
-                    home,
-                });
+                uploads.entry(at).or_insert_with(|| Upload { digest: blob.digest, size: blob.size, home });
                 blobs.push(at);
             }
             needs.push((landing, blobs, contents.bottom_up));
         }
-        let positions: HashMap<usize, u32> = uploads
-            .keys()
-            .enumerate()
-            .map(|(n, at)| (*at, u32::try_from(n).unwrap_or(u32::MAX)))
-            .collect();
+        let positions: HashMap<usize, u32> =
+            uploads.keys().enumerate().map(|(n, at)| (*at, u32::try_from(n).unwrap_or(u32::MAX))).collect();
         let arrivals = needs
             .into_iter()
             .map(|(landing, blobs, manifests)| Arrival {
@@ -155,10 +128,7 @@ impl ImportPlan {
                 manifests,
             })
             .collect();
-        Ok(Self {
-            uploads: uploads.into_values().collect(),
-            arrivals,
-        })
+        Ok(Self { uploads: uploads.into_values().collect(), arrivals })
     }
 
     /// Bytes of all uploads, if the destination has none of them.
@@ -168,11 +138,7 @@ impl ImportPlan {
 
     /// The repositories that will be written to, each once, in order.
     pub fn repositories(&self) -> Vec<&Repository> {
-        let mut all: Vec<_> = self
-            .arrivals
-            .iter()
-            .map(|arrival| &arrival.landing.repository)
-            .collect();
+        let mut all: Vec<_> = self.arrivals.iter().map(|arrival| &arrival.landing.repository).collect();
         all.sort();
         all.dedup();
         all

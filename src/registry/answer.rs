@@ -63,9 +63,7 @@ impl Answer {
             .map_err(|_| ErrorKind::Stalled(self.stall))?
             .map_err(|error| classify(&error))?;
         if let Some(bytes) = &chunk {
-            self.traffic
-                .received
-                .fetch_add(bytes.len() as u64, Ordering::Relaxed);
+            self.traffic.received.fetch_add(bytes.len() as u64, Ordering::Relaxed);
             if let Some(limiter) = &self.limiter {
                 limiter.take(bytes.len()).await;
             }
@@ -78,9 +76,7 @@ impl Answer {
         let mut body = BytesMut::new();
         while let Some(chunk) = self.chunk().await? {
             if body.len() + chunk.len() > cap {
-                return Err(ErrorKind::Content(format!(
-                    "the answer is larger than {cap} bytes"
-                )));
+                return Err(ErrorKind::Content(format!("the answer is larger than {cap} bytes")));
             }
             body.extend_from_slice(&chunk);
         }
@@ -103,8 +99,7 @@ impl Answer {
     }
 
     pub(super) fn is_html(&self) -> bool {
-        self.media_type()
-            .is_some_and(|t| t.eq_ignore_ascii_case("text/html"))
+        self.media_type().is_some_and(|t| t.eq_ignore_ascii_case("text/html"))
     }
 
     /// The error that an answer with an unwelcome status stands for.
@@ -137,33 +132,19 @@ impl Answer {
 /// The first error code and the words of an error body: registry JSON, an HTML page's title, or plain text.
 pub(super) fn explanation(body: &[u8]) -> (Option<String>, String) {
     if let Ok(value) = serde_json::from_slice::<serde_json::Value>(body) {
-        let first = value
-            .get("errors")
-            .and_then(|errors| errors.get(0))
-            .unwrap_or(&value);
+        let first = value.get("errors").and_then(|errors| errors.get(0)).unwrap_or(&value);
         let field = |key: &str| first.get(key).and_then(serde_json::Value::as_str);
         let code = field("code").filter(|code| {
-            code.len() <= 64
-                && code
-                    .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b))
+            code.len() <= 64 && code.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b))
         });
-        let words = field("message")
-            .or_else(|| field("error_description"))
-            .or_else(|| field("error"));
+        let words = field("message").or_else(|| field("error_description")).or_else(|| field("error"));
         let words = words.or_else(|| field("details")).unwrap_or_default();
-        let detail = first
-            .get("detail")
-            .and_then(serde_json::Value::as_str)
-            .unwrap_or_default();
+        let detail = first.get("detail").and_then(serde_json::Value::as_str).unwrap_or_default();
         return (code.map(str::to_owned), clean(&format!("{words} {detail}"), 300));
     }
     let text = String::from_utf8_lossy(body);
     if text.trim_start().starts_with('<') {
-        return (
-            None,
-            page_title(&text).map_or(String::new(), |title| format!("HTML page {title:?}")),
-        );
+        return (None, page_title(&text).map_or(String::new(), |title| format!("HTML page {title:?}")));
     }
     (None, clean(&text, 300))
 }

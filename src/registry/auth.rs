@@ -75,11 +75,7 @@ impl Inner {
                     Some(token) => token.challenged.clone(),
                     None => None,
                 };
-                let wanted = Wanted {
-                    realm: &realm,
-                    service: service.as_deref(),
-                    challenged,
-                };
+                let wanted = Wanted { realm: &realm, service: service.as_deref(), challenged };
                 let fresh = self.token(host, scope, wanted, false).await?;
                 Ok(Some(token.insert(fresh).proof.clone()))
             }
@@ -95,10 +91,7 @@ impl Inner {
         refused: Option<&Proof>,
     ) -> Result<Option<Proof>, RegistryError> {
         let mut challenges = challenges(&answer.headers);
-        if !challenges
-            .iter()
-            .any(|c| c.scheme == "bearer" || c.scheme == "basic")
-        {
+        if !challenges.iter().any(|c| c.scheme == "bearer" || c.scheme == "basic") {
             // Some registries explain themselves at the root only.
             challenges = self.root_challenges(host).await;
         }
@@ -129,11 +122,7 @@ impl Inner {
     ) -> Result<Option<Proof>, RegistryError> {
         let refuse = |why: &str| {
             let what = format!("login at {}", host.name);
-            Err(RegistryError::new(
-                &host.name,
-                what,
-                ErrorKind::Protocol(why.to_owned()),
-            ))
+            Err(RegistryError::new(&host.name, what, ErrorKind::Protocol(why.to_owned())))
         };
         let Ok(realm) = answer.url.join(realm) else {
             return refuse("the token address is not a URL");
@@ -145,10 +134,7 @@ impl Inner {
             _ => return refuse("the token address is not http(s)"),
         }
         let service = challenge.param("service").map(str::to_owned);
-        *locked(&host.auth.demand) = Some(Demand::Bearer {
-            realm: realm.clone(),
-            service: service.clone(),
-        });
+        *locked(&host.auth.demand) = Some(Demand::Bearer { realm: realm.clone(), service: service.clone() });
         let slot = Arc::clone(locked(&host.auth.slots).entry(scope.clone()).or_default());
         let mut token = slot.lock().await;
         if let Some(token) = &*token
@@ -158,11 +144,7 @@ impl Inner {
             return Ok(Some(token.proof.clone()));
         }
         let challenged = challenge.param("scope").map(str::to_owned);
-        let wanted = Wanted {
-            realm: &realm,
-            service: service.as_deref(),
-            challenged,
-        };
+        let wanted = Wanted { realm: &realm, service: service.as_deref(), challenged };
         let fresh = self.token(host, scope, wanted, refused.is_some()).await?;
         Ok(Some(token.insert(fresh).proof.clone()))
     }
@@ -177,11 +159,7 @@ impl Inner {
             Login::Bearer(token) => token::bearer(token),
         };
         let serial = host.auth.serial.fetch_add(1, Ordering::Relaxed);
-        Ok(header.map(|header| Proof {
-            header,
-            origin: Some(credentials.origin.clone()),
-            serial,
-        }))
+        Ok(header.map(|header| Proof { header, origin: Some(credentials.origin.clone()), serial }))
     }
 
     /// The credentials for a path, looked up once; `renewed` looks again, since helpers' secrets expire.
@@ -195,17 +173,13 @@ impl Inner {
         if !renewed && let Some(credentials) = known.get(path) {
             return Ok(credentials.clone());
         }
-        let found = self
-            .store
-            .lookup(&host.name, path, renewed)
-            .await
-            .map_err(|why| {
-                RegistryError::new(
-                    &host.name,
-                    format!("credentials for {}", host.name),
-                    ErrorKind::Credentials(why),
-                )
-            })?;
+        let found = self.store.lookup(&host.name, path, renewed).await.map_err(|why| {
+            RegistryError::new(
+                &host.name,
+                format!("credentials for {}", host.name),
+                ErrorKind::Credentials(why),
+            )
+        })?;
         let found = found.map(Arc::new);
         known.insert(path.to_owned(), found.clone());
         Ok(found)
@@ -238,17 +212,9 @@ impl Inner {
             RegistryError::new(&host.name, format!("token for {}", host.name), kind)
         })?;
         let serial = host.auth.serial.fetch_add(1, Ordering::Relaxed);
-        let proof = Proof {
-            header,
-            origin,
-            serial,
-        };
+        let proof = Proof { header, origin, serial };
         let renew_at = Instant::now() + reply.life - (reply.life / 4).min(Duration::from_secs(30));
-        Ok(Token {
-            proof,
-            renew_at,
-            challenged: wanted.challenged,
-        })
+        Ok(Token { proof, renew_at, challenged: wanted.challenged })
     }
 
     async fn fetch(
@@ -260,17 +226,10 @@ impl Inner {
     ) -> Result<TokenReply, RegistryError> {
         let login = credentials.map(|credentials| &credentials.login);
         if let Some(Login::Bearer(token)) = login {
-            return Ok(TokenReply {
-                token: token.clone(),
-                life: Duration::from_secs(60),
-            });
+            return Ok(TokenReply { token: token.clone(), life: Duration::from_secs(60) });
         }
         let scopes = scope.parameters(wanted.challenged.as_deref());
-        let what = format!(
-            "token for {} from {}",
-            described(host, scope),
-            masked(wanted.realm)
-        );
+        let what = format!("token for {} from {}", described(host, scope), masked(wanted.realm));
         let failed = |kind| RegistryError::new(&host.name, what.clone(), kind);
         let origin = credentials.map(|credentials| credentials.origin.clone());
         // Passing failures are for the request that needs the token to repeat.
@@ -289,9 +248,7 @@ impl Inner {
         }
         let body = answer.read(SMALL_BODY).await.map_err(failed)?;
         token::reply(&body).ok_or_else(|| {
-            failed(ErrorKind::Protocol(
-                "the token server answered without a token".to_owned(),
-            ))
+            failed(ErrorKind::Protocol("the token server answered without a token".to_owned()))
         })
     }
 
@@ -302,19 +259,12 @@ impl Inner {
                 if let Some(authorization) = authorization {
                     headers.insert(AUTHORIZATION, authorization);
                 }
-                self.transport
-                    .exchange(&url, Method::GET, headers, &Payload::Empty, None)
-                    .await
+                self.transport.exchange(&url, Method::GET, headers, &Payload::Empty, None).await
             }
             TokenRequest::Post { url, form } => {
-                headers.insert(
-                    CONTENT_TYPE,
-                    HeaderValue::from_static("application/x-www-form-urlencoded"),
-                );
+                headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
                 let body = Payload::Bytes(form.expose().to_owned().into());
-                self.transport
-                    .exchange(&url, Method::POST, headers, &body, None)
-                    .await
+                self.transport.exchange(&url, Method::POST, headers, &body, None).await
             }
         }
     }
@@ -327,11 +277,7 @@ impl Inner {
             return Vec::new();
         };
         let empty = (HeaderMap::new(), Payload::Empty);
-        match self
-            .transport
-            .exchange(&url, Method::GET, empty.0, &empty.1, Some(host))
-            .await
-        {
+        match self.transport.exchange(&url, Method::GET, empty.0, &empty.1, Some(host)).await {
             Ok(answer) => challenges(&answer.headers),
             Err(_) => Vec::new(),
         }
@@ -346,24 +292,13 @@ struct Wanted<'a> {
 
 /// Whether a 401 says that the token was good, but not good for this.
 pub(super) fn asks_for_more(headers: &HeaderMap) -> bool {
-    challenges(headers)
-        .iter()
-        .any(|challenge| challenge.param("error") == Some("insufficient_scope"))
+    challenges(headers).iter().any(|challenge| challenge.param("error") == Some("insufficient_scope"))
 }
 
 fn challenges(headers: &HeaderMap) -> Vec<Challenge> {
-    challenge::parse(
-        headers
-            .get_all(WWW_AUTHENTICATE)
-            .iter()
-            .map(HeaderValue::as_bytes),
-    )
+    challenge::parse(headers.get_all(WWW_AUTHENTICATE).iter().map(HeaderValue::as_bytes))
 }
 
 fn described(host: &Host, scope: &Scope) -> String {
-    if scope.path.is_empty() {
-        host.name.to_string()
-    } else {
-        format!("{}/{}", host.name, scope.path)
-    }
+    if scope.path.is_empty() { host.name.to_string() } else { format!("{}/{}", host.name, scope.path) }
 }

@@ -73,33 +73,21 @@ pub(super) fn read(file: &Path) -> Result<Option<Map<String, Value>>, String> {
 
 /// What the file says for `host` and `path`: `credHelpers`, then `credsStore`, then `auths`.
 pub(super) fn helper(object: &Map<String, Value>, host: &HostName) -> Found {
-    let own = object
-        .get("credHelpers")
-        .and_then(Value::as_object)
-        .and_then(|helpers| {
-            let (_, name) = helpers.iter().find(|(key, _)| normalized(key) == host.as_str())?;
-            name.as_str()
-        });
-    let name = own
-        .or_else(|| object.get("credsStore").and_then(Value::as_str))
-        .filter(|name| !name.is_empty());
+    let own = object.get("credHelpers").and_then(Value::as_object).and_then(|helpers| {
+        let (_, name) = helpers.iter().find(|(key, _)| normalized(key) == host.as_str())?;
+        name.as_str()
+    });
+    let name =
+        own.or_else(|| object.get("credsStore").and_then(Value::as_str)).filter(|name| !name.is_empty());
     name.map_or(Found::Nothing, |name| Found::Helper(name.to_owned()))
 }
 
 /// The login stored in the file itself; the longest key that covers `path` counts. `legacy`: a `.dockercfg`,
 /// where the entries are the top level.
 pub(super) fn login(object: &Map<String, Value>, host: &HostName, path: &str, legacy: bool) -> Found {
-    let auths = if legacy {
-        Some(object)
-    } else {
-        object.get("auths").and_then(Value::as_object)
-    };
+    let auths = if legacy { Some(object) } else { object.get("auths").and_then(Value::as_object) };
     let Some(auths) = auths else { return Found::Nothing };
-    let mut scope = if path.is_empty() {
-        host.to_string()
-    } else {
-        format!("{host}/{path}")
-    };
+    let mut scope = if path.is_empty() { host.to_string() } else { format!("{host}/{path}") };
     loop {
         let mut matching = auths.iter().filter(|(key, _)| normalized(key) == scope);
         if let Some(login) = matching.find_map(|(_, entry)| decode(entry.as_object()?)) {
@@ -114,9 +102,7 @@ pub(super) fn login(object: &Map<String, Value>, host: &HostName, path: &str, le
 
 /// The key as `host[:port][/path]`, with Hub's names folded into one. A key with a scheme is a host only.
 pub(super) fn normalized(key: &str) -> String {
-    let bare = ["https://", "http://"]
-        .iter()
-        .find_map(|scheme| key.strip_prefix(scheme));
+    let bare = ["https://", "http://"].iter().find_map(|scheme| key.strip_prefix(scheme));
     let text = bare.unwrap_or(key).trim_end_matches('/');
     let (host, path) = text.split_once('/').unwrap_or((text, ""));
     let host = host.to_ascii_lowercase();
@@ -132,27 +118,16 @@ pub(super) fn normalized(key: &str) -> String {
 }
 
 fn decode(entry: &Map<String, Value>) -> Option<Login> {
-    let field = |key: &str| {
-        entry
-            .get(key)
-            .and_then(Value::as_str)
-            .filter(|text| !text.is_empty())
-    };
+    let field = |key: &str| entry.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
     if let Some(token) = field("registrytoken") {
         return Some(Login::Bearer(Secret::new(token)));
     }
     let pair = field("auth").and_then(decode_pair).or_else(|| {
-        Some((
-            field("username")?.to_owned(),
-            Secret::new(field("password").unwrap_or_default()),
-        ))
+        Some((field("username")?.to_owned(), Secret::new(field("password").unwrap_or_default())))
     });
     if let Some(token) = field("identitytoken") {
         let username = pair.map(|(username, _)| username).unwrap_or_default();
-        return Some(Login::Identity {
-            username,
-            token: Secret::new(token),
-        });
+        return Some(Login::Identity { username, token: Secret::new(token) });
     }
     let (username, password) = pair?;
     (!username.is_empty()).then_some(Login::Basic { username, password })
@@ -179,16 +154,11 @@ mod tests {
     }
 
     fn basic(username: &str, password: &str) -> Found {
-        Found::Login(Login::Basic {
-            username: username.into(),
-            password: Secret::new(password),
-        })
+        Found::Login(Login::Basic { username: username.into(), password: Secret::new(password) })
     }
 
     fn looked_up(key: &str, host: &str, path: &str) -> bool {
-        let file = object(&format!(
-            r#"{{"auths":{{"{key}":{{"username":"u","password":"p"}}}}}}"#
-        ));
+        let file = object(&format!(r#"{{"auths":{{"{key}":{{"username":"u","password":"p"}}}}}}"#));
         login(&file, &host.parse().unwrap(), path, false) == basic("u", "p")
     }
 
@@ -227,19 +197,13 @@ mod tests {
         let host = "r.io".parse().unwrap();
         assert_eq!(login(&file, &host, "a/b/c", false), basic("a", "2"));
         assert_eq!(login(&file, &host, "x", false), basic("host", "1"));
-        assert_eq!(
-            login(&object(r#"{"auths":{"r.io":{}}}"#), &host, "a", false),
-            Found::Nothing
-        );
+        assert_eq!(login(&object(r#"{"auths":{"r.io":{}}}"#), &host, "a", false), Found::Nothing);
     }
 
     #[test]
     fn auth_fields_are_decoded_in_all_their_forms() {
         let identity = |username: &str| {
-            Found::Login(Login::Identity {
-                username: username.into(),
-                token: Secret::new("it"),
-            })
+            Found::Login(Login::Identity { username: username.into(), token: Secret::new("it") })
         };
         for (entry, expected) in [
             (r#"{"auth":"dTpwOnE="}"#, basic("u", "p:q")),
@@ -253,37 +217,21 @@ mod tests {
                 identity("00000000-0000-0000-0000-000000000000"),
             ),
             (r#"{"identitytoken":"it"}"#, identity("")),
-            (
-                r#"{"registrytoken":"rt"}"#,
-                Found::Login(Login::Bearer(Secret::new("rt"))),
-            ),
+            (r#"{"registrytoken":"rt"}"#, Found::Login(Login::Bearer(Secret::new("rt")))),
             (r#"{"auth":7}"#, Found::Nothing),
         ] {
             let file = object(&format!(r#"{{"auths":{{"r.io":{entry}}}}}"#));
-            assert_eq!(
-                login(&file, &"r.io".parse().unwrap(), "a", false),
-                expected,
-                "{entry}"
-            );
+            assert_eq!(login(&file, &"r.io".parse().unwrap(), "a", false), expected, "{entry}");
         }
         let legacy = object(r#"{"https://index.docker.io/v1/":{"auth":"dTpw","email":"x"}}"#);
-        assert_eq!(
-            login(&legacy, &"docker.io".parse().unwrap(), "a", true),
-            basic("u", "p")
-        );
+        assert_eq!(login(&legacy, &"docker.io".parse().unwrap(), "a", true), basic("u", "p"));
     }
 
     #[test]
     fn helpers_come_before_the_store() {
         let file = object(r#"{"credHelpers":{"https://r.io":"one"},"credsStore":"two"}"#);
-        assert_eq!(
-            helper(&file, &"r.io".parse().unwrap()),
-            Found::Helper("one".into())
-        );
-        assert_eq!(
-            helper(&file, &"s.io".parse().unwrap()),
-            Found::Helper("two".into())
-        );
+        assert_eq!(helper(&file, &"r.io".parse().unwrap()), Found::Helper("one".into()));
+        assert_eq!(helper(&file, &"s.io".parse().unwrap()), Found::Helper("two".into()));
         assert_eq!(helper(&Map::new(), &"s.io".parse().unwrap()), Found::Nothing);
     }
 }

@@ -175,10 +175,7 @@ impl BlobStream {
         let ranged = self.offset > 0 && !self.ranges_refused;
         if ranged {
             let range = format!("bytes={}-{}", self.offset, self.size - 1);
-            call.headers.insert(
-                RANGE,
-                HeaderValue::try_from(range).map_err(|_| self.wrong_size("other"))?,
-            );
+            call.headers.insert(RANGE, HeaderValue::try_from(range).map_err(|_| self.wrong_size("other"))?);
         }
         let answer = self.client.0.send(&call).await?;
         self.skip = 0;
@@ -195,10 +192,7 @@ impl BlobStream {
             }
             200 if self.size_contradicts(&answer) => {
                 let length = answer.content_length().unwrap_or(0);
-                let why = format!(
-                    "the registry has {length} bytes where the descriptor says {}",
-                    self.size
-                );
+                let why = format!("the registry has {length} bytes where the descriptor says {}", self.size);
                 return Err(call.error(ErrorKind::Content(why)));
             }
             200 => self.skip = self.offset,
@@ -227,10 +221,7 @@ impl BlobStream {
     }
 
     fn wrong_size(&self, found: &str) -> RegistryError {
-        let why = format!(
-            "the registry sends {found} than the {} bytes the descriptor says",
-            self.size
-        );
+        let why = format!("the registry sends {found} than the {} bytes the descriptor says", self.size);
         RegistryError::new(self.repository.host(), self.what(), ErrorKind::Content(why))
     }
 }
@@ -256,14 +247,8 @@ fn present(call: &Call<'_>, answer: &Answer) -> Result<u64, RegistryError> {
 
 fn blob_call<'a>(host: &'a Host, method: Method, repository: &Repository, digest: &Digest) -> Call<'a> {
     let path = format!("/v2/{}/blobs/{digest}", repository.path());
-    let mut call = Call::new(
-        host,
-        method,
-        Target::Path(path),
-        format!("blob {digest} of {repository}"),
-    );
-    call.headers
-        .insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    let mut call = Call::new(host, method, Target::Path(path), format!("blob {digest} of {repository}"));
+    call.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     call.scope = Scope::pull(repository.path());
     call.kind = RequestKind::BlobGet;
     call

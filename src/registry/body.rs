@@ -23,11 +23,7 @@ const SLOWEST_HASHING: u64 = 8 * 1024 * 1024;
 pub(super) enum Payload<'a> {
     Empty,
     Bytes(Bytes),
-    Source {
-        source: &'a dyn BlobSource,
-        from: u64,
-        length: u64,
-    },
+    Source { source: &'a dyn BlobSource, from: u64, length: u64 },
 }
 
 impl Payload<'_> {
@@ -58,13 +54,7 @@ impl Payload<'_> {
             }
             Self::Source { source, from, length } => source.open(*from, *length),
         };
-        let start = Sending {
-            stream,
-            left,
-            watch: Arc::clone(watch),
-            limiter,
-            traffic,
-        };
+        let start = Sending { stream, left, watch: Arc::clone(watch), limiter, traffic };
         reqwest::Body::wrap_stream(futures_util::stream::unfold(Some(start), |sending| async move {
             let mut sending = sending?;
             match sending.next().await {
@@ -104,20 +94,13 @@ impl Sending {
             if length == 0 {
                 continue;
             }
-            self.left = self
-                .left
-                .checked_sub(length)
-                .ok_or("the content is longer than stated")?;
+            self.left = self.left.checked_sub(length).ok_or("the content is longer than stated")?;
             if let Some(limiter) = &self.limiter {
                 limiter.take(bytes.len()).await;
             }
             self.traffic.sent.fetch_add(length, Ordering::Relaxed);
             // With the last byte out of our hands, what follows is the wait for the answer.
-            self.watch.enter(if self.left == 0 {
-                Phase::Answer
-            } else {
-                Phase::Network
-            });
+            self.watch.enter(if self.left == 0 { Phase::Answer } else { Phase::Network });
             return Ok(Some(bytes));
         }
     }
@@ -141,10 +124,7 @@ pub(super) struct Transmission {
 impl Transmission {
     pub(super) fn new(is_empty: bool) -> Self {
         let phase = if is_empty { Phase::Answer } else { Phase::Network };
-        Self {
-            phase: Mutex::new((phase, Instant::now())),
-            source_error: Mutex::new(None),
-        }
+        Self { phase: Mutex::new((phase, Instant::now())), source_error: Mutex::new(None) }
     }
 
     fn enter(&self, phase: Phase) {

@@ -18,10 +18,7 @@ const MAX_HEADER: usize = 16 * 1024;
 
 impl Challenge {
     pub(super) fn param(&self, name: &str) -> Option<&str> {
-        self.params
-            .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.as_str())
+        self.params.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 }
 
@@ -62,10 +59,7 @@ impl<'a> Parser<'a> {
                 }
                 continue;
             }
-            out.push(Challenge {
-                scheme: lowercase(token),
-                params: Vec::new(),
-            });
+            out.push(Challenge { scheme: lowercase(token), params: Vec::new() });
             open = true;
             self.skip_token68();
         }
@@ -120,11 +114,7 @@ impl<'a> Parser<'a> {
     }
 
     fn take(&mut self, accepts: impl Fn(u8) -> bool) -> &'a [u8] {
-        let end = self
-            .rest
-            .iter()
-            .position(|b| !accepts(*b))
-            .unwrap_or(self.rest.len());
+        let end = self.rest.iter().position(|b| !accepts(*b)).unwrap_or(self.rest.len());
         let (taken, rest) = self.rest.split_at(end);
         self.rest = rest;
         taken
@@ -162,10 +152,7 @@ mod tests {
             let params: Vec<_> = c.params.iter().map(|(k, v)| format!("{k}={v}")).collect();
             format!("{} [{}]", c.scheme, params.join("; "))
         };
-        parse(headers.iter().map(|h| h.as_bytes()))
-            .iter()
-            .map(one)
-            .collect()
+        parse(headers.iter().map(|h| h.as_bytes())).iter().map(one).collect()
     }
 
     #[test]
@@ -182,10 +169,7 @@ mod tests {
                 &["Basic realm=x, Bearer realm=https://r/t , service = \"a\\\"b\""],
                 &["basic [realm=x]", "bearer [realm=https://r/t; service=a\"b]"],
             ),
-            (
-                &["Negotiate", "BASIC realm=\"y\""],
-                &["negotiate []", "basic [realm=y]"],
-            ),
+            (&["Negotiate", "BASIC realm=\"y\""], &["negotiate []", "basic [realm=y]"]),
             (
                 &["Negotiate YWJj==, NTLM abc, bearer REALM=z"],
                 &["negotiate []", "ntlm []", "bearer [realm=z]"],
@@ -193,14 +177,8 @@ mod tests {
             (&["Negotiate Basic realm=x"], &["negotiate []", "basic [realm=x]"]),
             (&[",, ,Basic"], &["basic []"]),
             (&["realm=lost"], &[]),
-            (
-                &["Bearer realm=\"never closed, Basic"],
-                &["bearer [realm=never closed, Basic]"],
-            ),
-            (
-                &["Bearer realm=a,\"junk\",service=b"],
-                &["bearer [realm=a; service=b]"],
-            ),
+            (&["Bearer realm=\"never closed, Basic"], &["bearer [realm=never closed, Basic]"]),
+            (&["Bearer realm=a,\"junk\",service=b"], &["bearer [realm=a; service=b]"]),
             (&[""], &[]),
         ] {
             assert_eq!(shown(headers), expected, "{headers:?}");

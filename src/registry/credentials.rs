@@ -55,12 +55,7 @@ impl CredentialStore {
         auth_file: Option<PathBuf>,
         environment: Environment,
     ) -> Self {
-        Self {
-            given,
-            auth_file,
-            environment,
-            helped: tokio::sync::Mutex::default(),
-        }
+        Self { given, auth_file, environment, helped: tokio::sync::Mutex::default() }
     }
 
     /// The credentials for `path` at `host`. `renewed`: what was found before has been refused, so helpers are
@@ -72,22 +67,13 @@ impl CredentialStore {
         renewed: bool,
     ) -> Result<Option<Credentials>, String> {
         if let Some(given) = self.given.iter().find(|given| given.host == *host) {
-            let login = Login::Basic {
-                username: given.username.clone(),
-                password: given.password.clone(),
-            };
-            return Ok(Some(Credentials {
-                login,
-                origin: given.origin.to_owned(),
-            }));
+            let login = Login::Basic { username: given.username.clone(), password: given.password.clone() };
+            return Ok(Some(Credentials { login, origin: given.origin.to_owned() }));
         }
         for candidate in candidates(self.auth_file.as_deref(), &self.environment) {
             let Some(object) = auth_file::read(&candidate.path)? else {
                 if candidate.required {
-                    return Err(format!(
-                        "credential file {} does not exist",
-                        candidate.path.display()
-                    ));
+                    return Err(format!("credential file {} does not exist", candidate.path.display()));
                 }
                 continue;
             };
@@ -100,41 +86,26 @@ impl CredentialStore {
                 return Ok(Some(Credentials { login, origin }));
             }
             if let Found::Login(login) = auth_file::login(&object, host, path, candidate.legacy) {
-                return Ok(Some(Credentials {
-                    login,
-                    origin: shown.to_string(),
-                }));
+                return Ok(Some(Credentials { login, origin: shown.to_string() }));
             }
         }
         Ok(None)
     }
 
     async fn ask(&self, name: &str, host: &HostName, renewed: bool) -> Result<Option<Login>, String> {
-        let server = if host.is_docker_hub() {
-            "https://index.docker.io/v1/"
-        } else {
-            host.as_str()
-        };
+        let server = if host.is_docker_hub() { "https://index.docker.io/v1/" } else { host.as_str() };
         let key = (name.to_owned(), server.to_owned());
         let mut helped = self.helped.lock().await;
         if !renewed && let Some(known) = helped.get(&key) {
             return Ok(known.clone());
         }
-        let login = helper::get(name, server, &self.environment)
-            .await?
-            .map(|(username, secret)| {
-                if username == IDENTITY_USER {
-                    Login::Identity {
-                        username: String::new(),
-                        token: secret,
-                    }
-                } else {
-                    Login::Basic {
-                        username,
-                        password: secret,
-                    }
-                }
-            });
+        let login = helper::get(name, server, &self.environment).await?.map(|(username, secret)| {
+            if username == IDENTITY_USER {
+                Login::Identity { username: String::new(), token: secret }
+            } else {
+                Login::Basic { username, password: secret }
+            }
+        });
         helped.insert(key, login.clone());
         Ok(login)
     }
@@ -142,37 +113,19 @@ impl CredentialStore {
 
 /// The files in their order. One that the user named stands alone.
 fn candidates(auth_file: Option<&Path>, environment: &Environment) -> Vec<Candidate> {
-    let named = auth_file
-        .map(Path::to_path_buf)
-        .or_else(|| environment.path("REGISTRY_AUTH_FILE"));
+    let named = auth_file.map(Path::to_path_buf).or_else(|| environment.path("REGISTRY_AUTH_FILE"));
     if let Some(path) = named {
-        return vec![Candidate {
-            path,
-            required: true,
-            legacy: false,
-        }];
+        return vec![Candidate { path, required: true, legacy: false }];
     }
     let home = environment.path("HOME");
-    let docker = environment
-        .path("DOCKER_CONFIG")
-        .or_else(|| Some(home.as_ref()?.join(".docker")));
+    let docker = environment.path("DOCKER_CONFIG").or_else(|| Some(home.as_ref()?.join(".docker")));
     let files = [
         Some(session_file(environment)),
-        environment
-            .config_home()
-            .map(|dir| dir.join("containers/auth.json")),
+        environment.config_home().map(|dir| dir.join("containers/auth.json")),
         docker.map(|dir| dir.join("config.json")),
     ];
-    let modern = files.into_iter().flatten().map(|path| Candidate {
-        path,
-        required: false,
-        legacy: false,
-    });
-    let legacy = home.map(|home| Candidate {
-        path: home.join(".dockercfg"),
-        required: false,
-        legacy: true,
-    });
+    let modern = files.into_iter().flatten().map(|path| Candidate { path, required: false, legacy: false });
+    let legacy = home.map(|home| Candidate { path: home.join(".dockercfg"), required: false, legacy: true });
     modern.chain(legacy).collect()
 }
 
@@ -186,10 +139,7 @@ fn session_file(environment: &Environment) -> PathBuf {
 
 /// Where `login` writes: the named file, else the containers file of this session, else the one in `~/.config`.
 pub(super) fn login_file(auth_file: Option<&Path>, environment: &Environment) -> Result<PathBuf, String> {
-    if let Some(named) = auth_file
-        .map(Path::to_path_buf)
-        .or_else(|| environment.path("REGISTRY_AUTH_FILE"))
-    {
+    if let Some(named) = auth_file.map(Path::to_path_buf).or_else(|| environment.path("REGISTRY_AUTH_FILE")) {
         return Ok(named);
     }
     let session = environment.path("XDG_RUNTIME_DIR").filter(|dir| dir.is_dir());
@@ -207,11 +157,7 @@ mod tests {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         let entry = format!(r#""r.io":{{"username":"{username}","password":"p"}}"#);
         let legacy = path.ends_with(".dockercfg");
-        let text = if legacy {
-            format!("{{{entry}}}")
-        } else {
-            format!(r#"{{"auths":{{{entry}}}}}"#)
-        };
+        let text = if legacy { format!("{{{entry}}}") } else { format!(r#"{{"auths":{{{entry}}}}}"#) };
         std::fs::write(path, text).unwrap();
     }
 
@@ -220,13 +166,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
         let text = |name: &str| at(name).display().to_string();
-        let (named, run, config, docker, home) = (
-            text("named.json"),
-            text("run"),
-            text("config"),
-            text("docker"),
-            text("home"),
-        );
+        let (named, run, config, docker, home) =
+            (text("named.json"), text("run"), text("config"), text("docker"), text("home"));
         let given = GivenCredentials {
             host: "r.io".parse().unwrap(),
             username: "given".to_owned(),
@@ -243,15 +184,12 @@ mod tests {
         let found = async |given: &[GivenCredentials], flag: Option<&str>, variables: &[(&str, &str)]| {
             let environment = Environment::of(variables);
             let store = CredentialStore::new(given.to_vec(), flag.map(PathBuf::from), environment);
-            store
-                .lookup(&"r.io".parse().unwrap(), "a/b", false)
-                .await
-                .map(|found| {
-                    found.map(|found| match found.login {
-                        Login::Basic { username, .. } => username,
-                        other => panic!("{other:?}"),
-                    })
+            store.lookup(&"r.io".parse().unwrap(), "a/b", false).await.map(|found| {
+                found.map(|found| match found.login {
+                    Login::Basic { username, .. } => username,
+                    other => panic!("{other:?}"),
                 })
+            })
         };
         assert_eq!(found(&[], None, &variables[1..]).await, Ok(None));
         // From the last source to the first: each new one comes before those already there.
@@ -265,29 +203,15 @@ mod tests {
             assert_eq!(found(&[], None, &variables[1..]).await, Ok(Some(name.to_owned())));
         }
         // A file the user named must exist and stands alone.
-        assert!(
-            found(&[], None, &variables)
-                .await
-                .unwrap_err()
-                .contains("named.json")
-        );
+        assert!(found(&[], None, &variables).await.unwrap_err().contains("named.json"));
         write(&at("named.json"), "named");
         assert_eq!(found(&[], None, &variables).await, Ok(Some("named".to_owned())));
         write(&at("flag.json"), "flag");
-        assert_eq!(
-            found(&[], Some(&text("flag.json")), &variables).await,
-            Ok(Some("flag".to_owned()))
-        );
-        assert_eq!(
-            found(&[given], Some("gone"), &variables).await,
-            Ok(Some("given".to_owned()))
-        );
+        assert_eq!(found(&[], Some(&text("flag.json")), &variables).await, Ok(Some("flag".to_owned())));
+        assert_eq!(found(&[given], Some("gone"), &variables).await, Ok(Some("given".to_owned())));
         // What cannot be read is named, and its text is not shown.
         std::fs::write(at("run/containers/auth.json"), "{\"geheim").unwrap();
         let error = found(&[], None, &variables[1..]).await.unwrap_err();
-        assert!(
-            error.contains("auth.json is not valid JSON") && !error.contains("geheim"),
-            "{error}"
-        );
+        assert!(error.contains("auth.json is not valid JSON") && !error.contains("geheim"), "{error}");
     }
 }

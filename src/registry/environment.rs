@@ -19,12 +19,7 @@ impl Environment {
 
     /// Exactly these variables.
     pub fn of(variables: &[(&str, &str)]) -> Self {
-        Self(
-            variables
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-                .collect(),
-        )
+        Self(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&str> {
@@ -33,15 +28,12 @@ impl Environment {
 
     /// The variable as a path; empty counts as unset.
     pub(super) fn path(&self, name: &str) -> Option<PathBuf> {
-        self.get(name)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
+        self.get(name).filter(|value| !value.is_empty()).map(PathBuf::from)
     }
 
     /// `$XDG_CONFIG_HOME`, else `~/.config`.
     pub(super) fn config_home(&self) -> Option<PathBuf> {
-        self.path("XDG_CONFIG_HOME")
-            .or_else(|| Some(self.path("HOME")?.join(".config")))
+        self.path("XDG_CONFIG_HOME").or_else(|| Some(self.path("HOME")?.join(".config")))
     }
 }
 

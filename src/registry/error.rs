@@ -25,10 +25,7 @@ pub enum ErrorKind {
     /// The registry answered, and refused.
     Status(Box<StatusAnswer>),
     /// The registry asks for a longer wait than we grant.
-    RateLimited {
-        wait: Option<Duration>,
-        quota: Option<String>,
-    },
+    RateLimited { wait: Option<Duration>, quota: Option<String> },
     /// No connection: refused, no route, no such host.
     Connect(String),
     /// The peer does not speak TLS.
@@ -86,11 +83,7 @@ pub enum ErrorClass {
 
 impl RegistryError {
     pub(super) fn new(host: &HostName, what: impl Into<String>, kind: ErrorKind) -> Self {
-        Self {
-            host: host.clone(),
-            what: what.into(),
-            kind: Box::new(kind),
-        }
+        Self { host: host.clone(), what: what.into(), kind: Box::new(kind) }
     }
 
     pub fn host(&self) -> &HostName {
@@ -300,8 +293,6 @@ impl fmt::Display for StatusAnswer {
             write!(f, " ({})", self.text)?;
         }
         write!(f, " at {}", self.url)?;
-        self.credentials_from
-            .iter()
-            .try_for_each(|from| write!(f, ", with credentials from {from}"))
+        self.credentials_from.iter().try_for_each(|from| write!(f, ", with credentials from {from}"))
     }
 }

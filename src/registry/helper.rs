@@ -45,21 +45,14 @@ pub(super) async fn get(
     };
     let (status, output) = tokio::time::timeout(TIMEOUT, exchange)
         .await
-        .map_err(|_| {
-            format!(
-                "credential helper {program} did not answer within {} s",
-                TIMEOUT.as_secs()
-            )
-        })?
+        .map_err(|_| format!("credential helper {program} did not answer within {} s", TIMEOUT.as_secs()))?
         .map_err(|error| format!("credential helper {program} failed: {error}"))?;
     if !status.success() {
         if String::from_utf8_lossy(&output).trim() == NOT_FOUND {
             return Ok(None);
         }
         // The output may hold anything, so only the fact is told.
-        return Err(format!(
-            "credential helper {program} failed for {server} ({status})"
-        ));
+        return Err(format!("credential helper {program} failed for {server} ({status})"));
     }
     let unusable = || format!("credential helper {program} gave no usable answer for {server}");
     let value: serde_json::Value = serde_json::from_slice(&output).map_err(|_| unusable())?;
@@ -75,10 +68,7 @@ pub(super) async fn get(
 
 /// The helper on `PATH`. Its name comes from a file, so it must not be a path itself.
 fn find(program: &str, environment: &Environment) -> Result<PathBuf, String> {
-    if !program
-        .bytes()
-        .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
-    {
+    if !program.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)) {
         return Err("the name of a credential helper in the configuration is not usable".to_owned());
     }
     let path = environment.get("PATH").unwrap_or_default();

@@ -75,11 +75,8 @@ impl Inner {
             let url = origin(host, scheme)?.join("/v2/");
             let url = url.map_err(|_| unusable(host))?;
             let exchange =
-                self.transport
-                    .exchange(&url, Method::GET, HeaderMap::new(), &Payload::Empty, Some(host));
-            let outcome = timeout(PROBE, exchange)
-                .await
-                .unwrap_or(Err(ErrorKind::Stalled(PROBE)));
+                self.transport.exchange(&url, Method::GET, HeaderMap::new(), &Payload::Empty, Some(host));
+            let outcome = timeout(PROBE, exchange).await.unwrap_or(Err(ErrorKind::Stalled(PROBE)));
             Ok::<_, RegistryError>(outcome.map(drop))
         };
         match ask("https").await? {
@@ -92,11 +89,7 @@ impl Inner {
         }
         match ask("http").await? {
             Ok(()) => Ok("http"),
-            Err(kind) => Err(RegistryError::new(
-                &host.name,
-                format!("registry {}", host.name),
-                kind,
-            )),
+            Err(kind) => Err(RegistryError::new(&host.name, format!("registry {}", host.name), kind)),
         }
     }
 }

@@ -97,20 +97,12 @@ pub(super) struct Retries<'a> {
 
 impl<'a> Retries<'a> {
     pub(super) fn new(inner: &'a Inner, host: &'a Host) -> Self {
-        Self {
-            inner,
-            host,
-            failures: 0,
-        }
+        Self { inner, host, failures: 0 }
     }
 
     /// The decision after `failures` that were counted elsewhere.
     pub(super) fn resumed(inner: &'a Inner, host: &'a Host, failures: u32) -> Self {
-        Self {
-            inner,
-            host,
-            failures,
-        }
+        Self { inner, host, failures }
     }
 
     pub(super) fn failures(&self) -> u32 {
@@ -119,11 +111,7 @@ impl<'a> Retries<'a> {
 
     /// Waits for the next try, or gives the error back when it is final.
     pub(super) async fn after(&mut self, error: RegistryError) -> Result<(), RegistryError> {
-        if error.is_transient() {
-            self.after_any(error).await
-        } else {
-            Err(error)
-        }
+        if error.is_transient() { self.after_any(error).await } else { Err(error) }
     }
 
     /// The same, for an error the caller knows to be worth another try.
@@ -132,11 +120,7 @@ impl<'a> Retries<'a> {
         self.failures += 1;
         if self.failures >= self.inner.options.retries.max(1) {
             let limited = error.status() == Some(429);
-            return Err(if limited {
-                rate_limited(self.host, &error)
-            } else {
-                error
-            });
+            return Err(if limited { rate_limited(self.host, &error) } else { error });
         }
         let wait = match error.retry_after() {
             Some(wait) if wait > LONGEST_WAIT => return Err(rate_limited(self.host, &error)),
@@ -165,26 +149,19 @@ fn note_overload(host: &Host, error: &RegistryError) {
 /// The end of our patience with a limit: when it is over, and whose it is.
 fn rate_limited(host: &Host, error: &RegistryError) -> RegistryError {
     let quota = locked(&host.rate_limit).as_ref().map(|limit| {
-        let window = limit
-            .window
-            .map(|window| format!(" per {} min", window.as_secs().div_ceil(60)));
+        let window = limit.window.map(|window| format!(" per {} min", window.as_secs().div_ceil(60)));
         let source = limit.source.as_ref().map(|source| format!(", quota of {source}"));
         let (window, source) = (window.unwrap_or_default(), source.unwrap_or_default());
         format!("{} requests left{window}{source}", limit.remaining)
     });
-    let kind = ErrorKind::RateLimited {
-        wait: error.retry_after(),
-        quota,
-    };
+    let kind = ErrorKind::RateLimited { wait: error.retry_after(), quota };
     RegistryError::new(&host.name, error.what(), kind)
 }
 
 impl Inner {
     pub(super) fn host(&self, name: &HostName) -> Arc<Host> {
         let mut hosts = locked(&self.hosts);
-        let host = hosts
-            .entry(name.clone())
-            .or_insert_with(|| Arc::new(Host::new(name, self.options.jobs)));
+        let host = hosts.entry(name.clone()).or_insert_with(|| Arc::new(Host::new(name, self.options.jobs)));
         Arc::clone(host)
     }
 
@@ -216,11 +193,8 @@ impl Inner {
             Target::Url(url) => url.clone(),
         };
         let mut method = call.method.clone();
-        let mut proof = if url.origin() == base.origin() {
-            self.authorize(call.host, &call.scope).await?
-        } else {
-            None
-        };
+        let mut proof =
+            if url.origin() == base.origin() { self.authorize(call.host, &call.scope).await? } else { None };
         // Whose the proof is. It is dropped when a redirect leads elsewhere.
         let mut proof_origin = base.origin();
         let (mut renewed, mut fresh, mut hops) = (false, false, 0);
@@ -232,10 +206,7 @@ impl Inner {
             }
             call.host.requests[call.kind as usize].fetch_add(1, Ordering::Relaxed);
             let home = (url.origin() == base.origin()).then_some(call.host);
-            let answer = self
-                .transport
-                .exchange(&url, method.clone(), headers, &call.payload, home)
-                .await;
+            let answer = self.transport.exchange(&url, method.clone(), headers, &call.payload, home).await;
             let mut answer = answer.map_err(|kind| call.error(kind))?;
             self.note(call.host, &answer.headers);
             let sent = proof.as_ref().filter(|_| url.origin() == proof_origin).cloned();
@@ -292,9 +263,7 @@ impl Inner {
     }
 
     fn is_plain(&self, url: &Url) -> bool {
-        authority(url)
-            .parse()
-            .is_ok_and(|name: HostName| self.options.plain_http.contains(&name))
+        authority(url).parse().is_ok_and(|name: HostName| self.options.plain_http.contains(&name))
     }
 
     fn note(&self, host: &Host, headers: &HeaderMap) {
@@ -314,21 +283,10 @@ impl Inner {
 pub(super) fn warnings_of(headers: &HeaderMap) -> Vec<String> {
     let text = |value: &reqwest::header::HeaderValue| {
         let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
-        let quoted = value
-            .trim()
-            .strip_prefix("299 ")?
-            .split_once('"')?
-            .1
-            .rsplit_once('"')?
-            .0;
+        let quoted = value.trim().strip_prefix("299 ")?.split_once('"')?.1.rsplit_once('"')?.0;
         Some(clean(&quoted.replace("\\\"", "\""), 300))
     };
-    headers
-        .get_all("warning")
-        .iter()
-        .filter_map(text)
-        .take(20)
-        .collect()
+    headers.get_all("warning").iter().filter_map(text).take(20).collect()
 }
 
 /// Where the answer sends us, if it does.

@@ -41,8 +41,7 @@ impl RegistryClient {
         let mut descriptors = Vec::new();
         for page in 0..MAX_PAGES {
             let mut call = Call::new(&host, Method::GET, target, what.clone());
-            call.headers
-                .insert(ACCEPT, HeaderValue::from_static(media_type::OCI_INDEX));
+            call.headers.insert(ACCEPT, HeaderValue::from_static(media_type::OCI_INDEX));
             call.scope = Scope::pull(repository.path());
             let answer = self.0.send(&call).await?;
             match answer.status.as_u16() {
@@ -54,13 +53,8 @@ impl RegistryClient {
                 }
                 _ => return Err(call.refusal(answer).await),
             }
-            let next = answer
-                .header("link")
-                .and_then(|link| next_page(&answer.url, link));
-            let body = answer
-                .read(self.0.options.max_manifest)
-                .await
-                .map_err(|kind| call.error(kind))?;
+            let next = answer.header("link").and_then(|link| next_page(&answer.url, link));
+            let body = answer.read(self.0.options.max_manifest).await.map_err(|kind| call.error(kind))?;
             let index = ParsedManifest::of(&body, Some(media_type::OCI_INDEX))
                 .map_err(|error| call.error(ErrorKind::Content(error.to_string())))?;
             descriptors.extend(index.manifests);
@@ -68,10 +62,7 @@ impl RegistryClient {
                 Some(url) if descriptors.len() < MAX_ENTRIES => target = Target::Url(url),
                 Some(_) => break,
                 None => {
-                    return Ok(Referrers {
-                        descriptors,
-                        api_supported: true,
-                    });
+                    return Ok(Referrers { descriptors, api_supported: true });
                 }
             }
         }
@@ -93,10 +84,7 @@ impl RegistryClient {
             let what = format!("referrers of {repository}@{digest}");
             RegistryError::new(repository.host(), what, ErrorKind::Content(error.to_string()))
         })?;
-        Ok(Referrers {
-            descriptors: index.manifests,
-            api_supported: false,
-        })
+        Ok(Referrers { descriptors: index.manifests, api_supported: false })
     }
 
     /// All tags of a repository, in the registry's order.
@@ -112,21 +100,12 @@ impl RegistryClient {
             if answer.status.as_u16() != 200 {
                 return Err(call.refusal(answer).await);
             }
-            let next = answer
-                .header("link")
-                .and_then(|link| next_page(&answer.url, link));
-            let body = answer
-                .read(self.0.options.max_manifest)
-                .await
-                .map_err(|kind| call.error(kind))?;
+            let next = answer.header("link").and_then(|link| next_page(&answer.url, link));
+            let body = answer.read(self.0.options.max_manifest).await.map_err(|kind| call.error(kind))?;
             let page: Value = serde_json::from_slice(&body)
                 .map_err(|_| call.error(ErrorKind::Protocol("the list of tags is not JSON".to_owned())))?;
             let page = page.get("tags").and_then(Value::as_array);
-            tags.extend(
-                page.into_iter()
-                    .flatten()
-                    .filter_map(|tag| tag.as_str().map(str::to_owned)),
-            );
+            tags.extend(page.into_iter().flatten().filter_map(|tag| tag.as_str().map(str::to_owned)));
             match next {
                 Some(url) if tags.len() < MAX_ENTRIES => target = Target::Url(url),
                 Some(_) => break,

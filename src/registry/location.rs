@@ -33,9 +33,7 @@ pub(super) fn with_query(url: &Url, name: &str, value: &str) -> Url {
 
 /// The target of `Link: <…>; rel="next"`.
 pub(super) fn next_page(answered: &Url, link: &str) -> Option<Url> {
-    let target = link
-        .split(',')
-        .find(|part| part.contains("rel=\"next\"") || part.contains("rel=next"))?;
+    let target = link.split(',').find(|part| part.contains("rel=\"next\"") || part.contains("rel=next"))?;
     let inside = target.trim().strip_prefix('<')?.split_once('>')?.0;
     resolve(answered, inside)
 }
@@ -73,15 +71,9 @@ mod tests {
     #[test]
     fn the_query_grows_by_one_parameter() {
         let url = Url::parse("https://r/u?_state=a%2Fb+c").unwrap();
-        assert_eq!(
-            with_query(&url, "digest", "sha256:00").query(),
-            Some("_state=a%2Fb+c&digest=sha256:00")
-        );
+        assert_eq!(with_query(&url, "digest", "sha256:00").query(), Some("_state=a%2Fb+c&digest=sha256:00"));
         let url = Url::parse("https://r/u").unwrap();
-        assert_eq!(
-            with_query(&url, "digest", "sha256:00").query(),
-            Some("digest=sha256:00")
-        );
+        assert_eq!(with_query(&url, "digest", "sha256:00").query(), Some("digest=sha256:00"));
     }
 
     #[test]

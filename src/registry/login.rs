@@ -31,10 +31,7 @@ pub fn store_login(
         let mut object = auth_file::read(&file)?.unwrap_or_default();
         let auths = auths(&mut object, &file)?;
         auths.retain(|key, _| normalized(key) != host.as_str());
-        auths.insert(
-            host.to_string(),
-            json!({ "auth": encode_pair(username, password) }),
-        );
+        auths.insert(host.to_string(), json!({ "auth": encode_pair(username, password) }));
         replace(&file, &object)?;
         Ok(file)
     };
@@ -77,10 +74,7 @@ fn replace(file: &Path, object: &Map<String, Value>) -> Result<(), String> {
     let refuse = |error: std::io::Error| format!("cannot write credential file {}: {error}", file.display());
     // A symbolic link stays one: its target is what is replaced.
     let target = std::fs::canonicalize(file).unwrap_or_else(|_| file.to_path_buf());
-    let dir = target
-        .parent()
-        .filter(|dir| !dir.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
+    let dir = target.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::create_dir_all(dir).map_err(refuse)?;
     let mut aside = tempfile::Builder::new()
         .prefix(".auth-")

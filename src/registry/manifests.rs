@@ -95,17 +95,13 @@ impl RegistryClient {
         target: &ManifestTarget,
     ) -> Result<FetchedManifest, ErrorKind> {
         let stated = answer.media_type().map(str::to_owned);
-        let header = answer
-            .header("docker-content-digest")
-            .map(|text| super::redact::clean(text, 200));
+        let header = answer.header("docker-content-digest").map(|text| super::redact::clean(text, 200));
         let warnings = warnings_of(&answer.headers);
         let rate_limit = RateLimit::of(&answer.headers);
         let length = answer.content_length();
         let cap = self.0.options.max_manifest;
         if length.is_some_and(|length| length > cap as u64) {
-            return Err(ErrorKind::Content(format!(
-                "the manifest is larger than {cap} bytes"
-            )));
+            return Err(ErrorKind::Content(format!("the manifest is larger than {cap} bytes")));
         }
         let bytes = answer.read(cap).await?;
         if length.is_some_and(|length| length != bytes.len() as u64) {
@@ -129,12 +125,7 @@ impl RegistryClient {
             Ok(claimed) => Digest::of(claimed.algorithm(), &manifest.bytes) != claimed,
             Err(_) => true,
         });
-        Ok(FetchedManifest {
-            manifest,
-            warnings,
-            claimed_digest,
-            rate_limit,
-        })
+        Ok(FetchedManifest { manifest, warnings, claimed_digest, rate_limit })
     }
 
     /// The digest of a manifest, without its body where the registry can do that; `None` if it is not there.
@@ -182,9 +173,9 @@ impl RegistryClient {
         if let ManifestTarget::Digest(digest) = target
             && *digest != Digest::of(digest.algorithm(), &manifest.bytes)
         {
-            return Err(call.error(ErrorKind::Content(
-                "the manifest's content has another digest".to_owned(),
-            )));
+            return Err(
+                call.error(ErrorKind::Content("the manifest's content has another digest".to_owned()))
+            );
         }
         let content_type = HeaderValue::from_str(&manifest.media_type)
             .map_err(|_| call.error(ErrorKind::Content("the media type cannot be sent".to_owned())))?;
@@ -198,9 +189,7 @@ impl RegistryClient {
                 return Err(call.error(ErrorKind::NotARegistry(evidence)));
             }
             if matches!(answer.status.as_u16(), 200 | 201 | 202 | 204) {
-                let digest = answer
-                    .header("docker-content-digest")
-                    .and_then(|text| text.parse().ok());
+                let digest = answer.header("docker-content-digest").and_then(|text| text.parse().ok());
                 return Ok(PutManifest {
                     subject_recorded: answer.headers.contains_key("oci-subject"),
                     digest,
@@ -233,8 +222,7 @@ fn manifest_call<'a>(
         _ => (Scope::pull(repository.path()), RequestKind::ManifestGet),
     };
     let mut call = Call::new(host, method, Target::Path(path), target.described(repository));
-    call.headers
-        .insert(ACCEPT, HeaderValue::from_static(media_type::ACCEPT_MANIFESTS));
+    call.headers.insert(ACCEPT, HeaderValue::from_static(media_type::ACCEPT_MANIFESTS));
     (call.scope, call.kind) = (scope, kind);
     call
 }

@@ -93,35 +93,19 @@ impl RegistryClient {
             traffic: Arc::new(Traffic::default()),
             stall: options.stall_timeout,
             http1_only: options.http1_only,
-            tls_no_verify: options
-                .tls_no_verify
-                .iter()
-                .map(transport::tls_authority)
-                .collect(),
+            tls_no_verify: options.tls_no_verify.iter().map(transport::tls_authority).collect(),
             clients: Mutex::default(),
         };
-        let store = CredentialStore::new(
-            options.given.clone(),
-            options.auth_file.clone(),
-            environment.clone(),
-        );
+        let store =
+            CredentialStore::new(options.given.clone(), options.auth_file.clone(), environment.clone());
         let (hosts, warnings) = (Mutex::new(HashMap::new()), Mutex::new(BTreeSet::new()));
-        Self(Arc::new(Inner {
-            options,
-            transport,
-            store,
-            hosts,
-            warnings,
-        }))
+        Self(Arc::new(Inner { options, transport, store, hosts, warnings }))
     }
 
     /// What has gone over the wire so far.
     pub fn stats(&self) -> Stats {
         let traffic = &self.0.transport.traffic;
-        let mut hosts: Vec<_> = locked(&self.0.hosts)
-            .values()
-            .map(|host| HostStats::of(host))
-            .collect();
+        let mut hosts: Vec<_> = locked(&self.0.hosts).values().map(|host| HostStats::of(host)).collect();
         hosts.sort_by(|a, b| a.host.cmp(&b.host));
         Stats {
             bytes_sent: traffic.sent.load(Ordering::Relaxed),
@@ -132,16 +116,12 @@ impl RegistryClient {
 
     /// The distinct warnings registries gave since the last call, each with its host.
     pub fn take_warnings(&self) -> Vec<String> {
-        std::mem::take(&mut *locked(&self.0.warnings))
-            .into_iter()
-            .collect()
+        std::mem::take(&mut *locked(&self.0.warnings)).into_iter().collect()
     }
 }
 
 impl fmt::Debug for RegistryClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RegistryClient")
-            .field("options", &self.0.options)
-            .finish_non_exhaustive()
+        f.debug_struct("RegistryClient").field("options", &self.0.options).finish_non_exhaustive()
     }
 }

@@ -46,18 +46,8 @@ impl Pacer {
     pub(super) fn new(ceiling: usize) -> Arc<Self> {
         let ceiling = ceiling.max(1);
         let limit = START.min(ceiling);
-        let state = State {
-            limit,
-            ceiling,
-            debt: 0,
-            smooth: 0,
-            last_cut: None,
-            paused_until: None,
-        };
-        Arc::new(Self {
-            permits: Arc::new(Semaphore::new(limit)),
-            state: Mutex::new(state),
-        })
+        let state = State { limit, ceiling, debt: 0, smooth: 0, last_cut: None, paused_until: None };
+        Arc::new(Self { permits: Arc::new(Semaphore::new(limit)), state: Mutex::new(state) })
     }
 
     /// Waits for a free place and for the end of a pause.
@@ -71,10 +61,7 @@ impl Pacer {
                 _ => break,
             }
         }
-        Permit {
-            permit,
-            pacer: Arc::clone(self),
-        }
+        Permit { permit, pacer: Arc::clone(self) }
     }
 
     /// A request went well: after a whole round of them, one more may run at once.
@@ -100,10 +87,7 @@ impl Pacer {
 
     fn slow_down_at(&self, now: Instant) {
         let mut state = locked(&self.state);
-        if state
-            .last_cut
-            .is_some_and(|cut| now.duration_since(cut) < CUT_INTERVAL)
-        {
+        if state.last_cut.is_some_and(|cut| now.duration_since(cut) < CUT_INTERVAL) {
             return;
         }
         let fewer = state.limit - (state.limit / 2).max(1);
@@ -148,10 +132,7 @@ pub(super) struct RateLimiter {
 
 impl RateLimiter {
     pub(super) fn new(bytes_per_second: u64) -> Self {
-        Self {
-            bytes_per_second: bytes_per_second.max(1),
-            paid_until: Mutex::new(Instant::now()),
-        }
+        Self { bytes_per_second: bytes_per_second.max(1), paid_until: Mutex::new(Instant::now()) }
     }
 
     /// Waits until `bytes` more may have moved.
@@ -179,13 +160,8 @@ mod tests {
     async fn halves_under_load_and_grows_back_to_the_ceiling() {
         let pacer = Pacer::new(6);
         assert_eq!(pacer.limit(), 4);
-        let held: Vec<_> = [
-            pacer.enter().await,
-            pacer.enter().await,
-            pacer.enter().await,
-            pacer.enter().await,
-        ]
-        .into();
+        let held: Vec<_> =
+            [pacer.enter().await, pacer.enter().await, pacer.enter().await, pacer.enter().await].into();
         pacer.slow_down();
         pacer.slow_down();
         assert_eq!(pacer.limit(), 2);

@@ -25,12 +25,8 @@ impl RegistryClient {
     /// registry gives: a web page to everything, or JSON of something else.
     pub async fn ping(&self, host: &HostName) -> Result<PingOutcome, RegistryError> {
         let state = self.0.host(host);
-        let call = Call::new(
-            &state,
-            Method::GET,
-            Target::Path("/v2/".to_owned()),
-            format!("registry {host}"),
-        );
+        let call =
+            Call::new(&state, Method::GET, Target::Path("/v2/".to_owned()), format!("registry {host}"));
         let answer = self.0.send(&call).await?;
         let status = answer.status.as_u16();
         let authenticated = answer.proof_origin.is_some();
@@ -62,12 +58,6 @@ impl RegistryClient {
 }
 
 fn not_a_registry(call: &Call<'_>, what: &str, text: &str) -> RegistryError {
-    let text = if text.is_empty() {
-        String::new()
-    } else {
-        format!(" ({text})")
-    };
-    call.error(ErrorKind::NotARegistry(format!(
-        "it answers /v2/ with {what}{text}"
-    )))
+    let text = if text.is_empty() { String::new() } else { format!(" ({text})") };
+    call.error(ErrorKind::NotARegistry(format!("it answers /v2/ with {what}{text}")))
 }

@@ -28,11 +28,7 @@ struct Setting {
 enum Exception {
     Everything,
     Network(IpNet),
-    Name {
-        name: String,
-        port: Option<u16>,
-        itself: bool,
-    },
+    Name { name: String, port: Option<u16>, itself: bool },
 }
 
 impl ProxyRules {
@@ -40,16 +36,11 @@ impl ProxyRules {
         let setting = |names: &[&'static str]| {
             names.iter().find_map(|name| {
                 let url = environment.get(name)?.trim();
-                (!url.is_empty()).then(|| Setting {
-                    variable: name,
-                    url: url.to_owned(),
-                })
+                (!url.is_empty()).then(|| Setting { variable: name, url: url.to_owned() })
             })
         };
-        let no_proxy = environment
-            .get("NO_PROXY")
-            .or_else(|| environment.get("no_proxy"))
-            .unwrap_or_default();
+        let no_proxy =
+            environment.get("NO_PROXY").or_else(|| environment.get("no_proxy")).unwrap_or_default();
         Self {
             http: setting(&["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"]),
             https: setting(&["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]),
@@ -59,20 +50,13 @@ impl ProxyRules {
 
     /// The proxy for `target`. A setting that is no URL is an error that names its variable, not its text.
     pub(super) fn proxy_for(&self, target: &Url) -> Result<Option<Url>, String> {
-        let setting = if target.scheme() == "https" {
-            &self.https
-        } else {
-            &self.http
-        };
+        let setting = if target.scheme() == "https" { &self.https } else { &self.http };
         let Some(setting) = setting else { return Ok(None) };
         if is_loopback(target) || self.exceptions.iter().any(|exception| exception.covers(target)) {
             return Ok(None);
         }
-        let text = if setting.url.contains("://") {
-            setting.url.clone()
-        } else {
-            format!("http://{}", setting.url)
-        };
+        let text =
+            if setting.url.contains("://") { setting.url.clone() } else { format!("http://{}", setting.url) };
         let proxy = Url::parse(&text).map_err(|_| format!("{} is not a URL", setting.variable))?;
         match proxy.scheme() {
             "http" | "https" if proxy.has_host() => Ok(Some(proxy)),
@@ -101,15 +85,8 @@ impl Exception {
             None => (text.as_str(), None),
         };
         let suffix = name.strip_prefix("*.").or_else(|| name.strip_prefix('.'));
-        let bare = suffix
-            .unwrap_or(name)
-            .trim_matches(['[', ']'])
-            .trim_end_matches('.');
-        (!bare.is_empty()).then(|| Self::Name {
-            name: bare.to_owned(),
-            port,
-            itself: suffix.is_none(),
-        })
+        let bare = suffix.unwrap_or(name).trim_matches(['[', ']']).trim_end_matches('.');
+        (!bare.is_empty()).then(|| Self::Name { name: bare.to_owned(), port, itself: suffix.is_none() })
     }
 
     fn covers(&self, target: &Url) -> bool {
@@ -117,14 +94,9 @@ impl Exception {
             Self::Everything => true,
             Self::Network(network) => address(target).is_some_and(|address| network.contains(&address)),
             Self::Name { name, port, itself } => {
-                let host = target
-                    .host_str()
-                    .unwrap_or_default()
-                    .trim_matches(['[', ']'])
-                    .trim_end_matches('.');
-                let below = host
-                    .strip_suffix(name.as_str())
-                    .is_some_and(|rest| rest.ends_with('.'));
+                let host =
+                    target.host_str().unwrap_or_default().trim_matches(['[', ']']).trim_end_matches('.');
+                let below = host.strip_suffix(name.as_str()).is_some_and(|rest| rest.ends_with('.'));
                 (below || (*itself && host == name))
                     && port.is_none_or(|port| target.port_or_known_default() == Some(port))
             }
@@ -185,38 +157,21 @@ mod tests {
 
     #[test]
     fn loopback_is_direct_and_schemes_are_kept_apart() {
-        for url in [
-            "http://127.0.0.1:5000/",
-            "http://localhost/",
-            "http://[::1]:1/",
-            "https://127.9.9.9/",
-        ] {
+        for url in ["http://127.0.0.1:5000/", "http://localhost/", "http://[::1]:1/", "https://127.9.9.9/"] {
             assert!(goes_direct("", url), "{url}");
         }
         let rules = rules(&[("https_proxy", "http://u:p@s:1"), ("http_proxy", "")]);
-        assert!(
-            rules
-                .proxy_for(&Url::parse("http://a/").unwrap())
-                .unwrap()
-                .is_none()
-        );
-        let proxy = rules
-            .proxy_for(&Url::parse("https://a/").unwrap())
-            .unwrap()
-            .unwrap();
+        assert!(rules.proxy_for(&Url::parse("http://a/").unwrap()).unwrap().is_none());
+        let proxy = rules.proxy_for(&Url::parse("https://a/").unwrap()).unwrap().unwrap();
         assert_eq!(proxy.as_str(), "http://u:p@s:1/");
     }
 
     #[test]
     fn a_bad_setting_is_named_and_not_shown() {
         for url in ["http://u:secret@:x", "socks5://secret:1"] {
-            let error = rules(&[("HTTPS_PROXY", url)])
-                .proxy_for(&Url::parse("https://a/").unwrap())
-                .unwrap_err();
-            assert!(
-                error.contains("HTTPS_PROXY") && !error.contains("secret"),
-                "{error}"
-            );
+            let error =
+                rules(&[("HTTPS_PROXY", url)]).proxy_for(&Url::parse("https://a/").unwrap()).unwrap_err();
+            assert!(error.contains("HTTPS_PROXY") && !error.contains("secret"), "{error}");
         }
     }
 }

@@ -64,11 +64,7 @@ impl RegistryClient {
         source: &dyn BlobSource,
         mount_from: Option<&Repository>,
     ) -> Result<Pushed, RegistryError> {
-        match self.has_blob(repository, digest).await? {
-            // A registry that states another size holds something damaged; some state none.
-            Some(held) if held == size || held == 0 => return Ok(Pushed::AlreadyThere),
-            _ => {}
-        }
+        // The mount goes first: where it works it is the one request, whether the blob was there or not.
         let mut session = None;
         if let Some(from) = mount_from.filter(|from| from.host() == repository.host() && *from != repository)
         {
@@ -77,6 +73,16 @@ impl RegistryClient {
                 MountAnswer::Session(upload) => session = Some(upload),
                 MountAnswer::Refused => {}
             }
+        }
+        match self.has_blob(repository, digest).await? {
+            // A registry that states another size holds something damaged; some state none.
+            Some(held) if held == size || held == 0 => {
+                if let Some(upload) = session {
+                    upload.cancel().await;
+                }
+                return Ok(Pushed::AlreadyThere);
+            }
+            _ => {}
         }
         let host = self.0.host(repository.host());
         let mut rung = host.upload_rung.load(Ordering::Relaxed);
@@ -153,22 +159,11 @@ async fn send(
             }
         }
         Rung::Put => {
-            return upload
-                .commit(
-                    digest,
-                    Payload::Source {
-                        source,
-                        from: 0,
-                        length: size,
-                    },
-                )
-                .await;
+            return upload.commit(digest, Payload::Source { source, from: 0, length: size }).await;
         }
         Rung::Chunks(chunk) => {
             while upload.offset() < size {
-                upload
-                    .send_until(source, size.min(upload.offset() + chunk), true)
-                    .await?;
+                upload.send_until(source, size.min(upload.offset() + chunk), true).await?;
             }
         }
     }
@@ -194,11 +189,7 @@ async fn resume(
     if held < size
         && let Err(again) = upload.send_until(source, size, true).await
     {
-        return Err(if again.source_error().is_some() {
-            again
-        } else {
-            error
-        });
+        return Err(if again.source_error().is_some() { again } else { error });
     }
     upload.commit(digest, Payload::Empty).await.map_err(|_| error)
 }

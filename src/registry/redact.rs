@@ -75,10 +75,7 @@ mod tests {
     fn server_text_cannot_steer_the_terminal() {
         assert_eq!(clean("a\x1b[31mred\x07\r\n\u{202e}b  c", 100), "a [31mred b c");
         assert_eq!(clean("abcdef", 3), "abc…");
-        assert_eq!(
-            page_title("<html><TITLE lang=x> Blocked\nby F5 </title>"),
-            Some("Blocked by F5".into())
-        );
+        assert_eq!(page_title("<html><TITLE lang=x> Blocked\nby F5 </title>"), Some("Blocked by F5".into()));
         assert_eq!(page_title("<title"), None);
         assert_eq!(page_title("<İ<title>x</title>"), Some("x".into()));
     }

@@ -12,9 +12,7 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 
 /// The wait before try `attempt + 1`, where `attempt` counts from 1.
 pub(super) fn backoff(base: Duration, attempt: u32) -> Duration {
-    let ceiling = base
-        .saturating_mul(1 << attempt.saturating_sub(1).min(16))
-        .min(LONGEST_BACKOFF);
+    let ceiling = base.saturating_mul(1 << attempt.saturating_sub(1).min(16)).min(LONGEST_BACKOFF);
     // Full jitter: clients that failed together must not come back together.
     ceiling.mul_f64(0.1 + 0.9 * fastrand::f64())
 }
@@ -50,14 +48,9 @@ impl RateLimit {
         let mut parts = text.split(';').map(str::trim);
         let remaining = parts.next()?.parse().ok()?;
         let window = parts.find_map(|part| part.strip_prefix("w=")?.parse().ok().map(Duration::from_secs));
-        let source = headers
-            .get("docker-ratelimit-source")
-            .map(|s| clean(&String::from_utf8_lossy(s.as_bytes()), 80));
-        Some(Self {
-            remaining,
-            window,
-            source,
-        })
+        let source =
+            headers.get("docker-ratelimit-source").map(|s| clean(&String::from_utf8_lossy(s.as_bytes()), 80));
+        Some(Self { remaining, window, source })
     }
 }
 
@@ -66,28 +59,19 @@ mod tests {
     use super::*;
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
-        pairs
-            .iter()
-            .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
-            .collect()
+        pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
     }
 
     #[test]
     fn retry_after_is_read_in_both_forms() {
         let now = "Sun, 06 Nov 1994 08:49:37 GMT";
         let later = "Sun, 06 Nov 1994 08:50:07 GMT";
-        assert_eq!(
-            retry_after(&headers(&[("retry-after", "7")])),
-            Some(Duration::from_secs(7))
-        );
+        assert_eq!(retry_after(&headers(&[("retry-after", "7")])), Some(Duration::from_secs(7)));
         assert_eq!(
             retry_after(&headers(&[("retry-after", later), ("date", now)])),
             Some(Duration::from_secs(30))
         );
-        assert_eq!(
-            retry_after(&headers(&[("retry-after", later)])),
-            Some(Duration::ZERO)
-        );
+        assert_eq!(retry_after(&headers(&[("retry-after", later)])), Some(Duration::ZERO));
         assert_eq!(retry_after(&headers(&[("retry-after", "soon")])), None);
     }
 
@@ -110,10 +94,7 @@ mod tests {
     fn backoff_grows_and_is_bounded() {
         for attempt in 1..100 {
             let wait = backoff(Duration::from_millis(500), attempt);
-            assert!(
-                wait >= Duration::from_millis(50) && wait <= LONGEST_BACKOFF,
-                "{wait:?}"
-            );
+            assert!(wait >= Duration::from_millis(50) && wait <= LONGEST_BACKOFF, "{wait:?}");
         }
     }
 }

@@ -36,19 +36,12 @@ impl TlsSettings {
         client_cert: Option<(PathBuf, PathBuf)>,
         environment: &Environment,
     ) -> Self {
-        let mut cert_dirs = vec![
-            PathBuf::from("/etc/containers/certs.d"),
-            PathBuf::from("/etc/docker/certs.d"),
-        ];
+        let mut cert_dirs =
+            vec![PathBuf::from("/etc/containers/certs.d"), PathBuf::from("/etc/docker/certs.d")];
         if let Some(home) = environment.config_home() {
             cert_dirs.insert(0, home.join("containers/certs.d"));
         }
-        Self {
-            ca_files,
-            client_cert,
-            cert_dirs,
-            system: OnceLock::new(),
-        }
+        Self { ca_files, client_cert, cert_dirs, system: OnceLock::new() }
     }
 
     /// The configuration for one `authority` (host, or host and port). `is_registry`: only a registry the user
@@ -71,9 +64,7 @@ impl TlsSettings {
         let mut identity = self.client_cert.clone().filter(|_| is_registry);
         for dir in &self.cert_dirs {
             // `host` and `host:443` are one.
-            let other = authority
-                .strip_suffix(":443")
-                .map_or(format!("{authority}:443"), str::to_owned);
+            let other = authority.strip_suffix(":443").map_or(format!("{authority}:443"), str::to_owned);
             for name in [authority, &other] {
                 let found = CertsDir::read(&dir.join(name))?;
                 for file in &found.authorities {
@@ -82,11 +73,8 @@ impl TlsSettings {
                 identity = identity.or(found.identity);
             }
         }
-        let verifier: Arc<dyn ServerCertVerifier> = if verify {
-            self.verifier(given, &provider)?
-        } else {
-            Arc::new(AnyCertificate(provider))
-        };
+        let verifier: Arc<dyn ServerCertVerifier> =
+            if verify { self.verifier(given, &provider)? } else { Arc::new(AnyCertificate(provider)) };
         let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
         let mut config = match identity {
             None => builder.with_no_client_auth(),
@@ -98,11 +86,8 @@ impl TlsSettings {
                 builder.with_client_auth_cert(chain, private).map_err(refuse)?
             }
         };
-        config.alpn_protocols = if http1_only {
-            vec![b"http/1.1".to_vec()]
-        } else {
-            vec![b"h2".to_vec(), b"http/1.1".to_vec()]
-        };
+        config.alpn_protocols =
+            if http1_only { vec![b"http/1.1".to_vec()] } else { vec![b"h2".to_vec(), b"http/1.1".to_vec()] };
         Ok(config)
     }
 
@@ -112,9 +97,7 @@ impl TlsSettings {
         provider: &Arc<CryptoProvider>,
     ) -> Result<Arc<dyn ServerCertVerifier>, String> {
         // Errors of single files in the system store are not ours to report: what could be read counts.
-        let system = self
-            .system
-            .get_or_init(|| rustls_native_certs::load_native_certs().certs);
+        let system = self.system.get_or_init(|| rustls_native_certs::load_native_certs().certs);
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(system.iter().cloned());
         roots.add_parsable_certificates(given.iter().cloned());
@@ -199,16 +182,10 @@ impl ServerCertVerifier for Verifier {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, TlsError> {
-        match self
-            .inner
-            .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
-        {
+        match self.inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
             // `Other` is what webpki's "CA used as end entity" comes out as; time is checked before that.
             Err(TlsError::InvalidCertificate(CertificateError::Other(_)))
-                if self
-                    .given
-                    .iter()
-                    .any(|given| given.as_ref() == end_entity.as_ref()) =>
+                if self.given.iter().any(|given| given.as_ref() == end_entity.as_ref()) =>
             {
                 verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
                 Ok(ServerCertVerified::assertion())
@@ -260,12 +237,7 @@ macro_rules! fixed_verdict {
                 cert: &CertificateDer<'_>,
                 dss: &DigitallySignedStruct,
             ) -> Result<HandshakeSignatureValid, TlsError> {
-                verify_tls12_signature(
-                    message,
-                    cert,
-                    dss,
-                    &self.0.signature_verification_algorithms,
-                )
+                verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
             }
 
             fn verify_tls13_signature(
@@ -274,12 +246,7 @@ macro_rules! fixed_verdict {
                 cert: &CertificateDer<'_>,
                 dss: &DigitallySignedStruct,
             ) -> Result<HandshakeSignatureValid, TlsError> {
-                verify_tls13_signature(
-                    message,
-                    cert,
-                    dss,
-                    &self.0.signature_verification_algorithms,
-                )
+                verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
             }
 
             fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -297,10 +264,7 @@ fixed_verdict!(AnyCertificate, Ok(ServerCertVerified::assertion()));
 /// For machines without any root: nothing can be trusted, and the message says why.
 #[derive(Debug)]
 struct NoRoots(Arc<CryptoProvider>);
-fixed_verdict!(
-    NoRoots,
-    Err(TlsError::InvalidCertificate(CertificateError::UnknownIssuer))
-);
+fixed_verdict!(NoRoots, Err(TlsError::InvalidCertificate(CertificateError::UnknownIssuer)));
 
 /// The cause of a refused certificate, in words.
 pub(super) fn explain(error: &CertificateError) -> String {
@@ -313,20 +277,14 @@ pub(super) fn explain(error: &CertificateError) -> String {
         }
         CertificateError::NotValidForName => "it is for another host name".to_owned(),
         CertificateError::NotValidForNameContext { expected, presented } => {
-            let presented = presented
-                .iter()
-                .take(5)
-                .map(|p| super::redact::clean(p, 100))
-                .collect::<Vec<_>>();
+            let presented =
+                presented.iter().take(5).map(|p| super::redact::clean(p, 100)).collect::<Vec<_>>();
             let presented = if presented.is_empty() {
                 "none; a common name does not count".to_owned()
             } else {
                 presented.join(", ")
             };
-            format!(
-                "it is for another host name than {} (its names: {presented})",
-                expected.to_str()
-            )
+            format!("it is for another host name than {} (its names: {presented})", expected.to_str())
         }
         CertificateError::Other(why) => format!(
             "it cannot stand for a server ({}); a self-signed one must itself be given as an authority",
@@ -351,12 +309,7 @@ mod tests {
             let error = CertsDir::read(&host).err().unwrap();
             assert!(error.contains(name) && error.contains("beside"), "{error}");
         }
-        assert!(
-            CertsDir::read(&dir.path().join("none"))
-                .unwrap()
-                .identity
-                .is_none()
-        );
+        assert!(CertsDir::read(&dir.path().join("none")).unwrap().identity.is_none());
     }
 
     #[test]

@@ -29,18 +29,11 @@ pub(super) struct Scope {
 
 impl Scope {
     pub(super) fn pull(path: &str) -> Self {
-        Self {
-            path: path.to_owned(),
-            ..Self::default()
-        }
+        Self { path: path.to_owned(), ..Self::default() }
     }
 
     pub(super) fn push(path: &str) -> Self {
-        Self {
-            path: path.to_owned(),
-            push: true,
-            from: None,
-        }
+        Self { path: path.to_owned(), push: true, from: None }
     }
 
     /// The `scope` parameters; the main one as the challenge words it, if it does. The target of a push stands
@@ -49,11 +42,7 @@ impl Scope {
         let main = match challenged {
             Some(scope) if !scope.trim().is_empty() => Some(scope.trim().to_owned()),
             _ if self.path.is_empty() => None,
-            _ => Some(format!(
-                "repository:{}:{}",
-                self.path,
-                if self.push { "pull,push" } else { "pull" }
-            )),
+            _ => Some(format!("repository:{}:{}", self.path, if self.push { "pull,push" } else { "pull" })),
         };
         let source = self.from.as_ref().map(|from| format!("repository:{from}:pull"));
         let source = source.filter(|source| main.as_ref().is_none_or(|main| !main.contains(source.as_str())));
@@ -63,14 +52,8 @@ impl Scope {
 
 /// A request to the token endpoint.
 pub(super) enum TokenRequest {
-    Get {
-        url: Url,
-        authorization: Option<HeaderValue>,
-    },
-    Post {
-        url: Url,
-        form: Secret,
-    },
+    Get { url: Url, authorization: Option<HeaderValue> },
+    Post { url: Url, form: Secret },
 }
 
 /// The form to ask with: POST where there is a refresh token, else GET.
@@ -83,8 +66,7 @@ pub(super) fn request(
 ) -> TokenRequest {
     if let (Some(Login::Identity { token, .. }), true) = (login, allow_post) {
         let mut form = url::form_urlencoded::Serializer::new(String::new());
-        form.append_pair("grant_type", "refresh_token")
-            .append_pair("client_id", CLIENT_ID);
+        form.append_pair("grant_type", "refresh_token").append_pair("client_id", CLIENT_ID);
         if let Some(service) = service {
             form.append_pair("service", service);
         }
@@ -92,10 +74,7 @@ pub(super) fn request(
             form.append_pair("scope", &scopes.join(" "));
         }
         form.append_pair("refresh_token", token.expose());
-        return TokenRequest::Post {
-            url: realm.clone(),
-            form: Secret::new(form.finish()),
-        };
+        return TokenRequest::Post { url: realm.clone(), form: Secret::new(form.finish()) };
     }
     let mut url = realm.clone();
     let (username, authorization) = match login {
@@ -146,12 +125,7 @@ pub(super) struct TokenReply {
 /// Reads a reply. `None`: it is not what a token endpoint answers.
 pub(super) fn reply(body: &[u8]) -> Option<TokenReply> {
     let value: Value = serde_json::from_slice(body).ok()?;
-    let field = |key: &str| {
-        value
-            .get(key)
-            .and_then(Value::as_str)
-            .filter(|text| !text.is_empty())
-    };
+    let field = |key: &str| value.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
     let token = Secret::new(field("token").or_else(|| field("access_token"))?);
     let seconds = value.get("expires_in").and_then(Value::as_u64).unwrap_or(0);
     let life = Duration::from_secs(seconds).clamp(SHORTEST_LIFE, LONGEST_LIFE);
@@ -167,10 +141,7 @@ mod tests {
         let mut scope = Scope::push("a/b");
         assert_eq!(scope.parameters(None), ["repository:a/b:pull,push"]);
         scope.from = Some("c".into());
-        assert_eq!(
-            scope.parameters(None),
-            ["repository:a/b:pull,push", "repository:c:pull"]
-        );
+        assert_eq!(scope.parameters(None), ["repository:a/b:pull,push", "repository:c:pull"]);
         assert_eq!(scope.parameters(Some("other")), ["other", "repository:c:pull"]);
         let challenged = "repository:c:pull repository:a/b:pull,push";
         assert_eq!(scope.parameters(Some(challenged)), [challenged]);
@@ -180,17 +151,10 @@ mod tests {
     #[test]
     fn the_realm_keeps_its_own_query_and_names_are_encoded() {
         let realm = Url::parse("https://auth/token?tenant=a%2Fb").unwrap();
-        let login = Login::Basic {
-            username: "robot$p+x y".into(),
-            password: Secret::new("pw\n"),
-        };
-        let TokenRequest::Get { url, authorization } = request(
-            &realm,
-            Some("svc"),
-            &["repository:a:pull".into()],
-            Some(&login),
-            true,
-        ) else {
+        let login = Login::Basic { username: "robot$p+x y".into(), password: Secret::new("pw\n") };
+        let TokenRequest::Get { url, authorization } =
+            request(&realm, Some("svc"), &["repository:a:pull".into()], Some(&login), true)
+        else {
             panic!("a password is sent by GET");
         };
         assert_eq!(
@@ -211,10 +175,7 @@ mod tests {
         let life = |text: &str| reply(text.as_bytes()).unwrap().life.as_secs();
         assert_eq!(life(r#"{"token":"t","expires_in":300}"#), 300);
         assert_eq!(life(r#"{"access_token":"t","expires_in":5}"#), 60);
-        assert_eq!(
-            life(r#"{"token":"t","expires_in":-1,"issued_at":"1970-01-01T00:00:00Z"}"#),
-            60
-        );
+        assert_eq!(life(r#"{"token":"t","expires_in":-1,"issued_at":"1970-01-01T00:00:00Z"}"#), 60);
         assert_eq!(life(r#"{"token":"","access_token":"t"}"#), 60);
         for bad in ["", "<html>", "{}", r#"{"token":7}"#, "[]"] {
             assert!(reply(bad.as_bytes()).is_none(), "{bad}");

@@ -69,13 +69,7 @@ impl Transport {
             return Err(ErrorKind::Source(error));
         }
         let response = outcome.map_err(|error| classify(&error))?;
-        Ok(Answer::new(
-            url,
-            response,
-            self.stall,
-            self.limiter.clone(),
-            Arc::clone(&self.traffic),
-        ))
+        Ok(Answer::new(url, response, self.stall, self.limiter.clone(), Arc::clone(&self.traffic)))
     }
 
     fn client(&self, url: &Url, is_registry: bool) -> Result<reqwest::Client, ErrorKind> {
@@ -121,9 +115,7 @@ impl Transport {
                 |_| ErrorKind::Configuration("the proxy of the environment cannot be used".to_owned());
             builder = builder.proxy(reqwest::Proxy::all(proxy).map_err(refuse)?);
         }
-        let client = builder
-            .build()
-            .map_err(|error| ErrorKind::Configuration(innermost(&error)))?;
+        let client = builder.build().map_err(|error| ErrorKind::Configuration(innermost(&error)))?;
         clients.insert(key, client.clone());
         Ok(client)
     }
@@ -132,8 +124,7 @@ impl Transport {
 /// `host` or `host:port`, as `certs.d` and `--tls-no-verify` name it.
 pub(super) fn authority(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
-    url.port()
-        .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
 /// The authority of an https URL to `host`, where the standard port is not written.
@@ -167,9 +158,7 @@ fn tls_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Erro
     if let Some(tls) = error.downcast_ref::<rustls::Error>() {
         return Some(tls);
     }
-    if let Some(inner) = error
-        .downcast_ref::<std::io::Error>()
-        .and_then(std::io::Error::get_ref)
+    if let Some(inner) = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref)
         && let Some(tls) = tls_error(inner)
     {
         return Some(tls);

@@ -42,12 +42,7 @@ impl Upload {
     pub async fn begin(client: &RegistryClient, repository: &Repository) -> Result<Self, RegistryError> {
         let host = client.0.host(repository.host());
         let path = format!("/v2/{}/blobs/uploads/", repository.path());
-        let mut call = Call::new(
-            &host,
-            Method::POST,
-            Target::Path(path),
-            format!("upload to {repository}"),
-        );
+        let mut call = Call::new(&host, Method::POST, Target::Path(path), format!("upload to {repository}"));
         (call.scope, call.kind) = (Scope::push(repository.path()), RequestKind::BlobPush);
         let answer = client.0.send(&call).await?;
         if !matches!(answer.status.as_u16(), 201 | 202) {
@@ -58,20 +53,13 @@ impl Upload {
             return Err(call.refusal(answer).await);
         }
         Self::of(client, repository, &answer).ok_or_else(|| {
-            call.error(ErrorKind::Protocol(
-                "an upload was opened without a usable location".to_owned(),
-            ))
+            call.error(ErrorKind::Protocol("an upload was opened without a usable location".to_owned()))
         })
     }
 
     fn of(client: &RegistryClient, repository: &Repository, answer: &Answer) -> Option<Self> {
         let location = new_location(answer)?;
-        Some(Self {
-            client: client.clone(),
-            repository: repository.clone(),
-            location,
-            offset: 0,
-        })
+        Some(Self { client: client.clone(), repository: repository.clone(), location, offset: 0 })
     }
 
     /// Asks to take a blob over from another repository of the same registry.
@@ -82,21 +70,10 @@ impl Upload {
         from: &Repository,
     ) -> Result<MountAnswer, RegistryError> {
         let host = client.0.host(repository.host());
-        let path = format!(
-            "/v2/{}/blobs/uploads/?mount={digest}&from={}",
-            repository.path(),
-            from.path()
-        );
-        let mut call = Call::new(
-            &host,
-            Method::POST,
-            Target::Path(path),
-            format!("mount {digest} to {repository}"),
-        );
-        call.scope = Scope {
-            from: Some(from.path().to_owned()),
-            ..Scope::push(repository.path())
-        };
+        let path = format!("/v2/{}/blobs/uploads/?mount={digest}&from={}", repository.path(), from.path());
+        let mut call =
+            Call::new(&host, Method::POST, Target::Path(path), format!("mount {digest} to {repository}"));
+        call.scope = Scope { from: Some(from.path().to_owned()), ..Scope::push(repository.path()) };
         (call.kind, call.retry) = (RequestKind::BlobPush, false);
         // Whatever is wrong with mounting, uploading may still work and will say so if it does not.
         let Ok(answer) = client.0.send(&call).await else {
@@ -168,8 +145,7 @@ impl Upload {
         ranged: bool,
     ) -> Result<(), RegistryError> {
         let (from, length) = (self.offset, end - self.offset);
-        self.patch(Payload::Source { source, from, length }, length, ranged)
-            .await
+        self.patch(Payload::Source { source, from, length }, length, ranged).await
     }
 
     async fn patch(&mut self, payload: Payload<'_>, length: u64, ranged: bool) -> Result<(), RegistryError> {
@@ -177,8 +153,7 @@ impl Upload {
         let client = self.client.clone();
         let host = client.0.host(self.repository.host());
         let mut call = self.call(&host, Method::PATCH, self.location.clone());
-        call.headers
-            .insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+        call.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
         if ranged && let Ok(range) = HeaderValue::try_from(format!("{}-{}", self.offset, end - 1)) {
             call.headers.insert(CONTENT_RANGE, range);
         }
@@ -211,8 +186,7 @@ impl Upload {
         let host = client.0.host(self.repository.host());
         let url = with_query(&self.location, "digest", &digest.to_string());
         let mut call = self.call(&host, Method::PUT, url);
-        call.headers
-            .insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+        call.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
         (call.payload, call.retry) = (payload, false);
         let answer = client.0.send(&call).await?;
         match answer.status.as_u16() {

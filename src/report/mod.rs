@@ -4,14 +4,12 @@
 //! control characters before it reaches a terminal.
 
 mod progress;
-mod run;
 
 use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 
 use progress::Progress;
 pub use progress::Transfer;
-pub use run::{ImageReport, ImageState, RunReport};
 
 /// How progress is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -46,11 +44,7 @@ impl Reporter {
             ProgressMode::Auto => ProgressMode::Plain,
             other => other,
         };
-        Self(Arc::new(Inner {
-            mode,
-            verbose,
-            progress: Progress::new(mode),
-        }))
+        Self(Arc::new(Inner { mode, verbose, progress: Progress::new(mode) }))
     }
 
     pub fn silent() -> Self {
@@ -119,14 +113,17 @@ pub fn printable(text: &str) -> String {
         (c.is_control() && c != '\n' && c != '\t')
             || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}')
     };
-    text.chars()
-        .map(|c| if hostile(c) { '\u{fffd}' } else { c })
-        .collect()
+    text.chars().map(|c| if hostile(c) { '\u{fffd}' } else { c }).collect()
 }
 
 /// Bytes for people: `1.69 GB`.
 pub fn bytes(count: u64) -> String {
     indicatif::DecimalBytes(count).to_string()
+}
+
+/// `1 image`, `2 images`.
+pub fn count(number: usize, thing: &str) -> String {
+    if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
 }
 
 pub(crate) fn write_json(value: &serde_json::Value) {

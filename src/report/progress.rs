@@ -9,7 +9,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::{ProgressMode, bytes, write_json};
 
 /// Plain lines and JSON events come at most this often.
-const LINE_EVERY: Duration = Duration::from_secs(5);
+const LINE_EVERY_MILLIS: u64 = 5000;
 /// Blobs smaller than this get no bar of their own: they are gone before anyone reads it.
 const BAR_FROM: u64 = 4 << 20;
 
@@ -45,11 +45,7 @@ impl Progress {
         } else {
             ProgressDrawTarget::hidden()
         };
-        Self {
-            mode,
-            multi: MultiProgress::with_draw_target(target),
-            phase: Arc::default(),
-        }
+        Self { mode, multi: MultiProgress::with_draw_target(target), phase: Arc::default() }
     }
 
     pub(super) fn print(&self, text: &str) {
@@ -95,6 +91,9 @@ impl Progress {
         let phase = self.phase.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(bar) = phase.as_ref().and_then(|phase| phase.bar.as_ref()) {
             bar.finish_and_clear();
+            self.multi.remove(bar);
+            // A bar that was cut off in the middle may have left its line.
+            let _ = self.multi.clear();
         }
     }
 
@@ -116,13 +115,8 @@ impl Progress {
         }
         let now = u64::try_from(phase.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         let said = phase.said.load(Ordering::Relaxed);
-        let due = now.saturating_sub(said) >= LINE_EVERY.as_millis() as u64;
-        if !due
-            || phase
-                .said
-                .compare_exchange(said, now, Ordering::Relaxed, Ordering::Relaxed)
-                .is_err()
-        {
+        let due = now.saturating_sub(said) >= LINE_EVERY_MILLIS;
+        if !due || phase.said.compare_exchange(said, now, Ordering::Relaxed, Ordering::Relaxed).is_err() {
             return;
         }
         let moved = phase.moved.load(Ordering::Relaxed);
@@ -156,10 +150,7 @@ impl Progress {
             bar.set_position(from);
             bar
         });
-        Transfer {
-            progress: self.clone(),
-            bar,
-        }
+        Transfer { progress: self.clone(), reached: AtomicU64::new(from), bar }
     }
 }
 
@@ -167,10 +158,20 @@ impl Progress {
 #[derive(Debug)]
 pub struct Transfer {
     progress: Progress,
+    /// The furthest byte reached: what is sent again is no progress.
+    reached: AtomicU64,
     bar: Option<ProgressBar>,
 }
 
 impl Transfer {
+    /// The first `offset` bytes have been handed over, now or before.
+    pub fn reached(&self, offset: u64) {
+        let before = self.reached.fetch_max(offset, Ordering::Relaxed);
+        if offset > before {
+            self.advance(offset - before);
+        }
+    }
+
     /// So many more bytes are there.
     pub fn advance(&self, count: u64) {
         if let Some(bar) = &self.bar {

@@ -27,13 +27,7 @@ pub(super) struct Refusal {
 
 impl Refusal {
     pub(super) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            status,
-            code,
-            message: message.into(),
-            detail: Value::Null,
-            headers: Vec::new(),
-        }
+        Self { status, code, message: message.into(), detail: Value::Null, headers: Vec::new() }
     }
 
     pub(super) fn bad(code: &'static str, message: impl Into<String>) -> Self {
@@ -41,12 +35,8 @@ impl Refusal {
     }
 
     pub(super) fn method(allowed: &'static str) -> Self {
-        Self::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "UNSUPPORTED",
-            "the operation is unsupported",
-        )
-        .with(ALLOW, HeaderValue::from_static(allowed))
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", "the operation is unsupported")
+            .with(ALLOW, HeaderValue::from_static(allowed))
     }
 
     pub(super) fn detail(mut self, detail: Value) -> Self {
@@ -96,9 +86,7 @@ pub(super) fn empty(status: StatusCode) -> Response<Body> {
     *response.status_mut() = status;
     // A 204 carries no Content-Length (RFC 9110, 8.6).
     if status != StatusCode::NO_CONTENT {
-        response
-            .headers_mut()
-            .insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     }
     response
 }
@@ -107,9 +95,7 @@ pub(super) fn json_answer(media_type: &'static str, value: &Value) -> Response<B
     let text = value.to_string();
     let length = HeaderValue::from(text.len());
     let mut response = Response::new(Body::from(text));
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     response.headers_mut().insert(CONTENT_LENGTH, length);
     response
 }

@@ -21,11 +21,7 @@ pub enum HtpasswdError {
     #[error("{path}: {source}")]
     Read { path: PathBuf, source: std::io::Error },
     #[error("{path}, line {line}: {why}")]
-    Line {
-        path: PathBuf,
-        line: usize,
-        why: &'static str,
-    },
+    Line { path: PathBuf, line: usize, why: &'static str },
     #[error("{0} has no user, so nobody could log in")]
     Empty(PathBuf),
 }
@@ -40,50 +36,32 @@ pub struct Users {
 
 impl std::fmt::Debug for Users {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Users")
-            .field("count", &self.hashes.len())
-            .finish_non_exhaustive()
+        f.debug_struct("Users").field("count", &self.hashes.len()).finish_non_exhaustive()
     }
 }
 
 impl Users {
     pub fn from_htpasswd(path: &Path) -> Result<Self, HtpasswdError> {
-        let text = std::fs::read_to_string(path).map_err(|source| HtpasswdError::Read {
-            path: path.to_owned(),
-            source,
-        })?;
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| HtpasswdError::Read { path: path.to_owned(), source })?;
         let mut hashes = HashMap::new();
         for (index, line) in text.lines().enumerate() {
             let line = line.trim();
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
-            let refuse = |why| HtpasswdError::Line {
-                path: path.to_owned(),
-                line: index + 1,
-                why,
-            };
-            let (user, hash) = line
-                .split_once(':')
-                .ok_or_else(|| refuse("there is no user:hash"))?;
-            if !["$2a$", "$2b$", "$2x$", "$2y$"]
-                .iter()
-                .any(|prefix| hash.starts_with(prefix))
-            {
+            let refuse = |why| HtpasswdError::Line { path: path.to_owned(), line: index + 1, why };
+            let (user, hash) = line.split_once(':').ok_or_else(|| refuse("there is no user:hash"))?;
+            if !["$2a$", "$2b$", "$2x$", "$2y$"].iter().any(|prefix| hash.starts_with(prefix)) {
                 return Err(refuse("the hash is not bcrypt (make it with htpasswd -B)"));
             }
-            hash.parse::<bcrypt::HashParts>()
-                .map_err(|_| refuse("the bcrypt hash is damaged"))?;
+            hash.parse::<bcrypt::HashParts>().map_err(|_| refuse("the bcrypt hash is damaged"))?;
             hashes.insert(user.to_owned(), hash.to_owned());
         }
         if hashes.is_empty() {
             return Err(HtpasswdError::Empty(path.to_owned()));
         }
-        Ok(Self {
-            hashes,
-            admitted: Mutex::default(),
-            checks: Semaphore::new(2),
-        })
+        Ok(Self { hashes, admitted: Mutex::default(), checks: Semaphore::new(2) })
     }
 
     /// Whether the request carries the name and password of a user.
@@ -116,11 +94,7 @@ impl Users {
             return bcrypt::verify(password, hash).unwrap_or(false);
         }
         // As slow as for a known user, so that the time does not tell who exists.
-        let _ = self
-            .hashes
-            .values()
-            .next()
-            .map(|hash| bcrypt::verify(password, hash));
+        let _ = self.hashes.values().next().map(|hash| bcrypt::verify(password, hash));
         false
     }
 
@@ -134,9 +108,7 @@ fn credentials(headers: &HeaderMap) -> Option<(String, String)> {
     if !scheme.eq_ignore_ascii_case("basic") {
         return None;
     }
-    let bytes = base64::engine::general_purpose::STANDARD
-        .decode(encoded.trim())
-        .ok()?;
+    let bytes = base64::engine::general_purpose::STANDARD.decode(encoded.trim()).ok()?;
     let (user, password) = std::str::from_utf8(&bytes).ok()?.split_once(':')?;
     Some((user.to_owned(), password.to_owned()))
 }

@@ -27,9 +27,7 @@ pub(super) async fn answer(
     match *request.method() {
         Method::GET | Method::HEAD => get(registry, name, digest, &request.into_parts().0).await,
         Method::DELETE => {
-            registry
-                .write(move |store| store.delete_blob(&name, &digest))
-                .await?;
+            registry.write(move |store| store.delete_blob(&name, &digest)).await?;
             Ok(empty(StatusCode::ACCEPTED))
         }
         _ => Err(Refusal::method("GET, HEAD, DELETE")),
@@ -38,9 +36,7 @@ pub(super) async fn answer(
 
 async fn get(registry: &Registry, name: RepositoryName, digest: Digest, head: &Parts) -> Answer {
     let asked = name.clone();
-    let size = registry
-        .read(move |store| store.blob_size(&asked, &digest))
-        .await?;
+    let size = registry.read(move |store| store.blob_size(&asked, &digest)).await?;
     let etag = format!("\"{digest}\"");
     let headers = &head.headers;
     if matches_etag(headers, &etag) {
@@ -51,29 +47,22 @@ async fn get(registry: &Registry, name: RepositoryName, digest: Digest, head: &P
     }
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let fits = text(IF_RANGE).is_none_or(|condition| condition.trim() == etag);
-    let asked = if fits {
-        text(RANGE).map_or(Asked::Whole, |text| asked_range(text, size))
-    } else {
-        Asked::Whole
-    };
+    let asked =
+        if fits { text(RANGE).map_or(Asked::Whole, |text| asked_range(text, size)) } else { Asked::Whole };
     let (status, range) = match asked {
         Asked::Whole => (StatusCode::OK, 0..size),
         Asked::Part(range) => (StatusCode::PARTIAL_CONTENT, range),
         Asked::Beyond => {
             let message = format!("the blob has {size} bytes");
-            return Err(
-                Refusal::new(StatusCode::RANGE_NOT_SATISFIABLE, "SIZE_INVALID", message)
-                    .with(CONTENT_RANGE, header(&format!("bytes */{size}"))),
-            );
+            return Err(Refusal::new(StatusCode::RANGE_NOT_SATISFIABLE, "SIZE_INVALID", message)
+                .with(CONTENT_RANGE, header(&format!("bytes */{size}"))));
         }
     };
     let body = if head.method == Method::HEAD || range.is_empty() {
         Body::empty()
     } else {
         let wanted = range.clone();
-        let reader = registry
-            .read(move |store| store.open_blob(&name, &digest, wanted))
-            .await?;
+        let reader = registry.read(move |store| store.open_blob(&name, &digest, wanted)).await?;
         Body::from_stream(chunks(reader, range.end - range.start))
     };
     let mut response = Response::new(body);
@@ -92,13 +81,8 @@ async fn get(registry: &Registry, name: RepositoryName, digest: Digest, head: &P
 }
 
 pub(super) fn matches_etag(headers: &HeaderMap, etag: &str) -> bool {
-    let condition = headers
-        .get(IF_NONE_MATCH)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    condition
-        .split(',')
-        .any(|one| one.trim().trim_start_matches("W/") == etag || one.trim() == "*")
+    let condition = headers.get(IF_NONE_MATCH).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    condition.split(',').any(|one| one.trim().trim_start_matches("W/") == etag || one.trim() == "*")
 }
 
 #[derive(Debug, PartialEq, Eq)]

@@ -41,11 +41,7 @@ impl BundleStore {
         let sizes: HashMap<Digest, u64> = bundle.blobs.iter().map(|b| (b.digest, b.size)).collect();
         for image in &bundle.images {
             let size = sizes.get(&image.digest).copied().unwrap_or(0);
-            let root = Root {
-                digest: image.digest,
-                media_type: image.media_type.clone(),
-                size,
-            };
+            let root = Root { digest: image.digest, media_type: image.media_type.clone(), size };
             let contents =
                 Contents::collect(&[root], holdings.as_ref(), &|d| !sizes.contains_key(&d.digest))?;
             for target in mapping.targets(&image.name, &image.digest) {
@@ -54,19 +50,14 @@ impl BundleStore {
                 };
                 let shelf = repositories.entry(name).or_default();
                 shelf.tags.extend(target.tag.map(|tag| (tag, image.digest)));
-                shelf
-                    .blobs
-                    .extend(contents.blobs.iter().map(|b| (b.digest, b.size)));
+                shelf.blobs.extend(contents.blobs.iter().map(|b| (b.digest, b.size)));
                 for (digest, media_type) in &contents.bottom_up {
                     shelf.blobs.remove(digest);
                     shelf.manifests.insert(*digest, media_type.clone());
                 }
             }
         }
-        let mut store = Self {
-            holdings,
-            repositories,
-        };
+        let mut store = Self { holdings, repositories };
         store.index_subjects()?;
         Ok(store)
     }
@@ -86,15 +77,11 @@ impl BundleStore {
 
     /// Every name with its tag, as a client on `address` pulls it.
     pub fn references(&self) -> impl Iterator<Item = (&RepositoryName, &Tag)> {
-        self.repositories
-            .iter()
-            .flat_map(|(name, shelf)| shelf.tags.keys().map(move |tag| (name, tag)))
+        self.repositories.iter().flat_map(|(name, shelf)| shelf.tags.keys().map(move |tag| (name, tag)))
     }
 
     fn shelf(&self, repository: &RepositoryName) -> Result<&Shelf, StoreError> {
-        self.repositories
-            .get(repository)
-            .ok_or_else(|| StoreError::NameUnknown(repository.clone()))
+        self.repositories.get(repository).ok_or_else(|| StoreError::NameUnknown(repository.clone()))
     }
 
     fn raw(&self, shelf: &Shelf, digest: &Digest) -> Result<RawManifest, StoreError> {
@@ -120,10 +107,8 @@ impl Store for BundleStore {
         match wanted {
             TagOrDigest::Digest(digest) => self.raw(shelf, digest),
             TagOrDigest::Tag(tag) => {
-                let digest = shelf
-                    .tags
-                    .get(tag)
-                    .ok_or_else(|| StoreError::ManifestUnknown(tag.to_string()))?;
+                let digest =
+                    shelf.tags.get(tag).ok_or_else(|| StoreError::ManifestUnknown(tag.to_string()))?;
                 self.raw(shelf, digest)
             }
         }
@@ -143,11 +128,7 @@ impl Store for BundleStore {
 
     fn blob_size(&self, repository: &RepositoryName, digest: &Digest) -> Result<u64, StoreError> {
         let shelf = self.shelf(repository)?;
-        shelf
-            .blobs
-            .get(digest)
-            .copied()
-            .ok_or(StoreError::BlobUnknown(*digest))
+        shelf.blobs.get(digest).copied().ok_or(StoreError::BlobUnknown(*digest))
     }
 
     fn open_blob(
@@ -157,17 +138,8 @@ impl Store for BundleStore {
         range: Range<u64>,
     ) -> Result<Box<dyn Read + Send>, StoreError> {
         self.blob_size(repository, digest)?;
-        let pieces = self
-            .holdings
-            .open(digest, range.start)
-            .map_err(io::Error::other)?;
-        Ok(Box::new(
-            PieceReader {
-                pieces,
-                ready: Bytes::new(),
-            }
-            .take(range.end - range.start),
-        ))
+        let pieces = self.holdings.open(digest, range.start).map_err(io::Error::other)?;
+        Ok(Box::new(PieceReader { pieces, ready: Bytes::new() }.take(range.end - range.start)))
     }
 }
 

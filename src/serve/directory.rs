@@ -50,21 +50,14 @@ impl DirectoryStore {
     /// Opens `root`, creating it if it is missing. Leftovers of interrupted uploads are removed.
     pub fn open(root: impl Into<PathBuf>) -> Result<Self, DirectoryError> {
         let root = root.into();
-        let io = |source| DirectoryError::Io {
-            path: root.clone(),
-            source,
-        };
+        let io = |source| DirectoryError::Io { path: root.clone(), source };
         fs::create_dir_all(&root).map_err(io)?;
         let ours = root.join("repositories").is_dir() || root.join("lock").is_file();
         if !ours && fs::read_dir(&root).map_err(io)?.next().is_some() {
             return Err(DirectoryError::Foreign(root));
         }
-        let lock = File::options()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(root.join("lock"))
-            .map_err(io)?;
+        let lock =
+            File::options().write(true).create(true).truncate(false).open(root.join("lock")).map_err(io)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(fs::TryLockError::WouldBlock) => return Err(DirectoryError::InUse(root)),
@@ -74,17 +67,10 @@ impl DirectoryStore {
             fs::create_dir_all(root.join(folder)).map_err(io)?;
         }
         let uploads = Uploads::open(root.join("uploads")).map_err(io)?;
-        let store = Self {
-            uploads,
-            removal: RwLock::default(),
-            _lock: lock,
-            root,
-        };
+        let store = Self { uploads, removal: RwLock::default(), _lock: lock, root };
         let layout = store.root.join("oci-layout");
         if !layout.is_file() {
-            store
-                .write(&layout, LAYOUT)
-                .map_err(|source| DirectoryError::Io { path: layout, source })?;
+            store.write(&layout, LAYOUT).map_err(|source| DirectoryError::Io { path: layout, source })?;
         }
         Ok(store)
     }
@@ -106,9 +92,7 @@ impl DirectoryStore {
     }
 
     fn referrers_folder(&self, name: &RepositoryName, subject: &Digest) -> PathBuf {
-        self.repository(name)
-            .join("_referrers")
-            .join(digest_path(subject))
+        self.repository(name).join("_referrers").join(digest_path(subject))
     }
 
     fn content(&self, digest: &Digest) -> PathBuf {
@@ -126,20 +110,13 @@ impl DirectoryStore {
 
     fn link_blob(&self, name: &RepositoryName, digest: &Digest) -> io::Result<()> {
         let link = self.blob_link(name, digest);
-        if link.is_file() {
-            Ok(())
-        } else {
-            self.write(&link, b"")
-        }
+        if link.is_file() { Ok(()) } else { self.write(&link, b"") }
     }
 
     fn resolve(&self, name: &RepositoryName, tag: &Tag) -> Result<Digest, StoreError> {
         let unknown = || StoreError::ManifestUnknown(tag.to_string());
         let text = read_small(&self.tag_file(name, tag))?.ok_or_else(unknown)?;
-        std::str::from_utf8(&text)
-            .ok()
-            .and_then(|text| text.parse().ok())
-            .ok_or_else(unknown)
+        std::str::from_utf8(&text).ok().and_then(|text| text.parse().ok()).ok_or_else(unknown)
     }
 
     fn manifest_at(&self, name: &RepositoryName, digest: &Digest) -> Result<RawManifest, StoreError> {
@@ -148,15 +125,11 @@ impl DirectoryStore {
         let bytes = read_small(&self.content(digest))?.ok_or_else(unknown)?;
         if Digest::of(digest.algorithm(), &bytes) != *digest {
             return Err(
-                io::Error::new(io::ErrorKind::InvalidData, format!("{digest} is damaged on disk")).into(),
+                io::Error::new(io::ErrorKind::InvalidData, format!("{digest} is damaged on disk")).into()
             );
         }
         let media_type = String::from_utf8_lossy(&media_type).into_owned();
-        Ok(RawManifest {
-            bytes: bytes.into(),
-            digest: *digest,
-            media_type,
-        })
+        Ok(RawManifest { bytes: bytes.into(), digest: *digest, media_type })
     }
 
     /// Every folder that holds a repository, whether or not it has manifests.
@@ -174,11 +147,7 @@ impl DirectoryStore {
                 if part.starts_with('_') {
                     is_repository = true;
                 } else if entry.file_type()?.is_dir() {
-                    let name = if name.is_empty() {
-                        part
-                    } else {
-                        format!("{name}/{part}")
-                    };
+                    let name = if name.is_empty() { part } else { format!("{name}/{part}") };
                     open.push((entry.path(), name));
                 }
             }
@@ -196,11 +165,7 @@ impl DirectoryStore {
             .walk()?
             .iter()
             .any(|name| self.blob_link(name, digest).is_file() || self.manifest_link(name, digest).is_file());
-        if used {
-            Ok(())
-        } else {
-            remove(&self.content(digest)).map(drop)
-        }
+        if used { Ok(()) } else { remove(&self.content(digest)).map(drop) }
     }
 }
 
@@ -216,10 +181,8 @@ impl Store for DirectoryStore {
         if !folder.join("_manifests").is_dir() && !folder.join("_blobs").is_dir() {
             return Err(StoreError::NameUnknown(name.clone()));
         }
-        let mut tags: Vec<Tag> = file_names(&folder.join("_tags"))?
-            .iter()
-            .filter_map(|name| name.parse().ok())
-            .collect();
+        let mut tags: Vec<Tag> =
+            file_names(&folder.join("_tags"))?.iter().filter_map(|name| name.parse().ok()).collect();
         tags.sort_unstable();
         Ok(tags)
     }
@@ -255,9 +218,7 @@ impl Store for DirectoryStore {
             return Err(StoreError::BlobUnknown(*digest));
         }
         let content = present(fs::metadata(self.content(digest)))?;
-        content
-            .map(|content| content.len())
-            .ok_or(StoreError::BlobUnknown(*digest))
+        content.map(|content| content.len()).ok_or(StoreError::BlobUnknown(*digest))
     }
 
     fn open_blob(
@@ -327,9 +288,7 @@ impl WritableStore for DirectoryStore {
         self.write(&self.content(digest), &manifest.bytes)?;
         let subject = manifest.parse().ok().and_then(|parsed| parsed.subject);
         if let Some(subject) = subject {
-            let link = self
-                .referrers_folder(name, &subject.digest)
-                .join(link_name(digest));
+            let link = self.referrers_folder(name, &subject.digest).join(link_name(digest));
             self.write(&link, b"")?;
         }
         self.write(&self.manifest_link(name, digest), manifest.media_type.as_bytes())?;
@@ -341,20 +300,13 @@ impl WritableStore for DirectoryStore {
 
     fn delete_tag(&self, name: &RepositoryName, tag: &Tag) -> Result<(), StoreError> {
         let removed = remove(&self.tag_file(name, tag))?;
-        if removed {
-            Ok(())
-        } else {
-            Err(StoreError::ManifestUnknown(tag.to_string()))
-        }
+        if removed { Ok(()) } else { Err(StoreError::ManifestUnknown(tag.to_string())) }
     }
 
     fn delete_manifest(&self, name: &RepositoryName, digest: &Digest) -> Result<(), StoreError> {
         let _alone = self.removal.write();
         let unknown = || StoreError::ManifestUnknown(digest.to_string());
-        let subject = self
-            .manifest_at(name, digest)
-            .ok()
-            .and_then(|m| m.parse().ok()?.subject);
+        let subject = self.manifest_at(name, digest).ok().and_then(|m| m.parse().ok()?.subject);
         if !self.manifest_link(name, digest).is_file() {
             return Err(unknown());
         }
@@ -365,11 +317,7 @@ impl WritableStore for DirectoryStore {
         }
         remove(&self.manifest_link(name, digest))?;
         if let Some(subject) = subject {
-            remove(
-                &self
-                    .referrers_folder(name, &subject.digest)
-                    .join(link_name(digest)),
-            )?;
+            remove(&self.referrers_folder(name, &subject.digest).join(link_name(digest)))?;
         }
         Ok(self.drop_content(digest)?)
     }

@@ -39,12 +39,7 @@ fn make_folder(folder: &Path) -> io::Result<()> {
 pub(super) fn present<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-            ) =>
-        {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
             Ok(None)
         }
         Err(error) => Err(error),
@@ -63,10 +58,7 @@ pub(super) fn read_small(path: &Path) -> io::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
     file.take(MAX_MANIFEST + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MAX_MANIFEST {
-        return Err(io::Error::new(
-            io::ErrorKind::FileTooLarge,
-            format!("{} is too large", path.display()),
-        ));
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("{} is too large", path.display())));
     }
     Ok(Some(bytes))
 }

@@ -57,13 +57,7 @@ impl Drop for Lent {
 /// The body to hand on, and where it comes back.
 pub(super) fn lend(body: Body) -> (Body, oneshot::Receiver<Body>) {
     let (back, returned) = oneshot::channel();
-    (
-        Body::new(Lent {
-            body,
-            back: Some(back),
-        }),
-        returned,
-    )
+    (Body::new(Lent { body, back: Some(back) }), returned)
 }
 
 /// Reads what is left of a body, within bounds.

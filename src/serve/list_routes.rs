@@ -56,9 +56,7 @@ impl Page {
     fn answer(&self, path: &str, body: &Value) -> axum::http::Response<axum::body::Body> {
         let mut response = json_answer("application/json", body);
         if let Some(next) = &self.next {
-            response
-                .headers_mut()
-                .insert(LINK, header(&format!("<{path}?{next}>; rel=\"next\"")));
+            response.headers_mut().insert(LINK, header(&format!("<{path}?{next}>; rel=\"next\"")));
         }
         response
     }
@@ -70,9 +68,7 @@ pub(super) async fn referrers(
     digest: Digest,
     query: &Query<'_>,
 ) -> Answer {
-    let mut found = registry
-        .read(move |store| store.referrers(&name, &digest))
-        .await?;
+    let mut found = registry.read(move |store| store.referrers(&name, &digest)).await?;
     let filter = query.get("artifactType").filter(|wanted| !wanted.is_empty());
     if let Some(wanted) = &filter {
         found.retain(|referrer| referrer.artifact_type.as_deref() == Some(wanted));
@@ -81,9 +77,7 @@ pub(super) async fn referrers(
     let index = json!({ "schemaVersion": 2, "mediaType": media_type::OCI_INDEX, "manifests": manifests });
     let mut response = json_answer(media_type::OCI_INDEX, &index);
     if filter.is_some() {
-        response
-            .headers_mut()
-            .insert(OCI_FILTERS_APPLIED, header("artifactType"));
+        response.headers_mut().insert(OCI_FILTERS_APPLIED, header("artifactType"));
     }
     Ok(response)
 }

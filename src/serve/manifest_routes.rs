@@ -38,9 +38,7 @@ pub(super) async fn answer(
             match valid_reference(reference, StatusCode::NOT_FOUND)? {
                 TagOrDigest::Tag(tag) => registry.write(move |store| store.delete_tag(&name, &tag)).await?,
                 TagOrDigest::Digest(digest) => {
-                    registry
-                        .write(move |store| store.delete_manifest(&name, &digest))
-                        .await?;
+                    registry.write(move |store| store.delete_manifest(&name, &digest)).await?;
                 }
             }
             Ok(empty(StatusCode::ACCEPTED))
@@ -59,20 +57,12 @@ async fn get(registry: &Registry, name: RepositoryName, wanted: TagOrDigest, hea
     } else {
         let length = HeaderValue::from(manifest.size());
         let only_head = head.method == Method::HEAD;
-        let mut response = Response::new(if only_head {
-            Body::empty()
-        } else {
-            Body::from(manifest.bytes)
-        });
+        let mut response = Response::new(if only_head { Body::empty() } else { Body::from(manifest.bytes) });
         response.headers_mut().insert(CONTENT_LENGTH, length);
-        response
-            .headers_mut()
-            .insert(CONTENT_TYPE, header(&manifest.media_type));
+        response.headers_mut().insert(CONTENT_TYPE, header(&manifest.media_type));
         response
     };
-    response
-        .headers_mut()
-        .insert(DOCKER_CONTENT_DIGEST, header(&manifest.digest.to_string()));
+    response.headers_mut().insert(DOCKER_CONTENT_DIGEST, header(&manifest.digest.to_string()));
     response.headers_mut().insert(ETAG, header(&etag));
     Ok(response)
 }
@@ -84,63 +74,39 @@ async fn put(
     stated: Option<Digest>,
     request: Request<Body>,
 ) -> Answer {
-    let content_type = request
-        .headers()
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
+    let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let content_type = content_type.map(|t| t.split(';').next().unwrap_or(t).trim().to_owned());
     let bytes = read_manifest(request).await?;
     let (tag, stated) = match wanted {
         TagOrDigest::Tag(tag) => (Some(tag), stated),
         TagOrDigest::Digest(digest) => (None, Some(digest)),
     };
-    let digest = Digest::of(
-        stated.map_or(Algorithm::Sha256, |stated| stated.algorithm()),
-        &bytes,
-    );
+    let digest = Digest::of(stated.map_or(Algorithm::Sha256, |stated| stated.algorithm()), &bytes);
     if let Some(stated) = stated.filter(|stated| *stated != digest) {
-        return Err(StoreError::DigestMismatch {
-            stated: Box::new(stated),
-            found: Box::new(digest),
-        }
-        .into());
+        return Err(StoreError::DigestMismatch { stated: Box::new(stated), found: Box::new(digest) }.into());
     }
     let parsed = ParsedManifest::of(&bytes, content_type.as_deref())
         .map_err(|e| Refusal::bad("MANIFEST_INVALID", e.to_string()))?;
     if let Some(content_type) = content_type.filter(|content_type| *content_type != parsed.media_type) {
-        let message = format!(
-            "the Content-Type is {content_type:?}, the manifest is {:?}",
-            parsed.media_type
-        );
+        let message =
+            format!("the Content-Type is {content_type:?}, the manifest is {:?}", parsed.media_type);
         return Err(Refusal::bad("MANIFEST_INVALID", message));
     }
     let subject = parsed.subject.as_ref().map(|subject| subject.digest);
-    let manifest = RawManifest {
-        bytes,
-        digest,
-        media_type: parsed.media_type.clone(),
-    };
+    let manifest = RawManifest { bytes, digest, media_type: parsed.media_type.clone() };
     let repository = name.clone();
-    let missing = registry
-        .read(move |store| missing(store, &repository, &parsed))
-        .await?;
+    let missing = registry.read(move |store| missing(store, &repository, &parsed)).await?;
     if let Some(first) = missing.first() {
         let message = format!("{first} is not in repository {name}");
         return Err(Refusal::bad("MANIFEST_BLOB_UNKNOWN", message).detail(json!({ "digests": missing })));
     }
     let location = format!("/v2/{name}/manifests/{digest}");
-    registry
-        .write(move |store| store.put_manifest(&name, &manifest, tag.as_ref()))
-        .await?;
+    registry.write(move |store| store.put_manifest(&name, &manifest, tag.as_ref())).await?;
     let mut response = empty(StatusCode::CREATED);
     response.headers_mut().insert(LOCATION, header(&location));
-    response
-        .headers_mut()
-        .insert(DOCKER_CONTENT_DIGEST, header(&digest.to_string()));
+    response.headers_mut().insert(DOCKER_CONTENT_DIGEST, header(&digest.to_string()));
     if let Some(subject) = subject {
-        response
-            .headers_mut()
-            .insert(OCI_SUBJECT, header(&subject.to_string()));
+        response.headers_mut().insert(OCI_SUBJECT, header(&subject.to_string()));
     }
     Ok(response)
 }
@@ -150,10 +116,7 @@ async fn read_manifest(request: Request<Body>) -> Result<Bytes, Refusal> {
         let message = format!("the manifest is larger than {MAX_MANIFEST} bytes");
         Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "MANIFEST_INVALID", message)
     };
-    let length = request
-        .headers()
-        .get(CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.parse().ok());
+    let length = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     if length.is_some_and(|length: u64| length > MAX_MANIFEST) {
         return Err(too_large());
     }

@@ -45,10 +45,7 @@ async fn next_frame(frames: &mut BodyDataStream) -> Result<Option<Bytes>, Refusa
     match tokio::time::timeout(STALLED, frames.next()).await {
         Ok(Some(Ok(frame))) => Ok(Some(frame)),
         Ok(None) => Ok(None),
-        Ok(Some(Err(_))) => Err(Refusal::bad(
-            "BLOB_UPLOAD_INVALID",
-            "the request's body broke off",
-        )),
+        Ok(Some(Err(_))) => Err(Refusal::bad("BLOB_UPLOAD_INVALID", "the request's body broke off")),
         Err(_) => Err(Refusal::new(
             StatusCode::REQUEST_TIMEOUT,
             "BLOB_UPLOAD_INVALID",

@@ -29,9 +29,7 @@ pub struct Registry {
 
 impl fmt::Debug for Registry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Registry")
-            .field("read_only", &self.read_only)
-            .finish_non_exhaustive()
+        f.debug_struct("Registry").field("read_only", &self.read_only).finish_non_exhaustive()
     }
 }
 
@@ -76,11 +74,7 @@ impl<'a> Route<'a> {
 
 impl Registry {
     pub fn new(store: Arc<dyn Store>, read_only: bool, users: Option<Arc<Users>>) -> Self {
-        Self {
-            store,
-            read_only,
-            users,
-        }
+        Self { store, read_only, users }
     }
 
     /// Answers any request; what goes wrong is in the answer.
@@ -98,9 +92,7 @@ impl Registry {
                 refusal.into_response()
             }
         };
-        response
-            .headers_mut()
-            .insert(API_VERSION, HeaderValue::from_static("registry/2.0"));
+        response.headers_mut().insert(API_VERSION, HeaderValue::from_static("registry/2.0"));
         response
     }
 
@@ -109,12 +101,8 @@ impl Registry {
             && !users.clone().admits(request.headers()).await
         {
             let challenge = HeaderValue::from_static("Basic realm=\"bundle\", charset=\"UTF-8\"");
-            return Err(Refusal::new(
-                StatusCode::UNAUTHORIZED,
-                "UNAUTHORIZED",
-                "authentication required",
-            )
-            .with(WWW_AUTHENTICATE, challenge));
+            return Err(Refusal::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "authentication required")
+                .with(WWW_AUTHENTICATE, challenge));
         }
         let uri = request.uri().clone();
         let path = decode(uri.path())?;
@@ -219,11 +207,7 @@ fn decode(path: &str) -> Result<Cow<'_, str>, Refusal> {
             decoded.push(byte);
             continue;
         }
-        let mut nibble = || {
-            rest.next()
-                .and_then(|c| char::from(c).to_digit(16))
-                .ok_or_else(bad)
-        };
+        let mut nibble = || rest.next().and_then(|c| char::from(c).to_digit(16)).ok_or_else(bad);
         let value = nibble()? << 4 | nibble()?;
         decoded.push(u8::try_from(value).map_err(|_| bad())?);
     }
@@ -231,13 +215,11 @@ fn decode(path: &str) -> Result<Cow<'_, str>, Refusal> {
 }
 
 fn valid_name(name: &str) -> Result<RepositoryName, Refusal> {
-    name.parse()
-        .map_err(|e: crate::image::ReferenceError| Refusal::bad("NAME_INVALID", e.to_string()))
+    name.parse().map_err(|e: crate::image::ReferenceError| Refusal::bad("NAME_INVALID", e.to_string()))
 }
 
 pub(super) fn valid_digest(text: &str) -> Result<Digest, Refusal> {
-    text.parse()
-        .map_err(|e: crate::image::DigestError| Refusal::bad("DIGEST_INVALID", e.to_string()))
+    text.parse().map_err(|e: crate::image::DigestError| Refusal::bad("DIGEST_INVALID", e.to_string()))
 }
 
 /// A tag, or a digest where there is a colon; the refusal of a bad tag has `status`.
@@ -245,11 +227,7 @@ pub(super) fn valid_reference(text: &str, status: StatusCode) -> Result<TagOrDig
     if text.contains(':') {
         return valid_digest(text).map(TagOrDigest::Digest);
     }
-    let code = if status == StatusCode::NOT_FOUND {
-        "MANIFEST_UNKNOWN"
-    } else {
-        "MANIFEST_INVALID"
-    };
+    let code = if status == StatusCode::NOT_FOUND { "MANIFEST_UNKNOWN" } else { "MANIFEST_INVALID" };
     let refuse = |e: crate::image::ReferenceError| Refusal::new(status, code, e.to_string());
     text.parse().map(TagOrDigest::Tag).map_err(refuse)
 }
@@ -266,18 +244,9 @@ mod tests {
             ("/v2/_catalog", Route::Catalog),
             ("/v2/a/b/tags/list", Route::Tags("a/b")),
             ("/v2/a/manifests/v1", Route::Manifest("a", "v1")),
-            (
-                "/v2/a/blobs/uploads/manifests/v1",
-                Route::Manifest("a/blobs/uploads", "v1"),
-            ),
-            (
-                "/v2/manifests/manifests/manifests",
-                Route::Manifest("manifests", "manifests"),
-            ),
-            (
-                "/v2/a/manifests/blobs/sha256:0",
-                Route::Blob("a/manifests", "sha256:0"),
-            ),
+            ("/v2/a/blobs/uploads/manifests/v1", Route::Manifest("a/blobs/uploads", "v1")),
+            ("/v2/manifests/manifests/manifests", Route::Manifest("manifests", "manifests")),
+            ("/v2/a/manifests/blobs/sha256:0", Route::Blob("a/manifests", "sha256:0")),
             ("/v2/a/blobs/uploads/", Route::Uploads("a")),
             ("/v2/a/blobs/uploads", Route::Uploads("a")),
             ("/v2/a/blobs/blobs/uploads/id", Route::Upload("a/blobs", "id")),
@@ -285,25 +254,14 @@ mod tests {
         ] {
             assert_eq!(Route::of(path), Some(route), "{path}");
         }
-        for path in [
-            "/",
-            "/v1/",
-            "/v2x",
-            "/v2/a",
-            "/v2/a/b",
-            "/v2/uploads/x",
-            "/v2/x/uploads/",
-        ] {
+        for path in ["/", "/v1/", "/v2x", "/v2/a", "/v2/a/b", "/v2/uploads/x", "/v2/x/uploads/"] {
             assert_eq!(Route::of(path), None, "{path}");
         }
     }
 
     #[test]
     fn escapes_are_undone_once_and_broken_ones_refused() {
-        assert_eq!(
-            decode("/v2/a/blobs/sha256%3Aab").unwrap(),
-            "/v2/a/blobs/sha256:ab"
-        );
+        assert_eq!(decode("/v2/a/blobs/sha256%3Aab").unwrap(), "/v2/a/blobs/sha256:ab");
         assert_eq!(decode("%252e").unwrap(), "%2e");
         for path in ["%", "%2", "%zz", "%ff"] {
             assert!(decode(path).is_err(), "{path}");

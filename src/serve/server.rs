@@ -62,37 +62,18 @@ pub struct Server {
 
 impl std::fmt::Debug for Server {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Server")
-            .field("address", &self.address)
-            .finish_non_exhaustive()
+        f.debug_struct("Server").field("address", &self.address).finish_non_exhaustive()
     }
 }
 
 /// Reads certificate and users, and starts to listen.
 pub async fn bind(options: ServeOptions, store: Arc<dyn Store>) -> Result<Server, ServeError> {
-    let users = options
-        .htpasswd
-        .as_deref()
-        .map(Users::from_htpasswd)
-        .transpose()?
-        .map(Arc::new);
-    let tls = options
-        .tls
-        .as_ref()
-        .map(|(chain, key)| acceptor(chain, key))
-        .transpose()?;
-    let failed = |source| ServeError::Listen {
-        address: options.address,
-        source,
-    };
+    let users = options.htpasswd.as_deref().map(Users::from_htpasswd).transpose()?.map(Arc::new);
+    let tls = options.tls.as_ref().map(|(chain, key)| acceptor(chain, key)).transpose()?;
+    let failed = |source| ServeError::Listen { address: options.address, source };
     let listener = TcpListener::bind(options.address).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
-    Ok(Server {
-        listener,
-        address,
-        tls,
-        registry: Registry::new(store, options.read_only, users),
-    })
+    Ok(Server { listener, address, tls, registry: Registry::new(store, options.read_only, users) })
 }
 
 impl Server {
@@ -170,10 +151,7 @@ async fn converse(
 }
 
 fn acceptor(chain_path: &Path, key_path: &Path) -> Result<TlsAcceptor, ServeError> {
-    let refuse = |path: &Path, why: String| ServeError::Tls {
-        path: path.to_owned(),
-        why,
-    };
+    let refuse = |path: &Path, why: String| ServeError::Tls { path: path.to_owned(), why };
     let chain = CertificateDer::pem_file_iter(chain_path)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|e| refuse(chain_path, e.to_string()))?;

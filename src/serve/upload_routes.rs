@@ -23,15 +23,10 @@ pub(super) async fn start(
 ) -> Answer {
     registry.check_writable()?;
     if let Some(digest) = query.digest("mount")?
-        && let Some(from) = query
-            .get("from")
-            .and_then(|from| from.parse::<RepositoryName>().ok())
+        && let Some(from) = query.get("from").and_then(|from| from.parse::<RepositoryName>().ok())
     {
         let into = name.clone();
-        match registry
-            .write(move |store| store.mount(&into, &from, &digest))
-            .await
-        {
+        match registry.write(move |store| store.mount(&into, &from, &digest)).await {
             Ok(()) => return Ok(created(&name, &digest)),
             // A mount that cannot be had becomes an upload (distribution-spec, "Mounting a blob").
             Err(refusal) if refusal.status == StatusCode::NOT_FOUND => {}
@@ -44,23 +39,14 @@ pub(super) async fn start(
         (Some("sha512"), None) => Algorithm::Sha512,
         (Some("sha256") | None, None) => Algorithm::Sha256,
         (Some(_), None) => {
-            return Err(Refusal::bad(
-                "DIGEST_INVALID",
-                "the digest algorithm is not supported",
-            ));
+            return Err(Refusal::bad("DIGEST_INVALID", "the digest algorithm is not supported"));
         }
     };
     let repository = name.clone();
-    let upload = registry
-        .write(move |store| store.start_upload(&repository, algorithm))
-        .await?;
+    let upload = registry.write(move |store| store.start_upload(&repository, algorithm)).await?;
     match whole {
         Some(digest) => {
-            let session = Session {
-                registry,
-                name: &name,
-                upload: &upload,
-            };
+            let session = Session { registry, name: &name, upload: &upload };
             let done = match session.append(0, request.into_body()).await {
                 Ok(_) => session.finish(digest).await,
                 Err(refusal) => Err(refusal),
@@ -84,18 +70,9 @@ pub(super) async fn answer(
     request: Request<Body>,
 ) -> Answer {
     registry.check_writable()?;
-    let session = Session {
-        registry,
-        name: &name,
-        upload,
-    };
+    let session = Session { registry, name: &name, upload };
     match *request.method() {
-        Method::GET => Ok(progress(
-            &name,
-            upload,
-            session.size().await?,
-            StatusCode::NO_CONTENT,
-        )),
+        Method::GET => Ok(progress(&name, upload, session.size().await?, StatusCode::NO_CONTENT)),
         Method::PATCH => {
             let size = session.take(request).await?;
             Ok(progress(&name, upload, size, StatusCode::ACCEPTED))
@@ -124,9 +101,7 @@ struct Session<'a> {
 impl Session<'_> {
     async fn size(&self) -> Result<u64, Refusal> {
         let (name, upload) = (self.name.clone(), self.upload.to_owned());
-        self.registry
-            .write(move |store| store.upload_size(&name, &upload))
-            .await
+        self.registry.write(move |store| store.upload_size(&name, &upload)).await
     }
 
     /// Takes a body whose `Content-Range`, if it has one, must go on where the upload is.
@@ -178,17 +153,13 @@ impl Session<'_> {
 
     async fn finish(&self, digest: Digest) -> Answer {
         let (name, upload) = (self.name.clone(), self.upload.to_owned());
-        self.registry
-            .write(move |store| store.finish_upload(&name, &upload, &digest))
-            .await?;
+        self.registry.write(move |store| store.finish_upload(&name, &upload, &digest)).await?;
         Ok(created(self.name, &digest))
     }
 
     async fn cancel(&self) -> Result<(), Refusal> {
         let (name, upload) = (self.name.clone(), self.upload.to_owned());
-        self.registry
-            .write(move |store| store.cancel_upload(&name, &upload))
-            .await
+        self.registry.write(move |store| store.cancel_upload(&name, &upload)).await
     }
 
     fn out_of_order(&self, size: u64) -> Refusal {
@@ -202,9 +173,7 @@ impl Session<'_> {
 /// `<start>-<end>`, both inclusive; some clients write it as `bytes <start>-<end>/<size>`.
 fn chunk_range(text: &str) -> Option<(u64, u64)> {
     let text = text.trim();
-    let text = text
-        .strip_prefix("bytes")
-        .map_or(text, |rest| rest.trim_start_matches([' ', '=']));
+    let text = text.strip_prefix("bytes").map_or(text, |rest| rest.trim_start_matches([' ', '=']));
     let (start, end) = text.split('/').next()?.split_once('-')?;
     let (start, end): (u64, u64) = (start.parse().ok()?, end.parse().ok()?);
     (start <= end && end < u64::MAX).then_some((start, end))
@@ -221,9 +190,7 @@ fn location(name: &RepositoryName, upload: &str) -> String {
 
 fn progress(name: &RepositoryName, upload: &str, size: u64, status: StatusCode) -> Response<Body> {
     let mut response = empty(status);
-    response
-        .headers_mut()
-        .insert(LOCATION, header(&location(name, upload)));
+    response.headers_mut().insert(LOCATION, header(&location(name, upload)));
     response.headers_mut().insert(RANGE, header(&kept_range(size)));
     response.headers_mut().insert(DOCKER_UPLOAD_UUID, header(upload));
     response
@@ -231,11 +198,7 @@ fn progress(name: &RepositoryName, upload: &str, size: u64, status: StatusCode) 
 
 fn created(name: &RepositoryName, digest: &Digest) -> Response<Body> {
     let mut response = empty(StatusCode::CREATED);
-    response
-        .headers_mut()
-        .insert(LOCATION, header(&format!("/v2/{name}/blobs/{digest}")));
-    response
-        .headers_mut()
-        .insert(DOCKER_CONTENT_DIGEST, header(&digest.to_string()));
+    response.headers_mut().insert(LOCATION, header(&format!("/v2/{name}/blobs/{digest}")));
+    response.headers_mut().insert(DOCKER_CONTENT_DIGEST, header(&digest.to_string()));
     response
 }

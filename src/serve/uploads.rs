@@ -45,10 +45,7 @@ impl Uploads {
         for entry in fs::read_dir(&folder)? {
             fs::remove_file(entry?.path())?;
         }
-        Ok(Self {
-            folder,
-            open: Mutex::default(),
-        })
+        Ok(Self { folder, open: Mutex::default() })
     }
 
     /// A path in the folder of what is not whole yet that nobody else uses.
@@ -64,24 +61,12 @@ impl Uploads {
         let id = fresh_id();
         let path = self.folder.join(&id);
         File::create_new(&path)?;
-        let state = State {
-            size: 0,
-            hasher: Hasher::new(algorithm),
-            touched: Instant::now(),
-            ended: false,
-        };
-        let upload = Upload {
-            repository: repository.clone(),
-            path,
-            state: Mutex::new(state),
-        };
+        let state = State { size: 0, hasher: Hasher::new(algorithm), touched: Instant::now(), ended: false };
+        let upload = Upload { repository: repository.clone(), path, state: Mutex::new(state) };
         let mut open = lock(&self.open);
         open.retain(|_, upload| {
             // One that is busy is not abandoned, and waiting for it here could wait for good.
-            let keep = upload
-                .state
-                .try_lock()
-                .map_or(true, |state| state.touched.elapsed() < ABANDONED);
+            let keep = upload.state.try_lock().map_or(true, |state| state.touched.elapsed() < ABANDONED);
             if !keep {
                 let _ = fs::remove_file(&upload.path);
             }
@@ -113,10 +98,7 @@ impl Uploads {
             return Err(StoreError::OutOfOrder { size: state.size });
         }
         // Opened each time: a descriptor per idle upload would let anybody use them all up.
-        File::options()
-            .write(true)
-            .open(&upload.path)?
-            .write_all_at(bytes, offset)?;
+        File::options().write(true).open(&upload.path)?.write_all_at(bytes, offset)?;
         state.hasher.update(bytes);
         state.size += bytes.len() as u64;
         state.touched = Instant::now();
@@ -149,10 +131,7 @@ impl Uploads {
         lock(&self.open).remove(id);
         if found != *digest {
             let _ = fs::remove_file(&upload.path);
-            return Err(StoreError::DigestMismatch {
-                stated: Box::new(*digest),
-                found: Box::new(found),
-            });
+            return Err(StoreError::DigestMismatch { stated: Box::new(*digest), found: Box::new(found) });
         }
         Ok(upload.path.clone())
     }

@@ -67,6 +67,11 @@ impl Download<'_> {
         let data = at + joint.len() as u64;
         let mut written = tokio::task::block_in_place(|| self.compressed_past(index, data))?;
         self.file.write_at(at, &joint).map_err(TransferError::from)?;
+        if written.content == 0 && tokio::task::block_in_place(|| self.take_over(index, &mut written))? {
+            self.journal.done(index)?;
+            return Ok(written);
+        }
+        let _permit = self.permits.acquire().await;
         let repository = self.plan.source(index);
         let bar = self.reporter.transfer(
             &format!("{repository} {}", blob.digest.short()),
@@ -81,10 +86,7 @@ impl Download<'_> {
         fetched?;
         let found: Digest = written.hasher.clone().finish();
         if found != blob.digest {
-            return Err(BlobError::Digest {
-                wanted: blob.digest,
-                found,
-            });
+            return Err(BlobError::Digest { wanted: blob.digest.into(), found: found.into() });
         }
         self.journal.done(index)?;
         Ok(written)
@@ -94,12 +96,7 @@ impl Download<'_> {
     fn compressed_past(&self, index: usize, data: u64) -> Result<Written, TransferError> {
         let blob = &self.plan.bundle.blobs[index];
         let hasher = Hasher::for_digest(&blob.digest);
-        let mut written = Written {
-            at: data,
-            frames: Vec::new(),
-            hasher,
-            content: 0,
-        };
+        let mut written = Written { at: data, frames: Vec::new(), hasher, content: 0 };
         let key = u32::try_from(index).unwrap_or(u32::MAX);
         for &(at, len) in self.past.compressed.get(&key).into_iter().flatten() {
             let held = FRAME_CONTENT.min(blob.size - written.content);
@@ -116,6 +113,39 @@ impl Download<'_> {
             written.content += held;
         }
         Ok(written)
+    }
+
+    /// Copies the blob's frames from an earlier partial of another request, if it has all of them and they are right.
+    fn take_over(&self, index: usize, written: &mut Written) -> Result<bool, TransferError> {
+        let blob = &self.plan.bundle.blobs[index];
+        let Some((donor, frames)) = self.donor.and_then(|donor| Some((donor, donor.frames(&blob.digest)?)))
+        else {
+            return Ok(false);
+        };
+        let mut copied = Written {
+            at: written.at,
+            frames: Vec::new(),
+            hasher: Hasher::for_digest(&blob.digest),
+            content: 0,
+        };
+        for &(from, len) in frames {
+            let held = FRAME_CONTENT.min(blob.size - copied.content);
+            let bytes = donor.file.read_vec(from, len as usize)?;
+            let Ok(content) = archive::open_frame(&bytes, usize::try_from(held).unwrap_or(0)) else {
+                return Ok(false);
+            };
+            copied.hasher.update(&content);
+            self.file.write_at(copied.at, &bytes)?;
+            self.journal.compressed(index, copied.at, len)?;
+            copied.frames.push(len);
+            copied.at += u64::from(len);
+            copied.content += held;
+        }
+        let right = copied.content == blob.size && copied.hasher.clone().finish() == blob.digest;
+        if right {
+            *written = copied;
+        }
+        Ok(right)
     }
 
     async fn write_compressed(
@@ -160,9 +190,7 @@ impl Download<'_> {
         let Some(task) = pending.pop_front() else {
             return Ok(());
         };
-        let done = task
-            .await
-            .map_err(|_| TransferError::Invariant("compressing a frame panicked"))?;
+        let done = task.await.map_err(|_| TransferError::Invariant("compressing a frame panicked"))?;
         let (bytes, content) = done?;
         tokio::task::block_in_place(|| self.file.write_at(written.at, &bytes))?;
         let len = u32::try_from(bytes.len()).map_err(|_| TransferError::Invariant("a frame over 4 GiB"))?;
@@ -183,8 +211,6 @@ fn compress(content: Vec<u8>) -> Compressing {
             let result = archive::compressed_frame(&content).map(|bytes| (bytes, content.len() as u64));
             let _ = send.send(result);
         });
-        receive
-            .await
-            .unwrap_or(Err(ArchiveError::Invariant("compressing a frame was dropped")))
+        receive.await.unwrap_or(Err(ArchiveError::Invariant("compressing a frame was dropped")))
     })
 }

@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::journal::{Journal, Past};
-use super::{Front, TransferError};
+use super::{Donor, Front, TransferError};
 use crate::archive::{self, BlobRow, FRAME_CONTENT, PartialFile, StoredWriter};
 use crate::image::{Digest, Hasher, Repository};
 use crate::plan::ExportPlan;
@@ -34,7 +34,7 @@ pub enum BlobError {
     #[error(transparent)]
     Transfer(#[from] TransferError),
     #[error("the registry sent content with digest {found}, not {wanted}")]
-    Digest { wanted: Digest, found: Digest },
+    Digest { wanted: Box<Digest>, found: Box<Digest> },
     #[error("stopped")]
     Cancelled,
 }
@@ -75,6 +75,10 @@ pub struct Download<'a> {
     pub past: &'a Past,
     /// Other repositories that have a blob, for when the first has lost it.
     pub elsewhere: &'a (dyn Fn(&Digest) -> Vec<Repository> + Sync),
+    /// An earlier partial that may have compressed blobs this plan wants.
+    pub donor: Option<&'a Donor>,
+    /// One for each transfer that may run.
+    pub permits: &'a Semaphore,
     pub jobs: usize,
     pub reporter: &'a Reporter,
     pub cancel: &'a CancellationToken,
@@ -83,9 +87,7 @@ pub struct Download<'a> {
 
 impl std::fmt::Debug for Download<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Download")
-            .field("jobs", &self.jobs)
-            .finish_non_exhaustive()
+        f.debug_struct("Download").field("jobs", &self.jobs).finish_non_exhaustive()
     }
 }
 
@@ -105,19 +107,12 @@ impl Download<'_> {
             });
         let (compressed, ()) = tokio::join!(self.compressed(&received, &lost), stored);
         let (compressed, end) = compressed?;
-        let lost = lost
-            .into_inner()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let lost = lost.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some(at) = lost.iter().position(|lost: &LostBlob| lost.error.is_final()) {
             let mut lost = lost;
             return Err(lost.swap_remove(at).error);
         }
-        Ok(Downloaded {
-            lost,
-            compressed,
-            end,
-            received: received.into_inner(),
-        })
+        Ok(Downloaded { lost, compressed, end, received: received.into_inner() })
     }
 
     pub(super) fn keep(&self, result: Result<(), LostBlob>, lost: &Mutex<Vec<LostBlob>>) {
@@ -125,17 +120,14 @@ impl Download<'_> {
         if matches!(blob.error, BlobError::Transfer(_)) {
             self.cancel.cancel();
         }
-        lost.lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .push(blob);
+        lost.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(blob);
     }
 
     async fn stored(&self, index: usize, received: &AtomicU64) -> Result<(), LostBlob> {
         let key = u32::try_from(index).unwrap_or(u32::MAX);
         if !self.past.done.contains(&key) {
-            self.stored_anywhere(index, received)
-                .await
-                .map_err(|error| LostBlob { index, error })?;
+            let _permit = self.permits.acquire().await;
+            self.stored_anywhere(index, received).await.map_err(|error| LostBlob { index, error })?;
         }
         self.front.finished(index);
         Ok(())
@@ -150,10 +142,7 @@ impl Download<'_> {
             result = self.stored_from(first, index, false, received).await;
         }
         if result.as_ref().is_err_and(|error| !error.is_final()) {
-            for other in (self.elsewhere)(&blob.digest)
-                .iter()
-                .filter(|other| *other != first)
-            {
+            for other in (self.elsewhere)(&blob.digest).iter().filter(|other| *other != first) {
                 if self.stored_from(other, index, true, received).await.is_ok() {
                     return Ok(());
                 }
@@ -170,21 +159,10 @@ impl Download<'_> {
         received: &AtomicU64,
     ) -> Result<(), BlobError> {
         let blob = &self.plan.bundle.blobs[index];
-        let frames = self
-            .past
-            .progress
-            .get(&u32::try_from(index).unwrap_or(u32::MAX))
-            .copied()
-            .unwrap_or(0);
-        let resume = if go_on && frames > 0 {
-            self.resume(index, frames)?
-        } else {
-            None
-        };
+        let frames = self.past.progress.get(&u32::try_from(index).unwrap_or(u32::MAX)).copied().unwrap_or(0);
+        let resume = if go_on && frames > 0 { self.resume(index, frames)? } else { None };
         let from = resume.as_ref().map_or(0, |(content, _)| *content);
-        let bar = self
-            .reporter
-            .transfer(&format!("{repository} {}", blob.digest.short()), blob.size, from);
+        let bar = self.reporter.transfer(&format!("{repository} {}", blob.digest.short()), blob.size, from);
         let (send, receive) = mpsc::channel::<Piece>(QUEUE);
         let writer = self.write_stored(index, resume, receive);
         let fetch = self.fetch(repository, blob, from, send, &bar, received);
@@ -193,10 +171,7 @@ impl Download<'_> {
         let found = written?;
         fetched?;
         if found != blob.digest {
-            return Err(BlobError::Digest {
-                wanted: blob.digest,
-                found,
-            });
+            return Err(BlobError::Digest { wanted: blob.digest.into(), found: found.into() });
         }
         self.journal.done(index)?;
         Ok(())
@@ -228,10 +203,7 @@ impl Download<'_> {
             return Ok(());
         }
         let work = async {
-            let mut stream = self
-                .client
-                .blob(repository, &blob.digest, blob.size, from)
-                .await?;
+            let mut stream = self.client.blob(repository, &blob.digest, blob.size, from).await?;
             let (mut piece, mut gathered) = (Vec::new(), 0);
             while let Some(chunk) = stream.next().await? {
                 received.fetch_add(chunk.len() as u64, Ordering::Relaxed);

@@ -57,29 +57,12 @@ impl Front {
         let blobs = stored
             .map(|index| {
                 let start = layout.data_offset(index);
-                Place {
-                    start,
-                    end: start + stored_len(blobs[index].size),
-                    at: start,
-                    done: false,
-                }
+                Place { start, end: start + stored_len(blobs[index].size), at: start, done: false }
             })
             .collect();
         let (head_len, end) = (layout.head_len(), layout.stored_end());
-        let state = State {
-            first,
-            head_len,
-            blobs,
-            next: 0,
-            end,
-            unsynced: 0,
-            closed: None,
-        };
-        Self {
-            state: Mutex::new(state),
-            moved: Condvar::new(),
-            barrier: Notify::new(),
-        }
+        let state = State { first, head_len, blobs, next: 0, end, unsynced: 0, closed: None };
+        Self { state: Mutex::new(state), moved: Condvar::new(), barrier: Notify::new() }
     }
 
     /// So many frames of stored blob `index` are in place.
@@ -152,10 +135,7 @@ impl State {
         match self.blobs.get(self.next) {
             // A blob's joint is written with its first piece: before that, what stands before it is the front.
             Some(place) if place.at > place.start => place.at,
-            Some(_) => self
-                .next
-                .checked_sub(1)
-                .map_or(self.head_len, |before| self.blobs[before].end),
+            Some(_) => self.next.checked_sub(1).map_or(self.head_len, |before| self.blobs[before].end),
             None => self.end,
         }
     }

@@ -34,20 +34,13 @@ pub struct Header {
     pub resolution: serde_json::Value,
     /// Digest of the compressed head in the partial: another one would shift every offset.
     pub head: Digest,
-    /// Digest, size and data offset of every stored blob, by its index.
+    /// Index, digest, size and data offset of every blob outside the head; the offset of a compressed one is a bound.
     pub blobs: Vec<(u32, Digest, u64, u64)>,
 }
 
 impl Header {
     pub fn new(request: String, resolved_at: String, resolution: serde_json::Value, head: Digest) -> Self {
-        Self {
-            version: VERSION,
-            request,
-            resolved_at,
-            resolution,
-            head,
-            blobs: Vec::new(),
-        }
+        Self { version: VERSION, request, resolved_at, resolution, head, blobs: Vec::new() }
     }
 }
 
@@ -90,7 +83,7 @@ impl Past {
                 self.progress.insert(*index, *frames);
             }
             Record::Compressed(index, at, len) => {
-                self.compressed.entry(*index).or_default().push((*at, *len))
+                self.compressed.entry(*index).or_default().push((*at, *len));
             }
             Record::Done(index) => {
                 self.done.insert(*index);
@@ -100,16 +93,11 @@ impl Past {
     }
 
     fn records(&self) -> impl Iterator<Item = Record> + '_ {
-        let progress = self
-            .progress
-            .iter()
-            .map(|(index, frames)| Record::Progress(*index, *frames));
+        let progress = self.progress.iter().map(|(index, frames)| Record::Progress(*index, *frames));
         let compressed = self.compressed.iter();
         let compressed =
             compressed.flat_map(|(i, f)| f.iter().map(|(at, len)| Record::Compressed(*i, *at, *len)));
-        progress
-            .chain(compressed)
-            .chain(self.done.iter().map(|index| Record::Done(*index)))
+        progress.chain(compressed).chain(self.done.iter().map(|index| Record::Done(*index)))
     }
 }
 
@@ -127,10 +115,7 @@ impl OutputLock {
         let file = OpenOptions::new().read(true).append(true).create(true).open(path);
         let file = file.map_err(TransferError::io(path))?;
         match file.try_lock() {
-            Ok(()) => Ok(Self {
-                path: path.to_owned(),
-                held: Mutex::new(vec![file]),
-            }),
+            Ok(()) => Ok(Self { path: path.to_owned(), held: Mutex::new(vec![file]) }),
             Err(TryLockError::WouldBlock) => Err(TransferError::Locked(path.to_owned())),
             Err(TryLockError::Error(error)) => Err(TransferError::io(path)(error)),
         }
@@ -171,11 +156,7 @@ fn read(mut lines: impl BufRead, boot: Option<&str>) -> Option<(Header, Past)> {
             other => records.push(other),
         }
     }
-    let trusted = if same_boot {
-        records.len()
-    } else {
-        covered.min(records.len())
-    };
+    let trusted = if same_boot { records.len() } else { covered.min(records.len()) };
     let mut past = Past::default();
     records[..trusted].iter().for_each(|record| past.apply(record));
     Some((*header, past))
@@ -183,9 +164,7 @@ fn read(mut lines: impl BufRead, boot: Option<&str>) -> Option<(Header, Past)> {
 
 fn next_record(lines: &mut impl BufRead) -> Option<Record> {
     let mut line = Vec::new();
-    io::Read::take(&mut *lines, MAX_LINE)
-        .read_until(b'\n', &mut line)
-        .ok()?;
+    io::Read::take(&mut *lines, MAX_LINE).read_until(b'\n', &mut line).ok()?;
     let line = line.strip_suffix(b"\n")?;
     let (sum, body) = line.split_at_checked(17)?;
     if sum != format!("{:016x} ", xxh64(body, 0)).as_bytes() {
@@ -227,32 +206,21 @@ impl Journal {
         }
         bytes.extend(line(&Record::Barrier(records))?);
         let file = (|| {
-            let mut file = OpenOptions::new()
-                .create(true)
-                .write(true)
-                .truncate(true)
-                .open(&fresh)?;
+            let mut file = OpenOptions::new().create(true).write(true).truncate(true).open(&fresh)?;
             file.write_all(&bytes)?;
             file.sync_all()?;
             drop(file);
             let file = OpenOptions::new().read(true).append(true).open(&fresh)?;
-            file.try_lock()
-                .map_err(|_| io::Error::from(io::ErrorKind::WouldBlock))?;
+            file.try_lock().map_err(|_| io::Error::from(io::ErrorKind::WouldBlock))?;
             std::fs::rename(&fresh, &lock.path)?;
             Ok(file)
         })()
         .map_err(at)?;
         crate::archive::sync_folder(&lock.path)?;
         let kept = file.try_clone().map_err(TransferError::io(&lock.path))?;
-        lock.held
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .push(kept);
+        lock.held.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(kept);
         let state = Mutex::new(State { file, records });
-        Ok(Self {
-            path: lock.path.clone(),
-            state,
-        })
+        Ok(Self { path: lock.path.clone(), state })
     }
 
     /// So many whole frames of stored blob `index` are in the file.
@@ -276,10 +244,7 @@ impl Journal {
         // Only records made before the sync began are covered: later ones may speak of data the sync missed.
         let (covered, journal) = {
             let state = self.lock();
-            (
-                state.records,
-                state.file.try_clone().map_err(TransferError::io(&self.path))?,
-            )
+            (state.records, state.file.try_clone().map_err(TransferError::io(&self.path))?)
         };
         data.sync()?;
         self.append(&Record::Barrier(covered))?;
@@ -289,18 +254,13 @@ impl Journal {
     fn append(&self, record: &Record) -> Result<(), TransferError> {
         let bytes = line(record)?;
         let mut state = self.lock();
-        state
-            .file
-            .write_all(&bytes)
-            .map_err(TransferError::io(&self.path))?;
+        state.file.write_all(&bytes).map_err(TransferError::io(&self.path))?;
         state.records += u64::from(!matches!(record, Record::Barrier(_)));
         Ok(())
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
@@ -324,22 +284,13 @@ mod tests {
     use super::*;
 
     fn header() -> Header {
-        Header::new(
-            "r".into(),
-            "now".into(),
-            serde_json::Value::Null,
-            Digest::sha256(b"head"),
-        )
+        Header::new("r".into(), "now".into(), serde_json::Value::Null, Digest::sha256(b"head"))
     }
 
     fn start(folder: &Path) -> (OutputLock, Journal, PartialFile) {
         let lock = OutputLock::take(&folder.join("x.partial.journal")).unwrap();
         let journal = Journal::begin(&lock, &header(), &Past::default(), Some("boot-1")).unwrap();
-        (
-            lock,
-            journal,
-            PartialFile::open(&folder.join("x.partial"), true).unwrap(),
-        )
+        (lock, journal, PartialFile::open(&folder.join("x.partial"), true).unwrap())
     }
 
     #[test]
@@ -354,23 +305,9 @@ mod tests {
 
         let (read, same) = lock.past(Some("boot-1")).unwrap().unwrap();
         assert_eq!(read, header());
-        assert_eq!(
-            (
-                same.progress[&3],
-                same.done.contains(&2),
-                same.compressed[&7].len()
-            ),
-            (2, true, 1)
-        );
+        assert_eq!((same.progress[&3], same.done.contains(&2), same.compressed[&7].len()), (2, true, 1));
         let (_, other) = lock.past(Some("boot-2")).unwrap().unwrap();
-        assert_eq!(
-            (
-                other.progress[&3],
-                other.done.contains(&2),
-                other.compressed.len()
-            ),
-            (1, true, 0)
-        );
+        assert_eq!((other.progress[&3], other.done.contains(&2), other.compressed.len()), (1, true, 0));
         let (_, unknown) = lock.past(None).unwrap().unwrap();
         assert_eq!(unknown, other);
     }
@@ -384,19 +321,13 @@ mod tests {
         }
         let path = folder.path().join("x.partial.journal");
         let whole = std::fs::read(&path).unwrap();
-        let lines: Vec<usize> = whole
-            .iter()
-            .enumerate()
-            .filter(|(_, b)| **b == b'\n')
-            .map(|(i, _)| i)
-            .collect();
+        let lines: Vec<usize> =
+            whole.iter().enumerate().filter(|(_, b)| **b == b'\n').map(|(i, _)| i).collect();
         for len in 0..whole.len() {
             let past = read(&whole[..len], Some("boot-1"));
             let complete = lines.iter().filter(|end| **end < len).count();
             assert_eq!(past.is_some(), complete > 0, "{len}");
-            let frames = past
-                .and_then(|(_, past)| past.progress.get(&0).copied())
-                .unwrap_or(0);
+            let frames = past.and_then(|(_, past)| past.progress.get(&0).copied()).unwrap_or(0);
             assert_eq!(frames, complete.saturating_sub(3) as u64, "{len}");
         }
         drop(lock);

@@ -2,6 +2,7 @@
 
 mod compressed;
 mod download;
+mod file_export;
 mod front;
 pub mod journal;
 mod once;
@@ -18,14 +19,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use download::{BlobError, Download, Downloaded, LostBlob};
+pub use file_export::{FileExport, FileExportError, Outcome, Prepared, repositories_with};
 pub use front::{Front, follow, keep_barriers};
-pub use past::{Donor, digest_of, recheck};
+pub use past::{Donor, recheck};
 pub use resolve::{ResolveError, Resolved, Unresolved, resolve};
 pub use source::{HeldBlob, WrongContent};
 pub use spool::Spool;
 pub use stream::{Broken, StreamExport};
-pub use upload::{ArrivalError, Arrived, Import, Sent, present};
-pub use workspace::{Unfinished, Workspace, beside, free_space};
+pub use upload::{ArrivalError, Arrived, Import, Sent, names, present};
+pub use workspace::{Unfinished, Workspace, beside, free_space, largest_file};
 
 use crate::archive::ArchiveError;
 
@@ -45,9 +47,6 @@ pub enum TransferError {
 impl TransferError {
     pub(crate) fn io(path: &Path) -> impl Fn(io::Error) -> Self {
         let path = path.to_owned();
-        move |error| Self::Io {
-            path: path.clone(),
-            error,
-        }
+        move |error| Self::Io { path: path.clone(), error }
     }
 }

@@ -17,14 +17,9 @@ impl<K, V> Default for Once<K, V> {
 }
 
 impl<K: Hash + Eq, V: Clone> Once<K, V> {
-    pub(super) async fn get(&self, key: K, work: impl Future<Output = V>) -> V {
-        let cell = self
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .entry(key)
-            .or_default()
-            .clone();
+    /// The result for `key`. The work is boxed, as those who only wait would carry the whole of it otherwise.
+    pub(super) async fn get(&self, key: K, work: std::pin::Pin<Box<impl Future<Output = V>>>) -> V {
+        let cell = self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default().clone();
         cell.get_or_init(|| work).await.clone()
     }
 }

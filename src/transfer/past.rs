@@ -1,34 +1,45 @@
 //! Taking over what earlier runs left: reading it back, and moving it from an old partial into a new one.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use rayon::prelude::*;
 
 use super::TransferError;
 use super::journal::{Header, Journal, Past};
-use crate::archive::{self, FRAME_CONTENT, Input, PartialFile, StoredWriter, stored_len};
-use crate::image::{Digest, Hasher};
+use crate::archive::{self, FRAME_CONTENT, PartialFile, StoredWriter, stored_len};
+use crate::image::Digest;
 use crate::plan::ExportPlan;
+use crate::report::Reporter;
+
+/// Copied bytes that may occupy both files before the old place is freed.
+const RELEASE_EVERY: u64 = 256 << 20;
 
 /// Reads every complete stored blob of `past` back against its frame checksums. What does not match any more is
 /// fetched again from its first damaged frame on.
-pub fn recheck(file: &PartialFile, plan: &ExportPlan, mut past: Past) -> Result<Past, TransferError> {
+pub fn recheck(
+    file: &PartialFile,
+    plan: &ExportPlan,
+    mut past: Past,
+    reporter: &Reporter,
+) -> Result<Past, TransferError> {
     let layout = &plan.head.layout;
-    let complete: Vec<u32> = past
-        .done
-        .iter()
-        .copied()
-        .filter(|index| layout.stored().contains(&(*index as usize)))
-        .collect();
+    let complete: Vec<u32> =
+        past.done.iter().copied().filter(|index| layout.stored().contains(&(*index as usize))).collect();
+    let total = complete.iter().map(|index| plan.bundle.blobs[*index as usize].size).sum();
+    reporter.begin("checking what an earlier run left", total, 0);
     let intact: Result<Vec<(u32, u64)>, TransferError> = complete
         .par_iter()
         .map(|&index| {
             let blob = &plan.bundle.blobs[index as usize];
             let data = layout.data_offset(index as usize);
-            let intact = archive::read_back(file, data, blob.size, blob.size, &mut |_| Ok(()))?;
+            let intact = archive::read_back(file, data, blob.size, blob.size, &mut |piece| {
+                reporter.advance(piece.len() as u64);
+                Ok(())
+            })?;
             Ok((index, intact))
         })
         .collect();
+    reporter.end();
     for (index, intact) in intact? {
         if intact != plan.bundle.blobs[index as usize].size {
             past.done.remove(&index);
@@ -42,35 +53,38 @@ pub fn recheck(file: &PartialFile, plan: &ExportPlan, mut past: Past) -> Result<
 #[derive(Debug)]
 pub struct Donor {
     pub file: PartialFile,
-    pub header: Header,
-    pub past: Past,
+    /// Size and data offset of each complete stored blob.
+    stored: HashMap<Digest, (u64, u64)>,
+    /// File offset and length of each frame of each complete compressed blob.
+    compressed: HashMap<Digest, Vec<(u64, u32)>>,
 }
 
 impl Donor {
+    pub fn new(file: PartialFile, header: &Header, mut past: Past) -> Self {
+        let (mut stored, mut compressed) = (HashMap::new(), HashMap::new());
+        for (index, digest, size, data) in header.blobs.iter().filter(|(index, ..)| past.done.contains(index))
+        {
+            match past.compressed.remove(index) {
+                Some(frames) => drop(compressed.insert(*digest, frames)),
+                None => drop(stored.insert(*digest, (*size, *data))),
+            }
+        }
+        Self { file, stored, compressed }
+    }
+
     /// Content bytes of the blobs of `plan` that are complete here.
     pub fn offers(&self, plan: &ExportPlan) -> u64 {
-        let found = self.complete();
-        let layout = &plan.head.layout;
-        let outside = &plan.bundle.blobs[layout.stored()];
-        outside
-            .iter()
-            .filter(|blob| found.contains_key(&blob.digest))
-            .map(|blob| blob.size)
-            .sum()
+        let has = |digest: &Digest| self.stored.contains_key(digest) || self.compressed.contains_key(digest);
+        plan.bundle.blobs.iter().filter(|blob| has(&blob.digest)).map(|blob| blob.size).sum()
     }
 
-    fn complete(&self) -> BTreeMap<Digest, (u64, u64)> {
-        let done = self
-            .header
-            .blobs
-            .iter()
-            .filter(|(index, ..)| self.past.done.contains(index));
-        done.map(|(_, digest, size, data)| (*digest, (*size, *data)))
-            .collect()
+    /// File offset and length of each frame of the compressed blob `digest`, if it is complete here.
+    pub fn frames(&self, digest: &Digest) -> Option<&[(u64, u32)]> {
+        self.compressed.get(digest).map(Vec::as_slice)
     }
 
-    /// Copies every complete stored blob that `plan` wants, compares its digest on the way, and frees it here once
-    /// it is safe there.
+    /// Copies every complete stored blob that `plan` wants and compares its digest on the way. What is safe there is
+    /// freed here, so that both files together never need much more than one.
     pub fn give(
         &self,
         plan: &ExportPlan,
@@ -78,12 +92,12 @@ impl Donor {
         journal: &Journal,
         past: &mut Past,
     ) -> Result<u64, TransferError> {
-        let found = self.complete();
-        let mut given = 0;
+        let (mut given, mut unsafe_yet, mut copied) = (0, 0, Vec::new());
         for index in plan.head.layout.stored() {
             let key = u32::try_from(index).unwrap_or(u32::MAX);
             let blob = &plan.bundle.blobs[index];
-            let Some(&(size, data)) = found.get(&blob.digest).filter(|_| !past.done.contains(&key)) else {
+            let Some(&(size, data)) = self.stored.get(&blob.digest).filter(|_| !past.done.contains(&key))
+            else {
                 continue;
             };
             if size != blob.size || !self.copy(plan, file, index, data)? {
@@ -92,10 +106,30 @@ impl Donor {
             journal.done(index)?;
             past.done.insert(key);
             given += size;
-            journal.barrier(file)?;
-            self.file.release(data..data + stored_len(size));
+            unsafe_yet += size;
+            copied.push(data..data + stored_len(size));
+            if unsafe_yet >= RELEASE_EVERY {
+                unsafe_yet = 0;
+                self.release(file, journal, &mut copied)?;
+            }
         }
+        self.release(file, journal, &mut copied)?;
         Ok(given)
+    }
+
+    fn release(
+        &self,
+        file: &PartialFile,
+        journal: &Journal,
+        copied: &mut Vec<std::ops::Range<u64>>,
+    ) -> Result<(), TransferError> {
+        if !copied.is_empty() {
+            journal.barrier(file)?;
+        }
+        for range in copied.drain(..) {
+            self.file.release(range);
+        }
+        Ok(())
     }
 
     fn copy(
@@ -112,18 +146,4 @@ impl Donor {
         })?;
         Ok(intact == blob.size && writer.finish()? == blob.digest)
     }
-}
-
-/// The digest of a file, for comparing an output that exists already.
-pub fn digest_of(input: &dyn Input) -> Result<Digest, TransferError> {
-    let mut hasher = Hasher::new(crate::image::Algorithm::Sha256);
-    let mut buffer = vec![0; 1 << 20];
-    let mut at = 0;
-    while at < input.len() {
-        let take = usize::try_from((input.len() - at).min(1 << 20)).unwrap_or(0);
-        input.read_at(at, &mut buffer[..take])?;
-        hasher.update(&buffer[..take]);
-        at += take as u64;
-    }
-    Ok(hasher.finish())
 }

@@ -1,11 +1,10 @@
-//! Importing from a pipe: blobs come once, in order, and are sent on as they come.
+//! Importing from a pipe, or from an archive that can only be read in order: blobs come once, in order, and are sent on as they come.
 //!
 //! A small blob is gathered, compared with its digest and sent like any other. A large one goes out in chunks of one
 //! upload session, each held in memory until the registry has it; the session is committed only when the digest is
 //! right. What the plan does not need is read and dropped.
 
-use std::collections::HashMap;
-use std::io::Read;
+use std::collections::{HashMap, HashSet};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
@@ -15,7 +14,7 @@ use tokio::sync::mpsc;
 
 use super::source::WrongContent;
 use super::upload::{ArrivalError, Arrived, Import, Run, Sent, Settled, unwrap_source};
-use crate::archive::{ArchiveError, Holdings, PipedContent, PipedHead};
+use crate::archive::{ArchiveError, StreamEvent, StreamSink};
 use crate::image::{Digest, Hasher};
 use crate::plan;
 use crate::registry::{BlobSource, Pushed, SourceError, Upload};
@@ -25,13 +24,6 @@ const GATHERED: u64 = 8 << 20;
 /// Larger ones are sent in chunks of this many bytes.
 const CHUNK: usize = 16 << 20;
 const QUEUE: usize = 4;
-
-/// What the reading thread says.
-enum Event {
-    Piece(Bytes),
-    /// The blob at this position in member order is over.
-    End(usize),
-}
 
 /// A blob in memory.
 struct Gathered {
@@ -57,26 +49,29 @@ impl BlobSource for Gathered {
 type Pushes<'a> = FuturesUnordered<BoxFuture<'a, ()>>;
 
 impl Import<'_> {
-    /// Sends what is missing as it comes out of `content`. The last result is that of reading the pipe to its end.
-    pub async fn run_piped<R: Read + Send + 'static>(
+    /// Sends what is missing as `read` brings it, on a thread of its own. What is `at_hand` does not come from there.
+    /// The last result is that of reading to the end.
+    pub async fn run_piped<F>(
         &self,
-        head: &PipedHead,
-        content: PipedContent<R>,
+        at_hand: &HashSet<Digest>,
+        read: F,
         each: &Settled<'_>,
-    ) -> (Vec<Arrived>, Sent, Result<(), ArchiveError>) {
+    ) -> (Vec<Arrived>, Sent, Result<(), ArchiveError>)
+    where
+        F: FnOnce(&mut StreamSink<'_>) -> Result<(), ArchiveError> + Send + 'static,
+    {
         let run = Run::new(self);
         let (send, receive) = mpsc::channel(QUEUE);
-        let blobs = head.layout().stored().start..head.layout().compressed().end;
-        let reading = tokio::task::spawn_blocking(move || read(content, blobs, &send));
+        let reading = tokio::task::spawn_blocking(move || {
+            read(&mut |event| {
+                send.blocking_send(event).map_err(|_| ArchiveError::Damaged("stopped".to_owned()))
+            })
+        });
         let feed = async {
-            run.feed(head, receive).await;
-            let read = reading
-                .await
-                .unwrap_or(Err(ArchiveError::Invariant("the reading thread panicked")));
-            let why = read
-                .as_ref()
-                .err()
-                .map_or("the stream ended early".to_owned(), ToString::to_string);
+            run.at_hand(at_hand).await;
+            run.feed(receive).await;
+            let read = reading.await.unwrap_or(Err(ArchiveError::Invariant("the reading thread panicked")));
+            let why = read.as_ref().err().map_or("it is not in the archive".to_owned(), ToString::to_string);
             for at in 0..self.plan.uploads.len() {
                 // Those that are settled already stay as they are.
                 run.settle(at, Err(ArrivalError::Archive(ArchiveError::Damaged(why.clone()))));
@@ -88,56 +83,27 @@ impl Import<'_> {
     }
 }
 
-fn read<R: Read>(
-    mut content: PipedContent<R>,
-    blobs: std::ops::Range<usize>,
-    send: &mpsc::Sender<Event>,
-) -> Result<(), ArchiveError> {
-    let gone = || ArchiveError::Damaged("stopped".to_owned());
-    for index in blobs {
-        content.blob(index, &mut |piece| {
-            send.blocking_send(Event::Piece(piece)).map_err(|_| gone())
-        })?;
-        send.blocking_send(Event::End(index)).map_err(|_| gone())?;
-    }
-    content.finish()
-}
-
 impl Run<'_> {
-    async fn feed(&self, head: &PipedHead, mut events: mpsc::Receiver<Event>) {
+    async fn feed(&self, mut events: mpsc::Receiver<StreamEvent>) {
         let plan = self.import.plan;
-        let wanted: HashMap<Digest, usize> = plan
-            .uploads
-            .iter()
-            .enumerate()
-            .map(|(at, upload)| (upload.digest, at))
-            .collect();
-        self.head_blobs(head).await;
+        let mut wanted: HashMap<Digest, usize> =
+            plan.uploads.iter().enumerate().map(|(at, upload)| (upload.digest, at)).collect();
         let mut pushes: Pushes<'_> = FuturesUnordered::new();
-        for (index, blob) in head
-            .bundle()
-            .blobs
-            .iter()
-            .enumerate()
-            .skip(head.layout().stored().start)
-        {
-            let Some(&at) = wanted.get(&blob.digest) else {
-                if !beside(&mut pushes, drop_until(&mut events, index)).await {
-                    break;
-                }
-                continue;
-            };
+        while let Some(event) = beside(&mut pushes, events.recv()).await {
+            let StreamEvent::Begin(digest) = event else { continue };
+            // Each blob once, should an archive hold it twice.
+            let Some(at) = wanted.remove(&digest) else { continue };
             let upload = &plan.uploads[at];
-            if blob.size <= GATHERED {
-                let Some(pieces) = beside(&mut pushes, gather(&mut events, index)).await else {
-                    break;
+            if upload.size <= GATHERED {
+                let Some(pieces) = beside(&mut pushes, gather(&mut events, upload.size)).await else {
+                    continue;
                 };
                 while pushes.len() >= self.import.jobs.max(1) {
                     pushes.next().await;
                 }
                 pushes.push(Box::pin(self.push_gathered(at, upload, pieces)));
             } else {
-                let result = beside(&mut pushes, self.push_chunks(upload, index, &mut events)).await;
+                let result = beside(&mut pushes, self.push_chunks(upload, &mut events)).await;
                 self.settle(at, result);
             }
             if self.import.cancel.is_cancelled() {
@@ -147,15 +113,9 @@ impl Run<'_> {
         while pushes.next().await.is_some() {}
     }
 
-    /// Configs and other small JSON are at hand already.
-    async fn head_blobs(&self, head: &PipedHead) {
-        let first = head.layout().stored().start;
-        let small: HashMap<Digest, ()> = head.bundle().blobs[..first]
-            .iter()
-            .map(|b| (b.digest, ()))
-            .collect();
+    async fn at_hand(&self, at_hand: &HashSet<Digest>) {
         let uploads = self.import.plan.uploads.iter().enumerate();
-        futures_util::stream::iter(uploads.filter(|(_, upload)| small.contains_key(&upload.digest)))
+        futures_util::stream::iter(uploads.filter(|(_, upload)| at_hand.contains(&upload.digest)))
             .map(|(at, upload)| self.upload(at, upload))
             .buffer_unordered(self.import.jobs.max(1))
             .for_each(|()| futures_util::future::ready(()))
@@ -164,55 +124,43 @@ impl Run<'_> {
 
     async fn push_gathered(&self, at: usize, upload: &plan::Upload, pieces: Vec<Bytes>) {
         let mut hasher = Hasher::for_digest(&upload.digest);
-        pieces.iter().for_each(|piece| hasher.update(piece));
+        for piece in &pieces {
+            hasher.update(piece);
+        }
         let found = hasher.finish();
         if found != upload.digest {
-            let error = WrongContent {
-                wanted: upload.digest,
-                found,
-            };
+            let error = WrongContent { wanted: upload.digest, found };
             return self.settle(at, Err(error.into()));
         }
         let bar = self.import.reporter.transfer(upload.home.path(), upload.size, 0);
         let source = Gathered { pieces };
-        let pushed = self
-            .import
-            .client
-            .push_blob(&upload.home, &upload.digest, upload.size, &source, None)
-            .await;
+        let pushed =
+            self.import.client.push_blob(&upload.home, &upload.digest, upload.size, &source, None).await;
         bar.advance(upload.size);
-        self.settle(
-            at,
-            pushed
-                .map(|pushed| self.count(&pushed, upload.size))
-                .map_err(unwrap_source),
-        );
+        self.settle(at, pushed.map(|pushed| self.count(&pushed, upload.size)).map_err(unwrap_source));
     }
 
     /// Sends a large blob in chunks of one session. Whatever happens, its events are consumed to its end.
     async fn push_chunks(
         &self,
         upload: &plan::Upload,
-        index: usize,
-        events: &mut mpsc::Receiver<Event>,
+        events: &mut mpsc::Receiver<StreamEvent>,
     ) -> Result<(), ArrivalError> {
         let client = self.import.client;
         let bar = self.import.reporter.transfer(upload.home.path(), upload.size, 0);
         let there = client.has_blob(&upload.home, &upload.digest).await;
         if !matches!(there, Ok(None)) {
-            drop_until(events, index).await;
+            drop_rest(events).await;
             bar.advance(upload.size);
             self.count(&Pushed::AlreadyThere, upload.size);
             return there.map(|_| ()).map_err(ArrivalError::Registry);
         }
-        let mut session = Upload::begin(client, &upload.home)
-            .await
-            .map_err(ArrivalError::Registry);
+        let mut session = Upload::begin(client, &upload.home).await.map_err(ArrivalError::Registry);
         let mut hasher = Hasher::for_digest(&upload.digest);
         let mut chunk = BytesMut::new();
         let complete = loop {
             match events.recv().await {
-                Some(Event::Piece(piece)) => {
+                Some(StreamEvent::Piece(piece)) => {
                     hasher.update(&piece);
                     bar.advance(piece.len() as u64);
                     if session.is_ok() {
@@ -222,8 +170,8 @@ impl Run<'_> {
                         append(&mut session, chunk.split().freeze()).await;
                     }
                 }
-                Some(Event::End(at)) if at == index => break true,
-                Some(Event::End(_)) | None => break false,
+                Some(StreamEvent::End) => break true,
+                Some(StreamEvent::Begin(_)) | None => break false,
             }
         };
         if !chunk.is_empty() {
@@ -233,16 +181,9 @@ impl Run<'_> {
         let found = hasher.finish();
         if !complete || found != upload.digest || self.import.cancel.is_cancelled() {
             session.cancel().await;
-            return Err(WrongContent {
-                wanted: upload.digest,
-                found,
-            }
-            .into());
+            return Err(WrongContent { wanted: upload.digest, found }.into());
         }
-        session
-            .finish(&upload.digest)
-            .await
-            .map_err(ArrivalError::Registry)?;
+        session.finish(&upload.digest).await.map_err(ArrivalError::Registry)?;
         self.count(&Pushed::Uploaded { bytes: upload.size }, upload.size);
         Ok(())
     }
@@ -268,24 +209,29 @@ async fn beside<T>(pushes: &mut Pushes<'_>, work: impl Future<Output = T>) -> T 
     }
 }
 
-/// The pieces of blob `index`; none when the stream breaks off inside it.
-async fn gather(events: &mut mpsc::Receiver<Event>, index: usize) -> Option<Vec<Bytes>> {
-    let mut pieces = Vec::new();
+/// The pieces up to the end of a blob; none when it breaks off, or is longer than it should be.
+async fn gather(events: &mut mpsc::Receiver<StreamEvent>, size: u64) -> Option<Vec<Bytes>> {
+    let (mut pieces, mut gathered) = (Vec::new(), 0);
     loop {
         match events.recv().await? {
-            Event::Piece(piece) => pieces.push(piece),
-            Event::End(at) => return (at == index).then_some(pieces),
+            StreamEvent::Piece(piece) => {
+                gathered += piece.len() as u64;
+                if gathered > size {
+                    return None;
+                }
+                pieces.push(piece);
+            }
+            StreamEvent::End => return Some(pieces),
+            StreamEvent::Begin(_) => return None,
         }
     }
 }
 
-/// Reads past blob `index`; whether its end came.
-async fn drop_until(events: &mut mpsc::Receiver<Event>, index: usize) -> bool {
-    loop {
-        match events.recv().await {
-            Some(Event::End(at)) => return at == index,
-            Some(Event::Piece(_)) => {}
-            None => return false,
+/// Reads past the rest of a blob.
+async fn drop_rest(events: &mut mpsc::Receiver<StreamEvent>) {
+    while let Some(event) = events.recv().await {
+        if matches!(event, StreamEvent::End) {
+            break;
         }
     }
 }

@@ -88,7 +88,7 @@ pub async fn resolve(
     let resolver = &resolver;
     let mut results: Vec<_> = futures_util::stream::iter(request.images.iter().enumerate())
         .map(|(position, wanted)| async move {
-            let result = resolver.image(wanted).await;
+            let result = Box::pin(resolver.image(wanted)).await;
             each(wanted, result.is_ok());
             (position, result)
         })
@@ -96,22 +96,15 @@ pub async fn resolve(
         .collect()
         .await;
     results.sort_by_key(|(position, _)| *position);
-    let mut resolved = Resolved {
-        resolution: Resolution::default(),
-        positions: Vec::new(),
-        failures: Vec::new(),
-    };
+    let mut resolved =
+        Resolved { resolution: Resolution::default(), positions: Vec::new(), failures: Vec::new() };
     for (position, result) in results {
         match result {
             Ok(image) => {
                 resolved.positions.push(position);
                 resolved.resolution.images.push(image);
             }
-            Err((source, error)) => resolved.failures.push(Unresolved {
-                image: position,
-                source,
-                error,
-            }),
+            Err((source, error)) => resolved.failures.push(Unresolved { image: position, source, error }),
         }
     }
     resolved
@@ -122,12 +115,9 @@ impl Resolver<'_> {
     async fn image(&self, wanted: &Wanted) -> Result<ResolvedImage, (Reference, Arc<ResolveError>)> {
         let mut first = None;
         for source in &wanted.sources {
-            match self.sources.get(source.clone(), self.root(source)).await {
+            match self.sources.get(source.clone(), Box::pin(self.root(source))).await {
                 Ok(root) => {
-                    return self
-                        .settle(wanted, source, root)
-                        .await
-                        .map_err(|e| (source.clone(), e));
+                    return self.settle(wanted, source, root).await.map_err(|e| (source.clone(), e));
                 }
                 Err(error) => {
                     let elsewhere = matches!(&*error, ResolveError::Registry(e)
@@ -154,26 +144,17 @@ impl Resolver<'_> {
         // A HEAD is free where GETs are counted, and saves the GET where an earlier run left the manifest.
         let known = match pinned {
             Some(digest) => Some(digest),
-            None if source.host().is_docker_hub() || !self.spool.is_empty() => self
-                .client
-                .head_manifest(source.repository(), &target)
-                .await
-                .map_err(wrap)?,
+            None if source.host().is_docker_hub() || !self.spool.is_empty() => {
+                self.client.head_manifest(source.repository(), &target).await.map_err(wrap)?
+            }
             None => None,
         };
         if let Some(digest) = known.filter(|digest| self.spool.contains(digest)) {
-            let bytes = self
-                .spool
-                .manifest(&digest)
-                .map_err(|e| wrap(TransferError::from(e)))?;
+            let bytes = self.spool.manifest(&digest).map_err(|e| wrap(TransferError::from(e)))?;
             let raw = RawManifest::new(bytes, None, Some(&digest));
             return raw.map_err(|error| Arc::new(ResolveError::Manifest { digest, error }));
         }
-        let fetched = self
-            .client
-            .manifest(source.repository(), &target)
-            .await
-            .map_err(wrap)?;
+        let fetched = self.client.manifest(source.repository(), &target).await.map_err(wrap)?;
         Ok(fetched.manifest)
     }
 
@@ -203,10 +184,7 @@ impl Resolver<'_> {
             return Err(self.no_platform(&platforms));
         }
         let is_image = parsed.config.as_ref().is_none_or(|config| {
-            matches!(
-                config.media_type.as_str(),
-                media_type::OCI_CONFIG | media_type::DOCKER_CONFIG
-            )
+            matches!(config.media_type.as_str(), media_type::OCI_CONFIG | media_type::DOCKER_CONFIG)
         });
         let artifact_type = match parsed.kind {
             ManifestKind::Index if parsed.artifact_type.is_none() => None,
@@ -223,11 +201,7 @@ impl Resolver<'_> {
             size: 0,
             source: source.clone(),
         };
-        Ok(ResolvedImage {
-            row,
-            root_size: root.size(),
-            original,
-        })
+        Ok(ResolvedImage { row, root_size: root.size(), original })
     }
 
     /// Fetches children and configs below `parsed` into the spool.
@@ -245,34 +219,20 @@ impl Resolver<'_> {
             children.retain(|child| media_type::is_manifest(&child.media_type));
             let mut pending = futures_util::stream::iter(children)
                 .map(|child| async move {
-                    self.children
-                        .get(child.digest, self.child(repository, &child))
-                        .await?;
-                    let bytes = self
-                        .spool
-                        .manifest(&child.digest)
-                        .map_err(|e| wrap(TransferError::from(e)))?;
+                    self.children.get(child.digest, Box::pin(self.child(repository, &child))).await?;
+                    let bytes =
+                        self.spool.manifest(&child.digest).map_err(|e| wrap(TransferError::from(e)))?;
                     let parsed = ParsedManifest::of(&bytes, Some(&child.media_type));
-                    let parsed = parsed.map_err(|error| {
-                        Arc::new(ResolveError::Manifest {
-                            digest: child.digest,
-                            error,
-                        })
-                    })?;
+                    let parsed = parsed
+                        .map_err(|error| Arc::new(ResolveError::Manifest { digest: child.digest, error }))?;
                     self.tree(repository, &parsed, depth + 1).await
                 })
                 .buffer_unordered(self.jobs.max(1));
             while let Some(result) = pending.next().await {
                 result?;
             }
-            if let Some(config) = parsed
-                .config
-                .as_ref()
-                .filter(|config| config.size <= MAX_HEAD_CONFIG)
-            {
-                self.children
-                    .get(config.digest, self.config(repository, config))
-                    .await?;
+            if let Some(config) = parsed.config.as_ref().filter(|config| config.size <= MAX_HEAD_CONFIG) {
+                self.children.get(config.digest, Box::pin(self.config(repository, config))).await?;
             }
             Ok(())
         }
@@ -284,22 +244,10 @@ impl Resolver<'_> {
             return Ok(());
         }
         let target = ManifestTarget::Digest(child.digest);
-        let fetched = self
-            .client
-            .manifest(repository, &target)
-            .await
-            .map_err(wrap)?
-            .manifest;
+        let fetched = self.client.manifest(repository, &target).await.map_err(wrap)?.manifest;
         if fetched.size() != child.size {
-            let why = format!(
-                "{} bytes arrived where its index says {}",
-                fetched.size(),
-                child.size
-            );
-            return Err(Arc::new(ResolveError::Blob {
-                digest: child.digest,
-                why,
-            }));
+            let why = format!("{} bytes arrived where its index says {}", fetched.size(), child.size);
+            return Err(Arc::new(ResolveError::Blob { digest: child.digest, why }));
         }
         self.spool.put(child.digest, &fetched.bytes).map_err(wrap)
     }
@@ -310,11 +258,7 @@ impl Resolver<'_> {
         }
         let mut hasher = Hasher::for_digest(&config.digest);
         let mut bytes = Vec::new();
-        let mut stream = self
-            .client
-            .blob(repository, &config.digest, config.size, 0)
-            .await
-            .map_err(wrap)?;
+        let mut stream = self.client.blob(repository, &config.digest, config.size, 0).await.map_err(wrap)?;
         while let Some(chunk) = stream.next().await.map_err(wrap)? {
             hasher.update(&chunk);
             bytes.extend_from_slice(&chunk);
@@ -322,10 +266,7 @@ impl Resolver<'_> {
         let found = hasher.finish();
         if found != config.digest {
             let why = format!("the registry sent content with digest {found}");
-            return Err(Arc::new(ResolveError::Blob {
-                digest: config.digest,
-                why,
-            }));
+            return Err(Arc::new(ResolveError::Blob { digest: config.digest, why }));
         }
         self.spool.put(config.digest, &bytes).map_err(wrap)
     }
@@ -340,44 +281,22 @@ impl Resolver<'_> {
             return Ok(None);
         }
         let wanted = |child: &Descriptor| {
-            child
-                .platform
-                .as_ref()
-                .is_some_and(|p| self.platforms.iter().any(|want| p.satisfies(want)))
+            child.platform.as_ref().is_some_and(|p| self.platforms.iter().any(|want| p.satisfies(want)))
         };
-        let kept: Vec<Digest> = parsed
-            .manifests
-            .iter()
-            .filter(|c| wanted(c))
-            .map(|c| c.digest)
-            .collect();
+        let kept: Vec<Digest> = parsed.manifests.iter().filter(|c| wanted(c)).map(|c| c.digest).collect();
         if kept.is_empty() {
-            let found: Vec<Platform> = parsed
-                .manifests
-                .iter()
-                .filter_map(|c| c.platform.clone())
-                .collect();
+            let found: Vec<Platform> = parsed.manifests.iter().filter_map(|c| c.platform.clone()).collect();
             return Err(self.no_platform(&found));
         }
         let attests = |child: &Descriptor| {
-            let about = child
-                .annotations
-                .get("vnd.docker.reference.digest")
-                .and_then(Value::as_str);
-            about
-                .and_then(|about| about.parse::<Digest>().ok())
-                .is_some_and(|about| kept.contains(&about))
+            let about = child.annotations.get("vnd.docker.reference.digest").and_then(Value::as_str);
+            about.and_then(|about| about.parse::<Digest>().ok()).is_some_and(|about| kept.contains(&about))
         };
         let keep: Vec<bool> = parsed.manifests.iter().map(|c| wanted(c) || attests(c)).collect();
         if keep.iter().all(|keep| *keep) {
             return Ok(None);
         }
-        let refuse = |error: ManifestError| {
-            Arc::new(ResolveError::Manifest {
-                digest: root.digest,
-                error,
-            })
-        };
+        let refuse = |error: ManifestError| Arc::new(ResolveError::Manifest { digest: root.digest, error });
         let json = |e: serde_json::Error| refuse(ManifestError::Json(e.to_string()));
         let mut value: Value = serde_json::from_slice(&root.bytes).map_err(json)?;
         if let Some(children) = value.get_mut("manifests").and_then(Value::as_array_mut) {
@@ -385,46 +304,28 @@ impl Resolver<'_> {
             children.retain(|_| keep.next().copied().unwrap_or(false));
         }
         let bytes = serde_json::to_vec(&value).map_err(json)?;
-        RawManifest::new(bytes.into(), Some(&root.media_type), None)
-            .map(Some)
-            .map_err(refuse)
+        RawManifest::new(bytes.into(), Some(&root.media_type), None).map(Some).map_err(refuse)
     }
 
     fn wants_any(&self, found: &[Platform]) -> bool {
         self.platforms.is_empty()
             || found.is_empty()
-            || found
-                .iter()
-                .any(|p| self.platforms.iter().any(|want| p.satisfies(want)))
+            || found.iter().any(|p| self.platforms.iter().any(|want| p.satisfies(want)))
     }
 
     fn no_platform(&self, found: &[Platform]) -> Arc<ResolveError> {
-        let list = |platforms: &[Platform]| {
-            platforms
-                .iter()
-                .map(ToString::to_string)
-                .collect::<Vec<_>>()
-                .join(", ")
-        };
-        Arc::new(ResolveError::NoPlatform {
-            wanted: list(&self.platforms),
-            found: list(found),
-        })
+        let list =
+            |platforms: &[Platform]| platforms.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        Arc::new(ResolveError::NoPlatform { wanted: list(&self.platforms), found: list(found) })
     }
 
     /// The platforms of an index's children, or of an image's config.
     fn found_platforms(&self, parsed: &ParsedManifest) -> Result<Vec<Platform>, Arc<ResolveError>> {
         if parsed.kind == ManifestKind::Index {
             let mut found: Vec<Platform> = Vec::new();
-            let platforms = parsed
-                .manifests
-                .iter()
-                .filter_map(|child| child.platform.as_ref());
+            let platforms = parsed.manifests.iter().filter_map(|child| child.platform.as_ref());
             for platform in platforms.filter(|p| !p.is_unknown() && !p.os.is_empty()) {
-                let platform = Platform {
-                    os_version: None,
-                    ..platform.clone()
-                };
+                let platform = Platform { os_version: None, ..platform.clone() };
                 if !found.contains(&platform) {
                     found.push(platform);
                 }
@@ -434,37 +335,19 @@ impl Resolver<'_> {
         let Some(config) = parsed.config.as_ref().filter(|c| self.spool.contains(&c.digest)) else {
             return Ok(Vec::new());
         };
-        let bytes = self
-            .spool
-            .manifest(&config.digest)
-            .map_err(|e| wrap(TransferError::from(e)))?;
+        let bytes = self.spool.manifest(&config.digest).map_err(|e| wrap(TransferError::from(e)))?;
         let value: Value = serde_json::from_slice(&bytes).unwrap_or_default();
-        let text = |key: &str| {
-            value
-                .get(key)
-                .and_then(Value::as_str)
-                .filter(|text| !text.is_empty())
-        };
+        let text = |key: &str| value.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
         let (Some(os), Some(architecture)) = (text("os"), text("architecture")) else {
             return Ok(Vec::new());
         };
-        let variant = text("variant")
-            .map(|variant| format!("/{variant}"))
-            .unwrap_or_default();
-        Ok(format!("{os}/{architecture}{variant}")
-            .parse()
-            .into_iter()
-            .collect())
+        let variant = text("variant").map(|variant| format!("/{variant}")).unwrap_or_default();
+        Ok(format!("{os}/{architecture}{variant}").parse().into_iter().collect())
     }
 }
 
 fn parse(raw: &RawManifest) -> Result<ParsedManifest, Arc<ResolveError>> {
-    raw.parse().map_err(|error| {
-        Arc::new(ResolveError::Manifest {
-            digest: raw.digest,
-            error,
-        })
-    })
+    raw.parse().map_err(|error| Arc::new(ResolveError::Manifest { digest: raw.digest, error }))
 }
 
 fn wrap(error: impl Into<ResolveError>) -> Arc<ResolveError> {

@@ -53,10 +53,12 @@ impl BlobSource for HeldBlob {
         let stream = futures_util::stream::unfold(receive, |mut receive| async move {
             receive.recv().await.map(|piece| (piece, receive))
         });
+        let mut at = from;
         stream
             .inspect(move |piece: &Result<Bytes, SourceError>| {
                 if let (Ok(piece), Some(bar)) = (piece, &bar) {
-                    bar.advance(piece.len() as u64);
+                    at += piece.len() as u64;
+                    bar.reached(at);
                 }
             })
             .boxed()
@@ -83,14 +85,10 @@ impl HeldBlob {
             if let Some(hasher) = &mut hasher {
                 hasher.update(&piece);
             }
-            let before = usize::try_from(from.saturating_sub(at))
-                .unwrap_or(usize::MAX)
-                .min(piece.len());
+            let before = usize::try_from(from.saturating_sub(at)).unwrap_or(usize::MAX).min(piece.len());
             at += piece.len() as u64;
             let _ = piece.split_to(before);
-            let beyond = usize::try_from(at.saturating_sub(from + length))
-                .unwrap_or(0)
-                .min(piece.len());
+            let beyond = usize::try_from(at.saturating_sub(from + length)).unwrap_or(0).min(piece.len());
             piece.truncate(piece.len() - beyond);
             while !piece.is_empty() {
                 let now = piece.split_to(piece.len().min(PIECE));
@@ -107,10 +105,7 @@ impl HeldBlob {
         if let Some(found) = hasher.map(Hasher::finish)
             && found != self.digest
         {
-            return Err(Box::new(WrongContent {
-                wanted: self.digest,
-                found,
-            }));
+            return Err(Box::new(WrongContent { wanted: self.digest, found }));
         }
         if let Some(last) = held {
             let _ = send.blocking_send(Ok(last));

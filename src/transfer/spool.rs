@@ -36,31 +36,18 @@ struct State {
 impl Spool {
     /// Opens the spool at `path`, keeping what is whole in it; `fresh` empties it.
     pub fn open(path: &Path, fresh: bool) -> Result<Self, TransferError> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(fresh)
-            .open(path);
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(fresh).open(path);
         let file = file.map_err(TransferError::io(path))?;
         let state = load(&file).unwrap_or_default();
         file.set_len(state.end).map_err(TransferError::io(path))?;
-        Ok(Self {
-            path: path.to_owned(),
-            file,
-            state: Mutex::new(state),
-        })
+        Ok(Self { path: path.to_owned(), file, state: Mutex::new(state) })
     }
 
     /// A spool without a name, for runs that leave nothing behind.
     pub fn anonymous() -> Result<Self, TransferError> {
         let path = std::env::temp_dir();
         let file = tempfile::tempfile().map_err(TransferError::io(&path))?;
-        Ok(Self {
-            path,
-            file,
-            state: Mutex::default(),
-        })
+        Ok(Self { path, file, state: Mutex::default() })
     }
 
     pub fn is_empty(&self) -> bool {
@@ -80,9 +67,7 @@ impl Spool {
         let mut record = format!("{digest} {}\n", bytes.len()).into_bytes();
         let start = state.end + record.len() as u64;
         record.extend_from_slice(bytes);
-        self.file
-            .write_all_at(&record, state.end)
-            .map_err(TransferError::io(&self.path))?;
+        self.file.write_all_at(&record, state.end).map_err(TransferError::io(&self.path))?;
         let len =
             u32::try_from(bytes.len()).map_err(|_| TransferError::Invariant("a manifest over 4 GiB"))?;
         state.entries.insert(digest, (start, len));
@@ -95,9 +80,7 @@ impl Spool {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
@@ -108,10 +91,7 @@ impl Manifests for Spool {
         let mut bytes = vec![0; len as usize];
         self.file
             .read_exact_at(&mut bytes, at)
-            .map_err(|error| ArchiveError::Io {
-                path: self.path.clone(),
-                error,
-            })?;
+            .map_err(|error| ArchiveError::Io { path: self.path.clone(), error })?;
         Ok(bytes.into())
     }
 }
@@ -160,18 +140,10 @@ mod tests {
         let spool = Spool::open(&path, false).unwrap();
         assert_eq!(&spool.manifest(&b).unwrap()[..], b"two\n");
         let len = std::fs::metadata(&path).unwrap().len();
-        File::options()
-            .write(true)
-            .open(&path)
-            .unwrap()
-            .set_len(len - 1)
-            .unwrap();
+        File::options().write(true).open(&path).unwrap().set_len(len - 1).unwrap();
         let spool = Spool::open(&path, false).unwrap();
         assert!(spool.contains(&a) && !spool.contains(&b));
         spool.put(b, b"two\n").unwrap();
-        assert_eq!(
-            &Spool::open(&path, false).unwrap().manifest(&b).unwrap()[..],
-            b"two\n"
-        );
+        assert_eq!(&Spool::open(&path, false).unwrap().manifest(&b).unwrap()[..], b"two\n");
     }
 }

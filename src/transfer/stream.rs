@@ -36,9 +36,7 @@ pub struct StreamExport<'a, W> {
 
 impl<W> std::fmt::Debug for StreamExport<'_, W> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("StreamExport")
-            .field("jobs", &self.jobs)
-            .finish_non_exhaustive()
+        f.debug_struct("StreamExport").field("jobs", &self.jobs).finish_non_exhaustive()
     }
 }
 
@@ -91,10 +89,7 @@ impl<W: Write> StreamExport<'_, W> {
         ending
             .and_then(|ending| write(&mut self.out, &ending))
             .and_then(|()| self.out.flush().map_err(TransferError::io("stdout".as_ref())))
-            .map_err(|error| Broken {
-                index: last,
-                error: error.into(),
-            })
+            .map_err(|error| Broken { index: last, error: error.into() })
     }
 
     /// Writes blob `index` as it arrives; the file lengths of its frames come back if it is compressed.
@@ -131,10 +126,7 @@ impl<W: Write> StreamExport<'_, W> {
         if found == blob.digest {
             Ok(frames)
         } else {
-            Err(BlobError::Digest {
-                wanted: blob.digest,
-                found,
-            })
+            Err(BlobError::Digest { wanted: blob.digest.into(), found: found.into() })
         }
     }
 }
@@ -228,10 +220,7 @@ async fn fetch_from(
     if whole_first {
         let found = hasher.finish();
         if found != blob.digest {
-            return Err(BlobError::Digest {
-                wanted: blob.digest,
-                found,
-            });
+            return Err(BlobError::Digest { wanted: blob.digest.into(), found: found.into() });
         }
     }
     let _ = send.send(Ok(piece)).await;

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use tokio::sync::{Semaphore, SetOnce};
@@ -10,10 +11,14 @@ use tokio_util::sync::CancellationToken;
 use super::once::Once;
 use super::source::{HeldBlob, WrongContent};
 use crate::archive::{ArchiveError, Holdings};
-use crate::image::{Digest, Repository};
+use crate::image::{Algorithm, Digest, RawManifest, Repository};
 use crate::plan::{Arrival, ImportPlan, Upload};
 use crate::registry::{ManifestTarget, Pushed, RegistryClient, RegistryError};
 use crate::report::Reporter;
+
+/// Pauses before each look at what a registry says of an image that was just sent.
+const PROOF_WAITS: [Duration; 4] =
+    [Duration::ZERO, Duration::from_millis(300), Duration::from_secs(1), Duration::from_secs(4)];
 
 #[derive(Debug, thiserror::Error)]
 pub enum ArrivalError {
@@ -22,20 +27,19 @@ pub enum ArrivalError {
     #[error(transparent)]
     Archive(#[from] ArchiveError),
     #[error(transparent)]
-    Content(#[from] WrongContent),
+    Content(Box<WrongContent>),
     #[error("blob {digest}: {error}")]
-    Blob {
-        digest: Digest,
-        error: Arc<ArrivalError>,
-    },
+    Blob { digest: Box<Digest>, error: Arc<ArrivalError> },
     #[error("the registry took it, but now names {found} for {place}, not {wanted}")]
-    Unproven {
-        place: String,
-        wanted: Digest,
-        found: String,
-    },
+    Unproven { place: String, wanted: Box<Digest>, found: String },
     #[error("stopped")]
     Cancelled,
+}
+
+impl From<WrongContent> for ArrivalError {
+    fn from(error: WrongContent) -> Self {
+        Self::Content(Box::new(error))
+    }
 }
 
 impl ArrivalError {
@@ -78,9 +82,7 @@ pub struct Import<'a> {
 
 impl std::fmt::Debug for Import<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Import")
-            .field("jobs", &self.jobs)
-            .finish_non_exhaustive()
+        f.debug_struct("Import").field("jobs", &self.jobs).finish_non_exhaustive()
     }
 }
 
@@ -141,10 +143,7 @@ impl<'a> Run<'a> {
     }
 
     pub(super) fn sent(&self) -> Sent {
-        *self
-            .sent
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+        *self.sent.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// Blob `at` is in its home, or cannot get there.
@@ -155,13 +154,7 @@ impl<'a> Run<'a> {
 
 impl Run<'_> {
     pub(super) async fn upload(&self, at: usize, upload: &Upload) {
-        let Import {
-            client,
-            holdings,
-            reporter,
-            cancel,
-            ..
-        } = self.import;
+        let Import { client, holdings, reporter, cancel, .. } = self.import;
         let label = format!("{} {}", upload.home.path(), upload.digest.short());
         let bar = Arc::new(reporter.transfer(&label, upload.size, 0));
         let source = HeldBlob {
@@ -180,10 +173,7 @@ impl Run<'_> {
     }
 
     pub(super) fn count(&self, pushed: &Pushed, size: u64) {
-        let mut sent = self
-            .sent
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut sent = self.sent.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         match pushed {
             Pushed::Mounted => sent.mounted += 1,
             Pushed::AlreadyThere => sent.already += 1,
@@ -199,17 +189,10 @@ impl Run<'_> {
         for &blob in &arrival.blobs {
             let upload = &self.import.plan.uploads[blob as usize];
             if let Err(error) = self.blobs[blob as usize].wait().await {
-                return Err(ArrivalError::Blob {
-                    digest: upload.digest,
-                    error: error.clone(),
-                });
+                return Err(ArrivalError::Blob { digest: upload.digest.into(), error: error.clone() });
             }
         }
-        let _permit = self
-            .finishing
-            .acquire()
-            .await
-            .map_err(|_| ArrivalError::Cancelled)?;
+        let _permit = self.finishing.acquire().await.map_err(|_| ArrivalError::Cancelled)?;
         if self.import.cancel.is_cancelled() {
             return Err(ArrivalError::Cancelled);
         }
@@ -223,11 +206,8 @@ impl Run<'_> {
         let mut mounts = futures_util::stream::iter(elsewhere)
             .map(|upload| async move {
                 let mount = async { self.mount(repository, upload).await.map_err(Arc::new) };
-                let result = self.mounts.get((repository.clone(), upload.digest), mount).await;
-                result.map_err(|error| ArrivalError::Blob {
-                    digest: upload.digest,
-                    error,
-                })
+                let result = self.mounts.get((repository.clone(), upload.digest), Box::pin(mount)).await;
+                result.map_err(|error| ArrivalError::Blob { digest: upload.digest.into(), error })
             })
             .buffer_unordered(self.import.jobs.max(1));
         while let Some(mounted) = mounts.next().await {
@@ -239,21 +219,10 @@ impl Run<'_> {
     /// Brings a blob of another repository here: mounted, or sent again where the registry does not mount.
     async fn mount(&self, repository: &Repository, upload: &Upload) -> Result<(), ArrivalError> {
         let Import { client, holdings, .. } = self.import;
-        let source = HeldBlob {
-            holdings: (*holdings).clone(),
-            digest: upload.digest,
-            size: upload.size,
-            bar: None,
-        };
-        let pushed = client
-            .push_blob(
-                repository,
-                &upload.digest,
-                upload.size,
-                &source,
-                Some(&upload.home),
-            )
-            .await;
+        let source =
+            HeldBlob { holdings: (*holdings).clone(), digest: upload.digest, size: upload.size, bar: None };
+        let pushed =
+            client.push_blob(repository, &upload.digest, upload.size, &source, Some(&upload.home)).await;
         self.count(&pushed.map_err(unwrap_source)?, upload.size);
         Ok(())
     }
@@ -266,21 +235,19 @@ impl Run<'_> {
         };
         for (digest, media_type) in children {
             let manifest = raw(holdings.as_ref(), digest, media_type)?;
-            client
-                .put_manifest(repository, &ManifestTarget::Digest(*digest), &manifest)
-                .await?;
+            client.put_manifest(repository, &ManifestTarget::Digest(*digest), &manifest).await?;
         }
         let manifest = raw(holdings.as_ref(), root, root_type)?;
         let by_digest = ManifestTarget::Digest(*root);
-        let target = arrival
-            .landing
-            .tag
-            .clone()
-            .map_or(by_digest.clone(), ManifestTarget::Tag);
+        let target = arrival.landing.tag.clone().map_or(by_digest.clone(), ManifestTarget::Tag);
+        if target != by_digest && root.algorithm() != Algorithm::Sha256 {
+            // A push by tag is hashed with sha256: the other digest has to be said.
+            client.put_manifest(repository, &by_digest, &manifest).await?;
+        }
         client.put_manifest(repository, &target, &manifest).await?;
-        self.prove(repository, &target, root).await?;
+        self.prove(repository, &target, &manifest).await?;
         if target != by_digest {
-            self.prove(repository, &by_digest, root).await?;
+            self.prove(repository, &by_digest, &manifest).await?;
         }
         Ok(())
     }
@@ -290,32 +257,34 @@ impl Run<'_> {
         &self,
         repository: &Repository,
         target: &ManifestTarget,
-        wanted: &Digest,
+        wanted: &RawManifest,
     ) -> Result<(), ArrivalError> {
-        let found = self.import.client.head_manifest(repository, target).await?;
-        if found.as_ref() == Some(wanted) {
-            return Ok(());
+        let mut found = None;
+        // A registry of many nodes may need a moment until each of them knows what one has taken.
+        for wait in PROOF_WAITS {
+            tokio::time::sleep(wait).await;
+            found = self.import.client.head_manifest(repository, target).await?;
+            if found.as_ref().is_some_and(|found| names(found, wanted)) {
+                return Ok(());
+            }
         }
         let place = match target {
             ManifestTarget::Tag(tag) => format!("{repository}:{tag}"),
             ManifestTarget::Digest(digest) => format!("{repository}@{digest}"),
         };
         let found = found.map_or("nothing".to_owned(), |digest| digest.to_string());
-        Err(ArrivalError::Unproven {
-            place,
-            wanted: *wanted,
-            found,
-        })
+        Err(ArrivalError::Unproven { place, wanted: Box::new(wanted.digest), found })
     }
 }
 
-fn raw(
-    holdings: &dyn Holdings,
-    digest: &Digest,
-    media_type: &str,
-) -> Result<crate::image::RawManifest, ArrivalError> {
+/// Whether `found`, which a registry says of a tag, means `manifest`: its digest, or the sha256 of the same bytes.
+pub fn names(found: &Digest, manifest: &RawManifest) -> bool {
+    *found == manifest.digest || *found == Digest::of(found.algorithm(), &manifest.bytes)
+}
+
+fn raw(holdings: &dyn Holdings, digest: &Digest, media_type: &str) -> Result<RawManifest, ArrivalError> {
     let bytes = holdings.manifest(digest)?;
-    let raw = crate::image::RawManifest::new(bytes, Some(media_type), Some(digest));
+    let raw = RawManifest::new(bytes, Some(media_type), Some(digest));
     raw.map_err(|e| ArchiveError::Damaged(format!("manifest {digest}: {e}")).into())
 }
 
@@ -325,10 +294,7 @@ pub(super) fn unwrap_source(error: RegistryError) -> ArrivalError {
         return ArrivalError::Registry(error);
     };
     if let Some(WrongContent { wanted, found }) = source.downcast_ref() {
-        return ArrivalError::Content(WrongContent {
-            wanted: *wanted,
-            found: *found,
-        });
+        return ArrivalError::Content(Box::new(WrongContent { wanted: *wanted, found: *found }));
     }
     if let Some(damage) = source.downcast_ref::<ArchiveError>() {
         return ArrivalError::Archive(ArchiveError::Damaged(damage.to_string()));

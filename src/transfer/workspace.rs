@@ -27,11 +27,7 @@ impl Workspace {
     /// Takes the right to write `target`; refuses while another run has it.
     pub fn open(target: &Path) -> Result<Self, TransferError> {
         let lock = OutputLock::take(&beside(target, ".partial.journal"))?;
-        Ok(Self {
-            target: target.to_owned(),
-            lock,
-            boot: boot_id(),
-        })
+        Ok(Self { target: target.to_owned(), lock, boot: boot_id() })
     }
 
     pub fn target(&self) -> &Path {
@@ -77,11 +73,7 @@ impl Workspace {
         let donor = match unfinished {
             Some(Unfinished { header, past }) if !past.done.is_empty() => {
                 std::fs::rename(self.partial(), &old).map_err(TransferError::io(&old))?;
-                Some(Donor {
-                    file: PartialFile::open(&old, false)?,
-                    header,
-                    past,
-                })
+                Some(Donor::new(PartialFile::open(&old, false)?, &header, past))
             }
             _ => {
                 remove(&old)?;
@@ -141,12 +133,27 @@ fn remove(path: &Path) -> Result<(), TransferError> {
     }
 }
 
+/// The largest file that the file system of `target` holds, where it is one with a small limit (FAT: 4 GiB - 1).
+pub fn largest_file(target: &Path) -> Option<u64> {
+    #[cfg(target_os = "linux")]
+    {
+        const MSDOS_SUPER_MAGIC: u64 = 0x4d44;
+        let stat = rustix::fs::statfs(folder(target)).ok()?;
+        (u64::try_from(stat.f_type).ok()? == MSDOS_SUPER_MAGIC).then_some((4 << 30) - 1)
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = target;
+        None
+    }
+}
+
+fn folder(target: &Path) -> &Path {
+    target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 /// Bytes that can still be written in the folder of `target`. None where the system does not say.
 pub fn free_space(target: &Path) -> Option<u64> {
-    let folder = target
-        .parent()
-        .filter(|p| !p.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    let stat = rustix::fs::statvfs(folder).ok()?;
+    let stat = rustix::fs::statvfs(folder(target)).ok()?;
     stat.f_bavail.checked_mul(stat.f_frsize)
 }

@@ -13,19 +13,12 @@ fn problems(text: &str) -> String {
 }
 
 fn set(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
-    pairs
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-        .collect()
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
 fn references(catalog: &Catalog, pairs: &[(&str, &str)]) -> Vec<String> {
     let resolved = catalog.resolve(&set(pairs)).unwrap();
-    resolved
-        .images
-        .iter()
-        .map(|image| image.reference.to_string())
-        .collect()
+    resolved.images.iter().map(|image| image.reference.to_string()).collect()
 }
 
 #[test]
@@ -33,10 +26,7 @@ fn every_shipped_catalog_is_found_and_resolves() {
     for name in builtin::names() {
         builtin::get(&name).unwrap().resolve(&[]).unwrap();
     }
-    assert_eq!(
-        builtin::get("stackstate").unwrap(),
-        builtin::get("stackstate@4.1").unwrap()
-    );
+    assert_eq!(builtin::get("stackstate").unwrap(), builtin::get("stackstate@4.1").unwrap());
     insta::assert_snapshot!("unknown_catalog", builtin::get("stackstate@9").unwrap_err());
 }
 
@@ -58,12 +48,7 @@ fn stackstate_resolves_to_distinct_images_with_their_sources() {
         .iter()
         .map(|image| {
             let sources: Vec<String> = image.sources.iter().map(ToString::to_string).collect();
-            format!(
-                "{} rows {:?}\n    {}",
-                image.reference,
-                image.entries,
-                sources.join("\n    ")
-            )
+            format!("{} rows {:?}\n    {}", image.reference, image.entries, sources.join("\n    "))
         })
         .collect();
     insta::assert_snapshot!("stackstate_images", lines.join("\n"));
@@ -72,9 +57,7 @@ fn stackstate_resolves_to_distinct_images_with_their_sources() {
         vec![(path.to_owned(), value.to_owned())]
     };
     assert_eq!(resolved.values, suffix(""));
-    let stable = catalog
-        .resolve(&set(&[("REPOSITORY_SUFFIX", "-stable")]))
-        .unwrap();
+    let stable = catalog.resolve(&set(&[("REPOSITORY_SUFFIX", "-stable")])).unwrap();
     assert_eq!(stable.values, suffix("-stable"));
     assert_eq!(
         stable.images[0].reference.to_string(),
@@ -98,10 +81,7 @@ fn a_list_is_read_with_all_that_people_paste() {
             "docker.io/library/foo:5000",
         ]
     );
-    let nginx = &catalog
-        .resolve(&set(&[("NAME", "w"), ("TAG", "3")]))
-        .unwrap()
-        .images[0];
+    let nginx = &catalog.resolve(&set(&[("NAME", "w"), ("TAG", "3")])).unwrap().images[0];
     assert_eq!(nginx.spellings, ["nginx:1.25", "docker.io/library/nginx:1.25"]);
     assert_eq!(nginx.entries, [0, 1]);
 }
@@ -117,14 +97,8 @@ fn yaml_json_and_bare_lists_say_the_same() {
     let (from_yaml, from_json) = (parse(yaml), parse(json));
     assert_eq!(from_yaml.version.as_deref(), Some("4.10"));
     assert_eq!(from_yaml, from_json);
-    assert_eq!(
-        from_yaml.resolve(&[]).unwrap().images[1].sources[0].to_string(),
-        "r.io/b:1.10"
-    );
-    assert_eq!(
-        references(&parse("[\"nginx:1\"]"), &[]),
-        ["docker.io/library/nginx:1"]
-    );
+    assert_eq!(from_yaml.resolve(&[]).unwrap().images[1].sources[0].to_string(), "r.io/b:1.10");
+    assert_eq!(references(&parse("[\"nginx:1\"]"), &[]), ["docker.io/library/nginx:1"]);
     assert_eq!(references(&parse("- nginx:1\n- image: r.io/a:1"), &[]).len(), 2);
 }
 
@@ -178,17 +152,9 @@ images:
     );
     for text in ["", "# nothing\n", "images: []", "name: x", "name: x\nimages:\n"] {
         let error = problems(text);
-        assert!(
-            error.contains("no images") || error.contains("line"),
-            "{text:?}: {error}"
-        );
+        assert!(error.contains("no images") || error.contains("line"), "{text:?}: {error}");
     }
-    assert!(
-        Catalog::parse(b"nginx\n\xff\n", None)
-            .unwrap_err()
-            .to_string()
-            .starts_with("line 2")
-    );
+    assert!(Catalog::parse(b"nginx\n\xff\n", None).unwrap_err().to_string().starts_with("line 2"));
 }
 
 #[test]
@@ -202,10 +168,7 @@ fn variables_are_all_asked_for_at_once_and_secrets_never_shown() {
     let catalog =
         parse("variables:\n  T: { default: s3cret+, secret: true }\nimages:\n  - r.io/x:$T\n  - r.io/$T\n");
     let error = catalog.resolve(&[]).unwrap_err().to_string();
-    assert!(
-        error.contains("line 4") && error.contains("line 5") && !error.contains("s3cret"),
-        "{error}"
-    );
+    assert!(error.contains("line 4") && error.contains("line 5") && !error.contains("s3cret"), "{error}");
 }
 
 #[test]
@@ -216,45 +179,25 @@ fn sources_are_rewritten_by_the_closest_prefix() {
         .map(|text| text.parse().unwrap())
         .collect();
     resolved.rewrite_sources(&rewrites).unwrap();
-    let sources = |image: usize| {
-        resolved.images[image]
-            .sources
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-    };
+    let sources =
+        |image: usize| resolved.images[image].sources.iter().map(ToString::to_string).collect::<Vec<_>>();
     assert_eq!(sources(0), ["l.io/x/kafka:1", "l.io/y/kafka:1"]);
     assert_eq!(sources(1), ["quay.io/a/b:1"]);
-    assert_eq!(
-        resolved.images[0].reference.to_string(),
-        "docker.io/bitnami/kafka:1"
-    );
+    assert_eq!(resolved.images[0].reference.to_string(), "docker.io/bitnami/kafka:1");
 }
 
 #[test]
 fn bombs_end_in_an_error() {
     let aliases = (1..30).fold("a0: &a0 [x]\n".to_owned(), |text, n| {
-        format!(
-            "{text}a{n}: &a{n} [{}]\n",
-            vec![format!("*a{}", n - 1); 9].join(", ")
-        )
+        format!("{text}a{n}: &a{n} [{}]\n", vec![format!("*a{}", n - 1); 9].join(", "))
     });
     let mut entries = "images:\n".to_owned();
     for n in 0..30 {
-        let of = if n == 0 {
-            "nginx".to_owned()
-        } else {
-            vec![format!("*s{}", n - 1); 9].join(", ")
-        };
+        let of = if n == 0 { "nginx".to_owned() } else { vec![format!("*s{}", n - 1); 9].join(", ") };
         let entry = format!("  - image: nginx\n    source: &s{n} [{of}]\n");
         entries.push_str(&entry);
     }
-    for text in [
-        aliases,
-        entries,
-        format!("images: {}", "[".repeat(100_000)),
-        "x".repeat(5 << 20),
-    ] {
+    for text in [aliases, entries, format!("images: {}", "[".repeat(100_000)), "x".repeat(5 << 20)] {
         assert!(Catalog::parse(text.as_bytes(), None).is_err());
     }
 }

@@ -3,5 +3,9 @@
 #![allow(clippy::unwrap_used)]
 
 mod catalog;
+mod refusals;
+mod report;
+mod resume;
+mod roundtrip;
 mod serve;
 mod support;

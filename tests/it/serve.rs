@@ -26,10 +26,7 @@ struct Answer {
 
 impl Talk {
     fn start() -> Self {
-        Self {
-            registry: TestRegistry::start(),
-            client: client(),
-        }
+        Self { registry: TestRegistry::start(), client: client() }
     }
 
     async fn ask(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Answer {
@@ -38,17 +35,11 @@ impl Talk {
             request = request.header(*name, *value);
         }
         if !body.is_empty() || method == Method::POST || method == Method::PUT {
-            request = request
-                .header("content-length", body.len().to_string())
-                .body(body);
+            request = request.header("content-length", body.len().to_string()).body(body);
         }
         let response = request.send().await.unwrap();
         let (status, headers) = (response.status(), response.headers().clone());
-        Answer {
-            status,
-            headers,
-            body: response.bytes().await.unwrap().to_vec(),
-        }
+        Answer { status, headers, body: response.bytes().await.unwrap().to_vec() }
     }
 
     async fn get(&self, path: &str) -> Answer {
@@ -64,8 +55,7 @@ impl Talk {
     }
 
     async fn put(&self, path: &str, media_type: &str, body: &[u8]) -> Answer {
-        self.ask(Method::PUT, path, &[("content-type", media_type)], body.to_vec())
-            .await
+        self.ask(Method::PUT, path, &[("content-type", media_type)], body.to_vec()).await
     }
 
     async fn delete(&self, path: &str) -> Answer {

@@ -10,10 +10,7 @@ fn target() -> ManifestTarget {
 
 fn challenge(realm: &str, extra: &str) -> Response<Body> {
     let value = format!("Bearer realm=\"{realm}\",service=\"svc\",scope=\"repository:a/b:pull\"{extra}");
-    status(401)
-        .header("www-authenticate", value)
-        .body(Body::empty())
-        .unwrap()
+    status(401).header("www-authenticate", value).body(Body::empty()).unwrap()
 }
 
 /// A registry that accepts `Bearer t<n>` for the newest n only, and its token endpoint.
@@ -53,10 +50,7 @@ async fn many_requests_fetch_one_token() {
     }
     let asked = realm.seen("GET", "/token");
     assert_eq!(asked.len(), 1);
-    assert_eq!(
-        asked[0].path,
-        "/token?tenant=1&service=svc&scope=repository%3Aa%2Fb%3Apull"
-    );
+    assert_eq!(asked[0].path, "/token?tenant=1&service=svc&scope=repository%3Aa%2Fb%3Apull");
     assert!(asked[0].header("authorization").is_none());
 }
 
@@ -80,19 +74,10 @@ async fn a_registry_that_never_accepts_is_not_asked_forever() {
         Some(_) => challenge(&url, ",error=\"insufficient_scope\""),
     })
     .await;
-    let error = plain()
-        .manifest(&registry.repository("a/b"), &target())
-        .await
-        .unwrap_err();
+    let error = plain().manifest(&registry.repository("a/b"), &target()).await.unwrap_err();
     assert_eq!(error.class(), ErrorClass::Denied);
     assert!(error.hint().unwrap().contains("bundle login"));
-    assert_eq!(
-        (
-            registry.seen("GET", "/manifests/").len(),
-            realm.log.lock().unwrap().len()
-        ),
-        (3, 2)
-    );
+    assert_eq!((registry.seen("GET", "/manifests/").len(), realm.log.lock().unwrap().len()), (3, 2));
 }
 
 #[tokio::test]
@@ -101,23 +86,13 @@ async fn refused_credentials_name_their_source_and_not_themselves() {
     let host = registry.host.clone();
     let client = client(|options| {
         let password = Secret::new("geheim");
-        options.given = vec![GivenCredentials {
-            host,
-            username: "u".into(),
-            password,
-            origin: "DST_REGISTRY_USERNAME",
-        }];
+        options.given =
+            vec![GivenCredentials { host, username: "u".into(), password, origin: "DST_REGISTRY_USERNAME" }];
     });
-    let error = client
-        .manifest(&registry.repository("a/b"), &target())
-        .await
-        .unwrap_err();
+    let error = client.manifest(&registry.repository("a/b"), &target()).await.unwrap_err();
     assert_eq!(error.class(), ErrorClass::Denied);
     let text = format!("{error} {error:?}");
-    assert!(
-        text.contains("DST_REGISTRY_USERNAME") && text.contains("incorrect username"),
-        "{text}"
-    );
+    assert!(text.contains("DST_REGISTRY_USERNAME") && text.contains("incorrect username"), "{text}");
     assert!(!text.contains("geheim") && !text.contains("Z2VoZWlt"), "{text}");
 }
 
@@ -151,20 +126,13 @@ async fn identity_tokens_are_posted_and_helpers_are_asked_again_when_refused() {
     std::fs::write(&helper, script).unwrap();
     std::fs::set_permissions(&helper, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let auth_file = dir.path().join("auth.json");
-    std::fs::write(
-        &auth_file,
-        format!(r#"{{"credHelpers":{{"{}":"fake"}}}}"#, registry.host),
-    )
-    .unwrap();
+    std::fs::write(&auth_file, format!(r#"{{"credHelpers":{{"{}":"fake"}}}}"#, registry.host)).unwrap();
     let path = format!("{}:/usr/bin:/bin", dir.path().display());
     let client = client(|options| {
         options.auth_file = Some(auth_file);
         options.environment = Environment::of(&[("PATH", &path)]);
     });
-    client
-        .manifest(&registry.repository("a/b"), &target())
-        .await
-        .unwrap();
+    client.manifest(&registry.repository("a/b"), &target()).await.unwrap();
     assert_eq!(realm.log.lock().unwrap().len(), 2);
 }
 
@@ -184,19 +152,10 @@ async fn a_token_server_that_fails_is_asked_again_and_its_absence_is_no_missing_
         _ => challenge(&url, ""),
     })
     .await;
-    plain()
-        .manifest(&registry.repository("a/b"), &target())
-        .await
-        .unwrap();
+    plain().manifest(&registry.repository("a/b"), &target()).await.unwrap();
     assert_eq!(count.load(Ordering::SeqCst), 2);
-    let error = plain()
-        .head_manifest(&registry.repository("a/b"), &target())
-        .await
-        .unwrap_err();
-    assert!(
-        !error.is_not_found() && error.to_string().contains("no token server"),
-        "{error}"
-    );
+    let error = plain().head_manifest(&registry.repository("a/b"), &target()).await.unwrap_err();
+    assert!(!error.is_not_found() && error.to_string().contains("no token server"), "{error}");
 }
 
 #[tokio::test]
@@ -207,22 +166,13 @@ async fn a_mute_401_is_explained_by_the_root() {
         Some("Bearer t") => reply(200, MANIFEST),
         _ if seen.path == "/v2/" => {
             let value = format!("Bearer realm=\"{url}\"");
-            status(401)
-                .header("www-authenticate", value)
-                .body(Body::empty())
-                .unwrap()
+            status(401).header("www-authenticate", value).body(Body::empty()).unwrap()
         }
         _ => reply(401, ""),
     })
     .await;
-    plain()
-        .manifest(&registry.repository("a/b"), &target())
-        .await
-        .unwrap();
-    assert_eq!(
-        realm.log.lock().unwrap()[0].path,
-        "/token?scope=repository%3Aa%2Fb%3Apull"
-    );
+    plain().manifest(&registry.repository("a/b"), &target()).await.unwrap();
+    assert_eq!(realm.log.lock().unwrap()[0].path, "/token?scope=repository%3Aa%2Fb%3Apull");
 }
 
 #[tokio::test]
@@ -237,30 +187,16 @@ async fn the_target_of_a_redirect_may_want_a_token_of_its_own() {
     .await;
     let location = other.url("/v2/c/manifests/v1");
     let registry = Fake::start(move |seen| match seen.header("authorization") {
-        Some("Basic dTpw") => status(307)
-            .header("location", &location)
-            .body(Body::empty())
-            .unwrap(),
-        _ => status(401)
-            .header("www-authenticate", "Basic")
-            .body(Body::empty())
-            .unwrap(),
+        Some("Basic dTpw") => status(307).header("location", &location).body(Body::empty()).unwrap(),
+        _ => status(401).header("www-authenticate", "Basic").body(Body::empty()).unwrap(),
     })
     .await;
     let host = registry.host.clone();
     let client = client(|options| {
         let password = Secret::new("p");
-        options.given = vec![GivenCredentials {
-            host,
-            username: "u".into(),
-            password,
-            origin: "--username",
-        }];
+        options.given = vec![GivenCredentials { host, username: "u".into(), password, origin: "--username" }];
     });
-    client
-        .manifest(&registry.repository("a/b"), &target())
-        .await
-        .unwrap();
+    client.manifest(&registry.repository("a/b"), &target()).await.unwrap();
     assert!(realm.log.lock().unwrap()[0].header("authorization").is_none());
 }
 
@@ -280,23 +216,11 @@ async fn basic_is_used_where_it_is_asked_for() {
     let environment = Environment::default();
     store_login(Some(&file), &environment, &registry.host, "u", &Secret::new("p")).unwrap();
     let with_file = client(|options| options.auth_file = Some(file.clone()));
-    with_file
-        .manifest(&registry.repository("a/b"), &target())
-        .await
-        .unwrap();
-    assert_eq!(
-        with_file.ping(&registry.host).await.unwrap(),
-        PingOutcome::Registry { authenticated: true }
-    );
-    assert_eq!(
-        plain().ping(&registry.host).await.unwrap(),
-        PingOutcome::NeedsLogin
-    );
+    with_file.manifest(&registry.repository("a/b"), &target()).await.unwrap();
+    assert_eq!(with_file.ping(&registry.host).await.unwrap(), PingOutcome::Registry { authenticated: true });
+    assert_eq!(plain().ping(&registry.host).await.unwrap(), PingOutcome::NeedsLogin);
     let missing = client(|options| options.auth_file = Some(dir.path().join("none.json")));
-    let error = missing
-        .manifest(&registry.repository("a/b"), &target())
-        .await
-        .unwrap_err();
+    let error = missing.manifest(&registry.repository("a/b"), &target()).await.unwrap_err();
     assert!(error.to_string().contains("none.json"), "{error}");
 }
 
@@ -305,20 +229,13 @@ fn logins_are_stored_beside_what_is_there() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("sub/auth.json");
     std::fs::create_dir(dir.path().join("sub")).unwrap();
-    std::fs::write(
-        &file,
-        r#"{"auths":{"other":{"auth":"x"},"https://r.io/v1/":{}},"mine":[1]}"#,
-    )
-    .unwrap();
+    std::fs::write(&file, r#"{"auths":{"other":{"auth":"x"},"https://r.io/v1/":{}},"mine":[1]}"#).unwrap();
     let (environment, host) = (Environment::default(), "r.io".parse().unwrap());
     store_login(Some(&file), &environment, &host, "u", &Secret::new("p:q")).unwrap();
     let text = std::fs::read_to_string(&file).unwrap();
     let value: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(value["auths"]["r.io"]["auth"], "dTpwOnE=");
-    assert_eq!(
-        (&value["auths"]["other"]["auth"], &value["mine"][0]),
-        (&"x".into(), &1.into())
-    );
+    assert_eq!((&value["auths"]["other"]["auth"], &value["mine"][0]), (&"x".into(), &1.into()));
     assert!(value["auths"].get("https://r.io/v1/").is_none());
     let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&file).unwrap().permissions());
     assert_eq!(mode & 0o777, 0o600);

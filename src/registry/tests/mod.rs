@@ -88,13 +88,7 @@ impl Fake {
     }
 
     fn seen(&self, method: &str, part: &str) -> Vec<Seen> {
-        self.log
-            .lock()
-            .unwrap()
-            .iter()
-            .filter(|seen| seen.is(method, part))
-            .cloned()
-            .collect()
+        self.log.lock().unwrap().iter().filter(|seen| seen.is(method, part)).cloned().collect()
     }
 }
 
@@ -124,19 +118,13 @@ fn reply(code: u16, body: impl Into<Body>) -> Response<Body> {
 
 /// A body that states `length`, sends `bytes` and breaks off.
 fn cut(response: axum::http::response::Builder, length: usize, bytes: &[u8]) -> Response<Body> {
-    let chunks = vec![
-        Ok(Bytes::copy_from_slice(bytes)),
-        Err(std::io::Error::other("cut")),
-    ];
+    let chunks = vec![Ok(Bytes::copy_from_slice(bytes)), Err(std::io::Error::other("cut"))];
     // The break must not overtake the bytes before it.
     let chunks = futures_util::stream::iter(chunks).then(async |chunk| {
         tokio::time::sleep(Duration::from_millis(5)).await;
         chunk
     });
-    response
-        .header("content-length", length)
-        .body(Body::from_stream(chunks))
-        .unwrap()
+    response.header("content-length", length).body(Body::from_stream(chunks)).unwrap()
 }
 
 fn content(size: usize) -> Bytes {
@@ -151,10 +139,7 @@ struct Memory {
 
 impl Memory {
     fn new(bytes: &Bytes) -> Self {
-        Self {
-            bytes: bytes.clone(),
-            digest: Digest::sha256(bytes),
-        }
+        Self { bytes: bytes.clone(), digest: Digest::sha256(bytes) }
     }
 }
 
@@ -177,18 +162,8 @@ async fn servers_that_are_no_registry_are_told_apart() {
     let page = "<!doctype html><title>Welcome to nginx!</title>";
     let cases: [(u16, &str, &str, Result<PingOutcome, &str>); 6] = [
         (200, "text/html", page, Err("Welcome to nginx!")),
-        (
-            200,
-            "application/json",
-            "{}",
-            Ok(PingOutcome::Registry { authenticated: false }),
-        ),
-        (
-            200,
-            "text/plain",
-            "",
-            Ok(PingOutcome::Registry { authenticated: false }),
-        ),
+        (200, "application/json", "{}", Ok(PingOutcome::Registry { authenticated: false })),
+        (200, "text/plain", "", Ok(PingOutcome::Registry { authenticated: false })),
         (401, "application/json", "{}", Ok(PingOutcome::NeedsLogin)),
         (403, "text/plain", "no", Ok(PingOutcome::Unclear { status: 403 })),
         (404, "text/html", page, Ok(PingOutcome::Unclear { status: 404 })),
@@ -196,11 +171,8 @@ async fn servers_that_are_no_registry_are_told_apart() {
     for (code, kind, body, expected) in cases {
         let fake = Fake::start(move |_| {
             let response = status(code).header("content-type", kind);
-            let response = if code == 401 {
-                response.header("www-authenticate", "Basic realm=x")
-            } else {
-                response
-            };
+            let response =
+                if code == 401 { response.header("www-authenticate", "Basic realm=x") } else { response };
             response.body(Body::from(body)).unwrap()
         })
         .await;

@@ -6,9 +6,7 @@ const MANIFEST: &str = r#"{"schemaVersion":2,"manifests":[]}"#;
 
 async fn read(client: &RegistryClient, fake: &Fake, bytes: &Bytes) -> Result<(Vec<u8>, u64), RegistryError> {
     let repository = fake.repository("a/b");
-    let mut stream = client
-        .blob(&repository, &Digest::sha256(bytes), bytes.len() as u64, 0)
-        .await?;
+    let mut stream = client.blob(&repository, &Digest::sha256(bytes), bytes.len() as u64, 0).await?;
     let mut read = Vec::new();
     while let Some(chunk) = stream.next().await? {
         read.extend_from_slice(&chunk);
@@ -26,10 +24,7 @@ fn range(seen: &Seen) -> Option<(usize, usize)> {
 async fn manifests_are_checked_against_their_own_hash() {
     let fake = Fake::start(|seen| match seen.path.as_str() {
         "/v2/" => reply(200, "{}"),
-        "/v2/a/manifests/html" => status(200)
-            .header("content-type", "text/html")
-            .body("<p>".into())
-            .unwrap(),
+        "/v2/a/manifests/html" => status(200).header("content-type", "text/html").body("<p>".into()).unwrap(),
         "/v2/a/manifests/large" => reply(200, vec![b' '; 5 << 20]),
         _ => status(200)
             .header("docker-content-digest", "sha256:wrong")
@@ -47,40 +42,20 @@ async fn manifests_are_checked_against_their_own_hash() {
     assert_eq!(fetched.warnings, ["old \"thing\""]);
     assert_eq!(fetched.rate_limit.unwrap().remaining, 7);
     let digest = Digest::sha256(MANIFEST.as_bytes());
-    assert!(
-        client
-            .manifest(&repository, &ManifestTarget::Digest(digest))
-            .await
-            .is_ok()
-    );
+    assert!(client.manifest(&repository, &ManifestTarget::Digest(digest)).await.is_ok());
     let other = ManifestTarget::Digest(Digest::sha256(b"other"));
-    assert_eq!(
-        client.manifest(&repository, &other).await.unwrap_err().class(),
-        ErrorClass::Content
-    );
+    assert_eq!(client.manifest(&repository, &other).await.unwrap_err().class(), ErrorClass::Content);
     let error = client.manifest(&repository, &by_tag("html")).await.unwrap_err();
     assert_eq!(error.class(), ErrorClass::NotARegistry);
     assert_eq!(
-        client
-            .manifest(&repository, &by_tag("large"))
-            .await
-            .unwrap_err()
-            .class(),
+        client.manifest(&repository, &by_tag("large")).await.unwrap_err().class(),
         ErrorClass::Content
     );
     // A header that is no digest sends the question to a GET.
-    assert_eq!(
-        client.head_manifest(&repository, &by_tag("v1")).await.unwrap(),
-        Some(digest)
-    );
+    assert_eq!(client.head_manifest(&repository, &by_tag("v1")).await.unwrap(), Some(digest));
     assert_eq!(client.take_warnings().len(), 1);
     let asked = &fake.seen("GET", "/manifests/v1")[0];
-    assert!(
-        asked
-            .header("accept")
-            .unwrap()
-            .contains("vnd.oci.image.index.v1+json")
-    );
+    assert!(asked.header("accept").unwrap().contains("vnd.oci.image.index.v1+json"));
     assert!(client.stats().hosts[0].manifest_gets >= 5);
 }
 
@@ -94,34 +69,19 @@ async fn passing_failures_are_repeated_and_final_ones_are_not() {
         }
         match tries.fetch_add(1, Ordering::SeqCst) {
             0 => reply(500, ""),
-            1 => status(429)
-                .header("retry-after", "0")
-                .body("slow down".into())
-                .unwrap(),
+            1 => status(429).header("retry-after", "0").body("slow down".into()).unwrap(),
             2 => cut(status(200), 1000, b"{"),
-            3 => reply(
-                404,
-                r#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"gone\u001b[31m"}]}"#,
-            ),
+            3 => reply(404, r#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"gone\u001b[31m"}]}"#),
             _ => panic!("a 404 is final"),
         }
     })
     .await;
     let target = ManifestTarget::Tag("v1".parse().unwrap());
-    let error = plain()
-        .manifest(&fake.repository("a"), &target)
-        .await
-        .unwrap_err();
-    assert_eq!(
-        (error.class(), error.code()),
-        (ErrorClass::NotFound, Some("MANIFEST_UNKNOWN"))
-    );
+    let error = plain().manifest(&fake.repository("a"), &target).await.unwrap_err();
+    assert_eq!((error.class(), error.code()), (ErrorClass::NotFound, Some("MANIFEST_UNKNOWN")));
     assert_eq!(count.load(Ordering::SeqCst), 4);
     let text = error.to_string();
-    assert!(
-        text.contains(&format!("{}/a:v1", fake.host)) && !text.contains('\u{1b}'),
-        "{text}"
-    );
+    assert!(text.contains(&format!("{}/a:v1", fake.host)) && !text.contains('\u{1b}'), "{text}");
 }
 
 #[tokio::test]
@@ -137,17 +97,9 @@ async fn a_wait_longer_than_ours_is_an_error_with_its_time() {
     })
     .await;
     let target = ManifestTarget::Tag("v1".parse().unwrap());
-    let error = plain()
-        .manifest(&fake.repository("a"), &target)
-        .await
-        .unwrap_err();
+    let error = plain().manifest(&fake.repository("a"), &target).await.unwrap_err();
     assert_eq!(error.class(), ErrorClass::RateLimited);
-    assert!(
-        error
-            .to_string()
-            .contains("in 120 min (0 requests left per 360 min, quota of me)"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("in 120 min (0 requests left per 360 min, quota of me)"), "{error}");
 }
 
 #[tokio::test]
@@ -169,16 +121,9 @@ async fn a_cut_blob_goes_on_where_it_stopped() {
     .await;
     let (read, refetched) = read(&plain(), &fake, &bytes).await.unwrap();
     assert_eq!((read, refetched), (bytes.to_vec(), 0));
-    let starts: Vec<_> = fake
-        .seen("GET", "/blobs/")
-        .iter()
-        .map(|seen| range(seen).map(|r| r.0))
-        .collect();
+    let starts: Vec<_> = fake.seen("GET", "/blobs/").iter().map(|seen| range(seen).map(|r| r.0)).collect();
     assert_eq!(starts, [None, Some(4000), Some(6000), Some(8000)]);
-    assert_eq!(
-        fake.seen("GET", "/blobs/")[0].header("accept-encoding"),
-        Some("identity")
-    );
+    assert_eq!(fake.seen("GET", "/blobs/")[0].header("accept-encoding"), Some("identity"));
 }
 
 #[tokio::test]
@@ -240,21 +185,11 @@ async fn a_server_that_goes_silent_is_left() {
     let count = AtomicUsize::new(0);
     let fake = Fake::start(move |seen| {
         if seen.path == "/v2/" || count.fetch_add(1, Ordering::SeqCst) > 0 {
-            return reply(
-                200,
-                if seen.path == "/v2/" {
-                    Bytes::new()
-                } else {
-                    blob.clone()
-                },
-            );
+            return reply(200, if seen.path == "/v2/" { Bytes::new() } else { blob.clone() });
         }
         let silent = futures_util::stream::pending::<Result<Bytes, std::io::Error>>();
         let chunks = futures_util::stream::iter([Ok(blob.slice(..10))]).chain(silent);
-        status(200)
-            .header("content-length", 1000)
-            .body(Body::from_stream(chunks))
-            .unwrap()
+        status(200).header("content-length", 1000).body(Body::from_stream(chunks)).unwrap()
     })
     .await;
     let client = client(|options| options.stall_timeout = Duration::from_millis(60));
@@ -269,14 +204,8 @@ async fn redirects_do_not_carry_credentials_to_other_hosts() {
     let target = cdn.url("/store?X-Amz-Signature=a%2Fb%3D&x=+");
     let registry = Fake::start(move |seen| match seen.header("authorization") {
         _ if seen.path == "/v2/" => reply(200, "{}"),
-        None => status(401)
-            .header("www-authenticate", "Basic realm=x")
-            .body(Body::empty())
-            .unwrap(),
-        Some(_) => status(307)
-            .header("location", &target)
-            .body(Body::empty())
-            .unwrap(),
+        None => status(401).header("www-authenticate", "Basic realm=x").body(Body::empty()).unwrap(),
+        Some(_) => status(307).header("location", &target).body(Body::empty()).unwrap(),
     })
     .await;
     let host = registry.host.clone();
@@ -289,9 +218,7 @@ async fn redirects_do_not_carry_credentials_to_other_hosts() {
         }];
     });
     assert_eq!(read(&client, &registry, &bytes).await.unwrap().0, bytes);
-    let [seen] = &cdn.seen("GET", "")[..] else {
-        panic!("one request expected")
-    };
+    let [seen] = &cdn.seen("GET", "")[..] else { panic!("one request expected") };
     assert_eq!(seen.path, "/store?X-Amz-Signature=a%2Fb%3D&x=+");
     assert!(seen.header("authorization").is_none() && seen.header("referer").is_none());
     assert!(!format!("{client:?}").contains("geheim"));
@@ -301,10 +228,7 @@ async fn redirects_do_not_carry_credentials_to_other_hosts() {
 async fn redirects_come_to_an_end() {
     let fake = Fake::start(|seen| match seen.path.as_str() {
         "/v2/" => reply(200, "{}"),
-        _ => status(302)
-            .header("location", "/again")
-            .body(Body::empty())
-            .unwrap(),
+        _ => status(302).header("location", "/again").body(Body::empty()).unwrap(),
     })
     .await;
     let error = read(&plain(), &fake, &content(10)).await.unwrap_err();
@@ -327,10 +251,7 @@ async fn lists_are_read_page_by_page_and_fall_back() {
     .await;
     let (client, repository) = (plain(), fake.repository("a"));
     assert_eq!(client.tags(&repository).await.unwrap(), ["w", "x", "y"]);
-    let referrers = client
-        .referrers(&repository, &Digest::sha256(b"x"))
-        .await
-        .unwrap();
+    let referrers = client.referrers(&repository, &Digest::sha256(b"x")).await.unwrap();
     assert_eq!(referrers, Referrers::default());
     assert_eq!(fake.seen("GET", "/manifests/sha256-").len(), 1);
 }

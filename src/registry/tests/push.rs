@@ -31,11 +31,7 @@ struct Store {
 impl Store {
     fn answer(&mut self, seen: &Seen) -> Response<Body> {
         let (path, query) = seen.path.split_once('?').unwrap_or((&seen.path, ""));
-        let parameter = |name: &str| {
-            query
-                .split('&')
-                .find_map(|p| p.strip_prefix(name)?.strip_prefix('='))
-        };
+        let parameter = |name: &str| query.split('&').find_map(|p| p.strip_prefix(name)?.strip_prefix('='));
         if !seen.complete || self.faults.max_body.is_some_and(|max| seen.body.len() > max) {
             return reply(413, "<html><title>413 Request Entity Too Large</title>");
         }
@@ -86,15 +82,9 @@ impl Store {
             "PUT" if path.contains("/manifests/") => {
                 if self.faults.blind_manifests > 0 {
                     self.faults.blind_manifests -= 1;
-                    return reply(
-                        400,
-                        r#"{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN","detail":{}}]}"#,
-                    );
+                    return reply(400, r#"{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN","detail":{}}]}"#);
                 }
-                status(201)
-                    .header("oci-subject", "x")
-                    .body(Body::empty())
-                    .unwrap()
+                status(201).header("oci-subject", "x").body(Body::empty()).unwrap()
             }
             "PUT" => {
                 if self.faults.refuse_put_body && !seen.body.is_empty() {
@@ -117,19 +107,15 @@ impl Store {
 }
 
 async fn registry(faults: Faults) -> (Fake, Arc<Mutex<Store>>) {
-    let store = Arc::new(Mutex::new(Store {
-        faults,
-        ..Store::default()
-    }));
+    let store = Arc::new(Mutex::new(Store { faults, ..Store::default() }));
     let shared = Arc::clone(&store);
-    let fake = Fake::start(move |seen| {
-        if seen.path == "/v2/" {
-            reply(200, "{}")
-        } else {
-            shared.lock().unwrap().answer(seen)
-        }
-    })
-    .await;
+    let fake =
+        Fake::start(
+            move |seen| {
+                if seen.path == "/v2/" { reply(200, "{}") } else { shared.lock().unwrap().answer(seen) }
+            },
+        )
+        .await;
     (fake, store)
 }
 
@@ -138,27 +124,9 @@ async fn the_ladder_finds_the_form_that_works_and_remembers_it() {
     let large = Some(1 << 20);
     for (faults, patches) in [
         (Faults::default(), 1),
-        (
-            Faults {
-                refuse_patch: Some(405),
-                ..Faults::default()
-            },
-            1,
-        ),
-        (
-            Faults {
-                max_body: large,
-                ..Faults::default()
-            },
-            5,
-        ),
-        (
-            Faults {
-                lose_sessions: 2,
-                ..Faults::default()
-            },
-            3,
-        ),
+        (Faults { refuse_patch: Some(405), ..Faults::default() }, 1),
+        (Faults { max_body: large, ..Faults::default() }, 5),
+        (Faults { lose_sessions: 2, ..Faults::default() }, 3),
     ] {
         let (fake, store) = registry(faults.clone()).await;
         let (client, repository, bytes) = (plain(), fake.repository("a/b"), content(3 << 20));
@@ -167,38 +135,25 @@ async fn the_ladder_finds_the_form_that_works_and_remembers_it() {
         assert_eq!(push().await.unwrap(), Pushed::Uploaded { bytes: 3 << 20 });
         assert_eq!(store.lock().unwrap().blobs[&source.digest.to_string()], bytes);
         assert_eq!(push().await.unwrap(), Pushed::AlreadyThere);
-        assert!(
-            fake.seen("PATCH", "")
-                .iter()
-                .all(|seen| seen.header("content-length").is_some())
-        );
+        assert!(fake.seen("PATCH", "").iter().all(|seen| seen.header("content-length").is_some()));
         if faults.max_body.is_none() {
             assert_eq!(fake.seen("PATCH", "").len(), patches);
         }
         // The second blob goes the way that worked for the first.
         let before = fake.seen("POST", "").len();
         let second = Memory::new(&content(2_000_000));
-        client
-            .push_blob(&repository, &second.digest, 2_000_000, &second, None)
-            .await
-            .unwrap();
+        client.push_blob(&repository, &second.digest, 2_000_000, &second, None).await.unwrap();
         assert_eq!(fake.seen("POST", "").len(), before + 1);
     }
 }
 
 #[tokio::test]
 async fn a_put_with_body_that_is_refused_leads_on_to_chunks() {
-    let faults = Faults {
-        refuse_patch: Some(405),
-        refuse_put_body: true,
-        ..Faults::default()
-    };
+    let faults = Faults { refuse_patch: Some(405), refuse_put_body: true, ..Faults::default() };
     let (fake, _) = registry(faults).await;
     let source = Memory::new(&content(100));
-    let error = plain()
-        .push_blob(&fake.repository("a"), &source.digest, 100, &source, None)
-        .await
-        .unwrap_err();
+    let error =
+        plain().push_blob(&fake.repository("a"), &source.digest, 100, &source, None).await.unwrap_err();
     // Nothing works at this one; the client must come to an end and say what was answered.
     assert!(matches!(error.status(), Some(404 | 405)), "{error}");
     assert!(fake.log.lock().unwrap().len() < 80);
@@ -207,11 +162,7 @@ async fn a_put_with_body_that_is_refused_leads_on_to_chunks() {
 #[tokio::test]
 async fn damaged_content_is_never_committed() {
     for refuse_patch in [None, Some(405)] {
-        let (fake, store) = registry(Faults {
-            refuse_patch,
-            ..Faults::default()
-        })
-        .await;
+        let (fake, store) = registry(Faults { refuse_patch, ..Faults::default() }).await;
         let mut source = Memory::new(&content(100_000));
         source.digest = Digest::sha256(b"something else");
         let error = plain()
@@ -228,26 +179,12 @@ async fn damaged_content_is_never_committed() {
 #[tokio::test]
 async fn mounting_is_tried_and_its_session_is_used_when_refused() {
     for mountable in [true, false] {
-        let (fake, _) = registry(Faults {
-            mountable,
-            ..Faults::default()
-        })
-        .await;
+        let (fake, _) = registry(Faults { mountable, ..Faults::default() }).await;
         let bytes = content(10);
         let source = Memory::new(&bytes);
         let (to, from) = (fake.repository("a"), fake.repository("c/d"));
-        let pushed = plain()
-            .push_blob(&to, &source.digest, 10, &source, Some(&from))
-            .await
-            .unwrap();
-        assert_eq!(
-            pushed,
-            if mountable {
-                Pushed::Mounted
-            } else {
-                Pushed::Uploaded { bytes: 10 }
-            }
-        );
+        let pushed = plain().push_blob(&to, &source.digest, 10, &source, Some(&from)).await.unwrap();
+        assert_eq!(pushed, if mountable { Pushed::Mounted } else { Pushed::Uploaded { bytes: 10 } });
         let posts = fake.seen("POST", "");
         assert_eq!(posts.len(), 1);
         assert!(posts[0].path.contains("from=c/d") && posts[0].header("content-length") == Some("0"));
@@ -259,10 +196,7 @@ async fn empty_blobs_and_sessions_by_hand_work() {
     let (fake, store) = registry(Faults::default()).await;
     let (client, repository) = (plain(), fake.repository("a"));
     let empty = Memory::new(&Bytes::new());
-    let pushed = client
-        .push_blob(&repository, &empty.digest, 0, &empty, None)
-        .await
-        .unwrap();
+    let pushed = client.push_blob(&repository, &empty.digest, 0, &empty, None).await.unwrap();
     assert_eq!(pushed, Pushed::Uploaded { bytes: 0 });
     let bytes = content(5000);
     let mut upload = Upload::begin(&client, &repository).await.unwrap();
@@ -271,11 +205,8 @@ async fn empty_blobs_and_sessions_by_hand_work() {
     assert_eq!(upload.offset(), 5000);
     upload.finish(&Digest::sha256(&bytes)).await.unwrap();
     assert_eq!(store.lock().unwrap().blobs.len(), 2);
-    let ranges: Vec<_> = fake
-        .seen("PATCH", "")
-        .iter()
-        .filter_map(|s| s.header("content-range").map(str::to_owned))
-        .collect();
+    let ranges: Vec<_> =
+        fake.seen("PATCH", "").iter().filter_map(|s| s.header("content-range").map(str::to_owned)).collect();
     assert_eq!(ranges, ["0-2999", "3000-4999"]);
     client.check_push_access(&repository).await.unwrap();
     assert_eq!(fake.seen("DELETE", "").len(), 1);
@@ -283,33 +214,19 @@ async fn empty_blobs_and_sessions_by_hand_work() {
 
 #[tokio::test]
 async fn a_manifest_whose_blobs_are_not_seen_yet_is_sent_again() {
-    let (fake, _) = registry(Faults {
-        blind_manifests: 2,
-        ..Faults::default()
-    })
-    .await;
+    let (fake, _) = registry(Faults { blind_manifests: 2, ..Faults::default() }).await;
     let bytes = Bytes::from_static(b"{\"manifests\": [ ] }\n");
     let manifest = crate::image::RawManifest::new(bytes.clone(), None, None).unwrap();
     let target = ManifestTarget::Digest(manifest.digest);
     let (client, repository) = (plain(), fake.repository("a"));
-    let put = client
-        .put_manifest(&repository, &target, &manifest)
-        .await
-        .unwrap();
+    let put = client.put_manifest(&repository, &target, &manifest).await.unwrap();
     assert!(put.subject_recorded);
     let puts = fake.seen("PUT", "/manifests/");
     assert_eq!(puts.len(), 3);
-    assert!(
-        puts.iter()
-            .all(|p| p.body == bytes && p.header("content-type") == Some(&manifest.media_type))
-    );
+    assert!(puts.iter().all(|p| p.body == bytes && p.header("content-type") == Some(&manifest.media_type)));
     let wrong = ManifestTarget::Digest(Digest::sha256(b"x"));
     assert_eq!(
-        client
-            .put_manifest(&repository, &wrong, &manifest)
-            .await
-            .unwrap_err()
-            .class(),
+        client.put_manifest(&repository, &wrong, &manifest).await.unwrap_err().class(),
         ErrorClass::Content
     );
 }
@@ -317,26 +234,14 @@ async fn a_manifest_whose_blobs_are_not_seen_yet_is_sent_again() {
 #[tokio::test]
 async fn a_broken_upload_goes_on_only_where_that_leads_to_the_blob() {
     for (overstate, sessions) in [(0, 1), (100, 2)] {
-        let faults = Faults {
-            keep_only: Some(4000),
-            overstate,
-            ..Faults::default()
-        };
+        let faults = Faults { keep_only: Some(4000), overstate, ..Faults::default() };
         let (fake, store) = registry(faults).await;
         let source = Memory::new(&content(10_000));
-        let pushed = plain()
-            .push_blob(&fake.repository("a"), &source.digest, 10_000, &source, None)
-            .await;
+        let pushed = plain().push_blob(&fake.repository("a"), &source.digest, 10_000, &source, None).await;
         assert_eq!(pushed.unwrap(), Pushed::Uploaded { bytes: 10_000 });
-        assert_eq!(
-            store.lock().unwrap().blobs[&source.digest.to_string()],
-            source.bytes
-        );
+        assert_eq!(store.lock().unwrap().blobs[&source.digest.to_string()], source.bytes);
         assert_eq!(fake.seen("POST", "").len(), sessions);
         let range = format!("{}-9999", 4000 + overstate);
-        assert_eq!(
-            fake.seen("PATCH", "")[1].header("content-range"),
-            Some(range.as_str())
-        );
+        assert_eq!(fake.seen("PATCH", "")[1].header("content-range"), Some(range.as_str()));
     }
 }

@@ -17,11 +17,7 @@ fn self_signed(names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> C
     let mut params = parameters(names);
     change(&mut params);
     let certificate = params.self_signed(&key).unwrap();
-    Certificate {
-        chain: certificate.pem(),
-        der: certificate.der().clone(),
-        key,
-    }
+    Certificate { chain: certificate.pem(), der: certificate.der().clone(), key }
 }
 
 fn parameters(names: &[&str]) -> CertificateParams {
@@ -53,9 +49,7 @@ async fn server_for(
     } else {
         builder.with_no_client_auth()
     };
-    let config = builder
-        .with_single_cert(vec![certificate.der.clone()], key)
-        .unwrap();
+    let config = builder.with_single_cert(vec![certificate.der.clone()], key).unwrap();
     let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let host = listener.local_addr().unwrap().to_string().parse().unwrap();
@@ -95,11 +89,7 @@ async fn what_was_given_as_an_authority_is_trusted_and_nothing_else() {
     let issuer = Issuer::new(authority, authority_key);
     let key = KeyPair::generate().unwrap();
     let signed = parameters(&ip).signed_by(&key, &issuer).unwrap();
-    let signed = Certificate {
-        chain: authority_pem,
-        der: signed.der().clone(),
-        key,
-    };
+    let signed = Certificate { chain: authority_pem, der: signed.der().clone(), key };
     let with_ca_flag = self_signed(&ip, |params| {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     });
@@ -121,10 +111,7 @@ async fn the_cause_of_a_refused_certificate_is_named() {
     let long_ago = rcgen::date_time_ymd(2020, 1, 1);
     let ca = |params: &mut CertificateParams| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     for (certificate, says) in [
-        (
-            self_signed(&["127.0.0.1"], |params| params.not_after = long_ago),
-            "expired",
-        ),
+        (self_signed(&["127.0.0.1"], |params| params.not_after = long_ago), "expired"),
         (
             self_signed(&["127.0.0.1"], |params| {
                 params.not_after = long_ago;
@@ -150,15 +137,9 @@ async fn redirects_never_lead_from_https_to_http() {
     let host = server(&certificate, answer).await;
     let client = client(|options| options.tls_no_verify = vec![host.clone()]);
     let repository = Repository::new(host, "a").unwrap();
-    let error = client
-        .blob(&repository, &Digest::sha256(b"x"), 1, 0)
-        .await
-        .unwrap_err();
+    let error = client.blob(&repository, &Digest::sha256(b"x"), 1, 0).await.unwrap_err();
     let text = error.to_string();
-    assert!(
-        text.contains("from https to http://127.0.0.1:1/x") && !text.contains("secret"),
-        "{text}"
-    );
+    assert!(text.contains("from https to http://127.0.0.1:1/x") && !text.contains("secret"), "{text}");
 }
 
 #[tokio::test]
@@ -180,10 +161,7 @@ async fn a_server_that_stops_reading_an_upload_is_left() {
     let manifest = crate::image::RawManifest::new(bytes, None, None).unwrap();
     let target = ManifestTarget::Tag("v1".parse().unwrap());
     let repository = Repository::new(host, "a").unwrap();
-    let error = client
-        .put_manifest(&repository, &target, &manifest)
-        .await
-        .unwrap_err();
+    let error = client.put_manifest(&repository, &target, &manifest).await.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Stalled(_)), "{error}");
 }
 

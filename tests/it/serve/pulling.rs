@@ -7,14 +7,8 @@ async fn manifests_are_served_byte_for_byte_by_tag_and_digest() {
     let talk = Talk::start();
     for (tag, image) in [
         ("oci", images::image(1)),
-        (
-            "docker",
-            ImageSpec::new(2).layer(Layer::gzip(2, 100)).docker().build(),
-        ),
-        (
-            "sha512",
-            ImageSpec::new(3).layer(Layer::gzip(3, 100)).sha512().build(),
-        ),
+        ("docker", ImageSpec::new(2).layer(Layer::gzip(2, 100)).docker().build()),
+        ("sha512", ImageSpec::new(3).layer(Layer::gzip(3, 100)).sha512().build()),
         ("index", images::multi_platform(4)),
     ] {
         talk.registry.put_image("a/manifests/b", tag, &image);
@@ -39,21 +33,14 @@ async fn what_is_not_there_is_404_with_the_specs_code() {
     let digest = Digest::sha256(b"elsewhere");
     for (path, code) in [
         ("/v2/a/manifests/none".to_owned(), "MANIFEST_UNKNOWN"),
-        (
-            "/v2/a/manifests/.INVALID_MANIFEST_NAME".to_owned(),
-            "MANIFEST_UNKNOWN",
-        ),
+        ("/v2/a/manifests/.INVALID_MANIFEST_NAME".to_owned(), "MANIFEST_UNKNOWN"),
         (format!("/v2/a/manifests/{digest}"), "MANIFEST_UNKNOWN"),
         (format!("/v2/a/blobs/{digest}"), "BLOB_UNKNOWN"),
         ("/v2/none/tags/list".to_owned(), "NAME_UNKNOWN"),
         ("/v2/a/blobs/uploads/none".to_owned(), "BLOB_UPLOAD_UNKNOWN"),
     ] {
         let answer = talk.get(&path).await;
-        assert_eq!(
-            (answer.status, answer.code().as_str()),
-            (StatusCode::NOT_FOUND, code),
-            "{path}"
-        );
+        assert_eq!((answer.status, answer.code().as_str()), (StatusCode::NOT_FOUND, code), "{path}");
     }
     assert_eq!(talk.head("/v2/a/manifests/none").await.status, 404);
     assert_eq!(talk.get("/v2/").await.status, 200);
@@ -62,10 +49,7 @@ async fn what_is_not_there_is_404_with_the_specs_code() {
 #[tokio::test]
 async fn blobs_are_served_whole_and_in_ranges() {
     let talk = Talk::start();
-    let image = ImageSpec::new(1)
-        .layer(Layer::gzip(1, 700_000))
-        .layer(Layer::empty())
-        .build();
+    let image = ImageSpec::new(1).layer(Layer::gzip(1, 700_000)).layer(Layer::empty()).build();
     talk.registry.put_image("a", "1", &image);
     let (digest, bytes) = &image.blobs[1];
     let path = format!("/v2/a/blobs/{}", digest.to_string().replace(':', "%3A"));
@@ -77,38 +61,20 @@ async fn blobs_are_served_whole_and_in_ranges() {
         ("bytes=0-9", 0..10, "bytes 0-9/700000"),
         ("bytes=300000-", 300_000..700_000, "bytes 300000-699999/700000"),
         ("bytes=-5", 699_995..700_000, "bytes 699995-699999/700000"),
-        (
-            "bytes=699999-800000",
-            699_999..700_000,
-            "bytes 699999-699999/700000",
-        ),
+        ("bytes=699999-800000", 699_999..700_000, "bytes 699999-699999/700000"),
     ] {
-        let answer = talk
-            .ask(Method::GET, &path, &[("range", range)], Vec::new())
-            .await;
-        assert_eq!(
-            (answer.status, &answer.body[..]),
-            (StatusCode::PARTIAL_CONTENT, &bytes[part]),
-            "{range}"
-        );
+        let answer = talk.ask(Method::GET, &path, &[("range", range)], Vec::new()).await;
+        assert_eq!((answer.status, &answer.body[..]), (StatusCode::PARTIAL_CONTENT, &bytes[part]), "{range}");
         assert_eq!(answer.header("content-range"), stated);
     }
-    let beyond = talk
-        .ask(Method::GET, &path, &[("range", "bytes=700000-")], Vec::new())
-        .await;
-    assert_eq!(
-        (beyond.status.as_u16(), beyond.header("content-range")),
-        (416, "bytes */700000")
-    );
+    let beyond = talk.ask(Method::GET, &path, &[("range", "bytes=700000-")], Vec::new()).await;
+    assert_eq!((beyond.status.as_u16(), beyond.header("content-range")), (416, "bytes */700000"));
     let stale = [("range", "bytes=0-9"), ("if-range", "\"other\"")];
     assert_eq!(talk.ask(Method::GET, &path, &stale, Vec::new()).await.status, 200);
     let known = [("if-none-match", whole.header("etag"))];
     assert_eq!(talk.ask(Method::GET, &path, &known, Vec::new()).await.status, 304);
     let empty = talk.get(&format!("/v2/a/blobs/{}", image.blobs[2].0)).await;
-    assert_eq!(
-        (empty.status.as_u16(), empty.header("content-length")),
-        (200, "0")
-    );
+    assert_eq!((empty.status.as_u16(), empty.header("content-length")), (200, "0"));
     assert_eq!(talk.get(&format!("/v2/b/blobs/{digest}")).await.status, 404);
 }
 
@@ -120,28 +86,16 @@ async fn tags_and_repositories_come_in_pages() {
     }
     talk.registry.put_image("x", "1", &images::image(1));
     let all = talk.get("/v2/x/y/tags/list").await.json();
-    assert_eq!(
-        all,
-        serde_json::json!({ "name": "x/y", "tags": ["C", "a", "b", "d.1"] })
-    );
+    assert_eq!(all, serde_json::json!({ "name": "x/y", "tags": ["C", "a", "b", "d.1"] }));
     let mut path = "/v2/x/y/tags/list?n=3".to_owned();
     let first = talk.get(&path).await;
     assert_eq!(first.json()["tags"], serde_json::json!(["C", "a", "b"]));
     path = first.header("link").split(['<', '>']).nth(1).unwrap().to_owned();
     let second = talk.get(&path).await;
-    assert_eq!(
-        (&second.json()["tags"], second.header("link")),
-        (&serde_json::json!(["d.1"]), "")
-    );
+    assert_eq!((&second.json()["tags"], second.header("link")), (&serde_json::json!(["d.1"]), ""));
     let none = talk.get("/v2/x/y/tags/list?n=0").await;
-    assert_eq!(
-        (&none.json()["tags"], none.header("link")),
-        (&serde_json::json!([]), "")
-    );
-    assert_eq!(
-        talk.get("/v2/x/y/tags/list?last=aa").await.json()["tags"],
-        serde_json::json!(["b", "d.1"])
-    );
+    assert_eq!((&none.json()["tags"], none.header("link")), (&serde_json::json!([]), ""));
+    assert_eq!(talk.get("/v2/x/y/tags/list?last=aa").await.json()["tags"], serde_json::json!(["b", "d.1"]));
     assert_eq!(talk.get("/v2/x/y/tags/list?n=-1").await.status, 400);
     let catalog = talk.get("/v2/_catalog?n=1").await;
     assert_eq!(catalog.json()["repositories"], serde_json::json!(["x"]));
@@ -162,9 +116,7 @@ async fn referrers_are_listed_filtered_and_forgotten() {
     let all = talk.get(&path).await;
     assert_eq!(all.header("content-type"), media_type::OCI_INDEX);
     assert_eq!(all.json()["manifests"].as_array().unwrap().len(), 2);
-    let filtered = talk
-        .get(&format!("{path}?artifactType=application%2Fspdx%2Bjson"))
-        .await;
+    let filtered = talk.get(&format!("{path}?artifactType=application%2Fspdx%2Bjson")).await;
     assert_eq!(filtered.header("oci-filters-applied"), "artifactType");
     let found = &filtered.json()["manifests"];
     assert_eq!(found.as_array().unwrap().len(), 1);
@@ -173,17 +125,8 @@ async fn referrers_are_listed_filtered_and_forgotten() {
     assert!(found[0]["annotations"].is_object());
     let gone = talk.delete(&format!("/v2/a/manifests/{}", sbom.digest)).await;
     assert_eq!(gone.status, 202);
-    assert_eq!(
-        talk.get(&path).await.json()["manifests"]
-            .as_array()
-            .unwrap()
-            .len(),
-        1
-    );
-    assert_eq!(
-        talk.get("/v2/a/referrers/nonsense").await.code(),
-        "DIGEST_INVALID"
-    );
+    assert_eq!(talk.get(&path).await.json()["manifests"].as_array().unwrap().len(), 1);
+    assert_eq!(talk.get("/v2/a/referrers/nonsense").await.code(), "DIGEST_INVALID");
 }
 
 #[tokio::test]
@@ -196,17 +139,9 @@ async fn deleting_removes_tags_then_manifests_then_blobs_and_their_content() {
     assert_eq!(talk.delete("/v2/a/manifests/1").await.status, 202);
     assert_eq!(talk.get("/v2/a/manifests/1").await.status, 404);
     assert_eq!(talk.get("/v2/a/manifests/2").await.status, 200);
-    assert_eq!(
-        talk.delete(&format!("/v2/a/manifests/{}", image.digest))
-            .await
-            .status,
-        202
-    );
+    assert_eq!(talk.delete(&format!("/v2/a/manifests/{}", image.digest)).await.status, 202);
     assert_eq!(talk.get("/v2/a/manifests/2").await.status, 404);
-    assert_eq!(
-        talk.get("/v2/a/tags/list").await.json()["tags"],
-        serde_json::json!([])
-    );
+    assert_eq!(talk.get("/v2/a/tags/list").await.json()["tags"], serde_json::json!([]));
     let content = talk.registry.folder().join(image.blobs[1].0.layout_path());
     let blob = |repository| format!("/v2/{repository}/blobs/{}", image.blobs[1].0);
     assert_eq!(talk.delete(&blob("a")).await.status, 202);

@@ -11,73 +11,37 @@ async fn blobs_come_at_once_streamed_or_in_chunks() {
     let digest = Digest::sha256(&bytes);
     let done = |answer: &Answer, repository: &str| {
         assert_eq!(answer.status, 201);
-        assert_eq!(
-            answer.header("location"),
-            format!("/v2/{repository}/blobs/{digest}")
-        );
+        assert_eq!(answer.header("location"), format!("/v2/{repository}/blobs/{digest}"));
         assert!(talk.registry.has_blob(repository, &digest), "{repository}");
     };
     let one = format!("/v2/post/blobs/uploads/?digest={digest}");
-    done(
-        &talk
-            .ask(Method::POST, &one, &[("content-type", OCTETS)], bytes.clone())
-            .await,
-        "post",
-    );
+    done(&talk.ask(Method::POST, &one, &[("content-type", OCTETS)], bytes.clone()).await, "post");
 
     let upload = talk.upload("put").await;
-    done(
-        &talk
-            .put(&format!("{upload}?digest={digest}"), OCTETS, &bytes)
-            .await,
-        "put",
-    );
+    done(&talk.put(&format!("{upload}?digest={digest}"), OCTETS, &bytes).await, "put");
 
     let upload = talk.upload("patch").await;
     let patched = talk.ask(Method::PATCH, &upload, &[], bytes.clone()).await;
-    assert_eq!(
-        (patched.status.as_u16(), patched.header("range")),
-        (202, "0-599999")
-    );
-    done(
-        &talk.put(&format!("{upload}?digest={digest}"), OCTETS, b"").await,
-        "patch",
-    );
+    assert_eq!((patched.status.as_u16(), patched.header("range")), (202, "0-599999"));
+    done(&talk.put(&format!("{upload}?digest={digest}"), OCTETS, b"").await, "patch");
 
     let upload = talk.upload("chunks").await;
     let (first, rest) = bytes.split_at(250_001);
     let range = [("content-range", "0-250000")];
     let patched = talk.ask(Method::PATCH, &upload, &range, first.to_vec()).await;
-    assert_eq!(
-        (patched.status.as_u16(), patched.header("range")),
-        (202, "0-250000")
-    );
+    assert_eq!((patched.status.as_u16(), patched.header("range")), (202, "0-250000"));
     let again = talk.ask(Method::PATCH, &upload, &range, first.to_vec()).await;
     assert_eq!((again.status.as_u16(), again.header("range")), (416, "0-250000"));
     assert_eq!(again.header("location"), upload);
     let gap = [("content-range", "300000-599999")];
-    assert_eq!(
-        talk.ask(Method::PATCH, &upload, &gap, vec![0; 300_000])
-            .await
-            .status,
-        416
-    );
+    assert_eq!(talk.ask(Method::PATCH, &upload, &gap, vec![0; 300_000]).await.status, 416);
     let lie = [("content-range", "250001-250002")];
-    assert_eq!(
-        talk.ask(Method::PATCH, &upload, &lie, rest.to_vec()).await.code(),
-        "SIZE_INVALID"
-    );
+    assert_eq!(talk.ask(Method::PATCH, &upload, &lie, rest.to_vec()).await.code(), "SIZE_INVALID");
     let status = talk.get(&upload).await;
-    assert_eq!(
-        (status.status.as_u16(), status.header("range")),
-        (204, "0-250000")
-    );
+    assert_eq!((status.status.as_u16(), status.header("range")), (204, "0-250000"));
     let last = [("content-range", "250001-599999")];
     let path = format!("{upload}?digest={digest}");
-    done(
-        &talk.ask(Method::PUT, &path, &last, rest.to_vec()).await,
-        "chunks",
-    );
+    done(&talk.ask(Method::PUT, &path, &last, rest.to_vec()).await, "chunks");
     assert_eq!(talk.get(&upload).await.status, 404);
 }
 
@@ -86,30 +50,16 @@ async fn a_wrong_digest_leaves_nothing_behind() {
     let talk = Talk::start();
     let digest = Digest::sha256(b"right");
     for path in [talk.upload("a").await, "/v2/a/blobs/uploads/".to_owned()] {
-        let method = if path.ends_with('/') {
-            Method::POST
-        } else {
-            Method::PUT
-        };
-        let answer = talk
-            .ask(method, &format!("{path}?digest={digest}"), &[], b"wrong".to_vec())
-            .await;
-        assert_eq!(
-            (answer.status.as_u16(), answer.code().as_str()),
-            (400, "DIGEST_INVALID")
-        );
+        let method = if path.ends_with('/') { Method::POST } else { Method::PUT };
+        let answer = talk.ask(method, &format!("{path}?digest={digest}"), &[], b"wrong".to_vec()).await;
+        assert_eq!((answer.status.as_u16(), answer.code().as_str()), (400, "DIGEST_INVALID"));
     }
     let upload = talk.upload("a").await;
     assert_eq!(talk.put(&upload, OCTETS, b"x").await.code(), "DIGEST_INVALID");
     assert_eq!(talk.delete(&upload).await.status, 204);
     assert_eq!(talk.get(&upload).await.status, 404);
     assert!(!talk.registry.has_blob("a", &digest));
-    assert_eq!(
-        std::fs::read_dir(talk.registry.folder().join("uploads"))
-            .unwrap()
-            .count(),
-        0
-    );
+    assert_eq!(std::fs::read_dir(talk.registry.folder().join("uploads")).unwrap().count(), 0);
 }
 
 #[tokio::test]
@@ -123,19 +73,11 @@ async fn empty_blobs_and_sha512_are_ordinary() {
     // The algorithm becomes known only at the end, so the file is hashed again.
     let digest = Digest::of(Algorithm::Sha512, b"late");
     let upload = talk.upload("a").await;
-    assert_eq!(
-        talk.put(&format!("{upload}?digest={digest}"), OCTETS, b"late")
-            .await
-            .status,
-        201
-    );
+    assert_eq!(talk.put(&format!("{upload}?digest={digest}"), OCTETS, b"late").await.status, 201);
     let image = ImageSpec::new(1).layer(Layer::gzip(1, 10)).build();
     talk.registry.put_untagged("a", &image);
     let long = Digest::of(Algorithm::Sha512, &image.manifest);
-    for path in [
-        format!("/v2/a/manifests/{long}"),
-        format!("/v2/a/manifests/t?digest={long}"),
-    ] {
+    for path in [format!("/v2/a/manifests/{long}"), format!("/v2/a/manifests/t?digest={long}")] {
         let answer = talk.put(&path, &image.media_type, &image.manifest).await;
         assert_eq!(
             (answer.status.as_u16(), answer.header("docker-content-digest")),
@@ -150,9 +92,7 @@ async fn mounts_link_and_fall_back_to_an_upload() {
     let image = images::image(1);
     talk.registry.put_image("from", "1", &image);
     let digest = image.blobs[1].0;
-    let mounted = talk
-        .post(&format!("/v2/into/blobs/uploads/?mount={digest}&from=from"))
-        .await;
+    let mounted = talk.post(&format!("/v2/into/blobs/uploads/?mount={digest}&from=from")).await;
     assert_eq!(mounted.status, 201);
     assert!(talk.registry.has_blob("into", &digest));
     let other = Digest::sha256(b"unknown");
@@ -174,22 +114,13 @@ async fn manifests_are_taken_only_whole_and_honest() {
     let talk = Talk::start();
     let image = images::multi_platform(1);
     let child = &image.children[0];
-    let early = talk
-        .put("/v2/a/manifests/1", &child.media_type, &child.manifest)
-        .await;
+    let early = talk.put("/v2/a/manifests/1", &child.media_type, &child.manifest).await;
     assert_eq!(early.code(), "MANIFEST_BLOB_UNKNOWN");
-    assert_eq!(
-        early.json()["errors"][0]["detail"]["digests"][0],
-        child.blobs[0].0.to_string()
-    );
-    let sparse = talk
-        .put("/v2/a/manifests/1", &image.media_type, &image.manifest)
-        .await;
+    assert_eq!(early.json()["errors"][0]["detail"]["digests"][0], child.blobs[0].0.to_string());
+    let sparse = talk.put("/v2/a/manifests/1", &image.media_type, &image.manifest).await;
     assert_eq!(sparse.code(), "MANIFEST_BLOB_UNKNOWN");
     talk.registry.put_untagged("a", &image);
-    let taken = talk
-        .put("/v2/a/manifests/1", &image.media_type, &image.manifest)
-        .await;
+    let taken = talk.put("/v2/a/manifests/1", &image.media_type, &image.manifest).await;
     assert_eq!(
         (taken.status.as_u16(), taken.header("location")),
         (201, &*format!("/v2/a/manifests/{}", image.digest))
@@ -202,45 +133,15 @@ async fn manifests_are_taken_only_whole_and_honest() {
             &image.manifest[..],
             "DIGEST_INVALID",
         ),
-        (
-            "/v2/a/manifests/1".into(),
-            media_type::OCI_MANIFEST,
-            &image.manifest[..],
-            "MANIFEST_INVALID",
-        ),
-        (
-            "/v2/a/manifests/1".into(),
-            media_type::OCI_MANIFEST,
-            b"{",
-            "MANIFEST_INVALID",
-        ),
-        (
-            "/v2/a/manifests/-1".into(),
-            media_type::OCI_MANIFEST,
-            b"{}",
-            "MANIFEST_INVALID",
-        ),
-        (
-            "/v2/A/manifests/1".into(),
-            media_type::OCI_MANIFEST,
-            b"{}",
-            "NAME_INVALID",
-        ),
+        ("/v2/a/manifests/1".into(), media_type::OCI_MANIFEST, &image.manifest[..], "MANIFEST_INVALID"),
+        ("/v2/a/manifests/1".into(), media_type::OCI_MANIFEST, b"{", "MANIFEST_INVALID"),
+        ("/v2/a/manifests/-1".into(), media_type::OCI_MANIFEST, b"{}", "MANIFEST_INVALID"),
+        ("/v2/A/manifests/1".into(), media_type::OCI_MANIFEST, b"{}", "NAME_INVALID"),
     ] {
         let answer = talk.put(&path, kind, body).await;
-        assert_eq!(
-            (answer.status.as_u16(), answer.code().as_str()),
-            (400, code),
-            "{path}"
-        );
+        assert_eq!((answer.status.as_u16(), answer.code().as_str()), (400, code), "{path}");
     }
-    let large = talk
-        .put(
-            "/v2/a/manifests/1",
-            media_type::OCI_MANIFEST,
-            &vec![b' '; (4 << 20) + 1],
-        )
-        .await;
+    let large = talk.put("/v2/a/manifests/1", media_type::OCI_MANIFEST, &vec![b' '; (4 << 20) + 1]).await;
     assert_eq!(large.status, 413);
 }
 
@@ -252,16 +153,9 @@ async fn a_subject_may_be_absent_and_is_confirmed() {
     talk.registry.put_image("a", "other", &other);
     for (digest, bytes) in &artifact.blobs {
         let upload = talk.upload("a").await;
-        assert_eq!(
-            talk.put(&format!("{upload}?digest={digest}"), OCTETS, bytes)
-                .await
-                .status,
-            201
-        );
+        assert_eq!(talk.put(&format!("{upload}?digest={digest}"), OCTETS, bytes).await.status, 201);
     }
-    let answer = talk
-        .put("/v2/a/manifests/sbom", &artifact.media_type, &artifact.manifest)
-        .await;
+    let answer = talk.put("/v2/a/manifests/sbom", &artifact.media_type, &artifact.manifest).await;
     assert_eq!(answer.header("oci-subject"), subject.digest.to_string());
     let (tag, signature) = images::signature(&other);
     talk.registry.put_image("a", &tag, &signature);
@@ -273,31 +167,15 @@ async fn a_broken_push_is_resumed_where_it_stopped() {
     let talk = Talk::start();
     let bytes = Layer::gzip(1, 900_000).bytes.to_vec();
     let upload = talk.upload("a").await;
-    talk.registry
-        .fault(Fault::on("PATCH", "/uploads/", Effect::DropRequest(300_000)));
-    let broken = talk
-        .client
-        .patch(talk.registry.url(&upload))
-        .body(bytes.clone())
-        .send()
-        .await;
+    talk.registry.fault(Fault::on("PATCH", "/uploads/", Effect::DropRequest(300_000)));
+    let broken = talk.client.patch(talk.registry.url(&upload)).body(bytes.clone()).send().await;
     assert!(broken.is_err());
     let kept = talk.get(&upload).await.header("range").to_owned();
     assert_eq!(kept, "0-299999");
     let range = [("content-range", "300000-899999")];
-    assert_eq!(
-        talk.ask(Method::PATCH, &upload, &range, bytes[300_000..].to_vec())
-            .await
-            .status,
-        202
-    );
+    assert_eq!(talk.ask(Method::PATCH, &upload, &range, bytes[300_000..].to_vec()).await.status, 202);
     let digest = Digest::sha256(&bytes);
-    assert_eq!(
-        talk.put(&format!("{upload}?digest={digest}"), OCTETS, b"")
-            .await
-            .status,
-        201
-    );
+    assert_eq!(talk.put(&format!("{upload}?digest={digest}"), OCTETS, b"").await.status, 201);
 }
 
 #[tokio::test]

@@ -21,10 +21,7 @@ pub struct Ran {
 
 impl Cli {
     pub fn new() -> Self {
-        Self {
-            folder: TempDir::new().unwrap(),
-            environment: Vec::new(),
-        }
+        Self { folder: TempDir::new().unwrap(), environment: Vec::new() }
     }
 
     /// The working directory, and `HOME`.
@@ -68,24 +65,25 @@ impl Cli {
     /// What differs from run to run, for `insta::with_settings!({filters => cli.filters()}, …)`.
     pub fn filters(&self) -> Vec<(String, &'static str)> {
         let literal = |path: &Path| {
-            path.to_string_lossy()
-                .chars()
-                .fold(String::new(), |mut escaped, c| {
-                    if !c.is_alphanumeric() && c != '/' {
-                        escaped.push('\\');
-                    }
-                    escaped.push(c);
-                    escaped
-                })
+            path.to_string_lossy().chars().fold(String::new(), |mut escaped, c| {
+                if !c.is_alphanumeric() && c != '/' {
+                    escaped.push('\\');
+                }
+                escaped.push(c);
+                escaped
+            })
         };
         let canonical = self.folder().canonicalize().unwrap();
         vec![
             (literal(self.folder()), "[DIR]"),
             (literal(&canonical), "[DIR]"),
+            (literal(Path::new(env!("CARGO_BIN_EXE_bundle"))), "[BUNDLE]"),
             (r"(127\.0\.0\.1|localhost|\[::1\]):\d+".to_owned(), "$1:[PORT]"),
             (r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z".to_owned(), "[TIME]"),
-            (r"\b\d+(\.\d+)? ?(B|KiB|MiB|GiB)/s".to_owned(), "[RATE]"),
-            (r"\b\d+(\.\d+)? ?(B|KiB|MiB|GiB)\b".to_owned(), "[SIZE]"),
+            (r"\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC".to_owned(), "[TIME]"),
+            (r"\bbytes \d+ to \d+\b".to_owned(), "bytes [RANGE]"),
+            (r"\b\d+(\.\d+)? ?([kKMG]i?)?B/s".to_owned(), "[RATE]"),
+            (r"\b\d+(\.\d+)? ?([kKMG]i?)?B\b".to_owned(), "[SIZE]"),
             (r"\b\d+(\.\d+)? ?(ms|µs|s)\b".to_owned(), "[DURATION]"),
         ]
     }
@@ -94,9 +92,6 @@ impl Cli {
 impl Ran {
     /// All of it as one text to snapshot.
     pub fn shown(&self) -> String {
-        format!(
-            "code: {}\n--- stdout\n{}\n--- stderr\n{}",
-            self.code, self.stdout, self.stderr
-        )
+        format!("code: {}\n--- stdout\n{}\n--- stderr\n{}", self.code, self.stdout, self.stderr)
     }
 }

@@ -39,6 +39,8 @@ pub enum Effect {
     Drop,
     /// Closes the connection after so many bytes of the request's body have reached the registry.
     DropRequest(u64),
+    /// Takes so many bytes of the request's body, then nothing for good.
+    StallRequest(u64),
     Delay(Duration),
 }
 
@@ -46,14 +48,7 @@ impl Fault {
     /// For requests of `method` (`*`: any) whose path and query contain `path`; the first of them, unless told
     /// otherwise.
     pub fn on(method: &'static str, path: impl Into<String>, effect: Effect) -> Self {
-        Self {
-            method,
-            path: path.into(),
-            skip: 0,
-            times: 1,
-            seen: 0,
-            effect,
-        }
+        Self { method, path: path.into(), skip: 0, times: 1, seen: 0, effect }
     }
 
     /// Answers with `status` and an error envelope.
@@ -95,34 +90,35 @@ pub(super) fn limited(
     broke: Arc<AtomicBool>,
 ) -> Body {
     let frames = body.into_data_stream();
-    Body::from_stream(stream::unfold(
-        (frames, limit, false),
-        move |(mut frames, left, ended)| {
-            let (counter, broke) = (Arc::clone(&counter), Arc::clone(&broke));
-            async move {
-                if ended {
-                    return None;
-                }
-                if left == Some(0) {
-                    broke.store(true, Ordering::SeqCst);
-                    return Some((
-                        Err(axum::Error::new(std::io::Error::other("cut"))),
-                        (frames, left, true),
-                    ));
-                }
-                let mut frame: Bytes = match frames.next().await? {
-                    Ok(frame) => frame,
-                    Err(error) => return Some((Err(error), (frames, left, true))),
-                };
-                let left = left.map(|left| {
-                    frame.truncate(usize::try_from(left).unwrap_or(usize::MAX));
-                    left - frame.len() as u64
-                });
-                counter.fetch_add(frame.len() as u64, Ordering::SeqCst);
-                Some((Ok(frame), (frames, left, false)))
+    Body::from_stream(stream::unfold((frames, limit, false), move |(mut frames, left, ended)| {
+        let (counter, broke) = (Arc::clone(&counter), Arc::clone(&broke));
+        async move {
+            if ended {
+                return None;
             }
-        },
-    ))
+            if left == Some(0) {
+                broke.store(true, Ordering::SeqCst);
+                return Some((Err(axum::Error::new(std::io::Error::other("cut"))), (frames, left, true)));
+            }
+            let mut frame: Bytes = match frames.next().await? {
+                Ok(frame) => frame,
+                Err(error) => return Some((Err(error), (frames, left, true))),
+            };
+            let left = left.map(|left| {
+                frame.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+                left - frame.len() as u64
+            });
+            counter.fetch_add(frame.len() as u64, Ordering::SeqCst);
+            Some((Ok(frame), (frames, left, false)))
+        }
+    }))
+}
+
+/// The first `after` bytes of `body`, then silence.
+pub(super) fn stalled(body: Body, after: u64, counter: Arc<AtomicU64>) -> Body {
+    let shown = limited(body, counter, Some(after), Arc::default()).into_data_stream();
+    let shown = shown.take_while(|frame| std::future::ready(frame.is_ok()));
+    Body::from_stream(shown.chain(stream::pending()))
 }
 
 /// What the effects that change the registry's answer make of it.
@@ -131,11 +127,7 @@ pub(super) fn disturb(response: Response<Body>, effect: &Effect) -> Response<Bod
     let ignore = Arc::new(AtomicU64::new(0));
     let body = match effect {
         Effect::Cut(after) => limited(body, ignore, Some(*after), Arc::default()),
-        Effect::Stall(after) => {
-            let shown = limited(body, ignore, Some(*after), Arc::default()).into_data_stream();
-            let shown = shown.take_while(|frame| std::future::ready(frame.is_ok()));
-            Body::from_stream(shown.chain(stream::pending()))
-        }
+        Effect::Stall(after) => stalled(body, *after, ignore),
         Effect::Flip(at) => {
             let mut left = Some(*at);
             Body::from_stream(body.into_data_stream().map(move |frame| {
@@ -172,10 +164,7 @@ pub(super) fn canned(status: u16, headers: &[(&'static str, String)], body: &str
     let mut response = Response::new(Body::from(body.to_owned()));
     *response.status_mut() = StatusCode::from_u16(status).unwrap();
     for (name, value) in headers {
-        response.headers_mut().append(
-            HeaderName::from_static(name),
-            HeaderValue::from_str(value).unwrap(),
-        );
+        response.headers_mut().append(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
     }
     response
 }

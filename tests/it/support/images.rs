@@ -20,13 +20,7 @@ impl TestImage {
     fn new(value: &Value, media_type: &str, algorithm: Algorithm) -> Self {
         let manifest = Bytes::from(serde_json::to_vec_pretty(value).unwrap());
         let digest = Digest::of(algorithm, &manifest);
-        Self {
-            manifest,
-            media_type: media_type.to_owned(),
-            digest,
-            blobs: Vec::new(),
-            children: Vec::new(),
-        }
+        Self { manifest, media_type: media_type.to_owned(), digest, blobs: Vec::new(), children: Vec::new() }
     }
 
     pub fn descriptor(&self) -> Value {
@@ -41,8 +35,7 @@ impl TestImage {
     /// The distinct blobs of this image and its children.
     pub fn all_blobs(&self) -> std::collections::BTreeMap<Digest, Bytes> {
         let own = self.blobs.iter().cloned();
-        own.chain(self.children.iter().flat_map(Self::all_blobs))
-            .collect()
+        own.chain(self.children.iter().flat_map(Self::all_blobs)).collect()
     }
 }
 
@@ -59,10 +52,7 @@ impl Layer {
         let mut bytes = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3];
         bytes.resize(size.max(10), 0);
         fastrand::Rng::with_seed(seed).fill(&mut bytes[10..]);
-        Self {
-            bytes: bytes.into(),
-            compressed: true,
-        }
+        Self { bytes: bytes.into(), compressed: true }
     }
 
     /// A tar of one text file of about `size` bytes, which compresses well.
@@ -77,21 +67,13 @@ impl Layer {
         header.set_size(text.len() as u64);
         header.set_mode(0o644);
         let mut archive = tar::Builder::new(Vec::new());
-        archive
-            .append_data(&mut header, format!("file-{seed}.txt"), text.as_bytes())
-            .unwrap();
-        Self {
-            bytes: archive.into_inner().unwrap().into(),
-            compressed: false,
-        }
+        archive.append_data(&mut header, format!("file-{seed}.txt"), text.as_bytes()).unwrap();
+        Self { bytes: archive.into_inner().unwrap().into(), compressed: false }
     }
 
     /// No bytes at all.
     pub fn empty() -> Self {
-        Self {
-            bytes: Bytes::new(),
-            compressed: true,
-        }
+        Self { bytes: Bytes::new(), compressed: true }
     }
 }
 
@@ -108,13 +90,7 @@ pub struct ImageSpec {
 impl ImageSpec {
     pub fn new(seed: u64) -> Self {
         let (algorithm, platform) = (Algorithm::Sha256, ("linux", "amd64"));
-        Self {
-            seed,
-            layers: Vec::new(),
-            docker: false,
-            algorithm,
-            platform,
-        }
+        Self { seed, layers: Vec::new(), docker: false, algorithm, platform }
     }
 
     pub fn layer(mut self, layer: Layer) -> Self {
@@ -146,11 +122,7 @@ impl ImageSpec {
 
     pub fn build(self) -> TestImage {
         let (os, architecture) = self.platform;
-        let diff_ids: Vec<Digest> = self
-            .layers
-            .iter()
-            .map(|layer| Digest::sha256(&layer.bytes))
-            .collect();
+        let diff_ids: Vec<Digest> = self.layers.iter().map(|layer| Digest::sha256(&layer.bytes)).collect();
         let config = json!({
             "os": os, "architecture": architecture, "config": { "Labels": { "seed": self.seed.to_string() } },
             "rootfs": { "type": "layers", "diff_ids": diff_ids },
@@ -179,39 +151,24 @@ impl ImageSpec {
             "config": { "mediaType": config_type, "digest": blobs[0].0, "size": blobs[0].1.len() },
             "layers": layers,
         });
-        TestImage {
-            blobs,
-            ..TestImage::new(&manifest, media_type, self.algorithm)
-        }
+        TestImage { blobs, ..TestImage::new(&manifest, media_type, self.algorithm) }
     }
 }
 
 /// A small image of one compressed and one uncompressed layer.
 pub fn image(seed: u64) -> TestImage {
-    ImageSpec::new(seed)
-        .layer(Layer::gzip(seed, 40_000))
-        .layer(Layer::tar(seed, 20_000))
-        .build()
+    ImageSpec::new(seed).layer(Layer::gzip(seed, 40_000)).layer(Layer::tar(seed, 20_000)).build()
 }
 
 /// Images that share their base layer.
 pub fn sharing(seeds: impl IntoIterator<Item = u64>, base: &Layer) -> Vec<TestImage> {
-    let one = |seed| {
-        ImageSpec::new(seed)
-            .layer(base.clone())
-            .layer(Layer::gzip(seed, 5_000))
-            .build()
-    };
+    let one = |seed| ImageSpec::new(seed).layer(base.clone()).layer(Layer::gzip(seed, 5_000)).build();
     seeds.into_iter().map(one).collect()
 }
 
 /// An OCI index (a Docker list with `docker`) of `children` and their platforms.
 pub fn index(children: Vec<((&str, &str), TestImage)>, docker: bool) -> TestImage {
-    let media_type = if docker {
-        types::DOCKER_LIST
-    } else {
-        types::OCI_INDEX
-    };
+    let media_type = if docker { types::DOCKER_LIST } else { types::OCI_INDEX };
     let mut manifests = Vec::new();
     let mut images = Vec::new();
     for ((os, architecture), child) in children {
@@ -221,26 +178,19 @@ pub fn index(children: Vec<((&str, &str), TestImage)>, docker: bool) -> TestImag
         images.push(child);
     }
     let value = json!({ "schemaVersion": 2, "mediaType": media_type, "manifests": manifests });
-    TestImage {
-        children: images,
-        ..TestImage::new(&value, media_type, Algorithm::Sha256)
-    }
+    TestImage { children: images, ..TestImage::new(&value, media_type, Algorithm::Sha256) }
 }
 
 /// amd64 and arm64 over one shared layer, and the attestation that `BuildKit` adds for the first.
 pub fn multi_platform(seed: u64) -> TestImage {
     let shared = Layer::gzip(seed, 30_000);
     let child = |architecture, own| {
-        let spec = ImageSpec::new(seed)
-            .platform("linux", architecture)
-            .layer(shared.clone());
+        let spec = ImageSpec::new(seed).platform("linux", architecture).layer(shared.clone());
         spec.layer(Layer::gzip(own, 10_000)).build()
     };
     let (amd64, arm64) = (child("amd64", seed + 1), child("arm64", seed + 2));
-    let attestation = ImageSpec::new(seed + 3)
-        .platform("unknown", "unknown")
-        .layer(Layer::tar(seed, 500))
-        .build();
+    let attestation =
+        ImageSpec::new(seed + 3).platform("unknown", "unknown").layer(Layer::tar(seed, 500)).build();
     let mut value = json!({
         "schemaVersion": 2, "mediaType": types::OCI_INDEX,
         "manifests": [amd64.descriptor(), arm64.descriptor(), attestation.descriptor()],
@@ -252,10 +202,7 @@ pub fn multi_platform(seed: u64) -> TestImage {
         "vnd.docker.reference.type": "attestation-manifest", "vnd.docker.reference.digest": amd64.digest,
     });
     let children = vec![amd64, arm64, attestation];
-    TestImage {
-        children,
-        ..TestImage::new(&value, types::OCI_INDEX, Algorithm::Sha256)
-    }
+    TestImage { children, ..TestImage::new(&value, types::OCI_INDEX, Algorithm::Sha256) }
 }
 
 /// An artifact of type `artifact_type` about `subject`, with the empty config.
@@ -271,10 +218,7 @@ pub fn artifact(subject: &TestImage, artifact_type: &str, payload: &[u8]) -> Tes
         "subject": subject.descriptor(),
         "annotations": { "org.opencontainers.image.created": "2021-01-01T00:00:00Z" },
     });
-    TestImage {
-        blobs,
-        ..TestImage::new(&manifest, types::OCI_MANIFEST, Algorithm::Sha256)
-    }
+    TestImage { blobs, ..TestImage::new(&manifest, types::OCI_MANIFEST, Algorithm::Sha256) }
 }
 
 /// A cosign signature of `image` in the older form, and the tag under which it is found.
@@ -293,11 +237,5 @@ pub fn signature(image: &TestImage) -> (String, TestImage) {
         }],
     });
     let tag = format!("{}-{}.sig", image.digest.algorithm().name(), image.digest.hex());
-    (
-        tag,
-        TestImage {
-            blobs,
-            ..TestImage::new(&manifest, types::OCI_MANIFEST, Algorithm::Sha256)
-        },
-    )
+    (tag, TestImage { blobs, ..TestImage::new(&manifest, types::OCI_MANIFEST, Algorithm::Sha256) })
 }

@@ -4,6 +4,7 @@
 
 pub mod cli;
 mod faults;
+pub mod gap;
 pub mod images;
 pub mod registry;
 
@@ -19,8 +20,5 @@ pub fn client_builder() -> reqwest::ClientBuilder {
     PROVIDER.call_once(|| {
         let _ = rustls::crypto::ring::default_provider().install_default();
     });
-    reqwest::Client::builder()
-        .no_proxy()
-        .redirect(reqwest::redirect::Policy::none())
-        .tls_certs_only([])
+    reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).tls_certs_only([])
 }

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 pub use super::faults::{Effect, Fault};
-use super::faults::{canned, disturb, limited, without_range};
+use super::faults::{canned, disturb, limited, stalled, without_range};
 use super::images::TestImage;
 
 /// Runs until it is dropped.
@@ -34,6 +34,7 @@ pub struct TestRegistry {
 struct Shared {
     log: Mutex<Vec<Logged>>,
     faults: Mutex<Vec<Fault>>,
+    faulted: AtomicU64,
 }
 
 /// One request, as it came and as it was answered.
@@ -79,11 +80,8 @@ impl TestRegistry {
         let folder = TempDir::new().unwrap();
         let store = Arc::new(DirectoryStore::open(folder.path()).unwrap());
         let registry = Registry::new(Arc::clone(&store) as Arc<dyn Store>, false, users);
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
@@ -104,13 +102,7 @@ impl TestRegistry {
                 });
             }
         });
-        Self {
-            address,
-            store,
-            folder,
-            shared,
-            runtime: Some(runtime),
-        }
+        Self { address, store, folder, shared, runtime: Some(runtime) }
     }
 
     /// `127.0.0.1:<port>`, as it stands in references.
@@ -131,10 +123,20 @@ impl TestRegistry {
         &self.store
     }
 
+    /// The store, for serving it another way too.
+    pub fn shared_store(&self) -> Arc<dyn Store> {
+        Arc::clone(&self.store) as Arc<dyn Store>
+    }
+
     /// Adds a rule. A request feels every rule that hits it.
     pub fn fault(&self, fault: Fault) -> &Self {
         self.shared.faults.lock().unwrap().push(fault);
         self
+    }
+
+    /// How many requests a rule has hit.
+    pub fn faulted(&self) -> usize {
+        usize::try_from(self.shared.faulted.load(Ordering::SeqCst)).unwrap()
     }
 
     pub fn heal(&self) {
@@ -151,20 +153,14 @@ impl TestRegistry {
 
     /// How many requests of `method` had `path` in their path.
     pub fn count(&self, method: &str, path: &str) -> usize {
-        self.log()
-            .iter()
-            .filter(|one| one.method == method && one.path.contains(path))
-            .count()
+        self.log().iter().filter(|one| one.method == method && one.path.contains(path)).count()
     }
 
     /// How often each blob was asked for with GET.
     pub fn blob_gets(&self) -> BTreeMap<Digest, usize> {
         let mut counts = BTreeMap::new();
         for one in self.log().iter().filter(|one| one.method == "GET") {
-            if let Some(digest) = one
-                .path
-                .rsplit_once("/blobs/")
-                .and_then(|(_, digest)| digest.parse().ok())
+            if let Some(digest) = one.path.rsplit_once("/blobs/").and_then(|(_, digest)| digest.parse().ok())
             {
                 *counts.entry(digest).or_default() += 1;
             }
@@ -194,11 +190,7 @@ impl TestRegistry {
             self.store.finish_upload(&name, &upload, digest).unwrap();
         }
         let (bytes, media_type) = (image.manifest.clone(), image.media_type.clone());
-        let manifest = RawManifest {
-            bytes,
-            digest: image.digest,
-            media_type,
-        };
+        let manifest = RawManifest { bytes, digest: image.digest, media_type };
         let tag = tag.map(|tag| tag.parse().unwrap());
         self.store.put_manifest(&name, &manifest, tag.as_ref()).unwrap();
     }
@@ -262,7 +254,8 @@ async fn answer(
             .filter_map(|fault| fault.hits(&method, &target).then(|| fault.effect.clone()))
             .collect()
     };
-    let mut limit = None;
+    shared.faulted.fetch_add(effects.len() as u64, Ordering::SeqCst);
+    let (mut limit, mut stall) = (None, None);
     let mut canned_answer = None;
     for effect in &effects {
         match effect {
@@ -270,12 +263,16 @@ async fn answer(
             Effect::Delay(time) => tokio::time::sleep(*time).await,
             Effect::IgnoreRange => request = without_range(request),
             Effect::DropRequest(after) => limit = Some(*after),
+            Effect::StallRequest(after) => stall = Some(*after),
             Effect::Answer(status, headers, body) => canned_answer = Some(canned(*status, headers, body)),
             Effect::Cut(_) | Effect::Stall(_) | Effect::Flip(_) | Effect::Header(..) => {}
         }
     }
     let broke = Arc::<AtomicBool>::default();
-    let request = request.map(|body| limited(body, received, limit, Arc::clone(&broke)));
+    let request = request.map(|body| match stall {
+        Some(after) => stalled(body, after, received),
+        None => limited(body, received, limit, Arc::clone(&broke)),
+    });
     let mut response = match canned_answer {
         Some(response) => response,
         None => registry.answer(request).await,

@@ -13,7 +13,7 @@ const SCHEMA_VERSION: u32 = 1;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum ImageState {
+pub(super) enum ImageState {
     Done,
     AlreadyThere,
     /// Left alone on request: filtered out, or its tag has other content.
@@ -25,22 +25,22 @@ pub enum ImageState {
 /// One image of a run.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct ImageReport {
-    pub name: Reference,
+pub(super) struct ImageReport {
+    pub(super) name: Reference,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub source: Option<String>,
+    pub(super) source: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub target: Option<String>,
+    pub(super) target: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub digest: Option<Digest>,
+    pub(super) digest: Option<Digest>,
     /// What the target's tag pointed at before.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub replaced: Option<Digest>,
-    pub state: ImageState,
+    pub(super) replaced: Option<Digest>,
+    pub(super) state: ImageState,
     /// Bytes sent for this image in this run.
-    pub bytes: u64,
+    pub(super) bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
+    pub(super) reason: Option<String>,
     #[serde(skip)]
     code: Option<ExitCode>,
     #[serde(skip)]
@@ -48,7 +48,7 @@ pub struct ImageReport {
 }
 
 impl ImageReport {
-    pub fn new(name: &Reference, source: Option<&Reference>) -> Self {
+    pub(super) fn new(name: &Reference, source: Option<&Reference>) -> Self {
         Self {
             name: name.clone(),
             source: source.map(ToString::to_string),
@@ -63,13 +63,13 @@ impl ImageReport {
         }
     }
 
-    pub fn resolved(&mut self, source: &Reference, digest: &Digest) {
+    pub(super) fn resolved(&mut self, source: &Reference, digest: &Digest) {
         self.source = Some(source.to_string());
         self.digest = Some(*digest);
     }
 
     /// Records the failure; the first of an image counts.
-    pub fn failed(
+    pub(super) fn failed(
         &mut self,
         code: ExitCode,
         place: &dyn std::fmt::Display,
@@ -80,11 +80,9 @@ impl ImageReport {
             self.state = ImageState::Failed;
             self.code = Some(code);
             let (place, reason) = (place.to_string(), reason.to_string());
-            self.reason = Some(if place.is_empty() {
-                reason
-            } else {
-                format!("{place}: {reason}")
-            });
+            // Many errors name the place themselves.
+            let says_where = place.is_empty() || reason.contains(&place);
+            self.reason = Some(if says_where { reason } else { format!("{place}: {reason}") });
             self.hints = hints;
         }
     }
@@ -92,69 +90,42 @@ impl ImageReport {
 
 /// The report of one run.
 #[derive(Debug)]
-pub struct RunReport {
+pub(super) struct RunReport {
     command: &'static str,
     path: Option<PathBuf>,
-    pub bundle: Option<Value>,
-    pub images: Vec<ImageReport>,
+    pub(super) bundle: Option<Value>,
+    pub(super) images: Vec<ImageReport>,
     /// Further figures: bytes moved, requests, seconds.
-    pub totals: Option<Value>,
+    pub(super) totals: Option<Value>,
 }
 
 impl RunReport {
-    pub fn new(command: &'static str, path: Option<&Path>) -> Self {
-        Self {
-            command,
-            path: path.map(Path::to_owned),
-            bundle: None,
-            images: Vec::new(),
-            totals: None,
-        }
+    pub(super) fn new(command: &'static str, path: Option<&Path>) -> Self {
+        Self { command, path: path.map(Path::to_owned), bundle: None, images: Vec::new(), totals: None }
     }
 
     /// Sets the state of every image that has none yet.
-    pub fn all_done(&mut self, state: ImageState) {
-        for image in self
-            .images
-            .iter_mut()
-            .filter(|image| image.state == ImageState::NotTried)
-        {
+    pub(super) fn all_done(&mut self, state: ImageState) {
+        for image in self.images.iter_mut().filter(|image| image.state == ImageState::NotTried) {
             image.state = state;
         }
     }
 
-    pub fn failures(&self) -> impl Iterator<Item = &ImageReport> {
-        self.images
-            .iter()
-            .filter(|image| image.state == ImageState::Failed)
+    pub(super) fn failures(&self) -> impl Iterator<Item = &ImageReport> {
+        self.images.iter().filter(|image| image.state == ImageState::Failed)
     }
 
     /// All failed images as one error, with the class of the first in catalog order.
-    pub fn failure(&self) -> Failure {
+    pub(super) fn failure(&self) -> Failure {
         let all: Vec<&ImageReport> = self.failures().collect();
-        let code = all
-            .first()
-            .and_then(|image| image.code)
-            .unwrap_or(ExitCode::Failed);
+        let code = all.first().and_then(|image| image.code).unwrap_or(ExitCode::Failed);
         let list: Vec<String> = all
             .iter()
-            .map(|image| {
-                format!(
-                    "{}\n  {}",
-                    image.name,
-                    image.reason.as_deref().unwrap_or("failed")
-                )
-            })
+            .map(|image| format!("{}\n  {}", image.name, image.reason.as_deref().unwrap_or("failed")))
             .collect();
-        let count = if all.len() == 1 {
-            "1 image".to_owned()
-        } else {
-            format!("{} images", all.len())
-        };
-        let mut failure = Failure::new(
-            code,
-            format!("{count} of {} failed:\n{}", self.images.len(), list.join("\n")),
-        );
+        let count = crate::report::count(all.len(), "image");
+        let mut failure =
+            Failure::new(code, format!("{count} of {} failed:\n{}", self.images.len(), list.join("\n")));
         for hint in all.iter().flat_map(|image| &image.hints) {
             if !failure.hints.contains(hint) {
                 failure.hints.push(hint.clone());
@@ -163,7 +134,7 @@ impl RunReport {
         failure
     }
 
-    pub fn value(&self) -> Value {
+    pub(super) fn value(&self) -> Value {
         serde_json::json!({
             "schemaVersion": SCHEMA_VERSION,
             "command": self.command,
@@ -174,18 +145,14 @@ impl RunReport {
     }
 
     /// Writes the report, if one was asked for.
-    pub fn write(&self, code: ExitCode, error: Option<&anyhow::Error>) -> anyhow::Result<()> {
+    pub(super) fn write(&self, code: ExitCode, error: Option<&anyhow::Error>) -> anyhow::Result<()> {
         let Some(path) = &self.path else { return Ok(()) };
         let mut value = self.value();
         value["exitCode"] = (code as u8).into();
-        value["error"] = error.map(|error| super::printable(&render(error))).into();
+        value["error"] = error.map(|error| crate::report::printable(&render(error))).into();
         let text = serde_json::to_string_pretty(&value)?;
         std::fs::write(path, text + "\n").map_err(|error| {
-            Failure::new(
-                ExitCode::Failed,
-                format!("the report {}: {error}", path.display()),
-            )
-            .into()
+            Failure::new(ExitCode::Failed, format!("the report {}: {error}", path.display())).into()
         })
     }
 }

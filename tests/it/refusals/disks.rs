@@ -1,0 +1,129 @@
+//! Outputs that cannot be written.
+
+use std::process::{Command, Stdio};
+
+use super::{Gap, ImageSpec, Layer, same, small};
+use crate::support::cli::Ran;
+
+#[test]
+fn a_folder_that_is_missing() {
+    let (gap, _) = small();
+    let ran = gap.try_export(&["-o", "no/such/out.tar.zst"]);
+    assert_eq!(ran.code, 1);
+    same(&gap, "output_folder_missing", &ran);
+}
+
+#[test]
+fn an_output_that_is_a_folder() {
+    let (gap, _) = small();
+    std::fs::create_dir(gap.path("here")).unwrap();
+    let ran = gap.try_export(&["-o", "here"]);
+    assert_eq!(ran.code, 2);
+    same(&gap, "output_is_a_folder", &ran);
+}
+
+#[test]
+fn a_file_of_other_content_is_not_replaced() {
+    let (gap, _) = small();
+    std::fs::write(gap.path("notes.txt"), "mine").unwrap();
+    let ran = gap.try_export(&["-o", "notes.txt"]);
+    assert_eq!(ran.code, 1);
+    same(&gap, "output_exists", &ran);
+    assert_eq!(gap.read("notes.txt"), b"mine");
+    gap.export(&["-o", "notes.txt", "--force"]);
+    assert!(gap.read("notes.txt") == gap.read("out.tar.zst"));
+}
+
+#[test]
+fn a_values_file_of_other_content_is_not_replaced() {
+    let (gap, _) = small();
+    std::fs::write(gap.path("out.values.yaml"), "mine").unwrap();
+    let ran = gap.try_import("out.tar.zst", &[]);
+    assert_eq!(ran.code, 1);
+    same(&gap, "values_exist", &ran);
+    assert!(gap.destination.manifest("team/app", "1").is_none());
+    assert_eq!(gap.read("out.values.yaml"), b"mine");
+    gap.import("out.tar.zst", &["--force"]);
+}
+
+fn output(mut command: Command) -> Ran {
+    let output = command.output().unwrap();
+    Ran {
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// A shell that has the program as `$0`.
+fn shell(gap: &Gap, script: &str) -> Command {
+    // For its folder and its environment.
+    let like = gap.cli.command(&[]);
+    let mut command = Command::new("bash");
+    command
+        .args(["-c", script, env!("CARGO_BIN_EXE_bundle")])
+        .current_dir(gap.cli.folder())
+        .env_clear()
+        .stdin(Stdio::null());
+    for (key, value) in like.get_envs() {
+        command.env(key, value.unwrap_or_default());
+    }
+    command
+}
+
+fn two_mib() -> Gap {
+    let mut gap = Gap::new();
+    gap.image(
+        "team/app",
+        "1",
+        &ImageSpec::new(1).layer(Layer::gzip(1, 2 << 20)).build(),
+    );
+    gap
+}
+
+#[test]
+fn a_pipe_into_a_full_disk() {
+    let gap = two_mib();
+    let mut command = gap.cli.command(&["export", "images.txt", "-o", "-"]);
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    command.stdout(full);
+    let ran = output(command);
+    assert_eq!(ran.code, 6, "{}", ran.shown());
+    same(&gap, "full_pipe", &ran);
+}
+
+#[test]
+fn a_file_system_that_ends_files_early() {
+    let gap = two_mib();
+    let script = "trap '' XFSZ; ulimit -f 1024; exec $0 export images.txt -o out.tar.zst";
+    let ran = output(shell(&gap, script));
+    assert_eq!(ran.code, 6, "{}", ran.shown());
+    same(&gap, "file_size_limit", &ran);
+    // With room again it goes on.
+    gap.export(&["-o", "out.tar.zst"]);
+}
+
+#[test]
+fn a_disk_without_room_for_the_plan() {
+    let may = Command::new("unshare").args(["-rm", "true"]).output();
+    if !may.is_ok_and(|ran| ran.status.success()) {
+        eprintln!("skipped: this system gives nobody a mount of their own");
+        return;
+    }
+    let gap = two_mib();
+    std::fs::create_dir(gap.path("small")).unwrap();
+    let script = "mount -t tmpfs -o size=1m none small; \
+        $0 export images.txt -o small/out.tar.zst; code=$?; ls -A small; exit $code";
+    let inner = shell(&gap, script);
+    let mut command = Command::new("unshare");
+    command.arg("-rm").arg(inner.get_program()).args(inner.get_args());
+    command.current_dir(gap.cli.folder()).env_clear();
+    for (key, value) in inner.get_envs() {
+        command.env(key, value.unwrap_or_default());
+    }
+    let ran = output(command);
+    assert_eq!(ran.code, 6, "{}", ran.shown());
+    same(&gap, "full_disk", &ran);
+    // Before the first layer.
+    assert_eq!(gap.source.blob_gets().len(), 1);
+}
