@@ -87,14 +87,9 @@ fn sources() -> Vec<Source> {
 
 /// The modules named after `crate::`.
 fn used(code: &str) -> BTreeSet<String> {
-    assert!(
-        !code.contains("crate::{"),
-        "one `use` per module, so that this test can read them"
-    );
+    assert!(!code.contains("crate::{"), "one `use` per module, so that this test can read them");
     let names = code.split("crate::").skip(1).map(|rest| {
-        let end = rest
-            .find(|c: char| !c.is_alphanumeric() && c != '_')
-            .unwrap_or(rest.len());
+        let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
         rest[..end].to_owned()
     });
     names.collect()
