@@ -2,10 +2,13 @@
 // Helpers unwrap as tests do; clippy.toml knows only functions that are marked as tests.
 #![allow(clippy::unwrap_used)]
 
+mod architecture;
 mod catalog;
+mod memory;
 mod refusals;
 mod report;
 mod resume;
 mod roundtrip;
 mod serve;
+mod serve_bundle;
 mod support;

@@ -33,10 +33,7 @@ fn same_with(gap: &Gap, filters: &[(String, &str)], name: &str, ran: &Ran) {
 /// A gap with one small image at the source, and a bundle of it.
 fn small() -> (Gap, TestImage) {
     let mut gap = Gap::new();
-    let image = ImageSpec::new(1)
-        .layer(Layer::gzip(1, 700))
-        .layer(Layer::tar(2, 3_000))
-        .build();
+    let image = ImageSpec::new(1).layer(Layer::gzip(1, 700)).layer(Layer::tar(2, 3_000)).build();
     gap.image("team/app", "1", &image);
     gap.export(&["-o", "out.tar.zst", "--no-sidecar"]);
     (gap, image)

@@ -12,8 +12,7 @@ use crate::support::registry::{Effect, Fault, TestRegistry};
 fn two() -> (Gap, [TestImage; 2]) {
     let mut gap = Gap::new();
     let images = [image(1), image(2)];
-    gap.image("team/a", "1", &images[0])
-        .image("team/b", "1", &images[1]);
+    gap.image("team/a", "1", &images[0]).image("team/b", "1", &images[1]);
     (gap, images)
 }
 
@@ -24,10 +23,7 @@ fn report(gap: &Gap) -> Value {
 /// The state of each image.
 fn states(report: &Value) -> Vec<&str> {
     let images = report["images"].as_array().unwrap();
-    images
-        .iter()
-        .map(|image| image["state"].as_str().unwrap())
-        .collect()
+    images.iter().map(|image| image["state"].as_str().unwrap()).collect()
 }
 
 const REPORT: [&str; 2] = ["--report", "report.json"];
@@ -43,20 +39,14 @@ fn a_report_says_what_became_of_each_image() {
     assert_eq!(export["exitCode"], 0);
     assert_eq!(export["error"], Value::Null);
     assert_eq!(export["images"][0]["digest"], images[0].digest.to_string());
-    assert_eq!(
-        export["images"][0]["name"],
-        format!("{}/team/a:1", gap.source.host())
-    );
+    assert_eq!(export["images"][0]["name"], format!("{}/team/a:1", gap.source.host()));
     assert_eq!(export["bundle"]["size"], gap.read("out.tar.zst").len());
 
     gap.import("out.tar.zst", &[&["--only", "team/a*"][..], &REPORT].concat());
     let import = report(&gap);
     assert_eq!(states(&import), ["done", "skipped"]);
     assert_eq!(import["command"], "import");
-    assert_eq!(
-        import["images"][0]["target"],
-        format!("{}/team/a:1", gap.destination.host())
-    );
+    assert_eq!(import["images"][0]["target"], format!("{}/team/a:1", gap.destination.host()));
     assert_eq!(import["totals"]["uploadedBlobs"], 3);
 
     gap.import("out.tar.zst", &REPORT);
@@ -100,11 +90,7 @@ fn a_report_is_written_when_a_run_fails() {
 #[test]
 fn a_report_is_written_when_a_run_is_interrupted() {
     let (gap, images) = two();
-    gap.source.fault(Fault::on(
-        "GET",
-        format!("/blobs/{}", images[1].layers()[0]),
-        Effect::Stall(10),
-    ));
+    gap.source.fault(Fault::on("GET", format!("/blobs/{}", images[1].layers()[0]), Effect::Stall(10)));
     let mut run = gap.spawn(&[&["export", "images.txt", "-o", "out.tar.zst"][..], &REPORT].concat());
     run.until("the silence", || gap.source.faulted() > 0);
     run.signal(Signal::INT);
@@ -112,12 +98,7 @@ fn a_report_is_written_when_a_run_is_interrupted() {
     let stopped = report(&gap);
     assert_eq!(stopped["exitCode"], 130);
     assert_eq!(states(&stopped), ["not-tried", "not-tried"]);
-    assert!(
-        stopped["error"]
-            .as_str()
-            .unwrap()
-            .contains("run the same command again")
-    );
+    assert!(stopped["error"].as_str().unwrap().contains("run the same command again"));
 }
 
 fn json(ran: &Ran) -> Value {
@@ -132,10 +113,7 @@ fn results_are_one_json_value_on_request() {
     let export = json(&gap.export(&[&["-o", "out.tar.zst"][..], &as_json].concat()));
     assert_eq!(states(&export), ["done", "done"]);
     let inspect = json(&gap.cli.run(&[&["inspect", "out.tar.zst"][..], &as_json].concat()));
-    assert_eq!(
-        inspect["bundle"]["images"][1]["digest"],
-        images[1].digest.to_string()
-    );
+    assert_eq!(inspect["bundle"]["images"][1]["digest"], images[1].digest.to_string());
     let verify = json(&gap.cli.run(&[&["verify", "out.tar.zst"][..], &as_json].concat()));
     assert_eq!(verify["bundle"]["problems"], serde_json::json!([]));
     assert_eq!(verify["bundle"]["id"], export["bundle"]["id"]);
@@ -159,9 +137,7 @@ fn progress_as_json_is_nothing_but_json_lines() {
         .collect();
     assert!(events.iter().all(|event| event["event"].is_string()));
     let told = |kind: &str, text: &str| {
-        events
-            .iter()
-            .any(|event| event["event"] == kind && event["text"].as_str().unwrap().contains(text))
+        events.iter().any(|event| event["event"] == kind && event["text"].as_str().unwrap().contains(text))
     };
     assert!(told("message", "is replaced"), "{}", ran.stderr);
     assert!(told("detail", "team/b:1 is there"), "{}", ran.stderr);
@@ -202,14 +178,7 @@ type Way = (Vec<(&'static str, &'static str)>, Vec<&'static str>, &'static str);
 fn a_password_is_never_shown_however_it_came() {
     let ways: [Way; 3] = [
         (vec![], vec!["-u", "me", "--password-stdin"], PASSWORD),
-        (
-            vec![
-                ("DST_REGISTRY_USERNAME", "me"),
-                ("DST_REGISTRY_PASSWORD", PASSWORD),
-            ],
-            vec![],
-            "",
-        ),
+        (vec![("DST_REGISTRY_USERNAME", "me"), ("DST_REGISTRY_PASSWORD", PASSWORD)], vec![], ""),
         (vec![], vec!["--auth-file", ".auth/auth.json"], ""),
     ];
     let folder = tempfile::tempdir().unwrap();
@@ -227,17 +196,8 @@ fn a_password_is_never_shown_however_it_came() {
         let auth = serde_json::json!({ "auths": { &host: { "auth": encoded } } });
         std::fs::create_dir(gap.path(".auth")).unwrap();
         std::fs::write(gap.path(".auth/auth.json"), auth.to_string()).unwrap();
-        let command = [
-            "import",
-            "out.tar.zst",
-            "-d",
-            &host,
-            "-vv",
-            "--retries",
-            "1",
-            "--report",
-            "report.json",
-        ];
+        let command =
+            ["import", "out.tar.zst", "-d", &host, "-vv", "--retries", "1", "--report", "report.json"];
         let command = [&command[..], &arguments].concat();
 
         for (status, place) in [(403, "/v2/"), (401, "/manifests/"), (500, "/blobs/")] {

@@ -27,20 +27,12 @@ fn a_variable_without_a_value() {
 #[test]
 fn a_value_for_no_variable() {
     let text = "name: app\nvariables:\n  VERSION: { default: \"1\" }\nimages:\n  - r.example/app:$VERSION\n";
-    export(
-        "unknown_set",
-        &[("app.yaml", text)],
-        &["app.yaml", "--set", "VERSOIN=2"],
-    );
+    export("unknown_set", &[("app.yaml", text)], &["app.yaml", "--set", "VERSOIN=2"]);
 }
 
 #[test]
 fn a_list_with_nothing_in_it() {
-    export(
-        "empty_list",
-        &[("images.txt", "# nothing\n\n   \r\n")],
-        &["images.txt"],
-    );
+    export("empty_list", &[("images.txt", "# nothing\n\n   \r\n")], &["images.txt"]);
 }
 
 #[test]
@@ -60,17 +52,11 @@ fn a_list_from_stdin_without_a_file_to_write() {
 #[test]
 fn two_users_of_stdin() {
     let (gap, _) = super::small();
-    let ran = gap.fed(
-        &["export", "-", "-o", "x.tar.zst", "-u", "me", "--password-stdin"],
-        b"x",
-    );
+    let ran = gap.fed(&["export", "-", "-o", "x.tar.zst", "-u", "me", "--password-stdin"], b"x");
     assert_eq!(ran.code, 2);
     same(&gap, "stdin_twice_export", &ran);
     let host = gap.destination.host();
-    let ran = gap.fed(
-        &["import", "-", "-d", &host, "-u", "me", "--password-stdin"],
-        b"x",
-    );
+    let ran = gap.fed(&["import", "-", "-d", &host, "-u", "me", "--password-stdin"], b"x");
     assert_eq!(ran.code, 2);
     same(&gap, "stdin_twice_import", &ran);
 }

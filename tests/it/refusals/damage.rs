@@ -7,27 +7,17 @@ use crate::support::gap::assert_whole;
 fn files_that_are_no_bundle() {
     let (gap, _) = small();
     let zstd = zstd::encode_all(&b"hello"[..], 3).unwrap();
-    let contents: [(&str, &[u8]); 4] = [
-        ("empty", b""),
-        ("text", b"These are my holiday notes.\n"),
-        ("zstd", &zstd),
-        ("zeros", &[0; 4096]),
-    ];
+    let contents: [(&str, &[u8]); 4] =
+        [("empty", b""), ("text", b"These are my holiday notes.\n"), ("zstd", &zstd), ("zeros", &[0; 4096])];
     for (name, bytes) in contents {
         let file = format!("{name}.tar.zst");
         std::fs::write(gap.path(&file), bytes).unwrap();
-        for ran in [
-            gap.cli.run(&["verify", &file]),
-            gap.cli.run(&["inspect", &file]),
-            gap.try_import(&file, &[]),
-        ] {
+        for ran in
+            [gap.cli.run(&["verify", &file]), gap.cli.run(&["inspect", &file]), gap.try_import(&file, &[])]
+        {
             assert_eq!(ran.code, 3, "{name}: {}", ran.shown());
         }
-        same(
-            &gap,
-            &format!("no_bundle_{name}"),
-            &gap.cli.run(&["verify", &file]),
-        );
+        same(&gap, &format!("no_bundle_{name}"), &gap.cli.run(&["verify", &file]));
         std::fs::remove_file(gap.path(&file)).unwrap();
     }
     let ran = gap.try_import("missing.tar.zst", &[]);
@@ -38,10 +28,7 @@ fn files_that_are_no_bundle() {
     let ran = gap.cli.run(&["import", "-d", &host]);
     assert_eq!(ran.code, 2);
     same(&gap, "two_bundles_here", &ran);
-    assert_eq!(
-        gap.destination.count("POST", "") + gap.destination.count("PUT", ""),
-        0
-    );
+    assert_eq!(gap.destination.count("POST", "") + gap.destination.count("PUT", ""), 0);
 }
 
 #[test]
@@ -74,10 +61,7 @@ fn a_flipped_byte_in_a_layer_is_named_with_its_place_and_its_image() {
     let (gap, image) = small();
     let mut bytes = gap.read("out.tar.zst");
     let layer = &image.blobs[1].1;
-    let at = bytes
-        .windows(layer.len())
-        .position(|window| window == &layer[..])
-        .unwrap();
+    let at = bytes.windows(layer.len()).position(|window| window == &layer[..]).unwrap();
     bytes[at + 100] ^= 1;
     std::fs::write(gap.path("out.tar.zst"), &bytes).unwrap();
     let ran = gap.cli.run(&["verify", "out.tar.zst"]);

@@ -9,8 +9,7 @@ fn a_web_site_that_is_no_registry() {
     let (gap, _) = small();
     let page = "<html><title>Welcome</title></html>".to_owned();
     let html = vec![("content-type", "text/html".to_owned())];
-    gap.destination
-        .fault(Fault::on("*", "", Effect::Answer(200, html, page)).always());
+    gap.destination.fault(Fault::on("*", "", Effect::Answer(200, html, page)).always());
     let ran = gap.try_import("out.tar.zst", &[]);
     assert!(matches!(ran.code, 1 | 5), "{}", ran.shown());
     same(&gap, "no_registry", &ran);
@@ -20,9 +19,7 @@ fn a_web_site_that_is_no_registry() {
 fn a_destination_that_is_down() {
     let (gap, _) = small();
     let host = nobody();
-    let ran = gap
-        .cli
-        .run(&["import", "out.tar.zst", "-d", &host, "--retries", "1"]);
+    let ran = gap.cli.run(&["import", "out.tar.zst", "-d", &host, "--retries", "1"]);
     assert_eq!(ran.code, 5);
     same(&gap, "destination_down", &ran);
 }
@@ -30,19 +27,13 @@ fn a_destination_that_is_down() {
 #[test]
 fn a_destination_that_is_no_address() {
     let (gap, _) = small();
-    let ran = gap
-        .cli
-        .run(&["import", "out.tar.zst", "-d", "registry.local/Upper/Case"]);
+    let ran = gap.cli.run(&["import", "out.tar.zst", "-d", "registry.local/Upper/Case"]);
     assert_eq!(ran.code, 2);
     same(&gap, "destination_malformed", &ran);
 }
 
 /// A bundle of `team/app:1`, where the destination has something else under that tag.
-fn taken() -> (
-    Gap,
-    crate::support::images::TestImage,
-    crate::support::images::TestImage,
-) {
+fn taken() -> (Gap, crate::support::images::TestImage, crate::support::images::TestImage) {
     let (gap, ours) = small();
     let theirs = image(77);
     gap.destination.put_image("team/app", "1", &theirs);
@@ -82,14 +73,8 @@ fn one_repository_that_refuses_does_not_stop_the_others() {
     let (gap, _, good) = one_of_two();
     gap.export(&["-o", "out.tar.zst", "--no-sidecar"]);
     let denied = r#"{"errors":[{"code":"MANIFEST_INVALID","message":"policy says no"}]}"#.to_owned();
-    gap.destination.fault(
-        Fault::on(
-            "PUT",
-            "/team/bad/manifests/",
-            Effect::Answer(400, Vec::new(), denied),
-        )
-        .always(),
-    );
+    gap.destination
+        .fault(Fault::on("PUT", "/team/bad/manifests/", Effect::Answer(400, Vec::new(), denied)).always());
     let ran = gap.try_import("out.tar.zst", &["--retries", "2"]);
     assert_eq!(ran.code, 1);
     same(&gap, "one_image_refused", &ran);
@@ -103,11 +88,7 @@ fn one_repository_that_refuses_does_not_stop_the_others() {
 fn a_registry_that_names_another_digest_afterwards_is_not_believed() {
     let (gap, _) = small();
     let other = format!("sha256:{}", "0".repeat(64));
-    let lie = Fault::on(
-        "HEAD",
-        "/manifests/",
-        Effect::Header("docker-content-digest", Some(other)),
-    );
+    let lie = Fault::on("HEAD", "/manifests/", Effect::Header("docker-content-digest", Some(other)));
     gap.destination.fault(lie.nth(2).always());
     let ran = gap.try_import("out.tar.zst", &[]);
     assert_eq!(ran.code, 1, "{}", ran.shown());

@@ -73,11 +73,7 @@ fn shell(gap: &Gap, script: &str) -> Command {
 
 fn two_mib() -> Gap {
     let mut gap = Gap::new();
-    gap.image(
-        "team/app",
-        "1",
-        &ImageSpec::new(1).layer(Layer::gzip(1, 2 << 20)).build(),
-    );
+    gap.image("team/app", "1", &ImageSpec::new(1).layer(Layer::gzip(1, 2 << 20)).build());
     gap
 }
 

@@ -38,12 +38,7 @@ fn a_private_image_without_credentials() {
 #[test]
 fn a_wrong_password() {
     let gap = guarded();
-    let arguments = [
-        &["export", "images.txt"],
-        &EXPORT[..],
-        &["-u", "me", "--password-stdin"],
-    ]
-    .concat();
+    let arguments = [&["export", "images.txt"], &EXPORT[..], &["-u", "me", "--password-stdin"]].concat();
     let ran = gap.fed(&arguments, b"wrong\n");
     assert_eq!(ran.code, 4);
     same(&gap, "wrong_password_export", &ran);
@@ -57,15 +52,7 @@ fn a_wrong_password_at_the_destination() {
     let folder = tempfile::tempdir().unwrap();
     gap.destination = TestRegistry::start_with_users(&htpasswd(folder.path(), "me", "right"));
     let host = gap.destination.host();
-    let arguments = [
-        "import",
-        "out.tar.zst",
-        "-d",
-        &host,
-        "-u",
-        "me",
-        "--password-stdin",
-    ];
+    let arguments = ["import", "out.tar.zst", "-d", &host, "-u", "me", "--password-stdin"];
     let ran = gap.fed(&arguments, b"wrong");
     assert_eq!(ran.code, 4);
     same(&gap, "wrong_password_import", &ran);
@@ -84,26 +71,10 @@ fn a_registry_that_is_down() {
     let ran = gap.try_export(&["-o", "out.tar.zst", "--retries", "1"]);
     assert_eq!(ran.code, 5);
     same(&gap, "registry_down", &ran);
-    let ran = gap.cli.run(&[
-        "export",
-        "images.txt",
-        "-o",
-        "out.tar.zst",
-        "--keep-going",
-        "--retries",
-        "1",
-    ]);
+    let ran = gap.cli.run(&["export", "images.txt", "-o", "out.tar.zst", "--keep-going", "--retries", "1"]);
     assert_eq!(ran.code, 7);
     same(&gap, "registry_down_keep_going", &ran);
-    let streamed = [
-        "export",
-        "images.txt",
-        "-o",
-        "-",
-        "--keep-going",
-        "--retries",
-        "1",
-    ];
+    let streamed = ["export", "images.txt", "-o", "-", "--keep-going", "--retries", "1"];
     let ran = gap.cli.command(&streamed).output().unwrap();
     assert_eq!(ran.status.code(), Some(7));
     let said = String::from_utf8_lossy(&ran.stderr).into_owned();
@@ -127,9 +98,7 @@ fn a_certificate_nobody_vouches_for() {
         read_only: true,
     };
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let server = runtime
-        .block_on(bind(options, gap.source.shared_store()))
-        .unwrap();
+    let server = runtime.block_on(bind(options, gap.source.shared_store())).unwrap();
     let host = server.local_addr().to_string();
     runtime.spawn(server.run(std::future::pending()));
     gap.line(&format!("{host}/team/app:1"));

@@ -83,12 +83,8 @@ impl Gap {
     /// Runs the program with `input` on its stdin.
     pub fn fed(&self, arguments: &[&str], input: &[u8]) -> Ran {
         let mut command = self.cli.command(arguments);
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         // A program that refuses before it reads breaks the pipe.
         let _ = std::io::Write::write_all(&mut child.stdin.take().unwrap(), input);
         Running(Some(child)).wait()

@@ -1,0 +1,190 @@
+//! The two rules of the house: decisions touch neither network nor files, and nothing depends upwards.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// What each module may name, beside itself. A module that is missing here has no place in the house yet.
+const MAY_USE: [(&str, &[&str]); 16] = [
+    ("image", &[]),
+    ("catalog", &["image"]),
+    ("registry", &["image"]),
+    ("archive", &["image"]),
+    ("destination", &["image"]),
+    // Progress and reports are told things; they ask nobody. (A run's report holds exit codes.)
+    ("report", &["image", "failure"]),
+    ("plan", &["archive", "destination", "image"]),
+    ("handoff", &["archive", "destination", "image"]),
+    ("serve", &["archive", "destination", "image"]),
+    ("transfer", &["archive", "image", "plan", "registry", "report"]),
+    // Knows every error there is, and nothing but errors.
+    ("failure", &["archive", "registry", "transfer"]),
+    ("cli", &["catalog", "image", "report"]),
+    ("session", &["cli", "report"]),
+    (
+        "commands",
+        &[
+            "archive",
+            "catalog",
+            "cli",
+            "destination",
+            "failure",
+            "handoff",
+            "image",
+            "plan",
+            "registry",
+            "report",
+            "serve",
+            "session",
+            "transfer",
+        ],
+    ),
+    ("main", &[]),
+    ("lib", &[]),
+];
+
+/// Longer than a file should be, since before this rule was guarded.
+const LONG: [&str; 3] = ["image/reference.rs", "transfer/resolve.rs", "commands/export.rs"];
+const LINES: usize = 450;
+
+struct Source {
+    /// Below `src`.
+    path: PathBuf,
+    module: String,
+    /// Without comments, and without tests.
+    code: String,
+    lines: usize,
+}
+
+fn sources() -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let (mut folders, mut found) = (vec![root.clone()], Vec::new());
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                // Tests of a module may stand on anything.
+                if path.file_name().unwrap() != "tests" {
+                    folders.push(path);
+                }
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                let path = path.strip_prefix(&root).unwrap().to_owned();
+                let module = path.components().next().unwrap().as_os_str().to_str().unwrap();
+                let live = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+                let code = live.lines().map(|line| line.split("//").next().unwrap());
+                found.push(Source {
+                    module: module.trim_end_matches(".rs").to_owned(),
+                    code: code.collect::<Vec<_>>().join("\n"),
+                    lines: text.lines().count(),
+                    path,
+                });
+            }
+        }
+    }
+    assert!(found.len() > 50, "these are not all sources");
+    found
+}
+
+/// The modules named after `crate::`.
+fn used(code: &str) -> BTreeSet<String> {
+    assert!(
+        !code.contains("crate::{"),
+        "one `use` per module, so that this test can read them"
+    );
+    let names = code.split("crate::").skip(1).map(|rest| {
+        let end = rest
+            .find(|c: char| !c.is_alphanumeric() && c != '_')
+            .unwrap_or(rest.len());
+        rest[..end].to_owned()
+    });
+    names.collect()
+}
+
+/// Whether `code` names `word`, not as part of a longer one.
+fn names(code: &str, word: &str) -> bool {
+    let part = |c: char| c.is_alphanumeric() || c == '_';
+    code.match_indices(word)
+        .any(|(at, _)| !code[..at].ends_with(part) && !code[at + word.len()..].starts_with(part))
+}
+
+#[test]
+fn nothing_depends_upwards() {
+    let mut wrong = Vec::new();
+    for source in sources() {
+        let allowed = MAY_USE.iter().find(|(module, _)| *module == source.module);
+        let (_, allowed) = allowed.unwrap_or_else(|| panic!("src/{} has no place", source.path.display()));
+        for name in used(&source.code) {
+            if name != source.module && !allowed.contains(&name.as_str()) {
+                wrong.push(format!("src/{} uses {name}", source.path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn decisions_touch_neither_network_nor_files() {
+    let hands = [
+        "std::fs",
+        "File",
+        "TcpStream",
+        "TcpListener",
+        "UdpSocket",
+        "ToSocketAddrs",
+        "UnixStream",
+        "tokio",
+        "reqwest",
+        "hyper",
+        "axum",
+        "Command",
+        "stdin",
+        "stdout",
+        "SystemTime",
+        "Instant",
+    ];
+    let mut wrong = Vec::new();
+    for source in sources() {
+        if ["image", "catalog", "plan"].contains(&source.module.as_str()) {
+            let held = hands.iter().filter(|hand| names(&source.code, hand));
+            wrong.extend(held.map(|hand| format!("src/{} names {hand}", source.path.display())));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn http_is_sent_by_registry_and_the_format_is_known_to_archive_alone() {
+    let mut wrong = Vec::new();
+    for source in sources() {
+        let at = source.path.display();
+        if source.module != "registry" && names(&source.code, "reqwest") {
+            wrong.push(format!("src/{at} names reqwest"));
+        }
+        for format in ["tar::", "zstd::", "zeekstd"] {
+            if source.module != "archive"
+                && names(&source.code, format.trim_end_matches(':'))
+                && source.code.contains(format)
+            {
+                wrong.push(format!("src/{at} names {format}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn files_are_short_enough_to_read() {
+    let long: Vec<_> = sources()
+        .into_iter()
+        .filter(|source| source.lines > LINES && !LONG.contains(&source.path.to_str().unwrap()))
+        .map(|source| format!("src/{}: {} lines", source.path.display(), source.lines))
+        .collect();
+    assert!(long.is_empty(), "{long:#?}");
+}
+
+#[test]
+fn the_rules_can_be_broken() {
+    let code = "use crate::commands::x;\nfn f() { crate::report::bytes(std::fs::read(p)) }";
+    assert_eq!(used(code), ["commands", "report"].map(str::to_owned).into());
+    assert!(names(code, "std::fs") && !names(code, "std::f") && !names("MyFile", "File"));
+}
