@@ -130,7 +130,7 @@ measured() { /usr/bin/time -a -o "$data/run/rss" -f %M "$@"; }
 
 export_bundle() { measured "$binary" export "$data/list.txt" -o "$data/run/ours.tar.zst" --progress none >/dev/null; }
 import_bundle() {
-    measured "$binary" import "$data/run/ours.tar.zst" -d "$destination" --values "$data/run/values.yaml" --progress none >/dev/null
+    measured "$binary" import "$data/run/ours.tar.zst" -d "$destination" --values "$data/run/values.yaml" --force --progress none >/dev/null
 }
 
 export_skopeo() {
@@ -149,14 +149,16 @@ import_skopeo() {
     done <"$data/names"
 }
 
-# Every distinct blob to a file, four at once, on kept connections; then a hash of each beside a hash over all.
+# Every distinct blob to a file, four at once, a hash of each as soon as it is there, and one hash over all that follows.
 export_limit() {
     mkdir "$data/run/blobs"
-    (cd "$data/run/blobs" && curl -sS -f -Z --parallel-max 4 -K "$data/urls")
-    local pid
-    cat "$data/run/blobs"/* | openssl dgst -sha256 >/dev/null &
+    local pid hex
+    cut -d' ' -f1 "$data/urls" | while read -r hex; do
+        until [ -e "$data/run/blobs/$hex" ]; do sleep 0.02; done
+        cat "$data/run/blobs/$hex"
+    done | openssl dgst -sha256 >/dev/null &
     pid=$!
-    find "$data/run/blobs" -type f -print0 | xargs -0 -n 4 -P "$(nproc)" openssl dgst -sha256 >/dev/null
+    xargs -n 2 -P 4 "$data/download" "$data/run/blobs" <"$data/urls"
     wait $pid
 }
 # Every distinct blob to the destination, four at once, into one repository; no manifests.
@@ -199,7 +201,7 @@ alone=$(jq '[.bundle.images[].size] | add' "$data/run/inspect.json")
 while read -r digest; do
     while read -r name; do
         if curl -fsI -o /dev/null "http://$source/v2/${name%:*}/blobs/$digest"; then
-            printf 'url = "http://%s/v2/%s/blobs/%s"\noutput = "%s"\n' "$source" "${name%:*}" "$digest" "${digest#*:}" >>"$data/urls"
+            printf '%s http://%s/v2/%s/blobs/%s\n' "${digest#*:}" "$source" "${name%:*}" "$digest" >>"$data/urls"
             break
         fi
     done <"$data/names"
@@ -209,13 +211,20 @@ for file in "$data"/layers/* "$data"/images/*.config; do
     case $file in *.diffid) continue ;; esac
     [ -e "$data/flat/sha256:$(sha256 "$file")" ] || ln "$file" "$data/flat/sha256:$(sha256 "$file")"
 done
+cat >"$data/download" <<'END'
+#!/bin/bash
+set -e
+curl -fsS -o "$1/$2.part" "$3"
+openssl dgst -sha256 "$1/$2.part" >/dev/null
+mv "$1/$2.part" "$1/$2"
+END
 cat >"$data/upload" <<END
 #!/bin/bash
 set -e
 location=\$(curl -fsS -X POST -H 'Content-Length: 0' -D - -o /dev/null "http://\$1/v2/limit/blobs/uploads/" | tr -d '\r' | sed -n 's/^Location: //p')
 curl -fsS -o /dev/null -X PUT -H 'Content-Type: application/octet-stream' -T "$data/flat/\$2" "\$location&digest=\$2"
 END
-chmod +x "$data/upload"
+chmod +x "$data/download" "$data/upload"
 rm -f "$data/run/"*.tar.zst*
 
 # into_empty WORKFLOW: an import into a registry that has nothing.

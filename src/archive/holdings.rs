@@ -30,6 +30,11 @@ pub trait Holdings: Manifests + Send + Sync + std::fmt::Debug {
     /// For messages.
     fn name(&self) -> String;
 
+    /// The bundle's id; none for a layout of another tool.
+    fn id(&self) -> Option<Digest> {
+        None
+    }
+
     /// Whether every [`Self::open`] costs a pass over the whole: [`Self::stream`] is the way to read much of it.
     fn is_sequential(&self) -> bool {
         false
@@ -60,5 +65,9 @@ impl Holdings for BundleReader {
 
     fn name(&self) -> String {
         BundleReader::name(self)
+    }
+
+    fn id(&self) -> Option<Digest> {
+        Some(BundleReader::id(self))
     }
 }

@@ -67,10 +67,6 @@ pub fn open_pipe<R: Read>(mut input: R) -> Result<(Arc<PipedHead>, PipedContent<
 }
 
 impl PipedHead {
-    pub fn id(&self) -> Digest {
-        self.id
-    }
-
     /// The small blobs of the head: they are at hand, and do not come again.
     pub fn at_hand(&self) -> HashSet<Digest> {
         self.manifest.blobs[..self.layout.stored().start].iter().map(|blob| blob.digest).collect()
@@ -97,6 +93,10 @@ impl Holdings for PipedHead {
 
     fn name(&self) -> String {
         "stdin".to_owned()
+    }
+
+    fn id(&self) -> Option<Digest> {
+        Some(self.id)
     }
 }
 

@@ -88,7 +88,7 @@ fn read(name: &str) -> anyhow::Result<Catalog> {
             .take(MAX_CATALOG)
             .read_to_end(&mut bytes)
             .map_err(|e| usage(e.to_string()))?;
-    } else if Path::new(name).exists() || name.contains(['/', '.']) && builtin::get(name).is_err() {
+    } else if Path::new(name).exists() || looks_like_a_file(name) {
         let file = std::fs::File::open(name).map_err(|e| usage(e.to_string()))?;
         file.take(MAX_CATALOG).read_to_end(&mut bytes).map_err(|e| usage(e.to_string()))?;
     } else {
@@ -98,6 +98,11 @@ fn read(name: &str) -> anyhow::Result<Catalog> {
         return Err(usage(format!("it is larger than {} MiB", MAX_CATALOG >> 20)).into());
     }
     Catalog::parse(&bytes, None).map_err(|e| usage(e.to_string()).into())
+}
+
+/// A path, or a name with an ending: nobody means a built-in catalog by it.
+fn looks_like_a_file(name: &str) -> bool {
+    name.contains('/') || (!name.contains('@') && Path::new(name).extension().is_some())
 }
 
 /// The catalog's own name and version, else the file's stem.

@@ -115,7 +115,7 @@ impl Export<'_> {
                 report.all_done(ImageState::AlreadyThere);
                 self.session.reporter.say(&format!("{} is complete already", target.display()));
                 self.print_result(target, &draft, report, began)?;
-                return Ok(if dropped == 0 { ExitCode::Done } else { ExitCode::Partly });
+                return Ok(self.ended(report));
             }
             check_space(&workspace, &draft)?;
             // A run that dropped images is not what a later run of the same request shall go on with.
@@ -129,7 +129,7 @@ impl Export<'_> {
             let Outcome::Lost(lost) = outcome else {
                 report.all_done(ImageState::Done);
                 self.print_result(target, &plan, report, began)?;
-                return Ok(if dropped == 0 { ExitCode::Done } else { ExitCode::Partly });
+                return Ok(self.ended(report));
             };
             let hit = report_lost(&plan, &spool, &lost, report);
             if !self.args.keep_going || hit.len() == resolution.images.len() {
@@ -171,6 +171,15 @@ impl Export<'_> {
         }
         let resolved = self.resolve(spool, report).await?;
         Ok((resolved.resolution, unfinished, resolved.failures.len()))
+    }
+
+    /// Done, or done in part: then the images that are missing are named.
+    pub(super) fn ended(&self, report: &RunReport) -> ExitCode {
+        if report.failures().next().is_none() {
+            return ExitCode::Done;
+        }
+        self.session.reporter.warn(&report.failure().message);
+        ExitCode::Partly
     }
 
     /// Resolves every image; failures end the export unless it may keep going.
@@ -232,6 +241,15 @@ impl Export<'_> {
             "file": target.display().to_string(), "size": file.len(), "id": plan.bundle.id()?,
         }));
         let received = self.client.stats().bytes_received;
+        for image in &plan.bundle.images {
+            if let Some(row) = report.images.iter_mut().find(|row| row.name == image.name) {
+                row.bytes = image.size;
+            }
+        }
+        report.totals = Some(serde_json::json!({
+            "blobs": plan.bundle.blobs.len(), "blobBytes": plan.distinct(), "aloneBytes": plan.alone,
+            "bytesReceived": received, "seconds": began.elapsed().as_secs_f64(),
+        }));
         let summary =
             super::export_print::Summary { plan, target, size: file.len(), received, took: began.elapsed() };
         match self.session.format {
@@ -250,7 +268,7 @@ impl Export<'_> {
             ResultFormat::Json => super::print_json(&super::export_print::plan_json(&plan)),
             ResultFormat::Human => super::print(&super::export_print::plan_text(&plan, self.client, &spool)),
         }
-        Ok(if resolved.failures.is_empty() { ExitCode::Done } else { ExitCode::Partly })
+        Ok(self.ended(report))
     }
 }
 

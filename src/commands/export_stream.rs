@@ -63,5 +63,5 @@ pub(super) async fn run(export: &Export<'_>, report: &mut RunReport) -> anyhow::
         count(plan.bundle.images.len(), "image"),
         bytes(plan.distinct())
     ));
-    Ok(if resolved.failures.is_empty() { ExitCode::Done } else { ExitCode::Partly })
+    Ok(export.ended(report))
 }

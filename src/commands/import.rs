@@ -52,7 +52,9 @@ impl Run<'_> {
         report.images = bundle.images.iter().map(|i| ImageReport::new(&i.name, Some(&i.source))).collect();
         for (row, image) in report.images.iter_mut().zip(&bundle.images) {
             row.digest = Some(image.digest);
+            row.bytes = image.size;
         }
+        report.bundle = Some(serde_json::json!({ "file": self.holdings.name(), "id": self.holdings.id() }));
         let landings = self.landings(report)?;
         self.check_registry().await?;
         let missing = self.missing(&landings, report).await?;

@@ -37,7 +37,7 @@ pub(super) struct ImageReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) replaced: Option<Digest>,
     pub(super) state: ImageState,
-    /// Bytes sent for this image in this run.
+    /// Bytes of its distinct manifests and blobs, whether they moved in this run or not.
     pub(super) bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) reason: Option<String>,

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use reqwest::StatusCode;
-use reqwest::header::{CONTENT_TYPE, HeaderMap};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use tokio::time::timeout;
 use url::Url;
 
 use super::error::{ErrorKind, StatusAnswer};
+use super::known::KnownSecrets;
 use super::pace::{Permit, RateLimiter};
 use super::redact::{clean, masked, page_title};
 use super::retry::{self, RateLimit};
@@ -33,6 +34,7 @@ pub(super) struct Answer {
     stall: Duration,
     limiter: Option<Arc<RateLimiter>>,
     traffic: Arc<Traffic>,
+    known: Arc<KnownSecrets>,
 }
 
 impl Answer {
@@ -42,6 +44,7 @@ impl Answer {
         stall: Duration,
         limiter: Option<Arc<RateLimiter>>,
         traffic: Arc<Traffic>,
+        known: Arc<KnownSecrets>,
     ) -> Self {
         Self {
             status: response.status(),
@@ -53,6 +56,7 @@ impl Answer {
             stall,
             limiter,
             traffic,
+            known,
         }
     }
 
@@ -102,6 +106,16 @@ impl Answer {
         self.media_type().is_some_and(|t| t.eq_ignore_ascii_case("text/html"))
     }
 
+    /// The texts of `Warning: 299 - "text"` headers (distribution-spec, "Warnings").
+    pub(super) fn warnings(&self) -> Vec<String> {
+        let text = |value: &HeaderValue| {
+            let value = self.known.mask(&String::from_utf8_lossy(value.as_bytes()));
+            let quoted = value.trim().strip_prefix("299 ")?.split_once('"')?.1.rsplit_once('"')?.0;
+            Some(clean(&quoted.replace("\\\"", "\""), 300))
+        };
+        self.headers.get_all("warning").iter().filter_map(text).take(20).collect()
+    }
+
     /// The error that an answer with an unwelcome status stands for.
     pub(super) async fn into_refusal(mut self, credentials_from: Option<String>) -> ErrorKind {
         let status = self.status.as_u16();
@@ -116,7 +130,10 @@ impl Answer {
                 break;
             }
         }
-        let (code, text) = explanation(&body);
+        // Masked before it is cut to length, and after escapes are resolved.
+        let body = self.known.mask(&String::from_utf8_lossy(&body));
+        let (code, text) = explanation(body.as_bytes());
+        let text = self.known.mask(&text);
         ErrorKind::Status(Box::new(StatusAnswer {
             status,
             code,

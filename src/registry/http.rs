@@ -19,7 +19,7 @@ use super::error::{ErrorKind, RegistryError, is_transient_status};
 use super::host::Host;
 use super::options::ClientOptions;
 use super::pace::locked;
-use super::redact::{clean, masked};
+use super::redact::masked;
 use super::retry::{LONGEST_WAIT, RateLimit, backoff};
 use super::stats::RequestKind;
 use super::token::Scope;
@@ -208,7 +208,7 @@ impl Inner {
             let home = (url.origin() == base.origin()).then_some(call.host);
             let answer = self.transport.exchange(&url, method.clone(), headers, &call.payload, home).await;
             let mut answer = answer.map_err(|kind| call.error(kind))?;
-            self.note(call.host, &answer.headers);
+            self.note(call.host, &answer);
             let sent = proof.as_ref().filter(|_| url.origin() == proof_origin).cloned();
             if answer.status.as_u16() == 401 && !renewed {
                 // A proof made for this very request is not worth renewing, unless its scope was too narrow.
@@ -266,27 +266,17 @@ impl Inner {
         authority(url).parse().is_ok_and(|name: HostName| self.options.plain_http.contains(&name))
     }
 
-    fn note(&self, host: &Host, headers: &HeaderMap) {
-        if let Some(limit) = RateLimit::of(headers) {
+    fn note(&self, host: &Host, answer: &Answer) {
+        if let Some(limit) = RateLimit::of(&answer.headers) {
             *locked(&host.rate_limit) = Some(limit);
         }
         let mut warnings = locked(&self.warnings);
-        for text in warnings_of(headers) {
+        for text in answer.warnings() {
             if warnings.len() < MAX_WARNINGS {
                 warnings.insert(format!("{}: {text}", host.name));
             }
         }
     }
-}
-
-/// The texts of `Warning: 299 - "text"` headers (distribution-spec, "Warnings").
-pub(super) fn warnings_of(headers: &HeaderMap) -> Vec<String> {
-    let text = |value: &reqwest::header::HeaderValue| {
-        let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
-        let quoted = value.trim().strip_prefix("299 ")?.split_once('"')?.1.rsplit_once('"')?.0;
-        Some(clean(&quoted.replace("\\\"", "\""), 300))
-    };
-    headers.get_all("warning").iter().filter_map(text).take(20).collect()
 }
 
 /// Where the answer sends us, if it does.

@@ -10,7 +10,7 @@ use super::answer::Answer;
 use super::body::Payload;
 use super::error::{ErrorKind, RegistryError};
 use super::host::Host;
-use super::http::{Call, Retries, Target, warnings_of};
+use super::http::{Call, Retries, Target};
 use super::retry::RateLimit;
 use super::stats::RequestKind;
 use super::token::Scope;
@@ -96,7 +96,7 @@ impl RegistryClient {
     ) -> Result<FetchedManifest, ErrorKind> {
         let stated = answer.media_type().map(str::to_owned);
         let header = answer.header("docker-content-digest").map(|text| super::redact::clean(text, 200));
-        let warnings = warnings_of(&answer.headers);
+        let warnings = answer.warnings();
         let rate_limit = RateLimit::of(&answer.headers);
         let length = answer.content_length();
         let cap = self.0.options.max_manifest;

@@ -17,6 +17,7 @@ mod error;
 mod helper;
 mod host;
 mod http;
+mod known;
 mod listing;
 mod location;
 mod login;
@@ -91,11 +92,15 @@ impl RegistryClient {
             proxies: ProxyRules::from_environment(environment),
             limiter: options.limit_rate.map(|rate| Arc::new(RateLimiter::new(rate))),
             traffic: Arc::new(Traffic::default()),
+            known: Arc::default(),
             stall: options.stall_timeout,
             http1_only: options.http1_only,
             tls_no_verify: options.tls_no_verify.iter().map(transport::tls_authority).collect(),
             clients: Mutex::default(),
         };
+        for given in &options.given {
+            transport.known.add(&given.password);
+        }
         let store =
             CredentialStore::new(options.given.clone(), options.auth_file.clone(), environment.clone());
         let (hosts, warnings) = (Mutex::new(HashMap::new()), Mutex::new(BTreeSet::new()));

@@ -8,13 +8,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use reqwest::Method;
-use reqwest::header::{CONTENT_LENGTH, HeaderMap, HeaderValue};
+use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderValue};
 use url::Url;
 
 use super::answer::Answer;
 use super::body::{Payload, Transmission};
 use super::error::ErrorKind;
 use super::host::Host;
+use super::known::KnownSecrets;
 use super::pace::{RateLimiter, locked};
 use super::proxy::ProxyRules;
 use super::redact::clean;
@@ -32,6 +33,8 @@ pub(super) struct Transport {
     pub(super) proxies: ProxyRules,
     pub(super) limiter: Option<Arc<RateLimiter>>,
     pub(super) traffic: Arc<Traffic>,
+    /// What must not be shown when a server repeats it.
+    pub(super) known: Arc<KnownSecrets>,
     pub(super) stall: Duration,
     pub(super) http1_only: bool,
     /// Authorities whose certificate is not looked at.
@@ -56,6 +59,9 @@ impl Transport {
         if has_body {
             headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
         }
+        if let Some(authorization) = headers.get(AUTHORIZATION) {
+            self.known.add_header(authorization);
+        }
         let watch = Arc::new(Transmission::new(length == 0));
         let mut request = client.request(method, url.clone()).headers(headers);
         if has_body && length > 0 {
@@ -69,7 +75,8 @@ impl Transport {
             return Err(ErrorKind::Source(error));
         }
         let response = outcome.map_err(|error| classify(&error))?;
-        Ok(Answer::new(url, response, self.stall, self.limiter.clone(), Arc::clone(&self.traffic)))
+        let (traffic, known) = (Arc::clone(&self.traffic), Arc::clone(&self.known));
+        Ok(Answer::new(url, response, self.stall, self.limiter.clone(), traffic, known))
     }
 
     fn client(&self, url: &Url, is_registry: bool) -> Result<reqwest::Client, ErrorKind> {
