@@ -181,3 +181,26 @@ fn the_rules_can_be_broken() {
     assert_eq!(used(code), ["commands", "report"].map(str::to_owned).into());
     assert!(names(code, "std::fs") && !names(code, "std::f") && !names("MyFile", "File"));
 }
+
+#[test]
+fn the_page_about_tests_names_tests_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(root.join("tests/README.md")).unwrap();
+    let (mut folders, mut code) = (vec![root.join("src"), root.join("tests")], String::new());
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                code += &std::fs::read_to_string(path).unwrap();
+            }
+        }
+    }
+    let (_, rules) = page.split_once("## The rules").unwrap();
+    let named = rules.lines().filter(|line| line.starts_with('|')).filter_map(|line| line.split('|').nth(3));
+    let named: Vec<&str> = named.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
+    assert!(named.len() > 50);
+    let missing: Vec<_> = named.iter().filter(|name| !code.contains(&format!("fn {name}("))).collect();
+    assert!(missing.is_empty(), "{missing:#?}");
+}
