@@ -465,7 +465,8 @@ chaos() {
     while [ $SECONDS -lt $until ]; do
         round=$((round + 1))
         rm -rf shop.tar.zst* inside.data
-        killed export_shop -o shop.tar.zst --limit-rate $rate
+        # Not through a function: a kill would meet the shell around the program.
+        killed "$binary" export "$work/list.txt" --source "registry.example.com=$outside" -o shop.tar.zst --limit-rate $rate
         cmp shop.tar.zst "$file"
         sha256sum -c --quiet shop.tar.zst.sha256
         test "$(ls)" = $'shop.tar.zst\nshop.tar.zst.sha256'
