@@ -1,11 +1,44 @@
 //! The bundle file: the only module that knows its format.
 //!
-//! One zstd-compressed tar of an OCI image layout in which every position is known before the first layer is
-//! downloaded: a head of small JSON in compressed frames, then each blob as *stored* zstd frames (raw blocks, whose
-//! length follows from the content's), then blobs worth compressing, then the zstd seek table. So downloads go
-//! straight into place, and readers take any blob without unpacking.
+//! To other tools it is a zstd-compressed tar of an OCI image layout. To this program it is a random-access store
+//! whose every position is known before the first layer is downloaded. So downloads go straight into place, a killed
+//! export goes on where it was, the same images give the same bytes, and readers take any blob without unpacking.
 //!
-//! Everything read is hostile until it has been derived again from `bundle.json` and compared.
+//! # Members, in tar order
+//!
+//! 1. `oci-layout`
+//! 2. `index.json`: one descriptor per name, with the full name in `org.opencontainers.image.ref.name` and
+//!    `io.containerd.image.name`; artifacts after them, without names, as containerd fails on a named one
+//! 3. `bundle.json`: the checksummed manifest ([`manifest`]); its sha256 is the bundle's id
+//! 4. `bundle.json.sig`, when signed
+//! 5. `SHA256SUMS`, and `SHA512SUMS` when a blob needs it
+//! 6. `manifest.json` for `docker load` and `podman load`; left out above 1 MB
+//! 7. manifests, indexes, and configs up to 4 MiB, each once, in first-use order
+//! 8. layers and other blobs: first those *stored*, then those *compressed* (a closed list of media types known to be
+//!    uncompressed), each part in first-use order
+//! 9. two zero blocks
+//!
+//! Headers are ustar with mode 0644 and zeros elsewhere. A PAX header stands before one only where ustar cannot say
+//! the path (sha512) or the size (over 8 GiB - 1), which is then also in base-256 in the main header.
+//!
+//! # Frames
+//!
+//! Members 1 to 7 are one run of bytes in compressed frames of at most 1 MiB of content. After them each blob has a
+//! *joint*, one stored frame with the padding of the member before and its own header, and then its data, beginning
+//! on a frame boundary, in frames of at most 8 MiB of content. A stored frame is raw blocks (RFC 8878, 3.1.1.2.2)
+//! under a 14-byte header with content size, and an XXH64 checksum: 210 bytes for 8 MiB. A compressed frame that is
+//! not at least 3 % smaller is stored too. A blob without content has no frame. The zstd seekable format's table, with
+//! one entry per frame and no checksums, ends the file; zero bytes after it are tolerated.
+//!
+//! # What `bundle.json` settles
+//!
+//! Which part a blob stands in follows from its row alone: its role and size, and its media type, which for a blob
+//! with several uses is the first that does not call it uncompressed, else the first. Members 1, 2, 5 and 6 and all
+//! headers are functions of it and of the manifests it pins: the reader makes them again and demands equal bytes, so
+//! that a signature over it covers what other tools read. `formatRevision` rises when the same images give other
+//! bytes (another libzstd, say): [`BundleReader::verify`] demands compressed frames to the bit only under its own.
+//!
+//! Everything read is hostile until it has been derived again and compared.
 
 mod content;
 mod contents;

@@ -4,13 +4,15 @@
 //! keeps the exact bytes it was made of, and those bytes are the only thing that is hashed, stored or pushed.
 
 mod digest;
+mod host;
 mod manifest;
 pub mod media_type;
 mod platform;
 mod reference;
 
 pub use digest::{Algorithm, Digest, DigestError, Hasher};
+pub use host::HostName;
 pub use manifest::{Descriptor, ManifestError, ManifestKind, ParsedManifest, RawManifest};
 pub use media_type::Role;
 pub use platform::{Platform, PlatformError};
-pub use reference::{HostName, Reference, ReferenceError, Repository, Tag};
+pub use reference::{Reference, ReferenceError, Repository, Tag};

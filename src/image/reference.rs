@@ -1,4 +1,4 @@
-//! Image references: registry host, repository path, tag, digest; the only parser of names.
+//! Image references: repository, tag, digest; with [`HostName`] the only parser of names.
 //!
 //! Follows `distribution/reference` (its grammar, and Docker Hub's short forms), but keeps a tag that stands
 //! before a digest, and keeps IPv6 hosts. Every value is canonical: `nginx`, `docker.io/nginx` and
@@ -9,12 +9,12 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::host::HostName;
 use super::{Digest, DigestError};
 
 /// Clients cap host, slash and path together at this many characters.
 const MAX_NAME: usize = 255;
 const MAX_TAG: usize = 128;
-const HUB: &str = "docker.io";
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReferenceError {
@@ -42,99 +42,6 @@ pub enum ReferenceError {
     Digest(#[from] DigestError),
 }
 
-/// A registry host with an optional port, lowercase, `docker.io` for Docker Hub.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct HostName(String);
-
-impl HostName {
-    /// The name in references: `docker.io`, `quay.io`, `localhost:5000`, `[::1]:5000`.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    pub fn is_docker_hub(&self) -> bool {
-        self.0 == HUB
-    }
-
-    /// The host to connect to, with its port if one is given. Docker Hub serves its API elsewhere.
-    pub fn connect_authority(&self) -> &str {
-        if self.is_docker_hub() { "registry-1.docker.io" } else { &self.0 }
-    }
-
-    /// The host without its port; IPv6 addresses without their brackets.
-    pub fn bare_host(&self) -> &str {
-        if let Some(rest) = self.0.strip_prefix('[') {
-            return rest.split(']').next().unwrap_or(rest);
-        }
-        self.0.rsplit_once(':').map_or(self.0.as_str(), |(host, _)| host)
-    }
-
-    pub fn port(&self) -> Option<u16> {
-        let after = match self.0.rfind(']') {
-            Some(end) => &self.0[end + 1..],
-            None => &self.0,
-        };
-        after.rsplit_once(':')?.1.parse().ok()
-    }
-
-    /// `localhost`, 127.0.0.0/8 and `::1`: the hosts spoken to in plain HTTP without being asked.
-    pub fn is_loopback(&self) -> bool {
-        let host = self.bare_host();
-        host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-    }
-}
-
-impl FromStr for HostName {
-    type Err = ReferenceError;
-
-    fn from_str(text: &str) -> Result<Self, ReferenceError> {
-        let refuse = |why| ReferenceError::Host { host: shown(text), why };
-        let lower = text.to_ascii_lowercase();
-        let (host, port) = if let Some(rest) = lower.strip_prefix('[') {
-            let (address, after) = rest.split_once(']').ok_or_else(|| refuse("the bracket is not closed"))?;
-            if address.contains('%') {
-                return Err(refuse("an IPv6 zone has no meaning beyond this machine"));
-            }
-            address.parse::<std::net::Ipv6Addr>().map_err(|_| refuse("not an IPv6 address"))?;
-            match after {
-                "" => (lower.as_str(), None),
-                _ => (
-                    lower.as_str(),
-                    Some(after.strip_prefix(':').ok_or_else(|| refuse("only a port may follow"))?),
-                ),
-            }
-        } else {
-            let (host, port) = match lower.split_once(':') {
-                Some((host, port)) => (host, Some(port)),
-                None => (lower.as_str(), None),
-            };
-            if port.is_some_and(|port| port.contains(':')) {
-                return Err(refuse("IPv6 addresses are written in brackets, [::1]:5000"));
-            }
-            let label = |label: &str| {
-                !label.is_empty()
-                    && !label.starts_with('-')
-                    && !label.ends_with('-')
-                    && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-            };
-            if !host.split('.').all(label) {
-                return Err(refuse("not a host name"));
-            }
-            (host, port)
-        };
-        if let Some(port) = port {
-            let digits = port.bytes().all(|b| b.is_ascii_digit());
-            if !digits || port.parse::<u16>().is_ok_and(|n| n == 0) || port.parse::<u16>().is_err() {
-                return Err(refuse("the port is not a number from 1 to 65535"));
-            }
-        }
-        if port.is_none() && matches!(host, "docker.io" | "index.docker.io" | "registry-1.docker.io") {
-            return Ok(Self(HUB.to_owned()));
-        }
-        Ok(Self(lower))
-    }
-}
-
 /// A repository in a registry, without tag or digest.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Repository {
@@ -156,8 +63,8 @@ impl Repository {
         } else {
             path.to_owned()
         };
-        if host.0.len() + 1 + path.len() > MAX_NAME {
-            return Err(ReferenceError::TooLong(shown(&format!("{}/{path}", host.0))));
+        if host.as_str().len() + 1 + path.len() > MAX_NAME {
+            return Err(ReferenceError::TooLong(shown(&format!("{host}/{path}"))));
         }
         Ok(Self { host, path })
     }
@@ -274,7 +181,7 @@ impl FromStr for Reference {
         };
         let (host, rest) = match name.split_once('/') {
             Some((first, rest)) if names_a_host(first) => (first.parse::<HostName>()?, rest),
-            _ => (HostName(HUB.to_owned()), name),
+            _ => (HostName::docker_hub(), name),
         };
         if rest.is_empty() || (rest == name && is_host_with_port(name)) {
             return Err(ReferenceError::RegistryOnly(shown(text)));
@@ -318,17 +225,11 @@ fn is_host_with_port(name: &str) -> bool {
 }
 
 /// Foreign text for an error message: bounded, and the `{:?}` of the message escapes control characters.
-fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     if text.chars().count() <= 200 {
         text.to_owned()
     } else {
         text.chars().take(200).chain(['…']).collect()
-    }
-}
-
-impl fmt::Display for HostName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
     }
 }
 
@@ -453,16 +354,6 @@ mod tests {
             let error = text.parse::<Reference>().expect_err(text).to_string();
             assert!(error.contains(says), "{text}: {error}");
         }
-    }
-
-    #[test]
-    fn hosts_know_their_parts() {
-        let host: HostName = "[::1]:5000".parse().unwrap();
-        assert_eq!((host.bare_host(), host.port(), host.is_loopback()), ("::1", Some(5000), true));
-        let host: HostName = "127.0.0.9".parse().unwrap();
-        assert_eq!((host.bare_host(), host.port(), host.is_loopback()), ("127.0.0.9", None, true));
-        let hub: HostName = "index.docker.io".parse().unwrap();
-        assert_eq!((hub.as_str(), hub.connect_authority()), ("docker.io", "registry-1.docker.io"));
     }
 
     proptest! {

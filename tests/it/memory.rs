@@ -32,18 +32,10 @@ fn large_blobs_need_no_more_memory_than_transfers_at_once() {
     let mut gap = Gap::new();
     for seed in 0..3 {
         let layer = Layer::gzip(seed, 64 << 20);
-        gap.image(
-            &format!("team/large-{seed}"),
-            "1",
-            &ImageSpec::new(seed).layer(layer).build(),
-        );
+        gap.image(&format!("team/large-{seed}"), "1", &ImageSpec::new(seed).layer(layer).build());
     }
     // A compressed blob has frames of its own in memory.
-    gap.image(
-        "team/tar",
-        "1",
-        &ImageSpec::new(9).layer(Layer::tar(9, 24 << 20)).build(),
-    );
+    gap.image("team/tar", "1", &ImageSpec::new(9).layer(Layer::tar(9, 24 << 20)).build());
     let jobs = JOBS.to_string();
     let host = gap.destination.host();
     let bundle = ["export", "images.txt", "-o", "out.tar.zst", "--jobs", &jobs];

@@ -49,9 +49,7 @@ fn served() -> (Gap, Served, TestImage, TestImage, TestImage) {
     let mut gap = Gap::new();
     let (app, multi) = (image(1), multi_platform(2));
     let about = artifact(&app, "application/vnd.example.sbom", b"what is in it");
-    gap.image("team/app", "1", &app)
-        .image("team/app", "sbom", &about)
-        .image("team/multi", "2.0", &multi);
+    gap.image("team/app", "1", &app).image("team/app", "sbom", &about).image("team/multi", "2.0", &multi);
     gap.export(&["-o", "out.tar.zst"]);
     let served = Served::start(&gap, &["out.tar.zst", "--address", "127.0.0.1:0"]);
     (gap, served, app, multi, about)
@@ -68,11 +66,7 @@ async fn manifests_and_tags_are_found_by_name_and_by_digest() {
         ("team/app", app.digest.to_string(), &app),
         ("team/app", "sbom".to_owned(), &about),
         ("team/multi", "2.0".to_owned(), &multi),
-        (
-            "team/multi",
-            multi.children[1].digest.to_string(),
-            &multi.children[1],
-        ),
+        ("team/multi", multi.children[1].digest.to_string(), &multi.children[1]),
     ] {
         let path = format!("/v2/{repository}/manifests/{reference}");
         for method in [Method::HEAD, Method::GET] {
@@ -85,21 +79,11 @@ async fn manifests_and_tags_are_found_by_name_and_by_digest() {
         }
         assert_eq!(served.get(&path).await.1, image.manifest);
     }
-    for missing in [
-        "/v2/team/app/manifests/2",
-        "/v2/team/none/manifests/1",
-        "/v2/team/none/tags/list",
-    ] {
+    for missing in ["/v2/team/app/manifests/2", "/v2/team/none/manifests/1", "/v2/team/none/tags/list"] {
         assert_eq!(served.get(missing).await.0, 404, "{missing}");
     }
     // What is in another repository of the bundle is not in this one.
-    assert_eq!(
-        served
-            .get(&format!("/v2/team/app/manifests/{}", multi.digest))
-            .await
-            .0,
-        404
-    );
+    assert_eq!(served.get(&format!("/v2/team/app/manifests/{}", multi.digest)).await.0, 404);
 }
 
 #[tokio::test]
@@ -122,9 +106,7 @@ async fn blobs_come_whole_and_in_ranges() {
             assert_eq!(answer.headers()["content-range"], stated.as_str());
             assert_eq!(answer.bytes().await.unwrap(), bytes[range]);
         }
-        let beyond = served
-            .ask(Method::GET, &path, Some(&format!("bytes={}-", bytes.len())))
-            .await;
+        let beyond = served.ask(Method::GET, &path, Some(&format!("bytes={}-", bytes.len()))).await;
         assert_eq!(beyond.status(), 416);
     }
     let unknown = format!("/v2/team/app/blobs/sha256:{}", "0".repeat(64));
@@ -134,18 +116,11 @@ async fn blobs_come_whole_and_in_ranges() {
 #[tokio::test]
 async fn what_is_about_an_image_is_listed() {
     let (_gap, served, app, multi, about) = served();
-    let referrers = served
-        .json(&format!("/v2/team/app/referrers/{}", app.digest))
-        .await;
+    let referrers = served.json(&format!("/v2/team/app/referrers/{}", app.digest)).await;
     assert_eq!(referrers["manifests"].as_array().unwrap().len(), 1);
     assert_eq!(referrers["manifests"][0]["digest"], about.digest.to_string());
-    assert_eq!(
-        referrers["manifests"][0]["artifactType"],
-        "application/vnd.example.sbom"
-    );
-    let none = served
-        .json(&format!("/v2/team/multi/referrers/{}", multi.digest))
-        .await;
+    assert_eq!(referrers["manifests"][0]["artifactType"], "application/vnd.example.sbom");
+    let none = served.json(&format!("/v2/team/multi/referrers/{}", multi.digest)).await;
     assert_eq!(none["manifests"], serde_json::json!([]));
 }
 
@@ -196,11 +171,7 @@ fn a_folder_keeps_what_is_pushed_to_it() {
     served.run.signal(Signal::TERM);
     assert_eq!(served.run.wait().code, 0);
     let mut served = Served::start(&gap, &arguments);
-    std::fs::write(
-        gap.path("again.txt"),
-        format!("{}/team/multi:1\n", served.address),
-    )
-    .unwrap();
+    std::fs::write(gap.path("again.txt"), format!("{}/team/multi:1\n", served.address)).unwrap();
     let ran = gap.cli.run(&["export", "again.txt"]);
     assert_eq!(ran.code, 0, "{}", ran.shown());
     gap.import("again.tar.zst", &[]);
@@ -220,14 +191,7 @@ fn only_this_machine_is_served_unless_told_otherwise() {
     }
     // Users without TLS would send their passwords in the clear.
     let users = htpasswd(gap.cli.folder(), "me", "secret");
-    let guarded = [
-        "serve",
-        "--dir",
-        "registry",
-        "--address",
-        "0.0.0.0:0",
-        "--htpasswd",
-    ];
+    let guarded = ["serve", "--dir", "registry", "--address", "0.0.0.0:0", "--htpasswd"];
     let ran = gap.cli.run(&[&guarded[..], &[users.to_str().unwrap()]].concat());
     assert_eq!(ran.code, 2, "{}", ran.shown());
     let mut served = Served::start(&gap, &["--dir", "registry", "--address", "0.0.0.0:0", "--open"]);
