@@ -43,7 +43,11 @@ check() {
     code=$?
     set -e
     case $code in
-        0) passed=$((passed + 1)); printf 'ok    %s (%s s)\n' "$name" $((SECONDS - began)) ;;
+        0)
+            passed=$((passed + 1))
+            printf 'ok    %s (%s s)%s\n' "$name" $((SECONDS - began)) \
+                "$(tail -1 "$work/checks/$name.log" | sed -n 's/^# /: /p')"
+            ;;
         77) skipped=$((skipped + 1)); printf 'skip  %s: %s\n' "$name" "$(cat "$work/why")" ;;
         *) failed=$((failed + 1)); printf 'FAIL  %s\n' "$name"; tail -25 "$work/checks/$name.log" | sed 's/^/      /' ;;
     esac
@@ -476,8 +480,7 @@ chaos() {
         stop_all
         rm -rf "$work/chaos$round.data" shop.values.yaml
     done
-    echo "$round rounds, $kills kills"
-    cp "$work/checks/chaos.log" "$work/chaos.log"
+    echo "# $round rounds, $kills kills"
 }
 
 # --- all of it ------------------------------------------------------------------------------------------------------
