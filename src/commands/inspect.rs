@@ -31,7 +31,7 @@ pub(super) fn run(session: &Session, args: &InspectArgs) -> anyhow::Result<ExitC
             "bundle": bundle,
         })),
         ResultFormat::Human => {
-            super::print(&text(bundle, opened.holdings.as_ref(), &shared, id.as_deref(), own.is_some()))
+            super::print(&text(bundle, opened.holdings.as_ref(), &shared, id.as_deref(), own.is_some()));
         }
     }
     Ok(ExitCode::Done)
@@ -64,6 +64,9 @@ fn text(
         Some(id) => {
             let _ =
                 writeln!(text, "id {id}\nformat {SCHEMA_VERSION}, read by bundle {OLDEST_READER} and later");
+            if !whole {
+                let _ = writeln!(text, "{} was unpacked or packed again: no random access", holdings.name());
+            }
         }
         None => {
             let _ = writeln!(text, "{} is an OCI layout of another tool", holdings.name());
