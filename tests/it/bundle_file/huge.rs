@@ -64,12 +64,11 @@ impl Input for Made {
             let fixed =
                 self.fixed.iter().find(|(at, bytes)| (*at..at + bytes.len() as u64).contains(&offset));
             let made;
-            let (at, bytes) = match fixed {
-                Some((at, bytes)) => (*at, bytes),
-                None => {
-                    made = self.frame(offset);
-                    (made.0, &*made.1)
-                }
+            let (at, bytes) = if let Some((at, bytes)) = fixed {
+                (*at, bytes)
+            } else {
+                made = self.frame(offset);
+                (made.0, &*made.1)
             };
             let skip = usize::try_from(offset - at).unwrap();
             let take = (bytes.len() - skip).min(buffer.len());

@@ -44,7 +44,9 @@ impl Shelf {
     pub fn add(&mut self, image: &TestImage) {
         self.0.insert(image.digest, image.manifest.clone());
         self.0.extend(image.blobs.iter().cloned());
-        image.children.iter().for_each(|child| self.add(child));
+        for child in &image.children {
+            self.add(child);
+        }
     }
 }
 
@@ -71,7 +73,9 @@ fn row(name: &Reference, image: &TestImage) -> ResolvedImage {
 /// Plans a bundle of `images`; `head` gets its compressed head.
 pub fn plan(images: &[(&str, TestImage)], head: &mut Vec<u8>) -> (ExportPlan, Shelf) {
     let mut shelf = Shelf::default();
-    images.iter().for_each(|(_, image)| shelf.add(image));
+    for (_, image) in images {
+        shelf.add(image);
+    }
     let request = Request {
         catalog: airgap_bundle::archive::manifest::CatalogRecord {
             name: "made".to_owned(),
