@@ -200,10 +200,17 @@ fn a_password_is_never_shown_however_it_came() {
             ["import", "out.tar.zst", "-d", &host, "-vv", "--retries", "1", "--report", "report.json"];
         let command = [&command[..], &arguments].concat();
 
-        for (status, place) in [(403, "/v2/"), (401, "/manifests/"), (500, "/blobs/")] {
-            let body = r#"{"errors":[{"code":"DENIED","message":"not today"}]}"#.to_owned();
-            let answer = Effect::Answer(status, Vec::new(), body);
-            gap.destination.fault(Fault::on("*", place, answer).always());
+        // A registry that repeats what it was told, as some proxies do.
+        let echo = serde_json::json!({ "errors": [{
+            "code": "DENIED", "message": format!("not today, me with {PASSWORD} ({encoded})"), "detail": PASSWORD,
+        }] });
+        // Each of these comes after the registry has been told.
+        for (method, status, place) in
+            [("PATCH", 500, "/blobs/"), ("PUT", 401, "/blobs/"), ("PUT", 403, "/manifests/")]
+        {
+            let warning = vec![("warning", format!("299 - \"{PASSWORD}\""))];
+            let answer = Effect::Answer(status, warning, echo.to_string());
+            gap.destination.fault(Fault::on(method, place, answer).always());
             let ran = gap.fed(&command, stdin.as_bytes());
             assert_ne!(ran.code, 0, "{}", ran.shown());
             assert!(ran.stderr.contains("not today"), "{}", ran.shown());

@@ -42,7 +42,7 @@ fn all_blobs(images: &[TestImage]) -> BTreeMap<Digest, u64> {
 fn downloaded(gap: &Gap) -> u64 {
     let log = gap.source.log();
     let blobs = log.iter().filter(|one| one.method == "GET" && one.path.contains("/blobs/"));
-    blobs.map(|one| one.sent()).sum()
+    blobs.map(super::support::registry::Logged::sent).sum()
 }
 
 /// Stalls the first download of `digest` after `bytes`.

@@ -112,7 +112,7 @@ fn a_second_import_sends_nothing_and_asks_once_per_image() {
     gap.destination.forget();
     gap.import("out.tar.zst", &[]);
     let log = gap.destination.log();
-    assert_eq!(log.iter().map(|one| one.received()).sum::<u64>(), 0);
+    assert_eq!(log.iter().map(super::support::registry::Logged::received).sum::<u64>(), 0);
     let heads = log.iter().filter(|one| one.method == "HEAD").count();
     assert_eq!(heads, places.len());
     // Beside these only the ping.

@@ -43,7 +43,7 @@ fn assert_nothing_half(gap: &Gap, images: &[TestImage]) -> usize {
 fn received(gap: &Gap) -> u64 {
     let log = gap.destination.log();
     let uploads = log.iter().filter(|one| one.path.contains("/blobs/uploads/"));
-    uploads.map(|one| one.received()).sum()
+    uploads.map(super::super::support::registry::Logged::received).sum()
 }
 
 fn killed(seeds: std::ops::Range<u64>) {

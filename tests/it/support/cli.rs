@@ -82,6 +82,7 @@ impl Cli {
             (r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z".to_owned(), "[TIME]"),
             (r"\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC".to_owned(), "[TIME]"),
             (r"\bbytes \d+ to \d+\b".to_owned(), "bytes [RANGE]"),
+            (r"\b\d+ bytes\b".to_owned(), "[SIZE]"),
             (r"\b\d+(\.\d+)? ?([kKMG]i?)?B/s".to_owned(), "[RATE]"),
             (r"\b\d+(\.\d+)? ?([kKMG]i?)?B\b".to_owned(), "[SIZE]"),
             (r"\b\d+(\.\d+)? ?(ms|µs|s)\b".to_owned(), "[DURATION]"),

@@ -2,6 +2,7 @@
 // Every helper is for whichever test needs it next.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod bundles;
 pub mod cli;
 mod faults;
 pub mod gap;
