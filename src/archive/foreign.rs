@@ -48,6 +48,8 @@ pub struct ForeignLayout {
     place: Place,
     manifests: HashMap<Digest, Bytes>,
     bundle: BundleManifest,
+    /// Set for a bundle of this program that was unpacked, or packed by another tool.
+    id: Option<Digest>,
 }
 
 impl ForeignLayout {
@@ -65,11 +67,13 @@ impl ForeignLayout {
             .map_err(|error| ArchiveError::Json("index.json", error.to_string()))?;
         let mut manifests = HashMap::new();
         place.manifests(&parsed.manifests, &mut manifests)?;
-        let bundle = match place.read("bundle.json", MAX_BUNDLE_JSON)? {
+        let own = place.read("bundle.json", MAX_BUNDLE_JSON)?;
+        let id = own.as_deref().map(Digest::sha256);
+        let bundle = match own {
             Some(own) => unpacked(&own, &index)?,
             None => describe(&parsed, &manifests, name)?,
         };
-        Ok(Self { path: path.to_owned(), place, manifests, bundle })
+        Ok(Self { path: path.to_owned(), place, manifests, bundle, id })
     }
 }
 
@@ -98,6 +102,10 @@ impl Holdings for ForeignLayout {
 
     fn name(&self) -> String {
         self.path.display().to_string()
+    }
+
+    fn id(&self) -> Option<Digest> {
+        self.id
     }
 
     fn is_sequential(&self) -> bool {

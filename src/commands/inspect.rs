@@ -20,7 +20,7 @@ pub(super) fn run(session: &Session, args: &InspectArgs) -> anyhow::Result<ExitC
     let own = input::open_bundle(&args.bundle).ok();
     let bundle = opened.holdings.bundle();
     let shared = export_print::shared_of(bundle, opened.holdings.as_ref());
-    let id = own.as_ref().map(|reader| reader.id().to_string());
+    let id = opened.holdings.id().map(|id| id.to_string());
     match session.format {
         ResultFormat::Json => super::print_json(&json!({
             "id": id,
@@ -30,12 +30,20 @@ pub(super) fn run(session: &Session, args: &InspectArgs) -> anyhow::Result<ExitC
             "sharedBytes": shared,
             "bundle": bundle,
         })),
-        ResultFormat::Human => super::print(&text(bundle, opened.holdings.as_ref(), &shared, id.as_deref())),
+        ResultFormat::Human => {
+            super::print(&text(bundle, opened.holdings.as_ref(), &shared, id.as_deref(), own.is_some()));
+        }
     }
     Ok(ExitCode::Done)
 }
 
-fn text(bundle: &BundleManifest, holdings: &dyn Holdings, shared: &[u64], id: Option<&str>) -> String {
+fn text(
+    bundle: &BundleManifest,
+    holdings: &dyn Holdings,
+    shared: &[u64],
+    id: Option<&str>,
+    whole: bool,
+) -> String {
     let mut text = export_print::table(bundle, shared);
     let distinct: u64 = bundle.blobs.iter().map(|blob| blob.size).sum();
     let alone: u64 = bundle.images.iter().map(|image| image.size).sum();
@@ -56,6 +64,9 @@ fn text(bundle: &BundleManifest, holdings: &dyn Holdings, shared: &[u64], id: Op
         Some(id) => {
             let _ =
                 writeln!(text, "id {id}\nformat {SCHEMA_VERSION}, read by bundle {OLDEST_READER} and later");
+            if !whole {
+                let _ = writeln!(text, "{} was unpacked or packed again: no random access", holdings.name());
+            }
         }
         None => {
             let _ = writeln!(text, "{} is an OCI layout of another tool", holdings.name());

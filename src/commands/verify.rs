@@ -77,16 +77,15 @@ async fn check(session: &Session, reader: &BundleReader) -> anyhow::Result<Vec<P
 
 fn not_ours(path: &std::path::Path, why: String) -> anyhow::Error {
     let error = anyhow::Error::new(ArchiveError::NotABundle(why));
-    if crate::archive::ForeignLayout::open(path, None).is_ok() {
-        return error.context(
-            Failure::new(
-                ExitCode::Content,
-                "this is another tool's OCI layout, which has no checksums of the whole",
-            )
-            .hint("bundle import compares every digest of it while it sends"),
-        );
-    }
-    error
+    let Ok(layout) = crate::archive::ForeignLayout::open(path, None) else { return error };
+    let what = match crate::archive::Holdings::id(&layout) {
+        Some(id) => format!("this is bundle {id}, but unpacked or packed again"),
+        None => "this is another tool's OCI layout".to_owned(),
+    };
+    error.context(
+        Failure::new(ExitCode::Content, format!("{what}: only a bundle as it was exported can be verified"))
+            .hint("bundle import compares every digest of it while it sends; unpacked, sha256sum -c SHA256SUMS does"),
+    )
 }
 
 fn damage(problems: &[Problem]) -> anyhow::Error {
