@@ -57,8 +57,8 @@ impl Run<'_> {
         report.bundle = Some(serde_json::json!({ "file": self.holdings.name(), "id": self.holdings.id() }));
         let landings = self.landings(report)?;
         self.check_registry().await?;
-        let missing = self.missing(&landings, report).await?;
-        let plan = ImportPlan::new(bundle, self.holdings.as_ref(), missing)?;
+        let (missing, present) = self.missing(&landings, report).await?;
+        let plan = ImportPlan::new(bundle, self.holdings.as_ref(), missing, &present)?;
         if self.args.dry_run {
             self.print_plan(&plan, &landings, report);
             return Ok(ExitCode::Done);
@@ -179,8 +179,12 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// The landings that the destination does not have; the policy for tags with other content is applied.
-    async fn missing(&self, landings: &[Landing], report: &mut RunReport) -> anyhow::Result<Vec<Landing>> {
+    /// The landings that the destination does not have, and those it has; the policy for tags with other content is applied.
+    async fn missing(
+        &self,
+        landings: &[Landing],
+        report: &mut RunReport,
+    ) -> anyhow::Result<(Vec<Landing>, Vec<Landing>)> {
         let bundle = self.holdings.bundle();
         let reporter = &self.session.reporter;
         let wanted: Vec<_> = landings
@@ -193,12 +197,13 @@ impl Run<'_> {
         let jobs = usize::from(self.args.network.jobs);
         let mut found = self.stoppable(present(self.client, &wanted, jobs, &|| reporter.step())).await?;
         reporter.end();
-        let mut missing = Vec::new();
+        let (mut missing, mut present) = (Vec::new(), Vec::new());
         for (at, landing) in landings.iter().enumerate() {
             let digest = bundle.images[landing.image].digest;
             let row = &mut report.images[landing.image];
             match found.remove(&at).unwrap_or(Ok(None)) {
                 Ok(Some(there)) if self.is(&there, &digest, &bundle.images[landing.image].media_type) => {
+                    present.push(landing.clone());
                     if row.state == ImageState::NotTried {
                         row.state = ImageState::AlreadyThere;
                     }
@@ -221,7 +226,7 @@ impl Run<'_> {
                 row.state = ImageState::NotTried;
             }
         }
-        Ok(missing)
+        Ok((missing, present))
     }
 
     /// Whether a tag that names `there` holds the manifest `digest`.

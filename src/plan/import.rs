@@ -69,6 +69,8 @@ pub struct Upload {
     pub size: u64,
     /// The repository it is uploaded to.
     pub home: Repository,
+    /// A repository that has it already, through an image that is there: it may be mounted from it.
+    pub held_by: Option<Repository>,
 }
 
 /// One image to be completed at one place, once its blobs are there.
@@ -90,11 +92,12 @@ pub struct ImportPlan {
 }
 
 impl ImportPlan {
-    /// Plans `landings`: those that the destination does not have yet.
+    /// Plans `landings`, those that the destination does not have yet; `present` are those it has.
     pub fn new(
         bundle: &BundleManifest,
         manifests: &dyn Manifests,
         landings: Vec<Landing>,
+        present: &[Landing],
     ) -> Result<Self, ArchiveError> {
         let order: HashMap<Digest, usize> =
             bundle.blobs.iter().enumerate().map(|(i, b)| (b.digest, i)).collect();
@@ -102,21 +105,32 @@ impl ImportPlan {
         let mut uploads: BTreeMap<usize, Upload> = BTreeMap::new();
         let mut needs = Vec::with_capacity(landings.len());
         for landing in landings {
-            let image = &bundle.images[landing.image];
-            let size = order.get(&image.digest).map_or(0, |i| bundle.blobs[*i].size);
-            let root = Root { digest: image.digest, media_type: image.media_type.clone(), size };
-            let absent = |d: &crate::image::Descriptor| !order.contains_key(&d.digest);
-            let contents = Contents::collect(&[root], manifests, &absent)?;
+            let contents = contents(bundle, manifests, &order, landing.image)?;
             let mut blobs = Vec::new();
             for blob in contents.blobs.iter().filter(|blob| !is_manifest(blob)) {
                 let Some(&at) = order.get(&blob.digest) else {
                     continue;
                 };
                 let home = landing.repository.clone();
-                uploads.entry(at).or_insert_with(|| Upload { digest: blob.digest, size: blob.size, home });
+                uploads.entry(at).or_insert_with(|| Upload {
+                    digest: blob.digest,
+                    size: blob.size,
+                    home,
+                    held_by: None,
+                });
                 blobs.push(at);
             }
             needs.push((landing, blobs, contents.bottom_up));
+        }
+        // Layers are worth mounting; a walk through what is there finds who has them.
+        let present = if uploads.is_empty() { &[] } else { present };
+        for landing in present {
+            for blob in contents(bundle, manifests, &order, landing.image)?.blobs {
+                let upload = order.get(&blob.digest).and_then(|at| uploads.get_mut(at));
+                if let Some(upload) = upload.filter(|upload| upload.held_by.is_none()) {
+                    upload.held_by = Some(landing.repository.clone());
+                }
+            }
         }
         let positions: HashMap<usize, u32> =
             uploads.keys().enumerate().map(|(n, at)| (*at, u32::try_from(n).unwrap_or(u32::MAX))).collect();
@@ -143,6 +157,19 @@ impl ImportPlan {
         all.dedup();
         all
     }
+}
+
+/// What image `image` of the bundle consists of, as far as the bundle carries it.
+fn contents(
+    bundle: &BundleManifest,
+    manifests: &dyn Manifests,
+    order: &HashMap<Digest, usize>,
+    image: usize,
+) -> Result<Contents, ArchiveError> {
+    let image = &bundle.images[image];
+    let size = order.get(&image.digest).map_or(0, |i| bundle.blobs[*i].size);
+    let root = Root { digest: image.digest, media_type: image.media_type.clone(), size };
+    Contents::collect(&[root], manifests, &|d| !order.contains_key(&d.digest))
 }
 
 fn is_manifest(blob: &crate::archive::BlobRow) -> bool {

@@ -134,8 +134,11 @@ impl Run<'_> {
         }
         let bar = self.import.reporter.transfer(upload.home.path(), upload.size, 0);
         let source = Gathered { pieces };
-        let pushed =
-            self.import.client.push_blob(&upload.home, &upload.digest, upload.size, &source, None).await;
+        let pushed = self
+            .import
+            .client
+            .push_blob(&upload.home, &upload.digest, upload.size, &source, upload.held_by.as_ref())
+            .await;
         bar.advance(upload.size);
         self.settle(at, pushed.map(|pushed| self.count(&pushed, upload.size)).map_err(unwrap_source));
     }
@@ -148,7 +151,12 @@ impl Run<'_> {
     ) -> Result<(), ArrivalError> {
         let client = self.import.client;
         let bar = self.import.reporter.transfer(upload.home.path(), upload.size, 0);
-        let there = client.has_blob(&upload.home, &upload.digest).await;
+        let there = match &upload.held_by {
+            Some(from) if client.mount_blob(&upload.home, &upload.digest, from).await.unwrap_or(false) => {
+                Ok(Some(upload.size))
+            }
+            _ => client.has_blob(&upload.home, &upload.digest).await,
+        };
         if !matches!(there, Ok(None)) {
             drop_rest(events).await;
             bar.advance(upload.size);

@@ -163,7 +163,8 @@ impl Run<'_> {
             size: upload.size,
             bar: Some(bar),
         };
-        let push = client.push_blob(&upload.home, &upload.digest, upload.size, &source, None);
+        let push =
+            client.push_blob(&upload.home, &upload.digest, upload.size, &source, upload.held_by.as_ref());
         let result = tokio::select! {
             biased;
             () = cancel.cancelled() => Err(ArrivalError::Cancelled),

@@ -238,3 +238,17 @@ fn only_what_is_asked_for_is_sent() {
     assert!(gap.destination.manifest("team/app", "1").is_none());
     assert_eq!(gap.destination.count("PUT", "team/app"), 0);
 }
+
+#[test]
+fn a_layer_that_an_earlier_import_left_is_mounted_not_sent() {
+    let mut gap = Gap::new();
+    let images = sharing([2, 3], &Layer::gzip(1, 30_000));
+    gap.image("a/one", "1", &images[0]).image("b/two", "1", &images[1]);
+    gap.export(&["-o", "out.tar.zst"]);
+    gap.import("out.tar.zst", &["--only", "a/one*"]);
+    gap.destination.forget();
+    gap.import("out.tar.zst", &[]);
+    assert_whole(&gap.destination, "b/two", "1", &images[1]);
+    let base = Digest::sha256(&Layer::gzip(1, 30_000).bytes);
+    assert!(!uploads(&gap.destination).contains_key(&base));
+}
