@@ -174,6 +174,30 @@ impl Walk<'_> {
     }
 }
 
+/// Demands that `bundle` lists exactly what its manifests refer to, in the right order. Only foreign layers, which
+/// their publishers may keep out of registries, may be absent.
+pub(super) fn prove(bundle: &super::BundleManifest, manifests: &dyn Manifests) -> Result<(), ArchiveError> {
+    let sizes: HashMap<Digest, u64> = bundle.blobs.iter().map(|blob| (blob.digest, blob.size)).collect();
+    let root = |image: &super::ImageRow| {
+        let size = sizes.get(&image.digest).copied().unwrap_or(0);
+        Root { digest: image.digest, media_type: image.media_type.clone(), size }
+    };
+    let roots: Vec<Root> = bundle.images.iter().map(root).collect();
+    let absent = |d: &Descriptor| media_type::is_foreign(&d.media_type) && !sizes.contains_key(&d.digest);
+    let contents = Contents::collect(&roots, manifests, &absent)?;
+    if let Some(fault) = contents.faults.first() {
+        return Err(ArchiveError::Damaged(format!("{}: {}", bundle.images[fault.root].name, fault.why)));
+    }
+    if contents.blobs == bundle.blobs {
+        return Ok(());
+    }
+    let missing = contents.blobs.iter().find(|blob| !sizes.contains_key(&blob.digest));
+    Err(ArchiveError::Damaged(missing.map_or_else(
+        || "bundle.json lists other blobs than the manifests name".to_owned(),
+        |blob| format!("{} is needed by an image, but not in the bundle", blob.digest),
+    )))
+}
+
 /// The images of `bundle` that need `digest`, by position: for naming what a lost blob costs.
 pub fn users(bundle: &super::BundleManifest, digest: &Digest, manifests: &dyn Manifests) -> Vec<usize> {
     let needs = |root: &Root| {

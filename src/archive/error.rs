@@ -19,13 +19,17 @@ pub enum ArchiveError {
     UnknownVersion(String),
     #[error("manifest {0} is not in the bundle")]
     MissingManifest(Digest),
-    #[error("image {0} has no full name in the archive (name it with --name when it is the only one)")]
+    #[error(
+        "image {0} has no full name in the archive (a single one can be named with --name; several need theirs in index.json)"
+    )]
     Nameless(Digest),
+    #[error("every image of the archive has a name of its own, so --name {0} is for none of them")]
+    NameUnused(String),
     #[error("{0} cannot be sent again, since it comes from a pipe")]
     PassedBy(Digest),
     #[error("not a bundle: {0}")]
     NotABundle(String),
-    #[error("the bundle is damaged: {0}")]
+    #[error("the archive is damaged: {0}")]
     Damaged(String),
     /// A bug, not an input: the caller broke a promise.
     #[error("internal contradiction: {0}")]

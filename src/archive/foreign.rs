@@ -4,7 +4,7 @@
 //! compared with its digest before it is believed; blobs are compared where they are sent. Nothing is unpacked: a
 //! plain tar is read in place, a compressed one is read anew for each blob.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::contents::{Contents, Manifests, Root};
+use super::contents::{self, Contents, Manifests, Root};
 use super::holdings::{ContentPieces, Holdings, StreamEvent, StreamSink};
 use super::manifest::{
     BundleManifest, CatalogRecord, FORMAT_REVISION, ImageRow, MEDIA_TYPE, PROFILE, SCHEMA_VERSION,
@@ -26,6 +26,8 @@ const MAX_JSON: u64 = 20 << 20;
 const MAX_MEMBERS: usize = 2_000_000;
 const MAX_BUNDLE_JSON: u64 = 1 << 30;
 const MAX_MANIFEST: u64 = 4 << 20;
+/// All manifests of a foreign archive together, in bytes.
+const MAX_MANIFESTS: u64 = 256 << 20;
 /// Content is handed over in pieces of this size.
 const PIECE: usize = 1 << 20;
 
@@ -70,7 +72,7 @@ impl ForeignLayout {
         let own = place.read("bundle.json", MAX_BUNDLE_JSON)?;
         let id = own.as_deref().map(Digest::sha256);
         let bundle = match own {
-            Some(own) => unpacked(&own, &index)?,
+            Some(own) => unpacked(&own, &index, &manifests)?,
             None => describe(&parsed, &manifests, name)?,
         };
         Ok(Self { path: path.to_owned(), place, manifests, bundle, id })
@@ -221,12 +223,13 @@ impl Place {
         found: &mut HashMap<Digest, Bytes>,
     ) -> Result<(), ArchiveError> {
         let mut level: Vec<Descriptor> = descriptors.to_vec();
+        let (mut seen, mut budget) = (HashSet::new(), MAX_MANIFESTS);
         for _ in 0..=super::MAX_DEPTH {
-            level.retain(|d| media_type::is_manifest(&d.media_type) && !found.contains_key(&d.digest));
+            level.retain(|d| media_type::is_manifest(&d.media_type) && seen.insert(d.digest));
             if level.is_empty() {
                 return Ok(());
             }
-            let bytes = self.read_all(&level)?;
+            let bytes = self.read_all(&level, &mut budget)?;
             let mut next = Vec::new();
             for descriptor in &level {
                 let Some(bytes) = bytes.get(&descriptor.digest) else {
@@ -242,9 +245,19 @@ impl Place {
         Err(ArchiveError::Damaged("indexes are nested too deep".to_owned()))
     }
 
-    fn read_all(&self, wanted: &[Descriptor]) -> Result<HashMap<Digest, Bytes>, ArchiveError> {
+    fn read_all(
+        &self,
+        wanted: &[Descriptor],
+        budget: &mut u64,
+    ) -> Result<HashMap<Digest, Bytes>, ArchiveError> {
         let mut found = HashMap::new();
         let mut keep = |digest: &Digest, bytes: Vec<u8>| {
+            *budget = budget.checked_sub(bytes.len() as u64).ok_or_else(|| {
+                ArchiveError::Damaged(format!(
+                    "its manifests are larger than {} MiB together",
+                    MAX_MANIFESTS >> 20
+                ))
+            })?;
             let actual = Digest::of(digest.algorithm(), &bytes);
             if actual != *digest {
                 return Err(ArchiveError::Damaged(format!("{digest}: the content has digest {actual}")));
@@ -260,13 +273,14 @@ impl Place {
             }
             return Ok(found);
         };
+        let digests: HashSet<Digest> = wanted.iter().map(|d| d.digest).collect();
         let mut archive = tar::Archive::new(decompressed(path)?);
         for entry in archive.entries().map_err(|e| not_a_tar(path, &e))? {
             let entry = entry.map_err(|e| not_a_tar(path, &e))?;
             let Some(digest) = member_name(&entry)?.and_then(|name| Digest::from_layout_path(&name)) else {
                 continue;
             };
-            if wanted.iter().any(|d| d.digest == digest) && entry.size() <= MAX_MANIFEST {
+            if digests.contains(&digest) && entry.size() <= MAX_MANIFEST {
                 let mut bytes = Vec::new();
                 entry.take(MAX_MANIFEST).read_to_end(&mut bytes).map_err(|e| not_a_tar(path, &e))?;
                 keep(&digest, bytes)?;
@@ -335,11 +349,16 @@ fn not_a_tar(path: &Path, error: &io::Error) -> ArchiveError {
 }
 
 /// A bundle of this program that was unpacked, or packed by another tool: its own manifest, which must fit the index.
-fn unpacked(own: &[u8], index: &[u8]) -> Result<BundleManifest, ArchiveError> {
+fn unpacked(
+    own: &[u8],
+    index: &[u8],
+    manifests: &HashMap<Digest, Bytes>,
+) -> Result<BundleManifest, ArchiveError> {
     let bundle = BundleManifest::from_bytes(own)?;
     if derived::index_json(&bundle)? != index {
         return Err(ArchiveError::Damaged("index.json is not the one that bundle.json implies".to_owned()));
     }
+    contents::prove(&bundle, manifests)?;
     Ok(bundle)
 }
 
@@ -351,16 +370,15 @@ fn describe(
 ) -> Result<BundleManifest, ArchiveError> {
     let roots: Vec<&Descriptor> =
         index.manifests.iter().filter(|d| media_type::is_manifest(&d.media_type)).collect();
-    let mut images = Vec::new();
+    let (mut images, mut used) = (Vec::new(), false);
     for root in &roots {
+        if root.artifact_type.is_some() {
+            continue;
+        }
         let own = name_of(root);
-        let given = name.filter(|_| roots.len() == 1).cloned();
-        let Some(name) = own.or(given) else {
-            if root.artifact_type.is_some()
-                || root.annotations.contains_key("org.opencontainers.image.ref.name")
-            {
-                continue;
-            }
+        used |= own.is_none() && name.is_some();
+        // A name is for the one image that has none: of several, nobody could tell which.
+        let Some(name) = own.or_else(|| name.filter(|_| roots.len() == 1).cloned()) else {
             return Err(ArchiveError::Nameless(root.digest));
         };
         let parsed = manifests.get(&root.digest).map(|b| ParsedManifest::of(b, Some(&root.media_type)));
@@ -379,6 +397,9 @@ fn describe(
             size: root.size,
             source: name,
         });
+    }
+    if let Some(name) = name.filter(|_| !used) {
+        return Err(ArchiveError::NameUnused(name.to_string()));
     }
     if images.is_empty() {
         return Err(match roots.first() {
@@ -417,7 +438,7 @@ fn describe(
 fn name_of(root: &Descriptor) -> Option<Reference> {
     let annotation = |key: &str| root.annotations.get(key).and_then(Value::as_str);
     let full = |text: &&str| text.contains('/') || text.contains('@');
-    ["io.containerd.image.name", "org.opencontainers.image.ref.name", "org.opencontainers.image.base.name"]
+    ["io.containerd.image.name", "org.opencontainers.image.ref.name"]
         .into_iter()
         .filter_map(annotation)
         .filter(full)

@@ -230,6 +230,16 @@ impl BundleManifest {
                 return refuse(format!("{} is listed twice", blob.digest));
             }
         }
+        if self.format_revision > FORMAT_REVISION {
+            return Err(ArchiveError::UnknownVersion(format!("formatRevision {}", self.format_revision)));
+        }
+        // Room is kept for both in the schema; what would be read past must not be taken for whole.
+        if self.requires.is_some() {
+            return Err(ArchiveError::UnknownVersion("a delta".into()));
+        }
+        if !self.artifacts.is_empty() {
+            return Err(ArchiveError::UnknownVersion("with artifacts beside its images".into()));
+        }
         if total(&self.blobs).is_none() {
             return refuse("its blobs together are larger than anything storable".into());
         }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::contents::Manifests;
+use super::contents::{self, Manifests};
 use super::head_reader::Head;
 use super::holdings::{ContentPieces, Holdings, StreamEvent, StreamSink};
 use super::layout::Layout;
@@ -62,6 +62,7 @@ pub fn open_pipe<R: Read>(mut input: R) -> Result<(Arc<PipedHead>, PipedContent<
     head.prove(&manifest)?;
     let layout = Layout::new(head.frame_lens(), &manifest.blobs);
     let id = Digest::sha256(head.bundle_bytes());
+    contents::prove(&manifest, &head)?;
     let head = Arc::new(PipedHead { head, manifest, layout, id });
     Ok((head.clone(), PipedContent { head, input, at, compressed: Vec::new() }))
 }

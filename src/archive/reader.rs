@@ -10,13 +10,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::contents::{Contents, Manifests, Root};
+use super::contents::{self, Manifests};
 use super::head_reader::Head;
 use super::input::Input;
 use super::manifest::{BlobRow, BundleManifest, Group};
 use super::pipe::open_pipe;
 use super::{ArchiveError, frame, layout::Layout};
-use crate::image::{Digest, RawManifest, media_type};
+use crate::image::{Digest, RawManifest};
 
 /// Zero bytes that a medium may append to a file.
 const MAX_TRAILING_ZEROS: u64 = 64 << 20;
@@ -51,7 +51,7 @@ impl BundleReader {
         let inner = Inner { input, id, manifest, head, layout, by_digest, compressed, seek_table };
         let reader = Self(Arc::new(inner));
         reader.0.head.prove(&reader.0.manifest)?;
-        reader.prove_contents()?;
+        contents::prove(&reader.0.manifest, &reader)?;
         Ok(reader)
     }
 
@@ -137,44 +137,6 @@ impl BundleReader {
     /// The small blob `index` of the head.
     pub(crate) fn head_blob(&self, index: usize) -> Result<Bytes, ArchiveError> {
         self.0.head.manifest(&self.0.manifest.blobs[index].digest)
-    }
-
-    /// The images' roots, in catalog order, then the artifacts'.
-    pub fn roots(&self) -> Vec<Root> {
-        let size = |digest: &Digest| self.blob(digest).map_or(0, |b| b.size);
-        let manifest = self.manifest();
-        let images = manifest.images.iter().map(|i| (i.digest, &i.media_type));
-        let artifacts = manifest.artifacts.iter().map(|a| (a.digest, &a.media_type));
-        images
-            .chain(artifacts)
-            .map(|(digest, media_type)| Root { digest, media_type: media_type.clone(), size: size(&digest) })
-            .collect()
-    }
-
-    /// `bundle.json` must list exactly what the manifests refer to. Foreign layers and what a base bundle carried
-    /// may be absent.
-    fn prove_contents(&self) -> Result<(), ArchiveError> {
-        let absent = |d: &crate::image::Descriptor| {
-            self.blob(&d.digest).is_none()
-                && (media_type::is_foreign(&d.media_type) || self.is_required(&d.digest))
-        };
-        let contents = Contents::collect(&self.roots(), self, &absent)?;
-        if let Some(fault) = contents.faults.first() {
-            return Err(ArchiveError::Damaged(fault.why.clone()));
-        }
-        if contents.blobs == self.manifest().blobs {
-            return Ok(());
-        }
-        let listed: std::collections::HashSet<_> = self.manifest().blobs.iter().map(|b| b.digest).collect();
-        let missing = contents.blobs.iter().find(|b| !listed.contains(&b.digest));
-        Err(ArchiveError::Damaged(missing.map_or_else(
-            || "bundle.json lists other blobs than the manifests name".to_owned(),
-            |blob| format!("{} is needed by an image, but not in the bundle", blob.digest),
-        )))
-    }
-
-    fn is_required(&self, digest: &Digest) -> bool {
-        self.manifest().requires.as_ref().is_some_and(|r| r.blobs.iter().any(|b| b.digest == *digest))
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::PlanError;
 use crate::archive::{ArchiveError, BundleManifest, Contents, Group, Manifests, Root};
 use crate::destination::{Destination, Mapping, collisions};
-use crate::image::{Digest, Reference, ReferenceError, Repository, Tag};
+use crate::image::{Descriptor, Digest, Reference, ReferenceError, Repository, Tag, media_type};
 
 /// One place an image goes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,9 +108,7 @@ impl ImportPlan {
             let contents = contents(bundle, manifests, &order, landing.image)?;
             let mut blobs = Vec::new();
             for blob in contents.blobs.iter().filter(|blob| !is_manifest(blob)) {
-                let Some(&at) = order.get(&blob.digest) else {
-                    continue;
-                };
+                let at = *order.get(&blob.digest).ok_or(ArchiveError::MissingManifest(blob.digest))?;
                 let home = landing.repository.clone();
                 uploads.entry(at).or_insert_with(|| Upload {
                     digest: blob.digest,
@@ -169,7 +167,12 @@ fn contents(
     let image = &bundle.images[image];
     let size = order.get(&image.digest).map_or(0, |i| bundle.blobs[*i].size);
     let root = Root { digest: image.digest, media_type: image.media_type.clone(), size };
-    Contents::collect(&[root], manifests, &|d| !order.contains_key(&d.digest))
+    let absent = |d: &Descriptor| media_type::is_foreign(&d.media_type) && !order.contains_key(&d.digest);
+    let contents = Contents::collect(&[root], manifests, &absent)?;
+    match contents.faults.first() {
+        Some(fault) => Err(ArchiveError::Damaged(format!("{}: {}", image.name, fault.why))),
+        None => Ok(contents),
+    }
 }
 
 fn is_manifest(blob: &crate::archive::BlobRow) -> bool {

@@ -122,14 +122,19 @@ impl Answer {
         let (retry_after, rate_limit) = (retry::retry_after(&self.headers), RateLimit::of(&self.headers));
         let url = masked(&self.url);
         let mut body = BytesMut::new();
-        // What can be had of the explanation is enough; a failure here must not hide the status.
-        while let Ok(Some(chunk)) = self.chunk().await {
-            let room = SMALL_BODY - body.len();
-            body.extend_from_slice(&chunk[..chunk.len().min(room)]);
-            if body.len() >= SMALL_BODY {
-                break;
+        // What can be had of the explanation is enough; a failure here must not hide the status, nor a slow drip
+        // keep it back.
+        let stall = self.stall;
+        let read = async {
+            while let Ok(Some(chunk)) = self.chunk().await {
+                let room = SMALL_BODY - body.len();
+                body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+                if body.len() >= SMALL_BODY {
+                    break;
+                }
             }
-        }
+        };
+        let _ = timeout(stall, read).await;
         // Masked before it is cut to length, and after escapes are resolved.
         let body = self.known.mask(&String::from_utf8_lossy(&body));
         let (code, text) = explanation(body.as_bytes());

@@ -3,7 +3,8 @@
 //! Each distinct source is asked once; after that only digests are used, and each child is fetched once however
 //! many images share it. One image's failure is its own: the others go on.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, FutureExt};
@@ -65,7 +66,8 @@ struct Resolver<'a> {
     platforms: Vec<Platform>,
     jobs: usize,
     sources: Once<Reference, Result<RawManifest, Arc<ResolveError>>>,
-    children: Once<Digest, Result<(), Arc<ResolveError>>>,
+    /// One repository's failure is not another's.
+    children: Once<(Repository, Digest), Result<(), Arc<ResolveError>>>,
 }
 
 /// Resolves every image of `request`. `each` is called as images are settled.
@@ -178,7 +180,7 @@ impl Resolver<'_> {
             None => (root, parsed, None),
         };
         self.spool.put(root.digest, &root.bytes).map_err(wrap)?;
-        self.tree(repository, &parsed, 0).await?;
+        self.tree(repository, &parsed, 0, &Mutex::default()).await?;
         let platforms = self.found_platforms(&parsed)?;
         if original.is_none() && parsed.kind == ManifestKind::Image && !self.wants_any(&platforms) {
             return Err(self.no_platform(&platforms));
@@ -210,29 +212,36 @@ impl Resolver<'_> {
         repository: &'b Repository,
         parsed: &'b ParsedManifest,
         depth: usize,
+        visited: &'b Mutex<HashSet<Digest>>,
     ) -> BoxFuture<'b, Result<(), Arc<ResolveError>>> {
         async move {
             if depth > MAX_DEPTH {
                 return Err(Arc::new(ResolveError::TooDeep));
             }
             let mut children = parsed.manifests.clone();
-            children.retain(|child| media_type::is_manifest(&child.media_type));
+            // Each once for each image: indexes that list a child many times, level by level, would never end.
+            let fresh = |digest| visited.lock().unwrap_or_else(PoisonError::into_inner).insert(digest);
+            children.retain(|child| media_type::is_manifest(&child.media_type) && fresh(child.digest));
             let mut pending = futures_util::stream::iter(children)
                 .map(|child| async move {
-                    self.children.get(child.digest, Box::pin(self.child(repository, &child))).await?;
+                    self.children
+                        .get((repository.clone(), child.digest), Box::pin(self.child(repository, &child)))
+                        .await?;
                     let bytes =
                         self.spool.manifest(&child.digest).map_err(|e| wrap(TransferError::from(e)))?;
                     let parsed = ParsedManifest::of(&bytes, Some(&child.media_type));
                     let parsed = parsed
                         .map_err(|error| Arc::new(ResolveError::Manifest { digest: child.digest, error }))?;
-                    self.tree(repository, &parsed, depth + 1).await
+                    self.tree(repository, &parsed, depth + 1, visited).await
                 })
                 .buffer_unordered(self.jobs.max(1));
             while let Some(result) = pending.next().await {
                 result?;
             }
             if let Some(config) = parsed.config.as_ref().filter(|config| config.size <= MAX_HEAD_CONFIG) {
-                self.children.get(config.digest, Box::pin(self.config(repository, config))).await?;
+                self.children
+                    .get((repository.clone(), config.digest), Box::pin(self.config(repository, config)))
+                    .await?;
             }
             Ok(())
         }

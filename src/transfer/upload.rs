@@ -298,7 +298,11 @@ pub(super) fn unwrap_source(error: RegistryError) -> ArrivalError {
         return ArrivalError::Content(Box::new(WrongContent { wanted: *wanted, found: *found }));
     }
     if let Some(damage) = source.downcast_ref::<ArchiveError>() {
-        return ArrivalError::Archive(ArchiveError::Damaged(damage.to_string()));
+        let why = match damage {
+            ArchiveError::Damaged(why) => why.clone(),
+            other => other.to_string(),
+        };
+        return ArrivalError::Archive(ArchiveError::Damaged(why));
     }
     ArrivalError::Registry(error)
 }
