@@ -13,6 +13,7 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::contents::{self, Contents, Manifests, Root};
+use super::foreign_tar::{each_member, not_a_tar};
 use super::holdings::{ContentPieces, Holdings, StreamEvent, StreamSink};
 use super::manifest::{
     BundleManifest, CatalogRecord, FORMAT_REVISION, ImageRow, MEDIA_TYPE, PROFILE, SCHEMA_VERSION,
@@ -22,8 +23,6 @@ use crate::image::{Descriptor, Digest, ManifestKind, ParsedManifest, Platform, R
 
 /// JSON members of a foreign archive, in bytes.
 const MAX_JSON: u64 = 20 << 20;
-/// Members of a foreign archive.
-const MAX_MEMBERS: usize = 2_000_000;
 const MAX_BUNDLE_JSON: u64 = 1 << 30;
 const MAX_MANIFEST: u64 = 4 << 20;
 /// All manifests of a foreign archive together, in bytes.
@@ -115,17 +114,17 @@ impl Holdings for ForeignLayout {
     }
 
     fn stream(&self, sink: &mut StreamSink<'_>) -> Result<(), ArchiveError> {
-        let mut archive = tar::Archive::new(decompressed(&self.path)?);
-        for entry in archive.entries().map_err(|e| not_a_tar(&self.path, &e))? {
-            let entry = entry.map_err(|e| not_a_tar(&self.path, &e))?;
-            let digest = member_name(&entry)?.and_then(|name| Digest::from_layout_path(&name));
-            let Some(digest) = digest.filter(|digest| !self.manifests.contains_key(digest)) else { continue };
+        each_member(decompressed(&self.path)?, &self.path, &mut |name, entry| {
+            let digest =
+                Digest::from_layout_path(&name).filter(|digest| !self.manifests.contains_key(digest));
+            let Some(digest) = digest else { return Ok(false) };
             sink(StreamEvent::Begin(digest))?;
             for piece in (Pieces { reader: entry, path: self.path.clone(), done: false }) {
                 sink(StreamEvent::Piece(piece?))?;
             }
             sink(StreamEvent::End)?;
-        }
+            Ok(false)
+        })?;
         Ok(())
     }
 }
@@ -166,17 +165,11 @@ impl Place {
             return Ok(Self::Stream(path.to_owned()));
         }
         let mut members = HashMap::new();
-        let mut archive =
-            tar::Archive::new(BufReader::new(File::open(path).map_err(ArchiveError::io(path))?));
-        for entry in archive.entries().map_err(|e| not_a_tar(path, &e))? {
-            let entry = entry.map_err(|e| not_a_tar(path, &e))?;
-            if members.len() > MAX_MEMBERS {
-                return Err(ArchiveError::Damaged(format!("there are more than {MAX_MEMBERS} members")));
-            }
-            if let Some(name) = member_name(&entry)? {
-                members.entry(name).or_insert((entry.raw_file_position(), entry.size()));
-            }
-        }
+        let reader = BufReader::new(File::open(path).map_err(ArchiveError::io(path))?);
+        each_member(reader, path, &mut |name, entry| {
+            members.entry(name).or_insert((entry.raw_file_position(), entry.size()));
+            Ok(false)
+        })?;
         Ok(Self::Tar { file, members })
     }
 
@@ -198,7 +191,7 @@ impl Place {
 
     fn open_member(&self, name: &str) -> Result<Option<Box<dyn Read + Send>>, ArchiveError> {
         match self {
-            Self::Folder(folder) => match File::open(folder.join(name)) {
+            Self::Folder(folder) => match open_inside(folder, name) {
                 Ok(file) => Ok(Some(Box::new(file))),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
                 Err(error) => Err(ArchiveError::Io { path: folder.join(name), error }),
@@ -274,20 +267,26 @@ impl Place {
             return Ok(found);
         };
         let digests: HashSet<Digest> = wanted.iter().map(|d| d.digest).collect();
-        let mut archive = tar::Archive::new(decompressed(path)?);
-        for entry in archive.entries().map_err(|e| not_a_tar(path, &e))? {
-            let entry = entry.map_err(|e| not_a_tar(path, &e))?;
-            let Some(digest) = member_name(&entry)?.and_then(|name| Digest::from_layout_path(&name)) else {
-                continue;
-            };
-            if digests.contains(&digest) && entry.size() <= MAX_MANIFEST {
+        each_member(decompressed(path)?, path, &mut |name, entry| {
+            let digest = Digest::from_layout_path(&name).filter(|digest| digests.contains(digest));
+            if let Some(digest) = digest.filter(|_| entry.size() <= MAX_MANIFEST) {
                 let mut bytes = Vec::new();
                 entry.take(MAX_MANIFEST).read_to_end(&mut bytes).map_err(|e| not_a_tar(path, &e))?;
                 keep(&digest, bytes)?;
             }
-        }
+            Ok(false)
+        })?;
         Ok(found)
     }
+}
+
+/// A regular file below `folder`: no pipe that would never end, no link that leads out.
+fn open_inside(folder: &Path, name: &str) -> io::Result<File> {
+    let (root, path) = (folder.canonicalize()?, folder.join(name).canonicalize()?);
+    if !path.starts_with(&root) || !path.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "not a regular file inside the folder"));
+    }
+    File::open(path)
 }
 
 /// A member of a compressed tar, read from the start of the file on a thread of its own.
@@ -296,21 +295,21 @@ fn find_in_stream(path: &Path, name: &str) -> Result<Option<Box<dyn Read + Send>
     let (path, name) = (path.to_owned(), name.to_owned());
     let (found, is_found) = std::sync::mpsc::sync_channel(1);
     std::thread::spawn(move || {
-        let result = (|| {
-            let mut archive = tar::Archive::new(decompressed(&path)?);
-            for entry in archive.entries().map_err(|e| not_a_tar(&path, &e))? {
-                let mut entry = entry.map_err(|e| not_a_tar(&path, &e))?;
-                if member_name(&entry)?.as_deref() == Some(&name) {
-                    let _ = found.send(Ok(true));
-                    // A short copy shows as a wrong size and digest at the reader.
-                    let _ = io::copy(&mut entry, &mut writer);
-                    return Ok(true);
+        let mut sent = false;
+        let result = decompressed(&path).and_then(|reader| {
+            each_member(reader, &path, &mut |member, entry| {
+                if member != name {
+                    return Ok(false);
                 }
-            }
-            Ok(false)
-        })();
-        if !matches!(result, Ok(true)) {
-            let _ = found.send(result);
+                sent = true;
+                let _ = found.send(Ok(true));
+                // A short copy shows as a wrong size and digest at the reader.
+                let _ = io::copy(entry, &mut writer);
+                Ok(true)
+            })
+        });
+        if !sent {
+            let _ = found.send(result.map(|()| false));
         }
     });
     match is_found.recv() {
@@ -331,21 +330,6 @@ fn decompressed(path: &Path) -> Result<Box<dyn Read + Send>, ArchiveError> {
     // 128 MiB: what every stock zstd accepts without a flag.
     decoder.window_log_max(27).map_err(ArchiveError::Zstd)?;
     Ok(Box::new(decoder))
-}
-
-/// The name of a regular member, without `./` before it; sparse files are refused, as their holes are not content.
-fn member_name<R: Read>(entry: &tar::Entry<'_, R>) -> Result<Option<String>, ArchiveError> {
-    let kind = entry.header().entry_type();
-    let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-    let name = name.trim_start_matches("./").to_owned();
-    if kind.is_gnu_sparse() {
-        return Err(ArchiveError::Damaged(format!("{name:?} is a sparse file, which no layout needs")));
-    }
-    Ok(matches!(kind, tar::EntryType::Regular | tar::EntryType::Continuous).then_some(name))
-}
-
-fn not_a_tar(path: &Path, error: &io::Error) -> ArchiveError {
-    ArchiveError::NotABundle(format!("{} is no readable tar: {error}", path.display()))
 }
 
 /// A bundle of this program that was unpacked, or packed by another tool: its own manifest, which must fit the index.

@@ -357,4 +357,27 @@ mod tests {
             assert!(error.contains(says), "{says}: {error}");
         }
     }
+
+    #[test]
+    fn what_this_version_cannot_read_past_is_refused_by_name() {
+        let delta = Requires { base: Digest::sha256(b"b"), blobs: Vec::new() };
+        let artifact = ArtifactRow {
+            artifact_type: None,
+            digest: Digest::sha256(b"a"),
+            media_type: media_type::OCI_MANIFEST.into(),
+            repository: "r.io/x".into(),
+            size: 1,
+            subject: Digest::sha256(b"m"),
+            tag: None,
+        };
+        for (says, bundle) in [
+            ("delta", BundleManifest { requires: Some(delta), ..sample() }),
+            ("artifacts", BundleManifest { artifacts: vec![artifact], ..sample() }),
+            ("formatRevision 2", BundleManifest { format_revision: FORMAT_REVISION + 1, ..sample() }),
+        ] {
+            let error = BundleManifest::from_bytes(&bundle.to_bytes().unwrap()).unwrap_err();
+            assert!(matches!(error, ArchiveError::UnknownVersion(_)), "{error}");
+            assert!(error.to_string().contains(says), "{says}: {error}");
+        }
+    }
 }

@@ -45,6 +45,7 @@ mod contents;
 mod derived;
 mod error;
 mod foreign;
+mod foreign_tar;
 mod frame;
 mod head;
 mod head_reader;

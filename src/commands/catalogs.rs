@@ -120,7 +120,7 @@ fn plain(text: &str) -> String {
     let safe = |c: char| {
         if c.is_alphanumeric() || "._-+".contains(c) { c } else { '-' }
     };
-    text.chars().map(safe).collect::<String>().trim_start_matches('.').to_owned()
+    text.chars().map(safe).collect::<String>().trim_start_matches(['.', '-']).to_owned()
 }
 
 /// Adds `catalog` to `request`; what two catalogs say differently about one value is refused.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::run_report::{ImageReport, ImageState, RunReport};
-use super::{catalogs, network};
+use super::{catalogs, network, outputs};
 use crate::archive::{BundleReader, FileInput, ImageFault, Input};
 use crate::cli::{ExportArgs, ResultFormat};
 use crate::failure::{ExitCode, Failure, blob_code, code_of};
@@ -14,12 +14,14 @@ use crate::registry::RegistryClient;
 use crate::report::bytes;
 use crate::session::Session;
 use crate::transfer::{
-    FileExport, FileExportError, LostBlob, Outcome, Resolved, Spool, Unfinished, Workspace, free_space,
-    largest_file, resolve,
+    FileExport, FileExportError, LostBlob, Outcome, Resolved, Spool, Unfinished, Workspace, beside,
+    free_space, largest_file, resolve,
 };
 
 pub(super) async fn run(session: &Session, args: &ExportArgs) -> anyhow::Result<ExitCode> {
     let catalog = catalogs::load(args)?;
+    let target = if args.dry_run { None } else { output(args, catalog.file_name.as_deref())? };
+    keep_apart(args, target.as_deref())?;
     let client = network::for_export(&args.network, args.registry.as_ref(), &catalog.request)?;
     let mut report = RunReport::new("export", args.output_style.report.as_deref());
     for wanted in &catalog.request.images {
@@ -29,7 +31,7 @@ pub(super) async fn run(session: &Session, args: &ExportArgs) -> anyhow::Result<
     let result = if args.dry_run {
         export.dry_run(&mut report).await
     } else {
-        match output(args, catalog.file_name.as_deref())? {
+        match target {
             None => super::export_stream::run(&export, &mut report).await,
             Some(target) => export.to_file(&target, &mut report).await,
         }
@@ -62,6 +64,16 @@ fn output(args: &ExportArgs, file_name: Option<&str>) -> anyhow::Result<Option<P
         return Err(Failure::usage(format!("{} is a folder; -o names a file", target.display())).into());
     }
     Ok(Some(target))
+}
+
+/// Catalogs, the bundle with its sidecar, and the report are different files.
+fn keep_apart(args: &ExportArgs, target: Option<&Path>) -> anyhow::Result<()> {
+    let inputs: Vec<_> = args.catalogs.iter().map(|name| ("the catalog", Path::new(name))).collect();
+    let sidecar = target.map(|target| beside(target, ".sha256"));
+    let mut outputs: Vec<(&str, &Path)> = target.map(|target| ("the bundle", target)).into_iter().collect();
+    outputs.extend(sidecar.as_deref().map(|sidecar| ("its .sha256", sidecar)));
+    outputs.extend(args.output_style.report.iter().map(|path| ("--report", path.as_path())));
+    outputs::keep_apart(&inputs, &outputs)
 }
 
 /// One export with everything it needs.
@@ -210,7 +222,14 @@ impl Export<'_> {
             report.images[failure.image].failed(code_of(&error), &failure.source, &failure.error, hints);
         }
         if !resolved.failures.is_empty() && (!self.args.keep_going || resolved.resolution.images.is_empty()) {
-            return Err(failed(report, "correct the catalog, or leave these images out with --keep-going"));
+            let failure = report.failure();
+            let hint = match failure.code {
+                ExitCode::Failed | ExitCode::Content => {
+                    "correct the catalog, or leave these images out with --keep-going"
+                }
+                _ => "run it again when that is mended, or leave these images out with --keep-going",
+            };
+            return Err(failure.hint(hint).into());
         }
         Ok(resolved)
     }

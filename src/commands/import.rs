@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::outputs::keep_apart;
 use super::run_report::{ImageReport, ImageState, RunReport};
 use super::{input, network};
 use crate::archive::Holdings;
@@ -23,10 +24,15 @@ use crate::transfer::{ArrivalError, Import, Sent, names, present};
 pub(super) async fn run(session: &Session, args: &ImportArgs) -> anyhow::Result<ExitCode> {
     let destination: Destination = args.destination.parse().map_err(|e| Failure::usage(format!("{e}")))?;
     let opened = input::open_for_import(args)?;
+    let values = args.values.clone().unwrap_or_else(|| PathBuf::from(format!("{}.values.yaml", opened.stem)));
+    let inputs: Vec<_> = args.bundle.iter().map(|path| ("the bundle", path.as_path())).collect();
+    let mut outputs = vec![("the values file", values.as_path())];
+    outputs.extend(args.output_style.report.iter().map(|path| ("--report", path.as_path())));
+    keep_apart(&inputs, &outputs)?;
     let client = network::for_destination(&args.network, &destination)?;
     let mut report = RunReport::new("import", args.output_style.report.as_deref());
     let run = Run { session, args, client: &client, destination: &destination, holdings: opened.holdings };
-    let result = run.import(&opened.stem, opened.pipe, &mut report).await;
+    let result = run.import(values, opened.pipe, &mut report).await;
     report.write(result.as_ref().map_or_else(code_of, |code| *code), result.as_ref().err())?;
     result
 }
@@ -42,13 +48,13 @@ struct Run<'a> {
 impl Run<'_> {
     async fn import(
         &self,
-        stem: &str,
+        values: PathBuf,
         pipe: Option<input::Pipe>,
         report: &mut RunReport,
     ) -> anyhow::Result<ExitCode> {
         let began = Instant::now();
         let bundle = self.holdings.bundle();
-        let values = self.values(stem)?;
+        let values = self.values(values)?;
         report.images = bundle.images.iter().map(|i| ImageReport::new(&i.name, Some(&i.source))).collect();
         for (row, image) in report.images.iter_mut().zip(&bundle.images) {
             row.digest = Some(image.digest);
@@ -109,8 +115,13 @@ impl Run<'_> {
         let failures = report.failures().count();
         let succeeded = report.images.len() - failures;
         if failures > 0 && (!self.args.keep_going || succeeded == 0) {
-            let hint = "images that arrived stay; run the same command again to go on";
-            return Err(super::export::failed(report, hint));
+            let failure = report.failure();
+            let hint = if failure.code == ExitCode::Content {
+                "images that arrived stay; the others need a bundle that is whole: copy or export it again"
+            } else {
+                "images that arrived stay; run the same command again to go on"
+            };
+            return Err(failure.hint(hint).into());
         }
         // Damage after the last image is still damage, and whoever carried the stream should know.
         read?;
@@ -315,10 +326,11 @@ impl Run<'_> {
     }
 
     /// The values file to write. One of other content is found before anything is sent.
-    fn values(&self, stem: &str) -> anyhow::Result<Values> {
+    fn values(&self, path: PathBuf) -> anyhow::Result<Values> {
         let text = helm_values(&self.holdings.bundle().catalog, self.destination)?;
-        let path = self.args.values.clone().unwrap_or_else(|| PathBuf::from(format!("{stem}.values.yaml")));
-        check_own(&path, &text, self.args.force)?;
+        if !self.args.dry_run {
+            check_own(&path, &text, self.args.force)?;
+        }
         Ok(Values { path, text })
     }
 
@@ -350,8 +362,9 @@ impl Run<'_> {
         }
         let number = |state| report.images.iter().filter(|image| image.state == state).count();
         super::print(&format!(
-            "{} sent, {} there already; {} ({}) uploaded, {} mounted, {} there already; in {:.1} s\n\n\
+            "{}: {} sent, {} there already; {} ({}) uploaded, {} mounted, {} there already; in {:.1} s\n\n\
              Helm values: {}\n  helm upgrade … --values {}\n",
+            self.destination,
             count(number(ImageState::Done), "image"),
             number(ImageState::AlreadyThere),
             count(usize::try_from(sent.uploaded).unwrap_or(usize::MAX), "blob"),
@@ -403,8 +416,5 @@ fn check_own(path: &Path, text: &str, force: bool) -> anyhow::Result<()> {
 /// Writes `text` to `path`, whole or not at all.
 fn write_own(path: &Path, text: &str, force: bool) -> anyhow::Result<()> {
     check_own(path, text, force)?;
-    let fresh = crate::transfer::beside(path, ".new");
-    std::fs::write(&fresh, text)
-        .and_then(|()| std::fs::rename(&fresh, path))
-        .map_err(|error| Failure::new(ExitCode::Failed, format!("{}: {error}", path.display())).into())
+    super::outputs::write(path, text)
 }

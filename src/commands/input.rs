@@ -54,7 +54,7 @@ fn plain(name: &str) -> String {
     let safe = |c: char| {
         if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' }
     };
-    name.chars().map(safe).collect::<String>().trim_start_matches('.').to_owned()
+    name.chars().map(safe).collect::<String>().trim_start_matches(['.', '-']).to_owned()
 }
 
 /// Opens `path`, or the one bundle in the current folder.

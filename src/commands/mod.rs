@@ -10,6 +10,7 @@ mod inspect;
 mod login;
 mod manual;
 mod network;
+mod outputs;
 mod run_report;
 mod serve;
 mod values;

@@ -151,8 +151,6 @@ impl RunReport {
         value["exitCode"] = (code as u8).into();
         value["error"] = error.map(|error| crate::report::printable(&render(error))).into();
         let text = serde_json::to_string_pretty(&value)?;
-        std::fs::write(path, text + "\n").map_err(|error| {
-            Failure::new(ExitCode::Failed, format!("the report {}: {error}", path.display())).into()
-        })
+        super::outputs::write(path, &(text + "\n"))
     }
 }

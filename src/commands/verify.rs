@@ -14,6 +14,8 @@ use crate::report::{bytes, count};
 use crate::session::Session;
 
 pub(super) async fn run(session: &Session, args: &VerifyArgs) -> anyhow::Result<ExitCode> {
+    let outputs: Vec<_> = args.output_style.report.iter().map(|path| ("--report", path.as_path())).collect();
+    super::outputs::keep_apart(&[("the bundle", &args.bundle)], &outputs)?;
     let mut report = RunReport::new("verify", args.output_style.report.as_deref());
     let result = verify(session, args, &mut report).await;
     report

@@ -113,6 +113,10 @@ pub enum DestinationError {
         "destination {0:?} has a tag or digest; give a registry and, if need be, a path: host[:port][/prefix]"
     )]
     NotARegistry(String),
+    #[error(
+        "user names and passwords do not belong in a destination; give --username, or store them with bundle login"
+    )]
+    Login,
     #[error("destination {text:?}: {error}")]
     Reference { text: String, error: ReferenceError },
 }
@@ -144,7 +148,10 @@ impl FromStr for Destination {
         if host.is_empty() {
             return Err(DestinationError::Empty(text.to_owned()));
         }
-        if prefix.contains([':', '@']) || host.contains('@') {
+        if host.contains('@') {
+            return Err(DestinationError::Login);
+        }
+        if prefix.contains([':', '@']) {
             return Err(DestinationError::NotARegistry(text.to_owned()));
         }
         let wrap = |error| DestinationError::Reference { text: text.to_owned(), error };

@@ -58,6 +58,11 @@ impl FromStr for HostName {
     type Err = ReferenceError;
 
     fn from_str(text: &str) -> Result<Self, ReferenceError> {
+        if text.contains('@') {
+            // What stands before it may be a password.
+            let why = "user names and passwords do not belong in an address";
+            return Err(ReferenceError::Host { host: "…@…".to_owned(), why });
+        }
         let refuse = |why| ReferenceError::Host { host: shown(text), why };
         let lower = text.to_ascii_lowercase();
         let (host, port) = if let Some(rest) = lower.strip_prefix('[') {

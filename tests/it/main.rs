@@ -5,6 +5,7 @@
 mod architecture;
 mod bundle_file;
 mod catalog;
+mod foreign;
 mod memory;
 mod refusals;
 mod report;

@@ -79,3 +79,24 @@ fn two_images_with_one_target() {
     gap.line(&twin);
     gap.export(&["-o", "out.tar.zst"]);
 }
+
+#[test]
+fn a_file_never_serves_two_purposes() {
+    let mut gap = Gap::new();
+    gap.image("team/app", "1", &image(1));
+    gap.export(&["-o", "out.tar.zst"]);
+    let bundle = gap.read("out.tar.zst");
+    for arguments in [
+        &["export", "images.txt", "-o", "images.txt", "--force"][..],
+        &["export", "images.txt", "-o", "new.tar.zst", "--report", "new.tar.zst"],
+        &["export", "images.txt", "--dry-run", "--report", "./images.txt"],
+        &["verify", "out.tar.zst", "--report", "out.tar.zst"],
+        &["import", "out.tar.zst", "-d", "127.0.0.1:1", "--values", "out.tar.zst", "--force"],
+        &["import", "out.tar.zst", "-d", "127.0.0.1:1", "--report", "out.values.yaml"],
+    ] {
+        let ran = gap.cli.run(arguments);
+        assert_eq!(ran.code, 2, "{arguments:?}: {}", ran.stderr);
+        assert!(ran.stderr.contains("same file"), "{arguments:?}: {}", ran.stderr);
+    }
+    assert_eq!(gap.read("out.tar.zst"), bundle);
+}

@@ -1,0 +1,48 @@
+//! Files a command writes: never one it reads, never one for two purposes, never a bundle by mistake.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use crate::failure::{ExitCode, Failure};
+
+/// Refuses when an output is an input, or two outputs are one file. Each comes with what the user calls it.
+pub(super) fn keep_apart(inputs: &[(&str, &Path)], outputs: &[(&str, &Path)]) -> anyhow::Result<()> {
+    for (at, (what, path)) in outputs.iter().enumerate() {
+        let others = inputs.iter().chain(&outputs[..at]);
+        if let Some((other, _)) = others.into_iter().find(|(_, other)| place(other) == place(path)) {
+            let message = format!("{what} and {other} are the same file, {}", path.display());
+            return Err(Failure::usage(message).hint("give each a file of its own").into());
+        }
+    }
+    Ok(())
+}
+
+/// Where a path leads, also when the file is not there yet.
+fn place(path: &Path) -> PathBuf {
+    if let Ok(place) = path.canonicalize() {
+        return place;
+    }
+    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    path.file_name().map_or_else(|| folder.clone(), |name| folder.join(name))
+}
+
+/// Writes a small text file, whole or not at all; a bundle in its place stays.
+pub(super) fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+    let mut start = [0; 4];
+    let is_zstd = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok()
+        && start == [0x28, 0xb5, 0x2f, 0xfd];
+    if is_zstd {
+        let message = format!("{} is a compressed file, which text shall not replace", path.display());
+        return Err(Failure::new(ExitCode::Failed, message).hint("choose another name").into());
+    }
+    // A device or pipe is written to as it is: there is nothing to replace.
+    let special = std::fs::metadata(path).is_ok_and(|meta| !meta.is_file());
+    let written = if special {
+        std::fs::write(path, text)
+    } else {
+        let fresh = crate::transfer::beside(path, ".new");
+        std::fs::write(&fresh, text).and_then(|()| std::fs::rename(&fresh, path))
+    };
+    written.map_err(|error| Failure::new(ExitCode::Failed, format!("{}: {error}", path.display())).into())
+}
