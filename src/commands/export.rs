@@ -15,7 +15,7 @@ use crate::report::bytes;
 use crate::session::Session;
 use crate::transfer::{
     FileExport, FileExportError, LostBlob, Outcome, Resolved, Spool, Unfinished, Workspace, beside,
-    free_space, largest_file, resolve,
+    complete_sidecar, free_space, largest_file, resolve,
 };
 
 pub(super) async fn run(session: &Session, args: &ExportArgs) -> anyhow::Result<ExitCode> {
@@ -124,6 +124,9 @@ impl Export<'_> {
             };
             if self.already_complete(target, &draft)? {
                 workspace.finished()?;
+                if !self.args.no_sidecar {
+                    tokio::task::block_in_place(|| complete_sidecar(target))?;
+                }
                 report.all_done(ImageState::AlreadyThere);
                 self.session.reporter.say(&format!("{} is complete already", target.display()));
                 self.print_result(target, &draft, report, began)?;

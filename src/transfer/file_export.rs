@@ -1,5 +1,6 @@
 //! One export into a file: head into the partial, what can be taken over, downloads, barriers, sidecar, final name.
 
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use super::{
     beside, follow, keep_barriers, recheck,
 };
 use crate::archive::{ArchiveError, FRAME_CONTENT, PartialFile};
-use crate::image::{Digest, Repository};
+use crate::image::{Algorithm, Digest, Hasher, Repository};
 use crate::plan::{ExportPlan, PlanError, Request, Resolution};
 use crate::registry::RegistryClient;
 use crate::report::{Reporter, bytes};
@@ -207,6 +208,13 @@ impl FileExport<'_> {
         }
         let (layout, blobs) = (&plan.head.layout, &plan.bundle.blobs);
         let target = self.workspace.target();
+        // A file that is replaced must not leave its checksum to the new one, should this run end in between.
+        match std::fs::remove_file(beside(target, ".sha256")) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(TransferError::io(target)(error).into());
+            }
+            _ => {}
+        }
         let len = shared.file.finish(layout, blobs, &done.compressed, done.end, target)?;
         shared.front.extended(len);
         shared.front.close(true);
@@ -238,6 +246,22 @@ fn past_bytes(plan: &ExportPlan, past: &Past) -> u64 {
     let done: u64 = past.done.iter().map(size).sum();
     let half = past.progress.iter().filter(|(index, _)| !past.done.contains(index));
     done + half.map(|(_, frames)| frames * FRAME_CONTENT).sum::<u64>()
+}
+
+/// Writes the `.sha256` of a finished file where it is missing: a run may end between the file's name and that.
+pub fn complete_sidecar(target: &Path) -> Result<(), TransferError> {
+    if beside(target, ".sha256").exists() {
+        return Ok(());
+    }
+    let mut file = std::fs::File::open(target).map_err(TransferError::io(target))?;
+    let mut hasher = Hasher::new(Algorithm::Sha256);
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut buffer).map_err(TransferError::io(target))? {
+            0 => return write_sidecar(target, &hasher.finish()),
+            read => hasher.update(&buffer[..read]),
+        }
+    }
 }
 
 /// `<hex>  <file name>`, as `sha256sum -c` reads it.

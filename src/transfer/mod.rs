@@ -19,7 +19,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use download::{BlobError, Download, Downloaded, LostBlob};
-pub use file_export::{FileExport, FileExportError, Outcome, Prepared, repositories_with};
+pub use file_export::{FileExport, FileExportError, Outcome, Prepared, complete_sidecar, repositories_with};
 pub use front::{Front, follow, keep_barriers};
 pub use past::{Donor, recheck};
 pub use resolve::{ResolveError, Resolved, Unresolved, resolve};

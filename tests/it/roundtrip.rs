@@ -252,3 +252,14 @@ fn a_layer_that_an_earlier_import_left_is_mounted_not_sent() {
     let base = Digest::sha256(&Layer::gzip(1, 30_000).bytes);
     assert!(!uploads(&gap.destination).contains_key(&base));
 }
+
+#[test]
+fn a_complete_bundle_gets_the_checksum_that_a_killed_run_left_out() {
+    let mut gap = Gap::new();
+    gap.image("a/one", "1", &sharing([2, 3], &Layer::gzip(1, 3_000))[0]);
+    gap.export(&["-o", "out.tar.zst"]);
+    let sidecar = gap.read("out.tar.zst.sha256");
+    std::fs::remove_file(gap.path("out.tar.zst.sha256")).unwrap();
+    gap.export(&["-o", "out.tar.zst"]);
+    assert_eq!(gap.read("out.tar.zst.sha256"), sidecar);
+}
