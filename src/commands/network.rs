@@ -18,6 +18,7 @@ pub(super) fn for_export(
     registry: Option<&HostName>,
     request: &Request,
 ) -> anyhow::Result<RegistryClient> {
+    check_auth_file(network)?;
     let mut given = Vec::new();
     if let Some(username) = &network.username {
         let mut hosts: Vec<&HostName> =
@@ -50,6 +51,7 @@ pub(super) fn for_destination(
     network: &NetworkArgs,
     destination: &Destination,
 ) -> anyhow::Result<RegistryClient> {
+    check_auth_file(network)?;
     let host = destination.host().clone();
     let mut given = Vec::new();
     if let Some(username) = &network.username {
@@ -61,6 +63,17 @@ pub(super) fn for_destination(
         options.plain_http.push(host);
     }
     Ok(RegistryClient::new(options))
+}
+
+/// A file that was named must be there, even where no login turns out to be needed.
+fn check_auth_file(network: &NetworkArgs) -> anyhow::Result<()> {
+    match &network.auth_file {
+        Some(file) if !file.is_file() => {
+            let message = format!("there is no credentials file {}", file.display());
+            Err(Failure::usage(message).hint("bundle login --auth-file FILE makes one").into())
+        }
+        _ => Ok(()),
+    }
 }
 
 pub(super) fn options(network: &NetworkArgs, given: Vec<GivenCredentials>) -> ClientOptions {

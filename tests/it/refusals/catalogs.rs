@@ -100,3 +100,12 @@ fn a_file_never_serves_two_purposes() {
     }
     assert_eq!(gap.read("out.tar.zst"), bundle);
 }
+
+#[test]
+fn a_credentials_file_that_was_named_must_be_there() {
+    let gap = Gap::new();
+    std::fs::write(gap.path("images.txt"), "r.invalid/x:1\n").unwrap();
+    let ran = gap.cli.run(&["export", "images.txt", "--auth-file", "nosuch.json"]);
+    assert_eq!(ran.code, 2, "{}", ran.shown());
+    assert!(ran.stderr.contains("nosuch.json"), "{}", ran.stderr);
+}
