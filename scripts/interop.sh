@@ -207,7 +207,9 @@ basic_auth() {
     htpasswd -Bbn carrier 'pass word' >"$work/htpasswd"
     registry private "auth: {htpasswd: {realm: private, path: $work/htpasswd}}"
     local auth=(--auth-file "$PWD/auth.json")
-    fails 4 "$binary" import "$file" -d "$served" "${auth[@]}"
+    fails 2 "$binary" import "$file" -d "$served" "${auth[@]}"
+    echo '{}' >nobody.json
+    fails 4 "$binary" import "$file" -d "$served" --auth-file nobody.json
     echo wrong | fails 4 "$binary" login "$served" -u carrier --password-stdin "${auth[@]}"
     test ! -e auth.json
     printf 'pass word' | "$binary" login "$served" -u carrier --password-stdin "${auth[@]}"

@@ -142,7 +142,7 @@ pub struct ImportArgs {
     /// Give images that came without a tag none at the destination either.
     #[arg(long)]
     pub no_synthetic_tags: bool,
-    /// The name of an image that comes without one, in a layout of another tool.
+    /// The name of the one image in a layout of another tool, for example when it comes without one.
     #[arg(long, value_name = "REF")]
     pub name: Option<Reference>,
     /// Go on without images that fail; exit code 7.

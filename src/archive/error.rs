@@ -23,7 +23,7 @@ pub enum ArchiveError {
         "image {0} has no full name in the archive (a single one can be named with --name; several need theirs in index.json)"
     )]
     Nameless(Digest),
-    #[error("every image of the archive has a name of its own, so --name {0} is for none of them")]
+    #[error("--name {0} is for an archive of one image, and this one has several")]
     NameUnused(String),
     #[error("{0} cannot be sent again, since it comes from a pipe")]
     PassedBy(Digest),

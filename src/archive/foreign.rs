@@ -359,10 +359,10 @@ fn describe(
         if root.artifact_type.is_some() {
             continue;
         }
-        let own = name_of(root);
-        used |= own.is_none() && name.is_some();
-        // A name is for the one image that has none: of several, nobody could tell which.
-        let Some(name) = own.or_else(|| name.filter(|_| roots.len() == 1).cloned()) else {
+        // A given name is for the one image there is: of several, nobody could tell which.
+        let given = name.filter(|_| roots.len() == 1).cloned();
+        used |= given.is_some();
+        let Some(name) = given.or_else(|| name_of(root)) else {
             return Err(ArchiveError::Nameless(root.digest));
         };
         let parsed = manifests.get(&root.digest).map(|b| ParsedManifest::of(b, Some(&root.media_type)));

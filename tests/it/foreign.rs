@@ -57,7 +57,7 @@ fn no_image_of_several_is_left_out_in_silence() {
     layout(folder.path(), &[FULL, TAG]);
     assert!(matches!(ForeignLayout::open(folder.path(), None), Err(ArchiveError::Nameless(_))));
     let folder = tempfile::tempdir().unwrap();
-    layout(folder.path(), &[FULL]);
+    layout(folder.path(), &[FULL, &FULL.replace("full:1", "full:2")]);
     let name = "r.example.com/x/y:1".parse().unwrap();
     assert!(matches!(ForeignLayout::open(folder.path(), Some(&name)), Err(ArchiveError::NameUnused(_))));
 }
