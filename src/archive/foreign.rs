@@ -356,13 +356,16 @@ fn describe(
         index.manifests.iter().filter(|d| media_type::is_manifest(&d.media_type)).collect();
     let (mut images, mut used) = (Vec::new(), false);
     for root in &roots {
-        if root.artifact_type.is_some() {
-            continue;
-        }
         // A given name is for the one image there is: of several, nobody could tell which.
         let given = name.filter(|_| roots.len() == 1).cloned();
         used |= given.is_some();
         let Some(name) = given.or_else(|| name_of(root)) else {
+            // Signatures and the like stand beside images without a name. Some tools call images artifacts of the
+            // type of their config: those are images.
+            let type_of_image = |t: &str| matches!(t, media_type::OCI_CONFIG | media_type::DOCKER_CONFIG);
+            if root.artifact_type.as_deref().is_some_and(|t| !type_of_image(t)) {
+                continue;
+            }
             return Err(ArchiveError::Nameless(root.digest));
         };
         let parsed = manifests.get(&root.digest).map(|b| ParsedManifest::of(b, Some(&root.media_type)));

@@ -63,6 +63,21 @@ fn no_image_of_several_is_left_out_in_silence() {
 }
 
 #[test]
+fn an_image_that_a_tool_calls_an_artifact_of_its_config_is_an_image() {
+    let folder = tempfile::tempdir().unwrap();
+    layout(folder.path(), &[FULL]);
+    let index = folder.path().join("index.json");
+    let text = fs::read_to_string(&index).unwrap();
+    let text = text.replace(
+        "\"annotations\"",
+        "\"artifactType\":\"application/vnd.oci.image.config.v1+json\",\"annotations\"",
+    );
+    fs::write(&index, text).unwrap();
+    let opened = ForeignLayout::open(folder.path(), None).unwrap();
+    assert_eq!(opened.bundle().images[0].name.to_string(), "registry.example.com/a/full:1");
+}
+
+#[test]
 fn a_link_that_leads_out_of_the_folder_is_not_read() {
     let folder = tempfile::tempdir().unwrap();
     layout(folder.path(), &[FULL]);
