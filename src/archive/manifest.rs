@@ -214,6 +214,12 @@ impl BundleManifest {
         Ok(manifest)
     }
 
+    /// Whether the export was planned with source hosts kept in destination names.
+    pub fn keeps_host(&self) -> bool {
+        let recorded = self.extensions.get("mapping").and_then(|mapping| mapping.get("keepHost"));
+        recorded.and_then(serde_json::Value::as_bool).unwrap_or(false)
+    }
+
     /// The bundle's id.
     pub fn id(&self) -> Result<Digest, ArchiveError> {
         Ok(Digest::sha256(&self.to_bytes()?))

@@ -157,9 +157,14 @@ pub fn ending(layout: &Layout, blobs: &[BlobRow], compressed: &[Vec<u32>]) -> Re
     Ok(bytes)
 }
 
+/// The folder a file stands in.
+pub fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 /// Makes a rename in the folder of `path` durable.
 pub fn sync_folder(path: &Path) -> Result<(), ArchiveError> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder_of(path);
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(ArchiveError::io(folder))
 }
 

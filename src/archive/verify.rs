@@ -100,10 +100,15 @@ impl Check<'_> {
             if self.cancelled.load(Ordering::Relaxed) {
                 return Ok(());
             }
+            let bytes = self.reader.input().read_vec(at, usize::try_from(len).unwrap_or(0))?;
             let checked = if stored {
-                self.stored_frame(at, len, held, &mut hasher)?
+                frame::stored_content(&bytes, held, true).map(|pieces| {
+                    for piece in pieces {
+                        hasher.update(&bytes[piece]);
+                    }
+                })
             } else {
-                self.compressed_frame(at, len, held, &mut hasher)?
+                self.compressed_frame(&bytes, held, &mut hasher)?
             };
             if let Err(why) = checked {
                 damaged = true;
@@ -135,30 +140,13 @@ impl Check<'_> {
         Ok(())
     }
 
-    fn stored_frame(
-        &self,
-        at: u64,
-        len: u64,
-        held: u64,
-        hasher: &mut Hasher,
-    ) -> Result<Result<(), String>, ArchiveError> {
-        let bytes = self.reader.input().read_vec(at, usize::try_from(len).unwrap_or(0))?;
-        Ok(frame::stored_content(&bytes, held, true).map(|pieces| {
-            for piece in pieces {
-                hasher.update(&bytes[piece]);
-            }
-        }))
-    }
-
     fn compressed_frame(
         &self,
-        at: u64,
-        len: u64,
+        bytes: &[u8],
         held: u64,
         hasher: &mut Hasher,
     ) -> Result<Result<(), String>, ArchiveError> {
-        let bytes = self.reader.input().read_vec(at, usize::try_from(len).unwrap_or(0))?;
-        let content = match frame::decompress(&bytes, usize::try_from(held).unwrap_or(0)) {
+        let content = match frame::decompress(bytes, usize::try_from(held).unwrap_or(0)) {
             Ok(content) => content,
             Err(why) => return Ok(Err(why)),
         };

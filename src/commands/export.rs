@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::run_report::{ImageReport, ImageState, RunReport};
 use super::{catalogs, network, outputs};
-use crate::archive::{BundleReader, FileInput, ImageFault, Input};
+use crate::archive::{BundleReader, FileInput, ImageFault, Input, folder_of};
 use crate::cli::{ExportArgs, ResultFormat};
 use crate::failure::{ExitCode, Failure, blob_code, code_of};
 use crate::plan::{ExportPlan, PlanError, Request, Resolution, Wanted};
@@ -54,7 +54,7 @@ fn output(args: &ExportArgs, file_name: Option<&str>) -> anyhow::Result<Option<P
             .into());
         }
     };
-    let folder = target.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder_of(&target);
     if !folder.is_dir() {
         return Err(Failure::new(ExitCode::Failed, format!("there is no folder {}", folder.display()))
             .hint("make it first, or choose another place with -o FILE")

@@ -136,10 +136,8 @@ impl Run<'_> {
     }
 
     fn mapping(&self) -> Mapping {
-        let recorded = self.holdings.bundle().extensions.get("mapping");
-        let keep_host = recorded.and_then(|m| m.get("keepHost")).and_then(serde_json::Value::as_bool);
         Mapping {
-            keep_host: self.args.keep_host || keep_host.unwrap_or(false),
+            keep_host: self.args.keep_host || self.holdings.bundle().keeps_host(),
             no_synthetic_tags: self.args.no_synthetic_tags,
         }
     }

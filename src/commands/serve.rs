@@ -20,9 +20,8 @@ pub(super) async fn run(session: &Session, args: &ServeArgs) -> anyhow::Result<E
     let (store, what): (Arc<dyn Store>, String) = match (&args.bundle, &args.dir) {
         (Some(path), _) => {
             let opened = input::open(Some(path), None)?;
-            let recorded = opened.holdings.bundle().extensions.get("mapping");
-            let keep_host = recorded.and_then(|m| m.get("keepHost")).and_then(serde_json::Value::as_bool);
-            let mapping = Mapping { keep_host: keep_host.unwrap_or(false), ..Mapping::default() };
+            let keep_host = opened.holdings.bundle().keeps_host();
+            let mapping = Mapping { keep_host, ..Mapping::default() };
             let store = BundleStore::new(opened.holdings, mapping)?;
             names.extend(store.references().map(|(repository, tag)| format!("{repository}:{tag}")));
             (Arc::new(store), path.display().to_string())

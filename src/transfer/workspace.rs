@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::journal::{Header, Journal, OutputLock, Past, boot_id};
 use super::{Donor, Spool, TransferError};
-use crate::archive::PartialFile;
+use crate::archive::{PartialFile, folder_of};
 
 #[derive(Debug)]
 pub struct Workspace {
@@ -138,7 +138,7 @@ pub fn largest_file(target: &Path) -> Option<u64> {
     #[cfg(target_os = "linux")]
     {
         const MSDOS_SUPER_MAGIC: u64 = 0x4d44;
-        let stat = rustix::fs::statfs(folder(target)).ok()?;
+        let stat = rustix::fs::statfs(folder_of(target)).ok()?;
         (u64::try_from(stat.f_type).ok()? == MSDOS_SUPER_MAGIC).then_some((4 << 30) - 1)
     }
     #[cfg(not(target_os = "linux"))]
@@ -148,12 +148,8 @@ pub fn largest_file(target: &Path) -> Option<u64> {
     }
 }
 
-fn folder(target: &Path) -> &Path {
-    target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
 /// Bytes that can still be written in the folder of `target`. None where the system does not say.
 pub fn free_space(target: &Path) -> Option<u64> {
-    let stat = rustix::fs::statvfs(folder(target)).ok()?;
+    let stat = rustix::fs::statvfs(folder_of(target)).ok()?;
     stat.f_bavail.checked_mul(stat.f_frsize)
 }
