@@ -1,6 +1,23 @@
-//! `bundle catalog`.
+//! `bundle catalog`, and the choice of images that it shares with `bundle export`.
 
-use clap::{Subcommand, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::common::pair;
+use crate::catalog::SourceRewrite;
+
+/// Which images, under which names, from where.
+#[derive(Clone, Debug, Args)]
+pub struct CatalogArgs {
+    /// A built-in catalog (see `bundle catalog list`), a file, or `-`: YAML, JSON, or one image per line.
+    #[arg(value_name = "CATALOG")]
+    pub catalogs: Vec<String>,
+    /// Set a variable of the catalog.
+    #[arg(long, value_name = "VAR=VALUE", value_parser = pair)]
+    pub set: Vec<(String, String)>,
+    /// Pull what the catalog names FROM… from TO… instead; names behind the gap stay.
+    #[arg(long, value_name = "FROM=TO")]
+    pub source: Vec<SourceRewrite>,
+}
 
 #[derive(Debug, Subcommand)]
 pub enum CatalogCommand {

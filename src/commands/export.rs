@@ -4,22 +4,25 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::resolving::Resolving;
 use super::run_report::{ImageReport, ImageState, RunReport};
-use super::{catalogs, network, outputs};
+use super::{network, outputs, request};
 use crate::archive::{BundleReader, FileInput, ImageFault, Input, folder_of};
 use crate::cli::{ExportArgs, ResultFormat};
 use crate::failure::{ExitCode, Failure, blob_code, code_of};
-use crate::plan::{ExportPlan, PlanError, Request, Resolution, Wanted};
+use crate::plan::{ExportPlan, PlanError, Request, Resolution};
 use crate::registry::RegistryClient;
 use crate::report::bytes;
 use crate::session::Session;
 use crate::transfer::{
     FileExport, FileExportError, LostBlob, Outcome, Resolved, Spool, Unfinished, Workspace, beside,
-    complete_sidecar, free_space, largest_file, resolve,
+    complete_sidecar, free_space, largest_file,
 };
 
 pub(super) async fn run(session: &Session, args: &ExportArgs) -> anyhow::Result<ExitCode> {
-    let catalog = catalogs::load(args)?;
+    let mut catalog = request::load(&args.catalog, &args.network)?;
+    catalog.request.platforms = args.platform.iter().map(ToString::to_string).collect();
+    (catalog.request.repin, catalog.request.keep_host) = (args.repin, args.keep_host);
     let target = if args.dry_run { None } else { output(args, catalog.file_name.as_deref())? };
     keep_apart(args, target.as_deref())?;
     let client = network::for_export(&args.network, args.registry.as_ref(), &catalog.request)?;
@@ -68,7 +71,7 @@ fn output(args: &ExportArgs, file_name: Option<&str>) -> anyhow::Result<Option<P
 
 /// Catalogs, the bundle with its sidecar, and the report are different files.
 fn keep_apart(args: &ExportArgs, target: Option<&Path>) -> anyhow::Result<()> {
-    let inputs: Vec<_> = args.catalogs.iter().map(|name| ("the catalog", Path::new(name))).collect();
+    let inputs: Vec<_> = args.catalog.catalogs.iter().map(|name| ("the catalog", Path::new(name))).collect();
     let sidecar = target.map(|target| beside(target, ".sha256"));
     let mut outputs: Vec<(&str, &Path)> = target.map(|target| ("the bundle", target)).into_iter().collect();
     outputs.extend(sidecar.as_deref().map(|sidecar| ("its .sha256", sidecar)));
@@ -199,42 +202,14 @@ impl Export<'_> {
 
     /// Resolves every image; failures end the export unless it may keep going.
     pub(super) async fn resolve(&self, spool: &Spool, report: &mut RunReport) -> anyhow::Result<Resolved> {
-        let reporter = &self.session.reporter;
-        reporter.begin_count("resolving images", self.request.images.len() as u64);
-        let jobs = usize::from(self.args.network.jobs);
-        let step = |_: &Wanted, _| reporter.step();
-        let work = resolve(self.client, spool, self.request, jobs, &step);
-        let resolved = tokio::select! {
-            resolved = work => resolved,
-            () = self.session.cancel.cancelled() => return Err(interrupted("nothing has been written yet")),
+        let resolving = Resolving {
+            session: self.session,
+            client: self.client,
+            request: self.request,
+            jobs: usize::from(self.args.network.jobs),
+            keep_going: self.args.keep_going,
         };
-        reporter.end();
-        for (image, position) in resolved.resolution.images.iter().zip(&resolved.positions) {
-            report.images[*position].resolved(&image.row.source, &image.row.digest);
-            if let Some(original) = &image.original {
-                reporter.warn(&format!(
-                    "{}: platforms were left out, so its digest changes from {original} to {}; \
-                     pins and signatures of the whole index no longer fit",
-                    image.row.name, image.row.digest
-                ));
-            }
-        }
-        for failure in &resolved.failures {
-            let error = anyhow::Error::new(SharedError(failure.error.clone()));
-            let hints = catalogs::source_hint(&failure.source, &failure.error);
-            report.images[failure.image].failed(code_of(&error), &failure.source, &failure.error, hints);
-        }
-        if !resolved.failures.is_empty() && (!self.args.keep_going || resolved.resolution.images.is_empty()) {
-            let failure = report.failure();
-            let hint = match failure.code {
-                ExitCode::Failed | ExitCode::Content => {
-                    "correct the catalog, or leave these images out with --keep-going"
-                }
-                _ => "run it again when that is mended, or leave these images out with --keep-going",
-            };
-            return Err(failure.hint(hint).into());
-        }
-        Ok(resolved)
+        resolving.run(spool, report).await
     }
 
     fn already_complete(&self, target: &Path, plan: &ExportPlan) -> anyhow::Result<bool> {
@@ -404,20 +379,4 @@ pub(super) fn interrupted(kept: &str) -> anyhow::Error {
 /// One error for all images that failed; the report has each.
 pub(super) fn failed(report: &RunReport, hint: &str) -> anyhow::Error {
     report.failure().hint(hint).into()
-}
-
-/// An error that several images share.
-#[derive(Debug)]
-struct SharedError<E>(Arc<E>);
-
-impl<E: std::error::Error> std::fmt::Display for SharedError<E> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl<E: std::error::Error + 'static> std::error::Error for SharedError<E> {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&*self.0)
-    }
 }

@@ -1,17 +1,14 @@
-//! From catalog arguments to a request; and `bundle catalog`.
+//! From catalog arguments to a request: which images, under which names, from where.
 
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 
 use crate::archive::manifest::{CatalogRecord, EntryRecord};
-use crate::catalog::{Catalog, ResolvedCatalog, builtin, table};
-use crate::cli::{CatalogCommand, ExportArgs, TableFormat};
-use crate::failure::{ExitCode, Failure};
-use crate::image::Reference;
+use crate::catalog::{Catalog, ResolvedCatalog, builtin};
+use crate::cli::{CatalogArgs, NetworkArgs};
+use crate::failure::Failure;
 use crate::plan::{Request, Wanted};
-use crate::registry::ErrorClass;
-use crate::transfer::ResolveError;
 
 /// What `bundle export` takes without an argument.
 const DEFAULT: &str = "stackstate@4.1";
@@ -24,30 +21,11 @@ pub(super) struct Loaded {
     pub(super) file_name: Option<String>,
 }
 
-pub(super) fn run(command: &CatalogCommand) -> anyhow::Result<ExitCode> {
-    match command {
-        CatalogCommand::List => {
-            for name in builtin::names() {
-                super::print(&format!("{name}\n"));
-            }
-        }
-        CatalogCommand::Show { catalog, format } => {
-            let format = match format {
-                TableFormat::Text => table::TableFormat::Text,
-                TableFormat::Json => table::TableFormat::Json,
-                TableFormat::Markdown => table::TableFormat::Markdown,
-            };
-            super::print(&table::render(&read(catalog)?, format));
-        }
-    }
-    Ok(ExitCode::Done)
-}
-
 /// Reads every catalog named, fills in variables, and turns sources; nothing has been sent yet.
-pub(super) fn load(args: &ExportArgs) -> anyhow::Result<Loaded> {
+pub(super) fn load(args: &CatalogArgs, network: &NetworkArgs) -> anyhow::Result<Loaded> {
     let default = [DEFAULT.to_owned()];
     let names: &[String] = if args.catalogs.is_empty() { &default } else { &args.catalogs };
-    if names.iter().any(|name| name == "-") && args.network.password_stdin {
+    if names.iter().any(|name| name == "-") && network.password_stdin {
         return Err(Failure::usage("the catalog and the password cannot both come from stdin")
             .hint("store the login first: bundle login REGISTRY")
             .into());
@@ -55,9 +33,9 @@ pub(super) fn load(args: &ExportArgs) -> anyhow::Result<Loaded> {
     let mut request = Request {
         catalog: CatalogRecord::default(),
         images: Vec::new(),
-        platforms: args.platform.iter().map(ToString::to_string).collect(),
-        repin: args.repin,
-        keep_host: args.keep_host,
+        platforms: Vec::new(),
+        repin: false,
+        keep_host: false,
     };
     let mut file_name = None;
     for name in names {
@@ -79,7 +57,7 @@ pub(super) fn load(args: &ExportArgs) -> anyhow::Result<Loaded> {
 }
 
 /// A catalog by built-in name, file, or `-`. What looks like a path, or exists, is a file.
-fn read(name: &str) -> anyhow::Result<Catalog> {
+pub(super) fn read(name: &str) -> anyhow::Result<Catalog> {
     let usage = |why: String| Failure::usage(format!("catalog {name}: {why}"));
     let mut bytes = Vec::new();
     if name == "-" {
@@ -175,21 +153,4 @@ fn merge(
         };
     }
     Ok(())
-}
-
-/// Where images went that are no longer where the chart looks for them.
-pub(super) fn source_hint(source: &Reference, error: &ResolveError) -> Vec<String> {
-    let gone = matches!(error, ResolveError::Registry(e) if matches!(e.class(), ErrorClass::NotFound | ErrorClass::Denied));
-    let bitnami = source.host().is_docker_hub() && source.repository().path().starts_with("bitnami/");
-    if gone && bitnami {
-        return vec![
-            "versioned Bitnami images moved: --source docker.io/bitnami=docker.io/bitnamilegacy, or a mirror of your own"
-                .to_owned(),
-        ];
-    }
-    match error {
-        ResolveError::Registry(error) => error.hint().into_iter().collect(),
-        ResolveError::Pinned => vec!["allow it with --repin, or leave --platform out".to_owned()],
-        _ => Vec::new(),
-    }
 }
