@@ -5,6 +5,7 @@
 
 pub mod builtin;
 mod document;
+pub mod lock;
 mod parse;
 mod resolve;
 mod sources;
@@ -15,7 +16,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 pub use parse::Format;
-pub use resolve::{ResolvedCatalog, ResolvedImage};
+pub use resolve::{ResolvedCatalog, ResolvedImage, rewritten};
 pub use sources::{SourceRewrite, SourceRewriteError};
 pub use template::Template;
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::parse::spelling;
 use super::{Catalog, CatalogErrors, Entry, Problem, SourceRewrite, Template};
-use crate::image::Reference;
+use crate::image::{Reference, ReferenceError};
 
 /// A catalog whose variables are filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,31 +134,39 @@ impl Catalog {
 }
 
 impl ResolvedCatalog {
-    /// Turns sources to where `rewrites` say. Of those that fit a source, the longest count, in their order.
+    /// Turns sources to where `rewrites` say.
     pub fn rewrite_sources(&mut self, rewrites: &[SourceRewrite]) -> Result<(), CatalogErrors> {
         let mut problems = Vec::new();
         for image in &mut self.images {
-            let mut sources: Vec<Reference> = Vec::new();
-            for source in &image.sources {
-                let fitting = rewrites.iter().filter(|rewrite| rewrite.fits(source.repository()));
-                let longest = fitting.clone().map(SourceRewrite::prefix_length).max();
-                let mut rewritten: Vec<Reference> = Vec::new();
-                for rewrite in fitting.filter(|rewrite| Some(rewrite.prefix_length()) == longest) {
-                    match rewrite.apply(source.repository()) {
-                        Ok(repository) => rewritten.push(source.moved_to(repository)),
-                        Err(error) => problems.push(Problem::general(error.to_string())),
-                    }
-                }
-                if longest.is_none() {
-                    rewritten.push(source.clone());
-                }
-                rewritten.retain(|reference| !sources.contains(reference));
-                sources.append(&mut rewritten);
+            match rewritten(&image.sources, rewrites) {
+                Ok(sources) => image.sources = sources,
+                Err(error) => problems.push(Problem::general(error.to_string())),
             }
-            image.sources = sources;
         }
         CatalogErrors::check(problems)
     }
+}
+
+/// `sources` as `rewrites` turn them. Of those that fit a source, the longest count, in their order.
+pub fn rewritten(
+    sources: &[Reference],
+    rewrites: &[SourceRewrite],
+) -> Result<Vec<Reference>, ReferenceError> {
+    let mut all: Vec<Reference> = Vec::new();
+    for source in sources {
+        let fitting = rewrites.iter().filter(|rewrite| rewrite.fits(source.repository()));
+        let longest = fitting.clone().map(SourceRewrite::prefix_length).max();
+        let mut found: Vec<Reference> = Vec::new();
+        for rewrite in fitting.filter(|rewrite| Some(rewrite.prefix_length()) == longest) {
+            found.push(source.moved_to(rewrite.apply(source.repository())?));
+        }
+        if longest.is_none() {
+            found.push(source.clone());
+        }
+        found.retain(|reference| !all.contains(reference));
+        all.append(&mut found);
+    }
+    Ok(all)
 }
 
 /// A source that names neither tag nor digest has the image's.

@@ -1,9 +1,13 @@
 //! `bundle catalog`, and the choice of images that it shares with `bundle export`.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::common::pair;
+use super::{NetworkArgs, OutputArgs};
 use crate::catalog::SourceRewrite;
+use crate::image::HostName;
 
 /// Which images, under which names, from where.
 #[derive(Clone, Debug, Args)]
@@ -20,6 +24,7 @@ pub struct CatalogArgs {
 }
 
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one, for as long as the program runs")]
 pub enum CatalogCommand {
     /// List the built-in catalogs.
     List,
@@ -31,6 +36,48 @@ pub enum CatalogCommand {
         #[arg(long, value_enum, default_value_t = TableFormat::Text)]
         format: TableFormat,
     },
+    /// Write down which digest every reference has now.
+    ///
+    /// The lock goes into version control; `bundle export --locked` downloads what it says and nothing else. Locking
+    /// again tells what moved; without a CATALOG it locks the rows again that are in the lock.
+    #[command(after_help = "Examples:\n  bundle catalog lock stackstate@4.1\n  \
+        bundle catalog lock --check --exit-code       has a tag moved since?\n  \
+        bundle catalog lock images.txt --keep         lock what is new, move nothing\n  \
+        bundle export --locked")]
+    Lock(LockArgs),
+}
+
+/// `bundle catalog lock`.
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
+pub struct LockArgs {
+    #[command(flatten)]
+    pub catalog: CatalogArgs,
+    /// Where to write the lock; `-` is stdout.
+    #[arg(short, long, value_name = "FILE", default_value = "catalog.lock")]
+    pub output: PathBuf,
+    /// Compare with the lock that is there, and write nothing.
+    #[arg(long)]
+    pub check: bool,
+    /// With differences, end with exit code 8.
+    #[arg(long)]
+    pub exit_code: bool,
+    /// Keep the digests that are locked already; lock only what is new.
+    #[arg(long)]
+    pub keep: bool,
+    /// Note when each image was built.
+    #[arg(long)]
+    pub dates: bool,
+    /// Replace a file that is no lock.
+    #[arg(long)]
+    pub force: bool,
+    /// The registry that --username is for, when the catalog names several.
+    #[arg(long, value_name = "HOST", requires = "username")]
+    pub registry: Option<HostName>,
+    #[command(flatten)]
+    pub network: NetworkArgs,
+    #[command(flatten)]
+    pub output_style: OutputArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

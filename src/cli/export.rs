@@ -12,6 +12,9 @@ use crate::image::{HostName, Platform};
 pub struct ExportArgs {
     #[command(flatten)]
     pub catalog: CatalogArgs,
+    /// Take every digest from a lock that `bundle catalog lock` wrote, and the rows too (default: catalog.lock).
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "catalog.lock")]
+    pub locked: Option<PathBuf>,
     /// Where to write; `-` is stdout. Default: `<catalog>-<version>.tar.zst`.
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::resolving::Resolving;
 use super::run_report::{ImageReport, ImageState, RunReport};
-use super::{network, outputs, request};
+use super::{locked, network, outputs, request};
 use crate::archive::{BundleReader, FileInput, ImageFault, Input, folder_of};
 use crate::cli::{ExportArgs, ResultFormat};
 use crate::failure::{ExitCode, Failure, blob_code, code_of};
@@ -20,7 +20,10 @@ use crate::transfer::{
 };
 
 pub(super) async fn run(session: &Session, args: &ExportArgs) -> anyhow::Result<ExitCode> {
-    let mut catalog = request::load(&args.catalog, &args.network)?;
+    let mut catalog = match &args.locked {
+        Some(lock) => locked::load(&args.catalog, &args.network, lock)?,
+        None => request::load(&args.catalog, &args.network)?,
+    };
     catalog.request.platforms = args.platform.iter().map(ToString::to_string).collect();
     (catalog.request.repin, catalog.request.keep_host) = (args.repin, args.keep_host);
     let target = if args.dry_run { None } else { output(args, catalog.file_name.as_deref())? };
@@ -71,11 +74,13 @@ fn output(args: &ExportArgs, file_name: Option<&str>) -> anyhow::Result<Option<P
 
 /// Catalogs, the bundle with its sidecar, and the report are different files.
 fn keep_apart(args: &ExportArgs, target: Option<&Path>) -> anyhow::Result<()> {
-    let inputs: Vec<_> = args.catalog.catalogs.iter().map(|name| ("the catalog", Path::new(name))).collect();
+    let mut inputs: Vec<_> =
+        args.catalog.catalogs.iter().map(|name| ("the catalog", Path::new(name))).collect();
     let sidecar = target.map(|target| beside(target, ".sha256"));
     let mut outputs: Vec<(&str, &Path)> = target.map(|target| ("the bundle", target)).into_iter().collect();
     outputs.extend(sidecar.as_deref().map(|sidecar| ("its .sha256", sidecar)));
     outputs.extend(args.output_style.report.iter().map(|path| ("--report", path.as_path())));
+    inputs.extend(args.locked.iter().map(|path| ("the lock", path.as_path())));
     outputs::keep_apart(&inputs, &outputs)
 }
 
@@ -209,7 +214,12 @@ impl Export<'_> {
             jobs: usize::from(self.args.network.jobs),
             keep_going: self.args.keep_going,
         };
-        resolving.run(spool, report).await
+        let resolved = resolving.run(spool, report).await?;
+        let reporter = &self.session.reporter;
+        tokio::select! {
+            () = locked::warn_of_drift(self.client, self.request, resolving.jobs, reporter) => Ok(resolved),
+            () = self.session.cancel.cancelled() => Err(interrupted("nothing has been written yet")),
+        }
     }
 
     fn already_complete(&self, target: &Path, plan: &ExportPlan) -> anyhow::Result<bool> {

@@ -7,6 +7,7 @@ mod export_stream;
 mod import;
 mod input;
 mod inspect;
+mod locked;
 mod login;
 mod manual;
 mod network;
@@ -68,7 +69,7 @@ async fn dispatch(command: Command, cancel: CancellationToken) -> anyhow::Result
         Command::Logout(args) => login::logout(&args),
         Command::Completions { shell } => Ok(manual::completions(shell)),
         Command::Man { dir } => manual::man(dir.as_deref()),
-        Command::Catalog(command) => catalog::run(&command),
+        Command::Catalog(command) => catalog::run(&command, cancel).await,
     }
 }
 

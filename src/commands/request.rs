@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 
-use crate::archive::manifest::{CatalogRecord, EntryRecord};
+use crate::archive::manifest::EntryRecord;
 use crate::catalog::{Catalog, ResolvedCatalog, builtin};
 use crate::cli::{CatalogArgs, NetworkArgs};
 use crate::failure::Failure;
@@ -15,9 +15,13 @@ const DEFAULT: &str = "stackstate@4.1";
 /// A catalog longer than this is no catalog.
 const MAX_CATALOG: u64 = 64 << 20;
 
-/// A request, and the name of the file it becomes; none for several catalogs or stdin.
+/// A request, and what is told of it besides.
+#[derive(Debug, Default)]
 pub(super) struct Loaded {
     pub(super) request: Request,
+    /// Of each row of the catalog.
+    pub(super) labels: Vec<Vec<String>>,
+    /// The name of the file it becomes; none for several catalogs or stdin.
     pub(super) file_name: Option<String>,
 }
 
@@ -30,14 +34,7 @@ pub(super) fn load(args: &CatalogArgs, network: &NetworkArgs) -> anyhow::Result<
             .hint("store the login first: bundle login REGISTRY")
             .into());
     }
-    let mut request = Request {
-        catalog: CatalogRecord::default(),
-        images: Vec::new(),
-        platforms: Vec::new(),
-        repin: false,
-        keep_host: false,
-    };
-    let mut file_name = None;
+    let mut loaded = Loaded::default();
     for name in names {
         let usage = |error: String| Failure::usage(format!("catalog {name}: {error}"));
         let catalog = read(name)?;
@@ -47,13 +44,17 @@ pub(super) fn load(args: &CatalogArgs, network: &NetworkArgs) -> anyhow::Result<
             return Err(usage("it lists no image".to_owned()).into());
         }
         let (title, version) = title(name, &resolved);
-        file_name = (names.len() == 1 && name != "-").then(|| {
-            let joint = if version.is_empty() { "" } else { "-" };
-            format!("{title}{joint}{version}.tar.zst")
-        });
-        add(&mut request, resolved, &title, &version).map_err(usage)?;
+        loaded.file_name = (names.len() == 1 && name != "-").then(|| file_name(&title, &version));
+        loaded.labels.extend(resolved.entries.iter().map(|entry| entry.labels.clone()));
+        add(&mut loaded.request, resolved, &title, &version).map_err(usage)?;
     }
-    Ok(Loaded { request, file_name })
+    Ok(loaded)
+}
+
+/// What a bundle of this name and version is called.
+pub(super) fn file_name(name: &str, version: &str) -> String {
+    let joint = if version.is_empty() { "" } else { "-" };
+    format!("{}{joint}{}.tar.zst", plain(name), plain(version))
 }
 
 /// A catalog by built-in name, file, or `-`. What looks like a path, or exists, is a file.
@@ -134,6 +135,7 @@ fn add(request: &mut Request, catalog: ResolvedCatalog, title: &str, version: &s
                 name: image.reference,
                 sources: image.sources,
                 entries: entries.collect(),
+                pin: None,
             }),
         }
     }

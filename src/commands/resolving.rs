@@ -43,7 +43,10 @@ impl Resolving<'_> {
         }
         for failure in &resolved.failures {
             let error = anyhow::Error::new(SharedError(failure.error.clone()));
-            let hints = source_hint(&failure.source, &failure.error);
+            let mut hints = source_hint(&failure.source, &failure.error);
+            if self.request.images[failure.image].pin.is_some() {
+                hints.push("the lock says so; bundle catalog lock finds what is there now".to_owned());
+            }
             report.images[failure.image].failed(code_of(&error), &failure.source, &failure.error, hints);
         }
         if !resolved.failures.is_empty() && (!self.keep_going || resolved.resolution.images.is_empty()) {

@@ -1,16 +1,21 @@
 //! `bundle catalog`: what can be done with catalogs before anything is exported.
 
+mod lock;
 mod show;
+
+use tokio_util::sync::CancellationToken;
 
 use crate::cli::CatalogCommand;
 use crate::failure::ExitCode;
+use crate::session::Session;
 
-pub(super) fn run(command: &CatalogCommand) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(command: &CatalogCommand, cancel: CancellationToken) -> anyhow::Result<ExitCode> {
     match command {
         CatalogCommand::List => {
             show::list();
             Ok(ExitCode::Done)
         }
         CatalogCommand::Show { catalog, format } => show::show(catalog, *format),
+        CatalogCommand::Lock(args) => lock::run(&Session::new(&args.output_style, cancel), args).await,
     }
 }
