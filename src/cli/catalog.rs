@@ -24,7 +24,6 @@ pub struct CatalogArgs {
 }
 
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "there is one, for as long as the program runs")]
 pub enum CatalogCommand {
     /// List the built-in catalogs.
     List,
@@ -45,6 +44,12 @@ pub enum CatalogCommand {
         bundle catalog lock images.txt --keep         lock what is new, move nothing\n  \
         bundle export --locked")]
     Lock(LockArgs),
+    /// Find what will cost somebody a night: tags that move, names that clash, values that are missing.
+    ///
+    /// Ends with exit code 3 when something will fail.
+    #[command(after_help = "Examples:\n  bundle catalog lint shop.yaml\n  \
+        bundle catalog lint shop.yaml -d registry.local/mirror --online --strict")]
+    Lint(LintArgs),
 }
 
 /// `bundle catalog lock`.
@@ -71,6 +76,32 @@ pub struct LockArgs {
     /// Replace a file that is no lock.
     #[arg(long)]
     pub force: bool,
+    /// The registry that --username is for, when the catalog names several.
+    #[arg(long, value_name = "HOST", requires = "username")]
+    pub registry: Option<HostName>,
+    #[command(flatten)]
+    pub network: NetworkArgs,
+    #[command(flatten)]
+    pub output_style: OutputArgs,
+}
+
+/// `bundle catalog lint`.
+#[derive(Debug, Args)]
+pub struct LintArgs {
+    #[command(flatten)]
+    pub catalog: CatalogArgs,
+    /// Check names against this registry and prefix.
+    #[arg(short, long, value_name = "REGISTRY[/PREFIX]")]
+    pub destination: Option<String>,
+    /// Keep source hosts in destination names: `<dest>/quay.io/a/b`.
+    #[arg(long)]
+    pub keep_host: bool,
+    /// Ask for every image where it is said to be.
+    #[arg(long)]
+    pub online: bool,
+    /// End with exit code 3 for warnings too.
+    #[arg(long)]
+    pub strict: bool,
     /// The registry that --username is for, when the catalog names several.
     #[arg(long, value_name = "HOST", requires = "username")]
     pub registry: Option<HostName>,

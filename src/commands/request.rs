@@ -25,17 +25,22 @@ pub(super) struct Loaded {
     pub(super) file_name: Option<String>,
 }
 
-/// Reads every catalog named, fills in variables, and turns sources; nothing has been sent yet.
-pub(super) fn load(args: &CatalogArgs, network: &NetworkArgs) -> anyhow::Result<Loaded> {
-    let default = [DEFAULT.to_owned()];
-    let names: &[String] = if args.catalogs.is_empty() { &default } else { &args.catalogs };
-    if names.iter().any(|name| name == "-") && network.password_stdin {
+/// The catalogs that were named, or the one that nobody needs to name.
+pub(super) fn names(args: &CatalogArgs, network: &NetworkArgs) -> anyhow::Result<Vec<String>> {
+    if args.catalogs.iter().any(|name| name == "-") && network.password_stdin {
         return Err(Failure::usage("the catalog and the password cannot both come from stdin")
             .hint("store the login first: bundle login REGISTRY")
             .into());
     }
+    let default = || vec![DEFAULT.to_owned()];
+    Ok(if args.catalogs.is_empty() { default() } else { args.catalogs.clone() })
+}
+
+/// Reads every catalog named, fills in variables, and turns sources; nothing has been sent yet.
+pub(super) fn load(args: &CatalogArgs, network: &NetworkArgs) -> anyhow::Result<Loaded> {
+    let names = names(args, network)?;
     let mut loaded = Loaded::default();
-    for name in names {
+    for name in &names {
         let usage = |error: String| Failure::usage(format!("catalog {name}: {error}"));
         let catalog = read(name)?;
         let mut resolved = catalog.resolve(&args.set).map_err(|e| usage(e.to_string()))?;

@@ -6,6 +6,7 @@ mod architecture;
 mod bundle_file;
 mod catalog;
 mod foreign;
+mod lint;
 mod lock;
 mod memory;
 mod refusals;

@@ -1,5 +1,6 @@
 //! `bundle catalog`: what can be done with catalogs before anything is exported.
 
+mod lint;
 mod lock;
 mod show;
 
@@ -16,6 +17,7 @@ pub(super) async fn run(command: &CatalogCommand, cancel: CancellationToken) -> 
             Ok(ExitCode::Done)
         }
         CatalogCommand::Show { catalog, format } => show::show(catalog, *format),
+        CatalogCommand::Lint(args) => lint::run(&Session::new(&args.output_style, cancel), args).await,
         CatalogCommand::Lock(args) => lock::run(&Session::new(&args.output_style, cancel), args).await,
     }
 }
