@@ -40,6 +40,7 @@
 //!
 //! Everything read is hostile until it has been derived again and compared.
 
+mod chart;
 mod content;
 mod contents;
 mod derived;
@@ -59,6 +60,7 @@ mod pipe;
 mod reader;
 mod verify;
 
+pub use chart::{ChartFile, chart_files};
 pub use content::ContentReader;
 pub use contents::{Contents, ImageFault, MAX_DEPTH, Manifests, Root, users};
 pub use error::ArchiveError;
