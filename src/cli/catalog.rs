@@ -50,6 +50,17 @@ pub enum CatalogCommand {
     #[command(after_help = "Examples:\n  bundle catalog lint shop.yaml\n  \
         bundle catalog lint shop.yaml -d registry.local/mirror --online --strict")]
     Lint(LintArgs),
+    /// Make a catalog of what manifests or a chart name.
+    ///
+    /// Certain is what containers of workloads name; probable what stands in environment variables, arguments,
+    /// annotations, configurations, custom resources and values. What is not understood is listed; where an image may
+    /// be missing because of it, the exit code is 7.
+    #[command(
+        after_help = "Examples:\n  helm template shop ./shop | bundle catalog discover - -o shop.yaml\n  \
+        bundle catalog discover --chart ./shop --values small.yaml --values base.yaml,large.yaml\n  \
+        bundle catalog discover manifests/ --diff shop.yaml --exit-code"
+    )]
+    Discover(DiscoverArgs),
 }
 
 /// `bundle catalog lock`.
@@ -107,6 +118,49 @@ pub struct LintArgs {
     pub registry: Option<HostName>,
     #[command(flatten)]
     pub network: NetworkArgs,
+    #[command(flatten)]
+    pub output_style: OutputArgs,
+}
+
+/// `bundle catalog discover`.
+#[derive(Clone, Debug, Args)]
+pub struct DiscoverArgs {
+    /// Manifests: files, folders, or `-` for stdin.
+    #[arg(value_name = "FILE|DIR|-", required_unless_present = "chart")]
+    pub inputs: Vec<PathBuf>,
+    /// Render this chart with helm: a folder, a .tgz, a name in a repository, or oci://…
+    #[arg(long, value_name = "CHART")]
+    pub chart: Option<String>,
+    /// The repository that --chart is in.
+    #[arg(long, value_name = "URL", requires = "chart")]
+    pub repo: Option<String>,
+    /// The version of --chart.
+    #[arg(long, value_name = "VERSION", requires = "chart")]
+    pub chart_version: Option<String>,
+    /// Values to render --chart with; repeated, each is rendered, and all their images count. `A,B` is A with B over it.
+    #[arg(long, value_name = "FILE[,FILE]", requires = "chart")]
+    pub values: Vec<String>,
+    /// A further argument of `helm template`, for example --helm-arg=--kube-version=1.30.
+    #[arg(long, value_name = "ARG", requires = "chart", allow_hyphen_values = true)]
+    pub helm_arg: Vec<String>,
+    /// Leave out what is only probable.
+    #[arg(long)]
+    pub certain: bool,
+    /// Where to write the catalog. Default: stdout.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Tell what this catalog has otherwise, instead of printing one.
+    #[arg(long, value_name = "CATALOG")]
+    pub diff: Option<String>,
+    /// Set a variable of the catalog of --diff.
+    #[arg(long, value_name = "VAR=VALUE", value_parser = pair, requires = "diff")]
+    pub set: Vec<(String, String)>,
+    /// With differences, end with exit code 8.
+    #[arg(long, requires = "diff")]
+    pub exit_code: bool,
+    /// Replace an existing file of other content.
+    #[arg(long)]
+    pub force: bool,
     #[command(flatten)]
     pub output_style: OutputArgs,
 }

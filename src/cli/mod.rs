@@ -15,7 +15,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-pub use catalog::{CatalogArgs, CatalogCommand, LintArgs, LockArgs, TableFormat};
+pub use catalog::{CatalogArgs, CatalogCommand, DiscoverArgs, LintArgs, LockArgs, TableFormat};
 pub use common::{NetworkArgs, OutputArgs, ResultFormat};
 pub use export::ExportArgs;
 pub use handoff::ValuesArgs;

@@ -4,6 +4,7 @@ mod catalog;
 mod export;
 mod export_print;
 mod export_stream;
+mod helm;
 mod import;
 mod input;
 mod inspect;

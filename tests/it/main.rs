@@ -5,6 +5,7 @@
 mod architecture;
 mod bundle_file;
 mod catalog;
+mod discover;
 mod foreign;
 mod lint;
 mod lock;

@@ -1,5 +1,6 @@
 //! `bundle catalog`: what can be done with catalogs before anything is exported.
 
+mod discover;
 mod lint;
 mod lock;
 mod show;
@@ -17,6 +18,9 @@ pub(super) async fn run(command: &CatalogCommand, cancel: CancellationToken) -> 
             Ok(ExitCode::Done)
         }
         CatalogCommand::Show { catalog, format } => show::show(catalog, *format),
+        CatalogCommand::Discover(args) => {
+            discover::run(&Session::new(&args.output_style, cancel), args).await
+        }
         CatalogCommand::Lint(args) => lint::run(&Session::new(&args.output_style, cancel), args).await,
         CatalogCommand::Lock(args) => lock::run(&Session::new(&args.output_style, cancel), args).await,
     }
