@@ -56,7 +56,7 @@ impl Catalog {
                 image.spellings.push(filled);
             }
             for source in &entry.sources {
-                let filled = with_version_of(spelling(&source.fill(&values)), &reference);
+                let filled = with_version_of(&spelling(&source.fill(&values)), &reference);
                 let parsed = self.parse_filled(source, &filled, entry.line, &mut problems);
                 image.sources.extend(parsed.filter(|parsed| !image.sources.contains(parsed)));
             }

@@ -63,12 +63,41 @@ pub enum CatalogCommand {
     Discover(DiscoverArgs),
 }
 
+/// Which rows of the catalogs, and what beside them.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Selection")]
+pub struct SelectionArgs {
+    /// Only images whose name matches; `*` and `?` as in a shell.
+    #[arg(long, value_name = "PATTERN")]
+    pub only: Vec<String>,
+    /// No images whose name matches.
+    #[arg(long, value_name = "PATTERN")]
+    pub skip: Vec<String>,
+    /// Only rows of charts that match.
+    #[arg(long, value_name = "PATTERN")]
+    pub only_chart: Vec<String>,
+    /// Only rows of components that match.
+    #[arg(long, value_name = "PATTERN")]
+    pub only_component: Vec<String>,
+    /// Only rows with this label.
+    #[arg(long, value_name = "LABEL")]
+    pub only_label: Vec<String>,
+    /// No rows with this label, for example optional or probable.
+    #[arg(long, value_name = "LABEL")]
+    pub skip_label: Vec<String>,
+    /// One more image, or an artifact in a registry (`oci://host/charts/name:version`); never left out.
+    #[arg(long, value_name = "IMAGE")]
+    pub add: Vec<String>,
+}
+
 /// `bundle catalog lock`.
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct LockArgs {
     #[command(flatten)]
     pub catalog: CatalogArgs,
+    #[command(flatten)]
+    pub selection: SelectionArgs,
     /// Where to write the lock; `-` is stdout.
     #[arg(short, long, value_name = "FILE", default_value = "catalog.lock")]
     pub output: PathBuf,

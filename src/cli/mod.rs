@@ -15,7 +15,9 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-pub use catalog::{CatalogArgs, CatalogCommand, DiscoverArgs, LintArgs, LockArgs, TableFormat};
+pub use catalog::{
+    CatalogArgs, CatalogCommand, DiscoverArgs, LintArgs, LockArgs, SelectionArgs, TableFormat,
+};
 pub use common::{NetworkArgs, OutputArgs, ResultFormat};
 pub use export::ExportArgs;
 pub use handoff::ValuesArgs;

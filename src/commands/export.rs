@@ -21,9 +21,10 @@ use crate::transfer::{
 
 pub(super) async fn run(session: &Session, args: &ExportArgs) -> anyhow::Result<ExitCode> {
     let mut catalog = match &args.locked {
-        Some(lock) => locked::load(&args.catalog, &args.network, lock)?,
-        None => request::load(&args.catalog, &args.network)?,
+        Some(lock) => locked::load(&args.catalog, &args.selection, &args.network, lock)?,
+        None => request::load_with(&args.catalog, &args.selection, &args.network)?,
     };
+    catalog.select(&args.selection)?;
     catalog.request.platforms = args.platform.iter().map(ToString::to_string).collect();
     (catalog.request.repin, catalog.request.keep_host) = (args.repin, args.keep_host);
     let target = if args.dry_run { None } else { output(args, catalog.file_name.as_deref())? };

@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 use super::request::{Loaded, file_name};
 use crate::archive::manifest::{CatalogRecord, EntryRecord};
 use crate::catalog::lock::{Lock, LockedCatalog, LockedEntry};
-use crate::cli::{CatalogArgs, NetworkArgs};
+use crate::cli::{CatalogArgs, NetworkArgs, SelectionArgs};
 use crate::failure::{ExitCode, Failure};
 use crate::image::Digest;
 use crate::plan::{Request, Wanted};
@@ -26,19 +26,31 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Option<Lock>> {
 }
 
 /// The request that the lock at `path` stands for. Catalogs that are named too must still be what was locked.
-pub(super) fn load(args: &CatalogArgs, network: &NetworkArgs, path: &Path) -> anyhow::Result<Loaded> {
+pub(super) fn load(
+    args: &CatalogArgs,
+    selection: &SelectionArgs,
+    network: &NetworkArgs,
+    path: &Path,
+) -> anyhow::Result<Loaded> {
     let Some(lock) = read(path)? else {
         return Err(Failure::usage(format!("there is no lock {}", path.display()))
             .hint("bundle catalog lock writes it")
             .into());
     };
     if !args.catalogs.is_empty() {
-        let catalog = catalog_of(&super::request::load(args, network)?);
+        let catalog = catalog_of(&super::request::load_with(args, selection, network)?);
         if catalog != lock.catalog {
             return Err(outdated(path, &lock.catalog, &catalog));
         }
     }
-    let loaded = from_lock(&lock, args)?;
+    let mut loaded = from_lock(&lock, args)?;
+    loaded.add(&selection.add, &args.source)?;
+    if let Some(open) = loaded.request.images.iter().find(|wanted| wanted.pin.is_none()) {
+        let message = format!("--add {}: it is not in {}", open.name, path.display());
+        return Err(Failure::usage(message)
+            .hint(format!("lock it too: bundle catalog lock --add {}", open.name))
+            .into());
+    }
     if loaded.request.images.is_empty() {
         return Err(Failure::usage(format!("lock {} lists no image", path.display())).into());
     }

@@ -16,6 +16,7 @@ mod outputs;
 mod request;
 mod resolving;
 mod run_report;
+mod selection;
 mod serve;
 mod values;
 mod verify;

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::archive::manifest::EntryRecord;
 use crate::catalog::{Catalog, ResolvedCatalog, builtin};
-use crate::cli::{CatalogArgs, NetworkArgs};
+use crate::cli::{CatalogArgs, NetworkArgs, SelectionArgs};
 use crate::failure::Failure;
 use crate::plan::{Request, Wanted};
 
@@ -53,6 +53,17 @@ pub(super) fn load(args: &CatalogArgs, network: &NetworkArgs) -> anyhow::Result<
         loaded.labels.extend(resolved.entries.iter().map(|entry| entry.labels.clone()));
         add(&mut loaded.request, resolved, &title, &version).map_err(usage)?;
     }
+    Ok(loaded)
+}
+
+/// The same, with what `--add` names.
+pub(super) fn load_with(
+    args: &CatalogArgs,
+    selection: &SelectionArgs,
+    network: &NetworkArgs,
+) -> anyhow::Result<Loaded> {
+    let mut loaded = load(args, network)?;
+    loaded.add(&selection.add, &args.source)?;
     Ok(loaded)
 }
 
@@ -108,10 +119,16 @@ fn plain(text: &str) -> String {
 }
 
 /// Adds `catalog` to `request`; what two catalogs say differently about one value is refused.
-fn add(request: &mut Request, catalog: ResolvedCatalog, title: &str, version: &str) -> Result<(), String> {
+pub(super) fn add(
+    request: &mut Request,
+    catalog: ResolvedCatalog,
+    title: &str,
+    version: &str,
+) -> Result<(), String> {
     let record = &mut request.catalog;
-    let joint = |own: &str, more: &str| {
-        if own.is_empty() { more.to_owned() } else { format!("{own}+{more}") }
+    let joint = |own: &str, more: &str| match (own, more) {
+        ("", text) | (text, "") => text.to_owned(),
+        (own, more) => format!("{own}+{more}"),
     };
     record.name = joint(&record.name, title);
     record.version = joint(&record.version, version);

@@ -14,6 +14,7 @@ mod refusals;
 mod report;
 mod resume;
 mod roundtrip;
+mod selection;
 mod serve;
 mod serve_bundle;
 mod support;

@@ -35,6 +35,8 @@ async fn lock(session: &Session, args: &LockArgs, report: &mut RunReport) -> any
         Some(old) if args.catalog.catalogs.is_empty() => locked::again(old, &args.catalog)?,
         _ => request::load(&args.catalog, &args.network)?,
     };
+    loaded.add(&args.selection.add, &args.catalog.source)?;
+    loaded.select(&args.selection)?;
     if args.keep {
         keep(&mut loaded.request, old.as_ref());
     }
