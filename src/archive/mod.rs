@@ -40,6 +40,7 @@
 //!
 //! Everything read is hostile until it has been derived again and compared.
 
+mod artifacts;
 mod content;
 mod contents;
 mod derived;
@@ -59,8 +60,9 @@ mod pipe;
 mod reader;
 mod verify;
 
+pub use artifacts::{ArtifactIndex, users};
 pub use content::ContentReader;
-pub use contents::{Contents, ImageFault, MAX_DEPTH, Manifests, Root, users};
+pub use contents::{Contents, ImageFault, MAX_DEPTH, Manifests, Root, roots};
 pub use error::ArchiveError;
 pub use foreign::ForeignLayout;
 pub use frame::StoredEncoder;
@@ -68,7 +70,7 @@ pub use head::HeadNotes;
 pub use holdings::{ContentPieces, Holdings, StreamEvent, StreamSink};
 pub use input::{FileInput, Input};
 pub use layout::Layout;
-pub use manifest::{BlobRow, BundleManifest, Group, ImageRow};
+pub use manifest::{ArtifactRow, BlobRow, BundleManifest, Group, ImageRow};
 pub use partial::{
     DraftedHead, FRAME_CONTENT, PartialFile, StoredWriter, compressed_frame, draft_head, ending, folder_of,
     joint, open_frame, read_back, stored_len, sync_folder,

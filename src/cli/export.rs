@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::common::pair;
-use super::{NetworkArgs, OutputArgs};
+use super::{NetworkArgs, OutputArgs, WithArgs};
 use crate::catalog::SourceRewrite;
 use crate::image::{HostName, Platform};
 
@@ -33,6 +33,8 @@ pub struct ExportArgs {
     /// Keep source hosts in destination names: `<dest>/quay.io/a/b`.
     #[arg(long)]
     pub keep_host: bool,
+    #[command(flatten)]
+    pub with: WithArgs,
     /// Go on without images that fail; exit code 7.
     #[arg(long)]
     pub keep_going: bool,

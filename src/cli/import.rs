@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{NetworkArgs, OutputArgs};
+use super::{NetworkArgs, OutputArgs, WithArgs};
 use crate::image::Reference;
 
 #[derive(Debug, Args)]
@@ -31,6 +31,8 @@ pub struct ImportArgs {
     /// The name of the one image in a layout of another tool, for example when it comes without one.
     #[arg(long, value_name = "REF")]
     pub name: Option<Reference>,
+    #[command(flatten)]
+    pub with: WithArgs,
     /// Go on without images that fail; exit code 7.
     #[arg(long)]
     pub keep_going: bool,

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 pub use catalog::{CatalogCommand, TableFormat};
-pub use common::{NetworkArgs, OutputArgs, ResultFormat};
+pub use common::{NetworkArgs, OutputArgs, ResultFormat, With, WithArgs};
 pub use export::ExportArgs;
 pub use handoff::ValuesArgs;
 pub use import::{ImportArgs, InspectArgs, OnConflict, VerifyArgs};

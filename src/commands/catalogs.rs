@@ -58,6 +58,7 @@ pub(super) fn load(args: &ExportArgs) -> anyhow::Result<Loaded> {
         platforms: args.platform.iter().map(ToString::to_string).collect(),
         repin: args.repin,
         keep_host: args.keep_host,
+        with: args.with.with.0.clone(),
     };
     let mut file_name = None;
     for name in names {

@@ -1,5 +1,6 @@
 //! What is known of one registry host: how to speak to it, its pace, its tokens, what it has refused before.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
@@ -34,6 +35,8 @@ pub(super) struct Host {
     pub(super) upload_rung: AtomicUsize,
     /// A GET has confirmed a 404 that HEAD gave, so later ones are believed.
     pub(super) head_tells_absence: AtomicBool,
+    /// Repositories, by path, where the referrers API is not to be had: a registry may route them to several servers.
+    pub(super) without_referrers: Mutex<HashSet<String>>,
     scheme: OnceCell<&'static str>,
 }
 
@@ -47,6 +50,7 @@ impl Host {
             rate_limit: Mutex::default(),
             upload_rung: AtomicUsize::new(0),
             head_tells_absence: AtomicBool::new(false),
+            without_referrers: Mutex::default(),
             scheme: OnceCell::new(),
         }
     }

@@ -12,8 +12,9 @@ use super::error::{ErrorKind, RegistryError};
 use super::http::{Call, Target};
 use super::location::next_page;
 use super::manifests::ManifestTarget;
+use super::pace::locked;
 use super::token::Scope;
-use crate::image::{Descriptor, Digest, ParsedManifest, Repository, media_type};
+use crate::image::{Descriptor, Digest, ParsedManifest, Repository, media_type, referrers_tag};
 
 const PAGE_SIZE: usize = 1000;
 const MAX_PAGES: usize = 1000;
@@ -35,6 +36,9 @@ impl RegistryClient {
         digest: &Digest,
     ) -> Result<Referrers, RegistryError> {
         let host = self.0.host(repository.host());
+        if locked(&host.without_referrers).contains(repository.path()) {
+            return self.fallback(repository, digest).await;
+        }
         let path = format!("/v2/{}/referrers/{digest}", repository.path());
         let what = format!("referrers of {repository}@{digest}");
         let mut target = Target::Path(path);
@@ -46,9 +50,11 @@ impl RegistryClient {
             let answer = self.0.send(&call).await?;
             match answer.status.as_u16() {
                 200 if answer.media_type().is_some_and(media_type::is_index) => {}
-                // Anything but an index is what a registry without this endpoint answers.
-                200 | 400 | 404 | 405 | 406 | 501 if page == 0 => {
+                // Anything but an index is what a registry without this endpoint answers; some want a login for it that
+                // they do not ask for (goharbor/harbor#18305).
+                200 | 400 | 401 | 403 | 404 | 405 | 406 | 501 if page == 0 => {
                     drop(answer);
+                    locked(&host.without_referrers).insert(repository.path().to_owned());
                     return self.fallback(repository, digest).await;
                 }
                 _ => return Err(call.refusal(answer).await),
@@ -70,12 +76,12 @@ impl RegistryClient {
     }
 
     async fn fallback(&self, repository: &Repository, digest: &Digest) -> Result<Referrers, RegistryError> {
-        // The tag grammar's 128 characters cut a sha512 (distribution-spec, "Referrers Tag Schema").
-        let tag = format!("{}-{}", digest.algorithm().name(), &digest.hex()[..64]);
-        let Ok(tag) = tag.parse() else {
+        let target = ManifestTarget::Tag(referrers_tag(digest));
+        // A HEAD is free where GETs are counted, and most manifests have no referrers.
+        if self.head_manifest(repository, &target).await?.is_none() {
             return Ok(Referrers::default());
-        };
-        let fetched = match self.manifest(repository, &ManifestTarget::Tag(tag)).await {
+        }
+        let fetched = match self.manifest(repository, &target).await {
             Ok(fetched) => fetched,
             Err(error) if error.is_not_found() => return Ok(Referrers::default()),
             Err(error) => return Err(error),

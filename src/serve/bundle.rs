@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 
-use super::store::{RepositoryName, Store, StoreError, TagOrDigest, referrer};
+use super::store::{RepositoryName, Store, StoreError, TagOrDigest};
 use crate::archive::{ArchiveError, ContentPieces, Contents, Holdings, Root};
 use crate::destination::Mapping;
 use crate::image::{Descriptor, Digest, RawManifest, Tag};
@@ -121,7 +121,7 @@ impl Store for BundleStore {
             .map(|digest| {
                 let raw = self.raw(shelf, digest)?;
                 let parsed = raw.parse().map_err(io::Error::other)?;
-                Ok(referrer(&raw, &parsed))
+                Ok(Descriptor::of_referrer(&raw, &parsed))
             })
             .collect()
     }

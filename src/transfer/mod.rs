@@ -1,5 +1,6 @@
 //! Bytes in motion: bounded concurrency, verification beside I/O, and the journal that makes an export resumable.
 
+mod artifacts;
 mod compressed;
 mod download;
 mod file_export;
