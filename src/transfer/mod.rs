@@ -1,5 +1,6 @@
 //! Bytes in motion: bounded concurrency, verification beside I/O, and the journal that makes an export resumable.
 
+mod arrival;
 mod artifacts;
 mod compressed;
 mod download;
@@ -19,6 +20,7 @@ mod workspace;
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub use arrival::{names, present};
 pub use download::{BlobError, Download, Downloaded, LostBlob};
 pub use file_export::{FileExport, FileExportError, Outcome, Prepared, complete_sidecar, repositories_with};
 pub use front::{Front, follow, keep_barriers};
@@ -27,7 +29,7 @@ pub use resolve::{ResolveError, Resolved, Unresolved, resolve};
 pub use source::{HeldBlob, WrongContent};
 pub use spool::Spool;
 pub use stream::{Broken, StreamExport};
-pub use upload::{ArrivalError, Arrived, Import, Sent, names, present};
+pub use upload::{ArrivalError, Arrived, Import, Sent};
 pub use workspace::{Unfinished, Workspace, beside, free_space, largest_file};
 
 use crate::archive::ArchiveError;
