@@ -219,6 +219,9 @@ impl Export<'_> {
                 ));
             }
         }
+        for note in &resolved.notes {
+            reporter.warn(note);
+        }
         for failure in &resolved.failures {
             let error = anyhow::Error::new(SharedError(failure.error.clone()));
             let hints = catalogs::source_hint(&failure.source, &failure.error);

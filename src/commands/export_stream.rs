@@ -8,7 +8,7 @@ use crate::archive::ArchiveError;
 use crate::failure::{ExitCode, Failure};
 use crate::image::Digest;
 use crate::plan::ExportPlan;
-use crate::report::{bytes, count};
+use crate::report::bytes;
 use crate::transfer::{BlobError, Broken, LostBlob, Spool, StreamExport, repositories_with};
 
 pub(super) async fn run(export: &Export<'_>, report: &mut RunReport) -> anyhow::Result<ExitCode> {
@@ -60,7 +60,7 @@ pub(super) async fn run(export: &Export<'_>, report: &mut RunReport) -> anyhow::
     report.bundle = Some(serde_json::json!({ "file": "-", "id": plan.bundle.id()? }));
     reporter.say(&format!(
         "{}, {} streamed",
-        count(plan.bundle.images.len(), "image"),
+        super::export_print::images_and_artifacts(&plan.bundle),
         bytes(plan.distinct())
     ));
     Ok(export.ended(report))

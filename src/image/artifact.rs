@@ -3,7 +3,9 @@
 //! Two worlds (OCI distribution-spec 1.1, "Listing referrers"; cosign's tags): a manifest with a `subject`, listed by
 //! the referrers API or by the fallback tag `sha256-<hex>`; and a tag made from the digest, `sha256-<hex>.sig`.
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
+
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Value, json};
 
 use super::{Algorithm, Descriptor, Digest, ParsedManifest, RawManifest, Tag};
@@ -49,18 +51,53 @@ impl ArtifactKind {
         })
     }
 
-    /// The name for so many of them.
-    pub fn noun(self, count: usize) -> &'static str {
-        match (self, count) {
-            (Self::Signature, 1) => "signature",
-            (Self::Signature, _) => "signatures",
-            (Self::Attestation, 1) => "attestation",
-            (Self::Attestation, _) => "attestations",
-            (Self::Sbom, 1) => "SBOM",
-            (Self::Sbom, _) => "SBOMs",
-            (Self::Referrer, 1) => "referrer",
-            (Self::Referrer, _) => "referrers",
+    /// One of them, and several.
+    fn nouns(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Signature => ("signature", "signatures"),
+            Self::Attestation => ("attestation", "attestations"),
+            Self::Sbom => ("SBOM", "SBOMs"),
+            Self::Referrer => ("referrer", "referrers"),
         }
+    }
+}
+
+/// How many artifacts of each kind there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ArtifactCounts([usize; ArtifactKind::ALL.len()]);
+
+impl ArtifactCounts {
+    pub fn is_empty(&self) -> bool {
+        self.0.iter().all(|n| *n == 0)
+    }
+
+    fn each(self) -> impl Iterator<Item = (ArtifactKind, usize)> {
+        ArtifactKind::ALL.into_iter().zip(self.0).filter(|(_, n)| *n > 0)
+    }
+}
+
+impl Extend<ArtifactKind> for ArtifactCounts {
+    fn extend<I: IntoIterator<Item = ArtifactKind>>(&mut self, kinds: I) {
+        for kind in kinds {
+            self.0[kind as usize] += 1;
+        }
+    }
+}
+
+/// `2 signatures and 1 SBOM`.
+impl fmt::Display for ArtifactCounts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, (kind, n)) in self.each().enumerate() {
+            let (one, several) = kind.nouns();
+            write!(f, "{}{n} {}", if at > 0 { " and " } else { "" }, if n == 1 { one } else { several })?;
+        }
+        Ok(())
+    }
+}
+
+impl Serialize for ArtifactCounts {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.each().map(|(kind, n)| (kind.nouns().1.to_lowercase(), n)))
     }
 }
 
@@ -117,5 +154,14 @@ mod tests {
         assert_eq!(ArtifactKind::Signature.tag(&long), None);
         assert_eq!(referrers_tag(&long).as_str().len(), "sha512-".len() + 64);
         assert_eq!(referrers_tag(&one).as_str(), format!("sha256-{}", one.hex()));
+    }
+
+    #[test]
+    fn counts_are_told_in_words() {
+        let mut counts = ArtifactCounts::default();
+        assert!(counts.is_empty() && counts.to_string().is_empty());
+        counts.extend([ArtifactKind::Sbom, ArtifactKind::Signature, ArtifactKind::Signature]);
+        assert_eq!(counts.to_string(), "2 signatures and 1 SBOM");
+        assert_eq!(serde_json::to_value(counts).unwrap(), json!({ "signatures": 2, "sboms": 1 }));
     }
 }

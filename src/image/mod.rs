@@ -11,7 +11,7 @@ pub mod media_type;
 mod platform;
 mod reference;
 
-pub use artifact::{ArtifactKind, referrers_tag};
+pub use artifact::{ArtifactCounts, ArtifactKind, referrers_tag};
 pub use digest::{Algorithm, Digest, DigestError, Hasher};
 pub use host::HostName;
 pub use manifest::{Descriptor, ManifestError, ManifestKind, ParsedManifest, RawManifest};

@@ -1,6 +1,6 @@
 //! Completing an image once its blobs are there: mounts, children, root, tag, and the proof that the registry has it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,14 +8,17 @@ use futures_util::StreamExt;
 
 use super::source::HeldBlob;
 use super::upload::{ArrivalError, Import, Run, unwrap_source};
-use crate::archive::{ArchiveError, Holdings};
-use crate::image::{Algorithm, Digest, RawManifest, Repository};
+use crate::archive::{ArchiveError, ArtifactRow, Holdings};
+use crate::image::{Algorithm, Descriptor, Digest, ManifestKind, RawManifest, Repository, Tag};
 use crate::plan::{Arrival, Upload};
 use crate::registry::{ManifestTarget, RegistryClient, RegistryError};
 
 /// Pauses before each look at what a registry says of an image that was just sent.
 const PROOF_WAITS: [Duration; 4] =
     [Duration::ZERO, Duration::from_millis(300), Duration::from_secs(1), Duration::from_secs(4)];
+
+/// Referrers by subject that the registry did not say it has recorded.
+type Unlisted = BTreeMap<Digest, Vec<Descriptor>>;
 
 impl Run<'_> {
     /// Waits for the blobs of an image, then completes it without a pause: mounts, children, root, proof.
@@ -61,29 +64,108 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Children, then the root, then what is about them, and only then the tag: whoever sees the image can also see
+    /// that it is signed.
     async fn manifests(&self, arrival: &Arrival) -> Result<(), ArrivalError> {
-        let Import { client, holdings, .. } = self.import;
         let repository = &arrival.landing.repository;
-        let Some(((root, root_type), children)) = arrival.manifests.split_last() else {
+        let mut unlisted = Unlisted::new();
+        for (digest, media_type) in &arrival.manifests {
+            let is_root = arrival.manifests.last().is_some_and(|(root, _)| root == digest);
+            // A push by tag is hashed with sha256: another digest has to be said.
+            let by_tag = is_root && arrival.landing.tag.is_some() && digest.algorithm() == Algorithm::Sha256;
+            if !by_tag || !arrival.artifacts.is_empty() {
+                self.put(repository, None, digest, media_type, &mut unlisted).await?;
+            }
+        }
+        self.artifacts(arrival, &mut unlisted).await?;
+        let Some((root, root_type)) = arrival.manifests.last() else {
             return Ok(());
         };
-        for (digest, media_type) in children {
-            let manifest = raw(holdings.as_ref(), digest, media_type)?;
-            client.put_manifest(repository, &ManifestTarget::Digest(*digest), &manifest).await?;
-        }
-        let manifest = raw(holdings.as_ref(), root, root_type)?;
         let by_digest = ManifestTarget::Digest(*root);
-        let target = arrival.landing.tag.clone().map_or(by_digest.clone(), ManifestTarget::Tag);
-        if target != by_digest && root.algorithm() != Algorithm::Sha256 {
-            // A push by tag is hashed with sha256: the other digest has to be said.
-            client.put_manifest(repository, &by_digest, &manifest).await?;
+        let manifest = raw(self.import.holdings.as_ref(), root, root_type)?;
+        if let Some(tag) = &arrival.landing.tag {
+            self.put(repository, Some(tag), root, root_type, &mut unlisted).await?;
+            self.prove(repository, &ManifestTarget::Tag(tag.clone()), &manifest).await?;
         }
-        client.put_manifest(repository, &target, &manifest).await?;
-        self.prove(repository, &target, &manifest).await?;
-        if target != by_digest {
-            self.prove(repository, &by_digest, &manifest).await?;
+        self.list(repository, unlisted).await?;
+        self.prove(repository, &by_digest, &manifest).await
+    }
+
+    /// Puts what is about an image beside it, and proves that it is found there.
+    async fn artifacts(&self, arrival: &Arrival, unlisted: &mut Unlisted) -> Result<(), ArrivalError> {
+        let repository = &arrival.landing.repository;
+        let mut about: BTreeMap<Digest, Vec<Digest>> = BTreeMap::new();
+        for arriving in &arrival.artifacts {
+            let row = &self.import.holdings.bundle().artifacts[arriving.artifact];
+            for (digest, media_type) in &arriving.manifests {
+                let tag = row.tag.as_ref().filter(|_| *digest == row.digest);
+                let manifest = self.put(repository, tag, digest, media_type, unlisted).await?;
+                if let Some(tag) = tag {
+                    self.prove(repository, &ManifestTarget::Tag(tag.clone()), &manifest).await?;
+                }
+            }
+            if row.tag.is_none() {
+                about.entry(row.subject).or_default().push(row.digest);
+            }
+        }
+        self.list(repository, std::mem::take(unlisted)).await?;
+        for (subject, referrers) in about {
+            self.prove_listed(repository, &subject, &referrers).await?;
+        }
+        let rows = arrival.artifacts.iter().map(|one| &self.import.holdings.bundle().artifacts[one.artifact]);
+        self.count_artifacts(rows.filter_map(ArtifactRow::kind));
+        Ok(())
+    }
+
+    /// Pushes one manifest by its tag, or its digest without one.
+    async fn put(
+        &self,
+        repository: &Repository,
+        tag: Option<&Tag>,
+        digest: &Digest,
+        media_type: &str,
+        unlisted: &mut Unlisted,
+    ) -> Result<RawManifest, ArrivalError> {
+        let manifest = raw(self.import.holdings.as_ref(), digest, media_type)?;
+        let target = tag.map_or(ManifestTarget::Digest(*digest), |tag| ManifestTarget::Tag(tag.clone()));
+        let put = self.import.client.put_manifest(repository, &target, &manifest).await?;
+        if !put.subject_recorded
+            && let Ok(parsed) = manifest.parse()
+            && let Some(subject) = &parsed.subject
+        {
+            let referrers = unlisted.entry(subject.digest).or_default();
+            referrers.push(Descriptor::of_referrer(&manifest, &parsed));
+        }
+        Ok(manifest)
+    }
+
+    /// Keeps the lists of referrers that the registry does not keep itself.
+    async fn list(&self, repository: &Repository, unlisted: Unlisted) -> Result<(), ArrivalError> {
+        for (subject, referrers) in unlisted {
+            self.import.client.list_referrers(repository, &subject, &referrers).await?;
         }
         Ok(())
+    }
+
+    /// Referrers count when the registry lists them, by itself or under the fallback tag.
+    async fn prove_listed(
+        &self,
+        repository: &Repository,
+        subject: &Digest,
+        referrers: &[Digest],
+    ) -> Result<(), ArrivalError> {
+        let mut missing = None;
+        for wait in PROOF_WAITS {
+            tokio::time::sleep(wait).await;
+            let listed = self.import.client.referrers(repository, subject).await?.descriptors;
+            missing = referrers.iter().find(|digest| listed.iter().all(|d| d.digest != **digest));
+            if missing.is_none() {
+                return Ok(());
+            }
+        }
+        let wanted = Box::new(missing.copied().unwrap_or(*subject));
+        let place = format!("the referrers of {repository}@{subject}");
+        Err(ArrivalError::Unproven { place, wanted, found: "a list without it".to_owned() })
     }
 
     /// An image counts when the registry names its digest itself.
@@ -120,6 +202,65 @@ fn raw(holdings: &dyn Holdings, digest: &Digest, media_type: &str) -> Result<Raw
     let bytes = holdings.manifest(digest)?;
     let raw = RawManifest::new(bytes, Some(media_type), Some(digest));
     raw.map_err(|e| ArchiveError::Damaged(format!("manifest {digest}: {e}")).into())
+}
+
+/// What a place has of an artifact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beside {
+    There,
+    Absent,
+    /// Its tag names something else.
+    Other(Digest),
+}
+
+/// What `repository` has of artifacts, given and returned by position in the bundle.
+pub async fn artifacts_there(
+    client: &RegistryClient,
+    holdings: &dyn Holdings,
+    repository: &Repository,
+    artifacts: &[usize],
+) -> Result<Vec<(usize, Beside)>, ArrivalError> {
+    let rows = &holdings.bundle().artifacts;
+    let mut lists: HashMap<Digest, Vec<Descriptor>> = HashMap::new();
+    let mut found = Vec::with_capacity(artifacts.len());
+    for &at in artifacts {
+        let row = &rows[at];
+        if let Some(tag) = &row.tag {
+            found.push((at, under_tag(client, holdings, repository, tag, row).await?));
+            continue;
+        }
+        if !lists.contains_key(&row.subject) {
+            lists.insert(row.subject, client.referrers(repository, &row.subject).await?.descriptors);
+        }
+        let listed = lists[&row.subject].iter().any(|listed| listed.digest == row.digest);
+        found.push((at, if listed { Beside::There } else { Beside::Absent }));
+    }
+    Ok(found)
+}
+
+/// A tag that holds what `row` says and more counts as holding it: whoever signs an image again behind the gap adds to
+/// the same manifest, and that must not be lost.
+async fn under_tag(
+    client: &RegistryClient,
+    holdings: &dyn Holdings,
+    repository: &Repository,
+    tag: &Tag,
+    row: &ArtifactRow,
+) -> Result<Beside, ArrivalError> {
+    let target = ManifestTarget::Tag(tag.clone());
+    let own = raw(holdings, &row.digest, &row.media_type)?;
+    let found = match client.head_manifest(repository, &target).await? {
+        None => return Ok(Beside::Absent),
+        Some(found) if names(&found, &own) => return Ok(Beside::There),
+        Some(found) => found,
+    };
+    let there = client.manifest(repository, &target).await?.manifest;
+    let (Ok(own), Ok(there)) = (own.parse(), there.parse()) else {
+        return Ok(Beside::Other(found));
+    };
+    let has = |layer: &Descriptor| there.layers.iter().any(|other| other.digest == layer.digest);
+    let covers = own.kind == ManifestKind::Image && !own.layers.is_empty() && own.layers.iter().all(has);
+    Ok(if covers { Beside::There } else { Beside::Other(found) })
 }
 
 /// Which of `wanted` the destination has: for each, the digest its tag names now. Asked `jobs` at a time.

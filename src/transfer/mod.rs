@@ -20,7 +20,7 @@ mod workspace;
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub use arrival::{names, present};
+pub use arrival::{Beside, artifacts_there, names, present};
 pub use download::{BlobError, Download, Downloaded, LostBlob};
 pub use file_export::{FileExport, FileExportError, Outcome, Prepared, complete_sidecar, repositories_with};
 pub use front::{Front, follow, keep_barriers};

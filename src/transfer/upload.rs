@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::once::Once;
 use super::source::{HeldBlob, WrongContent};
 use crate::archive::{ArchiveError, Holdings};
-use crate::image::{Digest, Repository};
+use crate::image::{ArtifactCounts, ArtifactKind, Digest, Repository};
 use crate::plan::{ImportPlan, Upload};
 use crate::registry::{Pushed, RegistryClient, RegistryError};
 use crate::report::Reporter;
@@ -62,6 +62,8 @@ pub struct Sent {
     pub already: u64,
     /// Bytes of uploaded blobs.
     pub bytes: u64,
+    /// Signatures and the like that were put beside images.
+    pub artifacts: ArtifactCounts,
 }
 
 /// Everything one import run works with.
@@ -165,6 +167,10 @@ impl Run<'_> {
             result = push => result.map(|pushed| self.count(&pushed, upload.size)).map_err(unwrap_source),
         };
         self.settle(at, result);
+    }
+
+    pub(super) fn count_artifacts(&self, kinds: impl Iterator<Item = ArtifactKind>) {
+        self.sent.lock().unwrap_or_else(std::sync::PoisonError::into_inner).artifacts.extend(kinds);
     }
 
     pub(super) fn count(&self, pushed: &Pushed, size: u64) {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod architecture;
+mod artifacts;
 mod bundle_file;
 mod catalog;
 mod foreign;

@@ -11,7 +11,7 @@ use std::io::{self, Write};
 use serde::{Deserialize, Serialize};
 
 use super::ArchiveError;
-use crate::image::{ArtifactKind, Digest, Reference, Repository, Role, Tag, media_type};
+use crate::image::{ArtifactCounts, ArtifactKind, Digest, Reference, Repository, Role, Tag, media_type};
 
 mod check;
 
@@ -230,6 +230,12 @@ impl BundleManifest {
     pub fn keeps_host(&self) -> bool {
         let recorded = self.extensions.get("mapping").and_then(|mapping| mapping.get("keepHost"));
         recorded.and_then(serde_json::Value::as_bool).unwrap_or(false)
+    }
+
+    pub fn artifact_counts(&self) -> ArtifactCounts {
+        let mut counts = ArtifactCounts::default();
+        counts.extend(self.artifacts.iter().filter_map(ArtifactRow::kind));
+        counts
     }
 
     /// The bundle's id.
