@@ -5,6 +5,7 @@
 use std::fmt::Write as _;
 
 use crate::archive::ArchiveError;
+use crate::destination::PrepareError;
 use crate::registry::{ErrorClass, RegistryError};
 use crate::transfer::{ArrivalError, BlobError, FileExportError, ResolveError, TransferError};
 
@@ -85,6 +86,9 @@ fn code_of_one(error: &(dyn std::error::Error + 'static)) -> Option<ExitCode> {
             FileExportError::Interrupted => Some(ExitCode::Interrupted),
         };
     }
+    if let Some(error) = error.downcast_ref::<PrepareError>() {
+        return Some(class_code(error.class));
+    }
     if let Some(error) = error.downcast_ref::<ArrivalError>() {
         return Some(match error.innermost() {
             ArrivalError::Registry(error) => registry_code(error),
@@ -106,7 +110,11 @@ fn code_of_one(error: &(dyn std::error::Error + 'static)) -> Option<ExitCode> {
 }
 
 fn registry_code(error: &RegistryError) -> ExitCode {
-    match error.class() {
+    class_code(error.class())
+}
+
+fn class_code(class: ErrorClass) -> ExitCode {
+    match class {
         ErrorClass::Denied => ExitCode::Denied,
         ErrorClass::Unreachable | ErrorClass::RateLimited => ExitCode::Unreachable,
         ErrorClass::NoSpace => ExitCode::NoSpace,
@@ -180,6 +188,9 @@ fn hints_of(error: &(dyn std::error::Error + 'static)) -> Vec<String> {
     }
     if let Some(error) = registry_error(error) {
         return error.hint().into_iter().collect();
+    }
+    if let Some(error) = error.downcast_ref::<PrepareError>() {
+        return error.hint.iter().cloned().collect();
     }
     if let Some(TransferError::Locked(_)) = error.downcast_ref::<TransferError>() {
         return vec!["wait for the other run, or choose another output with -o".to_owned()];

@@ -19,6 +19,8 @@ pub use catalog::{CatalogCommand, TableFormat};
 pub use common::{NetworkArgs, OutputArgs, ResultFormat, With, WithArgs};
 pub use export::ExportArgs;
 pub use handoff::ValuesArgs;
+#[cfg(feature = "ecr")]
+pub use import::EcrArgs;
 pub use import::{ImportArgs, InspectArgs, OnConflict, VerifyArgs};
 pub use login::{LoginArgs, LogoutArgs};
 pub use serve::ServeArgs;

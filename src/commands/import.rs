@@ -11,7 +11,7 @@ use super::run_report::{ImageReport, ImageState, RunReport};
 use super::{input, network};
 use crate::archive::Holdings;
 use crate::cli::{ImportArgs, ResultFormat};
-use crate::destination::{Destination, Mapping};
+use crate::destination::{Destination, Mapping, Preparation};
 use crate::failure::{ExitCode, Failure, all_hints, code_of};
 use crate::handoff::helm_values;
 use crate::image::{ArtifactCounts, Reference};
@@ -41,7 +41,7 @@ pub(super) struct Run<'a> {
     pub(super) session: &'a Session,
     pub(super) args: &'a ImportArgs,
     pub(super) client: &'a RegistryClient,
-    destination: &'a Destination,
+    pub(super) destination: &'a Destination,
     pub(super) holdings: Arc<dyn Holdings>,
 }
 
@@ -65,13 +65,16 @@ impl Run<'_> {
         self.check_registry().await?;
         let (missing, present) = self.missing(&landings, report).await?;
         let plan = ImportPlan::new(bundle, self.holdings.as_ref(), missing, &present)?;
+        let preparation = self.preparation(&plan).await?;
+        let lacking = self.stoppable(preparation.lacking(&plan.repositories())).await??;
         if self.args.dry_run {
-            self.print_plan(&plan, &landings, report);
+            self.print_plan(&plan, &landings, &preparation, &lacking, report);
             return Ok(ExitCode::Done);
         }
         if report.failures().next().is_some() && !self.args.keep_going {
             return Err(report.failure().into());
         }
+        self.prepare(&preparation, &lacking).await?;
         self.check_access(&plan).await?;
         self.session.reporter.begin("uploading", plan.bytes(), 0);
         let import = Import {
@@ -188,33 +191,6 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Write access to every repository, before the first byte: all refusals at once.
-    async fn check_access(&self, plan: &ImportPlan) -> anyhow::Result<()> {
-        use futures_util::StreamExt;
-        let checks = futures_util::stream::iter(plan.repositories())
-            .map(|repository| async move { (repository, self.client.check_push_access(repository).await) })
-            .buffer_unordered(usize::from(self.args.network.jobs))
-            .collect::<Vec<_>>();
-        let mut refused: Vec<_> = self
-            .stoppable(checks)
-            .await?
-            .into_iter()
-            .filter_map(|(repository, result)| result.err().map(|error| (repository, error)))
-            .collect();
-        refused.sort_by_key(|(repository, _)| (*repository).clone());
-        let Some((_, first)) = refused.first() else {
-            return Ok(());
-        };
-        let hints: Vec<String> = first.hint().into_iter().collect();
-        let list: Vec<_> =
-            refused.iter().map(|(repository, error)| format!("{repository}: {error}")).collect();
-        let message = format!("{} cannot be written to:\n{}", self.destination, list.join("\n"));
-        let code = code_of(&anyhow::Error::new(refused.remove(0).1));
-        let mut failure = Failure::new(code, message);
-        failure.hints = hints;
-        Err(failure.into())
-    }
-
     fn tell(&self, plan: &ImportPlan, at: usize, result: &Result<(), ArrivalError>) {
         let place = place(&plan.arrivals[at].landing);
         match result {
@@ -254,7 +230,14 @@ impl Run<'_> {
         Ok(Values { path, text })
     }
 
-    fn print_plan(&self, plan: &ImportPlan, landings: &[Landing], report: &RunReport) {
+    fn print_plan(
+        &self,
+        plan: &ImportPlan,
+        landings: &[Landing],
+        preparation: &Preparation,
+        lacking: &[String],
+        report: &RunReport,
+    ) {
         let mut text = String::new();
         let sent: HashSet<usize> = plan.arrivals.iter().map(|arrival| arrival.landing.image).collect();
         for landing in landings.iter().filter(|landing| landing.main) {
@@ -274,9 +257,16 @@ impl Run<'_> {
             count(plan.uploads.len(), "blob"),
             bytes(plan.bytes())
         );
+        if !lacking.is_empty() {
+            let _ = writeln!(text, "{} to be made:\n  {}", preparation.nouns().1, lacking.join("\n  "));
+        }
         match self.session.format {
             ResultFormat::Human => super::print(&text),
-            ResultFormat::Json => super::print_json(&report.value()),
+            ResultFormat::Json => {
+                let mut value = report.value();
+                value["toMake"] = lacking.into();
+                super::print_json(&value);
+            }
         }
     }
 

@@ -5,6 +5,7 @@ mod export;
 mod export_print;
 mod export_stream;
 mod import;
+mod import_prepare;
 mod import_presence;
 mod input;
 mod inspect;

@@ -43,7 +43,17 @@ pub(super) fn for_export(
     }
     let quay: HostName = "quay.io".parse()?;
     given.extend(from_environment("STS_REGISTRY_USERNAME", "STS_REGISTRY_PASSWORD", quay));
-    Ok(RegistryClient::new(options(network, given)))
+    Ok(client(options(network, given)))
+}
+
+/// A client that also has logins made by clouds.
+fn client(options: ClientOptions) -> RegistryClient {
+    #[cfg(feature = "ecr")]
+    let options = {
+        let aws = crate::destination::ecr::EcrLogin::new(RegistryClient::new(options.clone()));
+        ClientOptions { last_resort: Some(std::sync::Arc::new(aws)), ..options }
+    };
+    RegistryClient::new(options)
 }
 
 /// A client for a destination.
@@ -62,7 +72,7 @@ pub(super) fn for_destination(
     if destination.plain_http {
         options.plain_http.push(host);
     }
-    Ok(RegistryClient::new(options))
+    Ok(client(options))
 }
 
 /// A file that was named must be there, even where no login turns out to be needed.

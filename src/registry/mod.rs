@@ -22,6 +22,7 @@ mod listing;
 mod location;
 mod login;
 mod manifests;
+mod operator;
 mod options;
 mod pace;
 mod ping;
@@ -49,7 +50,7 @@ use bytes::Bytes;
 use futures_util::stream::BoxStream;
 
 pub use blobs::BlobStream;
-pub use credentials::GivenCredentials;
+pub use credentials::{CredentialProvider, GivenCredentials};
 pub use environment::Environment;
 pub use error::{ErrorClass, ErrorKind, RegistryError, SourceError, StatusAnswer};
 pub use login::{remove_login, store_login};
@@ -102,8 +103,12 @@ impl RegistryClient {
         for given in &options.given {
             transport.known.add(&given.password);
         }
-        let store =
-            CredentialStore::new(options.given.clone(), options.auth_file.clone(), environment.clone());
+        let store = CredentialStore::new(
+            options.given.clone(),
+            options.auth_file.clone(),
+            options.last_resort.clone(),
+            environment.clone(),
+        );
         let (hosts, warnings) = (Mutex::new(HashMap::new()), Mutex::new(BTreeSet::new()));
         Self(Arc::new(Inner { options, transport, store, hosts, warnings }))
     }

@@ -1,5 +1,6 @@
 //! Completing an image once its blobs are there: mounts, children, root, tag, and the proof that the registry has it.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -229,10 +230,11 @@ pub async fn artifacts_there(
             found.push((at, under_tag(client, holdings, repository, tag, row).await?));
             continue;
         }
-        if !lists.contains_key(&row.subject) {
-            lists.insert(row.subject, client.referrers(repository, &row.subject).await?.descriptors);
-        }
-        let listed = lists[&row.subject].iter().any(|listed| listed.digest == row.digest);
+        let list = match lists.entry(row.subject) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(client.referrers(repository, &row.subject).await?.descriptors),
+        };
+        let listed = list.iter().any(|listed| listed.digest == row.digest);
         found.push((at, if listed { Beside::There } else { Beside::Absent }));
     }
     Ok(found)

@@ -10,14 +10,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_util::StreamExt;
 
 use super::TransferError;
-use super::resolve::{ResolveError, Resolver, parse, wrap};
+use super::resolve::{About, ResolveError, Resolver, parse, wrap};
 use crate::archive::{ArtifactRow, MAX_DEPTH, Manifests};
 use crate::image::{
     ArtifactKind, Descriptor, Digest, ParsedManifest, RawManifest, Repository, Tag, media_type,
 };
 use crate::registry::{ErrorClass, ManifestTarget, RegistryError};
-
-type Found = Result<Arc<[ArtifactRow]>, Arc<ResolveError>>;
 
 impl Resolver<'_> {
     /// Everything about the manifests `subjects`, and about what is found, in an order that follows from content alone.
@@ -58,7 +56,7 @@ impl Resolver<'_> {
     }
 
     /// What is directly about `subject`.
-    async fn about(&self, repository: &Repository, subject: Digest) -> Found {
+    async fn about(&self, repository: &Repository, subject: Digest) -> About {
         let kinds = self.request.with.iter();
         let asked = kinds.map(|kind| async move {
             match kind {

@@ -61,6 +61,9 @@ pub struct Resolved {
     pub notes: BTreeSet<String>,
 }
 
+/// What is about one manifest.
+pub(super) type About = Result<Arc<[ArtifactRow]>, Arc<ResolveError>>;
+
 pub(super) struct Resolver<'a> {
     pub(super) client: &'a RegistryClient,
     pub(super) spool: &'a Spool,
@@ -71,7 +74,7 @@ pub(super) struct Resolver<'a> {
     /// One repository's failure is not another's.
     children: Once<(Repository, Digest), Result<(), Arc<ResolveError>>>,
     /// What is about a manifest: images share children, and tags share images.
-    pub(super) about: Once<(Repository, Digest), Result<Arc<[ArtifactRow]>, Arc<ResolveError>>>,
+    pub(super) about: Once<(Repository, Digest), About>,
     pub(super) notes: Mutex<BTreeSet<String>>,
 }
 

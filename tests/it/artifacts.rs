@@ -1,7 +1,9 @@
 //! Signatures, attestations, SBOMs and other referrers: found beside images and their children, carried, and found again
 //! behind the gap, with and without the referrers API.
 
+use airgap_bundle::destination::Mapping;
 use airgap_bundle::image::{ArtifactKind, Digest, RawManifest};
+use airgap_bundle::serve::{BundleStore, Store};
 use serde_json::{Value, json};
 
 use crate::support::gap::{Gap, assert_whole};
@@ -78,7 +80,6 @@ fn put_fallback(registry: &TestRegistry, repository: &str, subject: &Digest, ent
     let digest = Digest::sha256(list.as_bytes());
     let list = RawManifest { bytes: list.into(), digest, media_type: media_type.to_owned() };
     let tag = format!("sha256-{}", subject.hex()).parse().unwrap();
-    use airgap_bundle::serve::Store;
     let store = registry.store().writable().unwrap();
     store.put_manifest(&repository.parse().unwrap(), &list, Some(&tag)).unwrap();
 }
@@ -111,7 +112,6 @@ fn everything_about_an_image_comes_along_and_is_found_again() {
     assert!(ran.stdout.contains("1 image sent, with 3 signatures"), "{}", ran.shown());
     signed.assert_arrived();
     for (subject, artifact) in &signed.referrers {
-        use airgap_bundle::serve::Store;
         let listed = gap.destination.store().referrers(&"team/app".parse().unwrap(), subject).unwrap();
         assert!(listed.iter().any(|d| d.digest == artifact.digest), "{subject}");
         assert!(
@@ -331,9 +331,7 @@ fn a_served_bundle_shows_what_is_about_its_images() {
     let gap = &signed.gap;
     gap.export(&["-o", "out.tar.zst"]);
     let reader = crate::support::bundles::open_file(&gap.path("out.tar.zst"));
-    let store =
-        airgap_bundle::serve::BundleStore::new(std::sync::Arc::new(reader), Default::default()).unwrap();
-    use airgap_bundle::serve::Store;
+    let store = BundleStore::new(std::sync::Arc::new(reader), Mapping::default()).unwrap();
     let name = "team/app".parse().unwrap();
     for (subject, artifact) in &signed.referrers {
         let listed = store.referrers(&name, subject).unwrap();
