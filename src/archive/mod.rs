@@ -70,8 +70,8 @@ pub use input::{FileInput, Input};
 pub use layout::Layout;
 pub use manifest::{BlobRow, BundleManifest, Group, ImageRow};
 pub use partial::{
-    DraftedHead, FRAME_CONTENT, PartialFile, StoredWriter, compressed_frame, draft_head, ending, folder_of,
-    joint, open_frame, read_back, stored_len, sync_folder,
+    DraftedHead, FRAME_CONTENT, PartialFile, StoredFrame, StoredWriter, compressed_frame, draft_head, ending,
+    folder_of, joint, open_frame, read_back, stored_len, sync_folder,
 };
 pub use pipe::{PipedContent, PipedHead, open_pipe};
 pub use reader::BundleReader;

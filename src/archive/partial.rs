@@ -236,14 +236,28 @@ impl<'a> StoredWriter<'a> {
     }
 }
 
-/// Reads `content` bytes of a stored blob back, from `data` on, as far as its frames are intact. Each intact frame's
-/// content goes to `each`; the intact content bytes are returned.
+/// One intact frame of a stored blob, as it stands in the file.
+#[derive(Debug)]
+pub struct StoredFrame<'a> {
+    pub bytes: &'a [u8],
+    pieces: Vec<std::ops::Range<usize>>,
+}
+
+impl<'a> StoredFrame<'a> {
+    /// Its content, piece by piece.
+    pub fn content(&self) -> impl Iterator<Item = &'a [u8]> {
+        self.pieces.iter().map(|piece| &self.bytes[piece.clone()])
+    }
+}
+
+/// Reads `content` bytes of a stored blob back, from `data` on, as far as its frames are intact. Each intact frame
+/// goes to `each`; the intact content bytes are returned.
 pub fn read_back(
     input: &dyn Input,
     data: u64,
     size: u64,
     content: u64,
-    each: &mut dyn FnMut(&[u8]) -> Result<(), ArchiveError>,
+    each: &mut dyn FnMut(&StoredFrame<'_>) -> Result<(), ArchiveError>,
 ) -> Result<u64, ArchiveError> {
     let (mut at, mut intact) = (data, 0);
     for (file, held) in frame::stored_frames(size) {
@@ -254,9 +268,7 @@ pub fn read_back(
         let Ok(pieces) = frame::stored_content(&bytes, held, true) else {
             break;
         };
-        for piece in pieces {
-            each(&bytes[piece])?;
-        }
+        each(&StoredFrame { bytes: &bytes, pieces })?;
         at += file;
         intact += held;
     }

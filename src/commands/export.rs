@@ -14,9 +14,12 @@ use crate::registry::RegistryClient;
 use crate::report::bytes;
 use crate::session::Session;
 use crate::transfer::{
-    FileExport, FileExportError, LostBlob, Outcome, Resolved, Spool, Unfinished, Workspace, beside,
-    complete_sidecar, free_space, largest_file, resolve,
+    BlobSpool, FileExport, FileExportError, LostBlob, Medium, Outcome, Resolved, Spool, Unfinished,
+    Workspace, beside, complete_sidecar, free_space, largest_file, resolve,
 };
+
+/// `sparse` or `filling`: what a medium would be found to be. For tests.
+const MEDIUM: &str = "AIRGAP_BUNDLE_MEDIUM";
 
 pub(super) async fn run(session: &Session, args: &ExportArgs) -> anyhow::Result<ExitCode> {
     let catalog = catalogs::load(args)?;
@@ -92,6 +95,11 @@ impl Export<'_> {
             workspace.discard()?;
         }
         let spool = workspace.spool()?;
+        let mut blob_spool = self.blob_spool(Some(target))?;
+        if let Some(old) = blob_spool.take_if(|_| self.args.fresh) {
+            old.remove()?;
+            blob_spool = self.blob_spool(Some(target))?;
+        }
         let run = FileExport {
             client: self.client,
             request: self.request,
@@ -101,6 +109,8 @@ impl Export<'_> {
             reporter: &self.session.reporter,
             cancel: &self.session.cancel,
             sidecar: !self.args.no_sidecar,
+            medium: self.medium(target)?,
+            blob_spool: blob_spool.as_ref(),
         };
         let fingerprint = self.request.fingerprint()?;
         let (mut resolution, mut unfinished, mut dropped) =
@@ -124,6 +134,7 @@ impl Export<'_> {
             };
             if self.already_complete(target, &draft)? {
                 workspace.finished()?;
+                blob_spool.map_or(Ok(()), BlobSpool::remove)?;
                 if !self.args.no_sidecar {
                     tokio::task::block_in_place(|| complete_sidecar(target))?;
                 }
@@ -142,6 +153,7 @@ impl Export<'_> {
                 run.prepare(&resolution, draft, unfinished.take(), marked, stamp).map_err(explain)?;
             let (plan, outcome) = run.transfer(prepared).await.map_err(explain)?;
             let Outcome::Lost(lost) = outcome else {
+                blob_spool.map_or(Ok(()), BlobSpool::remove)?;
                 report.all_done(ImageState::Done);
                 self.print_result(target, &plan, report, began)?;
                 return Ok(self.ended(report));
@@ -157,6 +169,34 @@ impl Export<'_> {
             resolution = without(resolution, &hit);
             unfinished = workspace.unfinished()?;
         }
+    }
+
+    /// How `target` is written: found out, or told by a test.
+    fn medium(&self, target: &Path) -> anyhow::Result<Medium> {
+        let medium = match std::env::var(MEDIUM).as_deref() {
+            Ok("sparse") => Medium::Sparse,
+            Ok("filling") => Medium::Filling,
+            Ok(other) => return Err(Failure::usage(format!("{MEDIUM} is {other:?}")).into()),
+            Err(_) => Medium::of(target),
+        };
+        if medium == Medium::Filling {
+            let parallel = if self.args.spool.is_some() {
+                ""
+            } else {
+                "; with --spool DIR on another disk, downloads need not wait for it"
+            };
+            self.session.reporter.say(&format!(
+                "the disk of {} fills gaps with zeros, so the file is written in order{parallel}",
+                target.display()
+            ));
+        }
+        Ok(medium)
+    }
+
+    /// Where blobs wait for their turn.
+    pub(super) fn blob_spool(&self, target: Option<&Path>) -> anyhow::Result<Option<BlobSpool>> {
+        let open = |folder: &PathBuf| BlobSpool::open(folder, target);
+        Ok(self.args.spool.as_ref().map(open).transpose()?)
     }
 
     /// What an earlier run of the same request resolved to, or what the registries say now; then the earlier run

@@ -8,7 +8,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::TransferError;
-use super::download::{BlobError, Download, LostBlob, Piece};
+use super::download::{BlobError, Download, LostBlob};
+use super::fetch::Piece;
 use crate::archive::{self, ArchiveError, FRAME_CONTENT, Input};
 use crate::image::{Digest, Hasher};
 
@@ -118,7 +119,8 @@ impl Download<'_> {
     /// Copies the blob's frames from an earlier partial of another request, if it has all of them and they are right.
     fn take_over(&self, index: usize, written: &mut Written) -> Result<bool, TransferError> {
         let blob = &self.plan.bundle.blobs[index];
-        let Some((donor, frames)) = self.donor.and_then(|donor| Some((donor, donor.frames(&blob.digest)?)))
+        let mut donors = self.donors.iter();
+        let Some((donor, frames)) = donors.find_map(|donor| Some((donor, donor.frames(&blob.digest)?)))
         else {
             return Ok(false);
         };

@@ -9,6 +9,7 @@ use crate::support::gap::{Gap, Running, assert_whole};
 use crate::support::images::{ImageSpec, Layer, TestImage, image};
 use crate::support::registry::{Effect, Fault};
 
+mod appended;
 mod journal;
 mod killed_export;
 mod killed_import;
@@ -20,7 +21,10 @@ const EXPORT: [&str; 6] = ["export", "images.txt", "-o", "out.tar.zst", "--jobs"
 
 /// About 40 MiB in three images: layers of more than a frame, a shared one, and two that get compressed.
 fn large() -> (Gap, Vec<TestImage>) {
-    let mut gap = Gap::new();
+    large_in(Gap::new())
+}
+
+fn large_in(mut gap: Gap) -> (Gap, Vec<TestImage>) {
     let base = Layer::gzip(9, MIB);
     let images = vec![
         ImageSpec::new(1).layer(Layer::gzip(1, 18 * MIB)).layer(Layer::tar(2, 3 * MIB)).build(),
