@@ -120,7 +120,12 @@ impl Input for PartialFile {
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ArchiveError> {
-        self.file.read_exact_at(buffer, offset).map_err(ArchiveError::io(&self.path))
+        self.file.read_exact_at(buffer, offset).map_err(|error| match error.kind() {
+            std::io::ErrorKind::UnexpectedEof => {
+                ArchiveError::Damaged(format!("{} has been cut short", self.path.display()))
+            }
+            _ => ArchiveError::Io { path: self.path.clone(), error },
+        })
     }
 
     fn name(&self) -> String {
@@ -264,7 +269,10 @@ pub fn read_back(
         if intact + held > content {
             break;
         }
-        let bytes = input.read_vec(at, usize::try_from(file).unwrap_or(0))?;
+        let bytes = match input.read_vec(at, usize::try_from(file).unwrap_or(0)) {
+            Err(ArchiveError::Damaged(_)) => break,
+            read => read?,
+        };
         let Ok(pieces) = frame::stored_content(&bytes, held, true) else {
             break;
         };

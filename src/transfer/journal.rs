@@ -129,6 +129,13 @@ impl OutputLock {
         read_journal(&self.path, boot)
     }
 
+    /// Empties the journal.
+    pub fn forget(&self) -> Result<(), TransferError> {
+        let file = OpenOptions::new().write(true).open(&self.path);
+        file.and_then(|file| file.set_len(0).and_then(|()| file.sync_all()))
+            .map_err(TransferError::io(&self.path))
+    }
+
     /// Removes the journal; the lock stays until it is dropped.
     pub fn remove(&self) -> Result<(), TransferError> {
         match std::fs::remove_file(&self.path) {

@@ -87,7 +87,7 @@ impl Position {
     }
 }
 
-impl<S: Sink> Ordered<'_, S> {
+impl<'a, S: Sink> Ordered<'a, S> {
     /// Writes the blobs from `position` on; the frames of the compressed ones come back.
     pub(super) async fn run(&mut self, position: Position) -> Result<Vec<Vec<u32>>, Broken> {
         let plan = self.source.plan;
@@ -108,7 +108,7 @@ impl<S: Sink> Ordered<'_, S> {
     async fn blob(
         &mut self,
         ahead: &mut Ahead<'_>,
-        mut writing: Writing<'_>,
+        mut writing: Writing<'a>,
         mut next: Next,
     ) -> Result<Option<Vec<u32>>, BlobError> {
         let (plan, index) = (self.source.plan, writing.index);
@@ -155,13 +155,22 @@ impl<S: Sink> Ordered<'_, S> {
         Ok(())
     }
 
-    /// Writes what an earlier partial has.
-    fn donated(&mut self, writing: &mut Writing<'_>) -> Result<(), BlobError> {
-        let blob = &self.source.plan.bundle.blobs[writing.index];
-        let donor = self.source.donors.iter().find(|donor| donor.has(&blob.digest));
-        let donor = donor.ok_or(TransferError::Invariant("a donor that is not there"))?;
-        let sink = &mut self.sink;
-        Ok(tokio::task::block_in_place(|| donor.read(blob, &mut |piece| writing.push(piece, sink)))?)
+    /// Writes what the first earlier partial has that has it right.
+    fn donated(&mut self, writing: &mut Writing<'a>) -> Result<(), BlobError> {
+        let (plan, index) = (self.source.plan, writing.index);
+        let blob = &plan.bundle.blobs[index];
+        for donor in self.source.donors.iter().filter(|donor| donor.has(&blob.digest)) {
+            let sink = &mut self.sink;
+            tokio::task::block_in_place(|| donor.read(blob, &mut |piece| writing.push(piece, sink)))?;
+            if writing.hasher.clone().finish() == blob.digest {
+                break;
+            }
+            if writing.opened {
+                self.sink.take_back(index)?;
+            }
+            *writing = Writing::new(plan, index, None);
+        }
+        Ok(())
     }
 }
 

@@ -101,15 +101,27 @@ impl Donor {
             .or_else(|error| if failed.is_some() { Ok(0) } else { Err(error) })?;
             return failed.map_or(Ok(()), Err);
         }
+        self.each_frame(blob, &mut |_, content| each(content))
+    }
+
+    /// Gives the frames of the compressed blob `blob` and their content to `each`, as far as they are intact.
+    pub fn each_frame(
+        &self,
+        blob: &BlobRow,
+        each: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), TransferError>,
+    ) -> Result<(), TransferError> {
         let mut left = blob.size;
         for &(at, len) in self.frames(&blob.digest).into_iter().flatten() {
-            let held = left.min(FRAME_CONTENT);
-            let bytes = self.file.read_vec(at, len as usize)?;
-            let Ok(content) = archive::open_frame(&bytes, usize::try_from(held).unwrap_or(0)) else {
+            let held = usize::try_from(left.min(FRAME_CONTENT)).unwrap_or(0);
+            let bytes = match self.file.read_vec(at, len as usize) {
+                Err(ArchiveError::Damaged(_)) => return Ok(()),
+                read => read?,
+            };
+            let Ok(content) = archive::open_frame(&bytes, held) else {
                 return Ok(());
             };
-            each(&content)?;
-            left -= held;
+            each(&bytes, &content)?;
+            left -= held as u64;
         }
         Ok(())
     }

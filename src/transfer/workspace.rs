@@ -65,8 +65,9 @@ impl Workspace {
         Ok(PartialFile::open(&self.partial(), false)?)
     }
 
-    /// A new, empty partial.
+    /// A new, empty partial. What the journal says of the one before is forgotten first.
     pub fn begin(&self) -> Result<PartialFile, TransferError> {
+        self.lock.forget()?;
         Ok(PartialFile::open(&self.partial(), true)?)
     }
 
