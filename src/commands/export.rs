@@ -5,26 +5,22 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::run_report::{ImageReport, ImageState, RunReport};
-use super::{catalogs, network, outputs};
-use crate::archive::{BundleReader, FileInput, ImageFault, Input, folder_of};
+use super::{catalogs, export_target, network};
+use crate::archive::{BundleReader, FileInput, ImageFault, Input};
 use crate::cli::{ExportArgs, ResultFormat};
 use crate::failure::{ExitCode, Failure, blob_code, code_of};
 use crate::plan::{ExportPlan, PlanError, Request, Resolution, Wanted};
 use crate::registry::RegistryClient;
-use crate::report::bytes;
 use crate::session::Session;
 use crate::transfer::{
-    BlobSpool, FileExport, FileExportError, LostBlob, Medium, Outcome, Resolved, Spool, Unfinished,
-    Workspace, beside, complete_sidecar, free_space, largest_file, resolve,
+    BlobSpool, FileExport, FileExportError, LostBlob, Outcome, Resolved, Spool, Unfinished, Workspace,
+    complete_sidecar, resolve,
 };
-
-/// `sparse` or `filling`: what a medium would be found to be. For tests.
-const MEDIUM: &str = "AIRGAP_BUNDLE_MEDIUM";
 
 pub(super) async fn run(session: &Session, args: &ExportArgs) -> anyhow::Result<ExitCode> {
     let catalog = catalogs::load(args)?;
-    let target = if args.dry_run { None } else { output(args, catalog.file_name.as_deref())? };
-    keep_apart(args, target.as_deref())?;
+    let target = if args.dry_run { None } else { export_target::output(args, catalog.file_name.as_deref())? };
+    export_target::keep_apart(args, target.as_deref())?;
     let client = network::for_export(&args.network, args.registry.as_ref(), &catalog.request)?;
     let mut report = RunReport::new("export", args.output_style.report.as_deref());
     for wanted in &catalog.request.images {
@@ -41,42 +37,6 @@ pub(super) async fn run(session: &Session, args: &ExportArgs) -> anyhow::Result<
     };
     report.write(result.as_ref().map_or_else(code_of, |code| *code), result.as_ref().err())?;
     result
-}
-
-/// Where to write; none for stdout.
-fn output(args: &ExportArgs, file_name: Option<&str>) -> anyhow::Result<Option<PathBuf>> {
-    let target = match (&args.output, file_name) {
-        (Some(path), _) if path.as_os_str() == "-" => return Ok(None),
-        (Some(path), _) => path.clone(),
-        (None, Some(name)) => PathBuf::from(name),
-        (None, None) => {
-            return Err(Failure::usage(
-                "several catalogs, or one from stdin, have no file name of their own",
-            )
-            .hint("say where to write with -o FILE")
-            .into());
-        }
-    };
-    let folder = folder_of(&target);
-    if !folder.is_dir() {
-        return Err(Failure::new(ExitCode::Failed, format!("there is no folder {}", folder.display()))
-            .hint("make it first, or choose another place with -o FILE")
-            .into());
-    }
-    if target.is_dir() {
-        return Err(Failure::usage(format!("{} is a folder; -o names a file", target.display())).into());
-    }
-    Ok(Some(target))
-}
-
-/// Catalogs, the bundle with its sidecar, and the report are different files.
-fn keep_apart(args: &ExportArgs, target: Option<&Path>) -> anyhow::Result<()> {
-    let inputs: Vec<_> = args.catalogs.iter().map(|name| ("the catalog", Path::new(name))).collect();
-    let sidecar = target.map(|target| beside(target, ".sha256"));
-    let mut outputs: Vec<(&str, &Path)> = target.map(|target| ("the bundle", target)).into_iter().collect();
-    outputs.extend(sidecar.as_deref().map(|sidecar| ("its .sha256", sidecar)));
-    outputs.extend(args.output_style.report.iter().map(|path| ("--report", path.as_path())));
-    outputs::keep_apart(&inputs, &outputs)
 }
 
 /// One export with everything it needs.
@@ -109,7 +69,7 @@ impl Export<'_> {
             reporter: &self.session.reporter,
             cancel: &self.session.cancel,
             sidecar: !self.args.no_sidecar,
-            medium: self.medium(target)?,
+            medium: export_target::medium(self.session, self.args, target)?,
             blob_spool: blob_spool.as_ref(),
         };
         let fingerprint = self.request.fingerprint()?;
@@ -143,7 +103,7 @@ impl Export<'_> {
                 self.print_result(target, &draft, report, began)?;
                 return Ok(self.ended(report));
             }
-            check_space(&workspace, &draft)?;
+            export_target::check_space(&workspace, &draft)?;
             // A run that dropped images is not what a later run of the same request shall go on with.
             let marked =
                 if dropped == 0 { fingerprint.clone() } else { format!("{fingerprint} less {dropped}") };
@@ -169,28 +129,6 @@ impl Export<'_> {
             resolution = without(resolution, &hit);
             unfinished = workspace.unfinished()?;
         }
-    }
-
-    /// How `target` is written: found out, or told by a test.
-    fn medium(&self, target: &Path) -> anyhow::Result<Medium> {
-        let medium = match std::env::var(MEDIUM).as_deref() {
-            Ok("sparse") => Medium::Sparse,
-            Ok("filling") => Medium::Filling,
-            Ok(other) => return Err(Failure::usage(format!("{MEDIUM} is {other:?}")).into()),
-            Err(_) => Medium::of(target),
-        };
-        if medium == Medium::Filling {
-            let parallel = if self.args.spool.is_some() {
-                ""
-            } else {
-                "; with --spool DIR on another disk, downloads need not wait for it"
-            };
-            self.session.reporter.say(&format!(
-                "the disk of {} fills gaps with zeros, so the file is written in order{parallel}",
-                target.display()
-            ));
-        }
-        Ok(medium)
     }
 
     /// Where blobs wait for their turn.
@@ -332,39 +270,6 @@ impl Export<'_> {
         }
         Ok(self.ended(report))
     }
-}
-
-fn check_space(workspace: &Workspace, plan: &ExportPlan) -> anyhow::Result<()> {
-    let needed = plan.head.layout.max_len();
-    if let Some(largest) = largest_file(workspace.target()).filter(|largest| *largest < needed) {
-        let message = format!(
-            "the bundle needs {}, but the file system of {} holds no file larger than {}",
-            bytes(needed),
-            workspace.target().display(),
-            bytes(largest)
-        );
-        return Err(Failure::new(ExitCode::NoSpace, message)
-            .hint("write to a disk with another file system, or keep fewer platforms with --platform")
-            .into());
-    }
-    let Some(free) = free_space(workspace.target()) else {
-        return Ok(());
-    };
-    let usable = free.saturating_add(workspace.occupied());
-    if usable >= needed {
-        return Ok(());
-    }
-    Err(Failure::new(
-        ExitCode::NoSpace,
-        format!(
-            "the bundle needs {}, but there is room for {} in the folder of {}",
-            bytes(needed),
-            bytes(usable),
-            workspace.target().display()
-        ),
-    )
-    .hint("free some space, write to another disk with -o FILE, or keep fewer platforms with --platform")
-    .into())
 }
 
 /// Names every image that a lost blob costs.

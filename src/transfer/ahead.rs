@@ -148,7 +148,9 @@ impl<'a> Source<'a> {
         let mut held = Vec::new();
         let fetched = pieces(self.client, &repository, blob, from, &bar, async |piece| {
             if whole_first {
-                piece.iter().for_each(|chunk| hasher.update(chunk));
+                for chunk in &piece {
+                    hasher.update(chunk);
+                }
                 held.extend(piece);
                 return Ok(true);
             }

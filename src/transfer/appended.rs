@@ -125,12 +125,13 @@ impl Grown {
     pub(super) fn past(&self, plan: &ExportPlan, past: &Past) -> Past {
         let layout = &plan.head.layout;
         let before = |key: &u32| (*key as usize) < self.position.index;
-        let mut held = Past::default();
-        held.done = (layout.stored().start..self.position.index)
-            .map(|index| u32::try_from(index).unwrap_or(u32::MAX))
-            .collect();
-        held.compressed =
-            past.compressed.iter().filter(|(key, _)| before(key)).map(|(k, f)| (*k, f.clone())).collect();
+        let done = layout.stored().start..self.position.index;
+        let frames = past.compressed.iter().filter(|(key, _)| before(key));
+        let mut held = Past {
+            done: done.map(|index| u32::try_from(index).unwrap_or(u32::MAX)).collect(),
+            compressed: frames.map(|(key, frames)| (*key, frames.clone())).collect(),
+            ..Past::default()
+        };
         if let Some(begun) = &self.position.begun {
             let key = u32::try_from(self.position.index).unwrap_or(u32::MAX);
             if layout.stored().contains(&self.position.index) {

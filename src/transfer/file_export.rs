@@ -198,16 +198,15 @@ impl FileExport<'_> {
             shared.journal.clone(),
             self.cancel.clone(),
         ));
-        let (downloaded, sidecar) = match grown {
-            Some(grown) => self.append(&plan, grown, &past, &donors, &shared).await,
-            None => {
-                let follower = self.sidecar.then(|| {
-                    let (front, file) = (shared.front.clone(), shared.file.clone());
-                    tokio::task::spawn_blocking(move || follow(&front, &file))
-                });
-                let downloaded = self.download(&plan, &past, &donors, &shared).await;
-                (downloaded, follower.map_or(Sidecar::None, Sidecar::Followed))
-            }
+        let (downloaded, sidecar) = if let Some(grown) = grown {
+            self.append(&plan, grown, &past, &donors, &shared).await
+        } else {
+            let follower = self.sidecar.then(|| {
+                let (front, file) = (shared.front.clone(), shared.file.clone());
+                tokio::task::spawn_blocking(move || follow(&front, &file))
+            });
+            let downloaded = self.download(&plan, &past, &donors, &shared).await;
+            (downloaded, follower.map_or(Sidecar::None, Sidecar::Followed))
         };
         drop(donors);
         let finished = self.finish(&plan, downloaded, &shared);

@@ -8,7 +8,7 @@ use super::beside;
 use crate::archive::folder_of;
 
 /// Where the probe writes its byte.
-const GAP: u64 = 4 << 20;
+const GAP: u64 = 2 << 20;
 
 /// What the medium of an output makes of a write beyond the end of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +53,8 @@ pub fn largest_file(target: &Path) -> Option<u64> {
 /// Bytes that can still be written in the folder of `target`. None where the system does not say.
 pub fn free_space(target: &Path) -> Option<u64> {
     let stat = rustix::fs::statvfs(folder_of(target)).ok()?;
-    stat.f_bavail.checked_mul(stat.f_frsize)
+    // Some file systems in user space say nothing, which is not the same as none.
+    if stat.f_blocks == 0 { None } else { stat.f_bavail.checked_mul(stat.f_frsize) }
 }
 
 #[cfg(test)]

@@ -13,6 +13,9 @@ use crate::image::Digest;
 use crate::plan::ExportPlan;
 use crate::report::Reporter;
 
+/// Takes the bytes of a compressed frame, and its content.
+pub(super) type EachFrame<'a> = dyn FnMut(&[u8], &[u8]) -> Result<(), TransferError> + 'a;
+
 /// Copied bytes that may occupy both files before the old place is freed.
 const RELEASE_EVERY: u64 = 256 << 20;
 
@@ -105,11 +108,7 @@ impl Donor {
     }
 
     /// Gives the frames of the compressed blob `blob` and their content to `each`, as far as they are intact.
-    pub fn each_frame(
-        &self,
-        blob: &BlobRow,
-        each: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), TransferError>,
-    ) -> Result<(), TransferError> {
+    pub(super) fn each_frame(&self, blob: &BlobRow, each: &mut EachFrame<'_>) -> Result<(), TransferError> {
         let mut left = blob.size;
         for &(at, len) in self.frames(&blob.digest).into_iter().flatten() {
             let held = usize::try_from(left.min(FRAME_CONTENT)).unwrap_or(0);

@@ -10,6 +10,9 @@ use super::journal::{Header, Journal, OutputLock, Past, boot_id, read_journal, w
 use super::{Donor, Spool, TransferError};
 use crate::archive::{PartialFile, sync_folder};
 
+/// What partials that were set aside are numbered with.
+const NUMBERS: std::ops::Range<u32> = 1..100;
+
 #[derive(Debug)]
 pub struct Workspace {
     target: PathBuf,
@@ -77,10 +80,9 @@ impl Workspace {
         if past.done.is_empty() {
             return Ok(());
         }
-        let (number, old) = (1..)
-            .map(|number| (number, self.donor(number)))
-            .find(|(_, old)| !old.exists())
-            .ok_or(TransferError::Invariant("the numbers have come to an end"))?;
+        let free = NUMBERS.map(|number| (number, self.donor(number))).find(|(_, old)| !old.exists());
+        // Nobody is cut off so often; what is too much is fetched again.
+        let Some((number, old)) = free else { return Ok(()) };
         // Its journal goes first: without it nothing of the file would be believed.
         self.reopen()?.sync()?;
         write_journal(&self.donor_journal(number), &header, &past, self.boot.as_deref())?;
@@ -91,7 +93,7 @@ impl Workspace {
     /// The partials that were set aside, the latest first.
     pub fn donors(&self) -> Result<Vec<Donor>, TransferError> {
         let mut donors = Vec::new();
-        for number in (1..).take_while(|number| self.donor(*number).exists()) {
+        for number in NUMBERS.take_while(|number| self.donor(*number).exists()) {
             if let Some((header, past)) = read_journal(&self.donor_journal(number), self.boot.as_deref())? {
                 let file = PartialFile::open(&self.donor(number), false)?;
                 donors.push(Donor::new(file, &header, past));
@@ -118,7 +120,7 @@ impl Workspace {
     pub fn drop_donors(&self) -> Result<(), TransferError> {
         let is_there = |number: &u32| self.donor(*number).exists() || self.donor_journal(*number).exists();
         // From the last one down, so that those that are left stay countable.
-        for number in (1..).take_while(is_there).collect::<Vec<_>>().into_iter().rev() {
+        for number in NUMBERS.take_while(is_there).collect::<Vec<_>>().into_iter().rev() {
             remove(&self.donor(number))?;
             remove(&self.donor_journal(number))?;
         }
@@ -134,7 +136,7 @@ impl Workspace {
     /// Bytes that earlier files of this workspace occupy, which the new file will reuse.
     pub fn occupied(&self) -> u64 {
         use std::os::unix::fs::MetadataExt;
-        let donors = (1..).map(|number| self.donor(number)).take_while(|path| path.exists());
+        let donors = NUMBERS.map(|number| self.donor(number)).take_while(|path| path.exists());
         std::iter::once(self.partial())
             .chain(donors)
             .filter_map(|path| std::fs::metadata(path).ok())
