@@ -43,6 +43,7 @@
 mod content;
 mod contents;
 mod derived;
+mod described;
 mod error;
 mod foreign;
 mod foreign_tar;
