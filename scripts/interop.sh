@@ -137,6 +137,56 @@ coreutils_check_the_unpacked_bundle() { cd "$unpacked" && sha256sum -c --quiet S
 
 stdout_is_the_same_file() { export_shop -o - | cmp - "$file"; }
 
+# mounted PROGRAM…: a loop device over ./medium, mounted on ./mnt by the program. Unmounted when the check ends.
+mounted() {
+    [ "$(id -u)" = 0 ] && [ -e /dev/fuse ] || skip "mounting needs root and FUSE here"
+    loop=$(losetup --show -f medium) || skip "no loop device here"
+    trap 'umount mnt || true; losetup -d "$loop" || true; stop_all' EXIT
+    mkdir -p mnt
+    "$@" "$loop" mnt || skip "$1 cannot mount here"
+}
+
+# Sectors the kernel has written to a loop device.
+sectors() { awk '{print $7}' "/sys/block/${1#/dev/}/stat"; }
+
+# A file system without sparse files, and what reaches the medium under it: in order, and at offsets all the same.
+exfat_is_written_in_order() {
+    tools mkfs.exfat exfatprogs mount.exfat-fuse exfat-fuse || skip "no exFAT here"
+    truncate -s 300M medium
+    mkfs.exfat medium
+    mounted mount.exfat-fuse
+    local before ordered scattered
+    before=$(sectors "$loop")
+    export_shop -o mnt/shop.tar.zst 2>said
+    grep 'fills gaps with zeros' said
+    sync -f mnt
+    ordered=$(($(sectors "$loop") - before))
+    cmp mnt/shop.tar.zst "$file"
+    (cd mnt && sha256sum -c --quiet shop.tar.zst.sha256)
+    before=$(sectors "$loop")
+    AIRGAP_BUNDLE_MEDIUM=sparse export_shop -o mnt/again.tar.zst
+    sync -f mnt
+    scattered=$(($(sectors "$loop") - before))
+    cmp mnt/again.tar.zst "$file"
+    # Killed in the middle of it, and gone on with; with a spool beside the medium too.
+    rm mnt/*
+    local arguments=(export "$work/list.txt" --source "registry.example.com=$outside" -o mnt/shop.tar.zst --limit-rate 8M) pid
+    "$binary" "${arguments[@]}" & pid=$!
+    wait_for "half of it" sh -c '[ $(stat -c %s mnt/shop.tar.zst.partial) -gt 8000000 ]'
+    kill -9 $pid
+    wait $pid || true
+    mkdir spool
+    "$binary" "${arguments[@]}" --spool spool
+    cmp mnt/shop.tar.zst "$file"
+    ls -A spool mnt
+    same 'shop.tar.zst shop.tar.zst.sha256' "$(echo $(ls -A mnt))" "what is on the medium"
+    local size
+    size=$(stat -c %s "$file")
+    echo "# in order $((ordered * 512 * 100 / size)) % of the file reached the medium, at offsets $((scattered * 512 * 100 / size)) %"
+    # The probe's 2 MiB, and what the file system keeps for itself.
+    [ $((ordered * 512)) -le $((size * 105 / 100 + (4 << 20))) ]
+}
+
 # skopeo takes no Docker schema 2 image out of an OCI layout, whoever made it; those it reads as docker-archive.
 skopeo_reads() {
     local name
@@ -582,7 +632,7 @@ zstd -q -dc "$file" | tar -C "$unpacked" -x
 
 title "Checks"
 for name in \
-    zstd_reads_the_file sidecar_checks_the_file coreutils_check_the_unpacked_bundle stdout_is_the_same_file \
+    zstd_reads_the_file sidecar_checks_the_file coreutils_check_the_unpacked_bundle stdout_is_the_same_file exfat_is_written_in_order \
     skopeo_reads_the_file skopeo_reads_the_unpacked_layout \
     skopeo_reads_the_file_as_a_docker_archive podman_loads_the_file umoci_reads_the_unpacked_layout \
     import_keeps_every_digest import_from_stdin basic_auth tls_from_a_private_authority behind_nginx ecr_by_moto \

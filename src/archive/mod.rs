@@ -44,6 +44,7 @@ mod artifacts;
 mod content;
 mod contents;
 mod derived;
+mod described;
 mod error;
 mod foreign;
 mod foreign_tar;
@@ -72,8 +73,8 @@ pub use input::{FileInput, Input};
 pub use layout::Layout;
 pub use manifest::{ArtifactRow, BlobRow, BundleManifest, Group, ImageRow};
 pub use partial::{
-    DraftedHead, FRAME_CONTENT, PartialFile, StoredWriter, compressed_frame, draft_head, ending, folder_of,
-    joint, open_frame, read_back, stored_len, sync_folder,
+    DraftedHead, FRAME_CONTENT, PartialFile, StoredFrame, StoredWriter, compressed_frame, draft_head, ending,
+    folder_of, joint, open_frame, read_back, stored_len, sync_folder,
 };
 pub use pipe::{PipedContent, PipedHead, open_pipe};
 pub use reader::BundleReader;

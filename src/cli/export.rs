@@ -47,6 +47,10 @@ pub struct ExportArgs {
     /// Print the plan and write nothing.
     #[arg(long)]
     pub dry_run: bool,
+    /// Where blobs may wait for their turn when the file is written strictly in order: into a pipe, or on a disk
+    /// without sparse files (FAT, exFAT). A folder on another disk; emptied afterwards.
+    #[arg(long, value_name = "DIR")]
+    pub spool: Option<PathBuf>,
     /// Write no `.sha256` file beside the bundle.
     #[arg(long)]
     pub no_sidecar: bool,

@@ -32,11 +32,13 @@ pub(super) async fn run(export: &Export<'_>, report: &mut RunReport) -> anyhow::
     .map_err(explain_plan)?;
     reporter.begin("streaming", plan.payload(), 0);
     let elsewhere = |digest: &Digest| repositories_with(&plan, &spool, digest);
+    let blob_spool = export.blob_spool(None)?;
     let stream = StreamExport {
         client: export.client,
         plan: &plan,
         out,
         elsewhere: &elsewhere,
+        spool: blob_spool.as_ref(),
         jobs: usize::from(export.args.network.jobs),
         reporter,
     };

@@ -4,6 +4,7 @@ mod catalogs;
 mod export;
 mod export_print;
 mod export_stream;
+mod export_target;
 mod import;
 mod import_prepare;
 mod import_presence;

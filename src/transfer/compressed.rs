@@ -7,8 +7,9 @@ use std::sync::atomic::AtomicU64;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::TransferError;
-use super::download::{BlobError, Download, LostBlob, Piece};
+use super::download::{BlobError, Download, LostBlob};
+use super::fetch::Piece;
+use super::{Donor, TransferError};
 use crate::archive::{self, ArchiveError, FRAME_CONTENT, Input};
 use crate::image::{Digest, Hasher};
 
@@ -115,35 +116,42 @@ impl Download<'_> {
         Ok(written)
     }
 
-    /// Copies the blob's frames from an earlier partial of another request, if it has all of them and they are right.
+    /// Copies the blob's frames from an earlier partial of another request, if one has all of them and they are right.
     fn take_over(&self, index: usize, written: &mut Written) -> Result<bool, TransferError> {
+        for donor in self.donors {
+            if self.take_over_from(donor, index, written)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn take_over_from(
+        &self,
+        donor: &Donor,
+        index: usize,
+        written: &mut Written,
+    ) -> Result<bool, TransferError> {
         let blob = &self.plan.bundle.blobs[index];
-        let Some((donor, frames)) = self.donor.and_then(|donor| Some((donor, donor.frames(&blob.digest)?)))
-        else {
-            return Ok(false);
-        };
-        let mut copied = Written {
-            at: written.at,
-            frames: Vec::new(),
-            hasher: Hasher::for_digest(&blob.digest),
-            content: 0,
-        };
-        for &(from, len) in frames {
-            let held = FRAME_CONTENT.min(blob.size - copied.content);
-            let bytes = donor.file.read_vec(from, len as usize)?;
-            let Ok(content) = archive::open_frame(&bytes, usize::try_from(held).unwrap_or(0)) else {
-                return Ok(false);
-            };
-            copied.hasher.update(&content);
-            self.file.write_at(copied.at, &bytes)?;
+        let (at, frames, hasher) = (written.at, Vec::new(), Hasher::for_digest(&blob.digest));
+        let mut copied = Written { at, frames, hasher, content: 0 };
+        let lens = donor.frames(&blob.digest).unwrap_or_default();
+        let mut lens = lens.iter().map(|(_, len)| *len);
+        donor.each_frame(blob, &mut |bytes, content| {
+            copied.hasher.update(content);
+            self.file.write_at(copied.at, bytes)?;
+            let len = lens.next().unwrap_or(0);
             self.journal.compressed(index, copied.at, len)?;
             copied.frames.push(len);
             copied.at += u64::from(len);
-            copied.content += held;
-        }
+            copied.content += content.len() as u64;
+            Ok(())
+        })?;
         let right = copied.content == blob.size && copied.hasher.clone().finish() == blob.digest;
         if right {
             *written = copied;
+        } else if !copied.frames.is_empty() {
+            self.journal.begun_again(index)?;
         }
         Ok(right)
     }

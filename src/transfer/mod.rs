@@ -1,19 +1,24 @@
 //! Bytes in motion: bounded concurrency, verification beside I/O, and the journal that makes an export resumable.
 
+mod ahead;
+mod appended;
 mod arrival;
 mod artifacts;
+mod blob_spool;
 mod compressed;
 mod download;
+mod fetch;
 mod file_export;
 mod front;
 pub mod journal;
+mod medium;
 mod once;
+mod ordered;
 mod past;
 mod piped;
 mod resolve;
 mod source;
 mod spool;
-mod stream;
 mod upload;
 mod workspace;
 
@@ -21,16 +26,19 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use arrival::{Beside, artifacts_there, names, present};
+pub use blob_spool::BlobSpool;
 pub use download::{BlobError, Download, Downloaded, LostBlob};
 pub use file_export::{FileExport, FileExportError, Outcome, Prepared, complete_sidecar, repositories_with};
+use front::hash;
 pub use front::{Front, follow, keep_barriers};
+pub use medium::{Medium, free_space, largest_file};
+pub use ordered::{Broken, StreamExport};
 pub use past::{Donor, recheck};
 pub use resolve::{ResolveError, Resolved, Unresolved, resolve};
 pub use source::{HeldBlob, WrongContent};
 pub use spool::Spool;
-pub use stream::{Broken, StreamExport};
 pub use upload::{ArrivalError, Arrived, Import, Sent};
-pub use workspace::{Unfinished, Workspace, beside, free_space, largest_file};
+pub use workspace::{Unfinished, Workspace, beside};
 
 use crate::archive::ArchiveError;
 
