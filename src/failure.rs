@@ -20,6 +20,8 @@ pub enum ExitCode {
     Unreachable = 5,
     NoSpace = 6,
     Partly = 7,
+    /// What was compared differs, and the exit code was asked to say so.
+    Differs = 8,
     Interrupted = 130,
     Terminated = 143,
 }
@@ -48,6 +50,13 @@ impl Failure {
 
     pub fn usage(message: impl Into<String>) -> Self {
         Self::new(ExitCode::Usage, message)
+    }
+
+    /// With what led to it; its own hints count too.
+    #[must_use]
+    pub fn because(mut self, cause: anyhow::Error) -> Self {
+        self.cause = Some(cause);
+        self
     }
 
     #[must_use]
@@ -212,4 +221,18 @@ pub fn registry_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Optio
         return Some(error);
     }
     error.downcast_ref::<RegistryError>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_keeps_its_hints_and_code_before_its_cause() {
+        let cause = Failure::new(ExitCode::Content, "the file is cut").hint("copy it again").into();
+        let error = Failure::usage("no lock").hint("write one").because(cause).into();
+        assert_eq!(code_of(&error), ExitCode::Usage);
+        let text = "error: no lock\ncaused by: the file is cut\nhint: write one\nhint: copy it again\n";
+        assert_eq!(render(&error), text);
+    }
 }

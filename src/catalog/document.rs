@@ -21,14 +21,28 @@ pub(super) fn read(text: &str) -> Result<Document, Problem> {
         with_snippet: false,
         duplicate_keys: serde_saphyr::DuplicateKeyPolicy::PassThrough,
     };
-    serde_saphyr::from_str_with_options(text, options).map_err(|error| {
-        let line = error.location().map_or(0, |location| location.line());
-        let message = error.without_snippet().to_string();
-        let message = message.lines().next().unwrap_or_default();
-        // The line comes first in every problem, so it need not come last too.
-        let message = message.rsplit_once(" at line ").map_or(message, |(before, _)| before);
-        Problem::at(line, message)
-    })
+    serde_saphyr::from_str_with_options(text, options).map_err(|error| problem(&error))
+}
+
+/// Reads YAML into a type that refuses what it does not know itself.
+pub(super) fn from_yaml<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, Problem> {
+    let options = serde_saphyr::options! { with_snippet: false };
+    serde_saphyr::from_str_with_options(text, options).map_err(|error| problem(&error))
+}
+
+/// Block style, every text on one line, in the order of the fields.
+pub(super) fn to_yaml(value: &impl serde::Serialize) -> Result<String, String> {
+    let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
+    serde_saphyr::to_string_with_options(value, options).map_err(|error| error.to_string())
+}
+
+fn problem(error: &serde_saphyr::Error) -> Problem {
+    let line = error.location().map_or(0, |location| location.line());
+    let message = error.without_snippet().to_string();
+    let message = message.lines().next().unwrap_or_default();
+    // The line comes first in every problem, so it need not come last too.
+    let message = message.rsplit_once(" at line ").map_or(message, |(before, _)| before);
+    Problem::at(line, message)
 }
 
 /// A table with fixed keys: every key that is not one of them, or comes twice, is a problem.

@@ -4,32 +4,26 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::common::pair;
-use super::{NetworkArgs, OutputArgs, WithArgs};
-use crate::catalog::SourceRewrite;
+use super::{CatalogArgs, NetworkArgs, OutputArgs, WithArgs};
 use crate::image::{HostName, Platform};
 
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct ExportArgs {
-    /// A built-in catalog (see `bundle catalog list`), a file, or `-`: YAML, JSON, or one image per line.
-    #[arg(value_name = "CATALOG")]
-    pub catalogs: Vec<String>,
+    #[command(flatten)]
+    pub catalog: CatalogArgs,
+    /// Take every digest from a lock that `bundle catalog lock` wrote, and the rows too (default: catalog.lock).
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "catalog.lock")]
+    pub locked: Option<PathBuf>,
     /// Where to write; `-` is stdout. Default: `<catalog>-<version>.tar.zst`.
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// Set a variable of the catalog.
-    #[arg(long, value_name = "VAR=VALUE", value_parser = pair)]
-    pub set: Vec<(String, String)>,
     /// Keep only these platforms of multi-platform images (default: all).
     #[arg(long, value_name = "OS/ARCH")]
     pub platform: Vec<Platform>,
     /// With --platform: allow entries that pin an index by digest to get a new digest.
     #[arg(long)]
     pub repin: bool,
-    /// Pull what the catalog names FROM… from TO… instead; names behind the gap stay.
-    #[arg(long, value_name = "FROM=TO")]
-    pub source: Vec<SourceRewrite>,
     /// Keep source hosts in destination names: `<dest>/quay.io/a/b`.
     #[arg(long)]
     pub keep_host: bool,

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-pub use catalog::{CatalogCommand, TableFormat};
+pub use catalog::{CatalogArgs, CatalogCommand, LintArgs, LockArgs, TableFormat};
 pub use common::{NetworkArgs, OutputArgs, ResultFormat, With, WithArgs};
 pub use export::ExportArgs;
 pub use handoff::ValuesArgs;

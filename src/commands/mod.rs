@@ -1,6 +1,6 @@
 //! One verb per file, each a straight line; here the dispatch, the runtime, and what a signal does.
 
-mod catalogs;
+mod catalog;
 mod export;
 mod export_print;
 mod export_stream;
@@ -10,10 +10,13 @@ mod import_prepare;
 mod import_presence;
 mod input;
 mod inspect;
+mod locked;
 mod login;
 mod manual;
 mod network;
 mod outputs;
+mod request;
+mod resolving;
 mod run_report;
 mod serve;
 mod values;
@@ -69,7 +72,7 @@ async fn dispatch(command: Command, cancel: CancellationToken) -> anyhow::Result
         Command::Logout(args) => login::logout(&args),
         Command::Completions { shell } => Ok(manual::completions(shell)),
         Command::Man { dir } => manual::man(dir.as_deref()),
-        Command::Catalog(command) => catalogs::run(&command),
+        Command::Catalog(command) => catalog::run(&command, cancel).await,
     }
 }
 

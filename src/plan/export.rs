@@ -20,10 +20,13 @@ pub struct Wanted {
     pub sources: Vec<Reference>,
     /// Catalog entries that use it.
     pub entries: Vec<u32>,
+    /// The digest it has whatever its tag says now: a lock's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pin: Option<Digest>,
 }
 
 /// Everything that decides what a bundle contains. Two equal requests may continue each other's work.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
     pub catalog: CatalogRecord,
     pub images: Vec<Wanted>,

@@ -131,7 +131,8 @@ impl Resolver<'_> {
     async fn image(&self, wanted: &Wanted) -> Result<ResolvedImage, (Reference, Arc<ResolveError>)> {
         let mut first = None;
         for source in &wanted.sources {
-            match self.sources.get(source.clone(), Box::pin(self.root(source))).await {
+            let asked = wanted.pin.map_or_else(|| source.clone(), |digest| source.repository().at(digest));
+            match self.sources.get(asked.clone(), Box::pin(self.root(&asked))).await {
                 Ok(root) => {
                     return self.settle(wanted, source, root).await.map_err(|e| (source.clone(), e));
                 }

@@ -8,6 +8,8 @@ mod bundle_file;
 mod catalog;
 mod clouds;
 mod foreign;
+mod lint;
+mod lock;
 mod memory;
 mod refusals;
 mod report;
