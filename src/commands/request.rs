@@ -140,6 +140,7 @@ fn add(request: &mut Request, catalog: ResolvedCatalog, title: &str, version: &s
                 name: image.reference,
                 sources: image.sources,
                 entries: entries.collect(),
+                artifacts: None,
                 pin: None,
             }),
         }

@@ -23,6 +23,9 @@ pub struct Wanted {
     /// The digest it has whatever its tag says now: a lock's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pin: Option<Digest>,
+    /// What is about it, whatever the registry lists now: a lock's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifacts: Option<Vec<ArtifactRow>>,
 }
 
 /// Everything that decides what a bundle contains. Two equal requests may continue each other's work.

@@ -55,6 +55,29 @@ impl Resolver<'_> {
         Ok(rows)
     }
 
+    /// Those of `pinned` that are about `subjects`, or about each other, and are wanted: fetched by their digests.
+    pub(super) async fn pinned_artifacts(
+        &self,
+        repository: &Repository,
+        subjects: Vec<Digest>,
+        pinned: &[ArtifactRow],
+    ) -> Result<Vec<ArtifactRow>, Arc<ResolveError>> {
+        let is_wanted = |row: &&ArtifactRow| row.kind().is_some_and(|kind| self.request.with.contains(&kind));
+        let mut left: Vec<&ArtifactRow> = pinned.iter().filter(is_wanted).collect();
+        let mut known: HashSet<Digest> = subjects.into_iter().collect();
+        let mut rows = Vec::new();
+        // What is about an artifact that was left out goes with it.
+        while let Some(at) = left.iter().position(|row| known.contains(&row.subject)) {
+            let row = left.swap_remove(at);
+            let manifest = self.fetched(repository, &row.digest, &row.media_type, row.size).await?;
+            rows.push(self.row(repository, &manifest, &row.subject, row.tag.clone()).await?);
+            known.insert(row.digest);
+        }
+        rows.sort();
+        rows.dedup();
+        Ok(rows)
+    }
+
     /// What is directly about `subject`.
     async fn about(&self, repository: &Repository, subject: Digest) -> About {
         let kinds = self.request.with.iter();
@@ -119,11 +142,8 @@ impl Resolver<'_> {
         subject: &Digest,
         descriptor: &Descriptor,
     ) -> Result<Option<ArtifactRow>, Arc<ResolveError>> {
-        self.child(repository, descriptor).await?;
         let digest = descriptor.digest;
-        let bytes = self.spool.manifest(&digest).map_err(|e| wrap(TransferError::from(e)))?;
-        let raw = RawManifest::new(bytes, Some(&descriptor.media_type), Some(&digest))
-            .map_err(|error| Arc::new(ResolveError::Manifest { digest, error }))?;
+        let raw = self.fetched(repository, &digest, &descriptor.media_type, descriptor.size).await?;
         // A fallback tag is written by clients, and may list anything.
         if parse(&raw)?.subject.is_none_or(|about| about.digest != *subject) {
             self.note(format!(
@@ -132,6 +152,20 @@ impl Resolver<'_> {
             return Ok(None);
         }
         self.row(repository, &raw, subject, None).await.map(Some)
+    }
+
+    /// The manifest `digest`, which must have `size` bytes; it is in the spool afterwards.
+    async fn fetched(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        media_type: &str,
+        size: u64,
+    ) -> Result<RawManifest, Arc<ResolveError>> {
+        self.child(repository, digest, size).await?;
+        let bytes = self.spool.manifest(digest).map_err(|e| wrap(TransferError::from(e)))?;
+        let raw = RawManifest::new(bytes, Some(media_type), Some(digest));
+        raw.map_err(|error| Arc::new(ResolveError::Manifest { digest: *digest, error }))
     }
 
     /// The row of a manifest in the spool, with everything below it fetched into the spool too.

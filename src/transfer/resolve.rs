@@ -222,7 +222,11 @@ impl Resolver<'_> {
         // Nothing can be about an index that was made just now.
         let own = original.is_none().then_some(root.digest);
         let below = below.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let artifacts = self.artifacts(repository, own.into_iter().chain(below).collect()).await?;
+        let subjects = own.into_iter().chain(below).collect();
+        let artifacts = match &wanted.artifacts {
+            Some(pinned) => self.pinned_artifacts(repository, subjects, pinned).await?,
+            None => self.artifacts(repository, subjects).await?,
+        };
         Ok(ResolvedImage { row, root_size: root.size(), original, artifacts })
     }
 
@@ -245,7 +249,10 @@ impl Resolver<'_> {
             let mut pending = futures_util::stream::iter(children)
                 .map(|child| async move {
                     self.children
-                        .get((repository.clone(), child.digest), Box::pin(self.child(repository, &child)))
+                        .get(
+                            (repository.clone(), child.digest),
+                            Box::pin(self.child(repository, &child.digest, child.size)),
+                        )
                         .await?;
                     let bytes =
                         self.spool.manifest(&child.digest).map_err(|e| wrap(TransferError::from(e)))?;
@@ -271,18 +278,19 @@ impl Resolver<'_> {
     pub(super) async fn child(
         &self,
         repository: &Repository,
-        child: &Descriptor,
+        digest: &Digest,
+        size: u64,
     ) -> Result<(), Arc<ResolveError>> {
-        if self.spool.contains(&child.digest) {
+        if self.spool.contains(digest) {
             return Ok(());
         }
-        let target = ManifestTarget::Digest(child.digest);
+        let target = ManifestTarget::Digest(*digest);
         let fetched = self.client.manifest(repository, &target).await.map_err(wrap)?.manifest;
-        if fetched.size() != child.size {
-            let why = format!("{} bytes arrived where its index says {}", fetched.size(), child.size);
-            return Err(Arc::new(ResolveError::Blob { digest: child.digest, why }));
+        if fetched.size() != size {
+            let why = format!("{} bytes arrived where its descriptor says {size}", fetched.size());
+            return Err(Arc::new(ResolveError::Blob { digest: *digest, why }));
         }
-        self.spool.put(child.digest, &fetched.bytes).map_err(wrap)
+        self.spool.put(*digest, &fetched.bytes).map_err(wrap)
     }
 
     async fn config(&self, repository: &Repository, config: &Descriptor) -> Result<(), Arc<ResolveError>> {

@@ -340,3 +340,34 @@ fn a_served_bundle_shows_what_is_about_its_images() {
     let tags: Vec<String> = store.tags(&name).unwrap().iter().map(ToString::to_string).collect();
     assert!(signed.tagged.iter().all(|(tag, _)| tags.contains(tag)), "{tags:?}");
 }
+
+#[test]
+fn a_lock_pins_what_is_about_its_images_too() {
+    let signed = signed();
+    let gap = &signed.gap;
+    let ran = gap.cli.run(&["catalog", "lock", "images.txt"]);
+    assert_eq!(ran.code, 0, "{}", ran.shown());
+    let lock = String::from_utf8(gap.read("catalog.lock")).unwrap();
+    let all = signed.tagged.iter().map(|(_, a)| a).chain(signed.referrers.iter().map(|(_, a)| a));
+    for artifact in all {
+        assert!(lock.contains(&artifact.digest.to_string()), "{lock}");
+    }
+    // One signature is made anew, another thing is attached: neither is what was locked.
+    let (tag, _) = signed.tagged.last().unwrap();
+    gap.source.put_image("team/app", tag, &image(90));
+    gap.source.put_untagged("team/app", &artifact(&signed.index, SBOM, b"a later one"));
+    gap.source.forget();
+    gap.export(&["-o", "one.tar.zst", "--locked"]);
+    assert_eq!(gap.source.count("GET", "/referrers/") + gap.source.count("HEAD", ".att"), 0);
+    gap.import("one.tar.zst", &[]);
+    signed.assert_arrived();
+
+    let ran = gap.cli.run(&["catalog", "lock", "images.txt", "--check", "--exit-code"]);
+    assert_eq!(ran.code, 8, "{}", ran.shown());
+    let ran = gap.cli.run(&["export", "--locked", "-o", "two.tar.zst", "--with", "signatures"]);
+    assert!(
+        ran.stdout.contains("1 image with 2 signatures,"),
+        "a signature of what stays away stays away: {}",
+        ran.shown()
+    );
+}
