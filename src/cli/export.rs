@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::{CatalogArgs, NetworkArgs, OutputArgs, WithArgs};
 use crate::image::{HostName, Platform};
@@ -27,6 +27,10 @@ pub struct ExportArgs {
     /// Keep source hosts in destination names: `<dest>/quay.io/a/b`.
     #[arg(long)]
     pub keep_host: bool,
+    /// Layers that their publisher keeps outside of registries (old Windows bases): carry them too, from the registry
+    /// or from where they say they are; or leave them out, for clusters that can reach those addresses.
+    #[arg(long, value_enum, default_value_t = ForeignLayers::Carry)]
+    pub foreign_layers: ForeignLayers,
     #[command(flatten)]
     pub with: WithArgs,
     /// Go on without images that fail; exit code 7.
@@ -55,4 +59,11 @@ pub struct ExportArgs {
     pub network: NetworkArgs,
     #[command(flatten)]
     pub output_style: OutputArgs,
+}
+
+/// What becomes of layers that their publisher keeps outside of registries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ForeignLayers {
+    Carry,
+    KeepUrls,
 }

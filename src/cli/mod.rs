@@ -17,7 +17,7 @@ use clap::{Parser, Subcommand};
 
 pub use catalog::{CatalogArgs, CatalogCommand, LintArgs, LockArgs, TableFormat};
 pub use common::{NetworkArgs, OutputArgs, ResultFormat, With, WithArgs};
-pub use export::ExportArgs;
+pub use export::{ExportArgs, ForeignLayers};
 pub use handoff::ValuesArgs;
 #[cfg(feature = "ecr")]
 pub use import::EcrArgs;

@@ -8,7 +8,7 @@ use super::resolving::Resolving;
 use super::run_report::{ImageReport, ImageState, RunReport};
 use super::{export_target, locked, network, request};
 use crate::archive::{BundleReader, FileInput, ImageFault, Input};
-use crate::cli::{ExportArgs, ResultFormat};
+use crate::cli::{ExportArgs, ForeignLayers, ResultFormat};
 use crate::failure::{ExitCode, Failure, blob_code, code_of};
 use crate::plan::{ExportPlan, PlanError, Request, Resolution};
 use crate::registry::RegistryClient;
@@ -26,6 +26,7 @@ pub(super) async fn run(session: &Session, args: &ExportArgs) -> anyhow::Result<
     catalog.request.platforms = args.platform.iter().map(ToString::to_string).collect();
     (catalog.request.repin, catalog.request.keep_host) = (args.repin, args.keep_host);
     catalog.request.with.clone_from(&args.with.with.0);
+    catalog.request.keep_urls = args.foreign_layers == ForeignLayers::KeepUrls;
     let target = if args.dry_run { None } else { export_target::output(args, catalog.file_name.as_deref())? };
     export_target::keep_apart(args, target.as_deref())?;
     let client = network::for_export(&args.network, args.registry.as_ref(), &catalog.request)?;

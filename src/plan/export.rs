@@ -9,7 +9,7 @@ use crate::archive::{
     ArchiveError, ArtifactRow, BundleManifest, Contents, DraftedHead, ImageFault, ImageRow, Manifests, Root,
 };
 use crate::destination::{Collision, Mapping, collisions};
-use crate::image::{ArtifactKind, Digest, Reference, Repository};
+use crate::image::{ArtifactKind, Descriptor, Digest, Reference, Repository, media_type};
 
 /// One image to be exported.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +39,8 @@ pub struct Request {
     pub keep_host: bool,
     /// What comes along with the images.
     pub with: Vec<ArtifactKind>,
+    /// Leave out layers that their publisher keeps outside of registries and says where.
+    pub keep_urls: bool,
 }
 
 impl Request {
@@ -115,7 +117,10 @@ impl ExportPlan {
             media_type: row.media_type.clone(),
             size: row.size,
         }));
-        let contents = Contents::collect(&roots, manifests, &|_| false)?;
+        let left_out = |layer: &Descriptor| {
+            request.keep_urls && media_type::is_foreign(&layer.media_type) && !layer.urls.is_empty()
+        };
+        let contents = Contents::collect(&roots, manifests, &left_out)?;
         if !contents.faults.is_empty() {
             return Err(PlanError::Images(resolution.blame(contents.faults, &artifacts)));
         }

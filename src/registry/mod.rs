@@ -49,7 +49,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 
-pub use blobs::BlobStream;
+pub use blobs::{BlobPlace, BlobStream};
 pub use credentials::{CredentialProvider, GivenCredentials};
 pub use environment::Environment;
 pub use error::{ErrorClass, ErrorKind, RegistryError, SourceError, StatusAnswer};

@@ -299,7 +299,8 @@ impl Resolver<'_> {
         }
         let mut hasher = Hasher::for_digest(&config.digest);
         let mut bytes = Vec::new();
-        let mut stream = self.client.blob(repository, &config.digest, config.size, 0).await.map_err(wrap)?;
+        let mut stream =
+            self.client.blob(&repository.into(), &config.digest, config.size, 0).await.map_err(wrap)?;
         while let Some(chunk) = stream.next().await.map_err(wrap)? {
             hasher.update(&chunk);
             bytes.extend_from_slice(&chunk);

@@ -8,6 +8,7 @@ mod bundle_file;
 mod catalog;
 mod clouds;
 mod foreign;
+mod foreign_layers;
 mod lint;
 mod lock;
 mod memory;

@@ -6,7 +6,8 @@ const MANIFEST: &str = r#"{"schemaVersion":2,"manifests":[]}"#;
 
 async fn read(client: &RegistryClient, fake: &Fake, bytes: &Bytes) -> Result<(Vec<u8>, u64), RegistryError> {
     let repository = fake.repository("a/b");
-    let mut stream = client.blob(&repository, &Digest::sha256(bytes), bytes.len() as u64, 0).await?;
+    let mut stream =
+        client.blob(&(&repository).into(), &Digest::sha256(bytes), bytes.len() as u64, 0).await?;
     let mut read = Vec::new();
     while let Some(chunk) = stream.next().await? {
         read.extend_from_slice(&chunk);

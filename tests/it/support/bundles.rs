@@ -82,11 +82,7 @@ pub fn plan(images: &[(&str, TestImage)], head: &mut Vec<u8>) -> (ExportPlan, Sh
             version: "1".to_owned(),
             ..Default::default()
         },
-        images: Vec::new(),
-        platforms: Vec::new(),
-        repin: false,
-        keep_host: false,
-        with: Vec::new(),
+        ..Request::default()
     };
     let images = images.iter().map(|(name, image)| row(&name.parse().unwrap(), image)).collect();
     let resolution = Resolution { images };
