@@ -43,6 +43,7 @@ pub(super) async fn run(session: &Session, args: &ExportArgs) -> anyhow::Result<
             Some(target) => export.to_file(&target, &mut report).await,
         }
     };
+    network::tell_of_hosts(&client, &session.reporter);
     report.write(result.as_ref().map_or_else(code_of, |code| *code), result.as_ref().err())?;
     result
 }

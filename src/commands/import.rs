@@ -33,6 +33,7 @@ pub(super) async fn run(session: &Session, args: &ImportArgs) -> anyhow::Result<
     let mut report = RunReport::new("import", args.output_style.report.as_deref());
     let run = Run { session, args, client: &client, destination: &destination, holdings: opened.holdings };
     let result = run.import(values, opened.pipe, &mut report).await;
+    network::tell_of_hosts(&client, &session.reporter);
     report.write(result.as_ref().map_or_else(code_of, |code| *code), result.as_ref().err())?;
     result
 }

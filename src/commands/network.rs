@@ -8,6 +8,7 @@ use crate::failure::Failure;
 use crate::image::{HostName, Reference};
 use crate::plan::Request;
 use crate::registry::{ClientOptions, GivenCredentials, RegistryClient, Secret};
+use crate::report::Reporter;
 
 /// Longest password taken from stdin.
 const MAX_PASSWORD: u64 = 64 << 10;
@@ -100,6 +101,18 @@ pub(super) fn options(network: &NetworkArgs, given: Vec<GivenCredentials>) -> Cl
         limit_rate: network.limit_rate,
         http1_only: network.http1,
         ..ClientOptions::default()
+    }
+}
+
+/// Says, to those who want details, how each registry was used and how much it could take.
+pub(super) fn tell_of_hosts(client: &RegistryClient, reporter: &Reporter) {
+    for host in client.stats().hosts {
+        let blobs = host.blob_heads + host.blob_gets + host.blob_pushes;
+        let manifests = host.manifest_heads + host.manifest_gets + host.manifest_puts;
+        reporter.detail(&format!(
+            "{}: {manifests} requests for manifests, {blobs} for blobs, {} others; {} at once in the end, {} at the least",
+            host.host, host.other, host.concurrency, host.fewest
+        ));
     }
 }
 
