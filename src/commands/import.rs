@@ -85,13 +85,13 @@ impl Run<'_> {
         let tell = |at, result: &_| self.tell(&plan, at, result);
         let (arrived, sent, read) = match pipe {
             Some(pipe) => {
-                let content = pipe.content;
-                import.run_piped(&pipe.head.at_hand(), move |sink| content.stream(sink), &tell).await
+                let stash = Some(&*pipe.stash);
+                import.run_piped(&pipe.at_hand, stash, move |sink| (pipe.rest)(sink), &tell).await
             }
             None if self.holdings.is_sequential() => {
                 self.session.reporter.detail("this archive has no random access: it is read in order");
                 let holdings = self.holdings.clone();
-                import.run_piped(&HashSet::new(), move |sink| holdings.stream(sink), &tell).await
+                import.run_piped(&HashSet::new(), None, move |sink| holdings.stream(sink), &tell).await
             }
             None => {
                 let (arrived, sent) = import.run(&tell).await;
@@ -114,7 +114,9 @@ impl Run<'_> {
         }
         let failures = report.failures().count();
         let succeeded = report.images.len() - failures;
-        if failures > 0 && (!self.args.keep_going || succeeded == 0) {
+        // What a pipe has lost is lost: there is nothing to stop for.
+        let goes_on = self.args.keep_going || report.failed_partly();
+        if failures > 0 && (!goes_on || succeeded == 0) {
             let failure = report.failure();
             let hint = if failure.code == ExitCode::Content {
                 "images that arrived stay; the others need a bundle that is whole: copy or export it again"

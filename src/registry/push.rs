@@ -202,8 +202,7 @@ fn verdict(error: &RegistryError, host: &Host, rung: usize, failures: u32) -> Ve
         // The source vouches for its content, so it was the way there that garbled it; not twice in a row.
         (_, Some("DIGEST_INVALID")) if failures == 0 => Verdict::Again,
         (_, Some("DIGEST_INVALID")) => Verdict::Final,
-        // The session is gone: restarted or overloaded registries forget them.
-        (Some(404), _) | (_, Some("BLOB_UPLOAD_UNKNOWN" | "BLOB_UPLOAD_INVALID")) => {
+        _ if error.is_lost_session() => {
             host.pacer.slow_down();
             Verdict::Again
         }

@@ -104,9 +104,12 @@ impl Upload {
             let Err(error) = self.patch(Payload::Bytes(rest), end - self.offset, true).await else {
                 continue;
             };
-            retries.after(error).await?;
+            // A session of which nothing is lost but what is at hand can be opened anew.
+            let anew = start == 0 && (error.is_transient() || error.is_lost_session());
+            if anew { retries.after_any(error).await } else { retries.after(error).await }?;
             match self.status().await {
                 Some(held) if (self.offset..=end).contains(&held) => self.offset = held,
+                _ if anew => *self = Self::begin(&client, &self.repository).await?,
                 _ => {
                     let kind = ErrorKind::Broken("the registry lost what was sent so far".to_owned());
                     return Err(RegistryError::new(self.repository.host(), self.what(), kind));
@@ -118,14 +121,22 @@ impl Upload {
 
     /// Commits what was sent as `digest`; the registry checks it.
     pub async fn finish(mut self, digest: &Digest) -> Result<(), RegistryError> {
-        let Err(error) = self.commit(digest, Payload::Empty).await else {
-            return Ok(());
-        };
-        // The answer may be lost while the blob is there.
-        match self.client.has_blob(&self.repository, digest).await {
-            Ok(Some(_)) => Ok(()),
-            _ => Err(error),
+        let client = self.client.clone();
+        let host = client.0.host(self.repository.host());
+        let mut retries = Retries::new(&client.0, &host);
+        while let Err(error) = self.commit(digest, Payload::Empty).await {
+            // The answer may be lost while the blob is there.
+            if let Ok(Some(_)) = client.has_blob(&self.repository, digest).await {
+                break;
+            }
+            let (what, offset) = (self.what(), self.offset);
+            retries.after(error).await?;
+            if self.status().await != Some(offset) {
+                let kind = ErrorKind::Broken("the registry lost what was sent".to_owned());
+                return Err(RegistryError::new(self.repository.host(), what, kind));
+            }
         }
+        Ok(())
     }
 
     /// Gives the session up. Best effort: registries clean up by themselves in the end.

@@ -7,6 +7,7 @@ mod bundle_file;
 mod catalog;
 mod foreign;
 mod memory;
+mod piped;
 mod refusals;
 mod report;
 mod resume;
