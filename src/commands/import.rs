@@ -16,7 +16,7 @@ use crate::failure::{ExitCode, Failure, all_hints, code_of};
 use crate::handoff::helm_values;
 use crate::image::{Digest, RawManifest, Reference};
 use crate::plan::{ImportPlan, Landing, Landings};
-use crate::registry::{ErrorClass, ManifestTarget, PingOutcome, RegistryClient};
+use crate::registry::{Environment, ErrorClass, ManifestTarget, PingOutcome, RegistryClient, Sessions};
 use crate::report::{bytes, count};
 use crate::session::Session;
 use crate::transfer::{ArrivalError, Import, Sent, names, present};
@@ -73,6 +73,9 @@ impl Run<'_> {
             return Err(report.failure().into());
         }
         self.check_access(&plan).await?;
+        if let Some(sessions) = self.sessions()? {
+            self.client.keep_sessions(sessions);
+        }
         self.session.reporter.begin("uploading", plan.bytes(), 0);
         let import = Import {
             client: self.client,
@@ -127,6 +130,7 @@ impl Run<'_> {
         }
         // Damage after the last image is still damage, and whoever carried the stream should know.
         read?;
+        self.client.uploads_finished();
         write_own(&values.path, &values.text, self.args.force)?;
         self.print_summary(report, &sent, began, &values.path);
         if failures > 0 {
@@ -135,6 +139,13 @@ impl Run<'_> {
             return Ok(ExitCode::Partly);
         }
         Ok(ExitCode::Done)
+    }
+
+    /// The uploads that an earlier run of the same import left open.
+    fn sessions(&self) -> anyhow::Result<Option<Sessions>> {
+        let what = self.holdings.bundle().to_bytes()?;
+        let key = Digest::sha256(format!("{} {}", Digest::sha256(&what), self.destination).as_bytes());
+        Ok(Sessions::open(&Environment::of_process(), &key.hex()[..32]))
     }
 
     fn mapping(&self) -> Mapping {

@@ -30,6 +30,7 @@ mod push;
 mod redact;
 mod retry;
 mod secret;
+mod sessions;
 mod stats;
 mod tls;
 mod token;
@@ -59,6 +60,7 @@ pub use ping::PingOutcome;
 pub use push::Pushed;
 pub use retry::RateLimit;
 pub use secret::Secret;
+pub use sessions::Sessions;
 pub use stats::{HostStats, Stats};
 pub use upload::Upload;
 
@@ -104,7 +106,20 @@ impl RegistryClient {
         let store =
             CredentialStore::new(options.given.clone(), options.auth_file.clone(), environment.clone());
         let (hosts, warnings) = (Mutex::new(HashMap::new()), Mutex::new(BTreeSet::new()));
-        Self(Arc::new(Inner { options, transport, store, hosts, warnings }))
+        let sessions = std::sync::OnceLock::new();
+        Self(Arc::new(Inner { options, transport, store, hosts, warnings, sessions }))
+    }
+
+    /// Keeps note of large uploads in `sessions`, and goes on with those that are there. For the first caller.
+    pub fn keep_sessions(&self, sessions: Sessions) {
+        let _ = self.0.sessions.set(sessions);
+    }
+
+    /// All uploads are done: there is nothing to go on with.
+    pub fn uploads_finished(&self) {
+        if let Some(sessions) = self.0.sessions.get() {
+            sessions.finished();
+        }
     }
 
     /// What has gone over the wire so far.

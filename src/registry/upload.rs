@@ -29,6 +29,17 @@ pub struct Upload {
     offset: u64,
 }
 
+/// What a registry says of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// So many bytes, beyond doubt.
+    Holds(u64),
+    /// None, or next to none.
+    Nothing,
+    /// The session is gone, or the answer says nothing.
+    Unknown,
+}
+
 /// What a request to mount a blob led to.
 pub(super) enum MountAnswer {
     Mounted,
@@ -108,7 +119,7 @@ impl Upload {
             let anew = start == 0 && (error.is_transient() || error.is_lost_session());
             if anew { retries.after_any(error).await } else { retries.after(error).await }?;
             match self.status().await {
-                Some(held) if (self.offset..=end).contains(&held) => self.offset = held,
+                Standing::Holds(held) if (self.offset..=end).contains(&held) => self.offset = held,
                 _ if anew => *self = Self::begin(&client, &self.repository).await?,
                 _ => {
                     let kind = ErrorKind::Broken("the registry lost what was sent so far".to_owned());
@@ -131,7 +142,7 @@ impl Upload {
             }
             let (what, offset) = (self.what(), self.offset);
             retries.after(error).await?;
-            if self.status().await != Some(offset) {
+            if self.status().await != Standing::Holds(offset) {
                 let kind = ErrorKind::Broken("the registry lost what was sent".to_owned());
                 return Err(RegistryError::new(self.repository.host(), what, kind));
             }
@@ -206,21 +217,33 @@ impl Upload {
         }
     }
 
-    /// How many bytes the registry holds, if it says so beyond doubt; the session may have moved meanwhile.
-    pub(super) async fn status(&mut self) -> Option<u64> {
+    /// A session that was opened before.
+    pub(super) fn at(client: &RegistryClient, repository: &Repository, location: Url) -> Self {
+        Self { client: client.clone(), repository: repository.clone(), location, offset: 0 }
+    }
+
+    /// Where the session is now.
+    pub(super) fn location(&self) -> &Url {
+        &self.location
+    }
+
+    /// How many bytes the registry holds; the session may have moved meanwhile.
+    pub(super) async fn status(&mut self) -> Standing {
         let client = self.client.clone();
         let host = client.0.host(self.repository.host());
         let call = self.call(&host, Method::GET, self.location.clone());
-        let answer = client.0.send(&call).await.ok()?;
-        if !matches!(answer.status.as_u16(), 200 | 202 | 204) {
-            return None;
-        }
-        let held = held(&answer)?;
+        let Ok(answer) = client.0.send(&call).await else {
+            return Standing::Unknown;
+        };
+        let known = matches!(answer.status.as_u16(), 200 | 202 | 204);
+        let Some(held) = held(&answer).filter(|_| known) else {
+            return Standing::Unknown;
+        };
         if let Some(location) = new_location(&answer) {
             self.location = location;
         }
         // `0-0` is one byte by the book, and none at many registries.
-        (held > 1).then_some(held)
+        if held > 1 { Standing::Holds(held) } else { Standing::Nothing }
     }
 
     /// Takes over what [`Upload::status`] found.
