@@ -448,8 +448,12 @@ layouts_of_other_tools() {
         "$binary" import "$form" -d "$inside/foreign/${form//./-}" --force
         arrived "$inside/foreign/${form//./-}"
     done
-    # Not out of a pipe; that must at least be said.
-    fails 3 "$binary" import - -d "$inside/foreign/piped" --force <layout.tar
+    mkdir spool
+    for form in layout.tar layout.tar.gz layout.tar.zst reversed.tar; do
+        "$binary" import - -d "$inside/foreign/piped-${form//./-}" --spool spool --values "$form.yaml" <"$form"
+        arrived "$inside/foreign/piped-${form//./-}"
+    done
+    same '' "$(ls -A spool)" "what stays in the spool"
 }
 
 nameless_layout_of_skopeo() {

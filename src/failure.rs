@@ -103,6 +103,7 @@ fn code_of_one(error: &(dyn std::error::Error + 'static)) -> Option<ExitCode> {
             ArrivalError::Registry(error) => registry_code(error),
             ArrivalError::Archive(error) => archive_code(error),
             ArrivalError::Content(_) => ExitCode::Content,
+            ArrivalError::LostInPipe(_) => ExitCode::Partly,
             ArrivalError::Cancelled => ExitCode::Interrupted,
             ArrivalError::Unproven { .. } | ArrivalError::Blob { .. } => ExitCode::Failed,
         });
@@ -151,7 +152,9 @@ pub fn blob_code(error: &BlobError) -> ExitCode {
 }
 
 fn archive_code(error: &ArchiveError) -> ExitCode {
-    if error.is_no_space() {
+    if matches!(error, ArchiveError::TooEarly(_)) {
+        ExitCode::Usage
+    } else if error.is_no_space() {
         ExitCode::NoSpace
     } else if error.is_content() {
         ExitCode::Content
@@ -200,6 +203,15 @@ fn hints_of(error: &(dyn std::error::Error + 'static)) -> Vec<String> {
     }
     if let Some(error) = error.downcast_ref::<PrepareError>() {
         return error.hint.iter().cloned().collect();
+    }
+    if let Some(ArrivalError::LostInPipe(_)) = error.downcast_ref().map(ArrivalError::innermost) {
+        return vec!["send the same stream again, what arrived is not sent twice; with --spool DIR nothing that the registry loses is lost".to_owned()];
+    }
+    if let Some(ArchiveError::TooEarly(_)) = error.downcast_ref() {
+        return vec![
+            "give --spool DIR, where blobs wait until it is known what they are, or import it from a file"
+                .to_owned(),
+        ];
     }
     if let Some(TransferError::Locked(_)) = error.downcast_ref::<TransferError>() {
         return vec!["wait for the other run, or choose another output with -o".to_owned()];

@@ -20,11 +20,11 @@ use super::{ArchiveError, Input};
 use crate::image::{Descriptor, Digest, ParsedManifest, Reference, media_type};
 
 /// JSON members of a foreign archive, in bytes.
-const MAX_JSON: u64 = 20 << 20;
-const MAX_BUNDLE_JSON: u64 = 1 << 30;
-const MAX_MANIFEST: u64 = 4 << 20;
+pub(super) const MAX_JSON: u64 = 20 << 20;
+pub(super) const MAX_BUNDLE_JSON: u64 = 1 << 30;
+pub(super) const MAX_MANIFEST: u64 = 4 << 20;
 /// All manifests of a foreign archive together, in bytes.
-const MAX_MANIFESTS: u64 = 256 << 20;
+pub(super) const MAX_MANIFESTS: u64 = 256 << 20;
 /// Content is handed over in pieces of this size.
 const PIECE: usize = 1 << 20;
 

@@ -58,7 +58,10 @@ pub mod manifest;
 mod member;
 mod partial;
 mod pipe;
+mod piped;
+mod piped_layout;
 mod reader;
+mod stash;
 mod verify;
 
 pub use artifacts::{ArtifactIndex, users};
@@ -77,5 +80,7 @@ pub use partial::{
     folder_of, joint, open_frame, read_back, stored_len, sync_folder,
 };
 pub use pipe::{PipedContent, PipedHead, open_pipe};
+pub use piped::{Piped, Rest};
 pub use reader::BundleReader;
+pub use stash::{Stash, StashWriter};
 pub use verify::Problem;

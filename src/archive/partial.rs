@@ -83,14 +83,7 @@ impl PartialFile {
 
     /// Frees the space of a range whose content is no longer needed here. Best effort: space is all it is about.
     pub fn release(&self, range: std::ops::Range<u64>) {
-        #[cfg(target_os = "linux")]
-        {
-            use rustix::fs::{FallocateFlags, fallocate};
-            let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-            let _ = fallocate(&self.file, flags, range.start, range.end - range.start);
-        }
-        #[cfg(not(target_os = "linux"))]
-        let _ = range;
+        release(&self.file, range);
     }
 
     /// Writes end, seek table and final length after `compressed_end`, syncs, and gives the file its name.
@@ -112,6 +105,18 @@ impl PartialFile {
         sync_folder(target)?;
         Ok(len)
     }
+}
+
+/// Frees the space of a range of `file`, where the file system can do that.
+pub(super) fn release(file: &File, range: std::ops::Range<u64>) {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::{FallocateFlags, fallocate};
+        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        let _ = fallocate(file, flags, range.start, range.end - range.start);
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (file, range);
 }
 
 impl Input for PartialFile {

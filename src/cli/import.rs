@@ -31,6 +31,10 @@ pub struct ImportArgs {
     /// The name of the one image in a layout of another tool, for example when it comes without one.
     #[arg(long, value_name = "REF")]
     pub name: Option<Reference>,
+    /// Where blobs out of a pipe may wait: large ones, should the registry lose an upload, and what comes before it
+    /// is known. A folder; nothing stays in it.
+    #[arg(long, value_name = "DIR")]
+    pub spool: Option<PathBuf>,
     #[command(flatten)]
     pub with: WithArgs,
     /// Go on without images that fail; exit code 7.

@@ -14,9 +14,9 @@ use crate::cli::{ImportArgs, ResultFormat};
 use crate::destination::{Destination, Mapping, Preparation};
 use crate::failure::{ExitCode, Failure, all_hints, code_of};
 use crate::handoff::helm_values;
-use crate::image::{ArtifactCounts, Reference};
+use crate::image::{ArtifactCounts, Digest, Reference};
 use crate::plan::{ImportPlan, Landing, Landings};
-use crate::registry::{PingOutcome, RegistryClient};
+use crate::registry::{Environment, PingOutcome, RegistryClient, Sessions};
 use crate::report::{bytes, count};
 use crate::session::Session;
 use crate::transfer::{ArrivalError, Import, Sent};
@@ -77,6 +77,9 @@ impl Run<'_> {
         }
         self.prepare(&preparation, &lacking).await?;
         self.check_access(&plan).await?;
+        if let Some(sessions) = self.sessions()? {
+            self.client.keep_sessions(sessions);
+        }
         self.session.reporter.begin("uploading", plan.bytes(), 0);
         let import = Import {
             client: self.client,
@@ -89,13 +92,13 @@ impl Run<'_> {
         let tell = |at, result: &_| self.tell(&plan, at, result);
         let (arrived, sent, read) = match pipe {
             Some(pipe) => {
-                let content = pipe.content;
-                import.run_piped(&pipe.head.at_hand(), move |sink| content.stream(sink), &tell).await
+                let stash = Some(&*pipe.stash);
+                import.run_piped(&pipe.at_hand, stash, move |sink| (pipe.rest)(sink), &tell).await
             }
             None if self.holdings.is_sequential() => {
                 self.session.reporter.detail("this archive has no random access: it is read in order");
                 let holdings = self.holdings.clone();
-                import.run_piped(&HashSet::new(), move |sink| holdings.stream(sink), &tell).await
+                import.run_piped(&HashSet::new(), None, move |sink| holdings.stream(sink), &tell).await
             }
             None => {
                 let (arrived, sent) = import.run(&tell).await;
@@ -118,7 +121,9 @@ impl Run<'_> {
         }
         let failures = report.failures().count();
         let succeeded = report.images.len() - failures;
-        if failures > 0 && (!self.args.keep_going || succeeded == 0) {
+        // What a pipe has lost is lost: there is nothing to stop for.
+        let goes_on = self.args.keep_going || report.failed_partly();
+        if failures > 0 && (!goes_on || succeeded == 0) {
             let failure = report.failure();
             let hint = if failure.code == ExitCode::Content {
                 "images that arrived stay; the others need a bundle that is whole: copy or export it again"
@@ -129,6 +134,7 @@ impl Run<'_> {
         }
         // Damage after the last image is still damage, and whoever carried the stream should know.
         read?;
+        self.client.uploads_finished();
         write_own(&values.path, &values.text, self.args.force)?;
         self.print_summary(report, &sent, began, &values.path);
         if failures > 0 {
@@ -137,6 +143,13 @@ impl Run<'_> {
             return Ok(ExitCode::Partly);
         }
         Ok(ExitCode::Done)
+    }
+
+    /// The uploads that an earlier run of the same import left open.
+    fn sessions(&self) -> anyhow::Result<Option<Sessions>> {
+        let what = self.holdings.bundle().to_bytes()?;
+        let key = Digest::sha256(format!("{} {}", Digest::sha256(&what), self.destination).as_bytes());
+        Ok(Sessions::open(&Environment::of_process(), &key.hex()[..32]))
     }
 
     fn mapping(&self) -> Mapping {

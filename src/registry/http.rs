@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use reqwest::Method;
 use reqwest::header::{AUTHORIZATION, HeaderMap, LOCATION};
@@ -21,6 +21,7 @@ use super::options::ClientOptions;
 use super::pace::locked;
 use super::redact::masked;
 use super::retry::{LONGEST_WAIT, RateLimit, backoff};
+use super::sessions::Sessions;
 use super::stats::RequestKind;
 use super::token::Scope;
 use super::transport::{Transport, authority};
@@ -36,6 +37,7 @@ pub(super) struct Inner {
     pub(super) store: CredentialStore,
     pub(super) hosts: Mutex<HashMap<HostName, Arc<Host>>>,
     pub(super) warnings: Mutex<BTreeSet<String>>,
+    pub(super) sessions: OnceLock<Sessions>,
 }
 
 /// One request, as often as it takes.

@@ -32,6 +32,7 @@ mod redact;
 mod referrers;
 mod retry;
 mod secret;
+mod sessions;
 mod stats;
 mod tls;
 mod token;
@@ -61,6 +62,7 @@ pub use push::Pushed;
 pub use referrers::Referrers;
 pub use retry::RateLimit;
 pub use secret::Secret;
+pub use sessions::Sessions;
 pub use stats::{HostStats, Stats};
 pub use upload::Upload;
 
@@ -110,7 +112,20 @@ impl RegistryClient {
             environment.clone(),
         );
         let (hosts, warnings) = (Mutex::new(HashMap::new()), Mutex::new(BTreeSet::new()));
-        Self(Arc::new(Inner { options, transport, store, hosts, warnings }))
+        let sessions = std::sync::OnceLock::new();
+        Self(Arc::new(Inner { options, transport, store, hosts, warnings, sessions }))
+    }
+
+    /// Keeps note of large uploads in `sessions`, and goes on with those that are there. For the first caller.
+    pub fn keep_sessions(&self, sessions: Sessions) {
+        let _ = self.0.sessions.set(sessions);
+    }
+
+    /// All uploads are done: there is nothing to go on with.
+    pub fn uploads_finished(&self) {
+        if let Some(sessions) = self.0.sessions.get() {
+            sessions.finished();
+        }
     }
 
     /// What has gone over the wire so far.

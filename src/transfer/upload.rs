@@ -24,6 +24,9 @@ pub enum ArrivalError {
     Content(Box<WrongContent>),
     #[error("blob {digest}: {error}")]
     Blob { digest: Box<Digest>, error: Arc<ArrivalError> },
+    /// It went by in a pipe, and the registry has lost what it got of it.
+    #[error("{0}; a pipe cannot be read again")]
+    LostInPipe(Box<RegistryError>),
     #[error("the registry took it, but now names {found} for {place}, not {wanted}")]
     Unproven { place: String, wanted: Box<Digest>, found: String },
     #[error("stopped")]

@@ -12,6 +12,7 @@ mod foreign_layers;
 mod lint;
 mod lock;
 mod memory;
+mod piped;
 mod refusals;
 mod report;
 mod resume;
