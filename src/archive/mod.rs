@@ -41,6 +41,7 @@
 //! Everything read is hostile until it has been derived again and compared.
 
 mod artifacts;
+mod chart;
 mod content;
 mod contents;
 mod derived;
@@ -65,6 +66,7 @@ mod stash;
 mod verify;
 
 pub use artifacts::{ArtifactIndex, users};
+pub use chart::{ChartFile, chart_files};
 pub use content::ContentReader;
 pub use contents::{Contents, ImageFault, MAX_DEPTH, Manifests, Root, roots};
 pub use error::ArchiveError;

@@ -4,6 +4,7 @@
 //! known variables, well-formed value paths, and no reference that could be refused before variables are filled in.
 
 pub mod builtin;
+pub mod discover;
 mod document;
 pub mod lint;
 pub mod lock;
