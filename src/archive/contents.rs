@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use bytes::Bytes;
 
 use super::ArchiveError;
-use super::manifest::{BlobRow, BundleManifest};
+use super::manifest::{ArtifactRow, BlobRow, BundleManifest};
 use crate::image::{Descriptor, Digest, ManifestKind, ParsedManifest, RawManifest, Role, media_type};
 
 /// Indexes nested deeper than this are refused.
@@ -177,12 +177,17 @@ impl Walk<'_> {
 /// The roots of `bundle`: its images, then its artifacts.
 pub fn roots(bundle: &BundleManifest) -> Vec<Root> {
     let sizes: HashMap<Digest, u64> = bundle.blobs.iter().map(|blob| (blob.digest, blob.size)).collect();
-    let root = |digest: Digest, media_type: &String| {
-        let size = sizes.get(&digest).copied().unwrap_or(0);
-        Root { digest, media_type: media_type.clone(), size }
-    };
-    let images = bundle.images.iter().map(|image| root(image.digest, &image.media_type));
-    images.chain(bundle.artifacts.iter().map(|row| root(row.digest, &row.media_type))).collect()
+    let images = bundle.images.iter().map(|image| {
+        let size = sizes.get(&image.digest).copied().unwrap_or(0);
+        Root { digest: image.digest, media_type: image.media_type.clone(), size }
+    });
+    images.chain(bundle.artifacts.iter().map(ArtifactRow::root)).collect()
+}
+
+impl ArtifactRow {
+    pub fn root(&self) -> Root {
+        Root { digest: self.digest, media_type: self.media_type.clone(), size: self.size }
+    }
 }
 
 /// Demands that `bundle` lists exactly what its manifests refer to, in the right order. Only foreign layers, which

@@ -112,11 +112,7 @@ impl ExportPlan {
         }
         let artifacts = resolution.artifacts();
         let mut roots: Vec<Root> = resolution.images.iter().map(ResolvedImage::root).collect();
-        roots.extend(artifacts.iter().map(|row| Root {
-            digest: row.digest,
-            media_type: row.media_type.clone(),
-            size: row.size,
-        }));
+        roots.extend(artifacts.iter().map(ArtifactRow::root));
         let left_out = |layer: &Descriptor| {
             request.keep_urls && media_type::is_foreign(&layer.media_type) && !layer.urls.is_empty()
         };

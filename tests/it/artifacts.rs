@@ -371,3 +371,58 @@ fn a_lock_pins_what_is_about_its_images_too() {
         ran.shown()
     );
 }
+
+/// A layout as another tool would write it: full names for images, tags or nothing for what is about them.
+fn layout_of(folder: &std::path::Path, named: &[(&str, &TestImage)], others: &[(Option<&str>, &TestImage)]) {
+    let mut entries = Vec::new();
+    let mut write = |image: &TestImage, name: Option<&str>| {
+        let mut entry = image.descriptor();
+        if let Some(name) = name {
+            entry["annotations"] = json!({ "org.opencontainers.image.ref.name": name });
+        }
+        entries.push(entry);
+        let mut left = vec![image];
+        while let Some(image) = left.pop() {
+            let blobs = image.blobs.iter().cloned().chain([(image.digest, image.manifest.clone())]);
+            for (digest, bytes) in blobs {
+                let path = folder.join(digest.layout_path());
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                std::fs::write(path, bytes).unwrap();
+            }
+            left.extend(&image.children);
+        }
+    };
+    named.iter().for_each(|(name, image)| write(image, Some(name)));
+    others.iter().for_each(|(name, image)| write(image, *name));
+    std::fs::write(folder.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
+    let index = json!({ "schemaVersion": 2, "manifests": entries }).to_string();
+    std::fs::write(folder.join("index.json"), index).unwrap();
+}
+
+#[test]
+fn what_stands_beside_images_in_layouts_of_other_tools_comes_along() {
+    let signed = signed();
+    let gap = &signed.gap;
+    let folder = gap.path("layout");
+    let others: Vec<(Option<&str>, &TestImage)> = signed
+        .tagged
+        .iter()
+        .map(|(tag, artifact)| (Some(tag.as_str()), artifact))
+        .chain(signed.referrers.iter().rev().map(|(_, artifact)| (None, artifact)))
+        .collect();
+    layout_of(&folder, &[("r.example.com/team/app:1.0", &signed.index)], &others);
+    gap.import("layout", &[]);
+    signed.assert_arrived();
+
+    // What is about nothing in the layout, and says that it is no image, stays behind; an image without a name does not.
+    let lone = artifact(&image(99), SBOM, b"about something else");
+    let folder = gap.path("other");
+    layout_of(&folder, &[("r.example.com/other/app:1.0", &signed.index)], &[(None, &lone)]);
+    let ran = gap.try_import("other", &[]);
+    assert_eq!(ran.code, 3, "{}", ran.shown());
+    let mut index: Value =
+        serde_json::from_slice(&std::fs::read(folder.join("index.json")).unwrap()).unwrap();
+    index["manifests"][1]["artifactType"] = json!(SBOM);
+    std::fs::write(folder.join("index.json"), index.to_string()).unwrap();
+    gap.import("other", &[]);
+}
