@@ -392,8 +392,12 @@ fn layout_of(folder: &std::path::Path, named: &[(&str, &TestImage)], others: &[(
             left.extend(&image.children);
         }
     };
-    named.iter().for_each(|(name, image)| write(image, Some(name)));
-    others.iter().for_each(|(name, image)| write(image, *name));
+    for (name, image) in named {
+        write(image, Some(name));
+    }
+    for (name, image) in others {
+        write(image, *name);
+    }
     std::fs::write(folder.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
     let index = json!({ "schemaVersion": 2, "manifests": entries }).to_string();
     std::fs::write(folder.join("index.json"), index).unwrap();
