@@ -5,6 +5,7 @@
 use std::fmt::Write as _;
 
 use crate::archive::ArchiveError;
+use crate::destination::PrepareError;
 use crate::registry::{ErrorClass, RegistryError};
 use crate::transfer::{ArrivalError, BlobError, FileExportError, ResolveError, TransferError};
 
@@ -94,11 +95,15 @@ fn code_of_one(error: &(dyn std::error::Error + 'static)) -> Option<ExitCode> {
             FileExportError::Interrupted => Some(ExitCode::Interrupted),
         };
     }
+    if let Some(error) = error.downcast_ref::<PrepareError>() {
+        return Some(class_code(error.class));
+    }
     if let Some(error) = error.downcast_ref::<ArrivalError>() {
         return Some(match error.innermost() {
             ArrivalError::Registry(error) => registry_code(error),
             ArrivalError::Archive(error) => archive_code(error),
             ArrivalError::Content(_) => ExitCode::Content,
+            ArrivalError::LostInPipe(_) => ExitCode::Partly,
             ArrivalError::Cancelled => ExitCode::Interrupted,
             ArrivalError::Unproven { .. } | ArrivalError::Blob { .. } => ExitCode::Failed,
         });
@@ -115,7 +120,11 @@ fn code_of_one(error: &(dyn std::error::Error + 'static)) -> Option<ExitCode> {
 }
 
 fn registry_code(error: &RegistryError) -> ExitCode {
-    match error.class() {
+    class_code(error.class())
+}
+
+fn class_code(class: ErrorClass) -> ExitCode {
+    match class {
         ErrorClass::Denied => ExitCode::Denied,
         ErrorClass::Unreachable | ErrorClass::RateLimited => ExitCode::Unreachable,
         ErrorClass::NoSpace => ExitCode::NoSpace,
@@ -143,7 +152,9 @@ pub fn blob_code(error: &BlobError) -> ExitCode {
 }
 
 fn archive_code(error: &ArchiveError) -> ExitCode {
-    if error.is_no_space() {
+    if matches!(error, ArchiveError::TooEarly(_)) {
+        ExitCode::Usage
+    } else if error.is_no_space() {
         ExitCode::NoSpace
     } else if error.is_content() {
         ExitCode::Content
@@ -189,6 +200,18 @@ fn hints_of(error: &(dyn std::error::Error + 'static)) -> Vec<String> {
     }
     if let Some(error) = registry_error(error) {
         return error.hint().into_iter().collect();
+    }
+    if let Some(error) = error.downcast_ref::<PrepareError>() {
+        return error.hint.iter().cloned().collect();
+    }
+    if let Some(ArrivalError::LostInPipe(_)) = error.downcast_ref().map(ArrivalError::innermost) {
+        return vec!["send the same stream again, what arrived is not sent twice; with --spool DIR nothing that the registry loses is lost".to_owned()];
+    }
+    if let Some(ArchiveError::TooEarly(_)) = error.downcast_ref() {
+        return vec![
+            "give --spool DIR, where blobs wait until it is known what they are, or import it from a file"
+                .to_owned(),
+        ];
     }
     if let Some(TransferError::Locked(_)) = error.downcast_ref::<TransferError>() {
         return vec!["wait for the other run, or choose another output with -o".to_owned()];

@@ -6,7 +6,7 @@ use std::path::Path;
 use flate2::read::MultiGzDecoder;
 
 use super::ArchiveError;
-use super::foreign_tar::each_member;
+use super::foreign_tar::Members;
 
 /// One file of a chart that is read is never larger.
 const MAX_FILE: u64 = 8 << 20;
@@ -26,25 +26,19 @@ pub fn chart_files(path: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<Cha
     let file = std::fs::File::open(path).map_err(ArchiveError::io(path))?;
     let unpacked = MultiGzDecoder::new(std::io::BufReader::new(file)).take(MAX_CHART);
     let mut files = Vec::new();
-    each_member(unpacked, path, &mut |name, member| {
-        let Some((_, inner)) = name.split_once('/').filter(|(_, inner)| wanted(inner)) else {
-            return Ok(false);
-        };
-        let mut bytes = Vec::new();
-        let read = member.take(MAX_FILE + 1).read_to_end(&mut bytes);
-        read.map_err(|error| ArchiveError::Damaged(format!("{}: {name}: {error}", path.display())))?;
-        if bytes.len() as u64 > MAX_FILE {
-            return Err(ArchiveError::Damaged(format!("{}: {name} is too large", path.display())));
-        }
-        files.push(ChartFile { path: inner.to_owned(), bytes });
-        Ok(false)
-    })
-    .map_err(|error| match error {
-        ArchiveError::NotABundle(_) => {
-            ArchiveError::Damaged(format!("{} is no packed chart (a gzipped tar)", path.display()))
-        }
+    let damaged = |name: &str, why: &str| ArchiveError::Damaged(format!("{}: {name}{why}", path.display()));
+    let mut members = Members::new(unpacked, path);
+    let no_chart = |error| match error {
+        ArchiveError::NotABundle(_) => damaged("", "no packed chart (a gzipped tar)"),
         other => other,
-    })?;
+    };
+    while let Some(member) = members.next().map_err(no_chart)? {
+        let Some((_, inner)) = member.name.split_once('/').filter(|(_, inner)| wanted(inner)) else {
+            continue;
+        };
+        let bytes = members.whole(MAX_FILE)?.ok_or_else(|| damaged(&member.name, " is too large"))?;
+        files.push(ChartFile { path: inner.to_owned(), bytes });
+    }
     if !files.iter().any(|file| file.path == "Chart.yaml") && wanted("Chart.yaml") {
         return Err(ArchiveError::Damaged(format!(
             "{} has no Chart.yaml, so it is no chart",

@@ -27,6 +27,8 @@ pub enum ArchiveError {
     NameUnused(String),
     #[error("{0} cannot be sent again, since it comes from a pipe")]
     PassedBy(Digest),
+    #[error("{0} comes before the index and the manifests that say what it is")]
+    TooEarly(Digest),
     #[error("not a bundle: {0}")]
     NotABundle(String),
     #[error("the archive is damaged: {0}")]
@@ -44,7 +46,7 @@ impl ArchiveError {
 
     /// Whether the content is at fault rather than the machine.
     pub fn is_content(&self) -> bool {
-        !matches!(self, Self::Io { .. } | Self::Invariant(_))
+        !matches!(self, Self::Io { .. } | Self::TooEarly(_) | Self::Invariant(_))
     }
 
     /// Whether a disk is full.

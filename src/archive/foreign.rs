@@ -10,23 +10,21 @@ use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use serde_json::Value;
 
-use super::contents::{self, Contents, Manifests, Root};
-use super::foreign_tar::{each_member, not_a_tar};
+use super::contents::Manifests;
+use super::described::{describe, unpacked};
+use super::foreign_tar::Members;
 use super::holdings::{ContentPieces, Holdings, StreamEvent, StreamSink};
-use super::manifest::{
-    BundleManifest, CatalogRecord, FORMAT_REVISION, ImageRow, MEDIA_TYPE, PROFILE, SCHEMA_VERSION,
-};
-use super::{ArchiveError, Input, derived};
-use crate::image::{Descriptor, Digest, ManifestKind, ParsedManifest, Platform, Reference, media_type};
+use super::manifest::BundleManifest;
+use super::{ArchiveError, Input};
+use crate::image::{Descriptor, Digest, ParsedManifest, Reference, media_type};
 
 /// JSON members of a foreign archive, in bytes.
-const MAX_JSON: u64 = 20 << 20;
-const MAX_BUNDLE_JSON: u64 = 1 << 30;
-const MAX_MANIFEST: u64 = 4 << 20;
+pub(super) const MAX_JSON: u64 = 20 << 20;
+pub(super) const MAX_BUNDLE_JSON: u64 = 1 << 30;
+pub(super) const MAX_MANIFEST: u64 = 4 << 20;
 /// All manifests of a foreign archive together, in bytes.
-const MAX_MANIFESTS: u64 = 256 << 20;
+pub(super) const MAX_MANIFESTS: u64 = 256 << 20;
 /// Content is handed over in pieces of this size.
 const PIECE: usize = 1 << 20;
 
@@ -98,7 +96,7 @@ impl Holdings for ForeignLayout {
         if skipped != from {
             return Err(ArchiveError::Damaged(format!("{digest} is shorter than its descriptor says")));
         }
-        Ok(Box::new(Pieces { reader, path: self.path.clone(), done: false }))
+        Ok(Box::new(Pieces::new(reader, &self.path)))
     }
 
     fn name(&self) -> String {
@@ -114,25 +112,42 @@ impl Holdings for ForeignLayout {
     }
 
     fn stream(&self, sink: &mut StreamSink<'_>) -> Result<(), ArchiveError> {
-        each_member(decompressed(&self.path)?, &self.path, &mut |name, entry| {
-            let digest =
-                Digest::from_layout_path(&name).filter(|digest| !self.manifests.contains_key(digest));
-            let Some(digest) = digest else { return Ok(false) };
-            sink(StreamEvent::Begin(digest))?;
-            for piece in (Pieces { reader: entry, path: self.path.clone(), done: false }) {
-                sink(StreamEvent::Piece(piece?))?;
+        let mut members = Members::new(decompressed(&self.path)?, &self.path);
+        while let Some(member) = members.next()? {
+            let digest = Digest::from_layout_path(&member.name);
+            if let Some(digest) = digest.filter(|digest| !self.manifests.contains_key(digest)) {
+                stream_member(digest, members.content(), &self.path, sink)?;
             }
-            sink(StreamEvent::End)?;
-            Ok(false)
-        })?;
+        }
         Ok(())
     }
 }
 
-struct Pieces<R> {
+/// Gives one blob to `sink`.
+pub(super) fn stream_member(
+    digest: Digest,
+    content: impl Read,
+    path: &Path,
+    sink: &mut StreamSink<'_>,
+) -> Result<(), ArchiveError> {
+    sink(StreamEvent::Begin(digest))?;
+    for piece in Pieces::new(content, path) {
+        sink(StreamEvent::Piece(piece?))?;
+    }
+    sink(StreamEvent::End)
+}
+
+/// The content of a reader in pieces.
+pub(super) struct Pieces<R> {
     reader: R,
     path: PathBuf,
     done: bool,
+}
+
+impl<R> Pieces<R> {
+    pub(super) fn new(reader: R, path: &Path) -> Self {
+        Self { reader, path: path.to_owned(), done: false }
+    }
 }
 
 impl<R: Read> Iterator for Pieces<R> {
@@ -166,10 +181,10 @@ impl Place {
         }
         let mut members = HashMap::new();
         let reader = BufReader::new(File::open(path).map_err(ArchiveError::io(path))?);
-        each_member(reader, path, &mut |name, entry| {
-            members.entry(name).or_insert((entry.raw_file_position(), entry.size()));
-            Ok(false)
-        })?;
+        let mut walk = Members::seekable(reader, path);
+        while let Some(member) = walk.next()? {
+            members.entry(member.name).or_insert((member.at, member.size));
+        }
         Ok(Self::Tar { file, members })
     }
 
@@ -267,15 +282,15 @@ impl Place {
             return Ok(found);
         };
         let digests: HashSet<Digest> = wanted.iter().map(|d| d.digest).collect();
-        each_member(decompressed(path)?, path, &mut |name, entry| {
-            let digest = Digest::from_layout_path(&name).filter(|digest| digests.contains(digest));
-            if let Some(digest) = digest.filter(|_| entry.size() <= MAX_MANIFEST) {
-                let mut bytes = Vec::new();
-                entry.take(MAX_MANIFEST).read_to_end(&mut bytes).map_err(|e| not_a_tar(path, &e))?;
+        let mut members = Members::new(decompressed(path)?, path);
+        while let Some(member) = members.next()? {
+            let digest = Digest::from_layout_path(&member.name).filter(|digest| digests.contains(digest));
+            if let Some(digest) = digest
+                && let Some(bytes) = members.whole(MAX_MANIFEST)?
+            {
                 keep(&digest, bytes)?;
             }
-            Ok(false)
-        })?;
+        }
         Ok(found)
     }
 }
@@ -295,21 +310,23 @@ fn find_in_stream(path: &Path, name: &str) -> Result<Option<Box<dyn Read + Send>
     let (path, name) = (path.to_owned(), name.to_owned());
     let (found, is_found) = std::sync::mpsc::sync_channel(1);
     std::thread::spawn(move || {
-        let mut sent = false;
-        let result = decompressed(&path).and_then(|reader| {
-            each_member(reader, &path, &mut |member, entry| {
-                if member != name {
-                    return Ok(false);
+        let search = || {
+            let mut members = Members::new(decompressed(&path)?, &path);
+            while let Some(member) = members.next()? {
+                if member.name == name {
+                    return Ok(Some(members));
                 }
-                sent = true;
+            }
+            Ok(None)
+        };
+        match search() {
+            Ok(Some(mut members)) => {
                 let _ = found.send(Ok(true));
                 // A short copy shows as a wrong size and digest at the reader.
-                let _ = io::copy(entry, &mut writer);
-                Ok(true)
-            })
-        });
-        if !sent {
-            let _ = found.send(result.map(|()| false));
+                let _ = io::copy(&mut members.content(), &mut writer);
+            }
+            Ok(None) => drop(found.send(Ok(false))),
+            Err(error) => drop(found.send(Err(error))),
         }
     });
     match is_found.recv() {
@@ -321,123 +338,25 @@ fn find_in_stream(path: &Path, name: &str) -> Result<Option<Box<dyn Read + Send>
 }
 
 fn decompressed(path: &Path) -> Result<Box<dyn Read + Send>, ArchiveError> {
-    let mut file = BufReader::new(File::open(path).map_err(ArchiveError::io(path))?);
-    let start = io::BufRead::fill_buf(&mut file).map_err(ArchiveError::io(path))?;
+    decompress(BufReader::new(File::open(path).map_err(ArchiveError::io(path))?), path)
+}
+
+/// The tar in `input`: gzip, zstd, or plain.
+pub(super) fn decompress(
+    mut input: impl io::BufRead + Send + 'static,
+    path: &Path,
+) -> Result<Box<dyn Read + Send>, ArchiveError> {
+    let start = input.fill_buf().map_err(ArchiveError::io(path))?;
     if start.starts_with(&[0x1f, 0x8b]) {
-        return Ok(Box::new(flate2::bufread::MultiGzDecoder::new(file)));
+        return Ok(Box::new(flate2::bufread::MultiGzDecoder::new(input)));
     }
-    let mut decoder = zstd::stream::read::Decoder::with_buffer(file).map_err(ArchiveError::Zstd)?;
+    if !start.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
+        return Ok(Box::new(input));
+    }
+    let mut decoder = zstd::stream::read::Decoder::with_buffer(input).map_err(ArchiveError::Zstd)?;
     // 128 MiB: what every stock zstd accepts without a flag.
     decoder.window_log_max(27).map_err(ArchiveError::Zstd)?;
     Ok(Box::new(decoder))
-}
-
-/// A bundle of this program that was unpacked, or packed by another tool: its own manifest, which must fit the index.
-fn unpacked(
-    own: &[u8],
-    index: &[u8],
-    manifests: &HashMap<Digest, Bytes>,
-) -> Result<BundleManifest, ArchiveError> {
-    let bundle = BundleManifest::from_bytes(own)?;
-    if derived::index_json(&bundle)? != index {
-        return Err(ArchiveError::Damaged("index.json is not the one that bundle.json implies".to_owned()));
-    }
-    contents::prove(&bundle, manifests)?;
-    Ok(bundle)
-}
-
-/// What the index and the manifests say, in the terms of a bundle.
-fn describe(
-    index: &ParsedManifest,
-    manifests: &HashMap<Digest, Bytes>,
-    name: Option<&Reference>,
-) -> Result<BundleManifest, ArchiveError> {
-    let roots: Vec<&Descriptor> =
-        index.manifests.iter().filter(|d| media_type::is_manifest(&d.media_type)).collect();
-    let (mut images, mut used) = (Vec::new(), false);
-    for root in &roots {
-        // A given name is for the one image there is: of several, nobody could tell which.
-        let given = name.filter(|_| roots.len() == 1).cloned();
-        used |= given.is_some();
-        let Some(name) = given.or_else(|| name_of(root)) else {
-            // Signatures and the like stand beside images without a name. Some tools call images artifacts of the
-            // type of their config: those are images.
-            let type_of_image = |t: &str| matches!(t, media_type::OCI_CONFIG | media_type::DOCKER_CONFIG);
-            if root.artifact_type.as_deref().is_some_and(|t| !type_of_image(t)) {
-                continue;
-            }
-            return Err(ArchiveError::Nameless(root.digest));
-        };
-        let parsed = manifests.get(&root.digest).map(|b| ParsedManifest::of(b, Some(&root.media_type)));
-        let parsed = parsed.ok_or(ArchiveError::MissingManifest(root.digest))?;
-        let parsed = parsed.map_err(|e| ArchiveError::Damaged(format!("{}: {e}", root.digest)))?;
-        if images.iter().any(|image: &ImageRow| image.name == name) {
-            return Err(ArchiveError::Damaged(format!("the name {name} is there twice")));
-        }
-        images.push(ImageRow {
-            artifact_type: None,
-            digest: root.digest,
-            entries: Vec::new(),
-            media_type: parsed.media_type.clone(),
-            name: name.clone(),
-            platforms: platforms(&parsed),
-            size: root.size,
-            source: name,
-        });
-    }
-    if let Some(name) = name.filter(|_| !used) {
-        return Err(ArchiveError::NameUnused(name.to_string()));
-    }
-    if images.is_empty() {
-        return Err(match roots.first() {
-            Some(root) => ArchiveError::Nameless(root.digest),
-            None => ArchiveError::NotABundle("its index.json lists no image".to_owned()),
-        });
-    }
-    let root = |image: &ImageRow| Root {
-        digest: image.digest,
-        media_type: image.media_type.clone(),
-        size: image.size,
-    };
-    let contents = Contents::collect(&images.iter().map(root).collect::<Vec<_>>(), manifests, &|_| false)?;
-    if let Some(fault) = contents.faults.first() {
-        return Err(ArchiveError::Damaged(format!("{}: {}", images[fault.root].name, fault.why)));
-    }
-    for (image, size) in images.iter_mut().zip(&contents.sizes) {
-        image.size = *size;
-    }
-    Ok(BundleManifest {
-        artifacts: Vec::new(),
-        blobs: contents.blobs,
-        catalog: CatalogRecord::default(),
-        extensions: std::collections::BTreeMap::new(),
-        format_revision: FORMAT_REVISION,
-        images,
-        media_type: MEDIA_TYPE.to_owned(),
-        platforms: Vec::new(),
-        profile: PROFILE.to_owned(),
-        requires: None,
-        schema_version: SCHEMA_VERSION,
-    })
-}
-
-/// The full name in an index entry. Tag-only names say nothing about the repository and do not count.
-fn name_of(root: &Descriptor) -> Option<Reference> {
-    let annotation = |key: &str| root.annotations.get(key).and_then(Value::as_str);
-    let full = |text: &&str| text.contains('/') || text.contains('@');
-    ["io.containerd.image.name", "org.opencontainers.image.ref.name"]
-        .into_iter()
-        .filter_map(annotation)
-        .filter(full)
-        .find_map(|text| text.parse().ok())
-}
-
-fn platforms(parsed: &ParsedManifest) -> Vec<String> {
-    if parsed.kind != ManifestKind::Index {
-        return Vec::new();
-    }
-    let known = parsed.manifests.iter().filter_map(|child| child.platform.as_ref());
-    known.filter(|p: &&Platform| !p.is_unknown()).map(ToString::to_string).collect()
 }
 
 impl<S: std::hash::BuildHasher> Manifests for HashMap<Digest, Bytes, S> {

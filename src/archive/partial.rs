@@ -83,14 +83,7 @@ impl PartialFile {
 
     /// Frees the space of a range whose content is no longer needed here. Best effort: space is all it is about.
     pub fn release(&self, range: std::ops::Range<u64>) {
-        #[cfg(target_os = "linux")]
-        {
-            use rustix::fs::{FallocateFlags, fallocate};
-            let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-            let _ = fallocate(&self.file, flags, range.start, range.end - range.start);
-        }
-        #[cfg(not(target_os = "linux"))]
-        let _ = range;
+        release(&self.file, range);
     }
 
     /// Writes end, seek table and final length after `compressed_end`, syncs, and gives the file its name.
@@ -114,13 +107,30 @@ impl PartialFile {
     }
 }
 
+/// Frees the space of a range of `file`, where the file system can do that.
+pub(super) fn release(file: &File, range: std::ops::Range<u64>) {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::{FallocateFlags, fallocate};
+        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        let _ = fallocate(file, flags, range.start, range.end - range.start);
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (file, range);
+}
+
 impl Input for PartialFile {
     fn len(&self) -> u64 {
         PartialFile::len(self).unwrap_or(0)
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ArchiveError> {
-        self.file.read_exact_at(buffer, offset).map_err(ArchiveError::io(&self.path))
+        self.file.read_exact_at(buffer, offset).map_err(|error| match error.kind() {
+            std::io::ErrorKind::UnexpectedEof => {
+                ArchiveError::Damaged(format!("{} has been cut short", self.path.display()))
+            }
+            _ => ArchiveError::Io { path: self.path.clone(), error },
+        })
     }
 
     fn name(&self) -> String {
@@ -236,27 +246,42 @@ impl<'a> StoredWriter<'a> {
     }
 }
 
-/// Reads `content` bytes of a stored blob back, from `data` on, as far as its frames are intact. Each intact frame's
-/// content goes to `each`; the intact content bytes are returned.
+/// One intact frame of a stored blob, as it stands in the file.
+#[derive(Debug)]
+pub struct StoredFrame<'a> {
+    pub bytes: &'a [u8],
+    pieces: Vec<std::ops::Range<usize>>,
+}
+
+impl<'a> StoredFrame<'a> {
+    /// Its content, piece by piece.
+    pub fn content(&self) -> impl Iterator<Item = &'a [u8]> {
+        self.pieces.iter().map(|piece| &self.bytes[piece.clone()])
+    }
+}
+
+/// Reads `content` bytes of a stored blob back, from `data` on, as far as its frames are intact. Each intact frame
+/// goes to `each`; the intact content bytes are returned.
 pub fn read_back(
     input: &dyn Input,
     data: u64,
     size: u64,
     content: u64,
-    each: &mut dyn FnMut(&[u8]) -> Result<(), ArchiveError>,
+    each: &mut dyn FnMut(&StoredFrame<'_>) -> Result<(), ArchiveError>,
 ) -> Result<u64, ArchiveError> {
     let (mut at, mut intact) = (data, 0);
     for (file, held) in frame::stored_frames(size) {
         if intact + held > content {
             break;
         }
-        let bytes = input.read_vec(at, usize::try_from(file).unwrap_or(0))?;
+        let bytes = match input.read_vec(at, usize::try_from(file).unwrap_or(0)) {
+            Err(ArchiveError::Damaged(_)) => break,
+            read => read?,
+        };
         let Ok(pieces) = frame::stored_content(&bytes, held, true) else {
             break;
         };
-        for piece in pieces {
-            each(&bytes[piece])?;
-        }
+        each(&StoredFrame { bytes: &bytes, pieces })?;
         at += file;
         intact += held;
     }

@@ -46,9 +46,15 @@ impl<R> std::fmt::Debug for PipedContent<R> {
 
 /// Reads the head of a piped bundle and proves it.
 pub fn open_pipe<R: Read>(mut input: R) -> Result<(Arc<PipedHead>, PipedContent<R>), ArchiveError> {
+    let (head, at) = read_head(&mut input)?;
+    Ok((head.clone(), PipedContent::after(head, input, at)))
+}
+
+/// The head, proven, and how many bytes it takes.
+pub(super) fn read_head(input: &mut impl Read) -> Result<(Arc<PipedHead>, u64), ArchiveError> {
     let mut at = 0;
     let head = Head::read_from(&mut || {
-        let Some(bytes) = read_frame(&mut input, frame::HEAD_FRAME_CONTENT as u64)? else {
+        let Some(bytes) = read_frame(input, frame::HEAD_FRAME_CONTENT as u64)? else {
             return Ok(None);
         };
         at += bytes.len() as u64;
@@ -63,8 +69,7 @@ pub fn open_pipe<R: Read>(mut input: R) -> Result<(Arc<PipedHead>, PipedContent<
     let layout = Layout::new(head.frame_lens(), &manifest.blobs);
     let id = Digest::sha256(head.bundle_bytes());
     contents::prove(&manifest, &head)?;
-    let head = Arc::new(PipedHead { head, manifest, layout, id });
-    Ok((head.clone(), PipedContent { head, input, at, compressed: Vec::new() }))
+    Ok((Arc::new(PipedHead { head, manifest, layout, id }), at))
 }
 
 impl PipedHead {
@@ -102,6 +107,11 @@ impl Holdings for PipedHead {
 }
 
 impl<R: Read> PipedContent<R> {
+    /// What follows `head`, which took the first `at` bytes.
+    pub(super) fn after(head: Arc<PipedHead>, input: R, at: u64) -> Self {
+        Self { head, input, at, compressed: Vec::new() }
+    }
+
     /// Reads everything to the end of the pipe, which must be exactly what the plan implies.
     pub fn stream(mut self, sink: &mut StreamSink<'_>) -> Result<(), ArchiveError> {
         let head = self.head.clone();

@@ -10,7 +10,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::{CatalogErrors, Problem};
-use crate::image::{Digest, Reference};
+use crate::image::{Digest, Reference, Tag};
 
 /// Rises when a field changes its meaning.
 const VERSION: u32 = 1;
@@ -99,7 +99,7 @@ pub struct LockedArtifact {
     pub subject: Digest,
     /// The tag it was found by (`sha256-<hex>.sig`); without one it is a referrer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tag: Option<String>,
+    pub tag: Option<Tag>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artifact_type: Option<String>,
     pub digest: Digest,
@@ -292,7 +292,7 @@ mod tests {
         signed.created = Some("2020-01-01T00:00:00Z".to_owned());
         signed.artifacts = vec![LockedArtifact {
             subject: Digest::sha256(b"a"),
-            tag: Some("sha256-x.sig".to_owned()),
+            tag: "sha256-x.sig".parse().ok(),
             artifact_type: None,
             digest: Digest::sha256(b"s"),
             media_type: crate::image::media_type::OCI_MANIFEST.to_owned(),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::common::pair;
-use super::{NetworkArgs, OutputArgs};
+use super::{NetworkArgs, OutputArgs, WithArgs};
 use crate::catalog::SourceRewrite;
 use crate::image::HostName;
 
@@ -107,6 +107,8 @@ pub struct LockArgs {
     /// With differences, end with exit code 8.
     #[arg(long)]
     pub exit_code: bool,
+    #[command(flatten)]
+    pub with: WithArgs,
     /// Keep the digests that are locked already; lock only what is new.
     #[arg(long)]
     pub keep: bool,

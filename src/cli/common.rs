@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use crate::image::HostName;
+use crate::image::{ArtifactKind, HostName};
 use crate::report::ProgressMode;
 
 /// How registries are reached.
@@ -111,6 +111,37 @@ fn duration(text: &str) -> Result<Duration, String> {
     value.filter(|seconds| (1..=86_400).contains(seconds)).map(Duration::from_secs).ok_or_else(refuse)
 }
 
+/// Which manifests about images come along.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct With(pub Vec<ArtifactKind>);
+
+/// `signatures,sboms` or `none`; without the flag, everything.
+fn with(text: &str) -> Result<With, String> {
+    if text == "none" {
+        return Ok(With(Vec::new()));
+    }
+    let kind = |word: &str| match word {
+        "signatures" => Ok(ArtifactKind::Signature),
+        "attestations" => Ok(ArtifactKind::Attestation),
+        "sboms" => Ok(ArtifactKind::Sbom),
+        "referrers" => Ok(ArtifactKind::Referrer),
+        _ => Err("write none, or some of signatures, attestations, sboms, referrers with commas between"
+            .to_owned()),
+    };
+    let mut kinds = text.split(',').map(kind).collect::<Result<Vec<_>, _>>()?;
+    kinds.sort_unstable();
+    kinds.dedup();
+    Ok(With(kinds))
+}
+
+/// What comes along with the images.
+#[derive(Clone, Debug, Args)]
+pub struct WithArgs {
+    /// Signatures and the like that come along with images and their children: some of these, or none.
+    #[arg(long, value_name = "KINDS", default_value = "signatures,attestations,sboms,referrers", value_parser = with)]
+    pub with: With,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,5 +152,15 @@ mod tests {
         assert!(["", "M", "-1", "nan", "1e30", "x"].iter().all(|text| rate(text).is_err()));
         assert_eq!(duration("5m"), Ok(Duration::from_secs(300)));
         assert!(["", "0", "s", "-1s", "99h"].iter().all(|text| duration(text).is_err()));
+    }
+
+    #[test]
+    fn what_comes_along_is_some_or_none() {
+        assert_eq!(with("none"), Ok(With(Vec::new())));
+        assert_eq!(
+            with("sboms,signatures,sboms"),
+            Ok(With(vec![ArtifactKind::Signature, ArtifactKind::Sbom]))
+        );
+        assert!(["", "all", "none,sboms", "sboms,"].iter().all(|text| with(text).is_err()));
     }
 }

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
-use super::{CatalogArgs, NetworkArgs, OutputArgs, SelectionArgs};
+use super::{CatalogArgs, NetworkArgs, OutputArgs, SelectionArgs, WithArgs};
 use crate::image::{HostName, Platform};
 
 #[derive(Debug, Args)]
@@ -29,6 +29,12 @@ pub struct ExportArgs {
     /// Keep source hosts in destination names: `<dest>/quay.io/a/b`.
     #[arg(long)]
     pub keep_host: bool,
+    /// Layers that their publisher keeps outside of registries (old Windows bases): carry them too, from the registry
+    /// or from where they say they are; or leave them out, for clusters that can reach those addresses.
+    #[arg(long, value_enum, default_value_t = ForeignLayers::Carry)]
+    pub foreign_layers: ForeignLayers,
+    #[command(flatten)]
+    pub with: WithArgs,
     /// Go on without images that fail; exit code 7.
     #[arg(long)]
     pub keep_going: bool,
@@ -41,6 +47,10 @@ pub struct ExportArgs {
     /// Print the plan and write nothing.
     #[arg(long)]
     pub dry_run: bool,
+    /// Where blobs may wait for their turn when the file is written strictly in order: into a pipe, or on a disk
+    /// without sparse files (FAT, exFAT). A folder on another disk; emptied afterwards.
+    #[arg(long, value_name = "DIR")]
+    pub spool: Option<PathBuf>,
     /// Write no `.sha256` file beside the bundle.
     #[arg(long)]
     pub no_sidecar: bool,
@@ -51,4 +61,11 @@ pub struct ExportArgs {
     pub network: NetworkArgs,
     #[command(flatten)]
     pub output_style: OutputArgs,
+}
+
+/// What becomes of layers that their publisher keeps outside of registries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ForeignLayers {
+    Carry,
+    KeepUrls,
 }

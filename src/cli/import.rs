@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{NetworkArgs, OutputArgs};
+use super::{NetworkArgs, OutputArgs, WithArgs};
 use crate::image::Reference;
 
 #[derive(Debug, Args)]
@@ -31,6 +31,12 @@ pub struct ImportArgs {
     /// The name of the one image in a layout of another tool, for example when it comes without one.
     #[arg(long, value_name = "REF")]
     pub name: Option<Reference>,
+    /// Where blobs out of a pipe may wait: large ones, should the registry lose an upload, and what comes before it
+    /// is known. A folder; nothing stays in it.
+    #[arg(long, value_name = "DIR")]
+    pub spool: Option<PathBuf>,
+    #[command(flatten)]
+    pub with: WithArgs,
     /// Go on without images that fail; exit code 7.
     #[arg(long)]
     pub keep_going: bool,
@@ -43,10 +49,35 @@ pub struct ImportArgs {
     /// Replace an existing values file of other content.
     #[arg(long)]
     pub force: bool,
+    /// Make missing Harbor projects (private ones), the first component of every target's path.
+    #[arg(long)]
+    pub create_projects: bool,
+    #[cfg(feature = "ecr")]
+    #[command(flatten)]
+    pub ecr: EcrArgs,
     #[command(flatten)]
     pub network: NetworkArgs,
     #[command(flatten)]
     pub output_style: OutputArgs,
+}
+
+/// How repositories are made that are missing at Amazon ECR.
+#[cfg(feature = "ecr")]
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Amazon ECR, where missing repositories are made")]
+pub struct EcrArgs {
+    /// Tags cannot be moved.
+    #[arg(long)]
+    pub ecr_immutable_tags: bool,
+    /// Images are scanned when they are pushed.
+    #[arg(long)]
+    pub ecr_scan_on_push: bool,
+    /// Encrypt with this KMS key.
+    #[arg(long, value_name = "ARN")]
+    pub ecr_kms_key: Option<String>,
+    /// Give each this lifecycle policy.
+    #[arg(long, value_name = "JSON-FILE")]
+    pub ecr_lifecycle: Option<PathBuf>,
 }
 
 /// What to do with a tag that is there with another digest.

@@ -18,9 +18,11 @@ use clap::{Parser, Subcommand};
 pub use catalog::{
     CatalogArgs, CatalogCommand, DiscoverArgs, LintArgs, LockArgs, SelectionArgs, TableFormat,
 };
-pub use common::{NetworkArgs, OutputArgs, ResultFormat};
-pub use export::ExportArgs;
+pub use common::{NetworkArgs, OutputArgs, ResultFormat, With, WithArgs};
+pub use export::{ExportArgs, ForeignLayers};
 pub use handoff::ValuesArgs;
+#[cfg(feature = "ecr")]
+pub use import::EcrArgs;
 pub use import::{ImportArgs, InspectArgs, OnConflict, VerifyArgs};
 pub use login::{LoginArgs, LogoutArgs};
 pub use serve::ServeArgs;

@@ -6,17 +6,16 @@ use std::sync::Arc;
 
 use super::resolving::Resolving;
 use super::run_report::{ImageReport, ImageState, RunReport};
-use super::{locked, network, outputs, request};
-use crate::archive::{BundleReader, FileInput, ImageFault, Input, folder_of};
-use crate::cli::{ExportArgs, ResultFormat};
+use super::{export_target, locked, network, request};
+use crate::archive::{BundleReader, FileInput, ImageFault, Input};
+use crate::cli::{ExportArgs, ForeignLayers, ResultFormat};
 use crate::failure::{ExitCode, Failure, blob_code, code_of};
 use crate::plan::{ExportPlan, PlanError, Request, Resolution};
 use crate::registry::RegistryClient;
-use crate::report::bytes;
 use crate::session::Session;
 use crate::transfer::{
-    FileExport, FileExportError, LostBlob, Outcome, Resolved, Spool, Unfinished, Workspace, beside,
-    complete_sidecar, free_space, largest_file,
+    BlobSpool, FileExport, FileExportError, LostBlob, Outcome, Resolved, Spool, Unfinished, Workspace,
+    complete_sidecar,
 };
 
 pub(super) async fn run(session: &Session, args: &ExportArgs) -> anyhow::Result<ExitCode> {
@@ -27,8 +26,10 @@ pub(super) async fn run(session: &Session, args: &ExportArgs) -> anyhow::Result<
     catalog.select(&args.selection)?;
     catalog.request.platforms = args.platform.iter().map(ToString::to_string).collect();
     (catalog.request.repin, catalog.request.keep_host) = (args.repin, args.keep_host);
-    let target = if args.dry_run { None } else { output(args, catalog.file_name.as_deref())? };
-    keep_apart(args, target.as_deref())?;
+    catalog.request.with.clone_from(&args.with.with.0);
+    catalog.request.keep_urls = args.foreign_layers == ForeignLayers::KeepUrls;
+    let target = if args.dry_run { None } else { export_target::output(args, catalog.file_name.as_deref())? };
+    export_target::keep_apart(args, target.as_deref())?;
     let client = network::for_export(&args.network, args.registry.as_ref(), &catalog.request)?;
     let mut report = RunReport::new("export", args.output_style.report.as_deref());
     for wanted in &catalog.request.images {
@@ -43,46 +44,9 @@ pub(super) async fn run(session: &Session, args: &ExportArgs) -> anyhow::Result<
             Some(target) => export.to_file(&target, &mut report).await,
         }
     };
+    network::tell_of_hosts(&client, &session.reporter);
     report.write(result.as_ref().map_or_else(code_of, |code| *code), result.as_ref().err())?;
     result
-}
-
-/// Where to write; none for stdout.
-fn output(args: &ExportArgs, file_name: Option<&str>) -> anyhow::Result<Option<PathBuf>> {
-    let target = match (&args.output, file_name) {
-        (Some(path), _) if path.as_os_str() == "-" => return Ok(None),
-        (Some(path), _) => path.clone(),
-        (None, Some(name)) => PathBuf::from(name),
-        (None, None) => {
-            return Err(Failure::usage(
-                "several catalogs, or one from stdin, have no file name of their own",
-            )
-            .hint("say where to write with -o FILE")
-            .into());
-        }
-    };
-    let folder = folder_of(&target);
-    if !folder.is_dir() {
-        return Err(Failure::new(ExitCode::Failed, format!("there is no folder {}", folder.display()))
-            .hint("make it first, or choose another place with -o FILE")
-            .into());
-    }
-    if target.is_dir() {
-        return Err(Failure::usage(format!("{} is a folder; -o names a file", target.display())).into());
-    }
-    Ok(Some(target))
-}
-
-/// Catalogs, the bundle with its sidecar, and the report are different files.
-fn keep_apart(args: &ExportArgs, target: Option<&Path>) -> anyhow::Result<()> {
-    let mut inputs: Vec<_> =
-        args.catalog.catalogs.iter().map(|name| ("the catalog", Path::new(name))).collect();
-    let sidecar = target.map(|target| beside(target, ".sha256"));
-    let mut outputs: Vec<(&str, &Path)> = target.map(|target| ("the bundle", target)).into_iter().collect();
-    outputs.extend(sidecar.as_deref().map(|sidecar| ("its .sha256", sidecar)));
-    outputs.extend(args.output_style.report.iter().map(|path| ("--report", path.as_path())));
-    inputs.extend(args.locked.iter().map(|path| ("the lock", path.as_path())));
-    outputs::keep_apart(&inputs, &outputs)
 }
 
 /// One export with everything it needs.
@@ -101,6 +65,11 @@ impl Export<'_> {
             workspace.discard()?;
         }
         let spool = workspace.spool()?;
+        let mut blob_spool = self.blob_spool(Some(target))?;
+        if let Some(old) = blob_spool.take_if(|_| self.args.fresh) {
+            old.remove()?;
+            blob_spool = self.blob_spool(Some(target))?;
+        }
         let run = FileExport {
             client: self.client,
             request: self.request,
@@ -110,6 +79,8 @@ impl Export<'_> {
             reporter: &self.session.reporter,
             cancel: &self.session.cancel,
             sidecar: !self.args.no_sidecar,
+            medium: export_target::medium(self.session, self.args, target)?,
+            blob_spool: blob_spool.as_ref(),
         };
         let fingerprint = self.request.fingerprint()?;
         let (mut resolution, mut unfinished, mut dropped) =
@@ -133,6 +104,7 @@ impl Export<'_> {
             };
             if self.already_complete(target, &draft)? {
                 workspace.finished()?;
+                blob_spool.map_or(Ok(()), BlobSpool::remove)?;
                 if !self.args.no_sidecar {
                     tokio::task::block_in_place(|| complete_sidecar(target))?;
                 }
@@ -141,7 +113,7 @@ impl Export<'_> {
                 self.print_result(target, &draft, report, began)?;
                 return Ok(self.ended(report));
             }
-            check_space(&workspace, &draft)?;
+            export_target::check_space(&workspace, &draft)?;
             // A run that dropped images is not what a later run of the same request shall go on with.
             let marked =
                 if dropped == 0 { fingerprint.clone() } else { format!("{fingerprint} less {dropped}") };
@@ -151,6 +123,7 @@ impl Export<'_> {
                 run.prepare(&resolution, draft, unfinished.take(), marked, stamp).map_err(explain)?;
             let (plan, outcome) = run.transfer(prepared).await.map_err(explain)?;
             let Outcome::Lost(lost) = outcome else {
+                blob_spool.map_or(Ok(()), BlobSpool::remove)?;
                 report.all_done(ImageState::Done);
                 self.print_result(target, &plan, report, began)?;
                 return Ok(self.ended(report));
@@ -166,6 +139,12 @@ impl Export<'_> {
             resolution = without(resolution, &hit);
             unfinished = workspace.unfinished()?;
         }
+    }
+
+    /// Where blobs wait for their turn.
+    pub(super) fn blob_spool(&self, target: Option<&Path>) -> anyhow::Result<Option<BlobSpool>> {
+        let open = |folder: &PathBuf| BlobSpool::open(folder, target);
+        Ok(self.args.spool.as_ref().map(open).transpose()?)
     }
 
     /// What an earlier run of the same request resolved to, or what the registries say now; then the earlier run
@@ -278,39 +257,6 @@ impl Export<'_> {
         }
         Ok(self.ended(report))
     }
-}
-
-fn check_space(workspace: &Workspace, plan: &ExportPlan) -> anyhow::Result<()> {
-    let needed = plan.head.layout.max_len();
-    if let Some(largest) = largest_file(workspace.target()).filter(|largest| *largest < needed) {
-        let message = format!(
-            "the bundle needs {}, but the file system of {} holds no file larger than {}",
-            bytes(needed),
-            workspace.target().display(),
-            bytes(largest)
-        );
-        return Err(Failure::new(ExitCode::NoSpace, message)
-            .hint("write to a disk with another file system, or keep fewer platforms with --platform")
-            .into());
-    }
-    let Some(free) = free_space(workspace.target()) else {
-        return Ok(());
-    };
-    let usable = free.saturating_add(workspace.occupied());
-    if usable >= needed {
-        return Ok(());
-    }
-    Err(Failure::new(
-        ExitCode::NoSpace,
-        format!(
-            "the bundle needs {}, but there is room for {} in the folder of {}",
-            bytes(needed),
-            bytes(usable),
-            workspace.target().display()
-        ),
-    )
-    .hint("free some space, write to another disk with -o FILE, or keep fewer platforms with --platform")
-    .into())
 }
 
 /// Names every image that a lost blob costs.

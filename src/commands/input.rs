@@ -1,12 +1,13 @@
 //! Which bundle a command reads: the one named, or the one in the current folder.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::archive::{ArchiveError, BundleReader, FileInput, Holdings, PipedContent, PipedHead, open_pipe};
+use crate::archive::{ArchiveError, BundleReader, FileInput, Holdings, Piped, Rest, Stash};
 use crate::cli::ImportArgs;
 use crate::failure::{ExitCode, Failure};
-use crate::image::Reference;
+use crate::image::{Digest, Reference};
 
 /// An open bundle, and what files derived from it are called after.
 pub(super) struct Opened {
@@ -21,10 +22,11 @@ pub(super) struct ToImport {
     pub(super) pipe: Option<Pipe>,
 }
 
-/// A bundle on stdin after its head.
+/// What of a pipe has come, and the rest of it.
 pub(super) struct Pipe {
-    pub(super) head: Arc<PipedHead>,
-    pub(super) content: PipedContent<std::io::BufReader<std::io::Stdin>>,
+    pub(super) at_hand: HashSet<Digest>,
+    pub(super) stash: Arc<Stash>,
+    pub(super) rest: Rest,
 }
 
 /// Opens what `bundle import` was given.
@@ -38,15 +40,15 @@ pub(super) fn open_for_import(args: &ImportArgs) -> anyhow::Result<ToImport> {
             .hint("store the login first: bundle login REGISTRY")
             .into());
     }
-    let stdin = std::io::BufReader::with_capacity(1 << 20, std::io::stdin());
-    let (head, content) = open_pipe(stdin)?;
-    let catalog = &head.bundle().catalog;
+    let piped = Piped::open(std::io::stdin(), args.name.as_ref(), args.spool.as_deref())?;
+    let Piped { holdings, at_hand, stash, rest } = piped;
+    let catalog = &holdings.bundle().catalog;
     let stem = match (catalog.name.as_str(), catalog.version.as_str()) {
         ("", _) => "bundle".to_owned(),
         (name, "") => plain(name),
         (name, version) => plain(&format!("{name}-{version}")),
     };
-    Ok(ToImport { holdings: head.clone(), stem, pipe: Some(Pipe { head, content }) })
+    Ok(ToImport { holdings, stem, pipe: Some(Pipe { at_hand, stash, rest }) })
 }
 
 /// A name from inside a bundle as a file name: never a path.

@@ -5,11 +5,12 @@ use std::path::Path;
 use futures_util::StreamExt;
 
 use super::request::{Loaded, file_name};
+use crate::archive::ArtifactRow;
 use crate::archive::manifest::{CatalogRecord, EntryRecord};
-use crate::catalog::lock::{Lock, LockedCatalog, LockedEntry};
+use crate::catalog::lock::{Lock, LockedArtifact, LockedCatalog, LockedEntry, LockedImage};
 use crate::cli::{CatalogArgs, NetworkArgs, SelectionArgs};
 use crate::failure::{ExitCode, Failure};
-use crate::image::Digest;
+use crate::image::{Digest, Repository};
 use crate::plan::{Request, Wanted};
 use crate::registry::{ManifestTarget, RegistryClient};
 use crate::report::Reporter;
@@ -60,7 +61,7 @@ pub(super) fn load(
 /// The rows of `lock` with their digests to be found anew.
 pub(super) fn again(lock: &Lock, args: &CatalogArgs) -> anyhow::Result<Loaded> {
     let mut loaded = from_lock(lock, args)?;
-    loaded.request.images.iter_mut().for_each(|wanted| wanted.pin = None);
+    loaded.request.images.iter_mut().for_each(|wanted| (wanted.pin, wanted.artifacts) = (None, None));
     Ok(loaded)
 }
 
@@ -122,8 +123,9 @@ fn request_of(lock: &Lock) -> Loaded {
             let source = locked.source.clone().unwrap_or_else(|| locked.name.clone());
             request.images.push(Wanted {
                 name: locked.name.clone(),
-                sources: vec![source],
+                sources: vec![source.clone()],
                 entries: vec![at],
+                artifacts: Some(artifacts(locked, source.repository())),
                 pin: Some(locked.digest),
             });
         }
@@ -132,6 +134,31 @@ fn request_of(lock: &Lock) -> Loaded {
         request,
         labels: catalog.entries.iter().map(|entry| entry.labels.clone()).collect(),
         file_name: Some(file_name(&catalog.name, &catalog.version)),
+    }
+}
+
+fn artifacts(image: &LockedImage, repository: &Repository) -> Vec<ArtifactRow> {
+    let row = |locked: &LockedArtifact| ArtifactRow {
+        artifact_type: locked.artifact_type.clone(),
+        digest: locked.digest,
+        media_type: locked.media_type.clone(),
+        repository: repository.clone(),
+        size: locked.size,
+        subject: locked.subject,
+        tag: locked.tag.clone(),
+    };
+    image.artifacts.iter().map(row).collect()
+}
+
+/// What a lock keeps of an artifact.
+pub(super) fn locked_artifact(row: &ArtifactRow) -> LockedArtifact {
+    LockedArtifact {
+        subject: row.subject,
+        tag: row.tag.clone(),
+        artifact_type: row.artifact_type.clone(),
+        digest: row.digest,
+        media_type: row.media_type.clone(),
+        size: row.size,
     }
 }
 

@@ -157,6 +157,7 @@ pub(super) fn add(
                 name: image.reference,
                 sources: image.sources,
                 entries: entries.collect(),
+                artifacts: None,
                 pin: None,
             }),
         }

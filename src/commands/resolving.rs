@@ -41,6 +41,9 @@ impl Resolving<'_> {
                 ));
             }
         }
+        for note in &resolved.notes {
+            reporter.warn(note);
+        }
         for failure in &resolved.failures {
             let error = anyhow::Error::new(SharedError(failure.error.clone()));
             let mut hints = source_hint(&failure.source, &failure.error);

@@ -115,6 +115,11 @@ impl RunReport {
         self.images.iter().filter(|image| image.state == ImageState::Failed)
     }
 
+    /// Whether every failure is of the kind that leaves the rest whole.
+    pub(super) fn failed_partly(&self) -> bool {
+        self.failures().all(|image| image.code == Some(ExitCode::Partly))
+    }
+
     /// All failed images as one error, with the class of the first in catalog order.
     pub(super) fn failure(&self) -> Failure {
         let all: Vec<&ImageReport> = self.failures().collect();

@@ -35,6 +35,12 @@ impl Environment {
     pub(super) fn config_home(&self) -> Option<PathBuf> {
         self.path("XDG_CONFIG_HOME").or_else(|| Some(self.path("HOME")?.join(".config")))
     }
+
+    /// `$XDG_STATE_HOME`, else `~/.local/state`.
+    pub(super) fn state_home(&self) -> Option<PathBuf> {
+        let absolute = |name| self.path(name).filter(|path| path.is_absolute());
+        absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")))
+    }
 }
 
 impl fmt::Debug for Environment {

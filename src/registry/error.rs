@@ -119,6 +119,12 @@ impl RegistryError {
         self.kind.is_transient()
     }
 
+    /// Whether an upload session is gone: restarted or overloaded registries forget them.
+    pub(super) fn is_lost_session(&self) -> bool {
+        self.status() == Some(404)
+            || matches!(self.code(), Some("BLOB_UPLOAD_UNKNOWN" | "BLOB_UPLOAD_INVALID"))
+    }
+
     pub fn is_not_found(&self) -> bool {
         self.class() == ErrorClass::NotFound
     }

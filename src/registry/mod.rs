@@ -22,14 +22,17 @@ mod listing;
 mod location;
 mod login;
 mod manifests;
+mod operator;
 mod options;
 mod pace;
 mod ping;
 mod proxy;
 mod push;
 mod redact;
+mod referrers;
 mod retry;
 mod secret;
+mod sessions;
 mod stats;
 mod tls;
 mod token;
@@ -47,18 +50,19 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 
-pub use blobs::BlobStream;
-pub use credentials::GivenCredentials;
+pub use blobs::{BlobPlace, BlobStream};
+pub use credentials::{CredentialProvider, GivenCredentials};
 pub use environment::Environment;
 pub use error::{ErrorClass, ErrorKind, RegistryError, SourceError, StatusAnswer};
-pub use listing::Referrers;
 pub use login::{remove_login, store_login};
 pub use manifests::{FetchedManifest, ManifestTarget, PutManifest};
 pub use options::ClientOptions;
 pub use ping::PingOutcome;
 pub use push::Pushed;
+pub use referrers::Referrers;
 pub use retry::RateLimit;
 pub use secret::Secret;
+pub use sessions::Sessions;
 pub use stats::{HostStats, Stats};
 pub use upload::Upload;
 
@@ -101,10 +105,27 @@ impl RegistryClient {
         for given in &options.given {
             transport.known.add(&given.password);
         }
-        let store =
-            CredentialStore::new(options.given.clone(), options.auth_file.clone(), environment.clone());
+        let store = CredentialStore::new(
+            options.given.clone(),
+            options.auth_file.clone(),
+            options.last_resort.clone(),
+            environment.clone(),
+        );
         let (hosts, warnings) = (Mutex::new(HashMap::new()), Mutex::new(BTreeSet::new()));
-        Self(Arc::new(Inner { options, transport, store, hosts, warnings }))
+        let sessions = std::sync::OnceLock::new();
+        Self(Arc::new(Inner { options, transport, store, hosts, warnings, sessions }))
+    }
+
+    /// Keeps note of large uploads in `sessions`, and goes on with those that are there. For the first caller.
+    pub fn keep_sessions(&self, sessions: Sessions) {
+        let _ = self.0.sessions.set(sessions);
+    }
+
+    /// All uploads are done: there is nothing to go on with.
+    pub fn uploads_finished(&self) {
+        if let Some(sessions) = self.0.sessions.get() {
+            sessions.finished();
+        }
     }
 
     /// What has gone over the wire so far.

@@ -4,11 +4,14 @@
 
 use std::sync::atomic::Ordering;
 
+use url::Url;
+
 use super::body::Payload;
 use super::error::{ErrorClass, ErrorKind, RegistryError};
 use super::host::Host;
 use super::http::Retries;
-use super::upload::{MountAnswer, Upload};
+use super::sessions::Sessions;
+use super::upload::{MountAnswer, Standing, Upload};
 use super::{BlobSource, RegistryClient};
 use crate::image::{Digest, Repository};
 
@@ -42,6 +45,8 @@ const LADDER: [Rung; 6] = [
     Rung::Chunks(256 << 10),
 ];
 const FIRST_CHUNKS: usize = 2;
+/// Blobs over so many bytes are worth going on with in the middle.
+const LARGE: u64 = 8 << 20;
 /// Breaks after which a large blob is tried in chunks.
 const BREAKS_BEFORE_CHUNKS: u32 = 3;
 
@@ -85,18 +90,32 @@ impl RegistryClient {
             _ => {}
         }
         let host = self.0.host(repository.host());
-        let mut rung = host.upload_rung.load(Ordering::Relaxed);
+        let note = Note { sessions: self.0.sessions.get().filter(|_| size > LARGE), repository, digest };
+        if let Some(bytes) = self.go_on(&note, size, source).await? {
+            if let Some(upload) = session {
+                upload.cancel().await;
+            }
+            return Ok(Pushed::Uploaded { bytes });
+        }
+        let remembered = host.upload_rung.load(Ordering::Relaxed);
+        // Where only whole requests get through, smaller ones lose less.
+        let mut rung = if note.buffers() { remembered.max(FIRST_CHUNKS) } else { remembered };
         let mut retries = Retries::new(&self.0, &host);
         loop {
             let mut upload = match session.take() {
                 Some(upload) => upload,
                 None => Upload::begin(self, repository).await?,
             };
-            let Err(error) = send(&mut upload, LADDER[rung], digest, size, source).await else {
-                host.upload_rung.store(rung, Ordering::Relaxed);
+            note.opened(&upload);
+            let Err(error) = send(&mut upload, LADDER[rung], digest, size, source, &note).await else {
+                note.ended();
+                if !note.buffers() {
+                    host.upload_rung.store(rung, Ordering::Relaxed);
+                }
                 return Ok(Pushed::Uploaded { bytes: size });
             };
             upload.cancel().await;
+            note.ended();
             if error.source_error().is_some() {
                 return Err(error);
             }
@@ -108,12 +127,53 @@ impl RegistryClient {
                 Verdict::Final | Verdict::Climb(_) => return Err(error),
                 Verdict::Again => {
                     retries.after_any(error).await?;
-                    if retries.failures() == BREAKS_BEFORE_CHUNKS && rung < FIRST_CHUNKS && size > (8 << 20) {
+                    if retries.failures() == BREAKS_BEFORE_CHUNKS && rung < FIRST_CHUNKS && size > LARGE {
                         rung = FIRST_CHUNKS;
                     }
                 }
             }
         }
+    }
+
+    /// Goes on with an upload of an earlier run, where the registry is sure how far it got; the bytes sent come back.
+    /// `None`: it has to be sent from its start.
+    async fn go_on(
+        &self,
+        note: &Note<'_>,
+        size: u64,
+        source: &dyn BlobSource,
+    ) -> Result<Option<u64>, RegistryError> {
+        let Some((sessions, location)) = note.earlier() else {
+            return Ok(None);
+        };
+        let mut upload = Upload::at(self, note.repository, location);
+        let standing = upload.status().await;
+        if let Standing::Holds(held) = standing
+            && held <= size
+        {
+            upload.resume_at(held);
+            let sent = async {
+                if held < size {
+                    upload.send_until(source, size, true).await?;
+                }
+                upload.commit(note.digest, Payload::Empty).await
+            };
+            match sent.await {
+                Ok(()) => {
+                    note.ended();
+                    return Ok(Some(size - held));
+                }
+                Err(error) if error.source_error().is_some() => return Err(error),
+                // What is there may not be what it seems: the blob is sent once more, whole.
+                Err(_) => {}
+            }
+        }
+        if standing == Standing::Nothing {
+            sessions.found_to_buffer();
+        }
+        upload.cancel().await;
+        note.ended();
+        Ok(None)
     }
 
     /// Takes a blob over from another repository of the same registry. `false`: it has to be uploaded.
@@ -143,12 +203,43 @@ impl RegistryClient {
     }
 }
 
+/// What is kept of one upload for a later run; nothing of a small one.
+struct Note<'a> {
+    sessions: Option<&'a Sessions>,
+    repository: &'a Repository,
+    digest: &'a Digest,
+}
+
+impl<'a> Note<'a> {
+    fn earlier(&self) -> Option<(&'a Sessions, Url)> {
+        let sessions = self.sessions?;
+        Some((sessions, sessions.earlier(self.repository, self.digest)?))
+    }
+
+    fn buffers(&self) -> bool {
+        self.sessions.is_some_and(Sessions::buffers)
+    }
+
+    fn opened(&self, upload: &Upload) {
+        if let Some(sessions) = self.sessions {
+            sessions.opened(self.repository, self.digest, upload.location());
+        }
+    }
+
+    fn ended(&self) {
+        if let Some(sessions) = self.sessions {
+            sessions.ended(self.repository, self.digest);
+        }
+    }
+}
+
 async fn send(
     upload: &mut Upload,
     rung: Rung,
     digest: &Digest,
     size: u64,
     source: &dyn BlobSource,
+    note: &Note<'_>,
 ) -> Result<(), RegistryError> {
     match rung {
         // Nothing to send: the commit is all there is, in every form.
@@ -164,6 +255,7 @@ async fn send(
         Rung::Chunks(chunk) => {
             while upload.offset() < size {
                 upload.send_until(source, size.min(upload.offset() + chunk), true).await?;
+                note.opened(upload);
             }
         }
     }
@@ -182,9 +274,12 @@ async fn resume(
     if !matches!(error.kind(), ErrorKind::Broken(_) | ErrorKind::Stalled(_)) {
         return Err(error);
     }
-    let Some(held) = upload.status().await.filter(|held| *held <= size) else {
+    let Standing::Holds(held) = upload.status().await else {
         return Err(error);
     };
+    if held > size {
+        return Err(error);
+    }
     upload.resume_at(held);
     if held < size
         && let Err(again) = upload.send_until(source, size, true).await
@@ -202,8 +297,7 @@ fn verdict(error: &RegistryError, host: &Host, rung: usize, failures: u32) -> Ve
         // The source vouches for its content, so it was the way there that garbled it; not twice in a row.
         (_, Some("DIGEST_INVALID")) if failures == 0 => Verdict::Again,
         (_, Some("DIGEST_INVALID")) => Verdict::Final,
-        // The session is gone: restarted or overloaded registries forget them.
-        (Some(404), _) | (_, Some("BLOB_UPLOAD_UNKNOWN" | "BLOB_UPLOAD_INVALID")) => {
+        _ if error.is_lost_session() => {
             host.pacer.slow_down();
             Verdict::Again
         }

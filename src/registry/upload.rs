@@ -29,6 +29,17 @@ pub struct Upload {
     offset: u64,
 }
 
+/// What a registry says of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// So many bytes, beyond doubt.
+    Holds(u64),
+    /// None, or next to none.
+    Nothing,
+    /// The session is gone, or the answer says nothing.
+    Unknown,
+}
+
 /// What a request to mount a blob led to.
 pub(super) enum MountAnswer {
     Mounted,
@@ -104,9 +115,12 @@ impl Upload {
             let Err(error) = self.patch(Payload::Bytes(rest), end - self.offset, true).await else {
                 continue;
             };
-            retries.after(error).await?;
+            // A session of which nothing is lost but what is at hand can be opened anew.
+            let anew = start == 0 && (error.is_transient() || error.is_lost_session());
+            if anew { retries.after_any(error).await } else { retries.after(error).await }?;
             match self.status().await {
-                Some(held) if (self.offset..=end).contains(&held) => self.offset = held,
+                Standing::Holds(held) if (self.offset..=end).contains(&held) => self.offset = held,
+                _ if anew => *self = Self::begin(&client, &self.repository).await?,
                 _ => {
                     let kind = ErrorKind::Broken("the registry lost what was sent so far".to_owned());
                     return Err(RegistryError::new(self.repository.host(), self.what(), kind));
@@ -118,14 +132,22 @@ impl Upload {
 
     /// Commits what was sent as `digest`; the registry checks it.
     pub async fn finish(mut self, digest: &Digest) -> Result<(), RegistryError> {
-        let Err(error) = self.commit(digest, Payload::Empty).await else {
-            return Ok(());
-        };
-        // The answer may be lost while the blob is there.
-        match self.client.has_blob(&self.repository, digest).await {
-            Ok(Some(_)) => Ok(()),
-            _ => Err(error),
+        let client = self.client.clone();
+        let host = client.0.host(self.repository.host());
+        let mut retries = Retries::new(&client.0, &host);
+        while let Err(error) = self.commit(digest, Payload::Empty).await {
+            // The answer may be lost while the blob is there.
+            if let Ok(Some(_)) = client.has_blob(&self.repository, digest).await {
+                break;
+            }
+            let (what, offset) = (self.what(), self.offset);
+            retries.after(error).await?;
+            if self.status().await != Standing::Holds(offset) {
+                let kind = ErrorKind::Broken("the registry lost what was sent".to_owned());
+                return Err(RegistryError::new(self.repository.host(), what, kind));
+            }
         }
+        Ok(())
     }
 
     /// Gives the session up. Best effort: registries clean up by themselves in the end.
@@ -195,21 +217,33 @@ impl Upload {
         }
     }
 
-    /// How many bytes the registry holds, if it says so beyond doubt; the session may have moved meanwhile.
-    pub(super) async fn status(&mut self) -> Option<u64> {
+    /// A session that was opened before.
+    pub(super) fn at(client: &RegistryClient, repository: &Repository, location: Url) -> Self {
+        Self { client: client.clone(), repository: repository.clone(), location, offset: 0 }
+    }
+
+    /// Where the session is now.
+    pub(super) fn location(&self) -> &Url {
+        &self.location
+    }
+
+    /// How many bytes the registry holds; the session may have moved meanwhile.
+    pub(super) async fn status(&mut self) -> Standing {
         let client = self.client.clone();
         let host = client.0.host(self.repository.host());
         let call = self.call(&host, Method::GET, self.location.clone());
-        let answer = client.0.send(&call).await.ok()?;
-        if !matches!(answer.status.as_u16(), 200 | 202 | 204) {
-            return None;
-        }
-        let held = held(&answer)?;
+        let Ok(answer) = client.0.send(&call).await else {
+            return Standing::Unknown;
+        };
+        let known = matches!(answer.status.as_u16(), 200 | 202 | 204);
+        let Some(held) = held(&answer).filter(|_| known) else {
+            return Standing::Unknown;
+        };
         if let Some(location) = new_location(&answer) {
             self.location = location;
         }
         // `0-0` is one byte by the book, and none at many registries.
-        (held > 1).then_some(held)
+        if held > 1 { Standing::Holds(held) } else { Standing::Nothing }
     }
 
     /// Takes over what [`Upload::status`] found.

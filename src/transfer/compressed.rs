@@ -7,10 +7,12 @@ use std::sync::atomic::AtomicU64;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::TransferError;
-use super::download::{BlobError, Download, LostBlob, Piece};
+use super::download::{BlobError, Download, LostBlob};
+use super::fetch::{Attempts, Piece};
+use super::{Donor, TransferError};
 use crate::archive::{self, ArchiveError, FRAME_CONTENT, Input};
 use crate::image::{Digest, Hasher};
+use crate::registry::BlobPlace;
 
 /// Frames that are being compressed at once; each holds 8 MiB.
 const IN_FLIGHT: usize = 2;
@@ -22,6 +24,12 @@ struct Written {
     frames: Vec<u32>,
     hasher: Hasher,
     content: u64,
+}
+
+impl Written {
+    fn new(at: u64, digest: &Digest) -> Self {
+        Self { at, frames: Vec::new(), hasher: Hasher::for_digest(digest), content: 0 }
+    }
 }
 
 type Compressing = JoinHandle<Result<(Vec<u8>, u64), ArchiveError>>;
@@ -72,31 +80,48 @@ impl Download<'_> {
             return Ok(written);
         }
         let _permit = self.permits.acquire().await;
-        let repository = self.plan.source(index);
-        let bar = self.reporter.transfer(
-            &format!("{repository} {}", blob.digest.short()),
-            blob.size,
-            written.content,
-        );
+        let mut place = BlobPlace::from(self.plan.source(index));
+        let mut attempts: Option<Attempts> = None;
+        while let Err(error) = self.compressed_from(&place, index, &mut written, received).await {
+            // Content that was wrong is fetched from its start.
+            if matches!(error, BlobError::Digest { .. }) {
+                written = Written::new(data, &blob.digest);
+            }
+            let attempts =
+                attempts.get_or_insert_with(|| Attempts::new(&place, (self.elsewhere)(&blob.digest)));
+            place = attempts.after(error)?;
+        }
+        self.journal.done(index)?;
+        Ok(written)
+    }
+
+    async fn compressed_from(
+        &self,
+        place: &BlobPlace,
+        index: usize,
+        written: &mut Written,
+        received: &AtomicU64,
+    ) -> Result<(), BlobError> {
+        let blob = &self.plan.bundle.blobs[index];
+        let label = format!("{place} {}", blob.digest.short());
+        let bar = self.reporter.transfer(&label, blob.size, written.content);
         let (send, receive) = mpsc::channel::<Piece>(QUEUE);
         let from = written.content;
-        let fetch = self.fetch(repository, blob, from, send, &bar, received);
-        let (fetched, wrote) = tokio::join!(fetch, self.write_compressed(index, &mut written, receive));
+        let fetch = self.fetch(place, blob, from, send, &bar, received);
+        let (fetched, wrote) = tokio::join!(fetch, self.write_compressed(index, written, receive));
         wrote?;
         fetched?;
         let found: Digest = written.hasher.clone().finish();
         if found != blob.digest {
             return Err(BlobError::Digest { wanted: blob.digest.into(), found: found.into() });
         }
-        self.journal.done(index)?;
-        Ok(written)
+        Ok(())
     }
 
     /// What an earlier run left of the blob at this very place, as far as its frames open.
     fn compressed_past(&self, index: usize, data: u64) -> Result<Written, TransferError> {
         let blob = &self.plan.bundle.blobs[index];
-        let hasher = Hasher::for_digest(&blob.digest);
-        let mut written = Written { at: data, frames: Vec::new(), hasher, content: 0 };
+        let mut written = Written::new(data, &blob.digest);
         let key = u32::try_from(index).unwrap_or(u32::MAX);
         for &(at, len) in self.past.compressed.get(&key).into_iter().flatten() {
             let held = FRAME_CONTENT.min(blob.size - written.content);
@@ -115,35 +140,42 @@ impl Download<'_> {
         Ok(written)
     }
 
-    /// Copies the blob's frames from an earlier partial of another request, if it has all of them and they are right.
+    /// Copies the blob's frames from an earlier partial of another request, if one has all of them and they are right.
     fn take_over(&self, index: usize, written: &mut Written) -> Result<bool, TransferError> {
+        for donor in self.donors {
+            if self.take_over_from(donor, index, written)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn take_over_from(
+        &self,
+        donor: &Donor,
+        index: usize,
+        written: &mut Written,
+    ) -> Result<bool, TransferError> {
         let blob = &self.plan.bundle.blobs[index];
-        let Some((donor, frames)) = self.donor.and_then(|donor| Some((donor, donor.frames(&blob.digest)?)))
-        else {
-            return Ok(false);
-        };
-        let mut copied = Written {
-            at: written.at,
-            frames: Vec::new(),
-            hasher: Hasher::for_digest(&blob.digest),
-            content: 0,
-        };
-        for &(from, len) in frames {
-            let held = FRAME_CONTENT.min(blob.size - copied.content);
-            let bytes = donor.file.read_vec(from, len as usize)?;
-            let Ok(content) = archive::open_frame(&bytes, usize::try_from(held).unwrap_or(0)) else {
-                return Ok(false);
-            };
-            copied.hasher.update(&content);
-            self.file.write_at(copied.at, &bytes)?;
+        let (at, frames, hasher) = (written.at, Vec::new(), Hasher::for_digest(&blob.digest));
+        let mut copied = Written { at, frames, hasher, content: 0 };
+        let lens = donor.frames(&blob.digest).unwrap_or_default();
+        let mut lens = lens.iter().map(|(_, len)| *len);
+        donor.each_frame(blob, &mut |bytes, content| {
+            copied.hasher.update(content);
+            self.file.write_at(copied.at, bytes)?;
+            let len = lens.next().unwrap_or(0);
             self.journal.compressed(index, copied.at, len)?;
             copied.frames.push(len);
             copied.at += u64::from(len);
-            copied.content += held;
-        }
+            copied.content += content.len() as u64;
+            Ok(())
+        })?;
         let right = copied.content == blob.size && copied.hasher.clone().finish() == blob.digest;
         if right {
             *written = copied;
+        } else if !copied.frames.is_empty() {
+            self.journal.begun_again(index)?;
         }
         Ok(right)
     }

@@ -6,27 +6,21 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use super::fetch::{Attempts, Piece, pieces};
 use super::journal::{Journal, Past};
 use super::{Donor, Front, TransferError};
 use crate::archive::{self, BlobRow, FRAME_CONTENT, PartialFile, StoredWriter};
-use crate::image::{Digest, Hasher, Repository};
+use crate::image::{Digest, Hasher};
 use crate::plan::ExportPlan;
-use crate::registry::{RegistryClient, RegistryError};
+use crate::registry::{BlobPlace, RegistryClient, RegistryError};
 use crate::report::Reporter;
 
 /// Pieces that may wait between the network and the disk, per blob.
 const QUEUE: usize = 3;
-/// Network chunks are gathered into pieces of about this size, so that hand-overs are few.
-const PIECE: usize = 512 << 10;
-
-/// Chunks as they came from the network, about [`PIECE`] bytes together.
-pub(super) type Piece = Vec<Bytes>;
-
 #[derive(Debug, thiserror::Error)]
 pub enum BlobError {
     #[error(transparent)]
@@ -41,7 +35,7 @@ pub enum BlobError {
 
 impl BlobError {
     /// Whether going on with other blobs makes no sense: the disk is at fault, or the user wants out.
-    fn is_final(&self) -> bool {
+    pub(super) fn is_final(&self) -> bool {
         matches!(self, Self::Transfer(_) | Self::Cancelled)
     }
 }
@@ -74,9 +68,9 @@ pub struct Download<'a> {
     /// What of the partial is trusted and has been read back.
     pub past: &'a Past,
     /// Other repositories that have a blob, for when the first has lost it.
-    pub elsewhere: &'a (dyn Fn(&Digest) -> Vec<Repository> + Sync),
-    /// An earlier partial that may have compressed blobs this plan wants.
-    pub donor: Option<&'a Donor>,
+    pub elsewhere: &'a (dyn Fn(&Digest) -> Vec<BlobPlace> + Sync),
+    /// Earlier partials that may have compressed blobs this plan wants.
+    pub donors: &'a [Donor],
     /// One for each transfer that may run.
     pub permits: &'a Semaphore,
     pub jobs: usize,
@@ -133,27 +127,25 @@ impl Download<'_> {
         Ok(())
     }
 
-    /// Tries the blob's repositories in turn. Content with a wrong digest is asked for once more from its start.
     async fn stored_anywhere(&self, index: usize, received: &AtomicU64) -> Result<(), BlobError> {
         let blob = &self.plan.bundle.blobs[index];
-        let first = self.plan.source(index);
-        let mut result = self.stored_from(first, index, true, received).await;
-        if matches!(result, Err(BlobError::Digest { .. })) {
-            result = self.stored_from(first, index, false, received).await;
+        let mut place = BlobPlace::from(self.plan.source(index));
+        let mut attempts: Option<Attempts> = None;
+        let mut go_on = true;
+        while let Err(error) = self.stored_from(&place, index, go_on, received).await {
+            let attempts =
+                attempts.get_or_insert_with(|| Attempts::new(&place, (self.elsewhere)(&blob.digest)));
+            // Content that was wrong is fetched from its start.
+            go_on = !matches!(error, BlobError::Digest { .. });
+            place = attempts.after(error)?;
+            self.front.rewrites();
         }
-        if result.as_ref().is_err_and(|error| !error.is_final()) {
-            for other in (self.elsewhere)(&blob.digest).iter().filter(|other| *other != first) {
-                if self.stored_from(other, index, true, received).await.is_ok() {
-                    return Ok(());
-                }
-            }
-        }
-        result
+        Ok(())
     }
 
     async fn stored_from(
         &self,
-        repository: &Repository,
+        place: &BlobPlace,
         index: usize,
         go_on: bool,
         received: &AtomicU64,
@@ -162,10 +154,10 @@ impl Download<'_> {
         let frames = self.past.progress.get(&u32::try_from(index).unwrap_or(u32::MAX)).copied().unwrap_or(0);
         let resume = if go_on && frames > 0 { self.resume(index, frames)? } else { None };
         let from = resume.as_ref().map_or(0, |(content, _)| *content);
-        let bar = self.reporter.transfer(&format!("{repository} {}", blob.digest.short()), blob.size, from);
+        let bar = self.reporter.transfer(&format!("{place} {}", blob.digest.short()), blob.size, from);
         let (send, receive) = mpsc::channel::<Piece>(QUEUE);
         let writer = self.write_stored(index, resume, receive);
-        let fetch = self.fetch(repository, blob, from, send, &bar, received);
+        let fetch = self.fetch(place, blob, from, send, &bar, received);
         let (fetched, written) = tokio::join!(fetch, writer);
         // A writer that fails closes the channel: its error is the cause.
         let found = written?;
@@ -182,8 +174,8 @@ impl Download<'_> {
         let blob = &self.plan.bundle.blobs[index];
         let mut hasher = Hasher::for_digest(&blob.digest);
         let data = self.plan.head.layout.data_offset(index);
-        let intact = archive::read_back(self.file, data, blob.size, frames * FRAME_CONTENT, &mut |piece| {
-            hasher.update(piece);
+        let intact = archive::read_back(self.file, data, blob.size, frames * FRAME_CONTENT, &mut |frame| {
+            frame.content().for_each(|piece| hasher.update(piece));
             Ok(())
         })
         .map_err(TransferError::from)?;
@@ -192,35 +184,18 @@ impl Download<'_> {
 
     pub(super) async fn fetch(
         &self,
-        repository: &Repository,
+        place: &BlobPlace,
         blob: &BlobRow,
         from: u64,
         send: mpsc::Sender<Piece>,
         bar: &crate::report::Transfer,
         received: &AtomicU64,
     ) -> Result<(), BlobError> {
-        if from == blob.size {
-            return Ok(());
-        }
-        let work = async {
-            let mut stream = self.client.blob(repository, &blob.digest, blob.size, from).await?;
-            let (mut piece, mut gathered) = (Vec::new(), 0);
-            while let Some(chunk) = stream.next().await? {
-                received.fetch_add(chunk.len() as u64, Ordering::Relaxed);
-                bar.advance(chunk.len() as u64);
-                gathered += chunk.len();
-                piece.push(chunk);
-                if gathered >= PIECE {
-                    gathered = 0;
-                    if send.send(std::mem::take(&mut piece)).await.is_err() {
-                        return Ok(());
-                    }
-                }
-            }
+        let work = pieces(self.client, place, blob, from, bar, async |piece| {
+            received.fetch_add(piece.iter().map(|chunk| chunk.len() as u64).sum(), Ordering::Relaxed);
             // A receiver that is gone has failed, and says why itself.
-            let _ = send.send(piece).await;
-            Ok(())
-        };
+            Ok(send.send(piece).await.is_ok())
+        });
         tokio::select! {
             result = work => result,
             () = self.cancel.cancelled() => Err(BlobError::Cancelled),

@@ -5,15 +5,17 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::appended::Grown;
 use super::journal::{Header, Journal, Past};
 use super::{
-    BlobError, Donor, Download, Downloaded, Front, LostBlob, Spool, TransferError, Unfinished, Workspace,
-    beside, follow, keep_barriers, recheck,
+    BlobError, BlobSpool, Donor, Download, Downloaded, Front, LostBlob, Medium, Spool, TransferError,
+    Unfinished, Workspace, beside, follow, free_space, hash, keep_barriers, places_of, recheck,
 };
 use crate::archive::{ArchiveError, FRAME_CONTENT, PartialFile};
-use crate::image::{Algorithm, Digest, Hasher, Repository};
+use crate::image::{Algorithm, Digest, Hasher};
 use crate::plan::{ExportPlan, PlanError, Request, Resolution};
 use crate::registry::RegistryClient;
 use crate::report::{Reporter, bytes};
@@ -57,6 +59,9 @@ pub struct FileExport<'a> {
     pub cancel: &'a CancellationToken,
     /// Write `.sha256` beside the file.
     pub sidecar: bool,
+    pub medium: Medium,
+    /// Where blobs may wait for their turn, should the medium take them in order only.
+    pub blob_spool: Option<&'a BlobSpool>,
 }
 
 /// A plan whose head is in the partial, with what can be taken over.
@@ -65,15 +70,38 @@ pub struct Prepared {
     pub plan: ExportPlan,
     file: PartialFile,
     past: Past,
-    donor: Option<Donor>,
+    donors: Vec<Donor>,
     header: Header,
+    /// How far the file is whole, when it can only grow.
+    grown: Option<Grown>,
 }
 
 /// What runs beside the downloads, sharing the file with them.
-struct Shared {
-    file: Arc<PartialFile>,
-    journal: Arc<Journal>,
-    front: Arc<Front>,
+pub(super) struct Shared {
+    pub(super) file: Arc<PartialFile>,
+    pub(super) journal: Arc<Journal>,
+    pub(super) front: Arc<Front>,
+}
+
+/// The checksum of the file, as it comes about.
+pub(super) enum Sidecar {
+    None,
+    /// By one who reads behind the front.
+    Followed(JoinHandle<Result<Option<Digest>, TransferError>>),
+    /// By the one who wrote it in order.
+    Known(Digest),
+}
+
+impl Sidecar {
+    async fn digest(self) -> Result<Option<Digest>, TransferError> {
+        match self {
+            Self::None => Ok(None),
+            Self::Known(digest) => Ok(Some(digest)),
+            Self::Followed(follower) => {
+                follower.await.unwrap_or(Err(TransferError::Invariant("the sidecar's hasher panicked")))
+            }
+        }
+    }
 }
 
 impl FileExport<'_> {
@@ -92,19 +120,28 @@ impl FileExport<'_> {
         request: String,
         resolved_at: String,
     ) -> Result<Prepared, FileExportError> {
-        if let Some(Unfinished { header, past }) = &unfinished
-            && header.request == request
-            && header.head == draft.head.digest
-        {
-            // A take-over that was cut off cannot be gone on with: its donor's journal is gone.
-            self.workspace.drop_donor()?;
+        let same = |u: &Unfinished| u.header.request == request && u.header.head == draft.head.digest;
+        if let Some(Unfinished { header, past }) = unfinished.as_ref().filter(|unfinished| same(unfinished)) {
             let file = self.workspace.reopen()?;
-            let past = recheck(&file, &draft, past.clone(), self.reporter)?;
-            return Ok(Prepared { plan: draft, file, past, donor: None, header: header.clone() });
+            // A run may have ended between a new head and its journal.
+            if head_digest(&file, &draft)? == draft.head.digest {
+                let donors = self.donors(&draft)?;
+                let (past, grown) = match self.medium {
+                    Medium::Sparse => (recheck(&file, &draft, past.clone(), self.reporter)?, None),
+                    Medium::Filling => {
+                        let grown = Grown::checked(&file, &draft, past, self.reporter)?;
+                        (grown.past(&draft, past), Some(grown))
+                    }
+                };
+                return Ok(Prepared { plan: draft, file, past, donors, header: header.clone(), grown });
+            }
+        } else if let Some(unfinished) = unfinished {
+            self.workspace.set_aside(unfinished)?;
         }
         let stored = serde_json::to_value(resolution);
         let stored = stored.map_err(|_| TransferError::Invariant("a resolution is not JSON"))?;
-        let (file, donor) = self.workspace.replace(unfinished)?;
+        let donors = self.donors(&draft)?;
+        let file = self.workspace.begin()?;
         let mut at = 0;
         let plan = ExportPlan::new(self.request, resolution, None, self.spool, &mut |bytes| {
             file.write_at(at, bytes)?;
@@ -113,22 +150,45 @@ impl FileExport<'_> {
         })?;
         let mut header = Header::new(request, resolved_at, stored, plan.head.digest);
         header.blobs = places(&plan);
-        Ok(Prepared { plan, file, past: Past::default(), donor, header })
+        let grown = match self.medium {
+            Medium::Sparse => None,
+            Medium::Filling => Some(Grown::head(&file, &plan)?),
+        };
+        Ok(Prepared { plan, file, past: Past::default(), donors, header, grown })
+    }
+
+    /// Earlier partials that may serve `plan`. A medium that fills gaps gives no space back either before a file is
+    /// gone: there the two must fit beside each other, or the blobs are fetched again.
+    fn donors(&self, plan: &ExportPlan) -> Result<Vec<Donor>, TransferError> {
+        let donors = self.workspace.donors()?;
+        let needed = plan.head.layout.max_len();
+        let fits = || free_space(self.workspace.target()).is_none_or(|free| free >= needed);
+        if self.medium == Medium::Filling && !donors.is_empty() && !fits() {
+            self.reporter.say("there is no room to take over what an earlier run has: it is fetched again");
+            drop(donors);
+            self.workspace.drop_donors()?;
+            return Ok(Vec::new());
+        }
+        Ok(donors)
     }
 
     /// Downloads what is missing, and gives the file its name when nothing is.
     pub async fn transfer(&self, prepared: Prepared) -> Result<(ExportPlan, Outcome), FileExportError> {
-        let Prepared { plan, file, mut past, donor, header } = prepared;
-        file.set_len(plan.head.layout.max_len())?;
+        let Prepared { plan, file, mut past, donors, header, grown } = prepared;
+        if grown.is_none() {
+            file.set_len(plan.head.layout.max_len())?;
+        }
         self.spool.sync()?;
         file.sync()?;
         let journal = self.workspace.journal(&header, &past)?;
-        if let Some(donor) = &donor {
-            let offers = donor.offers(&plan);
-            if offers > 0 {
-                self.reporter.say(&format!("taking over {} from an earlier run", bytes(offers)));
+        let offers: u64 = donors.iter().map(|donor| donor.offers(&plan, &past)).sum();
+        if offers > 0 {
+            self.reporter.say(&format!("taking over {} from an earlier run", bytes(offers)));
+        }
+        if grown.is_none() {
+            for donor in &donors {
+                donor.give(&plan, &file, &journal, &mut past)?;
             }
-            donor.give(&plan, &file, &journal, &mut past)?;
         }
         let front = Arc::new(Front::new(&plan.head.layout, &plan.bundle.blobs));
         let shared = Shared { file: Arc::new(file), journal: Arc::new(journal), front };
@@ -138,13 +198,17 @@ impl FileExport<'_> {
             shared.journal.clone(),
             self.cancel.clone(),
         ));
-        let follower = self.sidecar.then(|| {
-            let (front, file) = (shared.front.clone(), shared.file.clone());
-            tokio::task::spawn_blocking(move || follow(&front, &file))
-        });
-        let downloaded = self.download(&plan, &past, donor.as_ref(), &shared).await;
-        drop(donor);
-        self.workspace.drop_donor()?;
+        let (downloaded, sidecar) = if let Some(grown) = grown {
+            self.append(&plan, grown, &past, &donors, &shared).await
+        } else {
+            let follower = self.sidecar.then(|| {
+                let (front, file) = (shared.front.clone(), shared.file.clone());
+                tokio::task::spawn_blocking(move || follow(&front, &file))
+            });
+            let downloaded = self.download(&plan, &past, &donors, &shared).await;
+            (downloaded, follower.map_or(Sidecar::None, Sidecar::Followed))
+        };
+        drop(donors);
         let finished = self.finish(&plan, downloaded, &shared);
         shared.front.close(false);
         let synced = barriers.await.unwrap_or(Err(TransferError::Invariant("the barrier task panicked")));
@@ -158,12 +222,11 @@ impl FileExport<'_> {
             return Err(FileExportError::Interrupted);
         }
         let outcome = finished?;
-        if let (Outcome::Complete, Some(follower)) = (&outcome, follower) {
-            let digest =
-                follower.await.unwrap_or(Err(TransferError::Invariant("the sidecar's hasher panicked")))?;
-            if let Some(digest) = digest {
-                write_sidecar(self.workspace.target(), &digest)?;
-            }
+        if matches!(outcome, Outcome::Complete)
+            && self.sidecar
+            && let Some(digest) = sidecar.digest().await?
+        {
+            write_sidecar(self.workspace.target(), &digest)?;
         }
         Ok((plan, outcome))
     }
@@ -172,11 +235,11 @@ impl FileExport<'_> {
         &self,
         plan: &ExportPlan,
         past: &Past,
-        donor: Option<&Donor>,
+        donors: &[Donor],
         shared: &Shared,
     ) -> Result<Downloaded, BlobError> {
         self.reporter.begin("downloading", plan.payload(), past_bytes(plan, past));
-        let elsewhere = |digest: &Digest| repositories_with(plan, self.spool, digest);
+        let elsewhere = |digest: &Digest| places_of(plan, self.spool, digest);
         let download = Download {
             client: self.client,
             plan,
@@ -184,7 +247,7 @@ impl FileExport<'_> {
             journal: &shared.journal,
             past,
             elsewhere: &elsewhere,
-            donor,
+            donors,
             permits: &Semaphore::new(self.jobs.max(1)),
             jobs: self.jobs,
             reporter: self.reporter,
@@ -232,16 +295,18 @@ fn places(plan: &ExportPlan) -> Vec<(u32, Digest, u64, u64)> {
     (layout.stored().start..layout.compressed().end).map(place).collect()
 }
 
-/// Other repositories through which `digest` may be had.
-pub fn repositories_with(plan: &ExportPlan, spool: &Spool, digest: &Digest) -> Vec<Repository> {
-    let images = plan.users(digest, spool).into_iter();
-    let mut found: Vec<Repository> =
-        images.map(|image| plan.bundle.images[image].source.repository().clone()).collect();
-    found.dedup();
-    found
+/// The digest of what stands where the head of `plan` should be.
+fn head_digest(file: &PartialFile, plan: &ExportPlan) -> Result<Digest, TransferError> {
+    let len = plan.head.layout.head_len();
+    if file.len()? < len {
+        return Ok(Digest::sha256(b""));
+    }
+    let mut hasher = Hasher::new(Algorithm::Sha256);
+    hash(file, 0..len, &mut hasher)?;
+    Ok(hasher.finish())
 }
 
-fn past_bytes(plan: &ExportPlan, past: &Past) -> u64 {
+pub(super) fn past_bytes(plan: &ExportPlan, past: &Past) -> u64 {
     let size = |index: &u32| plan.bundle.blobs.get(*index as usize).map_or(0, |blob| blob.size);
     let done: u64 = past.done.iter().map(size).sum();
     let half = past.progress.iter().filter(|(index, _)| !past.done.contains(index));

@@ -37,6 +37,8 @@ struct State {
     /// Where the part after the stored blobs is complete.
     end: u64,
     unsynced: u64,
+    /// Bytes behind the front have been written anew.
+    rewritten: bool,
     /// No more will come: the file is complete, or given up.
     closed: Option<bool>,
 }
@@ -61,7 +63,8 @@ impl Front {
             })
             .collect();
         let (head_len, end) = (layout.head_len(), layout.stored_end());
-        let state = State { first, head_len, blobs, next: 0, end, unsynced: 0, closed: None };
+        let state =
+            State { first, head_len, blobs, next: 0, end, unsynced: 0, rewritten: false, closed: None };
         Self { state: Mutex::new(state), moved: Condvar::new(), barrier: Notify::new() }
     }
 
@@ -85,6 +88,11 @@ impl Front {
             state.next += 1;
         }
         self.moved.notify_all();
+    }
+
+    /// A blob is fetched anew: what was said of its bytes does not hold.
+    pub fn rewrites(&self) {
+        self.lock().rewritten = true;
     }
 
     /// Everything after the stored blobs is complete up to `end`.
@@ -144,18 +152,37 @@ impl State {
 /// Hashes the file behind the front, from the page cache while downloads run. None when it was given up.
 pub fn follow(front: &Front, file: &PartialFile) -> Result<Option<Digest>, TransferError> {
     let mut hasher = Hasher::new(Algorithm::Sha256);
-    let mut buffer = vec![0; usize::try_from(PIECE).unwrap_or(0)];
     let mut at = 0;
     while let Some(end) = front.wait(at) {
-        while at < end {
-            let take = usize::try_from((end - at).min(PIECE)).unwrap_or(0);
-            file.read_at(at, &mut buffer[..take])?;
-            hasher.update(&buffer[..take]);
-            at += take as u64;
-        }
+        hash(file, at..end, &mut hasher)?;
+        at = end;
     }
-    let complete = front.lock().closed == Some(true);
+    let (complete, rewritten) = {
+        let state = front.lock();
+        (state.closed == Some(true), state.rewritten)
+    };
+    if complete && rewritten {
+        hasher = Hasher::new(Algorithm::Sha256);
+        hash(file, 0..at, &mut hasher)?;
+    }
     Ok(complete.then(|| hasher.finish()))
+}
+
+/// Adds a range of `file` to `hasher`.
+pub(super) fn hash(
+    file: &PartialFile,
+    range: std::ops::Range<u64>,
+    hasher: &mut Hasher,
+) -> Result<(), TransferError> {
+    let mut buffer = vec![0; usize::try_from(PIECE).unwrap_or(0)];
+    let mut at = range.start;
+    while at < range.end {
+        let take = usize::try_from((range.end - at).min(PIECE)).unwrap_or(0);
+        file.read_at(at, &mut buffer[..take])?;
+        hasher.update(&buffer[..take]);
+        at += take as u64;
+    }
+    Ok(())
 }
 
 /// Sets barriers while `front` is open. A failed sync ends the run: nothing since the last barrier can be trusted.

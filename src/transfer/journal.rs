@@ -81,6 +81,9 @@ impl Past {
         match record {
             Record::Progress(index, frames) => {
                 self.progress.insert(*index, *frames);
+                if *frames == 0 {
+                    self.compressed.remove(index);
+                }
             }
             Record::Compressed(index, at, len) => {
                 self.compressed.entry(*index).or_default().push((*at, *len));
@@ -123,8 +126,14 @@ impl OutputLock {
 
     /// Reads what an earlier run left, as far as it can be trusted under `boot`.
     pub fn past(&self, boot: Option<&str>) -> Result<Option<(Header, Past)>, TransferError> {
-        let file = File::open(&self.path).map_err(TransferError::io(&self.path))?;
-        Ok(read(BufReader::new(file), boot))
+        read_journal(&self.path, boot)
+    }
+
+    /// Empties the journal.
+    pub fn forget(&self) -> Result<(), TransferError> {
+        let file = OpenOptions::new().write(true).open(&self.path);
+        file.and_then(|file| file.set_len(0).and_then(|()| file.sync_all()))
+            .map_err(TransferError::io(&self.path))
     }
 
     /// Removes the journal; the lock stays until it is dropped.
@@ -136,6 +145,40 @@ impl OutputLock {
             _ => Ok(()),
         }
     }
+}
+
+/// Reads the journal at `path`, as far as it can be trusted under `boot`; none where there is none.
+pub fn read_journal(path: &Path, boot: Option<&str>) -> Result<Option<(Header, Past)>, TransferError> {
+    match File::open(path) {
+        Ok(file) => Ok(read(BufReader::new(file), boot)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(TransferError::io(path)(error)),
+    }
+}
+
+/// Writes a journal of what is trusted already, and nothing else. The data `past` speaks of must be synced.
+pub fn write_journal(
+    path: &Path,
+    header: &Header,
+    past: &Past,
+    boot: Option<&str>,
+) -> Result<(), TransferError> {
+    let (bytes, _) = beginning(header, past, boot)?;
+    let mut file = File::create(path).map_err(TransferError::io(path))?;
+    file.write_all(&bytes).and_then(|()| file.sync_all()).map_err(TransferError::io(path))
+}
+
+/// The first records of a journal, and how many of them a barrier counts.
+fn beginning(header: &Header, past: &Past, boot: Option<&str>) -> Result<(Vec<u8>, u64), TransferError> {
+    let mut bytes = line(&Record::Header(Box::new(header.clone())))?;
+    bytes.extend(line(&Record::Boot(boot.unwrap_or_default().to_owned()))?);
+    let mut records = 0;
+    for record in past.records() {
+        bytes.extend(line(&record)?);
+        records += 1;
+    }
+    bytes.extend(line(&Record::Barrier(records))?);
+    Ok((bytes, records))
 }
 
 /// Reads a journal; none when not even its header is whole.
@@ -197,14 +240,7 @@ impl Journal {
     ) -> Result<Self, TransferError> {
         let fresh = lock.path.with_extension("journal.new");
         let at = TransferError::io(&fresh);
-        let mut bytes = line(&Record::Header(Box::new(header.clone())))?;
-        bytes.extend(line(&Record::Boot(boot.unwrap_or_default().to_owned()))?);
-        let mut records = 0;
-        for record in past.records() {
-            bytes.extend(line(&record)?);
-            records += 1;
-        }
-        bytes.extend(line(&Record::Barrier(records))?);
+        let (bytes, records) = beginning(header, past, boot)?;
         let file = (|| {
             let mut file = OpenOptions::new().create(true).write(true).truncate(true).open(&fresh)?;
             file.write_all(&bytes)?;
@@ -226,6 +262,11 @@ impl Journal {
     /// So many whole frames of stored blob `index` are in the file.
     pub fn progress(&self, index: usize, frames: u64) -> Result<(), TransferError> {
         self.append(&Record::Progress(as_u32(index)?, frames))
+    }
+
+    /// Nothing that was said of blob `index` holds any more: it is written anew.
+    pub fn begun_again(&self, index: usize) -> Result<(), TransferError> {
+        self.append(&Record::Progress(as_u32(index)?, 0))
     }
 
     /// A frame of compressed blob `index` is in the file.

@@ -6,10 +6,15 @@ use rayon::prelude::*;
 
 use super::TransferError;
 use super::journal::{Header, Journal, Past};
-use crate::archive::{self, FRAME_CONTENT, PartialFile, StoredWriter, stored_len};
+use crate::archive::{
+    self, ArchiveError, BlobRow, FRAME_CONTENT, Input, PartialFile, StoredWriter, stored_len,
+};
 use crate::image::Digest;
 use crate::plan::ExportPlan;
 use crate::report::Reporter;
+
+/// Takes the bytes of a compressed frame, and its content.
+pub(super) type EachFrame<'a> = dyn FnMut(&[u8], &[u8]) -> Result<(), TransferError> + 'a;
 
 /// Copied bytes that may occupy both files before the old place is freed.
 const RELEASE_EVERY: u64 = 256 << 20;
@@ -32,8 +37,8 @@ pub fn recheck(
         .map(|&index| {
             let blob = &plan.bundle.blobs[index as usize];
             let data = layout.data_offset(index as usize);
-            let intact = archive::read_back(file, data, blob.size, blob.size, &mut |piece| {
-                reporter.advance(piece.len() as u64);
+            let intact = archive::read_back(file, data, blob.size, blob.size, &mut |frame| {
+                reporter.advance(frame.content().map(|piece| piece.len() as u64).sum());
                 Ok(())
             })?;
             Ok((index, intact))
@@ -72,10 +77,52 @@ impl Donor {
         Self { file, stored, compressed }
     }
 
-    /// Content bytes of the blobs of `plan` that are complete here.
-    pub fn offers(&self, plan: &ExportPlan) -> u64 {
-        let has = |digest: &Digest| self.stored.contains_key(digest) || self.compressed.contains_key(digest);
-        plan.bundle.blobs.iter().filter(|blob| has(&blob.digest)).map(|blob| blob.size).sum()
+    /// Content bytes of the blobs of `plan` that are complete here, and not in `past`.
+    pub fn offers(&self, plan: &ExportPlan, past: &Past) -> u64 {
+        let missing = plan.bundle.blobs.iter().zip(0..).filter(|(_, key)| !past.done.contains(key));
+        missing.filter(|(blob, _)| self.has(&blob.digest)).map(|(blob, _)| blob.size).sum()
+    }
+
+    /// Whether the blob `digest` is complete here, as far as the journal says.
+    pub fn has(&self, digest: &Digest) -> bool {
+        self.stored.contains_key(digest) || self.compressed.contains_key(digest)
+    }
+
+    /// Gives the content of `blob` to `each`, as far as it is intact.
+    pub fn read(
+        &self,
+        blob: &BlobRow,
+        each: &mut dyn FnMut(&[u8]) -> Result<(), TransferError>,
+    ) -> Result<(), TransferError> {
+        let mut failed = None;
+        if let Some(&(_, data)) = self.stored.get(&blob.digest) {
+            archive::read_back(&self.file, data, blob.size, blob.size, &mut |frame| {
+                failed = frame.content().try_for_each(&mut *each).err();
+                // The archive's own errors are of another kind: this one only ends the reading.
+                if failed.is_some() { Err(ArchiveError::Invariant("stopped")) } else { Ok(()) }
+            })
+            .or_else(|error| if failed.is_some() { Ok(0) } else { Err(error) })?;
+            return failed.map_or(Ok(()), Err);
+        }
+        self.each_frame(blob, &mut |_, content| each(content))
+    }
+
+    /// Gives the frames of the compressed blob `blob` and their content to `each`, as far as they are intact.
+    pub(super) fn each_frame(&self, blob: &BlobRow, each: &mut EachFrame<'_>) -> Result<(), TransferError> {
+        let mut left = blob.size;
+        for &(at, len) in self.frames(&blob.digest).into_iter().flatten() {
+            let held = usize::try_from(left.min(FRAME_CONTENT)).unwrap_or(0);
+            let bytes = match self.file.read_vec(at, len as usize) {
+                Err(ArchiveError::Damaged(_)) => return Ok(()),
+                read => read?,
+            };
+            let Ok(content) = archive::open_frame(&bytes, held) else {
+                return Ok(());
+            };
+            each(&bytes, &content)?;
+            left -= held as u64;
+        }
+        Ok(())
     }
 
     /// File offset and length of each frame of the compressed blob `digest`, if it is complete here.
@@ -141,8 +188,8 @@ impl Donor {
     ) -> Result<bool, TransferError> {
         let blob = &plan.bundle.blobs[index];
         let mut writer = StoredWriter::new(file, &plan.head.layout, &plan.bundle.blobs, index, None);
-        let intact = archive::read_back(&self.file, data, blob.size, blob.size, &mut |piece| {
-            writer.push(piece).map(|_| ())
+        let intact = archive::read_back(&self.file, data, blob.size, blob.size, &mut |frame| {
+            frame.content().try_for_each(|piece| writer.push(piece).map(|_| ()))
         })?;
         Ok(intact == blob.size && writer.finish()? == blob.digest)
     }

@@ -2,7 +2,8 @@
 //!
 //! A small blob is gathered, compared with its digest and sent like any other. A large one goes out in chunks of one
 //! upload session, each held in memory until the registry has it; the session is committed only when the digest is
-//! right. What the plan does not need is read and dropped.
+//! right. With a spool folder a large one is kept there until it is sent, as often as that takes; without one, a blob
+//! that the registry loses is lost for its images, and the others go on. What the plan does not need is dropped.
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,12 +13,13 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{BoxStream, FuturesUnordered};
 use tokio::sync::mpsc;
 
+use super::free_space;
 use super::source::WrongContent;
 use super::upload::{ArrivalError, Arrived, Import, Run, Sent, Settled, unwrap_source};
-use crate::archive::{ArchiveError, StreamEvent, StreamSink};
+use crate::archive::{ArchiveError, Stash, StreamEvent, StreamSink};
 use crate::image::{Digest, Hasher};
 use crate::plan;
-use crate::registry::{BlobSource, Pushed, SourceError, Upload};
+use crate::registry::{BlobSource, ErrorClass, Pushed, RegistryError, SourceError, Upload};
 
 /// Blobs up to this many bytes are gathered before they are sent.
 const GATHERED: u64 = 8 << 20;
@@ -50,10 +52,12 @@ type Pushes<'a> = FuturesUnordered<BoxFuture<'a, ()>>;
 
 impl Import<'_> {
     /// Sends what is missing as `read` brings it, on a thread of its own. What is `at_hand` does not come from there.
-    /// The last result is that of reading to the end.
+    /// `stash` keeps what may have to be sent again, where the holdings cannot be read again. The last result is that
+    /// of reading to the end.
     pub async fn run_piped<F>(
         &self,
         at_hand: &HashSet<Digest>,
+        stash: Option<&Stash>,
         read: F,
         each: &Settled<'_>,
     ) -> (Vec<Arrived>, Sent, Result<(), ArchiveError>)
@@ -69,7 +73,7 @@ impl Import<'_> {
         });
         let feed = async {
             run.at_hand(at_hand).await;
-            run.feed(receive).await;
+            run.feed(stash, receive).await;
             let read = reading.await.unwrap_or(Err(ArchiveError::Invariant("the reading thread panicked")));
             let why = read.as_ref().err().map_or("it is not in the archive".to_owned(), ToString::to_string);
             for at in 0..self.plan.uploads.len() {
@@ -84,7 +88,7 @@ impl Import<'_> {
 }
 
 impl Run<'_> {
-    async fn feed(&self, mut events: mpsc::Receiver<StreamEvent>) {
+    async fn feed(&self, stash: Option<&Stash>, mut events: mpsc::Receiver<StreamEvent>) {
         let plan = self.import.plan;
         let mut wanted: HashMap<Digest, usize> =
             plan.uploads.iter().enumerate().map(|(at, upload)| (upload.digest, at)).collect();
@@ -102,9 +106,28 @@ impl Run<'_> {
                     pushes.next().await;
                 }
                 pushes.push(Box::pin(self.push_gathered(at, upload, pieces)));
+            } else if let Some(stash) = stash.filter(|stash| stash.folder().is_some()) {
+                while pushes.len() >= self.import.jobs.max(1) || !fits(stash, upload.size, pushes.is_empty())
+                {
+                    pushes.next().await;
+                }
+                match beside(&mut pushes, self.keep(stash, upload, &mut events)).await {
+                    Ok(true) => pushes.push(Box::pin(self.push_kept(stash, at, upload))),
+                    Ok(false) => self.settle(at, Ok(())),
+                    Err(error) => self.settle(at, Err(error)),
+                }
             } else {
-                let result = beside(&mut pushes, self.push_chunks(upload, &mut events)).await;
-                self.settle(at, result);
+                match beside(&mut pushes, self.push_chunks(upload, &mut events)).await {
+                    Err(ArrivalError::Registry(error)) if may_be_sent_again(&error) => {
+                        // An archive can be read again, from its start; a pipe cannot.
+                        if self.import.holdings.is_sequential() {
+                            pushes.push(Box::pin(self.upload(at, upload)));
+                        } else {
+                            self.settle(at, Err(ArrivalError::LostInPipe(Box::new(error))));
+                        }
+                    }
+                    result => self.settle(at, result),
+                }
             }
             if self.import.cancel.is_cancelled() {
                 break;
@@ -143,6 +166,64 @@ impl Run<'_> {
         self.settle(at, pushed.map(|pushed| self.count(&pushed, upload.size)).map_err(unwrap_source));
     }
 
+    /// Takes a large blob into the stash; `false` when the destination has it already.
+    async fn keep(
+        &self,
+        stash: &Stash,
+        upload: &plan::Upload,
+        events: &mut mpsc::Receiver<StreamEvent>,
+    ) -> Result<bool, ArrivalError> {
+        let there = self.is_there(upload).await;
+        if !matches!(there, Ok(false)) {
+            drop_rest(events).await;
+            return there.map(|_| false);
+        }
+        let mut hasher = Hasher::for_digest(&upload.digest);
+        let begun = stash.begin(upload.digest);
+        let mut written = begun.and_then(|writer| writer.ok_or(ArchiveError::PassedBy(upload.digest)));
+        while let Some(StreamEvent::Piece(piece)) = events.recv().await {
+            hasher.update(&piece);
+            // A full disk costs this blob; the others are still read.
+            written = written.and_then(|mut writer| {
+                tokio::task::block_in_place(|| writer.write(&piece))?;
+                Ok(writer)
+            });
+        }
+        let writer = written?;
+        let found = hasher.finish();
+        if found != upload.digest {
+            return Err(WrongContent { wanted: upload.digest, found }.into());
+        }
+        writer.finish();
+        Ok(true)
+    }
+
+    /// Sends a blob from the stash, and frees its place when no other repository may need it.
+    async fn push_kept(&self, stash: &Stash, at: usize, upload: &plan::Upload) {
+        self.upload(at, upload).await;
+        let key = u32::try_from(at).unwrap_or(u32::MAX);
+        let mut users = self.import.plan.arrivals.iter().filter(|arrival| arrival.blobs.contains(&key));
+        if users.all(|arrival| arrival.landing.repository == upload.home) {
+            stash.forget(&upload.digest);
+        }
+    }
+
+    /// Whether the destination has a blob, or takes it over from another repository.
+    async fn is_there(&self, upload: &plan::Upload) -> Result<bool, ArrivalError> {
+        let client = self.import.client;
+        let there = match &upload.held_by {
+            Some(from) if client.mount_blob(&upload.home, &upload.digest, from).await.unwrap_or(false) => {
+                true
+            }
+            _ => client.has_blob(&upload.home, &upload.digest).await?.is_some(),
+        };
+        if there {
+            self.import.reporter.transfer(upload.home.path(), upload.size, 0).advance(upload.size);
+            self.count(&Pushed::AlreadyThere, upload.size);
+        }
+        Ok(there)
+    }
+
     /// Sends a large blob in chunks of one session. Whatever happens, its events are consumed to its end.
     async fn push_chunks(
         &self,
@@ -150,19 +231,12 @@ impl Run<'_> {
         events: &mut mpsc::Receiver<StreamEvent>,
     ) -> Result<(), ArrivalError> {
         let client = self.import.client;
-        let bar = self.import.reporter.transfer(upload.home.path(), upload.size, 0);
-        let there = match &upload.held_by {
-            Some(from) if client.mount_blob(&upload.home, &upload.digest, from).await.unwrap_or(false) => {
-                Ok(Some(upload.size))
-            }
-            _ => client.has_blob(&upload.home, &upload.digest).await,
-        };
-        if !matches!(there, Ok(None)) {
+        let there = self.is_there(upload).await;
+        if !matches!(there, Ok(false)) {
             drop_rest(events).await;
-            bar.advance(upload.size);
-            self.count(&Pushed::AlreadyThere, upload.size);
-            return there.map(|_| ()).map_err(ArrivalError::Registry);
+            return there.map(drop);
         }
+        let bar = self.import.reporter.transfer(upload.home.path(), upload.size, 0);
         let mut session = Upload::begin(client, &upload.home).await.map_err(ArrivalError::Registry);
         let mut hasher = Hasher::for_digest(&upload.digest);
         let mut chunk = BytesMut::new();
@@ -195,6 +269,17 @@ impl Run<'_> {
         self.count(&Pushed::Uploaded { bytes: upload.size }, upload.size);
         Ok(())
     }
+}
+
+/// Whether another session, or another form of upload, may do what this one did not.
+fn may_be_sent_again(error: &RegistryError) -> bool {
+    !matches!(error.class(), ErrorClass::Denied | ErrorClass::NoSpace | ErrorClass::RateLimited)
+}
+
+/// Whether the stash has room for `size` bytes; when `nothing` will free any, it has to be tried.
+fn fits(stash: &Stash, size: u64, nothing: bool) -> bool {
+    let free = || stash.folder().and_then(|folder| free_space(&folder.join("x")));
+    nothing || free().is_none_or(|free| free >= size)
 }
 
 /// Appends to a session that is well; a failure ends it, and the rest of the blob is read past.

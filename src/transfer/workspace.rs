@@ -1,13 +1,17 @@
 //! The files of an unfinished export, and the right to write them.
 //!
-//! `X.partial`, `X.partial.journal` (locked), `X.partial.manifests`; `X.partial.old` and its journal while a changed
-//! request takes over what an earlier one had. Nothing has the name `X` before it is complete and right.
+//! `X.partial`, `X.partial.journal` (locked), `X.partial.manifests`; `X.partial.old.1` with a journal of its own while
+//! a changed request takes over what an earlier one had, and `.2` and so on when that was cut off and the request
+//! changed again. Nothing has the name `X` before it is complete and right.
 
 use std::path::{Path, PathBuf};
 
-use super::journal::{Header, Journal, OutputLock, Past, boot_id};
+use super::journal::{Header, Journal, OutputLock, Past, boot_id, read_journal, write_journal};
 use super::{Donor, Spool, TransferError};
-use crate::archive::{PartialFile, folder_of};
+use crate::archive::{PartialFile, sync_folder};
+
+/// What partials that were set aside are numbered with.
+const NUMBERS: std::ops::Range<u32> = 1..100;
 
 #[derive(Debug)]
 pub struct Workspace {
@@ -49,10 +53,10 @@ impl Workspace {
 
     /// Removes everything an earlier run left.
     pub fn discard(&self) -> Result<(), TransferError> {
-        for suffix in [".partial", ".partial.manifests", ".partial.old"] {
+        for suffix in [".partial", ".partial.manifests"] {
             remove(&beside(&self.target, suffix))?;
         }
-        Ok(())
+        self.drop_donors()
     }
 
     pub fn spool(&self) -> Result<Spool, TransferError> {
@@ -64,23 +68,47 @@ impl Workspace {
         Ok(PartialFile::open(&self.partial(), false)?)
     }
 
-    /// Sets an earlier partial aside as a donor and begins a new one.
-    pub fn replace(
-        &self,
-        unfinished: Option<Unfinished>,
-    ) -> Result<(PartialFile, Option<Donor>), TransferError> {
-        let old = beside(&self.target, ".partial.old");
-        let donor = match unfinished {
-            Some(Unfinished { header, past }) if !past.done.is_empty() => {
-                std::fs::rename(self.partial(), &old).map_err(TransferError::io(&old))?;
-                Some(Donor::new(PartialFile::open(&old, false)?, &header, past))
+    /// A new, empty partial. What the journal says of the one before is forgotten first.
+    pub fn begin(&self) -> Result<PartialFile, TransferError> {
+        self.lock.forget()?;
+        Ok(PartialFile::open(&self.partial(), true)?)
+    }
+
+    /// Sets an earlier partial aside: its blobs may serve another request.
+    pub fn set_aside(&self, unfinished: Unfinished) -> Result<(), TransferError> {
+        let Unfinished { header, past } = unfinished;
+        if past.done.is_empty() {
+            return Ok(());
+        }
+        let free = NUMBERS.map(|number| (number, self.donor(number))).find(|(_, old)| !old.exists());
+        // Nobody is cut off so often; what is too much is fetched again.
+        let Some((number, old)) = free else { return Ok(()) };
+        // Its journal goes first: without it nothing of the file would be believed.
+        self.reopen()?.sync()?;
+        write_journal(&self.donor_journal(number), &header, &past, self.boot.as_deref())?;
+        std::fs::rename(self.partial(), &old).map_err(TransferError::io(&old))?;
+        Ok(sync_folder(&old)?)
+    }
+
+    /// The partials that were set aside, the latest first.
+    pub fn donors(&self) -> Result<Vec<Donor>, TransferError> {
+        let mut donors = Vec::new();
+        for number in NUMBERS.take_while(|number| self.donor(*number).exists()) {
+            if let Some((header, past)) = read_journal(&self.donor_journal(number), self.boot.as_deref())? {
+                let file = PartialFile::open(&self.donor(number), false)?;
+                donors.push(Donor::new(file, &header, past));
             }
-            _ => {
-                remove(&old)?;
-                None
-            }
-        };
-        Ok((PartialFile::open(&self.partial(), true)?, donor))
+        }
+        donors.reverse();
+        Ok(donors)
+    }
+
+    fn donor(&self, number: u32) -> PathBuf {
+        beside(&self.target, &format!(".partial.old.{number}"))
+    }
+
+    fn donor_journal(&self, number: u32) -> PathBuf {
+        beside(&self.donor(number), ".journal")
     }
 
     /// Begins the journal of this run.
@@ -88,9 +116,15 @@ impl Workspace {
         Journal::begin(&self.lock, header, past, self.boot.as_deref())
     }
 
-    /// Frees what a donor still holds.
-    pub fn drop_donor(&self) -> Result<(), TransferError> {
-        remove(&beside(&self.target, ".partial.old"))
+    /// Frees what donors still hold.
+    pub fn drop_donors(&self) -> Result<(), TransferError> {
+        let is_there = |number: &u32| self.donor(*number).exists() || self.donor_journal(*number).exists();
+        // From the last one down, so that those that are left stay countable.
+        for number in NUMBERS.take_while(is_there).collect::<Vec<_>>().into_iter().rev() {
+            remove(&self.donor(number))?;
+            remove(&self.donor_journal(number))?;
+        }
+        Ok(())
     }
 
     /// Removes what only an unfinished export needs.
@@ -102,9 +136,12 @@ impl Workspace {
     /// Bytes that earlier files of this workspace occupy, which the new file will reuse.
     pub fn occupied(&self) -> u64 {
         use std::os::unix::fs::MetadataExt;
-        let occupied =
-            |suffix| std::fs::metadata(beside(&self.target, suffix)).map_or(0, |m| m.blocks() * 512);
-        occupied(".partial") + occupied(".partial.old")
+        let donors = NUMBERS.map(|number| self.donor(number)).take_while(|path| path.exists());
+        std::iter::once(self.partial())
+            .chain(donors)
+            .filter_map(|path| std::fs::metadata(path).ok())
+            .map(|meta| meta.blocks() * 512)
+            .sum()
     }
 }
 
@@ -131,25 +168,4 @@ fn remove(path: &Path) -> Result<(), TransferError> {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(TransferError::io(path)(error)),
         _ => Ok(()),
     }
-}
-
-/// The largest file that the file system of `target` holds, where it is one with a small limit (FAT: 4 GiB - 1).
-pub fn largest_file(target: &Path) -> Option<u64> {
-    #[cfg(target_os = "linux")]
-    {
-        const MSDOS_SUPER_MAGIC: u64 = 0x4d44;
-        let stat = rustix::fs::statfs(folder_of(target)).ok()?;
-        (u64::try_from(stat.f_type).ok()? == MSDOS_SUPER_MAGIC).then_some((4 << 30) - 1)
-    }
-    #[cfg(not(target_os = "linux"))]
-    {
-        let _ = target;
-        None
-    }
-}
-
-/// Bytes that can still be written in the folder of `target`. None where the system does not say.
-pub fn free_space(target: &Path) -> Option<u64> {
-    let stat = rustix::fs::statvfs(folder_of(target)).ok()?;
-    stat.f_bavail.checked_mul(stat.f_frsize)
 }

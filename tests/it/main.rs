@@ -3,13 +3,17 @@
 #![allow(clippy::unwrap_used)]
 
 mod architecture;
+mod artifacts;
 mod bundle_file;
 mod catalog;
+mod clouds;
 mod discover;
 mod foreign;
+mod foreign_layers;
 mod lint;
 mod lock;
 mod memory;
+mod piped;
 mod refusals;
 mod report;
 mod resume;

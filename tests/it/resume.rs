@@ -9,6 +9,7 @@ use crate::support::gap::{Gap, Running, assert_whole};
 use crate::support::images::{ImageSpec, Layer, TestImage, image};
 use crate::support::registry::{Effect, Fault};
 
+mod appended;
 mod journal;
 mod killed_export;
 mod killed_import;
@@ -20,7 +21,10 @@ const EXPORT: [&str; 6] = ["export", "images.txt", "-o", "out.tar.zst", "--jobs"
 
 /// About 40 MiB in three images: layers of more than a frame, a shared one, and two that get compressed.
 fn large() -> (Gap, Vec<TestImage>) {
-    let mut gap = Gap::new();
+    large_in(Gap::new())
+}
+
+fn large_in(mut gap: Gap) -> (Gap, Vec<TestImage>) {
     let base = Layer::gzip(9, MIB);
     let images = vec![
         ImageSpec::new(1).layer(Layer::gzip(1, 18 * MIB)).layer(Layer::tar(2, 3 * MIB)).build(),
@@ -211,4 +215,49 @@ fn an_interrupted_import_says_how_to_go_on() {
     for (n, image) in images.iter().enumerate() {
         assert_whole(&gap.destination, &format!("team/app-{n}"), "1", image);
     }
+}
+
+/// A changed request that is killed in the middle of taking over, changed once more, killed again: what the first run
+/// had is not fetched again.
+#[test]
+fn a_take_over_that_is_killed_loses_nothing() {
+    let (gap, images) = large();
+    stopped(&gap, &images, Signal::INT);
+    let had = [images[1].layers(), images[2].layers()].concat();
+    for seed in [50, 51] {
+        let more = ImageSpec::new(seed).layer(Layer::gzip(seed, MIB)).build();
+        // First on the list, so that every place changes; its layer never comes.
+        let name = gap.source.put_image(&format!("team/more-{seed}"), "1", &more);
+        let list = std::fs::read_to_string(gap.path("images.txt")).unwrap();
+        std::fs::write(gap.path("images.txt"), format!("{name}\n{list}")).unwrap();
+        stall(&gap, &more.layers()[0], 1);
+        for layer in &had {
+            stall(&gap, layer, 1);
+        }
+        gap.source.forget();
+        let mut run = gap.spawn(&EXPORT);
+        // As soon as the old partial is set aside, and when the downloads have begun.
+        if seed == 50 {
+            run.until("a donor", || gap.path("out.tar.zst.partial.old.1").exists());
+        } else {
+            until_sent(&gap, &mut run, &more.layers()[0], 1);
+        }
+        run.kill();
+        gap.source.heal();
+        assert!(gap.files().iter().any(|name| name.contains(".partial.old.1")), "{:?}", gap.files());
+        let gets = gap.source.blob_gets();
+        for layer in &had {
+            assert!(!gets.contains_key(layer), "{seed}: {layer}");
+        }
+    }
+    gap.source.forget();
+    let ran = gap.cli.run(&EXPORT);
+    assert_eq!(ran.code, 0, "{}", ran.shown());
+    let gets = gap.source.blob_gets();
+    for layer in &had {
+        assert!(!gets.contains_key(layer), "{layer}");
+    }
+    assert_eq!(gap.files(), ["images.txt", "out.tar.zst", "out.tar.zst.sha256"]);
+    gap.export(&["-o", "whole.tar.zst"]);
+    assert!(gap.read("out.tar.zst") == gap.read("whole.tar.zst"));
 }

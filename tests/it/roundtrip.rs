@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::support::gap::{Gap, assert_whole, query, uploads};
 use crate::support::images::{ImageSpec, Layer, TestImage, image, index, multi_platform, sharing};
+use crate::support::registry::{Effect, Fault};
 
 /// Sources of every kind, with the places where they must land: repository, tag or digest, image.
 fn everything() -> (Gap, Vec<(String, String, TestImage)>) {
@@ -262,4 +263,17 @@ fn a_complete_bundle_gets_the_checksum_that_a_killed_run_left_out() {
     std::fs::remove_file(gap.path("out.tar.zst.sha256")).unwrap();
     gap.export(&["-o", "out.tar.zst"]);
     assert_eq!(gap.read("out.tar.zst.sha256"), sidecar);
+}
+
+#[test]
+fn the_checksum_is_that_of_the_file_also_when_a_layer_came_wrong_at_first() {
+    let mut gap = Gap::new();
+    let layer = Layer::gzip(1, 20 << 20);
+    let image = ImageSpec::new(1).layer(layer).layer(Layer::gzip(2, 1000)).build();
+    gap.image("team/app", "1", &image);
+    gap.source.fault(Fault::on("GET", format!("/blobs/{}", image.layers()[0]), Effect::Flip(1000)));
+    gap.export(&["-o", "out.tar.zst"]);
+    assert_eq!(gap.source.faulted(), 1);
+    let sidecar = String::from_utf8(gap.read("out.tar.zst.sha256")).unwrap();
+    assert_eq!(sidecar, format!("{}  out.tar.zst\n", Digest::sha256(&gap.read("out.tar.zst")).hex()));
 }

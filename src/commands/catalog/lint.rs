@@ -152,6 +152,7 @@ async fn ask(
         name: listed.image.reference.clone(),
         sources: listed.image.sources.clone(),
         entries: Vec::new(),
+        artifacts: None,
         pin: None,
     });
     let request = Request { images: wanted.collect(), ..Request::default() };

@@ -37,6 +37,7 @@ async fn lock(session: &Session, args: &LockArgs, report: &mut RunReport) -> any
     };
     loaded.add(&args.selection.add, &args.catalog.source)?;
     loaded.select(&args.selection)?;
+    loaded.request.with.clone_from(&args.with.with.0);
     if args.keep {
         keep(&mut loaded.request, old.as_ref());
     }
@@ -111,7 +112,7 @@ fn locked_image(image: &ResolvedImage, spool: &Spool, dates: bool) -> anyhow::Re
         platforms: row.platforms.clone(),
         size: contents.sizes.first().copied().unwrap_or_default(),
         created: if dates { created(spool, &row.digest, &row.media_type) } else { None },
-        artifacts: Vec::new(),
+        artifacts: image.artifacts.iter().map(locked::locked_artifact).collect(),
     })
 }
 

@@ -45,7 +45,7 @@ impl Store {
                 let Some(data) = self.sessions.get(&session) else {
                     return reply(404, "");
                 };
-                let range = format!("0-{}", data.len() - 1 + self.faults.overstate);
+                let range = format!("0-{}", data.len().saturating_sub(1) + self.faults.overstate);
                 status(204).header("range", range).body(Body::empty()).unwrap()
             }
             "POST" if parameter("mount").is_some() && self.faults.mountable => reply(201, ""),
@@ -244,4 +244,58 @@ async fn a_broken_upload_goes_on_only_where_that_leads_to_the_blob() {
         let range = format!("{}-9999", 4000 + overstate);
         assert_eq!(fake.seen("PATCH", "")[1].header("content-range"), Some(range.as_str()));
     }
+}
+
+/// An earlier run got so far: its session holds `held`, or is gone.
+async fn after_a_kill(
+    held: Option<&[u8]>,
+) -> (Fake, Arc<Mutex<Store>>, Memory, Result<Pushed, RegistryError>) {
+    let (fake, store) = registry(Faults::default()).await;
+    let source = Memory::new(&content(20 << 20));
+    let repository = fake.repository("a");
+    let home = tempfile::tempdir().unwrap();
+    let environment = Environment::of(&[("HOME", home.path().to_str().unwrap())]);
+    let location = fake.url("/v2/a/blobs/uploads/old?_state=a%2Fb").parse().unwrap();
+    if let Some(held) = held {
+        store.lock().unwrap().sessions.insert("old".to_owned(), held.to_vec());
+    }
+    Sessions::open(&environment, "key").unwrap().opened(&repository, &source.digest, &location);
+    let client = plain();
+    client.keep_sessions(Sessions::open(&environment, "key").unwrap());
+    let size = source.bytes.len() as u64;
+    let pushed = client.push_blob(&repository, &source.digest, size, &source, None).await;
+    assert_eq!(store.lock().unwrap().blobs[&source.digest.to_string()], source.bytes);
+    (fake, store, source, pushed)
+}
+
+#[tokio::test]
+async fn what_an_earlier_run_sent_is_not_sent_again() {
+    let all = content(20 << 20);
+    for held in [&all[..15 << 20], &all[..]] {
+        let (fake, _, source, pushed) = after_a_kill(Some(held)).await;
+        assert_eq!(pushed.unwrap(), Pushed::Uploaded { bytes: (source.bytes.len() - held.len()) as u64 });
+        assert!(fake.seen("POST", "").is_empty());
+        let sent: usize = fake.seen("PATCH", "").iter().map(|seen| seen.body.len()).sum();
+        assert_eq!(sent, source.bytes.len() - held.len());
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_is_not_what_it_seems_costs_one_clean_upload() {
+    let (wrong, longer) = (vec![7; 9 << 20], vec![7; 21 << 20]);
+    for held in [Some(&wrong[..]), Some(&longer[..]), None] {
+        let (fake, _, source, pushed) = after_a_kill(held).await;
+        assert_eq!(pushed.unwrap(), Pushed::Uploaded { bytes: 20 << 20 });
+        assert_eq!(fake.seen("POST", "").len(), 1);
+        let whole = fake.seen("PATCH", "").into_iter().filter(|seen| seen.header("content-range").is_none());
+        assert_eq!(whole.map(|seen| seen.body.len()).collect::<Vec<_>>(), [source.bytes.len()]);
+    }
+}
+
+#[tokio::test]
+async fn where_only_whole_requests_get_through_they_are_smaller_the_next_time() {
+    let (fake, _, _, pushed) = after_a_kill(Some(b"")).await;
+    assert_eq!(pushed.unwrap(), Pushed::Uploaded { bytes: 20 << 20 });
+    let sizes: Vec<_> = fake.seen("PATCH", "").iter().map(|seen| seen.body.len() >> 20).collect();
+    assert_eq!(sizes, [8, 8, 4]);
 }

@@ -53,7 +53,7 @@ pub(super) fn frames(gap: &Gap, digest: &Digest) -> u64 {
 }
 
 /// The journal as it would be had it been written before the machine last started.
-fn from_another_boot(text: &str) -> String {
+pub(super) fn from_another_boot(text: &str) -> String {
     let lines = text.lines().map(|line| {
         if !line[17..].starts_with(r#"{"boot""#) {
             return format!("{line}\n");

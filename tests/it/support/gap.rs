@@ -18,12 +18,12 @@ pub struct Gap {
 
 impl Gap {
     pub fn new() -> Self {
-        Self {
-            cli: Cli::new(),
-            source: TestRegistry::start(),
-            destination: TestRegistry::start(),
-            lines: Vec::new(),
-        }
+        Self::with(Cli::new())
+    }
+
+    /// A gap whose runs have the environment of `cli`.
+    pub fn with(cli: Cli) -> Self {
+        Self { cli, source: TestRegistry::start(), destination: TestRegistry::start(), lines: Vec::new() }
     }
 
     /// Stores an image at the source, and puts its tag on the list.
@@ -209,6 +209,20 @@ impl Running {
 
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child().try_wait().unwrap()
+    }
+
+    /// Bytes the program has given to `write`, as the kernel counts; also after its end, until it is waited for.
+    pub fn written(&self) -> u64 {
+        let io = std::fs::read_to_string(format!("/proc/{}/io", self.id())).unwrap();
+        let line = io.lines().find_map(|line| line.strip_prefix("wchar: "));
+        line.unwrap().parse().unwrap()
+    }
+
+    /// Waits until it has ended, and leaves it to be looked at.
+    pub fn until_ended(&self) {
+        let id = rustix::process::Pid::from_raw(i32::try_from(self.id()).unwrap()).unwrap();
+        let options = rustix::process::WaitIdOptions::EXITED | rustix::process::WaitIdOptions::NOWAIT;
+        rustix::process::waitid(rustix::process::WaitId::Pid(id), options).unwrap();
     }
 
     /// SIGKILL, and waits until it is gone.

@@ -61,6 +61,12 @@ impl Logged {
         self.sent.load(Ordering::SeqCst)
     }
 
+    /// Whether it is the upload of a large body below `path`, of which `bytes` have arrived.
+    pub fn is_at(&self, path: &str, bytes: u64) -> bool {
+        let length = self.header("content-length").and_then(|length| length.parse::<u64>().ok());
+        self.path.contains(path) && length.is_some_and(|length| length > 8 << 20) && self.received() >= bytes
+    }
+
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().unwrap())
     }

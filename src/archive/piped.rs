@@ -1,0 +1,129 @@
+//! Whatever comes out of a pipe: a bundle as it was exported, one that was packed again, another tool's layout.
+
+use std::collections::HashSet;
+use std::io::{self, BufRead, BufReader, Cursor, Read};
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::holdings::{ContentPieces, Holdings, StreamSink};
+use super::pipe::{PipedContent, read_head};
+use super::{ArchiveError, BundleManifest, Manifests, Stash, piped_layout};
+use crate::image::{Digest, Reference};
+
+/// Reads everything that has not been read yet.
+pub type Rest = Box<dyn FnOnce(&mut StreamSink<'_>) -> Result<(), ArchiveError> + Send>;
+
+/// A set of images out of a pipe: what is in it is known, its layers are still to come.
+pub struct Piped {
+    pub holdings: Arc<dyn Holdings>,
+    /// What has come already.
+    pub at_hand: HashSet<Digest>,
+    /// Takes blobs that may be wanted again; what is in it can be read from `holdings`.
+    pub stash: Arc<Stash>,
+    pub rest: Rest,
+}
+
+/// What is known of a pipe, and what of it was kept.
+#[derive(Debug)]
+struct Kept {
+    known: Arc<dyn Holdings>,
+    stash: Arc<Stash>,
+}
+
+impl Manifests for Kept {
+    fn manifest(&self, digest: &Digest) -> Result<Bytes, ArchiveError> {
+        self.known.manifest(digest)
+    }
+}
+
+impl Holdings for Kept {
+    fn bundle(&self) -> &BundleManifest {
+        self.known.bundle()
+    }
+
+    fn open(&self, digest: &Digest, from: u64) -> Result<ContentPieces, ArchiveError> {
+        self.stash.open(digest, from).map_or_else(|| self.known.open(digest, from), Ok)
+    }
+
+    fn name(&self) -> String {
+        self.known.name()
+    }
+
+    fn id(&self) -> Option<Digest> {
+        self.known.id()
+    }
+}
+
+impl std::fmt::Debug for Piped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Piped").field("holdings", &self.holdings).finish_non_exhaustive()
+    }
+}
+
+impl Piped {
+    /// Reads as much of `input` as it takes to know what is in it. `name` and `spool` are for layouts: the name of
+    /// the one image, and a folder for what comes too early.
+    pub fn open(
+        input: impl Read + Send + 'static,
+        name: Option<&Reference>,
+        spool: Option<&Path>,
+    ) -> Result<Self, ArchiveError> {
+        let mut input = BufReader::with_capacity(1 << 20, input);
+        let start = input.fill_buf().map_err(|error| ArchiveError::Io { path: "stdin".into(), error })?;
+        let is_zstd = start.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]);
+        let stash = Arc::new(Stash::new(spool)?);
+        if !is_zstd {
+            return Self::layout(input, name, stash);
+        }
+        let mut recorded = Recorded { input: &mut input, read: Vec::new() };
+        match read_head(&mut recorded) {
+            Ok((head, at)) => {
+                let content = PipedContent::after(head.clone(), input, at);
+                let rest = Box::new(move |sink: &mut StreamSink<'_>| content.stream(sink));
+                let at_hand = head.at_hand();
+                Ok(Self {
+                    at_hand,
+                    holdings: Arc::new(Kept { known: head, stash: stash.clone() }),
+                    stash,
+                    rest,
+                })
+            }
+            Err(ArchiveError::NotABundle(why)) => {
+                let again = Cursor::new(recorded.read).chain(input);
+                Self::layout(again, name, stash).map_err(|error| match error {
+                    ArchiveError::NotABundle(_) => ArchiveError::NotABundle(why),
+                    other => other,
+                })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn layout(
+        input: impl BufRead + Send + 'static,
+        name: Option<&Reference>,
+        stash: Arc<Stash>,
+    ) -> Result<Self, ArchiveError> {
+        let (known, rest) = piped_layout::open(input, name, &stash)?;
+        let rest = Box::new(move |sink: &mut StreamSink<'_>| rest.stream(sink));
+        let holdings = Arc::new(Kept { known, stash: stash.clone() });
+        // What came too early does not come again.
+        Ok(Self { at_hand: stash.digests(), holdings, stash, rest })
+    }
+}
+
+/// Keeps what it reads, should it have to be read again.
+struct Recorded<'a, R> {
+    input: &'a mut R,
+    read: Vec<u8>,
+}
+
+impl<R: Read> Read for Recorded<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.input.read(buffer)?;
+        self.read.extend_from_slice(&buffer[..read]);
+        Ok(read)
+    }
+}

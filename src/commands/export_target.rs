@@ -1,0 +1,109 @@
+//! Where an export writes: the file, the room on its disk, and how that disk is written.
+
+use std::path::{Path, PathBuf};
+
+use super::outputs;
+use crate::archive::folder_of;
+use crate::cli::ExportArgs;
+use crate::failure::{ExitCode, Failure};
+use crate::plan::ExportPlan;
+use crate::report::bytes;
+use crate::session::Session;
+use crate::transfer::{Medium, Workspace, beside, free_space, largest_file};
+
+/// `sparse` or `filling`: what a medium would be found to be. For tests.
+const MEDIUM: &str = "AIRGAP_BUNDLE_MEDIUM";
+
+/// Where to write; none for stdout.
+pub(super) fn output(args: &ExportArgs, file_name: Option<&str>) -> anyhow::Result<Option<PathBuf>> {
+    let target = match (&args.output, file_name) {
+        (Some(path), _) if path.as_os_str() == "-" => return Ok(None),
+        (Some(path), _) => path.clone(),
+        (None, Some(name)) => PathBuf::from(name),
+        (None, None) => {
+            return Err(Failure::usage(
+                "several catalogs, or one from stdin, have no file name of their own",
+            )
+            .hint("say where to write with -o FILE")
+            .into());
+        }
+    };
+    let folder = folder_of(&target);
+    if !folder.is_dir() {
+        return Err(Failure::new(ExitCode::Failed, format!("there is no folder {}", folder.display()))
+            .hint("make it first, or choose another place with -o FILE")
+            .into());
+    }
+    if target.is_dir() {
+        return Err(Failure::usage(format!("{} is a folder; -o names a file", target.display())).into());
+    }
+    Ok(Some(target))
+}
+
+/// Catalogs, the bundle with its sidecar, and the report are different files.
+pub(super) fn keep_apart(args: &ExportArgs, target: Option<&Path>) -> anyhow::Result<()> {
+    let mut inputs: Vec<_> =
+        args.catalog.catalogs.iter().map(|name| ("the catalog", Path::new(name))).collect();
+    inputs.extend(args.locked.iter().map(|path| ("the lock", path.as_path())));
+    let sidecar = target.map(|target| beside(target, ".sha256"));
+    let mut outputs: Vec<(&str, &Path)> = target.map(|target| ("the bundle", target)).into_iter().collect();
+    outputs.extend(sidecar.as_deref().map(|sidecar| ("its .sha256", sidecar)));
+    outputs.extend(args.output_style.report.iter().map(|path| ("--report", path.as_path())));
+    outputs::keep_apart(&inputs, &outputs)
+}
+
+/// Refuses a plan that the disk has no room for, before anything is written.
+pub(super) fn check_space(workspace: &Workspace, plan: &ExportPlan) -> anyhow::Result<()> {
+    let needed = plan.head.layout.max_len();
+    if let Some(largest) = largest_file(workspace.target()).filter(|largest| *largest < needed) {
+        let message = format!(
+            "the bundle needs {}, but the file system of {} holds no file larger than {}",
+            bytes(needed),
+            workspace.target().display(),
+            bytes(largest)
+        );
+        return Err(Failure::new(ExitCode::NoSpace, message)
+            .hint("write to a disk with another file system, or keep fewer platforms with --platform")
+            .into());
+    }
+    let Some(free) = free_space(workspace.target()) else {
+        return Ok(());
+    };
+    let usable = free.saturating_add(workspace.occupied());
+    if usable >= needed {
+        return Ok(());
+    }
+    Err(Failure::new(
+        ExitCode::NoSpace,
+        format!(
+            "the bundle needs {}, but there is room for {} in the folder of {}",
+            bytes(needed),
+            bytes(usable),
+            workspace.target().display()
+        ),
+    )
+    .hint("free some space, write to another disk with -o FILE, or keep fewer platforms with --platform")
+    .into())
+}
+
+/// How `target` is written: found out, or told by a test.
+pub(super) fn medium(session: &Session, args: &ExportArgs, target: &Path) -> anyhow::Result<Medium> {
+    let medium = match std::env::var(MEDIUM).as_deref() {
+        Ok("sparse") => Medium::Sparse,
+        Ok("filling") => Medium::Filling,
+        Ok(other) => return Err(Failure::usage(format!("{MEDIUM} is {other:?}")).into()),
+        Err(_) => Medium::of(target),
+    };
+    if medium == Medium::Filling {
+        let parallel = if args.spool.is_some() {
+            ""
+        } else {
+            "; with --spool DIR on another disk, downloads need not wait for it"
+        };
+        session.reporter.say(&format!(
+            "the disk of {} fills gaps with zeros, so the file is written in order{parallel}",
+            target.display()
+        ));
+    }
+    Ok(medium)
+}

@@ -1,0 +1,259 @@
+//! Exporting into a file that only grows, for media that fill every gap with zeros: FAT, exFAT, some network shares.
+//!
+//! A write beyond the end of a file costs such a medium all bytes in between, and then once more the bytes
+//! themselves. So the partial is written from its start to its end, as a pipe is. The journal says how far it can be
+//! trusted after a kill; what stands after that is cut off.
+
+use super::ahead::Source;
+use super::file_export::{Shared, Sidecar, past_bytes};
+use super::journal::{Journal, Past};
+use super::ordered::{Begun, Ordered, Position, Sink};
+use super::{
+    BlobError, Broken, Donor, Downloaded, FileExport, Front, LostBlob, TransferError, hash, places_of,
+};
+use crate::archive::{self, FRAME_CONTENT, Input, PartialFile, StoredFrame, stored_len};
+use crate::image::{Algorithm, Digest, Hasher};
+use crate::plan::ExportPlan;
+use crate::report::Reporter;
+
+/// How far a partial is whole, from its start.
+#[derive(Debug)]
+pub(super) struct Grown {
+    pub(super) position: Position,
+    /// In bytes.
+    len: u64,
+    /// Hash of the file up to the blob it stands in, and where that begins.
+    before: (u64, Hasher),
+    /// Hash of all of it.
+    hasher: Hasher,
+}
+
+impl Grown {
+    /// A partial with nothing but its head.
+    pub(super) fn head(file: &PartialFile, plan: &ExportPlan) -> Result<Self, TransferError> {
+        let len = plan.head.layout.head_len();
+        let mut hasher = Hasher::new(Algorithm::Sha256);
+        hash(file, 0..len, &mut hasher)?;
+        Ok(Self { position: Position::start(plan), len, before: (len, hasher.clone()), hasher })
+    }
+
+    /// Reads back what `past` says is there, in order, as far as frames and digests are right.
+    pub(super) fn checked(
+        file: &PartialFile,
+        plan: &ExportPlan,
+        past: &Past,
+        reporter: &Reporter,
+    ) -> Result<Self, TransferError> {
+        let mut grown = Self::head(file, plan)?;
+        let layout = &plan.head.layout;
+        let there = file.len()?;
+        reporter.begin("checking what an earlier run left", there, 0);
+        for index in layout.stored().start..layout.compressed().end {
+            let whole = grown.blob(file, plan, past, index)?;
+            reporter.advance(grown.len - grown.before.0);
+            if !whole {
+                break;
+            }
+        }
+        reporter.end();
+        file.set_len(grown.len)?;
+        Ok(grown)
+    }
+
+    /// Whether blob `index` is all there.
+    fn blob(
+        &mut self,
+        file: &PartialFile,
+        plan: &ExportPlan,
+        past: &Past,
+        index: usize,
+    ) -> Result<bool, TransferError> {
+        let (layout, blobs) = (&plan.head.layout, &plan.bundle.blobs);
+        let (blob, key) = (&blobs[index], u32::try_from(index).unwrap_or(u32::MAX));
+        self.before = (self.len, self.hasher.clone());
+        let joint = archive::joint(layout, blobs, index);
+        let data = self.len + joint.len() as u64;
+        if file.len()? < data || file.read_vec(self.len, joint.len())? != joint {
+            return Ok(false);
+        }
+        let mut begun = Begun { hasher: Hasher::for_digest(&blob.digest), content: 0, frames: Vec::new() };
+        let (mut at, mut hasher) = (data, self.hasher.clone());
+        hasher.update(&joint);
+        let is_stored = layout.stored().contains(&index);
+        if is_stored {
+            let known = past.progress.get(&key).map_or(0, |frames| frames * FRAME_CONTENT);
+            let known = if past.done.contains(&key) { blob.size } else { known.min(blob.size) };
+            // A file that was cut short holds no more than this.
+            let known = if file.len()? < data + stored_len(known) { 0 } else { known };
+            let mut each = |frame: &StoredFrame<'_>| {
+                hasher.update(frame.bytes);
+                frame.content().for_each(|piece| begun.hasher.update(piece));
+                Ok(())
+            };
+            begun.content = archive::read_back(file, data, blob.size, known, &mut each)?;
+            at += stored_len(begun.content);
+        } else {
+            for &(from, len) in past.compressed.get(&key).into_iter().flatten() {
+                let held = FRAME_CONTENT.min(blob.size - begun.content);
+                if from != at || held == 0 || file.len()? < at + u64::from(len) {
+                    break;
+                }
+                let bytes = file.read_vec(at, len as usize)?;
+                let Ok(content) = archive::open_frame(&bytes, usize::try_from(held).unwrap_or(0)) else {
+                    break;
+                };
+                begun.hasher.update(&content);
+                hasher.update(&bytes);
+                begun.frames.push(len);
+                begun.content += held;
+                at += u64::from(len);
+            }
+        }
+        let complete = begun.content == blob.size && begun.hasher.clone().finish() == blob.digest;
+        if complete {
+            (self.len, self.hasher) = (at, hasher);
+            self.position.index = index + 1;
+            self.position.compressed.extend((!is_stored).then_some(begun.frames));
+        } else if (1..blob.size).contains(&begun.content) {
+            (self.len, self.hasher) = (at, hasher);
+            self.position.begun = Some(begun);
+        }
+        Ok(complete)
+    }
+
+    /// What of `past` holds: the blobs up to here, and the frames of the one that is half there.
+    pub(super) fn past(&self, plan: &ExportPlan, past: &Past) -> Past {
+        let layout = &plan.head.layout;
+        let before = |key: &u32| (*key as usize) < self.position.index;
+        let done = layout.stored().start..self.position.index;
+        let frames = past.compressed.iter().filter(|(key, _)| before(key));
+        let mut held = Past {
+            done: done.map(|index| u32::try_from(index).unwrap_or(u32::MAX)).collect(),
+            compressed: frames.map(|(key, frames)| (*key, frames.clone())).collect(),
+            ..Past::default()
+        };
+        if let Some(begun) = &self.position.begun {
+            let key = u32::try_from(self.position.index).unwrap_or(u32::MAX);
+            if layout.stored().contains(&self.position.index) {
+                held.progress.insert(key, begun.content / FRAME_CONTENT);
+            } else {
+                let frames = past.compressed.get(&key).into_iter().flatten().take(begun.frames.len());
+                held.compressed.insert(key, frames.copied().collect());
+            }
+        }
+        held
+    }
+}
+
+impl FileExport<'_> {
+    /// Writes what is missing after `grown`, in order, and hashes the file on the way.
+    pub(super) async fn append(
+        &self,
+        plan: &ExportPlan,
+        grown: Grown,
+        past: &Past,
+        donors: &[Donor],
+        shared: &Shared,
+    ) -> (Result<Downloaded, BlobError>, Sidecar) {
+        let (layout, blobs) = (&plan.head.layout, &plan.bundle.blobs);
+        self.reporter.begin("downloading", plan.payload(), past_bytes(plan, past));
+        let elsewhere = |digest: &Digest| places_of(plan, self.spool, digest);
+        let source = Source {
+            client: self.client,
+            plan,
+            reporter: self.reporter,
+            spool: self.blob_spool,
+            donors,
+            jobs: self.jobs.max(1),
+        };
+        let (sink, position) = Growing::after(grown, shared);
+        let mut ordered = Ordered { source, elsewhere: &elsewhere, sink };
+        let written = tokio::select! {
+            written = ordered.run(position) => written,
+            () = self.cancel.cancelled() => Err(Broken { index: 0, error: BlobError::Cancelled }),
+        };
+        self.reporter.end();
+        let sink = ordered.sink;
+        match written {
+            Ok(compressed) => {
+                let end = sink.at;
+                let sidecar = match archive::ending(layout, blobs, &compressed) {
+                    Ok(ending) => Sidecar::Known(sink.checksum(&ending)),
+                    Err(error) => return (Err(TransferError::from(error).into()), Sidecar::None),
+                };
+                (Ok(Downloaded { compressed, end, ..Downloaded::default() }), sidecar)
+            }
+            Err(Broken { error, .. }) if error.is_final() => (Err(error), Sidecar::None),
+            // Blobs come in order: without this one none can follow.
+            Err(Broken { index, error }) => {
+                let lost = vec![LostBlob { index, error }];
+                (Ok(Downloaded { lost, ..Downloaded::default() }), Sidecar::None)
+            }
+        }
+    }
+}
+
+/// The growing file as a sink.
+struct Growing<'a> {
+    file: &'a PartialFile,
+    journal: &'a Journal,
+    front: &'a Front,
+    at: u64,
+    /// Hash of everything written, for the sidecar.
+    hasher: Hasher,
+    /// Where the blob under way begins, and the hash of what stands before it.
+    before: (u64, Hasher),
+    /// That blob was begun by an earlier run.
+    goes_on: bool,
+}
+
+impl<'a> Growing<'a> {
+    /// Goes on after `grown`; what stands behind it was cut off.
+    fn after(grown: Grown, shared: &'a Shared) -> (Self, Position) {
+        let Grown { position, len, before, hasher } = grown;
+        let goes_on = position.begun.is_some();
+        let Shared { file, journal, front } = shared;
+        (Self { file, journal, front, at: len, hasher, before, goes_on }, position)
+    }
+
+    /// The checksum of the whole file, once its ending is written too.
+    fn checksum(mut self, ending: &[u8]) -> Digest {
+        self.hasher.update(ending);
+        self.hasher.finish()
+    }
+}
+
+impl Sink for Growing<'_> {
+    fn begin(&mut self, _index: usize) {
+        if !std::mem::take(&mut self.goes_on) {
+            self.before = (self.at, self.hasher.clone());
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), TransferError> {
+        self.file.write_at(self.at, bytes)?;
+        self.hasher.update(bytes);
+        self.at += bytes.len() as u64;
+        self.front.wrote(bytes.len() as u64);
+        Ok(())
+    }
+
+    fn stored(&mut self, index: usize, frames: u64) -> Result<(), TransferError> {
+        self.journal.progress(index, frames)
+    }
+
+    fn compressed(&mut self, index: usize, len: u32) -> Result<(), TransferError> {
+        self.journal.compressed(index, self.at - u64::from(len), len)
+    }
+
+    fn done(&mut self, index: usize) -> Result<(), TransferError> {
+        self.journal.done(index)
+    }
+
+    fn take_back(&mut self, index: usize) -> Result<bool, TransferError> {
+        self.journal.begun_again(index)?;
+        (self.at, self.hasher) = self.before.clone();
+        self.file.set_len(self.at)?;
+        Ok(true)
+    }
+}
