@@ -42,6 +42,7 @@
 
 mod artifacts;
 mod chart;
+mod chart_artifact;
 mod content;
 mod contents;
 mod derived;
@@ -67,6 +68,7 @@ mod verify;
 
 pub use artifacts::{ArtifactIndex, users};
 pub use chart::{ChartFile, chart_files};
+pub use chart_artifact::ChartArtifact;
 pub use content::ContentReader;
 pub use contents::{Contents, ImageFault, MAX_DEPTH, Manifests, Root, roots};
 pub use error::ArchiveError;

@@ -77,6 +77,9 @@ pub struct LockedImage {
     /// Where it was found, when that is not where its name says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<Reference>,
+    /// The packed chart it is made of, below the folder of the lock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archive: Option<String>,
     pub digest: Digest,
     pub media_type: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -252,6 +255,7 @@ mod tests {
         LockedImage {
             name: name.parse().unwrap(),
             source: None,
+            archive: None,
             digest: Digest::sha256(content),
             media_type: crate::image::media_type::OCI_INDEX.to_owned(),
             platforms: vec!["linux/amd64".to_owned(), "linux/arm64".to_owned()],

@@ -205,6 +205,9 @@ fn assemble(raw: RawEntry, image: Template, line: u64, problems: &mut Vec<Proble
             sources.push(source);
         }
     }
+    if raw.archive.is_some() && !sources.is_empty() {
+        problems.push(Problem::at(line, "an image comes from an archive or from a source, not from both"));
+    }
     let many = |OneOrMany(texts): OneOrMany| texts.into_iter().map(Some);
     Entry {
         line,
@@ -212,6 +215,7 @@ fn assemble(raw: RawEntry, image: Template, line: u64, problems: &mut Vec<Proble
         sources,
         tag_paths: many(raw.tag).filter_map(|path| value_path(path, line, problems)).collect(),
         labels: many(raw.labels).filter_map(|label| printable(label, line, problems)).collect(),
+        archive: printable(raw.archive, line, problems),
         chart: printable(raw.chart, line, problems),
         component: printable(raw.component, line, problems),
         registry_path: value_path(raw.registry, line, problems),

@@ -85,7 +85,8 @@ pub struct SelectionArgs {
     /// No rows with this label, for example optional or probable.
     #[arg(long, value_name = "LABEL")]
     pub skip_label: Vec<String>,
-    /// One more image, or an artifact in a registry (`oci://host/charts/name:version`); never left out.
+    /// One more image, artifact in a registry (`oci://host/charts/name:version`), or packed chart (`./name-1.0.0.tgz`);
+    /// never left out.
     #[arg(long, value_name = "IMAGE")]
     pub add: Vec<String>,
 }

@@ -30,7 +30,7 @@ pub(super) async fn run(session: &Session, args: &ExportArgs) -> anyhow::Result<
     catalog.request.keep_urls = args.foreign_layers == ForeignLayers::KeepUrls;
     let target = if args.dry_run { None } else { export_target::output(args, catalog.file_name.as_deref())? };
     export_target::keep_apart(args, target.as_deref())?;
-    let client = network::for_export(&args.network, args.registry.as_ref(), &catalog.request)?;
+    let client = network::for_export(&args.network, args.registry.as_ref(), &catalog.request, &catalog.held)?;
     let mut report = RunReport::new("export", args.output_style.report.as_deref());
     for wanted in &catalog.request.images {
         report.images.push(ImageReport::new(&wanted.name, wanted.sources.first()));

@@ -45,6 +45,18 @@ pub(super) fn load(
         }
     }
     let mut loaded = from_lock(&lock, args)?;
+    pack(&mut loaded, &lock, crate::archive::folder_of(path))?;
+    let is_locked =
+        |wanted: &&Wanted| lock.image(&wanted.name).is_none_or(|locked| wanted.pin == Some(locked.digest));
+    if let Some(changed) = loaded.request.images.iter().find(|wanted| !is_locked(wanted)) {
+        let message = format!(
+            "{} is another chart than the one that was locked",
+            loaded.archives[&changed.name].display()
+        );
+        return Err(Failure::new(ExitCode::Failed, message)
+            .hint("put the locked one back, or lock the new one: bundle catalog lock")
+            .into());
+    }
     loaded.add(&selection.add, &args.source)?;
     if let Some(open) = loaded.request.images.iter().find(|wanted| wanted.pin.is_none()) {
         let message = format!("--add {}: it is not in {}", open.name, path.display());
@@ -58,11 +70,22 @@ pub(super) fn load(
     Ok(loaded)
 }
 
-/// The rows of `lock` with their digests to be found anew.
-pub(super) fn again(lock: &Lock, args: &CatalogArgs) -> anyhow::Result<Loaded> {
+/// The rows of `lock`, which is in `folder`, with their digests to be found anew.
+pub(super) fn again(lock: &Lock, args: &CatalogArgs, folder: &Path) -> anyhow::Result<Loaded> {
     let mut loaded = from_lock(lock, args)?;
     loaded.request.images.iter_mut().for_each(|wanted| (wanted.pin, wanted.artifacts) = (None, None));
+    pack(&mut loaded, lock, folder)?;
     Ok(loaded)
+}
+
+/// Makes the artifacts of the charts that `lock` names below `folder`.
+fn pack(loaded: &mut Loaded, lock: &Lock, folder: &Path) -> anyhow::Result<()> {
+    for image in &lock.images {
+        if let Some(archive) = &image.archive {
+            loaded.pack(&image.name, &folder.join(archive))?;
+        }
+    }
+    Ok(())
 }
 
 fn from_lock(lock: &Lock, args: &CatalogArgs) -> anyhow::Result<Loaded> {
@@ -134,6 +157,7 @@ fn request_of(lock: &Lock) -> Loaded {
         request,
         labels: catalog.entries.iter().map(|entry| entry.labels.clone()).collect(),
         file_name: Some(file_name(&catalog.name, &catalog.version)),
+        ..Loaded::default()
     }
 }
 
@@ -203,7 +227,7 @@ pub(super) async fn warn_of_drift(
     let locked: Vec<_> = request.images.iter().filter_map(|wanted| Some((wanted, wanted.pin?))).collect();
     let asked = futures_util::stream::iter(locked).map(|(wanted, pin)| async move {
         let source = wanted.sources.first()?;
-        if source.digest().is_some() {
+        if source.digest().is_some() || client.holds(&pin) {
             return None;
         }
         let target = ManifestTarget::Tag(source.tag()?.clone());

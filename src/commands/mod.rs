@@ -1,6 +1,7 @@
 //! One verb per file, each a straight line; here the dispatch, the runtime, and what a signal does.
 
 mod catalog;
+mod charts;
 mod export;
 mod export_print;
 mod export_stream;

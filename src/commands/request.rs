@@ -1,14 +1,16 @@
 //! From catalog arguments to a request: which images, under which names, from where.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::archive::manifest::EntryRecord;
-use crate::catalog::{Catalog, ResolvedCatalog, builtin};
+use crate::catalog::{Catalog, ResolvedCatalog, ResolvedImage, builtin};
 use crate::cli::{CatalogArgs, NetworkArgs, SelectionArgs};
 use crate::failure::Failure;
+use crate::image::Reference;
 use crate::plan::{Request, Wanted};
+use crate::registry::Held;
 
 /// What `bundle export` takes without an argument.
 const DEFAULT: &str = "stackstate@4.1";
@@ -23,6 +25,11 @@ pub(super) struct Loaded {
     pub(super) labels: Vec<Vec<String>>,
     /// The name of the file it becomes; none for several catalogs or stdin.
     pub(super) file_name: Option<String>,
+    /// What `--add` named.
+    pub(super) added: BTreeSet<Reference>,
+    /// Packed charts by what they are called, and their content.
+    pub(super) archives: BTreeMap<Reference, PathBuf>,
+    pub(super) held: Held,
 }
 
 /// The catalogs that were named, or the one that nobody needs to name.
@@ -51,7 +58,12 @@ pub(super) fn load(args: &CatalogArgs, network: &NetworkArgs) -> anyhow::Result<
         let (title, version) = title(name, &resolved);
         loaded.file_name = (names.len() == 1 && name != "-").then(|| file_name(&title, &version));
         loaded.labels.extend(resolved.entries.iter().map(|entry| entry.labels.clone()));
+        let of_archives = |image: &ResolvedImage| Some((image.reference.clone(), image.archive.clone()?));
+        let archives: Vec<_> = resolved.images.iter().filter_map(of_archives).collect();
         add(&mut loaded.request, resolved, &title, &version).map_err(usage)?;
+        for (image, path) in archives {
+            loaded.pack(&image, &folder(name).join(path))?;
+        }
     }
     Ok(loaded)
 }
@@ -65,6 +77,12 @@ pub(super) fn load_with(
     let mut loaded = load(args, network)?;
     loaded.add(&selection.add, &args.source)?;
     Ok(loaded)
+}
+
+/// The folder that paths in the catalog called `name` are below.
+pub(super) fn folder(name: &str) -> PathBuf {
+    let is_file = Path::new(name).is_file();
+    if is_file { crate::archive::folder_of(Path::new(name)).to_owned() } else { PathBuf::new() }
 }
 
 /// What a bundle of this name and version is called.

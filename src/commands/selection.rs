@@ -1,10 +1,12 @@
 //! `--only…`, `--skip…`, `--add`: which rows of the catalogs count, and what comes besides.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
+use super::charts::is_packed;
 use super::input::glob;
 use super::request::Loaded;
-use super::{input, request};
+use super::{charts, input, request};
 use crate::archive::manifest::EntryRecord;
 use crate::catalog::{Catalog, Format, SourceRewrite};
 use crate::cli::SelectionArgs;
@@ -15,14 +17,25 @@ impl Loaded {
     /// Adds the images of `--add`, which stand in no catalog.
     pub(super) fn add(&mut self, images: &[String], rewrites: &[SourceRewrite]) -> anyhow::Result<()> {
         for image in images {
-            let usage = |error: &dyn std::fmt::Display| Failure::usage(format!("--add {image}: {error}"));
-            let catalog = Catalog::parse(image.as_bytes(), Some(Format::List)).map_err(|e| usage(&e))?;
-            let mut resolved = catalog.resolve(&[]).map_err(|e| usage(&e))?;
-            resolved.rewrite_sources(rewrites).map_err(|e| usage(&e))?;
-            let is_there = |name: &Reference| self.request.images.iter().any(|wanted| wanted.name == *name);
-            if resolved.images.iter().all(|image| is_there(&image.reference)) {
-                continue;
+            if is_packed(image) {
+                let name = charts::name_of(Path::new(image))?;
+                self.one_more(&name.to_string(), rewrites)?;
+                self.pack(&name, Path::new(image))?;
+            } else {
+                self.one_more(image, rewrites)?;
             }
+        }
+        Ok(())
+    }
+
+    fn one_more(&mut self, image: &str, rewrites: &[SourceRewrite]) -> anyhow::Result<()> {
+        let usage = |error: &dyn std::fmt::Display| Failure::usage(format!("--add {image}: {error}"));
+        let catalog = Catalog::parse(image.as_bytes(), Some(Format::List)).map_err(|e| usage(&e))?;
+        let mut resolved = catalog.resolve(&[]).map_err(|e| usage(&e))?;
+        resolved.rewrite_sources(rewrites).map_err(|e| usage(&e))?;
+        self.added.extend(resolved.images.iter().map(|image| image.reference.clone()));
+        let is_there = |name: &Reference| self.request.images.iter().any(|wanted| wanted.name == *name);
+        if !resolved.images.iter().all(|image| is_there(&image.reference)) {
             self.labels.extend(resolved.entries.iter().map(|_| Vec::new()));
             request::add(&mut self.request, resolved, "", "").map_err(|e| usage(&e))?;
         }
@@ -34,13 +47,12 @@ impl Loaded {
         if args.chooses_nothing() {
             return Ok(());
         }
-        let added: BTreeSet<Reference> = args.add.iter().filter_map(|image| parsed(image)).collect();
         let mut keep = vec![false; self.request.catalog.entries.len()];
         for wanted in &self.request.images {
             for at in wanted.entries.iter().map(|at| *at as usize) {
                 let labels = self.labels.get(at).map_or(&[][..], Vec::as_slice);
                 let row = &self.request.catalog.entries[at];
-                keep[at] = added.contains(&wanted.name) || args.chooses(&wanted.name, row, labels);
+                keep[at] = self.added.contains(&wanted.name) || args.chooses(&wanted.name, row, labels);
             }
         }
         self.check_words(args)?;
@@ -104,12 +116,6 @@ impl Loaded {
         }
         self.request.images.retain(|wanted| !wanted.entries.is_empty());
     }
-}
-
-/// The reference an argument of `--add` stands for.
-fn parsed(image: &str) -> Option<Reference> {
-    let catalog = Catalog::parse(image.as_bytes(), Some(Format::List)).ok()?;
-    Some(catalog.resolve(&[]).ok()?.images.first()?.reference.clone())
 }
 
 impl SelectionArgs {
