@@ -20,6 +20,7 @@ pub(super) fn read(text: &str) -> Result<Document, Problem> {
     let options = serde_saphyr::options! {
         with_snippet: false,
         duplicate_keys: serde_saphyr::DuplicateKeyPolicy::PassThrough,
+        strict_booleans: true,
     };
     serde_saphyr::from_str_with_options(text, options).map_err(|error| problem(&error))
 }
@@ -147,6 +148,7 @@ pub(super) struct RawEntry {
     pub(super) registry: Option<Text>,
     pub(super) repository: Option<Text>,
     pub(super) tag: OneOrMany,
+    pub(super) digest: Option<Text>,
     pub(super) note: Option<Text>,
     pub(super) labels: OneOrMany,
     pub(super) problems: Vec<Problem>,
@@ -161,6 +163,7 @@ table!(RawEntry, "an image", {
     "registry" => registry,
     "repository" => repository,
     "tag" => tag,
+    "digest" => digest,
     "note" => note,
     "labels" => labels,
 },

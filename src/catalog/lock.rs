@@ -65,6 +65,8 @@ pub struct LockedEntry {
     /// The path that sets the tag, then those it falls back to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tag: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<String>,
 }
@@ -273,6 +275,7 @@ mod tests {
             registry: Some("image.registry".to_owned()),
             repository: None,
             tag: vec!["image.tag".to_owned(), "all.tag".to_owned()],
+            digest: None,
             labels: Vec::new(),
         }
     }

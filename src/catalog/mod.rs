@@ -60,6 +60,7 @@ pub struct Entry {
     pub registry_path: Option<String>,
     pub repository_path: Option<String>,
     pub tag_paths: Vec<String>,
+    pub digest_path: Option<String>,
     pub note: Option<String>,
     pub labels: Vec<String>,
 }

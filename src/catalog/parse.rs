@@ -219,6 +219,7 @@ fn assemble(raw: RawEntry, image: Template, line: u64, problems: &mut Vec<Proble
         chart: printable(raw.chart, line, problems),
         component: printable(raw.component, line, problems),
         registry_path: value_path(raw.registry, line, problems),
+        digest_path: value_path(raw.digest, line, problems),
         repository_path: value_path(raw.repository, line, problems),
         note: printable(raw.note, line, problems),
     }

@@ -50,6 +50,15 @@ pub enum CatalogCommand {
     #[command(after_help = "Examples:\n  bundle catalog lint shop.yaml\n  \
         bundle catalog lint shop.yaml -d registry.local/mirror --online --strict")]
     Lint(LintArgs),
+    /// Print the JSON Schema of catalogs, for editors and other tools.
+    #[command(
+        after_help = "Examples:\n  bundle catalog schema >catalog.schema.json\n  bundle catalog schema --example >shop.yaml"
+    )]
+    Schema {
+        /// Print a catalog with every key there is, explained.
+        #[arg(long)]
+        example: bool,
+    },
     /// Make a catalog of what manifests or a chart name.
     ///
     /// Certain is what containers of workloads name; probable what stands in environment variables, arguments,

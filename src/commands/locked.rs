@@ -193,6 +193,7 @@ fn record(entry: &LockedEntry) -> EntryRecord {
         registry_path: entry.registry.clone(),
         repository_path: entry.repository.clone(),
         tag_paths: entry.tag.clone(),
+        digest_path: entry.digest.clone(),
     }
 }
 
@@ -210,6 +211,7 @@ pub(super) fn catalog_of(loaded: &Loaded) -> LockedCatalog {
             registry: entry.registry_path,
             repository: entry.repository_path,
             tag: entry.tag_paths,
+            digest: entry.digest_path,
             labels,
         })
     });

@@ -166,6 +166,7 @@ pub(super) fn add(
         registry_path: entry.registry_path,
         repository_path: entry.repository_path,
         tag_paths: entry.tag_paths,
+        digest_path: entry.digest_path,
     }));
     for image in catalog.images {
         let entries = image.entries.iter().map(|entry| u32::try_from(entry + offset).unwrap_or(u32::MAX));

@@ -7,6 +7,7 @@ mod show;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::catalog::builtin;
 use crate::cli::CatalogCommand;
 use crate::failure::ExitCode;
 use crate::session::Session;
@@ -22,6 +23,10 @@ pub(super) async fn run(command: &CatalogCommand, cancel: CancellationToken) -> 
             discover::run(&Session::new(&args.output_style, cancel), args).await
         }
         CatalogCommand::Lint(args) => lint::run(&Session::new(&args.output_style, cancel), args).await,
+        CatalogCommand::Schema { example } => {
+            crate::commands::print(if *example { builtin::EXAMPLE } else { builtin::SCHEMA });
+            Ok(ExitCode::Done)
+        }
         CatalogCommand::Lock(args) => lock::run(&Session::new(&args.output_style, cancel), args).await,
     }
 }
