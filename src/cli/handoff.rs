@@ -4,6 +4,30 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::NetworkArgs;
+
+/// How a chart is pointed at the destination.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct ValuesStyleArgs {
+    /// Set the registry, repository and tag of every row of the catalog, rather than the one registry override.
+    #[arg(long)]
+    pub per_image: bool,
+    /// Set digests where the chart can take them: in a value of its own, else behind the tag.
+    #[arg(long)]
+    pub pin: bool,
+}
+
+/// How names were mapped to the destination; what the bundle was exported with counts too.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct MappingArgs {
+    /// Keep source hosts in destination names: `<dest>/quay.io/a/b`.
+    #[arg(long)]
+    pub keep_host: bool,
+    /// Give images that came without a tag none at the destination either.
+    #[arg(long)]
+    pub no_synthetic_tags: bool,
+}
+
 #[derive(Debug, Args)]
 pub struct ValuesArgs {
     #[arg(value_name = "BUNDLE")]
@@ -11,4 +35,25 @@ pub struct ValuesArgs {
     /// The registry the images went to, with its path.
     #[arg(short, long, value_name = "REGISTRY[/PREFIX]")]
     pub destination: String,
+    #[command(flatten)]
+    pub style: ValuesStyleArgs,
+    #[command(flatten)]
+    pub mapping: MappingArgs,
+    /// Only images whose name matches; `*` and `?` as in a shell.
+    #[arg(long, value_name = "PATTERN")]
+    pub only: Vec<String>,
+    /// Write a Kubernetes Secret with the login for the registry to this file (mode 0600).
+    #[arg(long, value_name = "FILE")]
+    pub pull_secret: Option<PathBuf>,
+    /// The name of that Secret.
+    #[arg(long, value_name = "NAME", default_value = "bundle-registry", requires = "pull_secret")]
+    pub secret_name: String,
+    /// The namespace of that Secret.
+    #[arg(long, value_name = "NAME", requires = "pull_secret")]
+    pub namespace: Option<String>,
+    /// Replace an existing file of other content.
+    #[arg(long)]
+    pub force: bool,
+    #[command(flatten)]
+    pub network: NetworkArgs,
 }

@@ -20,7 +20,7 @@ pub use catalog::{
 };
 pub use common::{NetworkArgs, OutputArgs, ResultFormat, With, WithArgs};
 pub use export::{ExportArgs, ForeignLayers};
-pub use handoff::ValuesArgs;
+pub use handoff::{MappingArgs, ValuesArgs, ValuesStyleArgs};
 #[cfg(feature = "ecr")]
 pub use import::EcrArgs;
 pub use import::{ImportArgs, InspectArgs, OnConflict, VerifyArgs};
@@ -71,6 +71,11 @@ pub enum Command {
     )]
     Serve(ServeArgs),
     /// Print the Helm values that point the chart at the destination.
+    #[command(
+        after_help = "Examples:\n  bundle values shop.tar.zst -d registry.local/mirror >values.yaml\n  \
+        bundle values shop.tar.zst -d registry.local --per-image --pin\n  \
+        bundle values shop.tar.zst -d registry.local --pull-secret secret.yaml >values.yaml"
+    )]
     Values(ValuesArgs),
     /// Store a login for a registry, checked against it.
     Login(LoginArgs),

@@ -70,7 +70,7 @@ async fn dispatch(command: Command, cancel: CancellationToken) -> anyhow::Result
         Command::Verify(args) => verify::run(&Session::new(&args.output_style, cancel), &args).await,
         Command::Inspect(args) => inspect::run(&Session::new(&args.output_style, cancel), &args),
         Command::Serve(args) => serve::run(&Session::new(&args.output_style, cancel), &args).await,
-        Command::Values(args) => values::run(&args),
+        Command::Values(args) => values::run(&args).await,
         Command::Login(args) => login::login(&args).await,
         Command::Logout(args) => login::logout(&args),
         Command::Completions { shell } => Ok(manual::completions(shell)),

@@ -158,6 +158,7 @@ pub(super) fn add(
         _ => {}
     }
     merge(&mut record.values, catalog.values)?;
+    merge(&mut record.per_image_values, catalog.per_image_values)?;
     merge(&mut record.variables, catalog.variables)?;
     let offset = record.entries.len();
     record.entries.extend(catalog.entries.into_iter().map(|entry| EntryRecord {

@@ -24,3 +24,4 @@ mod selection;
 mod serve;
 mod serve_bundle;
 mod support;
+mod values;
