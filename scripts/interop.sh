@@ -431,6 +431,135 @@ serve_a_folder_to_skopeo_and_podman() {
     pod_clean
 }
 
+# --- what the cluster needs -------------------------------------------------------------------------------------------
+
+# mirrors RUNTIME REGISTRY[/PREFIX] [MORE…]: the configuration, in the folder mirrors.
+mirrors() { "$binary" mirrors "$file" -d "$2" --for "$1" -o mirrors --force "${@:3}"; }
+
+# The names of the chart, pulled from the registry inside: with and without a path, with and without source hosts.
+mirrors_lead_skopeo_and_podman_inside() {
+    local place name way
+    mkdir out
+    for way in '' --keep-host; do
+        for place in "$inside/mirrors" "$inside/mirrors/deep/er"; do
+            "$binary" import "$file" -d "$place" --values values.yaml --force $way
+            mirrors podman "$place" $way
+            while read -r name; do
+                rm -rf out/image
+                sk --registries-conf mirrors/50-bundle.conf copy -q --all --preserve-digests \
+                    "docker://registry.example.com/$name" dir:out/image
+                same "$(digest_of "$outside/${name%:*}" "${name##*:}")" "$(of_dir out/image)" "$name"
+            done <"$work/names"
+        done
+    done
+    with_podman
+    pod_clean
+    CONTAINERS_REGISTRIES_CONF=$PWD/mirrors/50-bundle.conf pod pull -q --signature-policy "$work/policy.json" \
+        registry.example.com/shop/server:2.4.0
+    pod_clean
+}
+
+# A containerd of our own; skips where it does not run. ctr COMMAND… talks to it.
+with_containerd() {
+    have containerd || skip "no containerd here"
+    [ "$(id -u)" = 0 ] || skip "containerd needs root"
+    cat >containerd.toml <<END
+version = 2
+root = "$PWD/containerd/root"
+state = "$PWD/containerd/state"
+disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.btrfs",
+    "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.zfs"]
+[grpc]
+address = "$PWD/containerd/socket"
+[ttrpc]
+address = "$PWD/containerd/ttrpc"
+END
+    mkdir containerd
+    start containerd.log containerd --config containerd.toml
+    (wait_for containerd test -S containerd/socket) || skip "containerd does not run here: $(tail -1 containerd.log)"
+}
+ctr() { command ctr --address containerd/socket --namespace k8s.io "$@"; }
+
+# ctr_has: every image is in containerd, whole, with the digest of the source.
+ctr_has() {
+    local name
+    while read -r name; do
+        ctr images check "name==registry.example.com/$name" >checked
+        grep -q "$(digest_of "$outside/${name%:*}" "${name##*:}") complete" checked
+    done <"$work/names"
+}
+
+containerd_pulls_through_its_mirrors() {
+    with_containerd
+    local place way name
+    for way in '' --keep-host; do
+        for place in "$inside/hosts" "$inside/hosts/deep/er"; do
+            "$binary" import "$file" -d "$place" --values values.yaml --force $way
+            mirrors containerd "$place" $way
+            while read -r name; do
+                ctr images pull --snapshotter native --hosts-dir mirrors/certs.d "registry.example.com/$name"
+            done <"$work/names"
+            ctr_has
+            while read -r name; do ctr images rm "registry.example.com/$name"; done <"$work/names"
+        done
+    done
+}
+
+kustomize_renames_images() {
+    have kubectl || skip "no kubectl here"
+    local name
+    mirrors kustomize "$inside/kustomize" --pin
+    mkdir app
+    mv mirrors app/bundle
+    printf 'resources: [pods.yaml]\ncomponents: [bundle]\n' >app/kustomization.yaml
+    while read -r name; do
+        printf -- '---\napiVersion: v1\nkind: Pod\nmetadata: {name: %s}\nspec: {containers: [{name: a, image: "registry.example.com/%s"}]}\n' \
+            "${name//[:.\/]/-}" "$name"
+    done <"$work/names" >app/pods.yaml
+    kubectl kustomize app >rendered.yaml
+    while read -r name; do
+        grep -F "image: $inside/kustomize/${name%:*}@$(digest_of "$outside/${name%:*}" "${name##*:}")" rendered.yaml
+    done <"$work/names"
+}
+
+# --- without a registry -----------------------------------------------------------------------------------------------
+
+# What K3s and RKE2 do with a file in their images folder.
+containerd_imports_the_file() {
+    with_containerd
+    zstd -q -dc "$file" >bundle.tar
+    ctr images import --snapshotter native bundle.tar
+    ctr_has
+    fails 1 command ctr --address containerd/socket images import "$file"
+}
+
+docker_loads_the_file() {
+    have dockerd || skip "no dockerd here"
+    [ "$(id -u)" = 0 ] || skip "dockerd needs root"
+    mkdir docker
+    export DOCKER_HOST=unix://$PWD/docker/socket
+    start docker.log dockerd --data-root "$PWD/docker/root" --exec-root "$PWD/docker/exec" --pidfile "$PWD/docker/pid" \
+        --host "$DOCKER_HOST" --iptables=false --ip6tables=false --bridge=none --storage-driver vfs
+    (wait_for dockerd test -S docker/socket && wait_for dockerd docker version) || skip "dockerd does not run here: $(tail -1 docker.log)"
+    local name
+    zstd -q -dc "$file" | docker load
+    while read -r name; do docker image inspect --format '{{.Id}}' "registry.example.com/$name"; done <"$work/names"
+    fails 1 docker load -i "$file"
+}
+
+# Docker schema 2 images are not found in an OCI layout; podman load has them.
+podman_pulls_from_the_file() {
+    with_podman
+    local name
+    pod_clean
+    while read -r name; do
+        if [ "$name" = shop/worker:2.4.0 ]; then continue; fi
+        pod pull -q --signature-policy "$work/policy.json" "oci-archive:$file:registry.example.com/$name"
+        pod image inspect --format '{{.Digest}}' "registry.example.com/$name"
+    done <"$work/names"
+    pod_clean
+}
+
 # --- layouts of other tools -----------------------------------------------------------------------------------------
 
 layouts_of_other_tools() {
@@ -623,13 +752,16 @@ tools docker-registry docker-registry skopeo skopeo curl curl jq jq zstd zstd op
     printf '0 passed, 0 failed, 1 skipped\n'
     exit 0
 }
-tools podman podman umoci umoci nginx nginx htpasswd apache2-utils || note "checks that need them are skipped"
+tools podman podman umoci umoci nginx nginx htpasswd apache2-utils containerd containerd dockerd docker.io ||
+    note "checks that need them are skipped"
 "$binary" --version
 docker-registry --version
 skopeo --version
 ! have podman || podman --version
 ! have umoci || umoci --version
 ! have nginx || nginx -v 2>&1
+! have containerd || containerd --version
+! have dockerd || dockerd --version
 zstd --version
 
 # Nothing of the user's logins or configuration is used.
@@ -665,6 +797,8 @@ for name in \
     skopeo_reads_the_file_as_a_docker_archive podman_loads_the_file umoci_reads_the_unpacked_layout \
     import_keeps_every_digest import_from_stdin basic_auth tls_from_a_private_authority behind_nginx ecr_by_moto \
     read_only_registry serve_a_bundle_to_skopeo serve_a_bundle_to_podman serve_a_folder_to_skopeo_and_podman \
+    mirrors_lead_skopeo_and_podman_inside containerd_pulls_through_its_mirrors kustomize_renames_images \
+    containerd_imports_the_file docker_loads_the_file podman_pulls_from_the_file \
     layouts_of_other_tools nameless_layout_of_skopeo; do
     check $name
 done

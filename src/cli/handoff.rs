@@ -1,10 +1,11 @@
-//! What the cluster needs afterwards: `bundle values`.
+//! What the cluster needs afterwards: `bundle values`, `bundle mirrors`.
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::NetworkArgs;
+use crate::image::HostName;
 
 /// How a chart is pointed at the destination.
 #[derive(Clone, Copy, Debug, Args)]
@@ -56,4 +57,54 @@ pub struct ValuesArgs {
     pub force: bool,
     #[command(flatten)]
     pub network: NetworkArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct MirrorsArgs {
+    #[arg(value_name = "BUNDLE")]
+    pub bundle: PathBuf,
+    /// The registry the images went to, with its path.
+    #[arg(short, long, value_name = "REGISTRY[/PREFIX]")]
+    pub destination: String,
+    /// Who is to pull from it.
+    #[arg(long = "for", value_enum, value_name = "RUNTIME")]
+    pub runtime: MirrorRuntime,
+    /// Write the files into this folder. Default: stdout.
+    #[arg(short, long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+    #[command(flatten)]
+    pub mapping: MappingArgs,
+    /// kustomize: set digests too.
+    #[arg(long)]
+    pub pin: bool,
+    /// Speak plain HTTP to this registry (repeatable). Loopback registries need no flag.
+    #[arg(long, value_name = "HOST")]
+    pub plain_http: Vec<HostName>,
+    /// Do not verify the certificate of this registry (repeatable).
+    #[arg(long, value_name = "HOST")]
+    pub tls_no_verify: Vec<HostName>,
+    /// Where every node has the registry's certificate authority (PEM).
+    #[arg(long, value_name = "PATH")]
+    pub node_ca_file: Option<String>,
+    /// Replace existing files of other content.
+    #[arg(long)]
+    pub force: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum MirrorRuntime {
+    /// certs.d/<host>/hosts.toml, for each source host.
+    Containerd,
+    /// registries.yaml.
+    K3s,
+    /// registries.yaml.
+    Rke2,
+    /// registries.conf.
+    Crio,
+    /// registries.conf, also for skopeo and buildah.
+    Podman,
+    /// `ImageDigestMirrorSet` and `ImageTagMirrorSet`.
+    Openshift,
+    /// A component that renames images in manifests.
+    Kustomize,
 }

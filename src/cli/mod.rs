@@ -20,7 +20,7 @@ pub use catalog::{
 };
 pub use common::{NetworkArgs, OutputArgs, ResultFormat, With, WithArgs};
 pub use export::{ExportArgs, ForeignLayers};
-pub use handoff::{MappingArgs, ValuesArgs, ValuesStyleArgs};
+pub use handoff::{MappingArgs, MirrorRuntime, MirrorsArgs, ValuesArgs, ValuesStyleArgs};
 #[cfg(feature = "ecr")]
 pub use import::EcrArgs;
 pub use import::{ImportArgs, InspectArgs, OnConflict, VerifyArgs};
@@ -77,6 +77,13 @@ pub enum Command {
         bundle values shop.tar.zst -d registry.local --pull-secret secret.yaml >values.yaml"
     )]
     Values(ValuesArgs),
+    /// Print the configuration that makes nodes pull from the destination, so that charts need no change.
+    #[command(
+        after_help = "Examples:\n  bundle mirrors shop.tar.zst -d registry.local/mirror --for containerd -o /etc/containerd\n  \
+        bundle mirrors shop.tar.zst -d registry.local --for k3s >registries.yaml\n  \
+        bundle mirrors shop.tar.zst -d registry.local --for openshift | oc apply -f -"
+    )]
+    Mirrors(MirrorsArgs),
     /// Store a login for a registry, checked against it.
     Login(LoginArgs),
     /// Remove a stored login.

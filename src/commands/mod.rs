@@ -15,6 +15,7 @@ mod inspect;
 mod locked;
 mod login;
 mod manual;
+mod mirrors;
 mod network;
 mod outputs;
 mod request;
@@ -70,6 +71,7 @@ async fn dispatch(command: Command, cancel: CancellationToken) -> anyhow::Result
         Command::Verify(args) => verify::run(&Session::new(&args.output_style, cancel), &args).await,
         Command::Inspect(args) => inspect::run(&Session::new(&args.output_style, cancel), &args),
         Command::Serve(args) => serve::run(&Session::new(&args.output_style, cancel), &args).await,
+        Command::Mirrors(args) => mirrors::run(&args),
         Command::Values(args) => values::run(&args).await,
         Command::Login(args) => login::login(&args).await,
         Command::Logout(args) => login::logout(&args),

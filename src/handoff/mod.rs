@@ -1,9 +1,12 @@
-//! What the cluster needs afterwards: Helm values that point a chart at the destination, and a Secret to pull with.
+//! What the cluster needs afterwards: Helm values that point a chart at the destination, configuration that points
+//! runtimes there without a chart's help, and a Secret to pull with.
 
 mod assign;
+mod mirrors;
 mod pull_secret;
 mod values;
 
 pub use assign::Conflict;
+pub use mirrors::{MirrorError, MirrorFile, MirrorKind, Reach, mirror_files};
 pub use pull_secret::{SecretName, SecretNameError, pull_secret};
 pub use values::{ValuesError, ValuesStyle, helm_values};
