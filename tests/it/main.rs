@@ -20,3 +20,4 @@ mod roundtrip;
 mod serve;
 mod serve_bundle;
 mod support;
+mod volumes;
