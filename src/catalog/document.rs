@@ -20,6 +20,7 @@ pub(super) fn read(text: &str) -> Result<Document, Problem> {
     let options = serde_saphyr::options! {
         with_snippet: false,
         duplicate_keys: serde_saphyr::DuplicateKeyPolicy::PassThrough,
+        strict_booleans: true,
     };
     serde_saphyr::from_str_with_options(text, options).map_err(|error| problem(&error))
 }
@@ -143,9 +144,11 @@ pub(super) struct RawEntry {
     pub(super) component: Option<Text>,
     pub(super) image: Option<Text>,
     pub(super) source: OneOrMany,
+    pub(super) archive: Option<Text>,
     pub(super) registry: Option<Text>,
     pub(super) repository: Option<Text>,
     pub(super) tag: OneOrMany,
+    pub(super) digest: Option<Text>,
     pub(super) note: Option<Text>,
     pub(super) labels: OneOrMany,
     pub(super) problems: Vec<Problem>,
@@ -156,9 +159,11 @@ table!(RawEntry, "an image", {
     "component" => component,
     "image" => image,
     "source" => source,
+    "archive" => archive,
     "registry" => registry,
     "repository" => repository,
     "tag" => tag,
+    "digest" => digest,
     "note" => note,
     "labels" => labels,
 },

@@ -1,10 +1,12 @@
 //! One verb per file, each a straight line; here the dispatch, the runtime, and what a signal does.
 
 mod catalog;
+mod charts;
 mod export;
 mod export_print;
 mod export_stream;
 mod export_target;
+mod helm;
 mod import;
 mod import_prepare;
 mod import_presence;
@@ -18,6 +20,7 @@ mod outputs;
 mod request;
 mod resolving;
 mod run_report;
+mod selection;
 mod serve;
 mod values;
 mod verify;
