@@ -171,19 +171,19 @@ impl Run<'_> {
         let result = tokio::select! {
             biased;
             () = cancel.cancelled() => Err(ArrivalError::Cancelled),
-            result = push => result.map(|pushed| self.count(&pushed, upload.size)).map_err(unwrap_source),
+            result = push => result.map(|pushed| self.count(&pushed)).map_err(unwrap_source),
         };
         self.settle(at, result);
     }
 
-    pub(super) fn count(&self, pushed: &Pushed, size: u64) {
+    pub(super) fn count(&self, pushed: &Pushed) {
         let mut sent = self.sent.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         match pushed {
             Pushed::Mounted => sent.mounted += 1,
             Pushed::AlreadyThere => sent.already += 1,
-            Pushed::Uploaded { .. } => {
+            Pushed::Uploaded { bytes } => {
                 sent.uploaded += 1;
-                sent.bytes += size;
+                sent.bytes += bytes;
             }
         }
     }
@@ -227,7 +227,7 @@ impl Run<'_> {
             HeldBlob { holdings: (*holdings).clone(), digest: upload.digest, size: upload.size, bar: None };
         let pushed =
             client.push_blob(repository, &upload.digest, upload.size, &source, Some(&upload.home)).await;
-        self.count(&pushed.map_err(unwrap_source)?, upload.size);
+        self.count(&pushed.map_err(unwrap_source)?);
         Ok(())
     }
 
