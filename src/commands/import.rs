@@ -112,6 +112,9 @@ impl Run<'_> {
         }));
         self.warn_of_registries();
         if self.session.cancel.is_cancelled() {
+            if report.failures().next().is_some() {
+                self.session.reporter.warn(&report.failure().message);
+            }
             let kept = "images that are complete are there; run the same command again to go on";
             return Err(super::export::interrupted(kept));
         }
@@ -306,12 +309,11 @@ impl Run<'_> {
         Err(failure.into())
     }
 
+    /// Says what has arrived; what has not is told at the end, all of it together.
     fn tell(&self, plan: &ImportPlan, at: usize, result: &Result<(), ArrivalError>) {
-        let place = place(&plan.arrivals[at].landing);
-        match result {
-            Ok(()) => self.session.reporter.detail(&format!("{place} is there")),
-            Err(ArrivalError::Cancelled) => {}
-            Err(error) => self.session.reporter.warn(&format!("{place}: {error}")),
+        if result.is_ok() {
+            let place = place(&plan.arrivals[at].landing);
+            self.session.reporter.detail(&format!("{place} is there"));
         }
     }
 

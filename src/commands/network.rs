@@ -61,6 +61,8 @@ pub(super) fn for_destination(
     let mut options = options(network, given);
     if destination.plain_http {
         options.plain_http.push(host);
+    } else if destination.tls {
+        options.tls_only.push(host);
     }
     Ok(RegistryClient::new(options))
 }

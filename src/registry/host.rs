@@ -58,7 +58,9 @@ impl Inner {
         let scheme = host
             .scheme
             .get_or_try_init(|| async {
-                if self.options.plain_http.contains(&host.name) {
+                if self.options.tls_only.contains(&host.name) {
+                    Ok("https")
+                } else if self.options.plain_http.contains(&host.name) {
                     Ok("http")
                 } else if host.name.is_loopback() {
                     self.probe(host).await

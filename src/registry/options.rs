@@ -24,6 +24,8 @@ pub struct ClientOptions {
     pub client_cert: Option<(PathBuf, PathBuf)>,
     /// Registries spoken to in plain HTTP.
     pub plain_http: Vec<HostName>,
+    /// Registries spoken to in HTTPS whatever they are; others on loopback are tried in plain HTTP too.
+    pub tls_only: Vec<HostName>,
     /// Registries whose certificate is not looked at.
     pub tls_no_verify: Vec<HostName>,
     /// The only credential file to look into.
@@ -48,6 +50,7 @@ impl Default for ClientOptions {
             ca_files: Vec::new(),
             client_cert: None,
             plain_http: Vec::new(),
+            tls_only: Vec::new(),
             tls_no_verify: Vec::new(),
             auth_file: None,
             given: Vec::new(),
