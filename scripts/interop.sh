@@ -20,6 +20,9 @@ trap 'stop_all; rm -rf "$work"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
+# What is downloaded and built for checks stays here between runs.
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/bundle-interop
+
 # --- running checks -------------------------------------------------------------------------------------------------
 
 passed=0 failed=0 skipped=0
@@ -294,10 +297,8 @@ tls_from_a_private_authority() {
     "$binary" verify back.tar.zst
 }
 
-# A proxy that takes bodies of 1 MB at most, as nginx does unless told otherwise.
-behind_nginx() {
-    have nginx || skip "no nginx here"
-    registry behind
+# behind_proxy DIRECTIVES: nginx on a free port; its address is in $proxied afterwards.
+behind_proxy() {
     local port tries=0
     while :; do
         port=$((20000 + RANDOM % 20000))
@@ -307,10 +308,10 @@ events {}
 http {
     access_log $PWD/access.log;
     client_body_temp_path $PWD/body; proxy_temp_path $PWD/proxy; fastcgi_temp_path $PWD/f; uwsgi_temp_path $PWD/u; scgi_temp_path $PWD/s;
-    client_max_body_size 1m;
+    client_max_body_size ${body_limit:-0};
     server {
         listen 127.0.0.1:$port;
-        location / { proxy_pass http://$served; proxy_set_header Host \$http_host; }
+        location / { proxy_set_header Host \$http_host; $1 }
     }
 }
 END
@@ -321,9 +322,17 @@ END
         tries=$((tries + 1))
         [ $tries -lt 20 ]
     done
-    wait_for nginx curl -fs "http://127.0.0.1:$port/v2/"
-    "$binary" import "$file" -d "127.0.0.1:$port"
-    arrived "127.0.0.1:$port"
+    proxied=127.0.0.1:$port
+    wait_for nginx curl -s -o /dev/null "http://$proxied/v2/"
+}
+
+# A proxy that takes bodies of 1 MB at most, as nginx does unless told otherwise.
+behind_nginx() {
+    have nginx || skip "no nginx here"
+    registry behind
+    body_limit=1m behind_proxy "proxy_pass http://$served;"
+    "$binary" import "$file" -d "$proxied"
+    arrived "$proxied"
 }
 
 read_only_registry() {
@@ -335,6 +344,44 @@ read_only_registry() {
     grep -q '^error: ' errors
     if grep -qi panicked errors; then return 1; fi
     test ! -e shop.values.yaml
+}
+
+# Amazon ECR: the API is moto's, the registry behind ECR's host name is docker-registry, reached through nginx as a proxy.
+ecr_by_moto() {
+    have nginx || skip "no nginx here"
+    moto
+    local host=123456789012.dkr.ecr.eu-west-1.amazonaws.com password
+    export AWS_ENDPOINT_URL=$aws AWS_ACCESS_KEY_ID=example AWS_SECRET_ACCESS_KEY=example AWS_DEFAULT_REGION=eu-west-1
+    password=$("$moto_python" -c 'import base64, boto3
+client = boto3.client("ecr")
+token = client.get_authorization_token()["authorizationData"][0]["authorizationToken"]
+print(base64.b64decode(token).decode().split(":", 1)[1])')
+    htpasswd -Bbn AWS "$password" >"$work/ecr.htpasswd"
+    registry ecr "auth: {htpasswd: {realm: ecr, path: $work/ecr.htpasswd}}"
+    behind_proxy "proxy_pass http://$served;"
+    export HTTP_PROXY=http://$proxied
+    "$binary" import "$file" -d "$host/mirror" --plain-http "$host" --dry-run | tee plan
+    grep -q '^repositories to be made:' plan
+    "$binary" import "$file" -d "$host/mirror" --plain-http "$host" --ecr-immutable-tags --ecr-scan-on-push
+    arrived "$served/mirror" --user "AWS:$password"
+    env -u HTTP_PROXY "$moto_python" -c 'import boto3
+made = boto3.client("ecr").describe_repositories()["repositories"]
+assert all(r["imageTagMutability"] == "IMMUTABLE" and r["imageScanningConfiguration"]["scanOnPush"] for r in made), made
+print("# %d repositories made" % len(made))'
+}
+
+# moto: a server that plays AWS; its address is in $aws afterwards, a Python with boto3 in $moto_python.
+moto() {
+    local home=$cache/moto-5.1.15
+    have python3 || skip "no Python here"
+    if [ ! -x "$home/bin/moto_server" ]; then
+        { python3 -m venv "$home" && "$home/bin/pip" install -q 'moto[ecr,server]==5.1.15'; } >pip.log 2>&1 ||
+            skip "moto cannot be had: $(tail -1 pip.log)"
+    fi
+    moto_python=$home/bin/python
+    start moto.log "$home/bin/moto_server" -H 127.0.0.1 -p 0
+    wait_for moto grep -q 'Running on' moto.log
+    aws=$(sed -n 's/.*Running on \(http:[^ ]*\).*/\1/p' moto.log | head -1)
 }
 
 # --- serve ----------------------------------------------------------------------------------------------------------
@@ -416,8 +463,6 @@ nameless_layout_of_skopeo() {
 }
 
 # --- what is built with Go (--all) ----------------------------------------------------------------------------------
-
-cache=${XDG_CACHE_HOME:-$HOME/.cache}/bundle-interop
 
 # go_program NAME PACKAGE@VERSION: builds it once; its path is in $program afterwards.
 go_program() {
@@ -594,7 +639,7 @@ for name in \
     zstd_reads_the_file sidecar_checks_the_file coreutils_check_the_unpacked_bundle stdout_is_the_same_file exfat_is_written_in_order \
     skopeo_reads_the_file skopeo_reads_the_unpacked_layout \
     skopeo_reads_the_file_as_a_docker_archive podman_loads_the_file umoci_reads_the_unpacked_layout \
-    import_keeps_every_digest import_from_stdin basic_auth tls_from_a_private_authority behind_nginx \
+    import_keeps_every_digest import_from_stdin basic_auth tls_from_a_private_authority behind_nginx ecr_by_moto \
     read_only_registry serve_a_bundle_to_skopeo serve_a_bundle_to_podman serve_a_folder_to_skopeo_and_podman \
     layouts_of_other_tools nameless_layout_of_skopeo; do
     check $name

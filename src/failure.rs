@@ -5,6 +5,7 @@
 use std::fmt::Write as _;
 
 use crate::archive::ArchiveError;
+use crate::destination::PrepareError;
 use crate::registry::{ErrorClass, RegistryError};
 use crate::transfer::{ArrivalError, BlobError, FileExportError, ResolveError, TransferError};
 
@@ -19,6 +20,8 @@ pub enum ExitCode {
     Unreachable = 5,
     NoSpace = 6,
     Partly = 7,
+    /// What was compared differs, and the exit code was asked to say so.
+    Differs = 8,
     Interrupted = 130,
     Terminated = 143,
 }
@@ -47,6 +50,13 @@ impl Failure {
 
     pub fn usage(message: impl Into<String>) -> Self {
         Self::new(ExitCode::Usage, message)
+    }
+
+    /// With what led to it; its own hints count too.
+    #[must_use]
+    pub fn because(mut self, cause: anyhow::Error) -> Self {
+        self.cause = Some(cause);
+        self
     }
 
     #[must_use]
@@ -85,6 +95,9 @@ fn code_of_one(error: &(dyn std::error::Error + 'static)) -> Option<ExitCode> {
             FileExportError::Interrupted => Some(ExitCode::Interrupted),
         };
     }
+    if let Some(error) = error.downcast_ref::<PrepareError>() {
+        return Some(class_code(error.class));
+    }
     if let Some(error) = error.downcast_ref::<ArrivalError>() {
         return Some(match error.innermost() {
             ArrivalError::Registry(error) => registry_code(error),
@@ -107,7 +120,11 @@ fn code_of_one(error: &(dyn std::error::Error + 'static)) -> Option<ExitCode> {
 }
 
 fn registry_code(error: &RegistryError) -> ExitCode {
-    match error.class() {
+    class_code(error.class())
+}
+
+fn class_code(class: ErrorClass) -> ExitCode {
+    match class {
         ErrorClass::Denied => ExitCode::Denied,
         ErrorClass::Unreachable | ErrorClass::RateLimited => ExitCode::Unreachable,
         ErrorClass::NoSpace => ExitCode::NoSpace,
@@ -184,6 +201,9 @@ fn hints_of(error: &(dyn std::error::Error + 'static)) -> Vec<String> {
     if let Some(error) = registry_error(error) {
         return error.hint().into_iter().collect();
     }
+    if let Some(error) = error.downcast_ref::<PrepareError>() {
+        return error.hint.iter().cloned().collect();
+    }
     if let Some(ArrivalError::LostInPipe(_)) = error.downcast_ref().map(ArrivalError::innermost) {
         return vec!["send the same stream again, what arrived is not sent twice; with --spool DIR nothing that the registry loses is lost".to_owned()];
     }
@@ -213,4 +233,18 @@ pub fn registry_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Optio
         return Some(error);
     }
     error.downcast_ref::<RegistryError>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_keeps_its_hints_and_code_before_its_cause() {
+        let cause = Failure::new(ExitCode::Content, "the file is cut").hint("copy it again").into();
+        let error = Failure::usage("no lock").hint("write one").because(cause).into();
+        assert_eq!(code_of(&error), ExitCode::Usage);
+        let text = "error: no lock\ncaused by: the file is cut\nhint: write one\nhint: copy it again\n";
+        assert_eq!(render(&error), text);
+    }
 }

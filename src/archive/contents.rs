@@ -3,12 +3,12 @@
 //! One walk serves the writer, which plans with it, and the reader, which repeats it to prove that `bundle.json`
 //! says nothing but what the manifests say.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 
 use super::ArchiveError;
-use super::manifest::BlobRow;
+use super::manifest::{ArtifactRow, BlobRow, BundleManifest};
 use crate::image::{Descriptor, Digest, ManifestKind, ParsedManifest, RawManifest, Role, media_type};
 
 /// Indexes nested deeper than this are refused.
@@ -174,43 +174,51 @@ impl Walk<'_> {
     }
 }
 
-/// Demands that `bundle` lists exactly what its manifests refer to, in the right order. Only foreign layers, which
-/// their publishers may keep out of registries, may be absent.
-pub(super) fn prove(bundle: &super::BundleManifest, manifests: &dyn Manifests) -> Result<(), ArchiveError> {
+/// The roots of `bundle`: its images, then its artifacts.
+pub fn roots(bundle: &BundleManifest) -> Vec<Root> {
     let sizes: HashMap<Digest, u64> = bundle.blobs.iter().map(|blob| (blob.digest, blob.size)).collect();
-    let root = |image: &super::ImageRow| {
+    let images = bundle.images.iter().map(|image| {
         let size = sizes.get(&image.digest).copied().unwrap_or(0);
         Root { digest: image.digest, media_type: image.media_type.clone(), size }
-    };
-    let roots: Vec<Root> = bundle.images.iter().map(root).collect();
-    let absent = |d: &Descriptor| media_type::is_foreign(&d.media_type) && !sizes.contains_key(&d.digest);
-    let contents = Contents::collect(&roots, manifests, &absent)?;
-    if let Some(fault) = contents.faults.first() {
-        return Err(ArchiveError::Damaged(format!("{}: {}", bundle.images[fault.root].name, fault.why)));
-    }
-    if contents.blobs == bundle.blobs {
-        return Ok(());
-    }
-    let missing = contents.blobs.iter().find(|blob| !sizes.contains_key(&blob.digest));
-    Err(ArchiveError::Damaged(missing.map_or_else(
-        || "bundle.json lists other blobs than the manifests name".to_owned(),
-        |blob| format!("{} is needed by an image, but not in the bundle", blob.digest),
-    )))
+    });
+    images.chain(bundle.artifacts.iter().map(ArtifactRow::root)).collect()
 }
 
-/// The images of `bundle` that need `digest`, by position: for naming what a lost blob costs.
-pub fn users(bundle: &super::BundleManifest, digest: &Digest, manifests: &dyn Manifests) -> Vec<usize> {
-    let needs = |root: &Root| {
-        let contents = Contents::collect(std::slice::from_ref(root), manifests, &|_| false);
-        // An image whose manifests cannot be read cannot be cleared of the suspicion.
-        contents.map_or(true, |contents| contents.blobs.iter().any(|blob| blob.digest == *digest))
-    };
-    let root = |image: &super::ImageRow| Root {
-        digest: image.digest,
-        media_type: image.media_type.clone(),
-        size: image.size,
-    };
-    bundle.images.iter().enumerate().filter(|(_, image)| needs(&root(image))).map(|(i, _)| i).collect()
+impl ArtifactRow {
+    pub fn root(&self) -> Root {
+        Root { digest: self.digest, media_type: self.media_type.clone(), size: self.size }
+    }
+}
+
+/// Demands that `bundle` lists exactly what its manifests refer to, in the right order. Only foreign layers, which
+/// their publishers may keep out of registries, may be absent.
+pub(super) fn prove(bundle: &BundleManifest, manifests: &dyn Manifests) -> Result<(), ArchiveError> {
+    let listed: HashSet<Digest> = bundle.blobs.iter().map(|blob| blob.digest).collect();
+    let absent = |d: &Descriptor| media_type::is_foreign(&d.media_type) && !listed.contains(&d.digest);
+    let contents = Contents::collect(&roots(bundle), manifests, &absent)?;
+    if let Some(fault) = contents.faults.first() {
+        let name = match fault.root.checked_sub(bundle.images.len()) {
+            None => bundle.images[fault.root].name.to_string(),
+            Some(at) => format!("artifact {}", bundle.artifacts[at].digest),
+        };
+        return Err(ArchiveError::Damaged(format!("{name}: {}", fault.why)));
+    }
+    if contents.blobs != bundle.blobs {
+        let missing = contents.blobs.iter().find(|blob| !listed.contains(&blob.digest));
+        return Err(ArchiveError::Damaged(missing.map_or_else(
+            || "bundle.json lists other blobs than the manifests name".to_owned(),
+            |blob| format!("{} is needed by an image, but not in the bundle", blob.digest),
+        )));
+    }
+    for row in bundle.artifacts.iter().filter(|row| row.tag.is_none()) {
+        let parsed = ParsedManifest::of(&manifests.manifest(&row.digest)?, Some(&row.media_type));
+        let subject = parsed.ok().and_then(|parsed| parsed.subject);
+        if subject.is_none_or(|subject| subject.digest != row.subject) {
+            let why = format!("artifact {} is not about {}", row.digest, row.subject);
+            return Err(ArchiveError::Damaged(why));
+        }
+    }
+    Ok(())
 }
 
 /// A store of manifests in memory, for tests and small sets.

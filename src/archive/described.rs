@@ -7,10 +7,14 @@ use serde_json::Value;
 
 use super::contents::{self, Contents, Root};
 use super::manifest::{
-    BundleManifest, CatalogRecord, FORMAT_REVISION, ImageRow, MEDIA_TYPE, PROFILE, SCHEMA_VERSION,
+    ArtifactRow, BundleManifest, CatalogRecord, FORMAT_REVISION, ImageRow, MEDIA_TYPE, PROFILE,
+    SCHEMA_VERSION,
 };
 use super::{ArchiveError, derived};
-use crate::image::{Descriptor, Digest, ManifestKind, ParsedManifest, Platform, Reference, media_type};
+use crate::image::{
+    ArtifactKind, Descriptor, Digest, ManifestKind, ParsedManifest, Platform, Reference, Repository, Tag,
+    media_type,
+};
 
 /// A bundle of this program that was unpacked, or packed by another tool: its own manifest, which must fit the index.
 pub(super) fn unpacked(
@@ -34,19 +38,14 @@ pub(super) fn describe(
 ) -> Result<BundleManifest, ArchiveError> {
     let roots: Vec<&Descriptor> =
         index.manifests.iter().filter(|d| media_type::is_manifest(&d.media_type)).collect();
-    let (mut images, mut used) = (Vec::new(), false);
+    let (mut images, mut used, mut nameless) = (Vec::new(), false, Vec::new());
     for root in &roots {
         // A given name is for the one image there is: of several, nobody could tell which.
         let given = name.filter(|_| roots.len() == 1).cloned();
         used |= given.is_some();
         let Some(name) = given.or_else(|| name_of(root)) else {
-            // Signatures and the like stand beside images without a name. Some tools call images artifacts of the
-            // type of their config: those are images.
-            let type_of_image = |t: &str| matches!(t, media_type::OCI_CONFIG | media_type::DOCKER_CONFIG);
-            if root.artifact_type.as_deref().is_some_and(|t| !type_of_image(t)) {
-                continue;
-            }
-            return Err(ArchiveError::Nameless(root.digest));
+            nameless.push(*root);
+            continue;
         };
         let parsed = manifests.get(&root.digest).map(|b| ParsedManifest::of(b, Some(&root.media_type)));
         let parsed = parsed.ok_or(ArchiveError::MissingManifest(root.digest))?;
@@ -74,20 +73,21 @@ pub(super) fn describe(
             None => ArchiveError::NotABundle("its index.json lists no image".to_owned()),
         });
     }
-    let root = |image: &ImageRow| Root {
-        digest: image.digest,
-        media_type: image.media_type.clone(),
-        size: image.size,
-    };
-    let contents = Contents::collect(&images.iter().map(root).collect::<Vec<_>>(), manifests, &|_| false)?;
+    let artifacts = beside(&images, &nameless, manifests)?;
+    let mut roots: Vec<Root> = images.iter().map(root_of).collect();
+    roots.extend(artifacts.iter().map(ArtifactRow::root));
+    let contents = Contents::collect(&roots, manifests, &|_| false)?;
     if let Some(fault) = contents.faults.first() {
-        return Err(ArchiveError::Damaged(format!("{}: {}", images[fault.root].name, fault.why)));
+        let name = images
+            .get(fault.root)
+            .map_or_else(|| format!("artifact {}", roots[fault.root].digest), |image| image.name.to_string());
+        return Err(ArchiveError::Damaged(format!("{name}: {}", fault.why)));
     }
     for (image, size) in images.iter_mut().zip(&contents.sizes) {
         image.size = *size;
     }
     Ok(BundleManifest {
-        artifacts: Vec::new(),
+        artifacts,
         blobs: contents.blobs,
         catalog: CatalogRecord::default(),
         extensions: std::collections::BTreeMap::new(),
@@ -99,6 +99,73 @@ pub(super) fn describe(
         requires: None,
         schema_version: SCHEMA_VERSION,
     })
+}
+
+/// The artifacts among entries without a name: they are about an image or about each other, by their subject or by a
+/// tag made from its digest. What else has no name is an image that nobody could ask for, unless it says that it is none.
+fn beside(
+    images: &[ImageRow],
+    nameless: &[&Descriptor],
+    manifests: &HashMap<Digest, Bytes>,
+) -> Result<Vec<ArtifactRow>, ArchiveError> {
+    let mut subjects: HashMap<Digest, &Repository> = HashMap::new();
+    for image in images {
+        for (digest, _) in Contents::collect(&[root_of(image)], manifests, &|_| false)?.bottom_up {
+            subjects.entry(digest).or_insert(image.source.repository());
+        }
+    }
+    let (mut found, mut left) = (Vec::new(), nameless.to_vec());
+    loop {
+        let before = left.len();
+        let mut unknown = Vec::new();
+        for root in left {
+            let bytes = manifests.get(&root.digest).ok_or(ArchiveError::MissingManifest(root.digest))?;
+            let parsed = ParsedManifest::of(bytes, Some(&root.media_type))
+                .map_err(|e| ArchiveError::Damaged(format!("{}: {e}", root.digest)))?;
+            let (subject, tag) = match (tag_of(root), &parsed.subject) {
+                (Some((tag, subject)), _) => (Some(subject), Some(tag)),
+                (None, subject) => (subject.as_ref().map(|subject| subject.digest), None),
+            };
+            let repository = subject.and_then(|subject| subjects.get(&subject).copied());
+            let (Some(subject), Some(repository)) = (subject, repository) else {
+                unknown.push(root);
+                continue;
+            };
+            subjects.entry(root.digest).or_insert(repository);
+            found.push(ArtifactRow {
+                artifact_type: parsed.effective_artifact_type().map(str::to_owned),
+                digest: root.digest,
+                media_type: parsed.media_type.clone(),
+                repository: repository.clone(),
+                size: bytes.len() as u64,
+                subject,
+                tag,
+            });
+        }
+        left = unknown;
+        if left.len() == before {
+            break;
+        }
+    }
+    // Some tools call images artifacts of the type of their config: those are images.
+    let type_of_image = |t: &str| matches!(t, media_type::OCI_CONFIG | media_type::DOCKER_CONFIG);
+    match left.iter().find(|root| root.artifact_type.as_deref().is_none_or(type_of_image)) {
+        Some(image) => Err(ArchiveError::Nameless(image.digest)),
+        None => Ok(found),
+    }
+}
+
+/// The image as a root, while its size is still that of its manifest alone.
+fn root_of(image: &ImageRow) -> Root {
+    Root { digest: image.digest, media_type: image.media_type.clone(), size: image.size }
+}
+
+/// The tag of a signature and the like, where the entry's name is one, and what that is about.
+fn tag_of(root: &Descriptor) -> Option<(Tag, Digest)> {
+    let name = root.annotations.get("org.opencontainers.image.ref.name").and_then(Value::as_str)?;
+    let (hex, _) = name.strip_prefix("sha256-")?.split_once('.')?;
+    let (tag, subject) = (name.parse().ok()?, format!("sha256:{hex}").parse().ok()?);
+    ArtifactKind::of(&subject, Some(&tag)).map(|_| (tag, subject))
 }
 
 /// The full name in an index entry. Tag-only names say nothing about the repository and do not count.

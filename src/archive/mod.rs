@@ -40,6 +40,8 @@
 //!
 //! Everything read is hostile until it has been derived again and compared.
 
+mod artifacts;
+mod chart;
 mod content;
 mod contents;
 mod derived;
@@ -63,8 +65,10 @@ mod reader;
 mod stash;
 mod verify;
 
+pub use artifacts::{ArtifactIndex, users};
+pub use chart::{ChartFile, chart_files};
 pub use content::ContentReader;
-pub use contents::{Contents, ImageFault, MAX_DEPTH, Manifests, Root, users};
+pub use contents::{Contents, ImageFault, MAX_DEPTH, Manifests, Root, roots};
 pub use error::ArchiveError;
 pub use foreign::ForeignLayout;
 pub use frame::StoredEncoder;
@@ -72,7 +76,7 @@ pub use head::HeadNotes;
 pub use holdings::{ContentPieces, Holdings, StreamEvent, StreamSink};
 pub use input::{FileInput, Input};
 pub use layout::Layout;
-pub use manifest::{BlobRow, BundleManifest, Group, ImageRow};
+pub use manifest::{ArtifactRow, BlobRow, BundleManifest, Group, ImageRow};
 pub use partial::{
     DraftedHead, FRAME_CONTENT, PartialFile, StoredFrame, StoredWriter, compressed_frame, draft_head, ending,
     folder_of, joint, open_frame, read_back, stored_len, sync_folder,

@@ -27,12 +27,26 @@ pub(super) fn read(text: &str) -> Result<Document, Problem> {
         // Beyond what the parser looks ahead, so that too much depth is always our limit's error, which has a type.
         budget: serde_saphyr::budget! { max_depth: MAX_DEPTH, flow_nesting_limit: 4096 },
     };
-    serde_saphyr::from_str_with_options(text, options).map_err(|error| {
-        let error = error.without_snippet();
-        let line = error.location().map_or(0, |location| location.line());
-        let message = excess(error).map_or_else(|| in_one_line(error), str::to_owned);
-        Problem::at(line, message)
-    })
+    serde_saphyr::from_str_with_options(text, options).map_err(|error| problem(&error))
+}
+
+/// Reads YAML into a type that refuses what it does not know itself.
+pub(super) fn from_yaml<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, Problem> {
+    let options = serde_saphyr::options! { with_snippet: false };
+    serde_saphyr::from_str_with_options(text, options).map_err(|error| problem(&error))
+}
+
+/// Block style, every text on one line, in the order of the fields.
+pub(super) fn to_yaml(value: &impl serde::Serialize) -> Result<String, String> {
+    let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
+    serde_saphyr::to_string_with_options(value, options).map_err(|error| error.to_string())
+}
+
+fn problem(error: &YamlError) -> Problem {
+    let error = error.without_snippet();
+    let line = error.location().map_or(0, |location| location.line());
+    let message = excess(error).map_or_else(|| in_one_line(error), str::to_owned);
+    Problem::at(line, message)
 }
 
 /// The parser's words, without the line: it comes first in every problem, so it need not come last too.

@@ -4,7 +4,10 @@
 //! known variables, well-formed value paths, and no reference that could be refused before variables are filled in.
 
 pub mod builtin;
+pub mod discover;
 mod document;
+pub mod lint;
+pub mod lock;
 mod parse;
 mod resolve;
 mod sources;
@@ -15,7 +18,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 pub use parse::Format;
-pub use resolve::{ResolvedCatalog, ResolvedImage};
+pub use resolve::{ResolvedCatalog, ResolvedImage, rewritten};
 pub use sources::{SourceRewrite, SourceRewriteError};
 pub use template::Template;
 
@@ -57,6 +60,14 @@ pub struct Entry {
     pub tag_paths: Vec<String>,
     pub note: Option<String>,
     pub labels: Vec<String>,
+}
+
+impl Entry {
+    /// Whether a chart uses it, and values of that chart may say from where.
+    pub fn is_of_a_chart(&self) -> bool {
+        let paths = self.registry_path.iter().chain(&self.repository_path).chain(&self.tag_paths);
+        self.chart.is_some() || paths.count() > 0
+    }
 }
 
 /// Something wrong with a catalog.

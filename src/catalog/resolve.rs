@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::parse::spelling;
 use super::{Catalog, CatalogErrors, Entry, Problem, SourceRewrite, Template};
-use crate::image::Reference;
+use crate::image::{Reference, ReferenceError};
 
 /// A catalog whose variables are filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,21 +82,30 @@ impl Catalog {
         open.map(|(name, value)| (name.clone(), value.clone())).collect()
     }
 
+    /// Every template that variables are filled into.
+    pub(super) fn templates(&self) -> impl Iterator<Item = &Template> {
+        let of_entries = self.entries.iter().flat_map(|entry| entry.sources.iter().chain([&entry.image]));
+        of_entries.chain(self.values.iter().map(|(_, value)| value))
+    }
+
+    /// Defaults, and `set` over them, of the variables there are.
+    pub(super) fn known_values(&self, set: &[(String, String)]) -> BTreeMap<String, String> {
+        let defaults = self.variables.iter().filter_map(|(name, v)| Some((name.clone(), v.default.clone()?)));
+        let set = set.iter().filter(|(name, _)| self.variables.contains_key(name)).cloned();
+        defaults.chain(set).collect()
+    }
+
     fn variable_values(&self, set: &[(String, String)]) -> Result<BTreeMap<String, String>, CatalogErrors> {
         let mut problems = Vec::new();
-        let defaults = self.variables.iter().filter_map(|(name, v)| Some((name.clone(), v.default.clone()?)));
-        let mut values: BTreeMap<String, String> = defaults.collect();
-        for (name, value) in set {
-            if self.variables.contains_key(name) {
-                values.insert(name.clone(), value.clone());
-            } else {
+        let values = self.known_values(set);
+        for (name, _) in set {
+            if !self.variables.contains_key(name) {
                 let known: Vec<&str> = self.variables.keys().map(String::as_str).collect();
                 let known = if known.is_empty() { "it has none".to_owned() } else { known.join(", ") };
                 problems.push(Problem::general(format!("the catalog has no variable {name:?} ({known})")));
             }
         }
-        let templates = self.entries.iter().flat_map(|entry| entry.sources.iter().chain([&entry.image]));
-        let used = templates.chain(self.values.iter().map(|(_, value)| value)).flat_map(Template::variables);
+        let used = self.templates().flat_map(Template::variables);
         let mut unset: Vec<&str> = used.filter(|name| !values.contains_key(*name)).collect();
         unset.sort_unstable();
         unset.dedup();
@@ -116,49 +125,58 @@ impl Catalog {
         line: u64,
         problems: &mut Vec<Problem>,
     ) -> Option<Reference> {
+        let parsed = self.filled(template, filled);
+        parsed.map_err(|message| problems.push(Problem::at(line, message))).ok()
+    }
+
+    /// The reference that `template` came to, or what is wrong with it.
+    pub(super) fn filled(&self, template: &Template, filled: &str) -> Result<Reference, String> {
         let secret = |name: &str| self.variables.get(name).is_some_and(|variable| variable.secret);
-        match filled.parse() {
-            Ok(reference) => Some(reference),
-            Err(error) => {
-                // The message would quote what must not be shown.
-                let message = if template.variables().any(secret) {
-                    format!("{:?} is not a valid reference once its secret is filled in", template.as_str())
-                } else {
-                    error.to_string()
-                };
-                problems.push(Problem::at(line, message));
-                None
+        filled.parse().map_err(|error: ReferenceError| {
+            // The message would quote what must not be shown.
+            if template.variables().any(secret) {
+                format!("{:?} is not a valid reference once its secret is filled in", template.as_str())
+            } else {
+                error.to_string()
             }
-        }
+        })
     }
 }
 
 impl ResolvedCatalog {
-    /// Turns sources to where `rewrites` say. Of those that fit a source, the longest count, in their order.
+    /// Turns sources to where `rewrites` say.
     pub fn rewrite_sources(&mut self, rewrites: &[SourceRewrite]) -> Result<(), CatalogErrors> {
         let mut problems = Vec::new();
         for image in &mut self.images {
-            let mut sources: Vec<Reference> = Vec::new();
-            for source in &image.sources {
-                let fitting = rewrites.iter().filter(|rewrite| rewrite.fits(source.repository()));
-                let longest = fitting.clone().map(SourceRewrite::prefix_length).max();
-                let mut rewritten: Vec<Reference> = Vec::new();
-                for rewrite in fitting.filter(|rewrite| Some(rewrite.prefix_length()) == longest) {
-                    match rewrite.apply(source.repository()) {
-                        Ok(repository) => rewritten.push(source.moved_to(repository)),
-                        Err(error) => problems.push(Problem::general(error.to_string())),
-                    }
-                }
-                if longest.is_none() {
-                    rewritten.push(source.clone());
-                }
-                rewritten.retain(|reference| !sources.contains(reference));
-                sources.append(&mut rewritten);
+            match rewritten(&image.sources, rewrites) {
+                Ok(sources) => image.sources = sources,
+                Err(error) => problems.push(Problem::general(error.to_string())),
             }
-            image.sources = sources;
         }
         CatalogErrors::check(problems)
     }
+}
+
+/// `sources` as `rewrites` turn them. Of those that fit a source, the longest count, in their order.
+pub fn rewritten(
+    sources: &[Reference],
+    rewrites: &[SourceRewrite],
+) -> Result<Vec<Reference>, ReferenceError> {
+    let mut all: Vec<Reference> = Vec::new();
+    for source in sources {
+        let fitting = rewrites.iter().filter(|rewrite| rewrite.fits(source.repository()));
+        let longest = fitting.clone().map(SourceRewrite::prefix_length).max();
+        let mut found: Vec<Reference> = Vec::new();
+        for rewrite in fitting.filter(|rewrite| Some(rewrite.prefix_length()) == longest) {
+            found.push(source.moved_to(rewrite.apply(source.repository())?));
+        }
+        if longest.is_none() {
+            found.push(source.clone());
+        }
+        found.retain(|reference| !all.contains(reference));
+        all.append(&mut found);
+    }
+    Ok(all)
 }
 
 /// A source that names neither tag nor digest has the image's.

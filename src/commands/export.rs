@@ -4,21 +4,29 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::resolving::Resolving;
 use super::run_report::{ImageReport, ImageState, RunReport};
-use super::{catalogs, export_target, network};
+use super::{export_target, locked, network, request};
 use crate::archive::{BundleReader, FileInput, ImageFault, Input};
-use crate::cli::{ExportArgs, ResultFormat};
+use crate::cli::{ExportArgs, ForeignLayers, ResultFormat};
 use crate::failure::{ExitCode, Failure, blob_code, code_of};
-use crate::plan::{ExportPlan, PlanError, Request, Resolution, Wanted};
+use crate::plan::{ExportPlan, PlanError, Request, Resolution};
 use crate::registry::RegistryClient;
 use crate::session::Session;
 use crate::transfer::{
     BlobSpool, FileExport, FileExportError, LostBlob, Outcome, Resolved, Spool, Unfinished, Workspace,
-    complete_sidecar, resolve,
+    complete_sidecar,
 };
 
 pub(super) async fn run(session: &Session, args: &ExportArgs) -> anyhow::Result<ExitCode> {
-    let catalog = catalogs::load(args)?;
+    let mut catalog = match &args.locked {
+        Some(lock) => locked::load(&args.catalog, &args.network, lock)?,
+        None => request::load(&args.catalog, &args.network)?,
+    };
+    catalog.request.platforms = args.platform.iter().map(ToString::to_string).collect();
+    (catalog.request.repin, catalog.request.keep_host) = (args.repin, args.keep_host);
+    catalog.request.with.clone_from(&args.with.with.0);
+    catalog.request.keep_urls = args.foreign_layers == ForeignLayers::KeepUrls;
     let target = if args.dry_run { None } else { export_target::output(args, catalog.file_name.as_deref())? };
     export_target::keep_apart(args, target.as_deref())?;
     let client = network::for_export(&args.network, args.registry.as_ref(), &catalog.request)?;
@@ -35,6 +43,7 @@ pub(super) async fn run(session: &Session, args: &ExportArgs) -> anyhow::Result<
             Some(target) => export.to_file(&target, &mut report).await,
         }
     };
+    network::tell_of_hosts(&client, &session.reporter);
     report.write(result.as_ref().map_or_else(code_of, |code| *code), result.as_ref().err())?;
     result
 }
@@ -177,42 +186,19 @@ impl Export<'_> {
 
     /// Resolves every image; failures end the export unless it may keep going.
     pub(super) async fn resolve(&self, spool: &Spool, report: &mut RunReport) -> anyhow::Result<Resolved> {
-        let reporter = &self.session.reporter;
-        reporter.begin_count("resolving images", self.request.images.len() as u64);
-        let jobs = usize::from(self.args.network.jobs);
-        let step = |_: &Wanted, _| reporter.step();
-        let work = resolve(self.client, spool, self.request, jobs, &step);
-        let resolved = tokio::select! {
-            resolved = work => resolved,
-            () = self.session.cancel.cancelled() => return Err(interrupted("nothing has been written yet")),
+        let resolving = Resolving {
+            session: self.session,
+            client: self.client,
+            request: self.request,
+            jobs: usize::from(self.args.network.jobs),
+            keep_going: self.args.keep_going,
         };
-        reporter.end();
-        for (image, position) in resolved.resolution.images.iter().zip(&resolved.positions) {
-            report.images[*position].resolved(&image.row.source, &image.row.digest);
-            if let Some(original) = &image.original {
-                reporter.warn(&format!(
-                    "{}: platforms were left out, so its digest changes from {original} to {}; \
-                     pins and signatures of the whole index no longer fit",
-                    image.row.name, image.row.digest
-                ));
-            }
+        let resolved = resolving.run(spool, report).await?;
+        let reporter = &self.session.reporter;
+        tokio::select! {
+            () = locked::warn_of_drift(self.client, self.request, resolving.jobs, reporter) => Ok(resolved),
+            () = self.session.cancel.cancelled() => Err(interrupted("nothing has been written yet")),
         }
-        for failure in &resolved.failures {
-            let error = anyhow::Error::new(SharedError(failure.error.clone()));
-            let hints = catalogs::source_hint(&failure.source, &failure.error);
-            report.images[failure.image].failed(code_of(&error), &failure.source, &failure.error, hints);
-        }
-        if !resolved.failures.is_empty() && (!self.args.keep_going || resolved.resolution.images.is_empty()) {
-            let failure = report.failure();
-            let hint = match failure.code {
-                ExitCode::Failed | ExitCode::Content => {
-                    "correct the catalog, or leave these images out with --keep-going"
-                }
-                _ => "run it again when that is mended, or leave these images out with --keep-going",
-            };
-            return Err(failure.hint(hint).into());
-        }
-        Ok(resolved)
     }
 
     fn already_complete(&self, target: &Path, plan: &ExportPlan) -> anyhow::Result<bool> {
@@ -349,20 +335,4 @@ pub(super) fn interrupted(kept: &str) -> anyhow::Error {
 /// One error for all images that failed; the report has each.
 pub(super) fn failed(report: &RunReport, hint: &str) -> anyhow::Error {
     report.failure().hint(hint).into()
-}
-
-/// An error that several images share.
-#[derive(Debug)]
-struct SharedError<E>(Arc<E>);
-
-impl<E: std::error::Error> std::fmt::Display for SharedError<E> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl<E: std::error::Error + 'static> std::error::Error for SharedError<E> {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&*self.0)
-    }
 }

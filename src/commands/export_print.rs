@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::archive::{BundleManifest, Contents, Manifests, Root};
+use crate::archive::{BundleManifest, Contents, Manifests, roots};
 use crate::image::{Descriptor, Digest, Platform};
 use crate::plan::ExportPlan;
 use crate::registry::RegistryClient;
@@ -30,7 +30,7 @@ impl Summary<'_> {
         let file = target.display();
         let mut text = format!(
             "{}, {}, {} ({} saved by sharing), {} downloaded, in {:.1} s\n\nCarry across:\n  {file}  ({})\n",
-            count(plan.bundle.images.len(), "image"),
+            images_and_artifacts(&plan.bundle),
             count(plan.bundle.blobs.len(), "blob"),
             bytes(distinct),
             bytes(plan.alone.saturating_sub(distinct)),
@@ -58,7 +58,7 @@ pub(super) fn plan_text(plan: &ExportPlan, client: &RegistryClient, manifests: &
     let _ = write!(
         text,
         "\n{}, {}: {} together, {} if each were carried alone\nbundle: {bound}{} ({} bytes)\nto download: {}\n",
-        count(plan.bundle.images.len(), "image"),
+        images_and_artifacts(&plan.bundle),
         count(plan.bundle.blobs.len(), "blob"),
         bytes(plan.distinct()),
         bytes(plan.alone),
@@ -77,9 +77,16 @@ pub(super) fn plan_text(plan: &ExportPlan, client: &RegistryClient, manifests: &
     text
 }
 
+/// `4 images with 2 signatures and 1 SBOM`: what a bundle holds, in a few words.
+pub(super) fn images_and_artifacts(bundle: &BundleManifest) -> String {
+    let (images, artifacts) = (count(bundle.images.len(), "image"), bundle.artifact_counts());
+    if artifacts.is_empty() { images } else { format!("{images} with {artifacts}") }
+}
+
 pub(super) fn plan_json(plan: &ExportPlan) -> Value {
     json!({
         "images": plan.bundle.images,
+        "artifacts": plan.bundle.artifact_counts(),
         "blobs": plan.bundle.blobs.len(),
         "distinctBytes": plan.distinct(),
         "aloneBytes": plan.alone,
@@ -112,8 +119,7 @@ pub(super) fn table(bundle: &BundleManifest, shared: &[u64]) -> String {
 pub(super) fn shared_of(bundle: &BundleManifest, manifests: &dyn Manifests) -> Vec<u64> {
     let mut users: HashMap<Digest, u32> = HashMap::new();
     let mut each = Vec::with_capacity(bundle.images.len());
-    for image in &bundle.images {
-        let root = Root { digest: image.digest, media_type: image.media_type.clone(), size: image.size };
+    for root in roots(bundle).into_iter().take(bundle.images.len()) {
         let contents = Contents::collect(&[root], manifests, &|_| false).unwrap_or_default();
         for blob in &contents.blobs {
             *users.entry(blob.digest).or_default() += 1;
@@ -138,12 +144,8 @@ fn platform_savings(plan: &ExportPlan, manifests: &dyn Manifests) -> Vec<(String
     let keeps = |wanted: &Platform| {
         let skip =
             |d: &Descriptor| d.platform.as_ref().is_some_and(|p| !p.is_unknown() && !p.satisfies(wanted));
-        let roots: Vec<Root> = plan
-            .bundle
-            .images
-            .iter()
-            .map(|i| Root { digest: i.digest, media_type: i.media_type.clone(), size: i.size })
-            .collect();
+        let mut roots = roots(&plan.bundle);
+        roots.truncate(plan.bundle.images.len());
         Contents::collect(&roots, manifests, &skip).map(|c| c.blobs.iter().map(|b| b.size).sum::<u64>())
     };
     let savings = platforms.into_iter().filter_map(|text| {

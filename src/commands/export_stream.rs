@@ -8,8 +8,8 @@ use crate::archive::ArchiveError;
 use crate::failure::{ExitCode, Failure};
 use crate::image::Digest;
 use crate::plan::ExportPlan;
-use crate::report::{bytes, count};
-use crate::transfer::{BlobError, Broken, LostBlob, Spool, StreamExport, repositories_with};
+use crate::report::bytes;
+use crate::transfer::{BlobError, Broken, LostBlob, Spool, StreamExport, places_of};
 
 pub(super) async fn run(export: &Export<'_>, report: &mut RunReport) -> anyhow::Result<ExitCode> {
     use std::io::IsTerminal;
@@ -31,7 +31,7 @@ pub(super) async fn run(export: &Export<'_>, report: &mut RunReport) -> anyhow::
     })
     .map_err(explain_plan)?;
     reporter.begin("streaming", plan.payload(), 0);
-    let elsewhere = |digest: &Digest| repositories_with(&plan, &spool, digest);
+    let elsewhere = |digest: &Digest| places_of(&plan, &spool, digest);
     let blob_spool = export.blob_spool(None)?;
     let stream = StreamExport {
         client: export.client,
@@ -62,7 +62,7 @@ pub(super) async fn run(export: &Export<'_>, report: &mut RunReport) -> anyhow::
     report.bundle = Some(serde_json::json!({ "file": "-", "id": plan.bundle.id()? }));
     reporter.say(&format!(
         "{}, {} streamed",
-        count(plan.bundle.images.len(), "image"),
+        super::export_print::images_and_artifacts(&plan.bundle),
         bytes(plan.distinct())
     ));
     Ok(export.ended(report))

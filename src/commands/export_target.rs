@@ -42,7 +42,9 @@ pub(super) fn output(args: &ExportArgs, file_name: Option<&str>) -> anyhow::Resu
 
 /// Catalogs, the bundle with its sidecar, and the report are different files.
 pub(super) fn keep_apart(args: &ExportArgs, target: Option<&Path>) -> anyhow::Result<()> {
-    let inputs: Vec<_> = args.catalogs.iter().map(|name| ("the catalog", Path::new(name))).collect();
+    let mut inputs: Vec<_> =
+        args.catalog.catalogs.iter().map(|name| ("the catalog", Path::new(name))).collect();
+    inputs.extend(args.locked.iter().map(|path| ("the lock", path.as_path())));
     let sidecar = target.map(|target| beside(target, ".sha256"));
     let mut outputs: Vec<(&str, &Path)> = target.map(|target| ("the bundle", target)).into_iter().collect();
     outputs.extend(sidecar.as_deref().map(|sidecar| ("its .sha256", sidecar)));

@@ -10,16 +10,16 @@ use super::outputs::keep_apart;
 use super::run_report::{ImageReport, ImageState, RunReport};
 use super::{input, network};
 use crate::archive::Holdings;
-use crate::cli::{ImportArgs, OnConflict, ResultFormat};
-use crate::destination::{Destination, Mapping};
+use crate::cli::{ImportArgs, ResultFormat};
+use crate::destination::{Destination, Mapping, Preparation};
 use crate::failure::{ExitCode, Failure, all_hints, code_of};
 use crate::handoff::helm_values;
-use crate::image::{Digest, RawManifest, Reference};
+use crate::image::{ArtifactCounts, Digest, Reference};
 use crate::plan::{ImportPlan, Landing, Landings};
-use crate::registry::{Environment, ErrorClass, ManifestTarget, PingOutcome, RegistryClient, Sessions};
+use crate::registry::{Environment, PingOutcome, RegistryClient, Sessions};
 use crate::report::{bytes, count};
 use crate::session::Session;
-use crate::transfer::{ArrivalError, Import, Sent, names, present};
+use crate::transfer::{ArrivalError, Import, Sent};
 
 pub(super) async fn run(session: &Session, args: &ImportArgs) -> anyhow::Result<ExitCode> {
     let destination: Destination = args.destination.parse().map_err(|e| Failure::usage(format!("{e}")))?;
@@ -33,16 +33,17 @@ pub(super) async fn run(session: &Session, args: &ImportArgs) -> anyhow::Result<
     let mut report = RunReport::new("import", args.output_style.report.as_deref());
     let run = Run { session, args, client: &client, destination: &destination, holdings: opened.holdings };
     let result = run.import(values, opened.pipe, &mut report).await;
+    network::tell_of_hosts(&client, &session.reporter);
     report.write(result.as_ref().map_or_else(code_of, |code| *code), result.as_ref().err())?;
     result
 }
 
-struct Run<'a> {
-    session: &'a Session,
-    args: &'a ImportArgs,
-    client: &'a RegistryClient,
-    destination: &'a Destination,
-    holdings: Arc<dyn Holdings>,
+pub(super) struct Run<'a> {
+    pub(super) session: &'a Session,
+    pub(super) args: &'a ImportArgs,
+    pub(super) client: &'a RegistryClient,
+    pub(super) destination: &'a Destination,
+    pub(super) holdings: Arc<dyn Holdings>,
 }
 
 impl Run<'_> {
@@ -65,13 +66,16 @@ impl Run<'_> {
         self.check_registry().await?;
         let (missing, present) = self.missing(&landings, report).await?;
         let plan = ImportPlan::new(bundle, self.holdings.as_ref(), missing, &present)?;
+        let preparation = self.preparation(&plan).await?;
+        let lacking = self.stoppable(preparation.lacking(&plan.repositories())).await??;
         if self.args.dry_run {
-            self.print_plan(&plan, &landings, report);
+            self.print_plan(&plan, &landings, &preparation, &lacking, report);
             return Ok(ExitCode::Done);
         }
         if report.failures().next().is_some() && !self.args.keep_going {
             return Err(report.failure().into());
         }
+        self.prepare(&preparation, &lacking).await?;
         self.check_access(&plan).await?;
         if let Some(sessions) = self.sessions()? {
             self.client.keep_sessions(sessions);
@@ -107,7 +111,7 @@ impl Run<'_> {
         }
         report.totals = Some(serde_json::json!({
             "uploadedBlobs": sent.uploaded, "mountedBlobs": sent.mounted, "presentBlobs": sent.already,
-            "blobBytes": sent.bytes, "bytesSent": self.client.stats().bytes_sent,
+            "artifacts": sent.artifacts, "blobBytes": sent.bytes, "bytesSent": self.client.stats().bytes_sent,
             "seconds": began.elapsed().as_secs_f64(),
         }));
         self.warn_of_registries();
@@ -204,111 +208,6 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// The landings that the destination does not have, and those it has; the policy for tags with other content is applied.
-    async fn missing(
-        &self,
-        landings: &[Landing],
-        report: &mut RunReport,
-    ) -> anyhow::Result<(Vec<Landing>, Vec<Landing>)> {
-        let bundle = self.holdings.bundle();
-        let reporter = &self.session.reporter;
-        let wanted: Vec<_> = landings
-            .iter()
-            .map(|landing| {
-                (landing.repository.clone(), target(landing, &bundle.images[landing.image].digest))
-            })
-            .collect();
-        reporter.begin_count("asking what is there", wanted.len() as u64);
-        let jobs = usize::from(self.args.network.jobs);
-        let mut found = self.stoppable(present(self.client, &wanted, jobs, &|| reporter.step())).await?;
-        reporter.end();
-        let (mut missing, mut present) = (Vec::new(), Vec::new());
-        for (at, landing) in landings.iter().enumerate() {
-            let digest = bundle.images[landing.image].digest;
-            let row = &mut report.images[landing.image];
-            match found.remove(&at).unwrap_or(Ok(None)) {
-                Ok(Some(there)) if self.is(&there, &digest, &bundle.images[landing.image].media_type) => {
-                    present.push(landing.clone());
-                    if row.state == ImageState::NotTried {
-                        row.state = ImageState::AlreadyThere;
-                    }
-                }
-                Ok(Some(there)) => self.conflict(landing, there, row, &mut missing),
-                Ok(None) => missing.push(landing.clone()),
-                // Some registries deny that a repository exists to those who may yet create it by pushing: write
-                // access, checked next, decides.
-                Err(error) if error.class() == ErrorClass::Denied => missing.push(landing.clone()),
-                Err(error) => {
-                    let text = error.to_string();
-                    let error = anyhow::Error::new(error);
-                    row.failed(code_of(&error), &place(landing), &text, all_hints(&error));
-                }
-            }
-        }
-        for landing in &missing {
-            let row = &mut report.images[landing.image];
-            if row.state == ImageState::AlreadyThere {
-                row.state = ImageState::NotTried;
-            }
-        }
-        Ok((missing, present))
-    }
-
-    /// Whether a tag that names `there` holds the manifest `digest`.
-    fn is(&self, there: &Digest, digest: &Digest, media_type: &str) -> bool {
-        there == digest
-            || self.holdings.manifest(digest).is_ok_and(|bytes| {
-                RawManifest::new(bytes, Some(media_type), Some(digest)).is_ok_and(|raw| names(there, &raw))
-            })
-    }
-
-    fn conflict(&self, landing: &Landing, there: Digest, row: &mut ImageReport, missing: &mut Vec<Landing>) {
-        let place = place(landing);
-        match self.args.on_conflict {
-            OnConflict::Overwrite => {
-                self.session.reporter.say(&format!("{place} has other content and is replaced ({there})"));
-                row.replaced = Some(there);
-                missing.push(landing.clone());
-            }
-            OnConflict::Skip => {
-                self.session.reporter.say(&format!("{place} has other content and is left alone ({there})"));
-                row.state = ImageState::Skipped;
-                row.reason = Some(format!("the tag names {there}"));
-            }
-            OnConflict::Fail => {
-                let why = format!("the tag is there with other content ({there})");
-                row.failed(ExitCode::Failed, &place, &why, Vec::new());
-            }
-        }
-    }
-
-    /// Write access to every repository, before the first byte: all refusals at once.
-    async fn check_access(&self, plan: &ImportPlan) -> anyhow::Result<()> {
-        use futures_util::StreamExt;
-        let checks = futures_util::stream::iter(plan.repositories())
-            .map(|repository| async move { (repository, self.client.check_push_access(repository).await) })
-            .buffer_unordered(usize::from(self.args.network.jobs))
-            .collect::<Vec<_>>();
-        let mut refused: Vec<_> = self
-            .stoppable(checks)
-            .await?
-            .into_iter()
-            .filter_map(|(repository, result)| result.err().map(|error| (repository, error)))
-            .collect();
-        refused.sort_by_key(|(repository, _)| (*repository).clone());
-        let Some((_, first)) = refused.first() else {
-            return Ok(());
-        };
-        let hints: Vec<String> = first.hint().into_iter().collect();
-        let list: Vec<_> =
-            refused.iter().map(|(repository, error)| format!("{repository}: {error}")).collect();
-        let message = format!("{} cannot be written to:\n{}", self.destination, list.join("\n"));
-        let code = code_of(&anyhow::Error::new(refused.remove(0).1));
-        let mut failure = Failure::new(code, message);
-        failure.hints = hints;
-        Err(failure.into())
-    }
-
     /// Says what has arrived; what has not is told at the end, all of it together.
     fn tell(&self, plan: &ImportPlan, at: usize, result: &Result<(), ArrivalError>) {
         if result.is_ok() {
@@ -347,25 +246,43 @@ impl Run<'_> {
         Ok(Values { path, text })
     }
 
-    fn print_plan(&self, plan: &ImportPlan, landings: &[Landing], report: &RunReport) {
+    fn print_plan(
+        &self,
+        plan: &ImportPlan,
+        landings: &[Landing],
+        preparation: &Preparation,
+        lacking: &[String],
+        report: &RunReport,
+    ) {
         let mut text = String::new();
         let sent: HashSet<usize> = plan.arrivals.iter().map(|arrival| arrival.landing.image).collect();
         for landing in landings.iter().filter(|landing| landing.main) {
             let row = &report.images[landing.image];
-            let missing = sent.contains(&landing.image);
-            let state = if missing { "send" } else { "there" };
+            let state = if sent.contains(&landing.image) { "send" } else { "there" };
             let _ = writeln!(text, "{state:5}  {}  →  {}", row.name, place(landing));
         }
+        let mut artifacts = ArtifactCounts::default();
+        for one in plan.arrivals.iter().flat_map(|arrival| &arrival.artifacts) {
+            artifacts.extend(self.holdings.bundle().artifacts[one.artifact].kind());
+        }
+        let with = if artifacts.is_empty() { String::new() } else { format!(" with {artifacts}") };
         let _ = writeln!(
             text,
-            "\n{} to send, {}, {} at most",
+            "\n{}{with} to send, {}, {} at most",
             count(sent.len(), "image"),
             count(plan.uploads.len(), "blob"),
             bytes(plan.bytes())
         );
+        if !lacking.is_empty() {
+            let _ = writeln!(text, "{} to be made:\n  {}", preparation.nouns().1, lacking.join("\n  "));
+        }
         match self.session.format {
             ResultFormat::Human => super::print(&text),
-            ResultFormat::Json => super::print_json(&report.value()),
+            ResultFormat::Json => {
+                let mut value = report.value();
+                value["toMake"] = lacking.into();
+                super::print_json(&value);
+            }
         }
     }
 
@@ -374,11 +291,15 @@ impl Run<'_> {
             return super::print_json(&report.value());
         }
         let number = |state| report.images.iter().filter(|image| image.state == state).count();
+        let images = count(number(ImageState::Done), "image");
+        let sent_images = match sent.artifacts {
+            none if none.is_empty() => format!("{images} sent"),
+            artifacts => format!("{images} sent, with {artifacts}"),
+        };
         super::print(&format!(
-            "{}: {} sent, {} there already; {} ({}) uploaded, {} mounted, {} there already; in {:.1} s\n\n\
+            "{}: {sent_images}, {} there already; {} ({}) uploaded, {} mounted, {} there already; in {:.1} s\n\n\
              Helm values: {}\n  helm upgrade … --values {}\n",
             self.destination,
-            count(number(ImageState::Done), "image"),
             number(ImageState::AlreadyThere),
             count(usize::try_from(sent.uploaded).unwrap_or(usize::MAX), "blob"),
             bytes(sent.bytes),
@@ -391,7 +312,7 @@ impl Run<'_> {
     }
 
     /// `work`, unless the user wants out first.
-    async fn stoppable<T>(&self, work: impl Future<Output = T>) -> anyhow::Result<T> {
+    pub(super) async fn stoppable<T>(&self, work: impl Future<Output = T>) -> anyhow::Result<T> {
         tokio::select! {
             result = work => Ok(result),
             () = self.session.cancel.cancelled() => Err(super::export::interrupted("nothing has been sent yet")),
@@ -399,15 +320,11 @@ impl Run<'_> {
     }
 }
 
-fn place(landing: &Landing) -> String {
+pub(super) fn place(landing: &Landing) -> String {
     match &landing.tag {
         Some(tag) => format!("{}:{tag}", landing.repository),
         None => landing.repository.to_string(),
     }
-}
-
-fn target(landing: &Landing, digest: &Digest) -> ManifestTarget {
-    landing.tag.clone().map_or(ManifestTarget::Digest(*digest), ManifestTarget::Tag)
 }
 
 struct Values {

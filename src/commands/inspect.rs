@@ -50,7 +50,7 @@ fn text(
     let _ = writeln!(
         text,
         "\n{}, {}: {} together, {} if each were carried alone",
-        count(bundle.images.len(), "image"),
+        export_print::images_and_artifacts(bundle),
         count(bundle.blobs.len(), "blob"),
         bytes(distinct),
         bytes(alone)

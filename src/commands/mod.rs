@@ -1,18 +1,23 @@
 //! One verb per file, each a straight line; here the dispatch, the runtime, and what a signal does.
 
 mod arguments;
-mod catalogs;
+mod catalog;
 mod export;
 mod export_print;
 mod export_stream;
 mod export_target;
 mod import;
+mod import_prepare;
+mod import_presence;
 mod input;
 mod inspect;
+mod locked;
 mod login;
 mod manual;
 mod network;
 mod outputs;
+mod request;
+mod resolving;
 mod run_report;
 mod serve;
 mod values;
@@ -27,7 +32,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use arguments::refuse;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{CatalogCommand, Cli, Command};
 use crate::failure::{ExitCode, all_hints, code_of, render};
 use crate::session::Session;
 
@@ -72,7 +77,7 @@ async fn dispatch(command: Command, cancel: CancellationToken) -> anyhow::Result
         Command::Logout(args) => login::logout(&args),
         Command::Completions { shell } => Ok(manual::completions(shell)),
         Command::Man { dir } => manual::man(dir.as_deref()),
-        Command::Catalog(command) => catalogs::run(&command),
+        Command::Catalog(command) => catalog::run(&command, cancel).await,
     }
 }
 
@@ -93,6 +98,8 @@ fn reports_as_json(command: &Command) -> bool {
         Command::Verify(args) => &args.output_style,
         Command::Inspect(args) => &args.output_style,
         Command::Serve(args) => &args.output_style,
+        Command::Catalog(CatalogCommand::Lock(args)) => &args.output_style,
+        Command::Catalog(CatalogCommand::Lint(args)) => &args.output_style,
         _ => return false,
     };
     output.progress == crate::report::ProgressMode::Json

@@ -8,6 +8,7 @@ use crate::failure::Failure;
 use crate::image::{HostName, Reference};
 use crate::plan::Request;
 use crate::registry::{ClientOptions, GivenCredentials, RegistryClient, Secret};
+use crate::report::Reporter;
 
 /// Longest password taken from stdin.
 const MAX_PASSWORD: u64 = 64 << 10;
@@ -43,7 +44,17 @@ pub(super) fn for_export(
     }
     let quay: HostName = "quay.io".parse()?;
     given.extend(from_environment("STS_REGISTRY_USERNAME", "STS_REGISTRY_PASSWORD", quay));
-    Ok(RegistryClient::new(options(network, given)))
+    Ok(client(options(network, given)))
+}
+
+/// A client that also has logins made by clouds.
+fn client(options: ClientOptions) -> RegistryClient {
+    #[cfg(feature = "ecr")]
+    let options = {
+        let aws = crate::destination::ecr::EcrLogin::new(RegistryClient::new(options.clone()));
+        ClientOptions { last_resort: Some(std::sync::Arc::new(aws)), ..options }
+    };
+    RegistryClient::new(options)
 }
 
 /// A client for a destination.
@@ -64,7 +75,7 @@ pub(super) fn for_destination(
     } else if destination.tls {
         options.tls_only.push(host);
     }
-    Ok(RegistryClient::new(options))
+    Ok(client(options))
 }
 
 /// A file that was named must be there, even where no login turns out to be needed.
@@ -92,6 +103,18 @@ pub(super) fn options(network: &NetworkArgs, given: Vec<GivenCredentials>) -> Cl
         limit_rate: network.limit_rate,
         http1_only: network.http1,
         ..ClientOptions::default()
+    }
+}
+
+/// Says, to those who want details, how each registry was used and how much it could take.
+pub(super) fn tell_of_hosts(client: &RegistryClient, reporter: &Reporter) {
+    for host in client.stats().hosts {
+        let blobs = host.blob_heads + host.blob_gets + host.blob_pushes;
+        let manifests = host.manifest_heads + host.manifest_gets + host.manifest_puts;
+        reporter.detail(&format!(
+            "{}: {manifests} requests for manifests, {blobs} for blobs, {} others; {} at once in the end, {} at the least",
+            host.host, host.other, host.concurrency, host.fewest
+        ));
     }
 }
 

@@ -84,10 +84,10 @@ fn not_ours(path: &std::path::Path, why: String) -> anyhow::Error {
         Some(id) => format!("this is bundle {id}, but unpacked or packed again"),
         None => "this is another tool's OCI layout".to_owned(),
     };
-    error.context(
-        Failure::new(ExitCode::Content, format!("{what}: only a bundle as it was exported can be verified"))
-            .hint("bundle import compares every digest of it while it sends; unpacked, sha256sum -c SHA256SUMS does"),
-    )
+    Failure::new(ExitCode::Content, format!("{what}: only a bundle as it was exported can be verified"))
+        .hint("bundle import compares every digest of it while it sends; unpacked, sha256sum -c SHA256SUMS does")
+        .because(error)
+        .into()
 }
 
 fn damage(problems: &[Problem]) -> anyhow::Error {

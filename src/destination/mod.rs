@@ -1,5 +1,11 @@
-//! Where images go behind the gap.
+//! Where images go behind the gap: their names there, and what has to be made before they can be pushed.
 
+#[cfg(feature = "ecr")]
+pub mod ecr;
+mod harbor;
 mod mapping;
+mod prepare;
 
+pub use harbor::is_harbor;
 pub use mapping::{Collision, Destination, DestinationError, Mapping, Target, collisions};
+pub use prepare::{Preparation, PrepareError};

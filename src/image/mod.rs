@@ -3,6 +3,7 @@
 //! Pure values, no I/O. A [`Reference`], [`Digest`] or [`Platform`] that exists is valid; a [`RawManifest`]
 //! keeps the exact bytes it was made of, and those bytes are the only thing that is hashed, stored or pushed.
 
+mod artifact;
 mod digest;
 mod host;
 mod manifest;
@@ -10,6 +11,7 @@ pub mod media_type;
 mod platform;
 mod reference;
 
+pub use artifact::{ArtifactCounts, ArtifactKind, referrers_tag};
 pub use digest::{Algorithm, Digest, DigestError, Hasher};
 pub use host::HostName;
 pub use manifest::{Descriptor, ManifestError, ManifestKind, ParsedManifest, RawManifest};

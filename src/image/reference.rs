@@ -88,6 +88,16 @@ impl Repository {
     }
 }
 
+impl FromStr for Repository {
+    type Err = ReferenceError;
+
+    /// `<host>/<path>`, as it is printed; short forms are for [`Reference`].
+    fn from_str(text: &str) -> Result<Self, ReferenceError> {
+        let (host, path) = text.split_once('/').ok_or_else(|| ReferenceError::RegistryOnly(shown(text)))?;
+        Self::new(host.parse()?, path)
+    }
+}
+
 /// `[a-z0-9]+` joined by `.`, `_`, `__` or any number of `-` (distribution-spec, "Pulling manifests").
 fn is_path_component(text: &str) -> bool {
     let alphanumeric = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit();
@@ -275,11 +285,16 @@ macro_rules! text_value {
 }
 text_value!(HostName, Repository, Tag, Reference);
 
-impl<'de> Deserialize<'de> for Reference {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-    }
+macro_rules! parsed_value {
+    ($($type:ty),*) => {$(
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    )*};
 }
+parsed_value!(Repository, Tag, Reference);
 
 #[cfg(test)]
 mod tests {

@@ -1,13 +1,15 @@
 //! The export plan: distinct blobs, every offset, the final size.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::archive::manifest::{CatalogRecord, FORMAT_REVISION, MEDIA_TYPE, PROFILE, SCHEMA_VERSION, total};
 use crate::archive::{
-    ArchiveError, BundleManifest, Contents, DraftedHead, ImageFault, ImageRow, Manifests, Root,
+    ArchiveError, ArtifactRow, BundleManifest, Contents, DraftedHead, ImageFault, ImageRow, Manifests, Root,
 };
 use crate::destination::{Collision, Mapping, collisions};
-use crate::image::{Digest, Reference, Repository};
+use crate::image::{ArtifactKind, Descriptor, Digest, Reference, Repository, media_type};
 
 /// One image to be exported.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,10 +20,16 @@ pub struct Wanted {
     pub sources: Vec<Reference>,
     /// Catalog entries that use it.
     pub entries: Vec<u32>,
+    /// The digest it has whatever its tag says now: a lock's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pin: Option<Digest>,
+    /// What is about it, whatever the registry lists now: a lock's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifacts: Option<Vec<ArtifactRow>>,
 }
 
 /// Everything that decides what a bundle contains. Two equal requests may continue each other's work.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
     pub catalog: CatalogRecord,
     pub images: Vec<Wanted>,
@@ -29,6 +37,10 @@ pub struct Request {
     pub platforms: Vec<String>,
     pub repin: bool,
     pub keep_host: bool,
+    /// What comes along with the images.
+    pub with: Vec<ArtifactKind>,
+    /// Leave out layers that their publisher keeps outside of registries and says where.
+    pub keep_urls: bool,
 }
 
 impl Request {
@@ -46,6 +58,8 @@ pub struct ResolvedImage {
     pub root_size: u64,
     /// The digest at the source, when platforms were left out of the index.
     pub original: Option<Digest>,
+    /// What is about its manifests.
+    pub artifacts: Vec<ArtifactRow>,
 }
 
 /// What a request resolved to: its images in catalog order.
@@ -76,8 +90,8 @@ fn list(collisions: &[Collision]) -> String {
 pub struct ExportPlan {
     pub bundle: BundleManifest,
     pub head: DraftedHead,
-    /// For each blob, the image through which it is fetched.
-    first_image: Vec<u32>,
+    /// For each blob, the image or (counted on) artifact through which it is fetched.
+    first_root: Vec<u32>,
     /// Bytes of all images if each were carried alone.
     pub alone: u64,
 }
@@ -96,10 +110,15 @@ impl ExportPlan {
         if !met.is_empty() {
             return Err(PlanError::Collisions(met));
         }
-        let roots: Vec<Root> = resolution.images.iter().map(ResolvedImage::root).collect();
-        let contents = Contents::collect(&roots, manifests, &|_| false)?;
+        let artifacts = resolution.artifacts();
+        let mut roots: Vec<Root> = resolution.images.iter().map(ResolvedImage::root).collect();
+        roots.extend(artifacts.iter().map(ArtifactRow::root));
+        let left_out = |layer: &Descriptor| {
+            request.keep_urls && media_type::is_foreign(&layer.media_type) && !layer.urls.is_empty()
+        };
+        let contents = Contents::collect(&roots, manifests, &left_out)?;
         if !contents.faults.is_empty() {
-            return Err(PlanError::Images(contents.faults));
+            return Err(PlanError::Images(resolution.blame(contents.faults, &artifacts)));
         }
         if total(&contents.blobs).is_none() {
             return Err(PlanError::TooLarge);
@@ -113,7 +132,7 @@ impl ExportPlan {
             extensions.insert("mapping".to_owned(), serde_json::json!({ "keepHost": true }));
         }
         let bundle = BundleManifest {
-            artifacts: Vec::new(),
+            artifacts,
             blobs: contents.blobs,
             catalog: request.catalog.clone(),
             extensions,
@@ -126,12 +145,16 @@ impl ExportPlan {
             schema_version: SCHEMA_VERSION,
         };
         let head = crate::archive::draft_head(&bundle, signature, manifests, out)?;
-        Ok(Self { bundle, head, first_image: contents.first_root, alone: contents.alone })
+        Ok(Self { bundle, head, first_root: contents.first_root, alone: contents.alone })
     }
 
     /// The repository from which blob `index` is fetched first.
     pub fn source(&self, index: usize) -> &Repository {
-        self.bundle.images[self.first_image[index] as usize].source.repository()
+        let root = self.first_root[index] as usize;
+        match root.checked_sub(self.bundle.images.len()) {
+            None => self.bundle.images[root].source.repository(),
+            Some(artifact) => &self.bundle.artifacts[artifact].repository,
+        }
     }
 
     /// Bytes of all distinct blobs.
@@ -149,6 +172,29 @@ impl ExportPlan {
     /// The images that need `digest`, by position.
     pub fn users(&self, digest: &Digest, manifests: &dyn Manifests) -> Vec<usize> {
         crate::archive::users(&self.bundle, digest, manifests)
+    }
+}
+
+impl Resolution {
+    /// The artifacts of all images, each once, in the order of the images.
+    fn artifacts(&self) -> Vec<ArtifactRow> {
+        let mut seen = HashSet::new();
+        let all = self.images.iter().flat_map(|image| &image.artifacts);
+        all.filter(|row| seen.insert(*row)).cloned().collect()
+    }
+
+    /// Faults by image: an artifact's is that of every image it belongs to.
+    fn blame(&self, faults: Vec<ImageFault>, artifacts: &[ArtifactRow]) -> Vec<ImageFault> {
+        let of_images = |fault: ImageFault| {
+            let Some(at) = fault.root.checked_sub(self.images.len()) else {
+                return vec![fault];
+            };
+            let owners = self.images.iter().enumerate();
+            let owners = owners.filter(|(_, image)| image.artifacts.contains(&artifacts[at]));
+            let why = format!("artifact {}: {}", artifacts[at].digest, fault.why);
+            owners.map(|(root, _)| ImageFault { root, why: why.clone() }).collect()
+        };
+        faults.into_iter().flat_map(of_images).collect()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::PlanError;
-use crate::archive::{ArchiveError, BundleManifest, Contents, Group, Manifests, Root};
+use crate::archive::{ArchiveError, BundleManifest, Contents, Group, Manifests, Root, roots};
 use crate::destination::{Destination, Mapping, collisions};
 use crate::image::{Descriptor, Digest, Reference, ReferenceError, Repository, Tag, media_type};
 
@@ -61,6 +61,16 @@ impl Landings {
     }
 }
 
+/// What a place lacks of an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missing {
+    pub landing: Landing,
+    /// The image itself is missing; else only artifacts are.
+    pub image: bool,
+    /// Artifacts of the image, by position in the bundle.
+    pub artifacts: Vec<usize>,
+}
+
 /// One blob that has to cross the wire, once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Upload {
@@ -79,6 +89,16 @@ pub struct Arrival {
     pub landing: Landing,
     /// Every blob it needs, as positions in the plan's uploads.
     pub blobs: Vec<u32>,
+    /// Its manifests, children before parents, the root last: digest and media type. None where the image is there.
+    pub manifests: Vec<(Digest, String)>,
+    pub artifacts: Vec<ArrivingArtifact>,
+}
+
+/// What is about an image, to be put beside it.
+#[derive(Clone, Debug)]
+pub struct ArrivingArtifact {
+    /// Position in the bundle.
+    pub artifact: usize,
     /// Its manifests, children before parents, the root last: digest and media type.
     pub manifests: Vec<(Digest, String)>,
 }
@@ -92,38 +112,50 @@ pub struct ImportPlan {
 }
 
 impl ImportPlan {
-    /// Plans `landings`, those that the destination does not have yet; `present` are those it has.
+    /// Plans what is `missing`; `present` are the landings whose image is there.
     pub fn new(
         bundle: &BundleManifest,
         manifests: &dyn Manifests,
-        landings: Vec<Landing>,
+        missing: Vec<Missing>,
         present: &[Landing],
     ) -> Result<Self, ArchiveError> {
         let order: HashMap<Digest, usize> =
             bundle.blobs.iter().enumerate().map(|(i, b)| (b.digest, i)).collect();
+        let roots = roots(bundle);
         // By position in the file; the first landing that needs a blob gives it its home.
         let mut uploads: BTreeMap<usize, Upload> = BTreeMap::new();
-        let mut needs = Vec::with_capacity(landings.len());
-        for landing in landings {
-            let contents = contents(bundle, manifests, &order, landing.image)?;
+        let mut needs = Vec::with_capacity(missing.len());
+        for Missing { landing, image, artifacts } in missing {
             let mut blobs = Vec::new();
-            for blob in contents.blobs.iter().filter(|blob| !is_manifest(blob)) {
-                let at = *order.get(&blob.digest).ok_or(ArchiveError::MissingManifest(blob.digest))?;
-                let home = landing.repository.clone();
-                uploads.entry(at).or_insert_with(|| Upload {
-                    digest: blob.digest,
-                    size: blob.size,
-                    home,
-                    held_by: None,
-                });
-                blobs.push(at);
+            let mut walk = |root: usize| -> Result<Vec<(Digest, String)>, ArchiveError> {
+                let contents = contents(&roots[root], manifests, &order)?;
+                for blob in contents.blobs.iter().filter(|blob| !is_manifest(blob)) {
+                    let at = *order.get(&blob.digest).ok_or(ArchiveError::MissingManifest(blob.digest))?;
+                    let home = landing.repository.clone();
+                    uploads.entry(at).or_insert_with(|| Upload {
+                        digest: blob.digest,
+                        size: blob.size,
+                        home,
+                        held_by: None,
+                    });
+                    blobs.push(at);
+                }
+                Ok(contents.bottom_up)
+            };
+            let own = if image { walk(landing.image)? } else { Vec::new() };
+            let mut arriving = Vec::with_capacity(artifacts.len());
+            for artifact in artifacts {
+                let manifests = walk(bundle.images.len() + artifact)?;
+                arriving.push(ArrivingArtifact { artifact, manifests });
             }
-            needs.push((landing, blobs, contents.bottom_up));
+            blobs.sort_unstable();
+            blobs.dedup();
+            needs.push((landing, blobs, own, arriving));
         }
         // Layers are worth mounting; a walk through what is there finds who has them.
         let present = if uploads.is_empty() { &[] } else { present };
         for landing in present {
-            for blob in contents(bundle, manifests, &order, landing.image)?.blobs {
+            for blob in contents(&roots[landing.image], manifests, &order)?.blobs {
                 let upload = order.get(&blob.digest).and_then(|at| uploads.get_mut(at));
                 if let Some(upload) = upload.filter(|upload| upload.held_by.is_none()) {
                     upload.held_by = Some(landing.repository.clone());
@@ -134,10 +166,11 @@ impl ImportPlan {
             uploads.keys().enumerate().map(|(n, at)| (*at, u32::try_from(n).unwrap_or(u32::MAX))).collect();
         let arrivals = needs
             .into_iter()
-            .map(|(landing, blobs, manifests)| Arrival {
+            .map(|(landing, blobs, manifests, artifacts)| Arrival {
                 landing,
                 blobs: blobs.iter().map(|at| positions[at]).collect(),
                 manifests,
+                artifacts,
             })
             .collect();
         Ok(Self { uploads: uploads.into_values().collect(), arrivals })
@@ -157,20 +190,16 @@ impl ImportPlan {
     }
 }
 
-/// What image `image` of the bundle consists of, as far as the bundle carries it.
+/// What a root of the bundle consists of, as far as the bundle carries it.
 fn contents(
-    bundle: &BundleManifest,
+    root: &Root,
     manifests: &dyn Manifests,
     order: &HashMap<Digest, usize>,
-    image: usize,
 ) -> Result<Contents, ArchiveError> {
-    let image = &bundle.images[image];
-    let size = order.get(&image.digest).map_or(0, |i| bundle.blobs[*i].size);
-    let root = Root { digest: image.digest, media_type: image.media_type.clone(), size };
     let absent = |d: &Descriptor| media_type::is_foreign(&d.media_type) && !order.contains_key(&d.digest);
-    let contents = Contents::collect(&[root], manifests, &absent)?;
+    let contents = Contents::collect(std::slice::from_ref(root), manifests, &absent)?;
     match contents.faults.first() {
-        Some(fault) => Err(ArchiveError::Damaged(format!("{}: {}", image.name, fault.why))),
+        Some(fault) => Err(ArchiveError::Damaged(format!("{}: {}", root.digest, fault.why))),
         None => Ok(contents),
     }
 }

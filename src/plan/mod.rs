@@ -7,4 +7,4 @@ mod export;
 mod import;
 
 pub use export::{ExportPlan, PlanError, Request, Resolution, ResolvedImage, Wanted};
-pub use import::{Arrival, ImportPlan, Landing, Landings, Unfit, Upload};
+pub use import::{Arrival, ArrivingArtifact, ImportPlan, Landing, Landings, Missing, Unfit, Upload};

@@ -149,7 +149,12 @@ impl Inner {
         Ok(Some(token.insert(fresh).proof.clone()))
     }
 
-    async fn basic(&self, host: &Host, scope: &Scope, renewed: bool) -> Result<Option<Proof>, RegistryError> {
+    pub(super) async fn basic(
+        &self,
+        host: &Host,
+        scope: &Scope,
+        renewed: bool,
+    ) -> Result<Option<Proof>, RegistryError> {
         let Some(credentials) = self.credentials(host, &scope.path, renewed).await? else {
             return Ok(None);
         };

@@ -9,15 +9,18 @@ use std::sync::Arc;
 use bytes::Bytes;
 use reqwest::Method;
 use reqwest::header::{ACCEPT_ENCODING, HeaderValue, RANGE};
+use url::Url;
 
 use super::RegistryClient;
 use super::answer::Answer;
 use super::error::{ErrorKind, RegistryError};
 use super::host::Host;
 use super::http::{Call, Retries, Target};
+use super::redact::masked;
 use super::stats::RequestKind;
 use super::token::Scope;
-use crate::image::{Digest, Repository};
+use super::transport::authority;
+use crate::image::{Digest, HostName, Repository};
 
 impl RegistryClient {
     /// The size of a blob, if the repository has it.
@@ -48,16 +51,15 @@ impl RegistryClient {
     /// The bytes of a blob from `from` on, up to `size`, which must be what the descriptor says.
     pub async fn blob(
         &self,
-        repository: &Repository,
+        place: &BlobPlace,
         digest: &Digest,
         size: u64,
         from: u64,
     ) -> Result<BlobStream, RegistryError> {
-        let host = self.0.host(repository.host());
         let mut stream = BlobStream {
             client: self.clone(),
-            host,
-            repository: repository.clone(),
+            host: self.0.host(place.host()),
+            place: place.clone(),
             digest: *digest,
             size,
             offset: from.min(size),
@@ -74,11 +76,50 @@ impl RegistryClient {
     }
 }
 
+/// Where a blob is to be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BlobPlace {
+    Repository(Repository),
+    /// Outside of registries, as a foreign layer's descriptor says; with the host it is at.
+    Elsewhere(Url, HostName),
+}
+
+impl BlobPlace {
+    /// A place outside of registries; none if `url` is no http(s) URL.
+    pub fn elsewhere(url: &str) -> Option<Self> {
+        let url = Url::parse(url).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
+        let host = authority(&url).parse().ok()?;
+        Some(Self::Elsewhere(url, host))
+    }
+
+    fn host(&self) -> &HostName {
+        match self {
+            Self::Repository(repository) => repository.host(),
+            Self::Elsewhere(_, host) => host,
+        }
+    }
+}
+
+impl From<&Repository> for BlobPlace {
+    fn from(repository: &Repository) -> Self {
+        Self::Repository(repository.clone())
+    }
+}
+
+impl fmt::Display for BlobPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Repository(repository) => repository.fmt(f),
+            Self::Elsewhere(url, _) => f.write_str(&masked(url)),
+        }
+    }
+}
+
 /// A blob being read.
 pub struct BlobStream {
     client: RegistryClient,
     host: Arc<Host>,
-    repository: Repository,
+    place: BlobPlace,
     digest: Digest,
     size: u64,
     /// The position of the next byte to hand out.
@@ -164,14 +205,18 @@ impl BlobStream {
     async fn broken(&mut self, kind: ErrorKind) -> Result<(), RegistryError> {
         self.answer = None;
         self.failures += 1;
-        let error = RegistryError::new(self.repository.host(), self.what(), kind);
+        let error = RegistryError::new(self.place.host(), self.what(), kind);
         // `Retries` counts from what happened since the last progress.
         let mut retries = Retries::resumed(&self.client.0, &self.host, self.failures - 1);
         retries.after(error).await
     }
 
     async fn open(&mut self) -> Result<(), RegistryError> {
-        let mut call = blob_call(&self.host, Method::GET, &self.repository, &self.digest);
+        let host = Arc::clone(&self.host);
+        let mut call = match &self.place {
+            BlobPlace::Repository(repository) => blob_call(&host, Method::GET, repository, &self.digest),
+            BlobPlace::Elsewhere(url, _) => outside_call(&host, url, self.what()),
+        };
         let ranged = self.offset > 0 && !self.ranges_refused;
         if ranged {
             let range = format!("bytes={}-{}", self.offset, self.size - 1);
@@ -217,12 +262,12 @@ impl BlobStream {
     }
 
     fn what(&self) -> String {
-        format!("blob {} of {}", self.digest, self.repository)
+        format!("blob {} of {}", self.digest, self.place)
     }
 
     fn wrong_size(&self, found: &str) -> RegistryError {
         let why = format!("the registry sends {found} than the {} bytes the descriptor says", self.size);
-        RegistryError::new(self.repository.host(), self.what(), ErrorKind::Content(why))
+        RegistryError::new(self.place.host(), self.what(), ErrorKind::Content(why))
     }
 }
 
@@ -250,6 +295,13 @@ fn blob_call<'a>(host: &'a Host, method: Method, repository: &Repository, digest
     let mut call = Call::new(host, method, Target::Path(path), format!("blob {digest} of {repository}"));
     call.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     call.scope = Scope::pull(repository.path());
+    call.kind = RequestKind::BlobGet;
+    call
+}
+
+fn outside_call<'a>(host: &'a Host, url: &Url, what: String) -> Call<'a> {
+    let mut call = Call::new(host, Method::GET, Target::Url(url.clone()), what);
+    call.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     call.kind = RequestKind::BlobGet;
     call
 }

@@ -1,10 +1,15 @@
 //! Which credentials belong to a registry or repository, and where they came from.
 //!
-//! Order: given (flag, environment), then the files of container tools, each with its helpers first. The search
-//! goes on to the next file until one has an answer. A credential is offered to its own registry only.
+//! Order: given (flag, environment), then the files of container tools, each with its helpers first, then what a
+//! cloud's own chain gives. The search goes on to the next until one has an answer. A credential is offered to its own
+//! registry only.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
 
 use super::auth_file::{self, Found, Login};
 use super::environment::Environment;
@@ -25,6 +30,20 @@ pub struct GivenCredentials {
     pub origin: &'static str,
 }
 
+/// Credentials that are made when nothing else has any: a cloud's own chain.
+pub trait CredentialProvider: Send + Sync + fmt::Debug {
+    /// User name and password for `host`; none where it is not for this host. `renewed`: the last ones were refused.
+    /// An error is in words for people, and holds no secret.
+    fn credentials<'a>(
+        &'a self,
+        host: &'a HostName,
+        renewed: bool,
+    ) -> BoxFuture<'a, Result<Option<(String, Secret)>, String>>;
+
+    /// How the user knows them.
+    fn origin(&self) -> &'static str;
+}
+
 /// Credentials, with the name of where they were found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Credentials {
@@ -36,6 +55,7 @@ pub(super) struct Credentials {
 pub(super) struct CredentialStore {
     given: Vec<GivenCredentials>,
     auth_file: Option<PathBuf>,
+    last_resort: Option<Arc<dyn CredentialProvider>>,
     environment: Environment,
     /// Answers of helpers, so that 30 repositories are one question. Locked while a helper runs.
     helped: tokio::sync::Mutex<HashMap<(String, String), Option<Login>>>,
@@ -53,9 +73,10 @@ impl CredentialStore {
     pub(super) fn new(
         given: Vec<GivenCredentials>,
         auth_file: Option<PathBuf>,
+        last_resort: Option<Arc<dyn CredentialProvider>>,
         environment: Environment,
     ) -> Self {
-        Self { given, auth_file, environment, helped: tokio::sync::Mutex::default() }
+        Self { given, auth_file, last_resort, environment, helped: tokio::sync::Mutex::default() }
     }
 
     /// The credentials for `path` at `host`. `renewed`: what was found before has been refused, so helpers are
@@ -89,7 +110,12 @@ impl CredentialStore {
                 return Ok(Some(Credentials { login, origin: shown.to_string() }));
             }
         }
-        Ok(None)
+        let Some(provider) = &self.last_resort else {
+            return Ok(None);
+        };
+        let made = provider.credentials(host, renewed).await?;
+        let login = made.map(|(username, password)| Login::Basic { username, password });
+        Ok(login.map(|login| Credentials { login, origin: provider.origin().to_owned() }))
     }
 
     async fn ask(&self, name: &str, host: &HostName, renewed: bool) -> Result<Option<Login>, String> {
@@ -183,7 +209,7 @@ mod tests {
         ];
         let found = async |given: &[GivenCredentials], flag: Option<&str>, variables: &[(&str, &str)]| {
             let environment = Environment::of(variables);
-            let store = CredentialStore::new(given.to_vec(), flag.map(PathBuf::from), environment);
+            let store = CredentialStore::new(given.to_vec(), flag.map(PathBuf::from), None, environment);
             store.lookup(&"r.io".parse().unwrap(), "a/b", false).await.map(|found| {
                 found.map(|found| match found.login {
                     Login::Basic { username, .. } => username,

@@ -1,5 +1,6 @@
 //! What is known of one registry host: how to speak to it, its pace, its tokens, what it has refused before.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
@@ -18,7 +19,7 @@ use super::http::Inner;
 use super::pace::Pacer;
 use super::retry::RateLimit;
 use super::stats::RequestKind;
-use crate::image::HostName;
+use crate::image::{Digest, HostName};
 
 /// A loopback server that does not answer a TLS greeting by then speaks plain HTTP.
 const PROBE: Duration = Duration::from_secs(5);
@@ -34,8 +35,14 @@ pub(super) struct Host {
     pub(super) upload_rung: AtomicUsize,
     /// A GET has confirmed a 404 that HEAD gave, so later ones are believed.
     pub(super) head_tells_absence: AtomicBool,
+    /// Repositories, by path, where the referrers API is not to be had: a registry may route them to several servers.
+    pub(super) without_referrers: Mutex<HashSet<String>>,
+    /// One at a time writes the list of a repository's and subject's referrers.
+    pub(super) fallback_lists: Mutex<HashMap<(String, Digest), FallbackList>>,
     scheme: OnceCell<&'static str>,
 }
+
+type FallbackList = Arc<tokio::sync::Mutex<()>>;
 
 impl Host {
     pub(super) fn new(name: &HostName, jobs: usize) -> Self {
@@ -47,6 +54,8 @@ impl Host {
             rate_limit: Mutex::default(),
             upload_rung: AtomicUsize::new(0),
             head_tells_absence: AtomicBool::new(false),
+            without_referrers: Mutex::default(),
+            fallback_lists: Mutex::default(),
             scheme: OnceCell::new(),
         }
     }

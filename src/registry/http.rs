@@ -51,6 +51,8 @@ pub(super) struct Call<'a> {
     pub(super) kind: RequestKind,
     /// Whether the sender may repeat it; if not, the caller knows better what to do.
     pub(super) retry: bool,
+    /// Offer user name and password themselves, and no token made of them: for a registry's own API beside `/v2/`.
+    pub(super) by_password: bool,
     /// What the request is about, for messages.
     pub(super) what: String,
 }
@@ -75,6 +77,7 @@ impl<'a> Call<'a> {
             scope: Scope::default(),
             kind: RequestKind::Other,
             retry: true,
+            by_password: false,
             what: what.into(),
         }
     }
@@ -195,11 +198,16 @@ impl Inner {
             Target::Url(url) => url.clone(),
         };
         let mut method = call.method.clone();
-        let mut proof =
-            if url.origin() == base.origin() { self.authorize(call.host, &call.scope).await? } else { None };
+        let mut proof = if url.origin() != base.origin() {
+            None
+        } else if call.by_password {
+            self.basic(call.host, &call.scope, false).await?
+        } else {
+            self.authorize(call.host, &call.scope).await?
+        };
         // Whose the proof is. It is dropped when a redirect leads elsewhere.
         let mut proof_origin = base.origin();
-        let (mut renewed, mut fresh, mut hops) = (false, false, 0);
+        let (mut renewed, mut fresh, mut hops) = (call.by_password, false, 0);
         let permit = call.host.pacer.enter().await;
         loop {
             let mut headers = call.headers.clone();

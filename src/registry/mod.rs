@@ -22,12 +22,14 @@ mod listing;
 mod location;
 mod login;
 mod manifests;
+mod operator;
 mod options;
 mod pace;
 mod ping;
 mod proxy;
 mod push;
 mod redact;
+mod referrers;
 mod retry;
 mod secret;
 mod sessions;
@@ -48,16 +50,16 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 
-pub use blobs::BlobStream;
-pub use credentials::GivenCredentials;
+pub use blobs::{BlobPlace, BlobStream};
+pub use credentials::{CredentialProvider, GivenCredentials};
 pub use environment::Environment;
 pub use error::{ErrorClass, ErrorKind, RegistryError, SourceError, StatusAnswer};
-pub use listing::Referrers;
 pub use login::{remove_login, store_login};
 pub use manifests::{FetchedManifest, ManifestTarget, PutManifest};
 pub use options::ClientOptions;
 pub use ping::PingOutcome;
 pub use push::Pushed;
+pub use referrers::Referrers;
 pub use retry::RateLimit;
 pub use secret::Secret;
 pub use sessions::Sessions;
@@ -103,8 +105,12 @@ impl RegistryClient {
         for given in &options.given {
             transport.known.add(&given.password);
         }
-        let store =
-            CredentialStore::new(options.given.clone(), options.auth_file.clone(), environment.clone());
+        let store = CredentialStore::new(
+            options.given.clone(),
+            options.auth_file.clone(),
+            options.last_resort.clone(),
+            environment.clone(),
+        );
         let (hosts, warnings) = (Mutex::new(HashMap::new()), Mutex::new(BTreeSet::new()));
         let sessions = std::sync::OnceLock::new();
         Self(Arc::new(Inner { options, transport, store, hosts, warnings, sessions }))

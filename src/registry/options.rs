@@ -1,9 +1,10 @@
 //! How a [`super::RegistryClient`] is set up.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::credentials::GivenCredentials;
+use super::credentials::{CredentialProvider, GivenCredentials};
 use super::environment::Environment;
 use crate::image::HostName;
 
@@ -32,6 +33,8 @@ pub struct ClientOptions {
     pub auth_file: Option<PathBuf>,
     /// Credentials from flags and variables; they come before any file.
     pub given: Vec<GivenCredentials>,
+    /// Asked for credentials when no file has any.
+    pub last_resort: Option<Arc<dyn CredentialProvider>>,
     /// Bytes per second, over all streams.
     pub limit_rate: Option<u64>,
     pub http1_only: bool,
@@ -54,6 +57,7 @@ impl Default for ClientOptions {
             tls_no_verify: Vec::new(),
             auth_file: None,
             given: Vec::new(),
+            last_resort: None,
             limit_rate: None,
             http1_only: false,
             max_manifest: 4 * 1024 * 1024,

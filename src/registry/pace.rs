@@ -28,6 +28,8 @@ pub(super) struct Pacer {
 
 struct State {
     limit: usize,
+    /// The lowest the limit has been.
+    fewest: usize,
     ceiling: usize,
     /// Permits to take out of circulation as they come back.
     debt: usize,
@@ -46,7 +48,8 @@ impl Pacer {
     pub(super) fn new(ceiling: usize) -> Arc<Self> {
         let ceiling = ceiling.max(1);
         let limit = START.min(ceiling);
-        let state = State { limit, ceiling, debt: 0, smooth: 0, last_cut: None, paused_until: None };
+        let state =
+            State { limit, fewest: limit, ceiling, debt: 0, smooth: 0, last_cut: None, paused_until: None };
         Arc::new(Self { permits: Arc::new(Semaphore::new(limit)), state: Mutex::new(state) })
     }
 
@@ -92,6 +95,7 @@ impl Pacer {
         }
         let fewer = state.limit - (state.limit / 2).max(1);
         state.limit -= fewer;
+        state.fewest = state.fewest.min(state.limit);
         state.smooth = 0;
         state.last_cut = Some(now);
         state.debt += fewer - self.permits.forget_permits(fewer);
@@ -108,6 +112,10 @@ impl Pacer {
 
     pub(super) fn limit(&self) -> usize {
         locked(&self.state).limit
+    }
+
+    pub(super) fn fewest(&self) -> usize {
+        locked(&self.state).fewest
     }
 }
 

@@ -1,7 +1,8 @@
 //! Which proxy leads to a URL: `HTTP(S)_PROXY`, `ALL_PROXY` and `NO_PROXY`, either case.
 //!
 //! `NO_PROXY` holds hosts (with their subdomains), `.suffix` and `*.suffix` (subdomains only), `host:port`,
-//! addresses, CIDR blocks and `*`. Loopback never goes through a proxy.
+//! addresses, CIDR blocks and `*`. Loopback never goes through a proxy, nor do the services that give a machine or
+//! container its cloud credentials.
 
 use std::net::IpAddr;
 
@@ -52,7 +53,7 @@ impl ProxyRules {
     pub(super) fn proxy_for(&self, target: &Url) -> Result<Option<Url>, String> {
         let setting = if target.scheme() == "https" { &self.https } else { &self.http };
         let Some(setting) = setting else { return Ok(None) };
-        if is_loopback(target) || self.exceptions.iter().any(|exception| exception.covers(target)) {
+        if is_local(target) || self.exceptions.iter().any(|exception| exception.covers(target)) {
             return Ok(None);
         }
         let text =
@@ -112,8 +113,12 @@ fn address(url: &Url) -> Option<IpAddr> {
     }
 }
 
-fn is_loopback(url: &Url) -> bool {
-    url.host_str() == Some("localhost") || address(url).is_some_and(|address| address.is_loopback())
+/// Metadata services of EC2 and ECS.
+const METADATA: [&str; 3] = ["169.254.169.254", "169.254.170.2", "fd00:ec2::254"];
+
+fn is_local(url: &Url) -> bool {
+    url.host_str() == Some("localhost")
+        || address(url).is_some_and(|a| a.is_loopback() || METADATA.contains(&a.to_string().as_str()))
 }
 
 #[cfg(test)]
@@ -157,7 +162,13 @@ mod tests {
 
     #[test]
     fn loopback_is_direct_and_schemes_are_kept_apart() {
-        for url in ["http://127.0.0.1:5000/", "http://localhost/", "http://[::1]:1/", "https://127.9.9.9/"] {
+        for url in [
+            "http://127.0.0.1:5000/",
+            "http://localhost/",
+            "http://[::1]:1/",
+            "https://127.9.9.9/",
+            "http://169.254.169.254/x",
+        ] {
             assert!(goes_direct("", url), "{url}");
         }
         let rules = rules(&[("https_proxy", "http://u:p@s:1"), ("http_proxy", "")]);

@@ -54,6 +54,8 @@ pub struct HostStats {
     pub other: u64,
     /// Requests that may be under way at once at present.
     pub concurrency: usize,
+    /// The fewest there were: below four, the registry showed signs of overload.
+    pub fewest: usize,
     /// The last the registry said.
     pub rate_limit: Option<RateLimit>,
 }
@@ -71,6 +73,7 @@ impl HostStats {
             blob_pushes: count(RequestKind::BlobPush),
             other: count(RequestKind::Other),
             concurrency: host.pacer.limit(),
+            fewest: host.pacer.fewest(),
             rate_limit: locked(&host.rate_limit).clone(),
         }
     }

@@ -79,7 +79,7 @@ impl Transport {
         Ok(Answer::new(url, response, self.stall, self.limiter.clone(), traffic, known))
     }
 
-    fn client(&self, url: &Url, is_registry: bool) -> Result<reqwest::Client, ErrorKind> {
+    pub(super) fn client(&self, url: &Url, is_registry: bool) -> Result<reqwest::Client, ErrorKind> {
         let authority = authority(url);
         let key = (format!("{}://{authority}", url.scheme()), is_registry);
         let mut clients = locked(&self.clients);

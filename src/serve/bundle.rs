@@ -3,15 +3,15 @@
 //! Images are found under the names they would have at a destination, so that what is tried here is what a cluster
 //! will ask for.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io::{self, Read};
 use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 
-use super::store::{RepositoryName, Store, StoreError, TagOrDigest, referrer};
-use crate::archive::{ArchiveError, ContentPieces, Contents, Holdings, Root};
+use super::store::{RepositoryName, Store, StoreError, TagOrDigest};
+use crate::archive::{ArchiveError, ArtifactIndex, ContentPieces, Contents, Holdings};
 use crate::destination::Mapping;
 use crate::image::{Descriptor, Digest, RawManifest, Tag};
 
@@ -38,18 +38,22 @@ impl BundleStore {
     pub fn new(holdings: Arc<dyn Holdings>, mapping: Mapping) -> Result<Self, ArchiveError> {
         let mut repositories: BTreeMap<RepositoryName, Shelf> = BTreeMap::new();
         let bundle = holdings.bundle();
-        let sizes: HashMap<Digest, u64> = bundle.blobs.iter().map(|b| (b.digest, b.size)).collect();
-        for image in &bundle.images {
-            let size = sizes.get(&image.digest).copied().unwrap_or(0);
-            let root = Root { digest: image.digest, media_type: image.media_type.clone(), size };
-            let contents =
-                Contents::collect(&[root], holdings.as_ref(), &|d| !sizes.contains_key(&d.digest))?;
+        let carried: HashSet<Digest> = bundle.blobs.iter().map(|b| b.digest).collect();
+        let absent = |d: &Descriptor| !carried.contains(&d.digest);
+        let index = ArtifactIndex::of(bundle);
+        for (at, image) in bundle.images.iter().enumerate() {
+            let artifacts = index.of_image(at, holdings.as_ref())?;
+            let mut roots = vec![index.image(at).clone()];
+            roots.extend(artifacts.iter().map(|at| index.artifact(*at).clone()));
+            let contents = Contents::collect(&roots, holdings.as_ref(), &absent)?;
             for target in mapping.targets(&image.name, &image.digest) {
                 let Ok(name) = target.path.parse::<RepositoryName>() else {
                     continue;
                 };
                 let shelf = repositories.entry(name).or_default();
                 shelf.tags.extend(target.tag.map(|tag| (tag, image.digest)));
+                let tagged = artifacts.iter().map(|at| &bundle.artifacts[*at]);
+                shelf.tags.extend(tagged.filter_map(|row| Some((row.tag.clone()?, row.digest))));
                 shelf.blobs.extend(contents.blobs.iter().map(|b| (b.digest, b.size)));
                 for (digest, media_type) in &contents.bottom_up {
                     shelf.blobs.remove(digest);
@@ -121,7 +125,7 @@ impl Store for BundleStore {
             .map(|digest| {
                 let raw = self.raw(shelf, digest)?;
                 let parsed = raw.parse().map_err(io::Error::other)?;
-                Ok(referrer(&raw, &parsed))
+                Ok(Descriptor::of_referrer(&raw, &parsed))
             })
             .collect()
     }

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::RwLock;
 
 use super::files::{digest_path, file_names, link_name, present, publish, read_small, remove};
-use super::store::{RepositoryName, Store, StoreError, TagOrDigest, WritableStore, referrer};
+use super::store::{RepositoryName, Store, StoreError, TagOrDigest, WritableStore};
 use super::uploads::Uploads;
 use crate::image::{Algorithm, Descriptor, Digest, RawManifest, Tag};
 
@@ -207,7 +207,7 @@ impl Store for DirectoryStore {
                 continue;
             };
             if let Ok(parsed) = manifest.parse() {
-                found.push(referrer(&manifest, &parsed));
+                found.push(Descriptor::of_referrer(&manifest, &parsed));
             }
         }
         Ok(found)

@@ -73,26 +73,11 @@ pub(super) async fn referrers(
     if let Some(wanted) = &filter {
         found.retain(|referrer| referrer.artifact_type.as_deref() == Some(wanted));
     }
-    let manifests: Vec<Value> = found.iter().map(descriptor).collect();
+    let manifests: Vec<Value> = found.iter().map(Descriptor::to_json).collect();
     let index = json!({ "schemaVersion": 2, "mediaType": media_type::OCI_INDEX, "manifests": manifests });
     let mut response = json_answer(media_type::OCI_INDEX, &index);
     if filter.is_some() {
         response.headers_mut().insert(OCI_FILTERS_APPLIED, header("artifactType"));
     }
     Ok(response)
-}
-
-fn descriptor(referrer: &Descriptor) -> Value {
-    let mut value = json!({
-        "mediaType": referrer.media_type,
-        "digest": referrer.digest,
-        "size": referrer.size,
-    });
-    if let Some(artifact_type) = &referrer.artifact_type {
-        value["artifactType"] = json!(artifact_type);
-    }
-    if !referrer.annotations.is_empty() {
-        value["annotations"] = Value::Object(referrer.annotations.clone());
-    }
-    value
 }

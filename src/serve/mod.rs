@@ -32,7 +32,7 @@ pub use bundle::BundleStore;
 pub use directory::{DirectoryError, DirectoryStore};
 pub use routes::Registry;
 pub use server::{ServeError, ServeOptions, Server, bind};
-pub use store::{MAX_MANIFEST, RepositoryName, Store, StoreError, TagOrDigest, WritableStore, referrer};
+pub use store::{MAX_MANIFEST, RepositoryName, Store, StoreError, TagOrDigest, WritableStore};
 
 /// Bytes of a blob that are in memory at once, per request.
 pub const CHUNK: usize = 256 << 10;

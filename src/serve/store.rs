@@ -9,9 +9,7 @@ use std::io::{self, Read};
 use std::ops::Range;
 use std::str::FromStr;
 
-use crate::image::{
-    Algorithm, Descriptor, Digest, HostName, ParsedManifest, RawManifest, ReferenceError, Repository, Tag,
-};
+use crate::image::{Algorithm, Descriptor, Digest, HostName, RawManifest, ReferenceError, Repository, Tag};
 
 /// The largest manifest that is taken or served, in bytes. Every registry in use has this limit or a higher one.
 pub const MAX_MANIFEST: u64 = 4 << 20;
@@ -78,7 +76,7 @@ pub trait Store: Send + Sync {
     /// The manifest's exact bytes.
     fn manifest(&self, repository: &RepositoryName, wanted: &TagOrDigest) -> Result<RawManifest, StoreError>;
 
-    /// The manifests of the repository whose `subject` is `digest` (see [`referrer`]); none is no error.
+    /// The manifests of the repository whose `subject` is `digest` (see [`Descriptor::of_referrer`]); none is no error.
     fn referrers(&self, repository: &RepositoryName, digest: &Digest) -> Result<Vec<Descriptor>, StoreError>;
 
     /// The size in bytes of a blob that is visible in this repository.
@@ -148,18 +146,4 @@ pub trait WritableStore: Send + Sync {
     fn delete_manifest(&self, repository: &RepositoryName, digest: &Digest) -> Result<(), StoreError>;
 
     fn delete_blob(&self, repository: &RepositoryName, digest: &Digest) -> Result<(), StoreError>;
-}
-
-/// The descriptor under which a manifest is listed as a referrer of its subject (distribution-spec, "Listing
-/// Referrers": artifact type and annotations come from the manifest).
-pub fn referrer(manifest: &RawManifest, parsed: &ParsedManifest) -> Descriptor {
-    Descriptor {
-        media_type: manifest.media_type.clone(),
-        digest: manifest.digest,
-        size: manifest.size(),
-        platform: None,
-        artifact_type: parsed.effective_artifact_type().map(str::to_owned),
-        annotations: parsed.annotations.clone(),
-        urls: Vec::new(),
-    }
 }

@@ -14,9 +14,9 @@ use super::download::BlobError;
 use super::fetch::{Piece, pieces};
 use super::{BlobSpool, Donor};
 use crate::archive::BlobRow;
-use crate::image::{Hasher, Repository};
+use crate::image::Hasher;
 use crate::plan::ExportPlan;
-use crate::registry::RegistryClient;
+use crate::registry::{BlobPlace, RegistryClient};
 use crate::report::Reporter;
 
 /// A blob up to this many bytes is complete and right before its first byte is handed over.
@@ -111,8 +111,8 @@ impl<'a> Ahead<'a> {
     }
 
     /// A blob from byte `from` on, out of turn.
-    pub(super) fn direct(&self, repository: Repository, index: usize, from: u64) -> Next {
-        self.start(repository, index, from)
+    pub(super) fn direct(&self, place: BlobPlace, index: usize, from: u64) -> Next {
+        self.start(place, index, from)
     }
 
     /// Begins fetching as soon as a blob is among the next few.
@@ -132,7 +132,7 @@ impl<'a> Ahead<'a> {
                 self.waiting.push_back((index, Next::Arriving(receive), blob.size));
             } else if self.waiting.len() + self.taken < if spool.is_some() { 1 } else { jobs } {
                 // What does not fit into the spool waits until everything before it is gone.
-                let next = self.start(plan.source(index).clone(), index, self.from);
+                let next = self.start(plan.source(index).into(), index, self.from);
                 self.waiting.push_back((index, next, 0));
                 self.from = 0;
             } else {
@@ -142,9 +142,9 @@ impl<'a> Ahead<'a> {
         }
     }
 
-    fn start(&self, repository: Repository, index: usize, from: u64) -> Next {
+    fn start(&self, place: BlobPlace, index: usize, from: u64) -> Next {
         let (send, receive) = mpsc::channel(QUEUE);
-        self.running.push(Box::pin(self.source.fetched(repository, index, from, send)));
+        self.running.push(Box::pin(self.source.fetched(place, index, from, send)));
         Next::Arriving(receive)
     }
 }
@@ -153,13 +153,13 @@ type Sender = mpsc::Sender<Result<Coming, BlobError>>;
 
 impl<'a> Source<'a> {
     /// Fetches blob `index` into `send`: a small one whole and checked, a large one as it comes.
-    async fn fetched(self, repository: Repository, index: usize, from: u64, send: Sender) {
+    async fn fetched(self, place: BlobPlace, index: usize, from: u64, send: Sender) {
         let blob = &self.plan.bundle.blobs[index];
-        let bar = self.bar(&repository, blob, from);
+        let bar = self.bar(&place, blob, from);
         let whole_first = blob.size <= SHARE && from == 0;
         let mut hasher = Hasher::for_digest(&blob.digest);
         let mut held = Vec::new();
-        let fetched = pieces(self.client, &repository, blob, from, &bar, async |piece| {
+        let fetched = pieces(self.client, &place, blob, from, &bar, async |piece| {
             if whole_first {
                 for chunk in &piece {
                     hasher.update(chunk);
@@ -181,19 +181,20 @@ impl<'a> Source<'a> {
     /// Fetches blob `index` onto the spool's disk, going on where an earlier run stopped.
     async fn spooled(self, spool: &'a BlobSpool, index: usize, send: Sender) {
         let blob = &self.plan.bundle.blobs[index];
-        let _ =
-            send.send(self.into_spool(spool, blob, self.plan.source(index)).await.map(Coming::Spooled)).await;
+        let _ = send
+            .send(self.into_spool(spool, blob, &self.plan.source(index).into()).await.map(Coming::Spooled))
+            .await;
     }
 
     async fn into_spool(
         self,
         spool: &BlobSpool,
         blob: &BlobRow,
-        repository: &Repository,
+        place: &BlobPlace,
     ) -> Result<File, BlobError> {
         let mut waiting = tokio::task::block_in_place(|| spool.begin(blob))?;
-        let bar = self.bar(repository, blob, waiting.len());
-        pieces(self.client, repository, blob, waiting.len(), &bar, async |piece| {
+        let bar = self.bar(place, blob, waiting.len());
+        pieces(self.client, place, blob, waiting.len(), &bar, async |piece| {
             tokio::task::block_in_place(|| piece.iter().try_for_each(|chunk| waiting.write(chunk)))?;
             Ok(true)
         })
@@ -206,8 +207,8 @@ impl<'a> Source<'a> {
         Ok(file)
     }
 
-    fn bar(&self, repository: &Repository, blob: &BlobRow, from: u64) -> crate::report::Transfer {
-        self.reporter.transfer(&format!("{repository} {}", blob.digest.short()), blob.size, from)
+    fn bar(&self, place: &BlobPlace, blob: &BlobRow, from: u64) -> crate::report::Transfer {
+        self.reporter.transfer(&format!("{place} {}", blob.digest.short()), blob.size, from)
     }
 }
 

@@ -9,7 +9,7 @@ use super::file_export::{Shared, Sidecar, past_bytes};
 use super::journal::{Journal, Past};
 use super::ordered::{Begun, Ordered, Position, Sink};
 use super::{
-    BlobError, Broken, Donor, Downloaded, FileExport, Front, LostBlob, TransferError, hash, repositories_with,
+    BlobError, Broken, Donor, Downloaded, FileExport, Front, LostBlob, TransferError, hash, places_of,
 };
 use crate::archive::{self, FRAME_CONTENT, Input, PartialFile, StoredFrame, stored_len};
 use crate::image::{Algorithm, Digest, Hasher};
@@ -157,7 +157,7 @@ impl FileExport<'_> {
     ) -> (Result<Downloaded, BlobError>, Sidecar) {
         let (layout, blobs) = (&plan.head.layout, &plan.bundle.blobs);
         self.reporter.begin("downloading", plan.payload(), past_bytes(plan, past));
-        let elsewhere = |digest: &Digest| repositories_with(plan, self.spool, digest);
+        let elsewhere = |digest: &Digest| places_of(plan, self.spool, digest);
         let source = Source {
             client: self.client,
             plan,

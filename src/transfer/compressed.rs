@@ -8,10 +8,11 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::download::{BlobError, Download, LostBlob};
-use super::fetch::Piece;
+use super::fetch::{Attempts, Piece};
 use super::{Donor, TransferError};
 use crate::archive::{self, ArchiveError, FRAME_CONTENT, Input};
 use crate::image::{Digest, Hasher};
+use crate::registry::BlobPlace;
 
 /// Frames that are being compressed at once; each holds 8 MiB.
 const IN_FLIGHT: usize = 2;
@@ -23,6 +24,12 @@ struct Written {
     frames: Vec<u32>,
     hasher: Hasher,
     content: u64,
+}
+
+impl Written {
+    fn new(at: u64, digest: &Digest) -> Self {
+        Self { at, frames: Vec::new(), hasher: Hasher::for_digest(digest), content: 0 }
+    }
 }
 
 type Compressing = JoinHandle<Result<(Vec<u8>, u64), ArchiveError>>;
@@ -73,31 +80,48 @@ impl Download<'_> {
             return Ok(written);
         }
         let _permit = self.permits.acquire().await;
-        let repository = self.plan.source(index);
-        let bar = self.reporter.transfer(
-            &format!("{repository} {}", blob.digest.short()),
-            blob.size,
-            written.content,
-        );
+        let mut place = BlobPlace::from(self.plan.source(index));
+        let mut attempts: Option<Attempts> = None;
+        while let Err(error) = self.compressed_from(&place, index, &mut written, received).await {
+            // Content that was wrong is fetched from its start.
+            if matches!(error, BlobError::Digest { .. }) {
+                written = Written::new(data, &blob.digest);
+            }
+            let attempts =
+                attempts.get_or_insert_with(|| Attempts::new(&place, (self.elsewhere)(&blob.digest)));
+            place = attempts.after(error)?;
+        }
+        self.journal.done(index)?;
+        Ok(written)
+    }
+
+    async fn compressed_from(
+        &self,
+        place: &BlobPlace,
+        index: usize,
+        written: &mut Written,
+        received: &AtomicU64,
+    ) -> Result<(), BlobError> {
+        let blob = &self.plan.bundle.blobs[index];
+        let label = format!("{place} {}", blob.digest.short());
+        let bar = self.reporter.transfer(&label, blob.size, written.content);
         let (send, receive) = mpsc::channel::<Piece>(QUEUE);
         let from = written.content;
-        let fetch = self.fetch(repository, blob, from, send, &bar, received);
-        let (fetched, wrote) = tokio::join!(fetch, self.write_compressed(index, &mut written, receive));
+        let fetch = self.fetch(place, blob, from, send, &bar, received);
+        let (fetched, wrote) = tokio::join!(fetch, self.write_compressed(index, written, receive));
         wrote?;
         fetched?;
         let found: Digest = written.hasher.clone().finish();
         if found != blob.digest {
             return Err(BlobError::Digest { wanted: blob.digest.into(), found: found.into() });
         }
-        self.journal.done(index)?;
-        Ok(written)
+        Ok(())
     }
 
     /// What an earlier run left of the blob at this very place, as far as its frames open.
     fn compressed_past(&self, index: usize, data: u64) -> Result<Written, TransferError> {
         let blob = &self.plan.bundle.blobs[index];
-        let hasher = Hasher::for_digest(&blob.digest);
-        let mut written = Written { at: data, frames: Vec::new(), hasher, content: 0 };
+        let mut written = Written::new(data, &blob.digest);
         let key = u32::try_from(index).unwrap_or(u32::MAX);
         for &(at, len) in self.past.compressed.get(&key).into_iter().flatten() {
             let held = FRAME_CONTENT.min(blob.size - written.content);

@@ -14,9 +14,9 @@ use super::fetch::{Attempts, Piece, pieces};
 use super::journal::{Journal, Past};
 use super::{Donor, Front, TransferError};
 use crate::archive::{self, BlobRow, FRAME_CONTENT, PartialFile, StoredWriter};
-use crate::image::{Digest, Hasher, Repository};
+use crate::image::{Digest, Hasher};
 use crate::plan::ExportPlan;
-use crate::registry::{RegistryClient, RegistryError};
+use crate::registry::{BlobPlace, RegistryClient, RegistryError};
 use crate::report::Reporter;
 
 /// Pieces that may wait between the network and the disk, per blob.
@@ -68,7 +68,7 @@ pub struct Download<'a> {
     /// What of the partial is trusted and has been read back.
     pub past: &'a Past,
     /// Other repositories that have a blob, for when the first has lost it.
-    pub elsewhere: &'a (dyn Fn(&Digest) -> Vec<Repository> + Sync),
+    pub elsewhere: &'a (dyn Fn(&Digest) -> Vec<BlobPlace> + Sync),
     /// Earlier partials that may have compressed blobs this plan wants.
     pub donors: &'a [Donor],
     /// One for each transfer that may run.
@@ -129,15 +129,15 @@ impl Download<'_> {
 
     async fn stored_anywhere(&self, index: usize, received: &AtomicU64) -> Result<(), BlobError> {
         let blob = &self.plan.bundle.blobs[index];
-        let mut repository = self.plan.source(index).clone();
+        let mut place = BlobPlace::from(self.plan.source(index));
         let mut attempts: Option<Attempts> = None;
         let mut go_on = true;
-        while let Err(error) = self.stored_from(&repository, index, go_on, received).await {
+        while let Err(error) = self.stored_from(&place, index, go_on, received).await {
             let attempts =
-                attempts.get_or_insert_with(|| Attempts::new(&repository, (self.elsewhere)(&blob.digest)));
+                attempts.get_or_insert_with(|| Attempts::new(&place, (self.elsewhere)(&blob.digest)));
             // Content that was wrong is fetched from its start.
             go_on = !matches!(error, BlobError::Digest { .. });
-            repository = attempts.after(error)?;
+            place = attempts.after(error)?;
             self.front.rewrites();
         }
         Ok(())
@@ -145,7 +145,7 @@ impl Download<'_> {
 
     async fn stored_from(
         &self,
-        repository: &Repository,
+        place: &BlobPlace,
         index: usize,
         go_on: bool,
         received: &AtomicU64,
@@ -154,10 +154,10 @@ impl Download<'_> {
         let frames = self.past.progress.get(&u32::try_from(index).unwrap_or(u32::MAX)).copied().unwrap_or(0);
         let resume = if go_on && frames > 0 { self.resume(index, frames)? } else { None };
         let from = resume.as_ref().map_or(0, |(content, _)| *content);
-        let bar = self.reporter.transfer(&format!("{repository} {}", blob.digest.short()), blob.size, from);
+        let bar = self.reporter.transfer(&format!("{place} {}", blob.digest.short()), blob.size, from);
         let (send, receive) = mpsc::channel::<Piece>(QUEUE);
         let writer = self.write_stored(index, resume, receive);
-        let fetch = self.fetch(repository, blob, from, send, &bar, received);
+        let fetch = self.fetch(place, blob, from, send, &bar, received);
         let (fetched, written) = tokio::join!(fetch, writer);
         // A writer that fails closes the channel: its error is the cause.
         let found = written?;
@@ -184,14 +184,14 @@ impl Download<'_> {
 
     pub(super) async fn fetch(
         &self,
-        repository: &Repository,
+        place: &BlobPlace,
         blob: &BlobRow,
         from: u64,
         send: mpsc::Sender<Piece>,
         bar: &crate::report::Transfer,
         received: &AtomicU64,
     ) -> Result<(), BlobError> {
-        let work = pieces(self.client, repository, blob, from, bar, async |piece| {
+        let work = pieces(self.client, place, blob, from, bar, async |piece| {
             received.fetch_add(piece.iter().map(|chunk| chunk.len() as u64).sum(), Ordering::Relaxed);
             // A receiver that is gone has failed, and says why itself.
             Ok(send.send(piece).await.is_ok())

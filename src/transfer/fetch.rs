@@ -1,11 +1,10 @@
-//! One blob from the network: its chunks gathered into pieces, its repositories asked in turn.
+//! One blob from the network: its chunks gathered into pieces, the places that may have it asked in turn.
 
 use bytes::Bytes;
 
 use super::BlobError;
 use crate::archive::BlobRow;
-use crate::image::Repository;
-use crate::registry::RegistryClient;
+use crate::registry::{BlobPlace, RegistryClient};
 use crate::report::Transfer;
 
 /// Network chunks are gathered into pieces of about this many bytes, so that hand-overs are few.
@@ -17,7 +16,7 @@ pub(super) type Piece = Vec<Bytes>;
 /// Reads `blob` from byte `from` on and gives its chunks to `each`, until that says that it wants no more.
 pub(super) async fn pieces(
     client: &RegistryClient,
-    repository: &Repository,
+    place: &BlobPlace,
     blob: &BlobRow,
     from: u64,
     bar: &Transfer,
@@ -26,7 +25,7 @@ pub(super) async fn pieces(
     if from == blob.size {
         return Ok(());
     }
-    let mut stream = client.blob(repository, &blob.digest, blob.size, from).await?;
+    let mut stream = client.blob(place, &blob.digest, blob.size, from).await?;
     let (mut piece, mut gathered) = (Vec::new(), 0);
     while let Some(chunk) = stream.next().await? {
         bar.advance(chunk.len() as u64);
@@ -42,23 +41,23 @@ pub(super) async fn pieces(
     each(piece).await.map(|_| ())
 }
 
-/// The order in which the repositories of a blob are asked: the first; once more when it sent something else; then
+/// The order in which the places of a blob are asked: the first; once more when it sent something else; then
 /// the others. What the first said counts when none of them has it.
 pub(super) struct Attempts {
-    first: Repository,
-    others: std::vec::IntoIter<Repository>,
+    first: BlobPlace,
+    others: std::vec::IntoIter<BlobPlace>,
     asked_again: bool,
     said: Option<BlobError>,
 }
 
 impl Attempts {
-    pub(super) fn new(first: &Repository, mut all: Vec<Repository>) -> Self {
+    pub(super) fn new(first: &BlobPlace, mut all: Vec<BlobPlace>) -> Self {
         all.retain(|other| other != first);
         Self { first: first.clone(), others: all.into_iter(), asked_again: false, said: None }
     }
 
     /// Whom to ask after `error`; the error that remains when there is nobody left.
-    pub(super) fn after(&mut self, error: BlobError) -> Result<Repository, BlobError> {
+    pub(super) fn after(&mut self, error: BlobError) -> Result<BlobPlace, BlobError> {
         if error.is_final() {
             return Err(error);
         }
@@ -80,7 +79,7 @@ mod tests {
     #[test]
     fn repositories_are_asked_in_turn_and_the_first_answer_counts() {
         let [a, b, c] = ["r.io/a", "r.io/b", "r.io/c"].map(|text| {
-            text.parse::<crate::image::Reference>().map(|name| name.repository().clone()).unwrap()
+            text.parse::<crate::image::Reference>().map(|name| BlobPlace::from(name.repository())).unwrap()
         });
         let digest = || Digest::sha256(b"x").into();
         let wrong = || BlobError::Digest { wanted: digest(), found: digest() };

@@ -12,10 +12,10 @@ use super::appended::Grown;
 use super::journal::{Header, Journal, Past};
 use super::{
     BlobError, BlobSpool, Donor, Download, Downloaded, Front, LostBlob, Medium, Spool, TransferError,
-    Unfinished, Workspace, beside, follow, free_space, hash, keep_barriers, recheck,
+    Unfinished, Workspace, beside, follow, free_space, hash, keep_barriers, places_of, recheck,
 };
 use crate::archive::{ArchiveError, FRAME_CONTENT, PartialFile};
-use crate::image::{Algorithm, Digest, Hasher, Repository};
+use crate::image::{Algorithm, Digest, Hasher};
 use crate::plan::{ExportPlan, PlanError, Request, Resolution};
 use crate::registry::RegistryClient;
 use crate::report::{Reporter, bytes};
@@ -239,7 +239,7 @@ impl FileExport<'_> {
         shared: &Shared,
     ) -> Result<Downloaded, BlobError> {
         self.reporter.begin("downloading", plan.payload(), past_bytes(plan, past));
-        let elsewhere = |digest: &Digest| repositories_with(plan, self.spool, digest);
+        let elsewhere = |digest: &Digest| places_of(plan, self.spool, digest);
         let download = Download {
             client: self.client,
             plan,
@@ -293,15 +293,6 @@ fn places(plan: &ExportPlan) -> Vec<(u32, Digest, u64, u64)> {
         (u32::try_from(index).unwrap_or(u32::MAX), blob.digest, blob.size, layout.data_offset(index))
     };
     (layout.stored().start..layout.compressed().end).map(place).collect()
-}
-
-/// Other repositories through which `digest` may be had.
-pub fn repositories_with(plan: &ExportPlan, spool: &Spool, digest: &Digest) -> Vec<Repository> {
-    let images = plan.users(digest, spool).into_iter();
-    let mut found: Vec<Repository> =
-        images.map(|image| plan.bundle.images[image].source.repository().clone()).collect();
-    found.dedup();
-    found
 }
 
 /// The digest of what stands where the head of `plan` should be.

@@ -2,6 +2,8 @@
 
 mod ahead;
 mod appended;
+mod arrival;
+mod artifacts;
 mod blob_spool;
 mod compressed;
 mod download;
@@ -14,6 +16,7 @@ mod once;
 mod ordered;
 mod past;
 mod piped;
+mod places;
 mod resolve;
 mod source;
 mod spool;
@@ -23,18 +26,20 @@ mod workspace;
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub use arrival::{Beside, artifacts_there, names, present};
 pub use blob_spool::BlobSpool;
 pub use download::{BlobError, Download, Downloaded, LostBlob};
-pub use file_export::{FileExport, FileExportError, Outcome, Prepared, complete_sidecar, repositories_with};
+pub use file_export::{FileExport, FileExportError, Outcome, Prepared, complete_sidecar};
 use front::hash;
 pub use front::{Front, follow, keep_barriers};
 pub use medium::{Medium, free_space, largest_file};
 pub use ordered::{Broken, StreamExport};
 pub use past::{Donor, recheck};
+pub use places::places_of;
 pub use resolve::{ResolveError, Resolved, Unresolved, resolve};
 pub use source::{HeldBlob, WrongContent};
 pub use spool::Spool;
-pub use upload::{ArrivalError, Arrived, Import, Sent, names, present};
+pub use upload::{ArrivalError, Arrived, Import, Sent};
 pub use workspace::{Unfinished, Workspace, beside};
 
 use crate::archive::ArchiveError;

@@ -11,9 +11,9 @@ use super::download::BlobError;
 use super::fetch::Attempts;
 use super::{BlobSpool, TransferError};
 use crate::archive::{self, FRAME_CONTENT, StoredEncoder};
-use crate::image::{Digest, Hasher, Repository};
+use crate::image::{Digest, Hasher};
 use crate::plan::ExportPlan;
-use crate::registry::RegistryClient;
+use crate::registry::{BlobPlace, RegistryClient};
 use crate::report::Reporter;
 
 /// Where the bytes go.
@@ -55,7 +55,7 @@ pub struct Broken {
 /// Everything after the head of one file, in order.
 pub(super) struct Ordered<'a, S> {
     pub(super) source: Source<'a>,
-    pub(super) elsewhere: &'a (dyn Fn(&Digest) -> Vec<Repository> + Sync),
+    pub(super) elsewhere: &'a (dyn Fn(&Digest) -> Vec<BlobPlace> + Sync),
     pub(super) sink: S,
 }
 
@@ -127,15 +127,15 @@ impl<'a, S: Sink> Ordered<'a, S> {
             if wrong && writing.opened && !self.sink.take_back(index)? {
                 return Err(error);
             }
-            let first = plan.source(index);
+            let first = BlobPlace::from(plan.source(index));
             let attempts = attempts.get_or_insert_with(|| {
-                Attempts::new(first, (self.elsewhere)(&plan.bundle.blobs[index].digest))
+                Attempts::new(&first, (self.elsewhere)(&plan.bundle.blobs[index].digest))
             });
-            let repository = attempts.after(error)?;
+            let place = attempts.after(error)?;
             if wrong {
                 writing = Writing::new(plan, index, None);
             }
-            next = ahead.direct(repository, index, writing.content);
+            next = ahead.direct(place, index, writing.content);
         }
         self.sink.done(index)?;
         Ok((!writing.is_stored).then_some(writing.frames))
@@ -284,7 +284,7 @@ pub struct StreamExport<'a, W> {
     pub client: &'a RegistryClient,
     pub plan: &'a ExportPlan,
     pub out: W,
-    pub elsewhere: &'a (dyn Fn(&Digest) -> Vec<Repository> + Sync),
+    pub elsewhere: &'a (dyn Fn(&Digest) -> Vec<BlobPlace> + Sync),
     pub spool: Option<&'a BlobSpool>,
     pub jobs: usize,
     pub reporter: &'a Reporter,

@@ -3,7 +3,7 @@
 //! Each distinct source is asked once; after that only digests are used, and each child is fetched once however
 //! many images share it. One image's failure is its own: the others go on.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::StreamExt;
@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::once::Once;
 use super::{Spool, TransferError};
 use crate::archive::manifest::MAX_HEAD_CONFIG;
-use crate::archive::{ImageRow, MAX_DEPTH, Manifests};
+use crate::archive::{ArtifactRow, ImageRow, MAX_DEPTH, Manifests};
 use crate::image::{
     Descriptor, Digest, Hasher, ManifestError, ManifestKind, ParsedManifest, Platform, RawManifest,
     Reference, Repository, media_type,
@@ -57,17 +57,25 @@ pub struct Resolved {
     /// Positions, in the request, of the images in `resolution`.
     pub positions: Vec<usize>,
     pub failures: Vec<Unresolved>,
+    /// What people should know though it is no failure.
+    pub notes: BTreeSet<String>,
 }
 
-struct Resolver<'a> {
-    client: &'a RegistryClient,
-    spool: &'a Spool,
-    request: &'a Request,
+/// What is about one manifest.
+pub(super) type About = Result<Arc<[ArtifactRow]>, Arc<ResolveError>>;
+
+pub(super) struct Resolver<'a> {
+    pub(super) client: &'a RegistryClient,
+    pub(super) spool: &'a Spool,
+    pub(super) request: &'a Request,
     platforms: Vec<Platform>,
-    jobs: usize,
+    pub(super) jobs: usize,
     sources: Once<Reference, Result<RawManifest, Arc<ResolveError>>>,
     /// One repository's failure is not another's.
     children: Once<(Repository, Digest), Result<(), Arc<ResolveError>>>,
+    /// What is about a manifest: images share children, and tags share images.
+    pub(super) about: Once<(Repository, Digest), About>,
+    pub(super) notes: Mutex<BTreeSet<String>>,
 }
 
 /// Resolves every image of `request`. `each` is called as images are settled.
@@ -86,6 +94,8 @@ pub async fn resolve(
         jobs,
         sources: Once::default(),
         children: Once::default(),
+        about: Once::default(),
+        notes: Mutex::default(),
     };
     let resolver = &resolver;
     let mut results: Vec<_> = futures_util::stream::iter(request.images.iter().enumerate())
@@ -98,8 +108,12 @@ pub async fn resolve(
         .collect()
         .await;
     results.sort_by_key(|(position, _)| *position);
-    let mut resolved =
-        Resolved { resolution: Resolution::default(), positions: Vec::new(), failures: Vec::new() };
+    let mut resolved = Resolved {
+        resolution: Resolution::default(),
+        positions: Vec::new(),
+        failures: Vec::new(),
+        notes: std::mem::take(&mut *resolver.notes.lock().unwrap_or_else(PoisonError::into_inner)),
+    };
     for (position, result) in results {
         match result {
             Ok(image) => {
@@ -117,7 +131,8 @@ impl Resolver<'_> {
     async fn image(&self, wanted: &Wanted) -> Result<ResolvedImage, (Reference, Arc<ResolveError>)> {
         let mut first = None;
         for source in &wanted.sources {
-            match self.sources.get(source.clone(), Box::pin(self.root(source))).await {
+            let asked = wanted.pin.map_or_else(|| source.clone(), |digest| source.repository().at(digest));
+            match self.sources.get(asked.clone(), Box::pin(self.root(&asked))).await {
                 Ok(root) => {
                     return self.settle(wanted, source, root).await.map_err(|e| (source.clone(), e));
                 }
@@ -180,7 +195,8 @@ impl Resolver<'_> {
             None => (root, parsed, None),
         };
         self.spool.put(root.digest, &root.bytes).map_err(wrap)?;
-        self.tree(repository, &parsed, 0, &Mutex::default()).await?;
+        let below = Mutex::default();
+        self.tree(repository, &parsed, 0, &below).await?;
         let platforms = self.found_platforms(&parsed)?;
         if original.is_none() && parsed.kind == ManifestKind::Image && !self.wants_any(&platforms) {
             return Err(self.no_platform(&platforms));
@@ -203,11 +219,19 @@ impl Resolver<'_> {
             size: 0,
             source: source.clone(),
         };
-        Ok(ResolvedImage { row, root_size: root.size(), original })
+        // Nothing can be about an index that was made just now.
+        let own = original.is_none().then_some(root.digest);
+        let below = below.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let subjects = own.into_iter().chain(below).collect();
+        let artifacts = match &wanted.artifacts {
+            Some(pinned) => self.pinned_artifacts(repository, subjects, pinned).await?,
+            None => self.artifacts(repository, subjects).await?,
+        };
+        Ok(ResolvedImage { row, root_size: root.size(), original, artifacts })
     }
 
-    /// Fetches children and configs below `parsed` into the spool.
-    fn tree<'b>(
+    /// Fetches children and configs below `parsed` into the spool; the children are added to `visited`.
+    pub(super) fn tree<'b>(
         &'b self,
         repository: &'b Repository,
         parsed: &'b ParsedManifest,
@@ -225,7 +249,10 @@ impl Resolver<'_> {
             let mut pending = futures_util::stream::iter(children)
                 .map(|child| async move {
                     self.children
-                        .get((repository.clone(), child.digest), Box::pin(self.child(repository, &child)))
+                        .get(
+                            (repository.clone(), child.digest),
+                            Box::pin(self.child(repository, &child.digest, child.size)),
+                        )
                         .await?;
                     let bytes =
                         self.spool.manifest(&child.digest).map_err(|e| wrap(TransferError::from(e)))?;
@@ -248,17 +275,22 @@ impl Resolver<'_> {
         .boxed()
     }
 
-    async fn child(&self, repository: &Repository, child: &Descriptor) -> Result<(), Arc<ResolveError>> {
-        if self.spool.contains(&child.digest) {
+    pub(super) async fn child(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        size: u64,
+    ) -> Result<(), Arc<ResolveError>> {
+        if self.spool.contains(digest) {
             return Ok(());
         }
-        let target = ManifestTarget::Digest(child.digest);
+        let target = ManifestTarget::Digest(*digest);
         let fetched = self.client.manifest(repository, &target).await.map_err(wrap)?.manifest;
-        if fetched.size() != child.size {
-            let why = format!("{} bytes arrived where its index says {}", fetched.size(), child.size);
-            return Err(Arc::new(ResolveError::Blob { digest: child.digest, why }));
+        if fetched.size() != size {
+            let why = format!("{} bytes arrived where its descriptor says {size}", fetched.size());
+            return Err(Arc::new(ResolveError::Blob { digest: *digest, why }));
         }
-        self.spool.put(child.digest, &fetched.bytes).map_err(wrap)
+        self.spool.put(*digest, &fetched.bytes).map_err(wrap)
     }
 
     async fn config(&self, repository: &Repository, config: &Descriptor) -> Result<(), Arc<ResolveError>> {
@@ -267,7 +299,8 @@ impl Resolver<'_> {
         }
         let mut hasher = Hasher::for_digest(&config.digest);
         let mut bytes = Vec::new();
-        let mut stream = self.client.blob(repository, &config.digest, config.size, 0).await.map_err(wrap)?;
+        let mut stream =
+            self.client.blob(&repository.into(), &config.digest, config.size, 0).await.map_err(wrap)?;
         while let Some(chunk) = stream.next().await.map_err(wrap)? {
             hasher.update(&chunk);
             bytes.extend_from_slice(&chunk);
@@ -355,10 +388,10 @@ impl Resolver<'_> {
     }
 }
 
-fn parse(raw: &RawManifest) -> Result<ParsedManifest, Arc<ResolveError>> {
+pub(super) fn parse(raw: &RawManifest) -> Result<ParsedManifest, Arc<ResolveError>> {
     raw.parse().map_err(|error| Arc::new(ResolveError::Manifest { digest: raw.digest, error }))
 }
 
-fn wrap(error: impl Into<ResolveError>) -> Arc<ResolveError> {
+pub(super) fn wrap(error: impl Into<ResolveError>) -> Arc<ResolveError> {
     Arc::new(error.into())
 }

@@ -9,7 +9,7 @@ const MAY_USE: [(&str, &[&str]); 16] = [
     ("catalog", &["image"]),
     ("registry", &["image"]),
     ("archive", &["image"]),
-    ("destination", &["image"]),
+    ("destination", &["image", "registry", "report"]),
     // Is told things, and asks nobody.
     ("report", &[]),
     ("plan", &["archive", "destination", "image"]),
@@ -17,7 +17,7 @@ const MAY_USE: [(&str, &[&str]); 16] = [
     ("serve", &["archive", "destination", "image"]),
     ("transfer", &["archive", "image", "plan", "registry", "report"]),
     // Knows every error there is, and nothing but errors.
-    ("failure", &["archive", "registry", "transfer"]),
+    ("failure", &["archive", "destination", "registry", "transfer"]),
     ("cli", &["catalog", "image", "report"]),
     ("session", &["cli", "report"]),
     (

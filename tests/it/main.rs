@@ -3,9 +3,14 @@
 #![allow(clippy::unwrap_used)]
 
 mod architecture;
+mod artifacts;
 mod bundle_file;
 mod catalog;
+mod clouds;
 mod foreign;
+mod foreign_layers;
+mod lint;
+mod lock;
 mod memory;
 mod piped;
 mod refusals;

@@ -12,7 +12,7 @@ mod registries;
 
 /// Compares exit code, output and what is left with the snapshot `name`.
 fn same(gap: &Gap, name: &str, ran: &Ran) {
-    same_with(gap, &[], name, ran);
+    gap.snapshot("refusals", name, &gap.shown(ran));
 }
 
 /// The same with further things that differ from run to run.
@@ -21,13 +21,7 @@ fn same_with(gap: &Gap, filters: &[(String, &str)], name: &str, ran: &Ran) {
     for (pattern, shown) in filters {
         settings.add_filter(pattern, *shown);
     }
-    for (pattern, shown) in gap.filters() {
-        settings.add_filter(&pattern, shown);
-    }
-    settings.set_prepend_module_to_snapshot(false);
-    settings.set_omit_expression(true);
-    settings.set_snapshot_path("snapshots/refusals");
-    settings.bind(|| insta::assert_snapshot!(name, gap.shown(ran)));
+    settings.bind(|| same(gap, name, ran));
 }
 
 /// A gap with one small image at the source, and a bundle of it.

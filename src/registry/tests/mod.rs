@@ -204,7 +204,7 @@ async fn everything_can_be_spawned() {
     sendable(client.check_push_access(&repository));
     sendable(client.ping(repository.host()));
     sendable(async {
-        let mut stream = client.blob(&repository, &source.digest, 1, 0).await?;
+        let mut stream = client.blob(&(&repository).into(), &source.digest, 1, 0).await?;
         stream.next().await?;
         let mut upload = Upload::begin(&client, &repository).await?;
         upload.append(Bytes::new()).await?;

@@ -6,7 +6,8 @@ const MANIFEST: &str = r#"{"schemaVersion":2,"manifests":[]}"#;
 
 async fn read(client: &RegistryClient, fake: &Fake, bytes: &Bytes) -> Result<(Vec<u8>, u64), RegistryError> {
     let repository = fake.repository("a/b");
-    let mut stream = client.blob(&repository, &Digest::sha256(bytes), bytes.len() as u64, 0).await?;
+    let mut stream =
+        client.blob(&(&repository).into(), &Digest::sha256(bytes), bytes.len() as u64, 0).await?;
     let mut read = Vec::new();
     while let Some(chunk) = stream.next().await? {
         read.extend_from_slice(&chunk);
@@ -245,13 +246,19 @@ async fn lists_are_read_page_by_page_and_fall_back() {
             .body(r#"{"tags":["w","x"]}"#.into())
             .unwrap(),
         path if path.contains("last=x") => reply(200, r#"{"name":"a","tags":["y"]}"#),
-        path if path.contains("/manifests/sha256-") => reply(200, MANIFEST),
+        path if path.contains("/manifests/sha256-") => status(200)
+            .header("docker-content-digest", Digest::sha256(MANIFEST.as_bytes()).to_string())
+            .body(MANIFEST.into())
+            .unwrap(),
         _ => reply(404, "404 page not found"),
     })
     .await;
     let (client, repository) = (plain(), fake.repository("a"));
     assert_eq!(client.tags(&repository).await.unwrap(), ["w", "x", "y"]);
-    let referrers = client.referrers(&repository, &Digest::sha256(b"x")).await.unwrap();
-    assert_eq!(referrers, Referrers::default());
-    assert_eq!(fake.seen("GET", "/manifests/sha256-").len(), 1);
+    for subject in [b"x", b"y"] {
+        let referrers = client.referrers(&repository, &Digest::sha256(subject)).await.unwrap();
+        assert_eq!(referrers, Referrers::default());
+    }
+    assert_eq!(fake.seen("GET", "/manifests/sha256-").len(), 2);
+    assert_eq!(fake.seen("GET", "/referrers/").len(), 1, "a repository without them is asked once");
 }

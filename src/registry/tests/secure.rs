@@ -137,7 +137,7 @@ async fn redirects_never_lead_from_https_to_http() {
     let host = server(&certificate, answer).await;
     let client = client(|options| options.tls_no_verify = vec![host.clone()]);
     let repository = Repository::new(host, "a").unwrap();
-    let error = client.blob(&repository, &Digest::sha256(b"x"), 1, 0).await.unwrap_err();
+    let error = client.blob(&(&repository).into(), &Digest::sha256(b"x"), 1, 0).await.unwrap_err();
     let text = error.to_string();
     assert!(text.contains("from https to http://127.0.0.1:1/x") && !text.contains("secret"), "{text}");
 }

@@ -67,7 +67,7 @@ fn row(name: &Reference, image: &TestImage) -> ResolvedImage {
         size: 0,
         source: name.clone(),
     };
-    ResolvedImage { row, root_size: image.manifest.len() as u64, original: None }
+    ResolvedImage { row, root_size: image.manifest.len() as u64, original: None, artifacts: Vec::new() }
 }
 
 /// Plans a bundle of `images`; `head` gets its compressed head.
@@ -82,10 +82,7 @@ pub fn plan(images: &[(&str, TestImage)], head: &mut Vec<u8>) -> (ExportPlan, Sh
             version: "1".to_owned(),
             ..Default::default()
         },
-        images: Vec::new(),
-        platforms: Vec::new(),
-        repin: false,
-        keep_host: false,
+        ..Request::default()
     };
     let images = images.iter().map(|(name, image)| row(&name.parse().unwrap(), image)).collect();
     let resolution = Resolution { images };

@@ -95,6 +95,18 @@ impl Gap {
         format!("{}\n--- files\n{}", ran.shown(), self.files().join("\n"))
     }
 
+    /// Compares `text`, without what differs from run to run, with the snapshot `name` in `snapshots/<folder>`.
+    pub fn snapshot(&self, folder: &str, name: &str, text: &str) {
+        let mut settings = insta::Settings::clone_current();
+        for (pattern, shown) in self.filters() {
+            settings.add_filter(&pattern, shown);
+        }
+        settings.set_prepend_module_to_snapshot(false);
+        settings.set_omit_expression(true);
+        settings.set_snapshot_path(format!("../snapshots/{folder}"));
+        settings.bind(|| insta::assert_snapshot!(name, text));
+    }
+
     /// What `cli.filters()` has, and the ports of both registries by their role.
     pub fn filters(&self) -> Vec<(String, &'static str)> {
         let host = |registry: &TestRegistry| registry.host().replace('.', r"\.");

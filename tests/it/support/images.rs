@@ -85,12 +85,13 @@ pub struct ImageSpec {
     pub docker: bool,
     pub algorithm: Algorithm,
     pub platform: (&'static str, &'static str),
+    pub created: Option<&'static str>,
 }
 
 impl ImageSpec {
     pub fn new(seed: u64) -> Self {
         let (algorithm, platform) = (Algorithm::Sha256, ("linux", "amd64"));
-        Self { seed, layers: Vec::new(), docker: false, algorithm, platform }
+        Self { seed, layers: Vec::new(), docker: false, algorithm, platform, created: None }
     }
 
     pub fn layer(mut self, layer: Layer) -> Self {
@@ -120,13 +121,21 @@ impl ImageSpec {
         self
     }
 
+    pub fn created(mut self, date: &'static str) -> Self {
+        self.created = Some(date);
+        self
+    }
+
     pub fn build(self) -> TestImage {
         let (os, architecture) = self.platform;
         let diff_ids: Vec<Digest> = self.layers.iter().map(|layer| Digest::sha256(&layer.bytes)).collect();
-        let config = json!({
+        let mut config = json!({
             "os": os, "architecture": architecture, "config": { "Labels": { "seed": self.seed.to_string() } },
             "rootfs": { "type": "layers", "diff_ids": diff_ids },
         });
+        if let Some(date) = self.created {
+            config["created"] = date.into();
+        }
         let config = Bytes::from(config.to_string());
         let mut blobs = vec![(Digest::of(self.algorithm, &config), config)];
         let mut layers = Vec::new();

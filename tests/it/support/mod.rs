@@ -2,6 +2,8 @@
 // Every helper is for whichever test needs it next.
 #![allow(dead_code, unreachable_pub)]
 
+#[cfg(feature = "ecr")]
+pub mod aws;
 pub mod bundles;
 pub mod cli;
 mod faults;

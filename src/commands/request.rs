@@ -1,66 +1,46 @@
-//! From catalog arguments to a request; and `bundle catalog`.
+//! From catalog arguments to a request: which images, under which names, from where.
 
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 
-use crate::archive::manifest::{CatalogRecord, EntryRecord};
-use crate::catalog::{Catalog, ResolvedCatalog, builtin, table};
-use crate::cli::{CatalogCommand, ExportArgs, TableFormat};
-use crate::failure::{ExitCode, Failure};
-use crate::image::Reference;
+use crate::archive::manifest::EntryRecord;
+use crate::catalog::{Catalog, ResolvedCatalog, builtin};
+use crate::cli::{CatalogArgs, NetworkArgs};
+use crate::failure::Failure;
 use crate::plan::{Request, Wanted};
-use crate::registry::ErrorClass;
-use crate::transfer::ResolveError;
 
 /// What `bundle export` takes without an argument.
 const DEFAULT: &str = "stackstate@4.1";
 /// A catalog longer than this is no catalog.
 const MAX_CATALOG: u64 = 64 << 20;
 
-/// A request, and the name of the file it becomes; none for several catalogs or stdin.
+/// A request, and what is told of it besides.
+#[derive(Debug, Default)]
 pub(super) struct Loaded {
     pub(super) request: Request,
+    /// Of each row of the catalog.
+    pub(super) labels: Vec<Vec<String>>,
+    /// The name of the file it becomes; none for several catalogs or stdin.
     pub(super) file_name: Option<String>,
 }
 
-pub(super) fn run(command: &CatalogCommand) -> anyhow::Result<ExitCode> {
-    match command {
-        CatalogCommand::List => {
-            for name in builtin::names() {
-                super::print(&format!("{name}\n"));
-            }
-        }
-        CatalogCommand::Show { catalog, format } => {
-            let format = match format {
-                TableFormat::Text => table::TableFormat::Text,
-                TableFormat::Json => table::TableFormat::Json,
-                TableFormat::Markdown => table::TableFormat::Markdown,
-            };
-            super::print(&table::render(&read(catalog)?, format));
-        }
-    }
-    Ok(ExitCode::Done)
-}
-
-/// Reads every catalog named, fills in variables, and turns sources; nothing has been sent yet.
-pub(super) fn load(args: &ExportArgs) -> anyhow::Result<Loaded> {
-    let default = [DEFAULT.to_owned()];
-    let names: &[String] = if args.catalogs.is_empty() { &default } else { &args.catalogs };
-    if names.iter().any(|name| name == "-") && args.network.password_stdin {
+/// The catalogs that were named, or the one that nobody needs to name.
+pub(super) fn names(args: &CatalogArgs, network: &NetworkArgs) -> anyhow::Result<Vec<String>> {
+    if args.catalogs.iter().any(|name| name == "-") && network.password_stdin {
         return Err(Failure::usage("the catalog and the password cannot both come from stdin")
             .hint("store the login first: bundle login REGISTRY")
             .into());
     }
-    let mut request = Request {
-        catalog: CatalogRecord::default(),
-        images: Vec::new(),
-        platforms: args.platform.iter().map(ToString::to_string).collect(),
-        repin: args.repin,
-        keep_host: args.keep_host,
-    };
-    let mut file_name = None;
-    for name in names {
+    let default = || vec![DEFAULT.to_owned()];
+    Ok(if args.catalogs.is_empty() { default() } else { args.catalogs.clone() })
+}
+
+/// Reads every catalog named, fills in variables, and turns sources; nothing has been sent yet.
+pub(super) fn load(args: &CatalogArgs, network: &NetworkArgs) -> anyhow::Result<Loaded> {
+    let names = names(args, network)?;
+    let mut loaded = Loaded::default();
+    for name in &names {
         let usage = |error: String| Failure::usage(format!("catalog {name}: {error}"));
         let catalog = read(name)?;
         let mut resolved = catalog.resolve(&args.set).map_err(|e| usage(e.to_string()))?;
@@ -69,17 +49,21 @@ pub(super) fn load(args: &ExportArgs) -> anyhow::Result<Loaded> {
             return Err(usage("it lists no image".to_owned()).into());
         }
         let (title, version) = title(name, &resolved);
-        file_name = (names.len() == 1 && name != "-").then(|| {
-            let joint = if version.is_empty() { "" } else { "-" };
-            format!("{title}{joint}{version}.tar.zst")
-        });
-        add(&mut request, resolved, &title, &version).map_err(usage)?;
+        loaded.file_name = (names.len() == 1 && name != "-").then(|| file_name(&title, &version));
+        loaded.labels.extend(resolved.entries.iter().map(|entry| entry.labels.clone()));
+        add(&mut loaded.request, resolved, &title, &version).map_err(usage)?;
     }
-    Ok(Loaded { request, file_name })
+    Ok(loaded)
+}
+
+/// What a bundle of this name and version is called.
+pub(super) fn file_name(name: &str, version: &str) -> String {
+    let joint = if version.is_empty() { "" } else { "-" };
+    format!("{}{joint}{}.tar.zst", plain(name), plain(version))
 }
 
 /// A catalog by built-in name, file, or `-`. What looks like a path, or exists, is a file.
-fn read(name: &str) -> anyhow::Result<Catalog> {
+pub(super) fn read(name: &str) -> anyhow::Result<Catalog> {
     let usage = |why: String| Failure::usage(format!("catalog {name}: {why}"));
     let mut bytes = Vec::new();
     if name == "-" {
@@ -156,6 +140,8 @@ fn add(request: &mut Request, catalog: ResolvedCatalog, title: &str, version: &s
                 name: image.reference,
                 sources: image.sources,
                 entries: entries.collect(),
+                artifacts: None,
+                pin: None,
             }),
         }
     }
@@ -175,21 +161,4 @@ fn merge(
         };
     }
     Ok(())
-}
-
-/// Where images went that are no longer where the chart looks for them.
-pub(super) fn source_hint(source: &Reference, error: &ResolveError) -> Vec<String> {
-    let gone = matches!(error, ResolveError::Registry(e) if matches!(e.class(), ErrorClass::NotFound | ErrorClass::Denied));
-    let bitnami = source.host().is_docker_hub() && source.repository().path().starts_with("bitnami/");
-    if gone && bitnami {
-        return vec![
-            "versioned Bitnami images moved: --source docker.io/bitnami=docker.io/bitnamilegacy, or a mirror of your own"
-                .to_owned(),
-        ];
-    }
-    match error {
-        ResolveError::Registry(error) => error.hint().into_iter().collect(),
-        ResolveError::Pinned => vec!["allow it with --repin, or leave --platform out".to_owned()],
-        _ => Vec::new(),
-    }
 }

@@ -11,7 +11,11 @@ use std::io::{self, Write};
 use serde::{Deserialize, Serialize};
 
 use super::ArchiveError;
-use crate::image::{Digest, Platform, Reference, Role, media_type};
+use crate::image::{ArtifactCounts, ArtifactKind, Digest, Reference, Repository, Role, Tag, media_type};
+
+mod check;
+
+pub use check::total;
 
 pub const MEDIA_TYPE: &str = "application/vnd.airgap.bundle.v1+json";
 /// Rises only when an older reader would be wrong.
@@ -48,21 +52,29 @@ pub struct BundleManifest {
 }
 
 /// A manifest that travels with an image without being one of its children.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ArtifactRow {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artifact_type: Option<String>,
     pub digest: Digest,
     pub media_type: String,
-    /// The repository it was found in: host and path.
-    pub repository: String,
+    /// The repository it was found in.
+    pub repository: Repository,
+    /// Bytes of the manifest itself.
     pub size: u64,
-    /// What it is about.
+    /// The manifest it is about.
     pub subject: Digest,
-    /// The tag it must have behind the gap (`sha256-<hex>.sig`), when it is found by tag.
+    /// The tag it is found by (`sha256-<hex>.sig`); none for what names its subject itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tag: Option<String>,
+    pub tag: Option<Tag>,
+}
+
+impl ArtifactRow {
+    /// What it is to its subject; none where its tag does not follow from that.
+    pub fn kind(&self) -> Option<ArtifactKind> {
+        ArtifactKind::of(&self.subject, self.tag.as_ref())
+    }
 }
 
 /// One blob of the bundle.
@@ -220,58 +232,16 @@ impl BundleManifest {
         recorded.and_then(serde_json::Value::as_bool).unwrap_or(false)
     }
 
+    pub fn artifact_counts(&self) -> ArtifactCounts {
+        let mut counts = ArtifactCounts::default();
+        counts.extend(self.artifacts.iter().filter_map(ArtifactRow::kind));
+        counts
+    }
+
     /// The bundle's id.
     pub fn id(&self) -> Result<Digest, ArchiveError> {
         Ok(Digest::sha256(&self.to_bytes()?))
     }
-
-    fn check(&self) -> Result<(), ArchiveError> {
-        let refuse = |why: String| Err(ArchiveError::Json("bundle.json", why));
-        let mut seen = std::collections::HashSet::with_capacity(self.blobs.len());
-        for blob in &self.blobs {
-            if blob.size >= 1 << 53 {
-                return refuse(format!("the size of {} is beyond anything storable", blob.digest));
-            }
-            if !seen.insert(blob.digest) {
-                return refuse(format!("{} is listed twice", blob.digest));
-            }
-        }
-        if self.format_revision > FORMAT_REVISION {
-            return Err(ArchiveError::UnknownVersion(format!("formatRevision {}", self.format_revision)));
-        }
-        // Room is kept for both in the schema; what would be read past must not be taken for whole.
-        if self.requires.is_some() {
-            return Err(ArchiveError::UnknownVersion("a delta".into()));
-        }
-        if !self.artifacts.is_empty() {
-            return Err(ArchiveError::UnknownVersion("with artifacts beside its images".into()));
-        }
-        if total(&self.blobs).is_none() {
-            return refuse("its blobs together are larger than anything storable".into());
-        }
-        if !self.blobs.is_sorted_by_key(BlobRow::group) {
-            return refuse("the blobs are not in member order".into());
-        }
-        let mut names = std::collections::HashSet::with_capacity(self.images.len());
-        for image in &self.images {
-            if !names.insert(&image.name) {
-                return refuse(format!("the name {} is there twice", image.name));
-            }
-            if image.entries.iter().any(|&i| i as usize >= self.catalog.entries.len()) {
-                return refuse(format!("{} names a catalog entry that is not there", image.name));
-            }
-        }
-        if self.platforms.iter().any(|p| p.parse::<Platform>().is_err()) {
-            return refuse("a platform is not valid".into());
-        }
-        Ok(())
-    }
-}
-
-/// Bytes of all `blobs`; none where no file could hold them. Offsets computed from such a sum never overflow.
-pub fn total(blobs: &[BlobRow]) -> Option<u64> {
-    let sum = blobs.iter().try_fold(0u64, |sum, blob| sum.checked_add(blob.size))?;
-    (sum < 1 << 60).then_some(sum)
 }
 
 /// A writer that only accepts the bytes it expects.
@@ -294,7 +264,7 @@ impl Write for Same<'_> {
 mod tests {
     use super::*;
 
-    fn sample() -> BundleManifest {
+    pub(super) fn sample() -> BundleManifest {
         let digest = Digest::sha256(b"m");
         BundleManifest {
             artifacts: Vec::new(),
@@ -361,29 +331,6 @@ mod tests {
         ] {
             let error = BundleManifest::from_bytes(bad.as_bytes()).expect_err(&bad).to_string();
             assert!(error.contains(says), "{says}: {error}");
-        }
-    }
-
-    #[test]
-    fn what_this_version_cannot_read_past_is_refused_by_name() {
-        let delta = Requires { base: Digest::sha256(b"b"), blobs: Vec::new() };
-        let artifact = ArtifactRow {
-            artifact_type: None,
-            digest: Digest::sha256(b"a"),
-            media_type: media_type::OCI_MANIFEST.into(),
-            repository: "r.io/x".into(),
-            size: 1,
-            subject: Digest::sha256(b"m"),
-            tag: None,
-        };
-        for (says, bundle) in [
-            ("delta", BundleManifest { requires: Some(delta), ..sample() }),
-            ("artifacts", BundleManifest { artifacts: vec![artifact], ..sample() }),
-            ("formatRevision 2", BundleManifest { format_revision: FORMAT_REVISION + 1, ..sample() }),
-        ] {
-            let error = BundleManifest::from_bytes(&bundle.to_bytes().unwrap()).unwrap_err();
-            assert!(matches!(error, ArchiveError::UnknownVersion(_)), "{error}");
-            assert!(error.to_string().contains(says), "{says}: {error}");
         }
     }
 }

@@ -1,0 +1,136 @@
+//! What makes a `bundle.json` that can be read one that can be believed: no duplicates, no sums beyond any disk, nothing
+//! that would take the place of something else.
+
+use std::collections::{HashMap, HashSet};
+
+use super::{BlobRow, BundleManifest, FORMAT_REVISION};
+use crate::archive::ArchiveError;
+use crate::image::{Digest, Platform, Repository};
+
+impl BundleManifest {
+    pub(super) fn check(&self) -> Result<(), ArchiveError> {
+        let refuse = |why: String| Err(ArchiveError::Json("bundle.json", why));
+        let mut sizes = HashMap::with_capacity(self.blobs.len());
+        for blob in &self.blobs {
+            if blob.size >= 1 << 53 {
+                return refuse(format!("the size of {} is beyond anything storable", blob.digest));
+            }
+            if sizes.insert(blob.digest, blob.size).is_some() {
+                return refuse(format!("{} is listed twice", blob.digest));
+            }
+        }
+        if self.format_revision > FORMAT_REVISION {
+            return Err(ArchiveError::UnknownVersion(format!("formatRevision {}", self.format_revision)));
+        }
+        // Room is kept for it in the schema; what would be read past must not be taken for whole.
+        if self.requires.is_some() {
+            return Err(ArchiveError::UnknownVersion("a delta".into()));
+        }
+        if total(&self.blobs).is_none() {
+            return refuse("its blobs together are larger than anything storable".into());
+        }
+        if !self.blobs.is_sorted_by_key(BlobRow::group) {
+            return refuse("the blobs are not in member order".into());
+        }
+        let mut names = HashSet::with_capacity(self.images.len());
+        for image in &self.images {
+            if !names.insert(&image.name) {
+                return refuse(format!("the name {} is there twice", image.name));
+            }
+            if image.entries.iter().any(|&i| i as usize >= self.catalog.entries.len()) {
+                return refuse(format!("{} names a catalog entry that is not there", image.name));
+            }
+        }
+        if self.platforms.iter().any(|p| p.parse::<Platform>().is_err()) {
+            return refuse("a platform is not valid".into());
+        }
+        self.check_artifacts(&sizes).or_else(refuse)
+    }
+
+    /// Every artifact is about something in the bundle and found in the repository of an image; its tag, if it has one,
+    /// follows from what it is about: no artifact can take the tag of anything else.
+    fn check_artifacts(&self, sizes: &HashMap<Digest, u64>) -> Result<(), String> {
+        let sources: HashSet<&Repository> =
+            self.images.iter().map(|image| image.source.repository()).collect();
+        let (mut seen, mut tags) = (HashSet::new(), HashSet::new());
+        for artifact in &self.artifacts {
+            let (digest, subject) = (artifact.digest, artifact.subject);
+            if sizes.get(&digest) != Some(&artifact.size) || !sizes.contains_key(&subject) {
+                return Err(format!("artifact {digest} about {subject} is not all there"));
+            }
+            if artifact.kind().is_none() {
+                return Err(format!("artifact {digest} has a tag that does not follow from {subject}"));
+            }
+            if !sources.contains(&artifact.repository) {
+                return Err(format!("artifact {digest} is from {}, as no image is", artifact.repository));
+            }
+            let place = &artifact.repository;
+            let fresh_tag = artifact.tag.as_ref().is_none_or(|tag| tags.insert((place, tag)));
+            if !fresh_tag || !seen.insert((digest, subject, place, &artifact.tag)) {
+                return Err(format!("artifact {digest}, or its tag, is listed twice"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Bytes of all `blobs`; none where no file could hold them. Offsets computed from such a sum never overflow.
+pub fn total(blobs: &[BlobRow]) -> Option<u64> {
+    let sum = blobs.iter().try_fold(0u64, |sum, blob| sum.checked_add(blob.size))?;
+    (sum < 1 << 60).then_some(sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::sample;
+    use super::super::{ArtifactRow, Requires};
+    use super::*;
+    use crate::image::{ArtifactKind, media_type};
+
+    #[test]
+    fn what_this_version_cannot_read_past_is_refused_by_name() {
+        let delta = Requires { base: Digest::sha256(b"b"), blobs: Vec::new() };
+        for (says, bundle) in [
+            ("delta", BundleManifest { requires: Some(delta), ..sample() }),
+            ("formatRevision 2", BundleManifest { format_revision: FORMAT_REVISION + 1, ..sample() }),
+        ] {
+            let error = BundleManifest::from_bytes(&bundle.to_bytes().unwrap()).unwrap_err();
+            assert!(matches!(error, ArchiveError::UnknownVersion(_)), "{error}");
+            assert!(error.to_string().contains(says), "{says}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_artifact_cannot_take_a_tag_or_place_of_something_else() {
+        let subject = Digest::sha256(b"m");
+        let fine = ArtifactRow {
+            artifact_type: None,
+            digest: Digest::sha256(b"l"),
+            media_type: media_type::OCI_MANIFEST.into(),
+            repository: "quay.io/a/b".parse().unwrap(),
+            size: 9,
+            subject,
+            tag: ArtifactKind::Signature.tag(&subject),
+        };
+        let read = |artifacts: &[ArtifactRow]| {
+            let bundle = BundleManifest { artifacts: artifacts.to_vec(), ..sample() };
+            BundleManifest::from_bytes(&bundle.to_bytes().unwrap()).map(|_| ()).map_err(|e| e.to_string())
+        };
+        assert_eq!(read(&[fine.clone(), ArtifactRow { tag: None, ..fine.clone() }]), Ok(()));
+        for (says, artifacts) in [
+            ("not all there", vec![ArtifactRow { digest: Digest::sha256(b"?"), ..fine.clone() }]),
+            ("not all there", vec![ArtifactRow { subject: Digest::sha256(b"?"), tag: None, ..fine.clone() }]),
+            ("does not follow", vec![ArtifactRow { tag: "latest".parse().ok(), ..fine.clone() }]),
+            (
+                "as no image is",
+                vec![ArtifactRow { repository: "quay.io/x".parse().unwrap(), ..fine.clone() }],
+            ),
+            ("not all there", vec![ArtifactRow { size: 8, ..fine.clone() }]),
+            ("twice", vec![fine.clone(), fine.clone()]),
+            ("twice", vec![fine.clone(), ArtifactRow { digest: subject, size: 1, ..fine.clone() }]),
+        ] {
+            let error = read(&artifacts).expect_err(says);
+            assert!(error.contains(says), "{says}: {error}");
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! What a chart says of its images outside of its templates: annotations, and where its values tell them.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use super::Discovery;
+use super::node::{self, Node};
+use super::text::{Text, Watch};
+
+impl Discovery {
+    /// Reads `Chart.yaml` and `values.yaml` of a chart and its sub-charts: paths below the chart, with their text. Of
+    /// values only the paths count: what they name is rendered or it is not.
+    pub fn read_chart(&mut self, chart: &str, files: &[(&str, &[u8])]) -> io::Result<()> {
+        let mut files: Vec<_> = files.iter().map(|(path, text)| (folders(path), *path, *text)).collect();
+        files.sort_by_key(|(folders, path, _)| (folders.len(), (*path).to_owned()));
+        let mut aliases: BTreeMap<Vec<String>, String> = BTreeMap::new();
+        for (folders, path, text) in &files {
+            if path.ends_with("Chart.yaml") {
+                self.read(&format!("{chart}/{path}"), *text)?;
+                for (name, alias) in renamed(text) {
+                    aliases.insert(folders.iter().cloned().chain([name]).collect(), alias);
+                }
+            }
+        }
+        for (folders, path, text) in files.iter().filter(|(_, path, _)| path.ends_with("values.yaml")) {
+            let mut values = Self::default();
+            values.read(path, *text)?;
+            let name =
+                |depth: usize| aliases.get(&folders[..=depth]).unwrap_or(&folders[depth]).clone() + ".";
+            let prefix: String = (0..folders.len()).map(name).collect();
+            self.registry_override |= values.registry_override;
+            for mut paths in values.value_paths {
+                for path in paths.all_mut() {
+                    path.insert_str(0, &prefix);
+                }
+                if !self.value_paths.contains(&paths) {
+                    self.value_paths.push(paths);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The sub-charts a path goes through: `charts/kafka/charts/common/values.yaml` goes through kafka and common.
+fn folders(path: &str) -> Vec<String> {
+    let parts: Vec<&str> = path.split('/').collect();
+    let charts = parts[..parts.len() - 1].chunks(2).filter(|pair| pair[0] == "charts");
+    charts.filter_map(|pair| pair.get(1).map(|name| (*name).to_owned())).collect()
+}
+
+/// The dependencies that have another name in the values.
+fn renamed(chart: &[u8]) -> Vec<(String, String)> {
+    let (mut text, watch, mut found) = (Text::new(chart), Watch::default(), Vec::new());
+    let Ok(Some(first)) = text.next_document(&watch) else { return found };
+    // What is wrong with it has been said when it was read for its annotations.
+    let _ = node::read_document(&mut text, first, &watch, &mut |object| {
+        for dependency in object.node.get("dependencies").and_then(Node::list).unwrap_or_default() {
+            if let (Some(name), Some(alias)) = (dependency.text_of("name"), dependency.text_of("alias")) {
+                found.push((name.to_owned(), alias.to_owned()));
+            }
+        }
+    });
+    found
+}

@@ -1,0 +1,249 @@
+//! Whether a text that stands anywhere names an image: by its own shape, and by the key it stands under.
+//!
+//! Certain is only what a container's `image` says; everything here is probable at best. A text that its key calls an
+//! image, and that is none, is told as unclear rather than passed over.
+
+use crate::image::Reference;
+
+/// Longer texts are no references.
+const MAX_REFERENCE: usize = 512;
+/// Words that stand under a key like `image` and name none.
+const NO_IMAGES: [&str; 12] = [
+    "true", "false", "null", "none", "default", "auto", "yes", "no", "always", "never", "disabled", "enabled",
+];
+
+/// What a text may be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Guess {
+    Image(Reference),
+    /// It should name an image, and this is why none can be read from it.
+    Unclear(String),
+    Nothing,
+}
+
+/// Whether the key says that an image stands under it: `image`, `sidecarImage`, `RELATED_IMAGE_X`, `--proxy-image`.
+pub(super) fn is_image_key(key: &str) -> bool {
+    let plain: String =
+        key.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
+    let Some((_, after)) = plain.rsplit_once("image") else { return false };
+    plain.starts_with("relatedimage")
+        || matches!(after, "" | "s" | "name" | "ref" | "reference" | "uri" | "url" | "repo" | "repository")
+}
+
+/// What `text` is as a whole, under a key that says image or one that does not.
+pub(super) fn whole(text: &str, is_image: bool) -> Guess {
+    let text = text.trim();
+    let unclear = |why: &str| {
+        if is_image { Guess::Unclear(format!("{:?} {why}", short(text))) } else { Guess::Nothing }
+    };
+    if text.contains("{{") {
+        return unclear("is a template that was not rendered");
+    }
+    if text.is_empty() || text.len() > MAX_REFERENCE || text.contains(char::is_whitespace) {
+        return Guess::Nothing;
+    }
+    if text.contains('$') || text.contains("%(") || text.contains('<') {
+        return unclear("is built from a variable");
+    }
+    if let Some(artifact) = text.strip_prefix("oci://") {
+        return match artifact.parse::<Reference>() {
+            Ok(_) => Guess::Unclear(format!(
+                "{text:?} is an OCI artifact; take it along with --add oci://…:VERSION"
+            )),
+            Err(_) => Guess::Nothing,
+        };
+    }
+    let text = text.strip_prefix("docker://").unwrap_or(text);
+    if text.contains("://") {
+        return Guess::Nothing;
+    }
+    let reference = match text.parse::<Reference>() {
+        Ok(reference) => reference,
+        Err(error) if is_image && text.contains(['/', ':', '@']) => return Guess::Unclear(error.to_string()),
+        Err(_) => return Guess::Nothing,
+    };
+    if names_an_image(text, &reference, is_image) { Guess::Image(reference) } else { Guess::Nothing }
+}
+
+fn names_an_image(text: &str, reference: &Reference, is_image: bool) -> bool {
+    // `sha256:…` alone would be an image of that name.
+    let (first, rest) = text.split_once('/').unwrap_or(("", text));
+    if matches!(rest.split(':').next(), Some("sha256" | "sha512")) && first.is_empty() {
+        return false;
+    }
+    if reference.digest().is_some() {
+        return true;
+    }
+    let tag = rest.rsplit('/').next().and_then(|last| last.split_once(':')).map(|(_, tag)| tag);
+    if is_image {
+        let is_number = text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+        return !is_number && !NO_IMAGES.contains(&text.to_ascii_lowercase().as_str());
+    }
+    match (is_registry(first), tag) {
+        (true, Some(_)) => true,
+        // Without a registry only what looks like a version tells an image from a host and port.
+        (false, Some(tag)) => !first.is_empty() && is_version(tag),
+        (_, None) => false,
+    }
+}
+
+/// A host as registries have them: with a dot and a name after it, an address, a port, or this machine.
+fn is_registry(first: &str) -> bool {
+    let (host, port) = first.split_once(':').map_or((first, None), |(host, port)| (host, Some(port)));
+    let last = host.rsplit('.').next().unwrap_or_default();
+    let is_name = host.contains('.') && last.len() >= 2 && last.bytes().all(|b| b.is_ascii_alphabetic());
+    let has_port = port.is_some_and(|port| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()));
+    is_name || has_port || host == "localhost" || host.parse::<std::net::IpAddr>().is_ok()
+}
+
+/// `1.2`, `v1.2.3-alpine`, `latest`.
+fn is_version(tag: &str) -> bool {
+    let plain = tag.strip_prefix('v').unwrap_or(tag);
+    matches!(tag, "latest" | "stable" | "main" | "master" | "nightly" | "edge")
+        || (plain.starts_with(|c: char| c.is_ascii_digit()) && plain.contains('.'))
+}
+
+/// Every image named in a text of many words: a script, a configuration file, JSON in an annotation. `found` is told
+/// the line, counted from 0.
+pub(super) fn within(text: &str, found: &mut dyn FnMut(u64, Guess)) {
+    for (number, line) in text.lines().enumerate() {
+        let number = number as u64;
+        let mut is_image = false;
+        let has_template = line.contains("{{");
+        for word in line.split(is_joint) {
+            let word = word.trim_end_matches(['.', ',', ';', ':', '\\']).trim_start_matches('@');
+            if word.is_empty() {
+                continue;
+            }
+            let (key, value) = match word.split_once('=') {
+                Some((key, value)) => (is_image_key(key), value),
+                None => (is_image, word),
+            };
+            // A key that says image is meant for the word after it, and for no other.
+            is_image = word.len() < 64 && is_image_key(word) && !word.contains(['/', ':']);
+            match whole(value, key) {
+                // In a text of many words only what is sure of itself counts; `image is` is no image.
+                Guess::Image(_) if !value.contains(['/', ':', '@']) => {}
+                Guess::Unclear(_) if !value.contains(['/', '$']) => {}
+                Guess::Nothing => {}
+                guess => found(number, guess),
+            }
+        }
+        let names_a_template = line.split_once("{{").is_some_and(|(before, _)| {
+            let key = before.trim_end_matches(['"', '\'', ' ']).strip_suffix([':', '=']);
+            key.is_some_and(|key| is_image_key(key.rsplit([' ', '-', '"']).next().unwrap_or_default()))
+        });
+        if has_template && names_a_template {
+            let why = format!("{:?} is a template that was not rendered", short(line.trim()));
+            found(number, Guess::Unclear(why));
+        }
+    }
+}
+
+/// What stands between words. Not `=` and `:`, which are parts of them.
+fn is_joint(c: char) -> bool {
+    c.is_whitespace() || "\"'`,;()[]{}|<>&".contains(c)
+}
+
+pub(super) fn short(text: &str) -> String {
+    if text.chars().count() <= 100 { text.to_owned() } else { text.chars().take(99).chain(['…']).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn keys_that_say_image_are_told_from_those_that_only_sound_like_it() {
+        for key in [
+            "image",
+            "sidecarImage",
+            "RELATED_IMAGE_PROXY",
+            "--config-reloader-image",
+            "app.image",
+            "imageName",
+        ] {
+            assert!(is_image_key(key), "{key}");
+        }
+        for key in
+            ["imagePullPolicy", "imagePullSecrets", "imageTag", "imagine", "IMAGE_VERSION", "mirage", ""]
+        {
+            assert!(!is_image_key(key), "{key}");
+        }
+    }
+
+    #[test]
+    fn what_looks_like_an_image_is_one_and_what_does_not_is_none() {
+        let pinned = format!("r.io/x@sha256:{}", "a".repeat(64));
+        for text in [
+            "quay.io/a/b:1",
+            "localhost:5000/x:dev",
+            "org/app:v1.2.3",
+            "10.0.0.1/x:1",
+            "docker://r.io/x:1",
+            &pinned,
+        ] {
+            assert!(matches!(whole(text, false), Guess::Image(_)), "{text}");
+        }
+        let digest = format!("sha256:{}", "a".repeat(64));
+        for text in [
+            "http://example.com/x:1",
+            "kafka:9092",
+            "svc/kafka:9092",
+            "text/plain",
+            "github.com/org/repo",
+            "a.b.c:8080",
+            "1.2.3",
+            "app.kubernetes.io/name",
+            "10.0.0.1:80",
+            "/var/lib/x:ro",
+            "key:value",
+            "two words:1.2",
+            "$(IMAGE)",
+            &digest,
+            "a/b:x",
+        ] {
+            assert_eq!(whole(text, false), Guess::Nothing, "{text}");
+        }
+        for text in ["nginx", "nginx:1", "a/b", "github.com/org/repo"] {
+            assert!(matches!(whole(text, true), Guess::Image(_)), "{text}");
+        }
+        for text in ["true", "none", "12", "1.2", ""] {
+            assert_eq!(whole(text, true), Guess::Nothing, "{text}");
+        }
+        for text in ["{{ .Values.image }}", "$(IMAGE)", "r.io/A:1", "r.io/a:1+x", "{{x}}:1"] {
+            let guess = whole(&text.replace(' ', ""), true);
+            assert!(matches!(guess, Guess::Unclear(_)), "{text}: {guess:?}");
+        }
+        assert!(matches!(whole("oci://ghcr.io/x/charts/y", false), Guess::Unclear(_)));
+    }
+
+    #[test]
+    fn images_are_found_among_other_words() {
+        let text = r#"run --image=r.io/a:1 --retries=3, then (docker pull org/b:1.2.3); see http://x.io/y:1
+{"containers":[{"image":"nginx:1.25","name":"web"}]} at 10:30, image is ready
+image: "{{ .Values.image }}:{{ .Values.tag }}"
+    image: r.io/C:1
+export IMAGE=org/c && kafka:9092"#;
+        let mut found = Vec::new();
+        within(text, &mut |line, guess| {
+            found.push(match guess {
+                Guess::Image(reference) => format!("{line} {reference}"),
+                Guess::Unclear(why) => format!("{line} ? {why}"),
+                Guess::Nothing => unreachable!("nothing is nothing to tell"),
+            });
+        });
+        insta::assert_snapshot!(found.join("\n"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in "\\PC{0,80}", is_image in any::<bool>()) {
+            let _ = whole(&text, is_image);
+            within(&text, &mut |_, _| {});
+            let _ = is_image_key(&text);
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! What was found as a catalog that `bundle export` takes.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::object::OVERRIDE;
+use super::{Discovery, Found, Rank, ValuePaths};
+use crate::image::Reference;
+
+/// Lines of what is unclear that go into the catalog.
+const MAX_LINES: usize = 50;
+
+/// What the catalog is called, where that is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Title {
+    pub name: Option<String>,
+    pub version: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Document<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    registry_override: Option<&'a str>,
+    images: Vec<Row<'a>>,
+}
+
+#[derive(Serialize)]
+struct Row<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    chart: Option<&'a str>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    component: &'a str,
+    image: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    registry: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repository: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tag: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    labels: Option<&'static str>,
+    note: String,
+}
+
+impl Discovery {
+    /// The catalog as YAML; certain images first. What is unclear stands at its end, as comments.
+    pub fn to_catalog(&self, title: &Title) -> Result<String, String> {
+        let of = |rank| self.images.iter().filter(move |(_, found)| found.rank == rank);
+        let rows = of(Rank::Certain).chain(of(Rank::Probable)).map(|(name, found)| self.row(name, found));
+        let document = Document {
+            name: title.name.as_deref(),
+            version: title.version.as_deref(),
+            registry_override: self.registry_override.then_some(OVERRIDE),
+            images: rows.collect(),
+        };
+        let mut text = format!(
+            "# Found by `bundle catalog discover`: {} certain, {} probable.\n\
+             # Certain: a workload's container names it. Probable: it stands somewhere else, as the note says; an export\n\
+             # leaves those out with --skip-label probable.\n",
+            self.count(Rank::Certain),
+            self.count(Rank::Probable)
+        );
+        text += &crate::catalog::document::to_yaml(&document)?;
+        if !self.unclear.is_empty() {
+            let _ = writeln!(text, "# Looked at and not understood ({}):", self.unclear_count);
+            for unclear in self.unclear.iter().take(MAX_LINES) {
+                let line = unclear.to_string().replace(|c: char| c.is_control(), " ");
+                let _ = writeln!(text, "#   {line}");
+            }
+            if self.unclear_count > MAX_LINES {
+                let _ = writeln!(text, "#   and {} more", self.unclear_count - MAX_LINES);
+            }
+        }
+        Ok(text)
+    }
+
+    fn row<'a>(&'a self, name: &Reference, found: &'a Found) -> Row<'a> {
+        let first = found.places.first();
+        let paths = self.paths_of(name);
+        Row {
+            chart: first.and_then(|place| place.chart.as_deref()),
+            component: first.map_or("", |place| &place.object),
+            image: name.to_string(),
+            registry: paths.and_then(|paths| paths.registry_path.as_deref()),
+            repository: paths.map(|paths| paths.repository_path.as_str()),
+            tag: paths.and_then(|paths| paths.tag_path.as_deref()),
+            labels: (found.rank == Rank::Probable).then_some("probable"),
+            note: note(found),
+        }
+    }
+
+    /// The value paths of an image, where values tell of its repository in one place and no other.
+    fn paths_of(&self, name: &Reference) -> Option<&ValuePaths> {
+        let mut fitting = self.value_paths.iter().filter(|paths| paths.repository == *name.repository());
+        fitting.next().filter(|_| fitting.next().is_none())
+    }
+}
+
+/// The first place, and how many others there are.
+fn note(found: &Found) -> String {
+    let Some(place) = found.places.first() else { return String::new() };
+    let path = if place.path.is_empty() { String::new() } else { format!("{}, ", place.path) };
+    let more = match found.count - 1 {
+        0 => String::new(),
+        1 => " and 1 more place".to_owned(),
+        more => format!(" and {more} more places"),
+    };
+    format!("{path}{}:{}{more}", place.file, place.line)
+}

@@ -1,0 +1,166 @@
+//! Flags that several commands share, and the forms of their values.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use crate::image::{ArtifactKind, HostName};
+use crate::report::ProgressMode;
+
+/// How registries are reached.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Network")]
+pub struct NetworkArgs {
+    /// Transfers at once, at most.
+    #[arg(short, long, value_name = "N", default_value_t = 6, env = "AIRGAP_BUNDLE_JOBS", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub jobs: u16,
+    /// Bytes per second over all transfers, for example 20M.
+    #[arg(long, value_name = "RATE", env = "AIRGAP_BUNDLE_LIMIT_RATE", value_parser = rate)]
+    pub limit_rate: Option<u64>,
+    /// Tries per request.
+    #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub retries: u32,
+    /// Give up on a connection that has been silent for so long, for example 90s or 5m.
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
+    pub timeout: Duration,
+    /// Trust these certificate authorities too (PEM; repeatable).
+    #[arg(long, value_name = "FILE", env = "AIRGAP_BUNDLE_CA_FILE", value_delimiter = ':')]
+    pub ca_file: Vec<PathBuf>,
+    /// Client certificate (PEM).
+    #[arg(long, value_name = "FILE", requires = "client_key")]
+    pub client_cert: Option<PathBuf>,
+    /// Its private key (PEM).
+    #[arg(long, value_name = "FILE", requires = "client_cert")]
+    pub client_key: Option<PathBuf>,
+    /// Speak plain HTTP to this registry (repeatable). Loopback registries need no flag.
+    #[arg(long, value_name = "HOST")]
+    pub plain_http: Vec<HostName>,
+    /// Do not verify the certificate of this registry (repeatable).
+    #[arg(long, value_name = "HOST")]
+    pub tls_no_verify: Vec<HostName>,
+    /// Use HTTP/1.1 only.
+    #[arg(long)]
+    pub http1: bool,
+    /// User name for the registry.
+    #[arg(short, long)]
+    pub username: Option<String>,
+    /// Read the password from stdin.
+    #[arg(long, requires = "username")]
+    pub password_stdin: bool,
+    /// Credentials file to use instead of the default ones.
+    #[arg(long, value_name = "FILE", env = "AIRGAP_BUNDLE_AUTH_FILE")]
+    pub auth_file: Option<PathBuf>,
+}
+
+/// What is shown, and how.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Output")]
+pub struct OutputArgs {
+    #[arg(long, value_enum, default_value_t = ProgressMode::Auto, env = "AIRGAP_BUNDLE_PROGRESS")]
+    pub progress: ProgressMode,
+    /// How results are printed.
+    #[arg(long, value_enum, default_value_t = ResultFormat::Human)]
+    pub format: ResultFormat,
+    /// Write a JSON report of the run, also when it fails.
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+    /// Say more.
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ResultFormat {
+    Human,
+    Json,
+}
+
+/// `KEY=VALUE`.
+pub(super) fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("write KEY=VALUE".to_owned()),
+    }
+}
+
+/// `20M`, `1.5G`, `800k`, `1000`: decimal units, per second.
+fn rate(text: &str) -> Result<u64, String> {
+    let refuse = || "write a number of bytes per second such as 800k, 20M or 1G".to_owned();
+    let (number, factor) = match text.as_bytes().last() {
+        Some(b'k' | b'K') => (&text[..text.len() - 1], 1e3),
+        Some(b'm' | b'M') => (&text[..text.len() - 1], 1e6),
+        Some(b'g' | b'G') => (&text[..text.len() - 1], 1e9),
+        _ => (text, 1.0),
+    };
+    let value = number.parse::<f64>().map_err(|_| refuse())? * factor;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range is checked")]
+    if (1.0..1e18).contains(&value) { Ok(value as u64) } else { Err(refuse()) }
+}
+
+/// `45`, `90s`, `5m`, `1h`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let refuse = || "write a time such as 90s, 5m or 1h".to_owned();
+    let (number, factor) = match text.as_bytes().last() {
+        Some(b's') => (&text[..text.len() - 1], 1),
+        Some(b'm') => (&text[..text.len() - 1], 60),
+        Some(b'h') => (&text[..text.len() - 1], 3600),
+        _ => (text, 1),
+    };
+    let value = number.parse::<u64>().ok().and_then(|n| n.checked_mul(factor));
+    value.filter(|seconds| (1..=86_400).contains(seconds)).map(Duration::from_secs).ok_or_else(refuse)
+}
+
+/// Which manifests about images come along.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct With(pub Vec<ArtifactKind>);
+
+/// `signatures,sboms` or `none`; without the flag, everything.
+fn with(text: &str) -> Result<With, String> {
+    if text == "none" {
+        return Ok(With(Vec::new()));
+    }
+    let kind = |word: &str| match word {
+        "signatures" => Ok(ArtifactKind::Signature),
+        "attestations" => Ok(ArtifactKind::Attestation),
+        "sboms" => Ok(ArtifactKind::Sbom),
+        "referrers" => Ok(ArtifactKind::Referrer),
+        _ => Err("write none, or some of signatures, attestations, sboms, referrers with commas between"
+            .to_owned()),
+    };
+    let mut kinds = text.split(',').map(kind).collect::<Result<Vec<_>, _>>()?;
+    kinds.sort_unstable();
+    kinds.dedup();
+    Ok(With(kinds))
+}
+
+/// What comes along with the images.
+#[derive(Clone, Debug, Args)]
+pub struct WithArgs {
+    /// Signatures and the like that come along with images and their children: some of these, or none.
+    #[arg(long, value_name = "KINDS", default_value = "signatures,attestations,sboms,referrers", value_parser = with)]
+    pub with: With,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_and_times_are_read_as_meant() {
+        assert_eq!((rate("20M"), rate("1.5k"), rate("7")), (Ok(20_000_000), Ok(1500), Ok(7)));
+        assert!(["", "M", "-1", "nan", "1e30", "x"].iter().all(|text| rate(text).is_err()));
+        assert_eq!(duration("5m"), Ok(Duration::from_secs(300)));
+        assert!(["", "0", "s", "-1s", "99h"].iter().all(|text| duration(text).is_err()));
+    }
+
+    #[test]
+    fn what_comes_along_is_some_or_none() {
+        assert_eq!(with("none"), Ok(With(Vec::new())));
+        assert_eq!(
+            with("sboms,signatures,sboms"),
+            Ok(With(vec![ArtifactKind::Signature, ArtifactKind::Sbom]))
+        );
+        assert!(["", "all", "none,sboms", "sboms,"].iter().all(|text| with(text).is_err()));
+    }
+}

@@ -1,0 +1,69 @@
+//! `bundle export`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::{CatalogArgs, NetworkArgs, OutputArgs, WithArgs};
+use crate::image::{HostName, Platform};
+
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
+pub struct ExportArgs {
+    #[command(flatten)]
+    pub catalog: CatalogArgs,
+    /// Take every digest from a lock that `bundle catalog lock` wrote, and the rows too (default: catalog.lock).
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "catalog.lock")]
+    pub locked: Option<PathBuf>,
+    /// Where to write; `-` is stdout. Default: `<catalog>-<version>.tar.zst`.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Keep only these platforms of multi-platform images (default: all).
+    #[arg(long, value_name = "OS/ARCH")]
+    pub platform: Vec<Platform>,
+    /// With --platform: allow entries that pin an index by digest to get a new digest.
+    #[arg(long)]
+    pub repin: bool,
+    /// Keep source hosts in destination names: `<dest>/quay.io/a/b`.
+    #[arg(long)]
+    pub keep_host: bool,
+    /// Layers that their publisher keeps outside of registries (old Windows bases): carry them too, from the registry
+    /// or from where they say they are; or leave them out, for clusters that can reach those addresses.
+    #[arg(long, value_enum, default_value_t = ForeignLayers::Carry)]
+    pub foreign_layers: ForeignLayers,
+    #[command(flatten)]
+    pub with: WithArgs,
+    /// Go on without images that fail; exit code 7.
+    #[arg(long)]
+    pub keep_going: bool,
+    /// Forget what an earlier, interrupted run left.
+    #[arg(long)]
+    pub fresh: bool,
+    /// Replace an existing file of other content.
+    #[arg(long)]
+    pub force: bool,
+    /// Print the plan and write nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Where blobs may wait for their turn when the file is written strictly in order: into a pipe, or on a disk
+    /// without sparse files (FAT, exFAT). A folder on another disk; emptied afterwards.
+    #[arg(long, value_name = "DIR")]
+    pub spool: Option<PathBuf>,
+    /// Write no `.sha256` file beside the bundle.
+    #[arg(long)]
+    pub no_sidecar: bool,
+    /// The registry that --username is for, when the catalog names several.
+    #[arg(long, value_name = "HOST", requires = "username")]
+    pub registry: Option<HostName>,
+    #[command(flatten)]
+    pub network: NetworkArgs,
+    #[command(flatten)]
+    pub output_style: OutputArgs,
+}
+
+/// What becomes of layers that their publisher keeps outside of registries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ForeignLayers {
+    Carry,
+    KeepUrls,
+}

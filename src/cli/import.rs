@@ -1,0 +1,108 @@
+//! `bundle import`, and the commands that read a bundle: `verify`, `inspect`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::{NetworkArgs, OutputArgs, WithArgs};
+use crate::image::Reference;
+
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
+pub struct ImportArgs {
+    /// The bundle, an OCI layout of another tool (folder or archive), or `-`. Default: the one bundle in this folder.
+    #[arg(value_name = "BUNDLE")]
+    pub bundle: Option<PathBuf>,
+    /// The registry, with a path that goes before every repository if need be.
+    #[arg(short, long, value_name = "REGISTRY[/PREFIX]")]
+    pub destination: String,
+    /// Only images whose name matches; `*` and `?` as in a shell.
+    #[arg(long, value_name = "PATTERN")]
+    pub only: Vec<String>,
+    /// What to do where a tag has other content.
+    #[arg(long, value_enum, default_value_t = OnConflict::Overwrite)]
+    pub on_conflict: OnConflict,
+    /// Keep source hosts in destination names: `<dest>/quay.io/a/b`.
+    #[arg(long)]
+    pub keep_host: bool,
+    /// Give images that came without a tag none at the destination either.
+    #[arg(long)]
+    pub no_synthetic_tags: bool,
+    /// The name of the one image in a layout of another tool, for example when it comes without one.
+    #[arg(long, value_name = "REF")]
+    pub name: Option<Reference>,
+    /// Where blobs out of a pipe may wait: large ones, should the registry lose an upload, and what comes before it
+    /// is known. A folder; nothing stays in it.
+    #[arg(long, value_name = "DIR")]
+    pub spool: Option<PathBuf>,
+    #[command(flatten)]
+    pub with: WithArgs,
+    /// Go on without images that fail; exit code 7.
+    #[arg(long)]
+    pub keep_going: bool,
+    /// Print the plan and send nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Where to write the Helm values. Default: `<bundle>.values.yaml`.
+    #[arg(long, value_name = "FILE")]
+    pub values: Option<PathBuf>,
+    /// Replace an existing values file of other content.
+    #[arg(long)]
+    pub force: bool,
+    /// Make missing Harbor projects (private ones), the first component of every target's path.
+    #[arg(long)]
+    pub create_projects: bool,
+    #[cfg(feature = "ecr")]
+    #[command(flatten)]
+    pub ecr: EcrArgs,
+    #[command(flatten)]
+    pub network: NetworkArgs,
+    #[command(flatten)]
+    pub output_style: OutputArgs,
+}
+
+/// How repositories are made that are missing at Amazon ECR.
+#[cfg(feature = "ecr")]
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Amazon ECR, where missing repositories are made")]
+pub struct EcrArgs {
+    /// Tags cannot be moved.
+    #[arg(long)]
+    pub ecr_immutable_tags: bool,
+    /// Images are scanned when they are pushed.
+    #[arg(long)]
+    pub ecr_scan_on_push: bool,
+    /// Encrypt with this KMS key.
+    #[arg(long, value_name = "ARN")]
+    pub ecr_kms_key: Option<String>,
+    /// Give each this lifecycle policy.
+    #[arg(long, value_name = "JSON-FILE")]
+    pub ecr_lifecycle: Option<PathBuf>,
+}
+
+/// What to do with a tag that is there with another digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OnConflict {
+    /// Move the tag, and say so.
+    Overwrite,
+    /// Leave the tag, and say so.
+    Skip,
+    /// Fail that image.
+    Fail,
+}
+
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    #[arg(value_name = "BUNDLE")]
+    pub bundle: PathBuf,
+    #[command(flatten)]
+    pub output_style: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    #[arg(value_name = "BUNDLE")]
+    pub bundle: PathBuf,
+    #[command(flatten)]
+    pub output_style: OutputArgs,
+}

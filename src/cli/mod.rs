@@ -1,0 +1,99 @@
+//! The command line: clap types and help texts, no behaviour.
+//!
+//! A flag has the same spelling and meaning in every command that has it. Here the commands; the flags of each stand
+//! in the file of its side of the gap.
+
+mod catalog;
+mod common;
+mod export;
+mod handoff;
+mod import;
+mod login;
+mod serve;
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+pub use catalog::{CatalogArgs, CatalogCommand, LintArgs, LockArgs, TableFormat};
+pub use common::{NetworkArgs, OutputArgs, ResultFormat, With, WithArgs};
+pub use export::{ExportArgs, ForeignLayers};
+pub use handoff::ValuesArgs;
+#[cfg(feature = "ecr")]
+pub use import::EcrArgs;
+pub use import::{ImportArgs, InspectArgs, OnConflict, VerifyArgs};
+pub use login::{LoginArgs, LogoutArgs};
+pub use serve::ServeArgs;
+
+/// Carries container images across an air gap.
+///
+/// Outside, `bundle export` downloads every image of a catalog into one compressed, checksummed file. Someone
+/// carries the file across. Inside, `bundle import -d REGISTRY` replays it into an isolated registry.
+#[derive(Debug, Parser)]
+#[command(name = "bundle", version, propagate_version = true, max_term_width = 100)]
+#[command(
+    after_help = "Examples:\n  bundle export                                  the built-in catalog, all platforms\n  \
+    bundle export images.txt -o images.tar.zst     a list of your own, one image per line\n  \
+    bundle import -d registry.local:5000           the one bundle in this folder, into a registry\n  \
+    bundle verify images.tar.zst                   every checksum, offline"
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Download every image of a catalog into one file.
+    #[command(
+        after_help = "Examples:\n  bundle export\n  bundle export stackstate@4.1 --set VERSION=sts-v4.1.3 \
+        --source docker.io/bitnami=docker.io/bitnamilegacy\n  bundle export images.txt --platform linux/amd64 --dry-run\n  \
+        helm template … | grep image: | awk '{print $2}' | bundle export - -o app.tar.zst"
+    )]
+    Export(ExportArgs),
+    /// Replay a bundle into a registry.
+    #[command(after_help = "Examples:\n  bundle import -d registry.local:5000\n  \
+        bundle import images.tar.zst -d registry.local/mirror --only '*/kafka*'\n  \
+        ssh outside bundle export images.txt -o - | bundle import - -d registry.local")]
+    Import(ImportArgs),
+    /// Check every byte of a bundle, offline.
+    Verify(VerifyArgs),
+    /// Show what is in a bundle.
+    Inspect(InspectArgs),
+    /// Serve a bundle, or a folder, as an OCI registry.
+    ///
+    /// A bundle is served read-only, straight out of the file. A folder is a small read-write registry for trials,
+    /// tests and small sites; it is no replacement for a production registry.
+    #[command(
+        after_help = "Examples:\n  bundle serve images.tar.zst\n  bundle serve --dir ./registry --address 127.0.0.1:5000"
+    )]
+    Serve(ServeArgs),
+    /// Print the Helm values that point the chart at the destination.
+    Values(ValuesArgs),
+    /// Store a login for a registry, checked against it.
+    Login(LoginArgs),
+    /// Remove a stored login.
+    Logout(LogoutArgs),
+    /// Show catalogs.
+    #[command(subcommand)]
+    Catalog(CatalogCommand),
+    /// Print completions for a shell.
+    Completions { shell: clap_complete::Shell },
+    /// Print the manual page, or write all of them into a folder.
+    Man {
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

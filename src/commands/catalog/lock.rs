@@ -1,0 +1,186 @@
+//! `bundle catalog lock`: which digest every reference has now, and what changed since the last time.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::archive::{Contents, Manifests, Root};
+use crate::catalog::lock::{Drift, Lock, LockedImage};
+use crate::cli::{LockArgs, ResultFormat};
+use crate::commands::resolving::Resolving;
+use crate::commands::run_report::{ImageReport, RunReport};
+use crate::commands::{locked, network, outputs, print, print_json, request};
+use crate::failure::{ExitCode, Failure, code_of};
+use crate::image::{Digest, ParsedManifest, media_type};
+use crate::plan::{Request, ResolvedImage};
+use crate::report::count;
+use crate::session::Session;
+use crate::transfer::Spool;
+
+/// Indexes inside indexes that are followed for a date.
+const MAX_DEPTH: usize = 8;
+
+pub(super) async fn run(session: &Session, args: &LockArgs) -> anyhow::Result<ExitCode> {
+    let mut report = RunReport::new("catalog lock", args.output_style.report.as_deref());
+    let result = lock(session, args, &mut report).await;
+    report.write(result.as_ref().map_or_else(code_of, |code| *code), result.as_ref().err())?;
+    result
+}
+
+async fn lock(session: &Session, args: &LockArgs, report: &mut RunReport) -> anyhow::Result<ExitCode> {
+    keep_apart(args)?;
+    let old = earlier(args)?;
+    // Without a catalog the rows are those that were locked.
+    let mut loaded = match &old {
+        Some(old) if args.catalog.catalogs.is_empty() => locked::again(old, &args.catalog)?,
+        _ => request::load(&args.catalog, &args.network)?,
+    };
+    loaded.request.with.clone_from(&args.with.with.0);
+    if args.keep {
+        keep(&mut loaded.request, old.as_ref());
+    }
+    let client = network::for_export(&args.network, args.registry.as_ref(), &loaded.request)?;
+    let images = &loaded.request.images;
+    report.images =
+        images.iter().map(|wanted| ImageReport::new(&wanted.name, wanted.sources.first())).collect();
+    let resolving = Resolving {
+        session,
+        client: &client,
+        request: &loaded.request,
+        jobs: usize::from(args.network.jobs),
+        keep_going: false,
+    };
+    let spool = Spool::anonymous()?;
+    let resolved = resolving.run(&spool, report).await?;
+    report.all_done(crate::commands::run_report::ImageState::Done);
+    let images = resolved.resolution.images.iter().map(|image| locked_image(image, &spool, args.dates));
+    let new = Lock::new(locked::catalog_of(&loaded), images.collect::<anyhow::Result<_>>()?);
+    finish(session, args, old.as_ref(), &new)
+}
+
+/// The lock that is there already. A file that is something else stays, unless told otherwise.
+fn earlier(args: &LockArgs) -> anyhow::Result<Option<Lock>> {
+    if args.output.as_os_str() == "-" {
+        return Ok(None);
+    }
+    match locked::read(&args.output) {
+        Ok(None) if args.check => {
+            let message = format!("there is no lock {} to compare with", args.output.display());
+            Err(Failure::usage(message).hint("write it first: bundle catalog lock").into())
+        }
+        Err(error) if !args.force || args.check => {
+            let message = format!("{} is there, but cannot be read as a lock", args.output.display());
+            let failure = Failure::new(ExitCode::Usage, message).because(error);
+            Err(failure.hint("replace it with --force, or write elsewhere with -o FILE").into())
+        }
+        Err(_) => Ok(None),
+        Ok(old) => Ok(old),
+    }
+}
+
+fn keep_apart(args: &LockArgs) -> anyhow::Result<()> {
+    let inputs: Vec<_> = args.catalog.catalogs.iter().map(|name| ("the catalog", Path::new(name))).collect();
+    let mut outputs = vec![("the lock", args.output.as_path())];
+    outputs.extend(args.output_style.report.iter().map(|path| ("--report", path.as_path())));
+    outputs::keep_apart(&inputs, &outputs)
+}
+
+/// Pins what `old` has locked, where it was found then.
+fn keep(request: &mut Request, old: Option<&Lock>) {
+    for wanted in &mut request.images {
+        if let Some(locked) = old.and_then(|old| old.image(&wanted.name)) {
+            wanted.pin = Some(locked.digest);
+            wanted.sources = vec![locked.source.clone().unwrap_or_else(|| locked.name.clone())];
+        }
+    }
+}
+
+fn locked_image(image: &ResolvedImage, spool: &Spool, dates: bool) -> anyhow::Result<LockedImage> {
+    let row = &image.row;
+    let root = Root { digest: row.digest, media_type: row.media_type.clone(), size: image.root_size };
+    let contents = Contents::collect(&[root], spool, &|_| false)?;
+    if let Some(fault) = contents.faults.first() {
+        return Err(Failure::new(ExitCode::Content, format!("{}: {}", row.name, fault.why)).into());
+    }
+    Ok(LockedImage {
+        name: row.name.clone(),
+        source: (row.source != row.name).then(|| row.source.clone()),
+        digest: row.digest,
+        media_type: row.media_type.clone(),
+        platforms: row.platforms.clone(),
+        size: contents.sizes.first().copied().unwrap_or_default(),
+        created: if dates { created(spool, &row.digest, &row.media_type) } else { None },
+        artifacts: image.artifacts.iter().map(locked::locked_artifact).collect(),
+    })
+}
+
+/// The date in the config of the image, or of the first image of an index.
+fn created(spool: &Spool, digest: &Digest, media_type: &str) -> Option<String> {
+    let (mut digest, mut stated) = (*digest, media_type.to_owned());
+    for _ in 0..MAX_DEPTH {
+        let parsed = ParsedManifest::of(&spool.manifest(&digest).ok()?, Some(&stated)).ok()?;
+        if let Some(config) = parsed.config {
+            let config: serde_json::Value =
+                serde_json::from_slice(&spool.manifest(&config.digest).ok()?).ok()?;
+            let date = config.get("created")?.as_str()?.parse::<jiff::Timestamp>().ok()?;
+            return Some(date.to_string());
+        }
+        let child = parsed.manifests.into_iter().find(|child| {
+            media_type::is_manifest(&child.media_type)
+                && !child.platform.as_ref().is_some_and(crate::image::Platform::is_unknown)
+        })?;
+        (digest, stated) = (child.digest, child.media_type);
+    }
+    None
+}
+
+fn finish(session: &Session, args: &LockArgs, old: Option<&Lock>, new: &Lock) -> anyhow::Result<ExitCode> {
+    let text = new.to_text()?;
+    if args.output.as_os_str() == "-" {
+        print(&text);
+        return Ok(ExitCode::Done);
+    }
+    let drift = old.map(|old| old.drift(new));
+    // The same text is not written again, so that nothing looks changed.
+    let same = old.is_some_and(|old| old.to_text().is_ok_and(|old| old == text));
+    if !args.check && !same {
+        outputs::write(&args.output, &text)?;
+    }
+    match session.format {
+        ResultFormat::Json => print_json(&json!({
+            "lock": args.output, "images": new.images.len(), "written": !args.check && !same,
+            "drift": drift.as_ref().map(drift_json),
+        })),
+        ResultFormat::Human => print(&summary(args, new, drift.as_ref())),
+    }
+    let differs = drift.is_some_and(|drift| !drift.is_empty());
+    Ok(if differs && args.exit_code { ExitCode::Differs } else { ExitCode::Done })
+}
+
+fn summary(args: &LockArgs, new: &Lock, drift: Option<&Drift<'_>>) -> String {
+    let (file, images) = (args.output.display(), count(new.images.len(), "image"));
+    let text = drift.map(ToString::to_string).unwrap_or_default();
+    let end = match drift {
+        Some(drift) if drift.is_empty() => format!("{file}: {images}, nothing changed since it was locked"),
+        Some(_) if args.check => format!("\n{file} is left as it is: {images} in the catalog now"),
+        Some(_) => format!("\n{file}: {images} locked"),
+        None => format!("{file}: {images} locked"),
+    };
+    format!("{text}{end}\n")
+}
+
+fn drift_json(drift: &Drift<'_>) -> serde_json::Value {
+    let names = |images: &[&LockedImage]| -> Vec<_> {
+        images.iter().map(|image| json!({ "name": image.name, "digest": image.digest })).collect()
+    };
+    let moved: Vec<_> = drift
+        .moved
+        .iter()
+        .map(|(old, new)| json!({ "name": new.name, "before": old.digest, "now": new.digest }))
+        .collect();
+    let artifacts: Vec<_> = drift.artifacts.iter().map(|(_, new)| &new.name).collect();
+    json!({
+        "added": names(&drift.added), "removed": names(&drift.removed), "moved": moved,
+        "artifacts": artifacts, "rows": drift.rows,
+    })
+}

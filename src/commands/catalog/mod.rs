@@ -1,0 +1,23 @@
+//! `bundle catalog`: what can be done with catalogs before anything is exported.
+
+mod lint;
+mod lock;
+mod show;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::CatalogCommand;
+use crate::failure::ExitCode;
+use crate::session::Session;
+
+pub(super) async fn run(command: &CatalogCommand, cancel: CancellationToken) -> anyhow::Result<ExitCode> {
+    match command {
+        CatalogCommand::List => {
+            show::list();
+            Ok(ExitCode::Done)
+        }
+        CatalogCommand::Show { catalog, format } => show::show(catalog, *format),
+        CatalogCommand::Lint(args) => lint::run(&Session::new(&args.output_style, cancel), args).await,
+        CatalogCommand::Lock(args) => lock::run(&Session::new(&args.output_style, cancel), args).await,
+    }
+}

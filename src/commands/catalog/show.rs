@@ -1,0 +1,22 @@
+//! `bundle catalog list` and `bundle catalog show`.
+
+use crate::catalog::{builtin, table};
+use crate::cli::TableFormat;
+use crate::commands::{print, request};
+use crate::failure::ExitCode;
+
+pub(super) fn list() {
+    for name in builtin::names() {
+        print(&format!("{name}\n"));
+    }
+}
+
+pub(super) fn show(catalog: &str, format: TableFormat) -> anyhow::Result<ExitCode> {
+    let format = match format {
+        TableFormat::Text => table::TableFormat::Text,
+        TableFormat::Json => table::TableFormat::Json,
+        TableFormat::Markdown => table::TableFormat::Markdown,
+    };
+    print(&table::render(&request::read(catalog)?, format));
+    Ok(ExitCode::Done)
+}

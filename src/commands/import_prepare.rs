@@ -1,0 +1,117 @@
+//! What has to be true of a destination before the first byte: what must be made is made, every repository can be
+//! written to.
+
+use futures_util::StreamExt;
+
+use super::import::Run;
+use crate::destination::{Preparation, is_harbor};
+use crate::failure::{Failure, code_of};
+use crate::image::Repository;
+use crate::plan::ImportPlan;
+use crate::registry::{ErrorClass, RegistryError};
+
+impl Run<'_> {
+    /// How this destination is prepared.
+    pub(super) async fn preparation(&self, plan: &ImportPlan) -> anyhow::Result<Preparation> {
+        let host = self.destination.host();
+        if plan.arrivals.is_empty() {
+            return Ok(Preparation::None);
+        }
+        if self.args.create_projects {
+            let client = self.client.clone();
+            return Ok(Preparation::Harbor { client, host: host.clone() });
+        }
+        #[cfg(feature = "ecr")]
+        if let Some(ecr) = crate::destination::ecr::EcrHost::of(host) {
+            let options = self.args.ecr.options()?;
+            // Boxed: loading AWS's configuration is a large future, for the few who need it.
+            let ecr = Box::pin(crate::destination::ecr::Ecr::new(ecr, self.client, options));
+            return Ok(Preparation::Ecr(Box::new(self.stoppable(ecr).await?)));
+        }
+        Ok(Preparation::None)
+    }
+
+    /// Makes what is lacking, and says so.
+    pub(super) async fn prepare(&self, preparation: &Preparation, lacking: &[String]) -> anyhow::Result<()> {
+        for name in lacking {
+            self.stoppable(preparation.make(name)).await??;
+            self.session.reporter.say(&format!("made {} {name}", preparation.nouns().0));
+        }
+        Ok(())
+    }
+
+    /// Write access to every repository, before the first byte: all refusals at once, with what has to be created.
+    pub(super) async fn check_access(&self, plan: &ImportPlan) -> anyhow::Result<()> {
+        let checks = futures_util::stream::iter(plan.repositories())
+            .map(|repository| async move { (repository, self.client.check_push_access(repository).await) })
+            .buffer_unordered(usize::from(self.args.network.jobs))
+            .collect::<Vec<_>>();
+        let mut refused: Vec<_> = self
+            .stoppable(checks)
+            .await?
+            .into_iter()
+            .filter_map(|(repository, result)| result.err().map(|error| (repository, error)))
+            .collect();
+        refused.sort_by_key(|(repository, _)| (*repository).clone());
+        let Some((_, first)) = refused.first() else {
+            return Ok(());
+        };
+        let mut hints = self.what_to_create(&refused).await;
+        hints.extend(first.hint().filter(|_| hints.is_empty()));
+        let list: Vec<_> =
+            refused.iter().map(|(repository, error)| format!("{repository}: {error}")).collect();
+        let message = format!("{} cannot be written to:\n{}", self.destination, list.join("\n"));
+        let code = code_of(&anyhow::Error::new(refused.remove(0).1));
+        let mut failure = Failure::new(code, message);
+        failure.hints = hints;
+        Err(failure.into())
+    }
+
+    /// What is missing there, as far as the refusals tell. Harbor answers 401, 403 or 404 where a project is missing,
+    /// and is asked.
+    async fn what_to_create(&self, refused: &[(&Repository, RegistryError)]) -> Vec<String> {
+        let of_class = |class| refused.iter().filter(move |(_, error)| error.class() == class);
+        let repositories: Vec<&Repository> = of_class(ErrorClass::NotFound)
+            .chain(of_class(ErrorClass::Denied))
+            .map(|(repository, _)| *repository)
+            .collect();
+        let host = self.destination.host();
+        if !repositories.is_empty() && is_harbor(self.client, host).await {
+            let harbor = Preparation::Harbor { client: self.client.clone(), host: host.clone() };
+            match harbor.lacking(&repositories).await {
+                Ok(lacking) if !lacking.is_empty() => {
+                    let list = lacking.join("\n");
+                    return vec![format!(
+                        "create these Harbor projects, or have them made with --create-projects:\n{list}"
+                    )];
+                }
+                _ => {}
+            }
+        }
+        let missing: Vec<String> =
+            of_class(ErrorClass::NotFound).map(|(repository, _)| repository.path().to_owned()).collect();
+        match missing.as_slice() {
+            [] => Vec::new(),
+            paths => vec![format!("create these at {host} first:\n{}", paths.join("\n"))],
+        }
+    }
+}
+
+#[cfg(feature = "ecr")]
+impl crate::cli::EcrArgs {
+    /// A lifecycle policy is read and looked at here: what is no JSON is told before anything is sent.
+    fn options(&self) -> anyhow::Result<crate::destination::ecr::EcrOptions> {
+        let read = |path: &std::path::PathBuf| {
+            let usage = |why: String| Failure::usage(format!("--ecr-lifecycle {}: {why}", path.display()));
+            let text = std::fs::read_to_string(path).map_err(|error| usage(error.to_string()))?;
+            serde_json::from_str::<serde::de::IgnoredAny>(&text).map_err(|error| usage(error.to_string()))?;
+            Ok::<_, Failure>(text)
+        };
+        Ok(crate::destination::ecr::EcrOptions {
+            immutable_tags: self.ecr_immutable_tags,
+            scan_on_push: self.ecr_scan_on_push,
+            kms_key: self.ecr_kms_key.clone(),
+            lifecycle: self.ecr_lifecycle.as_ref().map(read).transpose()?,
+        })
+    }
+}

@@ -1,0 +1,188 @@
+//! What of a bundle the destination has already, and what the policy makes of tags with other content.
+
+use std::collections::HashMap;
+
+use futures_util::StreamExt;
+
+use super::import::{Run, place};
+use super::run_report::{ImageReport, ImageState, RunReport};
+use crate::archive::ArtifactIndex;
+use crate::cli::OnConflict;
+use crate::failure::{all_hints, code_of};
+use crate::image::{Digest, RawManifest};
+use crate::plan::{Landing, Missing};
+use crate::registry::{ErrorClass, ManifestTarget};
+use crate::transfer::{ArrivalError, Beside, artifacts_there, names, present};
+
+impl Run<'_> {
+    /// The landings that the destination does not have, and those it has; the policy for tags with other content is applied.
+    pub(super) async fn missing(
+        &self,
+        landings: &[Landing],
+        report: &mut RunReport,
+    ) -> anyhow::Result<(Vec<Missing>, Vec<Landing>)> {
+        let bundle = self.holdings.bundle();
+        let reporter = &self.session.reporter;
+        let wanted: Vec<_> = landings
+            .iter()
+            .map(|landing| {
+                (landing.repository.clone(), target(landing, &bundle.images[landing.image].digest))
+            })
+            .collect();
+        reporter.begin_count("asking what is there", wanted.len() as u64);
+        let jobs = usize::from(self.args.network.jobs);
+        let mut found = self.stoppable(present(self.client, &wanted, jobs, &|| reporter.step())).await?;
+        reporter.end();
+        let mut artifacts = self.artifacts(landings, report).await?;
+        let (mut missing, mut present) = (Vec::new(), Vec::new());
+        for (at, landing) in landings.iter().enumerate() {
+            let digest = bundle.images[landing.image].digest;
+            let row = &mut report.images[landing.image];
+            let Ok(artifacts) = artifacts.remove(&at).unwrap_or(Ok(Vec::new())) else {
+                continue;
+            };
+            let is_missing = match found.remove(&at).unwrap_or(Ok(None)) {
+                Ok(Some(there)) if self.is(&there, &digest, &bundle.images[landing.image].media_type) => {
+                    present.push(landing.clone());
+                    if row.state == ImageState::NotTried {
+                        row.state = ImageState::AlreadyThere;
+                    }
+                    if artifacts.is_empty() {
+                        continue;
+                    }
+                    false
+                }
+                Ok(Some(there)) => match self.may_replace(&place(landing), &there) {
+                    Ok(true) => {
+                        row.replaced = Some(there);
+                        true
+                    }
+                    Ok(false) => {
+                        row.state = ImageState::Skipped;
+                        row.reason = Some(format!("the tag names {there}"));
+                        continue;
+                    }
+                    Err(conflict) => {
+                        fail(row, &place(landing), conflict);
+                        continue;
+                    }
+                },
+                // Some registries deny that a repository exists to those who may yet create it by pushing: write
+                // access, checked next, decides.
+                Ok(None) => true,
+                Err(error) if error.class() == ErrorClass::Denied => true,
+                Err(error) => {
+                    fail(row, &place(landing), error);
+                    continue;
+                }
+            };
+            missing.push(Missing { landing: landing.clone(), image: is_missing, artifacts });
+        }
+        for Missing { landing, .. } in &missing {
+            let row = &mut report.images[landing.image];
+            if row.state == ImageState::AlreadyThere {
+                row.state = ImageState::NotTried;
+            }
+        }
+        Ok((missing, present))
+    }
+
+    /// For each landing with artifacts, by position, those it lacks; an error where that has failed the image.
+    async fn artifacts(
+        &self,
+        landings: &[Landing],
+        report: &mut RunReport,
+    ) -> anyhow::Result<HashMap<usize, Result<Vec<usize>, ()>>> {
+        let (bundle, holdings) = (self.holdings.bundle(), self.holdings.as_ref());
+        let kinds = &self.args.with.with.0;
+        let index = ArtifactIndex::of(bundle);
+        let mut wanted = Vec::new();
+        for (at, landing) in landings.iter().enumerate() {
+            let mut artifacts = index.of_image(landing.image, holdings)?;
+            artifacts.retain(|at| bundle.artifacts[*at].kind().is_some_and(|kind| kinds.contains(&kind)));
+            if !artifacts.is_empty() {
+                wanted.push((at, artifacts));
+            }
+        }
+        let reporter = &self.session.reporter;
+        reporter.begin_count("asking for signatures and the like", wanted.len() as u64);
+        let asked = futures_util::stream::iter(wanted)
+            .map(|(at, artifacts)| async move {
+                let there =
+                    artifacts_there(self.client, holdings, &landings[at].repository, &artifacts).await;
+                reporter.step();
+                (at, artifacts, there)
+            })
+            .buffer_unordered(usize::from(self.args.network.jobs))
+            .collect::<Vec<_>>();
+        let mut asked = self.stoppable(asked).await?;
+        reporter.end();
+        asked.sort_by_key(|(at, ..)| *at);
+        let mut lacking = HashMap::new();
+        for (at, artifacts, there) in asked {
+            let missing = match there {
+                Ok(there) => self.lacking(&landings[at], there),
+                Err(ArrivalError::Registry(error)) if error.class() == ErrorClass::Denied => Ok(artifacts),
+                Err(error) => Err(error.into()),
+            };
+            let row = &mut report.images[landings[at].image];
+            lacking
+                .insert(at, missing.map_err(|error: anyhow::Error| fail(row, &place(&landings[at]), error)));
+        }
+        Ok(lacking)
+    }
+
+    fn lacking(&self, landing: &Landing, there: Vec<(usize, Beside)>) -> anyhow::Result<Vec<usize>> {
+        let mut lacking = Vec::new();
+        for (at, beside) in there {
+            let tag = self.holdings.bundle().artifacts[at].tag.as_ref();
+            let is_missing = match (beside, tag) {
+                (Beside::There, _) => false,
+                (Beside::Other(found), Some(tag)) => {
+                    self.may_replace(&format!("{}:{tag}", landing.repository), &found)?
+                }
+                _ => true,
+            };
+            lacking.extend(is_missing.then_some(at));
+        }
+        Ok(lacking)
+    }
+
+    /// Whether a tag that names `there` holds the manifest `digest`.
+    fn is(&self, there: &Digest, digest: &Digest, media_type: &str) -> bool {
+        there == digest
+            || self.holdings.manifest(digest).is_ok_and(|bytes| {
+                RawManifest::new(bytes, Some(media_type), Some(digest)).is_ok_and(|raw| names(there, &raw))
+            })
+    }
+
+    /// Whether the policy replaces a tag with other content, leaves it alone, or calls it a failure.
+    fn may_replace(&self, place: &str, there: &Digest) -> Result<bool, Conflict> {
+        let reporter = &self.session.reporter;
+        match self.args.on_conflict {
+            OnConflict::Overwrite => {
+                reporter.say(&format!("{place} has other content and is replaced ({there})"));
+                Ok(true)
+            }
+            OnConflict::Skip => {
+                reporter.say(&format!("{place} has other content and is left alone ({there})"));
+                Ok(false)
+            }
+            OnConflict::Fail => Err(Conflict(*there)),
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the tag is there with other content ({0})")]
+struct Conflict(Digest);
+
+fn fail(row: &mut ImageReport, place: &str, error: impl Into<anyhow::Error>) {
+    let error = error.into();
+    let text = error.to_string();
+    row.failed(code_of(&error), &place, &text, all_hints(&error));
+}
+
+fn target(landing: &Landing, digest: &Digest) -> ManifestTarget {
+    landing.tag.clone().map_or(ManifestTarget::Digest(*digest), ManifestTarget::Tag)
+}

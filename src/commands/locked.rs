@@ -1,0 +1,217 @@
+//! Between a lock and a request: what is written down of one, and how another is made of it.
+
+use std::path::Path;
+
+use futures_util::StreamExt;
+
+use super::request::{Loaded, file_name};
+use crate::archive::ArtifactRow;
+use crate::archive::manifest::{CatalogRecord, EntryRecord};
+use crate::catalog::lock::{Lock, LockedArtifact, LockedCatalog, LockedEntry, LockedImage};
+use crate::cli::{CatalogArgs, NetworkArgs};
+use crate::failure::{ExitCode, Failure};
+use crate::image::{Digest, Repository};
+use crate::plan::{Request, Wanted};
+use crate::registry::{ManifestTarget, RegistryClient};
+use crate::report::Reporter;
+
+/// Reads the lock at `path`; none if there is no such file.
+pub(super) fn read(path: &Path) -> anyhow::Result<Option<Lock>> {
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Failure::usage(format!("lock {}: {error}", path.display())).into()),
+    };
+    let lock = Lock::parse(&bytes);
+    lock.map(Some).map_err(|error| Failure::usage(format!("lock {}: {error}", path.display())).into())
+}
+
+/// The request that the lock at `path` stands for. Catalogs that are named too must still be what was locked.
+pub(super) fn load(args: &CatalogArgs, network: &NetworkArgs, path: &Path) -> anyhow::Result<Loaded> {
+    let Some(lock) = read(path)? else {
+        return Err(Failure::usage(format!("there is no lock {}", path.display()))
+            .hint("bundle catalog lock writes it")
+            .into());
+    };
+    if !args.catalogs.is_empty() {
+        let catalog = catalog_of(&super::request::load(args, network)?);
+        if catalog != lock.catalog {
+            return Err(outdated(path, &lock.catalog, &catalog));
+        }
+    }
+    let loaded = from_lock(&lock, args)?;
+    if loaded.request.images.is_empty() {
+        return Err(Failure::usage(format!("lock {} lists no image", path.display())).into());
+    }
+    Ok(loaded)
+}
+
+/// The rows of `lock` with their digests to be found anew.
+pub(super) fn again(lock: &Lock, args: &CatalogArgs) -> anyhow::Result<Loaded> {
+    let mut loaded = from_lock(lock, args)?;
+    loaded.request.images.iter_mut().for_each(|wanted| (wanted.pin, wanted.artifacts) = (None, None));
+    Ok(loaded)
+}
+
+fn from_lock(lock: &Lock, args: &CatalogArgs) -> anyhow::Result<Loaded> {
+    if args.catalogs.is_empty() && !args.set.is_empty() {
+        let why = "a lock has its variables filled in, so --set needs a catalog to set them in";
+        return Err(Failure::usage(why)
+            .hint("name the catalog, and lock it again with the new values")
+            .into());
+    }
+    let mut loaded = request_of(lock);
+    for wanted in &mut loaded.request.images {
+        wanted.sources = crate::catalog::rewritten(&wanted.sources, &args.source)
+            .map_err(|error| Failure::usage(error.to_string()))?;
+    }
+    Ok(loaded)
+}
+
+fn outdated(path: &Path, locked: &LockedCatalog, now: &LockedCatalog) -> anyhow::Error {
+    let has =
+        |catalog: &LockedCatalog, row: &LockedEntry| catalog.entries.iter().any(|e| e.image == row.image);
+    let mut lines: Vec<String> = Vec::new();
+    for row in now.entries.iter().filter(|row| !has(locked, row)) {
+        lines.push(format!("{} is in the catalog, not in the lock", row.image));
+    }
+    for row in locked.entries.iter().filter(|row| !has(now, row)) {
+        lines.push(format!("{} is in the lock, not in the catalog", row.image));
+    }
+    lines.dedup();
+    if lines.is_empty() {
+        lines.push("its rows, value paths or variables are others".to_owned());
+    }
+    let message = format!("the catalog is not what {} was made of:\n{}", path.display(), lines.join("\n"));
+    Failure::new(ExitCode::Failed, message)
+        .hint(
+            "bundle catalog lock brings it up to date; or leave the catalog out, and the lock alone decides",
+        )
+        .into()
+}
+
+fn request_of(lock: &Lock) -> Loaded {
+    let catalog = &lock.catalog;
+    let mut request = Request {
+        catalog: CatalogRecord {
+            entries: catalog.entries.iter().map(record).collect(),
+            name: catalog.name.clone(),
+            registry_override: catalog.registry_override.clone(),
+            values: catalog.values.clone(),
+            variables: catalog.variables.clone(),
+            version: catalog.version.clone(),
+        },
+        ..Request::default()
+    };
+    for (at, entry) in catalog.entries.iter().enumerate() {
+        let at = u32::try_from(at).unwrap_or(u32::MAX);
+        if let Some(wanted) = request.images.iter_mut().find(|wanted| wanted.name == entry.image) {
+            wanted.entries.push(at);
+        } else if let Some(locked) = lock.image(&entry.image) {
+            let source = locked.source.clone().unwrap_or_else(|| locked.name.clone());
+            request.images.push(Wanted {
+                name: locked.name.clone(),
+                sources: vec![source.clone()],
+                entries: vec![at],
+                artifacts: Some(artifacts(locked, source.repository())),
+                pin: Some(locked.digest),
+            });
+        }
+    }
+    Loaded {
+        request,
+        labels: catalog.entries.iter().map(|entry| entry.labels.clone()).collect(),
+        file_name: Some(file_name(&catalog.name, &catalog.version)),
+    }
+}
+
+fn artifacts(image: &LockedImage, repository: &Repository) -> Vec<ArtifactRow> {
+    let row = |locked: &LockedArtifact| ArtifactRow {
+        artifact_type: locked.artifact_type.clone(),
+        digest: locked.digest,
+        media_type: locked.media_type.clone(),
+        repository: repository.clone(),
+        size: locked.size,
+        subject: locked.subject,
+        tag: locked.tag.clone(),
+    };
+    image.artifacts.iter().map(row).collect()
+}
+
+/// What a lock keeps of an artifact.
+pub(super) fn locked_artifact(row: &ArtifactRow) -> LockedArtifact {
+    LockedArtifact {
+        subject: row.subject,
+        tag: row.tag.clone(),
+        artifact_type: row.artifact_type.clone(),
+        digest: row.digest,
+        media_type: row.media_type.clone(),
+        size: row.size,
+    }
+}
+
+fn record(entry: &LockedEntry) -> EntryRecord {
+    EntryRecord {
+        chart: entry.chart.clone(),
+        component: entry.component.clone(),
+        registry_path: entry.registry.clone(),
+        repository_path: entry.repository.clone(),
+        tag_paths: entry.tag.clone(),
+    }
+}
+
+/// What a lock keeps of the catalogs in `loaded`.
+pub(super) fn catalog_of(loaded: &Loaded) -> LockedCatalog {
+    let CatalogRecord { entries, name, registry_override, values, variables, version } =
+        loaded.request.catalog.clone();
+    let labels = loaded.labels.iter().cloned().chain(std::iter::repeat(Vec::new()));
+    let rows = entries.into_iter().zip(labels).enumerate().filter_map(|(at, (entry, labels))| {
+        let uses = |wanted: &&Wanted| wanted.entries.iter().any(|entry| *entry as usize == at);
+        Some(LockedEntry {
+            image: loaded.request.images.iter().find(uses)?.name.clone(),
+            chart: entry.chart,
+            component: entry.component,
+            registry: entry.registry_path,
+            repository: entry.repository_path,
+            tag: entry.tag_paths,
+            labels,
+        })
+    });
+    LockedCatalog { entries: rows.collect(), name, registry_override, values, variables, version }
+}
+
+/// Says which tags name something else by now than what is locked. The bundle is not touched by it, so a registry
+/// that does not answer is no failure.
+pub(super) async fn warn_of_drift(
+    client: &RegistryClient,
+    request: &Request,
+    jobs: usize,
+    reporter: &Reporter,
+) {
+    let locked: Vec<_> = request.images.iter().filter_map(|wanted| Some((wanted, wanted.pin?))).collect();
+    let asked = futures_util::stream::iter(locked).map(|(wanted, pin)| async move {
+        let source = wanted.sources.first()?;
+        if source.digest().is_some() {
+            return None;
+        }
+        let target = ManifestTarget::Tag(source.tag()?.clone());
+        let now = client.head_manifest(source.repository(), &target).await;
+        Some((source, pin, now))
+    });
+    let found: Vec<_> = asked.buffered(jobs.max(1)).filter_map(std::future::ready).collect().await;
+    for (source, pin, now) in found {
+        match now {
+            Ok(Some(now)) if same(&now, &pin) => {}
+            Ok(Some(now)) => reporter.warn(&format!(
+                "{source} has moved since it was locked: {pin} is exported, the tag names {now} now"
+            )),
+            Ok(None) => reporter.warn(&format!("{source} is gone since it was locked; {pin} is still there")),
+            Err(error) => reporter.detail(&format!("{source}: whether the tag moved is not known: {error}")),
+        }
+    }
+}
+
+/// Whether the two may name the same content: digests of different algorithms cannot be compared.
+fn same(now: &Digest, pin: &Digest) -> bool {
+    now == pin || now.algorithm() != pin.algorithm()
+}

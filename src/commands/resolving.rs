@@ -1,0 +1,100 @@
+//! Resolving a request for people to see: progress, what changed its digest, and every failure with its way out.
+
+use std::sync::Arc;
+
+use super::run_report::RunReport;
+use crate::failure::{ExitCode, code_of};
+use crate::image::Reference;
+use crate::plan::{Request, Wanted};
+use crate::registry::{ErrorClass, RegistryClient};
+use crate::session::Session;
+use crate::transfer::{ResolveError, Resolved, Spool, resolve};
+
+/// A request to be resolved, and how.
+pub(super) struct Resolving<'a> {
+    pub(super) session: &'a Session,
+    pub(super) client: &'a RegistryClient,
+    pub(super) request: &'a Request,
+    pub(super) jobs: usize,
+    pub(super) keep_going: bool,
+}
+
+impl Resolving<'_> {
+    /// The resolution, with its failures in `report`; they end the run unless it may keep going.
+    pub(super) async fn run(&self, spool: &Spool, report: &mut RunReport) -> anyhow::Result<Resolved> {
+        let reporter = &self.session.reporter;
+        reporter.begin_count("resolving images", self.request.images.len() as u64);
+        let step = |_: &Wanted, _| reporter.step();
+        let work = resolve(self.client, spool, self.request, self.jobs, &step);
+        let resolved = tokio::select! {
+            resolved = work => resolved,
+            () = self.session.cancel.cancelled() => return Err(super::export::interrupted("nothing has been written yet")),
+        };
+        reporter.end();
+        for (image, position) in resolved.resolution.images.iter().zip(&resolved.positions) {
+            report.images[*position].resolved(&image.row.source, &image.row.digest);
+            if let Some(original) = &image.original {
+                reporter.warn(&format!(
+                    "{}: platforms were left out, so its digest changes from {original} to {}; \
+                     pins and signatures of the whole index no longer fit",
+                    image.row.name, image.row.digest
+                ));
+            }
+        }
+        for note in &resolved.notes {
+            reporter.warn(note);
+        }
+        for failure in &resolved.failures {
+            let error = anyhow::Error::new(SharedError(failure.error.clone()));
+            let mut hints = source_hint(&failure.source, &failure.error);
+            if self.request.images[failure.image].pin.is_some() {
+                hints.push("the lock says so; bundle catalog lock finds what is there now".to_owned());
+            }
+            report.images[failure.image].failed(code_of(&error), &failure.source, &failure.error, hints);
+        }
+        if !resolved.failures.is_empty() && (!self.keep_going || resolved.resolution.images.is_empty()) {
+            let failure = report.failure();
+            let hint = match failure.code {
+                ExitCode::Failed | ExitCode::Content => {
+                    "correct the catalog, or leave these images out with --keep-going"
+                }
+                _ => "run it again when that is mended, or leave these images out with --keep-going",
+            };
+            return Err(failure.hint(hint).into());
+        }
+        Ok(resolved)
+    }
+}
+
+/// Where images went that are no longer where the chart looks for them.
+fn source_hint(source: &Reference, error: &ResolveError) -> Vec<String> {
+    let gone = matches!(error, ResolveError::Registry(e) if matches!(e.class(), ErrorClass::NotFound | ErrorClass::Denied));
+    let bitnami = source.host().is_docker_hub() && source.repository().path().starts_with("bitnami/");
+    if gone && bitnami {
+        return vec![
+            "versioned Bitnami images moved: --source docker.io/bitnami=docker.io/bitnamilegacy, or a mirror of your own"
+                .to_owned(),
+        ];
+    }
+    match error {
+        ResolveError::Registry(error) => error.hint().into_iter().collect(),
+        ResolveError::Pinned => vec!["allow it with --repin, or leave --platform out".to_owned()],
+        _ => Vec::new(),
+    }
+}
+
+/// An error that several images share.
+#[derive(Debug)]
+struct SharedError<E>(Arc<E>);
+
+impl<E: std::error::Error> std::fmt::Display for SharedError<E> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl<E: std::error::Error + 'static> std::error::Error for SharedError<E> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&*self.0)
+    }
+}
