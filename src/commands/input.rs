@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::outputs::plain_name;
 use crate::archive::{ArchiveError, BundleReader, FileInput, Holdings, Piped, Rest, Stash};
 use crate::cli::ImportArgs;
 use crate::failure::{ExitCode, Failure};
@@ -12,6 +13,8 @@ use crate::image::{Digest, Reference};
 /// An open bundle, and what files derived from it are called after.
 pub(super) struct Opened {
     pub(super) holdings: Arc<dyn Holdings>,
+    /// The bundle itself, when it is as it was exported.
+    pub(super) own: Option<BundleReader>,
     pub(super) stem: String,
 }
 
@@ -32,7 +35,7 @@ pub(super) struct Pipe {
 /// Opens what `bundle import` was given.
 pub(super) fn open_for_import(args: &ImportArgs) -> anyhow::Result<ToImport> {
     if args.bundle.as_deref() != Some(Path::new("-")) {
-        let Opened { holdings, stem } = open(args.bundle.as_deref(), args.name.as_ref())?;
+        let Opened { holdings, stem, .. } = open(args.bundle.as_deref(), args.name.as_ref())?;
         return Ok(ToImport { holdings, stem, pipe: None });
     }
     if args.network.password_stdin {
@@ -45,18 +48,10 @@ pub(super) fn open_for_import(args: &ImportArgs) -> anyhow::Result<ToImport> {
     let catalog = &holdings.bundle().catalog;
     let stem = match (catalog.name.as_str(), catalog.version.as_str()) {
         ("", _) => "bundle".to_owned(),
-        (name, "") => plain(name),
-        (name, version) => plain(&format!("{name}-{version}")),
+        (name, "") => plain_name(name),
+        (name, version) => plain_name(&format!("{name}-{version}")),
     };
     Ok(ToImport { holdings, stem, pipe: Some(Pipe { at_hand, stash, rest }) })
-}
-
-/// A name from inside a bundle as a file name: never a path.
-fn plain(name: &str) -> String {
-    let safe = |c: char| {
-        if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' }
-    };
-    name.chars().map(safe).collect::<String>().trim_start_matches(['.', '-']).to_owned()
 }
 
 /// Opens `path`, or the one bundle in the current folder.
@@ -66,18 +61,17 @@ pub(super) fn open(path: Option<&Path>, name: Option<&Reference>) -> anyhow::Res
         None => the_one_here()?,
     };
     let stem = stem(&path);
-    let holdings: Arc<dyn Holdings> = match open_bundle(&path) {
-        Ok(reader) => Arc::new(reader),
+    match open_bundle(&path) {
+        Ok(reader) => Ok(Opened { holdings: Arc::new(reader.clone()), own: Some(reader), stem }),
         Err(ArchiveError::NotABundle(why)) => {
             let foreign = crate::archive::ForeignLayout::open(&path, name).map_err(|error| match error {
                 ArchiveError::NotABundle(_) => ArchiveError::NotABundle(why),
                 other => other,
             })?;
-            Arc::new(foreign)
+            Ok(Opened { holdings: Arc::new(foreign), own: None, stem })
         }
-        Err(error) => return Err(error.into()),
-    };
-    Ok(Opened { holdings, stem })
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Opens a bundle of this program's own making.
