@@ -29,6 +29,11 @@ pub enum ArchiveError {
     PassedBy(Digest),
     #[error("{0} comes before the index and the manifests that say what it is")]
     TooEarly(Digest),
+    #[error(
+        "reading {} takes a zstd window of {mib} MiB, and 128 MiB are allowed; pack it again without --long",
+        path.display()
+    )]
+    Window { path: PathBuf, mib: u64 },
     #[error("not a bundle: {0}")]
     NotABundle(String),
     #[error("the archive is damaged: {0}")]

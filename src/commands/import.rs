@@ -114,7 +114,7 @@ impl Run<'_> {
             "artifacts": sent.artifacts, "blobBytes": sent.bytes, "bytesSent": self.client.stats().bytes_sent,
             "seconds": began.elapsed().as_secs_f64(),
         }));
-        self.warn_of_registries();
+        network::tell_warnings(self.client, &self.session.reporter);
         if self.session.cancel.is_cancelled() {
             if report.failures().next().is_some() {
                 self.session.reporter.warn(&report.failure().message);
@@ -228,12 +228,6 @@ impl Run<'_> {
                 let hints = all_hints(&error);
                 row.failed(code_of(&error), &place(landing), &text, hints);
             }
-        }
-    }
-
-    fn warn_of_registries(&self) {
-        for warning in self.client.take_warnings() {
-            self.session.reporter.warn(&warning);
         }
     }
 

@@ -78,6 +78,13 @@ pub(super) fn for_destination(
     Ok(client(options))
 }
 
+/// What registries had to say beside their answers, each once.
+pub(super) fn tell_warnings(client: &RegistryClient, reporter: &Reporter) {
+    for warning in client.take_warnings() {
+        reporter.warn(&warning);
+    }
+}
+
 /// A file that was named must be there, even where no login turns out to be needed.
 fn check_auth_file(network: &NetworkArgs) -> anyhow::Result<()> {
     match &network.auth_file {

@@ -1,5 +1,6 @@
 //! How a [`super::RegistryClient`] is set up.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,6 +41,8 @@ pub struct ClientOptions {
     pub http1_only: bool,
     /// The largest manifest accepted, in bytes.
     pub max_manifest: usize,
+    /// Addresses of names that are not asked for: (name, addresses). For tests.
+    pub addresses: Vec<(String, Vec<SocketAddr>)>,
     pub environment: Environment,
 }
 
@@ -61,6 +64,7 @@ impl Default for ClientOptions {
             limit_rate: None,
             http1_only: false,
             max_manifest: 4 * 1024 * 1024,
+            addresses: Vec::new(),
             environment: Environment::of_process(),
         }
     }

@@ -17,6 +17,7 @@ mod refusals;
 mod report;
 mod resume;
 mod roundtrip;
+mod rules;
 mod serve;
 mod serve_bundle;
 mod support;
