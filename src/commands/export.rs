@@ -180,6 +180,7 @@ impl Export<'_> {
 
     /// Done, or done in part: then the images that are missing are named.
     pub(super) fn ended(&self, report: &RunReport) -> ExitCode {
+        network::tell_warnings(self.client, &self.session.reporter);
         if report.failures().next().is_none() {
             return ExitCode::Done;
         }

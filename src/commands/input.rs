@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::outputs::plain_name;
 use crate::archive::{
     ArchiveError, BundleReader, FileInput, Holdings, Input, LIST_SUFFIX, Piped, Rest, Stash, VolumeInput,
     Wait, WaitingVolumes, volumes_of,
@@ -16,6 +17,8 @@ use crate::session::Session;
 /// An open bundle, and what files derived from it are called after.
 pub(super) struct Opened {
     pub(super) holdings: Arc<dyn Holdings>,
+    /// The bundle itself, when it is as it was exported.
+    pub(super) own: Option<BundleReader>,
     pub(super) stem: String,
 }
 
@@ -41,7 +44,7 @@ pub(super) fn open_for_import(session: &Session, args: &ImportArgs) -> anyhow::R
         return Ok(piped(Piped::open(volumes, None, args.spool.as_deref())?));
     }
     if args.bundle.as_deref() != Some(Path::new("-")) {
-        let Opened { holdings, stem } = open(args.bundle.as_deref(), args.name.as_ref())?;
+        let Opened { holdings, stem, .. } = open(args.bundle.as_deref(), args.name.as_ref())?;
         return Ok(ToImport { holdings, stem, pipe: None });
     }
     if args.network.password_stdin {
@@ -56,8 +59,8 @@ fn piped(Piped { holdings, at_hand, stash, rest }: Piped) -> ToImport {
     let catalog = &holdings.bundle().catalog;
     let stem = match (catalog.name.as_str(), catalog.version.as_str()) {
         ("", _) => "bundle".to_owned(),
-        (name, "") => plain(name),
-        (name, version) => plain(&format!("{name}-{version}")),
+        (name, "") => plain_name(name),
+        (name, version) => plain_name(&format!("{name}-{version}")),
     };
     ToImport { holdings, stem, pipe: Some(Pipe { at_hand, stash, rest }) }
 }
@@ -77,14 +80,6 @@ fn patience(session: &Session) -> Wait {
     })
 }
 
-/// A name from inside a bundle as a file name: never a path.
-fn plain(name: &str) -> String {
-    let safe = |c: char| {
-        if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' }
-    };
-    name.chars().map(safe).collect::<String>().trim_start_matches(['.', '-']).to_owned()
-}
-
 /// Opens `path`, or the one bundle in the current folder.
 pub(super) fn open(path: Option<&Path>, name: Option<&Reference>) -> anyhow::Result<Opened> {
     let path = match path {
@@ -92,18 +87,17 @@ pub(super) fn open(path: Option<&Path>, name: Option<&Reference>) -> anyhow::Res
         None => the_one_here()?,
     };
     let stem = stem(&path);
-    let holdings: Arc<dyn Holdings> = match open_bundle(&path) {
-        Ok(reader) => Arc::new(reader),
+    match open_bundle(&path) {
+        Ok(reader) => Ok(Opened { holdings: Arc::new(reader.clone()), own: Some(reader), stem }),
         Err(ArchiveError::NotABundle(why)) => {
             let foreign = crate::archive::ForeignLayout::open(&path, name).map_err(|error| match error {
                 ArchiveError::NotABundle(_) => ArchiveError::NotABundle(why),
                 other => other,
             })?;
-            Arc::new(foreign)
+            Ok(Opened { holdings: Arc::new(foreign), own: None, stem })
         }
-        Err(error) => return Err(error.into()),
-    };
-    Ok(Opened { holdings, stem })
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Opens a bundle of this program's own making, in one file or in volumes.

@@ -15,7 +15,7 @@ use super::RegistryClient;
 use super::answer::Answer;
 use super::error::{ErrorKind, RegistryError};
 use super::host::Host;
-use super::http::{Call, Retries, Target};
+use super::http::{ABSENCES, Call, Retries, Target};
 use super::redact::masked;
 use super::stats::RequestKind;
 use super::token::Scope;
@@ -67,6 +67,7 @@ impl RegistryClient {
             skip: 0,
             ranges_refused: false,
             failures: 0,
+            absences: 0,
             refetched: 0,
             held: self.0.options.held.get(digest),
         };
@@ -134,6 +135,8 @@ pub struct BlobStream {
     ranges_refused: bool,
     /// Breaks since the last byte of progress.
     failures: u32,
+    /// How often it was not there.
+    absences: u32,
     refetched: u64,
     /// All of it, where it needs no registry.
     held: Option<Bytes>,
@@ -255,6 +258,14 @@ impl BlobStream {
                 return Err(call.error(ErrorKind::Content(why)));
             }
             200 => self.skip = self.offset,
+            404 if self.absences < ABSENCES => {
+                // Something refers to it: a cache may have it in a moment.
+                let error = call.refusal(answer).await;
+                let mut retries = Retries::resumed(&self.client.0, &host, self.absences);
+                self.absences += 1;
+                retries.after_any(error).await?;
+                return Box::pin(self.open()).await;
+            }
             _ => return Err(call.refusal(answer).await),
         }
         self.answer = Some(answer);

@@ -66,6 +66,8 @@ pub struct StatusAnswer {
     pub rate_limit: Option<RateLimit>,
     /// Where the refused credentials came from; none were sent if unset.
     pub credentials_from: Option<String>,
+    /// A web page in answer to content: something that inspects it stands before the registry.
+    pub blocked: bool,
 }
 
 /// Failures by what the caller does about them; exit codes derive from this.
@@ -212,6 +214,7 @@ impl StatusAnswer {
             400 if matches!(self.code.as_deref(), Some("DIGEST_INVALID" | "SIZE_INVALID")) => {
                 ErrorClass::Content
             }
+            _ if self.blocked => ErrorClass::Other,
             401 | 403 | 407 => ErrorClass::Denied,
             404 | 410 => ErrorClass::NotFound,
             429 => ErrorClass::RateLimited,
@@ -222,6 +225,11 @@ impl StatusAnswer {
     }
 
     fn hint(&self, host: &HostName) -> Option<String> {
+        if self.blocked {
+            return Some(format!(
+                "a firewall or proxy before {host} does not let this content pass: ask for an exception"
+            ));
+        }
         Some(match self.status {
             401 if self.credentials_from.is_none() => {
                 format!("no credentials for {host}: bundle login {host}")

@@ -103,6 +103,7 @@ impl RegistryClient {
             stall: options.stall_timeout,
             http1_only: options.http1_only,
             tls_no_verify: options.tls_no_verify.iter().map(transport::tls_authority).collect(),
+            addresses: options.addresses.clone(),
             clients: Mutex::default(),
         };
         for given in &options.given {

@@ -19,6 +19,7 @@ mod refusals;
 mod report;
 mod resume;
 mod roundtrip;
+mod rules;
 mod schema;
 mod selection;
 mod serve;
