@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use crate::archive::ArchiveError;
 use crate::destination::PrepareError;
 use crate::registry::{ErrorClass, RegistryError};
-use crate::transfer::{ArrivalError, BlobError, FileExportError, ResolveError, TransferError};
+use crate::transfer::{ArrivalError, BlobError, FileExportError, ResolveError, TransferError, WrongContent};
 
 /// The program's exit codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,7 +120,12 @@ fn code_of_one(error: &(dyn std::error::Error + 'static)) -> Option<ExitCode> {
 }
 
 fn registry_code(error: &RegistryError) -> ExitCode {
-    class_code(error.class())
+    let source = error.source_error();
+    match source.and_then(|source| source.downcast_ref::<ArchiveError>()) {
+        Some(error) => archive_code(error),
+        None if source.is_some_and(|source| source.is::<WrongContent>()) => ExitCode::Content,
+        None => class_code(error.class()),
+    }
 }
 
 fn class_code(class: ErrorClass) -> ExitCode {

@@ -8,7 +8,7 @@ use super::resolving::Resolving;
 use super::run_report::{ImageReport, ImageState, RunReport};
 use super::{export_target, locked, network, request};
 use crate::archive::{ImageFault, VolumeInput};
-use crate::cli::{ExportArgs, ForeignLayers, ResultFormat};
+use crate::cli::{ExportArgs, ForeignLayers, ResultFormat, WriteArgs};
 use crate::failure::{ExitCode, Failure, blob_code, code_of};
 use crate::plan::{ExportPlan, PlanError, Request, Resolution};
 use crate::registry::RegistryClient;
@@ -28,45 +28,63 @@ pub(super) async fn run(session: &Session, args: &ExportArgs) -> anyhow::Result<
     (catalog.request.repin, catalog.request.keep_host) = (args.repin, args.keep_host);
     catalog.request.with.clone_from(&args.with.with.0);
     catalog.request.keep_urls = args.foreign_layers == ForeignLayers::KeepUrls;
-    let target = if args.dry_run { None } else { export_target::output(args, catalog.file_name.as_deref())? };
+    let write = &args.write;
+    let target =
+        if write.dry_run { None } else { export_target::output(write, catalog.file_name.as_deref())? };
     export_target::keep_apart(args, target.as_deref())?;
     let client = network::for_export(&args.network, args.registry.as_ref(), &catalog.request, &catalog.held)?;
     let mut report = RunReport::new("export", args.output_style.report.as_deref());
-    for wanted in &catalog.request.images {
-        report.images.push(ImageReport::new(&wanted.name, wanted.sources.first()));
-    }
-    let export = Export { session, args, client: &client, request: &catalog.request };
-    let result = if args.dry_run {
-        export.dry_run(&mut report).await
-    } else {
-        match target {
-            None => super::export_stream::run(&export, &mut report).await,
-            Some(target) => export.to_file(&target, &mut report).await,
-        }
+    let export = Export {
+        session,
+        write,
+        keep_going: args.keep_going,
+        jobs: usize::from(args.network.jobs),
+        client: &client,
+        request: &catalog.request,
     };
-    network::tell_of_hosts(&client, &session.reporter);
-    report.write(result.as_ref().map_or_else(code_of, |code| *code), result.as_ref().err())?;
-    result
+    export.run(target.as_deref(), &mut report).await
 }
 
 /// One export with everything it needs.
 pub(super) struct Export<'a> {
     pub(super) session: &'a Session,
-    pub(super) args: &'a ExportArgs,
+    pub(super) write: &'a WriteArgs,
+    /// Leave out images that fail.
+    pub(super) keep_going: bool,
+    pub(super) jobs: usize,
     pub(super) client: &'a RegistryClient,
     pub(super) request: &'a Request,
 }
 
 impl Export<'_> {
+    /// Plans or writes the bundle; no target is stdout. The report is written however it ends.
+    pub(super) async fn run(
+        &self,
+        target: Option<&Path>,
+        report: &mut RunReport,
+    ) -> anyhow::Result<ExitCode> {
+        for wanted in &self.request.images {
+            report.images.push(ImageReport::new(&wanted.name, wanted.sources.first()));
+        }
+        let result = match target {
+            _ if self.write.dry_run => self.dry_run(report).await,
+            None => super::export_stream::run(self, report).await,
+            Some(target) => self.to_file(target, report).await,
+        };
+        network::tell_of_hosts(self.client, &self.session.reporter);
+        report.write(result.as_ref().map_or_else(code_of, |code| *code), result.as_ref().err())?;
+        result
+    }
+
     async fn to_file(&self, target: &Path, report: &mut RunReport) -> anyhow::Result<ExitCode> {
         let began = std::time::Instant::now();
         let workspace = Workspace::open(target)?;
-        if self.args.fresh {
+        if self.write.fresh {
             workspace.discard()?;
         }
         let spool = workspace.spool()?;
         let mut blob_spool = self.blob_spool(Some(target))?;
-        if let Some(old) = blob_spool.take_if(|_| self.args.fresh) {
+        if let Some(old) = blob_spool.take_if(|_| self.write.fresh) {
             old.remove()?;
             blob_spool = self.blob_spool(Some(target))?;
         }
@@ -75,12 +93,12 @@ impl Export<'_> {
             request: self.request,
             workspace: &workspace,
             spool: &spool,
-            jobs: usize::from(self.args.network.jobs),
+            jobs: self.jobs,
             reporter: &self.session.reporter,
             cancel: &self.session.cancel,
-            sidecar: !self.args.no_sidecar,
-            medium: export_target::medium(self.session, self.args, target)?,
-            volume_size: self.args.volume_size,
+            sidecar: !self.write.no_sidecar,
+            medium: export_target::medium(self.session, self.write, target)?,
+            volume_size: self.write.volume_size,
             blob_spool: blob_spool.as_ref(),
         };
         let fingerprint = self.request.fingerprint()?;
@@ -91,7 +109,7 @@ impl Export<'_> {
                 Ok(draft) => draft,
                 Err(PlanError::Images(faults)) => {
                     let hit = report_faults(&resolution, &faults, report);
-                    if !self.args.keep_going || hit.len() == resolution.images.len() {
+                    if !self.keep_going || hit.len() == resolution.images.len() {
                         return Err(failed(
                             report,
                             "leave these images out, or go on without them with --keep-going",
@@ -106,7 +124,7 @@ impl Export<'_> {
             if self.already_complete(target, &draft)? {
                 workspace.finished()?;
                 blob_spool.map_or(Ok(()), BlobSpool::remove)?;
-                if !self.args.no_sidecar {
+                if !self.write.no_sidecar {
                     let (file, id) = (open_input(target)?, draft.bundle.id()?);
                     tokio::task::block_in_place(|| complete_sidecar(target, file.as_ref(), id))?;
                 }
@@ -115,7 +133,7 @@ impl Export<'_> {
                 self.print_result(target, &draft, report, began)?;
                 return Ok(self.ended(report));
             }
-            export_target::check_space(&workspace, &draft, self.args.volume_size)?;
+            export_target::check_space(&workspace, &draft, self.write.volume_size)?;
             // A run that dropped images is not what a later run of the same request shall go on with.
             let marked =
                 if dropped == 0 { fingerprint.clone() } else { format!("{fingerprint} less {dropped}") };
@@ -131,7 +149,7 @@ impl Export<'_> {
                 return Ok(self.ended(report));
             };
             let hit = report_lost(&plan, &spool, &lost, report);
-            if !self.args.keep_going || hit.len() == resolution.images.len() {
+            if !self.keep_going || hit.len() == resolution.images.len() {
                 return Err(failed(
                     report,
                     "what is downloaded is kept; run the same command again to go on",
@@ -146,7 +164,7 @@ impl Export<'_> {
     /// Where blobs wait for their turn.
     pub(super) fn blob_spool(&self, target: Option<&Path>) -> anyhow::Result<Option<BlobSpool>> {
         let open = |folder: &PathBuf| BlobSpool::open(folder, target);
-        Ok(self.args.spool.as_ref().map(open).transpose()?)
+        Ok(self.write.spool.as_ref().map(open).transpose()?)
     }
 
     /// What an earlier run of the same request resolved to, or what the registries say now; then the earlier run
@@ -194,8 +212,8 @@ impl Export<'_> {
             session: self.session,
             client: self.client,
             request: self.request,
-            jobs: usize::from(self.args.network.jobs),
-            keep_going: self.args.keep_going,
+            jobs: self.jobs,
+            keep_going: self.keep_going,
         };
         let resolved = resolving.run(spool, report).await?;
         let reporter = &self.session.reporter;
@@ -209,15 +227,15 @@ impl Export<'_> {
     fn already_complete(&self, target: &Path, plan: &ExportPlan) -> anyhow::Result<bool> {
         let volumes = VolumeInput::open(target);
         let is_there = match &volumes {
-            Ok(None) => target.exists() && self.args.volume_size.is_none(),
+            Ok(None) => target.exists() && self.write.volume_size.is_none(),
             // A set that is not complete, or damaged, is there too.
-            Ok(Some(_)) | Err(_) => self.args.volume_size.is_some(),
+            Ok(Some(_)) | Err(_) => self.write.volume_size.is_some(),
         };
-        if !is_there || self.args.force {
+        if !is_there || self.write.force {
             return Ok(false);
         }
         let list = volumes.ok().flatten().and_then(|volumes| volumes.list().cloned());
-        let right_cut = list.map(|list| list.volume_size) == self.args.volume_size;
+        let right_cut = list.map(|list| list.volume_size) == self.write.volume_size;
         let found = open_bundle(target).is_ok_and(|found| plan.bundle.id().is_ok_and(|id| found.id() == id));
         if found && right_cut {
             return Ok(true);
@@ -257,7 +275,7 @@ impl Export<'_> {
             super::export_print::Summary { plan, target, size: file.len(), volumes, received, took };
         match self.session.format {
             ResultFormat::Json => super::print_json(&report.value()),
-            ResultFormat::Human => super::print(&summary.text(!self.args.no_sidecar)),
+            ResultFormat::Human => super::print(&summary.text(!self.write.no_sidecar)),
         }
         Ok(())
     }

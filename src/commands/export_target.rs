@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::outputs;
 use crate::archive::folder_of;
-use crate::cli::ExportArgs;
+use crate::cli::{ExportArgs, WriteArgs};
 use crate::failure::{ExitCode, Failure};
 use crate::plan::ExportPlan;
 use crate::report::bytes;
@@ -15,7 +15,7 @@ use crate::transfer::{Medium, Workspace, beside, free_space, largest_file};
 const MEDIUM: &str = "AIRGAP_BUNDLE_MEDIUM";
 
 /// Where to write; none for stdout.
-pub(super) fn output(args: &ExportArgs, file_name: Option<&str>) -> anyhow::Result<Option<PathBuf>> {
+pub(super) fn output(args: &WriteArgs, file_name: Option<&str>) -> anyhow::Result<Option<PathBuf>> {
     let target = match (&args.output, file_name) {
         (Some(path), _) if path.as_os_str() == "-" && args.volume_size.is_some() => {
             return Err(Failure::usage("a stream is not cut into volumes")
@@ -97,7 +97,7 @@ pub(super) fn check_space(
 }
 
 /// How `target` is written: found out, or told by a test.
-pub(super) fn medium(session: &Session, args: &ExportArgs, target: &Path) -> anyhow::Result<Medium> {
+pub(super) fn medium(session: &Session, args: &WriteArgs, target: &Path) -> anyhow::Result<Medium> {
     let medium = match std::env::var(MEDIUM).as_deref() {
         Ok("sparse") => Medium::Sparse,
         Ok("filling") => Medium::Filling,

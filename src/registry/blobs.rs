@@ -7,13 +7,15 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
 use reqwest::Method;
 use reqwest::header::{ACCEPT_ENCODING, HeaderValue, RANGE};
 use url::Url;
 
 use super::RegistryClient;
 use super::answer::Answer;
-use super::error::{ErrorKind, RegistryError};
+use super::error::{ErrorKind, RegistryError, SourceError};
 use super::host::Host;
 use super::http::{ABSENCES, Call, Retries, Target};
 use super::redact::masked;
@@ -69,9 +71,14 @@ impl RegistryClient {
             failures: 0,
             absences: 0,
             refetched: 0,
-            held: self.0.options.held.get(digest),
+            held: None,
         };
-        if stream.held.is_some() {
+        let held = self.0.options.held.find(digest).map_err(|kind| stream.error(kind))?;
+        if let Some(held) = held {
+            if held.size != size {
+                return Err(stream.wrong_size("other"));
+            }
+            stream.held = Some(held.source.open(stream.offset, size - stream.offset));
             return Ok(stream);
         }
         if stream.offset < size {
@@ -138,20 +145,16 @@ pub struct BlobStream {
     /// How often it was not there.
     absences: u32,
     refetched: u64,
-    /// All of it, where it needs no registry.
-    held: Option<Bytes>,
+    /// Where it needs no registry.
+    held: Option<BoxStream<'static, Result<Bytes, SourceError>>>,
 }
 
 impl BlobStream {
     /// The next bytes; `None` after exactly as many as were announced.
     pub async fn next(&mut self) -> Result<Option<Bytes>, RegistryError> {
-        if let Some(held) = self.held.take() {
-            if held.len() as u64 != self.size {
-                return Err(self.wrong_size("other"));
-            }
-            let from = usize::try_from(self.offset).unwrap_or(usize::MAX).min(held.len());
-            self.offset = self.size;
-            return Ok((from < held.len()).then(|| held.slice(from..)));
+        if let Some(held) = &mut self.held {
+            let piece = held.next().await.transpose();
+            return piece.map_err(|error| self.error(ErrorKind::Held(error)));
         }
         loop {
             if self.offset >= self.size {
@@ -292,7 +295,11 @@ impl BlobStream {
 
     fn wrong_size(&self, found: &str) -> RegistryError {
         let why = format!("the registry sends {found} than the {} bytes the descriptor says", self.size);
-        RegistryError::new(self.place.host(), self.what(), ErrorKind::Content(why))
+        self.error(ErrorKind::Content(why))
+    }
+
+    fn error(&self, kind: ErrorKind) -> RegistryError {
+        RegistryError::new(self.place.host(), self.what(), kind)
     }
 }
 

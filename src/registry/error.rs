@@ -50,6 +50,8 @@ pub enum ErrorKind {
     Configuration(String),
     /// What was to be uploaded could not be read, or is damaged.
     Source(SourceError),
+    /// What is on this machine and needs no registry could not be read, or is damaged.
+    Held(SourceError),
 }
 
 /// An answer with an error status.
@@ -134,7 +136,7 @@ impl RegistryError {
     /// What the source of an upload said, if it was the source that failed.
     pub fn source_error(&self) -> Option<&(dyn std::error::Error + Send + Sync + 'static)> {
         match &*self.kind {
-            ErrorKind::Source(error) => Some(error.as_ref()),
+            ErrorKind::Source(error) | ErrorKind::Held(error) => Some(error.as_ref()),
             _ => None,
         }
     }
@@ -152,7 +154,10 @@ impl RegistryError {
             ErrorKind::NotARegistry(_) => ErrorClass::NotARegistry,
             ErrorKind::Content(_) => ErrorClass::Content,
             ErrorKind::Credentials(_) => ErrorClass::Denied,
-            ErrorKind::Protocol(_) | ErrorKind::Configuration(_) | ErrorKind::Source(_) => ErrorClass::Other,
+            ErrorKind::Protocol(_)
+            | ErrorKind::Configuration(_)
+            | ErrorKind::Source(_)
+            | ErrorKind::Held(_) => ErrorClass::Other,
         }
     }
 
@@ -293,6 +298,7 @@ impl fmt::Display for ErrorKind {
             Self::Content(why) | Self::Credentials(why) | Self::Configuration(why) => f.write_str(why),
             Self::Protocol(why) => write!(f, "unusable answer: {why}"),
             Self::Source(_) => f.write_str("the content to upload could not be read"),
+            Self::Held(error) => error.fmt(f),
         }
     }
 }

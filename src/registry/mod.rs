@@ -55,7 +55,7 @@ pub use blobs::{BlobPlace, BlobStream};
 pub use credentials::{CredentialProvider, GivenCredentials};
 pub use environment::Environment;
 pub use error::{ErrorClass, ErrorKind, RegistryError, SourceError, StatusAnswer};
-pub use held::Held;
+pub use held::{Held, HeldContent, HeldStore};
 pub use login::{remove_login, store_login};
 pub use manifests::{FetchedManifest, ManifestTarget, PutManifest};
 pub use options::ClientOptions;
