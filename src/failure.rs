@@ -207,6 +207,11 @@ fn hints_of(error: &(dyn std::error::Error + 'static)) -> Vec<String> {
     if let Some(ArrivalError::LostInPipe(_)) = error.downcast_ref().map(ArrivalError::innermost) {
         return vec!["send the same stream again, what arrived is not sent twice; with --spool DIR nothing that the registry loses is lost".to_owned()];
     }
+    if let Some(ArchiveError::Volumes(_)) = error.downcast_ref() {
+        return vec![
+            "bring the volumes that are named again, all into one folder; the others are fine".to_owned(),
+        ];
+    }
     if let Some(ArchiveError::TooEarly(_)) = error.downcast_ref() {
         return vec![
             "give --spool DIR, where blobs wait until it is known what they are, or import it from a file"

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::common::volume_size;
 use super::{CatalogArgs, NetworkArgs, OutputArgs, WithArgs};
 use crate::image::{HostName, Platform};
 
@@ -49,6 +50,9 @@ pub struct ExportArgs {
     /// without sparse files (FAT, exFAT). A folder on another disk; emptied afterwards.
     #[arg(long, value_name = "DIR")]
     pub spool: Option<PathBuf>,
+    /// Cut the file into volumes of this size, for media: fat32, dvd5, dvd9, bd25, or bytes such as 700M or 4GiB-1.
+    #[arg(long, value_name = "SIZE", value_parser = volume_size)]
+    pub volume_size: Option<u64>,
     /// Write no `.sha256` file beside the bundle.
     #[arg(long)]
     pub no_sidecar: bool,

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
+use super::input::{open_bundle, open_input};
 use super::resolving::Resolving;
 use super::run_report::{ImageReport, ImageState, RunReport};
 use super::{export_target, locked, network, request};
-use crate::archive::{BundleReader, FileInput, ImageFault, Input};
+use crate::archive::{ImageFault, VolumeInput};
 use crate::cli::{ExportArgs, ForeignLayers, ResultFormat};
 use crate::failure::{ExitCode, Failure, blob_code, code_of};
 use crate::plan::{ExportPlan, PlanError, Request, Resolution};
@@ -79,6 +79,7 @@ impl Export<'_> {
             cancel: &self.session.cancel,
             sidecar: !self.args.no_sidecar,
             medium: export_target::medium(self.session, self.args, target)?,
+            volume_size: self.args.volume_size,
             blob_spool: blob_spool.as_ref(),
         };
         let fingerprint = self.request.fingerprint()?;
@@ -105,14 +106,15 @@ impl Export<'_> {
                 workspace.finished()?;
                 blob_spool.map_or(Ok(()), BlobSpool::remove)?;
                 if !self.args.no_sidecar {
-                    tokio::task::block_in_place(|| complete_sidecar(target))?;
+                    let (file, id) = (open_input(target)?, draft.bundle.id()?);
+                    tokio::task::block_in_place(|| complete_sidecar(target, file.as_ref(), id))?;
                 }
                 report.all_done(ImageState::AlreadyThere);
                 self.session.reporter.say(&format!("{} is complete already", target.display()));
                 self.print_result(target, &draft, report, began)?;
                 return Ok(self.ended(report));
             }
-            export_target::check_space(&workspace, &draft)?;
+            export_target::check_space(&workspace, &draft, self.args.volume_size)?;
             // A run that dropped images is not what a later run of the same request shall go on with.
             let marked =
                 if dropped == 0 { fingerprint.clone() } else { format!("{fingerprint} less {dropped}") };
@@ -202,13 +204,21 @@ impl Export<'_> {
         }
     }
 
+    /// Whether what is there under this name is this very bundle, cut as it should be.
     fn already_complete(&self, target: &Path, plan: &ExportPlan) -> anyhow::Result<bool> {
-        if !target.exists() || self.args.force {
+        let volumes = VolumeInput::open(target);
+        let is_there = match &volumes {
+            Ok(None) => target.exists() && self.args.volume_size.is_none(),
+            // A set that is not complete, or damaged, is there too.
+            Ok(Some(_)) | Err(_) => self.args.volume_size.is_some(),
+        };
+        if !is_there || self.args.force {
             return Ok(false);
         }
-        let same = BundleReader::open(Arc::new(FileInput::open(target)?))
-            .is_ok_and(|found| plan.bundle.id().is_ok_and(|id| found.id() == id));
-        if same {
+        let list = volumes.ok().flatten().and_then(|volumes| volumes.list().cloned());
+        let right_cut = list.map(|list| list.volume_size) == self.args.volume_size;
+        let found = open_bundle(target).is_ok_and(|found| plan.bundle.id().is_ok_and(|id| found.id() == id));
+        if found && right_cut {
             return Ok(true);
         }
         Err(Failure::new(ExitCode::Failed, format!("{} exists and has other content", target.display()))
@@ -223,7 +233,7 @@ impl Export<'_> {
         report: &mut RunReport,
         began: std::time::Instant,
     ) -> anyhow::Result<()> {
-        let file = FileInput::open(target)?;
+        let file = open_input(target)?;
         report.bundle = Some(serde_json::json!({
             "file": target.display().to_string(), "size": file.len(), "id": plan.bundle.id()?,
         }));
@@ -237,8 +247,13 @@ impl Export<'_> {
             "blobs": plan.bundle.blobs.len(), "blobBytes": plan.distinct(), "aloneBytes": plan.alone,
             "bytesReceived": received, "seconds": began.elapsed().as_secs_f64(),
         }));
+        let volumes = VolumeInput::open(target)?.map(|volumes| {
+            let count = volumes.count();
+            (volumes.path(0), volumes.path(count - 1), count)
+        });
+        let took = began.elapsed();
         let summary =
-            super::export_print::Summary { plan, target, size: file.len(), received, took: began.elapsed() };
+            super::export_print::Summary { plan, target, size: file.len(), volumes, received, took };
         match self.session.format {
             ResultFormat::Json => super::print_json(&report.value()),
             ResultFormat::Human => super::print(&summary.text(!self.args.no_sidecar)),

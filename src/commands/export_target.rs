@@ -17,6 +17,11 @@ const MEDIUM: &str = "AIRGAP_BUNDLE_MEDIUM";
 /// Where to write; none for stdout.
 pub(super) fn output(args: &ExportArgs, file_name: Option<&str>) -> anyhow::Result<Option<PathBuf>> {
     let target = match (&args.output, file_name) {
+        (Some(path), _) if path.as_os_str() == "-" && args.volume_size.is_some() => {
+            return Err(Failure::usage("a stream is not cut into volumes")
+                .hint("cut it where it arrives: bundle repack FILE --volume-size SIZE -o FILE")
+                .into());
+        }
         (Some(path), _) if path.as_os_str() == "-" => return Ok(None),
         (Some(path), _) => path.clone(),
         (None, Some(name)) => PathBuf::from(name),
@@ -53,17 +58,22 @@ pub(super) fn keep_apart(args: &ExportArgs, target: Option<&Path>) -> anyhow::Re
 }
 
 /// Refuses a plan that the disk has no room for, before anything is written.
-pub(super) fn check_space(workspace: &Workspace, plan: &ExportPlan) -> anyhow::Result<()> {
+pub(super) fn check_space(
+    workspace: &Workspace,
+    plan: &ExportPlan,
+    volume_size: Option<u64>,
+) -> anyhow::Result<()> {
     let needed = plan.head.layout.max_len();
-    if let Some(largest) = largest_file(workspace.target()).filter(|largest| *largest < needed) {
+    let file = volume_size.map_or(needed, |size| size.min(needed));
+    if let Some(largest) = largest_file(workspace.target()).filter(|largest| *largest < file) {
         let message = format!(
-            "the bundle needs {}, but the file system of {} holds no file larger than {}",
-            bytes(needed),
+            "the bundle needs a file of {}, but the file system of {} holds none larger than {}",
+            bytes(file),
             workspace.target().display(),
             bytes(largest)
         );
         return Err(Failure::new(ExitCode::NoSpace, message)
-            .hint("write to a disk with another file system, or keep fewer platforms with --platform")
+            .hint("cut it into volumes with --volume-size fat32, or write to a disk with another file system")
             .into());
     }
     let Some(free) = free_space(workspace.target()) else {

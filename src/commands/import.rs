@@ -23,7 +23,7 @@ use crate::transfer::{ArrivalError, Import, Sent};
 
 pub(super) async fn run(session: &Session, args: &ImportArgs) -> anyhow::Result<ExitCode> {
     let destination: Destination = args.destination.parse().map_err(|e| Failure::usage(format!("{e}")))?;
-    let opened = input::open_for_import(args)?;
+    let opened = input::open_for_import(session, args)?;
     let values = args.values.clone().unwrap_or_else(|| PathBuf::from(format!("{}.values.yaml", opened.stem)));
     let inputs: Vec<_> = args.bundle.iter().map(|path| ("the bundle", path.as_path())).collect();
     let mut outputs = vec![("the values file", values.as_path())];

@@ -21,3 +21,4 @@ mod rules;
 mod serve;
 mod serve_bundle;
 mod support;
+mod volumes;
