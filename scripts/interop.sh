@@ -3,7 +3,7 @@
 # umoci, nginx, zstd, coreutils. Each check prints ok, FAIL or skip; the last line counts them.
 #
 #   scripts/interop.sh [PATTERN]        with Debian's tools, about a minute after the build
-#   scripts/interop.sh --all [PATTERN]  also crane, oras, regctl, distribution 3, zot and the distribution-spec
+#   scripts/interop.sh --all [PATTERN]  also crane, oras, regctl, helm, distribution 3, zot and the distribution-spec
 #                                       conformance suite (built with Go, where their modules can be had), and
 #                                       CHAOS_MINUTES (60) of killing exports and imports
 #
@@ -662,6 +662,30 @@ zot_registry() {
     skip "zot was built, but nothing is checked with it yet"
 }
 
+# helm VERB…: the real one, with nothing of the user's.
+helm() {
+    go_program helm helm.sh/helm/v3/cmd/helm@v3.19.0
+    HELM_CONFIG_HOME=$PWD/helm HELM_CACHE_HOME=$PWD/helm HELM_DATA_HOME=$PWD/helm "$program" "$@"
+}
+
+# Charts from a registry and from this machine, through the gap, and out of it by Helm.
+helm_pulls_charts() {
+    local version
+    helm create shop
+    helm package shop --version 0.1.0+build.5
+    helm push shop-0.1.0+build.5.tgz "oci://$outside/charts" --plain-http
+    helm package shop --version 0.2.0
+    export_shop -o charts.tar.zst --add "oci://$outside/charts/shop:0.1.0+build.5" --add shop-0.2.0.tgz
+    "$binary" import charts.tar.zst -d "$inside/helm"
+    serve file charts.tar.zst
+    mkdir pulled
+    for version in 0.1.0+build.5 0.2.0; do
+        helm pull "oci://$inside/helm/charts/shop" --version $version --plain-http -d pulled
+        cmp "pulled/shop-$version.tgz" "shop-$version.tgz"
+        helm template "oci://$served/charts/shop" --version $version --plain-http | grep '^kind: Deployment'
+    done
+}
+
 # The distribution-spec's own suite against the embedded registry: every API, every kind of content it knows.
 conformance() {
     go_program conformance github.com/opencontainers/distribution-spec/conformance@v0.0.0-20260831232431-97274622c111
@@ -770,6 +794,7 @@ for name in \
 done
 if [ -n "$all" ]; then
     for name in crane_reads_and_writes oras_reads_and_writes regctl_reads_and_writes distribution_3 a_layer_of_5_gib zot_registry \
+        helm_pulls_charts \
         conformance chaos; do
         check $name
     done

@@ -42,6 +42,7 @@
 
 mod artifacts;
 mod chart;
+mod chart_artifact;
 mod content;
 mod contents;
 mod derived;
@@ -68,6 +69,7 @@ mod volumes;
 
 pub use artifacts::{ArtifactIndex, users};
 pub use chart::{ChartFile, chart_files};
+pub use chart_artifact::ChartArtifact;
 pub use content::ContentReader;
 pub use contents::{Contents, ImageFault, MAX_DEPTH, Manifests, Root, roots};
 pub use error::ArchiveError;

@@ -1,10 +1,18 @@
-//! The catalogs that come with the program.
+//! The catalogs that come with the program, and what describes the others.
 
 use super::Catalog;
 
 /// Name, version, text. The newest of each name comes first: it is what the bare name means.
-const SHIPPED: &[(&str, &str, &str)] =
-    &[("stackstate", "4.1", include_str!("../../catalog/stackstate-4.1.yaml"))];
+const SHIPPED: &[(&str, &str, &str)] = &[
+    ("stackstate", "4.1", include_str!("../../catalog/stackstate-4.1.yaml")),
+    ("cert-manager", "1.21", include_str!("../../catalog/cert-manager-1.21.yaml")),
+];
+
+/// The JSON Schema of catalogs.
+pub const SCHEMA: &str = include_str!("../../catalog/catalog.schema.json");
+
+/// A catalog with every key there is, explained.
+pub const EXAMPLE: &str = include_str!("../../catalog/example.yaml");
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(

@@ -24,6 +24,7 @@ pub(super) fn read(text: &str) -> Result<Document, Problem> {
     let options = serde_saphyr::options! {
         with_snippet: false,
         duplicate_keys: serde_saphyr::DuplicateKeyPolicy::PassThrough,
+        strict_booleans: true,
         // Beyond what the parser looks ahead, so that too much depth is always our limit's error, which has a type.
         budget: serde_saphyr::budget! { max_depth: MAX_DEPTH, flow_nesting_limit: 4096 },
     };
@@ -183,9 +184,11 @@ pub(super) struct RawEntry {
     pub(super) component: Option<Text>,
     pub(super) image: Option<Text>,
     pub(super) source: OneOrMany,
+    pub(super) archive: Option<Text>,
     pub(super) registry: Option<Text>,
     pub(super) repository: Option<Text>,
     pub(super) tag: OneOrMany,
+    pub(super) digest: Option<Text>,
     pub(super) note: Option<Text>,
     pub(super) labels: OneOrMany,
     pub(super) problems: Vec<Problem>,
@@ -196,9 +199,11 @@ table!(RawEntry, "an image", {
     "component" => component,
     "image" => image,
     "source" => source,
+    "archive" => archive,
     "registry" => registry,
     "repository" => repository,
     "tag" => tag,
+    "digest" => digest,
     "note" => note,
     "labels" => labels,
 },

@@ -65,6 +65,8 @@ pub struct LockedEntry {
     /// The path that sets the tag, then those it falls back to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tag: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<String>,
 }
@@ -77,6 +79,9 @@ pub struct LockedImage {
     /// Where it was found, when that is not where its name says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<Reference>,
+    /// The packed chart it is made of, below the folder of the lock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archive: Option<String>,
     pub digest: Digest,
     pub media_type: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -252,6 +257,7 @@ mod tests {
         LockedImage {
             name: name.parse().unwrap(),
             source: None,
+            archive: None,
             digest: Digest::sha256(content),
             media_type: crate::image::media_type::OCI_INDEX.to_owned(),
             platforms: vec!["linux/amd64".to_owned(), "linux/arm64".to_owned()],
@@ -269,6 +275,7 @@ mod tests {
             registry: Some("image.registry".to_owned()),
             repository: None,
             tag: vec!["image.tag".to_owned(), "all.tag".to_owned()],
+            digest: None,
             labels: Vec::new(),
         }
     }

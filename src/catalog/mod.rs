@@ -54,10 +54,13 @@ pub struct Entry {
     pub image: Template,
     /// Where it is pulled from, in this order, if not from where its name says.
     pub sources: Vec<Template>,
+    /// A packed chart on this machine, of which the artifact `image` is made.
+    pub archive: Option<String>,
     /// Value paths of the chart. The first of `tag_paths` is the image's own; each falls back to the next.
     pub registry_path: Option<String>,
     pub repository_path: Option<String>,
     pub tag_paths: Vec<String>,
+    pub digest_path: Option<String>,
     pub note: Option<String>,
     pub labels: Vec<String>,
 }

@@ -1,5 +1,6 @@
 //! Reading catalogs: YAML, JSON, or plain text with one image per line; all problems at once.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde_saphyr::Spanned;
@@ -79,6 +80,7 @@ fn read_list(text: &str, problems: &mut Vec<Problem>) -> Catalog {
         let comment = line.match_indices('#').find(|(at, _)| line[..*at].ends_with(char::is_whitespace));
         let line = comment.map_or(line, |(at, _)| &line[..at]);
         let image = spelling(line);
+        let image = image.as_ref();
         if image.is_empty() || image.starts_with('#') {
             continue;
         }
@@ -93,7 +95,7 @@ fn read_list(text: &str, problems: &mut Vec<Problem>) -> Catalog {
 }
 
 /// An image without what people paste along with it: blanks, quotes, a scheme, a slash at the end.
-pub(super) fn spelling(text: &str) -> &str {
+pub(super) fn spelling(text: &str) -> Cow<'_, str> {
     let text = text.trim();
     let text = ['"', '\'']
         .iter()
@@ -102,7 +104,12 @@ pub(super) fn spelling(text: &str) -> &str {
         .trim();
     let schemes = ["docker://", "https://", "http://"];
     let text = schemes.iter().find_map(|scheme| text.strip_prefix(scheme)).unwrap_or(text);
-    text.trim_end_matches('/')
+    let text = text.trim_end_matches('/');
+    match text.strip_prefix("oci://") {
+        // Versions of charts may have a `+`, for which Helm writes `_` in tags.
+        Some(artifact) => artifact.replace('+', "_").into(),
+        None => text.into(),
+    }
 }
 
 fn template(text: &str, line: u64, problems: &mut Vec<Problem>) -> Option<Template> {
@@ -160,7 +167,7 @@ fn build(document: Document, problems: &mut Vec<Problem>) -> Catalog {
             continue;
         };
         let at = line_of(&image, line);
-        if let Some(image) = template(spelling(&image.value), at, problems) {
+        if let Some(image) = template(&spelling(&image.value), at, problems) {
             check_reference(&image, at, problems);
             let entry = assemble(raw, image, line, problems);
             for template in entry.sources.iter().chain([&entry.image]) {
@@ -193,10 +200,13 @@ fn assemble(raw: RawEntry, image: Template, line: u64, problems: &mut Vec<Proble
     let mut sources = Vec::new();
     for source in raw.source.0 {
         let line = line_of(&source, line);
-        if let Some(source) = template(spelling(&source.value), line, problems) {
+        if let Some(source) = template(&spelling(&source.value), line, problems) {
             check_reference(&source, line, problems);
             sources.push(source);
         }
+    }
+    if raw.archive.is_some() && !sources.is_empty() {
+        problems.push(Problem::at(line, "an image comes from an archive or from a source, not from both"));
     }
     let many = |OneOrMany(texts): OneOrMany| texts.into_iter().map(Some);
     Entry {
@@ -205,9 +215,11 @@ fn assemble(raw: RawEntry, image: Template, line: u64, problems: &mut Vec<Proble
         sources,
         tag_paths: many(raw.tag).filter_map(|path| value_path(path, line, problems)).collect(),
         labels: many(raw.labels).filter_map(|label| printable(label, line, problems)).collect(),
+        archive: printable(raw.archive, line, problems),
         chart: printable(raw.chart, line, problems),
         component: printable(raw.component, line, problems),
         registry_path: value_path(raw.registry, line, problems),
+        digest_path: value_path(raw.digest, line, problems),
         repository_path: value_path(raw.repository, line, problems),
         note: printable(raw.note, line, problems),
     }

@@ -31,6 +31,8 @@ pub struct ResolvedImage {
     pub entries: Vec<usize>,
     /// Where it is pulled from: the first that has it. Never empty.
     pub sources: Vec<Reference>,
+    /// The packed chart it is made of instead, as the catalog writes its path.
+    pub archive: Option<String>,
 }
 
 impl Catalog {
@@ -47,8 +49,13 @@ impl Catalog {
             };
             let place = *places.entry(reference.clone()).or_insert(images.len());
             if place == images.len() {
-                let (spellings, entries, sources) = (Vec::new(), Vec::new(), Vec::new());
-                images.push(ResolvedImage { reference: reference.clone(), spellings, entries, sources });
+                images.push(ResolvedImage {
+                    reference: reference.clone(),
+                    spellings: Vec::new(),
+                    entries: Vec::new(),
+                    sources: Vec::new(),
+                    archive: entry.archive.clone(),
+                });
             }
             let image = &mut images[place];
             image.entries.push(index);
@@ -56,7 +63,7 @@ impl Catalog {
                 image.spellings.push(filled);
             }
             for source in &entry.sources {
-                let filled = with_version_of(spelling(&source.fill(&values)), &reference);
+                let filled = with_version_of(&spelling(&source.fill(&values)), &reference);
                 let parsed = self.parse_filled(source, &filled, entry.line, &mut problems);
                 image.sources.extend(parsed.filter(|parsed| !image.sources.contains(parsed)));
             }

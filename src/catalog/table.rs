@@ -111,6 +111,7 @@ fn json_table(catalog: &Catalog) -> String {
             "registry": entry.registry_path,
             "repository": entry.repository_path,
             "tag": entry.tag_paths.first(),
+            "digest": entry.digest_path,
             "tagFallbacks": entry.tag_paths.get(1..).unwrap_or_default(),
             "note": entry.note,
         })

@@ -50,6 +50,54 @@ pub enum CatalogCommand {
     #[command(after_help = "Examples:\n  bundle catalog lint shop.yaml\n  \
         bundle catalog lint shop.yaml -d registry.local/mirror --online --strict")]
     Lint(LintArgs),
+    /// Print the JSON Schema of catalogs, for editors and other tools.
+    #[command(
+        after_help = "Examples:\n  bundle catalog schema >catalog.schema.json\n  bundle catalog schema --example >shop.yaml"
+    )]
+    Schema {
+        /// Print a catalog with every key there is, explained.
+        #[arg(long)]
+        example: bool,
+    },
+    /// Make a catalog of what manifests or a chart name.
+    ///
+    /// Certain is what containers of workloads name; probable what stands in environment variables, arguments,
+    /// annotations, configurations, custom resources and values. What is not understood is listed; where an image may
+    /// be missing because of it, the exit code is 7.
+    #[command(
+        after_help = "Examples:\n  helm template shop ./shop | bundle catalog discover - -o shop.yaml\n  \
+        bundle catalog discover --chart ./shop --values small.yaml --values base.yaml,large.yaml\n  \
+        bundle catalog discover manifests/ --diff shop.yaml --exit-code"
+    )]
+    Discover(DiscoverArgs),
+}
+
+/// Which rows of the catalogs, and what beside them.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Selection")]
+pub struct SelectionArgs {
+    /// Only images whose name matches; `*` and `?` as in a shell.
+    #[arg(long, value_name = "PATTERN")]
+    pub only: Vec<String>,
+    /// No images whose name matches.
+    #[arg(long, value_name = "PATTERN")]
+    pub skip: Vec<String>,
+    /// Only rows of charts that match.
+    #[arg(long, value_name = "PATTERN")]
+    pub only_chart: Vec<String>,
+    /// Only rows of components that match.
+    #[arg(long, value_name = "PATTERN")]
+    pub only_component: Vec<String>,
+    /// Only rows with this label.
+    #[arg(long, value_name = "LABEL")]
+    pub only_label: Vec<String>,
+    /// No rows with this label, for example optional or probable.
+    #[arg(long, value_name = "LABEL")]
+    pub skip_label: Vec<String>,
+    /// One more image, artifact in a registry (`oci://host/charts/name:version`), or packed chart (`./name-1.0.0.tgz`);
+    /// never left out.
+    #[arg(long, value_name = "IMAGE")]
+    pub add: Vec<String>,
 }
 
 /// `bundle catalog lock`.
@@ -58,6 +106,8 @@ pub enum CatalogCommand {
 pub struct LockArgs {
     #[command(flatten)]
     pub catalog: CatalogArgs,
+    #[command(flatten)]
+    pub selection: SelectionArgs,
     /// Where to write the lock; `-` is stdout.
     #[arg(short, long, value_name = "FILE", default_value = "catalog.lock")]
     pub output: PathBuf,
@@ -109,6 +159,49 @@ pub struct LintArgs {
     pub registry: Option<HostName>,
     #[command(flatten)]
     pub network: NetworkArgs,
+    #[command(flatten)]
+    pub output_style: OutputArgs,
+}
+
+/// `bundle catalog discover`.
+#[derive(Clone, Debug, Args)]
+pub struct DiscoverArgs {
+    /// Manifests: files, folders, or `-` for stdin.
+    #[arg(value_name = "FILE|DIR|-", required_unless_present = "chart")]
+    pub inputs: Vec<PathBuf>,
+    /// Render this chart with helm: a folder, a .tgz, a name in a repository, or oci://…
+    #[arg(long, value_name = "CHART")]
+    pub chart: Option<String>,
+    /// The repository that --chart is in.
+    #[arg(long, value_name = "URL", requires = "chart")]
+    pub repo: Option<String>,
+    /// The version of --chart.
+    #[arg(long, value_name = "VERSION", requires = "chart")]
+    pub chart_version: Option<String>,
+    /// Values to render --chart with; repeated, each is rendered, and all their images count. `A,B` is A with B over it.
+    #[arg(long, value_name = "FILE[,FILE]", requires = "chart")]
+    pub values: Vec<String>,
+    /// A further argument of `helm template`, for example --helm-arg=--kube-version=1.30.
+    #[arg(long, value_name = "ARG", requires = "chart", allow_hyphen_values = true)]
+    pub helm_arg: Vec<String>,
+    /// Leave out what is only probable.
+    #[arg(long)]
+    pub certain: bool,
+    /// Where to write the catalog. Default: stdout.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Tell what this catalog has otherwise, instead of printing one.
+    #[arg(long, value_name = "CATALOG")]
+    pub diff: Option<String>,
+    /// Set a variable of the catalog of --diff.
+    #[arg(long, value_name = "VAR=VALUE", value_parser = pair, requires = "diff")]
+    pub set: Vec<(String, String)>,
+    /// With differences, end with exit code 8.
+    #[arg(long, requires = "diff")]
+    pub exit_code: bool,
+    /// Replace an existing file of other content.
+    #[arg(long)]
+    pub force: bool,
     #[command(flatten)]
     pub output_style: OutputArgs,
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::common::volume_size;
-use super::{CatalogArgs, NetworkArgs, OutputArgs, WithArgs};
+use super::{CatalogArgs, NetworkArgs, OutputArgs, SelectionArgs, WithArgs};
 use crate::image::{HostName, Platform};
 
 #[derive(Debug, Args)]
@@ -13,6 +13,8 @@ use crate::image::{HostName, Platform};
 pub struct ExportArgs {
     #[command(flatten)]
     pub catalog: CatalogArgs,
+    #[command(flatten)]
+    pub selection: SelectionArgs,
     /// Take every digest from a lock that `bundle catalog lock` wrote, and the rows too (default: catalog.lock).
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "catalog.lock")]
     pub locked: Option<PathBuf>,

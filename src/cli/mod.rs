@@ -15,7 +15,9 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-pub use catalog::{CatalogArgs, CatalogCommand, LintArgs, LockArgs, TableFormat};
+pub use catalog::{
+    CatalogArgs, CatalogCommand, DiscoverArgs, LintArgs, LockArgs, SelectionArgs, TableFormat,
+};
 pub use common::{NetworkArgs, OutputArgs, ResultFormat, With, WithArgs};
 pub use export::{ExportArgs, ForeignLayers};
 pub use handoff::ValuesArgs;

@@ -20,16 +20,17 @@ use crate::transfer::{
 
 pub(super) async fn run(session: &Session, args: &ExportArgs) -> anyhow::Result<ExitCode> {
     let mut catalog = match &args.locked {
-        Some(lock) => locked::load(&args.catalog, &args.network, lock)?,
-        None => request::load(&args.catalog, &args.network)?,
+        Some(lock) => locked::load(&args.catalog, &args.selection, &args.network, lock)?,
+        None => request::load_with(&args.catalog, &args.selection, &args.network)?,
     };
+    catalog.select(&args.selection)?;
     catalog.request.platforms = args.platform.iter().map(ToString::to_string).collect();
     (catalog.request.repin, catalog.request.keep_host) = (args.repin, args.keep_host);
     catalog.request.with.clone_from(&args.with.with.0);
     catalog.request.keep_urls = args.foreign_layers == ForeignLayers::KeepUrls;
     let target = if args.dry_run { None } else { export_target::output(args, catalog.file_name.as_deref())? };
     export_target::keep_apart(args, target.as_deref())?;
-    let client = network::for_export(&args.network, args.registry.as_ref(), &catalog.request)?;
+    let client = network::for_export(&args.network, args.registry.as_ref(), &catalog.request, &catalog.held)?;
     let mut report = RunReport::new("export", args.output_style.report.as_deref());
     for wanted in &catalog.request.images {
         report.images.push(ImageReport::new(&wanted.name, wanted.sources.first()));

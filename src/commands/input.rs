@@ -173,7 +173,7 @@ pub(super) fn matches(patterns: &[String], name: &Reference) -> bool {
 }
 
 /// Shell matching without classes, in linear space and no recursion, so that no pattern is slow.
-fn glob(pattern: &str, text: &str) -> bool {
+pub(super) fn glob(pattern: &str, text: &str) -> bool {
     let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
     let (mut p, mut t) = (0, 0);
     let mut star: Option<(usize, usize)> = None;

@@ -8,7 +8,7 @@ use super::request::{Loaded, file_name};
 use crate::archive::ArtifactRow;
 use crate::archive::manifest::{CatalogRecord, EntryRecord};
 use crate::catalog::lock::{Lock, LockedArtifact, LockedCatalog, LockedEntry, LockedImage};
-use crate::cli::{CatalogArgs, NetworkArgs};
+use crate::cli::{CatalogArgs, NetworkArgs, SelectionArgs};
 use crate::failure::{ExitCode, Failure};
 use crate::image::{Digest, Repository};
 use crate::plan::{Request, Wanted};
@@ -27,30 +27,65 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Option<Lock>> {
 }
 
 /// The request that the lock at `path` stands for. Catalogs that are named too must still be what was locked.
-pub(super) fn load(args: &CatalogArgs, network: &NetworkArgs, path: &Path) -> anyhow::Result<Loaded> {
+pub(super) fn load(
+    args: &CatalogArgs,
+    selection: &SelectionArgs,
+    network: &NetworkArgs,
+    path: &Path,
+) -> anyhow::Result<Loaded> {
     let Some(lock) = read(path)? else {
         return Err(Failure::usage(format!("there is no lock {}", path.display()))
             .hint("bundle catalog lock writes it")
             .into());
     };
     if !args.catalogs.is_empty() {
-        let catalog = catalog_of(&super::request::load(args, network)?);
+        let catalog = catalog_of(&super::request::load_with(args, selection, network)?);
         if catalog != lock.catalog {
             return Err(outdated(path, &lock.catalog, &catalog));
         }
     }
-    let loaded = from_lock(&lock, args)?;
+    let mut loaded = from_lock(&lock, args)?;
+    pack(&mut loaded, &lock, crate::archive::folder_of(path))?;
+    let is_locked =
+        |wanted: &&Wanted| lock.image(&wanted.name).is_none_or(|locked| wanted.pin == Some(locked.digest));
+    if let Some(changed) = loaded.request.images.iter().find(|wanted| !is_locked(wanted)) {
+        let message = format!(
+            "{} is another chart than the one that was locked",
+            loaded.archives[&changed.name].display()
+        );
+        return Err(Failure::new(ExitCode::Failed, message)
+            .hint("put the locked one back, or lock the new one: bundle catalog lock")
+            .into());
+    }
+    loaded.add(&selection.add, &args.source)?;
+    if let Some(open) = loaded.request.images.iter().find(|wanted| wanted.pin.is_none()) {
+        let message = format!("--add {}: it is not in {}", open.name, path.display());
+        return Err(Failure::usage(message)
+            .hint(format!("lock it too: bundle catalog lock --add {}", open.name))
+            .into());
+    }
     if loaded.request.images.is_empty() {
         return Err(Failure::usage(format!("lock {} lists no image", path.display())).into());
     }
     Ok(loaded)
 }
 
-/// The rows of `lock` with their digests to be found anew.
-pub(super) fn again(lock: &Lock, args: &CatalogArgs) -> anyhow::Result<Loaded> {
+/// The rows of `lock`, which is in `folder`, with their digests to be found anew.
+pub(super) fn again(lock: &Lock, args: &CatalogArgs, folder: &Path) -> anyhow::Result<Loaded> {
     let mut loaded = from_lock(lock, args)?;
     loaded.request.images.iter_mut().for_each(|wanted| (wanted.pin, wanted.artifacts) = (None, None));
+    pack(&mut loaded, lock, folder)?;
     Ok(loaded)
+}
+
+/// Makes the artifacts of the charts that `lock` names below `folder`.
+fn pack(loaded: &mut Loaded, lock: &Lock, folder: &Path) -> anyhow::Result<()> {
+    for image in &lock.images {
+        if let Some(archive) = &image.archive {
+            loaded.pack(&image.name, &folder.join(archive))?;
+        }
+    }
+    Ok(())
 }
 
 fn from_lock(lock: &Lock, args: &CatalogArgs) -> anyhow::Result<Loaded> {
@@ -122,6 +157,7 @@ fn request_of(lock: &Lock) -> Loaded {
         request,
         labels: catalog.entries.iter().map(|entry| entry.labels.clone()).collect(),
         file_name: Some(file_name(&catalog.name, &catalog.version)),
+        ..Loaded::default()
     }
 }
 
@@ -157,6 +193,7 @@ fn record(entry: &LockedEntry) -> EntryRecord {
         registry_path: entry.registry.clone(),
         repository_path: entry.repository.clone(),
         tag_paths: entry.tag.clone(),
+        digest_path: entry.digest.clone(),
     }
 }
 
@@ -174,6 +211,7 @@ pub(super) fn catalog_of(loaded: &Loaded) -> LockedCatalog {
             registry: entry.registry_path,
             repository: entry.repository_path,
             tag: entry.tag_paths,
+            digest: entry.digest_path,
             labels,
         })
     });
@@ -191,7 +229,7 @@ pub(super) async fn warn_of_drift(
     let locked: Vec<_> = request.images.iter().filter_map(|wanted| Some((wanted, wanted.pin?))).collect();
     let asked = futures_util::stream::iter(locked).map(|(wanted, pin)| async move {
         let source = wanted.sources.first()?;
-        if source.digest().is_some() {
+        if source.digest().is_some() || client.holds(&pin) {
             return None;
         }
         let target = ManifestTarget::Tag(source.tag()?.clone());

@@ -2,10 +2,12 @@
 
 mod arguments;
 mod catalog;
+mod charts;
 mod export;
 mod export_print;
 mod export_stream;
 mod export_target;
+mod helm;
 mod import;
 mod import_prepare;
 mod import_presence;
@@ -19,6 +21,7 @@ mod outputs;
 mod request;
 mod resolving;
 mod run_report;
+mod selection;
 mod serve;
 mod values;
 mod verify;
@@ -49,7 +52,7 @@ pub fn run(cli: Cli) -> ExitCode {
     let result = runtime.block_on(async {
         let watched = signals.clone().watch(cancel.clone());
         let watching = tokio::spawn(watched);
-        let result = dispatch(cli.command, cancel).await;
+        let result = Box::pin(dispatch(cli.command, cancel)).await;
         watching.abort();
         result
     });

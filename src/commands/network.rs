@@ -7,7 +7,7 @@ use crate::destination::Destination;
 use crate::failure::Failure;
 use crate::image::{HostName, Reference};
 use crate::plan::Request;
-use crate::registry::{ClientOptions, GivenCredentials, RegistryClient, Secret};
+use crate::registry::{ClientOptions, GivenCredentials, Held, RegistryClient, Secret};
 use crate::report::Reporter;
 
 /// Longest password taken from stdin.
@@ -18,12 +18,13 @@ pub(super) fn for_export(
     network: &NetworkArgs,
     registry: Option<&HostName>,
     request: &Request,
+    held: &Held,
 ) -> anyhow::Result<RegistryClient> {
     check_auth_file(network)?;
     let mut given = Vec::new();
     if let Some(username) = &network.username {
-        let mut hosts: Vec<&HostName> =
-            request.images.iter().flat_map(|image| &image.sources).map(Reference::host).collect();
+        let asked = request.images.iter().filter(|image| !image.pin.is_some_and(|pin| held.contains(&pin)));
+        let mut hosts: Vec<&HostName> = asked.flat_map(|image| &image.sources).map(Reference::host).collect();
         hosts.sort();
         hosts.dedup();
         let host = match (registry, hosts.as_slice()) {
@@ -44,7 +45,7 @@ pub(super) fn for_export(
     }
     let quay: HostName = "quay.io".parse()?;
     given.extend(from_environment("STS_REGISTRY_USERNAME", "STS_REGISTRY_PASSWORD", quay));
-    Ok(client(options(network, given)))
+    Ok(client(ClientOptions { held: held.clone(), ..options(network, given) }))
 }
 
 /// A client that also has logins made by clouds.

@@ -1,15 +1,17 @@
 //! From catalog arguments to a request: which images, under which names, from where.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::outputs::plain_name;
 use crate::archive::manifest::EntryRecord;
-use crate::catalog::{Catalog, ResolvedCatalog, builtin};
-use crate::cli::{CatalogArgs, NetworkArgs};
+use crate::catalog::{Catalog, ResolvedCatalog, ResolvedImage, builtin};
+use crate::cli::{CatalogArgs, NetworkArgs, SelectionArgs};
 use crate::failure::Failure;
+use crate::image::Reference;
 use crate::plan::{Request, Wanted};
+use crate::registry::Held;
 
 /// What `bundle export` takes without an argument.
 const DEFAULT: &str = "stackstate@4.1";
@@ -24,6 +26,11 @@ pub(super) struct Loaded {
     pub(super) labels: Vec<Vec<String>>,
     /// The name of the file it becomes; none for several catalogs or stdin.
     pub(super) file_name: Option<String>,
+    /// What `--add` named.
+    pub(super) added: BTreeSet<Reference>,
+    /// Packed charts by what they are called, and their content.
+    pub(super) archives: BTreeMap<Reference, PathBuf>,
+    pub(super) held: Held,
 }
 
 /// The catalogs that were named, or the one that nobody needs to name.
@@ -52,9 +59,31 @@ pub(super) fn load(args: &CatalogArgs, network: &NetworkArgs) -> anyhow::Result<
         let (title, version) = title(name, &resolved);
         loaded.file_name = (names.len() == 1 && name != "-").then(|| file_name(&title, &version));
         loaded.labels.extend(resolved.entries.iter().map(|entry| entry.labels.clone()));
+        let of_archives = |image: &ResolvedImage| Some((image.reference.clone(), image.archive.clone()?));
+        let archives: Vec<_> = resolved.images.iter().filter_map(of_archives).collect();
         add(&mut loaded.request, resolved, &title, &version).map_err(usage)?;
+        for (image, path) in archives {
+            loaded.pack(&image, &folder(name).join(path))?;
+        }
     }
     Ok(loaded)
+}
+
+/// The same, with what `--add` names.
+pub(super) fn load_with(
+    args: &CatalogArgs,
+    selection: &SelectionArgs,
+    network: &NetworkArgs,
+) -> anyhow::Result<Loaded> {
+    let mut loaded = load(args, network)?;
+    loaded.add(&selection.add, &args.source)?;
+    Ok(loaded)
+}
+
+/// The folder that paths in the catalog called `name` are below.
+pub(super) fn folder(name: &str) -> PathBuf {
+    let is_file = Path::new(name).is_file();
+    if is_file { crate::archive::folder_of(Path::new(name)).to_owned() } else { PathBuf::new() }
 }
 
 /// What a bundle of this name and version is called.
@@ -101,10 +130,16 @@ fn title(argument: &str, catalog: &ResolvedCatalog) -> (String, String) {
 }
 
 /// Adds `catalog` to `request`; what two catalogs say differently about one value is refused.
-fn add(request: &mut Request, catalog: ResolvedCatalog, title: &str, version: &str) -> Result<(), String> {
+pub(super) fn add(
+    request: &mut Request,
+    catalog: ResolvedCatalog,
+    title: &str,
+    version: &str,
+) -> Result<(), String> {
     let record = &mut request.catalog;
-    let joint = |own: &str, more: &str| {
-        if own.is_empty() { more.to_owned() } else { format!("{own}+{more}") }
+    let joint = |own: &str, more: &str| match (own, more) {
+        ("", text) | (text, "") => text.to_owned(),
+        (own, more) => format!("{own}+{more}"),
     };
     record.name = joint(&record.name, title);
     record.version = joint(&record.version, version);
@@ -124,6 +159,7 @@ fn add(request: &mut Request, catalog: ResolvedCatalog, title: &str, version: &s
         registry_path: entry.registry_path,
         repository_path: entry.repository_path,
         tag_paths: entry.tag_paths,
+        digest_path: entry.digest_path,
     }));
     for image in catalog.images {
         let entries = image.entries.iter().map(|entry| u32::try_from(entry + offset).unwrap_or(u32::MAX));

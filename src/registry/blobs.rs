@@ -69,7 +69,11 @@ impl RegistryClient {
             failures: 0,
             absences: 0,
             refetched: 0,
+            held: self.0.options.held.get(digest),
         };
+        if stream.held.is_some() {
+            return Ok(stream);
+        }
         if stream.offset < size {
             stream.open().await?;
         }
@@ -134,11 +138,21 @@ pub struct BlobStream {
     /// How often it was not there.
     absences: u32,
     refetched: u64,
+    /// All of it, where it needs no registry.
+    held: Option<Bytes>,
 }
 
 impl BlobStream {
     /// The next bytes; `None` after exactly as many as were announced.
     pub async fn next(&mut self) -> Result<Option<Bytes>, RegistryError> {
+        if let Some(held) = self.held.take() {
+            if held.len() as u64 != self.size {
+                return Err(self.wrong_size("other"));
+            }
+            let from = usize::try_from(self.offset).unwrap_or(usize::MAX).min(held.len());
+            self.offset = self.size;
+            return Ok((from < held.len()).then(|| held.slice(from..)));
+        }
         loop {
             if self.offset >= self.size {
                 return self.finish().await;

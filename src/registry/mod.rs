@@ -14,6 +14,7 @@ mod challenge;
 mod credentials;
 mod environment;
 mod error;
+mod held;
 mod helper;
 mod host;
 mod http;
@@ -54,6 +55,7 @@ pub use blobs::{BlobPlace, BlobStream};
 pub use credentials::{CredentialProvider, GivenCredentials};
 pub use environment::Environment;
 pub use error::{ErrorClass, ErrorKind, RegistryError, SourceError, StatusAnswer};
+pub use held::Held;
 pub use login::{remove_login, store_login};
 pub use manifests::{FetchedManifest, ManifestTarget, PutManifest};
 pub use options::ClientOptions;
@@ -66,6 +68,7 @@ pub use sessions::Sessions;
 pub use stats::{HostStats, Stats};
 pub use upload::Upload;
 
+use crate::image::Digest;
 use credentials::CredentialStore;
 use http::Inner;
 use pace::{RateLimiter, locked};
@@ -127,6 +130,11 @@ impl RegistryClient {
         if let Some(sessions) = self.0.sessions.get() {
             sessions.finished();
         }
+    }
+
+    /// Whether `digest` is on this machine already and no registry is asked for it.
+    pub fn holds(&self, digest: &Digest) -> bool {
+        self.0.options.held.contains(digest)
     }
 
     /// What has gone over the wire so far.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::credentials::{CredentialProvider, GivenCredentials};
 use super::environment::Environment;
+use super::held::Held;
 use crate::image::HostName;
 
 /// The settings of a client.
@@ -36,6 +37,8 @@ pub struct ClientOptions {
     pub given: Vec<GivenCredentials>,
     /// Asked for credentials when no file has any.
     pub last_resort: Option<Arc<dyn CredentialProvider>>,
+    /// What needs no registry.
+    pub held: Held,
     /// Bytes per second, over all streams.
     pub limit_rate: Option<u64>,
     pub http1_only: bool,
@@ -61,6 +64,7 @@ impl Default for ClientOptions {
             auth_file: None,
             given: Vec::new(),
             last_resort: None,
+            held: Held::default(),
             limit_rate: None,
             http1_only: false,
             max_manifest: 4 * 1024 * 1024,

@@ -28,6 +28,16 @@ fn peak(mut run: Running) -> u64 {
 }
 
 #[test]
+fn manifests_are_searched_in_the_memory_of_one_object() {
+    let gap = Gap::new();
+    let item = "- { apiVersion: v1, kind: Pod, spec: { containers: [{ name: a, image: 'r.io/a:1' }] } }\n";
+    let text = format!("apiVersion: v1\nkind: List\nitems:\n{}", item.repeat((6 << 20) / item.len()));
+    std::fs::write(gap.path("list.yaml"), text).unwrap();
+    let peak = peak(gap.spawn(&["catalog", "discover", "list.yaml"]));
+    assert!(peak <= 40 * MIB, "{} MiB", peak / MIB);
+}
+
+#[test]
 fn large_blobs_need_no_more_memory_than_transfers_at_once() {
     let mut gap = Gap::new();
     for seed in 0..3 {

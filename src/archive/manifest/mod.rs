@@ -137,6 +137,8 @@ pub struct EntryRecord {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub component: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest_path: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub registry_path: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repository_path: Option<String>,

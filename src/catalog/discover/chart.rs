@@ -42,6 +42,15 @@ impl Discovery {
     }
 }
 
+/// Whether a file of a chart, by its path below it, is one that [`Discovery::read_chart`] reads.
+pub fn is_about_a_chart(path: &str) -> bool {
+    let mut rest = path;
+    while let Some((_, below)) = rest.strip_prefix("charts/").and_then(|after| after.split_once('/')) {
+        rest = below;
+    }
+    matches!(rest, "Chart.yaml" | "values.yaml")
+}
+
 /// The sub-charts a path goes through: `charts/kafka/charts/common/values.yaml` goes through kafka and common.
 fn folders(path: &str) -> Vec<String> {
     let parts: Vec<&str> = path.split('/').collect();

@@ -11,6 +11,7 @@ mod object;
 mod parts;
 mod render;
 mod text;
+mod walk;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -24,6 +25,7 @@ use node::Stop;
 use object::Walk;
 use text::{Text, Watch};
 
+pub use chart::is_about_a_chart;
 pub use parts::ValuePaths;
 pub use render::Title;
 
@@ -106,7 +108,7 @@ impl Discovery {
         let file: Arc<str> = file.into();
         let (mut text, watch) = (Text::new(input), Watch::default());
         if text.is_utf16()? {
-            let why = "the text is UTF-16, as PowerShell's > writes it; write it as UTF-8 (Out-File -Encoding utf8)";
+            let why = "the text is UTF-16, as PowerShell's > writes it; write it as UTF-8 (-Encoding utf8)";
             self.unclear(Place::of(&file, 1), why.to_owned(), true);
             return Ok(());
         }
@@ -172,7 +174,10 @@ impl Place {
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.file, self.line)?;
+        f.write_str(&self.file)?;
+        if self.line > 0 {
+            write!(f, ":{}", self.line)?;
+        }
         if !self.object.is_empty() {
             write!(f, ": {}", self.object)?;
         }

@@ -84,7 +84,7 @@ impl Walk<'_> {
 
     fn remember(&mut self, full: &str, name_key: &str, registry_key: Option<&str>, tag_key: Option<&str>) {
         let Ok(reference) = full.parse::<Reference>() else { return };
-        let base = self.path().to_owned();
+        let base = self.path.clone();
         let path = |key: &str| if base.is_empty() { key.to_owned() } else { format!("{base}.{key}") };
         let paths = ValuePaths {
             repository: reference.repository().clone(),
@@ -92,6 +92,6 @@ impl Walk<'_> {
             repository_path: path(name_key),
             tag_path: tag_key.map(path),
         };
-        self.out().value_paths.push(paths);
+        self.out.value_paths.push(paths);
     }
 }

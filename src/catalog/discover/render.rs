@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::object::OVERRIDE;
+use super::walk::OVERRIDE;
 use super::{Discovery, Found, Rank, ValuePaths};
 use crate::image::Reference;
 

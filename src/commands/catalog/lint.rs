@@ -10,12 +10,12 @@ use serde_json::json;
 use crate::catalog::lint::{Finding, Level, lint};
 use crate::catalog::{Catalog, ResolvedImage};
 use crate::cli::{LintArgs, ResultFormat};
-use crate::commands::{network, print, print_json, request};
+use crate::commands::{charts, network, print, print_json, request};
 use crate::destination::{Destination, Mapping, collisions};
 use crate::failure::{ExitCode, Failure};
 use crate::image::{Digest, Reference};
 use crate::plan::{Request, Wanted};
-use crate::registry::{ManifestTarget, RegistryClient, RegistryError};
+use crate::registry::{Held, ManifestTarget, RegistryClient, RegistryError};
 use crate::report::count;
 use crate::session::Session;
 
@@ -61,6 +61,11 @@ pub(super) async fn run(session: &Session, args: &LintArgs) -> anyhow::Result<Ex
     clashes(&images, mapping, &digests, &mut found);
     for listed in &images {
         place(listed, mapping, destination.as_ref(), &mut found);
+        if let Some(archive) = &listed.image.archive {
+            let path = request::folder(&listed.catalog).join(archive);
+            let fault = charts::packed(&listed.image.reference, &path).err();
+            found.extend(fault.map(|error| listed.find(Level::Error, "bad-archive", error.to_string())));
+        }
     }
     found.sort_by_key(|one| (one.catalog.clone(), one.finding.line, one.finding.level));
     show(session, &found, images.len());
@@ -148,7 +153,8 @@ async fn ask(
     found: &mut Vec<Found>,
     digests: &mut BTreeMap<Reference, Digest>,
 ) -> anyhow::Result<()> {
-    let wanted = images.iter().map(|listed| Wanted {
+    let remote = || images.iter().filter(|listed| listed.image.archive.is_none());
+    let wanted = remote().map(|listed| Wanted {
         name: listed.image.reference.clone(),
         sources: listed.image.sources.clone(),
         entries: Vec::new(),
@@ -156,10 +162,10 @@ async fn ask(
         pin: None,
     });
     let request = Request { images: wanted.collect(), ..Request::default() };
-    let client = network::for_export(&args.network, args.registry.as_ref(), &request)?;
-    session.reporter.begin_count("asking for images", images.len() as u64);
+    let client = network::for_export(&args.network, args.registry.as_ref(), &request, &Held::default())?;
+    session.reporter.begin_count("asking for images", remote().count() as u64);
     let client = &client;
-    let asked = futures_util::stream::iter(images).map(|listed| async move {
+    let asked = futures_util::stream::iter(remote()).map(|listed| async move {
         let answer = first(client, &listed.image.sources).await;
         session.reporter.step();
         (listed, answer)

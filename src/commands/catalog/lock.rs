@@ -4,15 +4,16 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::archive::{Contents, Manifests, Root};
+use crate::archive::{Contents, Manifests, Root, folder_of};
 use crate::catalog::lock::{Drift, Lock, LockedImage};
 use crate::cli::{LockArgs, ResultFormat};
+use crate::commands::request::Loaded;
 use crate::commands::resolving::Resolving;
 use crate::commands::run_report::{ImageReport, RunReport};
 use crate::commands::{locked, network, outputs, print, print_json, request};
 use crate::failure::{ExitCode, Failure, code_of};
 use crate::image::{Digest, ParsedManifest, media_type};
-use crate::plan::{Request, ResolvedImage};
+use crate::plan::ResolvedImage;
 use crate::report::count;
 use crate::session::Session;
 use crate::transfer::Spool;
@@ -32,14 +33,18 @@ async fn lock(session: &Session, args: &LockArgs, report: &mut RunReport) -> any
     let old = earlier(args)?;
     // Without a catalog the rows are those that were locked.
     let mut loaded = match &old {
-        Some(old) if args.catalog.catalogs.is_empty() => locked::again(old, &args.catalog)?,
+        Some(old) if args.catalog.catalogs.is_empty() => {
+            locked::again(old, &args.catalog, folder_of(&args.output))?
+        }
         _ => request::load(&args.catalog, &args.network)?,
     };
+    loaded.add(&args.selection.add, &args.catalog.source)?;
+    loaded.select(&args.selection)?;
     loaded.request.with.clone_from(&args.with.with.0);
     if args.keep {
-        keep(&mut loaded.request, old.as_ref());
+        keep(&mut loaded, old.as_ref());
     }
-    let client = network::for_export(&args.network, args.registry.as_ref(), &loaded.request)?;
+    let client = network::for_export(&args.network, args.registry.as_ref(), &loaded.request, &loaded.held)?;
     let images = &loaded.request.images;
     report.images =
         images.iter().map(|wanted| ImageReport::new(&wanted.name, wanted.sources.first())).collect();
@@ -53,7 +58,11 @@ async fn lock(session: &Session, args: &LockArgs, report: &mut RunReport) -> any
     let spool = Spool::anonymous()?;
     let resolved = resolving.run(&spool, report).await?;
     report.all_done(crate::commands::run_report::ImageState::Done);
-    let images = resolved.resolution.images.iter().map(|image| locked_image(image, &spool, args.dates));
+    let images = resolved.resolution.images.iter().map(|image| {
+        let mut locked = locked_image(image, &spool, args.dates)?;
+        locked.archive = loaded.archives.get(&locked.name).map(|path| below(folder_of(&args.output), path));
+        Ok(locked)
+    });
     let new = Lock::new(locked::catalog_of(&loaded), images.collect::<anyhow::Result<_>>()?);
     finish(session, args, old.as_ref(), &new)
 }
@@ -86,8 +95,10 @@ fn keep_apart(args: &LockArgs) -> anyhow::Result<()> {
 }
 
 /// Pins what `old` has locked, where it was found then.
-fn keep(request: &mut Request, old: Option<&Lock>) {
-    for wanted in &mut request.images {
+fn keep(loaded: &mut Loaded, old: Option<&Lock>) {
+    // A chart on this machine is what it is now.
+    let from_registries = loaded.request.images.iter_mut().filter(|w| !loaded.archives.contains_key(&w.name));
+    for wanted in from_registries {
         if let Some(locked) = old.and_then(|old| old.image(&wanted.name)) {
             wanted.pin = Some(locked.digest);
             wanted.sources = vec![locked.source.clone().unwrap_or_else(|| locked.name.clone())];
@@ -105,6 +116,7 @@ fn locked_image(image: &ResolvedImage, spool: &Spool, dates: bool) -> anyhow::Re
     Ok(LockedImage {
         name: row.name.clone(),
         source: (row.source != row.name).then(|| row.source.clone()),
+        archive: None,
         digest: row.digest,
         media_type: row.media_type.clone(),
         platforms: row.platforms.clone(),
@@ -112,6 +124,14 @@ fn locked_image(image: &ResolvedImage, spool: &Spool, dates: bool) -> anyhow::Re
         created: if dates { created(spool, &row.digest, &row.media_type) } else { None },
         artifacts: image.artifacts.iter().map(locked::locked_artifact).collect(),
     })
+}
+
+/// `path` as the lock writes it: below its own folder where it is, so that both can move together.
+fn below(folder: &Path, path: &Path) -> String {
+    let (whole, home) = (path.canonicalize(), folder.canonicalize());
+    let below =
+        whole.ok().zip(home.ok()).and_then(|(path, home)| Some(path.strip_prefix(home).ok()?.to_owned()));
+    below.unwrap_or_else(|| path.to_owned()).to_string_lossy().into_owned()
 }
 
 /// The date in the config of the image, or of the first image of an index.

@@ -1,11 +1,13 @@
 //! `bundle catalog`: what can be done with catalogs before anything is exported.
 
+mod discover;
 mod lint;
 mod lock;
 mod show;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::catalog::builtin;
 use crate::cli::CatalogCommand;
 use crate::failure::ExitCode;
 use crate::session::Session;
@@ -17,7 +19,14 @@ pub(super) async fn run(command: &CatalogCommand, cancel: CancellationToken) -> 
             Ok(ExitCode::Done)
         }
         CatalogCommand::Show { catalog, format } => show::show(catalog, *format),
+        CatalogCommand::Discover(args) => {
+            discover::run(&Session::new(&args.output_style, cancel), args).await
+        }
         CatalogCommand::Lint(args) => lint::run(&Session::new(&args.output_style, cancel), args).await,
+        CatalogCommand::Schema { example } => {
+            crate::commands::print(if *example { builtin::EXAMPLE } else { builtin::SCHEMA });
+            Ok(ExitCode::Done)
+        }
         CatalogCommand::Lock(args) => lock::run(&Session::new(&args.output_style, cancel), args).await,
     }
 }

@@ -167,6 +167,17 @@ fn values_of_sub_charts_have_the_paths_of_the_whole_chart() {
     assert_eq!(names(&found), ["r.io/k:1"]);
     assert_eq!(found.charts[0], ("shop".to_owned(), "1.0.0".to_owned()));
     assert!(found.registry_override);
+    for (path, _) in files {
+        assert!(is_about_a_chart(path), "{path}");
+    }
+    for path in [
+        "templates/values.yaml",
+        "charts/kafka/templates/Chart.yaml",
+        "charts/values.yaml",
+        "values.schema.json",
+    ] {
+        assert!(!is_about_a_chart(path), "{path}");
+    }
 }
 
 #[test]

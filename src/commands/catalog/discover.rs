@@ -1,0 +1,316 @@
+//! `bundle catalog discover`: manifests, values and charts in, a catalog out.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use crate::archive::chart_files;
+use crate::catalog::discover::{Discovery, Place, Rank, Title, is_about_a_chart};
+use crate::cli::{DiscoverArgs, ResultFormat};
+use crate::commands::helm::Chart;
+use crate::commands::{outputs, print, print_json, request};
+use crate::failure::{ExitCode, Failure};
+use crate::image::Reference;
+use crate::report::count;
+use crate::session::Session;
+
+/// Endings of files that are looked into when a folder is named.
+const ENDINGS: [&str; 3] = ["yaml", "yml", "json"];
+/// Folders in folders that are followed.
+const MAX_DEPTH: usize = 64;
+/// What is unclear and shown; the catalog has more of it, `--format json` all that is kept.
+const SHOWN: usize = 20;
+
+pub(super) async fn run(session: &Session, args: &DiscoverArgs) -> anyhow::Result<ExitCode> {
+    let (own, arguments) = (session.clone(), args.clone());
+    let work = tokio::task::spawn_blocking(move || discover(&own, &arguments));
+    tokio::select! {
+        result = work => result?,
+        () = session.cancel.cancelled() => Err(crate::commands::export::interrupted("nothing has been written")),
+    }
+}
+
+fn discover(session: &Session, args: &DiscoverArgs) -> anyhow::Result<ExitCode> {
+    let target = args.output.as_deref().filter(|path| path.as_os_str() != "-");
+    if let Some(target) = target {
+        let inputs: Vec<_> = args.inputs.iter().map(|path| ("the input", path.as_path())).collect();
+        outputs::keep_apart(&inputs, &[("the catalog", target)])?;
+    }
+    let mut found = Discovery::default();
+    let own = target.and_then(|target| target.canonicalize().ok());
+    let mut look = Look { found: &mut found, own, passed_by: 0 };
+    for input in &args.inputs {
+        look.at(input)?;
+    }
+    let passed_by = look.passed_by;
+    if let Some(name) = &args.chart {
+        chart(session, args, name, &mut found)?;
+    }
+    if args.certain {
+        found.images.retain(|_, image| image.rank == Rank::Certain);
+    }
+    let differs = match &args.diff {
+        Some(catalog) => Some(compare(session, args, catalog, &found)?),
+        None => None,
+    };
+    if found.images.is_empty() {
+        tell(session, &found, passed_by);
+        return Err(nothing(&found));
+    }
+    let title = title(args, &found);
+    let text = found.to_catalog(&title).map_err(|error| Failure::new(ExitCode::Failed, error))?;
+    match target {
+        Some(target) => {
+            write(args, target, &text)?;
+            print(&format!("{}: {}\n", target.display(), count(found.images.len(), "image")));
+        }
+        None if session.format == ResultFormat::Json => print_json(&as_json(&found, &title)),
+        None if differs.is_none() => print(&text),
+        None => {}
+    }
+    tell(session, &found, passed_by);
+    Ok(match differs {
+        _ if found.hiding_count > 0 => ExitCode::Partly,
+        Some(true) if args.exit_code => ExitCode::Differs,
+        _ => ExitCode::Done,
+    })
+}
+
+/// Looking into what was named.
+struct Look<'a> {
+    found: &'a mut Discovery,
+    /// The catalog that will be written, which an earlier run may have left among the manifests.
+    own: Option<PathBuf>,
+    /// Files of other kinds.
+    passed_by: usize,
+}
+
+impl Look<'_> {
+    /// A file, a folder, or stdin.
+    fn at(&mut self, input: &Path) -> anyhow::Result<()> {
+        if input.as_os_str() == "-" {
+            return Ok(self.found.read("stdin", std::io::stdin().lock())?);
+        }
+        if input.is_dir() { self.folder(input, 0) } else { self.file(input) }
+    }
+
+    fn file(&mut self, path: &Path) -> anyhow::Result<()> {
+        let failed = failed(path);
+        let opened = std::fs::File::open(path).map_err(&failed)?;
+        let name = path.to_string_lossy();
+        let name = name.strip_prefix("./").unwrap_or(&name);
+        Ok(self.found.read(name, BufReader::with_capacity(64 << 10, opened)).map_err(&failed)?)
+    }
+
+    /// Every manifest in a folder and those in it, by name. A chart's templates are no manifests yet.
+    fn folder(&mut self, path: &Path, depth: usize) -> anyhow::Result<()> {
+        let failed = failed(path);
+        if depth > MAX_DEPTH {
+            return Err(failed(std::io::Error::other("the folders are nested too deep")).into());
+        }
+        let entries = std::fs::read_dir(path).map_err(&failed)?;
+        let mut entries: Vec<_> = entries.collect::<Result<_, _>>().map_err(&failed)?;
+        entries.sort_by_key(std::fs::DirEntry::file_name);
+        let is_chart = path.join("Chart.yaml").is_file();
+        for entry in entries {
+            let (is_folder, path) = (entry.file_type().map_err(&failed)?.is_dir(), entry.path());
+            if is_folder && is_chart && entry.file_name() == "templates" {
+                let place = Place::of(&path.to_string_lossy().into(), 0);
+                let why = "a chart's templates, which are not rendered; --chart renders them where helm is";
+                self.found.unclear(place, why.to_owned(), true);
+            } else if is_folder {
+                self.folder(&path, depth + 1)?;
+            } else if is_manifest(&path) && !path.canonicalize().is_ok_and(|path| self.own == Some(path)) {
+                self.file(&path)?;
+            } else {
+                self.passed_by += 1;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn failed(path: &Path) -> impl Fn(std::io::Error) -> Failure {
+    let path = path.to_owned();
+    move |error| Failure::usage(format!("{}: {error}", path.display()))
+}
+
+fn is_manifest(path: &Path) -> bool {
+    let ending = path.extension().unwrap_or_default();
+    ENDINGS.iter().any(|known| ending.eq_ignore_ascii_case(known)) && path.is_file()
+}
+
+/// Renders a chart once for every set of values, and looks into what it says of itself.
+fn chart(session: &Session, args: &DiscoverArgs, name: &str, found: &mut Discovery) -> anyhow::Result<()> {
+    let (repo, version) = (args.repo.as_deref(), args.chart_version.as_deref());
+    let remote = Chart { name, repo, version, arguments: &args.helm_arg };
+    let scratch = tempfile::tempdir()?;
+    let path: PathBuf = if let Some(path) = remote.path() {
+        path.to_owned()
+    } else {
+        session.reporter.detail(&format!("fetching {name} with helm"));
+        remote.pull(scratch.path())?
+    };
+    let shown = path.to_string_lossy();
+    let local = Chart { name: &shown, repo: None, version: None, arguments: &args.helm_arg };
+    about(&path, name, found)?;
+    let none = String::new();
+    let profiles: Vec<&String> =
+        if args.values.is_empty() { vec![&none] } else { args.values.iter().collect() };
+    for profile in profiles {
+        let files: Vec<&str> = profile.split(',').filter(|file| !file.is_empty()).collect();
+        let with = if files.is_empty() { String::new() } else { format!(" with {}", files.join(", ")) };
+        session.reporter.detail(&format!("rendering {name}{with}"));
+        let mut rendering = local.render(&files)?;
+        found.read(&format!("{name}{with}"), rendering.output())?;
+        rendering.finish()?;
+    }
+    Ok(())
+}
+
+/// The chart's own words, and those of its sub-charts.
+fn about(path: &Path, name: &str, found: &mut Discovery) -> anyhow::Result<()> {
+    let mut files = Vec::new();
+    if path.is_dir() {
+        collect(path, "", &mut files, 0)?;
+    } else {
+        files.extend(chart_files(path, &is_about_a_chart)?.into_iter().map(|file| (file.path, file.bytes)));
+    }
+    let files: Vec<(&str, &[u8])> = files.iter().map(|(path, bytes)| (path.as_str(), &bytes[..])).collect();
+    Ok(found.read_chart(name, &files)?)
+}
+
+fn collect(
+    folder: &Path,
+    below: &str,
+    files: &mut Vec<(String, Vec<u8>)>,
+    depth: usize,
+) -> anyhow::Result<()> {
+    let failed = failed(folder);
+    for entry in std::fs::read_dir(folder).map_err(&failed)? {
+        let entry = entry.map_err(&failed)?;
+        let name = format!("{below}{}", entry.file_name().to_string_lossy());
+        let is_folder = entry.file_type().map_err(&failed)?.is_dir();
+        if is_folder && depth < MAX_DEPTH && (name.ends_with("charts") || below.ends_with("charts/")) {
+            collect(&entry.path(), &format!("{name}/"), files, depth + 1)?;
+        } else if !is_folder && is_about_a_chart(&name) {
+            files.push((name, std::fs::read(entry.path()).map_err(&failed)?));
+        }
+    }
+    Ok(())
+}
+
+/// The chart's name and version, where a chart was asked for.
+fn title(args: &DiscoverArgs, found: &Discovery) -> Title {
+    match found.charts.first().filter(|_| args.chart.is_some()) {
+        Some((name, version)) => Title { name: Some(name.clone()), version: Some(version.clone()) },
+        None => Title::default(),
+    }
+}
+
+fn write(args: &DiscoverArgs, target: &Path, text: &str) -> anyhow::Result<()> {
+    let is_same = std::fs::read(target).is_ok_and(|there| there == text.as_bytes());
+    if target.exists() && !is_same && !args.force {
+        let message = format!("{} exists and has other content", target.display());
+        return Err(Failure::new(ExitCode::Failed, message)
+            .hint("replace it with --force, or see what differs with --diff")
+            .into());
+    }
+    outputs::write(target, text)
+}
+
+/// Prints what the catalog called `name` has otherwise; whether anything.
+fn compare(session: &Session, args: &DiscoverArgs, name: &str, found: &Discovery) -> anyhow::Result<bool> {
+    let catalog = request::read(name)?;
+    let resolved = catalog.resolve(&args.set).map_err(|e| Failure::usage(format!("catalog {name}: {e}")))?;
+    let listed: BTreeSet<&Reference> = resolved.images.iter().map(|image| &image.reference).collect();
+    let missing: Vec<_> = found.images.iter().filter(|(image, _)| !listed.contains(image)).collect();
+    let unused: Vec<&&Reference> =
+        listed.iter().filter(|image| !found.images.contains_key(**image)).collect();
+    if session.format == ResultFormat::Json {
+        let missing: Vec<_> =
+            missing.iter().map(|(image, found)| json!({ "image": image, "found": found })).collect();
+        print_json(&json!({ "catalog": name, "missing": missing, "unused": unused }));
+    } else {
+        let mut text = String::new();
+        for (image, found) in &missing {
+            let place = found.places.first().map(ToString::to_string).unwrap_or_default();
+            let rank = if found.rank == Rank::Certain { "" } else { "probably, " };
+            let _ = writeln!(text, "+ {image}\n    {rank}{place}");
+        }
+        for image in &unused {
+            let _ = writeln!(text, "- {image}");
+        }
+        let same = found.images.len() - missing.len();
+        let space = if text.is_empty() { "" } else { "\n" };
+        print(&format!(
+            "{text}{space}{} missing in {name}, {} of it not found, {same} in both\n",
+            count(missing.len(), "image"),
+            unused.len()
+        ));
+    }
+    Ok(!missing.is_empty() || !unused.is_empty())
+}
+
+fn as_json(found: &Discovery, title: &Title) -> serde_json::Value {
+    let images: Vec<_> = found
+        .images
+        .iter()
+        .map(|(image, found)| {
+            json!({ "image": image, "rank": found.rank, "count": found.count, "places": found.places })
+        })
+        .collect();
+    json!({
+        "name": title.name, "version": title.version, "images": images, "unclear": found.unclear,
+        "unclearCount": found.unclear_count, "hidingCount": found.hiding_count, "files": found.files,
+        "objects": found.objects, "secrets": found.secrets,
+    })
+}
+
+/// What was looked at, and what was not understood.
+fn tell(session: &Session, found: &Discovery, passed_by: usize) {
+    let reporter = &session.reporter;
+    // What may hide an image comes first.
+    let mut unclear: Vec<_> = found.unclear.iter().collect();
+    unclear.sort_by_key(|one| !one.hides);
+    for one in unclear.iter().take(SHOWN) {
+        if one.hides { reporter.warn(&one.to_string()) } else { reporter.say(&format!("unclear: {one}")) }
+    }
+    if found.unclear_count > SHOWN {
+        reporter.say(&format!("and {} more; --format json lists them", found.unclear_count - SHOWN));
+    }
+    let mut text = format!(
+        "{} certain, {} probable; looked at {} in {}",
+        count(found.count(Rank::Certain), "image"),
+        found.count(Rank::Probable),
+        count(found.objects, "object"),
+        count(found.files, "file"),
+    );
+    if found.unclear_count > 0 {
+        let _ = write!(text, "; not understood: {}", found.unclear_count);
+    }
+    if found.secrets > 0 {
+        let _ = write!(text, "; {} not looked into", count(found.secrets, "Secret"));
+    }
+    if passed_by > 0 {
+        let _ = write!(text, "; {} of another kind passed by", count(passed_by, "file"));
+    }
+    reporter.say(&text);
+    if found.hiding_count > 0 {
+        reporter.warn(&format!(
+            "images may be missing: {} could not be read; the exit code is 7",
+            count(found.hiding_count, "place")
+        ));
+    }
+}
+
+fn nothing(found: &Discovery) -> anyhow::Error {
+    let failure = Failure::usage("no image was found");
+    if found.hiding_count > 0 {
+        return failure.hint("see above for what could not be read").into();
+    }
+    failure.hint("give it rendered manifests: helm template … | bundle catalog discover -").into()
+}

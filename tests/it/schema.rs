@@ -1,0 +1,165 @@
+//! The JSON Schema of catalogs says what the parser says.
+
+use std::sync::LazyLock;
+
+use airgap_bundle::catalog::{Catalog, builtin};
+use jsonschema::Validator;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+/// The schema, which must itself be one.
+fn schema() -> &'static Validator {
+    static SCHEMA: LazyLock<Validator> = LazyLock::new(|| {
+        let schema: Value = serde_json::from_str(builtin::SCHEMA).unwrap();
+        jsonschema::meta::validate(&schema).unwrap();
+        jsonschema::validator_for(&schema).unwrap()
+    });
+    &SCHEMA
+}
+
+fn errors(schema: &Validator, catalog: &Value) -> Vec<String> {
+    schema.iter_errors(catalog).map(|error| format!("{}: {error}", error.instance_path())).collect()
+}
+
+/// Every key of every object that the schema describes.
+fn keys(schema: &Value, path: &str) -> Vec<String> {
+    let table = schema.pointer(path).and_then(|table| table["properties"].as_object());
+    table.unwrap_or_else(|| panic!("{path} is no table")).keys().cloned().collect()
+}
+
+#[test]
+fn what_is_shipped_fits_the_schema() {
+    let schema = schema();
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/catalog");
+    let mut seen = 0;
+    for entry in std::fs::read_dir(root).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|ending| ending == "yaml") {
+            let text = std::fs::read_to_string(&path).unwrap();
+            Catalog::parse(text.as_bytes(), None).unwrap();
+            let catalog: Value = serde_saphyr::from_str(&text).unwrap();
+            assert_eq!(errors(schema, &catalog), [""; 0], "{}", path.display());
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, builtin::names().len() + 1, "every shipped catalog, and the example");
+}
+
+#[test]
+fn the_example_has_every_key_and_exports() {
+    let schema: Value = serde_json::from_str(builtin::SCHEMA).unwrap();
+    let example: Value = serde_saphyr::from_str(builtin::EXAMPLE).unwrap();
+    for key in keys(&schema, "/$defs/catalog") {
+        assert!(example.get(&key).is_some(), "{key}");
+    }
+    for key in keys(&schema, "/$defs/image") {
+        assert!(example["images"].as_array().unwrap().iter().any(|image| image.get(&key).is_some()), "{key}");
+    }
+    let set = [("MIRROR".to_owned(), "mirror.example.com".to_owned())];
+    let resolved = Catalog::parse(builtin::EXAMPLE.as_bytes(), None).unwrap().resolve(&set).unwrap();
+    assert_eq!(resolved.images[1].sources[0].to_string(), "mirror.example.com/shop/server:2.4.0");
+}
+
+#[test]
+fn keys_that_are_none_and_values_of_another_kind_are_refused_by_both() {
+    let schema = schema();
+    for (catalog, is_fine) in [
+        (json!({ "images": ["r.io/a:1"] }), true),
+        (json!(["r.io/a:1", { "image": "r.io/b:1", "labels": "x" }]), true),
+        (json!({ "version": 4.1, "images": [{ "image": "r.io/a:1", "tag": ["a.b", "c"] }] }), true),
+        (json!({ "images": [] }), false),
+        (json!({ "name": "x" }), false),
+        (json!({ "image": ["r.io/a:1"] }), false),
+        (json!({ "images": [{ "image": "r.io/a:1", "tags": "x" }] }), false),
+        (json!({ "images": [{ "chart": "x" }] }), false),
+        (json!({ "images": [{ "image": "r.io/a:1", "registry": "a..b" }] }), false),
+        (json!({ "images": [{ "image": "r.io/$:1" }] }), false),
+        (json!({ "images": [{ "image": "r.io/a:1", "archive": "x.tgz", "source": "r.io/b" }] }), false),
+        (json!({ "images": ["r.io/a:1"], "variables": { "1X": null } }), false),
+        (json!({ "images": ["r.io/a:1"], "variables": { "X": { "secret": "yes" } } }), false),
+        (json!("r.io/a:1"), false),
+    ] {
+        let parsed =
+            Catalog::parse(catalog.to_string().as_bytes(), Some(airgap_bundle::catalog::Format::Yaml));
+        assert_eq!(
+            (parsed.is_ok(), errors(schema, &catalog).is_empty()),
+            (is_fine, is_fine),
+            "{catalog}: {parsed:?}"
+        );
+    }
+}
+
+/// Values of every kind, most of them wrong for most keys.
+fn scalar() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        Just(json!("a")),
+        Just(json!("a.b-c")),
+        Just(json!("r.io/x:1")),
+        Just(json!("r.io/$V:1")),
+        Just(json!("${V}")),
+        Just(json!("$")),
+        Just(json!("")),
+        // A fine reference, and no path of a value.
+        Just(json!("a/b")),
+        Just(json!("a\u{7}")),
+        Just(json!(true)),
+        Just(json!(5)),
+    ]
+}
+
+fn value() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        6 => scalar(),
+        2 => prop::collection::vec(scalar(), 0..3).prop_map(Value::from),
+        1 => Just(Value::Null),
+        1 => Just(json!({})),
+    ]
+}
+
+fn table(keys: &'static [&'static str]) -> impl Strategy<Value = Value> {
+    prop::collection::btree_map(prop::sample::select(keys), value(), 0..5).prop_map(|map| {
+        map.into_iter().map(|(key, value)| (key.to_owned(), value)).collect::<serde_json::Map<_, _>>().into()
+    })
+}
+
+fn entry() -> impl Strategy<Value = Value> {
+    let keys = &[
+        "chart",
+        "component",
+        "source",
+        "archive",
+        "registry",
+        "repository",
+        "tag",
+        "digest",
+        "note",
+        "labels",
+        "other",
+    ];
+    let with_image = (table(keys), value()).prop_map(|(mut entry, image)| {
+        entry["image"] = image;
+        entry
+    });
+    prop_oneof![4 => with_image, 1 => table(keys), 2 => scalar()]
+}
+
+fn catalog() -> impl Strategy<Value = Value> {
+    let keys = &["name", "version", "registryOverride", "values", "other"];
+    (table(keys), prop::collection::vec(entry(), 0..3), value()).prop_map(|(mut catalog, images, default)| {
+        catalog["images"] = images.into();
+        catalog["variables"] = json!({ "V": { "default": default } });
+        catalog
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
+    #[test]
+    fn parser_and_schema_agree(catalog in catalog()) {
+        let schema = schema();
+        let parsed = Catalog::parse(catalog.to_string().as_bytes(), Some(airgap_bundle::catalog::Format::Yaml));
+        let errors = errors(schema, &catalog);
+        prop_assert_eq!(parsed.is_ok(), errors.is_empty(), "{}\n{:?}\n{:?}", catalog, parsed.err(), errors);
+    }
+}
