@@ -30,6 +30,11 @@ pub enum ArchiveError {
     PassedBy(Digest),
     #[error("{0} comes before the index and the manifests that say what it is")]
     TooEarly(Digest),
+    #[error(
+        "reading {} takes a zstd window of {mib} MiB, and 128 MiB are allowed; pack it again without --long",
+        path.display()
+    )]
+    Window { path: PathBuf, mib: u64 },
     /// Volumes that are missing, cut short or of another set, one a line.
     #[error("the bundle is not complete:\n{0}")]
     Volumes(String),
@@ -37,11 +42,6 @@ pub enum ArchiveError {
         "volumes of {size} bytes would be {count}: they must be of 64 KiB at the least, and 9999 at the most"
     )]
     VolumeSize { size: u64, count: u64 },
-    #[error(
-        "reading {} takes a zstd window of {mib} MiB, and 128 MiB are allowed; pack it again without --long",
-        path.display()
-    )]
-    Window { path: PathBuf, mib: u64 },
     #[error("not a bundle: {0}")]
     NotABundle(String),
     #[error("the archive is damaged: {0}")]
