@@ -123,7 +123,9 @@ fn registry_code(error: &RegistryError) -> ExitCode {
     let source = error.source_error();
     match source.and_then(|source| source.downcast_ref::<ArchiveError>()) {
         Some(error) => archive_code(error),
-        None if source.is_some_and(|source| source.is::<WrongContent>()) => ExitCode::Content,
+        None if source.and_then(|source| source.downcast_ref::<WrongContent>()).is_some() => {
+            ExitCode::Content
+        }
         None => class_code(error.class()),
     }
 }
