@@ -170,9 +170,9 @@ exfat_is_written_in_order() {
     cmp mnt/again.tar.zst "$file"
     # Killed in the middle of it, and gone on with; with a spool beside the medium too.
     rm mnt/*
-    local arguments=(export "$work/list.txt" --source "registry.example.com=$outside" -o mnt/shop.tar.zst --limit-rate 8M) pid
+    local arguments=(export "$work/list.txt" --source "registry.example.com=$outside" -o mnt/shop.tar.zst --limit-rate 3M) pid
     "$binary" "${arguments[@]}" & pid=$!
-    wait_for "half of it" sh -c '[ $(stat -c %s mnt/shop.tar.zst.partial) -gt 8000000 ]'
+    wait_for "a part of it" sh -c '[ $(stat -c %s mnt/shop.tar.zst.partial) -gt 2000000 ]'
     kill -9 $pid
     wait $pid || true
     mkdir spool
@@ -326,13 +326,99 @@ END
     wait_for nginx curl -s -o /dev/null "http://$proxied/v2/"
 }
 
+# proxied SERVER-LINES [LISTEN-OPTIONS]: nginx before $served, on a free port; the address is in $served afterwards.
+proxied() {
+    have nginx || skip "no nginx here"
+    local port tries=0
+    while :; do
+        port=$((20000 + RANDOM % 20000))
+        cat >nginx.conf <<END
+daemon off; user root; pid $PWD/nginx.pid; error_log $PWD/error.log;
+events {}
+http {
+    access_log $PWD/access.log;
+    client_body_temp_path $PWD/body; proxy_temp_path $PWD/proxy; fastcgi_temp_path $PWD/f; uwsgi_temp_path $PWD/u; scgi_temp_path $PWD/s;
+    server {
+        listen 127.0.0.1:$port ${2:-};
+        $1
+        location / { proxy_pass http://$served; proxy_set_header Host \$http_host; proxy_set_header X-Forwarded-Proto \$scheme; }
+    }
+}
+END
+        if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
+            start nginx.log nginx -c "$PWD/nginx.conf"
+            if wait_for nginx test -s nginx.pid; then break; fi
+        fi
+        tries=$((tries + 1))
+        [ $tries -lt 20 ]
+    done
+    served=127.0.0.1:$port
+}
+
 # A proxy that takes bodies of 1 MB at most, as nginx does unless told otherwise.
 behind_nginx() {
-    have nginx || skip "no nginx here"
     registry behind
-    body_limit=1m behind_proxy "proxy_pass http://$served;"
-    "$binary" import "$file" -d "$proxied"
-    arrived "$proxied"
+    proxied 'client_max_body_size 1m;'
+    "$binary" import "$file" -d "$served"
+    arrived "$served"
+}
+
+# HTTP/2 connections that are given up after every third request (GOAWAY), on both sides.
+behind_nginx_that_hangs_up() {
+    certificates
+    registry hangs
+    proxied "ssl_certificate $PWD/tls.pem; ssl_certificate_key $PWD/tls.key; client_max_body_size 0; keepalive_requests 3;" 'ssl http2'
+    "$binary" import "$file" -d "$served" --ca-file ca.pem
+    scheme=https arrived "$served" --cacert ca.pem
+    "$binary" export "$work/list.txt" --source "registry.example.com=$served" -o back.tar.zst --ca-file ca.pem
+    "$binary" verify back.tar.zst
+    grep -q 'HTTP/2' access.log
+    echo "# $(grep -c . access.log) requests"
+}
+
+# big_image: one layer of 40 MB in the outer registry, and a bundle of it: more than may be sent again.
+big_image() {
+    mkdir -p tree
+    head -c 40000000 /dev/urandom >tree/data
+    layer "$work/layers/big" tree
+    rm -r tree
+    image big amd64 "$work/layers/big"
+    push_image big "$outside/big/image" 1
+    "$binary" export <(echo "$outside/big/image:1") -o big.tar.zst
+}
+
+# killed_in_the_middle COMMAND…: kill -9 when about half of big_image is on its way.
+killed_in_the_middle() {
+    "$@" --limit-rate 10M & local pid=$!
+    sleep 2.5
+    kill -9 $pid
+    wait $pid || true
+}
+
+# The registry goes away and comes back while a stream is read; sessions in its storage survive that.
+a_registry_that_restarts_in_the_middle_of_a_pipe() {
+    big_image
+    # A secret of its own would make the sessions of an earlier process unreadable.
+    registry restarts '  secret: the-same'
+    local address=$served
+    "$binary" import - -d "$address" --limit-rate 10M --values big.yaml <big.tar.zst & local pid=$!
+    sleep 1.5
+    kill "${started[-1]}"
+    wait "${started[-1]}" || true
+    sleep 2
+    sed -i "s/addr: .*/addr: $address/" "$work/restarts.yml"
+    OTEL_TRACES_EXPORTER=none start "$work/restarts.log" docker-registry serve "$work/restarts.yml"
+    local code=0
+    wait $pid || code=$?
+    # Cut in the middle of a chunk, docker-registry 2.8 forgets the upload: then that has to be said, and sent again.
+    if [ $code != 0 ]; then
+        same 7 $code "the exit code"
+        "$binary" import - -d "$address" --values big.yaml --force <big.tar.zst
+    fi
+    same "$(digest_of "$outside/big/image" 1)" "$(digest_of "$address/big/image" 1)" big
+    mkdir spool
+    "$binary" import - -d "$address/again" --values again.yaml --spool spool <big.tar.zst
+    echo "# exit code $code"
 }
 
 read_only_registry() {
@@ -661,6 +747,43 @@ distribution_3() {
     arrived "$served"
     "$binary" export "$work/list.txt" --source "registry.example.com=$served" -o back.tar.zst
     "$binary" verify back.tar.zst
+    # It keeps what it got of an upload, so that nothing of it is sent again.
+    big_image
+    killed_in_the_middle "$binary" import big.tar.zst -d "$served/killed" --values big.yaml
+    "$binary" import big.tar.zst -d "$served/killed" --values big.yaml --report big.json
+    [ "$(jq .totals.bytesSent big.json)" -lt 32000000 ]
+    echo "# $(jq .totals.bytesSent big.json) bytes of 40 MB were left to send after kill -9"
+}
+
+# A layer beyond 4 GiB through every part of it: source, file, both kinds of serving, destination.
+a_layer_of_5_gib() {
+    [ "$(df --output=avail -B1 . | tail -1)" -gt $((30 << 30)) ] || skip "no 30 GB to spare here"
+    truncate -s 5G "$work/layers/huge"
+    touch "$work/layers/huge.plain"
+    echo "sha256:$(sha256 "$work/layers/huge")" >"$work/layers/huge.diffid"
+    image huge amd64 "$work/layers/huge"
+    # As a layer that says it is compressed: one that does not would be.
+    sed -i "s|$oci_layer\"|$oci_layer+gzip\"|" "$work/images/huge.json"
+    serve source --dir "$PWD/source"
+    push_image huge "$served/huge/image" 1
+    local digest peak
+    digest=$(digest_of "$served/huge/image" 1)
+    echo "$served/huge/image:1" >huge.txt
+    "$binary" export huge.txt -o huge.tar.zst
+    "$binary" verify huge.tar.zst
+    serve destination --dir "$PWD/destination"
+    # The most memory any of them had.
+    "$binary" import huge.tar.zst -d "$served" & local pid=$!
+    peak=0
+    while kill -0 $pid 2>/dev/null; do
+        peak=$(awk '/VmHWM/ {print $2}' /proc/$pid/status 2>/dev/null || echo "$peak")
+        sleep 0.2
+    done
+    wait $pid
+    same "$digest" "$(digest_of "$served/huge/image" 1)" huge
+    cmp "$work/layers/huge" <(curl -fsS "http://$served/v2/huge/image/blobs/$(cat "$work/layers/huge.diffid")")
+    rm "$work/layers/huge"
+    echo "# import took ${peak:-?} kB of memory"
 }
 
 zot_registry() {
@@ -795,7 +918,8 @@ for name in \
     zstd_reads_the_file sidecar_checks_the_file coreutils_check_the_unpacked_bundle stdout_is_the_same_file exfat_is_written_in_order \
     skopeo_reads_the_file skopeo_reads_the_unpacked_layout \
     skopeo_reads_the_file_as_a_docker_archive podman_loads_the_file umoci_reads_the_unpacked_layout \
-    import_keeps_every_digest import_from_stdin basic_auth tls_from_a_private_authority behind_nginx ecr_by_moto \
+    import_keeps_every_digest import_from_stdin basic_auth tls_from_a_private_authority behind_nginx \
+    behind_nginx_that_hangs_up a_registry_that_restarts_in_the_middle_of_a_pipe ecr_by_moto \
     read_only_registry serve_a_bundle_to_skopeo serve_a_bundle_to_podman serve_a_folder_to_skopeo_and_podman \
     mirrors_lead_skopeo_and_podman_inside containerd_pulls_through_its_mirrors kustomize_renames_images \
     containerd_imports_the_file docker_loads_the_file podman_pulls_from_the_file \
@@ -803,7 +927,7 @@ for name in \
     check $name
 done
 if [ -n "$all" ]; then
-    for name in crane_reads_and_writes oras_reads_and_writes regctl_reads_and_writes distribution_3 zot_registry \
+    for name in crane_reads_and_writes oras_reads_and_writes regctl_reads_and_writes distribution_3 a_layer_of_5_gib zot_registry \
         helm_pulls_charts \
         conformance chaos; do
         check $name

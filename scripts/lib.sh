@@ -86,7 +86,7 @@ wait_for() {
     shift
     until "$@" >/dev/null 2>&1; do
         tries=$((tries + 1))
-        [ $tries -lt 200 ] || { tail -5 "$work"/*.log; die "$what did not come up"; }
+        [ $tries -lt 200 ] || { tail -n 5 "$work"/*.log; die "$what did not come up"; }
         sleep 0.1
     done
 }

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use crate::archive::ArchiveError;
 use crate::destination::PrepareError;
 use crate::registry::{ErrorClass, RegistryError};
-use crate::transfer::{ArrivalError, BlobError, FileExportError, ResolveError, TransferError};
+use crate::transfer::{ArrivalError, BlobError, FileExportError, ResolveError, TransferError, WrongContent};
 
 /// The program's exit codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,7 +120,14 @@ fn code_of_one(error: &(dyn std::error::Error + 'static)) -> Option<ExitCode> {
 }
 
 fn registry_code(error: &RegistryError) -> ExitCode {
-    class_code(error.class())
+    let source = error.source_error();
+    match source.and_then(|source| source.downcast_ref::<ArchiveError>()) {
+        Some(error) => archive_code(error),
+        None if source.and_then(|source| source.downcast_ref::<WrongContent>()).is_some() => {
+            ExitCode::Content
+        }
+        None => class_code(error.class()),
+    }
 }
 
 fn class_code(class: ErrorClass) -> ExitCode {
@@ -206,6 +213,11 @@ fn hints_of(error: &(dyn std::error::Error + 'static)) -> Vec<String> {
     }
     if let Some(ArrivalError::LostInPipe(_)) = error.downcast_ref().map(ArrivalError::innermost) {
         return vec!["send the same stream again, what arrived is not sent twice; with --spool DIR nothing that the registry loses is lost".to_owned()];
+    }
+    if let Some(ArchiveError::Volumes(_)) = error.downcast_ref() {
+        return vec![
+            "bring the volumes that are named again, all into one folder; the others are fine".to_owned(),
+        ];
     }
     if let Some(ArchiveError::TooEarly(_)) = error.downcast_ref() {
         return vec![

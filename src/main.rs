@@ -6,5 +6,9 @@ use airgap_bundle::{cli::Cli, commands};
 use clap::Parser;
 
 fn main() -> ExitCode {
-    commands::run(Cli::parse()).into()
+    match Cli::try_parse() {
+        Ok(cli) => commands::run(cli),
+        Err(error) => commands::refuse(&error),
+    }
+    .into()
 }

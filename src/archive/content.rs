@@ -77,7 +77,7 @@ impl ContentReader {
 }
 
 fn damaged(input: &dyn Input, at: u64, len: u64, why: &str) -> ArchiveError {
-    ArchiveError::Damaged(format!("{}, bytes {at} to {}: {why}", input.name(), at + len))
+    ArchiveError::Damaged(format!("{}: {why}", input.place(&(at..at + len))))
 }
 
 impl Iterator for ContentReader {

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::volumes::WrongVolume;
 use crate::image::Digest;
 
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +30,18 @@ pub enum ArchiveError {
     PassedBy(Digest),
     #[error("{0} comes before the index and the manifests that say what it is")]
     TooEarly(Digest),
+    #[error(
+        "reading {} takes a zstd window of {mib} MiB, and 128 MiB are allowed; pack it again without --long",
+        path.display()
+    )]
+    Window { path: PathBuf, mib: u64 },
+    /// Volumes that are missing, cut short or of another set, one a line.
+    #[error("the bundle is not complete:\n{0}")]
+    Volumes(String),
+    #[error(
+        "volumes of {size} bytes would be {count}: they must be of 64 KiB at the least, and 9999 at the most"
+    )]
+    VolumeSize { size: u64, count: u64 },
     #[error("not a bundle: {0}")]
     NotABundle(String),
     #[error("the archive is damaged: {0}")]
@@ -42,6 +55,14 @@ impl ArchiveError {
     pub(crate) fn io(path: &std::path::Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |error| Self::Io { path, error }
+    }
+
+    /// What went wrong with reading a pipe, or volumes in order.
+    pub(super) fn of_pipe(error: io::Error) -> Self {
+        match error.get_ref().and_then(|inner| inner.downcast_ref::<WrongVolume>()) {
+            Some(wrong) => Self::Volumes(wrong.to_string()),
+            None => Self::Io { path: "stdin".into(), error },
+        }
     }
 
     /// Whether the content is at fault rather than the machine.

@@ -16,7 +16,7 @@ use super::described::{describe, unpacked};
 use super::foreign_tar::Members;
 use super::holdings::{ContentPieces, Holdings, StreamEvent, StreamSink};
 use super::manifest::BundleManifest;
-use super::{ArchiveError, Input};
+use super::{ArchiveError, Input, frame};
 use crate::image::{Descriptor, Digest, ParsedManifest, Reference, media_type};
 
 /// JSON members of a foreign archive, in bytes.
@@ -25,6 +25,8 @@ pub(super) const MAX_BUNDLE_JSON: u64 = 1 << 30;
 pub(super) const MAX_MANIFEST: u64 = 4 << 20;
 /// All manifests of a foreign archive together, in bytes.
 pub(super) const MAX_MANIFESTS: u64 = 256 << 20;
+/// What every stock zstd accepts without a flag, in bytes.
+const MAX_WINDOW: u64 = 128 << 20;
 /// Content is handed over in pieces of this size.
 const PIECE: usize = 1 << 20;
 
@@ -353,9 +355,11 @@ pub(super) fn decompress(
     if !start.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
         return Ok(Box::new(input));
     }
+    if let Some(header) = frame::FrameHeader::parse(start).filter(|header| header.window > MAX_WINDOW) {
+        return Err(ArchiveError::Window { path: path.to_owned(), mib: header.window >> 20 });
+    }
     let mut decoder = zstd::stream::read::Decoder::with_buffer(input).map_err(ArchiveError::Zstd)?;
-    // 128 MiB: what every stock zstd accepts without a flag.
-    decoder.window_log_max(27).map_err(ArchiveError::Zstd)?;
+    decoder.window_log_max(MAX_WINDOW.ilog2()).map_err(ArchiveError::Zstd)?;
     Ok(Box::new(decoder))
 }
 

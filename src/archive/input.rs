@@ -1,10 +1,11 @@
 //! Random access to the bytes of a bundle, whatever holds them.
 
 use std::fs::File;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use super::ArchiveError;
+use super::{ArchiveError, VolumeInput};
 
 /// Bytes that can be read at any offset by many threads at once.
 pub trait Input: Send + Sync + std::fmt::Debug {
@@ -16,6 +17,16 @@ pub trait Input: Send + Sync + std::fmt::Debug {
 
     /// For messages.
     fn name(&self) -> String;
+
+    /// Where the bytes of `range` are, for messages: of volumes, which one.
+    fn place(&self, range: &Range<u64>) -> String {
+        format!("{}, bytes {} to {}", self.name(), range.start, range.end)
+    }
+
+    /// The volumes it stands in, if it does.
+    fn volumes(&self) -> Option<&VolumeInput> {
+        None
+    }
 
     fn is_empty(&self) -> bool {
         self.len() == 0

@@ -65,6 +65,7 @@ mod piped_layout;
 mod reader;
 mod stash;
 mod verify;
+mod volumes;
 
 pub use artifacts::{ArtifactIndex, users};
 pub use chart::{ChartFile, chart_files};
@@ -88,3 +89,6 @@ pub use piped::{Piped, Rest};
 pub use reader::BundleReader;
 pub use stash::{Stash, StashWriter};
 pub use verify::Problem;
+pub use volumes::{
+    Cut, LIST_SUFFIX, MIN_VOLUME, VolumeEntry, VolumeInput, VolumeList, Wait, WaitingVolumes, volumes_of,
+};

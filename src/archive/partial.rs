@@ -1,7 +1,6 @@
 //! The bundle while it is being written: every byte at its final offset, under a name that says it is unfinished.
 
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::FileExt;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use super::contents::Manifests;
@@ -9,6 +8,7 @@ use super::frame::{self, StoredEncoder};
 use super::head::{self, HeadEncoder, HeadNotes};
 use super::layout::{Layout, SeekTableBuilder};
 use super::manifest::{BlobRow, BundleManifest};
+use super::volumes::{Cut, Files, Names, failed};
 use super::{ArchiveError, Input};
 use crate::image::{Digest, Hasher};
 
@@ -41,31 +41,34 @@ pub fn draft_head(
     Ok(DraftedHead { layout: Layout::new(frames, &bundle.blobs), digest: hasher.finish(), notes })
 }
 
-/// The unfinished file.
+/// The unfinished file, or its volumes.
 #[derive(Debug)]
 pub struct PartialFile {
-    path: PathBuf,
-    file: File,
+    files: Files,
 }
 
 impl PartialFile {
-    /// Opens `path` for reading and writing; `fresh` empties it.
-    pub fn open(path: &Path, fresh: bool) -> Result<Self, ArchiveError> {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(fresh).open(path);
-        Ok(Self { path: path.to_owned(), file: file.map_err(ArchiveError::io(path))? })
-    }
-
-    pub fn path(&self) -> &Path {
-        &self.path
+    /// Opens `path` for reading and writing, or the volumes of it where it is cut; `fresh` empties it.
+    pub fn open(path: &Path, cut: Option<Cut>, fresh: bool) -> Result<Self, ArchiveError> {
+        let names = match cut {
+            None => Names::One(path.to_owned()),
+            Some(cut) => Names::Numbered(path.to_owned(), cut),
+        };
+        let files = Files::new(names, true);
+        files.file(0).map_err(failed)?;
+        if fresh {
+            files.set_len(0).map_err(failed)?;
+        }
+        Ok(Self { files })
     }
 
     /// Gives the file its length without writing: a sparse file where the file system has them.
     pub fn set_len(&self, len: u64) -> Result<(), ArchiveError> {
-        self.file.set_len(len).map_err(ArchiveError::io(&self.path))
+        self.files.set_len(len).map_err(failed)
     }
 
     pub fn len(&self) -> Result<u64, ArchiveError> {
-        Ok(self.file.metadata().map_err(ArchiveError::io(&self.path))?.len())
+        self.files.len().map_err(failed)
     }
 
     pub fn is_empty(&self) -> Result<bool, ArchiveError> {
@@ -73,17 +76,20 @@ impl PartialFile {
     }
 
     pub fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), ArchiveError> {
-        self.file.write_all_at(bytes, offset).map_err(ArchiveError::io(&self.path))
+        self.files.write_at(offset, bytes).map_err(failed)
     }
 
     /// Waits until everything written so far is on the medium.
     pub fn sync(&self) -> Result<(), ArchiveError> {
-        self.file.sync_data().map_err(ArchiveError::io(&self.path))
+        self.files.for_all(&File::sync_data).map_err(failed)
     }
 
     /// Frees the space of a range whose content is no longer needed here. Best effort: space is all it is about.
     pub fn release(&self, range: std::ops::Range<u64>) {
-        release(&self.file, range);
+        let _ = self.files.each(range, |file, at, piece| {
+            release(file, at..at + (piece.end - piece.start) as u64);
+            Ok(())
+        });
     }
 
     /// Writes end, seek table and final length after `compressed_end`, syncs, and gives the file its name.
@@ -100,10 +106,15 @@ impl PartialFile {
         self.write_at(compressed_end, &ending)?;
         let len = compressed_end + ending.len() as u64;
         self.set_len(len)?;
-        self.file.sync_all().map_err(ArchiveError::io(&self.path))?;
-        std::fs::rename(&self.path, target).map_err(ArchiveError::io(target))?;
+        self.files.for_all(&File::sync_all).map_err(failed)?;
+        self.files.rename(self.files.count(len), target).map_err(failed)?;
         sync_folder(target)?;
         Ok(len)
+    }
+
+    /// The paths of the files, by now: one, or one a volume.
+    pub fn paths(&self) -> Vec<PathBuf> {
+        (0..self.files.existing()).map(|index| self.files.path(index)).collect()
     }
 }
 
@@ -125,16 +136,15 @@ impl Input for PartialFile {
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ArchiveError> {
-        self.file.read_exact_at(buffer, offset).map_err(|error| match error.kind() {
-            std::io::ErrorKind::UnexpectedEof => {
-                ArchiveError::Damaged(format!("{} has been cut short", self.path.display()))
-            }
-            _ => ArchiveError::Io { path: self.path.clone(), error },
-        })
+        self.files.read_at(offset, buffer).map_err(failed)
     }
 
     fn name(&self) -> String {
-        self.path.display().to_string()
+        self.files.base().display().to_string()
+    }
+
+    fn place(&self, range: &std::ops::Range<u64>) -> String {
+        self.files.place(range)
     }
 }
 

@@ -186,7 +186,7 @@ impl<R: Read> PipedContent<R> {
         let mut bytes = vec![0; len];
         self.input.read_exact(&mut bytes).map_err(|error| match error.kind() {
             io::ErrorKind::UnexpectedEof => self.cut(),
-            _ => ArchiveError::Io { path: "stdin".into(), error },
+            _ => ArchiveError::of_pipe(error),
         })?;
         self.at += len as u64;
         Ok(bytes)
@@ -205,7 +205,7 @@ impl<R: Read> PipedContent<R> {
 fn read_frame(input: &mut impl Read, limit: u64) -> Result<Option<Vec<u8>>, ArchiveError> {
     let io = |error: io::Error| match error.kind() {
         io::ErrorKind::UnexpectedEof => ArchiveError::Damaged("the stream ends inside a frame".into()),
-        _ => ArchiveError::Io { path: "stdin".into(), error },
+        _ => ArchiveError::of_pipe(error),
     };
     let foreign = || ArchiveError::NotABundle("its frames are not those of a bundle".to_owned());
     let mut frame = Vec::new();

@@ -71,7 +71,7 @@ impl Piped {
         spool: Option<&Path>,
     ) -> Result<Self, ArchiveError> {
         let mut input = BufReader::with_capacity(1 << 20, input);
-        let start = input.fill_buf().map_err(|error| ArchiveError::Io { path: "stdin".into(), error })?;
+        let start = input.fill_buf().map_err(ArchiveError::of_pipe)?;
         let is_zstd = start.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]);
         let stash = Arc::new(Stash::new(spool)?);
         if !is_zstd {

@@ -40,15 +40,29 @@ struct Inner {
 
 impl BundleReader {
     /// Opens the bundle in `input` and proves its head.
-    pub fn open(input: Arc<dyn Input>) -> Result<Self, ArchiveError> {
-        let (table, seek_table) = read_seek_table(&*input)?;
-        let head = Head::read(&*input, &table)?;
+    pub fn open(input: &Arc<dyn Input>) -> Result<Self, ArchiveError> {
+        let reader = Self::open_parts(input).map_err(|error| match input.volumes() {
+            Some(volumes) => volumes.blame(error),
+            None => error,
+        })?;
+        let list = input.volumes().and_then(|volumes| volumes.list());
+        if let Some(list) = list.filter(|list| list.bundle != reader.id()) {
+            let why = format!("the volumes are of bundle {}, their list is of {}", reader.id(), list.bundle);
+            return Err(ArchiveError::Volumes(why));
+        }
+        Ok(reader)
+    }
+
+    fn open_parts(input: &Arc<dyn Input>) -> Result<Self, ArchiveError> {
+        let (table, seek_table) = read_seek_table(&**input)?;
+        let head = Head::read(&**input, &table)?;
         let manifest = head.bundle()?;
         let layout = Layout::new(head.frame_lens(), &manifest.blobs);
         let compressed = locate_compressed(&table, &layout, &manifest.blobs)?;
         let by_digest = manifest.blobs.iter().enumerate().map(|(i, b)| (b.digest, i)).collect();
         let id = Digest::sha256(head.bundle_bytes());
-        let inner = Inner { input, id, manifest, head, layout, by_digest, compressed, seek_table };
+        let inner =
+            Inner { input: Arc::clone(input), id, manifest, head, layout, by_digest, compressed, seek_table };
         let reader = Self(Arc::new(inner));
         reader.0.head.prove(&reader.0.manifest)?;
         contents::prove(&reader.0.manifest, &reader)?;
@@ -74,6 +88,11 @@ impl BundleReader {
 
     pub fn name(&self) -> String {
         self.0.input.name()
+    }
+
+    /// How many files the bundle is in.
+    pub fn volumes(&self) -> usize {
+        self.0.input.volumes().map_or(1, crate::archive::VolumeInput::count)
     }
 
     /// In bytes, as found.

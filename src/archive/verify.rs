@@ -14,8 +14,10 @@ use crate::image::{Digest, Hasher};
 /// One thing that is wrong with a bundle.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// Bytes of the file; none where it is about the whole.
+    /// Bytes of the file, or of all volumes together; none where it is about the whole.
     pub range: Option<Range<u64>>,
+    /// The same for people: which file, which bytes of it.
+    pub place: String,
     pub blob: Option<Digest>,
     /// Names of the images that need what is damaged.
     pub images: Vec<String>,
@@ -52,6 +54,10 @@ impl BundleReader {
         results.collect::<Result<Vec<()>, ArchiveError>>()?;
         check.ending()?;
         let mut problems = check.problems.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(volumes) = self.input().volumes() {
+            let wrong = volumes.check(0..volumes.count(), &problems, cancelled)?;
+            problems.extend(wrong);
+        }
         problems.sort_by_key(|problem| problem.range.as_ref().map_or(0, |range| range.start));
         Ok(problems)
     }
@@ -67,7 +73,8 @@ impl Check<'_> {
             }
             None => Vec::new(),
         };
-        let problem = Problem { range: Some(range), blob, images, what: what.into() };
+        let place = self.reader.input().place(&range);
+        let problem = Problem { range: Some(range), place, blob, images, what: what.into() };
         self.problems.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(problem);
     }
 

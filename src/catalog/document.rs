@@ -9,9 +9,13 @@ use std::marker::PhantomData;
 
 use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
-use serde_saphyr::{Location, Spanned};
+use serde_saphyr::budget::BudgetBreach;
+use serde_saphyr::{Error as YamlError, Location, Spanned};
 
 use super::Problem;
+
+/// Lists and tables inside each other. A catalog has four levels.
+const MAX_DEPTH: usize = 32;
 
 /// A scalar as it is written (`4.10` stays `4.10`), and where.
 pub(super) type Text = Spanned<String>;
@@ -21,6 +25,8 @@ pub(super) fn read(text: &str) -> Result<Document, Problem> {
         with_snippet: false,
         duplicate_keys: serde_saphyr::DuplicateKeyPolicy::PassThrough,
         strict_booleans: true,
+        // Beyond what the parser looks ahead, so that too much depth is always our limit's error, which has a type.
+        budget: serde_saphyr::budget! { max_depth: MAX_DEPTH, flow_nesting_limit: 4096 },
     };
     serde_saphyr::from_str_with_options(text, options).map_err(|error| problem(&error))
 }
@@ -37,13 +43,47 @@ pub(super) fn to_yaml(value: &impl serde::Serialize) -> Result<String, String> {
     serde_saphyr::to_string_with_options(value, options).map_err(|error| error.to_string())
 }
 
-fn problem(error: &serde_saphyr::Error) -> Problem {
+fn problem(error: &YamlError) -> Problem {
+    let error = error.without_snippet();
     let line = error.location().map_or(0, |location| location.line());
-    let message = error.without_snippet().to_string();
-    let message = message.lines().next().unwrap_or_default();
-    // The line comes first in every problem, so it need not come last too.
-    let message = message.rsplit_once(" at line ").map_or(message, |(before, _)| before);
+    let message = excess(error).map_or_else(|| in_one_line(error), str::to_owned);
     Problem::at(line, message)
+}
+
+/// The parser's words, without the line: it comes first in every problem, so it need not come last too.
+fn in_one_line(error: &YamlError) -> String {
+    let message = match error {
+        // Where the anchor stands is told by the line; what is wrong with it by its own error.
+        YamlError::AliasError { error, .. } => return in_one_line(error),
+        error => error.to_string(),
+    };
+    let message = message.lines().next().unwrap_or_default();
+    message.rsplit_once(" at line ").map_or(message, |(before, _)| before).to_owned()
+}
+
+/// What is wrong with anchors that multiply, depth without end, and the like, which no catalog needs.
+fn excess(error: &YamlError) -> Option<&'static str> {
+    Some(match error {
+        YamlError::AliasReplayCounterOverflow { .. }
+        | YamlError::AliasReplayLimitExceeded { .. }
+        | YamlError::AliasExpansionLimitExceeded { .. }
+        | YamlError::AliasReplayStackDepthExceeded { .. }
+        | YamlError::Budget { breach: BudgetBreach::Aliases { .. } | BudgetBreach::Anchors { .. }, .. } => {
+            "its anchors (&) and aliases (*) multiply beyond what a catalog needs; write the values out"
+        }
+        YamlError::RecursiveReferencesRequireWeakTypes { .. } => {
+            "the alias (*) stands inside its own anchor (&)"
+        }
+        YamlError::UnknownAnchor { .. } => {
+            "the alias (*) has no anchor (&) before it; an image that begins with * needs quotes"
+        }
+        YamlError::Budget { breach: BudgetBreach::Depth { .. }, .. } => {
+            "it is nested deeper than a catalog needs"
+        }
+        YamlError::Budget { .. } => "there is more in it than a catalog needs",
+        YamlError::AliasError { error, .. } => return excess(error),
+        _ => return None,
+    })
 }
 
 /// A table with fixed keys: every key that is not one of them, or comes twice, is a problem.

@@ -111,6 +111,37 @@ fn duration(text: &str) -> Result<Duration, String> {
     value.filter(|seconds| (1..=86_400).contains(seconds)).map(Duration::from_secs).ok_or_else(refuse)
 }
 
+/// `700M`, `4GiB`, `4GiB-1`, a number of bytes, or a medium: bytes of a volume.
+pub(super) fn volume_size(text: &str) -> Result<u64, String> {
+    // Optical media leave a little for their file system and for the list of volumes.
+    match text {
+        "fat32" => return Ok((4 << 30) - 1),
+        "dvd5" => return Ok(4_696_000_000),
+        "dvd9" => return Ok(8_539_000_000),
+        "bd25" => return Ok(24_200_000_000),
+        _ => {}
+    }
+    let refuse =
+        || "write fat32, dvd5, dvd9, bd25, or a size such as 700M, 4GiB, 4GiB-1 or 4294967295".to_owned();
+    let (text, less) = text.strip_suffix("-1").map_or((text, 0), |text| (text, 1));
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let factor: u64 = match unit {
+        "" | "B" => 1,
+        "k" | "K" | "kB" => 1000,
+        "M" | "MB" => 1_000_000,
+        "G" | "GB" => 1_000_000_000,
+        "T" | "TB" => 1_000_000_000_000,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        "TiB" => 1 << 40,
+        _ => return Err(refuse()),
+    };
+    let size = number.parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
+    size.and_then(|size| size.checked_sub(less)).filter(|size| *size > 0).ok_or_else(refuse)
+}
+
 /// Which manifests about images come along.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct With(pub Vec<ArtifactKind>);
@@ -152,6 +183,16 @@ mod tests {
         assert!(["", "M", "-1", "nan", "1e30", "x"].iter().all(|text| rate(text).is_err()));
         assert_eq!(duration("5m"), Ok(Duration::from_secs(300)));
         assert!(["", "0", "s", "-1s", "99h"].iter().all(|text| duration(text).is_err()));
+    }
+
+    #[test]
+    fn volume_sizes_are_media_or_bytes() {
+        assert_eq!(volume_size("fat32"), Ok(4_294_967_295));
+        assert_eq!(volume_size("4GiB-1"), volume_size("fat32"));
+        assert_eq!((volume_size("700M"), volume_size("12")), (Ok(700_000_000), Ok(12)));
+        for text in ["", "0", "-1", "1-1", "x", "4 GiB", "1.5G", "99999999999TiB", "fat16"] {
+            assert!(volume_size(text).is_err(), "{text}");
+        }
     }
 
     #[test]

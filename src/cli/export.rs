@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::common::volume_size;
 use super::{CatalogArgs, NetworkArgs, OutputArgs, SelectionArgs, WithArgs};
 use crate::image::{HostName, Platform};
 
 #[derive(Debug, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct ExportArgs {
     #[command(flatten)]
     pub catalog: CatalogArgs,
@@ -17,9 +17,6 @@ pub struct ExportArgs {
     /// Take every digest from a lock that `bundle catalog lock` wrote, and the rows too (default: catalog.lock).
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "catalog.lock")]
     pub locked: Option<PathBuf>,
-    /// Where to write; `-` is stdout. Default: `<catalog>-<version>.tar.zst`.
-    #[arg(short, long, value_name = "FILE")]
-    pub output: Option<PathBuf>,
     /// Keep only these platforms of multi-platform images (default: all).
     #[arg(long, value_name = "OS/ARCH")]
     pub platform: Vec<Platform>,
@@ -38,22 +35,8 @@ pub struct ExportArgs {
     /// Go on without images that fail; exit code 7.
     #[arg(long)]
     pub keep_going: bool,
-    /// Forget what an earlier, interrupted run left.
-    #[arg(long)]
-    pub fresh: bool,
-    /// Replace an existing file of other content.
-    #[arg(long)]
-    pub force: bool,
-    /// Print the plan and write nothing.
-    #[arg(long)]
-    pub dry_run: bool,
-    /// Where blobs may wait for their turn when the file is written strictly in order: into a pipe, or on a disk
-    /// without sparse files (FAT, exFAT). A folder on another disk; emptied afterwards.
-    #[arg(long, value_name = "DIR")]
-    pub spool: Option<PathBuf>,
-    /// Write no `.sha256` file beside the bundle.
-    #[arg(long)]
-    pub no_sidecar: bool,
+    #[command(flatten)]
+    pub write: WriteArgs,
     /// The registry that --username is for, when the catalog names several.
     #[arg(long, value_name = "HOST", requires = "username")]
     pub registry: Option<HostName>,
@@ -61,6 +44,34 @@ pub struct ExportArgs {
     pub network: NetworkArgs,
     #[command(flatten)]
     pub output_style: OutputArgs,
+}
+
+/// Where and how a bundle is written.
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
+pub struct WriteArgs {
+    /// Where to write; `-` is stdout. Default of export: `<catalog>-<version>.tar.zst`.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Cut the file into volumes of this size, for media: fat32, dvd5, dvd9, bd25, or bytes such as 700M or 4GiB-1.
+    #[arg(long, value_name = "SIZE", value_parser = volume_size)]
+    pub volume_size: Option<u64>,
+    /// Write no `.sha256` file beside the bundle.
+    #[arg(long)]
+    pub no_sidecar: bool,
+    /// Replace an existing file of other content.
+    #[arg(long)]
+    pub force: bool,
+    /// Forget what an earlier, interrupted run left.
+    #[arg(long)]
+    pub fresh: bool,
+    /// Print the plan and write nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Where blobs may wait for their turn when the file is written strictly in order: into a pipe, or on a disk
+    /// without sparse files (FAT, exFAT). A folder on another disk; emptied afterwards.
+    #[arg(long, value_name = "DIR")]
+    pub spool: Option<PathBuf>,
 }
 
 /// What becomes of layers that their publisher keeps outside of registries.

@@ -33,6 +33,10 @@ pub struct ImportArgs {
     pub spool: Option<PathBuf>,
     #[command(flatten)]
     pub with: WithArgs,
+    /// Begin with the first volume and wait for the others, for discs that are changed or copies under way. The list
+    /// (`X.volumes.json`) must be there.
+    #[arg(long, conflicts_with = "name")]
+    pub wait_for_volumes: bool,
     /// Go on without images that fail; exit code 7.
     #[arg(long)]
     pub keep_going: bool,

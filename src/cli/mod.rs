@@ -19,7 +19,7 @@ pub use catalog::{
     CatalogArgs, CatalogCommand, DiscoverArgs, LintArgs, LockArgs, SelectionArgs, TableFormat,
 };
 pub use common::{NetworkArgs, OutputArgs, ResultFormat, With, WithArgs};
-pub use export::{ExportArgs, ForeignLayers};
+pub use export::{ExportArgs, ForeignLayers, WriteArgs};
 pub use handoff::{MappingArgs, MirrorRuntime, MirrorsArgs, ValuesArgs, ValuesStyleArgs};
 #[cfg(feature = "ecr")]
 pub use import::EcrArgs;

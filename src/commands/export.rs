@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
+use super::input::{open_bundle, open_input};
 use super::resolving::Resolving;
 use super::run_report::{ImageReport, ImageState, RunReport};
 use super::{export_target, locked, network, request};
-use crate::archive::{BundleReader, FileInput, ImageFault, Input};
-use crate::cli::{ExportArgs, ForeignLayers, ResultFormat};
+use crate::archive::{ImageFault, VolumeInput};
+use crate::cli::{ExportArgs, ForeignLayers, ResultFormat, WriteArgs};
 use crate::failure::{ExitCode, Failure, blob_code, code_of};
 use crate::plan::{ExportPlan, PlanError, Request, Resolution};
 use crate::registry::RegistryClient;
@@ -28,45 +28,63 @@ pub(super) async fn run(session: &Session, args: &ExportArgs) -> anyhow::Result<
     (catalog.request.repin, catalog.request.keep_host) = (args.repin, args.keep_host);
     catalog.request.with.clone_from(&args.with.with.0);
     catalog.request.keep_urls = args.foreign_layers == ForeignLayers::KeepUrls;
-    let target = if args.dry_run { None } else { export_target::output(args, catalog.file_name.as_deref())? };
+    let write = &args.write;
+    let target =
+        if write.dry_run { None } else { export_target::output(write, catalog.file_name.as_deref())? };
     export_target::keep_apart(args, target.as_deref())?;
     let client = network::for_export(&args.network, args.registry.as_ref(), &catalog.request, &catalog.held)?;
     let mut report = RunReport::new("export", args.output_style.report.as_deref());
-    for wanted in &catalog.request.images {
-        report.images.push(ImageReport::new(&wanted.name, wanted.sources.first()));
-    }
-    let export = Export { session, args, client: &client, request: &catalog.request };
-    let result = if args.dry_run {
-        export.dry_run(&mut report).await
-    } else {
-        match target {
-            None => super::export_stream::run(&export, &mut report).await,
-            Some(target) => export.to_file(&target, &mut report).await,
-        }
+    let export = Export {
+        session,
+        write,
+        keep_going: args.keep_going,
+        jobs: usize::from(args.network.jobs),
+        client: &client,
+        request: &catalog.request,
     };
-    network::tell_of_hosts(&client, &session.reporter);
-    report.write(result.as_ref().map_or_else(code_of, |code| *code), result.as_ref().err())?;
-    result
+    export.run(target.as_deref(), &mut report).await
 }
 
 /// One export with everything it needs.
 pub(super) struct Export<'a> {
     pub(super) session: &'a Session,
-    pub(super) args: &'a ExportArgs,
+    pub(super) write: &'a WriteArgs,
+    /// Leave out images that fail.
+    pub(super) keep_going: bool,
+    pub(super) jobs: usize,
     pub(super) client: &'a RegistryClient,
     pub(super) request: &'a Request,
 }
 
 impl Export<'_> {
+    /// Plans or writes the bundle; no target is stdout. The report is written however it ends.
+    pub(super) async fn run(
+        &self,
+        target: Option<&Path>,
+        report: &mut RunReport,
+    ) -> anyhow::Result<ExitCode> {
+        for wanted in &self.request.images {
+            report.images.push(ImageReport::new(&wanted.name, wanted.sources.first()));
+        }
+        let result = match target {
+            _ if self.write.dry_run => self.dry_run(report).await,
+            None => super::export_stream::run(self, report).await,
+            Some(target) => self.to_file(target, report).await,
+        };
+        network::tell_of_hosts(self.client, &self.session.reporter);
+        report.write(result.as_ref().map_or_else(code_of, |code| *code), result.as_ref().err())?;
+        result
+    }
+
     async fn to_file(&self, target: &Path, report: &mut RunReport) -> anyhow::Result<ExitCode> {
         let began = std::time::Instant::now();
         let workspace = Workspace::open(target)?;
-        if self.args.fresh {
+        if self.write.fresh {
             workspace.discard()?;
         }
         let spool = workspace.spool()?;
         let mut blob_spool = self.blob_spool(Some(target))?;
-        if let Some(old) = blob_spool.take_if(|_| self.args.fresh) {
+        if let Some(old) = blob_spool.take_if(|_| self.write.fresh) {
             old.remove()?;
             blob_spool = self.blob_spool(Some(target))?;
         }
@@ -75,11 +93,12 @@ impl Export<'_> {
             request: self.request,
             workspace: &workspace,
             spool: &spool,
-            jobs: usize::from(self.args.network.jobs),
+            jobs: self.jobs,
             reporter: &self.session.reporter,
             cancel: &self.session.cancel,
-            sidecar: !self.args.no_sidecar,
-            medium: export_target::medium(self.session, self.args, target)?,
+            sidecar: !self.write.no_sidecar,
+            medium: export_target::medium(self.session, self.write, target)?,
+            volume_size: self.write.volume_size,
             blob_spool: blob_spool.as_ref(),
         };
         let fingerprint = self.request.fingerprint()?;
@@ -90,7 +109,7 @@ impl Export<'_> {
                 Ok(draft) => draft,
                 Err(PlanError::Images(faults)) => {
                     let hit = report_faults(&resolution, &faults, report);
-                    if !self.args.keep_going || hit.len() == resolution.images.len() {
+                    if !self.keep_going || hit.len() == resolution.images.len() {
                         return Err(failed(
                             report,
                             "leave these images out, or go on without them with --keep-going",
@@ -105,15 +124,16 @@ impl Export<'_> {
             if self.already_complete(target, &draft)? {
                 workspace.finished()?;
                 blob_spool.map_or(Ok(()), BlobSpool::remove)?;
-                if !self.args.no_sidecar {
-                    tokio::task::block_in_place(|| complete_sidecar(target))?;
+                if !self.write.no_sidecar {
+                    let (file, id) = (open_input(target)?, draft.bundle.id()?);
+                    tokio::task::block_in_place(|| complete_sidecar(target, file.as_ref(), id))?;
                 }
                 report.all_done(ImageState::AlreadyThere);
                 self.session.reporter.say(&format!("{} is complete already", target.display()));
                 self.print_result(target, &draft, report, began)?;
                 return Ok(self.ended(report));
             }
-            export_target::check_space(&workspace, &draft)?;
+            export_target::check_space(&workspace, &draft, self.write.volume_size)?;
             // A run that dropped images is not what a later run of the same request shall go on with.
             let marked =
                 if dropped == 0 { fingerprint.clone() } else { format!("{fingerprint} less {dropped}") };
@@ -129,7 +149,7 @@ impl Export<'_> {
                 return Ok(self.ended(report));
             };
             let hit = report_lost(&plan, &spool, &lost, report);
-            if !self.args.keep_going || hit.len() == resolution.images.len() {
+            if !self.keep_going || hit.len() == resolution.images.len() {
                 return Err(failed(
                     report,
                     "what is downloaded is kept; run the same command again to go on",
@@ -144,7 +164,7 @@ impl Export<'_> {
     /// Where blobs wait for their turn.
     pub(super) fn blob_spool(&self, target: Option<&Path>) -> anyhow::Result<Option<BlobSpool>> {
         let open = |folder: &PathBuf| BlobSpool::open(folder, target);
-        Ok(self.args.spool.as_ref().map(open).transpose()?)
+        Ok(self.write.spool.as_ref().map(open).transpose()?)
     }
 
     /// What an earlier run of the same request resolved to, or what the registries say now; then the earlier run
@@ -178,6 +198,7 @@ impl Export<'_> {
 
     /// Done, or done in part: then the images that are missing are named.
     pub(super) fn ended(&self, report: &RunReport) -> ExitCode {
+        network::tell_warnings(self.client, &self.session.reporter);
         if report.failures().next().is_none() {
             return ExitCode::Done;
         }
@@ -191,8 +212,8 @@ impl Export<'_> {
             session: self.session,
             client: self.client,
             request: self.request,
-            jobs: usize::from(self.args.network.jobs),
-            keep_going: self.args.keep_going,
+            jobs: self.jobs,
+            keep_going: self.keep_going,
         };
         let resolved = resolving.run(spool, report).await?;
         let reporter = &self.session.reporter;
@@ -202,13 +223,21 @@ impl Export<'_> {
         }
     }
 
+    /// Whether what is there under this name is this very bundle, cut as it should be.
     fn already_complete(&self, target: &Path, plan: &ExportPlan) -> anyhow::Result<bool> {
-        if !target.exists() || self.args.force {
+        let volumes = VolumeInput::open(target);
+        let is_there = match &volumes {
+            Ok(None) => target.exists() && self.write.volume_size.is_none(),
+            // A set that is not complete, or damaged, is there too.
+            Ok(Some(_)) | Err(_) => self.write.volume_size.is_some(),
+        };
+        if !is_there || self.write.force {
             return Ok(false);
         }
-        let same = BundleReader::open(Arc::new(FileInput::open(target)?))
-            .is_ok_and(|found| plan.bundle.id().is_ok_and(|id| found.id() == id));
-        if same {
+        let list = volumes.ok().flatten().and_then(|volumes| volumes.list().cloned());
+        let right_cut = list.map(|list| list.volume_size) == self.write.volume_size;
+        let found = open_bundle(target).is_ok_and(|found| plan.bundle.id().is_ok_and(|id| found.id() == id));
+        if found && right_cut {
             return Ok(true);
         }
         Err(Failure::new(ExitCode::Failed, format!("{} exists and has other content", target.display()))
@@ -223,7 +252,7 @@ impl Export<'_> {
         report: &mut RunReport,
         began: std::time::Instant,
     ) -> anyhow::Result<()> {
-        let file = FileInput::open(target)?;
+        let file = open_input(target)?;
         report.bundle = Some(serde_json::json!({
             "file": target.display().to_string(), "size": file.len(), "id": plan.bundle.id()?,
         }));
@@ -237,11 +266,16 @@ impl Export<'_> {
             "blobs": plan.bundle.blobs.len(), "blobBytes": plan.distinct(), "aloneBytes": plan.alone,
             "bytesReceived": received, "seconds": began.elapsed().as_secs_f64(),
         }));
+        let volumes = VolumeInput::open(target)?.map(|volumes| {
+            let count = volumes.count();
+            (volumes.path(0), volumes.path(count - 1), count)
+        });
+        let took = began.elapsed();
         let summary =
-            super::export_print::Summary { plan, target, size: file.len(), received, took: began.elapsed() };
+            super::export_print::Summary { plan, target, size: file.len(), volumes, received, took };
         match self.session.format {
             ResultFormat::Json => super::print_json(&report.value()),
-            ResultFormat::Human => super::print(&summary.text(!self.args.no_sidecar)),
+            ResultFormat::Human => super::print(&summary.text(!self.write.no_sidecar)),
         }
         Ok(())
     }

@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::archive::{BundleManifest, Contents, Manifests, roots};
+use crate::archive::{BundleManifest, Contents, LIST_SUFFIX, Manifests, roots};
 use crate::image::{Descriptor, Digest, Platform};
 use crate::plan::ExportPlan;
 use crate::registry::RegistryClient;
@@ -18,6 +18,8 @@ pub(super) struct Summary<'a> {
     pub(super) plan: &'a ExportPlan,
     pub(super) target: &'a Path,
     pub(super) size: u64,
+    /// The first and the last volume, and how many there are.
+    pub(super) volumes: Option<(PathBuf, PathBuf, usize)>,
     /// Bytes that came over the network in this run.
     pub(super) received: u64,
     pub(super) took: Duration,
@@ -25,26 +27,36 @@ pub(super) struct Summary<'a> {
 
 impl Summary<'_> {
     pub(super) fn text(&self, sidecar: bool) -> String {
-        let Self { plan, target, size, received, took } = self;
+        let Self { plan, target, size, volumes, received, took } = self;
         let distinct = plan.distinct();
         let file = target.display();
         let mut text = format!(
-            "{}, {}, {} ({} saved by sharing), {} downloaded, in {:.1} s\n\nCarry across:\n  {file}  ({})\n",
+            "{}, {}, {} ({} saved by sharing), {} downloaded, in {:.1} s\n\nCarry across:\n",
             images_and_artifacts(&plan.bundle),
             count(plan.bundle.blobs.len(), "blob"),
             bytes(distinct),
             bytes(plan.alone.saturating_sub(distinct)),
             bytes(*received),
             took.as_secs_f64(),
-            bytes(*size),
         );
+        let size = bytes(*size);
+        let _ = match volumes {
+            None => writeln!(text, "  {file}  ({size})"),
+            Some((first, last, count)) => writeln!(
+                text,
+                "  {} to {}  ({count} volumes, {size})\n  {file}{LIST_SUFFIX}",
+                first.display(),
+                last.display()
+            ),
+        };
         if sidecar {
             let _ = writeln!(text, "  {file}.sha256");
         }
         if let Ok(program) = std::env::current_exe() {
             let _ = writeln!(text, "  {}  (this program)", program.display());
         }
-        let name = target.file_name().unwrap_or_default().to_string_lossy();
+        let carried = volumes.as_ref().map_or(*target, |(first, ..)| first);
+        let name = carried.file_name().unwrap_or_default().to_string_lossy();
         let _ = write!(text, "\nThere:\n  bundle import {name} -d REGISTRY\n");
         text
     }

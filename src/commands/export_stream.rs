@@ -39,7 +39,7 @@ pub(super) async fn run(export: &Export<'_>, report: &mut RunReport) -> anyhow::
         out,
         elsewhere: &elsewhere,
         spool: blob_spool.as_ref(),
-        jobs: usize::from(export.args.network.jobs),
+        jobs: export.jobs,
         reporter,
     };
     let result = tokio::select! {

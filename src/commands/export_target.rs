@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::outputs;
 use crate::archive::folder_of;
-use crate::cli::ExportArgs;
+use crate::cli::{ExportArgs, WriteArgs};
 use crate::failure::{ExitCode, Failure};
 use crate::plan::ExportPlan;
 use crate::report::bytes;
@@ -15,8 +15,13 @@ use crate::transfer::{Medium, Workspace, beside, free_space, largest_file};
 const MEDIUM: &str = "AIRGAP_BUNDLE_MEDIUM";
 
 /// Where to write; none for stdout.
-pub(super) fn output(args: &ExportArgs, file_name: Option<&str>) -> anyhow::Result<Option<PathBuf>> {
+pub(super) fn output(args: &WriteArgs, file_name: Option<&str>) -> anyhow::Result<Option<PathBuf>> {
     let target = match (&args.output, file_name) {
+        (Some(path), _) if path.as_os_str() == "-" && args.volume_size.is_some() => {
+            return Err(Failure::usage("a stream is not cut into volumes")
+                .hint("cut it where it arrives: bundle repack FILE --volume-size SIZE -o FILE")
+                .into());
+        }
         (Some(path), _) if path.as_os_str() == "-" => return Ok(None),
         (Some(path), _) => path.clone(),
         (None, Some(name)) => PathBuf::from(name),
@@ -53,17 +58,22 @@ pub(super) fn keep_apart(args: &ExportArgs, target: Option<&Path>) -> anyhow::Re
 }
 
 /// Refuses a plan that the disk has no room for, before anything is written.
-pub(super) fn check_space(workspace: &Workspace, plan: &ExportPlan) -> anyhow::Result<()> {
+pub(super) fn check_space(
+    workspace: &Workspace,
+    plan: &ExportPlan,
+    volume_size: Option<u64>,
+) -> anyhow::Result<()> {
     let needed = plan.head.layout.max_len();
-    if let Some(largest) = largest_file(workspace.target()).filter(|largest| *largest < needed) {
+    let file = volume_size.map_or(needed, |size| size.min(needed));
+    if let Some(largest) = largest_file(workspace.target()).filter(|largest| *largest < file) {
         let message = format!(
-            "the bundle needs {}, but the file system of {} holds no file larger than {}",
-            bytes(needed),
+            "the bundle needs a file of {}, but the file system of {} holds none larger than {}",
+            bytes(file),
             workspace.target().display(),
             bytes(largest)
         );
         return Err(Failure::new(ExitCode::NoSpace, message)
-            .hint("write to a disk with another file system, or keep fewer platforms with --platform")
+            .hint("cut it into volumes with --volume-size fat32, or write to a disk with another file system")
             .into());
     }
     let Some(free) = free_space(workspace.target()) else {
@@ -87,7 +97,7 @@ pub(super) fn check_space(workspace: &Workspace, plan: &ExportPlan) -> anyhow::R
 }
 
 /// How `target` is written: found out, or told by a test.
-pub(super) fn medium(session: &Session, args: &ExportArgs, target: &Path) -> anyhow::Result<Medium> {
+pub(super) fn medium(session: &Session, args: &WriteArgs, target: &Path) -> anyhow::Result<Medium> {
     let medium = match std::env::var(MEDIUM).as_deref() {
         Ok("sparse") => Medium::Sparse,
         Ok("filling") => Medium::Filling,

@@ -22,7 +22,7 @@ use crate::transfer::{ArrivalError, Import, Sent};
 
 pub(super) async fn run(session: &Session, args: &ImportArgs) -> anyhow::Result<ExitCode> {
     let destination: Destination = args.destination.parse().map_err(|e| Failure::usage(format!("{e}")))?;
-    let opened = input::open_for_import(args)?;
+    let opened = input::open_for_import(session, args)?;
     let values = args.values.clone().unwrap_or_else(|| PathBuf::from(format!("{}.values.yaml", opened.stem)));
     let inputs: Vec<_> = args.bundle.iter().map(|path| ("the bundle", path.as_path())).collect();
     let mut outputs = vec![("the values file", values.as_path())];
@@ -113,8 +113,11 @@ impl Run<'_> {
             "artifacts": sent.artifacts, "blobBytes": sent.bytes, "bytesSent": self.client.stats().bytes_sent,
             "seconds": began.elapsed().as_secs_f64(),
         }));
-        self.warn_of_registries();
+        network::tell_warnings(self.client, &self.session.reporter);
         if self.session.cancel.is_cancelled() {
+            if report.failures().next().is_some() {
+                self.session.reporter.warn(&report.failure().message);
+            }
             let kept = "images that are complete are there; run the same command again to go on";
             return Err(super::export::interrupted(kept));
         }
@@ -204,12 +207,11 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Says what has arrived; what has not is told at the end, all of it together.
     fn tell(&self, plan: &ImportPlan, at: usize, result: &Result<(), ArrivalError>) {
-        let place = place(&plan.arrivals[at].landing);
-        match result {
-            Ok(()) => self.session.reporter.detail(&format!("{place} is there")),
-            Err(ArrivalError::Cancelled) => {}
-            Err(error) => self.session.reporter.warn(&format!("{place}: {error}")),
+        if result.is_ok() {
+            let place = place(&plan.arrivals[at].landing);
+            self.session.reporter.detail(&format!("{place} is there"));
         }
     }
 
@@ -225,12 +227,6 @@ impl Run<'_> {
                 let hints = all_hints(&error);
                 row.failed(code_of(&error), &place(landing), &text, hints);
             }
-        }
-    }
-
-    fn warn_of_registries(&self) {
-        for warning in self.client.take_warnings() {
-            self.session.reporter.warn(&warning);
         }
     }
 

@@ -4,14 +4,21 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::archive::{ArchiveError, BundleReader, FileInput, Holdings, Piped, Rest, Stash};
+use super::outputs::plain_name;
+use crate::archive::{
+    ArchiveError, BundleReader, FileInput, Holdings, Input, LIST_SUFFIX, Piped, Rest, Stash, VolumeInput,
+    Wait, WaitingVolumes, volumes_of,
+};
 use crate::cli::ImportArgs;
 use crate::failure::{ExitCode, Failure};
 use crate::image::{Digest, Reference};
+use crate::session::Session;
 
 /// An open bundle, and what files derived from it are called after.
 pub(super) struct Opened {
     pub(super) holdings: Arc<dyn Holdings>,
+    /// The bundle itself, when it is as it was exported.
+    pub(super) own: Option<BundleReader>,
     pub(super) stem: String,
 }
 
@@ -30,9 +37,14 @@ pub(super) struct Pipe {
 }
 
 /// Opens what `bundle import` was given.
-pub(super) fn open_for_import(args: &ImportArgs) -> anyhow::Result<ToImport> {
+pub(super) fn open_for_import(session: &Session, args: &ImportArgs) -> anyhow::Result<ToImport> {
+    if args.wait_for_volumes {
+        let path = args.bundle.clone().unwrap_or_else(|| PathBuf::from("."));
+        let volumes = WaitingVolumes::open(&path, patience(session))?;
+        return Ok(piped(Piped::open(volumes, None, args.spool.as_deref())?));
+    }
     if args.bundle.as_deref() != Some(Path::new("-")) {
-        let Opened { holdings, stem } = open(args.bundle.as_deref(), args.name.as_ref())?;
+        let Opened { holdings, stem, .. } = open(args.bundle.as_deref(), args.name.as_ref())?;
         return Ok(ToImport { holdings, stem, pipe: None });
     }
     if args.network.password_stdin {
@@ -40,23 +52,32 @@ pub(super) fn open_for_import(args: &ImportArgs) -> anyhow::Result<ToImport> {
             .hint("store the login first: bundle login REGISTRY")
             .into());
     }
-    let piped = Piped::open(std::io::stdin(), args.name.as_ref(), args.spool.as_deref())?;
-    let Piped { holdings, at_hand, stash, rest } = piped;
+    Ok(piped(Piped::open(std::io::stdin(), args.name.as_ref(), args.spool.as_deref())?))
+}
+
+fn piped(Piped { holdings, at_hand, stash, rest }: Piped) -> ToImport {
     let catalog = &holdings.bundle().catalog;
     let stem = match (catalog.name.as_str(), catalog.version.as_str()) {
         ("", _) => "bundle".to_owned(),
-        (name, "") => plain(name),
-        (name, version) => plain(&format!("{name}-{version}")),
+        (name, "") => plain_name(name),
+        (name, version) => plain_name(&format!("{name}-{version}")),
     };
-    Ok(ToImport { holdings, stem, pipe: Some(Pipe { at_hand, stash, rest }) })
+    ToImport { holdings, stem, pipe: Some(Pipe { at_hand, stash, rest }) }
 }
 
-/// A name from inside a bundle as a file name: never a path.
-fn plain(name: &str) -> String {
-    let safe = |c: char| {
-        if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' }
-    };
-    name.chars().map(safe).collect::<String>().trim_start_matches(['.', '-']).to_owned()
+/// Waits for volumes until the user wants no more, and says once for each that it is waited for.
+fn patience(session: &Session) -> Wait {
+    const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_millis(500);
+    let (reporter, cancel) = (session.reporter.clone(), session.cancel.clone());
+    let mut said = String::new();
+    Box::new(move |path, entry| {
+        if said != entry.name {
+            said.clone_from(&entry.name);
+            reporter.say(&format!("waiting for {} (volume {})", path.display(), entry.number));
+        }
+        std::thread::sleep(LOOK_AGAIN);
+        !cancel.is_cancelled()
+    })
 }
 
 /// Opens `path`, or the one bundle in the current folder.
@@ -66,46 +87,58 @@ pub(super) fn open(path: Option<&Path>, name: Option<&Reference>) -> anyhow::Res
         None => the_one_here()?,
     };
     let stem = stem(&path);
-    let holdings: Arc<dyn Holdings> = match open_bundle(&path) {
-        Ok(reader) => Arc::new(reader),
+    match open_bundle(&path) {
+        Ok(reader) => Ok(Opened { holdings: Arc::new(reader.clone()), own: Some(reader), stem }),
         Err(ArchiveError::NotABundle(why)) => {
             let foreign = crate::archive::ForeignLayout::open(&path, name).map_err(|error| match error {
                 ArchiveError::NotABundle(_) => ArchiveError::NotABundle(why),
                 other => other,
             })?;
-            Arc::new(foreign)
+            Ok(Opened { holdings: Arc::new(foreign), own: None, stem })
         }
-        Err(error) => return Err(error.into()),
-    };
-    Ok(Opened { holdings, stem })
+        Err(error) => Err(error.into()),
+    }
 }
 
-/// Opens a bundle of this program's own making.
+/// Opens a bundle of this program's own making, in one file or in volumes.
 pub(super) fn open_bundle(path: &Path) -> Result<BundleReader, ArchiveError> {
+    BundleReader::open(&open_input(path)?)
+}
+
+/// The bytes of a bundle: a file, or the volumes that `path` names.
+pub(super) fn open_input(path: &Path) -> Result<Arc<dyn Input>, ArchiveError> {
+    if let Some(volumes) = VolumeInput::open(path)? {
+        return Ok(Arc::new(volumes));
+    }
     if path.is_dir() {
         return Err(ArchiveError::NotABundle(format!("{} is a folder", path.display())));
     }
-    BundleReader::open(Arc::new(FileInput::open(path)?))
+    Ok(Arc::new(FileInput::open(path)?))
 }
 
-/// The file name without the endings of a bundle.
+/// The file name without the endings of a bundle, and without those of volumes.
 pub(super) fn stem(path: &Path) -> String {
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let name = name.strip_suffix(LIST_SUFFIX).map(str::to_owned).unwrap_or(name);
+    let number = name.rsplit_once('.').filter(|(_, n)| n.len() >= 3 && n.bytes().all(|b| b.is_ascii_digit()));
+    let name = number.map(|(name, _)| name.to_owned()).unwrap_or(name);
     let endings = [".tar.zst", ".tar.gz", ".tgz", ".tar"];
     let stem = endings.iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(&name);
     if stem.is_empty() { "bundle".to_owned() } else { stem.to_owned() }
 }
 
 fn the_one_here() -> anyhow::Result<PathBuf> {
-    let mut found: Vec<PathBuf> = std::fs::read_dir(".")?
+    let files = std::fs::read_dir(".")?
         .filter_map(|entry| Some(entry.ok()?.file_name().into()))
-        .filter(|path: &PathBuf| path.to_string_lossy().ends_with(".tar.zst"))
-        .filter(|path| open_bundle(path).is_ok_and(|_| true) || looks_like_one(path))
-        .collect();
+        .filter(|path: &PathBuf| path.to_string_lossy().ends_with(".tar.zst"));
+    let sets = volumes_of(Path::new("."))?.into_iter();
+    let sets = sets.filter_map(|base| base.file_name().map(PathBuf::from));
+    let mut found: Vec<PathBuf> =
+        files.chain(sets).filter(|path| open_bundle(path).is_ok() || looks_like_one(path)).collect();
     found.sort();
     match found.len() {
         1 => Ok(found.remove(0)),
-        0 => Err(Failure::usage("there is no bundle (*.tar.zst) in this folder")
+        0 => Err(Failure::usage("there is no bundle (*.tar.zst, or its volumes) in this folder")
             .hint("name it: bundle import FILE -d REGISTRY")
             .into()),
         n => {
@@ -124,7 +157,10 @@ fn the_one_here() -> anyhow::Result<PathBuf> {
 fn looks_like_one(path: &Path) -> bool {
     matches!(
         open_bundle(path),
-        Err(ArchiveError::Damaged(_) | ArchiveError::UnknownVersion(_) | ArchiveError::Json(..))
+        Err(ArchiveError::Damaged(_)
+            | ArchiveError::Volumes(_)
+            | ArchiveError::UnknownVersion(_)
+            | ArchiveError::Json(..))
     )
 }
 
@@ -180,9 +216,14 @@ mod tests {
 
     #[test]
     fn stems_lose_their_endings() {
-        for (path, expected) in
-            [("a/b-1.0.tar.zst", "b-1.0"), ("x.tgz", "x"), ("dir", "dir"), (".tar", "bundle")]
-        {
+        for (path, expected) in [
+            ("a/b-1.0.tar.zst", "b-1.0"),
+            ("b-1.0.tar.zst.001", "b-1.0"),
+            ("b-1.0.tar.zst.volumes.json", "b-1.0"),
+            ("x.tgz", "x"),
+            ("dir", "dir"),
+            (".tar", "bundle"),
+        ] {
             assert_eq!(stem(Path::new(path)), expected);
         }
     }

@@ -17,7 +17,7 @@ const OLDEST_READER: &str = "0.1.0";
 
 pub(super) fn run(session: &Session, args: &InspectArgs) -> anyhow::Result<ExitCode> {
     let opened = input::open(Some(&args.bundle), None)?;
-    let own = input::open_bundle(&args.bundle).ok();
+    let own = opened.own;
     let bundle = opened.holdings.bundle();
     let shared = export_print::shared_of(bundle, opened.holdings.as_ref());
     let id = opened.holdings.id().map(|id| id.to_string());

@@ -1,5 +1,6 @@
 //! One verb per file, each a straight line; here the dispatch, the runtime, and what a signal does.
 
+mod arguments;
 mod catalog;
 mod charts;
 mod export;
@@ -33,22 +34,26 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::{Cli, Command};
-use crate::failure::{ExitCode, code_of, render};
+pub use arguments::refuse;
+
+use crate::cli::{CatalogCommand, Cli, Command};
+use crate::failure::{ExitCode, all_hints, code_of, render};
 use crate::session::Session;
 
 /// Runs one command to its exit code. Errors have been shown when this returns.
 pub fn run(cli: Cli) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return fail(&anyhow::Error::new(error).context("starting")),
+        Err(error) => return fail(&anyhow::Error::new(error).context("starting"), false),
     };
+    let as_json = reports_as_json(&cli.command);
+    let fail = |error: &anyhow::Error| fail(error, as_json);
     let cancel = CancellationToken::new();
     let signals = Arc::new(Signals::default());
     let result = runtime.block_on(async {
         let watched = signals.clone().watch(cancel.clone());
         let watching = tokio::spawn(watched);
-        let result = dispatch(cli.command, cancel).await;
+        let result = Box::pin(dispatch(cli.command, cancel)).await;
         watching.abort();
         result
     });
@@ -90,9 +95,32 @@ fn print_json(value: &serde_json::Value) {
     let _ = writeln!(std::io::stdout().lock(), "{value:#}");
 }
 
-fn fail(error: &anyhow::Error) -> ExitCode {
-    let _ = write!(std::io::stderr().lock(), "{}", crate::report::printable(&render(error)));
-    code_of(error)
+/// Whether what goes to stderr is JSON, one event a line: then so is the error at the end.
+fn reports_as_json(command: &Command) -> bool {
+    let output = match command {
+        Command::Export(args) => &args.output_style,
+        Command::Import(args) => &args.output_style,
+        Command::Verify(args) => &args.output_style,
+        Command::Inspect(args) => &args.output_style,
+        Command::Serve(args) => &args.output_style,
+        Command::Catalog(CatalogCommand::Lock(args)) => &args.output_style,
+        Command::Catalog(CatalogCommand::Lint(args)) => &args.output_style,
+        _ => return false,
+    };
+    output.progress == crate::report::ProgressMode::Json
+}
+
+fn fail(error: &anyhow::Error, as_json: bool) -> ExitCode {
+    let (code, text) = (code_of(error), arguments::masked(&crate::report::printable(&render(error))));
+    if as_json {
+        let hints: Vec<_> = all_hints(error).iter().map(|hint| arguments::masked(hint)).collect();
+        crate::report::write_json(&serde_json::json!({
+            "event": "error", "text": text, "hints": hints, "exitCode": code as u8,
+        }));
+    } else {
+        let _ = write!(std::io::stderr().lock(), "{text}");
+    }
+    code
 }
 
 /// The first SIGINT or SIGTERM asks the command to stop where it can go on later; the second ends it at once.

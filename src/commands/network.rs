@@ -73,8 +73,17 @@ pub(super) fn for_destination(
     let mut options = options(network, given);
     if destination.plain_http {
         options.plain_http.push(host);
+    } else if destination.tls {
+        options.tls_only.push(host);
     }
     Ok(client(options))
+}
+
+/// What registries had to say beside their answers, each once.
+pub(super) fn tell_warnings(client: &RegistryClient, reporter: &Reporter) {
+    for warning in client.take_warnings() {
+        reporter.warn(&warning);
+    }
 }
 
 /// A file that was named must be there, even where no login turns out to be needed.

@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 
 use crate::failure::{ExitCode, Failure};
 
+/// In bytes. File systems allow 255, of which the endings of an unfinished export take some.
+const MAX_NAME: usize = 200;
+
 /// Refuses when an output is an input, or two outputs are one file. Each comes with what the user calls it.
 pub(super) fn keep_apart(inputs: &[(&str, &Path)], outputs: &[(&str, &Path)]) -> anyhow::Result<()> {
     for (at, (what, path)) in outputs.iter().enumerate() {
@@ -27,6 +30,18 @@ fn place(path: &Path) -> PathBuf {
     path.file_name().map_or_else(|| folder.clone(), |name| folder.join(name))
 }
 
+/// A name from a catalog or a bundle as a file name: never a path, never hidden, never too long for an ending.
+pub(super) fn plain_name(name: &str) -> String {
+    let safe = |c: char| {
+        if c.is_alphanumeric() || "._-+".contains(c) { c } else { '-' }
+    };
+    let mut name = name.chars().map(safe).collect::<String>().trim_start_matches(['.', '-']).to_owned();
+    while name.len() > MAX_NAME {
+        name.pop();
+    }
+    name
+}
+
 /// Writes a small text file, whole or not at all; a bundle in its place stays.
 pub(super) fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     let mut start = [0; 4];
@@ -45,4 +60,23 @@ pub(super) fn write(path: &Path, text: &str) -> anyhow::Result<()> {
         std::fs::write(&fresh, text).and_then(|()| std::fs::rename(&fresh, path))
     };
     written.map_err(|error| Failure::new(ExitCode::Failed, format!("{}: {error}", path.display())).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_become_file_names_and_nothing_else() {
+        for (name, expected) in [
+            ("shop-2.4+x", "shop-2.4+x"),
+            ("../../etc/passwd", "etc-passwd"),
+            (".hidden", "hidden"),
+            ("a b\u{202e}\n", "a-b--"),
+            ("Größe", "Größe"),
+        ] {
+            assert_eq!(plain_name(name), expected);
+        }
+        assert_eq!(plain_name(&"ß".repeat(500)).len(), MAX_NAME);
+    }
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use super::outputs::plain_name;
 use crate::archive::manifest::EntryRecord;
 use crate::catalog::{Catalog, ResolvedCatalog, ResolvedImage, builtin};
 use crate::cli::{CatalogArgs, NetworkArgs, SelectionArgs};
@@ -88,7 +89,7 @@ pub(super) fn folder(name: &str) -> PathBuf {
 /// What a bundle of this name and version is called.
 pub(super) fn file_name(name: &str, version: &str) -> String {
     let joint = if version.is_empty() { "" } else { "-" };
-    format!("{}{joint}{}.tar.zst", plain(name), plain(version))
+    format!("{}{joint}{}.tar.zst", plain_name(name), plain_name(version))
 }
 
 /// A catalog by built-in name, file, or `-`. What looks like a path, or exists, is a file.
@@ -125,15 +126,7 @@ fn title(argument: &str, catalog: &ResolvedCatalog) -> (String, String) {
         "-" => "stdin".to_owned(),
         path => Path::new(path).file_stem().unwrap_or_default().to_string_lossy().into_owned(),
     });
-    (plain(&name), plain(&catalog.version.clone().unwrap_or_default()))
-}
-
-/// Usable as a file name: never a path, never hidden.
-fn plain(text: &str) -> String {
-    let safe = |c: char| {
-        if c.is_alphanumeric() || "._-+".contains(c) { c } else { '-' }
-    };
-    text.chars().map(safe).collect::<String>().trim_start_matches(['.', '-']).to_owned()
+    (plain_name(&name), plain_name(&catalog.version.clone().unwrap_or_default()))
 }
 
 /// Adds `catalog` to `request`; what two catalogs say differently about one value is refused.

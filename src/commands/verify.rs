@@ -49,7 +49,7 @@ async fn verify(session: &Session, args: &VerifyArgs, report: &mut RunReport) ->
         super::print_json(&report.value());
     }
     if !problems.is_empty() {
-        return Err(damage(&problems));
+        return Err(damage(&problems, reader.volumes() > 1));
     }
     if session.format == ResultFormat::Human {
         super::print(&format!(
@@ -90,19 +90,22 @@ fn not_ours(path: &std::path::Path, why: String) -> anyhow::Error {
         .into()
 }
 
-fn damage(problems: &[Problem]) -> anyhow::Error {
+fn damage(problems: &[Problem], in_volumes: bool) -> anyhow::Error {
+    let hint = if in_volumes {
+        "bring the volumes that are named again; the others are fine"
+    } else {
+        "copy the file again, or export it again, and compare it with its .sha256 on both sides"
+    };
     let line = |problem: &Problem| {
-        let range =
-            problem.range.as_ref().map_or_else(String::new, |r| format!("bytes {} to {}: ", r.start, r.end));
         let blob = problem.blob.map_or_else(String::new, |digest| format!("\n  blob {digest}"));
         let images: Vec<_> = problem.images.iter().map(|name| format!("\n  needed by {name}")).collect();
         let images = images.concat();
-        format!("{range}{}{blob}{images}", problem.what)
+        format!("{}: {}{blob}{images}", problem.place, problem.what)
     };
     let lines: Vec<String> = problems.iter().map(line).collect();
     let places = count(problems.len(), "place");
     Failure::new(ExitCode::Content, format!("the bundle is damaged in {places}:\n{}", lines.join("\n")))
-        .hint("copy the file again, or export it again, and compare it with its .sha256 on both sides")
+        .hint(hint)
         .into()
 }
 
@@ -111,7 +114,7 @@ fn list(problems: &[Problem]) -> Vec<serde_json::Value> {
         .iter()
         .map(|problem| {
             json!({
-                "range": problem.range.as_ref().map(|r| [r.start, r.end]), "blob": problem.blob,
+                "range": problem.range.as_ref().map(|r| [r.start, r.end]), "place": problem.place, "blob": problem.blob,
                 "images": problem.images, "what": problem.what,
             })
         })

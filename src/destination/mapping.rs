@@ -107,6 +107,8 @@ pub struct Destination {
     prefix: String,
     /// `http://` was written before it.
     pub plain_http: bool,
+    /// `https://` was written before it.
+    pub tls: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -146,7 +148,7 @@ impl FromStr for Destination {
     type Err = DestinationError;
 
     fn from_str(text: &str) -> Result<Self, DestinationError> {
-        let plain_http = text.starts_with("http://");
+        let (plain_http, tls) = (text.starts_with("http://"), text.starts_with("https://"));
         let rest = text.trim_start_matches("https://").trim_start_matches("http://").trim_end_matches('/');
         let (host, prefix) = rest.split_once('/').unwrap_or((rest, ""));
         if host.is_empty() {
@@ -164,7 +166,7 @@ impl FromStr for Destination {
             let probe: HostName = "registry.invalid".parse().map_err(wrap)?;
             Repository::new(probe, prefix).map_err(wrap)?;
         }
-        Ok(Self { host, prefix: prefix.to_owned(), plain_http })
+        Ok(Self { host, prefix: prefix.to_owned(), plain_http, tls })
     }
 }
 
@@ -228,6 +230,7 @@ mod tests {
             let destination: Destination = text.parse().unwrap();
             let parts = (destination.host().as_str(), destination.prefix(), destination.plain_http);
             assert_eq!(parts, (host, prefix, http), "{text}");
+            assert_eq!(destination.tls, text.starts_with("https://"), "{text}");
         }
         for text in ["", "https://", "reg.local/a:1", "reg.local/A", "user@reg.local", "reg local"] {
             assert!(text.parse::<Destination>().is_err(), "{text}");

@@ -117,10 +117,15 @@ impl Answer {
     }
 
     /// The error that an answer with an unwelcome status stands for.
-    pub(super) async fn into_refusal(mut self, credentials_from: Option<String>) -> ErrorKind {
+    pub(super) async fn into_refusal(
+        mut self,
+        credentials_from: Option<String>,
+        is_upload: bool,
+    ) -> ErrorKind {
         let status = self.status.as_u16();
         let (retry_after, rate_limit) = (retry::retry_after(&self.headers), RateLimit::of(&self.headers));
         let url = masked(&self.url);
+        let blocked = is_upload && self.is_html() && matches!(status, 403 | 406);
         let mut body = BytesMut::new();
         // What can be had of the explanation is enough; a failure here must not hide the status, nor a slow drip
         // keep it back.
@@ -147,6 +152,7 @@ impl Answer {
             retry_after,
             rate_limit,
             credentials_from,
+            blocked,
         }))
     }
 }

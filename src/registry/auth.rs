@@ -249,7 +249,7 @@ impl Inner {
             return Err(failed(ErrorKind::Protocol(why)));
         }
         if !answer.status.is_success() {
-            return Err(failed(answer.into_refusal(origin).await));
+            return Err(failed(answer.into_refusal(origin, false).await));
         }
         let body = answer.read(SMALL_BODY).await.map_err(failed)?;
         token::reply(&body).ok_or_else(|| {

@@ -7,15 +7,17 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
 use reqwest::Method;
 use reqwest::header::{ACCEPT_ENCODING, HeaderValue, RANGE};
 use url::Url;
 
 use super::RegistryClient;
 use super::answer::Answer;
-use super::error::{ErrorKind, RegistryError};
+use super::error::{ErrorKind, RegistryError, SourceError};
 use super::host::Host;
-use super::http::{Call, Retries, Target};
+use super::http::{ABSENCES, Call, Retries, Target};
 use super::redact::masked;
 use super::stats::RequestKind;
 use super::token::Scope;
@@ -67,10 +69,16 @@ impl RegistryClient {
             skip: 0,
             ranges_refused: false,
             failures: 0,
+            absences: 0,
             refetched: 0,
-            held: self.0.options.held.get(digest),
+            held: None,
         };
-        if stream.held.is_some() {
+        let held = self.0.options.held.find(digest).map_err(|kind| stream.error(kind))?;
+        if let Some(held) = held {
+            if held.size != size {
+                return Err(stream.wrong_size("other"));
+            }
+            stream.held = Some(held.source.open(stream.offset, size - stream.offset));
             return Ok(stream);
         }
         if stream.offset < size {
@@ -134,21 +142,19 @@ pub struct BlobStream {
     ranges_refused: bool,
     /// Breaks since the last byte of progress.
     failures: u32,
+    /// How often it was not there.
+    absences: u32,
     refetched: u64,
-    /// All of it, where it needs no registry.
-    held: Option<Bytes>,
+    /// Where it needs no registry.
+    held: Option<BoxStream<'static, Result<Bytes, SourceError>>>,
 }
 
 impl BlobStream {
     /// The next bytes; `None` after exactly as many as were announced.
     pub async fn next(&mut self) -> Result<Option<Bytes>, RegistryError> {
-        if let Some(held) = self.held.take() {
-            if held.len() as u64 != self.size {
-                return Err(self.wrong_size("other"));
-            }
-            let from = usize::try_from(self.offset).unwrap_or(usize::MAX).min(held.len());
-            self.offset = self.size;
-            return Ok((from < held.len()).then(|| held.slice(from..)));
+        if let Some(held) = &mut self.held {
+            let piece = held.next().await.transpose();
+            return piece.map_err(|error| self.error(ErrorKind::Held(error)));
         }
         loop {
             if self.offset >= self.size {
@@ -255,6 +261,14 @@ impl BlobStream {
                 return Err(call.error(ErrorKind::Content(why)));
             }
             200 => self.skip = self.offset,
+            404 if self.absences < ABSENCES => {
+                // Something refers to it: a cache may have it in a moment.
+                let error = call.refusal(answer).await;
+                let mut retries = Retries::resumed(&self.client.0, &host, self.absences);
+                self.absences += 1;
+                retries.after_any(error).await?;
+                return Box::pin(self.open()).await;
+            }
             _ => return Err(call.refusal(answer).await),
         }
         self.answer = Some(answer);
@@ -281,7 +295,11 @@ impl BlobStream {
 
     fn wrong_size(&self, found: &str) -> RegistryError {
         let why = format!("the registry sends {found} than the {} bytes the descriptor says", self.size);
-        RegistryError::new(self.place.host(), self.what(), ErrorKind::Content(why))
+        self.error(ErrorKind::Content(why))
+    }
+
+    fn error(&self, kind: ErrorKind) -> RegistryError {
+        RegistryError::new(self.place.host(), self.what(), kind)
     }
 }
 

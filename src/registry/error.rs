@@ -50,6 +50,8 @@ pub enum ErrorKind {
     Configuration(String),
     /// What was to be uploaded could not be read, or is damaged.
     Source(SourceError),
+    /// What is on this machine and needs no registry could not be read, or is damaged.
+    Held(SourceError),
 }
 
 /// An answer with an error status.
@@ -66,6 +68,8 @@ pub struct StatusAnswer {
     pub rate_limit: Option<RateLimit>,
     /// Where the refused credentials came from; none were sent if unset.
     pub credentials_from: Option<String>,
+    /// A web page in answer to content: something that inspects it stands before the registry.
+    pub blocked: bool,
 }
 
 /// Failures by what the caller does about them; exit codes derive from this.
@@ -132,7 +136,7 @@ impl RegistryError {
     /// What the source of an upload said, if it was the source that failed.
     pub fn source_error(&self) -> Option<&(dyn std::error::Error + Send + Sync + 'static)> {
         match &*self.kind {
-            ErrorKind::Source(error) => Some(error.as_ref()),
+            ErrorKind::Source(error) | ErrorKind::Held(error) => Some(error.as_ref()),
             _ => None,
         }
     }
@@ -150,7 +154,10 @@ impl RegistryError {
             ErrorKind::NotARegistry(_) => ErrorClass::NotARegistry,
             ErrorKind::Content(_) => ErrorClass::Content,
             ErrorKind::Credentials(_) => ErrorClass::Denied,
-            ErrorKind::Protocol(_) | ErrorKind::Configuration(_) | ErrorKind::Source(_) => ErrorClass::Other,
+            ErrorKind::Protocol(_)
+            | ErrorKind::Configuration(_)
+            | ErrorKind::Source(_)
+            | ErrorKind::Held(_) => ErrorClass::Other,
         }
     }
 
@@ -212,6 +219,7 @@ impl StatusAnswer {
             400 if matches!(self.code.as_deref(), Some("DIGEST_INVALID" | "SIZE_INVALID")) => {
                 ErrorClass::Content
             }
+            _ if self.blocked => ErrorClass::Other,
             401 | 403 | 407 => ErrorClass::Denied,
             404 | 410 => ErrorClass::NotFound,
             429 => ErrorClass::RateLimited,
@@ -222,6 +230,11 @@ impl StatusAnswer {
     }
 
     fn hint(&self, host: &HostName) -> Option<String> {
+        if self.blocked {
+            return Some(format!(
+                "a firewall or proxy before {host} does not let this content pass: ask for an exception"
+            ));
+        }
         Some(match self.status {
             401 if self.credentials_from.is_none() => {
                 format!("no credentials for {host}: bundle login {host}")
@@ -285,6 +298,7 @@ impl fmt::Display for ErrorKind {
             Self::Content(why) | Self::Credentials(why) | Self::Configuration(why) => f.write_str(why),
             Self::Protocol(why) => write!(f, "unusable answer: {why}"),
             Self::Source(_) => f.write_str("the content to upload could not be read"),
+            Self::Held(error) => error.fmt(f),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize};
 use std::time::Duration;
 
 use reqwest::Method;
@@ -33,6 +33,8 @@ pub(super) struct Host {
     pub(super) rate_limit: Mutex<Option<RateLimit>>,
     /// The form of upload that worked last, an index into the upload ladder.
     pub(super) upload_rung: AtomicUsize,
+    /// Uploads that were given up since the last one that worked.
+    pub(super) lost_uploads: AtomicU32,
     /// A GET has confirmed a 404 that HEAD gave, so later ones are believed.
     pub(super) head_tells_absence: AtomicBool,
     /// Repositories, by path, where the referrers API is not to be had: a registry may route them to several servers.
@@ -53,6 +55,7 @@ impl Host {
             requests: Default::default(),
             rate_limit: Mutex::default(),
             upload_rung: AtomicUsize::new(0),
+            lost_uploads: AtomicU32::new(0),
             head_tells_absence: AtomicBool::new(false),
             without_referrers: Mutex::default(),
             fallback_lists: Mutex::default(),
@@ -67,7 +70,9 @@ impl Inner {
         let scheme = host
             .scheme
             .get_or_try_init(|| async {
-                if self.options.plain_http.contains(&host.name) {
+                if self.options.tls_only.contains(&host.name) {
+                    Ok("https")
+                } else if self.options.plain_http.contains(&host.name) {
                     Ok("http")
                 } else if host.name.is_loopback() {
                     self.probe(host).await

@@ -29,6 +29,8 @@ use crate::image::HostName;
 
 const MAX_REDIRECTS: usize = 10;
 const MAX_WARNINGS: usize = 100;
+/// How often what must be there is asked for again when it is not.
+pub(super) const ABSENCES: u32 = 2;
 
 /// What all clones of a client share.
 pub(super) struct Inner {
@@ -89,7 +91,8 @@ impl<'a> Call<'a> {
     /// The error for an answer this call cannot use.
     pub(super) async fn refusal(&self, answer: Answer) -> RegistryError {
         let origin = answer.proof_origin.clone();
-        self.error(answer.into_refusal(origin).await)
+        let is_upload = self.payload.length() > 0;
+        self.error(answer.into_refusal(origin, is_upload).await)
     }
 }
 
@@ -98,16 +101,22 @@ pub(super) struct Retries<'a> {
     inner: &'a Inner,
     host: &'a Host,
     failures: u32,
+    tries: u32,
 }
 
 impl<'a> Retries<'a> {
     pub(super) fn new(inner: &'a Inner, host: &'a Host) -> Self {
-        Self { inner, host, failures: 0 }
+        Self { inner, host, failures: 0, tries: inner.options.retries.max(1) }
     }
 
     /// The decision after `failures` that were counted elsewhere.
     pub(super) fn resumed(inner: &'a Inner, host: &'a Host, failures: u32) -> Self {
-        Self { inner, host, failures }
+        Self { failures, ..Self::new(inner, host) }
+    }
+
+    /// For a host that is known to be in a bad way: what fails has failed.
+    pub(super) fn none(inner: &'a Inner, host: &'a Host) -> Self {
+        Self { tries: 1, ..Self::new(inner, host) }
     }
 
     pub(super) fn failures(&self) -> u32 {
@@ -123,7 +132,7 @@ impl<'a> Retries<'a> {
     pub(super) async fn after_any(&mut self, error: RegistryError) -> Result<(), RegistryError> {
         note_overload(self.host, &error);
         self.failures += 1;
-        if self.failures >= self.inner.options.retries.max(1) {
+        if self.failures >= self.tries {
             let limited = error.status() == Some(429);
             return Err(if limited { rate_limited(self.host, &error) } else { error });
         }

@@ -10,12 +10,14 @@ use super::answer::Answer;
 use super::body::Payload;
 use super::error::{ErrorKind, RegistryError};
 use super::host::Host;
-use super::http::{Call, Retries, Target};
+use super::http::{ABSENCES, Call, Retries, Target};
 use super::retry::RateLimit;
 use super::stats::RequestKind;
 use super::token::Scope;
 use crate::image::{Digest, RawManifest, Repository, Tag, media_type};
 
+/// A manifest up to this many bytes is refused by no registry for its size.
+const SMALL_MANIFEST: u64 = 1 << 20;
 /// Tries for a manifest whose blobs the registry does not see yet.
 const SPACED_TRIES: u32 = 4;
 
@@ -71,17 +73,12 @@ impl RegistryClient {
     ) -> Result<FetchedManifest, RegistryError> {
         let host = self.0.host(repository.host());
         let call = manifest_call(&host, Method::GET, repository, target);
-        if let ManifestTarget::Digest(digest) = target
-            && let Some(bytes) = self.0.options.held.get(digest)
-        {
-            let manifest = RawManifest::new(bytes, None, Some(digest));
-            let manifest = manifest.map_err(|error| call.error(ErrorKind::Content(error.to_string())))?;
-            return Ok(FetchedManifest {
-                manifest,
-                warnings: Vec::new(),
-                claimed_digest: None,
-                rate_limit: None,
-            });
+        if let ManifestTarget::Digest(digest) = target {
+            let options = &self.0.options;
+            let held = options.held.find(digest).map_err(|kind| call.error(kind))?;
+            if let Some(held) = held {
+                return held.manifest(digest, options.max_manifest).await.map_err(|kind| call.error(kind));
+            }
         }
         let mut retries = Retries::new(&self.0, &host);
         loop {
@@ -97,6 +94,25 @@ impl RegistryClient {
             match self.read_manifest(answer, target).await {
                 Ok(fetched) => return Ok(fetched),
                 Err(kind) => retries.after(call.error(kind)).await?,
+            }
+        }
+    }
+
+    /// Fetches a manifest that another one refers to. Caches have the one a moment before the other, so that what
+    /// is not there is asked for again before it counts as missing.
+    pub async fn referred_manifest(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> Result<FetchedManifest, RegistryError> {
+        let host = self.0.host(repository.host());
+        let mut retries = Retries::new(&self.0, &host);
+        loop {
+            match self.manifest(repository, &ManifestTarget::Digest(*digest)).await {
+                Err(error) if error.is_not_found() && retries.failures() < ABSENCES => {
+                    retries.after_any(error).await?;
+                }
+                result => return result,
             }
         }
     }
@@ -193,6 +209,10 @@ impl RegistryClient {
             .map_err(|_| call.error(ErrorKind::Content("the media type cannot be sent".to_owned())))?;
         call.headers.insert(CONTENT_TYPE, content_type);
         call.payload = Payload::Bytes(manifest.bytes.clone());
+        if manifest.size() > SMALL_MANIFEST {
+            // Registries that refuse a large one say less about it.
+            call.what = format!("{} of {} bytes", call.what, manifest.size());
+        }
         let mut retries = Retries::new(&self.0, &host);
         loop {
             let answer = self.0.send(&call).await?;

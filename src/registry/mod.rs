@@ -55,7 +55,7 @@ pub use blobs::{BlobPlace, BlobStream};
 pub use credentials::{CredentialProvider, GivenCredentials};
 pub use environment::Environment;
 pub use error::{ErrorClass, ErrorKind, RegistryError, SourceError, StatusAnswer};
-pub use held::Held;
+pub use held::{Held, HeldContent, HeldStore};
 pub use login::{remove_login, store_login};
 pub use manifests::{FetchedManifest, ManifestTarget, PutManifest};
 pub use options::ClientOptions;
@@ -103,6 +103,7 @@ impl RegistryClient {
             stall: options.stall_timeout,
             http1_only: options.http1_only,
             tls_no_verify: options.tls_no_verify.iter().map(transport::tls_authority).collect(),
+            addresses: options.addresses.clone(),
             clients: Mutex::default(),
         };
         for given in &options.given {

@@ -1,5 +1,6 @@
 //! How a [`super::RegistryClient`] is set up.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +27,8 @@ pub struct ClientOptions {
     pub client_cert: Option<(PathBuf, PathBuf)>,
     /// Registries spoken to in plain HTTP.
     pub plain_http: Vec<HostName>,
+    /// Registries spoken to in HTTPS whatever they are; others on loopback are tried in plain HTTP too.
+    pub tls_only: Vec<HostName>,
     /// Registries whose certificate is not looked at.
     pub tls_no_verify: Vec<HostName>,
     /// The only credential file to look into.
@@ -41,6 +44,8 @@ pub struct ClientOptions {
     pub http1_only: bool,
     /// The largest manifest accepted, in bytes.
     pub max_manifest: usize,
+    /// Addresses of names that are not asked for: (name, addresses). For tests.
+    pub addresses: Vec<(String, Vec<SocketAddr>)>,
     pub environment: Environment,
 }
 
@@ -54,6 +59,7 @@ impl Default for ClientOptions {
             ca_files: Vec::new(),
             client_cert: None,
             plain_http: Vec::new(),
+            tls_only: Vec::new(),
             tls_no_verify: Vec::new(),
             auth_file: None,
             given: Vec::new(),
@@ -62,6 +68,7 @@ impl Default for ClientOptions {
             limit_rate: None,
             http1_only: false,
             max_manifest: 4 * 1024 * 1024,
+            addresses: Vec::new(),
             environment: Environment::of_process(),
         }
     }

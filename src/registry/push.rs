@@ -45,6 +45,8 @@ const LADDER: [Rung; 6] = [
     Rung::Chunks(256 << 10),
 ];
 const FIRST_CHUNKS: usize = 2;
+/// A registry that lost so many uploads in a row, each tried as often as it may be, gets the others once.
+const LOST_BEFORE_GIVING_UP: u32 = 3;
 /// Blobs over so many bytes are worth going on with in the middle.
 const LARGE: u64 = 8 << 20;
 /// Breaks after which a large blob is tried in chunks.
@@ -100,7 +102,8 @@ impl RegistryClient {
         let remembered = host.upload_rung.load(Ordering::Relaxed);
         // Where only whole requests get through, smaller ones lose less.
         let mut rung = if note.buffers() { remembered.max(FIRST_CHUNKS) } else { remembered };
-        let mut retries = Retries::new(&self.0, &host);
+        let given_up = host.lost_uploads.load(Ordering::Relaxed) >= LOST_BEFORE_GIVING_UP;
+        let mut retries = if given_up { Retries::none(&self.0, &host) } else { Retries::new(&self.0, &host) };
         loop {
             let mut upload = match session.take() {
                 Some(upload) => upload,
@@ -109,6 +112,7 @@ impl RegistryClient {
             note.opened(&upload);
             let Err(error) = send(&mut upload, LADDER[rung], digest, size, source, &note).await else {
                 note.ended();
+                host.lost_uploads.store(0, Ordering::Relaxed);
                 if !note.buffers() {
                     host.upload_rung.store(rung, Ordering::Relaxed);
                 }
@@ -126,7 +130,10 @@ impl RegistryClient {
                 Verdict::Climb(next) if next < LADDER.len() => rung = next,
                 Verdict::Final | Verdict::Climb(_) => return Err(error),
                 Verdict::Again => {
-                    retries.after_any(error).await?;
+                    if let Err(error) = retries.after_any(error).await {
+                        host.lost_uploads.fetch_add(1, Ordering::Relaxed);
+                        return Err(error);
+                    }
                     if retries.failures() == BREAKS_BEFORE_CHUNKS && rung < FIRST_CHUNKS && size > LARGE {
                         rung = FIRST_CHUNKS;
                     }

@@ -9,7 +9,9 @@ use std::sync::{Arc, OnceLock};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WebPkiServerVerifier, verify_server_name};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
+};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
@@ -73,9 +75,9 @@ impl TlsSettings {
                 identity = identity.or(found.identity);
             }
         }
-        let verifier: Arc<dyn ServerCertVerifier> =
-            if verify { self.verifier(given, &provider)? } else { Arc::new(AnyCertificate(provider)) };
-        let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
+        let trust = if verify { self.trust(given, &provider)? } else { Trust::Anybody };
+        let verifier = Verifier { algorithms: provider.signature_verification_algorithms, trust };
+        let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier));
         let mut config = match identity {
             None => builder.with_no_client_auth(),
             Some((certificate, key)) => {
@@ -91,23 +93,23 @@ impl TlsSettings {
         Ok(config)
     }
 
-    fn verifier(
+    fn trust(
         &self,
         given: Vec<CertificateDer<'static>>,
         provider: &Arc<CryptoProvider>,
-    ) -> Result<Arc<dyn ServerCertVerifier>, String> {
+    ) -> Result<Trust, String> {
         // Errors of single files in the system store are not ours to report: what could be read counts.
         let system = self.system.get_or_init(|| rustls_native_certs::load_native_certs().certs);
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(system.iter().cloned());
         roots.add_parsable_certificates(given.iter().cloned());
         if roots.is_empty() {
-            return Ok(Arc::new(NoRoots(Arc::clone(provider))));
+            return Ok(Trust::Nobody);
         }
         let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
             .build()
             .map_err(|error| format!("TLS roots cannot be used: {error}"))?;
-        Ok(Arc::new(Verifier { inner, given }))
+        Ok(Trust::Roots { inner, given })
     }
 }
 
@@ -165,12 +167,23 @@ fn read_bounded(file: &Path) -> Result<Vec<u8>, String> {
     std::fs::read(file).map_err(refuse)
 }
 
-/// Standard verification, and one thing more: a self-signed server certificate that was itself given as an
-/// authority is accepted for its own names and time, which `webpki` refuses where it carries the CA flag.
+/// Judges the certificate of a server; signatures are always checked.
 #[derive(Debug)]
 struct Verifier {
-    inner: Arc<WebPkiServerVerifier>,
-    given: Vec<CertificateDer<'static>>,
+    algorithms: WebPkiSupportedAlgorithms,
+    trust: Trust,
+}
+
+/// Which certificates are acceptable.
+#[derive(Debug)]
+enum Trust {
+    /// Those of the roots, and one thing more: a self-signed server certificate that was itself given as an
+    /// authority is accepted for its own names and time, which `webpki` refuses where it carries the CA flag.
+    Roots { inner: Arc<WebPkiServerVerifier>, given: Vec<CertificateDer<'static>> },
+    /// None: this machine has no root at all.
+    Nobody,
+    /// Any: the user exempted the host by name.
+    Anybody,
 }
 
 impl ServerCertVerifier for Verifier {
@@ -182,10 +195,15 @@ impl ServerCertVerifier for Verifier {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, TlsError> {
-        match self.inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+        let (inner, given) = match &self.trust {
+            Trust::Roots { inner, given } => (inner, given),
+            Trust::Nobody => return Err(TlsError::InvalidCertificate(CertificateError::UnknownIssuer)),
+            Trust::Anybody => return Ok(ServerCertVerified::assertion()),
+        };
+        match inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
             // `Other` is what webpki's "CA used as end entity" comes out as; time is checked before that.
             Err(TlsError::InvalidCertificate(CertificateError::Other(_)))
-                if self.given.iter().any(|given| given.as_ref() == end_entity.as_ref()) =>
+                if given.iter().any(|given| given.as_ref() == end_entity.as_ref()) =>
             {
                 verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
                 Ok(ServerCertVerified::assertion())
@@ -200,7 +218,7 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, TlsError> {
-        self.inner.verify_tls12_signature(message, cert, dss)
+        verify_tls12_signature(message, cert, dss, &self.algorithms)
     }
 
     fn verify_tls13_signature(
@@ -209,62 +227,13 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, TlsError> {
-        self.inner.verify_tls13_signature(message, cert, dss)
+        verify_tls13_signature(message, cert, dss, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.inner.supported_verify_schemes()
+        self.algorithms.supported_schemes()
     }
 }
-
-macro_rules! fixed_verdict {
-    ($type:ident, $verdict:expr) => {
-        impl ServerCertVerifier for $type {
-            fn verify_server_cert(
-                &self,
-                _: &CertificateDer<'_>,
-                _: &[CertificateDer<'_>],
-                _: &ServerName<'_>,
-                _: &[u8],
-                _: UnixTime,
-            ) -> Result<ServerCertVerified, TlsError> {
-                $verdict
-            }
-
-            fn verify_tls12_signature(
-                &self,
-                message: &[u8],
-                cert: &CertificateDer<'_>,
-                dss: &DigitallySignedStruct,
-            ) -> Result<HandshakeSignatureValid, TlsError> {
-                verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
-            }
-
-            fn verify_tls13_signature(
-                &self,
-                message: &[u8],
-                cert: &CertificateDer<'_>,
-                dss: &DigitallySignedStruct,
-            ) -> Result<HandshakeSignatureValid, TlsError> {
-                verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
-            }
-
-            fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-                self.0.signature_verification_algorithms.supported_schemes()
-            }
-        }
-    };
-}
-
-/// For hosts the user exempted by name.
-#[derive(Debug)]
-struct AnyCertificate(Arc<CryptoProvider>);
-fixed_verdict!(AnyCertificate, Ok(ServerCertVerified::assertion()));
-
-/// For machines without any root: nothing can be trusted, and the message says why.
-#[derive(Debug)]
-struct NoRoots(Arc<CryptoProvider>);
-fixed_verdict!(NoRoots, Err(TlsError::InvalidCertificate(CertificateError::UnknownIssuer)));
 
 /// The cause of a refused certificate, in words.
 pub(super) fn explain(error: &CertificateError) -> String {

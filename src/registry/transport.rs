@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::error::Error as StdError;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -39,6 +40,8 @@ pub(super) struct Transport {
     pub(super) http1_only: bool,
     /// Authorities whose certificate is not looked at.
     pub(super) tls_no_verify: Vec<String>,
+    /// Addresses of names that are known already.
+    pub(super) addresses: Vec<(String, Vec<SocketAddr>)>,
     pub(super) clients: Mutex<HashMap<(String, bool), reqwest::Client>>,
 }
 
@@ -99,6 +102,9 @@ impl Transport {
             .http2_keep_alive_timeout(KEEP_ALIVE)
             .tcp_keepalive(KEEP_ALIVE)
             .tcp_nodelay(true);
+        for (name, addresses) in &self.addresses {
+            builder = builder.resolve_to_addrs(name, addresses);
+        }
         if self.http1_only {
             builder = builder.http1_only();
         }

@@ -63,23 +63,36 @@ pub(super) struct Ahead<'a> {
     waiting: VecDeque<(usize, Next, u64)>,
     /// Bytes that still fit into the spool.
     room: u64,
+    /// Blobs that are being taken: one at most.
+    taken: usize,
 }
 
 impl<'a> Ahead<'a> {
     /// `left`: the blobs to fetch, of which the first has `from` bytes already.
     pub(super) fn new(source: Source<'a>, left: std::ops::Range<usize>, from: u64) -> Self {
         let room = source.spool.map_or(0, BlobSpool::room);
-        Self { source, left, from, running: FuturesUnordered::new(), waiting: VecDeque::new(), room }
+        Self {
+            source,
+            left,
+            from,
+            running: FuturesUnordered::new(),
+            waiting: VecDeque::new(),
+            room,
+            taken: 0,
+        }
     }
 
     /// The next blob. Its place in the spool is free when `done` has been called with its last result.
     pub(super) fn next(&mut self) -> Option<(usize, Next, u64)> {
         self.fill();
-        self.waiting.pop_front()
+        let next = self.waiting.pop_front();
+        self.taken = usize::from(next.is_some());
+        next
     }
 
     /// A blob from [`Self::next`] has been taken.
     pub(super) fn done(&mut self, index: usize, held: u64) {
+        self.taken = 0;
         self.room += held;
         if let Some(spool) = self.source.spool.filter(|_| held > 0) {
             spool.forget(&self.source.plan.bundle.blobs[index].digest);
@@ -117,7 +130,7 @@ impl<'a> Ahead<'a> {
                 let (send, receive) = mpsc::channel(1);
                 self.running.push(Box::pin(self.source.spooled(spool, index, send)));
                 self.waiting.push_back((index, Next::Arriving(receive), blob.size));
-            } else if self.waiting.len() < if spool.is_some() { 1 } else { jobs } {
+            } else if self.waiting.len() + self.taken < if spool.is_some() { 1 } else { jobs } {
                 // What does not fit into the spool waits until everything before it is gone.
                 let next = self.start(plan.source(index).into(), index, self.from);
                 self.waiting.push_back((index, next, 0));

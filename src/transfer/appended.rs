@@ -5,14 +5,13 @@
 //! trusted after a kill; what stands after that is cut off.
 
 use super::ahead::Source;
+use super::checksum::{Checksum, read_range};
 use super::file_export::{Shared, Sidecar, past_bytes};
 use super::journal::{Journal, Past};
 use super::ordered::{Begun, Ordered, Position, Sink};
-use super::{
-    BlobError, Broken, Donor, Downloaded, FileExport, Front, LostBlob, TransferError, hash, places_of,
-};
-use crate::archive::{self, FRAME_CONTENT, Input, PartialFile, StoredFrame, stored_len};
-use crate::image::{Algorithm, Digest, Hasher};
+use super::{BlobError, Broken, Donor, Downloaded, FileExport, Front, LostBlob, TransferError, places_of};
+use crate::archive::{self, Cut, FRAME_CONTENT, Input, PartialFile, StoredFrame, stored_len};
+use crate::image::{Digest, Hasher};
 use crate::plan::ExportPlan;
 use crate::report::Reporter;
 
@@ -22,29 +21,34 @@ pub(super) struct Grown {
     pub(super) position: Position,
     /// In bytes.
     len: u64,
-    /// Hash of the file up to the blob it stands in, and where that begins.
-    before: (u64, Hasher),
-    /// Hash of all of it.
-    hasher: Hasher,
+    /// Checksum of the file up to the blob it stands in, and where that begins.
+    before: (u64, Checksum),
+    /// Checksum of all of it.
+    checksum: Checksum,
 }
 
 impl Grown {
     /// A partial with nothing but its head.
-    pub(super) fn head(file: &PartialFile, plan: &ExportPlan) -> Result<Self, TransferError> {
+    pub(super) fn head(
+        file: &PartialFile,
+        plan: &ExportPlan,
+        cut: Option<Cut>,
+    ) -> Result<Self, TransferError> {
         let len = plan.head.layout.head_len();
-        let mut hasher = Hasher::new(Algorithm::Sha256);
-        hash(file, 0..len, &mut hasher)?;
-        Ok(Self { position: Position::start(plan), len, before: (len, hasher.clone()), hasher })
+        let mut checksum = Checksum::new(cut);
+        read_range(file, 0..len, &mut |bytes| checksum.update(bytes))?;
+        Ok(Self { position: Position::start(plan), len, before: (len, checksum.clone()), checksum })
     }
 
     /// Reads back what `past` says is there, in order, as far as frames and digests are right.
     pub(super) fn checked(
         file: &PartialFile,
         plan: &ExportPlan,
+        cut: Option<Cut>,
         past: &Past,
         reporter: &Reporter,
     ) -> Result<Self, TransferError> {
-        let mut grown = Self::head(file, plan)?;
+        let mut grown = Self::head(file, plan, cut)?;
         let layout = &plan.head.layout;
         let there = file.len()?;
         reporter.begin("checking what an earlier run left", there, 0);
@@ -70,15 +74,15 @@ impl Grown {
     ) -> Result<bool, TransferError> {
         let (layout, blobs) = (&plan.head.layout, &plan.bundle.blobs);
         let (blob, key) = (&blobs[index], u32::try_from(index).unwrap_or(u32::MAX));
-        self.before = (self.len, self.hasher.clone());
+        self.before = (self.len, self.checksum.clone());
         let joint = archive::joint(layout, blobs, index);
         let data = self.len + joint.len() as u64;
         if file.len()? < data || file.read_vec(self.len, joint.len())? != joint {
             return Ok(false);
         }
         let mut begun = Begun { hasher: Hasher::for_digest(&blob.digest), content: 0, frames: Vec::new() };
-        let (mut at, mut hasher) = (data, self.hasher.clone());
-        hasher.update(&joint);
+        let (mut at, mut checksum) = (data, self.checksum.clone());
+        checksum.update(&joint);
         let is_stored = layout.stored().contains(&index);
         if is_stored {
             let known = past.progress.get(&key).map_or(0, |frames| frames * FRAME_CONTENT);
@@ -86,7 +90,7 @@ impl Grown {
             // A file that was cut short holds no more than this.
             let known = if file.len()? < data + stored_len(known) { 0 } else { known };
             let mut each = |frame: &StoredFrame<'_>| {
-                hasher.update(frame.bytes);
+                checksum.update(frame.bytes);
                 frame.content().for_each(|piece| begun.hasher.update(piece));
                 Ok(())
             };
@@ -103,7 +107,7 @@ impl Grown {
                     break;
                 };
                 begun.hasher.update(&content);
-                hasher.update(&bytes);
+                checksum.update(&bytes);
                 begun.frames.push(len);
                 begun.content += held;
                 at += u64::from(len);
@@ -111,11 +115,11 @@ impl Grown {
         }
         let complete = begun.content == blob.size && begun.hasher.clone().finish() == blob.digest;
         if complete {
-            (self.len, self.hasher) = (at, hasher);
+            (self.len, self.checksum) = (at, checksum);
             self.position.index = index + 1;
             self.position.compressed.extend((!is_stored).then_some(begun.frames));
         } else if (1..blob.size).contains(&begun.content) {
-            (self.len, self.hasher) = (at, hasher);
+            (self.len, self.checksum) = (at, checksum);
             self.position.begun = Some(begun);
         }
         Ok(complete)
@@ -178,7 +182,7 @@ impl FileExport<'_> {
             Ok(compressed) => {
                 let end = sink.at;
                 let sidecar = match archive::ending(layout, blobs, &compressed) {
-                    Ok(ending) => Sidecar::Known(sink.checksum(&ending)),
+                    Ok(ending) => Sidecar::Known(sink.checksums(&ending)),
                     Err(error) => return (Err(TransferError::from(error).into()), Sidecar::None),
                 };
                 (Ok(Downloaded { compressed, end, ..Downloaded::default() }), sidecar)
@@ -199,10 +203,10 @@ struct Growing<'a> {
     journal: &'a Journal,
     front: &'a Front,
     at: u64,
-    /// Hash of everything written, for the sidecar.
-    hasher: Hasher,
-    /// Where the blob under way begins, and the hash of what stands before it.
-    before: (u64, Hasher),
+    /// Of everything written.
+    checksum: Checksum,
+    /// Where the blob under way begins, and the checksum of what stands before it.
+    before: (u64, Checksum),
     /// That blob was begun by an earlier run.
     goes_on: bool,
 }
@@ -210,29 +214,29 @@ struct Growing<'a> {
 impl<'a> Growing<'a> {
     /// Goes on after `grown`; what stands behind it was cut off.
     fn after(grown: Grown, shared: &'a Shared) -> (Self, Position) {
-        let Grown { position, len, before, hasher } = grown;
+        let Grown { position, len, before, checksum } = grown;
         let goes_on = position.begun.is_some();
         let Shared { file, journal, front } = shared;
-        (Self { file, journal, front, at: len, hasher, before, goes_on }, position)
+        (Self { file, journal, front, at: len, checksum, before, goes_on }, position)
     }
 
-    /// The checksum of the whole file, once its ending is written too.
-    fn checksum(mut self, ending: &[u8]) -> Digest {
-        self.hasher.update(ending);
-        self.hasher.finish()
+    /// The checksums of the whole file, once its ending is written too.
+    fn checksums(mut self, ending: &[u8]) -> Vec<Digest> {
+        self.checksum.update(ending);
+        self.checksum.finish()
     }
 }
 
 impl Sink for Growing<'_> {
     fn begin(&mut self, _index: usize) {
         if !std::mem::take(&mut self.goes_on) {
-            self.before = (self.at, self.hasher.clone());
+            self.before = (self.at, self.checksum.clone());
         }
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), TransferError> {
         self.file.write_at(self.at, bytes)?;
-        self.hasher.update(bytes);
+        self.checksum.update(bytes);
         self.at += bytes.len() as u64;
         self.front.wrote(bytes.len() as u64);
         Ok(())
@@ -252,7 +256,7 @@ impl Sink for Growing<'_> {
 
     fn take_back(&mut self, index: usize) -> Result<bool, TransferError> {
         self.journal.begun_again(index)?;
-        (self.at, self.hasher) = self.before.clone();
+        (self.at, self.checksum) = self.before.clone();
         self.file.set_len(self.at)?;
         Ok(true)
     }

@@ -61,7 +61,7 @@ impl Run<'_> {
             HeldBlob { holdings: (*holdings).clone(), digest: upload.digest, size: upload.size, bar: None };
         let pushed =
             client.push_blob(repository, &upload.digest, upload.size, &source, Some(&upload.home)).await;
-        self.count(&pushed.map_err(unwrap_source)?, upload.size);
+        self.count(&pushed.map_err(unwrap_source)?);
         Ok(())
     }
 

@@ -43,10 +43,9 @@ impl BlobSpool {
             let place = std::path::absolute(target).unwrap_or_else(|_| target.to_owned());
             let name = Digest::sha256(place.as_os_str().as_encoded_bytes()).hex();
             own.push(format!("bundle-spool-{}", &name[..12]));
-            std::fs::create_dir_all(&own).map_err(TransferError::io(&own))?;
         }
         let occupied = if target.is_some() { occupied(&own) } else { 0 };
-        let free = super::free_space(&own.join("x")).map_or(u64::MAX, |free| free.saturating_sub(RESERVE));
+        let free = super::free_space(&folder.join("x")).map_or(u64::MAX, |free| free.saturating_sub(RESERVE));
         Ok(Self { folder: own, kept: target.is_some(), room: free.saturating_add(occupied) })
     }
 
@@ -64,6 +63,8 @@ impl BlobSpool {
             let file = tempfile::tempfile_in(&self.folder).map_err(at)?;
             return Ok(Waiting { path, file, hasher, len: 0 });
         }
+        // Only what is used is there.
+        std::fs::create_dir_all(&self.folder).map_err(TransferError::io(&self.folder))?;
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
         let mut waiting = Waiting { file: file.map_err(&at)?, hasher, len: 0, path: path.clone() };
         let mut buffer = vec![0; 1 << 20];

@@ -1,7 +1,5 @@
 //! One export into a file: head into the partial, what can be taken over, downloads, barriers, sidecar, final name.
 
-use std::io::Read;
-use std::path::Path;
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
@@ -9,12 +7,14 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::appended::Grown;
+use super::checksum::{Seal, read_range};
+use super::front::follow;
 use super::journal::{Header, Journal, Past};
 use super::{
     BlobError, BlobSpool, Donor, Download, Downloaded, Front, LostBlob, Medium, Spool, TransferError,
-    Unfinished, Workspace, beside, follow, free_space, hash, keep_barriers, places_of, recheck,
+    Unfinished, Workspace, free_space, keep_barriers, places_of, recheck,
 };
-use crate::archive::{ArchiveError, FRAME_CONTENT, PartialFile};
+use crate::archive::{ArchiveError, Cut, FRAME_CONTENT, PartialFile};
 use crate::image::{Algorithm, Digest, Hasher};
 use crate::plan::{ExportPlan, PlanError, Request, Resolution};
 use crate::registry::RegistryClient;
@@ -59,6 +59,8 @@ pub struct FileExport<'a> {
     pub cancel: &'a CancellationToken,
     /// Write `.sha256` beside the file.
     pub sidecar: bool,
+    /// Bytes of each volume, when the file is cut into some.
+    pub volume_size: Option<u64>,
     pub medium: Medium,
     /// Where blobs may wait for their turn, should the medium take them in order only.
     pub blob_spool: Option<&'a BlobSpool>,
@@ -83,20 +85,20 @@ pub(super) struct Shared {
     pub(super) front: Arc<Front>,
 }
 
-/// The checksum of the file, as it comes about.
+/// The checksums of the file or its volumes, as they come about.
 pub(super) enum Sidecar {
     None,
     /// By one who reads behind the front.
-    Followed(JoinHandle<Result<Option<Digest>, TransferError>>),
+    Followed(JoinHandle<Result<Option<Vec<Digest>>, TransferError>>),
     /// By the one who wrote it in order.
-    Known(Digest),
+    Known(Vec<Digest>),
 }
 
 impl Sidecar {
-    async fn digest(self) -> Result<Option<Digest>, TransferError> {
+    async fn checksums(self) -> Result<Option<Vec<Digest>>, TransferError> {
         match self {
             Self::None => Ok(None),
-            Self::Known(digest) => Ok(Some(digest)),
+            Self::Known(checksums) => Ok(Some(checksums)),
             Self::Followed(follower) => {
                 follower.await.unwrap_or(Err(TransferError::Invariant("the sidecar's hasher panicked")))
             }
@@ -120,16 +122,19 @@ impl FileExport<'_> {
         request: String,
         resolved_at: String,
     ) -> Result<Prepared, FileExportError> {
-        let same = |u: &Unfinished| u.header.request == request && u.header.head == draft.head.digest;
+        let cut = self.cut(&draft)?;
+        let same = |u: &Unfinished| {
+            u.header.request == request && u.header.head == draft.head.digest && u.header.cut == cut
+        };
         if let Some(Unfinished { header, past }) = unfinished.as_ref().filter(|unfinished| same(unfinished)) {
-            let file = self.workspace.reopen()?;
+            let file = self.workspace.reopen(cut)?;
             // A run may have ended between a new head and its journal.
             if head_digest(&file, &draft)? == draft.head.digest {
                 let donors = self.donors(&draft)?;
                 let (past, grown) = match self.medium {
                     Medium::Sparse => (recheck(&file, &draft, past.clone(), self.reporter)?, None),
                     Medium::Filling => {
-                        let grown = Grown::checked(&file, &draft, past, self.reporter)?;
+                        let grown = Grown::checked(&file, &draft, cut, past, self.reporter)?;
                         (grown.past(&draft, past), Some(grown))
                     }
                 };
@@ -141,7 +146,7 @@ impl FileExport<'_> {
         let stored = serde_json::to_value(resolution);
         let stored = stored.map_err(|_| TransferError::Invariant("a resolution is not JSON"))?;
         let donors = self.donors(&draft)?;
-        let file = self.workspace.begin()?;
+        let file = self.workspace.begin(cut)?;
         let mut at = 0;
         let plan = ExportPlan::new(self.request, resolution, None, self.spool, &mut |bytes| {
             file.write_at(at, bytes)?;
@@ -150,11 +155,17 @@ impl FileExport<'_> {
         })?;
         let mut header = Header::new(request, resolved_at, stored, plan.head.digest);
         header.blobs = places(&plan);
+        header.cut = cut;
         let grown = match self.medium {
             Medium::Sparse => None,
-            Medium::Filling => Some(Grown::head(&file, &plan)?),
+            Medium::Filling => Some(Grown::head(&file, &plan, cut)?),
         };
         Ok(Prepared { plan, file, past: Past::default(), donors, header, grown })
+    }
+
+    /// How the file of `plan` is cut.
+    fn cut(&self, plan: &ExportPlan) -> Result<Option<Cut>, ArchiveError> {
+        self.volume_size.map(|size| Cut::new(size, plan.head.layout.max_len())).transpose()
     }
 
     /// Earlier partials that may serve `plan`. A medium that fills gaps gives no space back either before a file is
@@ -198,12 +209,13 @@ impl FileExport<'_> {
             shared.journal.clone(),
             self.cancel.clone(),
         ));
+        let cut = header.cut;
         let (downloaded, sidecar) = if let Some(grown) = grown {
             self.append(&plan, grown, &past, &donors, &shared).await
         } else {
-            let follower = self.sidecar.then(|| {
+            let follower = (self.sidecar || cut.is_some()).then(|| {
                 let (front, file) = (shared.front.clone(), shared.file.clone());
-                tokio::task::spawn_blocking(move || follow(&front, &file))
+                tokio::task::spawn_blocking(move || follow(&front, &file, cut))
             });
             let downloaded = self.download(&plan, &past, &donors, &shared).await;
             (downloaded, follower.map_or(Sidecar::None, Sidecar::Followed))
@@ -222,11 +234,13 @@ impl FileExport<'_> {
             return Err(FileExportError::Interrupted);
         }
         let outcome = finished?;
-        if matches!(outcome, Outcome::Complete)
-            && self.sidecar
-            && let Some(digest) = sidecar.digest().await?
-        {
-            write_sidecar(self.workspace.target(), &digest)?;
+        if matches!(outcome, Outcome::Complete) {
+            if let Some(checksums) = sidecar.checksums().await? {
+                let bundle = plan.bundle.id()?;
+                let (target, len) = (self.workspace.target(), shared.file.len()?);
+                Seal { target, cut, bundle, len, sidecar: self.sidecar }.write(&checksums)?;
+            }
+            self.workspace.finished()?;
         }
         Ok((plan, outcome))
     }
@@ -271,17 +285,11 @@ impl FileExport<'_> {
         }
         let (layout, blobs) = (&plan.head.layout, &plan.bundle.blobs);
         let target = self.workspace.target();
-        // A file that is replaced must not leave its checksum to the new one, should this run end in between.
-        match std::fs::remove_file(beside(target, ".sha256")) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(TransferError::io(target)(error).into());
-            }
-            _ => {}
-        }
+        // Should this run end in between.
+        Seal::remove(target)?;
         let len = shared.file.finish(layout, blobs, &done.compressed, done.end, target)?;
         shared.front.extended(len);
         shared.front.close(true);
-        self.workspace.finished()?;
         Ok(Outcome::Complete)
     }
 }
@@ -302,7 +310,7 @@ fn head_digest(file: &PartialFile, plan: &ExportPlan) -> Result<Digest, Transfer
         return Ok(Digest::sha256(b""));
     }
     let mut hasher = Hasher::new(Algorithm::Sha256);
-    hash(file, 0..len, &mut hasher)?;
+    read_range(file, 0..len, &mut |bytes| hasher.update(bytes))?;
     Ok(hasher.finish())
 }
 
@@ -311,29 +319,4 @@ pub(super) fn past_bytes(plan: &ExportPlan, past: &Past) -> u64 {
     let done: u64 = past.done.iter().map(size).sum();
     let half = past.progress.iter().filter(|(index, _)| !past.done.contains(index));
     done + half.map(|(_, frames)| frames * FRAME_CONTENT).sum::<u64>()
-}
-
-/// Writes the `.sha256` of a finished file where it is missing: a run may end between the file's name and that.
-pub fn complete_sidecar(target: &Path) -> Result<(), TransferError> {
-    if beside(target, ".sha256").exists() {
-        return Ok(());
-    }
-    let mut file = std::fs::File::open(target).map_err(TransferError::io(target))?;
-    let mut hasher = Hasher::new(Algorithm::Sha256);
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        match file.read(&mut buffer).map_err(TransferError::io(target))? {
-            0 => return write_sidecar(target, &hasher.finish()),
-            read => hasher.update(&buffer[..read]),
-        }
-    }
-}
-
-/// `<hex>  <file name>`, as `sha256sum -c` reads it.
-fn write_sidecar(target: &Path, digest: &Digest) -> Result<(), TransferError> {
-    let sidecar = beside(target, ".sha256");
-    let name = target.file_name().unwrap_or_default().to_string_lossy();
-    let fresh = beside(&sidecar, ".new");
-    std::fs::write(&fresh, format!("{}  {name}\n", digest.hex())).map_err(TransferError::io(&fresh))?;
-    std::fs::rename(&fresh, &sidecar).map_err(TransferError::io(&sidecar))
 }

@@ -9,15 +9,14 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::TransferError;
+use super::checksum::{Checksum, read_range};
 use super::journal::Journal;
-use crate::archive::{BlobRow, FRAME_CONTENT, Input, Layout, PartialFile, stored_len};
-use crate::image::{Algorithm, Digest, Hasher};
+use crate::archive::{BlobRow, Cut, FRAME_CONTENT, Layout, PartialFile, stored_len};
+use crate::image::Digest;
 
 /// A barrier at the latest after so many bytes, or so much time.
 const BARRIER_BYTES: u64 = 256 << 20;
 const BARRIER_EVERY: Duration = Duration::from_secs(5);
-/// The follower reads the file in pieces of this size.
-const PIECE: u64 = 1 << 20;
 
 #[derive(Debug)]
 pub struct Front {
@@ -150,11 +149,15 @@ impl State {
 }
 
 /// Hashes the file behind the front, from the page cache while downloads run. None when it was given up.
-pub fn follow(front: &Front, file: &PartialFile) -> Result<Option<Digest>, TransferError> {
-    let mut hasher = Hasher::new(Algorithm::Sha256);
+pub(super) fn follow(
+    front: &Front,
+    file: &PartialFile,
+    cut: Option<Cut>,
+) -> Result<Option<Vec<Digest>>, TransferError> {
+    let mut checksum = Checksum::new(cut);
     let mut at = 0;
     while let Some(end) = front.wait(at) {
-        hash(file, at..end, &mut hasher)?;
+        read_range(file, at..end, &mut |bytes| checksum.update(bytes))?;
         at = end;
     }
     let (complete, rewritten) = {
@@ -162,27 +165,10 @@ pub fn follow(front: &Front, file: &PartialFile) -> Result<Option<Digest>, Trans
         (state.closed == Some(true), state.rewritten)
     };
     if complete && rewritten {
-        hasher = Hasher::new(Algorithm::Sha256);
-        hash(file, 0..at, &mut hasher)?;
+        checksum = Checksum::new(cut);
+        read_range(file, 0..at, &mut |bytes| checksum.update(bytes))?;
     }
-    Ok(complete.then(|| hasher.finish()))
-}
-
-/// Adds a range of `file` to `hasher`.
-pub(super) fn hash(
-    file: &PartialFile,
-    range: std::ops::Range<u64>,
-    hasher: &mut Hasher,
-) -> Result<(), TransferError> {
-    let mut buffer = vec![0; usize::try_from(PIECE).unwrap_or(0)];
-    let mut at = range.start;
-    while at < range.end {
-        let take = usize::try_from((range.end - at).min(PIECE)).unwrap_or(0);
-        file.read_at(at, &mut buffer[..take])?;
-        hasher.update(&buffer[..take]);
-        at += take as u64;
-    }
-    Ok(())
+    Ok(complete.then(|| checksum.finish()))
 }
 
 /// Sets barriers while `front` is open. A failed sync ends the run: nothing since the last barrier can be trusted.

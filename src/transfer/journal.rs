@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh64::xxh64;
 
 use super::TransferError;
-use crate::archive::PartialFile;
+use crate::archive::{Cut, PartialFile};
 use crate::image::Digest;
 
 const VERSION: u32 = 1;
@@ -36,11 +36,14 @@ pub struct Header {
     pub head: Digest,
     /// Index, digest, size and data offset of every blob outside the head; the offset of a compressed one is a bound.
     pub blobs: Vec<(u32, Digest, u64, u64)>,
+    /// How the partial is cut into volumes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut: Option<Cut>,
 }
 
 impl Header {
     pub fn new(request: String, resolved_at: String, resolution: serde_json::Value, head: Digest) -> Self {
-        Self { version: VERSION, request, resolved_at, resolution, head, blobs: Vec::new() }
+        Self { version: VERSION, request, resolved_at, resolution, head, blobs: Vec::new(), cut: None }
     }
 }
 
@@ -331,7 +334,7 @@ mod tests {
     fn start(folder: &Path) -> (OutputLock, Journal, PartialFile) {
         let lock = OutputLock::take(&folder.join("x.partial.journal")).unwrap();
         let journal = Journal::begin(&lock, &header(), &Past::default(), Some("boot-1")).unwrap();
-        (lock, journal, PartialFile::open(&folder.join("x.partial"), true).unwrap())
+        (lock, journal, PartialFile::open(&folder.join("x.partial"), None, true).unwrap())
     }
 
     #[test]

@@ -163,7 +163,7 @@ impl Run<'_> {
             .push_blob(&upload.home, &upload.digest, upload.size, &source, upload.held_by.as_ref())
             .await;
         bar.advance(upload.size);
-        self.settle(at, pushed.map(|pushed| self.count(&pushed, upload.size)).map_err(unwrap_source));
+        self.settle(at, pushed.map(|pushed| self.count(&pushed)).map_err(unwrap_source));
     }
 
     /// Takes a large blob into the stash; `false` when the destination has it already.
@@ -219,7 +219,7 @@ impl Run<'_> {
         };
         if there {
             self.import.reporter.transfer(upload.home.path(), upload.size, 0).advance(upload.size);
-            self.count(&Pushed::AlreadyThere, upload.size);
+            self.count(&Pushed::AlreadyThere);
         }
         Ok(there)
     }
@@ -266,7 +266,7 @@ impl Run<'_> {
             return Err(WrongContent { wanted: upload.digest, found }.into());
         }
         session.finish(&upload.digest).await.map_err(ArrivalError::Registry)?;
-        self.count(&Pushed::Uploaded { bytes: upload.size }, upload.size);
+        self.count(&Pushed::Uploaded { bytes: upload.size });
         Ok(())
     }
 }

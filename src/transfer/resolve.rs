@@ -284,8 +284,7 @@ impl Resolver<'_> {
         if self.spool.contains(digest) {
             return Ok(());
         }
-        let target = ManifestTarget::Digest(*digest);
-        let fetched = self.client.manifest(repository, &target).await.map_err(wrap)?.manifest;
+        let fetched = self.client.referred_manifest(repository, digest).await.map_err(wrap)?.manifest;
         if fetched.size() != size {
             let why = format!("{} bytes arrived where its descriptor says {size}", fetched.size());
             return Err(Arc::new(ResolveError::Blob { digest: *digest, why }));

@@ -167,7 +167,7 @@ impl Run<'_> {
         let result = tokio::select! {
             biased;
             () = cancel.cancelled() => Err(ArrivalError::Cancelled),
-            result = push => result.map(|pushed| self.count(&pushed, upload.size)).map_err(unwrap_source),
+            result = push => result.map(|pushed| self.count(&pushed)).map_err(unwrap_source),
         };
         self.settle(at, result);
     }
@@ -176,14 +176,14 @@ impl Run<'_> {
         self.sent.lock().unwrap_or_else(std::sync::PoisonError::into_inner).artifacts.extend(kinds);
     }
 
-    pub(super) fn count(&self, pushed: &Pushed, size: u64) {
+    pub(super) fn count(&self, pushed: &Pushed) {
         let mut sent = self.sent.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         match pushed {
             Pushed::Mounted => sent.mounted += 1,
             Pushed::AlreadyThere => sent.already += 1,
-            Pushed::Uploaded { .. } => {
+            Pushed::Uploaded { bytes } => {
                 sent.uploaded += 1;
-                sent.bytes += size;
+                sent.bytes += bytes;
             }
         }
     }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::journal::{Header, Journal, OutputLock, Past, boot_id, read_journal, write_journal};
 use super::{Donor, Spool, TransferError};
-use crate::archive::{PartialFile, sync_folder};
+use crate::archive::{Cut, LIST_SUFFIX, PartialFile, sync_folder};
 
 /// What partials that were set aside are numbered with.
 const NUMBERS: std::ops::Range<u32> = 1..100;
@@ -44,18 +44,33 @@ impl Workspace {
 
     /// What an earlier run left, whatever its request.
     pub fn unfinished(&self) -> Result<Option<Unfinished>, TransferError> {
-        if !self.partial().exists() {
-            return Ok(None);
-        }
         let past = self.lock.past(self.boot.as_deref())?;
-        Ok(past.map(|(header, past)| Unfinished { header, past }))
+        let unfinished = past.map(|(header, past)| Unfinished { header, past });
+        if let Some(cut) = unfinished.as_ref().and_then(|unfinished| unfinished.header.cut) {
+            self.take_back_names(cut)?;
+        }
+        Ok(unfinished.filter(|_| !volumes(&self.partial()).is_empty()))
+    }
+
+    /// Volumes are named one after another, and the list comes last: a set without it was not finished.
+    fn take_back_names(&self, cut: Cut) -> Result<(), TransferError> {
+        if beside(&self.target, LIST_SUFFIX).exists() {
+            return Ok(());
+        }
+        for index in 0.. {
+            let (partial, named) = (cut.name(&self.partial(), index), cut.name(&self.target, index));
+            if partial.exists() || !named.exists() {
+                break;
+            }
+            std::fs::rename(&named, &partial).map_err(TransferError::io(&named))?;
+        }
+        Ok(())
     }
 
     /// Removes everything an earlier run left.
     pub fn discard(&self) -> Result<(), TransferError> {
-        for suffix in [".partial", ".partial.manifests"] {
-            remove(&beside(&self.target, suffix))?;
-        }
+        remove_all(&self.partial())?;
+        remove(&beside(&self.target, ".partial.manifests"))?;
         self.drop_donors()
     }
 
@@ -64,14 +79,15 @@ impl Workspace {
     }
 
     /// The partial as an earlier run left it.
-    pub fn reopen(&self) -> Result<PartialFile, TransferError> {
-        Ok(PartialFile::open(&self.partial(), false)?)
+    pub fn reopen(&self, cut: Option<Cut>) -> Result<PartialFile, TransferError> {
+        Ok(PartialFile::open(&self.partial(), cut, false)?)
     }
 
     /// A new, empty partial. What the journal says of the one before is forgotten first.
-    pub fn begin(&self) -> Result<PartialFile, TransferError> {
+    pub fn begin(&self, cut: Option<Cut>) -> Result<PartialFile, TransferError> {
         self.lock.forget()?;
-        Ok(PartialFile::open(&self.partial(), true)?)
+        remove_all(&self.partial())?;
+        Ok(PartialFile::open(&self.partial(), cut, true)?)
     }
 
     /// Sets an earlier partial aside: its blobs may serve another request.
@@ -80,22 +96,27 @@ impl Workspace {
         if past.done.is_empty() {
             return Ok(());
         }
-        let free = NUMBERS.map(|number| (number, self.donor(number))).find(|(_, old)| !old.exists());
+        let free =
+            NUMBERS.map(|number| (number, self.donor(number))).find(|(_, old)| volumes(old).is_empty());
         // Nobody is cut off so often; what is too much is fetched again.
         let Some((number, old)) = free else { return Ok(()) };
         // Its journal goes first: without it nothing of the file would be believed.
-        self.reopen()?.sync()?;
+        self.reopen(header.cut)?.sync()?;
         write_journal(&self.donor_journal(number), &header, &past, self.boot.as_deref())?;
-        std::fs::rename(self.partial(), &old).map_err(TransferError::io(&old))?;
+        for path in volumes(&self.partial()) {
+            let suffix = path.to_string_lossy()[self.partial().to_string_lossy().len()..].to_owned();
+            let new = beside(&old, &suffix);
+            std::fs::rename(&path, &new).map_err(TransferError::io(&new))?;
+        }
         Ok(sync_folder(&old)?)
     }
 
     /// The partials that were set aside, the latest first.
     pub fn donors(&self) -> Result<Vec<Donor>, TransferError> {
         let mut donors = Vec::new();
-        for number in NUMBERS.take_while(|number| self.donor(*number).exists()) {
+        for number in NUMBERS.take_while(|number| !volumes(&self.donor(*number)).is_empty()) {
             if let Some((header, past)) = read_journal(&self.donor_journal(number), self.boot.as_deref())? {
-                let file = PartialFile::open(&self.donor(number), false)?;
+                let file = PartialFile::open(&self.donor(number), header.cut, false)?;
                 donors.push(Donor::new(file, &header, past));
             }
         }
@@ -118,10 +139,11 @@ impl Workspace {
 
     /// Frees what donors still hold.
     pub fn drop_donors(&self) -> Result<(), TransferError> {
-        let is_there = |number: &u32| self.donor(*number).exists() || self.donor_journal(*number).exists();
+        let is_there =
+            |number: &u32| !volumes(&self.donor(*number)).is_empty() || self.donor_journal(*number).exists();
         // From the last one down, so that those that are left stay countable.
         for number in NUMBERS.take_while(is_there).collect::<Vec<_>>().into_iter().rev() {
-            remove(&self.donor(number))?;
+            remove_all(&self.donor(number))?;
             remove(&self.donor_journal(number))?;
         }
         Ok(())
@@ -136,9 +158,10 @@ impl Workspace {
     /// Bytes that earlier files of this workspace occupy, which the new file will reuse.
     pub fn occupied(&self) -> u64 {
         use std::os::unix::fs::MetadataExt;
-        let donors = NUMBERS.map(|number| self.donor(number)).take_while(|path| path.exists());
-        std::iter::once(self.partial())
+        let donors = NUMBERS.map(|number| volumes(&self.donor(number))).take_while(|paths| !paths.is_empty());
+        std::iter::once(volumes(&self.partial()))
             .chain(donors)
+            .flatten()
             .filter_map(|path| std::fs::metadata(path).ok())
             .map(|meta| meta.blocks() * 512)
             .sum()
@@ -149,7 +172,9 @@ impl Drop for Workspace {
     /// A run that stops before anything was begun leaves no empty journal behind.
     fn drop(&mut self) {
         let journal = beside(&self.target, ".partial.journal");
-        if std::fs::metadata(&journal).is_ok_and(|meta| meta.len() == 0) && !self.partial().exists() {
+        if std::fs::metadata(&journal).is_ok_and(|meta| meta.len() == 0)
+            && volumes(&self.partial()).is_empty()
+        {
             let _ = std::fs::remove_file(journal);
             let _ = std::fs::remove_file(beside(&self.target, ".partial.manifests"));
         }
@@ -163,7 +188,34 @@ pub fn beside(target: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-fn remove(path: &Path) -> Result<(), TransferError> {
+/// The file of this name, and the volumes of it.
+fn volumes(path: &Path) -> Vec<PathBuf> {
+    let is_volume = |name: &std::ffi::OsStr| {
+        let suffix = name.to_str().and_then(|name| {
+            let own = path.file_name()?.to_str()?;
+            name.strip_prefix(own)
+        });
+        suffix.is_some_and(|suffix| {
+            suffix.is_empty()
+                || suffix
+                    .strip_prefix('.')
+                    .is_some_and(|n| n.len() >= 3 && n.bytes().all(|b| b.is_ascii_digit()))
+        })
+    };
+    let entries = std::fs::read_dir(crate::archive::folder_of(path)).into_iter().flatten().flatten();
+    let mut found: Vec<PathBuf> = entries
+        .filter(|entry| is_volume(&entry.file_name()))
+        .map(|entry| path.with_file_name(entry.file_name()))
+        .collect();
+    found.sort();
+    found
+}
+
+fn remove_all(path: &Path) -> Result<(), TransferError> {
+    volumes(path).iter().try_for_each(|path| remove(path))
+}
+
+pub(super) fn remove(path: &Path) -> Result<(), TransferError> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(TransferError::io(path)(error)),
         _ => Ok(()),

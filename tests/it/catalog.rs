@@ -200,4 +200,25 @@ fn bombs_end_in_an_error() {
     for text in [aliases, entries, format!("images: {}", "[".repeat(100_000)), "x".repeat(5 << 20)] {
         assert!(Catalog::parse(text.as_bytes(), None).is_err());
     }
+    let aliases: Vec<String> = (0..60_000).map(|n| format!("  v{n}: *a")).collect();
+    let replayed = format!("values:\n  a: &a x\n{}\n", aliases.join("\n"));
+    for (text, says) in [
+        (
+            format!("images:\n{}", "  - &a nginx\n".repeat(60_000)),
+            "line 50002: its anchors (&) and aliases (*) multiply",
+        ),
+        (replayed, "and aliases (*) multiply"),
+        (
+            "images:\n  - image: nginx\n    source: *nobody\n".to_owned(),
+            "line 3: the alias (*) has no anchor (&)",
+        ),
+        ("images: &i\n  - *i\n".to_owned(), "line 2: the alias (*) stands inside its own anchor (&)"),
+        (format!("other: {}{}", "[".repeat(1500), "]".repeat(1500)), "line 1: it is nested deeper"),
+        ("images:\n  - image: &m {a: b}\n  - image: *m\n".to_owned(), "line 2: "),
+    ] {
+        let problems = problems(&text);
+        let words = ["budget", "recursion", "serde", "weak"];
+        assert!(problems.contains(says), "{problems}");
+        assert!(!words.iter().any(|word| problems.contains(word)), "{problems}");
+    }
 }

@@ -141,6 +141,12 @@ fn progress_as_json_is_nothing_but_json_lines() {
     };
     assert!(told("message", "is replaced"), "{}", ran.stderr);
     assert!(told("detail", "team/b:1 is there"), "{}", ran.stderr);
+    // The error at the end is one of them.
+    let ran = gap.try_import("missing.tar.zst", &["--progress", "json"]);
+    assert_eq!(ran.code, 1, "{}", ran.shown());
+    let last: Value = serde_json::from_str(ran.stderr.trim_end()).unwrap();
+    assert_eq!((&last["event"], &last["exitCode"]), (&"error".into(), &1.into()));
+    assert!(last["text"].as_str().unwrap().contains("missing.tar.zst"));
 }
 
 #[test]
@@ -168,6 +174,33 @@ fn assert_kept(gap: &Gap, ran: &Ran) {
     for text in said {
         assert!(!text.contains(PASSWORD), "{text}");
         assert!(!text.contains(&encoded), "{text}");
+    }
+}
+
+#[test]
+fn a_password_typed_into_an_address_is_not_repeated() {
+    let cli = Cli::new();
+    let login = "me:s3cr3t-Pa55@r.example.com";
+    let (source, image) = (format!("docker.io={login}"), format!("{login}/x:1"));
+    let url = format!("https://{login}/x");
+    for arguments in [
+        vec!["export", "list.txt", "--source", &source],
+        vec!["export", &image],
+        vec!["export", &url, "-o", "x"],
+        vec!["import", "x", "-d", login],
+        vec!["import", "x", "-d", &url],
+        vec!["import", "x", "-d", "r.io", "--name", &image],
+        vec!["import", "x", "-d", "r.io", "--plain-http", login],
+        vec!["import", "x", "-d", "r.io", "--jobs", login],
+        vec!["import", "x", login, "-d", "r.io"],
+        vec!["login", login],
+        vec!["verify", &image],
+        vec!["values", "x", "-d", login],
+        vec![login],
+    ] {
+        let ran = cli.run(&arguments);
+        assert!(ran.code == 1 || ran.code == 2, "{}", ran.shown());
+        assert!(!ran.shown().contains("s3cr3t"), "{arguments:?}: {}", ran.shown());
     }
 }
 

@@ -3,6 +3,7 @@
 mod auth;
 mod pull;
 mod push;
+mod rules;
 mod secure;
 
 use std::sync::{Arc, Mutex};

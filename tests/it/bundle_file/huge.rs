@@ -147,7 +147,7 @@ fn blobs_beyond_4_and_8_gib_have_their_places() {
     fixed.push((end, ending));
 
     let input = Made { fixed, blobs: made, len, last: Mutex::default() };
-    let reader = BundleReader::open(Arc::new(input)).unwrap();
+    let reader = BundleReader::open(&(Arc::new(input) as Arc<dyn Input>)).unwrap();
     assert_eq!(reader.manifest(), &plan.bundle);
     for index in stored {
         let size = blobs[index].size;

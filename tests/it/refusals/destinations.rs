@@ -25,6 +25,18 @@ fn a_destination_that_is_down() {
 }
 
 #[test]
+fn https_before_a_loopback_address_is_meant() {
+    let (gap, _) = small();
+    let url = format!("https://{}/x", gap.destination.host());
+    let ran = gap.cli.run(&["import", "out.tar.zst", "-d", &url, "--retries", "1"]);
+    assert_eq!(ran.code, 5, "{}", ran.shown());
+    assert!(ran.stderr.contains("does not speak TLS"), "{}", ran.stderr);
+    assert_eq!(gap.destination.log().len(), 0);
+    // Without it, loopback is tried both ways.
+    gap.import("out.tar.zst", &[]);
+}
+
+#[test]
 fn a_destination_that_is_no_address() {
     let (gap, _) = small();
     let ran = gap.cli.run(&["import", "out.tar.zst", "-d", "registry.local/Upper/Case"]);

@@ -100,7 +100,7 @@ pub fn written(images: &[(&str, TestImage)]) -> Vec<u8> {
     let mut head = Vec::new();
     let (plan, shelf) = plan(images, &mut head);
     let (layout, blobs) = (&plan.head.layout, &plan.bundle.blobs);
-    let file = PartialFile::open(&partial, true).unwrap();
+    let file = PartialFile::open(&partial, None, true).unwrap();
     file.write_at(0, &head).unwrap();
     // From the last to the first: places do not depend on the order.
     for index in layout.stored().rev() {
@@ -132,11 +132,11 @@ pub fn written(images: &[(&str, TestImage)]) -> Vec<u8> {
 }
 
 pub fn open(bytes: Vec<u8>) -> Result<BundleReader, ArchiveError> {
-    BundleReader::open(Arc::new(Memory(bytes)))
+    BundleReader::open(&(Arc::new(Memory(bytes)) as Arc<dyn Input>))
 }
 
 pub fn open_file(path: &Path) -> BundleReader {
-    BundleReader::open(Arc::new(FileInput::open(path).unwrap())).unwrap()
+    BundleReader::open(&(Arc::new(FileInput::open(path).unwrap()) as Arc<dyn Input>)).unwrap()
 }
 
 /// What `verify` finds, or what opening does.

@@ -37,6 +37,8 @@ pub enum Effect {
     IgnoreRange,
     /// Closes the connection instead of answering.
     Drop,
+    /// Does what is asked, and closes the connection instead of saying so.
+    DropAnswer,
     /// Closes the connection after so many bytes of the request's body have reached the registry.
     DropRequest(u64),
     /// Takes so many bytes of the request's body, then nothing for good.

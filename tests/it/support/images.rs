@@ -23,6 +23,14 @@ impl TestImage {
         Self { manifest, media_type: media_type.to_owned(), digest, blobs: Vec::new(), children: Vec::new() }
     }
 
+    /// The same image with another manifest.
+    pub fn altered(self, change: impl FnOnce(&mut Value)) -> Self {
+        let mut value = serde_json::from_slice(&self.manifest).unwrap();
+        change(&mut value);
+        let altered = Self::new(&value, &self.media_type, self.digest.algorithm());
+        Self { blobs: self.blobs, children: self.children, ..altered }
+    }
+
     pub fn descriptor(&self) -> Value {
         json!({ "mediaType": self.media_type, "digest": self.digest, "size": self.manifest.len() })
     }

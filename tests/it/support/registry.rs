@@ -271,7 +271,8 @@ async fn answer(
             Effect::DropRequest(after) => limit = Some(*after),
             Effect::StallRequest(after) => stall = Some(*after),
             Effect::Answer(status, headers, body) => canned_answer = Some(canned(*status, headers, body)),
-            Effect::Cut(_) | Effect::Stall(_) | Effect::Flip(_) | Effect::Header(..) => {}
+            Effect::Cut(_) | Effect::Stall(_) | Effect::Flip(_) | Effect::Header(..) | Effect::DropAnswer => {
+            }
         }
     }
     let broke = Arc::<AtomicBool>::default();
@@ -283,7 +284,8 @@ async fn answer(
         Some(response) => response,
         None => registry.answer(request).await,
     };
-    if broke.load(Ordering::SeqCst) {
+    let mute = effects.iter().any(|effect| matches!(effect, Effect::DropAnswer));
+    if broke.load(Ordering::SeqCst) || mute {
         return Err(Dropped);
     }
     for effect in &effects {

@@ -1,0 +1,200 @@
+//! Reading volumes as the one file they are.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use super::cut::number_of;
+use super::files::{Failed, Files, Names};
+use super::list::{LIST_SUFFIX, VolumeList};
+use crate::archive::{ArchiveError, Input};
+
+/// A bundle in several files.
+#[derive(Debug)]
+pub struct VolumeInput {
+    files: Files,
+    len: u64,
+    list: Option<VolumeList>,
+}
+
+impl VolumeInput {
+    /// Opens the set that `path` names: its first volume or another one, its list, its folder, or the name they have in
+    /// common. None where it names no volumes. All volumes must be there and have the right size; all that are not are
+    /// named together.
+    pub fn open(path: &Path) -> Result<Option<Self>, ArchiveError> {
+        let Some(base) = base_of(path)? else {
+            return Ok(None);
+        };
+        let list_path = with(&base, LIST_SUFFIX);
+        if !list_path.exists() {
+            return Self::unlisted(&base).map(Some);
+        }
+        let list = VolumeList::read(&list_path)?;
+        let paths: Vec<PathBuf> = list.volumes.iter().map(|entry| base.with_file_name(&entry.name)).collect();
+        let mut wrong = Vec::new();
+        for (entry, path) in list.volumes.iter().zip(&paths) {
+            let shown = format!("{} (volume {})", path.display(), entry.number);
+            match std::fs::metadata(path) {
+                Err(_) => wrong.push(format!("{shown} is missing")),
+                Ok(meta) if !meta.is_file() => wrong.push(format!("{shown} is no file")),
+                Ok(meta) if meta.len() != entry.size => wrong.push(format!(
+                    "{shown} has {} bytes, not {}: it is cut short, or of another set",
+                    meta.len(),
+                    entry.size
+                )),
+                Ok(_) => {}
+            }
+        }
+        refuse(&wrong)?;
+        let files = Files::new(Names::Listed(paths, list.volume_size), false);
+        Ok(Some(Self { files, len: list.size, list: Some(list) }))
+    }
+
+    /// The set by its names alone: numbers without a gap, sizes that fit.
+    fn unlisted(base: &Path) -> Result<Self, ArchiveError> {
+        let found = numbered(base)?;
+        let last = found.keys().max().copied().unwrap_or(0);
+        let mut wrong: Vec<String> = (1..last)
+            .filter(|number| !found.contains_key(number))
+            .map(|number| format!("volume {number} of {} is missing", base.display()))
+            .collect();
+        let size = found.get(&1).map_or(0, |(_, size)| *size);
+        for (number, (path, own)) in &found {
+            let fits = *own == size || (*number == last && *own < size);
+            if size > 0 && !fits {
+                wrong.push(format!("{} has {own} bytes where the first volume has {size}", path.display()));
+            }
+        }
+        if found.is_empty() {
+            wrong.push(format!("there is no volume of {}", base.display()));
+        }
+        refuse(&wrong)?;
+        let len = found.values().map(|(_, size)| size).sum();
+        let paths = found.into_values().map(|(path, _)| path).collect();
+        Ok(Self { files: Files::new(Names::Listed(paths, size.max(1)), false), len, list: None })
+    }
+
+    /// The list beside the volumes, where there is one.
+    pub fn list(&self) -> Option<&VolumeList> {
+        self.list.as_ref()
+    }
+
+    /// How many volumes there are.
+    pub fn count(&self) -> usize {
+        self.files.existing()
+    }
+
+    /// The path of volume `index`, counted from 0.
+    pub fn path(&self, index: usize) -> PathBuf {
+        self.files.path(index)
+    }
+}
+
+impl Input for VolumeInput {
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ArchiveError> {
+        let end = offset.checked_add(buffer.len() as u64).filter(|end| *end <= self.len);
+        if end.is_none() {
+            let why = format!("{} ends at byte {}, inside what should be there", self.name(), self.len);
+            return Err(ArchiveError::Damaged(format!("{why}; a later volume may be missing")));
+        }
+        self.files.read_at(offset, buffer).map_err(failed)
+    }
+
+    fn name(&self) -> String {
+        format!("{} (of {} volumes)", self.files.path(0).display(), self.count())
+    }
+
+    fn place(&self, range: &Range<u64>) -> String {
+        self.files.place(range)
+    }
+
+    fn volumes(&self) -> Option<&VolumeInput> {
+        Some(self)
+    }
+}
+
+pub(in crate::archive) fn failed((path, error): Failed) -> ArchiveError {
+    match error.kind() {
+        std::io::ErrorKind::UnexpectedEof => {
+            ArchiveError::Damaged(format!("{} has been cut short", path.display()))
+        }
+        _ => ArchiveError::Io { path, error },
+    }
+}
+
+fn refuse(wrong: &[String]) -> Result<(), ArchiveError> {
+    if wrong.is_empty() { Ok(()) } else { Err(ArchiveError::Volumes(wrong.join("\n"))) }
+}
+
+/// What the volumes that `path` names have in common.
+pub(super) fn base_of(path: &Path) -> Result<Option<PathBuf>, ArchiveError> {
+    if path.is_dir() {
+        let bases = volumes_of(path)?;
+        return match bases.as_slice() {
+            [] => Ok(None),
+            [base] => Ok(Some(base.clone())),
+            several => {
+                let list: Vec<_> = several.iter().map(|base| base.display().to_string()).collect();
+                Err(ArchiveError::Volumes(format!("there are several sets of volumes:\n{}", list.join("\n"))))
+            }
+        };
+    }
+    if path.is_file() {
+        let list = path.to_str().and_then(|text| text.strip_suffix(LIST_SUFFIX)).map(PathBuf::from);
+        return Ok(list.or_else(|| number_of(path).map(|(base, ..)| base)));
+    }
+    let has_volumes = !path.exists() && (with(path, LIST_SUFFIX).exists() || !numbered(path)?.is_empty());
+    Ok(has_volumes.then(|| path.to_owned()))
+}
+
+/// The sets of volumes in a folder, by the name their volumes have in common.
+pub fn volumes_of(folder: &Path) -> Result<Vec<PathBuf>, ArchiveError> {
+    let mut bases: Vec<PathBuf> = entries(folder)?
+        .into_iter()
+        .filter_map(|path| {
+            let list = path.to_str().and_then(|text| text.strip_suffix(LIST_SUFFIX)).map(PathBuf::from);
+            list.or_else(|| number_of(&path).filter(|(_, number, _)| *number == 1).map(|(base, ..)| base))
+        })
+        .collect();
+    bases.sort();
+    bases.dedup();
+    Ok(bases)
+}
+
+/// The volumes of `base` by number, with their sizes.
+fn numbered(base: &Path) -> Result<BTreeMap<usize, (PathBuf, u64)>, ArchiveError> {
+    let mut found = BTreeMap::new();
+    let folder = crate::archive::folder_of(base);
+    if !folder.is_dir() {
+        return Ok(found);
+    }
+    for path in
+        entries(folder)?.iter().filter_map(|path| path.file_name()).map(|name| base.with_file_name(name))
+    {
+        let Some((_, number, _)) = number_of(&path).filter(|(own, ..)| own.file_name() == base.file_name())
+        else {
+            continue;
+        };
+        let size = std::fs::metadata(&path).map_err(ArchiveError::io(&path))?.len();
+        if let Some((other, _)) = found.insert(number, (path.clone(), size)) {
+            let twice = format!("{} and {} have the same number", other.display(), path.display());
+            return Err(ArchiveError::Volumes(twice));
+        }
+    }
+    Ok(found)
+}
+
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, ArchiveError> {
+    let read = std::fs::read_dir(folder).map_err(ArchiveError::io(folder))?;
+    Ok(read.filter_map(|entry| Some(entry.ok()?.path())).collect())
+}
+
+fn with(base: &Path, suffix: &str) -> PathBuf {
+    let mut name = base.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}

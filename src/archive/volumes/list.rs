@@ -1,0 +1,132 @@
+//! `X.volumes.json`: which volumes make a bundle, with the checksum of each.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::archive::ArchiveError;
+use crate::image::{Algorithm, Digest, Hasher};
+
+/// What the list is called after the bundle's name.
+pub const LIST_SUFFIX: &str = ".volumes.json";
+const MEDIA_TYPE: &str = "application/vnd.airgap.volumes.v1+json";
+const SCHEMA_VERSION: u32 = 1;
+const MAX_LIST: u64 = 16 << 20;
+
+/// The list of a set of volumes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct VolumeList {
+    schema_version: u32,
+    media_type: String,
+    /// The id of the bundle that is cut.
+    pub bundle: Digest,
+    /// Identifies this way of cutting it: the sha256 over numbers, sizes and checksums.
+    pub set: Digest,
+    /// Bytes of all volumes together.
+    pub size: u64,
+    /// Bytes of every volume but the last.
+    pub volume_size: u64,
+    /// In order.
+    pub volumes: Vec<VolumeEntry>,
+}
+
+/// One volume.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct VolumeEntry {
+    /// The file's name, without a folder.
+    pub name: String,
+    /// `1 of 5`.
+    pub number: String,
+    /// In bytes.
+    pub size: u64,
+    pub sha256: String,
+}
+
+impl VolumeList {
+    /// The list of a bundle whose volumes have these names and checksums.
+    pub fn new(bundle: Digest, volume_size: u64, size: u64, volumes: &[(String, Digest)]) -> Self {
+        let total = volumes.len();
+        let entry = |(index, (name, digest)): (usize, &(String, Digest))| VolumeEntry {
+            name: name.clone(),
+            number: format!("{} of {total}", index + 1),
+            size: volume_size.min(size - (index as u64 * volume_size).min(size)),
+            sha256: digest.hex(),
+        };
+        let volumes: Vec<VolumeEntry> = volumes.iter().enumerate().map(entry).collect();
+        Self {
+            schema_version: SCHEMA_VERSION,
+            media_type: MEDIA_TYPE.to_owned(),
+            bundle,
+            set: set_id(&volumes),
+            size,
+            volume_size,
+            volumes,
+        }
+    }
+
+    pub fn to_text(&self) -> Result<String, ArchiveError> {
+        let text = serde_json::to_string_pretty(self);
+        Ok(text.map_err(|e| ArchiveError::Json("the list of volumes", e.to_string()))? + "\n")
+    }
+
+    /// Reads the list at `path`, and refuses one that contradicts itself.
+    pub fn read(path: &Path) -> Result<Self, ArchiveError> {
+        let refuse = |why: String| ArchiveError::Volumes(format!("{}: {why}", path.display()));
+        let meta = std::fs::metadata(path).map_err(ArchiveError::io(path))?;
+        if !meta.is_file() || meta.len() > MAX_LIST {
+            return Err(refuse("it is no list of volumes".to_owned()));
+        }
+        let bytes = std::fs::read(path).map_err(ArchiveError::io(path))?;
+        let list: Self = serde_json::from_slice(&bytes).map_err(|error| refuse(error.to_string()))?;
+        if list.media_type != MEDIA_TYPE || list.schema_version != SCHEMA_VERSION {
+            return Err(refuse(format!(
+                "it is a list of another kind ({:.100?}, version {})",
+                list.media_type, list.schema_version
+            )));
+        }
+        list.check().map_err(refuse)?;
+        Ok(list)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let plain =
+            |name: &str| !name.is_empty() && !name.contains(['/', '\0']) && name != "." && name != "..";
+        if self.volumes.is_empty() || self.volume_size == 0 {
+            return Err("it lists no volume".to_owned());
+        }
+        let last = self.volumes.len() - 1;
+        let mut size: u64 = 0;
+        for (index, entry) in self.volumes.iter().enumerate() {
+            if !plain(&entry.name) {
+                return Err(format!("{:.100?} is no file name", entry.name));
+            }
+            let fits = entry.size == self.volume_size || (index == last && entry.size <= self.volume_size);
+            if !fits || (entry.size == 0 && last > 0) {
+                return Err(format!("the size of {} does not fit the others", entry.name));
+            }
+            if format!("sha256:{}", entry.sha256).parse::<Digest>().is_err() {
+                return Err(format!("{} has no checksum", entry.name));
+            }
+            size = size.checked_add(entry.size).ok_or("the sizes are beyond anything storable")?;
+        }
+        if size != self.size || self.set != set_id(&self.volumes) {
+            return Err("it was changed: its sums do not fit its entries".to_owned());
+        }
+        Ok(())
+    }
+
+    /// The volume with this checksum, counted from 0.
+    pub fn find(&self, digest: &Digest) -> Option<usize> {
+        self.volumes.iter().position(|entry| entry.sha256 == digest.hex())
+    }
+}
+
+fn set_id(volumes: &[VolumeEntry]) -> Digest {
+    let mut hasher = Hasher::new(Algorithm::Sha256);
+    for entry in volumes {
+        hasher.update(format!("{} {} {}\n", entry.number, entry.size, entry.sha256).as_bytes());
+    }
+    hasher.finish()
+}

@@ -1,0 +1,20 @@
+//! A bundle cut into volumes of an exact size: the same bytes, in several files that `cat` joins again.
+//!
+//! Volumes carry nothing of their own. Which set they belong to stands in a list beside them (`X.volumes.json`): number,
+//! size and sha256 of each. A blob may span volumes.
+
+mod check;
+mod cut;
+mod files;
+mod input;
+mod list;
+mod waiting;
+
+pub use cut::{Cut, MIN_VOLUME};
+pub use input::{VolumeInput, volumes_of};
+pub use list::{LIST_SUFFIX, VolumeEntry, VolumeList};
+pub use waiting::{Wait, WaitingVolumes};
+
+pub(super) use files::{Files, Names};
+pub(super) use input::failed;
+pub(super) use waiting::WrongVolume;

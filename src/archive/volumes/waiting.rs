@@ -1,0 +1,105 @@
+//! Volumes that come one after another: discs that are changed, copies that are still under way.
+//!
+//! They are read in order, as from a pipe, and each is compared with its checksum at its end.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use super::input::base_of;
+use super::list::{LIST_SUFFIX, VolumeEntry, VolumeList};
+use crate::archive::ArchiveError;
+use crate::image::{Algorithm, Digest, Hasher};
+
+/// Told of a volume that is not there yet: blocks for a moment, and says whether to look again.
+pub type Wait = Box<dyn FnMut(&Path, &VolumeEntry) -> bool + Send>;
+
+/// The bytes of all volumes in order.
+pub struct WaitingVolumes {
+    list: VolumeList,
+    base: PathBuf,
+    /// The volume under way, counted from 0.
+    index: usize,
+    open: Option<(File, Hasher)>,
+    wait: Wait,
+}
+
+impl WaitingVolumes {
+    /// The volumes of the list that `path` names: by itself, by a volume beside it, or by its folder.
+    pub fn open(path: &Path, wait: Wait) -> Result<Self, ArchiveError> {
+        let base = base_of(path)?.unwrap_or_else(|| path.to_owned());
+        let mut list = base.clone().into_os_string();
+        list.push(LIST_SUFFIX);
+        let list = PathBuf::from(list);
+        if !list.exists() {
+            let why = format!("there is no list {}, so nobody knows what to wait for", list.display());
+            return Err(ArchiveError::Volumes(why));
+        }
+        Ok(Self { list: VolumeList::read(&list)?, base, index: 0, open: None, wait })
+    }
+
+    /// The volume under way as soon as it is there as a whole.
+    fn ready(&mut self) -> io::Result<File> {
+        let entry = &self.list.volumes[self.index];
+        let path = self.base.with_file_name(&entry.name);
+        loop {
+            let size =
+                std::fs::metadata(&path).ok().filter(std::fs::Metadata::is_file).map(|meta| meta.len());
+            if size == Some(entry.size)
+                && let Ok(file) = File::open(&path)
+            {
+                return Ok(file);
+            }
+            if !(self.wait)(&path, entry) {
+                let why = format!("{} (volume {}) did not come", path.display(), entry.number);
+                return Err(io::Error::other(WrongVolume(why)));
+            }
+        }
+    }
+
+    /// Compares the volume that has been read with the list.
+    fn close(&mut self, found: &Digest) -> io::Result<()> {
+        let entry = &self.list.volumes[self.index];
+        if found.hex() == entry.sha256 {
+            self.index += 1;
+            return Ok(());
+        }
+        let is = match self.list.find(found) {
+            Some(other) => format!("holds volume {}", self.list.volumes[other].number),
+            None => "is damaged, or of another set".to_owned(),
+        };
+        let path = self.base.with_file_name(&entry.name);
+        let why = format!("{} (volume {}) {is}", path.display(), entry.number);
+        Err(io::Error::other(WrongVolume(why)))
+    }
+}
+
+/// What goes through [`Read`] as an error: a volume that did not come, or is another.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(in crate::archive) struct WrongVolume(String);
+
+impl Read for WaitingVolumes {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.index < self.list.volumes.len() {
+            let (mut file, mut hasher) = match self.open.take() {
+                Some(open) => open,
+                None => (self.ready()?, Hasher::new(Algorithm::Sha256)),
+            };
+            let read = file.read(buffer)?;
+            if read > 0 {
+                hasher.update(&buffer[..read]);
+                self.open = Some((file, hasher));
+                return Ok(read);
+            }
+            self.close(&hasher.finish())?;
+        }
+        Ok(0)
+    }
+}
+
+impl std::fmt::Debug for WaitingVolumes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WaitingVolumes").field("index", &self.index).finish_non_exhaustive()
+    }
+}
