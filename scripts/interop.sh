@@ -815,6 +815,70 @@ helm_pulls_charts() {
     done
 }
 
+# push_catalog CATALOG NAME…: an image of its own for every name of a catalog, in the registry outside.
+push_catalog() {
+    local number=0 name
+    for name in $("$binary" catalog show "$1" --format json | jq -r '.images[].image' | sed "s/\$VERSION/$2/" | sort -u); do
+        number=$((number + 1))
+        image "of-$1-$number" amd64 "$work/layers/wait"
+        name=${name#*/}
+        push_image "of-$1-$number" "$outside/catalogs/${name%:*}" "${name##*:}"
+    done
+}
+
+# The loop: a chart with the value paths of StackState's is rendered by Helm with the values of an import, and
+# everything it names then is in the bundle, and in the registry at the right digest.
+helm_loop_is_closed() {
+    local place style mapping
+    push_catalog stackstate@4.1 sts-v4.1.4
+    "$binary" export stackstate@4.1 -o s.tar.zst --source "quay.io=$outside/catalogs" --source "docker.io=$outside/catalogs" \
+        --source "docker.elastic.co=$outside/catalogs"
+    for mapping in '' --keep-host; do
+        for place in "$inside/loop" "$inside/loop/a/b"; do
+            for style in '' --per-image '--per-image --pin' --pin; do
+                # shellcheck disable=SC2086
+                "$binary" import s.tar.zst -d "$place" $mapping $style --values values.yaml --force
+                helm template s "$root/tests/charts/stackstate" --values values.yaml >rendered.yaml
+                # shellcheck disable=SC2086
+                "$binary" verify s.tar.zst --manifests - -d "$place" $mapping --strict <rendered.yaml
+                # shellcheck disable=SC2086
+                "$binary" verify s.tar.zst --manifests rendered.yaml $mapping --names-only
+                case $style in *pin*) test "$(grep -c 'image: .*@sha256:' rendered.yaml)" = 28 ;; esac
+            done
+        done
+    done
+    # Without the values, or with a tag that nobody carried, it is no proof.
+    helm template s "$root/tests/charts/stackstate" >rendered.yaml
+    fails 3 "$binary" verify s.tar.zst --manifests rendered.yaml --names-only
+    helm template s "$root/tests/charts/stackstate" --values values.yaml --set zookeeper.image.tag=3.7.0 >rendered.yaml
+    fails 3 "$binary" verify s.tar.zst --manifests rendered.yaml --names-only -d "$place" --keep-host
+    # What discover makes of the chart is the catalog; but for the suffix, which the page leaves out.
+    PATH=$(dirname "$program"):$PATH "$binary" catalog discover --chart "$root/tests/charts/stackstate" \
+        --helm-arg=--set=stackstate.components.all.image.repositorySuffix= --diff stackstate@4.1 --exit-code
+}
+
+# The same with a chart as it is published: cert-manager's, out of its Go module.
+helm_loop_is_closed_for_cert_manager() {
+    have go || skip "no Go here"
+    local module place=$inside/cert/manager style
+    module=$(GOFLAGS=-mod=mod GOTOOLCHAIN=local go mod download -json github.com/cert-manager/cert-manager@v1.21.2 2>go.log | jq -r .Dir) ||
+        skip "cert-manager's module cannot be had: $(tail -1 go.log)"
+    push_catalog cert-manager@1.21 v1.21.2
+    "$binary" export cert-manager -o c.tar.zst --source "quay.io=$outside/catalogs"
+    for style in '' --per-image '--per-image --pin'; do
+        # shellcheck disable=SC2086
+        "$binary" import c.tar.zst -d "$place" $style --values values.yaml --force
+        cp -r "$module/deploy/charts/cert-manager" chart
+        chmod -R u+w chart
+        # The release fills in the version that stands for it in the sources.
+        sed -i 's/^appVersion: .*/appVersion: v1.21.2/' chart/Chart.yaml
+        helm template c chart --kube-version 1.30 --values values.yaml >rendered.yaml
+        rm -r chart
+        # The image of its solver is only told in an argument, so it is probable, and counts all the same.
+        "$binary" verify c.tar.zst --manifests rendered.yaml -d "$place" --strict
+    done
+}
+
 # The distribution-spec's own suite against the embedded registry: every API, every kind of content it knows.
 conformance() {
     go_program conformance github.com/opencontainers/distribution-spec/conformance@v0.0.0-20260831232431-97274622c111
@@ -928,7 +992,7 @@ for name in \
 done
 if [ -n "$all" ]; then
     for name in crane_reads_and_writes oras_reads_and_writes regctl_reads_and_writes distribution_3 a_layer_of_5_gib zot_registry \
-        helm_pulls_charts \
+        helm_pulls_charts helm_loop_is_closed helm_loop_is_closed_for_cert_manager \
         conformance chaos; do
         check $name
     done

@@ -97,6 +97,22 @@ pub enum OnConflict {
 pub struct VerifyArgs {
     #[arg(value_name = "BUNDLE")]
     pub bundle: PathBuf,
+    /// Prove that every image that these rendered manifests name is in the bundle: files, folders, or `-`.
+    #[arg(long, value_name = "FILE|DIR|-")]
+    pub manifests: Vec<PathBuf>,
+    /// With --manifests: prove that they are in this registry too, with the digests of the bundle.
+    #[arg(short, long, value_name = "REGISTRY[/PREFIX]", requires = "manifests")]
+    pub destination: Option<String>,
+    #[command(flatten)]
+    pub mapping: MappingArgs,
+    /// With --manifests: what only probably is an image has to be there too.
+    #[arg(long, requires = "manifests")]
+    pub strict: bool,
+    /// With --manifests: compare names and digests, and do not read the content of the bundle.
+    #[arg(long, requires = "manifests")]
+    pub names_only: bool,
+    #[command(flatten)]
+    pub network: NetworkArgs,
     #[command(flatten)]
     pub output_style: OutputArgs,
 }

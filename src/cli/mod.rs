@@ -58,7 +58,9 @@ pub enum Command {
         bundle import images.tar.zst -d registry.local/mirror --only '*/kafka*'\n  \
         ssh outside bundle export images.txt -o - | bundle import - -d registry.local")]
     Import(ImportArgs),
-    /// Check every byte of a bundle, offline.
+    /// Check every byte of a bundle, offline; or that it has every image that manifests name.
+    #[command(after_help = "Examples:\n  bundle verify shop.tar.zst\n  \
+        helm template shop ./shop --values shop.values.yaml | bundle verify shop.tar.zst --manifests - -d registry.local")]
     Verify(VerifyArgs),
     /// Show what is in a bundle.
     Inspect(InspectArgs),

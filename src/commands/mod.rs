@@ -3,6 +3,7 @@
 mod arguments;
 mod catalog;
 mod charts;
+mod coverage;
 mod export;
 mod export_print;
 mod export_stream;
@@ -15,6 +16,7 @@ mod input;
 mod inspect;
 mod locked;
 mod login;
+mod manifests;
 mod manual;
 mod mirrors;
 mod network;

@@ -8,6 +8,7 @@ mod bundle_file;
 mod catalog;
 mod charts;
 mod clouds;
+mod coverage;
 mod discover;
 mod foreign;
 mod foreign_layers;
