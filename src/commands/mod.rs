@@ -1,6 +1,7 @@
 //! One verb per file, each a straight line; here the dispatch, the runtime, and what a signal does.
 
 mod arguments;
+mod base;
 mod catalog;
 mod charts;
 mod export;
@@ -9,6 +10,7 @@ mod export_stream;
 mod export_target;
 mod helm;
 mod import;
+mod import_base;
 mod import_prepare;
 mod import_presence;
 mod input;
@@ -18,6 +20,7 @@ mod login;
 mod manual;
 mod network;
 mod outputs;
+mod repack;
 mod request;
 mod resolving;
 mod run_report;
@@ -75,6 +78,7 @@ async fn dispatch(command: Command, cancel: CancellationToken) -> anyhow::Result
         Command::Verify(args) => verify::run(&Session::new(&args.output_style, cancel), &args).await,
         Command::Inspect(args) => inspect::run(&Session::new(&args.output_style, cancel), &args),
         Command::Serve(args) => serve::run(&Session::new(&args.output_style, cancel), &args).await,
+        Command::Repack(args) => repack::run(&Session::new(&args.output_style, cancel), &args).await,
         Command::Values(args) => values::run(&args),
         Command::Login(args) => login::login(&args).await,
         Command::Logout(args) => login::logout(&args),
@@ -101,6 +105,7 @@ fn reports_as_json(command: &Command) -> bool {
         Command::Verify(args) => &args.output_style,
         Command::Inspect(args) => &args.output_style,
         Command::Serve(args) => &args.output_style,
+        Command::Repack(args) => &args.output_style,
         Command::Catalog(CatalogCommand::Lock(args)) => &args.output_style,
         Command::Catalog(CatalogCommand::Lint(args)) => &args.output_style,
         _ => return false,
