@@ -43,7 +43,7 @@ impl<'a> ArtifactIndex<'a> {
         let source = self.bundle.images[image].source.repository();
         let (mut seen, mut next) = (HashSet::new(), vec![self.image(image)]);
         while let Some(root) = next.pop() {
-            let contents = Contents::collect(std::slice::from_ref(root), manifests, &|_| false)?;
+            let contents = Contents::all(std::slice::from_ref(root), manifests)?;
             for (digest, _) in contents.bottom_up.into_iter().filter(|(digest, _)| seen.insert(*digest)) {
                 for &at in self.about.get(&(source, digest)).into_iter().flatten() {
                     found.push(at);
@@ -61,7 +61,7 @@ impl<'a> ArtifactIndex<'a> {
 pub fn users(bundle: &BundleManifest, digest: &Digest, manifests: &dyn Manifests) -> Vec<usize> {
     let index = ArtifactIndex::of(bundle);
     let needs = |root: &Root| {
-        let contents = Contents::collect(std::slice::from_ref(root), manifests, &|_| false);
+        let contents = Contents::all(std::slice::from_ref(root), manifests);
         contents.map_or(true, |contents| contents.blobs.iter().any(|blob| blob.digest == *digest))
     };
     let for_artifacts = |image| {

@@ -3,7 +3,7 @@
 //! One walk serves the writer, which plans with it, and the reader, which repeats it to prove that `bundle.json`
 //! says nothing but what the manifests say.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use bytes::Bytes;
 
@@ -27,16 +27,31 @@ pub struct ImageFault {
     pub why: String,
 }
 
+/// What becomes of a blob that a manifest refers to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    Carried,
+    /// Left out, since it is at the destination already.
+    Required,
+    /// Left out, and nobody will miss it.
+    LeftOut,
+}
+
+/// Decides what becomes of a descriptor in this role. Manifests are always carried, or left out with all below them.
+pub type Fates<'a> = dyn Fn(&Descriptor, Role) -> Fate + 'a;
+
 /// The walk's result.
 #[derive(Debug, Default)]
 pub struct Contents {
     /// In member order.
     pub blobs: Vec<BlobRow>,
+    /// Digests and sizes of what is required instead of carried.
+    pub required: BTreeMap<Digest, u64>,
     /// Manifests and indexes with their media types, children before parents, each once.
     pub bottom_up: Vec<(Digest, String)>,
     /// For each blob: the first root that uses it.
     pub first_root: Vec<u32>,
-    /// For each root: bytes of its distinct manifests and blobs.
+    /// For each root: bytes of its distinct manifests and blobs, required ones included.
     pub sizes: Vec<u64>,
     /// Bytes of all roots if each were carried alone.
     pub alone: u64,
@@ -58,29 +73,37 @@ struct Use {
     first: usize,
     /// The last root that used it, so that each image counts a blob once.
     root: usize,
+    required: bool,
 }
 
 struct Walk<'a> {
     manifests: &'a dyn Manifests,
-    skip: &'a dyn Fn(&Descriptor) -> bool,
+    fate: &'a Fates<'a>,
     uses: Vec<Use>,
     by_digest: HashMap<Digest, usize>,
     contents: Contents,
 }
 
 impl Contents {
-    /// Walks `roots` in order. Descriptors for which `skip` says so are not part of the bundle.
+    /// Walks `roots` in order; everything is carried.
+    pub fn all(roots: &[Root], manifests: &dyn Manifests) -> Result<Self, ArchiveError> {
+        Self::collect(roots, manifests, &|_, _| Fate::Carried)
+    }
+
+    /// Walks `roots` in order. `fate` says what is part of the bundle.
     pub fn collect(
         roots: &[Root],
         manifests: &dyn Manifests,
-        skip: &dyn Fn(&Descriptor) -> bool,
+        fate: &Fates<'_>,
     ) -> Result<Self, ArchiveError> {
         let contents = Self { sizes: vec![0; roots.len()], ..Self::default() };
-        let mut walk = Walk { manifests, skip, uses: Vec::new(), by_digest: HashMap::new(), contents };
+        let mut walk = Walk { manifests, fate, uses: Vec::new(), by_digest: HashMap::new(), contents };
         for (index, root) in roots.iter().enumerate() {
             walk.manifest(index, &root.digest, &root.media_type, root.size, 0)?;
         }
-        let Walk { mut uses, mut contents, .. } = walk;
+        let Walk { uses, mut contents, .. } = walk;
+        let (required, mut uses): (Vec<Use>, Vec<Use>) = uses.into_iter().partition(|used| used.required);
+        contents.required = required.into_iter().map(|used| (used.row.digest, used.row.size)).collect();
         uses.sort_by_key(|used| used.row.group());
         contents.first_root = uses.iter().map(|used| u32::try_from(used.first).unwrap_or(u32::MAX)).collect();
         contents.blobs = uses.into_iter().map(|used| used.row).collect();
@@ -105,7 +128,7 @@ impl Walk<'_> {
         let role = if media_type::is_index(stated) { Role::Index } else { Role::Manifest };
         let first_visit = !self.by_digest.contains_key(digest);
         // A digest cannot contain itself, so a visit per root and manifest bounds the walk on any input.
-        if !self.add(root, digest, stated, size, role) {
+        if !self.add(root, digest, stated, size, role, false) {
             return Ok(());
         }
         let bytes = self.manifests.manifest(digest)?;
@@ -116,8 +139,11 @@ impl Walk<'_> {
                 return Ok(());
             }
         };
-        for child in parsed.manifests.iter().filter(|child| !(self.skip)(child)) {
+        for child in &parsed.manifests {
             if media_type::is_manifest(&child.media_type) {
+                if (self.fate)(child, Role::Manifest) == Fate::LeftOut {
+                    continue;
+                }
                 self.manifest(root, &child.digest, &child.media_type, child.size, depth + 1)?;
             } else {
                 self.blob(root, child, Role::Other);
@@ -137,23 +163,36 @@ impl Walk<'_> {
     }
 
     fn blob(&mut self, root: usize, descriptor: &Descriptor, role: Role) {
-        if !(self.skip)(descriptor) {
-            self.add(root, &descriptor.digest, &descriptor.media_type, descriptor.size, role);
-        }
+        let required = match (self.fate)(descriptor, role) {
+            Fate::Carried => false,
+            Fate::Required => true,
+            Fate::LeftOut => return,
+        };
+        self.add(root, &descriptor.digest, &descriptor.media_type, descriptor.size, role, required);
     }
 
     /// Whether this root had not used `digest` before.
-    fn add(&mut self, root: usize, digest: &Digest, media_type: &str, size: u64, role: Role) -> bool {
+    fn add(
+        &mut self,
+        root: usize,
+        digest: &Digest,
+        media_type: &str,
+        size: u64,
+        role: Role,
+        required: bool,
+    ) -> bool {
         let Some(&at) = self.by_digest.get(digest) else {
             self.by_digest.insert(*digest, self.uses.len());
             let row = BlobRow { digest: *digest, media_type: media_type.to_owned(), role, size };
-            self.uses.push(Use { row, first: root, root });
+            self.uses.push(Use { row, first: root, root, required });
             self.contents.sizes[root] = self.contents.sizes[root].saturating_add(size);
             return true;
         };
         let used = &mut self.uses[at];
         let fresh = used.root != root;
         used.root = root;
+        // What one use carries is there for all.
+        used.required &= required;
         used.row.role = used.row.role.min(role);
         // Compressed only if all uses say that the content is uncompressed; the type must then say so too.
         if media_type::is_uncompressed(&used.row.media_type) && !media_type::is_uncompressed(media_type) {
@@ -174,6 +213,24 @@ impl Walk<'_> {
     }
 }
 
+/// What became of each blob when `bundle` was written.
+pub fn fates(bundle: &BundleManifest) -> impl Fn(&Descriptor, Role) -> Fate + use<> {
+    let listed: HashSet<Digest> = bundle.blobs.iter().map(|blob| blob.digest).collect();
+    let required = bundle.requires.iter().flat_map(|requires| &requires.blobs);
+    let required: HashSet<Digest> = required.map(|blob| blob.digest).collect();
+    move |descriptor, role| {
+        if listed.contains(&descriptor.digest) {
+            Fate::Carried
+        } else if required.contains(&descriptor.digest) && role.may_be_required() {
+            Fate::Required
+        } else if media_type::is_foreign(&descriptor.media_type) {
+            Fate::LeftOut
+        } else {
+            Fate::Carried
+        }
+    }
+}
+
 /// The roots of `bundle`: its images, then its artifacts.
 pub fn roots(bundle: &BundleManifest) -> Vec<Root> {
     let sizes: HashMap<Digest, u64> = bundle.blobs.iter().map(|blob| (blob.digest, blob.size)).collect();
@@ -191,17 +248,25 @@ impl ArtifactRow {
 }
 
 /// Demands that `bundle` lists exactly what its manifests refer to, in the right order. Only foreign layers, which
-/// their publishers may keep out of registries, may be absent.
+/// their publishers may keep out of registries, may be absent; and in a delta exactly what it requires.
 pub(super) fn prove(bundle: &BundleManifest, manifests: &dyn Manifests) -> Result<(), ArchiveError> {
     let listed: HashSet<Digest> = bundle.blobs.iter().map(|blob| blob.digest).collect();
-    let absent = |d: &Descriptor| media_type::is_foreign(&d.media_type) && !listed.contains(&d.digest);
-    let contents = Contents::collect(&roots(bundle), manifests, &absent)?;
+    let contents = Contents::collect(&roots(bundle), manifests, &fates(bundle))?;
     if let Some(fault) = contents.faults.first() {
         let name = match fault.root.checked_sub(bundle.images.len()) {
             None => bundle.images[fault.root].name.to_string(),
             Some(at) => format!("artifact {}", bundle.artifacts[at].digest),
         };
         return Err(ArchiveError::Damaged(format!("{name}: {}", fault.why)));
+    }
+    let required = bundle.requires.iter().flat_map(|requires| &requires.blobs);
+    if !contents
+        .required
+        .iter()
+        .eq(required.map(|blob| (&blob.digest, &blob.size)).collect::<BTreeMap<_, _>>())
+    {
+        let why = "bundle.json requires other blobs than its images lack".to_owned();
+        return Err(ArchiveError::Damaged(why));
     }
     if contents.blobs != bundle.blobs {
         let missing = contents.blobs.iter().find(|blob| !listed.contains(&blob.digest));

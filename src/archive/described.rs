@@ -76,7 +76,7 @@ pub(super) fn describe(
     let artifacts = beside(&images, &nameless, manifests)?;
     let mut roots: Vec<Root> = images.iter().map(root_of).collect();
     roots.extend(artifacts.iter().map(ArtifactRow::root));
-    let contents = Contents::collect(&roots, manifests, &|_| false)?;
+    let contents = Contents::all(&roots, manifests)?;
     if let Some(fault) = contents.faults.first() {
         let name = images
             .get(fault.root)
@@ -110,7 +110,7 @@ fn beside(
 ) -> Result<Vec<ArtifactRow>, ArchiveError> {
     let mut subjects: HashMap<Digest, &Repository> = HashMap::new();
     for image in images {
-        for (digest, _) in Contents::collect(&[root_of(image)], manifests, &|_| false)?.bottom_up {
+        for (digest, _) in Contents::all(&[root_of(image)], manifests)?.bottom_up {
             subjects.entry(digest).or_insert(image.source.repository());
         }
     }

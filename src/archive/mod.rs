@@ -71,7 +71,7 @@ pub use artifacts::{ArtifactIndex, users};
 pub use chart::{ChartFile, chart_files};
 pub use chart_artifact::ChartArtifact;
 pub use content::ContentReader;
-pub use contents::{Contents, ImageFault, MAX_DEPTH, Manifests, Root, roots};
+pub use contents::{Contents, Fate, Fates, ImageFault, MAX_DEPTH, Manifests, Root, fates, roots};
 pub use error::ArchiveError;
 pub use foreign::ForeignLayout;
 pub use frame::StoredEncoder;

@@ -72,10 +72,10 @@ pub enum CatalogCommand {
     Discover(DiscoverArgs),
 }
 
-/// Which rows of the catalogs, and what beside them.
+/// Which rows of the catalogs.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Selection")]
-pub struct SelectionArgs {
+pub struct RowArgs {
     /// Only images whose name matches; `*` and `?` as in a shell.
     #[arg(long, value_name = "PATTERN")]
     pub only: Vec<String>,
@@ -88,6 +88,14 @@ pub struct SelectionArgs {
     /// Only rows of components that match.
     #[arg(long, value_name = "PATTERN")]
     pub only_component: Vec<String>,
+}
+
+/// Which rows of the catalogs, and what beside them.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Selection")]
+pub struct SelectionArgs {
+    #[command(flatten)]
+    pub rows: RowArgs,
     /// Only rows with this label.
     #[arg(long, value_name = "LABEL")]
     pub only_label: Vec<String>,

@@ -17,6 +17,10 @@ pub struct ExportArgs {
     /// Take every digest from a lock that `bundle catalog lock` wrote, and the rows too (default: catalog.lock).
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "catalog.lock")]
     pub locked: Option<PathBuf>,
+    /// Leave out layers that the destination has already, through this bundle, its `bundle.json`, or an inventory that
+    /// `bundle inspect -d` wrote: a delta.
+    #[arg(long, value_name = "FILE")]
+    pub base: Option<PathBuf>,
     /// Keep only these platforms of multi-platform images (default: all).
     #[arg(long, value_name = "OS/ARCH")]
     pub platform: Vec<Platform>,

@@ -9,6 +9,7 @@ mod export;
 mod handoff;
 mod import;
 mod login;
+mod repack;
 mod serve;
 
 use std::path::PathBuf;
@@ -16,7 +17,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 pub use catalog::{
-    CatalogArgs, CatalogCommand, DiscoverArgs, LintArgs, LockArgs, SelectionArgs, TableFormat,
+    CatalogArgs, CatalogCommand, DiscoverArgs, LintArgs, LockArgs, RowArgs, SelectionArgs, TableFormat,
 };
 pub use common::{NetworkArgs, OutputArgs, ResultFormat, With, WithArgs};
 pub use export::{ExportArgs, ForeignLayers, WriteArgs};
@@ -25,6 +26,7 @@ pub use handoff::{MappingArgs, MirrorRuntime, MirrorsArgs, ValuesArgs, ValuesSty
 pub use import::EcrArgs;
 pub use import::{ImportArgs, InspectArgs, OnConflict, VerifyArgs};
 pub use login::{LoginArgs, LogoutArgs};
+pub use repack::RepackArgs;
 pub use serve::ServeArgs;
 
 /// Carries container images across an air gap.
@@ -72,6 +74,17 @@ pub enum Command {
         after_help = "Examples:\n  bundle serve images.tar.zst\n  bundle serve --dir ./registry --address 127.0.0.1:5000"
     )]
     Serve(ServeArgs),
+    /// Make one bundle of bundles, offline.
+    ///
+    /// Cut into other volumes or none, a part, several together with their layers shared, a delta made whole again, or
+    /// two bundles made a delta. Nothing is asked of any registry, and the same content gives the same bytes.
+    #[command(
+        after_help = "Examples:\n  bundle repack shop-2.4.tar.zst --volume-size fat32 -o /media/stick/shop.tar.zst\n  \
+        bundle repack shop-2.4.tar.zst --only '*/kafka*' --platform linux/amd64 -o kafka.tar.zst\n  \
+        bundle repack shop.tar.zst tools.tar.zst -o ship.tar.zst\n  \
+        bundle repack shop-2.5.delta-0f3c9a12.tar.zst --fill-from shop-2.4.tar.zst -o shop-2.5.tar.zst"
+    )]
+    Repack(RepackArgs),
     /// Print the Helm values that point the chart at the destination.
     #[command(
         after_help = "Examples:\n  bundle values shop.tar.zst -d registry.local/mirror >values.yaml\n  \

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::input::{open_bundle, open_input};
 use super::resolving::Resolving;
 use super::run_report::{ImageReport, ImageState, RunReport};
-use super::{export_target, locked, network, request};
+use super::{base, export_target, locked, network, request};
 use crate::archive::{ImageFault, VolumeInput};
 use crate::cli::{ExportArgs, ForeignLayers, ResultFormat, WriteArgs};
 use crate::failure::{ExitCode, Failure, blob_code, code_of};
@@ -28,6 +28,10 @@ pub(super) async fn run(session: &Session, args: &ExportArgs) -> anyhow::Result<
     (catalog.request.repin, catalog.request.keep_host) = (args.repin, args.keep_host);
     catalog.request.with.clone_from(&args.with.with.0);
     catalog.request.keep_urls = args.foreign_layers == ForeignLayers::KeepUrls;
+    catalog.request.base = args.base.as_deref().map(base::load).transpose()?;
+    if let (Some(base), Some(name)) = (&catalog.request.base, &mut catalog.file_name) {
+        *name = base::delta_name(name, base);
+    }
     let write = &args.write;
     let target =
         if write.dry_run { None } else { export_target::output(write, catalog.file_name.as_deref())? };
@@ -133,6 +137,9 @@ impl Export<'_> {
                 self.print_result(target, &draft, report, began)?;
                 return Ok(self.ended(report));
             }
+            if self.request.base.is_some() && draft.bundle.requires.is_none() {
+                self.session.reporter.say("nothing of the base is of use here: this bundle needs no other");
+            }
             export_target::check_space(&workspace, &draft, self.write.volume_size)?;
             // A run that dropped images is not what a later run of the same request shall go on with.
             let marked =
@@ -150,10 +157,7 @@ impl Export<'_> {
             };
             let hit = report_lost(&plan, &spool, &lost, report);
             if !self.keep_going || hit.len() == resolution.images.len() {
-                return Err(failed(
-                    report,
-                    "what is downloaded is kept; run the same command again to go on",
-                ));
+                return Err(failed(report, "what is done is kept; run the same command again to go on"));
             }
             dropped += hit.len();
             resolution = without(resolution, &hit);
@@ -256,7 +260,8 @@ impl Export<'_> {
         report.bundle = Some(serde_json::json!({
             "file": target.display().to_string(), "size": file.len(), "id": plan.bundle.id()?,
         }));
-        let received = self.client.stats().bytes_received;
+        let stats = self.client.stats();
+        let received = (!self.client.is_offline()).then_some(stats.bytes_received);
         for image in &plan.bundle.images {
             if let Some(row) = report.images.iter_mut().find(|row| row.name == image.name) {
                 row.bytes = image.size;
@@ -264,7 +269,7 @@ impl Export<'_> {
         }
         report.totals = Some(serde_json::json!({
             "blobs": plan.bundle.blobs.len(), "blobBytes": plan.distinct(), "aloneBytes": plan.alone,
-            "bytesReceived": received, "seconds": began.elapsed().as_secs_f64(),
+            "bytesReceived": stats.bytes_received, "seconds": began.elapsed().as_secs_f64(),
         }));
         let volumes = VolumeInput::open(target)?.map(|volumes| {
             let count = volumes.count();
@@ -343,7 +348,7 @@ fn explain(error: FileExportError) -> anyhow::Error {
     match error {
         FileExportError::Plan(error) => explain_plan(error),
         FileExportError::Interrupted => {
-            interrupted("what is downloaded is kept; run the same command again to go on")
+            interrupted("what is done is kept; run the same command again to go on")
         }
         other => other.into(),
     }

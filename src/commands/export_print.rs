@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::archive::{BundleManifest, Contents, LIST_SUFFIX, Manifests, roots};
+use crate::archive::{BundleManifest, Contents, Fate, LIST_SUFFIX, Manifests, fates, roots};
 use crate::image::{Descriptor, Digest, Platform};
 use crate::plan::ExportPlan;
 use crate::registry::RegistryClient;
@@ -20,8 +20,8 @@ pub(super) struct Summary<'a> {
     pub(super) size: u64,
     /// The first and the last volume, and how many there are.
     pub(super) volumes: Option<(PathBuf, PathBuf, usize)>,
-    /// Bytes that came over the network in this run.
-    pub(super) received: u64,
+    /// Bytes that came over the network in this run; none where nothing could.
+    pub(super) received: Option<u64>,
     pub(super) took: Duration,
 }
 
@@ -31,13 +31,14 @@ impl Summary<'_> {
         let distinct = plan.distinct();
         let file = target.display();
         let mut text = format!(
-            "{}, {}, {} ({} saved by sharing), {} downloaded, in {:.1} s\n\nCarry across:\n",
+            "{}, {}, {} ({} saved by sharing){}, in {:.1} s\n{}\nCarry across:\n",
             images_and_artifacts(&plan.bundle),
             count(plan.bundle.blobs.len(), "blob"),
             bytes(distinct),
-            bytes(plan.alone.saturating_sub(distinct)),
-            bytes(*received),
+            bytes(plan.alone.saturating_sub(distinct + plan.required())),
+            received.map_or_else(String::new, |received| format!(", {} downloaded", bytes(received))),
             took.as_secs_f64(),
+            left_out(&plan.bundle, plan.required()),
         );
         let size = bytes(*size);
         let _ = match volumes {
@@ -57,9 +58,22 @@ impl Summary<'_> {
         }
         let carried = volumes.as_ref().map_or(*target, |(first, ..)| first);
         let name = carried.file_name().unwrap_or_default().to_string_lossy();
-        let _ = write!(text, "\nThere:\n  bundle import {name} -d REGISTRY\n");
+        let after = if plan.bundle.requires.is_some() { "  (after its base)" } else { "" };
+        let _ = write!(text, "\nThere:\n  bundle import {name} -d REGISTRY{after}\n");
         text
     }
+}
+
+/// What a delta does not carry, as a line of its own.
+pub(super) fn left_out(bundle: &BundleManifest, required: u64) -> String {
+    bundle.requires.as_ref().map_or_else(String::new, |requires| {
+        let blobs = count(requires.blobs.len(), "blob");
+        format!(
+            "a delta: {blobs} ({}) are left out, since bundle {} has them\n",
+            bytes(required),
+            requires.base
+        )
+    })
 }
 
 /// The plan as a table with totals.
@@ -69,14 +83,15 @@ pub(super) fn plan_text(plan: &ExportPlan, client: &RegistryClient, manifests: &
     let bound = if layout.is_exact() { "" } else { "at most " };
     let _ = write!(
         text,
-        "\n{}, {}: {} together, {} if each were carried alone\nbundle: {bound}{} ({} bytes)\nto download: {}\n",
+        "\n{}, {}: {} together, {} if each were carried alone\n{}bundle: {bound}{} ({} bytes)\n{}",
         images_and_artifacts(&plan.bundle),
         count(plan.bundle.blobs.len(), "blob"),
         bytes(plan.distinct()),
         bytes(plan.alone),
+        left_out(&plan.bundle, plan.required()),
         bytes(layout.max_len()),
         layout.max_len(),
-        bytes(plan.payload()),
+        if client.is_offline() { String::new() } else { format!("to download: {}\n", bytes(plan.payload())) },
     );
     for (platform, size) in platform_savings(plan, manifests) {
         let _ = writeln!(text, "with --platform {platform}: {} less", bytes(size));
@@ -132,7 +147,7 @@ pub(super) fn shared_of(bundle: &BundleManifest, manifests: &dyn Manifests) -> V
     let mut users: HashMap<Digest, u32> = HashMap::new();
     let mut each = Vec::with_capacity(bundle.images.len());
     for root in roots(bundle).into_iter().take(bundle.images.len()) {
-        let contents = Contents::collect(&[root], manifests, &|_| false).unwrap_or_default();
+        let contents = Contents::all(&[root], manifests).unwrap_or_default();
         for blob in &contents.blobs {
             *users.entry(blob.digest).or_default() += 1;
         }
@@ -154,11 +169,13 @@ fn platform_savings(plan: &ExportPlan, manifests: &dyn Manifests) -> Vec<(String
     }
     let total = plan.distinct();
     let keeps = |wanted: &Platform| {
-        let skip =
+        let is_other =
             |d: &Descriptor| d.platform.as_ref().is_some_and(|p| !p.is_unknown() && !p.satisfies(wanted));
+        let own = fates(&plan.bundle);
+        let fate = |d: &Descriptor, role| if is_other(d) { Fate::LeftOut } else { own(d, role) };
         let mut roots = roots(&plan.bundle);
         roots.truncate(plan.bundle.images.len());
-        Contents::collect(&roots, manifests, &skip).map(|c| c.blobs.iter().map(|b| b.size).sum::<u64>())
+        Contents::collect(&roots, manifests, &fate).map(|c| c.blobs.iter().map(|b| b.size).sum::<u64>())
     };
     let savings = platforms.into_iter().filter_map(|text| {
         let wanted: Platform = text.parse().ok()?;

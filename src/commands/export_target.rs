@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::outputs;
 use crate::archive::folder_of;
-use crate::cli::{ExportArgs, WriteArgs};
+use crate::cli::{ExportArgs, OutputArgs, WriteArgs};
 use crate::failure::{ExitCode, Failure};
 use crate::plan::ExportPlan;
 use crate::report::bytes;
@@ -50,11 +50,23 @@ pub(super) fn keep_apart(args: &ExportArgs, target: Option<&Path>) -> anyhow::Re
     let mut inputs: Vec<_> =
         args.catalog.catalogs.iter().map(|name| ("the catalog", Path::new(name))).collect();
     inputs.extend(args.locked.iter().map(|path| ("the lock", path.as_path())));
-    let sidecar = target.map(|target| beside(target, ".sha256"));
-    let mut outputs: Vec<(&str, &Path)> = target.map(|target| ("the bundle", target)).into_iter().collect();
-    outputs.extend(sidecar.as_deref().map(|sidecar| ("its .sha256", sidecar)));
-    outputs.extend(args.output_style.report.iter().map(|path| ("--report", path.as_path())));
-    outputs::keep_apart(&inputs, &outputs)
+    inputs.extend(args.base.iter().map(|path| ("the base", path.as_path())));
+    outputs::keep_apart(&inputs, &files(&args.write, target, &args.output_style))
+}
+
+/// The files that are written, with what they are.
+pub(super) fn files(
+    write: &WriteArgs,
+    target: Option<&Path>,
+    output: &OutputArgs,
+) -> Vec<(&'static str, PathBuf)> {
+    let mut files = Vec::new();
+    if let Some(target) = target {
+        files.push(("the bundle", target.to_owned()));
+        files.extend((!write.no_sidecar).then(|| ("its .sha256", beside(target, ".sha256"))));
+    }
+    files.extend(output.report.iter().map(|path| ("--report", path.clone())));
+    files
 }
 
 /// Refuses a plan that the disk has no room for, before anything is written.

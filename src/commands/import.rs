@@ -64,7 +64,8 @@ impl Run<'_> {
         let landings = self.landings(report)?;
         self.check_registry().await?;
         let (missing, present) = self.missing(&landings, report).await?;
-        let plan = ImportPlan::new(bundle, self.holdings.as_ref(), missing, &present)?;
+        let mut plan = ImportPlan::new(bundle, self.holdings.as_ref(), missing, &present)?;
+        self.find_required(&mut plan, self.mapping()).await?;
         let preparation = self.preparation(&plan).await?;
         let lacking = self.stoppable(preparation.lacking(&plan.repositories())).await??;
         if self.args.dry_run {

@@ -1,6 +1,7 @@
 //! One verb per file, each a straight line; here the dispatch, the runtime, and what a signal does.
 
 mod arguments;
+mod base;
 mod catalog;
 mod charts;
 mod coverage;
@@ -10,6 +11,7 @@ mod export_stream;
 mod export_target;
 mod helm;
 mod import;
+mod import_base;
 mod import_prepare;
 mod import_presence;
 mod input;
@@ -21,6 +23,7 @@ mod manual;
 mod mirrors;
 mod network;
 mod outputs;
+mod repack;
 mod request;
 mod resolving;
 mod run_report;
@@ -80,6 +83,7 @@ async fn dispatch(command: Command, cancel: CancellationToken) -> anyhow::Result
         Command::Serve(args) => serve::run(&Session::new(&args.output_style, cancel), &args).await,
         Command::Mirrors(args) => mirrors::run(&args),
         Command::Values(args) => values::run(&args).await,
+        Command::Repack(args) => repack::run(&Session::new(&args.output_style, cancel), &args).await,
         Command::Login(args) => login::login(&args).await,
         Command::Logout(args) => login::logout(&args),
         Command::Completions { shell } => Ok(manual::completions(shell)),
@@ -105,6 +109,7 @@ fn reports_as_json(command: &Command) -> bool {
         Command::Verify(args) => &args.output_style,
         Command::Inspect(args) => &args.output_style,
         Command::Serve(args) => &args.output_style,
+        Command::Repack(args) => &args.output_style,
         Command::Catalog(CatalogCommand::Lock(args)) => &args.output_style,
         Command::Catalog(CatalogCommand::Lint(args)) => &args.output_style,
         _ => return false,

@@ -9,7 +9,11 @@ use crate::failure::{ExitCode, Failure};
 const MAX_NAME: usize = 200;
 
 /// Refuses when an output is an input, or two outputs are one file. Each comes with what the user calls it.
-pub(super) fn keep_apart(inputs: &[(&str, &Path)], outputs: &[(&str, &Path)]) -> anyhow::Result<()> {
+pub(super) fn keep_apart<P: AsRef<Path>>(
+    inputs: &[(&str, &Path)],
+    outputs: &[(&str, P)],
+) -> anyhow::Result<()> {
+    let outputs: Vec<(&str, &Path)> = outputs.iter().map(|(what, path)| (*what, path.as_ref())).collect();
     for (at, (what, path)) in outputs.iter().enumerate() {
         let others = inputs.iter().chain(&outputs[..at]);
         if let Some((other, _)) = others.into_iter().find(|(_, other)| place(other) == place(path)) {

@@ -1,11 +1,11 @@
 //! From catalog arguments to a request: which images, under which names, from where.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::outputs::plain_name;
-use crate::archive::manifest::EntryRecord;
+use crate::archive::manifest::{CatalogRecord, EntryRecord};
 use crate::catalog::{Catalog, ResolvedCatalog, ResolvedImage, builtin};
 use crate::cli::{CatalogArgs, NetworkArgs, SelectionArgs};
 use crate::failure::Failure;
@@ -136,46 +136,70 @@ pub(super) fn add(
     title: &str,
     version: &str,
 ) -> Result<(), String> {
-    let record = &mut request.catalog;
-    let joint = |own: &str, more: &str| match (own, more) {
-        ("", text) | (text, "") => text.to_owned(),
-        (own, more) => format!("{own}+{more}"),
-    };
-    record.name = joint(&record.name, title);
-    record.version = joint(&record.version, version);
-    match (&record.registry_override, catalog.registry_override) {
-        (Some(one), Some(other)) if *one != other => {
-            return Err(format!("its registry override {other} is not the {one} of another catalog"));
-        }
-        (None, Some(path)) => record.registry_override = Some(path),
-        _ => {}
-    }
-    merge(&mut record.values, catalog.values)?;
-    merge(&mut record.per_image_values, catalog.per_image_values)?;
-    merge(&mut record.variables, catalog.variables)?;
-    let offset = record.entries.len();
-    record.entries.extend(catalog.entries.into_iter().map(|entry| EntryRecord {
+    let entries = catalog.entries.into_iter().map(|entry| EntryRecord {
         chart: entry.chart.unwrap_or_default(),
         component: entry.component.unwrap_or_default(),
         registry_path: entry.registry_path,
         repository_path: entry.repository_path,
         tag_paths: entry.tag_paths,
         digest_path: entry.digest_path,
-    }));
+    });
+    let record = CatalogRecord {
+        entries: entries.collect(),
+        name: title.to_owned(),
+        per_image_values: catalog.per_image_values.into_iter().collect(),
+        registry_override: catalog.registry_override,
+        values: catalog.values.into_iter().collect(),
+        variables: catalog.variables.into_iter().collect(),
+        version: version.to_owned(),
+    };
+    let offset = join(&mut request.catalog, record)?;
+    let mut known = positions(request);
     for image in catalog.images {
-        let entries = image.entries.iter().map(|entry| u32::try_from(entry + offset).unwrap_or(u32::MAX));
-        match request.images.iter_mut().find(|wanted| wanted.name == image.reference) {
-            Some(wanted) => wanted.entries.extend(entries),
-            None => request.images.push(Wanted {
-                name: image.reference,
-                sources: image.sources,
-                entries: entries.collect(),
-                artifacts: None,
-                pin: None,
-            }),
+        let entries = image.entries.iter().map(|entry| u32::try_from(*entry).unwrap_or(u32::MAX) + offset);
+        if let Some(at) = known.get(&image.reference) {
+            request.images[*at].entries.extend(entries);
+            continue;
         }
+        known.insert(image.reference.clone(), request.images.len());
+        request.images.push(Wanted {
+            name: image.reference,
+            sources: image.sources,
+            entries: entries.collect(),
+            artifacts: None,
+            pin: None,
+        });
     }
     Ok(())
+}
+
+/// Where in `request` each image stands.
+pub(super) fn positions(request: &Request) -> HashMap<Reference, usize> {
+    request.images.iter().enumerate().map(|(at, wanted)| (wanted.name.clone(), at)).collect()
+}
+
+/// Adds what one catalog says to what others say, and gives the number of its first row there.
+pub(super) fn join(record: &mut CatalogRecord, more: CatalogRecord) -> Result<u32, String> {
+    let joint = |own: &str, more: &str| match (own, more) {
+        ("", text) | (text, "") => text.to_owned(),
+        (own, more) if own == more => own.to_owned(),
+        (own, more) => format!("{own}+{more}"),
+    };
+    record.name = joint(&record.name, &more.name);
+    record.version = joint(&record.version, &more.version);
+    match (&record.registry_override, more.registry_override) {
+        (Some(one), Some(other)) if *one != other => {
+            return Err(format!("its registry override {other} is not the {one} of another catalog"));
+        }
+        (None, Some(path)) => record.registry_override = Some(path),
+        _ => {}
+    }
+    merge(&mut record.values, more.values)?;
+    merge(&mut record.per_image_values, more.per_image_values)?;
+    merge(&mut record.variables, more.variables)?;
+    let offset = u32::try_from(record.entries.len()).unwrap_or(u32::MAX);
+    record.entries.extend(more.entries);
+    Ok(offset)
 }
 
 fn merge(

@@ -74,8 +74,8 @@ impl Loaded {
         let (charts, components) = (column(|entry| &entry.chart), column(|entry| &entry.component));
         let labels: BTreeSet<&str> = self.labels.iter().flatten().map(String::as_str).collect();
         for (flag, patterns, known) in [
-            ("--only-chart", &args.only_chart, &charts),
-            ("--only-component", &args.only_component, &components),
+            ("--only-chart", &args.rows.only_chart, &charts),
+            ("--only-component", &args.rows.only_component, &components),
             ("--only-label", &args.only_label, &labels),
         ] {
             if let Some(lost) = patterns.iter().find(|pattern| !known.iter().any(|text| glob(pattern, text)))
@@ -85,7 +85,7 @@ impl Loaded {
                 return Err(Failure::usage(format!("{flag} {lost} fits nothing ({known})")).into());
             }
         }
-        for (flag, patterns) in [("--only", &args.only), ("--skip", &args.skip)] {
+        for (flag, patterns) in [("--only", &args.rows.only), ("--skip", &args.rows.skip)] {
             let fits = |pattern: &String| {
                 let pattern = std::slice::from_ref(pattern);
                 self.request.images.iter().any(|wanted| input::matches(pattern, &wanted.name))
@@ -121,10 +121,10 @@ impl Loaded {
 impl SelectionArgs {
     fn chooses_nothing(&self) -> bool {
         let all = [
-            &self.only,
-            &self.skip,
-            &self.only_chart,
-            &self.only_component,
+            &self.rows.only,
+            &self.rows.skip,
+            &self.rows.only_chart,
+            &self.rows.only_component,
             &self.only_label,
             &self.skip_label,
         ];
@@ -134,10 +134,10 @@ impl SelectionArgs {
     fn chooses(&self, name: &Reference, row: &EntryRecord, labels: &[String]) -> bool {
         let fits = |patterns: &[String], text: &str| patterns.iter().any(|pattern| glob(pattern, text));
         let has = |wanted: &[String]| labels.iter().any(|label| fits(wanted, label));
-        input::matches(&self.only, name)
-            && (self.skip.is_empty() || !input::matches(&self.skip, name))
-            && (self.only_chart.is_empty() || fits(&self.only_chart, &row.chart))
-            && (self.only_component.is_empty() || fits(&self.only_component, &row.component))
+        input::matches(&self.rows.only, name)
+            && (self.rows.skip.is_empty() || !input::matches(&self.rows.skip, name))
+            && (self.rows.only_chart.is_empty() || fits(&self.rows.only_chart, &row.chart))
+            && (self.rows.only_component.is_empty() || fits(&self.rows.only_component, &row.component))
             && (self.only_label.is_empty() || has(&self.only_label))
             && !has(&self.skip_label)
     }

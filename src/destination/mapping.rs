@@ -42,14 +42,16 @@ impl Mapping {
             None if self.no_synthetic_tags => None,
             None => synthetic_tag(digest),
         };
-        let target = |path: String| Target { path, tag: tag.clone() };
+        self.paths(repository).into_iter().map(|path| Target { path, tag: tag.clone() }).collect()
+    }
+
+    /// The paths of those targets.
+    pub fn paths(&self, repository: &Repository) -> Vec<String> {
         if let Some(host) = self.host_folder(repository.host()) {
-            return vec![target(format!("{host}/{}", repository.path()))];
+            return vec![format!("{host}/{}", repository.path())];
         }
         let short = repository.path().strip_prefix("library/").filter(|_| repository.host().is_docker_hub());
-        let mut targets = vec![target(repository.path().to_owned())];
-        targets.extend(short.map(|path| target(path.to_owned())));
-        targets
+        [repository.path()].into_iter().chain(short).map(str::to_owned).collect()
     }
 }
 
@@ -139,8 +141,13 @@ impl Destination {
 
     /// The repository of `target`, checked against the limits of names.
     pub fn repository(&self, target: &Target) -> Result<Repository, ReferenceError> {
+        self.path(&target.path)
+    }
+
+    /// The repository of a target's path.
+    pub fn path(&self, path: &str) -> Result<Repository, ReferenceError> {
         let joint = if self.prefix.is_empty() { "" } else { "/" };
-        Repository::new(self.host.clone(), &format!("{}{joint}{}", self.prefix, target.path))
+        Repository::new(self.host.clone(), &format!("{}{joint}{path}", self.prefix))
     }
 }
 

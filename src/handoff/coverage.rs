@@ -125,7 +125,7 @@ fn guess<'n>(
 fn holds(image: &ImageRow, digest: &Digest, manifests: &dyn Manifests) -> Result<bool, ArchiveError> {
     let size = manifests.manifest(&image.digest)?.len() as u64;
     let root = Root { digest: image.digest, media_type: image.media_type.clone(), size };
-    let contents = Contents::collect(&[root], manifests, &|_| false)?;
+    let contents = Contents::all(&[root], manifests)?;
     Ok(contents.bottom_up.iter().any(|(manifest, _)| manifest == digest))
 }
 

@@ -41,6 +41,13 @@ pub enum Role {
     Other,
 }
 
+impl Role {
+    /// Whether a delta may leave a blob in this role out: manifests and configs always travel.
+    pub fn may_be_required(self) -> bool {
+        matches!(self, Self::Layer | Self::Other)
+    }
+}
+
 /// Whether `media_type` names a manifest or an index, which registries keep apart from blobs.
 pub fn is_manifest(media_type: &str) -> bool {
     is_index(media_type) || matches!(media_type, OCI_MANIFEST | DOCKER_MANIFEST | OCI_ARTIFACT)

@@ -1,15 +1,18 @@
 //! The export plan: distinct blobs, every offset, the final size.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::archive::manifest::{CatalogRecord, FORMAT_REVISION, MEDIA_TYPE, PROFILE, SCHEMA_VERSION, total};
+use crate::archive::manifest::{
+    CatalogRecord, FORMAT_REVISION, MEDIA_TYPE, PROFILE, RequiredBlob, Requires, SCHEMA_VERSION, total,
+};
 use crate::archive::{
-    ArchiveError, ArtifactRow, BundleManifest, Contents, DraftedHead, ImageFault, ImageRow, Manifests, Root,
+    ArchiveError, ArtifactRow, BundleManifest, Contents, DraftedHead, Fate, ImageFault, ImageRow, Manifests,
+    Root,
 };
 use crate::destination::{Collision, Mapping, collisions};
-use crate::image::{ArtifactKind, Descriptor, Digest, Reference, Repository, media_type};
+use crate::image::{ArtifactKind, Descriptor, Digest, Reference, Repository, Role, media_type};
 
 /// One image to be exported.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +44,9 @@ pub struct Request {
     pub with: Vec<ArtifactKind>,
     /// Leave out layers that their publisher keeps outside of registries and says where.
     pub keep_urls: bool,
+    /// What the destination has already and need not be carried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<Requires>,
 }
 
 impl Request {
@@ -113,10 +119,20 @@ impl ExportPlan {
         let artifacts = resolution.artifacts();
         let mut roots: Vec<Root> = resolution.images.iter().map(ResolvedImage::root).collect();
         roots.extend(artifacts.iter().map(ArtifactRow::root));
-        let left_out = |layer: &Descriptor| {
-            request.keep_urls && media_type::is_foreign(&layer.media_type) && !layer.urls.is_empty()
+        let base = request.base.iter().flat_map(|base| &base.blobs);
+        let base: HashMap<Digest, &RequiredBlob> = base.map(|blob| (blob.digest, blob)).collect();
+        let fate = |layer: &Descriptor, role: Role| {
+            let in_base = base.get(&layer.digest).is_some_and(|blob| blob.size == layer.size);
+            if in_base && role.may_be_required() {
+                Fate::Required
+            } else if request.keep_urls && media_type::is_foreign(&layer.media_type) && !layer.urls.is_empty()
+            {
+                Fate::LeftOut
+            } else {
+                Fate::Carried
+            }
         };
-        let contents = Contents::collect(&roots, manifests, &left_out)?;
+        let contents = Contents::collect(&roots, manifests, &fate)?;
         if !contents.faults.is_empty() {
             return Err(PlanError::Images(resolution.blame(contents.faults, &artifacts)));
         }
@@ -131,6 +147,10 @@ impl ExportPlan {
         if request.keep_host {
             extensions.insert("mapping".to_owned(), serde_json::json!({ "keepHost": true }));
         }
+        let required = contents.required.keys().filter_map(|digest| base.get(digest).copied().cloned());
+        let blobs: Vec<RequiredBlob> = required.collect();
+        let requires = request.base.as_ref().filter(|_| !blobs.is_empty());
+        let requires = requires.map(|base| Requires { base: base.base, blobs });
         let bundle = BundleManifest {
             artifacts,
             blobs: contents.blobs,
@@ -141,7 +161,7 @@ impl ExportPlan {
             media_type: MEDIA_TYPE.to_owned(),
             platforms: request.platforms.clone(),
             profile: PROFILE.to_owned(),
-            requires: None,
+            requires,
             schema_version: SCHEMA_VERSION,
         };
         let head = crate::archive::draft_head(&bundle, signature, manifests, out)?;
@@ -160,6 +180,11 @@ impl ExportPlan {
     /// Bytes of all distinct blobs.
     pub fn distinct(&self) -> u64 {
         self.bundle.blobs.iter().map(|blob| blob.size).sum()
+    }
+
+    /// Bytes of all distinct blobs that the destination has already.
+    pub fn required(&self) -> u64 {
+        self.bundle.requires.iter().flat_map(|requires| &requires.blobs).map(|blob| blob.size).sum()
     }
 
     /// Bytes that have to be downloaded after planning: what is not in the head.

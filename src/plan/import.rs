@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::PlanError;
-use crate::archive::{ArchiveError, BundleManifest, Contents, Group, Manifests, Root, roots};
+use crate::archive::{ArchiveError, BundleManifest, Contents, Fates, Group, Manifests, Root, fates, roots};
 use crate::destination::{Destination, Mapping, collisions};
-use crate::image::{Descriptor, Digest, Reference, ReferenceError, Repository, Tag, media_type};
+use crate::image::{Digest, Reference, ReferenceError, Repository, Tag};
 
 /// One place an image goes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,8 +79,10 @@ pub struct Upload {
     pub size: u64,
     /// The repository it is uploaded to.
     pub home: Repository,
-    /// A repository that has it already, through an image that is there: it may be mounted from it.
+    /// A repository that has it already: it may be mounted from it.
     pub held_by: Option<Repository>,
+    /// The bundle has it; else the destination must.
+    pub carried: bool,
 }
 
 /// One image to be completed at one place, once its blobs are there.
@@ -119,8 +121,11 @@ impl ImportPlan {
         missing: Vec<Missing>,
         present: &[Landing],
     ) -> Result<Self, ArchiveError> {
-        let order: HashMap<Digest, usize> =
-            bundle.blobs.iter().enumerate().map(|(i, b)| (b.digest, i)).collect();
+        let required =
+            bundle.requires.iter().flat_map(|requires| &requires.blobs).map(|b| (b.digest, b.size));
+        let all = bundle.blobs.iter().map(|b| (b.digest, b.size)).chain(required);
+        let order: HashMap<Digest, usize> = all.enumerate().map(|(at, (digest, _))| (digest, at)).collect();
+        let fate = fates(bundle);
         let roots = roots(bundle);
         // By position in the file; the first landing that needs a blob gives it its home.
         let mut uploads: BTreeMap<usize, Upload> = BTreeMap::new();
@@ -128,16 +133,15 @@ impl ImportPlan {
         for Missing { landing, image, artifacts } in missing {
             let mut blobs = Vec::new();
             let mut walk = |root: usize| -> Result<Vec<(Digest, String)>, ArchiveError> {
-                let contents = contents(&roots[root], manifests, &order)?;
-                for blob in contents.blobs.iter().filter(|blob| !is_manifest(blob)) {
-                    let at = *order.get(&blob.digest).ok_or(ArchiveError::MissingManifest(blob.digest))?;
+                let contents = contents(&roots[root], manifests, &fate)?;
+                let own = contents.blobs.iter().filter(|blob| !is_manifest(blob));
+                let own = own.map(|blob| (blob.digest, blob.size));
+                for (digest, size) in own.chain(contents.required.clone()) {
+                    let at = *order.get(&digest).ok_or(ArchiveError::MissingManifest(digest))?;
                     let home = landing.repository.clone();
-                    uploads.entry(at).or_insert_with(|| Upload {
-                        digest: blob.digest,
-                        size: blob.size,
-                        home,
-                        held_by: None,
-                    });
+                    let carried = at < bundle.blobs.len();
+                    let upload = Upload { digest, size, home, held_by: None, carried };
+                    uploads.entry(at).or_insert(upload);
                     blobs.push(at);
                 }
                 Ok(contents.bottom_up)
@@ -155,8 +159,9 @@ impl ImportPlan {
         // Layers are worth mounting; a walk through what is there finds who has them.
         let present = if uploads.is_empty() { &[] } else { present };
         for landing in present {
-            for blob in contents(&roots[landing.image], manifests, &order)?.blobs {
-                let upload = order.get(&blob.digest).and_then(|at| uploads.get_mut(at));
+            let contents = contents(&roots[landing.image], manifests, &fate)?;
+            for digest in contents.blobs.iter().map(|blob| &blob.digest).chain(contents.required.keys()) {
+                let upload = order.get(digest).and_then(|at| uploads.get_mut(at));
                 if let Some(upload) = upload.filter(|upload| upload.held_by.is_none()) {
                     upload.held_by = Some(landing.repository.clone());
                 }
@@ -176,9 +181,9 @@ impl ImportPlan {
         Ok(Self { uploads: uploads.into_values().collect(), arrivals })
     }
 
-    /// Bytes of all uploads, if the destination has none of them.
+    /// Bytes of all uploads, if the destination has none of what the bundle carries.
     pub fn bytes(&self) -> u64 {
-        self.uploads.iter().map(|upload| upload.size).sum()
+        self.uploads.iter().filter(|upload| upload.carried).map(|upload| upload.size).sum()
     }
 
     /// The repositories that will be written to, each once, in order.
@@ -190,14 +195,9 @@ impl ImportPlan {
     }
 }
 
-/// What a root of the bundle consists of, as far as the bundle carries it.
-fn contents(
-    root: &Root,
-    manifests: &dyn Manifests,
-    order: &HashMap<Digest, usize>,
-) -> Result<Contents, ArchiveError> {
-    let absent = |d: &Descriptor| media_type::is_foreign(&d.media_type) && !order.contains_key(&d.digest);
-    let contents = Contents::collect(std::slice::from_ref(root), manifests, &absent)?;
+/// What a root of the bundle consists of, as far as the bundle carries or requires it.
+fn contents(root: &Root, manifests: &dyn Manifests, fate: &Fates<'_>) -> Result<Contents, ArchiveError> {
+    let contents = Contents::collect(std::slice::from_ref(root), manifests, fate)?;
     match contents.faults.first() {
         Some(fault) => Err(ArchiveError::Damaged(format!("{}: {}", root.digest, fault.why))),
         None => Ok(contents),

@@ -3,8 +3,10 @@
 //! Plans are values: cheap to test, printable, and the same input always gives the same plan. Neither network nor
 //! files; manifests come through [`crate::archive::Manifests`].
 
+pub mod base;
 mod export;
 mod import;
 
+pub use base::{Inventory, InventoryImage, Stock};
 pub use export::{ExportPlan, PlanError, Request, Resolution, ResolvedImage, Wanted};
 pub use import::{Arrival, ArrivingArtifact, ImportPlan, Landing, Landings, Missing, Unfit, Upload};

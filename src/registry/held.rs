@@ -40,6 +40,11 @@ impl Held {
         Self { bytes: Arc::default(), store: Some(store) }
     }
 
+    /// Whether there is nothing else.
+    pub(super) fn is_all(&self) -> bool {
+        self.store.is_some()
+    }
+
     pub fn contains(&self, digest: &Digest) -> bool {
         self.bytes.contains_key(digest) || self.store.as_ref().is_some_and(|s| s.find(digest).is_some())
     }

@@ -137,6 +137,11 @@ impl RegistryClient {
         self.0.options.held.contains(digest)
     }
 
+    /// Whether no registry is asked for anything.
+    pub fn is_offline(&self) -> bool {
+        self.0.options.held.is_all()
+    }
+
     /// What has gone over the wire so far.
     pub fn stats(&self) -> Stats {
         let traffic = &self.0.transport.traffic;

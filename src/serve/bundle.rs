@@ -3,7 +3,7 @@
 //! Images are found under the names they would have at a destination, so that what is tried here is what a cluster
 //! will ask for.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{self, Read};
 use std::ops::Range;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use bytes::{Buf, Bytes};
 
 use super::store::{RepositoryName, Store, StoreError, TagOrDigest};
-use crate::archive::{ArchiveError, ArtifactIndex, ContentPieces, Contents, Holdings};
+use crate::archive::{ArchiveError, ArtifactIndex, ContentPieces, Contents, Holdings, fates};
 use crate::destination::Mapping;
 use crate::image::{Descriptor, Digest, RawManifest, Tag};
 
@@ -38,14 +38,13 @@ impl BundleStore {
     pub fn new(holdings: Arc<dyn Holdings>, mapping: Mapping) -> Result<Self, ArchiveError> {
         let mut repositories: BTreeMap<RepositoryName, Shelf> = BTreeMap::new();
         let bundle = holdings.bundle();
-        let carried: HashSet<Digest> = bundle.blobs.iter().map(|b| b.digest).collect();
-        let absent = |d: &Descriptor| !carried.contains(&d.digest);
+        let fate = fates(bundle);
         let index = ArtifactIndex::of(bundle);
         for (at, image) in bundle.images.iter().enumerate() {
             let artifacts = index.of_image(at, holdings.as_ref())?;
             let mut roots = vec![index.image(at).clone()];
             roots.extend(artifacts.iter().map(|at| index.artifact(*at).clone()));
-            let contents = Contents::collect(&roots, holdings.as_ref(), &absent)?;
+            let contents = Contents::collect(&roots, holdings.as_ref(), &fate)?;
             for target in mapping.targets(&image.name, &image.digest) {
                 let Ok(name) = target.path.parse::<RepositoryName>() else {
                     continue;

@@ -160,7 +160,7 @@ impl FileExport<'_> {
         shared: &Shared,
     ) -> (Result<Downloaded, BlobError>, Sidecar) {
         let (layout, blobs) = (&plan.head.layout, &plan.bundle.blobs);
-        self.reporter.begin("downloading", plan.payload(), past_bytes(plan, past));
+        self.reporter.begin(self.doing(), plan.payload(), past_bytes(plan, past));
         let elsewhere = |digest: &Digest| places_of(plan, self.spool, digest);
         let source = Source {
             client: self.client,

@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 
-use super::source::HeldBlob;
-use super::upload::{ArrivalError, Import, Run, unwrap_source};
+use super::upload::{ArrivalError, Run, unwrap_source};
 use crate::archive::{ArchiveError, ArtifactRow, Holdings};
 use crate::image::{Algorithm, Descriptor, Digest, ManifestKind, RawManifest, Repository, Tag};
 use crate::plan::{Arrival, Upload};
@@ -56,11 +55,10 @@ impl Run<'_> {
 
     /// Brings a blob of another repository here: mounted, or sent again where the registry does not mount.
     async fn mount(&self, repository: &Repository, upload: &Upload) -> Result<(), ArrivalError> {
-        let Import { client, holdings, .. } = self.import;
-        let source =
-            HeldBlob { holdings: (*holdings).clone(), digest: upload.digest, size: upload.size, bar: None };
+        let source = self.import.source(upload, &upload.home, None);
+        let client = self.import.client;
         let pushed =
-            client.push_blob(repository, &upload.digest, upload.size, &source, Some(&upload.home)).await;
+            client.push_blob(repository, &upload.digest, upload.size, &*source, Some(&upload.home)).await;
         self.count(&pushed.map_err(unwrap_source)?);
         Ok(())
     }

@@ -245,6 +245,11 @@ impl FileExport<'_> {
         Ok((plan, outcome))
     }
 
+    /// In a word for people.
+    pub(super) fn doing(&self) -> &'static str {
+        if self.client.is_offline() { "copying" } else { "downloading" }
+    }
+
     async fn download(
         &self,
         plan: &ExportPlan,
@@ -252,7 +257,7 @@ impl FileExport<'_> {
         donors: &[Donor],
         shared: &Shared,
     ) -> Result<Downloaded, BlobError> {
-        self.reporter.begin("downloading", plan.payload(), past_bytes(plan, past));
+        self.reporter.begin(self.doing(), plan.payload(), past_bytes(plan, past));
         let elsewhere = |digest: &Digest| places_of(plan, self.spool, digest);
         let download = Download {
             client: self.client,

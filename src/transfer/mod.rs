@@ -5,6 +5,7 @@ mod appended;
 mod arrival;
 mod artifacts;
 mod blob_spool;
+mod bundles;
 mod checksum;
 mod compressed;
 mod download;
@@ -29,6 +30,7 @@ use std::path::{Path, PathBuf};
 
 pub use arrival::{Beside, artifacts_there, names, present};
 pub use blob_spool::BlobSpool;
+pub use bundles::OpenBundles;
 pub use checksum::complete_sidecar;
 pub use download::{BlobError, Download, Downloaded, LostBlob};
 pub use file_export::{FileExport, FileExportError, Outcome, Prepared};

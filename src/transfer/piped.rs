@@ -51,7 +51,8 @@ impl BlobSource for Gathered {
 type Pushes<'a> = FuturesUnordered<BoxFuture<'a, ()>>;
 
 impl Import<'_> {
-    /// Sends what is missing as `read` brings it, on a thread of its own. What is `at_hand` does not come from there.
+    /// Sends what is missing as `read` brings it, on a thread of its own. What is `at_hand`, or at the destination, does
+    /// not come from there.
     /// `stash` keeps what may have to be sent again, where the holdings cannot be read again. The last result is that
     /// of reading to the end.
     pub async fn run_piped<F>(
@@ -92,6 +93,7 @@ impl Run<'_> {
         let plan = self.import.plan;
         let mut wanted: HashMap<Digest, usize> =
             plan.uploads.iter().enumerate().map(|(at, upload)| (upload.digest, at)).collect();
+        wanted.retain(|_, at| plan.uploads[*at].carried);
         let mut pushes: Pushes<'_> = FuturesUnordered::new();
         while let Some(event) = beside(&mut pushes, events.recv()).await {
             let StreamEvent::Begin(digest) = event else { continue };
@@ -138,7 +140,8 @@ impl Run<'_> {
 
     async fn at_hand(&self, at_hand: &HashSet<Digest>) {
         let uploads = self.import.plan.uploads.iter().enumerate();
-        futures_util::stream::iter(uploads.filter(|(_, upload)| at_hand.contains(&upload.digest)))
+        let is_at_hand = |upload: &plan::Upload| !upload.carried || at_hand.contains(&upload.digest);
+        futures_util::stream::iter(uploads.filter(|(_, upload)| is_at_hand(upload)))
             .map(|(at, upload)| self.upload(at, upload))
             .buffer_unordered(self.import.jobs.max(1))
             .for_each(|()| futures_util::future::ready(()))

@@ -6,13 +6,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
+use futures_util::{StreamExt, TryStreamExt};
 use tokio::sync::mpsc;
 
 use crate::archive::{ArchiveError, Holdings};
 use crate::image::{Digest, Hasher};
-use crate::registry::{BlobSource, SourceError};
+use crate::registry::{BlobPlace, BlobSource, RegistryClient, RegistryError, SourceError};
 use crate::report::Transfer;
 
 /// Pieces that may wait for the network.
@@ -60,6 +60,41 @@ impl BlobSource for HeldBlob {
                     at += piece.len() as u64;
                     bar.reached(at);
                 }
+            })
+            .boxed()
+    }
+}
+
+/// A blob that another repository of the destination has: where it cannot be mounted, it is fetched and sent.
+#[derive(Clone)]
+pub(super) struct FarBlob {
+    pub(super) client: RegistryClient,
+    pub(super) place: BlobPlace,
+    pub(super) digest: Digest,
+    /// In bytes.
+    pub(super) size: u64,
+}
+
+impl BlobSource for FarBlob {
+    fn open(&self, from: u64, length: u64) -> BoxStream<'static, Result<Bytes, SourceError>> {
+        let Self { client, place, digest, size } = self.clone();
+        let stream = async move { client.blob(&place, &digest, size, from).await };
+        futures_util::stream::once(stream)
+            .map_ok(|blob| {
+                futures_util::stream::try_unfold(blob, |mut blob| async move {
+                    let piece = blob.next().await?;
+                    Ok::<_, RegistryError>(piece.map(|piece| (piece, blob)))
+                })
+            })
+            .try_flatten()
+            .map_err(SourceError::from)
+            .scan(length, |left, piece: Result<Bytes, SourceError>| {
+                let cut = piece.map(|mut piece| {
+                    piece.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
+                    *left -= piece.len() as u64;
+                    piece
+                });
+                std::future::ready(Some(cut).filter(|cut| !matches!(cut, Ok(piece) if piece.is_empty())))
             })
             .boxed()
     }

@@ -7,12 +7,12 @@ use tokio::sync::{Semaphore, SetOnce};
 use tokio_util::sync::CancellationToken;
 
 use super::once::Once;
-use super::source::{HeldBlob, WrongContent};
+use super::source::{FarBlob, HeldBlob, WrongContent};
 use crate::archive::{ArchiveError, Holdings};
 use crate::image::{ArtifactCounts, ArtifactKind, Digest, Repository};
 use crate::plan::{ImportPlan, Upload};
-use crate::registry::{Pushed, RegistryClient, RegistryError};
-use crate::report::Reporter;
+use crate::registry::{BlobSource, Pushed, RegistryClient, RegistryError};
+use crate::report::{Reporter, Transfer};
 
 #[derive(Debug, thiserror::Error)]
 pub enum ArrivalError {
@@ -114,6 +114,23 @@ impl Import<'_> {
     }
 }
 
+impl Import<'_> {
+    /// The content of a blob: from the bundle, or from the repository of the destination that has it.
+    pub(super) fn source(
+        &self,
+        upload: &Upload,
+        there: &Repository,
+        bar: Option<Arc<Transfer>>,
+    ) -> Box<dyn BlobSource> {
+        let (digest, size) = (upload.digest, upload.size);
+        if upload.carried {
+            Box::new(HeldBlob { holdings: self.holdings.clone(), digest, size, bar })
+        } else {
+            Box::new(FarBlob { client: self.client.clone(), place: there.into(), digest, size })
+        }
+    }
+}
+
 impl<'a> Run<'a> {
     pub(super) fn new(import: &'a Import<'a>) -> Self {
         Self {
@@ -153,17 +170,12 @@ impl<'a> Run<'a> {
 
 impl Run<'_> {
     pub(super) async fn upload(&self, at: usize, upload: &Upload) {
-        let Import { client, holdings, reporter, cancel, .. } = self.import;
+        let Import { client, reporter, cancel, .. } = self.import;
         let label = format!("{} {}", upload.home.path(), upload.digest.short());
         let bar = Arc::new(reporter.transfer(&label, upload.size, 0));
-        let source = HeldBlob {
-            holdings: (*holdings).clone(),
-            digest: upload.digest,
-            size: upload.size,
-            bar: Some(bar),
-        };
-        let push =
-            client.push_blob(&upload.home, &upload.digest, upload.size, &source, upload.held_by.as_ref());
+        let held_by = upload.held_by.as_ref();
+        let source = self.import.source(upload, held_by.unwrap_or(&upload.home), Some(bar));
+        let push = client.push_blob(&upload.home, &upload.digest, upload.size, &*source, held_by);
         let result = tokio::select! {
             biased;
             () = cancel.cancelled() => Err(ArrivalError::Cancelled),

@@ -22,10 +22,6 @@ impl BundleManifest {
         if self.format_revision > FORMAT_REVISION {
             return Err(ArchiveError::UnknownVersion(format!("formatRevision {}", self.format_revision)));
         }
-        // Room is kept for it in the schema; what would be read past must not be taken for whole.
-        if self.requires.is_some() {
-            return Err(ArchiveError::UnknownVersion("a delta".into()));
-        }
         if total(&self.blobs).is_none() {
             return refuse("its blobs together are larger than anything storable".into());
         }
@@ -44,7 +40,32 @@ impl BundleManifest {
         if self.platforms.iter().any(|p| p.parse::<Platform>().is_err()) {
             return refuse("a platform is not valid".into());
         }
+        self.check_required(&sizes).or_else(refuse)?;
         self.check_artifacts(&sizes).or_else(refuse)
+    }
+
+    /// What is required is not carried, and has one place in the list.
+    fn check_required(&self, carried: &HashMap<Digest, u64>) -> Result<(), String> {
+        let Some(requires) = &self.requires else {
+            return Ok(());
+        };
+        if requires.blobs.is_empty() {
+            return Err("it is a delta that requires nothing".to_owned());
+        }
+        if !requires.blobs.is_sorted_by(|one, next| one.digest < next.digest) {
+            return Err("what it requires is not sorted".to_owned());
+        }
+        let mut sum: u64 = 0;
+        for blob in &requires.blobs {
+            sum = sum.saturating_add(blob.size);
+            if carried.contains_key(&blob.digest) || sum >= 1 << 53 {
+                return Err(format!("{} is required and carried, or too large", blob.digest));
+            }
+            if !blob.repositories.is_sorted_by(|one, next| one < next) {
+                return Err(format!("the repositories of {} are not sorted", blob.digest));
+            }
+        }
+        Ok(())
     }
 
     /// Every artifact is about something in the bundle and found in the repository of an image; its tag, if it has one,
@@ -83,20 +104,44 @@ pub fn total(blobs: &[BlobRow]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::super::tests::sample;
-    use super::super::{ArtifactRow, Requires};
+    use super::super::{ArtifactRow, RequiredBlob, Requires};
     use super::*;
     use crate::image::{ArtifactKind, media_type};
 
     #[test]
     fn what_this_version_cannot_read_past_is_refused_by_name() {
-        let delta = Requires { base: Digest::sha256(b"b"), blobs: Vec::new() };
-        for (says, bundle) in [
-            ("delta", BundleManifest { requires: Some(delta), ..sample() }),
-            ("formatRevision 2", BundleManifest { format_revision: FORMAT_REVISION + 1, ..sample() }),
+        let bundle = BundleManifest { format_revision: FORMAT_REVISION + 1, ..sample() };
+        let error = BundleManifest::from_bytes(&bundle.to_bytes().unwrap()).unwrap_err();
+        assert!(matches!(error, ArchiveError::UnknownVersion(_)), "{error}");
+        assert!(error.to_string().contains("formatRevision 2"), "{error}");
+    }
+
+    #[test]
+    fn what_a_delta_requires_has_one_spelling_and_is_not_carried() {
+        let blob = |name: &[u8], repositories: &[&str]| RequiredBlob {
+            digest: Digest::sha256(name),
+            repositories: repositories.iter().map(|text| text.parse().unwrap()).collect(),
+            size: 5,
+        };
+        let read = |blobs: Vec<RequiredBlob>| {
+            let requires = Some(Requires { base: Digest::sha256(b"base"), blobs });
+            let bytes = BundleManifest { requires, ..sample() }.to_bytes().unwrap();
+            BundleManifest::from_bytes(&bytes).map(|_| ()).map_err(|error| error.to_string())
+        };
+        let mut two = vec![blob(b"x", &["quay.io/a", "quay.io/b"]), blob(b"y", &[])];
+        two.sort_by_key(|blob| blob.digest);
+        assert_eq!(read(two.clone()), Ok(()));
+        let huge = RequiredBlob { size: 1 << 53, ..blob(b"x", &[]) };
+        for (says, blobs) in [
+            ("requires nothing", Vec::new()),
+            ("not sorted", two.iter().rev().cloned().collect()),
+            ("not sorted", vec![two[0].clone(), two[0].clone()]),
+            ("not sorted", vec![blob(b"x", &["quay.io/b", "quay.io/a"])]),
+            ("required and carried", vec![blob(b"m", &[])]),
+            ("too large", vec![huge]),
         ] {
-            let error = BundleManifest::from_bytes(&bundle.to_bytes().unwrap()).unwrap_err();
-            assert!(matches!(error, ArchiveError::UnknownVersion(_)), "{error}");
-            assert!(error.to_string().contains(says), "{says}: {error}");
+            let error = read(blobs).expect_err(says);
+            assert!(error.contains(says), "{says}: {error}");
         }
     }
 

@@ -172,11 +172,13 @@ pub struct ImageRow {
     pub source: Reference,
 }
 
-/// What must be at the destination already, for a bundle that holds only the difference to another.
+/// What must be at the destination already, for a bundle that holds only the difference to another (a *delta*).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Requires {
+    /// The id of the base.
     pub base: Digest,
+    /// What the images need and the bundle does not carry, by digest.
     pub blobs: Vec<RequiredBlob>,
 }
 
@@ -184,7 +186,9 @@ pub struct Requires {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RequiredBlob {
     pub digest: Digest,
-    pub repositories: Vec<String>,
+    /// Where the base has it, by the names that charts use, sorted.
+    pub repositories: Vec<Repository>,
+    /// In bytes.
     pub size: u64,
 }
 

@@ -109,7 +109,7 @@ fn keep(loaded: &mut Loaded, old: Option<&Lock>) {
 fn locked_image(image: &ResolvedImage, spool: &Spool, dates: bool) -> anyhow::Result<LockedImage> {
     let row = &image.row;
     let root = Root { digest: row.digest, media_type: row.media_type.clone(), size: image.root_size };
-    let contents = Contents::collect(&[root], spool, &|_| false)?;
+    let contents = Contents::all(&[root], spool)?;
     if let Some(fault) = contents.faults.first() {
         return Err(Failure::new(ExitCode::Content, format!("{}: {}", row.name, fault.why)).into());
     }

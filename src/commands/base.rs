@@ -1,0 +1,65 @@
+//! `--base`: what the destination has already, from a bundle, its `bundle.json`, or an inventory.
+
+use std::io::Read;
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::input;
+use crate::archive::BundleManifest;
+use crate::archive::manifest::{MEDIA_TYPE, Requires};
+use crate::failure::{ExitCode, Failure};
+use crate::image::Digest;
+use crate::plan::{Inventory, base};
+
+/// Longest JSON read as a base.
+const MAX_JSON: u64 = 1 << 30;
+
+/// Just enough of any document to say what it is.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Preamble {
+    media_type: String,
+}
+
+/// Reads the base at `path`.
+pub(super) fn load(path: &Path) -> anyhow::Result<Requires> {
+    let Some(json) = json(path)? else {
+        let reader = input::open_bundle(path)?;
+        return Ok(base::of_bundle(reader.manifest(), reader.id(), &reader)?);
+    };
+    let no_base = |why: String| {
+        Failure::new(ExitCode::Content, format!("{}: {why}", path.display())).hint(
+            "--base takes a bundle, its bundle.json, or what bundle inspect -d REGISTRY --catalog FILE wrote",
+        )
+    };
+    let preamble: Preamble = serde_json::from_slice(&json).map_err(|error| no_base(error.to_string()))?;
+    match preamble.media_type.as_str() {
+        MEDIA_TYPE => Ok(base::of_manifest(&BundleManifest::from_bytes(&json)?, Digest::sha256(&json))),
+        other if Inventory::is(other) => Ok(Inventory::base(&json)?),
+        other => Err(no_base(format!("{other:.100?} is nothing to build on")).into()),
+    }
+}
+
+/// The content of the file at `path`, if it is JSON.
+fn json(path: &Path) -> anyhow::Result<Option<Vec<u8>>> {
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let refuse = |error: std::io::Error| Failure::usage(format!("--base {}: {error}", path.display()));
+    let mut file = std::fs::File::open(path).map_err(refuse)?.take(MAX_JSON);
+    let mut bytes = vec![0; 1];
+    if file.read(&mut bytes).map_err(refuse)? == 0 || bytes[0] != b'{' {
+        return Ok(None);
+    }
+    file.read_to_end(&mut bytes).map_err(refuse)?;
+    // A list of volumes is JSON too.
+    let is_list = path.to_str().is_some_and(|name| name.ends_with(crate::archive::LIST_SUFFIX));
+    Ok((!is_list).then_some(bytes))
+}
+
+/// What a delta is called: after its base.
+pub(super) fn delta_name(file_name: &str, base: &Requires) -> String {
+    let stem = file_name.strip_suffix(".tar.zst").unwrap_or(file_name);
+    format!("{stem}.delta-{}.tar.zst", &base.base.hex()[..8])
+}

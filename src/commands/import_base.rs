@@ -1,0 +1,107 @@
+//! What a delta builds on: every blob that it does not carry must be at the destination before anything is sent.
+
+use std::collections::{BTreeMap, HashMap};
+
+use futures_util::StreamExt;
+
+use super::import::Run;
+use crate::archive::manifest::{RequiredBlob, Requires};
+use crate::destination::Mapping;
+use crate::failure::{ExitCode, Failure};
+use crate::image::{Digest, Repository};
+use crate::plan::{ImportPlan, Upload};
+use crate::registry::{ErrorClass, RegistryError};
+use crate::report::count;
+
+impl Run<'_> {
+    /// Finds for each blob that `plan` needs and the bundle does not carry where the destination has it. All that is
+    /// nowhere is named together, with the base that has it.
+    pub(super) async fn find_required(&self, plan: &mut ImportPlan, mapping: Mapping) -> anyhow::Result<()> {
+        let Some(requires) = &self.holdings.bundle().requires else {
+            return Ok(());
+        };
+        let rows: HashMap<Digest, &RequiredBlob> = requires.blobs.iter().map(|b| (b.digest, b)).collect();
+        let required: Vec<usize> = (0..plan.uploads.len()).filter(|at| !plan.uploads[*at].carried).collect();
+        let reporter = &self.session.reporter;
+        reporter.begin_count("looking for what the base has brought", required.len() as u64);
+        let uploads = &plan.uploads;
+        let asked = futures_util::stream::iter(required)
+            .map(|at| {
+                let row = rows.get(&uploads[at].digest).copied();
+                async move {
+                    let found = self.find(&uploads[at], row, mapping).await;
+                    reporter.step();
+                    (at, found)
+                }
+            })
+            .buffer_unordered(usize::from(self.args.network.jobs))
+            .collect::<Vec<_>>();
+        let mut asked = self.stoppable(asked).await?;
+        reporter.end();
+        asked.sort_by_key(|(at, _)| *at);
+        let mut lacking = Vec::new();
+        for (at, found) in asked {
+            match found? {
+                Some(repository) => plan.uploads[at].held_by = Some(repository),
+                None => lacking.push(at),
+            }
+        }
+        if lacking.is_empty() { Ok(()) } else { Err(self.without_base(plan, requires, &lacking)) }
+    }
+
+    /// The first repository that has the blob: its home, those of the base under either way of naming.
+    async fn find(
+        &self,
+        upload: &Upload,
+        row: Option<&RequiredBlob>,
+        mapping: Mapping,
+    ) -> Result<Option<Repository>, RegistryError> {
+        let other = Mapping { keep_host: !mapping.keep_host, ..mapping };
+        let named = || row.into_iter().flat_map(|row| &row.repositories);
+        let mapped = [mapping, other].into_iter().flat_map(|mapping| {
+            let paths = named().flat_map(move |name| mapping.paths(name));
+            paths.filter_map(|path| self.destination.path(&path).ok())
+        });
+        let mut places = vec![upload.home.clone()];
+        for place in upload.held_by.iter().cloned().chain(mapped) {
+            if !places.contains(&place) {
+                places.push(place);
+            }
+        }
+        for place in places {
+            match self.client.has_blob(&place, &upload.digest).await {
+                Ok(Some(size)) if size == upload.size => return Ok(Some(place)),
+                Ok(_) => {}
+                // What may not be read cannot be mounted from either.
+                Err(error) if error.class() == ErrorClass::Denied => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+
+    fn without_base(&self, plan: &ImportPlan, requires: &Requires, lacking: &[usize]) -> anyhow::Error {
+        let bundle = self.holdings.bundle();
+        let mut of_images: BTreeMap<usize, usize> = BTreeMap::new();
+        for arrival in &plan.arrivals {
+            let of_image = of_images.entry(arrival.landing.image).or_default();
+            let lacks = |at: &&u32| lacking.contains(&(**at as usize));
+            *of_image = (*of_image).max(arrival.blobs.iter().filter(lacks).count());
+        }
+        let lines: Vec<String> = of_images
+            .into_iter()
+            .filter(|(_, lacking)| *lacking > 0)
+            .map(|(image, lacking)| format!("{}: {}", bundle.images[image].name, count(lacking, "blob")))
+            .collect();
+        let message = format!(
+            "{} lacks {} that this delta builds on:\n{}",
+            self.destination,
+            count(lacking.len(), "blob"),
+            lines.join("\n")
+        );
+        Failure::new(ExitCode::Failed, message)
+            .hint(format!("import its base first, the bundle with the id {}", requires.base))
+            .hint("or make the delta whole where the base is: bundle repack DELTA --fill-from BASE -o FILE")
+            .into()
+    }
+}

@@ -1,0 +1,174 @@
+//! `bundle repack`: bundles → one bundle, offline: cut anew, a part, several together, whole again, a delta.
+//!
+//! It is an export whose registries are bundles: what is asked for, pinned to the digests the bundles have, goes
+//! through the same plan, journal and writer.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::export::Export;
+use super::request::{Loaded, join, positions};
+use super::run_report::RunReport;
+use super::{base, export_target, input, outputs};
+use crate::archive::manifest::{EntryRecord, RequiredBlob, Requires};
+use crate::archive::{ArtifactIndex, Fate, Holdings, fates};
+use crate::cli::{ForeignLayers, RepackArgs};
+use crate::failure::{ExitCode, Failure};
+use crate::image::{ParsedManifest, media_type};
+use crate::plan::Wanted;
+use crate::registry::{ClientOptions, Held, RegistryClient};
+use crate::session::Session;
+use crate::transfer::OpenBundles;
+
+pub(super) async fn run(session: &Session, args: &RepackArgs) -> anyhow::Result<ExitCode> {
+    let write = &args.write;
+    let target = if write.dry_run { None } else { export_target::output(write, None)? };
+    let mut inputs: Vec<_> = args.bundles.iter().map(|path| ("a bundle", path.as_path())).collect();
+    inputs.extend(args.fill_from.iter().map(|path| ("--fill-from", path.as_path())));
+    inputs.extend(args.base.iter().map(|path| ("the base", path.as_path())));
+    outputs::keep_apart(&inputs, &export_target::files(write, target.as_deref(), &args.output_style))?;
+    let bundles = open(&args.bundles)?;
+    let fill = open(&args.fill_from)?;
+    let stock = Arc::new(OpenBundles::new(fill.into_iter().chain(bundles.iter().cloned()).collect()));
+    let mut loaded = Loaded::default();
+    for holdings in &bundles {
+        add(&mut loaded, holdings.as_ref()).map_err(|why| {
+            Failure::new(ExitCode::Failed, format!("{} does not go with the others: {why}", holdings.name()))
+        })?;
+    }
+    loaded.select(&args.selection())?;
+    let request = &mut loaded.request;
+    if !args.platform.is_empty() {
+        request.platforms = args.platform.iter().map(ToString::to_string).collect();
+    }
+    request.repin = true;
+    request.with.clone_from(&args.with.with.0);
+    request.keep_urls = args.foreign_layers == ForeignLayers::KeepUrls
+        || bundles.iter().all(|holdings| lacks_foreign_layers(holdings.as_ref()));
+    request.base = requires(&bundles, &stock, args.base.as_deref())?;
+    let client = RegistryClient::new(ClientOptions {
+        held: Held::only(stock),
+        jobs: usize::from(args.jobs),
+        ..ClientOptions::default()
+    });
+    let mut report = RunReport::new("repack", args.output_style.report.as_deref());
+    let export = Export {
+        session,
+        write,
+        keep_going: false,
+        jobs: usize::from(args.jobs),
+        client: &client,
+        request: &loaded.request,
+    };
+    export.run(target.as_deref(), &mut report).await
+}
+
+fn open(paths: &[std::path::PathBuf]) -> anyhow::Result<Vec<Arc<dyn Holdings>>> {
+    let open = |path: &std::path::PathBuf| {
+        let holdings = input::open(Some(path), None)?.holdings;
+        if holdings.is_sequential() {
+            let message =
+                format!("{} has no random access, so nothing can be picked out of it", holdings.name());
+            return Err(Failure::new(ExitCode::Failed, message)
+                .hint("unpack it into a folder first, and name that")
+                .into());
+        }
+        Ok(holdings)
+    };
+    paths.iter().map(open).collect()
+}
+
+/// Adds the images of a bundle as it has them.
+fn add(loaded: &mut Loaded, holdings: &dyn Holdings) -> Result<(), String> {
+    let bundle = holdings.bundle();
+    let request = &mut loaded.request;
+    if request.images.is_empty() {
+        (request.keep_host, request.platforms) = (bundle.keeps_host(), bundle.platforms.clone());
+    } else if request.keep_host != bundle.keeps_host() {
+        return Err("one keeps source hosts in names, the other does not".to_owned());
+    } else if request.platforms != bundle.platforms {
+        request.platforms.clear();
+    }
+    let mut record = bundle.catalog.clone();
+    // A variable with two values has none.
+    let same = |all: &BTreeMap<String, String>, name: &String, value: &mut String| {
+        all.get(name).is_none_or(|other| other == value)
+    };
+    record.variables.retain(|name, value| same(&request.catalog.variables, name, value));
+    request.catalog.variables.retain(|name, value| same(&bundle.catalog.variables, name, value));
+    let mut images = bundle.images.clone();
+    // Layouts of other tools have no rows.
+    for image in images.iter_mut().filter(|image| image.entries.is_empty()) {
+        image.entries.push(u32::try_from(record.entries.len()).unwrap_or(u32::MAX));
+        record.entries.push(EntryRecord::default());
+    }
+    let rows = record.entries.len();
+    let offset = join(&mut request.catalog, record)?;
+    loaded.labels.extend((0..rows).map(|_| Vec::new()));
+    let index = ArtifactIndex::of(bundle);
+    let known = positions(&loaded.request);
+    for (at, image) in images.into_iter().enumerate() {
+        let entries = image.entries.iter().map(|entry| entry + offset);
+        let artifacts = index.of_image(at, holdings).map_err(|error| error.to_string())?;
+        let artifacts = artifacts.into_iter().map(|at| bundle.artifacts[at].clone());
+        let there = known.get(&image.name).map(|at| &mut loaded.request.images[*at]);
+        match there.filter(|wanted| wanted.pin == Some(image.digest)) {
+            Some(wanted) => {
+                wanted.entries.extend(entries);
+                wanted.artifacts.get_or_insert_default().extend(artifacts);
+            }
+            None => loaded.request.images.push(Wanted {
+                entries: entries.collect(),
+                artifacts: Some(artifacts.collect()),
+                pin: Some(image.digest),
+                name: image.name,
+                sources: vec![image.source],
+            }),
+        }
+    }
+    Ok(())
+}
+
+/// Whether the bundle was made without the layers that publishers keep elsewhere.
+fn lacks_foreign_layers(holdings: &dyn Holdings) -> bool {
+    let bundle = holdings.bundle();
+    let fate = fates(bundle);
+    let manifests = bundle.blobs.iter().filter(|blob| media_type::is_manifest(&blob.media_type));
+    let left_out = manifests.filter_map(|blob| {
+        let bytes = holdings.manifest(&blob.digest).ok()?;
+        let layers = ParsedManifest::of(&bytes, Some(&blob.media_type)).ok()?.layers;
+        layers.into_iter().find(|layer| fate(layer, crate::image::Role::Layer) == Fate::LeftOut)
+    });
+    left_out.take(1).count() > 0
+}
+
+/// What the new bundle builds on: what is left of what the old ones do, and the base that is named.
+fn requires(
+    bundles: &[Arc<dyn Holdings>],
+    stock: &OpenBundles,
+    base: Option<&Path>,
+) -> anyhow::Result<Option<Requires>> {
+    let mut all = base.map(base::load).transpose()?;
+    let old = bundles.iter().filter_map(|holdings| holdings.bundle().requires.as_ref());
+    for requires in old {
+        let left: Vec<RequiredBlob> =
+            requires.blobs.iter().filter(|blob| !stock.has(&blob.digest)).cloned().collect();
+        if left.is_empty() {
+            continue;
+        }
+        let all = all.get_or_insert_with(|| Requires { base: requires.base, blobs: Vec::new() });
+        if all.base != requires.base {
+            let message = format!("one builds on {}, the other on {}", all.base, requires.base);
+            return Err(Failure::new(ExitCode::Failed, message)
+                .hint("make the deltas whole with --fill-from BASE")
+                .into());
+        }
+        all.blobs.extend(left);
+    }
+    if let Some(all) = &mut all {
+        all.blobs.sort_by_key(|blob| blob.digest);
+        all.blobs.dedup_by_key(|blob| blob.digest);
+    }
+    Ok(all)
+}
