@@ -517,6 +517,135 @@ serve_a_folder_to_skopeo_and_podman() {
     pod_clean
 }
 
+# --- what the cluster needs -------------------------------------------------------------------------------------------
+
+# mirrors RUNTIME REGISTRY[/PREFIX] [MORE…]: the configuration, in the folder mirrors.
+mirrors() { "$binary" mirrors "$file" -d "$2" --for "$1" -o mirrors --force "${@:3}"; }
+
+# The names of the chart, pulled from the registry inside: with and without a path, with and without source hosts.
+mirrors_lead_skopeo_and_podman_inside() {
+    local place name way
+    mkdir out
+    for way in '' --keep-host; do
+        for place in "$inside/mirrors" "$inside/mirrors/deep/er"; do
+            "$binary" import "$file" -d "$place" --values values.yaml --force $way
+            mirrors podman "$place" $way
+            while read -r name; do
+                rm -rf out/image
+                sk --registries-conf mirrors/50-bundle.conf copy -q --all --preserve-digests \
+                    "docker://registry.example.com/$name" dir:out/image
+                same "$(digest_of "$outside/${name%:*}" "${name##*:}")" "$(of_dir out/image)" "$name"
+            done <"$work/names"
+        done
+    done
+    with_podman
+    pod_clean
+    CONTAINERS_REGISTRIES_CONF=$PWD/mirrors/50-bundle.conf pod pull -q --signature-policy "$work/policy.json" \
+        registry.example.com/shop/server:2.4.0
+    pod_clean
+}
+
+# A containerd of our own; skips where it does not run. ctr COMMAND… talks to it.
+with_containerd() {
+    have containerd || skip "no containerd here"
+    [ "$(id -u)" = 0 ] || skip "containerd needs root"
+    cat >containerd.toml <<END
+version = 2
+root = "$PWD/containerd/root"
+state = "$PWD/containerd/state"
+disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.btrfs",
+    "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.zfs"]
+[grpc]
+address = "$PWD/containerd/socket"
+[ttrpc]
+address = "$PWD/containerd/ttrpc"
+END
+    mkdir containerd
+    start containerd.log containerd --config containerd.toml
+    (wait_for containerd test -S containerd/socket) || skip "containerd does not run here: $(tail -1 containerd.log)"
+}
+ctr() { command ctr --address containerd/socket --namespace k8s.io "$@"; }
+
+# ctr_has: every image is in containerd, whole, with the digest of the source.
+ctr_has() {
+    local name
+    while read -r name; do
+        ctr images check "name==registry.example.com/$name" >checked
+        grep -q "$(digest_of "$outside/${name%:*}" "${name##*:}") complete" checked
+    done <"$work/names"
+}
+
+containerd_pulls_through_its_mirrors() {
+    with_containerd
+    local place way name
+    for way in '' --keep-host; do
+        for place in "$inside/hosts" "$inside/hosts/deep/er"; do
+            "$binary" import "$file" -d "$place" --values values.yaml --force $way
+            mirrors containerd "$place" $way
+            while read -r name; do
+                ctr images pull --snapshotter native --hosts-dir mirrors/certs.d "registry.example.com/$name"
+            done <"$work/names"
+            ctr_has
+            while read -r name; do ctr images rm "registry.example.com/$name"; done <"$work/names"
+        done
+    done
+}
+
+kustomize_renames_images() {
+    have kubectl || skip "no kubectl here"
+    local name
+    mirrors kustomize "$inside/kustomize" --pin
+    mkdir app
+    mv mirrors app/bundle
+    printf 'resources: [pods.yaml]\ncomponents: [bundle]\n' >app/kustomization.yaml
+    while read -r name; do
+        printf -- '---\napiVersion: v1\nkind: Pod\nmetadata: {name: %s}\nspec: {containers: [{name: a, image: "registry.example.com/%s"}]}\n' \
+            "${name//[:.\/]/-}" "$name"
+    done <"$work/names" >app/pods.yaml
+    kubectl kustomize app >rendered.yaml
+    while read -r name; do
+        grep -F "image: $inside/kustomize/${name%:*}@$(digest_of "$outside/${name%:*}" "${name##*:}")" rendered.yaml
+    done <"$work/names"
+}
+
+# --- without a registry -----------------------------------------------------------------------------------------------
+
+# What K3s and RKE2 do with a file in their images folder.
+containerd_imports_the_file() {
+    with_containerd
+    zstd -q -dc "$file" >bundle.tar
+    ctr images import --snapshotter native bundle.tar
+    ctr_has
+    fails 1 command ctr --address containerd/socket images import "$file"
+}
+
+docker_loads_the_file() {
+    have dockerd || skip "no dockerd here"
+    [ "$(id -u)" = 0 ] || skip "dockerd needs root"
+    mkdir docker
+    export DOCKER_HOST=unix://$PWD/docker/socket
+    start docker.log dockerd --data-root "$PWD/docker/root" --exec-root "$PWD/docker/exec" --pidfile "$PWD/docker/pid" \
+        --host "$DOCKER_HOST" --iptables=false --ip6tables=false --bridge=none --storage-driver vfs
+    (wait_for dockerd test -S docker/socket && wait_for dockerd docker version) || skip "dockerd does not run here: $(tail -1 docker.log)"
+    local name
+    zstd -q -dc "$file" | docker load
+    while read -r name; do docker image inspect --format '{{.Id}}' "registry.example.com/$name"; done <"$work/names"
+    fails 1 docker load -i "$file"
+}
+
+# Docker schema 2 images are not found in an OCI layout; podman load has them.
+podman_pulls_from_the_file() {
+    with_podman
+    local name
+    pod_clean
+    while read -r name; do
+        if [ "$name" = shop/worker:2.4.0 ]; then continue; fi
+        pod pull -q --signature-policy "$work/policy.json" "oci-archive:$file:registry.example.com/$name"
+        pod image inspect --format '{{.Digest}}' "registry.example.com/$name"
+    done <"$work/names"
+    pod_clean
+}
+
 # --- layouts of other tools -----------------------------------------------------------------------------------------
 
 layouts_of_other_tools() {
@@ -686,6 +815,70 @@ helm_pulls_charts() {
     done
 }
 
+# push_catalog CATALOG NAME…: an image of its own for every name of a catalog, in the registry outside.
+push_catalog() {
+    local number=0 name
+    for name in $("$binary" catalog show "$1" --format json | jq -r '.images[].image' | sed "s/\$VERSION/$2/" | sort -u); do
+        number=$((number + 1))
+        image "of-$1-$number" amd64 "$work/layers/wait"
+        name=${name#*/}
+        push_image "of-$1-$number" "$outside/catalogs/${name%:*}" "${name##*:}"
+    done
+}
+
+# The loop: a chart with the value paths of StackState's is rendered by Helm with the values of an import, and
+# everything it names then is in the bundle, and in the registry at the right digest.
+helm_loop_is_closed() {
+    local place style mapping
+    push_catalog stackstate@4.1 sts-v4.1.4
+    "$binary" export stackstate@4.1 -o s.tar.zst --source "quay.io=$outside/catalogs" --source "docker.io=$outside/catalogs" \
+        --source "docker.elastic.co=$outside/catalogs"
+    for mapping in '' --keep-host; do
+        for place in "$inside/loop" "$inside/loop/a/b"; do
+            for style in '' --per-image '--per-image --pin' --pin; do
+                # shellcheck disable=SC2086
+                "$binary" import s.tar.zst -d "$place" $mapping $style --values values.yaml --force
+                helm template s "$root/tests/charts/stackstate" --values values.yaml >rendered.yaml
+                # shellcheck disable=SC2086
+                "$binary" verify s.tar.zst --manifests - -d "$place" $mapping --strict <rendered.yaml
+                # shellcheck disable=SC2086
+                "$binary" verify s.tar.zst --manifests rendered.yaml $mapping --names-only
+                case $style in *pin*) test "$(grep -c 'image: .*@sha256:' rendered.yaml)" = 28 ;; esac
+            done
+        done
+    done
+    # Without the values, or with a tag that nobody carried, it is no proof.
+    helm template s "$root/tests/charts/stackstate" >rendered.yaml
+    fails 3 "$binary" verify s.tar.zst --manifests rendered.yaml --names-only
+    helm template s "$root/tests/charts/stackstate" --values values.yaml --set zookeeper.image.tag=3.7.0 >rendered.yaml
+    fails 3 "$binary" verify s.tar.zst --manifests rendered.yaml --names-only -d "$place" --keep-host
+    # What discover makes of the chart is the catalog; but for the suffix, which the page leaves out.
+    PATH=$(dirname "$program"):$PATH "$binary" catalog discover --chart "$root/tests/charts/stackstate" \
+        --helm-arg=--set=stackstate.components.all.image.repositorySuffix= --diff stackstate@4.1 --exit-code
+}
+
+# The same with a chart as it is published: cert-manager's, out of its Go module.
+helm_loop_is_closed_for_cert_manager() {
+    have go || skip "no Go here"
+    local module place=$inside/cert/manager style
+    module=$(GOFLAGS=-mod=mod GOTOOLCHAIN=local go mod download -json github.com/cert-manager/cert-manager@v1.21.2 2>go.log | jq -r .Dir) ||
+        skip "cert-manager's module cannot be had: $(tail -1 go.log)"
+    push_catalog cert-manager@1.21 v1.21.2
+    "$binary" export cert-manager -o c.tar.zst --source "quay.io=$outside/catalogs"
+    for style in '' --per-image '--per-image --pin'; do
+        # shellcheck disable=SC2086
+        "$binary" import c.tar.zst -d "$place" $style --values values.yaml --force
+        cp -r "$module/deploy/charts/cert-manager" chart
+        chmod -R u+w chart
+        # The release fills in the version that stands for it in the sources.
+        sed -i 's/^appVersion: .*/appVersion: v1.21.2/' chart/Chart.yaml
+        helm template c chart --kube-version 1.30 --values values.yaml >rendered.yaml
+        rm -r chart
+        # The image of its solver is only told in an argument, so it is probable, and counts all the same.
+        "$binary" verify c.tar.zst --manifests rendered.yaml -d "$place" --strict
+    done
+}
+
 # The distribution-spec's own suite against the embedded registry: every API, every kind of content it knows.
 conformance() {
     go_program conformance github.com/opencontainers/distribution-spec/conformance@v0.0.0-20260831232431-97274622c111
@@ -746,13 +939,16 @@ tools docker-registry docker-registry skopeo skopeo curl curl jq jq zstd zstd op
     printf '0 passed, 0 failed, 1 skipped\n'
     exit 0
 }
-tools podman podman umoci umoci nginx nginx htpasswd apache2-utils || note "checks that need them are skipped"
+tools podman podman umoci umoci nginx nginx htpasswd apache2-utils containerd containerd dockerd docker.io ||
+    note "checks that need them are skipped"
 "$binary" --version
 docker-registry --version
 skopeo --version
 ! have podman || podman --version
 ! have umoci || umoci --version
 ! have nginx || nginx -v 2>&1
+! have containerd || containerd --version
+! have dockerd || dockerd --version
 zstd --version
 
 # Nothing of the user's logins or configuration is used.
@@ -789,12 +985,14 @@ for name in \
     import_keeps_every_digest import_from_stdin basic_auth tls_from_a_private_authority behind_nginx \
     behind_nginx_that_hangs_up a_registry_that_restarts_in_the_middle_of_a_pipe ecr_by_moto \
     read_only_registry serve_a_bundle_to_skopeo serve_a_bundle_to_podman serve_a_folder_to_skopeo_and_podman \
+    mirrors_lead_skopeo_and_podman_inside containerd_pulls_through_its_mirrors kustomize_renames_images \
+    containerd_imports_the_file docker_loads_the_file podman_pulls_from_the_file \
     layouts_of_other_tools nameless_layout_of_skopeo; do
     check $name
 done
 if [ -n "$all" ]; then
     for name in crane_reads_and_writes oras_reads_and_writes regctl_reads_and_writes distribution_3 a_layer_of_5_gib zot_registry \
-        helm_pulls_charts \
+        helm_pulls_charts helm_loop_is_closed helm_loop_is_closed_for_cert_manager \
         conformance chaos; do
         check $name
     done

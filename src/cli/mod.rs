@@ -21,7 +21,7 @@ pub use catalog::{
 };
 pub use common::{NetworkArgs, OutputArgs, ResultFormat, With, WithArgs};
 pub use export::{ExportArgs, ForeignLayers, WriteArgs};
-pub use handoff::ValuesArgs;
+pub use handoff::{MappingArgs, MirrorRuntime, MirrorsArgs, ValuesArgs, ValuesStyleArgs};
 #[cfg(feature = "ecr")]
 pub use import::EcrArgs;
 pub use import::{ImportArgs, InspectArgs, OnConflict, VerifyArgs};
@@ -60,7 +60,9 @@ pub enum Command {
         bundle import images.tar.zst -d registry.local/mirror --only '*/kafka*'\n  \
         ssh outside bundle export images.txt -o - | bundle import - -d registry.local")]
     Import(ImportArgs),
-    /// Check every byte of a bundle, offline.
+    /// Check every byte of a bundle, offline; or that it has every image that manifests name.
+    #[command(after_help = "Examples:\n  bundle verify shop.tar.zst\n  \
+        helm template shop ./shop --values shop.values.yaml | bundle verify shop.tar.zst --manifests - -d registry.local")]
     Verify(VerifyArgs),
     /// Show what is in a bundle.
     Inspect(InspectArgs),
@@ -84,7 +86,19 @@ pub enum Command {
     )]
     Repack(RepackArgs),
     /// Print the Helm values that point the chart at the destination.
+    #[command(
+        after_help = "Examples:\n  bundle values shop.tar.zst -d registry.local/mirror >values.yaml\n  \
+        bundle values shop.tar.zst -d registry.local --per-image --pin\n  \
+        bundle values shop.tar.zst -d registry.local --pull-secret secret.yaml >values.yaml"
+    )]
     Values(ValuesArgs),
+    /// Print the configuration that makes nodes pull from the destination, so that charts need no change.
+    #[command(
+        after_help = "Examples:\n  bundle mirrors shop.tar.zst -d registry.local/mirror --for containerd -o /etc/containerd\n  \
+        bundle mirrors shop.tar.zst -d registry.local --for k3s >registries.yaml\n  \
+        bundle mirrors shop.tar.zst -d registry.local --for openshift | oc apply -f -"
+    )]
+    Mirrors(MirrorsArgs),
     /// Store a login for a registry, checked against it.
     Login(LoginArgs),
     /// Remove a stored login.

@@ -13,7 +13,6 @@ use crate::archive::Holdings;
 use crate::cli::{ImportArgs, ResultFormat};
 use crate::destination::{Destination, Mapping, Preparation};
 use crate::failure::{ExitCode, Failure, all_hints, code_of};
-use crate::handoff::helm_values;
 use crate::image::{ArtifactCounts, Digest, Reference};
 use crate::plan::{ImportPlan, Landing, Landings};
 use crate::registry::{Environment, PingOutcome, RegistryClient, Sessions};
@@ -158,8 +157,8 @@ impl Run<'_> {
 
     fn mapping(&self) -> Mapping {
         Mapping {
-            keep_host: self.args.keep_host || self.holdings.bundle().keeps_host(),
-            no_synthetic_tags: self.args.no_synthetic_tags,
+            keep_host: self.args.mapping.keep_host || self.holdings.bundle().keeps_host(),
+            no_synthetic_tags: self.args.mapping.no_synthetic_tags,
         }
     }
 
@@ -234,7 +233,8 @@ impl Run<'_> {
 
     /// The values file to write. One of other content is found before anything is sent.
     fn values(&self, path: PathBuf) -> anyhow::Result<Values> {
-        let text = helm_values(&self.holdings.bundle().catalog, self.destination)?;
+        let (bundle, args) = (self.holdings.bundle(), self.args);
+        let text = super::values::text(bundle, self.destination, self.mapping(), args.style, &args.only)?;
         if !self.args.dry_run {
             check_own(&path, &text, self.args.force)?;
         }

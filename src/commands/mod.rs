@@ -4,6 +4,7 @@ mod arguments;
 mod base;
 mod catalog;
 mod charts;
+mod coverage;
 mod export;
 mod export_print;
 mod export_stream;
@@ -17,7 +18,9 @@ mod input;
 mod inspect;
 mod locked;
 mod login;
+mod manifests;
 mod manual;
+mod mirrors;
 mod network;
 mod outputs;
 mod repack;
@@ -79,7 +82,8 @@ async fn dispatch(command: Command, cancel: CancellationToken) -> anyhow::Result
         Command::Inspect(args) => inspect::run(&Session::new(&args.output_style, cancel), &args),
         Command::Serve(args) => serve::run(&Session::new(&args.output_style, cancel), &args).await,
         Command::Repack(args) => repack::run(&Session::new(&args.output_style, cancel), &args).await,
-        Command::Values(args) => values::run(&args),
+        Command::Mirrors(args) => mirrors::run(&args),
+        Command::Values(args) => values::run(&args).await,
         Command::Login(args) => login::login(&args).await,
         Command::Logout(args) => login::logout(&args),
         Command::Completions { shell } => Ok(manual::completions(shell)),

@@ -13,7 +13,7 @@ const MAY_USE: [(&str, &[&str]); 16] = [
     // Is told things, and asks nobody.
     ("report", &[]),
     ("plan", &["archive", "destination", "image"]),
-    ("handoff", &["archive", "destination", "image"]),
+    ("handoff", &["archive", "destination", "image", "registry"]),
     ("serve", &["archive", "destination", "image"]),
     ("transfer", &["archive", "image", "plan", "registry", "report"]),
     // Knows every error there is, and nothing but errors.

@@ -116,6 +116,9 @@ impl BlobRow {
 pub struct CatalogRecord {
     pub entries: Vec<EntryRecord>,
     pub name: String,
+    /// Values that are set over `values` when every row's own paths are set.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub per_image_values: BTreeMap<String, String>,
     /// The value path that overrides the registry of every entry (`global.imageRegistry`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub registry_override: Option<String>,
