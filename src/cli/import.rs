@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::common::pair;
 use super::{MappingArgs, NetworkArgs, OutputArgs, ValuesStyleArgs, WithArgs};
 use crate::image::Reference;
 
@@ -119,8 +120,27 @@ pub struct VerifyArgs {
 
 #[derive(Debug, Args)]
 pub struct InspectArgs {
-    #[arg(value_name = "BUNDLE")]
-    pub bundle: PathBuf,
+    #[arg(value_name = "BUNDLE", required_unless_present = "destination", conflicts_with = "destination")]
+    pub bundle: Option<PathBuf>,
+    /// Show instead what this registry holds of a catalog, as `export --base` takes it.
+    #[arg(short, long, value_name = "REGISTRY[/PREFIX]", requires = "catalog")]
+    pub destination: Option<String>,
+    /// With -d: the catalog; a built-in one, a file, or `-`.
+    #[arg(long, value_name = "CATALOG", requires = "destination")]
+    pub catalog: Vec<String>,
+    /// With --catalog: set a variable of it.
+    #[arg(long, value_name = "VAR=VALUE", value_parser = pair, requires = "catalog")]
+    pub set: Vec<(String, String)>,
+    /// With -d: write the inventory to this file.
+    #[arg(short, long, value_name = "FILE", requires = "destination")]
+    pub output: Option<PathBuf>,
+    /// Replace an existing file of other content.
+    #[arg(long)]
+    pub force: bool,
+    #[command(flatten)]
+    pub mapping: MappingArgs,
+    #[command(flatten)]
+    pub network: NetworkArgs,
     #[command(flatten)]
     pub output_style: OutputArgs,
 }

@@ -138,7 +138,8 @@ impl Run<'_> {
         // Damage after the last image is still damage, and whoever carried the stream should know.
         read?;
         self.client.uploads_finished();
-        write_own(&values.path, &values.text, self.args.force)?;
+        self.spare(&values.path, &values.text)?;
+        super::outputs::write(&values.path, &values.text)?;
         self.print_summary(report, &sent, began, &values.path);
         if failures > 0 {
             let failure = report.failure();
@@ -231,12 +232,17 @@ impl Run<'_> {
         }
     }
 
+    fn spare(&self, path: &Path, text: &str) -> anyhow::Result<()> {
+        let otherwise = "write the values elsewhere with --values FILE";
+        super::outputs::spare(path, text.as_bytes(), self.args.force, otherwise)
+    }
+
     /// The values file to write. One of other content is found before anything is sent.
     fn values(&self, path: PathBuf) -> anyhow::Result<Values> {
         let (bundle, args) = (self.holdings.bundle(), self.args);
         let text = super::values::text(bundle, self.destination, self.mapping(), args.style, &args.only)?;
         if !self.args.dry_run {
-            check_own(&path, &text, self.args.force)?;
+            self.spare(&path, &text)?;
         }
         Ok(Values { path, text })
     }
@@ -325,21 +331,4 @@ pub(super) fn place(landing: &Landing) -> String {
 struct Values {
     path: PathBuf,
     text: String,
-}
-
-/// Refuses to replace a file of other content, unless told to.
-fn check_own(path: &Path, text: &str, force: bool) -> anyhow::Result<()> {
-    let there = std::fs::read(path).ok();
-    if force || there.is_none_or(|there| there == text.as_bytes()) {
-        return Ok(());
-    }
-    Err(Failure::new(ExitCode::Failed, format!("{} exists and has other content", path.display()))
-        .hint("replace it with --force, or write the values elsewhere with --values FILE")
-        .into())
-}
-
-/// Writes `text` to `path`, whole or not at all.
-fn write_own(path: &Path, text: &str, force: bool) -> anyhow::Result<()> {
-    check_own(path, text, force)?;
-    super::outputs::write(path, text)
 }

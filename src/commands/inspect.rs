@@ -15,8 +15,11 @@ use crate::session::Session;
 /// The first version of this program that reads schema 1.
 const OLDEST_READER: &str = "0.1.0";
 
-pub(super) fn run(session: &Session, args: &InspectArgs) -> anyhow::Result<ExitCode> {
-    let opened = input::open(Some(&args.bundle), None)?;
+pub(super) async fn run(session: &Session, args: &InspectArgs) -> anyhow::Result<ExitCode> {
+    if let Some(destination) = &args.destination {
+        return super::inventory::run(session, args, destination).await;
+    }
+    let opened = input::open(args.bundle.as_deref(), None)?;
     let own = opened.own;
     let bundle = opened.holdings.bundle();
     let shared = export_print::shared_of(bundle, opened.holdings.as_ref());
@@ -55,6 +58,7 @@ fn text(
         bytes(distinct),
         bytes(alone)
     );
+    text.push_str(&export_print::left_out(bundle, bundle.required()));
     if !bundle.catalog.name.is_empty() {
         let set: Vec<_> = bundle.catalog.variables.iter().map(|(k, v)| format!("{k}={v}")).collect();
         let set = set.join("  ");

@@ -67,13 +67,7 @@ fn write(folder: &Path, files: &[MirrorFile], force: bool) -> anyhow::Result<()>
     // All of them are looked at before the first is written.
     for file in files {
         let path = folder.join(&file.path);
-        let is_same = std::fs::read(&path).is_ok_and(|there| there == file.text.as_bytes());
-        if path.exists() && !is_same && !force {
-            let message = format!("{} exists and has other content", path.display());
-            return Err(Failure::new(ExitCode::Failed, message)
-                .hint("replace it with --force, or write into another folder with -o DIR")
-                .into());
-        }
+        outputs::spare(&path, file.text.as_bytes(), force, "write into another folder with -o DIR")?;
     }
     for file in files {
         let path = folder.join(&file.path);

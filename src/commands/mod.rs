@@ -16,6 +16,7 @@ mod import_prepare;
 mod import_presence;
 mod input;
 mod inspect;
+mod inventory;
 mod locked;
 mod login;
 mod manifests;
@@ -79,11 +80,11 @@ async fn dispatch(command: Command, cancel: CancellationToken) -> anyhow::Result
         Command::Export(args) => export::run(&Session::new(&args.output_style, cancel), &args).await,
         Command::Import(args) => import::run(&Session::new(&args.output_style, cancel), &args).await,
         Command::Verify(args) => verify::run(&Session::new(&args.output_style, cancel), &args).await,
-        Command::Inspect(args) => inspect::run(&Session::new(&args.output_style, cancel), &args),
+        Command::Inspect(args) => inspect::run(&Session::new(&args.output_style, cancel), &args).await,
         Command::Serve(args) => serve::run(&Session::new(&args.output_style, cancel), &args).await,
+        Command::Repack(args) => repack::run(&Session::new(&args.output_style, cancel), &args).await,
         Command::Mirrors(args) => mirrors::run(&args),
         Command::Values(args) => values::run(&args).await,
-        Command::Repack(args) => repack::run(&Session::new(&args.output_style, cancel), &args).await,
         Command::Login(args) => login::login(&args).await,
         Command::Logout(args) => login::logout(&args),
         Command::Completions { shell } => Ok(manual::completions(shell)),

@@ -24,6 +24,18 @@ pub(super) fn keep_apart<P: AsRef<Path>>(
     Ok(())
 }
 
+/// Refuses to replace a file of other content unless told to. `otherwise` says where else to write.
+pub(super) fn spare(path: &Path, new: &[u8], force: bool, otherwise: &str) -> anyhow::Result<()> {
+    let is_same = std::fs::read(path).is_ok_and(|there| there == new);
+    if force || is_same || !path.exists() {
+        return Ok(());
+    }
+    let joint = if otherwise.is_empty() { "" } else { ", or " };
+    Err(Failure::new(ExitCode::Failed, format!("{} exists and has other content", path.display()))
+        .hint(format!("replace it with --force{joint}{otherwise}"))
+        .into())
+}
+
 /// Where a path leads, also when the file is not there yet.
 fn place(path: &Path) -> PathBuf {
     if let Ok(place) = path.canonicalize() {

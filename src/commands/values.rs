@@ -68,11 +68,7 @@ async fn write_pull_secret(args: &ValuesArgs, destination: &Destination, file: &
             .into());
     };
     let manifest = pull_secret(&name, &config);
-    let is_same = std::fs::read(file).is_ok_and(|there| there == manifest.expose().as_bytes());
-    if file.exists() && !is_same && !args.force {
-        let message = format!("{} exists and has other content", file.display());
-        return Err(Failure::new(ExitCode::Failed, message).hint("replace it with --force").into());
-    }
+    super::outputs::spare(file, manifest.expose().as_bytes(), args.force, "")?;
     write_private(file, &manifest)
         .map_err(|error| Failure::new(ExitCode::Failed, format!("{}: {error}", file.display())))?;
     Reporter::new(ProgressMode::Auto, 0).say(&format!(

@@ -60,11 +60,12 @@ async fn verify(session: &Session, args: &VerifyArgs, report: &mut RunReport) ->
     }
     report.bundle = Some(about);
     let whole = format!(
-        "whole: {}, {}, {}\nid {}\n",
+        "whole: {}, {}, {}\nid {}\n{}",
         count(bundle.images.len(), "image"),
         count(bundle.blobs.len(), "blob"),
         bytes(total),
-        reader.id()
+        reader.id(),
+        super::export_print::left_out(bundle, bundle.required())
     );
     let damage = (!problems.is_empty()).then(|| damage(&problems, reader.volumes() > 1));
     told(session, report, &whole, damage, covered)

@@ -184,7 +184,7 @@ impl ExportPlan {
 
     /// Bytes of all distinct blobs that the destination has already.
     pub fn required(&self) -> u64 {
-        self.bundle.requires.iter().flat_map(|requires| &requires.blobs).map(|blob| blob.size).sum()
+        self.bundle.required()
     }
 
     /// Bytes that have to be downloaded after planning: what is not in the head.

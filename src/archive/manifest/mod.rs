@@ -235,6 +235,11 @@ impl BundleManifest {
         Ok(manifest)
     }
 
+    /// Bytes of all blobs that it requires at the destination.
+    pub fn required(&self) -> u64 {
+        self.requires.iter().flat_map(|requires| &requires.blobs).map(|blob| blob.size).sum()
+    }
+
     /// Whether the export was planned with source hosts kept in destination names.
     pub fn keeps_host(&self) -> bool {
         let recorded = self.extensions.get("mapping").and_then(|mapping| mapping.get("keepHost"));

@@ -146,13 +146,7 @@ fn title(args: &DiscoverArgs, found: &Discovery) -> Title {
 }
 
 fn write(args: &DiscoverArgs, target: &Path, text: &str) -> anyhow::Result<()> {
-    let is_same = std::fs::read(target).is_ok_and(|there| there == text.as_bytes());
-    if target.exists() && !is_same && !args.force {
-        let message = format!("{} exists and has other content", target.display());
-        return Err(Failure::new(ExitCode::Failed, message)
-            .hint("replace it with --force, or see what differs with --diff")
-            .into());
-    }
+    outputs::spare(target, text.as_bytes(), args.force, "see what differs with --diff")?;
     outputs::write(target, text)
 }
 
