@@ -63,6 +63,7 @@ mod pipe;
 mod piped;
 mod piped_layout;
 mod reader;
+mod salvage;
 mod stash;
 mod verify;
 mod volumes;

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::import_salvage;
 use super::outputs::plain_name;
 use crate::archive::{
     ArchiveError, BundleReader, FileInput, Holdings, Input, LIST_SUFFIX, Piped, Rest, Stash, VolumeInput,
@@ -44,7 +45,17 @@ pub(super) fn open_for_import(session: &Session, args: &ImportArgs) -> anyhow::R
         return Ok(piped(Piped::open(volumes, None, args.spool.as_deref())?));
     }
     if args.bundle.as_deref() != Some(Path::new("-")) {
-        let Opened { holdings, stem, .. } = open(args.bundle.as_deref(), args.name.as_ref())?;
+        let path = args.bundle.clone().map_or_else(the_one_here, Ok)?;
+        let Opened { holdings, stem, .. } = match open(Some(&path), args.name.as_ref()) {
+            Err(error) if args.salvage => match error.downcast::<ArchiveError>() {
+                Ok(error) if !matches!(error, ArchiveError::NotABundle(_)) => {
+                    import_salvage::open(&path, &error, &session.reporter)?
+                }
+                Ok(error) => return Err(error.into()),
+                Err(error) => return Err(error),
+            },
+            opened => opened?,
+        };
         return Ok(ToImport { holdings, stem, pipe: None });
     }
     if args.network.password_stdin {
@@ -114,6 +125,14 @@ pub(super) fn open_input(path: &Path) -> Result<Arc<dyn Input>, ArchiveError> {
         return Err(ArchiveError::NotABundle(format!("{} is a folder", path.display())));
     }
     Ok(Arc::new(FileInput::open(path)?))
+}
+
+/// The same as far as it can be read: with what is wrong with its volumes, one a line.
+pub(super) fn open_damaged(path: &Path) -> Result<(Arc<dyn Input>, Vec<String>), ArchiveError> {
+    Ok(match VolumeInput::gather(path)? {
+        Some((volumes, wrong)) => (Arc::new(volumes), wrong),
+        None => (open_input(path)?, Vec::new()),
+    })
 }
 
 /// The file name without the endings of a bundle, and without those of volumes.

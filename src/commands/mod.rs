@@ -14,6 +14,7 @@ mod import;
 mod import_base;
 mod import_prepare;
 mod import_presence;
+mod import_salvage;
 mod input;
 mod inspect;
 mod inventory;

@@ -23,6 +23,7 @@ mod report;
 mod resume;
 mod roundtrip;
 mod rules;
+mod salvage;
 mod schema;
 mod selection;
 mod serve;
