@@ -2,7 +2,8 @@
 //!
 //! [`image`] says *what*, [`catalog`] *which*; [`registry`], [`archive`] and [`destination`] *where*; [`plan`]
 //! *decides*; [`transfer`] *moves*; [`commands`] *tells the story*; [`handoff`] is what the cluster needs
-//! afterwards; [`serve`] the embedded registry; [`report`] what people see while waiting.
+//! afterwards; [`review`] what people decide upon; [`serve`] the embedded registry; [`report`] what people see while
+//! waiting.
 //!
 //! **Before and after.** [`catalog::discover`] finds the images in charts and manifests, [`catalog::lint`] judges
 //! what was written down, [`catalog::lock`] pins it; [`handoff`] writes the values, mirrors and pull secret that the
@@ -31,6 +32,7 @@ pub mod image;
 pub mod plan;
 pub mod registry;
 pub mod report;
+pub mod review;
 pub mod serve;
 pub mod session;
 pub mod transfer;

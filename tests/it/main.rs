@@ -21,6 +21,7 @@ mod refusals;
 mod repack;
 mod report;
 mod resume;
+mod review;
 mod roundtrip;
 mod rules;
 mod salvage;
