@@ -91,5 +91,6 @@ pub use reader::BundleReader;
 pub use stash::{Stash, StashWriter};
 pub use verify::Problem;
 pub use volumes::{
-    Cut, LIST_SUFFIX, MIN_VOLUME, VolumeEntry, VolumeInput, VolumeList, Wait, WaitingVolumes, volumes_of,
+    COLUMNS, Cut, LIST_SUFFIX, MIN_VOLUME, Survey, VolumeEntry, VolumeInput, VolumeList, Wait,
+    WaitingVolumes, parity_len, protect, remove_parity, volumes_of,
 };

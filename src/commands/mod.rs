@@ -26,6 +26,7 @@ mod manual;
 mod mirrors;
 mod network;
 mod outputs;
+mod parity;
 mod preflight;
 mod repack;
 mod request;

@@ -16,6 +16,7 @@ mod foreign_layers;
 mod lint;
 mod lock;
 mod memory;
+mod parity;
 mod piped;
 mod preflight;
 mod refusals;
