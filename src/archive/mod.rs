@@ -51,6 +51,8 @@ mod error;
 mod foreign;
 mod foreign_tar;
 mod frame;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod head;
 mod head_reader;
 mod holdings;

@@ -104,14 +104,19 @@ impl VolumeList {
             return Err(refuse("it is no list of volumes".to_owned()));
         }
         let bytes = std::fs::read(path).map_err(ArchiveError::io(path))?;
-        let list: Self = serde_json::from_slice(&bytes).map_err(|error| refuse(error.to_string()))?;
+        Self::parse(&bytes).map_err(refuse)
+    }
+
+    /// Reads a list; says why it is none.
+    pub fn parse(bytes: &[u8]) -> Result<Self, String> {
+        let list: Self = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
         if list.media_type != MEDIA_TYPE || list.schema_version != SCHEMA_VERSION {
-            return Err(refuse(format!(
+            return Err(format!(
                 "it is a list of another kind ({:.100?}, version {})",
                 list.media_type, list.schema_version
-            )));
+            ));
         }
-        list.check().map_err(refuse)?;
+        list.check()?;
         Ok(list)
     }
 
