@@ -16,6 +16,7 @@ mod import_base;
 mod import_prepare;
 mod import_presence;
 mod import_salvage;
+mod import_shard;
 mod input;
 mod inspect;
 mod inventory;

@@ -31,6 +31,7 @@ mod schema;
 mod selection;
 mod serve;
 mod serve_bundle;
+mod shard;
 mod support;
 mod values;
 mod volumes;
