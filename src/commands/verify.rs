@@ -31,6 +31,7 @@ pub(super) async fn run(session: &Session, args: &VerifyArgs) -> anyhow::Result<
 
 async fn verify(session: &Session, args: &VerifyArgs, report: &mut RunReport) -> anyhow::Result<ExitCode> {
     let reader = match input::open_bundle(&args.bundle) {
+        _ if input::is_address(&args.bundle) => input::open_bundle_anywhere(&args.bundle, &args.network)?,
         Err(ArchiveError::NotABundle(why)) => return Err(not_ours(&args.bundle, why)),
         // A file that lost its end can still be told apart, blob by blob.
         Err(error @ (ArchiveError::Damaged(_) | ArchiveError::SeekTable(_))) => {

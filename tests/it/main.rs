@@ -32,6 +32,8 @@ mod selection;
 mod serve;
 mod serve_bundle;
 mod shard;
+#[cfg(feature = "object-storage")]
+mod storage;
 mod support;
 mod values;
 mod volumes;
