@@ -5,7 +5,7 @@
 #   scripts/interop.sh [PATTERN]        with Debian's tools, about a minute after the build
 #   scripts/interop.sh --all [PATTERN]  also crane, oras, regctl, helm, distribution 3, zot and the distribution-spec
 #                                       conformance suite (built with Go, where their modules can be had), and
-#                                       CHAOS_MINUTES (60) of killing exports and imports
+#                                       CHAOS_SECONDS (3600) of bad links, restarts and kills
 #
 # PATTERN chooses checks by name, as in a shell. BUNDLE names a program to test instead of building one.
 set -euo pipefail
@@ -891,10 +891,20 @@ conformance() {
     cp -r results "$work/conformance"
 }
 
-# Exports and imports are killed at random moments and run again, until they get through; then everything is checked.
+# A link that cuts, stalls, slows and corrupts, registries that restart, a program that is killed; tests/it/chaos.rs
+# has the rounds. Its figures are in the file chaos-figures, in the folder where builds go.
 chaos() {
-    local seed=${CHAOS_SEED:-1} until=$((SECONDS + ${CHAOS_MINUTES:-60} * 60)) round=0 kills=0 pid
-    RANDOM=$seed
+    local figures
+    figures=$(target_dir)/chaos-figures
+    (cd "$root" && CHAOS_SECONDS=${CHAOS_SECONDS:-3600} cargo test --locked --test it chaos:: -- --nocapture) >"$figures" 2>&1 ||
+        { tail -25 "$figures"; return 1; }
+    grep -E '^(seed [0-9]|#)' "$figures"
+}
+
+# With Debian's registry, exports and imports are killed at random moments and run again, until they get through.
+killed_again_and_again() {
+    local until=$((SECONDS + ${KILLS_SECONDS:-120})) round=0 kills=0 pid
+    RANDOM=${CHAOS_SEED:-1}
     # Slow enough that a kill meets something: about three seconds a run.
     local rate=5M
     # killed COMMAND…: runs it until it is done, killing it now and then.
@@ -993,7 +1003,7 @@ done
 if [ -n "$all" ]; then
     for name in crane_reads_and_writes oras_reads_and_writes regctl_reads_and_writes distribution_3 a_layer_of_5_gib zot_registry \
         helm_pulls_charts helm_loop_is_closed helm_loop_is_closed_for_cert_manager \
-        conformance chaos; do
+        conformance killed_again_and_again chaos; do
         check $name
     done
 fi

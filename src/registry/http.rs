@@ -123,11 +123,6 @@ impl<'a> Retries<'a> {
         self.failures
     }
 
-    /// Something got on: failures so far count no more.
-    pub(super) fn got_on(&mut self) {
-        self.failures = 0;
-    }
-
     /// Waits for the next try, or gives the error back when it is final.
     pub(super) async fn after(&mut self, error: RegistryError) -> Result<(), RegistryError> {
         if error.is_transient() { self.after_any(error).await } else { Err(error) }

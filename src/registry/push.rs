@@ -290,9 +290,9 @@ async fn send(
         match held {
             Standing::Holds(held) if (from..=size).contains(&held) => {
                 upload.resume_at(held);
+                // A break that got something through is no failed try.
                 if held > reached {
                     reached = held;
-                    retries.got_on();
                     broken.get_or_insert(error);
                 } else {
                     retries.after(error).await?;

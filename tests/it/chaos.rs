@@ -309,7 +309,7 @@ fn figures(what: &str, moved: u64, limit: u64, payload: u64, cost: &Cost, remote
         f64::from(u32::try_from(bytes >> 10).unwrap()) / f64::from(u32::try_from(payload >> 10).unwrap())
     };
     for (code, stderr) in &cost.failures {
-        println!("{what} ended with {code}: {stderr}");
+        say(&format!("{what} ended with {code}: {stderr}"));
     }
     format!(
         "{what}: {:.2} times the payload of at most {:.2}, {} runs, {} kills, {} restarts, {} cuts, {} stalls, {} slow, {} corrupted",
@@ -405,6 +405,12 @@ fn round(seed: u64) -> Vec<String> {
     said
 }
 
+/// For whoever looks on with `--nocapture`.
+#[allow(clippy::print_stdout)]
+fn say(line: &str) {
+    println!("{line}");
+}
+
 #[test]
 fn everything_arrives_whatever_the_link_and_the_registries_do() {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
@@ -413,13 +419,13 @@ fn everything_arrives_whatever_the_link_and_the_registries_do() {
     loop {
         let at = Instant::now();
         for line in round(seed) {
-            println!("seed {seed}, {line}");
+            say(&format!("seed {seed}, {line}"));
         }
-        println!("seed {seed} took {:.1} s", at.elapsed().as_secs_f32());
+        say(&format!("seed {seed} took {:.1} s", at.elapsed().as_secs_f32()));
         seed += 1;
         if begun.elapsed().as_secs() >= until {
             break;
         }
     }
-    println!("# {} rounds from seed {first} in {} s", seed - first, begun.elapsed().as_secs());
+    say(&format!("# {} rounds from seed {first} in {} s", seed - first, begun.elapsed().as_secs()));
 }

@@ -14,8 +14,10 @@ struct Faults {
     mountable: bool,
     /// Forgets this many sessions on their first PATCH.
     lose_sessions: usize,
-    /// Keeps only this much of each of the first PATCHes.
+    /// Keeps only this much of the first requests with PATCH, each.
     keep_only: Vec<usize>,
+    /// Damages every body it gets.
+    garbles: bool,
     /// Answers so many commits with 503, and keeps the session.
     failing_commits: usize,
     /// Then states this much more than it keeps.
@@ -74,6 +76,11 @@ impl Store {
                 };
                 let kept = self.faults.keep_only.pop().unwrap_or(seen.body.len());
                 data.extend_from_slice(&seen.body[..kept]);
+                if self.faults.garbles
+                    && let Some(byte) = data.last_mut()
+                {
+                    *byte ^= 1;
+                }
                 let range = format!("0-{}", data.len() - 1);
                 status(202)
                     .header("location", seen.path.clone())
@@ -274,6 +281,18 @@ async fn an_upload_that_breaks_again_and_again_goes_on_each_time() {
         // One for the form that got through, and one for the form that was too large.
         assert_eq!(fake.seen("POST", "").len(), if chunked { 2 } else { 1 });
     }
+}
+
+/// The bundle is not to blame, nor is it sent for ever.
+#[tokio::test]
+async fn what_arrives_altered_is_sent_once_more_and_blamed_on_the_way() {
+    let (fake, _) = registry(Faults { garbles: true, keep_only: vec![500, 500], ..Faults::default() }).await;
+    let source = Memory::new(&content(10_000));
+    let pushed = plain().push_blob(&fake.repository("a"), &source.digest, 10_000, &source, None).await;
+    let error = pushed.unwrap_err();
+    assert_eq!((error.code(), error.class()), (Some("DIGEST_INVALID"), ErrorClass::Other));
+    assert!(error.hint().unwrap().contains("on the way"), "{:?}", error.hint());
+    assert!(fake.seen("POST", "").len() <= 3);
 }
 
 /// An earlier run got so far: its session holds `held`, or is gone.
