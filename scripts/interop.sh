@@ -277,6 +277,37 @@ basic_auth() {
     fails 4 "$binary" import "$file" -d "$served/again" --force "${auth[@]}"
 }
 
+# Tokens signed with a certificate, as docker-registry asks for them, for whoever is known and for nobody.
+token_auth() {
+    have python3 || skip "no Python here"
+    openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj '/CN=tests' -keyout token.key -out token.pem
+    start token.log python3 "$root/scripts/token_server.py" token.key token.pem token.address tokens 'carrier:pass word'
+    wait_for "the token server" test -s token.address
+    registry tokens "auth: {token: {realm: 'http://$(cat token.address)/token', service: registry.test, issuer: tests, rootcertbundle: $PWD/token.pem}}"
+    local auth=(--auth-file "$PWD/auth.json") name
+    echo '{}' >nobody.json
+    fails 4 "$binary" import "$file" -d "$served/public" --auth-file nobody.json
+    echo wrong | fails 4 "$binary" login "$served" -u carrier --password-stdin "${auth[@]}"
+    printf 'pass word' | "$binary" login "$served" -u carrier --password-stdin "${auth[@]}"
+    : >tokens
+    "$binary" import "$file" -d "$served/public" "${auth[@]}"
+    local import=$(grep -c . tokens)
+    # Everybody may read what is public.
+    sed "s|^|$served/public/|" "$work/names" >public.txt
+    "$binary" export public.txt -o back.tar.zst --auth-file nobody.json
+    grep -q '^anonymous repository:public/shop/ui:pull$' tokens
+    while read -r name; do
+        sk inspect --raw --tls-verify=false --authfile nobody.json "docker://$served/public/$name" >raw
+        same "$(digest_of "$outside/${name%:*}" "${name##*:}")" "sha256:$(sha256 raw)" "$name"
+    done <"$work/names"
+    "$binary" import "$file" -d "$served/private" --values private.yaml "${auth[@]}"
+    sed "s|^|$served/private/|" "$work/names" >private.txt
+    fails 4 "$binary" export private.txt -o none.tar.zst --auth-file nobody.json
+    "$binary" export private.txt -o private.tar.zst "${auth[@]}"
+    "$binary" verify private.tar.zst
+    echo "# $import tokens for an import of four repositories"
+}
+
 # A private authority and a certificate for 127.0.0.1.
 certificates() {
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj '/CN=Private CA' \
@@ -363,6 +394,31 @@ behind_nginx() {
     arrived "$served"
 }
 
+# nginx lets in whoever shows a certificate of the private authority, and nobody else.
+mutual_tls_behind_nginx() {
+    certificates
+    openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=carrier -keyout client.key -out client.csr
+    openssl x509 -req -in client.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -out client.pem
+    registry mutual
+    proxied "ssl_certificate $PWD/tls.pem; ssl_certificate_key $PWD/tls.key; ssl_client_certificate $PWD/ca.pem; ssl_verify_client on; client_max_body_size 0;" ssl
+    local code=0 shown=(--ca-file ca.pem --client-cert client.pem --client-key client.key)
+    "$binary" import "$file" -d "$served" --ca-file ca.pem 2>errors || code=$?
+    cat errors
+    [ $code != 0 ] && [ $code != 7 ]
+    grep -q '^error: ' errors
+    "$binary" import "$file" -d "$served" "${shown[@]}"
+    scheme=https arrived "$served" --cacert ca.pem --cert client.pem --key client.key
+    "$binary" export "$work/list.txt" --source "registry.example.com=$served" -o back.tar.zst "${shown[@]}"
+    "$binary" verify back.tar.zst
+    # The same from certs.d, where container tools look for it.
+    mkdir -p "config/containers/certs.d/$served"
+    cp ca.pem "config/containers/certs.d/$served/ca.crt"
+    cp client.pem "config/containers/certs.d/$served/client.cert"
+    cp client.key "config/containers/certs.d/$served/client.key"
+    XDG_CONFIG_HOME=$PWD/config "$binary" import "$file" -d "$served/again" --values again.yaml
+    scheme=https arrived "$served/again" --cacert ca.pem --cert client.pem --key client.key
+}
+
 # HTTP/2 connections that are given up after every third request (GOAWAY), on both sides.
 behind_nginx_that_hangs_up() {
     certificates
@@ -421,15 +477,22 @@ a_registry_that_restarts_in_the_middle_of_a_pipe() {
     echo "# exit code $code"
 }
 
+# What is there already stays good; what would have to be sent is refused before anything is.
 read_only_registry() {
+    registry closing
+    "$binary" import "$file" -d "$served/full"
+    kill "${started[-1]}"
+    wait "${started[-1]}" || true
+    cp -r "$work/closing.data" "$work/closed.data"
     storage='  maintenance: {readonly: {enabled: true}}' registry closed
-    local code=0
-    "$binary" import "$file" -d "$served" 2>errors || code=$?
+    fails 1 "$binary" import "$file" -d "$served/empty" --values none.yaml 2>errors
     cat errors
-    [ "$code" -ge 1 ] && [ "$code" -le 7 ] && [ "$code" != 7 ]
     grep -q '^error: ' errors
+    grep -q 'read-only' errors
     if grep -qi panicked errors; then return 1; fi
-    test ! -e shop.values.yaml
+    test ! -e none.yaml
+    "$binary" import "$file" -d "$served/full" --force
+    arrived "$served/full"
 }
 
 # Amazon ECR: the API is moto's, the registry behind ECR's host name is docker-registry, reached through nginx as a proxy.
@@ -992,7 +1055,7 @@ for name in \
     zstd_reads_the_file sidecar_checks_the_file coreutils_check_the_unpacked_bundle stdout_is_the_same_file exfat_is_written_in_order \
     skopeo_reads_the_file skopeo_reads_the_unpacked_layout \
     skopeo_reads_the_file_as_a_docker_archive podman_loads_the_file umoci_reads_the_unpacked_layout \
-    import_keeps_every_digest import_from_stdin basic_auth tls_from_a_private_authority behind_nginx \
+    import_keeps_every_digest import_from_stdin basic_auth token_auth tls_from_a_private_authority mutual_tls_behind_nginx behind_nginx \
     behind_nginx_that_hangs_up a_registry_that_restarts_in_the_middle_of_a_pipe ecr_by_moto \
     read_only_registry serve_a_bundle_to_skopeo serve_a_bundle_to_podman serve_a_folder_to_skopeo_and_podman \
     mirrors_lead_skopeo_and_podman_inside containerd_pulls_through_its_mirrors kustomize_renames_images \
