@@ -818,6 +818,40 @@ distribution_3() {
     echo "# $(jq .totals.bytesSent big.json) bytes of 40 MB were left to send after kill -9"
 }
 
+# timed COMMAND…: its milliseconds in $took.
+timed() {
+    local began
+    began=$(date +%s%N)
+    "$@"
+    took=$((($(date +%s%N) - began) / 1000000))
+}
+
+# --limit-rate over ten seconds, of one large layer and of several at once: within 5 % of what it says.
+limit_rate_holds() {
+    local n layers=() kind figures=''
+    for n in 1 2 3 4 5 6 7 8 9 10; do
+        head -c 5000000 /dev/urandom >"$work/layers/part-$n"
+        echo "sha256:$(sha256 "$work/layers/part-$n")" >"$work/layers/part-$n.diffid"
+        layers+=("$work/layers/part-$n")
+    done
+    cat "${layers[@]}" >"$work/layers/parts"
+    echo "sha256:$(sha256 "$work/layers/parts")" >"$work/layers/parts.diffid"
+    image one amd64 "$work/layers/parts"
+    image many amd64 "${layers[@]}"
+    serve destination --dir "$PWD/destination"
+    for kind in one many; do
+        push_image $kind "$outside/rate/$kind" 1
+        timed "$binary" export <(echo "$outside/rate/$kind:1") -o $kind.tar.zst --limit-rate 5M
+        figures+="export of $kind layer(s) $took ms, "
+        [ $took -ge 9500 ] && [ $took -le 10500 ] || { echo "$figures"; return 1; }
+        timed "$binary" import $kind.tar.zst -d "$served" --limit-rate 5M
+        figures+="import $took ms, "
+        [ $took -ge 9500 ] && [ $took -le 10500 ] || { echo "$figures"; return 1; }
+    done
+    rm "${layers[@]}" "$work/layers/parts"
+    echo "# 50 MB at 5 MB/s: ${figures%, }"
+}
+
 # A layer beyond 4 GiB through every part of it: source, file, both kinds of serving, destination.
 a_layer_of_5_gib() {
     [ "$(df --output=avail -B1 . | tail -1)" -gt $((30 << 30)) ] || skip "no 30 GB to spare here"
@@ -1066,7 +1100,7 @@ done
 if [ -n "$all" ]; then
     for name in crane_reads_and_writes oras_reads_and_writes regctl_reads_and_writes distribution_3 a_layer_of_5_gib zot_registry \
         helm_pulls_charts helm_loop_is_closed helm_loop_is_closed_for_cert_manager \
-        conformance killed_again_and_again chaos; do
+        conformance limit_rate_holds killed_again_and_again chaos; do
         check $name
     done
 fi
