@@ -3,7 +3,7 @@
 # umoci, nginx, zstd, coreutils. Each check prints ok, FAIL or skip; the last line counts them.
 #
 #   scripts/interop.sh [PATTERN]        with Debian's tools, about a minute after the build
-#   scripts/interop.sh --all [PATTERN]  also crane, oras, regctl, helm, distribution 3, zot and the distribution-spec
+#   scripts/interop.sh --all [PATTERN]  also crane, oras, regctl, cosign, helm, distribution 3, zot and the distribution-spec
 #                                       conformance suite (built with Go, where their modules can be had), and
 #                                       CHAOS_SECONDS (3600) of bad links, restarts and kills
 #
@@ -883,9 +883,126 @@ a_layer_of_5_gib() {
     echo "# import took ${peak:-?} kB of memory"
 }
 
+# zot 1.4.3, the last version whose module can be had: its path is in $program. It is built in a copy of its module,
+# as `go install` wants a list of versions that is not served.
+zot_program() {
+    have go || skip "no Go here"
+    program=$cache/zot-v1.4.3/zot
+    [ -x "$program" ] && return
+    local module
+    mkdir -p "$cache/zot-v1.4.3"
+    module=$(GOTOOLCHAIN=local go mod download -json github.com/project-zot/zot@v1.4.3 2>go.log | jq -r .Dir)
+    [ -d "$module" ] || skip "zot cannot be had: $(tail -1 go.log)"
+    cp -r "$module" zot
+    chmod -R u+w zot
+    (cd zot && GOTOOLCHAIN=local GOFLAGS=-mod=mod CGO_ENABLED=0 go build -tags containers_image_openpgp -o "$program" ./cmd/zot) >go.log 2>&1 ||
+        skip "zot cannot be built: $(tail -1 go.log)"
+    rm -rf zot
+}
+
+# zot: one on a free port; its address is in $served afterwards.
+zot() {
+    zot_program
+    local port tries=0
+    while :; do
+        port=$((20000 + RANDOM % 20000))
+        printf '{"storage": {"rootDirectory": "%s"}, "http": {"address": "127.0.0.1", "port": "%s"}, "log": {"level": "info"}}' \
+            "$PWD/zot.data" "$port" >zot.json
+        if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
+            start zot.log "$program" serve zot.json
+            if (wait_for zot curl -fsS -o /dev/null "http://127.0.0.1:$port/v2/"); then break; fi
+        fi
+        tries=$((tries + 1))
+        [ $tries -lt 20 ]
+    done
+    served=127.0.0.1:$port
+}
+
+# zot takes OCI types only: the image of Docker's older kind is refused by name, and the others arrive.
 zot_registry() {
-    go_program zot zotregistry.dev/zot/v2/cmd/zot@v2.1.11
-    skip "zot was built, but nothing is checked with it yet"
+    zot
+    fails 7 "$binary" import "$file" -d "$served" --keep-going --report report.json 2>errors
+    cat errors
+    same 'registry.example.com/shop/worker:2.4.0' "$(jq -r '.images[] | select(.state == "failed") | .name' report.json)" "what failed"
+    grep -q 'media type' errors
+    local name
+    grep -v worker "$work/names" >taken
+    while read -r name; do
+        same "$(digest_of "$outside/${name%:*}" "${name##*:}")" "$(digest_of "$served/${name%:*}" "${name##*:}")" "$name"
+        echo "$served/$name" >>back.txt
+    done <taken
+    "$binary" export back.txt -o back.tar.zst
+    "$binary" verify back.tar.zst
+    "$binary" import back.tar.zst -d "$served" --values again.yaml --report again.json
+    same 0 "$(jq .totals.blobBytes again.json)" "what a second import sent"
+}
+
+# signed_at REGISTRY: the shop's server and ui signed there by both generations of cosign, with an SBOM from oras at
+# each, and one at a child of the index.
+signed_at() {
+    local place=$1 name child
+    for name in shop/server shop/ui; do
+        "$cosign2" sign --yes --key cosign.key --tlog-upload=false --allow-http-registry --allow-insecure-registry \
+            "$place/$name@$(digest_of "$place/$name" 2.4.0)"
+        "$cosign3" sign --yes --key cosign.key --use-signing-config=false --tlog-upload=false --allow-http-registry \
+            --allow-insecure-registry "$place/$name@$(digest_of "$place/$name" 2.4.0)"
+        "$oras" attach --plain-http --artifact-type application/spdx+json "$place/$name:2.4.0" sbom.json
+    done
+    child=$("$oras" manifest fetch --plain-http "$place/shop/ui:2.4.0" | jq -r '.manifests[0].digest')
+    "$oras" attach --plain-http --artifact-type application/spdx+json "$place/shop/ui@$child" sbom.json
+}
+
+# found_at REGISTRY[/PREFIX]: all of that is found there. (In a list that cosign wrote itself it has the type of its
+# config.)
+found_at() {
+    local place=$1 name child kinds
+    for name in shop/server shop/ui; do
+        "$cosign2" verify --key cosign.pub --insecure-ignore-tlog --allow-http-registry --allow-insecure-registry \
+            "$place/$name:2.4.0"
+        "$cosign3" verify --key cosign.pub --trusted-root root.json --insecure-ignore-tlog --allow-http-registry \
+            --allow-insecure-registry "$place/$name:2.4.0"
+        kinds=$("$oras" discover --plain-http --format json "$place/$name:2.4.0" | jq -r '[.referrers[].artifactType] | sort | join(" ")')
+        if [ "$place" = "$without" ]; then kinds=${kinds/vnd.oci.empty/vnd.dev.sigstore.bundle.v0.3}; kinds=${kinds/v0.3.v1/v0.3}; fi
+        same 'application/spdx+json application/vnd.dev.sigstore.bundle.v0.3+json' "$kinds" "what refers to $place/$name"
+    done
+    child=$("$oras" manifest fetch --plain-http "$place/shop/ui:2.4.0" | jq -r '.manifests[0].digest')
+    "$oras" discover --plain-http --format json "$place/shop/ui@$child" | jq -e '.referrers | length == 1'
+}
+
+# Signatures, SBOMs and referrers: from a registry with and one without the referrers API into one of each kind.
+signatures_behind_the_gap() {
+    go_program cosign github.com/sigstore/cosign/v2/cmd/cosign@v2.6.1
+    local cosign2=$program cosign3 oras place kind done=''
+    go_program cosign github.com/sigstore/cosign/v3/cmd/cosign@v3.0.2
+    cosign3=$program
+    go_program oras oras.land/oras/cmd/oras@v1.3.6
+    oras=$program
+    COSIGN_PASSWORD='' "$cosign2" generate-key-pair
+    export COSIGN_PASSWORD=''
+    # cosign wants to be told that there is nothing to trust but the key.
+    echo '{"mediaType":"application/vnd.dev.sigstore.trustedroot+json;version=0.1"}' >root.json
+    echo '{"spdxVersion":"SPDX-2.3"}' >sbom.json
+    printf 'registry.example.com/%s:2.4.0\n' shop/server shop/ui >signed.txt
+    serve api --dir "$PWD/api"
+    local with=$served
+    registry none
+    local without=$served
+    (go_program registry github.com/distribution/distribution/v3/cmd/registry@v3.1.2) && {
+        program=$cache/v3.1.2/registry
+        registry_program=$program registry three
+        done=$served
+    }
+    for place in "$with" "$without"; do
+        make_shop "$place"
+        signed_at "$place"
+        found_at "$place"
+        "$binary" export signed.txt --source "registry.example.com=$place" -o signed.tar.zst --force
+        for kind in "$with" "$without" $done; do
+            "$binary" import signed.tar.zst -d "$kind/from/${place##*:}" --values values.yaml --force
+            found_at "$kind/from/${place##*:}"
+        done
+    done
+    echo "# cosign 2, cosign 3 and oras find them in $(set -- "$with" "$without" $done; echo $#) registries, from two"
 }
 
 # helm VERB…: the real one, with nothing of the user's.
@@ -1098,7 +1215,8 @@ for name in \
     check $name
 done
 if [ -n "$all" ]; then
-    for name in crane_reads_and_writes oras_reads_and_writes regctl_reads_and_writes distribution_3 a_layer_of_5_gib zot_registry \
+    for name in crane_reads_and_writes oras_reads_and_writes regctl_reads_and_writes distribution_3 signatures_behind_the_gap \
+        a_layer_of_5_gib zot_registry \
         helm_pulls_charts helm_loop_is_closed helm_loop_is_closed_for_cert_manager \
         conformance limit_rate_holds killed_again_and_again chaos; do
         check $name
