@@ -6,6 +6,7 @@ mod architecture;
 mod artifacts;
 mod bundle_file;
 mod catalog;
+mod chaos;
 mod charts;
 mod clouds;
 mod coverage;
