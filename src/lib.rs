@@ -27,6 +27,7 @@ pub mod image;
 pub mod plan;
 pub mod registry;
 pub mod report;
+pub mod secret;
 pub mod serve;
 pub mod session;
 pub mod transfer;
