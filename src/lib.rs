@@ -30,4 +30,5 @@ pub mod report;
 pub mod secret;
 pub mod serve;
 pub mod session;
+pub mod signing;
 pub mod transfer;

@@ -35,6 +35,11 @@ pub trait Holdings: Manifests + Send + Sync + std::fmt::Debug {
         None
     }
 
+    /// The signature that was put into it when it was made.
+    fn signature(&self) -> Option<&[u8]> {
+        None
+    }
+
     /// Whether every [`Self::open`] costs a pass over the whole: [`Self::stream`] is the way to read much of it.
     fn is_sequential(&self) -> bool {
         false
@@ -69,5 +74,9 @@ impl Holdings for BundleReader {
 
     fn id(&self) -> Option<Digest> {
         Some(BundleReader::id(self))
+    }
+
+    fn signature(&self) -> Option<&[u8]> {
+        BundleReader::signature(self)
     }
 }
