@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # bundle against the programs it must get on with: two real registries (Debian's docker-registry), skopeo, podman,
-# umoci, nginx, zstd, coreutils. Each check prints ok, FAIL or skip; the last line counts them.
+# umoci, nginx, openssl, zstd, coreutils. Each check prints ok, FAIL or skip; the last line counts them.
 #
 #   scripts/interop.sh [PATTERN]        with Debian's tools, about a minute after the build
-#   scripts/interop.sh --all [PATTERN]  also crane, oras, regctl, helm, distribution 3, zot and the distribution-spec
-#                                       conformance suite (built with Go, where their modules can be had), and
-#                                       CHAOS_MINUTES (60) of killing exports and imports
+#   scripts/interop.sh --all [PATTERN]  also crane, oras, regctl, cosign 2 and 3, helm, distribution 3, zot and the
+#                                       distribution-spec's conformance suite (built with Go, where their modules can be
+#                                       had), and CHAOS_MINUTES (60) of killing exports and imports
 #
 # PATTERN chooses checks by name, as in a shell. BUNDLE names a program to test instead of building one.
 set -euo pipefail
@@ -517,6 +517,135 @@ serve_a_folder_to_skopeo_and_podman() {
     pod_clean
 }
 
+# --- what the cluster needs -------------------------------------------------------------------------------------------
+
+# mirrors RUNTIME REGISTRY[/PREFIX] [MORE…]: the configuration, in the folder mirrors.
+mirrors() { "$binary" mirrors "$file" -d "$2" --for "$1" -o mirrors --force "${@:3}"; }
+
+# The names of the chart, pulled from the registry inside: with and without a path, with and without source hosts.
+mirrors_lead_skopeo_and_podman_inside() {
+    local place name way
+    mkdir out
+    for way in '' --keep-host; do
+        for place in "$inside/mirrors" "$inside/mirrors/deep/er"; do
+            "$binary" import "$file" -d "$place" --values values.yaml --force $way
+            mirrors podman "$place" $way
+            while read -r name; do
+                rm -rf out/image
+                sk --registries-conf mirrors/50-bundle.conf copy -q --all --preserve-digests \
+                    "docker://registry.example.com/$name" dir:out/image
+                same "$(digest_of "$outside/${name%:*}" "${name##*:}")" "$(of_dir out/image)" "$name"
+            done <"$work/names"
+        done
+    done
+    with_podman
+    pod_clean
+    CONTAINERS_REGISTRIES_CONF=$PWD/mirrors/50-bundle.conf pod pull -q --signature-policy "$work/policy.json" \
+        registry.example.com/shop/server:2.4.0
+    pod_clean
+}
+
+# A containerd of our own; skips where it does not run. ctr COMMAND… talks to it.
+with_containerd() {
+    have containerd || skip "no containerd here"
+    [ "$(id -u)" = 0 ] || skip "containerd needs root"
+    cat >containerd.toml <<END
+version = 2
+root = "$PWD/containerd/root"
+state = "$PWD/containerd/state"
+disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.btrfs",
+    "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.zfs"]
+[grpc]
+address = "$PWD/containerd/socket"
+[ttrpc]
+address = "$PWD/containerd/ttrpc"
+END
+    mkdir containerd
+    start containerd.log containerd --config containerd.toml
+    (wait_for containerd test -S containerd/socket) || skip "containerd does not run here: $(tail -1 containerd.log)"
+}
+ctr() { command ctr --address containerd/socket --namespace k8s.io "$@"; }
+
+# ctr_has: every image is in containerd, whole, with the digest of the source.
+ctr_has() {
+    local name
+    while read -r name; do
+        ctr images check "name==registry.example.com/$name" >checked
+        grep -q "$(digest_of "$outside/${name%:*}" "${name##*:}") complete" checked
+    done <"$work/names"
+}
+
+containerd_pulls_through_its_mirrors() {
+    with_containerd
+    local place way name
+    for way in '' --keep-host; do
+        for place in "$inside/hosts" "$inside/hosts/deep/er"; do
+            "$binary" import "$file" -d "$place" --values values.yaml --force $way
+            mirrors containerd "$place" $way
+            while read -r name; do
+                ctr images pull --snapshotter native --hosts-dir mirrors/certs.d "registry.example.com/$name"
+            done <"$work/names"
+            ctr_has
+            while read -r name; do ctr images rm "registry.example.com/$name"; done <"$work/names"
+        done
+    done
+}
+
+kustomize_renames_images() {
+    have kubectl || skip "no kubectl here"
+    local name
+    mirrors kustomize "$inside/kustomize" --pin
+    mkdir app
+    mv mirrors app/bundle
+    printf 'resources: [pods.yaml]\ncomponents: [bundle]\n' >app/kustomization.yaml
+    while read -r name; do
+        printf -- '---\napiVersion: v1\nkind: Pod\nmetadata: {name: %s}\nspec: {containers: [{name: a, image: "registry.example.com/%s"}]}\n' \
+            "${name//[:.\/]/-}" "$name"
+    done <"$work/names" >app/pods.yaml
+    kubectl kustomize app >rendered.yaml
+    while read -r name; do
+        grep -F "image: $inside/kustomize/${name%:*}@$(digest_of "$outside/${name%:*}" "${name##*:}")" rendered.yaml
+    done <"$work/names"
+}
+
+# --- without a registry -----------------------------------------------------------------------------------------------
+
+# What K3s and RKE2 do with a file in their images folder.
+containerd_imports_the_file() {
+    with_containerd
+    zstd -q -dc "$file" >bundle.tar
+    ctr images import --snapshotter native bundle.tar
+    ctr_has
+    fails 1 command ctr --address containerd/socket images import "$file"
+}
+
+docker_loads_the_file() {
+    have dockerd || skip "no dockerd here"
+    [ "$(id -u)" = 0 ] || skip "dockerd needs root"
+    mkdir docker
+    export DOCKER_HOST=unix://$PWD/docker/socket
+    start docker.log dockerd --data-root "$PWD/docker/root" --exec-root "$PWD/docker/exec" --pidfile "$PWD/docker/pid" \
+        --host "$DOCKER_HOST" --iptables=false --ip6tables=false --bridge=none --storage-driver vfs
+    (wait_for dockerd test -S docker/socket && wait_for dockerd docker version) || skip "dockerd does not run here: $(tail -1 docker.log)"
+    local name
+    zstd -q -dc "$file" | docker load
+    while read -r name; do docker image inspect --format '{{.Id}}' "registry.example.com/$name"; done <"$work/names"
+    fails 1 docker load -i "$file"
+}
+
+# Docker schema 2 images are not found in an OCI layout; podman load has them.
+podman_pulls_from_the_file() {
+    with_podman
+    local name
+    pod_clean
+    while read -r name; do
+        if [ "$name" = shop/worker:2.4.0 ]; then continue; fi
+        pod pull -q --signature-policy "$work/policy.json" "oci-archive:$file:registry.example.com/$name"
+        pod image inspect --format '{{.Digest}}' "registry.example.com/$name"
+    done <"$work/names"
+    pod_clean
+}
+
 # --- layouts of other tools -----------------------------------------------------------------------------------------
 
 layouts_of_other_tools() {
@@ -546,6 +675,47 @@ nameless_layout_of_skopeo() {
     sk copy -q --all --preserve-digests --src-tls-verify=false "docker://$outside/shop/ui:2.4.0" oci-archive:ui.tar
     "$binary" import ui.tar -d "$inside/nameless" --name registry.example.com/shop/ui:2.4.0
     same "$(digest_of "$outside/shop/ui" 2.4.0)" "$(digest_of "$inside/nameless/shop/ui" 2.4.0)" ui
+}
+
+# in_bundle FILE MEMBER: a member of a bundle, on stdout.
+in_bundle() { zstd -q -dc "$1" | tar -xO "$2"; }
+
+openssl_and_signatures() {
+    export AIRGAP_BUNDLE_PASSPHRASE=geheim
+    cp "$file" shop.tar.zst
+    # Ours, checked by openssl: made at export, and later.
+    "$binary" keygen -o ours
+    openssl pkey -in ours.key -passin pass:geheim -pubout | cmp - ours.pub
+    export_shop -o signed.tar.zst --sign-key ours.key
+    in_bundle signed.tar.zst bundle.json >bundle.json
+    in_bundle signed.tar.zst bundle.json.sig | base64 -d >embedded.der
+    openssl dgst -sha256 -verify ours.pub -signature embedded.der bundle.json
+    "$binary" sign shop.tar.zst --key ours.key
+    base64 -d shop.tar.zst.sig >beside.der
+    openssl dgst -sha256 -verify ours.pub -signature beside.der bundle.json
+    fails 1 openssl dgst -sha256 -verify ours.pub -signature beside.der "$unpacked/index.json"
+    # openssl's keys, in each form it writes.
+    openssl ecparam -name prime256v1 -genkey -out sec1.key
+    openssl ec -in sec1.key -pubout -out theirs.pub
+    openssl pkcs8 -topk8 -nocrypt -in sec1.key -out pkcs8.key
+    openssl pkcs8 -topk8 -passout pass:geheim -in sec1.key -out default.key
+    openssl pkcs8 -topk8 -scrypt -passout pass:geheim -in sec1.key -out scrypt.key
+    local key
+    for key in sec1 pkcs8 default scrypt; do
+        rm -f shop.tar.zst.s*
+        "$binary" sign shop.tar.zst --key "$key.key"
+        "$binary" verify shop.tar.zst --verify-key theirs.pub | grep -F 'signed by theirs.pub'
+        fails 3 "$binary" verify shop.tar.zst --verify-key ours.pub
+    done
+    # Signatures openssl makes, as they are and in base64.
+    rm -f shop.tar.zst.s*
+    openssl dgst -sha256 -sign sec1.key -out shop.tar.zst.sig bundle.json
+    "$binary" import shop.tar.zst -d "$inside/openssl" --verify-key theirs.pub
+    base64 -w 76 shop.tar.zst.sig >again && mv again shop.tar.zst.sig
+    "$binary" import shop.tar.zst -d "$inside/openssl" --verify-key theirs.pub
+    openssl dgst -sha256 -sign sec1.key -out shop.tar.zst.sig "$unpacked/index.json"
+    fails 3 "$binary" import shop.tar.zst -d "$inside/openssl" --verify-key theirs.pub
+    echo "# $(openssl version | cut -d' ' -f1-2)"
 }
 
 # --- what is built with Go (--all) ----------------------------------------------------------------------------------
@@ -610,6 +780,37 @@ regctl_reads_and_writes() {
     "$binary" import ui.tar -d "$inside/regctl" --name registry.example.com/shop/ui:2.4.0
     same "$(digest_of "$outside/shop/ui" 2.4.0)" "$(digest_of "$inside/regctl/shop/ui" 2.4.0)" ui
 }
+
+# cosign_and_signatures VERSION: keys and signatures, the older file and the newer bundle, both ways.
+cosign_and_signatures() {
+    go_program cosign "github.com/sigstore/cosign/v${1%%.*}/cmd/cosign@v$1"
+    export AIRGAP_BUNDLE_PASSPHRASE=geheim COSIGN_PASSWORD=geheim HOME=$PWD
+    # Newer bundles are not checked without a trusted root, and an empty one does for signatures by keys.
+    echo '{"mediaType":"application/vnd.dev.sigstore.trustedroot+json;version=0.1"}' >root.json
+    cp "$file" shop.tar.zst
+    in_bundle shop.tar.zst bundle.json >bundle.json
+    verified() { "$program" verify-blob --insecure-ignore-tlog=true "$@"; }
+    local newer="--new-bundle-format=true --trusted-root root.json" key older=
+    case $1 in 3.*) older='--use-signing-config=false' ;; esac
+    "$binary" keygen -o ours
+    "$program" generate-key-pair
+    for key in ours cosign; do
+        rm -f shop.tar.zst.s*
+        "$binary" sign shop.tar.zst --key $key.key
+        verified --key $key.pub --new-bundle-format=false --signature shop.tar.zst.sig bundle.json
+        verified --key $key.pub $newer --bundle shop.tar.zst.sigstore.json bundle.json
+        fails 1 verified --key $key.pub $newer --bundle shop.tar.zst.sigstore.json "$unpacked/index.json"
+    done
+    rm -f shop.tar.zst.s*
+    "$program" sign-blob -y $older --tlog-upload=false --key cosign.key --new-bundle-format=false --output-signature shop.tar.zst.sig bundle.json
+    "$binary" verify shop.tar.zst --verify-key cosign.pub | grep -F ': shop.tar.zst.sig'
+    rm shop.tar.zst.sig
+    "$program" sign-blob -y $older --tlog-upload=false --key cosign.key --new-bundle-format=true --bundle shop.tar.zst.sigstore.json bundle.json
+    "$binary" verify shop.tar.zst --verify-key cosign.pub | grep -F ': shop.tar.zst.sigstore.json'
+    fails 3 "$binary" verify shop.tar.zst --verify-key ours.pub
+}
+cosign_2_and_signatures() { cosign_and_signatures 2.6.1; }
+cosign_3_and_signatures() { cosign_and_signatures 3.0.2; }
 
 distribution_3() {
     go_program registry github.com/distribution/distribution/v3/cmd/registry@v3.1.2
@@ -686,6 +887,70 @@ helm_pulls_charts() {
     done
 }
 
+# push_catalog CATALOG NAME…: an image of its own for every name of a catalog, in the registry outside.
+push_catalog() {
+    local number=0 name
+    for name in $("$binary" catalog show "$1" --format json | jq -r '.images[].image' | sed "s/\$VERSION/$2/" | sort -u); do
+        number=$((number + 1))
+        image "of-$1-$number" amd64 "$work/layers/wait"
+        name=${name#*/}
+        push_image "of-$1-$number" "$outside/catalogs/${name%:*}" "${name##*:}"
+    done
+}
+
+# The loop: a chart with the value paths of StackState's is rendered by Helm with the values of an import, and
+# everything it names then is in the bundle, and in the registry at the right digest.
+helm_loop_is_closed() {
+    local place style mapping
+    push_catalog stackstate@4.1 sts-v4.1.4
+    "$binary" export stackstate@4.1 -o s.tar.zst --source "quay.io=$outside/catalogs" --source "docker.io=$outside/catalogs" \
+        --source "docker.elastic.co=$outside/catalogs"
+    for mapping in '' --keep-host; do
+        for place in "$inside/loop" "$inside/loop/a/b"; do
+            for style in '' --per-image '--per-image --pin' --pin; do
+                # shellcheck disable=SC2086
+                "$binary" import s.tar.zst -d "$place" $mapping $style --values values.yaml --force
+                helm template s "$root/tests/charts/stackstate" --values values.yaml >rendered.yaml
+                # shellcheck disable=SC2086
+                "$binary" verify s.tar.zst --manifests - -d "$place" $mapping --strict <rendered.yaml
+                # shellcheck disable=SC2086
+                "$binary" verify s.tar.zst --manifests rendered.yaml $mapping --names-only
+                case $style in *pin*) test "$(grep -c 'image: .*@sha256:' rendered.yaml)" = 28 ;; esac
+            done
+        done
+    done
+    # Without the values, or with a tag that nobody carried, it is no proof.
+    helm template s "$root/tests/charts/stackstate" >rendered.yaml
+    fails 3 "$binary" verify s.tar.zst --manifests rendered.yaml --names-only
+    helm template s "$root/tests/charts/stackstate" --values values.yaml --set zookeeper.image.tag=3.7.0 >rendered.yaml
+    fails 3 "$binary" verify s.tar.zst --manifests rendered.yaml --names-only -d "$place" --keep-host
+    # What discover makes of the chart is the catalog; but for the suffix, which the page leaves out.
+    PATH=$(dirname "$program"):$PATH "$binary" catalog discover --chart "$root/tests/charts/stackstate" \
+        --helm-arg=--set=stackstate.components.all.image.repositorySuffix= --diff stackstate@4.1 --exit-code
+}
+
+# The same with a chart as it is published: cert-manager's, out of its Go module.
+helm_loop_is_closed_for_cert_manager() {
+    have go || skip "no Go here"
+    local module place=$inside/cert/manager style
+    module=$(GOFLAGS=-mod=mod GOTOOLCHAIN=local go mod download -json github.com/cert-manager/cert-manager@v1.21.2 2>go.log | jq -r .Dir) ||
+        skip "cert-manager's module cannot be had: $(tail -1 go.log)"
+    push_catalog cert-manager@1.21 v1.21.2
+    "$binary" export cert-manager -o c.tar.zst --source "quay.io=$outside/catalogs"
+    for style in '' --per-image '--per-image --pin'; do
+        # shellcheck disable=SC2086
+        "$binary" import c.tar.zst -d "$place" $style --values values.yaml --force
+        cp -r "$module/deploy/charts/cert-manager" chart
+        chmod -R u+w chart
+        # The release fills in the version that stands for it in the sources.
+        sed -i 's/^appVersion: .*/appVersion: v1.21.2/' chart/Chart.yaml
+        helm template c chart --kube-version 1.30 --values values.yaml >rendered.yaml
+        rm -r chart
+        # The image of its solver is only told in an argument, so it is probable, and counts all the same.
+        "$binary" verify c.tar.zst --manifests rendered.yaml -d "$place" --strict
+    done
+}
+
 # The distribution-spec's own suite against the embedded registry: every API, every kind of content it knows.
 conformance() {
     go_program conformance github.com/opencontainers/distribution-spec/conformance@v0.0.0-20260831232431-97274622c111
@@ -746,13 +1011,16 @@ tools docker-registry docker-registry skopeo skopeo curl curl jq jq zstd zstd op
     printf '0 passed, 0 failed, 1 skipped\n'
     exit 0
 }
-tools podman podman umoci umoci nginx nginx htpasswd apache2-utils || note "checks that need them are skipped"
+tools podman podman umoci umoci nginx nginx htpasswd apache2-utils containerd containerd dockerd docker.io ||
+    note "checks that need them are skipped"
 "$binary" --version
 docker-registry --version
 skopeo --version
 ! have podman || podman --version
 ! have umoci || umoci --version
 ! have nginx || nginx -v 2>&1
+! have containerd || containerd --version
+! have dockerd || dockerd --version
 zstd --version
 
 # Nothing of the user's logins or configuration is used.
@@ -789,12 +1057,14 @@ for name in \
     import_keeps_every_digest import_from_stdin basic_auth tls_from_a_private_authority behind_nginx \
     behind_nginx_that_hangs_up a_registry_that_restarts_in_the_middle_of_a_pipe ecr_by_moto \
     read_only_registry serve_a_bundle_to_skopeo serve_a_bundle_to_podman serve_a_folder_to_skopeo_and_podman \
-    layouts_of_other_tools nameless_layout_of_skopeo; do
+    mirrors_lead_skopeo_and_podman_inside containerd_pulls_through_its_mirrors kustomize_renames_images \
+    containerd_imports_the_file docker_loads_the_file podman_pulls_from_the_file \
+    layouts_of_other_tools nameless_layout_of_skopeo openssl_and_signatures; do
     check $name
 done
 if [ -n "$all" ]; then
-    for name in crane_reads_and_writes oras_reads_and_writes regctl_reads_and_writes distribution_3 a_layer_of_5_gib zot_registry \
-        helm_pulls_charts \
+    for name in crane_reads_and_writes oras_reads_and_writes regctl_reads_and_writes cosign_2_and_signatures cosign_3_and_signatures distribution_3 a_layer_of_5_gib zot_registry \
+        helm_pulls_charts helm_loop_is_closed helm_loop_is_closed_for_cert_manager \
         conformance chaos; do
         check $name
     done

@@ -119,7 +119,8 @@ fn code_of_one(error: &(dyn std::error::Error + 'static)) -> Option<ExitCode> {
     })
 }
 
-fn registry_code(error: &RegistryError) -> ExitCode {
+/// The code of a registry's error, or of what was to be sent to it.
+pub fn registry_code(error: &RegistryError) -> ExitCode {
     let source = error.source_error();
     match source.and_then(|source| source.downcast_ref::<ArchiveError>()) {
         Some(error) => archive_code(error),

@@ -135,7 +135,9 @@ impl Head {
             at = start + size + member::padding(size);
             self.pull_to(at, next)?;
             match path.as_str() {
-                head::BUNDLE if self.bundle_bytes.is_empty() => self.bundle_bytes = self.content(start, size)?,
+                head::BUNDLE if self.bundle_bytes.is_empty() => {
+                    self.bundle_bytes = self.content(start, size)?;
+                }
                 head::SIGNATURE if !is_let_in && !self.bundle_bytes.is_empty() => {
                     let signature = self.content(start, size)?;
                     trust.check(&self.bundle_bytes, Some(&signature))?;

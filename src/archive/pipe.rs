@@ -52,10 +52,7 @@ pub fn open_pipe<R: Read>(mut input: R) -> Result<(Arc<PipedHead>, PipedContent<
 }
 
 /// The head, proven, and how many bytes it takes.
-pub(super) fn read_head(
-    input: &mut impl Read,
-    trust: &Trust,
-) -> Result<(Arc<PipedHead>, u64), ArchiveError> {
+pub(super) fn read_head(input: &mut impl Read, trust: &Trust) -> Result<(Arc<PipedHead>, u64), ArchiveError> {
     let mut at = 0;
     let mut frame = || {
         let Some(bytes) = read_frame(input, frame::HEAD_FRAME_CONTENT as u64)? else {

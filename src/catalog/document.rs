@@ -139,6 +139,7 @@ pub(super) struct Document {
     pub(super) registry_override: Option<Text>,
     pub(super) variables: Pairs<RawVariable>,
     pub(super) values: Pairs<Text>,
+    pub(super) per_image_values: Pairs<Text>,
     pub(super) images: Vec<Spanned<RawEntry>>,
     pub(super) problems: Vec<Problem>,
 }
@@ -149,6 +150,7 @@ table!(Document, "a catalog", {
     "registryOverride" => registry_override,
     "variables" => variables,
     "values" => values,
+    "perImageValues" => per_image_values,
     "images" => images,
 },
 // A bare list is a list of images.

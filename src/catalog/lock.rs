@@ -42,6 +42,9 @@ pub struct LockedCatalog {
     /// Values that are always set.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub values: BTreeMap<String, String>,
+    /// Values that are set over those when every row's own paths are set.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub per_image_values: BTreeMap<String, String>,
     /// What the variables were set to; secret ones are not here.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub variables: BTreeMap<String, String>,

@@ -32,6 +32,8 @@ pub struct Catalog {
     pub registry_override: Option<String>,
     /// Values that are always set, in order: path and template.
     pub values: Vec<(String, Template)>,
+    /// Values that are set over those when every row's own paths are set.
+    pub per_image_values: Vec<(String, Template)>,
     pub entries: Vec<Entry>,
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_saphyr::Spanned;
 
-use super::document::{self, Document, OneOrMany, RawEntry, RawVariable, Text};
+use super::document::{self, Document, OneOrMany, Pairs, RawEntry, RawVariable, Text};
 use super::template::is_variable_name;
 use super::{Catalog, CatalogErrors, Entry, Problem, Template, Variable};
 use crate::image::Reference;
@@ -91,7 +91,15 @@ fn read_list(text: &str, problems: &mut Vec<Problem>) -> Catalog {
             entries.push(assemble(entry, image, line_number, problems));
         }
     }
-    Catalog { name: None, version: None, variables, registry_override: None, values: Vec::new(), entries }
+    Catalog {
+        name: None,
+        version: None,
+        variables,
+        registry_override: None,
+        values: Vec::new(),
+        per_image_values: Vec::new(),
+        entries,
+    }
 }
 
 /// An image without what people paste along with it: blanks, quotes, a scheme, a slash at the end.
@@ -139,7 +147,6 @@ fn check_reference(image: &Template, line: u64, problems: &mut Vec<Problem>) {
 fn build(document: Document, problems: &mut Vec<Problem>) -> Catalog {
     problems.extend(document.problems);
     problems.extend(document.variables.problems);
-    problems.extend(document.values.problems);
     let mut variables = BTreeMap::new();
     for (name, raw) in document.variables.items {
         if !is_variable_name(&name.value) {
@@ -149,15 +156,8 @@ fn build(document: Document, problems: &mut Vec<Problem>) -> Catalog {
         let variable = build_variable(raw, problems);
         variables.insert(name.value, variable);
     }
-    let mut values = Vec::new();
-    for (path, value) in document.values.items {
-        let line = path.referenced.line();
-        let path = value_path(Some(path), line, problems);
-        if let (Some(path), Some(value)) = (path, template(&value.value, value.referenced.line(), problems)) {
-            check_variables(&value, line, &variables, problems);
-            values.push((path, value));
-        }
-    }
+    let values = build_values(document.values, &variables, problems);
+    let per_image_values = build_values(document.per_image_values, &variables, problems);
     let mut entries = Vec::new();
     for Spanned { value: mut raw, referenced, .. } in document.images {
         let line = referenced.line();
@@ -183,8 +183,33 @@ fn build(document: Document, problems: &mut Vec<Problem>) -> Catalog {
         registry_override: value_path(registry_override, 0, problems),
         variables,
         values,
+        per_image_values,
         entries,
     }
+}
+
+fn build_values(
+    raw: Pairs<Text>,
+    variables: &BTreeMap<String, Variable>,
+    problems: &mut Vec<Problem>,
+) -> Vec<(String, Template)> {
+    problems.extend(raw.problems);
+    let mut values = Vec::new();
+    for (path, value) in raw.items {
+        let line = path.referenced.line();
+        let path = value_path(Some(path), line, problems);
+        if let (Some(path), Some(value)) = (path, template(&value.value, value.referenced.line(), problems)) {
+            check_variables(&value, line, variables, problems);
+            let secret = |name: &&str| variables.get(*name).is_some_and(|variable| variable.secret);
+            if let Some(name) = value.variables().find(secret) {
+                let message =
+                    format!("values are recorded in the bundle, so the secret {name} cannot stand in one");
+                problems.push(Problem::at(line, message));
+            }
+            values.push((path, value));
+        }
+    }
+    values
 }
 
 fn build_variable(raw: RawVariable, problems: &mut Vec<Problem>) -> Variable {

@@ -14,6 +14,7 @@ pub struct ResolvedCatalog {
     pub registry_override: Option<String>,
     /// Values that are always set, in order.
     pub values: Vec<(String, String)>,
+    pub per_image_values: Vec<(String, String)>,
     /// What the variables were set to; secret ones are not here.
     pub variables: BTreeMap<String, String>,
     pub entries: Vec<Entry>,
@@ -76,7 +77,8 @@ impl Catalog {
             name: self.name.clone(),
             version: self.version.clone(),
             registry_override: self.registry_override.clone(),
-            values: self.values.iter().map(|(path, value)| (path.clone(), value.fill(&values))).collect(),
+            values: filled(&self.values, &values),
+            per_image_values: filled(&self.per_image_values, &values),
             variables: self.public(&values),
             entries: self.entries.clone(),
             images,
@@ -92,7 +94,7 @@ impl Catalog {
     /// Every template that variables are filled into.
     pub(super) fn templates(&self) -> impl Iterator<Item = &Template> {
         let of_entries = self.entries.iter().flat_map(|entry| entry.sources.iter().chain([&entry.image]));
-        of_entries.chain(self.values.iter().map(|(_, value)| value))
+        of_entries.chain(self.values.iter().chain(&self.per_image_values).map(|(_, value)| value))
     }
 
     /// Defaults, and `set` over them, of the variables there are.
@@ -162,6 +164,10 @@ impl ResolvedCatalog {
         }
         CatalogErrors::check(problems)
     }
+}
+
+fn filled(paths: &[(String, Template)], values: &BTreeMap<String, String>) -> Vec<(String, String)> {
+    paths.iter().map(|(path, value)| (path.clone(), value.fill(values))).collect()
 }
 
 /// `sources` as `rewrites` turn them. Of those that fit a source, the longest count, in their order.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::common::volume_size;
-use super::{CatalogArgs, NetworkArgs, OutputArgs, SelectionArgs, WithArgs};
+use super::{CatalogArgs, NetworkArgs, OutputArgs, SelectionArgs, SignKeyArgs, WithArgs};
 use crate::image::{HostName, Platform};
 
 #[derive(Debug, Args)]
@@ -76,6 +76,8 @@ pub struct WriteArgs {
     /// without sparse files (FAT, exFAT). A folder on another disk; emptied afterwards.
     #[arg(long, value_name = "DIR")]
     pub spool: Option<PathBuf>,
+    #[command(flatten)]
+    pub sign: SignKeyArgs,
 }
 
 /// What becomes of layers that their publisher keeps outside of registries.

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{NetworkArgs, OutputArgs, WithArgs};
+use super::common::pair;
+use super::{MappingArgs, NetworkArgs, OutputArgs, TrustArgs, ValuesStyleArgs, WithArgs};
 use crate::image::Reference;
 
 #[derive(Debug, Args)]
@@ -22,12 +23,8 @@ pub struct ImportArgs {
     /// What to do where a tag has other content.
     #[arg(long, value_enum, default_value_t = OnConflict::Overwrite)]
     pub on_conflict: OnConflict,
-    /// Keep source hosts in destination names: `<dest>/quay.io/a/b`.
-    #[arg(long)]
-    pub keep_host: bool,
-    /// Give images that came without a tag none at the destination either.
-    #[arg(long)]
-    pub no_synthetic_tags: bool,
+    #[command(flatten)]
+    pub mapping: MappingArgs,
     /// The name of the one image in a layout of another tool, for example when it comes without one.
     #[arg(long, value_name = "REF")]
     pub name: Option<Reference>,
@@ -50,6 +47,8 @@ pub struct ImportArgs {
     /// Where to write the Helm values. Default: `<bundle>.values.yaml`.
     #[arg(long, value_name = "FILE")]
     pub values: Option<PathBuf>,
+    #[command(flatten)]
+    pub style: ValuesStyleArgs,
     /// Replace an existing values file of other content.
     #[arg(long)]
     pub force: bool,
@@ -59,6 +58,8 @@ pub struct ImportArgs {
     #[cfg(feature = "ecr")]
     #[command(flatten)]
     pub ecr: EcrArgs,
+    #[command(flatten)]
+    pub trust: TrustArgs,
     #[command(flatten)]
     pub network: NetworkArgs,
     #[command(flatten)]
@@ -99,14 +100,53 @@ pub enum OnConflict {
 pub struct VerifyArgs {
     #[arg(value_name = "BUNDLE")]
     pub bundle: PathBuf,
+    /// Prove that every image that these rendered manifests name is in the bundle: files, folders, or `-`.
+    #[arg(long, value_name = "FILE|DIR|-")]
+    pub manifests: Vec<PathBuf>,
+    /// With --manifests: prove that they are in this registry too, with the digests of the bundle.
+    #[arg(short, long, value_name = "REGISTRY[/PREFIX]", requires = "manifests")]
+    pub destination: Option<String>,
+    #[command(flatten)]
+    pub mapping: MappingArgs,
+    /// With --manifests: what only probably is an image has to be there too.
+    #[arg(long, requires = "manifests")]
+    pub strict: bool,
+    /// With --manifests: compare names and digests, and do not read the content of the bundle.
+    #[arg(long, requires = "manifests")]
+    pub names_only: bool,
+    #[command(flatten)]
+    pub trust: TrustArgs,
+    #[command(flatten)]
+    pub network: NetworkArgs,
     #[command(flatten)]
     pub output_style: OutputArgs,
 }
 
 #[derive(Debug, Args)]
 pub struct InspectArgs {
-    #[arg(value_name = "BUNDLE")]
-    pub bundle: PathBuf,
+    #[arg(value_name = "BUNDLE", required_unless_present = "destination", conflicts_with = "destination")]
+    pub bundle: Option<PathBuf>,
+    /// Show instead what this registry holds of a catalog, as `export --base` takes it.
+    #[arg(short, long, value_name = "REGISTRY[/PREFIX]", requires = "catalog")]
+    pub destination: Option<String>,
+    /// With -d: the catalog; a built-in one, a file, or `-`.
+    #[arg(long, value_name = "CATALOG", requires = "destination")]
+    pub catalog: Vec<String>,
+    /// With --catalog: set a variable of it.
+    #[arg(long, value_name = "VAR=VALUE", value_parser = pair, requires = "catalog")]
+    pub set: Vec<(String, String)>,
+    /// With -d: write the inventory to this file.
+    #[arg(short, long, value_name = "FILE", requires = "destination")]
+    pub output: Option<PathBuf>,
+    /// Replace an existing file of other content.
+    #[arg(long)]
+    pub force: bool,
+    #[command(flatten)]
+    pub mapping: MappingArgs,
+    #[command(flatten)]
+    pub trust: TrustArgs,
+    #[command(flatten)]
+    pub network: NetworkArgs,
     #[command(flatten)]
     pub output_style: OutputArgs,
 }

@@ -11,6 +11,7 @@ mod import;
 mod login;
 mod repack;
 mod serve;
+mod trust;
 
 use std::path::PathBuf;
 
@@ -21,13 +22,14 @@ pub use catalog::{
 };
 pub use common::{NetworkArgs, OutputArgs, ResultFormat, With, WithArgs};
 pub use export::{ExportArgs, ForeignLayers, WriteArgs};
-pub use handoff::ValuesArgs;
+pub use handoff::{MappingArgs, MirrorRuntime, MirrorsArgs, ValuesArgs, ValuesStyleArgs};
 #[cfg(feature = "ecr")]
 pub use import::EcrArgs;
 pub use import::{ImportArgs, InspectArgs, OnConflict, VerifyArgs};
 pub use login::{LoginArgs, LogoutArgs};
 pub use repack::RepackArgs;
 pub use serve::ServeArgs;
+pub use trust::{KeygenArgs, PassphraseArgs, SignArgs, SignKeyArgs, TrustArgs};
 
 /// Carries container images across an air gap.
 ///
@@ -60,7 +62,9 @@ pub enum Command {
         bundle import images.tar.zst -d registry.local/mirror --only '*/kafka*'\n  \
         ssh outside bundle export images.txt -o - | bundle import - -d registry.local")]
     Import(ImportArgs),
-    /// Check every byte of a bundle, offline.
+    /// Check every byte of a bundle, offline; or that it has every image that manifests name.
+    #[command(after_help = "Examples:\n  bundle verify shop.tar.zst\n  \
+        helm template shop ./shop --values shop.values.yaml | bundle verify shop.tar.zst --manifests - -d registry.local")]
     Verify(VerifyArgs),
     /// Show what is in a bundle.
     Inspect(InspectArgs),
@@ -83,8 +87,32 @@ pub enum Command {
         bundle repack shop-2.5.delta-0f3c9a12.tar.zst --fill-from shop-2.4.tar.zst -o shop-2.5.tar.zst"
     )]
     Repack(RepackArgs),
+    /// Sign a bundle, in files beside it.
+    ///
+    /// The bundle itself stays as it is. FILE.sig is for openssl and older cosign, FILE.sigstore.json for newer cosign;
+    /// either makes `bundle import --verify-key` take the bundle.
+    #[command(after_help = "Examples:\n  bundle sign shop.tar.zst --key site.key\n  \
+        bundle import shop.tar.zst -d registry.local --verify-key site.pub")]
+    Sign(SignArgs),
+    /// Make a pair of keys: one to sign with, one to check with.
+    #[command(after_help = "Examples:\n  bundle keygen -o site             site.key and site.pub\n  \
+        bundle export --sign-key site.key\n  \
+        AIRGAP_BUNDLE_VERIFY_KEY=/etc/bundle/site.pub bundle import -d registry.local")]
+    Keygen(KeygenArgs),
     /// Print the Helm values that point the chart at the destination.
+    #[command(
+        after_help = "Examples:\n  bundle values shop.tar.zst -d registry.local/mirror >values.yaml\n  \
+        bundle values shop.tar.zst -d registry.local --per-image --pin\n  \
+        bundle values shop.tar.zst -d registry.local --pull-secret secret.yaml >values.yaml"
+    )]
     Values(ValuesArgs),
+    /// Print the configuration that makes nodes pull from the destination, so that charts need no change.
+    #[command(
+        after_help = "Examples:\n  bundle mirrors shop.tar.zst -d registry.local/mirror --for containerd -o /etc/containerd\n  \
+        bundle mirrors shop.tar.zst -d registry.local --for k3s >registries.yaml\n  \
+        bundle mirrors shop.tar.zst -d registry.local --for openshift | oc apply -f -"
+    )]
+    Mirrors(MirrorsArgs),
     /// Store a login for a registry, checked against it.
     Login(LoginArgs),
     /// Remove a stored login.

@@ -6,16 +6,17 @@ use std::path::{Path, PathBuf};
 use super::input::{open_bundle, open_input};
 use super::resolving::Resolving;
 use super::run_report::{ImageReport, ImageState, RunReport};
-use super::{base, export_target, locked, network, request};
+use super::{base, export_target, keys, locked, network, outputs, request, trust};
 use crate::archive::{ImageFault, VolumeInput};
 use crate::cli::{ExportArgs, ForeignLayers, ResultFormat, WriteArgs};
 use crate::failure::{ExitCode, Failure, blob_code, code_of};
 use crate::plan::{ExportPlan, PlanError, Request, Resolution};
 use crate::registry::RegistryClient;
 use crate::session::Session;
+use crate::signing::{PrivateKey, SigstoreBundle};
 use crate::transfer::{
     BlobSpool, FileExport, FileExportError, LostBlob, Outcome, Resolved, Spool, Unfinished, Workspace,
-    complete_sidecar,
+    beside, complete_sidecar,
 };
 
 pub(super) async fn run(session: &Session, args: &ExportArgs) -> anyhow::Result<ExitCode> {
@@ -37,6 +38,7 @@ pub(super) async fn run(session: &Session, args: &ExportArgs) -> anyhow::Result<
         if write.dry_run { None } else { export_target::output(write, catalog.file_name.as_deref())? };
     export_target::keep_apart(args, target.as_deref())?;
     let client = network::for_export(&args.network, args.registry.as_ref(), &catalog.request, &catalog.held)?;
+    let signer = keys::signer(&write.sign)?;
     let mut report = RunReport::new("export", args.output_style.report.as_deref());
     let export = Export {
         session,
@@ -44,6 +46,7 @@ pub(super) async fn run(session: &Session, args: &ExportArgs) -> anyhow::Result<
         keep_going: args.keep_going,
         jobs: usize::from(args.network.jobs),
         client: &client,
+        signer: signer.as_ref(),
         request: &catalog.request,
     };
     export.run(target.as_deref(), &mut report).await
@@ -57,6 +60,8 @@ pub(super) struct Export<'a> {
     pub(super) keep_going: bool,
     pub(super) jobs: usize,
     pub(super) client: &'a RegistryClient,
+    /// Signs the bundle.
+    pub(super) signer: Option<&'a PrivateKey>,
     pub(super) request: &'a Request,
 }
 
@@ -95,6 +100,7 @@ impl Export<'_> {
         let run = FileExport {
             client: self.client,
             request: self.request,
+            signer: self.signer,
             workspace: &workspace,
             spool: &spool,
             jobs: self.jobs,
@@ -132,6 +138,7 @@ impl Export<'_> {
                     let (file, id) = (open_input(target)?, draft.bundle.id()?);
                     tokio::task::block_in_place(|| complete_sidecar(target, file.as_ref(), id))?;
                 }
+                self.sign_beside(target, &draft)?;
                 report.all_done(ImageState::AlreadyThere);
                 self.session.reporter.say(&format!("{} is complete already", target.display()));
                 self.print_result(target, &draft, report, began)?;
@@ -151,6 +158,7 @@ impl Export<'_> {
             let (plan, outcome) = run.transfer(prepared).await.map_err(explain)?;
             let Outcome::Lost(lost) = outcome else {
                 blob_spool.map_or(Ok(()), BlobSpool::remove)?;
+                self.sign_beside(target, &plan)?;
                 report.all_done(ImageState::Done);
                 self.print_result(target, &plan, report, began)?;
                 return Ok(self.ended(report));
@@ -240,13 +248,29 @@ impl Export<'_> {
         }
         let list = volumes.ok().flatten().and_then(|volumes| volumes.list().cloned());
         let right_cut = list.map(|list| list.volume_size) == self.write.volume_size;
-        let found = open_bundle(target).is_ok_and(|found| plan.bundle.id().is_ok_and(|id| found.id() == id));
-        if found && right_cut {
+        let found = open_bundle(target).ok();
+        let found = found.filter(|found| plan.bundle.id().is_ok_and(|id| found.id() == id));
+        let is_signed_so = found.as_ref().is_some_and(|found| found.signature() == plan.signature.as_deref());
+        if is_signed_so && right_cut {
             return Ok(true);
+        }
+        if found.is_some() && !is_signed_so {
+            let what =
+                if plan.signature.is_some() { "without this signature" } else { "with a signature in it" };
+            return Err(Failure::new(ExitCode::Failed, format!("{} is complete, {what}", target.display()))
+                .hint("sign it as it is with bundle sign, replace it with --force, or write elsewhere with -o FILE")
+                .into());
         }
         Err(Failure::new(ExitCode::Failed, format!("{} exists and has other content", target.display()))
             .hint("replace it with --force, or write elsewhere with -o FILE")
             .into())
+    }
+
+    /// What newer cosign wants to see beside the bundle.
+    fn sign_beside(&self, target: &Path, plan: &ExportPlan) -> anyhow::Result<()> {
+        let Some(key) = self.signer else { return Ok(()) };
+        let signed = SigstoreBundle::sign(&plan.bundle.to_bytes()?, key);
+        outputs::write(&beside(target, trust::SIGSTORE), &signed.to_file())
     }
 
     fn print_result(
@@ -288,7 +312,7 @@ impl Export<'_> {
     async fn dry_run(&self, report: &mut RunReport) -> anyhow::Result<ExitCode> {
         let spool = Spool::anonymous()?;
         let resolved = self.resolve(&spool, report).await?;
-        let plan = ExportPlan::new(self.request, &resolved.resolution, None, &spool, &mut |_| Ok(()));
+        let plan = ExportPlan::new(self.request, &resolved.resolution, self.signer, &spool, &mut |_| Ok(()));
         let plan = plan.map_err(explain_plan)?;
         match self.session.format {
             ResultFormat::Json => super::print_json(&super::export_print::plan_json(&plan)),

@@ -53,6 +53,9 @@ impl Summary<'_> {
         if sidecar {
             let _ = writeln!(text, "  {file}.sha256");
         }
+        if plan.signature.is_some() {
+            let _ = writeln!(text, "  {file}{}", super::trust::SIGSTORE);
+        }
         if let Ok(program) = std::env::current_exe() {
             let _ = writeln!(text, "  {}  (this program)", program.display());
         }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::outputs;
+use super::{outputs, trust};
 use crate::archive::folder_of;
 use crate::cli::{ExportArgs, OutputArgs, WriteArgs};
 use crate::failure::{ExitCode, Failure};
@@ -50,6 +50,7 @@ pub(super) fn keep_apart(args: &ExportArgs, target: Option<&Path>) -> anyhow::Re
     let mut inputs: Vec<_> =
         args.catalog.catalogs.iter().map(|name| ("the catalog", Path::new(name))).collect();
     inputs.extend(args.locked.iter().map(|path| ("the lock", path.as_path())));
+    inputs.extend(args.write.sign.sign_key.iter().map(|path| ("the key", path.as_path())));
     inputs.extend(args.base.iter().map(|path| ("the base", path.as_path())));
     outputs::keep_apart(&inputs, &files(&args.write, target, &args.output_style))
 }
@@ -63,6 +64,8 @@ pub(super) fn files(
     let mut files = Vec::new();
     if let Some(target) = target {
         files.push(("the bundle", target.to_owned()));
+        files
+            .extend(write.sign.sign_key.as_ref().map(|_| ("its signature", beside(target, trust::SIGSTORE))));
         files.extend((!write.no_sidecar).then(|| ("its .sha256", beside(target, ".sha256"))));
     }
     files.extend(output.report.iter().map(|path| ("--report", path.clone())));

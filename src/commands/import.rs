@@ -13,12 +13,12 @@ use crate::archive::Holdings;
 use crate::cli::{ImportArgs, ResultFormat};
 use crate::destination::{Destination, Mapping, Preparation};
 use crate::failure::{ExitCode, Failure, all_hints, code_of};
-use crate::handoff::helm_values;
 use crate::image::{ArtifactCounts, Digest, Reference};
 use crate::plan::{ImportPlan, Landing, Landings};
 use crate::registry::{Environment, PingOutcome, RegistryClient, Sessions};
 use crate::report::{bytes, count};
 use crate::session::Session;
+use crate::signing::Vouched;
 use crate::transfer::{ArrivalError, Import, Sent};
 
 pub(super) async fn run(session: &Session, args: &ImportArgs) -> anyhow::Result<ExitCode> {
@@ -29,9 +29,17 @@ pub(super) async fn run(session: &Session, args: &ImportArgs) -> anyhow::Result<
     let mut outputs = vec![("the values file", values.as_path())];
     outputs.extend(args.output_style.report.iter().map(|path| ("--report", path.as_path())));
     keep_apart(&inputs, &outputs)?;
+    super::trust::tell(&opened.vouched, &session.reporter);
     let client = network::for_destination(&args.network, &destination)?;
     let mut report = RunReport::new("import", args.output_style.report.as_deref());
-    let run = Run { session, args, client: &client, destination: &destination, holdings: opened.holdings };
+    let run = Run {
+        session,
+        args,
+        client: &client,
+        destination: &destination,
+        holdings: opened.holdings,
+        vouched: opened.vouched,
+    };
     let result = run.import(values, opened.pipe, &mut report).await;
     network::tell_of_hosts(&client, &session.reporter);
     report.write(result.as_ref().map_or_else(code_of, |code| *code), result.as_ref().err())?;
@@ -44,6 +52,7 @@ pub(super) struct Run<'a> {
     pub(super) client: &'a RegistryClient,
     pub(super) destination: &'a Destination,
     pub(super) holdings: Arc<dyn Holdings>,
+    pub(super) vouched: Vouched,
 }
 
 impl Run<'_> {
@@ -61,7 +70,9 @@ impl Run<'_> {
             row.digest = Some(image.digest);
             row.bytes = image.size;
         }
-        report.bundle = Some(serde_json::json!({ "file": self.holdings.name(), "id": self.holdings.id() }));
+        report.bundle = Some(serde_json::json!({
+            "file": self.holdings.name(), "id": self.holdings.id(), "signedBy": super::trust::signed_by(&self.vouched),
+        }));
         let landings = self.landings(report)?;
         self.check_registry().await?;
         let (missing, present) = self.missing(&landings, report).await?;
@@ -139,7 +150,8 @@ impl Run<'_> {
         // Damage after the last image is still damage, and whoever carried the stream should know.
         read?;
         self.client.uploads_finished();
-        write_own(&values.path, &values.text, self.args.force)?;
+        self.spare(&values.path, &values.text)?;
+        super::outputs::write(&values.path, &values.text)?;
         self.print_summary(report, &sent, began, &values.path);
         if failures > 0 {
             let failure = report.failure();
@@ -158,8 +170,8 @@ impl Run<'_> {
 
     fn mapping(&self) -> Mapping {
         Mapping {
-            keep_host: self.args.keep_host || self.holdings.bundle().keeps_host(),
-            no_synthetic_tags: self.args.no_synthetic_tags,
+            keep_host: self.args.mapping.keep_host || self.holdings.bundle().keeps_host(),
+            no_synthetic_tags: self.args.mapping.no_synthetic_tags,
         }
     }
 
@@ -232,11 +244,17 @@ impl Run<'_> {
         }
     }
 
+    fn spare(&self, path: &Path, text: &str) -> anyhow::Result<()> {
+        let otherwise = "write the values elsewhere with --values FILE";
+        super::outputs::spare(path, text.as_bytes(), self.args.force, otherwise)
+    }
+
     /// The values file to write. One of other content is found before anything is sent.
     fn values(&self, path: PathBuf) -> anyhow::Result<Values> {
-        let text = helm_values(&self.holdings.bundle().catalog, self.destination)?;
+        let (bundle, args) = (self.holdings.bundle(), self.args);
+        let text = super::values::text(bundle, self.destination, self.mapping(), args.style, &args.only)?;
         if !self.args.dry_run {
-            check_own(&path, &text, self.args.force)?;
+            self.spare(&path, &text)?;
         }
         Ok(Values { path, text })
     }
@@ -325,21 +343,4 @@ pub(super) fn place(landing: &Landing) -> String {
 struct Values {
     path: PathBuf,
     text: String,
-}
-
-/// Refuses to replace a file of other content, unless told to.
-fn check_own(path: &Path, text: &str, force: bool) -> anyhow::Result<()> {
-    let there = std::fs::read(path).ok();
-    if force || there.is_none_or(|there| there == text.as_bytes()) {
-        return Ok(());
-    }
-    Err(Failure::new(ExitCode::Failed, format!("{} exists and has other content", path.display()))
-        .hint("replace it with --force, or write the values elsewhere with --values FILE")
-        .into())
-}
-
-/// Writes `text` to `path`, whole or not at all.
-fn write_own(path: &Path, text: &str, force: bool) -> anyhow::Result<()> {
-    check_own(path, text, force)?;
-    super::outputs::write(path, text)
 }

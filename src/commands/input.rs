@@ -5,14 +5,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::outputs::plain_name;
+use super::trust;
 use crate::archive::{
     ArchiveError, BundleReader, FileInput, Holdings, Input, LIST_SUFFIX, Piped, Rest, Stash, VolumeInput,
     Wait, WaitingVolumes, volumes_of,
 };
-use crate::cli::ImportArgs;
+use crate::cli::{ImportArgs, TrustArgs};
 use crate::failure::{ExitCode, Failure};
 use crate::image::{Digest, Reference};
 use crate::session::Session;
+use crate::signing::{Trust, Vouched};
 
 /// An open bundle, and what files derived from it are called after.
 pub(super) struct Opened {
@@ -20,12 +22,14 @@ pub(super) struct Opened {
     /// The bundle itself, when it is as it was exported.
     pub(super) own: Option<BundleReader>,
     pub(super) stem: String,
+    pub(super) vouched: Vouched,
 }
 
 /// A bundle to import: from a file, or out of a pipe.
 pub(super) struct ToImport {
     pub(super) holdings: Arc<dyn Holdings>,
     pub(super) stem: String,
+    pub(super) vouched: Vouched,
     pub(super) pipe: Option<Pipe>,
 }
 
@@ -40,29 +44,34 @@ pub(super) struct Pipe {
 pub(super) fn open_for_import(session: &Session, args: &ImportArgs) -> anyhow::Result<ToImport> {
     if args.wait_for_volumes {
         let path = args.bundle.clone().unwrap_or_else(|| PathBuf::from("."));
+        let trust = trust::of(&args.trust, Some(&path))?;
         let volumes = WaitingVolumes::open(&path, patience(session))?;
-        return Ok(piped(Piped::open(volumes, None, args.spool.as_deref())?));
+        return piped(Piped::open(volumes, None, args.spool.as_deref(), &trust)?, &trust);
     }
     if args.bundle.as_deref() != Some(Path::new("-")) {
-        let Opened { holdings, stem, .. } = open(args.bundle.as_deref(), args.name.as_ref())?;
-        return Ok(ToImport { holdings, stem, pipe: None });
+        let opened = open(args.bundle.as_deref(), args.name.as_ref(), &args.trust)?;
+        let Opened { holdings, stem, vouched, .. } = opened;
+        return Ok(ToImport { holdings, stem, vouched, pipe: None });
     }
     if args.network.password_stdin {
         return Err(Failure::usage("the bundle and the password cannot both come from stdin")
             .hint("store the login first: bundle login REGISTRY")
             .into());
     }
-    Ok(piped(Piped::open(std::io::stdin(), args.name.as_ref(), args.spool.as_deref())?))
+    let trust = trust::of(&args.trust, None)?;
+    let opened = Piped::open(std::io::stdin(), args.name.as_ref(), args.spool.as_deref(), &trust)?;
+    piped(opened, &trust)
 }
 
-fn piped(Piped { holdings, at_hand, stash, rest }: Piped) -> ToImport {
+fn piped(Piped { holdings, at_hand, stash, rest }: Piped, trust: &Trust) -> anyhow::Result<ToImport> {
     let catalog = &holdings.bundle().catalog;
     let stem = match (catalog.name.as_str(), catalog.version.as_str()) {
         ("", _) => "bundle".to_owned(),
         (name, "") => plain_name(name),
         (name, version) => plain_name(&format!("{name}-{version}")),
     };
-    ToImport { holdings, stem, pipe: Some(Pipe { at_hand, stash, rest }) }
+    let vouched = trust::vouched(trust, holdings.as_ref())?;
+    Ok(ToImport { holdings, stem, vouched, pipe: Some(Pipe { at_hand, stash, rest }) })
 }
 
 /// Waits for volumes until the user wants no more, and says once for each that it is waited for.
@@ -80,29 +89,41 @@ fn patience(session: &Session) -> Wait {
     })
 }
 
-/// Opens `path`, or the one bundle in the current folder.
-pub(super) fn open(path: Option<&Path>, name: Option<&Reference>) -> anyhow::Result<Opened> {
+/// Opens `path`, or the one bundle in the current folder, if it is trusted as the flags demand.
+pub(super) fn open(
+    path: Option<&Path>,
+    name: Option<&Reference>,
+    trust: &TrustArgs,
+) -> anyhow::Result<Opened> {
     let path = match path {
         Some(path) => path.to_owned(),
         None => the_one_here()?,
     };
-    let stem = stem(&path);
-    match open_bundle(&path) {
-        Ok(reader) => Ok(Opened { holdings: Arc::new(reader.clone()), own: Some(reader), stem }),
+    let trust = trust::of(trust, Some(&path))?;
+    let (holdings, own): (Arc<dyn Holdings>, _) = match open_trusted(&path, &trust) {
+        Ok(reader) => (Arc::new(reader.clone()), Some(reader)),
         Err(ArchiveError::NotABundle(why)) => {
-            let foreign = crate::archive::ForeignLayout::open(&path, name).map_err(|error| match error {
+            let foreign = crate::archive::ForeignLayout::open_trusted(&path, name, &trust);
+            let foreign = foreign.map_err(|error| match error {
                 ArchiveError::NotABundle(_) => ArchiveError::NotABundle(why),
                 other => other,
             })?;
-            Ok(Opened { holdings: Arc::new(foreign), own: None, stem })
+            (Arc::new(foreign), None)
         }
-        Err(error) => Err(error.into()),
-    }
+        Err(error) => return Err(error.into()),
+    };
+    let vouched = trust::vouched(&trust, holdings.as_ref())?;
+    Ok(Opened { holdings, own, stem: stem(&path), vouched })
 }
 
 /// Opens a bundle of this program's own making, in one file or in volumes.
 pub(super) fn open_bundle(path: &Path) -> Result<BundleReader, ArchiveError> {
-    BundleReader::open(&open_input(path)?)
+    open_trusted(path, &Trust::default())
+}
+
+/// The same, if it is trusted.
+pub(super) fn open_trusted(path: &Path, trust: &Trust) -> Result<BundleReader, ArchiveError> {
+    BundleReader::open_trusted(&open_input(path)?, trust)
 }
 
 /// The bytes of a bundle: a file, or the volumes that `path` names.

@@ -1,6 +1,7 @@
 //! `bundle inspect`: what is in a bundle, from its head alone.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use serde_json::json;
 
@@ -15,8 +16,11 @@ use crate::session::Session;
 /// The first version of this program that reads schema 1.
 const OLDEST_READER: &str = "0.1.0";
 
-pub(super) fn run(session: &Session, args: &InspectArgs) -> anyhow::Result<ExitCode> {
-    let opened = input::open(Some(&args.bundle), None)?;
+pub(super) async fn run(session: &Session, args: &InspectArgs) -> anyhow::Result<ExitCode> {
+    if let Some(destination) = &args.destination {
+        return super::inventory::run(session, args, destination).await;
+    }
+    let opened = input::open(args.bundle.as_deref(), None, &args.trust)?;
     let own = opened.own;
     let bundle = opened.holdings.bundle();
     let shared = export_print::shared_of(bundle, opened.holdings.as_ref());
@@ -26,12 +30,16 @@ pub(super) fn run(session: &Session, args: &InspectArgs) -> anyhow::Result<ExitC
             "id": id,
             "size": own.as_ref().map(crate::archive::BundleReader::file_len),
             "signed": own.as_ref().is_some_and(|reader| reader.signature().is_some()),
+            "signedBy": super::trust::signed_by(&opened.vouched),
             "oldestReader": own.as_ref().map(|_| OLDEST_READER),
             "sharedBytes": shared,
             "bundle": bundle,
         })),
         ResultFormat::Human => {
-            super::print(&text(bundle, opened.holdings.as_ref(), &shared, id.as_deref(), own.is_some()));
+            let path = args.bundle.as_deref().unwrap_or(Path::new(""));
+            let signatures = super::trust::lines(&opened.vouched, path, opened.holdings.as_ref());
+            let text = text(bundle, opened.holdings.as_ref(), &shared, id.as_deref(), own.is_some());
+            super::print(&(text + &signatures));
         }
     }
     Ok(ExitCode::Done)
@@ -55,6 +63,7 @@ fn text(
         bytes(distinct),
         bytes(alone)
     );
+    text.push_str(&export_print::left_out(bundle, bundle.required()));
     if !bundle.catalog.name.is_empty() {
         let set: Vec<_> = bundle.catalog.variables.iter().map(|(k, v)| format!("{k}={v}")).collect();
         let set = set.join("  ");

@@ -133,6 +133,7 @@ fn request_of(lock: &Lock) -> Loaded {
             name: catalog.name.clone(),
             registry_override: catalog.registry_override.clone(),
             values: catalog.values.clone(),
+            per_image_values: catalog.per_image_values.clone(),
             variables: catalog.variables.clone(),
             version: catalog.version.clone(),
         },
@@ -199,7 +200,7 @@ fn record(entry: &LockedEntry) -> EntryRecord {
 
 /// What a lock keeps of the catalogs in `loaded`.
 pub(super) fn catalog_of(loaded: &Loaded) -> LockedCatalog {
-    let CatalogRecord { entries, name, registry_override, values, variables, version } =
+    let CatalogRecord { entries, name, per_image_values, registry_override, values, variables, version } =
         loaded.request.catalog.clone();
     let labels = loaded.labels.iter().cloned().chain(std::iter::repeat(Vec::new()));
     let rows = entries.into_iter().zip(labels).enumerate().filter_map(|(at, (entry, labels))| {
@@ -215,7 +216,15 @@ pub(super) fn catalog_of(loaded: &Loaded) -> LockedCatalog {
             labels,
         })
     });
-    LockedCatalog { entries: rows.collect(), name, registry_override, values, variables, version }
+    LockedCatalog {
+        entries: rows.collect(),
+        name,
+        per_image_values,
+        registry_override,
+        values,
+        variables,
+        version,
+    }
 }
 
 /// Says which tags name something else by now than what is locked. The bundle is not touched by it, so a registry

@@ -4,6 +4,7 @@ mod arguments;
 mod base;
 mod catalog;
 mod charts;
+mod coverage;
 mod export;
 mod export_print;
 mod export_stream;
@@ -15,9 +16,14 @@ mod import_prepare;
 mod import_presence;
 mod input;
 mod inspect;
+mod inventory;
+mod keygen;
+mod keys;
 mod locked;
 mod login;
+mod manifests;
 mod manual;
+mod mirrors;
 mod network;
 mod outputs;
 mod repack;
@@ -26,6 +32,8 @@ mod resolving;
 mod run_report;
 mod selection;
 mod serve;
+mod sign;
+mod trust;
 mod values;
 mod verify;
 
@@ -76,10 +84,13 @@ async fn dispatch(command: Command, cancel: CancellationToken) -> anyhow::Result
         Command::Export(args) => export::run(&Session::new(&args.output_style, cancel), &args).await,
         Command::Import(args) => import::run(&Session::new(&args.output_style, cancel), &args).await,
         Command::Verify(args) => verify::run(&Session::new(&args.output_style, cancel), &args).await,
-        Command::Inspect(args) => inspect::run(&Session::new(&args.output_style, cancel), &args),
+        Command::Inspect(args) => inspect::run(&Session::new(&args.output_style, cancel), &args).await,
         Command::Serve(args) => serve::run(&Session::new(&args.output_style, cancel), &args).await,
         Command::Repack(args) => repack::run(&Session::new(&args.output_style, cancel), &args).await,
-        Command::Values(args) => values::run(&args),
+        Command::Mirrors(args) => mirrors::run(&args),
+        Command::Sign(args) => sign::run(&Session::new(&args.output_style, cancel), &args),
+        Command::Keygen(args) => keygen::run(&args),
+        Command::Values(args) => values::run(&args).await,
         Command::Login(args) => login::login(&args).await,
         Command::Logout(args) => login::logout(&args),
         Command::Completions { shell } => Ok(manual::completions(shell)),
@@ -105,6 +116,7 @@ fn reports_as_json(command: &Command) -> bool {
         Command::Verify(args) => &args.output_style,
         Command::Inspect(args) => &args.output_style,
         Command::Serve(args) => &args.output_style,
+        Command::Sign(args) => &args.output_style,
         Command::Repack(args) => &args.output_style,
         Command::Catalog(CatalogCommand::Lock(args)) => &args.output_style,
         Command::Catalog(CatalogCommand::Lint(args)) => &args.output_style,

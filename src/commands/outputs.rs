@@ -1,8 +1,10 @@
 //! Files a command writes: never one it reads, never one for two purposes, never a bundle by mistake.
 
-use std::io::Read;
+use std::io::{Read, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use crate::archive::folder_of;
 use crate::failure::{ExitCode, Failure};
 
 /// In bytes. File systems allow 255, of which the endings of an unfinished export take some.
@@ -22,6 +24,18 @@ pub(super) fn keep_apart<P: AsRef<Path>>(
         }
     }
     Ok(())
+}
+
+/// Refuses to replace a file of other content unless told to. `otherwise` says where else to write.
+pub(super) fn spare(path: &Path, new: &[u8], force: bool, otherwise: &str) -> anyhow::Result<()> {
+    let is_same = std::fs::read(path).is_ok_and(|there| there == new);
+    if force || is_same || !path.exists() {
+        return Ok(());
+    }
+    let joint = if otherwise.is_empty() { "" } else { ", or " };
+    Err(Failure::new(ExitCode::Failed, format!("{} exists and has other content", path.display()))
+        .hint(format!("replace it with --force{joint}{otherwise}"))
+        .into())
 }
 
 /// Where a path leads, also when the file is not there yet.
@@ -64,6 +78,22 @@ pub(super) fn write(path: &Path, text: &str) -> anyhow::Result<()> {
         std::fs::write(&fresh, text).and_then(|()| std::fs::rename(&fresh, path))
     };
     written.map_err(|error| Failure::new(ExitCode::Failed, format!("{}: {error}", path.display())).into())
+}
+
+/// Writes a secret: whole or not at all, and never readable by others, not even for a moment. A file in its place
+/// stays, unless it may be replaced.
+pub(super) fn write_private(path: &Path, text: &str, replace: bool) -> anyhow::Result<()> {
+    let write = || {
+        let mut aside = tempfile::Builder::new()
+            .prefix(".private-")
+            .permissions(std::fs::Permissions::from_mode(0o600))
+            .tempfile_in(folder_of(path))?;
+        aside.write_all(text.as_bytes())?;
+        aside.as_file().sync_all()?;
+        let kept = if replace { aside.persist(path) } else { aside.persist_noclobber(path) };
+        kept.map(|_| ()).map_err(|error| error.error)
+    };
+    write().map_err(|error| Failure::new(ExitCode::Failed, format!("{}: {error}", path.display())).into())
 }
 
 #[cfg(test)]

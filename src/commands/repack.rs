@@ -10,10 +10,10 @@ use std::sync::Arc;
 use super::export::Export;
 use super::request::{Loaded, join, positions};
 use super::run_report::RunReport;
-use super::{base, export_target, input, outputs};
+use super::{base, export_target, input, keys, outputs};
 use crate::archive::manifest::{EntryRecord, RequiredBlob, Requires};
 use crate::archive::{ArtifactIndex, Fate, Holdings, fates};
-use crate::cli::{ForeignLayers, RepackArgs};
+use crate::cli::{ForeignLayers, RepackArgs, TrustArgs};
 use crate::failure::{ExitCode, Failure};
 use crate::image::{ParsedManifest, media_type};
 use crate::plan::Wanted;
@@ -27,9 +27,10 @@ pub(super) async fn run(session: &Session, args: &RepackArgs) -> anyhow::Result<
     let mut inputs: Vec<_> = args.bundles.iter().map(|path| ("a bundle", path.as_path())).collect();
     inputs.extend(args.fill_from.iter().map(|path| ("--fill-from", path.as_path())));
     inputs.extend(args.base.iter().map(|path| ("the base", path.as_path())));
+    inputs.extend(write.sign.sign_key.iter().map(|path| ("the key", path.as_path())));
     outputs::keep_apart(&inputs, &export_target::files(write, target.as_deref(), &args.output_style))?;
-    let bundles = open(&args.bundles)?;
-    let fill = open(&args.fill_from)?;
+    let bundles = open(&args.bundles, &args.trust)?;
+    let fill = open(&args.fill_from, &args.trust)?;
     let stock = Arc::new(OpenBundles::new(fill.into_iter().chain(bundles.iter().cloned()).collect()));
     let mut loaded = Loaded::default();
     for holdings in &bundles {
@@ -52,6 +53,7 @@ pub(super) async fn run(session: &Session, args: &RepackArgs) -> anyhow::Result<
         jobs: usize::from(args.jobs),
         ..ClientOptions::default()
     });
+    let signer = keys::signer(&write.sign)?;
     let mut report = RunReport::new("repack", args.output_style.report.as_deref());
     let export = Export {
         session,
@@ -59,14 +61,15 @@ pub(super) async fn run(session: &Session, args: &RepackArgs) -> anyhow::Result<
         keep_going: false,
         jobs: usize::from(args.jobs),
         client: &client,
+        signer: signer.as_ref(),
         request: &loaded.request,
     };
     export.run(target.as_deref(), &mut report).await
 }
 
-fn open(paths: &[std::path::PathBuf]) -> anyhow::Result<Vec<Arc<dyn Holdings>>> {
+fn open(paths: &[std::path::PathBuf], trust: &TrustArgs) -> anyhow::Result<Vec<Arc<dyn Holdings>>> {
     let open = |path: &std::path::PathBuf| {
-        let holdings = input::open(Some(path), None)?.holdings;
+        let holdings = input::open(Some(path), None, trust)?.holdings;
         if holdings.is_sequential() {
             let message =
                 format!("{} has no random access, so nothing can be picked out of it", holdings.name());

@@ -147,6 +147,7 @@ pub(super) fn add(
     let record = CatalogRecord {
         entries: entries.collect(),
         name: title.to_owned(),
+        per_image_values: catalog.per_image_values.into_iter().collect(),
         registry_override: catalog.registry_override,
         values: catalog.values.into_iter().collect(),
         variables: catalog.variables.into_iter().collect(),
@@ -194,6 +195,7 @@ pub(super) fn join(record: &mut CatalogRecord, more: CatalogRecord) -> Result<u3
         _ => {}
     }
     merge(&mut record.values, more.values)?;
+    merge(&mut record.per_image_values, more.per_image_values)?;
     merge(&mut record.variables, more.variables)?;
     let offset = u32::try_from(record.entries.len()).unwrap_or(u32::MAX);
     record.entries.extend(more.entries);

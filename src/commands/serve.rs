@@ -19,7 +19,14 @@ pub(super) async fn run(session: &Session, args: &ServeArgs) -> anyhow::Result<E
     let mut names = Vec::new();
     let (store, what): (Arc<dyn Store>, String) = match (&args.bundle, &args.dir) {
         (Some(path), _) => {
-            let opened = input::open(Some(path), None)?;
+            let opened = input::open(Some(path), None, &args.trust)?;
+            super::trust::tell(&opened.vouched, &session.reporter);
+            if let Some(requires) = &opened.holdings.bundle().requires {
+                let message = format!("{} is a delta on bundle {}", path.display(), requires.base);
+                return Err(Failure::new(ExitCode::Failed, format!("{message}, and not whole without it"))
+                    .hint("make it whole first: bundle repack DELTA --fill-from BASE -o FILE")
+                    .into());
+            }
             let keep_host = opened.holdings.bundle().keeps_host();
             let mapping = Mapping { keep_host, ..Mapping::default() };
             let store = BundleStore::new(opened.holdings, mapping)?;

@@ -1,14 +1,78 @@
-//! `bundle values`: the Helm values for a destination, from the bundle alone.
+//! `bundle values`: the Helm values for a destination, from the bundle alone, and the Secret to pull with.
 
-use super::input;
-use crate::cli::ValuesArgs;
-use crate::destination::Destination;
+use std::path::Path;
+
+use super::{input, network};
+use crate::archive::BundleManifest;
+use crate::cli::{ValuesArgs, ValuesStyleArgs};
+use crate::destination::{Destination, Mapping};
 use crate::failure::{ExitCode, Failure};
-use crate::handoff::helm_values;
+use crate::handoff::{SecretName, ValuesError, ValuesStyle, helm_values, pull_secret};
+use crate::report::{ProgressMode, Reporter};
 
-pub(super) fn run(args: &ValuesArgs) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(args: &ValuesArgs) -> anyhow::Result<ExitCode> {
     let destination: Destination = args.destination.parse().map_err(|e| Failure::usage(format!("{e}")))?;
-    let opened = input::open(Some(&args.bundle), None)?;
-    super::print(&helm_values(&opened.holdings.bundle().catalog, &destination)?);
+    let opened = input::open(Some(&args.bundle), None, &args.trust)?;
+    let bundle = opened.holdings.bundle();
+    let mapping = Mapping {
+        keep_host: args.mapping.keep_host || bundle.keeps_host(),
+        no_synthetic_tags: args.mapping.no_synthetic_tags,
+    };
+    let text = text(bundle, &destination, mapping, args.style, &args.only)?;
+    if let Some(file) = &args.pull_secret {
+        super::outputs::keep_apart(&[("the bundle", &args.bundle)], &[("--pull-secret", file)])?;
+        write_pull_secret(args, &destination, file).await?;
+    }
+    super::print(&text);
     Ok(ExitCode::Done)
+}
+
+/// The values file of `bundle`.
+pub(super) fn text(
+    bundle: &BundleManifest,
+    destination: &Destination,
+    mapping: Mapping,
+    style: ValuesStyleArgs,
+    only: &[String],
+) -> anyhow::Result<String> {
+    let style = ValuesStyle { per_image: style.per_image, pin: style.pin };
+    let images: Vec<_> = bundle.images.iter().filter(|image| input::matches(only, &image.name)).collect();
+    let text = helm_values(&bundle.catalog, &images, destination, mapping, style);
+    text.map_err(|error| {
+        let failure = Failure::new(ExitCode::Failed, format!("the Helm values: {error}"));
+        match error {
+            ValuesError::Conflicts(_) => failure.hint(
+                "give these rows value paths of their own in the catalog, or leave --per-image, --pin and --keep-host out",
+            ),
+            ValuesError::Name { .. } => failure.hint("use a shorter path with -d"),
+            _ => failure,
+        }
+        .into()
+    })
+}
+
+async fn write_pull_secret(args: &ValuesArgs, destination: &Destination, file: &Path) -> anyhow::Result<()> {
+    let name = SecretName::new(&args.secret_name, args.namespace.as_deref());
+    let name = name.map_err(|error| Failure::usage(error.to_string()))?;
+    if file.as_os_str() == "-" || std::fs::metadata(file).is_ok_and(|meta| !meta.is_file()) {
+        return Err(Failure::usage("--pull-secret writes to a file, never to a screen or a pipe").into());
+    }
+    let client = network::for_destination(&args.network, destination)?;
+    let Some(config) = client.docker_config(destination.host(), destination.prefix()).await? else {
+        let message = format!("there is no login for {} to make a pull secret of", destination.host());
+        return Err(Failure::new(ExitCode::Denied, message)
+            .hint("give --username, or store it first: bundle login REGISTRY")
+            .into());
+    };
+    let manifest = pull_secret(&name, &config);
+    super::outputs::spare(file, manifest.expose().as_bytes(), args.force, "")?;
+    super::outputs::write_private(file, manifest.expose(), true)?;
+    Reporter::new(ProgressMode::Auto, 0).say(&format!(
+        "pull secret for {}: {}\n  kubectl apply -f {}\n  and in pods or charts: imagePullSecrets: [{{ name: {} }}]",
+        destination.host(),
+        file.display(),
+        file.display(),
+        name.as_str()
+    ));
+    Ok(())
 }

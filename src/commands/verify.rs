@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::json;
 
-use super::input;
+use super::coverage::{self, Covered};
 use super::run_report::{ImageReport, ImageState, RunReport};
+use super::{input, trust};
 use crate::archive::{ArchiveError, BundleReader, Problem};
 use crate::cli::{ResultFormat, VerifyArgs};
 use crate::failure::{ExitCode, Failure};
@@ -15,7 +16,9 @@ use crate::session::Session;
 
 pub(super) async fn run(session: &Session, args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     let outputs: Vec<_> = args.output_style.report.iter().map(|path| ("--report", path.as_path())).collect();
-    super::outputs::keep_apart(&[("the bundle", &args.bundle)], &outputs)?;
+    let mut inputs = vec![("the bundle", args.bundle.as_path())];
+    inputs.extend(args.manifests.iter().map(|path| ("the manifests", path.as_path())));
+    super::outputs::keep_apart(&inputs, &outputs)?;
     let mut report = RunReport::new("verify", args.output_style.report.as_deref());
     let result = verify(session, args, &mut report).await;
     report
@@ -24,14 +27,24 @@ pub(super) async fn run(session: &Session, args: &VerifyArgs) -> anyhow::Result<
 }
 
 async fn verify(session: &Session, args: &VerifyArgs, report: &mut RunReport) -> anyhow::Result<ExitCode> {
-    let reader = match input::open_bundle(&args.bundle) {
+    let trust = trust::of(&args.trust, Some(&args.bundle))?;
+    let reader = match input::open_trusted(&args.bundle, &trust) {
         Err(ArchiveError::NotABundle(why)) => return Err(not_ours(&args.bundle, why)),
         other => other?,
     };
+    let vouched = trust::vouched(&trust, &reader)?;
     let bundle = reader.manifest();
     report.images = bundle.images.iter().map(|i| ImageReport::new(&i.name, Some(&i.source))).collect();
     for (row, image) in report.images.iter_mut().zip(&bundle.images) {
         row.digest = Some(image.digest);
+    }
+    let covered =
+        if args.manifests.is_empty() { None } else { Some(coverage::check(session, args, &reader).await?) };
+    if let Some(covered) = covered.as_ref().filter(|_| args.names_only) {
+        report.bundle = Some(json!({ "id": reader.id(), "manifests": covered.json }));
+    }
+    if args.names_only {
+        return told(session, report, "", None, covered);
     }
     let total: u64 = bundle.blobs.iter().map(|blob| blob.size).sum();
     session.reporter.begin("verifying", total, 0);
@@ -43,24 +56,45 @@ async fn verify(session: &Session, args: &VerifyArgs, report: &mut RunReport) ->
         }
     }
     report.all_done(ImageState::Done);
-    report.bundle =
-        Some(json!({ "id": reader.id(), "size": reader.file_len(), "problems": list(&problems) }));
-    if session.format == ResultFormat::Json {
-        super::print_json(&report.value());
+    let mut about = json!({
+        "id": reader.id(), "size": reader.file_len(), "problems": list(&problems), "signedBy": trust::signed_by(&vouched),
+    });
+    if let Some(covered) = &covered {
+        about["manifests"] = covered.json.clone();
     }
-    if !problems.is_empty() {
-        return Err(damage(&problems, reader.volumes() > 1));
+    report.bundle = Some(about);
+    let whole = format!(
+        "whole: {}, {}, {}\nid {}\n{}{}",
+        count(bundle.images.len(), "image"),
+        count(bundle.blobs.len(), "blob"),
+        bytes(total),
+        reader.id(),
+        trust::lines(&vouched, &args.bundle, &reader),
+        super::export_print::left_out(bundle, bundle.required())
+    );
+    let damage = (!problems.is_empty()).then(|| damage(&problems, reader.volumes() > 1));
+    told(session, report, &whole, damage, covered)
+}
+
+/// The result, with everything that is wrong: the content of the bundle, then what the manifests need of it.
+fn told(
+    session: &Session,
+    report: &RunReport,
+    whole: &str,
+    damage: Option<Failure>,
+    covered: Option<Covered>,
+) -> anyhow::Result<ExitCode> {
+    let (text, lost) = covered.map(|covered| (covered.text, covered.failure)).unwrap_or_default();
+    match session.format {
+        ResultFormat::Json => super::print_json(&report.value()),
+        ResultFormat::Human if damage.is_none() => super::print(&format!("{whole}{text}")),
+        ResultFormat::Human => super::print(&text),
     }
-    if session.format == ResultFormat::Human {
-        super::print(&format!(
-            "whole: {}, {}, {}\nid {}\n",
-            count(bundle.images.len(), "image"),
-            count(bundle.blobs.len(), "blob"),
-            bytes(total),
-            reader.id()
-        ));
+    match (damage, lost) {
+        (Some(damage), Some(lost)) => Err(damage.because(lost.into()).into()),
+        (Some(failure), None) | (None, Some(failure)) => Err(failure.into()),
+        (None, None) => Ok(ExitCode::Done),
     }
-    Ok(ExitCode::Done)
 }
 
 async fn check(session: &Session, reader: &BundleReader) -> anyhow::Result<Vec<Problem>> {
@@ -90,7 +124,7 @@ fn not_ours(path: &std::path::Path, why: String) -> anyhow::Error {
         .into()
 }
 
-fn damage(problems: &[Problem], in_volumes: bool) -> anyhow::Error {
+fn damage(problems: &[Problem], in_volumes: bool) -> Failure {
     let hint = if in_volumes {
         "bring the volumes that are named again; the others are fine"
     } else {
@@ -106,7 +140,6 @@ fn damage(problems: &[Problem], in_volumes: bool) -> anyhow::Error {
     let places = count(problems.len(), "place");
     Failure::new(ExitCode::Content, format!("the bundle is damaged in {places}:\n{}", lines.join("\n")))
         .hint(hint)
-        .into()
 }
 
 fn list(problems: &[Problem]) -> Vec<serde_json::Value> {

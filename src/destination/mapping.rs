@@ -27,6 +27,12 @@ pub struct Target {
 }
 
 impl Mapping {
+    /// The path component that stands for a source host, where hosts are kept. A port's colon and an IPv6 address's
+    /// brackets cannot stand in a path.
+    pub fn host_folder(self, host: &HostName) -> Option<String> {
+        self.keep_host.then(|| host.as_str().replace([':', '[', ']'], "-").trim_matches('-').to_owned())
+    }
+
     /// The targets of `name`, the main one first. A one-component Docker Hub image has two: what a containerd mirror
     /// asks for (`library/busybox`) and what a chart with an overridden registry asks for (`busybox`).
     pub fn targets(&self, name: &Reference, digest: &Digest) -> Vec<Target> {
@@ -41,10 +47,8 @@ impl Mapping {
 
     /// The paths of those targets.
     pub fn paths(&self, repository: &Repository) -> Vec<String> {
-        if self.keep_host {
-            // A port's colon and an IPv6 address's brackets cannot stand in a path.
-            let host = repository.host().as_str().replace([':', '[', ']'], "-");
-            return vec![format!("{}/{}", host.trim_matches('-'), repository.path())];
+        if let Some(host) = self.host_folder(repository.host()) {
+            return vec![format!("{host}/{}", repository.path())];
         }
         let short = repository.path().strip_prefix("library/").filter(|_| repository.host().is_docker_hub());
         [repository.path()].into_iter().chain(short).map(str::to_owned).collect()

@@ -1,5 +1,14 @@
-//! What the cluster needs afterwards: Helm values that point a chart at the destination.
+//! What the cluster needs afterwards: Helm values that point a chart at the destination, configuration that points
+//! runtimes there without a chart's help, a Secret to pull with; and the proof that nothing it names is missing.
 
+mod assign;
+mod coverage;
+mod mirrors;
+mod pull_secret;
 mod values;
 
-pub use values::{ValuesError, helm_values};
+pub use assign::Conflict;
+pub use coverage::{Answer, Coverage};
+pub use mirrors::{MirrorError, MirrorFile, MirrorKind, Reach, mirror_files};
+pub use pull_secret::{SecretName, SecretNameError, pull_secret};
+pub use values::{ValuesError, ValuesStyle, helm_values};

@@ -13,6 +13,7 @@ use crate::archive::{
 };
 use crate::destination::{Collision, Mapping, collisions};
 use crate::image::{ArtifactKind, Descriptor, Digest, Reference, Repository, Role, media_type};
+use crate::signing::PrivateKey;
 
 /// One image to be exported.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,6 +96,8 @@ fn list(collisions: &[Collision]) -> String {
 #[derive(Debug)]
 pub struct ExportPlan {
     pub bundle: BundleManifest,
+    /// What `bundle.json.sig` will hold.
+    pub signature: Option<Vec<u8>>,
     pub head: DraftedHead,
     /// For each blob, the image or (counted on) artifact through which it is fetched.
     first_root: Vec<u32>,
@@ -103,11 +106,11 @@ pub struct ExportPlan {
 }
 
 impl ExportPlan {
-    /// Plans `resolution`; `out` gets the compressed head.
+    /// Plans `resolution`, signed if somebody signs; `out` gets the compressed head.
     pub fn new(
         request: &Request,
         resolution: &Resolution,
-        signature: Option<&[u8]>,
+        signer: Option<&PrivateKey>,
         manifests: &dyn Manifests,
         out: &mut dyn FnMut(&[u8]) -> Result<(), ArchiveError>,
     ) -> Result<Self, PlanError> {
@@ -164,8 +167,12 @@ impl ExportPlan {
             requires,
             schema_version: SCHEMA_VERSION,
         };
-        let head = crate::archive::draft_head(&bundle, signature, manifests, out)?;
-        Ok(Self { bundle, head, first_root: contents.first_root, alone: contents.alone })
+        let signature = match signer {
+            Some(key) => Some(key.sign(&bundle.to_bytes()?).to_file().into_bytes()),
+            None => None,
+        };
+        let head = crate::archive::draft_head(&bundle, signature.as_deref(), manifests, out)?;
+        Ok(Self { bundle, signature, head, first_root: contents.first_root, alone: contents.alone })
     }
 
     /// The repository from which blob `index` is fetched first.
@@ -184,7 +191,7 @@ impl ExportPlan {
 
     /// Bytes of all distinct blobs that the destination has already.
     pub fn required(&self) -> u64 {
-        self.bundle.requires.iter().flat_map(|requires| &requires.blobs).map(|blob| blob.size).sum()
+        self.bundle.required()
     }
 
     /// Bytes that have to be downloaded after planning: what is not in the head.

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
-use super::auth_file::{self, encode_pair, normalized};
+use super::RegistryClient;
+use super::auth_file::{self, Login, encode_pair, normalized};
 use super::credentials::login_file;
 use super::environment::Environment;
 use super::error::{ErrorKind, RegistryError};
@@ -60,6 +61,28 @@ pub fn remove_login(
     };
     remove()
         .map_err(|why| RegistryError::new(host, format!("logout from {host}"), ErrorKind::Credentials(why)))
+}
+
+impl RegistryClient {
+    /// The login for `path` at `host` as container tools store one (`{"auths": …}`), for a cluster to pull with; none
+    /// where none is known. A login that only this program could use is an error.
+    pub async fn docker_config(&self, host: &HostName, path: &str) -> Result<Option<Secret>, RegistryError> {
+        let refuse =
+            |why: String| RegistryError::new(host, format!("login for {host}"), ErrorKind::Credentials(why));
+        let Some(found) = self.0.store.lookup(host, path, false).await.map_err(refuse)? else {
+            return Ok(None);
+        };
+        let Login::Basic { username, password } = &found.login else {
+            let why =
+                format!("the login in {} is a token, and kubelets take user name and password", found.origin);
+            return Err(refuse(why));
+        };
+        let key = if host.is_docker_hub() { "https://index.docker.io/v1/" } else { host.as_str() };
+        let entry = json!({
+            "username": username, "password": password.expose(), "auth": encode_pair(username, password),
+        });
+        Ok(Some(Secret::new(json!({ "auths": { key: entry } }).to_string())))
+    }
 }
 
 fn auths<'a>(object: &'a mut Map<String, Value>, file: &Path) -> Result<&'a mut Map<String, Value>, String> {

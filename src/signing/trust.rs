@@ -100,6 +100,11 @@ impl Trust {
 }
 
 impl Vouched {
+    /// Who signed and where, one line each.
+    pub fn lines(&self) -> Vec<String> {
+        self.signers.iter().map(|(key, places)| format!("signed by {key}: {}", places.join(", "))).collect()
+    }
+
     fn add(&mut self, key: &NamedKey, place: &str) {
         match self.signers.iter_mut().find(|(own, _)| own.key == key.key) {
             Some((_, places)) => places.push(place.to_owned()),

@@ -45,6 +45,29 @@ fn names_that_clash_or_do_not_fit_are_found_without_a_registry() {
 }
 
 #[test]
+fn rows_that_want_one_value_to_be_two_things_are_found() {
+    let gap = Gap::new();
+    let lint = |rows: [(&str, &str); 2]| {
+        let row = |(name, (repository, tag)): (&str, (&str, &str))| {
+            format!("- {{ chart: a, image: 'r.io/{name}:1.2.3', repository: {repository}, tag: {tag} }}\n")
+        };
+        let rows: String = ["one", "two"].into_iter().zip(rows).map(row).collect();
+        std::fs::write(gap.path("app.yaml"), format!("images:\n{rows}")).unwrap();
+        lint(&gap, &["app.yaml", "--strict"])
+    };
+    assert_eq!(lint([("one.repo", "one.tag"), ("two.repo", "two.tag")]).code, 0);
+    let ran = lint([("repo", "one.tag"), ("repo", "two.tag")]);
+    assert_eq!(ran.code, 3);
+    assert!(
+        ran.stdout.contains("[value-conflict]") && ran.stdout.contains("a: r.io/two:1.2.3"),
+        "{}",
+        ran.stdout
+    );
+    let ran = lint([("one", "one.tag"), ("two.repo", "two.tag")]);
+    assert!(ran.stdout.contains("set both to a value and to further values"), "{}", ran.stdout);
+}
+
+#[test]
 fn images_that_cannot_be_had_are_found_online() {
     let mut gap = Gap::new();
     let (host, dead) = (gap.source.host(), nobody());

@@ -144,7 +144,7 @@ fn entry() -> impl Strategy<Value = Value> {
 }
 
 fn catalog() -> impl Strategy<Value = Value> {
-    let keys = &["name", "version", "registryOverride", "values", "other"];
+    let keys = &["name", "version", "registryOverride", "values", "perImageValues", "other"];
     (table(keys), prop::collection::vec(entry(), 0..3), value()).prop_map(|(mut catalog, images, default)| {
         catalog["images"] = images.into();
         catalog["variables"] = json!({ "V": { "default": default } });

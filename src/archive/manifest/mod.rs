@@ -116,6 +116,9 @@ impl BlobRow {
 pub struct CatalogRecord {
     pub entries: Vec<EntryRecord>,
     pub name: String,
+    /// Values that are set over `values` when every row's own paths are set.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub per_image_values: BTreeMap<String, String>,
     /// The value path that overrides the registry of every entry (`global.imageRegistry`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub registry_override: Option<String>,
@@ -230,6 +233,11 @@ impl BundleManifest {
         }
         manifest.check()?;
         Ok(manifest)
+    }
+
+    /// Bytes of all blobs that it requires at the destination.
+    pub fn required(&self) -> u64 {
+        self.requires.iter().flat_map(|requires| &requires.blobs).map(|blob| blob.size).sum()
     }
 
     /// Whether the export was planned with source hosts kept in destination names.

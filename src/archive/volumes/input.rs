@@ -22,7 +22,7 @@ impl VolumeInput {
     /// common. None where it names no volumes. All volumes must be there and have the right size; all that are not are
     /// named together.
     pub fn open(path: &Path) -> Result<Option<Self>, ArchiveError> {
-        let Some(base) = base_of(path)? else {
+        let Some(base) = volume_base(path)? else {
             return Ok(None);
         };
         let list_path = with(&base, LIST_SUFFIX);
@@ -131,7 +131,7 @@ fn refuse(wrong: &[String]) -> Result<(), ArchiveError> {
 }
 
 /// What the volumes that `path` names have in common.
-pub(super) fn base_of(path: &Path) -> Result<Option<PathBuf>, ArchiveError> {
+pub fn volume_base(path: &Path) -> Result<Option<PathBuf>, ArchiveError> {
     if path.is_dir() {
         let bases = volumes_of(path)?;
         return match bases.as_slice() {

@@ -11,7 +11,7 @@ mod list;
 mod waiting;
 
 pub use cut::{Cut, MIN_VOLUME};
-pub use input::{VolumeInput, volumes_of};
+pub use input::{VolumeInput, volume_base, volumes_of};
 pub use list::{LIST_SUFFIX, VolumeEntry, VolumeList};
 pub use waiting::{Wait, WaitingVolumes};
 

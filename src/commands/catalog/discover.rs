@@ -2,24 +2,22 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
 use crate::archive::chart_files;
-use crate::catalog::discover::{Discovery, Place, Rank, Title, is_about_a_chart};
+use crate::catalog::discover::{Discovery, Rank, Title, is_about_a_chart};
 use crate::cli::{DiscoverArgs, ResultFormat};
 use crate::commands::helm::Chart;
+use crate::commands::manifests::{Look, failed};
 use crate::commands::{outputs, print, print_json, request};
 use crate::failure::{ExitCode, Failure};
 use crate::image::Reference;
 use crate::report::count;
 use crate::session::Session;
 
-/// Endings of files that are looked into when a folder is named.
-const ENDINGS: [&str; 3] = ["yaml", "yml", "json"];
-/// Folders in folders that are followed.
+/// Sub-charts in sub-charts that are followed.
 const MAX_DEPTH: usize = 64;
 /// What is unclear and shown; the catalog has more of it, `--format json` all that is kept.
 const SHOWN: usize = 20;
@@ -77,70 +75,6 @@ fn discover(session: &Session, args: &DiscoverArgs) -> anyhow::Result<ExitCode> 
         Some(true) if args.exit_code => ExitCode::Differs,
         _ => ExitCode::Done,
     })
-}
-
-/// Looking into what was named.
-struct Look<'a> {
-    found: &'a mut Discovery,
-    /// The catalog that will be written, which an earlier run may have left among the manifests.
-    own: Option<PathBuf>,
-    /// Files of other kinds.
-    passed_by: usize,
-}
-
-impl Look<'_> {
-    /// A file, a folder, or stdin.
-    fn at(&mut self, input: &Path) -> anyhow::Result<()> {
-        if input.as_os_str() == "-" {
-            return Ok(self.found.read("stdin", std::io::stdin().lock())?);
-        }
-        if input.is_dir() { self.folder(input, 0) } else { self.file(input) }
-    }
-
-    fn file(&mut self, path: &Path) -> anyhow::Result<()> {
-        let failed = failed(path);
-        let opened = std::fs::File::open(path).map_err(&failed)?;
-        let name = path.to_string_lossy();
-        let name = name.strip_prefix("./").unwrap_or(&name);
-        Ok(self.found.read(name, BufReader::with_capacity(64 << 10, opened)).map_err(&failed)?)
-    }
-
-    /// Every manifest in a folder and those in it, by name. A chart's templates are no manifests yet.
-    fn folder(&mut self, path: &Path, depth: usize) -> anyhow::Result<()> {
-        let failed = failed(path);
-        if depth > MAX_DEPTH {
-            return Err(failed(std::io::Error::other("the folders are nested too deep")).into());
-        }
-        let entries = std::fs::read_dir(path).map_err(&failed)?;
-        let mut entries: Vec<_> = entries.collect::<Result<_, _>>().map_err(&failed)?;
-        entries.sort_by_key(std::fs::DirEntry::file_name);
-        let is_chart = path.join("Chart.yaml").is_file();
-        for entry in entries {
-            let (is_folder, path) = (entry.file_type().map_err(&failed)?.is_dir(), entry.path());
-            if is_folder && is_chart && entry.file_name() == "templates" {
-                let place = Place::of(&path.to_string_lossy().into(), 0);
-                let why = "a chart's templates, which are not rendered; --chart renders them where helm is";
-                self.found.unclear(place, why.to_owned(), true);
-            } else if is_folder {
-                self.folder(&path, depth + 1)?;
-            } else if is_manifest(&path) && !path.canonicalize().is_ok_and(|path| self.own == Some(path)) {
-                self.file(&path)?;
-            } else {
-                self.passed_by += 1;
-            }
-        }
-        Ok(())
-    }
-}
-
-fn failed(path: &Path) -> impl Fn(std::io::Error) -> Failure {
-    let path = path.to_owned();
-    move |error| Failure::usage(format!("{}: {error}", path.display()))
-}
-
-fn is_manifest(path: &Path) -> bool {
-    let ending = path.extension().unwrap_or_default();
-    ENDINGS.iter().any(|known| ending.eq_ignore_ascii_case(known)) && path.is_file()
 }
 
 /// Renders a chart once for every set of values, and looks into what it says of itself.
@@ -212,13 +146,7 @@ fn title(args: &DiscoverArgs, found: &Discovery) -> Title {
 }
 
 fn write(args: &DiscoverArgs, target: &Path, text: &str) -> anyhow::Result<()> {
-    let is_same = std::fs::read(target).is_ok_and(|there| there == text.as_bytes());
-    if target.exists() && !is_same && !args.force {
-        let message = format!("{} exists and has other content", target.display());
-        return Err(Failure::new(ExitCode::Failed, message)
-            .hint("replace it with --force, or see what differs with --diff")
-            .into());
-    }
+    outputs::spare(target, text.as_bytes(), args.force, "see what differs with --diff")?;
     outputs::write(target, text)
 }
 

@@ -7,12 +7,14 @@ use futures_util::StreamExt;
 use serde::Serialize;
 use serde_json::json;
 
+use crate::archive::ImageRow;
 use crate::catalog::lint::{Finding, Level, lint};
 use crate::catalog::{Catalog, ResolvedImage};
 use crate::cli::{LintArgs, ResultFormat};
 use crate::commands::{charts, network, print, print_json, request};
 use crate::destination::{Destination, Mapping, collisions};
 use crate::failure::{ExitCode, Failure};
+use crate::handoff::{ValuesError, ValuesStyle, helm_values};
 use crate::image::{Digest, Reference};
 use crate::plan::{Request, Wanted};
 use crate::registry::{Held, ManifestTarget, RegistryClient, RegistryError};
@@ -67,6 +69,7 @@ pub(super) async fn run(session: &Session, args: &LintArgs) -> anyhow::Result<Ex
             found.extend(fault.map(|error| listed.find(Level::Error, "bad-archive", error.to_string())));
         }
     }
+    found.extend(contradictions(args, destination.as_ref(), mapping));
     found.sort_by_key(|one| (one.catalog.clone(), one.finding.line, one.finding.level));
     show(session, &found, images.len());
     let worst = if args.strict { Level::Warning } else { Level::Error };
@@ -122,6 +125,46 @@ fn clashes(
             .rev()
             .find(|listed| collision.names.iter().any(|(n, _)| *n == listed.image.reference));
         found.extend(last.map(|listed| listed.find(level, "name-clash", message)));
+    }
+}
+
+/// Values that rows need to be different things at once, so that no values file can set every row's own.
+fn contradictions(args: &LintArgs, destination: Option<&Destination>, mapping: Mapping) -> Vec<Found> {
+    // What cannot be loaded is a finding already, and stdin has been read.
+    let stdin = args.catalog.catalogs.iter().any(|name| name == "-");
+    let Some(Ok(loaded)) = (!stdin).then(|| request::load(&args.catalog, &args.network)) else {
+        return Vec::new();
+    };
+    let placeholder = "registry.invalid".parse().ok();
+    let Some(destination) = destination.cloned().or(placeholder) else { return Vec::new() };
+    let images: Vec<ImageRow> = loaded.request.images.iter().map(unresolved).collect();
+    let images: Vec<&ImageRow> = images.iter().collect();
+    let style = ValuesStyle { per_image: true, pin: true };
+    match helm_values(&loaded.request.catalog, &images, &destination, mapping, style) {
+        Err(error @ (ValuesError::Conflicts(_) | ValuesError::Nested(_))) => {
+            let message = format!("bundle values --per-image has no answer: {error}");
+            let finding = Finding { level: Level::Warning, line: None, rule: "value-conflict", message };
+            vec![Found { catalog: loaded.request.catalog.name, finding }]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// An image before anybody has been asked for it.
+fn unresolved(wanted: &Wanted) -> ImageRow {
+    ImageRow {
+        artifact_type: None,
+        digest: wanted
+            .name
+            .digest()
+            .copied()
+            .unwrap_or_else(|| Digest::sha256(wanted.name.to_string().as_bytes())),
+        entries: wanted.entries.clone(),
+        media_type: crate::image::media_type::OCI_INDEX.to_owned(),
+        name: wanted.name.clone(),
+        platforms: Vec::new(),
+        size: 0,
+        source: wanted.name.clone(),
     }
 }
 

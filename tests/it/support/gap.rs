@@ -112,6 +112,8 @@ impl Gap {
         let host = |registry: &TestRegistry| registry.host().replace('.', r"\.");
         let mut filters = vec![(host(&self.source), "SOURCE"), (host(&self.destination), "DESTINATION")];
         filters.extend(self.cli.filters());
+        // A bundle's id covers its sources, whose port is another each time.
+        filters.push((r"\bid sha256:[0-9a-f]{64}".to_owned(), "id [ID]"));
         filters
     }
 }

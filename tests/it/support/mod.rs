@@ -9,6 +9,7 @@ pub mod cli;
 mod faults;
 pub mod gap;
 pub mod images;
+pub mod rebuilt;
 pub mod registry;
 
 use std::sync::Once;

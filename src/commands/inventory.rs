@@ -1,0 +1,113 @@
+//! `bundle inspect -d`: what a registry holds of a catalog, for an export that shall bring only the rest.
+
+use crate::archive::Root;
+use crate::cli::{CatalogArgs, InspectArgs, ResultFormat};
+use crate::destination::{Destination, Mapping};
+use crate::failure::{ExitCode, Failure, registry_code};
+use crate::image::{ArtifactKind, Digest, Reference};
+use crate::plan::{Inventory, InventoryImage, Stock};
+use crate::report::{bytes, count};
+use crate::session::Session;
+use crate::transfer::{ResolveError, Resolved, Spool, Unresolved, resolve};
+
+use super::{network, outputs, request};
+
+pub(super) async fn run(
+    session: &Session,
+    args: &InspectArgs,
+    destination: &str,
+) -> anyhow::Result<ExitCode> {
+    let destination: Destination = destination.parse().map_err(|e| Failure::usage(format!("{e}")))?;
+    let catalogs = CatalogArgs { catalogs: args.catalog.clone(), set: args.set.clone(), source: Vec::new() };
+    let mut request = request::load(&catalogs, &args.network)?.request;
+    let mapping =
+        Mapping { keep_host: args.mapping.keep_host, no_synthetic_tags: args.mapping.no_synthetic_tags };
+    for wanted in &mut request.images {
+        wanted.sources = places(&wanted.name, &destination, mapping);
+    }
+    request.with = ArtifactKind::ALL.to_vec();
+    let client = network::for_destination(&args.network, &destination)?;
+    let spool = Spool::anonymous()?;
+    let reporter = &session.reporter;
+    reporter.begin_count("asking what is there", request.images.len() as u64);
+    let step = |_: &_, _| reporter.step();
+    let work = resolve(&client, &spool, &request, usize::from(args.network.jobs), &step);
+    let resolved = tokio::select! {
+        resolved = work => resolved,
+        () = session.cancel.cancelled() => return Err(super::export::interrupted("nothing has been written")),
+    };
+    reporter.end();
+    let absent = absent(&resolved)?;
+    let inventory = inventory(&resolved, &spool)?;
+    let text = inventory.to_text()?;
+    if let Some(path) = &args.output {
+        outputs::spare(path, text.as_bytes(), args.force, "")?;
+        outputs::write(path, &text)?;
+    }
+    match session.format {
+        ResultFormat::Json => super::print(&text),
+        ResultFormat::Human => {
+            let absent = absent.into_iter().map(|name| format!("not there  {name}\n"));
+            super::print(&(absent.collect::<String>() + &summary(&inventory, args)));
+        }
+    }
+    Ok(ExitCode::Done)
+}
+
+/// Where the image is, if it is there.
+fn places(name: &Reference, destination: &Destination, mapping: Mapping) -> Vec<Reference> {
+    // Only images by digest alone get a tag made of it.
+    let digest = name.digest().copied().unwrap_or_else(|| Digest::sha256(b""));
+    let targets = mapping.targets(name, &digest).into_iter().filter_map(|target| {
+        let repository = destination.repository(&target).ok()?;
+        Some(target.tag.map_or_else(|| repository.at(digest), |tag| repository.tagged(tag)))
+    });
+    targets.collect()
+}
+
+/// The images that are not there. A registry that gives no answer is another matter.
+fn absent(resolved: &Resolved) -> anyhow::Result<Vec<Reference>> {
+    let mut absent = Vec::new();
+    for Unresolved { source, error, .. } in &resolved.failures {
+        match &**error {
+            ResolveError::Registry(error) if error.is_not_found() => absent.push(source.clone()),
+            ResolveError::Registry(error) => {
+                let hints = error.hint();
+                let mut failure = Failure::new(registry_code(error), format!("{source}: {error}"));
+                failure.hints.extend(hints);
+                return Err(failure.into());
+            }
+            error => return Err(Failure::new(ExitCode::Content, format!("{source}: {error}")).into()),
+        }
+    }
+    Ok(absent)
+}
+
+fn inventory(resolved: &Resolved, spool: &Spool) -> anyhow::Result<Inventory> {
+    let (mut images, mut stock) = (Vec::new(), Stock::default());
+    for image in &resolved.resolution.images {
+        let row = &image.row;
+        let root = Root { digest: row.digest, media_type: row.media_type.clone(), size: image.root_size };
+        let artifacts = image.artifacts.iter().map(crate::archive::ArtifactRow::root);
+        let roots: Vec<Root> = [root].into_iter().chain(artifacts).collect();
+        stock.add(row.name.repository(), &roots, spool)?;
+        images.push(InventoryImage { name: row.name.clone(), digest: row.digest });
+    }
+    Ok(Inventory::new(images, stock))
+}
+
+fn summary(inventory: &Inventory, args: &InspectArgs) -> String {
+    let size: u64 = inventory.blobs.iter().map(|blob| blob.size).sum();
+    let what = format!(
+        "{} there, {} ({}) that need not come again\n",
+        count(inventory.images.len(), "image"),
+        count(inventory.blobs.len(), "layer"),
+        bytes(size)
+    );
+    match &args.output {
+        Some(path) => format!("{what}\nOutside:\n  bundle export CATALOG --base {}\n", path.display()),
+        None => {
+            format!("{what}write it down with -o FILE, and take that to where export runs: --base FILE\n")
+        }
+    }
+}

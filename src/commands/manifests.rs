@@ -1,0 +1,76 @@
+//! Manifests as people name them: files, folders, stdin.
+
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+
+use crate::catalog::discover::{Discovery, Place};
+use crate::failure::Failure;
+
+/// Endings of files that are looked into when a folder is named.
+const ENDINGS: [&str; 3] = ["yaml", "yml", "json"];
+/// Folders in folders that are followed.
+const MAX_DEPTH: usize = 64;
+
+/// Looking into what was named.
+pub(super) struct Look<'a> {
+    pub(super) found: &'a mut Discovery,
+    /// The catalog that will be written, which an earlier run may have left among the manifests.
+    pub(super) own: Option<PathBuf>,
+    /// Files of other kinds.
+    pub(super) passed_by: usize,
+}
+
+impl Look<'_> {
+    /// A file, a folder, or stdin.
+    pub(super) fn at(&mut self, input: &Path) -> anyhow::Result<()> {
+        if input.as_os_str() == "-" {
+            return Ok(self.found.read("stdin", std::io::stdin().lock())?);
+        }
+        if input.is_dir() { self.folder(input, 0) } else { self.file(input) }
+    }
+
+    fn file(&mut self, path: &Path) -> anyhow::Result<()> {
+        let failed = failed(path);
+        let opened = std::fs::File::open(path).map_err(&failed)?;
+        let name = path.to_string_lossy();
+        let name = name.strip_prefix("./").unwrap_or(&name);
+        Ok(self.found.read(name, BufReader::with_capacity(64 << 10, opened)).map_err(&failed)?)
+    }
+
+    /// Every manifest in a folder and those in it, by name. A chart's templates are no manifests yet.
+    fn folder(&mut self, path: &Path, depth: usize) -> anyhow::Result<()> {
+        let failed = failed(path);
+        if depth > MAX_DEPTH {
+            return Err(failed(std::io::Error::other("the folders are nested too deep")).into());
+        }
+        let entries = std::fs::read_dir(path).map_err(&failed)?;
+        let mut entries: Vec<_> = entries.collect::<Result<_, _>>().map_err(&failed)?;
+        entries.sort_by_key(std::fs::DirEntry::file_name);
+        let is_chart = path.join("Chart.yaml").is_file();
+        for entry in entries {
+            let (is_folder, path) = (entry.file_type().map_err(&failed)?.is_dir(), entry.path());
+            if is_folder && is_chart && entry.file_name() == "templates" {
+                let place = Place::of(&path.to_string_lossy().into(), 0);
+                let why = "a chart's templates, which are not rendered; --chart renders them where helm is";
+                self.found.unclear(place, why.to_owned(), true);
+            } else if is_folder {
+                self.folder(&path, depth + 1)?;
+            } else if is_manifest(&path) && !path.canonicalize().is_ok_and(|path| self.own == Some(path)) {
+                self.file(&path)?;
+            } else {
+                self.passed_by += 1;
+            }
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn failed(path: &Path) -> impl Fn(std::io::Error) -> Failure {
+    let path = path.to_owned();
+    move |error| Failure::usage(format!("{}: {error}", path.display()))
+}
+
+fn is_manifest(path: &Path) -> bool {
+    let ending = path.extension().unwrap_or_default();
+    ENDINGS.iter().any(|known| ending.eq_ignore_ascii_case(known)) && path.is_file()
+}

@@ -1,0 +1,81 @@
+//! `bundle mirrors`: what makes nodes pull from the destination what charts name elsewhere.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use super::{input, outputs};
+use crate::cli::{MirrorRuntime, MirrorsArgs};
+use crate::destination::{Destination, Mapping};
+use crate::failure::{ExitCode, Failure};
+use crate::handoff::{MirrorError, MirrorFile, MirrorKind, Reach, mirror_files};
+
+pub(super) fn run(args: &MirrorsArgs) -> anyhow::Result<ExitCode> {
+    let destination: Destination = args.destination.parse().map_err(|e| Failure::usage(format!("{e}")))?;
+    let opened = input::open(Some(&args.bundle), None, &args.trust)?;
+    let bundle = opened.holdings.bundle();
+    let mapping = Mapping {
+        keep_host: args.mapping.keep_host || bundle.keeps_host(),
+        no_synthetic_tags: args.mapping.no_synthetic_tags,
+    };
+    let host = destination.host();
+    let reach = Reach {
+        plain_http: destination.plain_http || host.is_loopback() || args.plain_http.contains(host),
+        tls_no_verify: args.tls_no_verify.contains(host),
+        ca_file: args.node_ca_file.clone(),
+    };
+    let images: Vec<_> = bundle.images.iter().collect();
+    let files = mirror_files(kind(args.runtime), &images, &destination, mapping, &reach, args.pin);
+    let files = files.map_err(|error| match error {
+        MirrorError::Nothing => Failure::usage(format!("{}: {error}", opened.holdings.name())),
+        _ => Failure::new(ExitCode::Failed, error.to_string()),
+    })?;
+    match &args.output {
+        Some(folder) => write(folder, &files, args.force)?,
+        None => super::print(&joined(&files)),
+    }
+    Ok(ExitCode::Done)
+}
+
+fn kind(runtime: MirrorRuntime) -> MirrorKind {
+    match runtime {
+        MirrorRuntime::Containerd => MirrorKind::Containerd,
+        MirrorRuntime::K3s => MirrorKind::K3s,
+        MirrorRuntime::Rke2 => MirrorKind::Rke2,
+        MirrorRuntime::Crio => MirrorKind::Crio,
+        MirrorRuntime::Podman => MirrorKind::Podman,
+        MirrorRuntime::Openshift => MirrorKind::Openshift,
+        MirrorRuntime::Kustomize => MirrorKind::Kustomize,
+    }
+}
+
+/// One file as it is; of several, each with its name before it.
+fn joined(files: &[MirrorFile]) -> String {
+    if let [file] = files {
+        return file.text.clone();
+    }
+    let mut text = "# Several files; -o DIR writes them.\n".to_owned();
+    for file in files {
+        let _ = write!(text, "\n# --- {}\n{}", file.path, file.text);
+    }
+    text
+}
+
+fn write(folder: &Path, files: &[MirrorFile], force: bool) -> anyhow::Result<()> {
+    let failed = |path: &Path, error: &std::io::Error| {
+        Failure::new(ExitCode::Failed, format!("{}: {error}", path.display()))
+    };
+    // All of them are looked at before the first is written.
+    for file in files {
+        let path = folder.join(&file.path);
+        outputs::spare(&path, file.text.as_bytes(), force, "write into another folder with -o DIR")?;
+    }
+    for file in files {
+        let path = folder.join(&file.path);
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent).map_err(|error| failed(parent, &error))?;
+        }
+        outputs::write(&path, &file.text)?;
+        super::print(&format!("{}\n", path.display()));
+    }
+    Ok(())
+}

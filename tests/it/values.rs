@@ -1,0 +1,151 @@
+//! The Helm values of an import and of `bundle values`, and the Secret to pull with.
+
+use std::os::unix::fs::PermissionsExt;
+
+use base64::Engine as _;
+
+use crate::support::gap::{Gap, htpasswd};
+use crate::support::images::image;
+use crate::support::registry::TestRegistry;
+
+/// A bundle of two images that share a registry path and a tag.
+fn shop() -> Gap {
+    let mut gap = Gap::new();
+    gap.image("shop/server", "1", &image(1)).image("shop/worker", "1", &image(2));
+    let host = gap.source.host();
+    let row = |name: &str| {
+        format!(
+            "- {{ chart: shop, component: {name}, image: '{host}/shop/{name}:1', registry: all.registry, repository: {name}.repository, tag: [{name}.tag, all.tag] }}\n"
+        )
+    };
+    let text = format!(
+        "name: shop\nversion: 2.4\nregistryOverride: global.imageRegistry\nimages:\n{}{}",
+        row("server"),
+        row("worker")
+    );
+    std::fs::write(gap.path("shop.yaml"), text).unwrap();
+    let ran = gap.cli.run(&["export", "shop.yaml", "--no-sidecar"]);
+    assert_eq!(ran.code, 0, "{}", ran.shown());
+    gap
+}
+
+#[test]
+fn an_import_and_the_command_write_the_same_values() {
+    let gap = shop();
+    let to = format!("{}/mirror", gap.destination.host());
+    for (name, style) in [
+        ("plain", &[][..]),
+        ("each", &["--per-image"]),
+        ("pinned", &["--per-image", "--pin"]),
+        ("kept", &["--keep-host"]),
+    ] {
+        let ran = gap.cli.run(
+            &[&["import", "shop-2.4.tar.zst", "-d", &to, "--values", "v.yaml", "--force"], style].concat(),
+        );
+        assert_eq!(ran.code, 0, "{}", ran.shown());
+        let text = String::from_utf8(gap.read("v.yaml")).unwrap();
+        let ran = gap.cli.run(&[&["values", "shop-2.4.tar.zst", "-d", &to], style].concat());
+        assert_eq!((ran.code, ran.stdout.as_str()), (0, text.as_str()), "{}", ran.stderr);
+        // Loopback hosts with a port are kept with a dash.
+        let text = text.replace(&gap.source.host().replace(':', "-"), "SOURCE-DIR");
+        gap.snapshot("values", name, &text);
+    }
+    // What the export kept is kept without being asked.
+    let ran = gap.cli.run(&["export", "shop.yaml", "--keep-host", "-o", "kept.tar.zst", "--no-sidecar"]);
+    assert_eq!(ran.code, 0, "{}", ran.shown());
+    let kept = gap.cli.run(&["values", "kept.tar.zst", "-d", &to]);
+    assert_eq!(kept.stdout, gap.cli.run(&["values", "shop-2.4.tar.zst", "-d", &to, "--keep-host"]).stdout);
+}
+
+#[test]
+fn values_that_contradict_each_other_are_found_before_anything_is_sent() {
+    let gap = shop();
+    let text =
+        String::from_utf8(gap.read("shop.yaml")).unwrap().replace("worker.repository", "server.repository");
+    std::fs::write(gap.path("shop.yaml"), text).unwrap();
+    let ran = gap.cli.run(&["export", "shop.yaml", "--no-sidecar", "--force"]);
+    assert_eq!(ran.code, 0, "{}", ran.shown());
+    gap.destination.forget();
+    let ran = gap.try_import("shop-2.4.tar.zst", &["--per-image"]);
+    assert_eq!(ran.code, 1);
+    gap.snapshot("values", "conflict", &ran.shown());
+    assert!(gap.destination.log().is_empty());
+    assert_eq!(gap.try_import("shop-2.4.tar.zst", &[]).code, 0, "the override alone contradicts nothing");
+    let ran =
+        gap.cli.run(&["values", "shop-2.4.tar.zst", "-d", "reg.local", "--per-image", "--only", "*server*"]);
+    assert_eq!(ran.code, 0, "{}", ran.shown());
+}
+
+#[test]
+fn the_login_for_the_registry_becomes_a_secret_nobody_else_can_read() {
+    let gap = shop();
+    let folder = tempfile::tempdir().unwrap();
+    let closed = TestRegistry::start_with_users(&htpasswd(folder.path(), "me", "s3cret word"));
+    let host = closed.host();
+    let values = |arguments: &[&str], input: &[u8]| {
+        gap.fed(&[&["values", "shop-2.4.tar.zst", "-d", &host], arguments].concat(), input)
+    };
+    let ran = values(&["--pull-secret", "secret.yaml"], b"");
+    assert_eq!(ran.code, 4, "{}", ran.shown());
+    assert!(ran.stderr.contains("bundle login"), "{}", ran.stderr);
+    assert!(!gap.path("secret.yaml").exists());
+
+    let arguments = [
+        "-u",
+        "me",
+        "--password-stdin",
+        "--pull-secret",
+        "secret.yaml",
+        "--secret-name",
+        "pull",
+        "--namespace",
+        "shop",
+    ];
+    let ran = values(&arguments, b"s3cret word\n");
+    assert_eq!(ran.code, 0, "{}", ran.shown());
+    let manifest = String::from_utf8(gap.read("secret.yaml")).unwrap();
+    let mode = std::fs::metadata(gap.path("secret.yaml")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let (head, data) = manifest.trim_end().rsplit_once(' ').unwrap();
+    let config = base64::engine::general_purpose::STANDARD.decode(data).unwrap();
+    let config: serde_json::Value = serde_json::from_slice(&config).unwrap();
+    assert_eq!(config["auths"][&host]["password"], "s3cret word");
+    assert_eq!(
+        config["auths"][&host]["auth"],
+        base64::engine::general_purpose::STANDARD.encode("me:s3cret word")
+    );
+    gap.snapshot("values", "secret", head);
+    let said = ran.shown();
+    assert!(!said.contains("s3cret") && !said.contains(data), "{said}");
+    assert!(ran.stdout.starts_with("# Helm values") && !ran.stdout.contains("Secret"), "{}", ran.stdout);
+
+    // The stored login does too; another Secret in its place stays, and the screen is no file.
+    let auth_file = gap.path("auth.json").display().to_string();
+    let ran =
+        gap.fed(&["login", &host, "-u", "me", "--password-stdin", "--auth-file", &auth_file], b"s3cret word");
+    assert_eq!(ran.code, 0, "{}", ran.shown());
+    let stored = ["--auth-file", &auth_file, "--pull-secret", "secret.yaml"];
+    assert_eq!(values(&stored, b"").code, 1);
+    assert_eq!(String::from_utf8(gap.read("secret.yaml")).unwrap(), manifest);
+    assert_eq!(values(&[&stored[..], &["--force"]].concat(), b"").code, 0);
+    for (target, code) in [("-", 2), ("/dev/stdout", 2), ("/dev/stderr", 2), ("shop-2.4.tar.zst", 2)] {
+        let ran = values(&["--auth-file", &auth_file, "--pull-secret", target, "--force"], b"");
+        assert_eq!(ran.code, code, "{target}: {}", ran.shown());
+        assert!(!ran.shown().contains("s3cret") && !ran.shown().contains(data), "{target}: {}", ran.shown());
+    }
+    let ran = values(&["--auth-file", &auth_file, "--pull-secret", "x.yaml", "--secret-name", "A b"], b"");
+    assert_eq!(ran.code, 2, "{}", ran.shown());
+    let token = r#"{"auths":{"HOST":{"identitytoken":"t0ken"}}}"#.replace("HOST", &host);
+    std::fs::write(&auth_file, token).unwrap();
+    let ran = values(&["--auth-file", &auth_file, "--pull-secret", "x.yaml"], b"");
+    assert_eq!(ran.code, 4, "{}", ran.shown());
+    assert!(
+        ran.stderr.contains("kubelets take user name and password") && !ran.stderr.contains("t0ken"),
+        "{}",
+        ran.stderr
+    );
+    assert!(
+        closed.log().iter().all(|one| !one.path.contains("manifests")),
+        "values ask no registry for images"
+    );
+}
