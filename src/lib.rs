@@ -2,7 +2,8 @@
 //!
 //! [`image`] says *what*, [`catalog`] *which*; [`registry`], [`archive`] and [`destination`] *where*; [`plan`]
 //! *decides*; [`transfer`] *moves*; [`commands`] *tells the story*; [`handoff`] is what the cluster needs
-//! afterwards; [`serve`] the embedded registry; [`report`] what people see while waiting.
+//! afterwards; [`review`] what people decide upon; [`serve`] the embedded registry; [`report`] what people see while
+//! waiting.
 //!
 //! **Export.** Catalog → resolve every reference to a digest, small JSON only → [`plan::ExportPlan`]: distinct
 //! blobs, every offset, the final size → space → each blob from the registry, hashed as it streams, written at its
@@ -28,6 +29,7 @@ pub mod image;
 pub mod plan;
 pub mod registry;
 pub mod report;
+pub mod review;
 pub mod secret;
 pub mod serve;
 pub mod session;

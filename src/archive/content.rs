@@ -37,6 +37,10 @@ impl BundleReader {
             content.ready.push_back(self.head_blob(index)?);
             return Ok(content);
         }
+        let blob = &self.manifest().blobs[index];
+        if !self.is_located(index, blob) {
+            return Err(ArchiveError::Damaged(format!("{} is nowhere to be found", blob.digest)));
+        }
         content.frames = self.frames(index).into();
         while content.frames.front().is_some_and(|(_, _, held)| *held <= content.skip) {
             let passed = content.frames.pop_front().map_or(0, |(_, _, held)| held);

@@ -64,6 +64,7 @@ mod pipe;
 mod piped;
 mod piped_layout;
 mod reader;
+mod salvage;
 mod stash;
 mod verify;
 mod volumes;

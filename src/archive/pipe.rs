@@ -48,11 +48,12 @@ impl<R> std::fmt::Debug for PipedContent<R> {
 /// Reads the head of a piped bundle and proves it.
 pub fn open_pipe<R: Read>(mut input: R) -> Result<(Arc<PipedHead>, PipedContent<R>), ArchiveError> {
     let (head, at) = read_head(&mut input, &Trust::default())?;
+    let head = Arc::new(head);
     Ok((head.clone(), PipedContent::after(head, input, at)))
 }
 
 /// The head, proven, and how many bytes it takes.
-pub(super) fn read_head(input: &mut impl Read, trust: &Trust) -> Result<(Arc<PipedHead>, u64), ArchiveError> {
+pub(super) fn read_head(input: &mut impl Read, trust: &Trust) -> Result<(PipedHead, u64), ArchiveError> {
     let mut at = 0;
     let mut frame = || {
         let Some(bytes) = read_frame(input, frame::HEAD_FRAME_CONTENT as u64)? else {
@@ -71,10 +72,14 @@ pub(super) fn read_head(input: &mut impl Read, trust: &Trust) -> Result<(Arc<Pip
     let layout = Layout::new(head.frame_lens(), &manifest.blobs);
     let id = Digest::sha256(head.bundle_bytes());
     contents::prove(&manifest, &head)?;
-    Ok((Arc::new(PipedHead { head, manifest, layout, id }), at))
+    Ok((PipedHead { head, manifest, layout, id }, at))
 }
 
 impl PipedHead {
+    pub(super) fn into_parts(self) -> (Head, BundleManifest, Layout) {
+        (self.head, self.manifest, self.layout)
+    }
+
     /// The small blobs of the head: they are at hand, and do not come again.
     pub fn at_hand(&self) -> HashSet<Digest> {
         self.manifest.blobs[..self.layout.stored().start].iter().map(|blob| blob.digest).collect()
@@ -208,7 +213,7 @@ impl<R: Read> PipedContent<R> {
 }
 
 /// One whole frame, found by walking its blocks; none at the end of the input. Content beyond `limit` is refused.
-fn read_frame(input: &mut impl Read, limit: u64) -> Result<Option<Vec<u8>>, ArchiveError> {
+pub(super) fn read_frame(input: &mut impl Read, limit: u64) -> Result<Option<Vec<u8>>, ArchiveError> {
     let io = |error: io::Error| match error.kind() {
         io::ErrorKind::UnexpectedEof => ArchiveError::Damaged("the stream ends inside a frame".into()),
         _ => ArchiveError::of_pipe(error),

@@ -86,6 +86,7 @@ impl Piped {
         let mut recorded = Recorded { input: &mut input, read: Vec::new() };
         match read_head(&mut recorded, trust) {
             Ok((head, at)) => {
+                let head = Arc::new(head);
                 let content = PipedContent::after(head.clone(), input, at);
                 let rest = Box::new(move |sink: &mut StreamSink<'_>| content.stream(sink));
                 let at_hand = head.at_hand();

@@ -36,7 +36,17 @@ struct Inner {
     by_digest: HashMap<Digest, usize>,
     /// File offset and length of each frame of each compressed blob.
     compressed: Vec<Vec<(u64, u32)>>,
-    seek_table: Range<u64>,
+    /// None where the end of the file is lost.
+    seek_table: Option<Range<u64>>,
+}
+
+/// What opening finds out.
+pub(super) struct Parts {
+    pub(super) head: Head,
+    pub(super) manifest: BundleManifest,
+    pub(super) layout: Layout,
+    pub(super) compressed: Vec<Vec<(u64, u32)>>,
+    pub(super) seek_table: Option<Range<u64>>,
 }
 
 impl BundleReader {
@@ -65,14 +75,26 @@ impl BundleReader {
         let manifest = head.bundle()?;
         let layout = Layout::new(head.frame_lens(), &manifest.blobs);
         let compressed = locate_compressed(&table, &layout, &manifest.blobs)?;
-        let by_digest = manifest.blobs.iter().enumerate().map(|(i, b)| (b.digest, i)).collect();
-        let id = Digest::sha256(head.bundle_bytes());
-        let inner =
-            Inner { input: Arc::clone(input), id, manifest, head, layout, by_digest, compressed, seek_table };
-        let reader = Self(Arc::new(inner));
+        let seek_table = Some(seek_table);
+        let reader = Self::of_parts(input, Parts { head, manifest, layout, compressed, seek_table });
         reader.0.head.prove(&reader.0.manifest)?;
         contents::prove(&reader.0.manifest, &reader)?;
         Ok(reader)
+    }
+
+    pub(super) fn of_parts(input: &Arc<dyn Input>, parts: Parts) -> Self {
+        let Parts { head, manifest, layout, compressed, seek_table } = parts;
+        let by_digest = manifest.blobs.iter().enumerate().map(|(i, b)| (b.digest, i)).collect();
+        let id = Digest::sha256(head.bundle_bytes());
+        let input = Arc::clone(input);
+        Self(Arc::new(Inner { input, id, manifest, head, layout, by_digest, compressed, seek_table }))
+    }
+
+    /// Whether every frame of blob `index` is known.
+    pub(super) fn is_located(&self, index: usize, blob: &BlobRow) -> bool {
+        let slot = index.checked_sub(self.0.layout.compressed().start);
+        let frames = slot.and_then(|slot| self.0.compressed.get(slot));
+        frames.is_none_or(|frames| frames.len() as u64 == blob.size.div_ceil(frame::FRAME_CONTENT))
     }
 
     /// The sha256 of `bundle.json`.
@@ -114,7 +136,7 @@ impl BundleReader {
         &self.0.head
     }
 
-    pub(crate) fn seek_table(&self) -> Range<u64> {
+    pub(crate) fn seek_table(&self) -> Option<Range<u64>> {
         self.0.seek_table.clone()
     }
 
@@ -238,10 +260,10 @@ fn end_without_zeros(input: &dyn Input) -> Result<u64, ArchiveError> {
 }
 
 /// `Read + Seek` over the input up to `end`, as the seek table parser wants it.
-struct InputTail<'a> {
-    input: &'a dyn Input,
-    end: u64,
-    at: u64,
+pub(super) struct InputTail<'a> {
+    pub(super) input: &'a dyn Input,
+    pub(super) end: u64,
+    pub(super) at: u64,
 }
 
 impl Read for InputTail<'_> {

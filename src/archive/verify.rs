@@ -55,7 +55,7 @@ impl BundleReader {
         check.ending()?;
         let mut problems = check.problems.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some(volumes) = self.input().volumes() {
-            let wrong = volumes.check(0..volumes.count(), &problems, cancelled)?;
+            let wrong = volumes.check(0..volumes.count(), &problems, cancelled);
             problems.extend(wrong);
         }
         problems.sort_by_key(|problem| problem.range.as_ref().map_or(0, |range| range.start));
@@ -99,7 +99,14 @@ impl Check<'_> {
         }
         let blob = &self.reader.manifest().blobs[index];
         let frames = self.reader.frames(index);
-        self.joint(index, &frames)?;
+        if !self.reader.is_located(index, blob) {
+            let start = frames.last().map_or(self.reader.layout().stored_end(), |(at, len, _)| at + len);
+            let lost =
+                "it is nowhere to be found, since what comes before it is damaged, or the file is cut short";
+            self.report(start..self.reader.file_len().max(start), Some(blob.digest), lost);
+            return Ok(());
+        }
+        self.joint(index, &frames);
         let stored = self.reader.layout().stored().contains(&index);
         let mut hasher = Hasher::for_digest(&blob.digest);
         let mut damaged = false;
@@ -107,7 +114,15 @@ impl Check<'_> {
             if self.cancelled.load(Ordering::Relaxed) {
                 return Ok(());
             }
-            let bytes = self.reader.input().read_vec(at, usize::try_from(len).unwrap_or(0))?;
+            let bytes = match self.reader.input().read_vec(at, usize::try_from(len).unwrap_or(0)) {
+                Ok(bytes) => bytes,
+                // A scratched disk has more to tell than its first scratch.
+                Err(error) => {
+                    damaged = true;
+                    self.report(at..at + len, Some(blob.digest), format!("it cannot be read: {error}"));
+                    continue;
+                }
+            };
             let checked = if stored {
                 frame::stored_content(&bytes, held, true).map(|pieces| {
                     for piece in pieces {
@@ -131,20 +146,20 @@ impl Check<'_> {
         Ok(())
     }
 
-    fn joint(&self, index: usize, frames: &[(u64, u64, u64)]) -> Result<(), ArchiveError> {
+    fn joint(&self, index: usize, frames: &[(u64, u64, u64)]) {
         let blobs = &self.reader.manifest().blobs;
         let expected = self.reader.layout().joint(blobs, index);
         let end = match frames.first() {
             Some((at, ..)) => *at,
             None if self.reader.layout().stored().contains(&index) => self.reader.layout().data_offset(index),
             // An empty compressed blob has no frame to find its joint by; the seek table has proven its length.
-            None => return Ok(()),
+            None => return,
         };
         let start = end - expected.len() as u64;
-        if self.reader.input().read_vec(start, expected.len())? != expected {
+        let found = self.reader.input().read_vec(start, expected.len());
+        if !found.is_ok_and(|found| found == expected) {
             self.report(start..end, Some(blobs[index].digest), "the tar header or its frame is damaged");
         }
-        Ok(())
     }
 
     fn compressed_frame(
@@ -176,11 +191,12 @@ impl Check<'_> {
         };
         let compressed: Vec<Vec<u32>> = layout.compressed().map(lens).collect();
         let expected = partial::ending(layout, &self.reader.manifest().blobs, &compressed)?;
-        let end = self.reader.seek_table().end;
+        let intact = self.reader.seek_table().is_some();
+        let end = self.reader.seek_table().map_or(self.reader.file_len(), |table| table.end);
         let start = end.saturating_sub(expected.len() as u64);
-        let found = self.reader.input().read_vec(start, usize::try_from(end - start).unwrap_or(0))?;
-        if found != expected {
-            self.report(start..end, None, "the end of the archive or the seek table is damaged");
+        let found = self.reader.input().read_vec(start, usize::try_from(end - start).unwrap_or(0));
+        if !intact || !found.is_ok_and(|found| found == expected) {
+            self.report(start..end, None, "the end of the file, with its seek table, is damaged or missing");
         }
         Ok(())
     }

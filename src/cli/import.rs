@@ -41,6 +41,10 @@ pub struct ImportArgs {
     /// Go on without images that fail; exit code 7.
     #[arg(long)]
     pub keep_going: bool,
+    /// From a damaged bundle, import every image that is whole, and write down what has to come again
+    /// (`<bundle>.request-….json`, for `bundle export --request`); exit code 7.
+    #[arg(long)]
+    pub salvage: bool,
     /// Print the plan and send nothing.
     #[arg(long)]
     pub dry_run: bool,

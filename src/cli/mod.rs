@@ -10,6 +10,7 @@ mod handoff;
 mod import;
 mod login;
 mod repack;
+mod review;
 mod serve;
 mod trust;
 
@@ -28,6 +29,7 @@ pub use import::EcrArgs;
 pub use import::{ImportArgs, InspectArgs, OnConflict, VerifyArgs};
 pub use login::{LoginArgs, LogoutArgs};
 pub use repack::RepackArgs;
+pub use review::{DiffArgs, DiffFormat, ReviewArgs, ReviewFormat};
 pub use serve::ServeArgs;
 pub use trust::{KeygenArgs, PassphraseArgs, SignArgs, SignKeyArgs, TrustArgs};
 
@@ -76,6 +78,16 @@ pub enum Command {
         after_help = "Examples:\n  bundle serve images.tar.zst\n  bundle serve --dir ./registry --address 127.0.0.1:5000"
     )]
     Serve(ServeArgs),
+    /// Show what one bundle has that another has not: images, digests, bytes, how they run.
+    #[command(after_help = "Examples:\n  bundle diff shop-2.4.tar.zst shop-2.5.tar.zst\n  \
+        bundle diff shop-2.4.tar.zst shop-2.5.tar.zst --format markdown >> ticket.md")]
+    Diff(DiffArgs),
+    /// Write a page for the reviewer at the gap: every image with what it is, runs as, holds, and what changed.
+    #[command(
+        after_help = "Examples:\n  bundle review shop-2.5.tar.zst -o review.html --against shop-2.4.tar.zst\n  \
+        bundle review shop-2.5.tar.zst -o images.csv"
+    )]
+    Review(ReviewArgs),
     /// Make one bundle of bundles, offline.
     ///
     /// Cut into other volumes or none, a part, several together with their layers shared, a delta made whole again, or

@@ -59,7 +59,7 @@ fn json(path: &Path) -> anyhow::Result<Option<Vec<u8>>> {
 }
 
 /// What a delta is called: after its base.
-pub(super) fn delta_name(file_name: &str, base: &Requires) -> String {
+pub(super) fn delta_name(file_name: &str, base: &Digest) -> String {
     let stem = file_name.strip_suffix(".tar.zst").unwrap_or(file_name);
-    format!("{stem}.delta-{}.tar.zst", &base.base.hex()[..8])
+    format!("{stem}.delta-{}.tar.zst", &base.hex()[..8])
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::input::{open_bundle, open_input};
+use super::request::Loaded;
 use super::resolving::Resolving;
 use super::run_report::{ImageReport, ImageState, RunReport};
 use super::{base, export_target, keys, locked, network, outputs, request, trust};
@@ -20,19 +21,7 @@ use crate::transfer::{
 };
 
 pub(super) async fn run(session: &Session, args: &ExportArgs) -> anyhow::Result<ExitCode> {
-    let mut catalog = match &args.locked {
-        Some(lock) => locked::load(&args.catalog, &args.selection, &args.network, lock)?,
-        None => request::load_with(&args.catalog, &args.selection, &args.network)?,
-    };
-    catalog.select(&args.selection)?;
-    catalog.request.platforms = args.platform.iter().map(ToString::to_string).collect();
-    (catalog.request.repin, catalog.request.keep_host) = (args.repin, args.keep_host);
-    catalog.request.with.clone_from(&args.with.with.0);
-    catalog.request.keep_urls = args.foreign_layers == ForeignLayers::KeepUrls;
-    catalog.request.base = args.base.as_deref().map(base::load).transpose()?;
-    if let (Some(base), Some(name)) = (&catalog.request.base, &mut catalog.file_name) {
-        *name = base::delta_name(name, base);
-    }
+    let catalog = load(args)?;
     let write = &args.write;
     let target =
         if write.dry_run { None } else { export_target::output(write, catalog.file_name.as_deref())? };
@@ -50,6 +39,28 @@ pub(super) async fn run(session: &Session, args: &ExportArgs) -> anyhow::Result<
         request: &catalog.request,
     };
     export.run(target.as_deref(), &mut report).await
+}
+
+/// What is to be exported: of catalogs, a lock, or a request from the other side.
+fn load(args: &ExportArgs) -> anyhow::Result<Loaded> {
+    if let Some(path) = &args.request {
+        return request::from_salvage(path, &args.catalog.source);
+    }
+    let mut catalog = match &args.locked {
+        Some(lock) => locked::load(&args.catalog, &args.selection, &args.network, lock)?,
+        None => request::load_with(&args.catalog, &args.selection, &args.network)?,
+    };
+    catalog.select(&args.selection)?;
+    let request = &mut catalog.request;
+    request.platforms = args.platform.iter().map(ToString::to_string).collect();
+    (request.repin, request.keep_host) = (args.repin, args.keep_host);
+    request.with.clone_from(&args.with.with.0);
+    request.keep_urls = args.foreign_layers == ForeignLayers::KeepUrls;
+    request.base = args.base.as_deref().map(base::load).transpose()?;
+    if let (Some(base), Some(name)) = (&request.base, &mut catalog.file_name) {
+        *name = base::delta_name(name, &base.base);
+    }
+    Ok(catalog)
 }
 
 /// One export with everything it needs.

@@ -9,7 +9,7 @@ use std::time::Instant;
 use super::outputs::keep_apart;
 use super::run_report::{ImageReport, ImageState, RunReport};
 use super::{input, network};
-use crate::archive::Holdings;
+use crate::archive::{ArchiveError, Holdings};
 use crate::cli::{ImportArgs, ResultFormat};
 use crate::destination::{Destination, Mapping, Preparation};
 use crate::failure::{ExitCode, Failure, all_hints, code_of};
@@ -38,6 +38,7 @@ pub(super) async fn run(session: &Session, args: &ImportArgs) -> anyhow::Result<
         client: &client,
         destination: &destination,
         holdings: opened.holdings,
+        stem: opened.stem,
         vouched: opened.vouched,
     };
     let result = run.import(values, opened.pipe, &mut report).await;
@@ -52,6 +53,8 @@ pub(super) struct Run<'a> {
     pub(super) client: &'a RegistryClient,
     pub(super) destination: &'a Destination,
     pub(super) holdings: Arc<dyn Holdings>,
+    /// What files that come of it are called after.
+    pub(super) stem: String,
     pub(super) vouched: Vouched,
 }
 
@@ -84,7 +87,7 @@ impl Run<'_> {
             self.print_plan(&plan, &landings, &preparation, &lacking, report);
             return Ok(ExitCode::Done);
         }
-        if report.failures().next().is_some() && !self.args.keep_going {
+        if report.failures().next().is_some() && !self.goes_on() {
             return Err(report.failure().into());
         }
         self.prepare(&preparation, &lacking).await?;
@@ -92,16 +95,45 @@ impl Run<'_> {
         if let Some(sessions) = self.sessions()? {
             self.client.keep_sessions(sessions);
         }
+        let (sent, read) = self.send(&plan, pipe, report).await;
+        report.totals = Some(serde_json::json!({
+            "uploadedBlobs": sent.uploaded, "mountedBlobs": sent.mounted, "presentBlobs": sent.already,
+            "artifacts": sent.artifacts, "blobBytes": sent.bytes, "bytesSent": self.client.stats().bytes_sent,
+            "seconds": began.elapsed().as_secs_f64(),
+        }));
+        network::tell_warnings(self.client, &self.session.reporter);
+        if self.args.salvage {
+            self.ask_again(&plan, &sent)?;
+        }
+        self.judge(read, report)?;
+        self.client.uploads_finished();
+        self.spare(&values.path, &values.text)?;
+        super::outputs::write(&values.path, &values.text)?;
+        self.print_summary(report, &sent, began, &values.path);
+        if report.failures().next().is_none() {
+            return Ok(ExitCode::Done);
+        }
+        self.session.reporter.warn(&report.failure().message);
+        Ok(ExitCode::Partly)
+    }
+
+    /// Sends what the plan says; what came of each image goes into `report`. The last result is that of reading.
+    async fn send(
+        &self,
+        plan: &ImportPlan,
+        pipe: Option<input::Pipe>,
+        report: &mut RunReport,
+    ) -> (Sent, Result<(), ArchiveError>) {
         self.session.reporter.begin("uploading", plan.bytes(), 0);
         let import = Import {
             client: self.client,
             holdings: &self.holdings,
-            plan: &plan,
+            plan,
             jobs: usize::from(self.args.network.jobs),
             reporter: &self.session.reporter,
             cancel: &self.session.cancel,
         };
-        let tell = |at, result: &_| self.tell(&plan, at, result);
+        let tell = |at, result: &_| self.tell(plan, at, result);
         let (arrived, sent, read) = match pipe {
             Some(pipe) => {
                 let stash = Some(&*pipe.stash);
@@ -121,44 +153,42 @@ impl Run<'_> {
         for arrived in arrived {
             self.settle(&plan.arrivals[arrived.arrival].landing, arrived.result, report);
         }
-        report.totals = Some(serde_json::json!({
-            "uploadedBlobs": sent.uploaded, "mountedBlobs": sent.mounted, "presentBlobs": sent.already,
-            "artifacts": sent.artifacts, "blobBytes": sent.bytes, "bytesSent": self.client.stats().bytes_sent,
-            "seconds": began.elapsed().as_secs_f64(),
-        }));
-        network::tell_warnings(self.client, &self.session.reporter);
+        (sent, read)
+    }
+
+    /// Whether what happened lets the import end well, at least in part.
+    fn judge(&self, read: Result<(), ArchiveError>, report: &RunReport) -> anyhow::Result<()> {
+        let failures = report.failures().count();
         if self.session.cancel.is_cancelled() {
-            if report.failures().next().is_some() {
+            if failures > 0 {
                 self.session.reporter.warn(&report.failure().message);
             }
             let kept = "images that are complete are there; run the same command again to go on";
             return Err(super::export::interrupted(kept));
         }
-        let failures = report.failures().count();
-        let succeeded = report.images.len() - failures;
         // What a pipe has lost is lost: there is nothing to stop for.
-        let goes_on = self.args.keep_going || report.failed_partly();
-        if failures > 0 && (!goes_on || succeeded == 0) {
+        let goes_on = self.goes_on() || report.failed_partly();
+        if failures > 0 && (!goes_on || report.images.len() == failures) {
             let failure = report.failure();
             let hint = if failure.code == ExitCode::Content {
-                "images that arrived stay; the others need a bundle that is whole: copy or export it again"
+                "images that arrived stay; the others need a bundle that is whole: copy or export it again, or take \
+                 what is whole with --salvage"
             } else {
                 "images that arrived stay; run the same command again to go on"
             };
             return Err(failure.hint(hint).into());
         }
         // Damage after the last image is still damage, and whoever carried the stream should know.
-        read?;
-        self.client.uploads_finished();
-        self.spare(&values.path, &values.text)?;
-        super::outputs::write(&values.path, &values.text)?;
-        self.print_summary(report, &sent, began, &values.path);
-        if failures > 0 {
-            let failure = report.failure();
-            self.session.reporter.warn(&failure.message);
-            return Ok(ExitCode::Partly);
+        match read {
+            Err(error) if self.args.salvage => self.session.reporter.warn(&error.to_string()),
+            read => read?,
         }
-        Ok(ExitCode::Done)
+        Ok(())
+    }
+
+    /// Whether images that fail are left behind.
+    fn goes_on(&self) -> bool {
+        self.args.keep_going || self.args.salvage
     }
 
     /// The uploads that an earlier run of the same import left open.
@@ -203,7 +233,7 @@ impl Run<'_> {
                 );
             }
         }
-        if !unfit.is_empty() && !self.args.keep_going {
+        if !unfit.is_empty() && !self.goes_on() {
             return Err(report.failure().into());
         }
         Ok(landings)

@@ -49,7 +49,8 @@ impl Run<'_> {
         if lacking.is_empty() { Ok(()) } else { Err(self.without_base(plan, requires, &lacking)) }
     }
 
-    /// The first repository that has the blob: its home, those of the base under either way of naming.
+    /// The first repository that has the blob: its home, those of the base under either way of naming, and where the
+    /// base does not say, those of all images here.
     async fn find(
         &self,
         upload: &Upload,
@@ -57,7 +58,10 @@ impl Run<'_> {
         mapping: Mapping,
     ) -> Result<Option<Repository>, RegistryError> {
         let other = Mapping { keep_host: !mapping.keep_host, ..mapping };
-        let named = || row.into_iter().flat_map(|row| &row.repositories);
+        let images = &self.holdings.bundle().images;
+        let unnamed = row.is_none_or(|row| row.repositories.is_empty());
+        let all = images.iter().filter(|_| unnamed).map(|image| image.name.repository());
+        let named = || row.into_iter().flat_map(|row| &row.repositories).chain(all.clone());
         let mapped = [mapping, other].into_iter().flat_map(|mapping| {
             let paths = named().flat_map(move |name| mapping.paths(name));
             paths.filter_map(|path| self.destination.path(&path).ok())

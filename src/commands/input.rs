@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::import_salvage;
 use super::outputs::plain_name;
 use super::trust;
 use crate::archive::{
@@ -49,7 +50,21 @@ pub(super) fn open_for_import(session: &Session, args: &ImportArgs) -> anyhow::R
         return piped(Piped::open(volumes, None, args.spool.as_deref(), &trust)?, &trust);
     }
     if args.bundle.as_deref() != Some(Path::new("-")) {
-        let opened = open(args.bundle.as_deref(), args.name.as_ref(), &args.trust)?;
+        let path = args.bundle.clone().map_or_else(the_one_here, Ok)?;
+        let opened = match open(Some(&path), args.name.as_ref(), &args.trust) {
+            Err(error) if args.salvage => match error.downcast::<ArchiveError>() {
+                // What is not trusted is not whole in any of its parts.
+                Ok(error @ (ArchiveError::NotABundle(_) | ArchiveError::Untrusted(_))) => {
+                    return Err(error.into());
+                }
+                Ok(error) => {
+                    let trust = trust::of(&args.trust, Some(&path))?;
+                    import_salvage::open(&path, &error, &session.reporter, &trust)?
+                }
+                Err(error) => return Err(error),
+            },
+            opened => opened?,
+        };
         let Opened { holdings, stem, vouched, .. } = opened;
         return Ok(ToImport { holdings, stem, vouched, pipe: None });
     }
@@ -135,6 +150,14 @@ pub(super) fn open_input(path: &Path) -> Result<Arc<dyn Input>, ArchiveError> {
         return Err(ArchiveError::NotABundle(format!("{} is a folder", path.display())));
     }
     Ok(Arc::new(FileInput::open(path)?))
+}
+
+/// The same as far as it can be read: with what is wrong with its volumes, one a line.
+pub(super) fn open_damaged(path: &Path) -> Result<(Arc<dyn Input>, Vec<String>), ArchiveError> {
+    Ok(match VolumeInput::gather(path)? {
+        Some((volumes, wrong)) => (Arc::new(volumes), wrong),
+        None => (open_input(path)?, Vec::new()),
+    })
 }
 
 /// The file name without the endings of a bundle, and without those of volumes.

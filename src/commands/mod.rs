@@ -5,6 +5,7 @@ mod base;
 mod catalog;
 mod charts;
 mod coverage;
+mod diff;
 mod export;
 mod export_print;
 mod export_stream;
@@ -14,6 +15,7 @@ mod import;
 mod import_base;
 mod import_prepare;
 mod import_presence;
+mod import_salvage;
 mod input;
 mod inspect;
 mod inventory;
@@ -29,6 +31,7 @@ mod outputs;
 mod repack;
 mod request;
 mod resolving;
+mod review;
 mod run_report;
 mod selection;
 mod serve;
@@ -86,6 +89,8 @@ async fn dispatch(command: Command, cancel: CancellationToken) -> anyhow::Result
         Command::Verify(args) => verify::run(&Session::new(&args.output_style, cancel), &args).await,
         Command::Inspect(args) => inspect::run(&Session::new(&args.output_style, cancel), &args).await,
         Command::Serve(args) => serve::run(&Session::new(&args.output_style, cancel), &args).await,
+        Command::Diff(args) => diff::run(&args),
+        Command::Review(args) => review::run(&args),
         Command::Repack(args) => repack::run(&Session::new(&args.output_style, cancel), &args).await,
         Command::Mirrors(args) => mirrors::run(&args),
         Command::Sign(args) => sign::run(&Session::new(&args.output_style, cancel), &args),

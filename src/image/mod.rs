@@ -4,6 +4,7 @@
 //! keeps the exact bytes it was made of, and those bytes are the only thing that is hashed, stored or pushed.
 
 mod artifact;
+mod config;
 mod digest;
 mod host;
 mod manifest;
@@ -12,6 +13,7 @@ mod platform;
 mod reference;
 
 pub use artifact::{ArtifactCounts, ArtifactKind, referrers_tag};
+pub use config::ImageConfig;
 pub use digest::{Algorithm, Digest, DigestError, Hasher};
 pub use host::HostName;
 pub use manifest::{Descriptor, ManifestError, ManifestKind, ParsedManifest, RawManifest};

@@ -32,6 +32,16 @@ pub struct Wanted {
     pub artifacts: Option<Vec<ArtifactRow>>,
 }
 
+/// The blobs that shall be carried, of an image whose others came with a damaged bundle.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Only {
+    /// The id of the damaged bundle.
+    pub base: Digest,
+    pub blobs: Vec<Digest>,
+    /// Where the others are.
+    pub present: Vec<RequiredBlob>,
+}
+
 /// Everything that decides what a bundle contains. Two equal requests may continue each other's work.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
@@ -48,6 +58,9 @@ pub struct Request {
     /// What the destination has already and need not be carried.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<Requires>,
+    /// Carry these layers and no others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only: Option<Only>,
 }
 
 impl Request {
@@ -122,10 +135,15 @@ impl ExportPlan {
         let artifacts = resolution.artifacts();
         let mut roots: Vec<Root> = resolution.images.iter().map(ResolvedImage::root).collect();
         roots.extend(artifacts.iter().map(ArtifactRow::root));
-        let base = request.base.iter().flat_map(|base| &base.blobs);
+        let present = request.only.iter().flat_map(|only| &only.present);
+        let base = request.base.iter().flat_map(|base| &base.blobs).chain(present);
         let base: HashMap<Digest, &RequiredBlob> = base.map(|blob| (blob.digest, blob)).collect();
+        let only = request.only.as_ref().map(|only| only.blobs.iter().copied().collect::<HashSet<_>>());
         let fate = |layer: &Descriptor, role: Role| {
-            let in_base = base.get(&layer.digest).is_some_and(|blob| blob.size == layer.size);
+            let in_base = match &only {
+                Some(only) => !only.contains(&layer.digest),
+                None => base.get(&layer.digest).is_some_and(|blob| blob.size == layer.size),
+            };
             if in_base && role.may_be_required() {
                 Fate::Required
             } else if request.keep_urls && media_type::is_foreign(&layer.media_type) && !layer.urls.is_empty()
@@ -150,10 +168,14 @@ impl ExportPlan {
         if request.keep_host {
             extensions.insert("mapping".to_owned(), serde_json::json!({ "keepHost": true }));
         }
-        let required = contents.required.keys().filter_map(|digest| base.get(digest).copied().cloned());
+        let required = contents.required.iter().map(|(digest, size)| {
+            let elsewhere = || RequiredBlob { digest: *digest, repositories: Vec::new(), size: *size };
+            base.get(digest).map_or_else(elsewhere, |blob| (*blob).clone())
+        });
         let blobs: Vec<RequiredBlob> = required.collect();
-        let requires = request.base.as_ref().filter(|_| !blobs.is_empty());
-        let requires = requires.map(|base| Requires { base: base.base, blobs });
+        let bases =
+            request.base.iter().map(|base| base.base).chain(request.only.iter().map(|only| only.base));
+        let requires = bases.last().filter(|_| !blobs.is_empty()).map(|base| Requires { base, blobs });
         let bundle = BundleManifest {
             artifacts,
             blobs: contents.blobs,

@@ -58,7 +58,7 @@ pub struct Arrived {
 }
 
 /// Figures of one import run.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Sent {
     pub uploaded: u64,
     pub mounted: u64,
@@ -67,6 +67,8 @@ pub struct Sent {
     pub bytes: u64,
     /// Signatures and the like that were put beside images.
     pub artifacts: ArtifactCounts,
+    /// Blobs, by position in the plan's uploads, that could not be read out of the bundle as they should be.
+    pub damaged: Vec<usize>,
 }
 
 /// Everything one import run works with.
@@ -159,7 +161,13 @@ impl<'a> Run<'a> {
     }
 
     pub(super) fn sent(&self) -> Sent {
-        *self.sent.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        let mut sent = self.sent.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        let is_damaged = |blob: &SetOnce<BlobResult>| {
+            let error = blob.get().and_then(|result| result.as_ref().err());
+            error.is_some_and(|error| matches!(**error, ArrivalError::Content(_) | ArrivalError::Archive(_)))
+        };
+        sent.damaged = (0..self.blobs.len()).filter(|at| is_damaged(&self.blobs[*at])).collect();
+        sent
     }
 
     /// Blob `at` is in its home, or cannot get there.

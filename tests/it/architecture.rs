@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// What each module may name, beside itself. A module that is missing here has no place in the house yet.
-const MAY_USE: [(&str, &[&str]); 18] = [
+const MAY_USE: [(&str, &[&str]); 19] = [
     ("image", &[]),
     ("catalog", &["image"]),
     ("registry", &["image", "secret"]),
@@ -16,6 +16,7 @@ const MAY_USE: [(&str, &[&str]); 18] = [
     ("report", &[]),
     ("signing", &["image", "secret"]),
     ("plan", &["archive", "destination", "image", "signing"]),
+    ("review", &["archive", "destination", "image", "report"]),
     ("handoff", &["archive", "destination", "image", "registry", "secret"]),
     ("serve", &["archive", "destination", "image"]),
     ("transfer", &["archive", "image", "plan", "registry", "report", "signing"]),
@@ -36,6 +37,7 @@ const MAY_USE: [(&str, &[&str]); 18] = [
             "plan",
             "registry",
             "report",
+            "review",
             "secret",
             "serve",
             "session",

@@ -128,6 +128,8 @@ fn every_command_that_reads_a_bundle_asks_for_the_signature() {
         &["repack", "out.tar.zst", "-o", "again.tar.zst"],
         &["values", "out.tar.zst", "-d", &host],
         &["mirrors", "out.tar.zst", "-d", &host, "--for", "k3s"],
+        &["diff", "out.tar.zst", "out.tar.zst"],
+        &["review", "out.tar.zst", "-o", "-"],
     ] {
         let ran = gap.cli.run(&[command, &["--verify-key", "site.pub"]].concat());
         assert_untouched(&gap, &ran, "is not signed");
@@ -257,4 +259,20 @@ fn what_is_signed_and_what_is_checked_is_told() {
     gap.import("out.tar.zst", &["--verify-key", "site.pub", "--report", "report.json"]);
     let report: serde_json::Value = serde_json::from_slice(&gap.read("report.json")).unwrap();
     assert_eq!(report["bundle"]["signedBy"], value["signedBy"]);
+}
+
+#[test]
+fn of_a_damaged_bundle_nothing_is_salvaged_without_its_signature() {
+    let (gap, images) = site();
+    gap.export(&["-o", "out.tar.zst", "--sign-key", "site.key"]);
+    std::fs::remove_file(gap.path("out.tar.zst.sigstore.json")).unwrap();
+    let bytes = gap.read("out.tar.zst");
+    std::fs::write(gap.path("out.tar.zst"), &bytes[..bytes.len() - 50_000]).unwrap();
+    let salvage = |key| gap.try_import("out.tar.zst", &["--salvage", "--verify-key", key]);
+    assert_untouched(&gap, &salvage("other.pub"), "no valid signature by other.pub");
+    let verified = gap.cli.run(&["verify", "out.tar.zst", "--verify-key", "other.pub"]);
+    assert_untouched(&gap, &verified, "no valid signature by other.pub");
+    let ran = salvage("site.pub");
+    assert_eq!(ran.code, 7, "{}", ran.shown());
+    assert_whole(&gap.destination, "team/one", "1", &images[0]);
 }

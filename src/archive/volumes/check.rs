@@ -22,34 +22,31 @@ impl VolumeInput {
         wanted: impl IntoParallelIterator<Item = usize>,
         found: &[Problem],
         cancelled: &AtomicBool,
-    ) -> Result<Vec<Problem>, ArchiveError> {
+    ) -> Vec<Problem> {
         let Some(list) = self.list() else {
-            return Ok(Vec::new());
+            return Vec::new();
         };
         let wrong = wanted.into_par_iter().filter_map(|index| match self.hash(index, list, cancelled) {
-            Ok(Some(digest)) if digest.hex() != list.volumes[index].sha256 => Some(Ok((index, digest))),
+            Ok(Some(digest)) if digest.hex() != list.volumes[index].sha256 => {
+                Some(self.problem(index, list, &describe(index, &digest, list, found)))
+            }
             Ok(_) => None,
-            Err(error) => Some(Err(error)),
+            Err(error) => Some(self.problem(index, list, &format!("cannot be read: {error}"))),
         });
-        let wrong: Vec<(usize, Digest)> = wrong.collect::<Result<_, ArchiveError>>()?;
-        Ok(wrong.into_iter().map(|(index, digest)| self.describe(index, &digest, list, found)).collect())
+        wrong.collect()
     }
 
     /// Of an error met while opening, the volume that is to blame, where the list tells: head and seek table stand in the
     /// first and the last.
     pub(in crate::archive) fn blame(&self, error: ArchiveError) -> ArchiveError {
         let ends = vec![0, self.count() - 1];
-        match self.check(ends, &[], &AtomicBool::new(false)) {
-            Ok(mut problems) if !problems.is_empty() => {
-                problems.dedup();
-                let lines: Vec<String> = problems
-                    .into_iter()
-                    .map(|problem| format!("{}: {}", problem.place, problem.what))
-                    .collect();
-                ArchiveError::Volumes(lines.join("\n"))
-            }
-            _ => error,
+        let mut problems = self.check(ends, &[], &AtomicBool::new(false));
+        problems.dedup();
+        if problems.is_empty() {
+            return error;
         }
+        let lines = problems.into_iter().map(|problem| format!("{}: {}", problem.place, problem.what));
+        ArchiveError::Volumes(lines.collect::<Vec<_>>().join("\n"))
     }
 
     /// The checksum of a volume; none when cancelled.
@@ -76,32 +73,36 @@ impl VolumeInput {
         Ok(Some(hasher.finish()))
     }
 
-    fn describe(&self, index: usize, digest: &Digest, list: &VolumeList, found: &[Problem]) -> Problem {
-        let (entry, path) = (&list.volumes[index], self.path(index));
-        let start = index as u64 * list.volume_size;
-        let range = start..start + entry.size;
-        // Frames that stand in it as a whole: one that spans volumes may be wrong for another's sake.
-        let wrong: u64 = found
-            .iter()
-            .filter_map(|problem| problem.range.as_ref())
-            .filter(|bad| bad.start >= range.start && bad.end <= range.end)
-            .map(|bad| bad.end - bad.start)
-            .sum();
-        let is = match list.find(digest) {
-            Some(other) => format!(
-                "holds volume {}: two were exchanged, or one was copied twice",
-                list.volumes[other].number
-            ),
-            None if wrong * 100 > entry.size * FOREIGN => "is of another set".to_owned(),
-            None => "is damaged: its checksum is not the one in the list".to_owned(),
-        };
-        let what = format!("volume {} {is}", entry.number);
+    fn problem(&self, index: usize, list: &VolumeList, is: &str) -> Problem {
+        let (entry, start) = (&list.volumes[index], index as u64 * list.volume_size);
         Problem {
-            place: path.display().to_string(),
-            range: Some(range),
+            place: self.path(index).display().to_string(),
+            range: Some(start..start + entry.size),
             blob: None,
             images: Vec::new(),
-            what,
+            what: format!("volume {} {is}", entry.number),
         }
+    }
+}
+
+/// What the volume is instead.
+fn describe(index: usize, digest: &Digest, list: &VolumeList, found: &[Problem]) -> String {
+    let entry = &list.volumes[index];
+    let start = index as u64 * list.volume_size;
+    let range = start..start + entry.size;
+    // Frames that stand in it as a whole: one that spans volumes may be wrong for another's sake.
+    let wrong: u64 = found
+        .iter()
+        .filter_map(|problem| problem.range.as_ref())
+        .filter(|bad| bad.start >= range.start && bad.end <= range.end)
+        .map(|bad| bad.end - bad.start)
+        .sum();
+    match list.find(digest) {
+        Some(other) => format!(
+            "holds volume {}: two were exchanged, or one was copied twice",
+            list.volumes[other].number
+        ),
+        None if wrong * 100 > entry.size * FOREIGN => "is of another set".to_owned(),
+        None => "is damaged: its checksum is not the one in the list".to_owned(),
     }
 }

@@ -10,7 +10,7 @@ use crate::archive::ArchiveError;
 /// Smaller volumes would be more names than content.
 pub const MIN_VOLUME: u64 = 64 << 10;
 /// More volumes than this are no medium any more.
-const MAX_VOLUMES: u64 = 9999;
+pub(super) const MAX_VOLUMES: usize = 9999;
 /// At least three digits, so that most sets look alike.
 const DIGITS: usize = 3;
 
@@ -28,7 +28,7 @@ impl Cut {
     /// known before the first byte; `cat` in the order of names joins the volumes.
     pub fn new(size: u64, max_len: u64) -> Result<Self, ArchiveError> {
         let count = max_len.div_ceil(size.max(1));
-        if size < MIN_VOLUME || count > MAX_VOLUMES {
+        if size < MIN_VOLUME || count > MAX_VOLUMES as u64 {
             return Err(ArchiveError::VolumeSize { size, count });
         }
         Ok(Self { size, digits: DIGITS.max(count.to_string().len()) })

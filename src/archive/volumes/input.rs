@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use super::cut::number_of;
+use super::cut::{MAX_VOLUMES, number_of};
 use super::files::{Failed, Files, Names};
 use super::list::{LIST_SUFFIX, VolumeList};
 use crate::archive::{ArchiveError, Input};
@@ -22,6 +22,15 @@ impl VolumeInput {
     /// common. None where it names no volumes. All volumes must be there and have the right size; all that are not are
     /// named together.
     pub fn open(path: &Path) -> Result<Option<Self>, ArchiveError> {
+        let gathered = Self::gather(path)?;
+        if let Some((_, wrong)) = gathered.as_ref().filter(|(_, wrong)| !wrong.is_empty()) {
+            return Err(ArchiveError::Volumes(wrong.join("\n")));
+        }
+        Ok(gathered.map(|(set, _)| set))
+    }
+
+    /// The set that `path` names, and what is wrong with its volumes, one a line. What is not there cannot be read.
+    pub fn gather(path: &Path) -> Result<Option<(Self, Vec<String>)>, ArchiveError> {
         let Some(base) = volume_base(path)? else {
             return Ok(None);
         };
@@ -45,15 +54,18 @@ impl VolumeInput {
                 Ok(_) => {}
             }
         }
-        refuse(&wrong)?;
         let files = Files::new(Names::Listed(paths, list.volume_size), false);
-        Ok(Some(Self { files, len: list.size, list: Some(list) }))
+        Ok(Some((Self { files, len: list.size, list: Some(list) }, wrong)))
     }
 
     /// The set by its names alone: numbers without a gap, sizes that fit.
-    fn unlisted(base: &Path) -> Result<Self, ArchiveError> {
+    fn unlisted(base: &Path) -> Result<(Self, Vec<String>), ArchiveError> {
         let found = numbered(base)?;
         let last = found.keys().max().copied().unwrap_or(0);
+        if last > MAX_VOLUMES {
+            let why = format!("{} has a volume {last}, which is beyond any set", base.display());
+            return Err(ArchiveError::Volumes(why));
+        }
         let mut wrong: Vec<String> = (1..last)
             .filter(|number| !found.contains_key(number))
             .map(|number| format!("volume {number} of {} is missing", base.display()))
@@ -68,10 +80,14 @@ impl VolumeInput {
         if found.is_empty() {
             wrong.push(format!("there is no volume of {}", base.display()));
         }
-        refuse(&wrong)?;
-        let len = found.values().map(|(_, size)| size).sum();
-        let paths = found.into_values().map(|(path, _)| path).collect();
-        Ok(Self { files: Files::new(Names::Listed(paths, size.max(1)), false), len, list: None })
+        let end = found.get(&last).map_or(0, |(_, size)| *size);
+        let len = (last.max(1) as u64 - 1).saturating_mul(size).saturating_add(end);
+        // Where a volume is not there, a name under which nothing is.
+        let path = |number| {
+            found.get(&number).map_or_else(|| with(base, &format!(".{number:03}")), |(path, _)| path.clone())
+        };
+        let paths = (1..=last).map(path).collect();
+        Ok((Self { files: Files::new(Names::Listed(paths, size.max(1)), false), len, list: None }, wrong))
     }
 
     /// The list beside the volumes, where there is one.
@@ -122,12 +138,9 @@ pub(in crate::archive) fn failed((path, error): Failed) -> ArchiveError {
         std::io::ErrorKind::UnexpectedEof => {
             ArchiveError::Damaged(format!("{} has been cut short", path.display()))
         }
+        std::io::ErrorKind::NotFound => ArchiveError::Damaged(format!("{} is missing", path.display())),
         _ => ArchiveError::Io { path, error },
     }
-}
-
-fn refuse(wrong: &[String]) -> Result<(), ArchiveError> {
-    if wrong.is_empty() { Ok(()) } else { Err(ArchiveError::Volumes(wrong.join("\n"))) }
 }
 
 /// What the volumes that `path` names have in common.

@@ -114,6 +114,8 @@ impl Gap {
         filters.extend(self.cli.filters());
         // A bundle's id covers its sources, whose port is another each time.
         filters.push((r"\bid sha256:[0-9a-f]{64}".to_owned(), "id [ID]"));
+        filters.push((r"\bbyte \d+".to_owned(), "byte [N]"));
+        filters.push((r"request-[0-9a-f]{12}".to_owned(), "request-[HASH]"));
         filters
     }
 }

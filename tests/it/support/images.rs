@@ -94,12 +94,14 @@ pub struct ImageSpec {
     pub algorithm: Algorithm,
     pub platform: (&'static str, &'static str),
     pub created: Option<&'static str>,
+    /// The config's `config`, instead of one with a label for the seed.
+    pub config: Option<Value>,
 }
 
 impl ImageSpec {
     pub fn new(seed: u64) -> Self {
         let (algorithm, platform) = (Algorithm::Sha256, ("linux", "amd64"));
-        Self { seed, layers: Vec::new(), docker: false, algorithm, platform, created: None }
+        Self { seed, layers: Vec::new(), docker: false, algorithm, platform, created: None, config: None }
     }
 
     pub fn layer(mut self, layer: Layer) -> Self {
@@ -134,11 +136,17 @@ impl ImageSpec {
         self
     }
 
+    pub fn config(mut self, config: Value) -> Self {
+        self.config = Some(config);
+        self
+    }
+
     pub fn build(self) -> TestImage {
         let (os, architecture) = self.platform;
         let diff_ids: Vec<Digest> = self.layers.iter().map(|layer| Digest::sha256(&layer.bytes)).collect();
+        let own = json!({ "Labels": { "seed": self.seed.to_string() } });
         let mut config = json!({
-            "os": os, "architecture": architecture, "config": { "Labels": { "seed": self.seed.to_string() } },
+            "os": os, "architecture": architecture, "config": self.config.unwrap_or(own),
             "rootfs": { "type": "layers", "diff_ids": diff_ids },
         });
         if let Some(date) = self.created {

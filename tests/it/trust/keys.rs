@@ -83,7 +83,7 @@ fn files_that_are_no_keys_are_refused_by_what_they_are() {
         let command = if flag == "--key" { "sign" } else { "verify" };
         let ran = gap.cli.run(&[command, "out.tar.zst", flag, file]);
         assert_eq!(ran.code, 2, "{file}: {}", ran.shown());
-        shown += &format!("{command} {flag} {file}\n{}\n", ran.stderr);
+        shown.extend([command, " ", flag, " ", file, "\n", &ran.stderr, "\n"]);
     }
     gap.snapshot("trust", "files_that_are_no_keys", &shown);
 }

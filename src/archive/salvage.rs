@@ -1,0 +1,54 @@
+//! Opening what is left of a damaged bundle: a whole head is enough.
+//!
+//! The head says where every stored blob stands; compressed ones are found by walking frames from where they begin. The
+//! end of the file, with its seek table, is not needed. What cannot be found reads as damage of that blob alone.
+
+use std::sync::Arc;
+
+use super::holdings::Holdings;
+use super::layout::Layout;
+use super::manifest::{BlobRow, BundleManifest};
+use super::pipe::{read_frame, read_head};
+use super::reader::{BundleReader, InputTail, Parts};
+use super::{ArchiveError, Input, frame};
+use crate::signing::Trust;
+
+impl BundleReader {
+    /// Opens the bundle in `input` whatever its end looks like, if `trust` lets it in. Without its head there is nothing
+    /// to tell what the rest is.
+    pub fn salvage(input: &Arc<dyn Input>, trust: &Trust) -> Result<Self, ArchiveError> {
+        let mut start = std::io::BufReader::new(InputTail { input: &**input, end: input.len(), at: 0 });
+        let (head, _) = read_head(&mut start, trust)?;
+        let (head, manifest, layout) = head.into_parts();
+        let compressed = walk(&**input, &layout, &manifest.blobs);
+        Ok(Self::of_parts(input, Parts { head, manifest, layout, compressed, seek_table: None }))
+    }
+
+    /// The first blob that could not be found at all, by position.
+    pub fn first_lost(&self) -> Option<usize> {
+        let bundle: &BundleManifest = self.bundle();
+        self.layout().compressed().find(|index| !self.is_located(*index, &bundle.blobs[*index]))
+    }
+}
+
+/// The frames of each compressed blob, as far as one leads to the next.
+fn walk(input: &dyn Input, layout: &Layout, blobs: &[BlobRow]) -> Vec<Vec<(u64, u32)>> {
+    let mut found = vec![Vec::new(); layout.compressed().len()];
+    let mut at = layout.stored_end();
+    for (slot, index) in layout.compressed().enumerate() {
+        at += layout.joint_lens(blobs, index).0;
+        for (_, content) in frame::stored_frames(blobs[index].size) {
+            let mut tail = InputTail { input, end: input.len(), at };
+            let Ok(Some(bytes)) = read_frame(&mut tail, content) else {
+                return found;
+            };
+            let says = frame::FrameHeader::parse(&bytes).and_then(|header| header.content);
+            let Some(len) = u32::try_from(bytes.len()).ok().filter(|_| says == Some(content)) else {
+                return found;
+            };
+            found[slot].push((at, len));
+            at += u64::from(len);
+        }
+    }
+    found
+}

@@ -1,0 +1,157 @@
+//! A difference in words: for a terminal, and as Markdown for a ticket.
+
+use std::fmt::Write as _;
+
+use super::diff::{ConfigChange, Diff, ImageChange};
+use crate::report::{bytes, count};
+
+/// Values longer than this are cut.
+const MAX_VALUE: usize = 120;
+
+/// For a terminal.
+pub fn text(diff: &Diff) -> String {
+    let mut text = String::new();
+    for change in &diff.changed {
+        let _ = writeln!(text, "changed  {}", title(change));
+        if change.old_digest != change.digest {
+            let _ = writeln!(text, "    {}\n    → {}", change.old_digest, change.digest);
+            let sizes = (bytes(change.old_size), bytes(change.size), bytes(change.new_bytes));
+            let _ = writeln!(text, "    {} → {}, {} of it new", sizes.0, sizes.1, sizes.2);
+        }
+        for line in details(change) {
+            let _ = writeln!(text, "    {line}");
+        }
+    }
+    for (what, images) in [("added  ", &diff.added), ("removed", &diff.removed)] {
+        for image in images {
+            let _ = writeln!(text, "{what}  {}  ({})", image.name, bytes(image.size));
+        }
+    }
+    if !diff.is_empty() {
+        text.push('\n');
+    }
+    text + &summary(diff)
+}
+
+/// As Markdown: a table of images, then what changed in each.
+pub fn markdown(diff: &Diff) -> String {
+    let mut text = String::from("| | image | digest | size | new bytes |\n|---|---|---|---|---|\n");
+    for change in &diff.changed {
+        let digests = format!("{} → {}", change.old_digest.short(), change.digest.short());
+        let sizes = format!("{} → {}", bytes(change.old_size), bytes(change.size));
+        let row = [cell(&title(change)), digests, sizes, bytes(change.new_bytes)];
+        let _ = writeln!(text, "| changed | {} |", row.join(" | "));
+    }
+    for (what, images) in [("added", &diff.added), ("removed", &diff.removed)] {
+        for image in images {
+            let row = [cell(&image.name.to_string()), image.digest.short(), bytes(image.size)];
+            let _ = writeln!(text, "| {what} | {} | |", row.join(" | "));
+        }
+    }
+    for change in &diff.changed {
+        let lines = details(change);
+        if !lines.is_empty() {
+            let _ = writeln!(text, "\n**{}**\n", cell(&title(change)));
+        }
+        for line in lines {
+            let _ = writeln!(text, "- {}", cell(&line));
+        }
+    }
+    let _ = write!(text, "\n{}", summary(diff));
+    text
+}
+
+/// The image, and what its name was.
+pub(super) fn title(change: &ImageChange) -> String {
+    match &change.old_name {
+        Some(old) => {
+            let tag = old.tag().map_or_else(|| old.to_string(), ToString::to_string);
+            format!("{} (was {tag})", change.name)
+        }
+        None => change.name.to_string(),
+    }
+}
+
+/// What is otherwise about it than before, one line each.
+pub(super) fn details(change: &ImageChange) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (what, platforms) in
+        [("now for", &change.platforms_added), ("no longer for", &change.platforms_removed)]
+    {
+        if !platforms.is_empty() {
+            lines.push(format!("{what} {}", platforms.join(", ")));
+        }
+    }
+    // What is the same on all platforms is said once.
+    let mut said: Vec<(&ConfigChange, Vec<&str>)> = Vec::new();
+    for change in &change.config {
+        let same = |(other, _): &&mut (&ConfigChange, Vec<&str>)| {
+            (&other.field, &other.old, &other.new) == (&change.field, &change.old, &change.new)
+        };
+        match said.iter_mut().find(same) {
+            Some((_, platforms)) => platforms.push(&change.platform),
+            None => said.push((change, vec![&change.platform])),
+        }
+    }
+    for (change, platforms) in said {
+        let what = match (change.old.as_deref(), change.new.as_deref()) {
+            (None, Some("")) => "added".to_owned(),
+            (Some(""), None) => "removed".to_owned(),
+            (old, new) => {
+                let shown = |value: Option<&str>| value.map_or("nothing".to_owned(), cut);
+                format!("{} → {}", shown(old), shown(new))
+            }
+        };
+        let platforms: Vec<&str> = platforms.into_iter().filter(|platform| !platform.is_empty()).collect();
+        let on = if platforms.is_empty() { String::new() } else { format!("  [{}]", platforms.join(", ")) };
+        lines.push(format!("{}: {what}{on}", change.field));
+    }
+    if let Some((old, new)) = &change.artifacts {
+        lines.push(format!("beside it: {old} → {new}"));
+    }
+    lines
+}
+
+fn cut(value: &str) -> String {
+    if value.chars().count() <= MAX_VALUE {
+        return value.to_owned();
+    }
+    value.chars().take(MAX_VALUE).chain(['…']).collect()
+}
+
+/// The figures.
+pub(super) fn summary(diff: &Diff) -> String {
+    if diff.is_empty() {
+        return format!("no difference in {}\n", count(diff.same, "image"));
+    }
+    format!(
+        "{} changed, {} added, {} removed, {} the same\n{} ({}) new, {} ({}) no longer used\n",
+        count(diff.changed.len(), "image"),
+        diff.added.len(),
+        diff.removed.len(),
+        diff.same,
+        count(diff.new_blobs, "blob"),
+        bytes(diff.new_bytes),
+        count(diff.gone_blobs, "blob"),
+        bytes(diff.gone_bytes)
+    )
+}
+
+/// Text in a cell of a Markdown table: one line, and no markup.
+fn cell(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in crate::report::printable(text).chars() {
+        match c {
+            '\n' | '\r' => safe.push(' '),
+            '<' => safe.push_str("&lt;"),
+            '>' => safe.push_str("&gt;"),
+            '&' => safe.push_str("&amp;"),
+            '|' | '*' | '_' | '`' | '[' | ']' | '#' | '\\' => {
+                safe.push('\\');
+                safe.push(c);
+            }
+            other => safe.push(other),
+        }
+    }
+    safe
+}

@@ -1,0 +1,17 @@
+//! What people decide upon before a bundle may cross: what is in it, what changed, as a page, a table, or JSON.
+//!
+//! Everything shown comes from images, which anyone may have made: it is text, never markup, and cannot steer a
+//! terminal, a browser or a spreadsheet. Nothing here reads a clock or a registry; the page needs neither a network nor
+//! a script.
+
+mod diff;
+mod diff_text;
+mod facts;
+mod page;
+mod table;
+
+pub use diff::{ConfigChange, Diff, ImageChange, ImageLine};
+pub use diff_text::{markdown, text};
+pub use facts::{Facts, ImageFacts, Layer, Variant};
+pub use page::{Page, page};
+pub use table::{csv, json};

@@ -1,0 +1,367 @@
+//! One self-contained page for the reviewer at the gap: reads without a network or a script, prints, follows the
+//! reader's light or dark.
+
+use std::cmp::Reverse;
+
+use jiff::Timestamp;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use super::diff::{Diff, ImageChange};
+use super::diff_text;
+use super::facts::{Facts, ImageFacts, Variant};
+use crate::report::{bytes, count, printable};
+
+const STYLE: &str = include_str!("page.css");
+/// Images with a bar, largest first.
+const MAX_BARS: usize = 40;
+/// Shared layers listed, largest first.
+const MAX_SHARED: usize = 25;
+/// Texts from images longer than this are cut.
+const MAX_TEXT: usize = 400;
+/// Labels that are shown by name; the others are listed below them.
+const LABELS: [(&str, &str); 8] = [
+    ("title", "org.opencontainers.image.title"),
+    ("version", "org.opencontainers.image.version"),
+    ("revision", "org.opencontainers.image.revision"),
+    ("licences", "org.opencontainers.image.licenses"),
+    ("source code", "org.opencontainers.image.source"),
+    ("vendor", "org.opencontainers.image.vendor"),
+    ("base image", "org.opencontainers.image.base.name"),
+    ("description", "org.opencontainers.image.description"),
+];
+
+/// What the page shows.
+#[derive(Clone, Copy, Debug)]
+pub struct Page<'a> {
+    pub facts: &'a Facts,
+    /// Against an older bundle.
+    pub diff: Option<&'a Diff>,
+    /// What a policy has against it, one line each.
+    pub findings: &'a [String],
+    /// Ages are told from this day.
+    pub today: Timestamp,
+}
+
+/// The page as HTML.
+pub fn page(page: &Page<'_>) -> String {
+    let facts = page.facts;
+    let markup = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                // Whatever slipped through could load nothing and run nothing.
+                meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'";
+                meta name="color-scheme" content="light dark";
+                title { "Review: " (safe(&facts.title)) }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                header {
+                    p.kicker { "Images that are to cross" }
+                    h1 { (safe(&facts.title)) }
+                    @if let Some(id) = facts.id { p.id { "bundle " code { (id) } } }
+                    @if let Some((base, size)) = facts.base {
+                        p { "A delta: " (bytes(size)) " are left out, since bundle " code { (base) } " has brought them." }
+                    }
+                }
+                (tiles(page))
+                @if !page.findings.is_empty() { (findings(page.findings)) }
+                @if let Some(diff) = page.diff { (changes(diff)) }
+                (bars(facts))
+                (images(page))
+                (shared(facts))
+                section {
+                    h2 { "Each image" }
+                    @for (at, image) in facts.images.iter().enumerate() { (details(at, image, page.today)) }
+                }
+                footer { "Made by bundle " (env!("CARGO_PKG_VERSION")) " on " (page.today.strftime("%F")) "." }
+            }
+        }
+    };
+    markup.into_string()
+}
+
+/// Text from an image as text: nothing invisible, nothing endless. Escaping is the template's.
+fn safe(text: &str) -> String {
+    let text = printable(text);
+    if text.chars().count() <= MAX_TEXT {
+        return text;
+    }
+    text.chars().take(MAX_TEXT).chain(['…']).collect()
+}
+
+fn tiles(page: &Page<'_>) -> Markup {
+    let images = &page.facts.images;
+    let number = |what: &dyn Fn(&&ImageFacts) -> bool| images.iter().filter(what).count();
+    let root = number(&|image| image.variants.iter().any(|v| v.config.is_root()) && is_image(image));
+    let unsigned = number(&|image| !has(image, "signature"));
+    let without_sbom = number(&|image| !has(image, "SBOM") && !has(image, "attestation"));
+    let old = number(&|image| age(image, page.today).is_some_and(|days| days > 365));
+    let tile = |value: String, what: &str, is_bad: bool| {
+        html! { div.tile.bad[is_bad] { b { (value) } span { (what) } } }
+    };
+    html! {
+        div.tiles {
+            (tile(images.len().to_string(), if images.len() == 1 { "image" } else { "images" }, false))
+            (tile(bytes(page.facts.size()), "distinct content", false))
+            (tile(page.facts.blobs.len().to_string(), "blobs", false))
+            (tile(root.to_string(), "run as root", root > 0))
+            (tile(unsigned.to_string(), "without a signature", unsigned > 0))
+            (tile(without_sbom.to_string(), "without SBOM or attestation", without_sbom > 0))
+            (tile(old.to_string(), "older than a year", old > 0))
+            @if !page.findings.is_empty() { (tile(page.findings.len().to_string(), "policy findings", true)) }
+        }
+    }
+}
+
+fn is_image(image: &ImageFacts) -> bool {
+    image.artifact_type.is_none()
+}
+
+/// Whether something of this kind is beside the image.
+fn has(image: &ImageFacts, noun: &str) -> bool {
+    image.artifacts.to_string().contains(noun)
+}
+
+/// Days since the image was built; none where it does not say, or says what no clock has said.
+fn age(image: &ImageFacts, today: Timestamp) -> Option<i64> {
+    let created: Timestamp = image.main()?.config.created.as_deref()?.parse().ok()?;
+    let days = (today.as_second() - created.as_second()) / 86_400;
+    // Reproducible builds say 1970, or 1980.
+    (created.as_second() > 400_000_000 && days >= 0).then_some(days)
+}
+
+fn findings(findings: &[String]) -> Markup {
+    html! {
+        section.findings {
+            h2 { "What the policy has against it" }
+            ul { @for finding in findings { li { (safe(finding)) } } }
+        }
+    }
+}
+
+fn changes(diff: &Diff) -> Markup {
+    let mut changed: Vec<&ImageChange> = diff.changed.iter().filter(|c| c.old_digest != c.digest).collect();
+    changed.sort_by_key(|change| Reverse(change.new_bytes));
+    let renamed: Vec<&ImageChange> = diff.changed.iter().filter(|c| c.old_digest == c.digest).collect();
+    let lists = [("Added", &diff.added), ("Removed", &diff.removed)];
+    html! {
+        section {
+            h2 { "What changed" }
+            @if let Some(old) = diff.old { p.id { "against bundle " code { (old) } } }
+            @for line in diff_text::summary(diff).lines() { p { (line) } }
+            @for change in changed {
+                div.change {
+                    b { (safe(&diff_text::title(change))) }
+                    span.soft {
+                        " " (bytes(change.old_size)) " → " (bytes(change.size)) ", " (bytes(change.new_bytes)) " new, "
+                        code { (change.old_digest.short()) " → " (change.digest.short()) }
+                    }
+                    ul { @for line in diff_text::details(change) { li { (safe(&line)) } } }
+                }
+            }
+            @if !renamed.is_empty() {
+                h3 { "The same content under another tag, or with others beside it" }
+                ul.names {
+                    @for change in renamed {
+                        li { (safe(&diff_text::title(change))) @for line in diff_text::details(change) { ", " (safe(&line)) } }
+                    }
+                }
+            }
+            @for (what, images) in lists {
+                @if !images.is_empty() {
+                    h3 { (what) }
+                    ul.names { @for image in images { li { (safe(&image.name.to_string())) span.soft { " " (bytes(image.size)) } } } }
+                }
+            }
+        }
+    }
+}
+
+fn bars(facts: &Facts) -> Markup {
+    let mut by_size: Vec<(usize, &ImageFacts)> = facts.images.iter().enumerate().collect();
+    by_size.sort_by_key(|(at, image)| (Reverse(image.size), *at));
+    let largest = by_size.first().map_or(1, |(_, image)| image.size.max(1));
+    let rest = by_size.split_off(by_size.len().min(MAX_BARS));
+    let smaller = rest.iter().fold(0u64, |sum, (_, image)| sum.saturating_add(image.size));
+    html! {
+        section {
+            h2 { "Where the bytes are" }
+            p.legend { span.own { } " its own " span.shared { } " shared with other images here" }
+            div.bars { @for (at, image) in by_size { (bar(at, image, largest)) } }
+            @if !rest.is_empty() { p.soft { "and " (rest.len()) " smaller ones, " (bytes(smaller)) " if each were alone" } }
+        }
+    }
+}
+
+fn bar(at: usize, image: &ImageFacts, largest: u64) -> Markup {
+    // In hundredths of a percent, so that no float is printed.
+    let share = |size: u64| u128::from(size) * 10_000 / u128::from(largest);
+    let width = |size: u64| format!("width:{}.{:02}%", share(size) / 100, share(size) % 100);
+    let own = image.own.min(image.size);
+    let shared = image.size - own;
+    html! {
+        div {
+            a href=(format!("#i{at}")) { (safe(&short_name(image))) }
+            div.bar title=(format!("{} of its own, {} shared", bytes(own), bytes(shared))) {
+                i.own style=(width(own)) { }
+                i.shared style=(width(shared)) { }
+            }
+            span.size { (bytes(image.size)) }
+        }
+    }
+}
+
+/// The last part of the path, with the tag.
+fn short_name(image: &ImageFacts) -> String {
+    let last = image.name.repository().path().rsplit('/').next().unwrap_or_default().to_owned();
+    match (image.name.tag(), image.name.digest()) {
+        (Some(tag), _) => format!("{last}:{tag}"),
+        (None, Some(digest)) => format!("{last}@{}", digest.short()),
+        (None, None) => last,
+    }
+}
+
+fn images(page: &Page<'_>) -> Markup {
+    html! {
+        section {
+            h2 { "Images" }
+            table.images {
+                thead { tr {
+                    th { "image" } th { "behind the gap" } th { "digest" } th { "platforms" } th.n { "size" }
+                    th.n { "age" } th { "user" } th { "ports" } th { "beside it" }
+                } }
+                tbody {
+                    @for (at, image) in page.facts.images.iter().enumerate() { (row(at, image, page.today)) }
+                }
+            }
+        }
+    }
+}
+
+fn row(at: usize, image: &ImageFacts, today: Timestamp) -> Markup {
+    let config = image.main().map(|variant| &variant.config);
+    let platforms: Vec<&str> =
+        image.variants.iter().map(|v| v.platform.as_str()).filter(|p| !p.is_empty()).collect();
+    let ports: Vec<String> = config.into_iter().flat_map(|c| &c.exposed_ports).map(|p| safe(p)).collect();
+    let root = config.is_some_and(crate::image::ImageConfig::is_root) && is_image(image);
+    html! {
+        tr {
+            td data-of="image" {
+                a href=(format!("#i{at}")) { (safe(&image.name.to_string())) }
+                @if !image.used_by.is_empty() { div.soft { (safe(&image.used_by.join(", "))) } }
+            }
+            td data-of="behind the gap" { @for target in &image.targets { div { (safe(target)) } } }
+            td data-of="digest" { code { (image.digest.short()) } }
+            td data-of="platforms" { @for platform in platforms { div { (safe(platform)) } } }
+            td.n data-of="size" { (bytes(image.size)) }
+            td.n data-of="age" { @if let Some(days) = age(image, today) { (told(days)) } @else { "?" } }
+            td.bad[root] data-of="user" {
+                @if let Some(config) = config.filter(|_| is_image(image)) {
+                    @if config.user.is_empty() { "root (unset)" } @else { (safe(&config.user)) }
+                } @else { "–" }
+            }
+            td data-of="ports" { (ports.join(" ")) }
+            td data-of="beside it" { @if image.artifacts.is_empty() { span.soft { "nothing" } } @else { (image.artifacts) } }
+        }
+    }
+}
+
+fn told(days: i64) -> String {
+    match days {
+        0..=59 => format!("{days} d"),
+        60..=729 => format!("{} mo", days / 30),
+        _ => format!("{} y", days / 365),
+    }
+}
+
+fn shared(facts: &Facts) -> Markup {
+    let mut layers: Vec<_> = facts.blobs.iter().filter(|(_, (_, users))| *users > 1).collect();
+    layers.sort_by_key(|(digest, (size, users))| (Reverse(saved(*size, *users)), **digest));
+    let all = layers.iter().fold(0u64, |sum, (_, (size, users))| sum.saturating_add(saved(*size, *users)));
+    let total = layers.len();
+    html! {
+        @if total > 0 {
+            section {
+                h2 { "What is shared" }
+                p { (count(total, "blob")) " in more than one image, carried once: " (bytes(all)) " saved." }
+                table.shared {
+                    thead { tr { th { "blob" } th.n { "size" } th.n { "images" } th.n { "saved" } } }
+                    tbody {
+                        @for (digest, (size, users)) in layers.into_iter().take(MAX_SHARED) {
+                            tr {
+                                td { code { (digest.short()) } }
+                                td.n { (bytes(*size)) }
+                                td.n { (users) }
+                                td.n { (bytes(saved(*size, *users))) }
+                            }
+                        }
+                    }
+                }
+                @if total > MAX_SHARED { p.soft { "and " (total - MAX_SHARED) " smaller ones" } }
+            }
+        }
+    }
+}
+
+/// Bytes that are carried once instead of by each of `users`.
+fn saved(size: u64, users: u32) -> u64 {
+    size.saturating_mul(u64::from(users.saturating_sub(1)))
+}
+
+fn details(at: usize, image: &ImageFacts, today: Timestamp) -> Markup {
+    html! {
+        article id=(format!("i{at}")) {
+            h3 { (safe(&image.name.to_string())) }
+            dl {
+                (field("digest", &image.digest.to_string()))
+                (field("pulled from", &image.source.to_string()))
+                @for target in &image.targets { (field("behind the gap", target)) }
+                @if let Some(kind) = &image.artifact_type { (field("no image, but", kind)) }
+                (field("size", &format!("{}, {} of it its own", bytes(image.size), bytes(image.own))))
+                (field("used by", &image.used_by.join(", ")))
+                (field("beside it", &image.artifacts.to_string()))
+                @for (name, key) in LABELS { (field(name, image.label(key).unwrap_or_default())) }
+            }
+            @for variant in &image.variants { (variant_of(image, variant, today)) }
+        }
+    }
+}
+
+fn variant_of(image: &ImageFacts, variant: &Variant, today: Timestamp) -> Markup {
+    let config = &variant.config;
+    let list = |set: &std::collections::BTreeSet<String>| set.iter().cloned().collect::<Vec<_>>().join(" ");
+    let layers: u64 = variant.layers.iter().map(|layer| layer.size).sum();
+    let created = config.created.as_deref().unwrap_or_default();
+    let created = match age(image, today) {
+        Some(days) if image.main() == Some(variant) => format!("{created} ({})", told(days)),
+        _ => created.to_owned(),
+    };
+    let known = LABELS.map(|(_, key)| key);
+    let labels = config.labels.iter().filter(|(key, _)| !known.contains(&key.as_str()));
+    html! {
+        div.variant {
+            @if !variant.platform.is_empty() { h4 { (safe(&variant.platform)) } }
+            dl {
+                @if image.variants.len() > 1 { (field("digest", &variant.digest.to_string())) }
+                (field("built", &created))
+                @if is_image(image) { (field("user", if config.user.is_empty() { "root (unset)" } else { &config.user })) }
+                (field("entrypoint", &config.entrypoint.join(" ")))
+                (field("command", &config.cmd.join(" ")))
+                (field("working directory", &config.working_dir))
+                (field("ports", &list(&config.exposed_ports)))
+                (field("volumes", &list(&config.volumes)))
+                (field("layers", &format!("{}, {}", variant.layers.len(), bytes(layers))))
+                @for (name, value) in &config.env { (field("env", &format!("{name}={value}"))) }
+                @for (name, value) in labels { (field("label", &format!("{name} = {value}"))) }
+            }
+        }
+    }
+}
+
+/// A name and a value; nothing where there is no value.
+fn field(name: &str, value: &str) -> Markup {
+    html! { @if !value.is_empty() { dt { (name) } dd { (safe(value)) } } }
+}

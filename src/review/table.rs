@@ -1,0 +1,107 @@
+//! The same as the page, for machines and spreadsheets.
+
+use serde_json::{Value, json};
+
+use super::diff::Diff;
+use super::facts::{Facts, ImageFacts, Variant};
+use super::page::Page;
+
+/// One row for each platform of each image.
+pub fn csv(facts: &Facts) -> Result<Vec<u8>, csv::Error> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record([
+        "name",
+        "source",
+        "target",
+        "digest",
+        "platform",
+        "platform digest",
+        "bytes",
+        "own bytes",
+        "created",
+        "user",
+        "root",
+        "ports",
+        "volumes",
+        "entrypoint",
+        "command",
+        "base image",
+        "licenses",
+        "source code",
+        "signatures etc.",
+        "used by",
+    ])?;
+    for image in &facts.images {
+        if image.variants.is_empty() {
+            writer.write_record(row(image, None))?;
+        }
+        for variant in &image.variants {
+            writer.write_record(row(image, Some(variant)))?;
+        }
+    }
+    writer.into_inner().map_err(|error| csv::Error::from(error.into_error()))
+}
+
+fn row(image: &ImageFacts, variant: Option<&Variant>) -> Vec<String> {
+    let config = variant.map(|variant| &variant.config);
+    let text = |of: fn(&crate::image::ImageConfig) -> String| config.map(of).unwrap_or_default();
+    let label = |key: &str| image.label(key).unwrap_or_default().to_owned();
+    let cells = vec![
+        image.name.to_string(),
+        image.source.to_string(),
+        image.targets.join(" "),
+        image.digest.to_string(),
+        variant.map(|variant| variant.platform.clone()).unwrap_or_default(),
+        variant.map(|variant| variant.digest.to_string()).unwrap_or_default(),
+        image.size.to_string(),
+        image.own.to_string(),
+        text(|config| config.created.clone().unwrap_or_default()),
+        text(|config| config.user.clone()),
+        text(|config| config.is_root().to_string()),
+        text(|config| config.exposed_ports.iter().cloned().collect::<Vec<_>>().join(" ")),
+        text(|config| config.volumes.iter().cloned().collect::<Vec<_>>().join(" ")),
+        text(|config| config.entrypoint.join(" ")),
+        text(|config| config.cmd.join(" ")),
+        label("org.opencontainers.image.base.name"),
+        label("org.opencontainers.image.licenses"),
+        label("org.opencontainers.image.source"),
+        image.artifacts.to_string(),
+        image.used_by.join(", "),
+    ];
+    cells.into_iter().map(|cell| harmless(&cell)).collect()
+}
+
+/// A cell that no spreadsheet takes for a formula.
+fn harmless(cell: &str) -> String {
+    let cell = crate::report::printable(cell);
+    if cell.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) { format!("'{cell}") } else { cell }
+}
+
+/// Everything on the page.
+pub fn json(page: &Page<'_>) -> Value {
+    let images = page.facts.images.iter().map(|image| {
+        let variants = image.variants.iter().map(|variant| {
+            let config = &variant.config;
+            json!({
+                "platform": variant.platform, "digest": variant.digest, "created": config.created,
+                "user": config.user, "root": config.is_root(), "entrypoint": config.entrypoint,
+                "command": config.cmd, "workingDir": config.working_dir, "env": config.env,
+                "ports": config.exposed_ports, "volumes": config.volumes, "labels": config.labels,
+                "annotations": variant.annotations,
+                "layers": variant.layers.iter().map(|l| json!({"digest": l.digest, "size": l.size})).collect::<Vec<_>>(),
+            })
+        });
+        json!({
+            "name": image.name, "source": image.source, "targets": image.targets, "digest": image.digest,
+            "artifactType": image.artifact_type, "usedBy": image.used_by, "size": image.size, "own": image.own,
+            "artifacts": image.artifacts, "platforms": variants.collect::<Vec<_>>(),
+        })
+    });
+    json!({
+        "title": page.facts.title, "id": page.facts.id, "size": page.facts.size(),
+        "base": page.facts.base.map(|(base, _)| base),
+        "images": images.collect::<Vec<_>>(),
+        "changes": page.diff.map(|diff: &Diff| json!(diff)),
+        "findings": page.findings,
+    })
+}
