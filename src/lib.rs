@@ -22,6 +22,7 @@ pub mod archive;
 pub mod catalog;
 pub mod cli;
 pub mod commands;
+pub mod custody;
 pub mod destination;
 pub mod failure;
 pub mod handoff;

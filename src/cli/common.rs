@@ -84,6 +84,16 @@ pub(super) fn pair(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// Text for people to read: nothing in it moves a cursor or hides text.
+pub(super) fn printable(text: &str) -> Result<String, String> {
+    let plain = !text.is_empty() && text == crate::report::printable(text) && !text.contains(['\n', '\t']);
+    if plain {
+        Ok(text.to_owned())
+    } else {
+        Err("write it on one line, without control characters".to_owned())
+    }
+}
+
 /// `20M`, `1.5G`, `800k`, `1000`: decimal units, per second.
 fn rate(text: &str) -> Result<u64, String> {
     let refuse = || "write a number of bytes per second such as 800k, 20M or 1G".to_owned();

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::common::volume_size;
+use super::common::{printable, volume_size};
 use super::{CatalogArgs, NetworkArgs, OutputArgs, SelectionArgs, SignKeyArgs, WithArgs};
 use crate::image::{HostName, Platform};
 
@@ -81,6 +81,12 @@ pub struct WriteArgs {
     pub spool: Option<PathBuf>,
     #[command(flatten)]
     pub sign: SignKeyArgs,
+    /// Write what was made, by whom and of what beside the bundle: FILE.statement.json, signed with --sign-key.
+    #[arg(long, help_heading = "Trust")]
+    pub statement: bool,
+    /// Who that is. Default: user@host.
+    #[arg(long, value_name = "NAME", help_heading = "Trust", value_parser = printable, requires = "statement")]
+    pub by: Option<String>,
 }
 
 /// What becomes of layers that their publisher keeps outside of registries.

@@ -99,7 +99,7 @@ pub enum Command {
         bundle repack shop-2.5.delta-0f3c9a12.tar.zst --fill-from shop-2.4.tar.zst -o shop-2.5.tar.zst"
     )]
     Repack(RepackArgs),
-    /// Sign a bundle, in files beside it.
+    /// Sign a bundle, a statement or a receipt, in files beside it.
     ///
     /// The bundle itself stays as it is. FILE.sig is for openssl and older cosign, FILE.sigstore.json for newer cosign;
     /// either makes `bundle import --verify-key` take the bundle.

@@ -52,7 +52,7 @@ pub struct KeygenArgs {
 
 #[derive(Debug, Args)]
 pub struct SignArgs {
-    /// The bundle: a file, or its volumes.
+    /// The bundle: a file, or its volumes. Or a statement, or a receipt.
     #[arg(value_name = "BUNDLE")]
     pub bundle: PathBuf,
     /// The private key (PEM).

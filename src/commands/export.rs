@@ -7,17 +7,18 @@ use super::input::{open_bundle, open_input};
 use super::request::Loaded;
 use super::resolving::Resolving;
 use super::run_report::{ImageReport, ImageState, RunReport};
-use super::{base, export_target, keys, locked, network, outputs, request, trust};
+use super::{base, custody, export_target, keys, locked, network, request};
 use crate::archive::{ImageFault, VolumeInput};
 use crate::cli::{ExportArgs, ForeignLayers, ResultFormat, WriteArgs};
+use crate::custody::Material;
 use crate::failure::{ExitCode, Failure, blob_code, code_of};
 use crate::plan::{ExportPlan, PlanError, Request, Resolution};
 use crate::registry::RegistryClient;
 use crate::session::Session;
-use crate::signing::{PrivateKey, SigstoreBundle};
+use crate::signing::PrivateKey;
 use crate::transfer::{
     BlobSpool, FileExport, FileExportError, LostBlob, Outcome, Resolved, Spool, Unfinished, Workspace,
-    beside, complete_sidecar,
+    complete_sidecar,
 };
 
 pub(super) async fn run(session: &Session, args: &ExportArgs) -> anyhow::Result<ExitCode> {
@@ -36,6 +37,7 @@ pub(super) async fn run(session: &Session, args: &ExportArgs) -> anyhow::Result<
         jobs: usize::from(args.network.jobs),
         client: &client,
         signer: signer.as_ref(),
+        materials: &catalog.materials,
         request: &catalog.request,
     };
     export.run(target.as_deref(), &mut report).await
@@ -73,6 +75,8 @@ pub(super) struct Export<'a> {
     pub(super) client: &'a RegistryClient,
     /// Signs the bundle.
     pub(super) signer: Option<&'a PrivateKey>,
+    /// What the bundle is made of.
+    pub(super) materials: &'a [Material],
     pub(super) request: &'a Request,
 }
 
@@ -149,7 +153,7 @@ impl Export<'_> {
                     let (file, id) = (open_input(target)?, draft.bundle.id()?);
                     tokio::task::block_in_place(|| complete_sidecar(target, file.as_ref(), id))?;
                 }
-                self.sign_beside(target, &draft)?;
+                custody::write_beside(self, target, &draft, false)?;
                 report.all_done(ImageState::AlreadyThere);
                 self.session.reporter.say(&format!("{} is complete already", target.display()));
                 self.print_result(target, &draft, report, began)?;
@@ -169,7 +173,7 @@ impl Export<'_> {
             let (plan, outcome) = run.transfer(prepared).await.map_err(explain)?;
             let Outcome::Lost(lost) = outcome else {
                 blob_spool.map_or(Ok(()), BlobSpool::remove)?;
-                self.sign_beside(target, &plan)?;
+                custody::write_beside(self, target, &plan, true)?;
                 report.all_done(ImageState::Done);
                 self.print_result(target, &plan, report, began)?;
                 return Ok(self.ended(report));
@@ -277,13 +281,6 @@ impl Export<'_> {
             .into())
     }
 
-    /// What newer cosign wants to see beside the bundle.
-    fn sign_beside(&self, target: &Path, plan: &ExportPlan) -> anyhow::Result<()> {
-        let Some(key) = self.signer else { return Ok(()) };
-        let signed = SigstoreBundle::sign(&plan.bundle.to_bytes()?, key);
-        outputs::write(&beside(target, trust::SIGSTORE), &signed.to_file())
-    }
-
     fn print_result(
         &self,
         target: &Path,
@@ -315,7 +312,7 @@ impl Export<'_> {
             super::export_print::Summary { plan, target, size: file.len(), volumes, received, took };
         match self.session.format {
             ResultFormat::Json => super::print_json(&report.value()),
-            ResultFormat::Human => super::print(&summary.text(!self.write.no_sidecar)),
+            ResultFormat::Human => super::print(&summary.text(&export_target::beside_bundle(self.write))),
         }
         Ok(())
     }

@@ -26,7 +26,8 @@ pub(super) struct Summary<'a> {
 }
 
 impl Summary<'_> {
-    pub(super) fn text(&self, sidecar: bool) -> String {
+    /// `beside` are the endings of what lies beside the bundle.
+    pub(super) fn text(&self, beside: &[String]) -> String {
         let Self { plan, target, size, volumes, received, took } = self;
         let distinct = plan.distinct();
         let file = target.display();
@@ -50,11 +51,8 @@ impl Summary<'_> {
                 last.display()
             ),
         };
-        if sidecar {
-            let _ = writeln!(text, "  {file}.sha256");
-        }
-        if plan.signature.is_some() {
-            let _ = writeln!(text, "  {file}{}", super::trust::SIGSTORE);
+        for suffix in beside {
+            let _ = writeln!(text, "  {file}{suffix}");
         }
         if let Ok(program) = std::env::current_exe() {
             let _ = writeln!(text, "  {}  (this program)", program.display());

@@ -27,6 +27,7 @@ pub(super) async fn run(session: &Session, args: &ImportArgs) -> anyhow::Result<
     let values = args.values.clone().unwrap_or_else(|| PathBuf::from(format!("{}.values.yaml", opened.stem)));
     let inputs: Vec<_> = args.bundle.iter().map(|path| ("the bundle", path.as_path())).collect();
     let mut outputs = vec![("the values file", values.as_path())];
+    outputs.extend(args.receipt.iter().map(|path| ("the receipt", path.as_path())));
     outputs.extend(args.output_style.report.iter().map(|path| ("--report", path.as_path())));
     keep_apart(&inputs, &outputs)?;
     super::trust::tell(&opened.vouched, &session.reporter);
@@ -68,6 +69,7 @@ impl Run<'_> {
         let began = Instant::now();
         let bundle = self.holdings.bundle();
         let values = self.values(values)?;
+        let receipt_signer = self.receipt_signer()?;
         report.images = bundle.images.iter().map(|i| ImageReport::new(&i.name, Some(&i.source))).collect();
         for (row, image) in report.images.iter_mut().zip(&bundle.images) {
             row.digest = Some(image.digest);
@@ -105,6 +107,7 @@ impl Run<'_> {
         if self.args.salvage {
             self.ask_again(&plan, &sent)?;
         }
+        self.write_receipt(report, receipt_signer.as_ref())?;
         self.judge(read, report)?;
         self.client.uploads_finished();
         self.spare(&values.path, &values.text)?;

@@ -14,6 +14,7 @@ use super::{base, export_target, input, keys, outputs};
 use crate::archive::manifest::{EntryRecord, RequiredBlob, Requires};
 use crate::archive::{ArtifactIndex, Fate, Holdings, fates};
 use crate::cli::{ForeignLayers, RepackArgs, TrustArgs};
+use crate::custody::{Material, MaterialKind};
 use crate::failure::{ExitCode, Failure};
 use crate::image::{ParsedManifest, media_type};
 use crate::plan::Wanted;
@@ -31,8 +32,9 @@ pub(super) async fn run(session: &Session, args: &RepackArgs) -> anyhow::Result<
     outputs::keep_apart(&inputs, &export_target::files(write, target.as_deref(), &args.output_style))?;
     let bundles = open(&args.bundles, &args.trust)?;
     let fill = open(&args.fill_from, &args.trust)?;
+    let materials = bundles.iter().chain(&fill).filter_map(|holdings| material(holdings.as_ref()));
+    let mut loaded = Loaded { materials: materials.collect(), ..Loaded::default() };
     let stock = Arc::new(OpenBundles::new(fill.into_iter().chain(bundles.iter().cloned()).collect()));
-    let mut loaded = Loaded::default();
     for holdings in &bundles {
         add(&mut loaded, holdings.as_ref()).map_err(|why| {
             Failure::new(ExitCode::Failed, format!("{} does not go with the others: {why}", holdings.name()))
@@ -62,6 +64,7 @@ pub(super) async fn run(session: &Session, args: &RepackArgs) -> anyhow::Result<
         jobs: usize::from(args.jobs),
         client: &client,
         signer: signer.as_ref(),
+        materials: &loaded.materials,
         request: &loaded.request,
     };
     export.run(target.as_deref(), &mut report).await
@@ -80,6 +83,13 @@ fn open(paths: &[std::path::PathBuf], trust: &TrustArgs) -> anyhow::Result<Vec<A
         Ok(holdings)
     };
     paths.iter().map(open).collect()
+}
+
+/// A bundle as what another is made of; layouts of other tools have no id.
+fn material(holdings: &dyn Holdings) -> Option<Material> {
+    let name = holdings.name();
+    let name = Path::new(&name).file_name()?.to_string_lossy().into_owned();
+    Some(Material { kind: MaterialKind::Bundle, name, digest: holdings.id()? })
 }
 
 /// Adds the images of a bundle as it has them.

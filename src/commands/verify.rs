@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::coverage::{self, Covered};
 use super::run_report::{ImageReport, ImageState, RunReport};
-use super::{input, trust};
+use super::{custody, input, trust};
 use crate::archive::{ArchiveError, BundleReader, Problem};
 use crate::cli::{ResultFormat, VerifyArgs};
 use crate::failure::{ExitCode, Failure};
@@ -39,6 +39,7 @@ async fn verify(session: &Session, args: &VerifyArgs, report: &mut RunReport) ->
         other => other?,
     };
     let vouched = trust::vouched(&trust, &reader)?;
+    let custody = custody::check(args, &reader, &trust)?;
     let bundle = reader.manifest();
     report.images = bundle.images.iter().map(|i| ImageReport::new(&i.name, Some(&i.source))).collect();
     for (row, image) in report.images.iter_mut().zip(&bundle.images) {
@@ -50,7 +51,7 @@ async fn verify(session: &Session, args: &VerifyArgs, report: &mut RunReport) ->
         report.bundle = Some(json!({ "id": reader.id(), "manifests": covered.json }));
     }
     if args.names_only {
-        return told(session, report, "", None, covered);
+        return told(session, report, "", [None, custody.failure()], covered);
     }
     let total: u64 = bundle.blobs.iter().map(|blob| blob.size).sum();
     session.reporter.begin("verifying", total, 0);
@@ -64,42 +65,44 @@ async fn verify(session: &Session, args: &VerifyArgs, report: &mut RunReport) ->
     report.all_done(ImageState::Done);
     let mut about = json!({
         "id": reader.id(), "size": reader.file_len(), "problems": list(&problems), "signedBy": trust::signed_by(&vouched),
+        "statements": custody.json,
     });
     if let Some(covered) = &covered {
         about["manifests"] = covered.json.clone();
     }
     report.bundle = Some(about);
     let whole = format!(
-        "whole: {}, {}, {}\nid {}\n{}{}",
+        "whole: {}, {}, {}\nid {}\n{}{}{}",
         count(bundle.images.len(), "image"),
         count(bundle.blobs.len(), "blob"),
         bytes(total),
         reader.id(),
         trust::lines(&vouched, &args.bundle, &reader),
+        custody.text,
         super::export_print::left_out(bundle, bundle.required())
     );
     let damage = (!problems.is_empty()).then(|| damage(&problems, reader.volumes() > 1));
-    told(session, report, &whole, damage, covered)
+    told(session, report, &whole, [damage, custody.failure()], covered)
 }
 
-/// The result, with everything that is wrong: the content of the bundle, then what the manifests need of it.
+/// The result, with everything that is wrong: the content of the bundle, what is said of it, what manifests need of it.
 fn told(
     session: &Session,
     report: &RunReport,
     whole: &str,
-    damage: Option<Failure>,
+    wrong: [Option<Failure>; 2],
     covered: Option<Covered>,
 ) -> anyhow::Result<ExitCode> {
     let (text, lost) = covered.map(|covered| (covered.text, covered.failure)).unwrap_or_default();
     match session.format {
         ResultFormat::Json => super::print_json(&report.value()),
-        ResultFormat::Human if damage.is_none() => super::print(&format!("{whole}{text}")),
+        ResultFormat::Human if wrong[0].is_none() => super::print(&format!("{whole}{text}")),
         ResultFormat::Human => super::print(&text),
     }
-    match (damage, lost) {
-        (Some(damage), Some(lost)) => Err(damage.because(lost.into()).into()),
-        (Some(failure), None) | (None, Some(failure)) => Err(failure.into()),
-        (None, None) => Ok(ExitCode::Done),
+    let mut all = wrong.into_iter().chain([lost]).flatten().rev();
+    match all.next() {
+        None => Ok(ExitCode::Done),
+        Some(last) => Err(all.fold(last, |cause, failure| failure.because(cause.into())).into()),
     }
 }
 

@@ -5,6 +5,7 @@
 //! files. Secret keys and pass phrases cannot be printed and are wiped when dropped.
 
 mod cosign;
+mod dsse;
 mod error;
 mod evidence;
 mod pem;
@@ -12,11 +13,13 @@ mod private_key;
 mod public_key;
 mod signature;
 mod sigstore;
+mod statement;
 mod trust;
 
 #[cfg(test)]
 mod tests;
 
+pub use dsse::Envelope;
 pub use error::{KeyError, Untrusted};
 pub use evidence::{Evidence, MAX_EVIDENCE};
 pub use pem::MAX_KEY_FILE;
@@ -24,4 +27,5 @@ pub use private_key::{KeyFile, LockedKey, PrivateKey};
 pub use public_key::{NamedKey, PublicKey};
 pub use signature::Signature;
 pub use sigstore::SigstoreBundle;
+pub use statement::{BUNDLE_SUBJECT, MAX_STATEMENT, Predicate, Statement, Subject, is_statement};
 pub use trust::{Trust, Vouched};

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use super::signature::as_base64;
-use super::{PrivateKey, PublicKey, Signature};
+use super::{Envelope, PrivateKey, PublicKey, Signature};
 use crate::image::Digest;
 
 const MEDIA_TYPE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
@@ -22,6 +22,8 @@ pub struct SigstoreBundle {
     verification_material: Material,
     #[serde(skip_serializing_if = "Option::is_none")]
     message_signature: Option<MessageSignature>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dsse_envelope: Option<Envelope>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,7 +68,23 @@ impl SigstoreBundle {
                 message_digest: digest,
                 signature: key.sign(message).to_der(),
             }),
+            dsse_envelope: None,
         }
+    }
+
+    /// The in-toto statement in `payload`, signed by `key`.
+    pub fn sign_statement(payload: &[u8], key: &PrivateKey) -> Self {
+        Self {
+            media_type: MEDIA_TYPE.to_owned(),
+            verification_material: Material { public_key: Some(KeyHint { hint: hint(&key.public()) }) },
+            message_signature: None,
+            dsse_envelope: Some(Envelope::sign_unnamed(payload, key)),
+        }
+    }
+
+    /// The signed statement, if it holds one.
+    pub fn envelope(&self) -> Option<&Envelope> {
+        self.dsse_envelope.as_ref()
     }
 
     /// Reads one; none for JSON of another kind.
@@ -107,6 +125,7 @@ impl SigstoreBundle {
     }
 }
 
-fn hint(key: &PublicKey) -> String {
+/// How a key is called.
+pub(super) fn hint(key: &PublicKey) -> String {
     STANDARD.encode(key.id().as_bytes())
 }

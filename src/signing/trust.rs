@@ -5,7 +5,7 @@
 //! by whom it is; a sigstore bundle does, in its key hint.
 
 use super::evidence::Form;
-use super::{Evidence, NamedKey, Untrusted};
+use super::{Evidence, NamedKey, SigstoreBundle, Untrusted};
 use crate::image::Digest;
 
 /// What a bundle is asked for before anything in it is believed.
@@ -66,6 +66,20 @@ impl Trust {
     /// A layout of another tool has nothing to check.
     pub fn check_foreign(&self) -> Result<(), Untrusted> {
         if self.demands() { Err(Untrusted::Foreign { keys: self.any_of() }) } else { Ok(()) }
+    }
+
+    /// The demanded key that signed the statement in `json`, in the sigstore bundle `signature`; or why there is none.
+    pub fn statement_signer(&self, json: &[u8], signature: Option<&[u8]>) -> Result<&NamedKey, String> {
+        let demanded = || format!("a signature by {} is demanded", self.any_of());
+        let signature = signature.ok_or_else(|| format!("it is not signed, and {}", demanded()))?;
+        let bundle = SigstoreBundle::parse(signature).map_err(|why| format!("its signature: {why}"))?;
+        let envelope = bundle.as_ref().and_then(SigstoreBundle::envelope);
+        let envelope = envelope.ok_or("its signature is none of a statement")?;
+        if envelope.statement() != Some(json) {
+            return Err("its signature is of another text".to_owned());
+        }
+        let signed = self.keys.iter().find(|named| envelope.is_signed_by(&named.key));
+        signed.ok_or_else(|| format!("its signature is by another key, and {}", demanded()))
     }
 
     /// The demanded key that signed, or why this does not count.

@@ -1,0 +1,188 @@
+//! Statements and receipts: who and when, the files beside a bundle, and what `verify` makes of them.
+
+use std::io::Read;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::export::Export;
+use super::{outputs, trust};
+use crate::archive::{ArchiveError, BundleReader};
+use crate::cli::VerifyArgs;
+use crate::custody::{Circumstances, ExportStatement, Receipt, Tool};
+use crate::failure::{ExitCode, Failure};
+use crate::plan::ExportPlan;
+use crate::signing::{MAX_STATEMENT, PrivateKey, SigstoreBundle, Trust};
+use crate::transfer::beside;
+
+/// The statement beside a bundle.
+pub(super) const STATEMENT: &str = ".statement.json";
+
+/// Who runs this program, and when.
+pub(super) fn circumstances(by: Option<&str>) -> Circumstances {
+    let variable = |name| std::env::var(name).ok().filter(|text| !text.is_empty());
+    let someone = || {
+        let user = variable("USER").or_else(|| variable("LOGNAME"));
+        let user = user.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()));
+        format!("{user}@{}", rustix::system::uname().nodename().to_string_lossy())
+    };
+    Circumstances {
+        by: by.map_or_else(someone, str::to_owned),
+        at: jiff::Timestamp::now().strftime("%FT%TZ").to_string(),
+        tool: Tool { name: env!("CARGO_PKG_NAME").to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() },
+    }
+}
+
+/// What lies beside a bundle that an export has written: its signature and its statement. A statement that is there
+/// already stays, unless the bundle is new.
+pub(super) fn write_beside(
+    export: &Export<'_>,
+    target: &Path,
+    plan: &ExportPlan,
+    is_new: bool,
+) -> anyhow::Result<()> {
+    let id = plan.bundle.id()?;
+    if let Some(key) = export.signer {
+        let signed = SigstoreBundle::sign(&plan.bundle.to_bytes()?, key);
+        outputs::write(&beside(target, trust::SIGSTORE), &signed.to_file())?;
+    }
+    let path = beside(target, STATEMENT);
+    let is_there = || {
+        let there = content(&path).ok().flatten();
+        there.is_some_and(|json| ExportStatement::parse(&json).is_ok_and(|statement| statement.is_about(&id)))
+    };
+    if !export.write.statement || (!is_new && is_there()) {
+        return Ok(());
+    }
+    let circumstances = circumstances(export.write.by.as_deref());
+    let statement = ExportStatement::of(&plan.bundle, id, circumstances, export.materials.to_vec());
+    write_signed(&path, &statement.to_file()?, export.signer)
+}
+
+/// Writes a statement, signed in a file beside it where somebody signs. A signature of what was there before goes.
+pub(super) fn write_signed(path: &Path, text: &str, signer: Option<&PrivateKey>) -> anyhow::Result<()> {
+    let signature = beside(path, trust::SIGSTORE);
+    match std::fs::remove_file(&signature) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(ArchiveError::Io { path: signature, error }.into());
+        }
+        _ => {}
+    }
+    outputs::write(path, text)?;
+    match signer {
+        Some(key) => {
+            outputs::write(&signature, &SigstoreBundle::sign_statement(text.as_bytes(), key).to_file())
+        }
+        None => Ok(()),
+    }
+}
+
+/// What statements and receipts say of a bundle.
+#[derive(Default)]
+pub(super) struct Custody {
+    /// One line each.
+    pub(super) text: String,
+    pub(super) json: Vec<Value>,
+    wrong: Vec<String>,
+}
+
+/// Checks the statement beside the bundle, if there is one, and the receipts that are named.
+pub(super) fn check(args: &VerifyArgs, reader: &BundleReader, trust: &Trust) -> anyhow::Result<Custody> {
+    let mut custody = Custody::default();
+    let (bundle, id) = (reader.manifest(), reader.id());
+    let statement = beside(&trust::base(&args.bundle)?, STATEMENT);
+    if let Some(text) = content(&statement)? {
+        let parsed = ExportStatement::parse(&text);
+        let made = parsed.as_ref().ok().map(|statement| &statement.predicate.circumstances);
+        let wrong = match &parsed {
+            Ok(statement) => statement.contradicts(bundle, &id).into_iter().map(str::to_owned).collect(),
+            Err(why) => vec![why.clone()],
+        };
+        custody.add(&statement, "exported", &text, made, wrong, trust)?;
+    }
+    for path in &args.receipt {
+        let Some(text) = content(path)? else {
+            return Err(Failure::usage(format!("there is no receipt {}", path.display())).into());
+        };
+        let parsed = Receipt::parse(&text);
+        let made = parsed.as_ref().ok().map(|receipt| &receipt.predicate.circumstances);
+        let (what, wrong) = match &parsed {
+            Ok(receipt) => {
+                (format!("arrived at {}", receipt.predicate.destination), receipt.lacks(bundle, &id))
+            }
+            Err(why) => (String::new(), vec![why.clone()]),
+        };
+        custody.add(path, &what, &text, made, wrong, trust)?;
+    }
+    Ok(custody)
+}
+
+impl Custody {
+    fn add(
+        &mut self,
+        path: &Path,
+        what: &str,
+        text: &[u8],
+        made: Option<&Circumstances>,
+        wrong: Vec<String>,
+        trust: &Trust,
+    ) -> anyhow::Result<()> {
+        let file = path.display();
+        let (signer, mut wrong) = (signer(path, text, trust)?, wrong);
+        let signed = match &signer {
+            Ok(Some(key)) => format!(", signed by {key}"),
+            Ok(None) => ", signature not checked".to_owned(),
+            Err(why) => {
+                wrong.push(why.clone());
+                String::new()
+            }
+        };
+        let made = made.filter(|_| wrong.is_empty());
+        if let Some(made) = made {
+            self.text += &format!("{what} {made}{signed}: {file}\n");
+        }
+        self.json.push(json!({
+            "file": file.to_string(), "by": made.map(|made| &made.by), "at": made.map(|made| &made.at),
+            "signedBy": signer.ok().flatten(), "problems": wrong,
+        }));
+        self.wrong.extend(wrong.into_iter().map(|why| format!("{file}: {why}")));
+        Ok(())
+    }
+
+    /// Everything that is wrong, as one error.
+    pub(super) fn failure(&self) -> Option<Failure> {
+        if self.wrong.is_empty() {
+            return None;
+        }
+        let message = format!("what is said of the bundle does not hold:\n{}", self.wrong.join("\n"));
+        Some(Failure::new(ExitCode::Content, message).hint(
+            "get the right one from whoever wrote it; what is not signed yet: bundle sign FILE --key KEY",
+        ))
+    }
+}
+
+/// The demanded key that signed the statement at `path`; none where no key is demanded. Else what is wrong.
+fn signer(path: &Path, text: &[u8], trust: &Trust) -> anyhow::Result<Result<Option<String>, String>> {
+    if !trust.demands() {
+        return Ok(Ok(None));
+    }
+    let signature = content(&beside(path, trust::SIGSTORE))?;
+    Ok(trust.statement_signer(text, signature.as_deref()).map(|key| Some(key.to_string())))
+}
+
+/// The content of a small file, if it is there.
+pub(super) fn content(path: &Path) -> Result<Option<Vec<u8>>, ArchiveError> {
+    let at = ArchiveError::io(path);
+    let file = match std::fs::File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(at(error)),
+    };
+    let mut bytes = Vec::new();
+    file.take(MAX_STATEMENT + 1).read_to_end(&mut bytes).map_err(at)?;
+    if bytes.len() as u64 > MAX_STATEMENT {
+        let why = format!("{} is larger than {} MiB", path.display(), MAX_STATEMENT >> 20);
+        return Err(ArchiveError::Json("a statement", why));
+    }
+    Ok(Some(bytes))
+}
