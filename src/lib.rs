@@ -5,6 +5,10 @@
 //! afterwards; [`review`] what people decide upon; [`serve`] the embedded registry; [`report`] what people see while
 //! waiting.
 //!
+//! **Before and after.** [`catalog::discover`] finds the images in charts and manifests, [`catalog::lint`] judges
+//! what was written down, [`catalog::lock`] pins it; [`handoff`] writes the values, mirrors and pull secret that the
+//! cluster needs, and proves that what its manifests name has arrived.
+//!
 //! **Export.** Catalog → resolve every reference to a digest, small JSON only → [`plan::ExportPlan`]: distinct
 //! blobs, every offset, the final size → space → each blob from the registry, hashed as it streams, written at its
 //! final offset, journalled → seek table, sync, rename, `.sha256`.

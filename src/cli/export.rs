@@ -72,9 +72,12 @@ pub struct WriteArgs {
     /// Forget what an earlier, interrupted run left.
     #[arg(long)]
     pub fresh: bool,
-    /// Print the plan and write nothing.
+    /// Print the plan and what stands against it, and write nothing.
     #[arg(long)]
     pub dry_run: bool,
+    /// Do not refuse to begin for lack of room or other things that are looked at first.
+    #[arg(long)]
+    pub skip_preflight: bool,
     /// Where blobs may wait for their turn when the file is written strictly in order: into a pipe, or on a disk
     /// without sparse files (FAT, exFAT). A folder on another disk; emptied afterwards.
     #[arg(long, value_name = "DIR")]

@@ -97,7 +97,7 @@ pub struct MirrorsArgs {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum MirrorRuntime {
-    /// `certs.d/<host>/hosts.toml`, for each source host.
+    /// certs.d/HOST/hosts.toml, for each source host.
     Containerd,
     /// registries.yaml.
     K3s,

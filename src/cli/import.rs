@@ -45,9 +45,12 @@ pub struct ImportArgs {
     /// (`<bundle>.request-….json`, for `bundle export --request`); exit code 7.
     #[arg(long)]
     pub salvage: bool,
-    /// Print the plan and send nothing.
+    /// Print the plan and what stands against it, and send nothing.
     #[arg(long)]
     pub dry_run: bool,
+    /// Do not look for write access and what a delta builds on before the first byte: images fail one by one instead.
+    #[arg(long)]
+    pub skip_preflight: bool,
     /// Where to write the Helm values. Default: `<bundle>.values.yaml`.
     #[arg(long, value_name = "FILE")]
     pub values: Option<PathBuf>,

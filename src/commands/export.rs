@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::input::{open_bundle, open_input};
+use super::preflight::Preflight;
 use super::request::Loaded;
 use super::resolving::Resolving;
 use super::run_report::{ImageReport, ImageState, RunReport};
@@ -24,8 +25,9 @@ use crate::transfer::{
 pub(super) async fn run(session: &Session, args: &ExportArgs) -> anyhow::Result<ExitCode> {
     let catalog = load(args)?;
     let write = &args.write;
-    let target =
-        if write.dry_run { None } else { export_target::output(write, catalog.file_name.as_deref())? };
+    let target = export_target::output(write, catalog.file_name.as_deref());
+    // A plan can be looked at before there is a place for it.
+    let target = if write.dry_run { target.ok().flatten() } else { target? };
     export_target::keep_apart(args, target.as_deref())?;
     let client = network::for_export(&args.network, args.registry.as_ref(), &catalog.request, &catalog.held)?;
     let signer = keys::signer(&write.sign)?;
@@ -91,7 +93,7 @@ impl Export<'_> {
             report.images.push(ImageReport::new(&wanted.name, wanted.sources.first()));
         }
         let result = match target {
-            _ if self.write.dry_run => self.dry_run(report).await,
+            _ if self.write.dry_run => self.dry_run(target, report).await,
             None => super::export_stream::run(self, report).await,
             Some(target) => self.to_file(target, report).await,
         };
@@ -162,7 +164,7 @@ impl Export<'_> {
             if self.request.base.is_some() && draft.bundle.requires.is_none() {
                 self.session.reporter.say("nothing of the base is of use here: this bundle needs no other");
             }
-            export_target::check_space(&workspace, &draft, self.write.volume_size)?;
+            self.take_off(self.preflight(&draft, Some(target)))?;
             // A run that dropped images is not what a later run of the same request shall go on with.
             let marked =
                 if dropped == 0 { fingerprint.clone() } else { format!("{fingerprint} less {dropped}") };
@@ -317,14 +319,52 @@ impl Export<'_> {
         Ok(())
     }
 
-    async fn dry_run(&self, report: &mut RunReport) -> anyhow::Result<ExitCode> {
+    /// What stands for and against writing `plan`.
+    fn preflight(&self, plan: &ExportPlan, target: Option<&Path>) -> Preflight {
+        let mut preflight = Preflight::default();
+        let longest = plan.bundle.images.iter().map(|image| image.name.repository().path().len()).max();
+        preflight.fine("names", format!("the longest has {} characters; none meet", longest.unwrap_or(0)));
+        if let Some(target) = target {
+            let space = export_target::check_space(target, plan, self.write.volume_size);
+            preflight.check("space", space);
+        }
+        if !self.client.is_offline() {
+            preflight.registries(&self.client.stats());
+            preflight.time(plan.payload(), self.client.limit_rate());
+        }
+        preflight
+    }
+
+    /// Ends the run where something stands against it, unless it shall not matter.
+    fn take_off(&self, preflight: Preflight) -> anyhow::Result<()> {
+        let reporter = &self.session.reporter;
+        preflight.warnings().for_each(|warning| reporter.warn(&warning));
+        reporter.detail(&preflight.text());
+        if self.write.skip_preflight {
+            return Ok(());
+        }
+        preflight.judge()
+    }
+
+    async fn dry_run(&self, target: Option<&Path>, report: &mut RunReport) -> anyhow::Result<ExitCode> {
         let spool = Spool::anonymous()?;
         let resolved = self.resolve(&spool, report).await?;
         let plan = ExportPlan::new(self.request, &resolved.resolution, self.signer, &spool, &mut |_| Ok(()));
         let plan = plan.map_err(explain_plan)?;
+        let preflight = self.preflight(&plan, target);
         match self.session.format {
-            ResultFormat::Json => super::print_json(&super::export_print::plan_json(&plan)),
-            ResultFormat::Human => super::print(&super::export_print::plan_text(&plan, self.client, &spool)),
+            ResultFormat::Json => {
+                let mut value = super::export_print::plan_json(&plan);
+                value["preflight"] = preflight.json();
+                super::print_json(&value);
+            }
+            ResultFormat::Human => {
+                let plan = super::export_print::plan_text(&plan, self.client, &spool);
+                super::print(&format!("{plan}\n{}", preflight.text()));
+            }
+        }
+        if !self.write.skip_preflight {
+            preflight.judge()?;
         }
         Ok(self.ended(report))
     }

@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use super::{custody, outputs, trust};
-use crate::archive::folder_of;
+use crate::archive::{Cut, folder_of};
 use crate::cli::{ExportArgs, OutputArgs, WriteArgs};
 use crate::failure::{ExitCode, Failure};
 use crate::plan::ExportPlan;
 use crate::report::bytes;
 use crate::session::Session;
-use crate::transfer::{Medium, Workspace, beside, free_space, largest_file};
+use crate::transfer::{Medium, beside, free_space, largest_file, occupied};
 
 /// `sparse` or `filling`: what a medium would be found to be. For tests.
 const MEDIUM: &str = "AIRGAP_BUNDLE_MEDIUM";
@@ -96,31 +96,34 @@ pub(super) fn files(
     files
 }
 
-/// Refuses a plan that the disk has no room for, before anything is written.
+/// Refuses a plan that the disk of `target` has no room for, before anything is written; else says what room there is.
 pub(super) fn check_space(
-    workspace: &Workspace,
+    target: &Path,
     plan: &ExportPlan,
     volume_size: Option<u64>,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<String> {
+    if let Some(size) = volume_size {
+        Cut::new(size, plan.head.layout.max_len())?;
+    }
     let needed = plan.head.layout.max_len();
     let file = volume_size.map_or(needed, |size| size.min(needed));
-    if let Some(largest) = largest_file(workspace.target()).filter(|largest| *largest < file) {
+    if let Some(largest) = largest_file(target).filter(|largest| *largest < file) {
         let message = format!(
             "the bundle needs a file of {}, but the file system of {} holds none larger than {}",
             bytes(file),
-            workspace.target().display(),
+            target.display(),
             bytes(largest)
         );
         return Err(Failure::new(ExitCode::NoSpace, message)
             .hint("cut it into volumes with --volume-size fat32, or write to a disk with another file system")
             .into());
     }
-    let Some(free) = free_space(workspace.target()) else {
-        return Ok(());
+    let Some(free) = free_space(target) else {
+        return Ok(format!("{} for {}; what is free there is not known", bytes(needed), target.display()));
     };
-    let usable = free.saturating_add(workspace.occupied());
+    let usable = free.saturating_add(occupied(target));
     if usable >= needed {
-        return Ok(());
+        return Ok(format!("{} for {}, {} free", bytes(needed), target.display(), bytes(usable)));
     }
     Err(Failure::new(
         ExitCode::NoSpace,
@@ -128,7 +131,7 @@ pub(super) fn check_space(
             "the bundle needs {}, but there is room for {} in the folder of {}",
             bytes(needed),
             bytes(usable),
-            workspace.target().display()
+            target.display()
         ),
     )
     .hint("free some space, write to another disk with -o FILE, or keep fewer platforms with --platform")

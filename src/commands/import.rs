@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::import_prepare::Probe;
 use super::outputs::keep_apart;
+use super::preflight::Preflight;
 use super::run_report::{ImageReport, ImageState, RunReport};
 use super::{input, network};
 use crate::archive::{ArchiveError, Holdings};
@@ -82,18 +84,37 @@ impl Run<'_> {
         self.check_registry().await?;
         let (missing, present) = self.missing(&landings, report).await?;
         let mut plan = ImportPlan::new(bundle, self.holdings.as_ref(), missing, &present)?;
-        self.find_required(&mut plan, self.mapping()).await?;
+        let mut preflight = Preflight::default();
+        preflight.fine("names", format!("{} fit, and none meet", count(landings.len(), "name")));
+        if let Some(requires) = &bundle.requires {
+            let found = self.find_required(&mut plan, requires).await;
+            preflight
+                .check("base", found.map(|()| format!("what bundle {} brought is there", requires.base)));
+        }
         let preparation = self.preparation(&plan).await?;
         let lacking = self.stoppable(preparation.lacking(&plan.repositories())).await??;
         if self.args.dry_run {
-            self.print_plan(&plan, &landings, &preparation, &lacking, report);
-            return Ok(ExitCode::Done);
+            // What is not there yet lets nobody in.
+            if lacking.is_empty() {
+                let writable = self.check_access(&plan, Probe::Login).await;
+                let places = plan.repositories().len();
+                let text = format!("let in for all {places} repositories; uploads are not tried");
+                preflight.check("access", writable.map(|()| text));
+            }
+            preflight.registries(&self.client.stats());
+            preflight.time(plan.bytes(), self.args.network.limit_rate);
+            self.print_plan(&plan, &landings, &preparation, &lacking, &preflight, report);
+            return self.take_off(preflight).map(|()| ExitCode::Done);
         }
         if report.failures().next().is_some() && !self.goes_on() {
             return Err(report.failure().into());
         }
+        preflight.registries(&self.client.stats());
+        self.take_off(preflight)?;
         self.prepare(&preparation, &lacking).await?;
-        self.check_access(&plan).await?;
+        if !self.args.skip_preflight {
+            self.check_access(&plan, Probe::Upload).await?;
+        }
         if let Some(sessions) = self.sessions()? {
             self.client.keep_sessions(sessions);
         }
@@ -118,6 +139,13 @@ impl Run<'_> {
         }
         self.session.reporter.warn(&report.failure().message);
         Ok(ExitCode::Partly)
+    }
+
+    /// Ends the run where something stands against it, unless it shall not matter.
+    fn take_off(&self, preflight: Preflight) -> anyhow::Result<()> {
+        let reporter = &self.session.reporter;
+        preflight.warnings().for_each(|warning| reporter.warn(&warning));
+        if self.args.skip_preflight { Ok(()) } else { preflight.judge() }
     }
 
     /// Sends what the plan says; what came of each image goes into `report`. The last result is that of reading.
@@ -201,7 +229,7 @@ impl Run<'_> {
         Ok(Sessions::open(&Environment::of_process(), &key.hex()[..32]))
     }
 
-    fn mapping(&self) -> Mapping {
+    pub(super) fn mapping(&self) -> Mapping {
         Mapping {
             keep_host: self.args.mapping.keep_host || self.holdings.bundle().keeps_host(),
             no_synthetic_tags: self.args.mapping.no_synthetic_tags,
@@ -298,6 +326,7 @@ impl Run<'_> {
         landings: &[Landing],
         preparation: &Preparation,
         lacking: &[String],
+        preflight: &Preflight,
         report: &RunReport,
     ) {
         let mut text = String::new();
@@ -323,10 +352,11 @@ impl Run<'_> {
             let _ = writeln!(text, "{} to be made:\n  {}", preparation.nouns().1, lacking.join("\n  "));
         }
         match self.session.format {
-            ResultFormat::Human => super::print(&text),
+            ResultFormat::Human => super::print(&format!("{text}\n{}", preflight.text())),
             ResultFormat::Json => {
                 let mut value = report.value();
                 value["toMake"] = lacking.into();
+                value["preflight"] = preflight.json();
                 super::print_json(&value);
             }
         }

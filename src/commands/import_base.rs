@@ -16,10 +16,12 @@ use crate::report::count;
 impl Run<'_> {
     /// Finds for each blob that `plan` needs and the bundle does not carry where the destination has it. All that is
     /// nowhere is named together, with the base that has it.
-    pub(super) async fn find_required(&self, plan: &mut ImportPlan, mapping: Mapping) -> anyhow::Result<()> {
-        let Some(requires) = &self.holdings.bundle().requires else {
-            return Ok(());
-        };
+    pub(super) async fn find_required(
+        &self,
+        plan: &mut ImportPlan,
+        requires: &Requires,
+    ) -> anyhow::Result<()> {
+        let mapping = self.mapping();
         let rows: HashMap<Digest, &RequiredBlob> = requires.blobs.iter().map(|b| (b.digest, b)).collect();
         let required: Vec<usize> = (0..plan.uploads.len()).filter(|at| !plan.uploads[*at].carried).collect();
         let reporter = &self.session.reporter;

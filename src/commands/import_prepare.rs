@@ -10,6 +10,15 @@ use crate::image::Repository;
 use crate::plan::ImportPlan;
 use crate::registry::{ErrorClass, RegistryError};
 
+/// How write access is looked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Probe {
+    /// By asking to be let in: leaves nothing behind.
+    Login,
+    /// By opening an upload and giving it up again.
+    Upload,
+}
+
 impl Run<'_> {
     /// How this destination is prepared.
     pub(super) async fn preparation(&self, plan: &ImportPlan) -> anyhow::Result<Preparation> {
@@ -41,9 +50,15 @@ impl Run<'_> {
     }
 
     /// Write access to every repository, before the first byte: all refusals at once, with what has to be created.
-    pub(super) async fn check_access(&self, plan: &ImportPlan) -> anyhow::Result<()> {
+    pub(super) async fn check_access(&self, plan: &ImportPlan, probe: Probe) -> anyhow::Result<()> {
         let checks = futures_util::stream::iter(plan.repositories())
-            .map(|repository| async move { (repository, self.client.check_push_access(repository).await) })
+            .map(|repository| async move {
+                let result = match probe {
+                    Probe::Login => self.client.check_push_login(repository).await,
+                    Probe::Upload => self.client.check_push_access(repository).await,
+                };
+                (repository, result)
+            })
             .buffer_unordered(usize::from(self.args.network.jobs))
             .collect::<Vec<_>>();
         let mut refused: Vec<_> = self

@@ -30,6 +30,7 @@ mod manual;
 mod mirrors;
 mod network;
 mod outputs;
+mod preflight;
 mod repack;
 mod request;
 mod resolving;

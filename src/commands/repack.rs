@@ -24,7 +24,8 @@ use crate::transfer::OpenBundles;
 
 pub(super) async fn run(session: &Session, args: &RepackArgs) -> anyhow::Result<ExitCode> {
     let write = &args.write;
-    let target = if write.dry_run { None } else { export_target::output(write, None)? };
+    let target = export_target::output(write, None);
+    let target = if write.dry_run { target.ok().flatten() } else { target? };
     let mut inputs: Vec<_> = args.bundles.iter().map(|path| ("a bundle", path.as_path())).collect();
     inputs.extend(args.fill_from.iter().map(|path| ("--fill-from", path.as_path())));
     inputs.extend(args.base.iter().map(|path| ("the base", path.as_path())));

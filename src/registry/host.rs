@@ -31,6 +31,8 @@ pub(super) struct Host {
     pub(super) auth: AuthState,
     pub(super) requests: [AtomicU64; RequestKind::COUNT],
     pub(super) rate_limit: Mutex<Option<RateLimit>>,
+    /// Seconds by which its clock is ahead of ours, as its last answer told.
+    pub(super) clock_ahead: Mutex<Option<i64>>,
     /// The form of upload that worked last, an index into the upload ladder.
     pub(super) upload_rung: AtomicUsize,
     /// Uploads that were given up since the last one that worked.
@@ -54,6 +56,7 @@ impl Host {
             auth: AuthState::default(),
             requests: Default::default(),
             rate_limit: Mutex::default(),
+            clock_ahead: Mutex::default(),
             upload_rung: AtomicUsize::new(0),
             lost_uploads: AtomicU32::new(0),
             head_tells_absence: AtomicBool::new(false),

@@ -20,7 +20,7 @@ use super::host::Host;
 use super::options::ClientOptions;
 use super::pace::locked;
 use super::redact::masked;
-use super::retry::{LONGEST_WAIT, RateLimit, backoff};
+use super::retry::{self, LONGEST_WAIT, RateLimit, backoff};
 use super::sessions::Sessions;
 use super::stats::RequestKind;
 use super::token::Scope;
@@ -288,6 +288,9 @@ impl Inner {
     fn note(&self, host: &Host, answer: &Answer) {
         if let Some(limit) = RateLimit::of(&answer.headers) {
             *locked(&host.rate_limit) = Some(limit);
+        }
+        if let Some(ahead) = retry::clock_ahead(&answer.headers) {
+            *locked(&host.clock_ahead) = Some(ahead);
         }
         let mut warnings = locked(&self.warnings);
         for text in answer.warnings() {

@@ -140,6 +140,11 @@ impl RegistryClient {
         self.0.options.held.is_all()
     }
 
+    /// Bytes per second, over all streams, that are not to be exceeded.
+    pub fn limit_rate(&self) -> Option<u64> {
+        self.0.options.limit_rate
+    }
+
     /// What has gone over the wire so far.
     pub fn stats(&self) -> Stats {
         let traffic = &self.0.transport.traffic;

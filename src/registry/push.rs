@@ -4,13 +4,16 @@
 
 use std::sync::atomic::Ordering;
 
+use reqwest::Method;
 use url::Url;
 
 use super::body::Payload;
 use super::error::{ErrorClass, ErrorKind, RegistryError};
 use super::host::Host;
-use super::http::Retries;
+use super::http::{Call, Retries, Target};
 use super::sessions::Sessions;
+use super::stats::RequestKind;
+use super::token::Scope;
 use super::upload::{MountAnswer, Standing, Upload};
 use super::{BlobSource, RegistryClient};
 use crate::image::{Digest, Repository};
@@ -200,6 +203,22 @@ impl RegistryClient {
                 Ok(false)
             }
             MountAnswer::Refused => Ok(false),
+        }
+    }
+
+    /// Whether an account that may push to `repository` is let in, without opening an upload: less sure, and leaves
+    /// nothing behind.
+    pub async fn check_push_login(&self, repository: &Repository) -> Result<(), RegistryError> {
+        let host = self.0.host(repository.host());
+        let path = format!("/v2/{}/blobs/{}", repository.path(), Digest::sha256(b""));
+        let mut call =
+            Call::new(&host, Method::HEAD, Target::Path(path), format!("write access to {repository}"));
+        call.scope = Scope::push(repository.path());
+        call.kind = RequestKind::BlobHead;
+        let answer = self.0.send(&call).await?;
+        match answer.status.as_u16() {
+            401 | 403 => Err(call.refusal(answer).await),
+            _ => Ok(()),
         }
     }
 

@@ -32,6 +32,16 @@ pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     Some(date.duration_since(now).unwrap_or_default())
 }
 
+/// Seconds by which the server's clock is ahead of ours (`Date`, RFC 9110, 6.6.1).
+pub(super) fn clock_ahead(headers: &HeaderMap) -> Option<i64> {
+    let there = httpdate::parse_http_date(headers.get("date")?.to_str().ok()?).ok()?;
+    let seconds = |time: Duration| i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+    Some(match there.duration_since(SystemTime::now()) {
+        Ok(ahead) => seconds(ahead),
+        Err(behind) => -seconds(behind.duration()),
+    })
+}
+
 /// What a registry said about the pulls left: `ratelimit-remaining: 76;w=21600`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RateLimit {

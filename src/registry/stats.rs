@@ -58,6 +58,8 @@ pub struct HostStats {
     pub fewest: usize,
     /// The last the registry said.
     pub rate_limit: Option<RateLimit>,
+    /// Seconds by which its clock is ahead of this machine's, where it tells.
+    pub clock_ahead: Option<i64>,
 }
 
 impl HostStats {
@@ -75,6 +77,7 @@ impl HostStats {
             concurrency: host.pacer.limit(),
             fewest: host.pacer.fewest(),
             rate_limit: locked(&host.rate_limit).clone(),
+            clock_ahead: *locked(&host.clock_ahead),
         }
     }
 }

@@ -125,7 +125,7 @@ impl Workspace {
     }
 
     fn donor(&self, number: u32) -> PathBuf {
-        beside(&self.target, &format!(".partial.old.{number}"))
+        donor(&self.target, number)
     }
 
     fn donor_journal(&self, number: u32) -> PathBuf {
@@ -154,18 +154,23 @@ impl Workspace {
         self.discard()?;
         self.lock.remove()
     }
+}
 
-    /// Bytes that earlier files of this workspace occupy, which the new file will reuse.
-    pub fn occupied(&self) -> u64 {
-        use std::os::unix::fs::MetadataExt;
-        let donors = NUMBERS.map(|number| volumes(&self.donor(number))).take_while(|paths| !paths.is_empty());
-        std::iter::once(volumes(&self.partial()))
-            .chain(donors)
-            .flatten()
-            .filter_map(|path| std::fs::metadata(path).ok())
-            .map(|meta| meta.blocks() * 512)
-            .sum()
-    }
+/// Bytes that earlier, unfinished files of `target` occupy, which a new one reuses.
+pub fn occupied(target: &Path) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    let partial = volumes(&beside(target, ".partial"));
+    let donors = NUMBERS.map(|number| volumes(&donor(target, number))).take_while(|paths| !paths.is_empty());
+    std::iter::once(partial)
+        .chain(donors)
+        .flatten()
+        .filter_map(|path| std::fs::metadata(path).ok())
+        .map(|meta| meta.blocks() * 512)
+        .sum()
+}
+
+fn donor(target: &Path, number: u32) -> PathBuf {
+    beside(target, &format!(".partial.old.{number}"))
 }
 
 impl Drop for Workspace {

@@ -17,6 +17,7 @@ mod lint;
 mod lock;
 mod memory;
 mod piped;
+mod preflight;
 mod refusals;
 mod repack;
 mod report;

@@ -38,8 +38,8 @@ pub(super) struct Scalar {
     pub(super) text: String,
     /// Without quotes, `true`, `12` and `null` are no texts.
     pub(super) is_plain: bool,
-    /// A text of several lines, which begins in the line after its own.
-    pub(super) is_block: bool,
+    /// For a literal block, whose lines are lines of the file: the first of them.
+    pub(super) first_line: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -96,6 +96,8 @@ pub(super) struct Object {
     pub(super) list: Option<(String, String)>,
     /// Keys that come twice, with their lines.
     pub(super) repeated: Vec<(u64, String)>,
+    /// The line of a key that is a map or a list: an object has none, and `{{ … }}` reads as one.
+    pub(super) odd_key: Option<u64>,
     /// It is too large to be looked at, and `node` is empty.
     pub(super) is_too_large: bool,
     /// It refers to an anchor that is not at hand any more.
@@ -136,6 +138,7 @@ struct Cost {
     nodes: usize,
     text: usize,
     repeated: Vec<(u64, String)>,
+    odd_key: Option<u64>,
     has_anchor: bool,
     has_lost_alias: bool,
 }
@@ -241,6 +244,7 @@ where
             is_too_large,
             has_lost_alias: cost.has_lost_alias,
             repeated: cost.repeated,
+            odd_key: cost.odd_key,
             node: if is_too_large { empty(node.line) } else { node },
         }
     }
@@ -251,8 +255,10 @@ where
             Event::Scalar(text, style, anchor, _) => {
                 self.cost.text += text.len();
                 let text = if self.cost.is_over() { String::new() } else { text.into_owned() };
-                let is_block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
-                (Value::Text(Scalar { text, is_plain: style == ScalarStyle::Plain, is_block }), anchor)
+                // The parser is at the first line with something in it.
+                let blank = text.bytes().take_while(|byte| *byte == b'\n').count() as u64;
+                let first_line = (style == ScalarStyle::Literal).then(|| line.saturating_sub(blank));
+                (Value::Text(Scalar { text, is_plain: style == ScalarStyle::Plain, first_line }), anchor)
             }
             Event::SequenceStart(_, anchor, _) => (Value::List(self.list()?), anchor),
             Event::MappingStart(_, anchor, _) => (Value::Map(self.map()?), anchor),
@@ -299,6 +305,9 @@ where
             return Ok(None);
         }
         let node = self.node(event, line)?;
+        if node.text().is_none() {
+            self.cost.odd_key.get_or_insert(line);
+        }
         let key = node.text().unwrap_or("?").to_owned();
         // Maps may be merged into a map several times.
         let is_new = seen.insert(key.clone()) || key == "<<";
@@ -360,6 +369,6 @@ fn list_kind(pairs: &[Pair]) -> Option<(String, String)> {
 }
 
 fn empty(line: u64) -> Rc<Node> {
-    let scalar = Scalar { text: String::new(), is_plain: true, is_block: false };
+    let scalar = Scalar { text: String::new(), is_plain: true, first_line: None };
     Rc::new(Node { line, value: Value::Text(scalar) })
 }

@@ -38,6 +38,8 @@ pub(super) struct Walk<'a> {
     pub(super) embedded: usize,
     /// Lines before an embedded text.
     pub(super) before: u64,
+    /// The embedded text has no lines of its own in the file: all of it is in the one after `before`.
+    pub(super) is_in_one_line: bool,
 }
 
 impl<'a> Walk<'a> {
@@ -53,6 +55,7 @@ impl<'a> Walk<'a> {
             is_exhausted: false,
             embedded: 0,
             before: 0,
+            is_in_one_line: false,
         }
     }
 
@@ -79,6 +82,10 @@ impl<'a> Walk<'a> {
                 "an alias (*name) in it names what is no longer at hand".to_owned(),
                 true,
             );
+        }
+        if let Some(line) = object.odd_key {
+            let why = "a key is no text, as where a template ({{ … }}) was not rendered";
+            self.unclear(line, why.to_owned(), true);
         }
         if let Value::Text(scalar) = &node.value {
             let why = format!("a text stands where an object should: {:?}", guess::short(scalar.text.trim()));
@@ -176,7 +183,7 @@ impl<'a> Walk<'a> {
     fn place(&self, line: u64) -> Place {
         Place {
             file: self.file.clone(),
-            line: self.before + line,
+            line: if self.is_in_one_line { self.before + 1 } else { self.before + line },
             object: self.object.clone(),
             path: self.path.clone(),
             chart: self.chart.clone(),

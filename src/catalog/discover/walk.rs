@@ -71,6 +71,10 @@ impl Walk<'_> {
             }
             let length = self.path.len();
             self.enter(key);
+            // `images: {quay.io/a/b:1: …}`; and what reads as YAML by chance has words before its colon.
+            if key.contains(['/', '@']) {
+                guess::within(key, &mut |_, guess| self.guess(guess, value.line));
+            }
             match (key, value.list()) {
                 (key, Some(items)) if self.is_workload && CONTAINERS.contains(&key) => {
                     self.each(items, |walk, item| walk.container(item, depth + 1));
@@ -187,18 +191,15 @@ impl Walk<'_> {
             return self
                 .guess(guess::whole(text, guess::is_image_key(key.rsplit('/').next().unwrap_or(key))), line);
         }
-        let is_file = [".yaml", ".yml", ".json"].iter().any(|ending| key.ends_with(ending));
-        if (is_file || text.starts_with(['{', '[']))
-            && self.embedded < MAX_EMBEDDED
-            && self.embedded(scalar, line)
-        {
+        if self.embedded < MAX_EMBEDDED && self.embedded(scalar, line) {
             return;
         }
         if text.len() > MAX_TEXT {
             return self.unclear(line, "the text is too long to be looked through".to_owned(), false);
         }
-        let line = if scalar.is_block { line + 1 } else { line };
-        guess::within(&scalar.text, &mut |number, guess| self.guess(guess, line + number));
+        guess::within(&scalar.text, &mut |number, guess| {
+            self.guess(guess, scalar.first_line.map_or(line, |first| first + number));
+        });
     }
 
     /// Looks through a text that is YAML or JSON itself; false where it turns out to be neither.
@@ -210,12 +211,20 @@ impl Walk<'_> {
                 return false;
             }
         }
-        let is_data = |object: &Object| !matches!(object.node.value, Value::Text(_)) && !object.is_too_large;
+        let is_data = |object: &Object| {
+            !matches!(object.node.value, Value::Text(_))
+                && !object.is_too_large
+                && !object.has_lost_alias
+                && object.odd_key.is_none()
+        };
         if objects.is_empty() || !objects.iter().all(is_data) {
             return false;
         }
-        let before = self.before;
-        self.before += line - u64::from(!scalar.is_block);
+        let lines = (self.before, self.is_in_one_line);
+        if !self.is_in_one_line {
+            self.before += scalar.first_line.unwrap_or(line).saturating_sub(1);
+            self.is_in_one_line = scalar.first_line.is_none();
+        }
         let was_workload = std::mem::replace(&mut self.is_workload, false);
         self.embedded += 1;
         let length = self.path.len();
@@ -227,7 +236,7 @@ impl Walk<'_> {
         }
         self.embedded -= 1;
         self.is_workload = was_workload;
-        self.before = before;
+        (self.before, self.is_in_one_line) = lines;
         true
     }
 

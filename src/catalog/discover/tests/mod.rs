@@ -112,6 +112,91 @@ spec:
 }
 
 #[test]
+fn values_that_stand_in_a_text_are_read_as_values() {
+    let text = "\
+apiVersion: helm.cattle.io/v1
+kind: HelmChart
+metadata: {name: traefik}
+spec:
+  valuesContent: |-
+    image:
+      repository: rancher/mirrored-traefik
+      tag: 2.11.8
+---
+apiVersion: argoproj.io/v1alpha1
+kind: Application
+metadata: {name: shop}
+spec:
+  source:
+    helm:
+      values: |
+        image: {registry: quay.io, repository: shop/server, tag: \"2.4\"}
+      notes: |
+        image: quay.io/shop/note:1
+        it is no YAML: nor: this, but quay.io/shop/word:1 is
+      run: |
+        docker run quay.io/shop/key:1 --label: x
+---
+apiVersion: x.io/v1
+kind: Map
+metadata: {name: m, annotations: {example.com/name: x}}
+images: {quay.io/shop/mapped:1: used}
+";
+    insta::assert_snapshot!(shown(&discovered(text)));
+}
+
+#[test]
+fn lines_are_those_of_the_file_in_texts_too() {
+    let text = r#"apiVersion: v1
+kind: ConfigMap
+data:
+  literal: |
+    x r.io/x:5
+  stripped: |-
+
+    x r.io/x:8
+      y r.io/x:9
+  indented: |2
+    x r.io/x:11
+  data: |
+
+    a: b
+    # a comment
+    c: r.io/x:16
+    d: |
+      x r.io/x:18
+  json: "{\n\n\"a\": \"r.io/x:19\",\n\"b\": \"x\\ny r.io/x:19\"}"
+  words: "x\n\n r.io/x:20"
+  folded: >
+    x r.io/x:22
+"#;
+    for (name, found) in &discovered(text).images {
+        let line = name.tag().unwrap().to_string();
+        assert!(found.places.iter().all(|place| place.line.to_string() == line), "{name}: {found:?}");
+    }
+    assert_eq!(discovered(text).images.len(), 9);
+}
+
+#[test]
+fn what_reads_as_yaml_by_chance_is_still_looked_through() {
+    let text = "\
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: c}
+data:
+  template: |
+    image: {{ .Values.image }}
+    sidecar: r.io/sidecar:1
+---
+apiVersion: x.io/v1
+kind: Custom
+metadata: {name: x}
+spec: {image: {{ .Values.image }}, other: r.io/other:1}
+";
+    insta::assert_snapshot!(shown(&discovered(text)));
+}
+
+#[test]
 fn values_and_charts() {
     let values = r#"
 global:
