@@ -20,8 +20,8 @@ pub struct ExportArgs {
     /// Export what an import with --salvage asked for, and nothing else.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["catalogs", "locked", "base", "platform", "add", "set"])]
     pub request: Option<PathBuf>,
-    /// Leave out layers that the destination has already, through this bundle, its `bundle.json`, or an inventory that
-    /// `bundle inspect -d` wrote: a delta.
+    /// Leave out layers that the destination has already, through this bundle, its `bundle.json`, an inventory that
+    /// `bundle inspect -d` wrote, or the receipt of an import: a delta.
     #[arg(long, value_name = "FILE")]
     pub base: Option<PathBuf>,
     /// Keep only these platforms of multi-platform images (default: all).

@@ -16,7 +16,7 @@ pub struct RepackArgs {
     /// salvage.
     #[arg(long, value_name = "BUNDLE")]
     pub fill_from: Vec<PathBuf>,
-    /// Leave out layers that this bundle, `bundle.json`, or inventory has: a delta.
+    /// Leave out layers that this bundle, `bundle.json`, inventory or receipt has: a delta.
     #[arg(long, value_name = "FILE")]
     pub base: Option<PathBuf>,
     /// Keep only these platforms of multi-platform images (default: all).

@@ -110,16 +110,11 @@ impl Receipt {
         bundle.images.iter().filter_map(lack).collect()
     }
 
-    /// The base for a delta that the receipt in `json` is: its id is the sha256 of these bytes.
-    pub fn base(json: &[u8]) -> Result<Requires, ArchiveError> {
-        let receipt = Self::parse(json).map_err(|why| ArchiveError::Json("the receipt", why))?;
-        let mut blobs = receipt.predicate.blobs;
-        blobs.sort_by_key(|blob| blob.digest);
-        blobs.dedup_by_key(|blob| blob.digest);
-        for blob in &mut blobs {
-            blob.repositories.sort();
-            blob.repositories.dedup();
-        }
-        Ok(Requires { base: Digest::sha256(json), blobs })
+    /// The base for a delta that this receipt is, which stands as `json` in its file. It is called after the bundle that
+    /// arrived, since that brings what is missing; where the bundle has no id, after the receipt.
+    pub fn base(self, json: &[u8]) -> Requires {
+        let mut stock = Stock::default();
+        stock.add_required(&self.predicate.blobs);
+        Requires { base: self.predicate.bundle.unwrap_or_else(|| Digest::sha256(json)), blobs: stock.blobs() }
     }
 }

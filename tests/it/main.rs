@@ -9,6 +9,7 @@ mod catalog;
 mod charts;
 mod clouds;
 mod coverage;
+mod custody;
 mod delta;
 mod discover;
 mod foreign;
