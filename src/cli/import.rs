@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::common::{pair, printable};
-use super::{MappingArgs, NetworkArgs, OutputArgs, SignKeyArgs, TrustArgs, ValuesStyleArgs, WithArgs};
+use super::{
+    ApprovalArgs, MappingArgs, NetworkArgs, OutputArgs, SignKeyArgs, TrustArgs, ValuesStyleArgs, WithArgs,
+};
 use crate::image::Reference;
 
 #[derive(Debug, Args)]
@@ -76,6 +78,8 @@ pub struct ImportArgs {
     #[command(flatten)]
     pub trust: TrustArgs,
     #[command(flatten)]
+    pub approval: ApprovalArgs,
+    #[command(flatten)]
     pub network: NetworkArgs,
     #[command(flatten)]
     pub output_style: OutputArgs,
@@ -134,6 +138,8 @@ pub struct VerifyArgs {
     pub receipt: Vec<PathBuf>,
     #[command(flatten)]
     pub trust: TrustArgs,
+    #[command(flatten)]
+    pub approval: ApprovalArgs,
     #[command(flatten)]
     pub network: NetworkArgs,
     #[command(flatten)]

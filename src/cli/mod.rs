@@ -31,7 +31,7 @@ pub use login::{LoginArgs, LogoutArgs};
 pub use repack::RepackArgs;
 pub use review::{DiffArgs, DiffFormat, ReviewArgs, ReviewFormat};
 pub use serve::ServeArgs;
-pub use trust::{KeygenArgs, PassphraseArgs, SignArgs, SignKeyArgs, TrustArgs};
+pub use trust::{ApprovalArgs, KeygenArgs, PassphraseArgs, Role, SignArgs, SignKeyArgs, TrustArgs};
 
 /// Carries container images across an air gap.
 ///
@@ -102,9 +102,13 @@ pub enum Command {
     /// Sign a bundle, a statement or a receipt, in files beside it.
     ///
     /// The bundle itself stays as it is. FILE.sig is for openssl and older cosign, FILE.sigstore.json for newer cosign;
-    /// either makes `bundle import --verify-key` take the bundle.
+    /// either makes `bundle import --verify-key` take the bundle. A reviewer signs with `--role approver`, in
+    /// FILE.approvals, which makes `bundle import --require-approval` take it.
     #[command(after_help = "Examples:\n  bundle sign shop.tar.zst --key site.key\n  \
-        bundle import shop.tar.zst -d registry.local --verify-key site.pub")]
+        bundle import shop.tar.zst -d registry.local --verify-key site.pub\n  \
+        bundle sign shop.tar.zst --role approver --key reviewer.key --by 'Grace Hopper'\n  \
+        bundle import shop.tar.zst -d registry.local --require-approval reviewer.pub\n  \
+        bundle sign receipt.json --key inside.key")]
     Sign(SignArgs),
     /// Make a pair of keys: one to sign with, one to check with.
     #[command(after_help = "Examples:\n  bundle keygen -o site             site.key and site.pub\n  \

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::OutputArgs;
+use super::common::printable;
 
 /// What a bundle is asked for before anything in it is believed.
 #[derive(Clone, Debug, Default, Args)]
@@ -16,6 +17,18 @@ pub struct TrustArgs {
     /// A signature that does not lie beside the bundle under its name, for one out of a pipe (repeatable).
     #[arg(long, value_name = "FILE")]
     pub signature: Vec<PathBuf>,
+}
+
+/// Whose approval a bundle needs.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Trust")]
+pub struct ApprovalArgs {
+    /// Take only a bundle that a reviewer approved whose public key this is (PEM; repeatable: any of them).
+    #[arg(long, value_name = "FILE", env = "AIRGAP_BUNDLE_REQUIRE_APPROVAL", value_delimiter = ':')]
+    pub require_approval: Vec<PathBuf>,
+    /// Approvals that do not lie beside the bundle under its name, for one out of a pipe (repeatable).
+    #[arg(long, value_name = "FILE")]
+    pub approvals: Vec<PathBuf>,
 }
 
 /// The key that signs.
@@ -60,9 +73,24 @@ pub struct SignArgs {
     pub key: PathBuf,
     #[command(flatten)]
     pub passphrase: PassphraseArgs,
+    /// As whom: who made the bundle, or who reviewed it and lets it pass. Neither counts as the other.
+    #[arg(long, value_enum, default_value_t = Role::Exporter)]
+    pub role: Role,
+    /// With --role approver: who that is. Default: user@host.
+    #[arg(long, value_name = "NAME", value_parser = printable)]
+    pub by: Option<String>,
     /// Replace signatures by other keys, or of other bundles.
     #[arg(long)]
     pub force: bool,
     #[command(flatten)]
     pub output_style: OutputArgs,
+}
+
+/// What a signature means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Role {
+    /// The bundle is as its maker made it: FILE.sig and FILE.sigstore.json.
+    Exporter,
+    /// The bundle may pass: one more line in FILE.approvals.
+    Approver,
 }

@@ -9,10 +9,10 @@ use super::export::Export;
 use super::{outputs, trust};
 use crate::archive::{ArchiveError, BundleReader};
 use crate::cli::VerifyArgs;
-use crate::custody::{Circumstances, ExportStatement, Receipt, Tool};
+use crate::custody::{ExportStatement, Receipt};
 use crate::failure::{ExitCode, Failure};
 use crate::plan::ExportPlan;
-use crate::signing::{MAX_STATEMENT, PrivateKey, SigstoreBundle, Trust};
+use crate::signing::{Circumstances, MAX_STATEMENT, PrivateKey, SigstoreBundle, Tool, Trust};
 use crate::transfer::beside;
 
 /// The statement beside a bundle.
@@ -139,13 +139,13 @@ impl Custody {
         };
         let made = made.filter(|_| wrong.is_empty());
         if let Some(made) = made {
-            self.text += &format!("{what} {made}{signed}: {file}\n");
+            self.text += &format!("{} {made}{signed}: {file}\n", in_one_line(what));
         }
         self.json.push(json!({
             "file": file.to_string(), "by": made.map(|made| &made.by), "at": made.map(|made| &made.at),
             "signedBy": signer.ok().flatten(), "problems": wrong,
         }));
-        self.wrong.extend(wrong.into_iter().map(|why| format!("{file}: {why}")));
+        self.wrong.extend(wrong.into_iter().map(|why| in_one_line(&format!("{file}: {why}"))));
         Ok(())
     }
 
@@ -163,11 +163,16 @@ impl Custody {
 
 /// The demanded key that signed the statement at `path`; none where no key is demanded. Else what is wrong.
 fn signer(path: &Path, text: &[u8], trust: &Trust) -> anyhow::Result<Result<Option<String>, String>> {
-    if !trust.demands() {
+    if !trust.demands_signature() {
         return Ok(Ok(None));
     }
     let signature = content(&beside(path, trust::SIGSTORE))?;
     Ok(trust.statement_signer(text, signature.as_deref()).map(|key| Some(key.to_string())))
+}
+
+/// What a file says cannot pass for a line of ours.
+fn in_one_line(text: &str) -> String {
+    text.replace(char::is_control, "\u{fffd}")
 }
 
 /// The content of a small file, if it is there.

@@ -79,6 +79,7 @@ impl Run<'_> {
         }
         report.bundle = Some(serde_json::json!({
             "file": self.holdings.name(), "id": self.holdings.id(), "signedBy": super::trust::signed_by(&self.vouched),
+            "approvedBy": super::trust::approved_by(&self.vouched),
         }));
         let landings = self.landings(report)?;
         self.check_registry().await?;

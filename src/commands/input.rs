@@ -45,22 +45,20 @@ pub(super) struct Pipe {
 pub(super) fn open_for_import(session: &Session, args: &ImportArgs) -> anyhow::Result<ToImport> {
     if args.wait_for_volumes {
         let path = args.bundle.clone().unwrap_or_else(|| PathBuf::from("."));
-        let trust = trust::of(&args.trust, Some(&path))?;
+        let trust = trust::with_approval(&args.trust, &args.approval, Some(&path))?;
         let volumes = WaitingVolumes::open(&path, patience(session))?;
         return piped(Piped::open(volumes, None, args.spool.as_deref(), &trust)?, &trust);
     }
     if args.bundle.as_deref() != Some(Path::new("-")) {
         let path = args.bundle.clone().map_or_else(the_one_here, Ok)?;
-        let opened = match open(Some(&path), args.name.as_ref(), &args.trust) {
+        let trust = trust::with_approval(&args.trust, &args.approval, Some(&path))?;
+        let opened = match open_as(&path, args.name.as_ref(), &trust) {
             Err(error) if args.salvage => match error.downcast::<ArchiveError>() {
                 // What is not trusted is not whole in any of its parts.
                 Ok(error @ (ArchiveError::NotABundle(_) | ArchiveError::Untrusted(_))) => {
                     return Err(error.into());
                 }
-                Ok(error) => {
-                    let trust = trust::of(&args.trust, Some(&path))?;
-                    import_salvage::open(&path, &error, &session.reporter, &trust)?
-                }
+                Ok(error) => import_salvage::open(&path, &error, &session.reporter, &trust)?,
                 Err(error) => return Err(error),
             },
             opened => opened?,
@@ -73,7 +71,7 @@ pub(super) fn open_for_import(session: &Session, args: &ImportArgs) -> anyhow::R
             .hint("store the login first: bundle login REGISTRY")
             .into());
     }
-    let trust = trust::of(&args.trust, None)?;
+    let trust = trust::with_approval(&args.trust, &args.approval, None)?;
     let opened = Piped::open(std::io::stdin(), args.name.as_ref(), args.spool.as_deref(), &trust)?;
     piped(opened, &trust)
 }
@@ -114,11 +112,15 @@ pub(super) fn open(
         Some(path) => path.to_owned(),
         None => the_one_here()?,
     };
-    let trust = trust::of(trust, Some(&path))?;
-    let (holdings, own): (Arc<dyn Holdings>, _) = match open_trusted(&path, &trust) {
+    open_as(&path, name, &trust::of(trust, Some(&path))?)
+}
+
+/// Opens `path` if it is trusted.
+fn open_as(path: &Path, name: Option<&Reference>, trust: &Trust) -> anyhow::Result<Opened> {
+    let (holdings, own): (Arc<dyn Holdings>, _) = match open_trusted(path, trust) {
         Ok(reader) => (Arc::new(reader.clone()), Some(reader)),
         Err(ArchiveError::NotABundle(why)) => {
-            let foreign = crate::archive::ForeignLayout::open_trusted(&path, name, &trust);
+            let foreign = crate::archive::ForeignLayout::open_trusted(path, name, trust);
             let foreign = foreign.map_err(|error| match error {
                 ArchiveError::NotABundle(_) => ArchiveError::NotABundle(why),
                 other => other,
@@ -127,8 +129,8 @@ pub(super) fn open(
         }
         Err(error) => return Err(error.into()),
     };
-    let vouched = trust::vouched(&trust, holdings.as_ref())?;
-    Ok(Opened { holdings, own, stem: stem(&path), vouched })
+    let vouched = trust::vouched(trust, holdings.as_ref())?;
+    Ok(Opened { holdings, own, stem: stem(path), vouched })
 }
 
 /// Opens a bundle of this program's own making, in one file or in volumes.

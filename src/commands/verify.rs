@@ -27,7 +27,7 @@ pub(super) async fn run(session: &Session, args: &VerifyArgs) -> anyhow::Result<
 }
 
 async fn verify(session: &Session, args: &VerifyArgs, report: &mut RunReport) -> anyhow::Result<ExitCode> {
-    let trust = trust::of(&args.trust, Some(&args.bundle))?;
+    let trust = trust::with_approval(&args.trust, &args.approval, Some(&args.bundle))?;
     let reader = match input::open_trusted(&args.bundle, &trust) {
         Err(ArchiveError::NotABundle(why)) => return Err(not_ours(&args.bundle, why)),
         // A file that lost its end can still be told apart, blob by blob.
@@ -65,7 +65,7 @@ async fn verify(session: &Session, args: &VerifyArgs, report: &mut RunReport) ->
     report.all_done(ImageState::Done);
     let mut about = json!({
         "id": reader.id(), "size": reader.file_len(), "problems": list(&problems), "signedBy": trust::signed_by(&vouched),
-        "statements": custody.json,
+        "approvedBy": trust::approved_by(&vouched), "statements": custody.json,
     });
     if let Some(covered) = &covered {
         about["manifests"] = covered.json.clone();

@@ -13,12 +13,11 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::Circumstances;
 use crate::archive::manifest::{RequiredBlob, Requires};
 use crate::archive::{ArchiveError, BundleManifest, ImageRow, Manifests, roots};
 use crate::image::{Digest, Reference};
 use crate::plan::Stock;
-use crate::signing::{BUNDLE_SUBJECT, Predicate, Statement, Subject};
+use crate::signing::{BUNDLE_SUBJECT, Circumstances, Predicate, Statement, Subject};
 
 /// An import's receipt.
 pub type Receipt = Statement<Arrived>;

@@ -8,10 +8,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Circumstances;
 use crate::archive::BundleManifest;
 use crate::image::{Digest, Reference};
-use crate::signing::{BUNDLE_SUBJECT, Predicate, Statement, Subject};
+use crate::signing::{BUNDLE_SUBJECT, Circumstances, Predicate, Statement, Subject};
 
 /// An export's statement.
 pub type ExportStatement = Statement<Exported>;

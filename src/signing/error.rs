@@ -53,9 +53,12 @@ pub enum Untrusted {
     NoneValid { keys: String, found: Vec<String> },
     #[error("{place} is not valid: it says it is by {key}, but {why}")]
     Bad { place: String, key: String, why: &'static str },
+    /// `found` has one line for each that does not count.
+    #[error("the bundle is not approved, and an approval by {keys} is demanded{}", lines(.found))]
+    Unapproved { keys: String, found: Vec<String> },
     #[error("{place} cannot be read as a signature: {why}")]
     Unreadable { place: String, why: String },
-    #[error("this is a layout of another tool, which has no signature, and one by {keys} is demanded")]
+    #[error("this is a layout of another tool, which nobody can sign or approve, and {keys} has to")]
     Foreign { keys: String },
 }
 
@@ -67,11 +70,19 @@ impl Untrusted {
                 "have it signed where it was made: bundle sign BUNDLE --key KEY; a signature that is not beside the \
                  bundle is named with --signature FILE"
             }
+            Self::Unapproved { .. } => {
+                "have it reviewed and approved: bundle review BUNDLE, then bundle sign --role approver BUNDLE --key KEY; \
+                 approvals that are not beside the bundle are named with --approvals FILE"
+            }
             Self::NoneValid { .. } | Self::Bad { .. } => {
                 "do not use this bundle before its maker has confirmed its id; then get bundle and signature anew"
             }
             Self::Unreadable { .. } => "get the signature anew; a file that is none needs another name",
-            Self::Foreign { .. } => "only bundles made by bundle export can be signed",
+            Self::Foreign { .. } => "only bundles made by bundle export can be signed and approved",
         }
     }
+}
+
+fn lines(found: &[String]) -> String {
+    found.iter().map(|line| format!("\n{line}")).collect()
 }

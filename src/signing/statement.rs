@@ -2,6 +2,7 @@
 //! named by their digests. What is said is the predicate.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -36,6 +37,31 @@ pub struct Subject {
     pub name: String,
     /// Hex by algorithm.
     digest: BTreeMap<String, String>,
+}
+
+/// Who did something, when, and with what.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Circumstances {
+    /// Whoever it was, in their own words or as `user@host`.
+    pub by: String,
+    /// RFC 3339, in UTC.
+    pub at: String,
+    pub tool: Tool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tool {
+    pub name: String,
+    pub version: String,
+}
+
+/// In one line, whatever is in it.
+impl fmt::Display for Circumstances {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let line = |text: &str| text.replace(char::is_control, "\u{fffd}");
+        write!(f, "by {} at {}", line(&self.by), line(&self.at))
+    }
 }
 
 /// Just enough of any statement to say which one it is.

@@ -9,6 +9,7 @@ use crate::support::gap::{Gap, assert_whole};
 use crate::support::images::{ImageSpec, Layer, TestImage};
 use crate::support::rebuilt::{members, rebuilt, tar};
 
+mod approval;
 mod forged;
 mod keys;
 

@@ -11,7 +11,11 @@ fn found(place: &str, content: impl AsRef<[u8]>) -> Evidence {
 }
 
 fn trust(keys: &[&NamedKey], beside: &[Evidence]) -> Trust {
-    Trust { keys: keys.iter().map(|key| (*key).clone()).collect(), beside: beside.to_vec() }
+    Trust {
+        keys: keys.iter().map(|key| (*key).clone()).collect(),
+        beside: beside.to_vec(),
+        ..Trust::default()
+    }
 }
 
 struct Sides {
