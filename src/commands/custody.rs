@@ -1,5 +1,6 @@
 //! Statements and receipts: who and when, the files beside a bundle, and what `verify` makes of them.
 
+use std::fmt::Write as _;
 use std::io::Read;
 use std::path::Path;
 
@@ -139,7 +140,7 @@ impl Custody {
         };
         let made = made.filter(|_| wrong.is_empty());
         if let Some(made) = made {
-            self.text += &format!("{} {made}{signed}: {file}\n", in_one_line(what));
+            let _ = writeln!(self.text, "{} {made}{signed}: {file}", in_one_line(what));
         }
         self.json.push(json!({
             "file": file.to_string(), "by": made.map(|made| &made.by), "at": made.map(|made| &made.at),

@@ -6,7 +6,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{BUNDLE_SUBJECT, Circumstances, Envelope, Predicate, PrivateKey, PublicKey, Statement, Subject};
+use super::{
+    BUNDLE_SUBJECT, Circumstances, Envelope, NamedKey, Predicate, PrivateKey, PublicKey, Statement, Subject,
+};
 use crate::image::Digest;
 
 /// A reviewer's word.
@@ -68,10 +70,10 @@ impl Approvals {
     }
 
     /// How many are by none of `keys`.
-    pub(super) fn by_others<'a>(&self, keys: impl Iterator<Item = &'a PublicKey> + Clone) -> usize {
-        let is_own =
-            |envelope: &&Envelope| keys.clone().any(|key| envelope.claims(key) || envelope.is_signed_by(key));
-        self.envelopes.len() - self.envelopes.iter().filter(is_own).count()
+    pub(super) fn by_others(&self, keys: &[NamedKey]) -> usize {
+        let is_by = |envelope: &Envelope, key: &PublicKey| envelope.claims(key) || envelope.is_signed_by(key);
+        let is_other = |envelope: &&Envelope| !keys.iter().any(|named| is_by(envelope, &named.key));
+        self.envelopes.iter().filter(is_other).count()
     }
 
     /// Whether all of them are about the bundle with this id, by whomever.

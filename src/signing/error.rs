@@ -84,5 +84,5 @@ impl Untrusted {
 }
 
 fn lines(found: &[String]) -> String {
-    found.iter().map(|line| format!("\n{line}")).collect()
+    found.iter().flat_map(|line| ["\n", line]).collect()
 }

@@ -104,7 +104,7 @@ impl Trust {
                     }
                 }
             }
-            let others = approvals.by_others(self.approvers.iter().map(|named| &named.key));
+            let others = approvals.by_others(&self.approvers);
             if others > 0 {
                 notes.push(format!("{place} has {others} by another key"));
             }
