@@ -32,6 +32,7 @@ pub mod failure;
 pub mod handoff;
 pub mod image;
 pub mod plan;
+pub mod policy;
 pub mod registry;
 pub mod report;
 pub mod review;

@@ -134,21 +134,7 @@ pub(super) fn volume_size(text: &str) -> Result<u64, String> {
     let refuse =
         || "write fat32, dvd5, dvd9, bd25, or a size such as 700M, 4GiB, 4GiB-1 or 4294967295".to_owned();
     let (text, less) = text.strip_suffix("-1").map_or((text, 0), |text| (text, 1));
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let factor: u64 = match unit {
-        "" | "B" => 1,
-        "k" | "K" | "kB" => 1000,
-        "M" | "MB" => 1_000_000,
-        "G" | "GB" => 1_000_000_000,
-        "T" | "TB" => 1_000_000_000_000,
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        "GiB" => 1 << 30,
-        "TiB" => 1 << 40,
-        _ => return Err(refuse()),
-    };
-    let size = number.parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
+    let size = crate::report::byte_size(text);
     size.and_then(|size| size.checked_sub(less)).filter(|size| *size > 0).ok_or_else(refuse)
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::common::{printable, volume_size};
-use super::{CatalogArgs, NetworkArgs, OutputArgs, SelectionArgs, SignKeyArgs, WithArgs};
+use super::{CatalogArgs, NetworkArgs, OutputArgs, PolicyArgs, SelectionArgs, SignKeyArgs, WithArgs};
 use crate::image::{HostName, Platform};
 
 #[derive(Debug, Args)]
@@ -84,6 +84,8 @@ pub struct WriteArgs {
     pub spool: Option<PathBuf>,
     #[command(flatten)]
     pub sign: SignKeyArgs,
+    #[command(flatten)]
+    pub policy: PolicyArgs,
     /// Write what was made, by whom and of what beside the bundle: FILE.statement.json, signed with --sign-key.
     #[arg(long, help_heading = "Trust")]
     pub statement: bool,

@@ -6,7 +6,8 @@ use clap::{Args, ValueEnum};
 
 use super::common::{pair, printable};
 use super::{
-    ApprovalArgs, MappingArgs, NetworkArgs, OutputArgs, SignKeyArgs, TrustArgs, ValuesStyleArgs, WithArgs,
+    ApprovalArgs, MappingArgs, NetworkArgs, OutputArgs, PolicyArgs, SignKeyArgs, TrustArgs, ValuesStyleArgs,
+    WithArgs,
 };
 use crate::image::Reference;
 
@@ -80,6 +81,8 @@ pub struct ImportArgs {
     #[command(flatten)]
     pub approval: ApprovalArgs,
     #[command(flatten)]
+    pub policy: PolicyArgs,
+    #[command(flatten)]
     pub network: NetworkArgs,
     #[command(flatten)]
     pub output_style: OutputArgs,
@@ -140,6 +143,8 @@ pub struct VerifyArgs {
     pub trust: TrustArgs,
     #[command(flatten)]
     pub approval: ApprovalArgs,
+    #[command(flatten)]
+    pub policy: PolicyArgs,
     #[command(flatten)]
     pub network: NetworkArgs,
     #[command(flatten)]

@@ -31,7 +31,9 @@ pub use login::{LoginArgs, LogoutArgs};
 pub use repack::RepackArgs;
 pub use review::{DiffArgs, DiffFormat, ReviewArgs, ReviewFormat};
 pub use serve::ServeArgs;
-pub use trust::{ApprovalArgs, KeygenArgs, PassphraseArgs, Role, SignArgs, SignKeyArgs, TrustArgs};
+pub use trust::{
+    ApprovalArgs, KeygenArgs, PassphraseArgs, PolicyArgs, Role, SignArgs, SignKeyArgs, TrustArgs,
+};
 
 /// Carries container images across an air gap.
 ///

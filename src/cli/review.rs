@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::TrustArgs;
+use super::{PolicyArgs, TrustArgs};
 
 #[derive(Debug, Args)]
 pub struct DiffArgs {
@@ -45,6 +45,8 @@ pub struct ReviewArgs {
     /// Show what changed since this bundle.
     #[arg(long, value_name = "OLD")]
     pub against: Option<PathBuf>,
+    #[command(flatten)]
+    pub policy: PolicyArgs,
     /// Replace an existing file of other content.
     #[arg(long)]
     pub force: bool,

@@ -31,6 +31,15 @@ pub struct ApprovalArgs {
     pub approvals: Vec<PathBuf>,
 }
 
+/// The rules of a site.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Trust")]
+pub struct PolicyArgs {
+    /// Take only what these rules let pass (YAML): where images come from, digests, signatures, SBOMs, no root, sizes.
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+}
+
 /// The key that signs.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Trust")]

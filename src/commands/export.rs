@@ -1,25 +1,25 @@
 //! `bundle export`: catalog → pinned digests → plan → one file.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use super::export_lost::{report_faults, report_lost, without};
 use super::input::{open_bundle, open_input};
+use super::policy::{self, Rules};
 use super::preflight::Preflight;
 use super::request::Loaded;
 use super::resolving::Resolving;
 use super::run_report::{ImageReport, ImageState, RunReport};
 use super::{base, custody, export_target, keys, locked, network, request};
-use crate::archive::{ImageFault, VolumeInput};
+use crate::archive::VolumeInput;
 use crate::cli::{ExportArgs, ForeignLayers, ResultFormat, WriteArgs};
 use crate::custody::Material;
-use crate::failure::{ExitCode, Failure, blob_code, code_of};
+use crate::failure::{ExitCode, Failure, code_of};
 use crate::plan::{ExportPlan, PlanError, Request, Resolution};
 use crate::registry::RegistryClient;
 use crate::session::Session;
 use crate::signing::PrivateKey;
 use crate::transfer::{
-    BlobSpool, FileExport, FileExportError, LostBlob, Outcome, Resolved, Spool, Unfinished, Workspace,
-    complete_sidecar,
+    BlobSpool, FileExport, FileExportError, Outcome, Resolved, Spool, Unfinished, Workspace, complete_sidecar,
 };
 
 pub(super) async fn run(session: &Session, args: &ExportArgs) -> anyhow::Result<ExitCode> {
@@ -30,7 +30,7 @@ pub(super) async fn run(session: &Session, args: &ExportArgs) -> anyhow::Result<
     let target = if write.dry_run { target.ok().flatten() } else { target? };
     export_target::keep_apart(args, target.as_deref())?;
     let client = network::for_export(&args.network, args.registry.as_ref(), &catalog.request, &catalog.held)?;
-    let signer = keys::signer(&write.sign)?;
+    let (signer, policy) = (keys::signer(&write.sign)?, policy::load(&write.policy)?);
     let mut report = RunReport::new("export", args.output_style.report.as_deref());
     let export = Export {
         session,
@@ -39,6 +39,7 @@ pub(super) async fn run(session: &Session, args: &ExportArgs) -> anyhow::Result<
         jobs: usize::from(args.network.jobs),
         client: &client,
         signer: signer.as_ref(),
+        policy: policy.as_ref(),
         materials: &catalog.materials,
         request: &catalog.request,
     };
@@ -77,6 +78,8 @@ pub(super) struct Export<'a> {
     pub(super) client: &'a RegistryClient,
     /// Signs the bundle.
     pub(super) signer: Option<&'a PrivateKey>,
+    /// What it has to keep to.
+    pub(super) policy: Option<&'a Rules>,
     /// What the bundle is made of.
     pub(super) materials: &'a [Material],
     pub(super) request: &'a Request,
@@ -148,6 +151,7 @@ impl Export<'_> {
                 }
                 Err(error) => return Err(explain_plan(error)),
             };
+            self.enforce(&draft, &spool, report)?;
             if self.already_complete(target, &draft)? {
                 workspace.finished()?;
                 blob_spool.map_or(Ok(()), BlobSpool::remove)?;
@@ -319,6 +323,20 @@ impl Export<'_> {
         Ok(())
     }
 
+    /// Refuses a plan that the policy does not let pass, before any layer of it is fetched.
+    pub(super) fn enforce(
+        &self,
+        plan: &ExportPlan,
+        spool: &Spool,
+        report: &mut RunReport,
+    ) -> anyhow::Result<()> {
+        let Some(rules) = self.policy else { return Ok(()) };
+        match rules.refusal(&rules.planned(plan, spool)?, report) {
+            Some(refusal) => Err(refusal.into()),
+            None => Ok(()),
+        }
+    }
+
     /// What stands for and against writing `plan`.
     fn preflight(&self, plan: &ExportPlan, target: Option<&Path>) -> Preflight {
         let mut preflight = Preflight::default();
@@ -352,6 +370,7 @@ impl Export<'_> {
         let plan = ExportPlan::new(self.request, &resolved.resolution, self.signer, &spool, &mut |_| Ok(()));
         let plan = plan.map_err(explain_plan)?;
         let preflight = self.preflight(&plan, target);
+        let allowed = self.enforce(&plan, &spool, report);
         match self.session.format {
             ResultFormat::Json => {
                 let mut value = super::export_print::plan_json(&plan);
@@ -363,53 +382,12 @@ impl Export<'_> {
                 super::print(&format!("{plan}\n{}", preflight.text()));
             }
         }
+        allowed?;
         if !self.write.skip_preflight {
             preflight.judge()?;
         }
         Ok(self.ended(report))
     }
-}
-
-/// Names every image that a lost blob costs.
-pub(super) fn report_lost(
-    plan: &ExportPlan,
-    spool: &Spool,
-    lost: &[LostBlob],
-    report: &mut RunReport,
-) -> BTreeSet<usize> {
-    let mut hit = BTreeSet::new();
-    for LostBlob { index, error } in lost {
-        let digest = plan.bundle.blobs[*index].digest;
-        let source = plan.source(*index).clone();
-        let code = blob_code(error);
-        for image in plan.users(&digest, spool) {
-            let name = &plan.bundle.images[image].name;
-            let row = report.images.iter_mut().find(|row| row.name == *name);
-            if let Some(row) = row.filter(|_| hit.insert(image)) {
-                row.failed(code, &source, &format_args!("blob {digest}: {error}"), Vec::new());
-            }
-        }
-    }
-    hit
-}
-
-/// Records the images whose manifests contradict themselves or each other.
-fn report_faults(resolution: &Resolution, faults: &[ImageFault], report: &mut RunReport) -> BTreeSet<usize> {
-    let mut hit = BTreeSet::new();
-    for fault in faults {
-        let name = &resolution.images[fault.root].row.name;
-        if let Some(row) = report.images.iter_mut().find(|row| row.name == *name) {
-            row.failed(ExitCode::Content, &"", &fault.why, Vec::new());
-        }
-        hit.insert(fault.root);
-    }
-    hit
-}
-
-/// The resolution without the images at these positions.
-fn without(resolution: Resolution, hit: &BTreeSet<usize>) -> Resolution {
-    let images = resolution.images.into_iter().enumerate();
-    Resolution { images: images.filter(|(at, _)| !hit.contains(at)).map(|(_, image)| image).collect() }
 }
 
 fn now() -> String {

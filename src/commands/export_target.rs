@@ -56,6 +56,7 @@ pub(super) fn keep_apart(args: &ExportArgs, target: Option<&Path>) -> anyhow::Re
         args.catalog.catalogs.iter().map(|name| ("the catalog", Path::new(name))).collect();
     inputs.extend(args.locked.iter().map(|path| ("the lock", path.as_path())));
     inputs.extend(args.write.sign.sign_key.iter().map(|path| ("the key", path.as_path())));
+    inputs.extend(args.write.policy.policy.iter().map(|path| ("the policy", path.as_path())));
     inputs.extend(args.base.iter().map(|path| ("the base", path.as_path())));
     outputs::keep_apart(&inputs, &files(&args.write, target, &args.output_style))
 }

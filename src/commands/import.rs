@@ -8,14 +8,15 @@ use std::time::Instant;
 
 use super::import_prepare::Probe;
 use super::outputs::keep_apart;
+use super::policy::Rules;
 use super::preflight::Preflight;
 use super::run_report::{ImageReport, ImageState, RunReport};
-use super::{input, network};
+use super::{input, network, policy};
 use crate::archive::{ArchiveError, Holdings};
 use crate::cli::{ImportArgs, ResultFormat};
 use crate::destination::{Destination, Mapping, Preparation};
 use crate::failure::{ExitCode, Failure, all_hints, code_of};
-use crate::image::{ArtifactCounts, Digest, Reference};
+use crate::image::{ArtifactCounts, Digest, Reference, matches};
 use crate::plan::{ImportPlan, Landing, Landings};
 use crate::registry::{Environment, PingOutcome, RegistryClient, Sessions};
 use crate::report::{bytes, count};
@@ -25,6 +26,7 @@ use crate::transfer::{ArrivalError, Import, Sent};
 
 pub(super) async fn run(session: &Session, args: &ImportArgs) -> anyhow::Result<ExitCode> {
     let destination: Destination = args.destination.parse().map_err(|e| Failure::usage(format!("{e}")))?;
+    let rules = policy::load(&args.policy)?;
     let opened = input::open_for_import(session, args)?;
     let values = args.values.clone().unwrap_or_else(|| PathBuf::from(format!("{}.values.yaml", opened.stem)));
     let inputs: Vec<_> = args.bundle.iter().map(|path| ("the bundle", path.as_path())).collect();
@@ -43,6 +45,7 @@ pub(super) async fn run(session: &Session, args: &ImportArgs) -> anyhow::Result<
         holdings: opened.holdings,
         stem: opened.stem,
         vouched: opened.vouched,
+        rules,
     };
     let result = run.import(values, opened.pipe, &mut report).await;
     network::tell_of_hosts(&client, &session.reporter);
@@ -59,6 +62,8 @@ pub(super) struct Run<'a> {
     /// What files that come of it are called after.
     pub(super) stem: String,
     pub(super) vouched: Vouched,
+    /// What is let in at all.
+    rules: Option<Rules>,
 }
 
 impl Run<'_> {
@@ -81,6 +86,7 @@ impl Run<'_> {
             "file": self.holdings.name(), "id": self.holdings.id(), "signedBy": super::trust::signed_by(&self.vouched),
             "approvedBy": super::trust::approved_by(&self.vouched),
         }));
+        self.enforce(report)?;
         let landings = self.landings(report)?;
         self.check_registry().await?;
         let (missing, present) = self.missing(&landings, report).await?;
@@ -140,6 +146,17 @@ impl Run<'_> {
         }
         self.session.reporter.warn(&report.failure().message);
         Ok(ExitCode::Partly)
+    }
+
+    /// Refuses what the policy does not let pass, of the images that are chosen, before anything is asked or sent.
+    fn enforce(&self, report: &mut RunReport) -> anyhow::Result<()> {
+        let Some(rules) = &self.rules else { return Ok(()) };
+        let mut findings = rules.findings(self.holdings.as_ref())?;
+        findings.retain(|finding| finding.image.as_ref().is_none_or(|name| matches(&self.args.only, name)));
+        match rules.refusal(&findings, report) {
+            Some(refusal) => Err(refusal.into()),
+            None => Ok(()),
+        }
     }
 
     /// Ends the run where something stands against it, unless it shall not matter.
@@ -240,7 +257,7 @@ impl Run<'_> {
     /// Where everything goes. Names that collide, or do not fit, are refused before anything is sent.
     fn landings(&self, report: &mut RunReport) -> anyhow::Result<Vec<Landing>> {
         let bundle = self.holdings.bundle();
-        let selected = |name: &Reference| input::matches(&self.args.only, name);
+        let selected = |name: &Reference| matches(&self.args.only, name);
         let landings = Landings::new(bundle, self.destination, self.mapping(), &selected);
         let (Landings(landings), unfit) = landings.map_err(super::export::explain_plan)?;
         for (row, image) in report.images.iter_mut().zip(&bundle.images) {

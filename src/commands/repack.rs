@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::export::Export;
 use super::request::{Loaded, join, positions};
 use super::run_report::RunReport;
-use super::{base, export_target, input, keys, outputs};
+use super::{base, export_target, input, keys, outputs, policy};
 use crate::archive::manifest::{EntryRecord, RequiredBlob, Requires};
 use crate::archive::{ArtifactIndex, Fate, Holdings, fates};
 use crate::cli::{ForeignLayers, RepackArgs, TrustArgs};
@@ -28,6 +28,7 @@ pub(super) async fn run(session: &Session, args: &RepackArgs) -> anyhow::Result<
     let target = if write.dry_run { target.ok().flatten() } else { target? };
     let mut inputs: Vec<_> = args.bundles.iter().map(|path| ("a bundle", path.as_path())).collect();
     inputs.extend(args.fill_from.iter().map(|path| ("--fill-from", path.as_path())));
+    inputs.extend(write.policy.policy.iter().map(|path| ("the policy", path.as_path())));
     inputs.extend(args.base.iter().map(|path| ("the base", path.as_path())));
     inputs.extend(write.sign.sign_key.iter().map(|path| ("the key", path.as_path())));
     outputs::keep_apart(&inputs, &export_target::files(write, target.as_deref(), &args.output_style))?;
@@ -56,7 +57,7 @@ pub(super) async fn run(session: &Session, args: &RepackArgs) -> anyhow::Result<
         jobs: usize::from(args.jobs),
         ..ClientOptions::default()
     });
-    let signer = keys::signer(&write.sign)?;
+    let (signer, policy) = (keys::signer(&write.sign)?, policy::load(&write.policy)?);
     let mut report = RunReport::new("repack", args.output_style.report.as_deref());
     let export = Export {
         session,
@@ -65,6 +66,7 @@ pub(super) async fn run(session: &Session, args: &RepackArgs) -> anyhow::Result<
         jobs: usize::from(args.jobs),
         client: &client,
         signer: signer.as_ref(),
+        policy: policy.as_ref(),
         materials: &loaded.materials,
         request: &loaded.request,
     };

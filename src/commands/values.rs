@@ -36,7 +36,8 @@ pub(super) fn text(
     only: &[String],
 ) -> anyhow::Result<String> {
     let style = ValuesStyle { per_image: style.per_image, pin: style.pin };
-    let images: Vec<_> = bundle.images.iter().filter(|image| input::matches(only, &image.name)).collect();
+    let images: Vec<_> =
+        bundle.images.iter().filter(|image| crate::image::matches(only, &image.name)).collect();
     let text = helm_values(&bundle.catalog, &images, destination, mapping, style);
     text.map_err(|error| {
         let failure = Failure::new(ExitCode::Failed, format!("the Helm values: {error}"));

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::coverage::{self, Covered};
 use super::run_report::{ImageReport, ImageState, RunReport};
-use super::{custody, input, trust};
+use super::{custody, input, policy, trust};
 use crate::archive::{ArchiveError, BundleReader, Problem};
 use crate::cli::{ResultFormat, VerifyArgs};
 use crate::failure::{ExitCode, Failure};
@@ -27,6 +27,7 @@ pub(super) async fn run(session: &Session, args: &VerifyArgs) -> anyhow::Result<
 }
 
 async fn verify(session: &Session, args: &VerifyArgs, report: &mut RunReport) -> anyhow::Result<ExitCode> {
+    let rules = policy::load(&args.policy)?;
     let trust = trust::with_approval(&args.trust, &args.approval, Some(&args.bundle))?;
     let reader = match input::open_trusted(&args.bundle, &trust) {
         Err(ArchiveError::NotABundle(why)) => return Err(not_ours(&args.bundle, why)),
@@ -45,13 +46,15 @@ async fn verify(session: &Session, args: &VerifyArgs, report: &mut RunReport) ->
     for (row, image) in report.images.iter_mut().zip(&bundle.images) {
         row.digest = Some(image.digest);
     }
+    let findings = rules.as_ref().map(|rules| rules.findings(&reader)).transpose()?.unwrap_or_default();
+    let forbidden = rules.and_then(|rules| rules.refusal(&findings, report));
     let covered =
         if args.manifests.is_empty() { None } else { Some(coverage::check(session, args, &reader).await?) };
     if let Some(covered) = covered.as_ref().filter(|_| args.names_only) {
         report.bundle = Some(json!({ "id": reader.id(), "manifests": covered.json }));
     }
     if args.names_only {
-        return told(session, report, "", [None, custody.failure()], covered);
+        return told(session, report, "", [None, custody.failure(), forbidden], covered);
     }
     let total: u64 = bundle.blobs.iter().map(|blob| blob.size).sum();
     session.reporter.begin("verifying", total, 0);
@@ -65,7 +68,7 @@ async fn verify(session: &Session, args: &VerifyArgs, report: &mut RunReport) ->
     report.all_done(ImageState::Done);
     let mut about = json!({
         "id": reader.id(), "size": reader.file_len(), "problems": list(&problems), "signedBy": trust::signed_by(&vouched),
-        "approvedBy": trust::approved_by(&vouched), "statements": custody.json,
+        "approvedBy": trust::approved_by(&vouched), "statements": custody.json, "findings": findings,
     });
     if let Some(covered) = &covered {
         about["manifests"] = covered.json.clone();
@@ -82,15 +85,15 @@ async fn verify(session: &Session, args: &VerifyArgs, report: &mut RunReport) ->
         super::export_print::left_out(bundle, bundle.required())
     );
     let damage = (!problems.is_empty()).then(|| damage(&problems, reader.volumes() > 1));
-    told(session, report, &whole, [damage, custody.failure()], covered)
+    told(session, report, &whole, [damage, custody.failure(), forbidden], covered)
 }
 
-/// The result, with everything that is wrong: the content of the bundle, what is said of it, what manifests need of it.
+/// The result, with everything that is wrong: the content of the bundle, what is said of it, the policy, what manifests need of it.
 fn told(
     session: &Session,
     report: &RunReport,
     whole: &str,
-    wrong: [Option<Failure>; 2],
+    wrong: [Option<Failure>; 3],
     covered: Option<Covered>,
 ) -> anyhow::Result<ExitCode> {
     let (text, lost) = covered.map(|covered| (covered.text, covered.failure)).unwrap_or_default();

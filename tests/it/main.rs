@@ -18,6 +18,7 @@ mod lint;
 mod lock;
 mod memory;
 mod piped;
+mod policy;
 mod preflight;
 mod refusals;
 mod repack;
