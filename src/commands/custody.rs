@@ -2,17 +2,18 @@
 
 use std::fmt::Write as _;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
 use super::export::Export;
-use super::{outputs, trust};
-use crate::archive::{ArchiveError, BundleReader};
+use super::{export_target, outputs, trust};
+use crate::archive::{ArchiveError, BundleReader, Holdings};
 use crate::cli::VerifyArgs;
 use crate::custody::{ExportStatement, Receipt};
 use crate::failure::{ExitCode, Failure};
-use crate::plan::ExportPlan;
+use crate::image::Digest;
+use crate::plan::{ExportPlan, Signer};
 use crate::signing::{Circumstances, MAX_STATEMENT, PrivateKey, SigstoreBundle, Tool, Trust};
 use crate::transfer::beside;
 
@@ -34,18 +35,72 @@ pub(super) fn circumstances(by: Option<&str>) -> Circumstances {
     }
 }
 
+/// Everything that is said of a bundle in files beside it.
+const COMPANY: [&str; 5] =
+    [trust::SIGNATURE, trust::SIGSTORE, STATEMENT, ".statement.json.sigstore.json", trust::APPROVALS];
+
+/// The one bundle that another is made of.
+pub(super) struct Origin {
+    id: Digest,
+    signature: Option<Vec<u8>>,
+    /// What the files beside it are called after.
+    base: PathBuf,
+}
+
+impl Origin {
+    /// None of a layout of another tool, which nobody has signed.
+    pub(super) fn of(path: &Path, holdings: &dyn Holdings) -> Result<Option<Self>, ArchiveError> {
+        let Some(id) = holdings.id() else { return Ok(None) };
+        let signature = holdings.signature().map(<[u8]>::to_vec);
+        Ok(Some(Self { id, signature, base: trust::base(path)? }))
+    }
+
+    /// The signature that stands in it.
+    pub(super) fn signature(&self) -> Option<Signer<'_>> {
+        self.signature.as_deref().map(|signature| Signer::Kept { id: self.id, signature })
+    }
+
+    /// Brings along what is said of it, where `target` is the same bundle: the endings of the files. What has other
+    /// content there stays, and is told.
+    fn accompany(&self, export: &Export<'_>, target: &Path, id: &Digest) -> anyhow::Result<Vec<String>> {
+        let mut brought = Vec::new();
+        let own = export_target::beside_bundle(export.write);
+        // A new statement is not what the old signature is of.
+        let is_own = |suffix: &str| own.iter().any(|own| suffix.starts_with(own.as_str()));
+        for suffix in COMPANY.into_iter().filter(|suffix| self.id == *id && !is_own(suffix)) {
+            let (from, to) = (beside(&self.base, suffix), beside(target, suffix));
+            let Some(bytes) = content(&from)? else { continue };
+            let there = content(&to)?;
+            if there.is_some_and(|there| there != bytes) && !export.write.force {
+                export.session.reporter.warn(&format!(
+                    "{} has other content than {} and stays; copy it yourself, or replace it with --force",
+                    to.display(),
+                    from.display()
+                ));
+                continue;
+            }
+            outputs::write(&to, &bytes)?;
+            brought.push(suffix.to_owned());
+        }
+        Ok(brought)
+    }
+}
+
 /// What lies beside a bundle that an export has written: its signature and its statement. A statement that is there
-/// already stays, unless the bundle is new.
+/// already stays, unless the bundle is new. What was said of the same bundle elsewhere comes along; the endings of those
+/// files.
 pub(super) fn write_beside(
     export: &Export<'_>,
     target: &Path,
     plan: &ExportPlan,
     is_new: bool,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Vec<String>> {
     let id = plan.bundle.id()?;
+    let brought = export.origin.map(|origin| origin.accompany(export, target, &id));
+    let brought = brought.transpose()?.unwrap_or_default();
     if let Some(key) = export.signer {
         let signed = SigstoreBundle::sign(&plan.bundle.to_bytes()?, key);
-        outputs::write(&beside(target, trust::SIGSTORE), &signed.to_file())?;
+        outputs::write(&beside(target, trust::SIGSTORE), signed.to_file())?;
     }
     let path = beside(target, STATEMENT);
     let is_there = || {
@@ -53,11 +108,12 @@ pub(super) fn write_beside(
         there.is_some_and(|json| ExportStatement::parse(&json).is_ok_and(|statement| statement.is_about(&id)))
     };
     if !export.write.statement || (!is_new && is_there()) {
-        return Ok(());
+        return Ok(brought);
     }
     let circumstances = circumstances(export.write.by.as_deref());
     let statement = ExportStatement::of(&plan.bundle, id, circumstances, export.materials.to_vec());
-    write_signed(&path, &statement.to_file()?, export.signer)
+    write_signed(&path, &statement.to_file()?, export.signer)?;
+    Ok(brought)
 }
 
 /// Writes a statement, signed in a file beside it where somebody signs. A signature of what was there before goes.
@@ -72,7 +128,7 @@ pub(super) fn write_signed(path: &Path, text: &str, signer: Option<&PrivateKey>)
     outputs::write(path, text)?;
     match signer {
         Some(key) => {
-            outputs::write(&signature, &SigstoreBundle::sign_statement(text.as_bytes(), key).to_file())
+            outputs::write(&signature, SigstoreBundle::sign_statement(text.as_bytes(), key).to_file())
         }
         None => Ok(()),
     }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::custody::Origin;
 use super::export_lost::{report_faults, report_lost, without};
 use super::input::{open_bundle, open_input};
 use super::policy::{self, Rules};
@@ -14,7 +15,7 @@ use crate::archive::VolumeInput;
 use crate::cli::{ExportArgs, ForeignLayers, ResultFormat, WriteArgs};
 use crate::custody::Material;
 use crate::failure::{ExitCode, Failure, code_of};
-use crate::plan::{ExportPlan, PlanError, Request, Resolution};
+use crate::plan::{ExportPlan, PlanError, Request, Resolution, Signer};
 use crate::registry::RegistryClient;
 use crate::session::Session;
 use crate::signing::PrivateKey;
@@ -39,6 +40,7 @@ pub(super) async fn run(session: &Session, args: &ExportArgs) -> anyhow::Result<
         jobs: usize::from(args.network.jobs),
         client: &client,
         signer: signer.as_ref(),
+        origin: None,
         policy: policy.as_ref(),
         materials: &catalog.materials,
         request: &catalog.request,
@@ -78,6 +80,8 @@ pub(super) struct Export<'a> {
     pub(super) client: &'a RegistryClient,
     /// Signs the bundle.
     pub(super) signer: Option<&'a PrivateKey>,
+    /// The one bundle it is made of, whose signatures it keeps where it is the same bundle.
+    pub(super) origin: Option<&'a Origin>,
     /// What it has to keep to.
     pub(super) policy: Option<&'a Rules>,
     /// What the bundle is made of.
@@ -105,6 +109,12 @@ impl Export<'_> {
         result
     }
 
+    /// What the bundle gets as its signature.
+    pub(super) fn seal(&self) -> Option<Signer<'_>> {
+        let kept = || self.origin.and_then(Origin::signature);
+        self.signer.map(Signer::Key).or_else(kept)
+    }
+
     async fn to_file(&self, target: &Path, report: &mut RunReport) -> anyhow::Result<ExitCode> {
         let began = std::time::Instant::now();
         let workspace = Workspace::open(target)?;
@@ -120,7 +130,7 @@ impl Export<'_> {
         let run = FileExport {
             client: self.client,
             request: self.request,
-            signer: self.signer,
+            signer: self.seal(),
             workspace: &workspace,
             spool: &spool,
             jobs: self.jobs,
@@ -159,10 +169,10 @@ impl Export<'_> {
                     let (file, id) = (open_input(target)?, draft.bundle.id()?);
                     tokio::task::block_in_place(|| complete_sidecar(target, file.as_ref(), id))?;
                 }
-                custody::write_beside(self, target, &draft, false)?;
+                let kept = custody::write_beside(self, target, &draft, false)?;
                 report.all_done(ImageState::AlreadyThere);
                 self.session.reporter.say(&format!("{} is complete already", target.display()));
-                self.print_result(target, &draft, report, began)?;
+                self.print_result(target, &draft, report, began, kept)?;
                 return Ok(self.ended(report));
             }
             if self.request.base.is_some() && draft.bundle.requires.is_none() {
@@ -179,9 +189,9 @@ impl Export<'_> {
             let (plan, outcome) = run.transfer(prepared).await.map_err(explain)?;
             let Outcome::Lost(lost) = outcome else {
                 blob_spool.map_or(Ok(()), BlobSpool::remove)?;
-                custody::write_beside(self, target, &plan, true)?;
+                let kept = custody::write_beside(self, target, &plan, true)?;
                 report.all_done(ImageState::Done);
-                self.print_result(target, &plan, report, began)?;
+                self.print_result(target, &plan, report, began, kept)?;
                 return Ok(self.ended(report));
             };
             let hit = report_lost(&plan, &spool, &lost, report);
@@ -293,6 +303,7 @@ impl Export<'_> {
         plan: &ExportPlan,
         report: &mut RunReport,
         began: std::time::Instant,
+        kept: Vec<String>,
     ) -> anyhow::Result<()> {
         let file = open_input(target)?;
         report.bundle = Some(serde_json::json!({
@@ -318,7 +329,10 @@ impl Export<'_> {
             super::export_print::Summary { plan, target, size: file.len(), volumes, received, took };
         match self.session.format {
             ResultFormat::Json => super::print_json(&report.value()),
-            ResultFormat::Human => super::print(&summary.text(&export_target::beside_bundle(self.write))),
+            ResultFormat::Human => {
+                let beside = [export_target::beside_bundle(self.write), kept].concat();
+                super::print(&summary.text(&beside));
+            }
         }
         Ok(())
     }
@@ -367,7 +381,7 @@ impl Export<'_> {
     async fn dry_run(&self, target: Option<&Path>, report: &mut RunReport) -> anyhow::Result<ExitCode> {
         let spool = Spool::anonymous()?;
         let resolved = self.resolve(&spool, report).await?;
-        let plan = ExportPlan::new(self.request, &resolved.resolution, self.signer, &spool, &mut |_| Ok(()));
+        let plan = ExportPlan::new(self.request, &resolved.resolution, self.seal(), &spool, &mut |_| Ok(()));
         let plan = plan.map_err(explain_plan)?;
         let preflight = self.preflight(&plan, target);
         let allowed = self.enforce(&plan, &spool, report);

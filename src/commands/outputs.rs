@@ -60,8 +60,8 @@ pub(super) fn plain_name(name: &str) -> String {
     name
 }
 
-/// Writes a small text file, whole or not at all; a bundle in its place stays.
-pub(super) fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+/// Writes a small file, whole or not at all; a bundle in its place stays.
+pub(super) fn write(path: &Path, text: impl AsRef<[u8]>) -> anyhow::Result<()> {
     let mut start = [0; 4];
     let is_zstd = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok()
         && start == [0x28, 0xb5, 0x2f, 0xfd];
@@ -72,10 +72,10 @@ pub(super) fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     // A device or pipe is written to as it is: there is nothing to replace.
     let special = std::fs::metadata(path).is_ok_and(|meta| !meta.is_file());
     let written = if special {
-        std::fs::write(path, text)
+        std::fs::write(path, &text)
     } else {
         let fresh = crate::transfer::beside(path, ".new");
-        std::fs::write(&fresh, text).and_then(|()| std::fs::rename(&fresh, path))
+        std::fs::write(&fresh, &text).and_then(|()| std::fs::rename(&fresh, path))
     };
     written.map_err(|error| Failure::new(ExitCode::Failed, format!("{}: {error}", path.display())).into())
 }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::custody::Origin;
 use super::export::Export;
 use super::request::{Loaded, join, positions};
 use super::run_report::RunReport;
@@ -58,6 +59,10 @@ pub(super) async fn run(session: &Session, args: &RepackArgs) -> anyhow::Result<
         ..ClientOptions::default()
     });
     let (signer, policy) = (keys::signer(&write.sign)?, policy::load(&write.policy)?);
+    let origin = match (&args.bundles[..], &bundles[..]) {
+        ([path], [holdings]) => Origin::of(path, holdings.as_ref())?,
+        _ => None,
+    };
     let mut report = RunReport::new("repack", args.output_style.report.as_deref());
     let export = Export {
         session,
@@ -66,6 +71,7 @@ pub(super) async fn run(session: &Session, args: &RepackArgs) -> anyhow::Result<
         jobs: usize::from(args.jobs),
         client: &client,
         signer: signer.as_ref(),
+        origin: origin.as_ref(),
         policy: policy.as_ref(),
         materials: &loaded.materials,
         request: &loaded.request,

@@ -105,6 +105,17 @@ fn list(collisions: &[Collision]) -> String {
     collisions.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  ")
 }
 
+/// What a bundle gets as its signature.
+#[derive(Clone, Copy, Debug)]
+pub enum Signer<'a> {
+    Key(&'a PrivateKey),
+    /// The one that the bundle with this id has; no other gets it.
+    Kept {
+        id: Digest,
+        signature: &'a [u8],
+    },
+}
+
 /// What an export will write.
 #[derive(Debug)]
 pub struct ExportPlan {
@@ -123,7 +134,7 @@ impl ExportPlan {
     pub fn new(
         request: &Request,
         resolution: &Resolution,
-        signer: Option<&PrivateKey>,
+        signer: Option<Signer<'_>>,
         manifests: &dyn Manifests,
         out: &mut dyn FnMut(&[u8]) -> Result<(), ArchiveError>,
     ) -> Result<Self, PlanError> {
@@ -190,7 +201,8 @@ impl ExportPlan {
             schema_version: SCHEMA_VERSION,
         };
         let signature = match signer {
-            Some(key) => Some(key.sign(&bundle.to_bytes()?).to_file().into_bytes()),
+            Some(Signer::Key(key)) => Some(key.sign(&bundle.to_bytes()?).to_file().into_bytes()),
+            Some(Signer::Kept { id, signature }) => (bundle.id()? == id).then(|| signature.to_vec()),
             None => None,
         };
         let head = crate::archive::draft_head(&bundle, signature.as_deref(), manifests, out)?;

@@ -24,6 +24,7 @@ use source::SourcePattern;
 
 /// The rules of a site. At least one of them is in force.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a rule")]
 pub struct Policy {
     /// Where images may come from; empty: from anywhere.
     sources: Vec<SourcePattern>,

@@ -16,10 +16,9 @@ use super::{
 };
 use crate::archive::{ArchiveError, Cut, FRAME_CONTENT, PartialFile};
 use crate::image::{Algorithm, Digest, Hasher};
-use crate::plan::{ExportPlan, PlanError, Request, Resolution};
+use crate::plan::{ExportPlan, PlanError, Request, Resolution, Signer};
 use crate::registry::RegistryClient;
 use crate::report::{Reporter, bytes};
-use crate::signing::PrivateKey;
 
 #[derive(Debug, thiserror::Error)]
 pub enum FileExportError {
@@ -54,7 +53,7 @@ pub struct FileExport<'a> {
     pub client: &'a RegistryClient,
     pub request: &'a Request,
     /// Signs the bundle.
-    pub signer: Option<&'a PrivateKey>,
+    pub signer: Option<Signer<'a>>,
     pub workspace: &'a Workspace,
     pub spool: &'a Spool,
     pub jobs: usize,

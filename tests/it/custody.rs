@@ -230,3 +230,68 @@ fn a_delta_on_a_receipt_leaves_out_what_arrived() {
     let refused = gap.try_export(&["--base", "whole.tar.zst.statement.json", "-o", "x.tar.zst"]);
     assert!(refused.code == 3 && refused.stderr.contains("the receipt of an import"), "{}", refused.shown());
 }
+
+/// Signed at export, with a statement and an approval beside it.
+fn said(gap: &Gap) {
+    gap.export(&["-o", "out.tar.zst", "--statement", "--sign-key", "site.key"]);
+    run(gap, &["sign", "--role", "approver", "out.tar.zst", "--key", "other.key"], 0);
+    // A second signature, by somebody else.
+    run(gap, &["sign", "out.tar.zst", "--key", "other.key", "--force"], 0);
+}
+
+const TRUSTED: [&str; 4] = ["--verify-key", "site.pub", "--require-approval", "other.pub"];
+const COMPANY: [&str; 5] =
+    [".sig", ".sigstore.json", ".statement.json", ".statement.json.sigstore.json", ".approvals"];
+
+#[test]
+fn a_bundle_that_is_cut_anew_keeps_everything_that_is_said_of_it() {
+    let (gap, _) = site();
+    said(&gap);
+    let cut = run(&gap, &["repack", "out.tar.zst", "-o", "cut.tar.zst", "--volume-size", "70000"], 0);
+    for suffix in COMPANY {
+        assert_eq!(
+            gap.read(&format!("cut.tar.zst{suffix}")),
+            gap.read(&format!("out.tar.zst{suffix}")),
+            "{suffix}"
+        );
+        assert!(cut.stdout.contains(&format!("  cut.tar.zst{suffix}\n")), "{suffix}: {}", cut.shown());
+    }
+    // The signature in the bundle is still in it: joined, it is the same file.
+    run(&gap, &["repack", "cut.tar.zst.001", "-o", "joined.tar.zst"], 0);
+    assert_eq!(gap.read("joined.tar.zst"), gap.read("out.tar.zst"));
+    for bundle in ["cut.tar.zst.001", "joined.tar.zst"] {
+        let verified = run(&gap, &[&["verify", bundle], &TRUSTED[..]].concat(), 0);
+        for says in ["bundle.json.sig in the bundle", "approved with other.pub", "exported by "] {
+            assert!(verified.stdout.contains(says), "{says}: {}", verified.shown());
+        }
+    }
+    // What else lies there is not replaced unless told.
+    std::fs::write(gap.path("again.tar.zst.approvals"), "mine").unwrap();
+    let again = run(&gap, &["repack", "out.tar.zst", "-o", "again.tar.zst"], 0);
+    assert!(again.stderr.contains("again.tar.zst.approvals has other content"), "{}", again.shown());
+    assert_eq!(gap.read("again.tar.zst.approvals"), b"mine");
+    run(&gap, &["repack", "out.tar.zst", "-o", "again.tar.zst", "--force"], 0);
+    assert_eq!(gap.read("again.tar.zst.approvals"), gap.read("out.tar.zst.approvals"));
+}
+
+#[test]
+fn another_bundle_keeps_nothing_of_what_was_said_of_its_parts() {
+    let (gap, _) = site();
+    said(&gap);
+    run(&gap, &["repack", "out.tar.zst", "--only", "*/one:1", "-o", "part.tar.zst"], 0);
+    run(&gap, &["repack", "out.tar.zst", "part.tar.zst", "-o", "both.tar.zst"], 0);
+    for bundle in ["part.tar.zst", "both.tar.zst"] {
+        for suffix in COMPANY {
+            assert!(!gap.path(&format!("{bundle}{suffix}")).exists(), "{bundle}{suffix}");
+        }
+        run(&gap, &["verify", bundle, "--verify-key", "site.pub"], 3);
+    }
+    // Signed anew, or said anew, it is the new word that counts.
+    let own = ["--sign-key", "other.key", "--statement", "--by", "Eve"];
+    run(&gap, &[&["repack", "out.tar.zst", "-o", "own.tar.zst"], &own[..]].concat(), 0);
+    let verified = run(&gap, &["verify", "own.tar.zst", "--verify-key", "other.pub"], 0);
+    assert!(verified.stdout.contains("exported by Eve") && !verified.stdout.contains("by another key"));
+    assert_eq!(gap.read("own.tar.zst.approvals"), gap.read("out.tar.zst.approvals"));
+    let material = value(&gap, "own.tar.zst.statement.json")["predicate"]["materials"][0].clone();
+    assert_eq!((&material["kind"], &material["name"]), (&json!("bundle"), &json!("out.tar.zst")));
+}
