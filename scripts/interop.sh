@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # bundle against the programs it must get on with: two real registries (Debian's docker-registry), skopeo, podman,
-# umoci, nginx, openssl, zstd, coreutils. Each check prints ok, FAIL or skip; the last line counts them.
+# umoci, nginx, openssl, zstd, coreutils; in-toto's Python. Each check prints ok, FAIL or skip; the last line counts them.
 #
 #   scripts/interop.sh [PATTERN]        with Debian's tools, about a minute after the build
 #   scripts/interop.sh --all [PATTERN]  also crane, oras, regctl, cosign 2 and 3, helm, distribution 3, zot and the
@@ -718,6 +718,48 @@ openssl_and_signatures() {
     echo "# $(openssl version | cut -d' ' -f1-2)"
 }
 
+# Statements, receipts and approvals, read and checked by the libraries of in-toto.
+in_toto_and_statements() {
+    local home=$cache/in-toto-0.9.3
+    have python3 || skip "no Python here"
+    if ! "$home/bin/python" -c 'import in_toto_attestation, securesystemslib.dsse' 2>/dev/null; then
+        { python3 -m venv "$home" &&
+            "$home/bin/pip" install -q 'in-toto-attestation==0.9.3' 'securesystemslib[crypto]==1.6.0'; } >pip.log 2>&1 ||
+            skip "in-toto cannot be had: $(tail -1 pip.log)"
+    fi
+    "$binary" keygen -o ours --no-passphrase
+    "$binary" keygen -o other --no-passphrase
+    export_shop -o shop.tar.zst --statement
+    "$binary" import shop.tar.zst -d "$inside/in-toto" --receipt receipt.json
+    "$binary" sign --role approver shop.tar.zst --key ours.key
+    cat >check.py <<'PYTHON'
+import json, sys
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from google.protobuf.json_format import Parse
+from in_toto_attestation.v1 import statement_pb2
+from in_toto_attestation.v1.statement import Statement
+from securesystemslib.dsse import Envelope
+from securesystemslib.signer import SSlibKey
+
+def kind(text):
+    statement = statement_pb2.Statement()
+    Parse(text, statement)
+    Statement.copy_from_pb(statement).validate()
+    return statement.predicate_type
+
+assert kind(open("shop.tar.zst.statement.json").read()) == "urn:airgap-bundle:statement:1"
+assert kind(open("receipt.json").read()) == "urn:airgap-bundle:receipt:1"
+line = open("shop.tar.zst.approvals").read()
+key = load_pem_public_key(open(sys.argv[1], "rb").read())
+key = SSlibKey.from_crypto(key, keyid=json.loads(line)["signatures"][0]["keyid"])
+envelope = Envelope.from_dict(json.loads(line))
+envelope.verify([key], 1)
+assert kind(envelope.payload) == "urn:airgap-bundle:approval:1"
+PYTHON
+    "$home/bin/python" check.py ours.pub
+    fails 1 "$home/bin/python" check.py other.pub
+}
+
 # --- what is built with Go (--all) ----------------------------------------------------------------------------------
 
 # go_program NAME PACKAGE@VERSION: builds it once; its path is in $program afterwards.
@@ -808,6 +850,14 @@ cosign_and_signatures() {
     "$program" sign-blob -y $older --tlog-upload=false --key cosign.key --new-bundle-format=true --bundle shop.tar.zst.sigstore.json bundle.json
     "$binary" verify shop.tar.zst --verify-key cosign.pub | grep -F ': shop.tar.zst.sigstore.json'
     fails 3 "$binary" verify shop.tar.zst --verify-key ours.pub
+    # The statement of an export is an attestation about bundle.json.
+    attested() {
+        "$program" verify-blob-attestation --insecure-ignore-tlog=true --key ours.pub $newer \
+            --bundle stated.tar.zst.statement.json.sigstore.json --type urn:airgap-bundle:statement:1 "$1"
+    }
+    export_shop -o stated.tar.zst --statement --sign-key ours.key
+    attested bundle.json
+    fails 1 attested "$unpacked/index.json"
 }
 cosign_2_and_signatures() { cosign_and_signatures 2.6.1; }
 cosign_3_and_signatures() { cosign_and_signatures 3.0.2; }
@@ -1059,7 +1109,7 @@ for name in \
     read_only_registry serve_a_bundle_to_skopeo serve_a_bundle_to_podman serve_a_folder_to_skopeo_and_podman \
     mirrors_lead_skopeo_and_podman_inside containerd_pulls_through_its_mirrors kustomize_renames_images \
     containerd_imports_the_file docker_loads_the_file podman_pulls_from_the_file \
-    layouts_of_other_tools nameless_layout_of_skopeo openssl_and_signatures; do
+    layouts_of_other_tools nameless_layout_of_skopeo openssl_and_signatures in_toto_and_statements; do
     check $name
 done
 if [ -n "$all" ]; then
