@@ -19,8 +19,9 @@
 //! file, report.
 //!
 //! Direction: `commands → plan, transfer, destination, handoff → registry, archive, catalog → image`; `report` and
-//! cancellation are leaves; nothing calls back up. [`signing`] says who vouches for a bundle; it is pure, as [`image`]
-//! is. Only `registry` sends HTTP, only `archive` knows the file format.
+//! cancellation are leaves; nothing calls back up. [`signing`] says who vouches for a bundle, [`custody`] who made it and
+//! what arrived, [`policy`] what may cross; all three are pure, as [`image`] is. Only `registry` sends HTTP, only
+//! `archive` knows the file format.
 
 pub mod archive;
 pub mod catalog;

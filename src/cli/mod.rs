@@ -58,16 +58,20 @@ pub enum Command {
     #[command(
         after_help = "Examples:\n  bundle export\n  bundle export stackstate@4.1 --set VERSION=sts-v4.1.3 \
         --source docker.io/bitnami=docker.io/bitnamilegacy\n  bundle export images.txt --platform linux/amd64 --dry-run\n  \
-        helm template … | grep image: | awk '{print $2}' | bundle export - -o app.tar.zst"
+        helm template … | grep image: | awk '{print $2}' | bundle export - -o app.tar.zst\n  \
+        bundle export images.txt --policy policy.yaml --statement --sign-key site.key"
     )]
     Export(ExportArgs),
     /// Replay a bundle into a registry.
     #[command(after_help = "Examples:\n  bundle import -d registry.local:5000\n  \
         bundle import images.tar.zst -d registry.local/mirror --only '*/kafka*'\n  \
-        ssh outside bundle export images.txt -o - | bundle import - -d registry.local")]
+        ssh outside bundle export images.txt -o - | bundle import - -d registry.local\n  \
+        bundle import images.tar.zst -d registry.local --require-approval reviewer.pub --receipt receipt.json")]
     Import(ImportArgs),
     /// Check every byte of a bundle, offline; or that it has every image that manifests name.
     #[command(after_help = "Examples:\n  bundle verify shop.tar.zst\n  \
+        bundle verify shop.tar.zst --verify-key site.pub --policy policy.yaml\n  \
+        bundle verify shop.tar.zst --receipt receipt.json\n  \
         helm template shop ./shop --values shop.values.yaml | bundle verify shop.tar.zst --manifests - -d registry.local")]
     Verify(VerifyArgs),
     /// Show what is in a bundle.
