@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::volumes::WrongVolume;
 use crate::image::Digest;
+use crate::signing::Untrusted;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
@@ -45,6 +46,8 @@ pub enum ArchiveError {
     /// Something over the network.
     #[error("{name} cannot be read: {why}")]
     Storage { name: String, why: String, denied: bool },
+    #[error(transparent)]
+    Untrusted(#[from] Untrusted),
     #[error("not a bundle: {0}")]
     NotABundle(String),
     #[error("the archive is damaged: {0}")]

@@ -10,6 +10,7 @@ mod faults;
 pub mod gap;
 pub mod images;
 pub mod link;
+pub mod rebuilt;
 pub mod registry;
 
 use std::sync::Once;
