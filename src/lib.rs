@@ -20,8 +20,8 @@
 //!
 //! Direction: `commands → plan, transfer, destination, handoff → registry, archive, catalog → image`; `report` and
 //! cancellation are leaves; nothing calls back up. [`signing`] says who vouches for a bundle, [`custody`] who made it and
-//! what arrived, [`policy`] what may cross; all three are pure, as [`image`] is. Only `registry` sends HTTP, only
-//! `archive` knows the file format.
+//! what arrived, [`policy`] what may cross; all three are pure, as [`image`] is. Only `registry` sends HTTP
+//! (`storage`, which reads bundles over the network, borrows its connections); only `archive` knows the file format.
 
 pub mod archive;
 pub mod catalog;
