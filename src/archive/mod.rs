@@ -52,6 +52,8 @@ mod error;
 mod foreign;
 mod foreign_tar;
 mod frame;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod head;
 mod head_reader;
 mod holdings;
@@ -92,6 +94,6 @@ pub use reader::BundleReader;
 pub use stash::{Stash, StashWriter};
 pub use verify::Problem;
 pub use volumes::{
-    Cut, LIST_SUFFIX, MIN_VOLUME, VolumeEntry, VolumeInput, VolumeList, Wait, WaitingVolumes, volume_base,
-    volumes_of,
+    COLUMNS, Cut, LIST_SUFFIX, MIN_VOLUME, Survey, VolumeEntry, VolumeInput, VolumeList, Wait,
+    WaitingVolumes, parity_len, protect, remove_parity, volume_base, volumes_of,
 };

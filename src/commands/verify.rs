@@ -7,12 +7,15 @@ use serde_json::json;
 
 use super::coverage::{self, Covered};
 use super::run_report::{ImageReport, ImageState, RunReport};
-use super::{custody, input, policy, trust};
+use super::{custody, input, parity, policy, trust};
 use crate::archive::{ArchiveError, BundleReader, Problem};
 use crate::cli::{ResultFormat, VerifyArgs};
 use crate::failure::{ExitCode, Failure};
 use crate::report::{bytes, count};
 use crate::session::Session;
+
+/// What to do about volumes.
+const BRING: &str = "bring the volumes that are named again, all into one folder; the others are fine";
 
 pub(super) async fn run(session: &Session, args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     let outputs: Vec<_> = args.output_style.report.iter().map(|path| ("--report", path.as_path())).collect();
@@ -36,6 +39,14 @@ async fn verify(session: &Session, args: &VerifyArgs, report: &mut RunReport) ->
             let rest = input::open_damaged(&args.bundle)
                 .and_then(|(input, _)| BundleReader::salvage(&input, &trust));
             rest.map_err(|other| if matches!(other, ArchiveError::Untrusted(_)) { other } else { error })?
+        }
+        Err(error @ ArchiveError::Volumes(_)) => {
+            let failure = Failure::new(ExitCode::Content, error.to_string()).hint(BRING);
+            return Err(parity::hope(session, &args.bundle)
+                .await
+                .into_iter()
+                .fold(failure, Failure::hint)
+                .into());
         }
         other => other?,
     };
@@ -66,6 +77,10 @@ async fn verify(session: &Session, args: &VerifyArgs, report: &mut RunReport) ->
         }
     }
     report.all_done(ImageState::Done);
+    let spare = match reader.input().volumes().filter(|_| problems.is_empty()) {
+        Some(volumes) => parity::spare(session, &args.bundle, volumes).await?,
+        None => None,
+    };
     let mut about = json!({
         "id": reader.id(), "size": reader.file_len(), "problems": list(&problems), "signedBy": trust::signed_by(&vouched),
         "approvedBy": trust::approved_by(&vouched), "statements": custody.json, "findings": findings,
@@ -73,18 +88,26 @@ async fn verify(session: &Session, args: &VerifyArgs, report: &mut RunReport) ->
     if let Some(covered) = &covered {
         about["manifests"] = covered.json.clone();
     }
+    if let Some(spare) = &spare {
+        about["parity"] = spare.json.clone();
+    }
     report.bundle = Some(about);
     let whole = format!(
-        "whole: {}, {}, {}\nid {}\n{}{}{}",
+        "whole: {}, {}, {}\nid {}\n{}{}{}{}",
         count(bundle.images.len(), "image"),
         count(bundle.blobs.len(), "blob"),
         bytes(total),
         reader.id(),
         trust::lines(&vouched, &args.bundle, &reader),
         custody.text,
-        super::export_print::left_out(bundle, bundle.required())
+        super::export_print::left_out(bundle, bundle.required()),
+        spare.as_ref().map_or("", |spare| &spare.text),
     );
-    let damage = (!problems.is_empty()).then(|| damage(&problems, reader.volumes() > 1));
+    let mut damage = (!problems.is_empty()).then(|| damage(&problems, reader.volumes() > 1));
+    if damage.is_some() {
+        let hope = parity::hope(session, &args.bundle).await;
+        damage = damage.map(|damage| hope.into_iter().fold(damage, Failure::hint));
+    }
     told(session, report, &whole, [damage, custody.failure(), forbidden], covered)
 }
 
@@ -138,7 +161,7 @@ fn not_ours(path: &std::path::Path, why: String) -> anyhow::Error {
 
 fn damage(problems: &[Problem], in_volumes: bool) -> Failure {
     let hint = if in_volumes {
-        "bring the volumes that are named again; the others are fine"
+        BRING
     } else {
         "copy the file again, or export it again, and compare it with its .sha256 on both sides"
     };
