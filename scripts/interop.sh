@@ -5,7 +5,7 @@
 #   scripts/interop.sh [PATTERN]        with Debian's tools, about a minute after the build
 #   scripts/interop.sh --all [PATTERN]  also crane, oras, regctl, cosign 2 and 3, helm, distribution 3, zot and the
 #                                       distribution-spec's conformance suite (built with Go, where their modules can be
-#                                       had), and CHAOS_MINUTES (60) of killing exports and imports
+#                                       had), and CHAOS_SECONDS (3600) of bad links, restarts and kills
 #
 # PATTERN chooses checks by name, as in a shell. BUNDLE names a program to test instead of building one.
 set -euo pipefail
@@ -277,6 +277,37 @@ basic_auth() {
     fails 4 "$binary" import "$file" -d "$served/again" --force "${auth[@]}"
 }
 
+# Tokens signed with a certificate, as docker-registry asks for them, for whoever is known and for nobody.
+token_auth() {
+    have python3 || skip "no Python here"
+    openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj '/CN=tests' -keyout token.key -out token.pem
+    start token.log python3 "$root/scripts/token_server.py" token.key token.pem token.address tokens 'carrier:pass word'
+    wait_for "the token server" test -s token.address
+    registry tokens "auth: {token: {realm: 'http://$(cat token.address)/token', service: registry.test, issuer: tests, rootcertbundle: $PWD/token.pem}}"
+    local auth=(--auth-file "$PWD/auth.json") name
+    echo '{}' >nobody.json
+    fails 4 "$binary" import "$file" -d "$served/public" --auth-file nobody.json
+    echo wrong | fails 4 "$binary" login "$served" -u carrier --password-stdin "${auth[@]}"
+    printf 'pass word' | "$binary" login "$served" -u carrier --password-stdin "${auth[@]}"
+    : >tokens
+    "$binary" import "$file" -d "$served/public" "${auth[@]}"
+    local import=$(grep -c . tokens)
+    # Everybody may read what is public.
+    sed "s|^|$served/public/|" "$work/names" >public.txt
+    "$binary" export public.txt -o back.tar.zst --auth-file nobody.json
+    grep -q '^anonymous repository:public/shop/ui:pull$' tokens
+    while read -r name; do
+        sk inspect --raw --tls-verify=false --authfile nobody.json "docker://$served/public/$name" >raw
+        same "$(digest_of "$outside/${name%:*}" "${name##*:}")" "sha256:$(sha256 raw)" "$name"
+    done <"$work/names"
+    "$binary" import "$file" -d "$served/private" --values private.yaml "${auth[@]}"
+    sed "s|^|$served/private/|" "$work/names" >private.txt
+    fails 4 "$binary" export private.txt -o none.tar.zst --auth-file nobody.json
+    "$binary" export private.txt -o private.tar.zst "${auth[@]}"
+    "$binary" verify private.tar.zst
+    echo "# $import tokens for an import of four repositories"
+}
+
 # A private authority and a certificate for 127.0.0.1.
 certificates() {
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj '/CN=Private CA' \
@@ -363,6 +394,31 @@ behind_nginx() {
     arrived "$served"
 }
 
+# nginx lets in whoever shows a certificate of the private authority, and nobody else.
+mutual_tls_behind_nginx() {
+    certificates
+    openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=carrier -keyout client.key -out client.csr
+    openssl x509 -req -in client.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -out client.pem
+    registry mutual
+    proxied "ssl_certificate $PWD/tls.pem; ssl_certificate_key $PWD/tls.key; ssl_client_certificate $PWD/ca.pem; ssl_verify_client on; client_max_body_size 0;" ssl
+    local code=0 shown=(--ca-file ca.pem --client-cert client.pem --client-key client.key)
+    "$binary" import "$file" -d "$served" --ca-file ca.pem 2>errors || code=$?
+    cat errors
+    [ $code != 0 ] && [ $code != 7 ]
+    grep -q '^error: ' errors
+    "$binary" import "$file" -d "$served" "${shown[@]}"
+    scheme=https arrived "$served" --cacert ca.pem --cert client.pem --key client.key
+    "$binary" export "$work/list.txt" --source "registry.example.com=$served" -o back.tar.zst "${shown[@]}"
+    "$binary" verify back.tar.zst
+    # The same from certs.d, where container tools look for it.
+    mkdir -p "config/containers/certs.d/$served"
+    cp ca.pem "config/containers/certs.d/$served/ca.crt"
+    cp client.pem "config/containers/certs.d/$served/client.cert"
+    cp client.key "config/containers/certs.d/$served/client.key"
+    XDG_CONFIG_HOME=$PWD/config "$binary" import "$file" -d "$served/again" --values again.yaml
+    scheme=https arrived "$served/again" --cacert ca.pem --cert client.pem --key client.key
+}
+
 # HTTP/2 connections that are given up after every third request (GOAWAY), on both sides.
 behind_nginx_that_hangs_up() {
     certificates
@@ -421,15 +477,22 @@ a_registry_that_restarts_in_the_middle_of_a_pipe() {
     echo "# exit code $code"
 }
 
+# What is there already stays good; what would have to be sent is refused before anything is.
 read_only_registry() {
+    registry closing
+    "$binary" import "$file" -d "$served/full"
+    kill "${started[-1]}"
+    wait "${started[-1]}" || true
+    cp -r "$work/closing.data" "$work/closed.data"
     storage='  maintenance: {readonly: {enabled: true}}' registry closed
-    local code=0
-    "$binary" import "$file" -d "$served" 2>errors || code=$?
+    fails 1 "$binary" import "$file" -d "$served/empty" --values none.yaml 2>errors
     cat errors
-    [ "$code" -ge 1 ] && [ "$code" -le 7 ] && [ "$code" != 7 ]
     grep -q '^error: ' errors
+    grep -q 'read-only' errors
     if grep -qi panicked errors; then return 1; fi
-    test ! -e shop.values.yaml
+    test ! -e none.yaml
+    "$binary" import "$file" -d "$served/full" --force
+    arrived "$served/full"
 }
 
 # Amazon ECR: the API is moto's, the registry behind ECR's host name is docker-registry, reached through nginx as a proxy.
@@ -456,12 +519,31 @@ assert all(r["imageTagMutability"] == "IMMUTABLE" and r["imageScanningConfigurat
 print("# %d repositories made" % len(made))'
 }
 
+# A bundle in S3, as moto has it: verified and imported by ranges, with credentials and region from a profile.
+bundle_in_s3_by_moto() {
+    moto
+    "$moto_python" -c 'import boto3, sys
+s3 = boto3.client("s3", endpoint_url=sys.argv[1], region_name="eu-central-1", aws_access_key_id="a", aws_secret_access_key="b")
+s3.create_bucket(Bucket="carried", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+s3.upload_file(sys.argv[2], "carried", "2026/shop.tar.zst")' "$aws" "$file"
+    mkdir aws
+    printf '[inside]\naws_access_key_id = a\naws_secret_access_key = b\n' >aws/credentials
+    printf '[profile inside]\nregion = eu-central-1\n' >aws/config
+    export AWS_CONFIG_FILE=$PWD/aws/config AWS_SHARED_CREDENTIALS_FILE=$PWD/aws/credentials AWS_PROFILE=inside AWS_ENDPOINT_URL=$aws
+    unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_REGION
+    "$binary" verify s3://carried/2026/shop.tar.zst
+    serve inside --dir inside
+    "$binary" import s3://carried/2026/shop.tar.zst -d "$served" --values v.yaml
+    arrived "$served"
+    fails 5 "$binary" verify s3://carried/2026/absent.tar.zst
+}
+
 # moto: a server that plays AWS; its address is in $aws afterwards, a Python with boto3 in $moto_python.
 moto() {
-    local home=$cache/moto-5.1.15
+    local home=$cache/moto-5.1.15-s3
     have python3 || skip "no Python here"
     if [ ! -x "$home/bin/moto_server" ]; then
-        { python3 -m venv "$home" && "$home/bin/pip" install -q 'moto[ecr,server]==5.1.15'; } >pip.log 2>&1 ||
+        { python3 -m venv "$home" && "$home/bin/pip" install -q 'moto[ecr,s3,server]==5.1.15'; } >pip.log 2>&1 ||
             skip "moto cannot be had: $(tail -1 pip.log)"
     fi
     moto_python=$home/bin/python
@@ -877,6 +959,40 @@ distribution_3() {
     echo "# $(jq .totals.bytesSent big.json) bytes of 40 MB were left to send after kill -9"
 }
 
+# timed COMMAND…: its milliseconds in $took.
+timed() {
+    local began
+    began=$(date +%s%N)
+    "$@"
+    took=$((($(date +%s%N) - began) / 1000000))
+}
+
+# --limit-rate over ten seconds, of one large layer and of several at once: within 5 % of what it says.
+limit_rate_holds() {
+    local n layers=() kind figures=''
+    for n in 1 2 3 4 5 6 7 8 9 10; do
+        head -c 5000000 /dev/urandom >"$work/layers/part-$n"
+        echo "sha256:$(sha256 "$work/layers/part-$n")" >"$work/layers/part-$n.diffid"
+        layers+=("$work/layers/part-$n")
+    done
+    cat "${layers[@]}" >"$work/layers/parts"
+    echo "sha256:$(sha256 "$work/layers/parts")" >"$work/layers/parts.diffid"
+    image one amd64 "$work/layers/parts"
+    image many amd64 "${layers[@]}"
+    serve destination --dir "$PWD/destination"
+    for kind in one many; do
+        push_image $kind "$outside/rate/$kind" 1
+        timed "$binary" export <(echo "$outside/rate/$kind:1") -o $kind.tar.zst --limit-rate 5M
+        figures+="export of $kind layer(s) $took ms, "
+        [ $took -ge 9500 ] && [ $took -le 10500 ] || { echo "$figures"; return 1; }
+        timed "$binary" import $kind.tar.zst -d "$served" --limit-rate 5M
+        figures+="import $took ms, "
+        [ $took -ge 9500 ] && [ $took -le 10500 ] || { echo "$figures"; return 1; }
+    done
+    rm "${layers[@]}" "$work/layers/parts"
+    echo "# 50 MB at 5 MB/s: ${figures%, }"
+}
+
 # A layer beyond 4 GiB through every part of it: source, file, both kinds of serving, destination.
 a_layer_of_5_gib() {
     [ "$(df --output=avail -B1 . | tail -1)" -gt $((30 << 30)) ] || skip "no 30 GB to spare here"
@@ -908,9 +1024,126 @@ a_layer_of_5_gib() {
     echo "# import took ${peak:-?} kB of memory"
 }
 
+# zot 1.4.3, the last version whose module can be had: its path is in $program. It is built in a copy of its module,
+# as `go install` wants a list of versions that is not served.
+zot_program() {
+    have go || skip "no Go here"
+    program=$cache/zot-v1.4.3/zot
+    [ -x "$program" ] && return
+    local module
+    mkdir -p "$cache/zot-v1.4.3"
+    module=$(GOTOOLCHAIN=local go mod download -json github.com/project-zot/zot@v1.4.3 2>go.log | jq -r .Dir)
+    [ -d "$module" ] || skip "zot cannot be had: $(tail -1 go.log)"
+    cp -r "$module" zot
+    chmod -R u+w zot
+    (cd zot && GOTOOLCHAIN=local GOFLAGS=-mod=mod CGO_ENABLED=0 go build -tags containers_image_openpgp -o "$program" ./cmd/zot) >go.log 2>&1 ||
+        skip "zot cannot be built: $(tail -1 go.log)"
+    rm -rf zot
+}
+
+# zot: one on a free port; its address is in $served afterwards.
+zot() {
+    zot_program
+    local port tries=0
+    while :; do
+        port=$((20000 + RANDOM % 20000))
+        printf '{"storage": {"rootDirectory": "%s"}, "http": {"address": "127.0.0.1", "port": "%s"}, "log": {"level": "info"}}' \
+            "$PWD/zot.data" "$port" >zot.json
+        if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
+            start zot.log "$program" serve zot.json
+            if (wait_for zot curl -fsS -o /dev/null "http://127.0.0.1:$port/v2/"); then break; fi
+        fi
+        tries=$((tries + 1))
+        [ $tries -lt 20 ]
+    done
+    served=127.0.0.1:$port
+}
+
+# zot takes OCI types only: the image of Docker's older kind is refused by name, and the others arrive.
 zot_registry() {
-    go_program zot zotregistry.dev/zot/v2/cmd/zot@v2.1.11
-    skip "zot was built, but nothing is checked with it yet"
+    zot
+    fails 7 "$binary" import "$file" -d "$served" --keep-going --report report.json 2>errors
+    cat errors
+    same 'registry.example.com/shop/worker:2.4.0' "$(jq -r '.images[] | select(.state == "failed") | .name' report.json)" "what failed"
+    grep -q 'media type' errors
+    local name
+    grep -v worker "$work/names" >taken
+    while read -r name; do
+        same "$(digest_of "$outside/${name%:*}" "${name##*:}")" "$(digest_of "$served/${name%:*}" "${name##*:}")" "$name"
+        echo "$served/$name" >>back.txt
+    done <taken
+    "$binary" export back.txt -o back.tar.zst
+    "$binary" verify back.tar.zst
+    "$binary" import back.tar.zst -d "$served" --values again.yaml --report again.json
+    same 0 "$(jq .totals.blobBytes again.json)" "what a second import sent"
+}
+
+# signed_at REGISTRY: the shop's server and ui signed there by both generations of cosign, with an SBOM from oras at
+# each, and one at a child of the index.
+signed_at() {
+    local place=$1 name child
+    for name in shop/server shop/ui; do
+        "$cosign2" sign --yes --key cosign.key --tlog-upload=false --allow-http-registry --allow-insecure-registry \
+            "$place/$name@$(digest_of "$place/$name" 2.4.0)"
+        "$cosign3" sign --yes --key cosign.key --use-signing-config=false --tlog-upload=false --allow-http-registry \
+            --allow-insecure-registry "$place/$name@$(digest_of "$place/$name" 2.4.0)"
+        "$oras" attach --plain-http --artifact-type application/spdx+json "$place/$name:2.4.0" sbom.json
+    done
+    child=$("$oras" manifest fetch --plain-http "$place/shop/ui:2.4.0" | jq -r '.manifests[0].digest')
+    "$oras" attach --plain-http --artifact-type application/spdx+json "$place/shop/ui@$child" sbom.json
+}
+
+# found_at REGISTRY[/PREFIX]: all of that is found there. (In a list that cosign wrote itself it has the type of its
+# config.)
+found_at() {
+    local place=$1 name child kinds
+    for name in shop/server shop/ui; do
+        "$cosign2" verify --key cosign.pub --insecure-ignore-tlog --allow-http-registry --allow-insecure-registry \
+            "$place/$name:2.4.0"
+        "$cosign3" verify --key cosign.pub --trusted-root root.json --insecure-ignore-tlog --allow-http-registry \
+            --allow-insecure-registry "$place/$name:2.4.0"
+        kinds=$("$oras" discover --plain-http --format json "$place/$name:2.4.0" | jq -r '[.referrers[].artifactType] | sort | join(" ")')
+        if [ "$place" = "$without" ]; then kinds=${kinds/vnd.oci.empty/vnd.dev.sigstore.bundle.v0.3}; kinds=${kinds/v0.3.v1/v0.3}; fi
+        same 'application/spdx+json application/vnd.dev.sigstore.bundle.v0.3+json' "$kinds" "what refers to $place/$name"
+    done
+    child=$("$oras" manifest fetch --plain-http "$place/shop/ui:2.4.0" | jq -r '.manifests[0].digest')
+    "$oras" discover --plain-http --format json "$place/shop/ui@$child" | jq -e '.referrers | length == 1'
+}
+
+# Signatures, SBOMs and referrers: from a registry with and one without the referrers API into one of each kind.
+signatures_behind_the_gap() {
+    go_program cosign github.com/sigstore/cosign/v2/cmd/cosign@v2.6.1
+    local cosign2=$program cosign3 oras place kind done=''
+    go_program cosign github.com/sigstore/cosign/v3/cmd/cosign@v3.0.2
+    cosign3=$program
+    go_program oras oras.land/oras/cmd/oras@v1.3.6
+    oras=$program
+    COSIGN_PASSWORD='' "$cosign2" generate-key-pair
+    export COSIGN_PASSWORD=''
+    # cosign wants to be told that there is nothing to trust but the key.
+    echo '{"mediaType":"application/vnd.dev.sigstore.trustedroot+json;version=0.1"}' >root.json
+    echo '{"spdxVersion":"SPDX-2.3"}' >sbom.json
+    printf 'registry.example.com/%s:2.4.0\n' shop/server shop/ui >signed.txt
+    serve api --dir "$PWD/api"
+    local with=$served
+    registry none
+    local without=$served
+    (go_program registry github.com/distribution/distribution/v3/cmd/registry@v3.1.2) && {
+        program=$cache/v3.1.2/registry
+        registry_program=$program registry three
+        done=$served
+    }
+    for place in "$with" "$without"; do
+        make_shop "$place"
+        signed_at "$place"
+        found_at "$place"
+        "$binary" export signed.txt --source "registry.example.com=$place" -o signed.tar.zst --force
+        for kind in "$with" "$without" $done; do
+            "$binary" import signed.tar.zst -d "$kind/from/${place##*:}" --values values.yaml --force
+            found_at "$kind/from/${place##*:}"
+        done
+    done
+    echo "# cosign 2, cosign 3 and oras find them in $(set -- "$with" "$without" $done; echo $#) registries, from two"
 }
 
 # helm VERB…: the real one, with nothing of the user's.
@@ -1013,10 +1246,20 @@ conformance() {
     cp -r results "$work/conformance"
 }
 
-# Exports and imports are killed at random moments and run again, until they get through; then everything is checked.
+# A link that cuts, stalls, slows and corrupts, registries that restart, a program that is killed; tests/it/chaos.rs
+# has the rounds. Its figures are in the file chaos-figures, in the folder where builds go.
 chaos() {
-    local seed=${CHAOS_SEED:-1} until=$((SECONDS + ${CHAOS_MINUTES:-60} * 60)) round=0 kills=0 pid
-    RANDOM=$seed
+    local figures
+    figures=$(target_dir)/chaos-figures
+    (cd "$root" && CHAOS_SECONDS=${CHAOS_SECONDS:-3600} cargo test --locked --test it chaos:: -- --nocapture) >"$figures" 2>&1 ||
+        { tail -25 "$figures"; return 1; }
+    grep -E '^(seed [0-9]|#)' "$figures"
+}
+
+# With Debian's registry, exports and imports are killed at random moments and run again, until they get through.
+killed_again_and_again() {
+    local until=$((SECONDS + ${KILLS_SECONDS:-120})) round=0 kills=0 pid
+    RANDOM=${CHAOS_SEED:-1}
     # Slow enough that a kill meets something: about three seconds a run.
     local rate=5M
     # killed COMMAND…: runs it until it is done, killing it now and then.
@@ -1104,8 +1347,8 @@ for name in \
     zstd_reads_the_file sidecar_checks_the_file coreutils_check_the_unpacked_bundle stdout_is_the_same_file exfat_is_written_in_order \
     skopeo_reads_the_file skopeo_reads_the_unpacked_layout \
     skopeo_reads_the_file_as_a_docker_archive podman_loads_the_file umoci_reads_the_unpacked_layout \
-    import_keeps_every_digest import_from_stdin basic_auth tls_from_a_private_authority behind_nginx \
-    behind_nginx_that_hangs_up a_registry_that_restarts_in_the_middle_of_a_pipe ecr_by_moto \
+    import_keeps_every_digest import_from_stdin basic_auth token_auth tls_from_a_private_authority mutual_tls_behind_nginx behind_nginx \
+    behind_nginx_that_hangs_up a_registry_that_restarts_in_the_middle_of_a_pipe ecr_by_moto bundle_in_s3_by_moto \
     read_only_registry serve_a_bundle_to_skopeo serve_a_bundle_to_podman serve_a_folder_to_skopeo_and_podman \
     mirrors_lead_skopeo_and_podman_inside containerd_pulls_through_its_mirrors kustomize_renames_images \
     containerd_imports_the_file docker_loads_the_file podman_pulls_from_the_file \
@@ -1113,9 +1356,10 @@ for name in \
     check $name
 done
 if [ -n "$all" ]; then
-    for name in crane_reads_and_writes oras_reads_and_writes regctl_reads_and_writes cosign_2_and_signatures cosign_3_and_signatures distribution_3 a_layer_of_5_gib zot_registry \
+    for name in crane_reads_and_writes oras_reads_and_writes regctl_reads_and_writes cosign_2_and_signatures \
+        cosign_3_and_signatures distribution_3 signatures_behind_the_gap a_layer_of_5_gib zot_registry \
         helm_pulls_charts helm_loop_is_closed helm_loop_is_closed_for_cert_manager \
-        conformance chaos; do
+        conformance limit_rate_holds killed_again_and_again chaos; do
         check $name
     done
 fi

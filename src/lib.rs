@@ -41,4 +41,6 @@ pub mod secret;
 pub mod serve;
 pub mod session;
 pub mod signing;
+#[cfg(feature = "object-storage")]
+pub mod storage;
 pub mod transfer;

@@ -45,6 +45,9 @@ pub enum ArchiveError {
     VolumeSize { size: u64, count: u64 },
     #[error(transparent)]
     Untrusted(#[from] Untrusted),
+    /// Something over the network.
+    #[error("{name} cannot be read: {why}")]
+    Storage { name: String, why: String, denied: bool },
     #[error("not a bundle: {0}")]
     NotABundle(String),
     #[error("the archive is damaged: {0}")]

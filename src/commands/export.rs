@@ -247,7 +247,7 @@ impl Export<'_> {
         if report.failures().next().is_none() {
             return ExitCode::Done;
         }
-        self.session.reporter.warn(&report.failure().message);
+        self.session.reporter.warn(&report.warning());
         ExitCode::Partly
     }
 

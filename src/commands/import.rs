@@ -144,7 +144,7 @@ impl Run<'_> {
         if report.failures().next().is_none() {
             return Ok(ExitCode::Done);
         }
-        self.session.reporter.warn(&report.failure().message);
+        self.session.reporter.warn(&report.warning());
         Ok(ExitCode::Partly)
     }
 
@@ -210,7 +210,7 @@ impl Run<'_> {
         let failures = report.failures().count();
         if self.session.cancel.is_cancelled() {
             if failures > 0 {
-                self.session.reporter.warn(&report.failure().message);
+                self.session.reporter.warn(&report.warning());
             }
             let kept = "images that are complete are there; run the same command again to go on";
             return Err(super::export::interrupted(kept));

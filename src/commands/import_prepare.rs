@@ -21,6 +21,8 @@ pub(super) enum Probe {
 
 impl Run<'_> {
     /// How this destination is prepared.
+    // Only AWS is waited for.
+    #[cfg_attr(not(feature = "ecr"), allow(clippy::unused_async))]
     pub(super) async fn preparation(&self, plan: &ImportPlan) -> anyhow::Result<Preparation> {
         let host = self.destination.host();
         if plan.arrivals.is_empty() {

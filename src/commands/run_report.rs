@@ -129,6 +129,13 @@ impl RunReport {
         failure
     }
 
+    /// The same for a run that ends well without them, hints included.
+    pub(super) fn warning(&self) -> String {
+        let failure = self.failure();
+        let hints = failure.hints.iter().map(|hint| format!("\nhint: {hint}"));
+        failure.message + &hints.collect::<String>()
+    }
+
     pub(super) fn value(&self) -> Value {
         serde_json::json!({
             "schemaVersion": SCHEMA_VERSION,

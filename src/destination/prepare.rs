@@ -105,7 +105,9 @@ impl Preparation {
     pub fn nouns(&self) -> (&'static str, &'static str) {
         match self {
             Self::Harbor { .. } => ("Harbor project", "Harbor projects"),
-            _ => ("repository", "repositories"),
+            #[cfg(feature = "ecr")]
+            Self::Ecr(_) => ("repository", "repositories"),
+            Self::None => ("repository", "repositories"),
         }
     }
 }

@@ -216,9 +216,6 @@ pub(super) fn is_transient_status(status: u16) -> bool {
 impl StatusAnswer {
     fn class(&self) -> ErrorClass {
         match self.status {
-            400 if matches!(self.code.as_deref(), Some("DIGEST_INVALID" | "SIZE_INVALID")) => {
-                ErrorClass::Content
-            }
             _ if self.blocked => ErrorClass::Other,
             401 | 403 | 407 => ErrorClass::Denied,
             404 | 410 => ErrorClass::NotFound,
@@ -233,6 +230,12 @@ impl StatusAnswer {
         if self.blocked {
             return Some(format!(
                 "a firewall or proxy before {host} does not let this content pass: ask for an exception"
+            ));
+        }
+        // What is sent was checked while it was read, so it is not the sender's content that is wrong.
+        if matches!(self.code.as_deref(), Some("DIGEST_INVALID" | "SIZE_INVALID")) {
+            return Some(format!(
+                "what is sent reaches {host} altered: look at proxies and the link on the way"
             ));
         }
         Some(match self.status {

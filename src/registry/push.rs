@@ -8,7 +8,7 @@ use reqwest::Method;
 use url::Url;
 
 use super::body::Payload;
-use super::error::{ErrorClass, ErrorKind, RegistryError};
+use super::error::{ErrorClass, RegistryError};
 use super::host::Host;
 use super::http::{Call, Retries, Target};
 use super::sessions::Sessions;
@@ -113,7 +113,8 @@ impl RegistryClient {
                 None => Upload::begin(self, repository).await?,
             };
             note.opened(&upload);
-            let Err(error) = send(&mut upload, LADDER[rung], digest, size, source, &note).await else {
+            let sent = send(&mut upload, LADDER[rung], size, source, &note, &mut retries).await;
+            let Err(error) = sent else {
                 note.ended();
                 host.lost_uploads.store(0, Ordering::Relaxed);
                 if !note.buffers() {
@@ -162,13 +163,9 @@ impl RegistryClient {
             && held <= size
         {
             upload.resume_at(held);
-            let sent = async {
-                if held < size {
-                    upload.send_until(source, size, true).await?;
-                }
-                upload.commit(note.digest, Payload::Empty).await
-            };
-            match sent.await {
+            let host = self.0.host(note.repository.host());
+            let mut retries = Retries::new(&self.0, &host);
+            match send(&mut upload, Rung::Patch, size, source, note, &mut retries).await {
                 Ok(()) => {
                     note.ended();
                     return Ok(Some(size - held));
@@ -259,60 +256,52 @@ impl<'a> Note<'a> {
     }
 }
 
+/// Sends what the session does not hold yet, and commits it.
 async fn send(
     upload: &mut Upload,
     rung: Rung,
-    digest: &Digest,
     size: u64,
     source: &dyn BlobSource,
     note: &Note<'_>,
+    retries: &mut Retries<'_>,
 ) -> Result<(), RegistryError> {
-    match rung {
-        // Nothing to send: the commit is all there is, in every form.
-        _ if size == 0 => {}
-        Rung::Patch => {
-            if let Err(error) = upload.send_until(source, size, false).await {
-                return resume(upload, digest, size, source, error).await;
-            }
-        }
+    let chunk = match rung {
+        Rung::Patch => size,
+        Rung::Chunks(chunk) => chunk,
         Rung::Put => {
-            return upload.commit(digest, Payload::Source { source, from: 0, length: size }).await;
+            return upload.commit(note.digest, Payload::Source { source, from: 0, length: size }).await;
         }
-        Rung::Chunks(chunk) => {
-            while upload.offset() < size {
-                upload.send_until(source, size.min(upload.offset() + chunk), true).await?;
-                note.opened(upload);
-            }
-        }
-    }
-    upload.commit(digest, Payload::Empty).await
-}
-
-/// Goes on with a broken upload where the registry is sure how far it got. If that does not lead to the blob,
-/// the break is what failed: some registries count wrongly, and then only a new session helps.
-async fn resume(
-    upload: &mut Upload,
-    digest: &Digest,
-    size: u64,
-    source: &dyn BlobSource,
-    error: RegistryError,
-) -> Result<(), RegistryError> {
-    if !matches!(error.kind(), ErrorKind::Broken(_) | ErrorKind::Stalled(_)) {
-        return Err(error);
-    }
-    let Standing::Holds(held) = upload.status().await else {
-        return Err(error);
     };
-    if held > size {
-        return Err(error);
+    // Some registries count wrongly. When going on after a break does not lead to the blob, the break is what failed,
+    // and only a new session helps.
+    let (mut broken, mut reached) = (None, upload.offset());
+    while upload.offset() < size {
+        let from = upload.offset();
+        let error =
+            match upload.send_until(source, size.min(from + chunk), rung != Rung::Patch || from > 0).await {
+                Ok(()) => {
+                    note.opened(upload);
+                    continue;
+                }
+                Err(error) if error.source_error().is_some() => return Err(error),
+                Err(error) => error,
+            };
+        let held = if error.is_transient() { upload.status().await } else { Standing::Unknown };
+        match held {
+            Standing::Holds(held) if (from..=size).contains(&held) => {
+                upload.resume_at(held);
+                // A break that got something through is no failed try.
+                if held > reached {
+                    reached = held;
+                    broken.get_or_insert(error);
+                } else {
+                    retries.after(error).await?;
+                }
+            }
+            _ => return Err(broken.unwrap_or(error)),
+        }
     }
-    upload.resume_at(held);
-    if held < size
-        && let Err(again) = upload.send_until(source, size, true).await
-    {
-        return Err(if again.source_error().is_some() { again } else { error });
-    }
-    upload.commit(digest, Payload::Empty).await.map_err(|_| error)
+    upload.settle(note.digest, retries).await.map_err(|error| broken.unwrap_or(error))
 }
 
 fn verdict(error: &RegistryError, host: &Host, rung: usize, failures: u32) -> Verdict {

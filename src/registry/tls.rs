@@ -15,8 +15,10 @@ use rustls::crypto::{
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error as TlsError, RootCertStore, SignatureScheme,
+    CertificateError, ClientConfig, DigitallySignedStruct, Error as TlsError, InconsistentKeys,
+    RootCertStore, SignatureScheme,
 };
 
 use super::environment::Environment;
@@ -85,7 +87,15 @@ impl TlsSettings {
                 let private = PrivateKeyDer::from_pem_slice(&read_bounded(&key)?)
                     .map_err(|_| format!("{} holds no usable private key (PEM)", key.display()))?;
                 let refuse = |error| format!("{} and {}: {error}", certificate.display(), key.display());
-                builder.with_client_auth_cert(chain, private).map_err(refuse)?
+                let private = provider.key_provider.load_private_key(private).map_err(refuse)?;
+                let own = CertifiedKey::new(chain, private);
+                // What else is wrong with it, the server may see differently.
+                if let Err(error @ TlsError::InconsistentKeys(InconsistentKeys::KeyMismatch)) =
+                    own.keys_match()
+                {
+                    return Err(refuse(error));
+                }
+                builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(own)))
             }
         };
         config.alpn_protocols =
@@ -279,6 +289,34 @@ mod tests {
             assert!(error.contains(name) && error.contains("beside"), "{error}");
         }
         assert!(CertsDir::read(&dir.path().join("none")).unwrap().identity.is_none());
+    }
+
+    /// As `openssl x509 -req` makes them unless told otherwise.
+    #[test]
+    fn a_client_certificate_of_version_1_is_for_the_server_to_judge() {
+        const VERSION_1: &str = "-----BEGIN CERTIFICATE-----
+MIIBGDCBvwIUF2pA0GOG1WoKo28ong4Rd1WbqpUwCgYIKoZIzj0EAwIwDjEMMAoG
+A1UEAwwDb2xkMCAXDTI2MTEyNTE4NTQwMVoYDzIxMjYxMTAxMTg1NDAxWjAOMQww
+CgYDVQQDDANvbGQwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAARSKUeDVHmtn1xt
+ev+42tvWzsGHd7GaIU6fw02bk1M3WVhP+lYkcJpjO75bM7VM2LyCM8Nsmm/Dg4T/
+FeFCl/WyMAoGCCqGSM49BAMCA0gAMEUCIQDiU95Tjfh8y9+pbthHOBms8ND2kPJU
+PYfN/0Xhjqh/ZwIgWeYZO7DEPFCsAi88exH6SfmMI3ucD4mdt2wuNUgcgSQ=
+-----END CERTIFICATE-----
+";
+        let dir = tempfile::tempdir().unwrap();
+        let (certificate, key) = (dir.path().join("client.pem"), dir.path().join("client.key"));
+        std::fs::write(&certificate, VERSION_1).unwrap();
+        std::fs::write(&key, rcgen::KeyPair::generate().unwrap().serialize_pem()).unwrap();
+        let identity = Some((certificate, key.clone()));
+        let settings = TlsSettings::new(Vec::new(), identity, &Environment::default());
+        settings.config("r.io", true, true, false).unwrap();
+        // One that can be read must fit its key.
+        let other = rcgen::generate_simple_self_signed(["a".to_owned()]).unwrap();
+        let certificate = dir.path().join("other.pem");
+        std::fs::write(&certificate, other.cert.pem()).unwrap();
+        let settings = TlsSettings::new(Vec::new(), Some((certificate, key)), &Environment::default());
+        let error = settings.config("r.io", true, true, false).unwrap_err();
+        assert!(error.contains("other.pem and"), "{error}");
     }
 
     #[test]

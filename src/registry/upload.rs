@@ -134,7 +134,16 @@ impl Upload {
     pub async fn finish(mut self, digest: &Digest) -> Result<(), RegistryError> {
         let client = self.client.clone();
         let host = client.0.host(self.repository.host());
-        let mut retries = Retries::new(&client.0, &host);
+        self.settle(digest, &mut Retries::new(&client.0, &host)).await
+    }
+
+    /// The same, as often as `retries` has it and the registry still holds all that was sent.
+    pub(super) async fn settle(
+        &mut self,
+        digest: &Digest,
+        retries: &mut Retries<'_>,
+    ) -> Result<(), RegistryError> {
+        let client = self.client.clone();
         while let Err(error) = self.commit(digest, Payload::Empty).await {
             // The answer may be lost while the blob is there.
             if let Ok(Some(_)) = client.has_blob(&self.repository, digest).await {

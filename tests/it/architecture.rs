@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// What each module may name, beside itself. A module that is missing here has no place in the house yet.
-const MAY_USE: [(&str, &[&str]); 21] = [
+const MAY_USE: [(&str, &[&str]); 22] = [
     ("image", &[]),
     ("catalog", &["image"]),
     ("registry", &["image", "secret"]),
@@ -21,6 +21,7 @@ const MAY_USE: [(&str, &[&str]); 21] = [
     ("review", &["archive", "destination", "image", "policy", "report"]),
     ("handoff", &["archive", "destination", "image", "registry", "secret"]),
     ("serve", &["archive", "destination", "image"]),
+    ("storage", &["archive", "destination", "registry"]),
     ("transfer", &["archive", "image", "plan", "registry", "report", "signing"]),
     // Knows every error there is, and nothing but errors.
     ("failure", &["archive", "destination", "registry", "transfer"]),
@@ -46,6 +47,7 @@ const MAY_USE: [(&str, &[&str]); 21] = [
             "serve",
             "session",
             "signing",
+            "storage",
             "transfer",
         ],
     ),

@@ -6,6 +6,7 @@ mod architecture;
 mod artifacts;
 mod bundle_file;
 mod catalog;
+mod chaos;
 mod charts;
 mod clouds;
 mod coverage;
@@ -34,6 +35,8 @@ mod selection;
 mod serve;
 mod serve_bundle;
 mod shard;
+#[cfg(feature = "object-storage")]
+mod storage;
 mod support;
 mod trust;
 mod values;

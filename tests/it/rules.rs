@@ -152,6 +152,8 @@ fn a_type_that_the_registry_does_not_take_costs_that_image() {
     let ran = gap.try_import("out.tar.zst", &["--keep-going"]);
     assert_eq!(ran.code, 7, "{}", ran.shown());
     assert!(ran.stderr.contains("docker types are off"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("hint: "), "{}", ran.stderr);
+    assert!(ran.stderr.contains("its settings can allow it"), "{}", ran.stderr);
     assert_whole(&gap.destination, "team/other", "1", &second);
     let ran = gap.try_import("out.tar.zst", &["--force"]);
     assert!(ran.stderr.contains("its settings can allow it"), "{}", ran.stderr);

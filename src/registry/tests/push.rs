@@ -14,8 +14,12 @@ struct Faults {
     mountable: bool,
     /// Forgets this many sessions on their first PATCH.
     lose_sessions: usize,
-    /// Keeps only this much of the first PATCH.
-    keep_only: Option<usize>,
+    /// Keeps only this much of the first requests with PATCH, each.
+    keep_only: Vec<usize>,
+    /// Damages every body it gets.
+    garbles: bool,
+    /// Answers so many commits with 503, and keeps the session.
+    failing_commits: usize,
     /// Then states this much more than it keeps.
     overstate: usize,
 }
@@ -70,8 +74,13 @@ impl Store {
                 let Some(data) = self.sessions.get_mut(&session) else {
                     return reply(404, "");
                 };
-                let kept = self.faults.keep_only.take().unwrap_or(seen.body.len());
+                let kept = self.faults.keep_only.pop().unwrap_or(seen.body.len());
                 data.extend_from_slice(&seen.body[..kept]);
+                if self.faults.garbles
+                    && let Some(byte) = data.last_mut()
+                {
+                    *byte ^= 1;
+                }
                 let range = format!("0-{}", data.len() - 1);
                 status(202)
                     .header("location", seen.path.clone())
@@ -89,6 +98,10 @@ impl Store {
             "PUT" => {
                 if self.faults.refuse_put_body && !seen.body.is_empty() {
                     return reply(404, "");
+                }
+                if self.faults.failing_commits > 0 && seen.body.is_empty() {
+                    self.faults.failing_commits -= 1;
+                    return reply(503, "");
                 }
                 let Some(mut data) = self.sessions.remove(&session) else {
                     return reply(404, "");
@@ -234,7 +247,7 @@ async fn a_manifest_whose_blobs_are_not_seen_yet_is_sent_again() {
 #[tokio::test]
 async fn a_broken_upload_goes_on_only_where_that_leads_to_the_blob() {
     for (overstate, sessions) in [(0, 1), (100, 2)] {
-        let faults = Faults { keep_only: Some(4000), overstate, ..Faults::default() };
+        let faults = Faults { keep_only: vec![4000], overstate, ..Faults::default() };
         let (fake, store) = registry(faults).await;
         let source = Memory::new(&content(10_000));
         let pushed = plain().push_blob(&fake.repository("a"), &source.digest, 10_000, &source, None).await;
@@ -244,6 +257,42 @@ async fn a_broken_upload_goes_on_only_where_that_leads_to_the_blob() {
         let range = format!("{}-9999", 4000 + overstate);
         assert_eq!(fake.seen("PATCH", "")[1].header("content-range"), Some(range.as_str()));
     }
+}
+
+/// However often it breaks: what a registry is sure to have is not sent again, in one piece or in chunks, and neither
+/// are blobs whose commit fails in passing.
+#[tokio::test]
+async fn an_upload_that_breaks_again_and_again_goes_on_each_time() {
+    for chunked in [false, true] {
+        let size = 20 << 20;
+        let faults = Faults {
+            keep_only: vec![100_000; 12],
+            max_body: chunked.then_some(8 << 20),
+            failing_commits: 3,
+            ..Faults::default()
+        };
+        let (fake, store) = registry(faults).await;
+        let source = Memory::new(&content(size));
+        let pushed =
+            plain().push_blob(&fake.repository("a"), &source.digest, size as u64, &source, None).await;
+        assert_eq!(pushed.unwrap(), Pushed::Uploaded { bytes: size as u64 });
+        assert_eq!(store.lock().unwrap().blobs[&source.digest.to_string()], source.bytes);
+        assert!(store.lock().unwrap().faults.keep_only.is_empty());
+        // One for the form that got through, and one for the form that was too large.
+        assert_eq!(fake.seen("POST", "").len(), if chunked { 2 } else { 1 });
+    }
+}
+
+/// The bundle is not to blame, nor is it sent for ever.
+#[tokio::test]
+async fn what_arrives_altered_is_sent_once_more_and_blamed_on_the_way() {
+    let (fake, _) = registry(Faults { garbles: true, keep_only: vec![500, 500], ..Faults::default() }).await;
+    let source = Memory::new(&content(10_000));
+    let pushed = plain().push_blob(&fake.repository("a"), &source.digest, 10_000, &source, None).await;
+    let error = pushed.unwrap_err();
+    assert_eq!((error.code(), error.class()), (Some("DIGEST_INVALID"), ErrorClass::Other));
+    assert!(error.hint().unwrap().contains("on the way"), "{:?}", error.hint());
+    assert!(fake.seen("POST", "").len() <= 3);
 }
 
 /// An earlier run got so far: its session holds `held`, or is gone.

@@ -176,29 +176,13 @@ impl TestRegistry {
 
     /// Writes an image with all its children and blobs straight into the store.
     pub fn put_image(&self, repository: &str, tag: &str, image: &TestImage) -> String {
-        self.put(repository, Some(tag), image);
+        put(&self.store, repository, Some(tag), image);
         format!("{}/{repository}:{tag}", self.host())
     }
 
     /// Without a tag, as children and referrers are stored.
     pub fn put_untagged(&self, repository: &str, image: &TestImage) {
-        self.put(repository, None, image);
-    }
-
-    fn put(&self, repository: &str, tag: Option<&str>, image: &TestImage) {
-        let name = repository.parse().unwrap();
-        for child in &image.children {
-            self.put(repository, None, child);
-        }
-        for (digest, bytes) in &image.blobs {
-            let upload = self.store.start_upload(&name, digest.algorithm()).unwrap();
-            self.store.append(&name, &upload, 0, bytes).unwrap();
-            self.store.finish_upload(&name, &upload, digest).unwrap();
-        }
-        let (bytes, media_type) = (image.manifest.clone(), image.media_type.clone());
-        let manifest = RawManifest { bytes, digest: image.digest, media_type };
-        let tag = tag.map(|tag| tag.parse().unwrap());
-        self.store.put_manifest(&name, &manifest, tag.as_ref()).unwrap();
+        put(&self.store, repository, None, image);
     }
 
     /// What the store has under a tag, or under a digest.
@@ -217,6 +201,23 @@ impl TestRegistry {
     pub fn has_blob(&self, repository: &str, digest: &Digest) -> bool {
         self.store.blob_size(&repository.parse().unwrap(), digest).is_ok()
     }
+}
+
+/// Writes an image with all its children and blobs into a store.
+pub fn put(store: &DirectoryStore, repository: &str, tag: Option<&str>, image: &TestImage) {
+    let name = repository.parse().unwrap();
+    for child in &image.children {
+        put(store, repository, None, child);
+    }
+    for (digest, bytes) in &image.blobs {
+        let upload = store.start_upload(&name, digest.algorithm()).unwrap();
+        store.append(&name, &upload, 0, bytes).unwrap();
+        store.finish_upload(&name, &upload, digest).unwrap();
+    }
+    let (bytes, media_type) = (image.manifest.clone(), image.media_type.clone());
+    let manifest = RawManifest { bytes, digest: image.digest, media_type };
+    let tag = tag.map(|tag| tag.parse().unwrap());
+    store.put_manifest(&name, &manifest, tag.as_ref()).unwrap();
 }
 
 impl Drop for TestRegistry {
