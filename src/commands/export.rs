@@ -190,8 +190,8 @@ impl Export<'_> {
             let (plan, outcome) = run.transfer(prepared).await.map_err(explain)?;
             let Outcome::Lost(lost) = outcome else {
                 blob_spool.map_or(Ok(()), BlobSpool::remove)?;
-                self.protect(target, plan.head.layout.max_len()).await?;
                 let kept = custody::write_beside(self, target, &plan, true)?;
+                self.protect(target, plan.head.layout.max_len()).await?;
                 report.all_done(ImageState::Done);
                 self.print_result(target, &plan, report, began, kept)?;
                 return Ok(self.ended(report));

@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 
 use super::import::Run;
-
 use crate::cli::ShardArg;
 use crate::failure::Failure;
 use crate::image::{Reference, matches};

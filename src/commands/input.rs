@@ -52,7 +52,7 @@ pub(super) fn open_for_import(session: &Session, args: &ImportArgs) -> anyhow::R
     if args.bundle.as_deref() != Some(Path::new("-")) {
         let path = args.bundle.clone().map_or_else(the_one_here, Ok)?;
         let trust = trust::with_approval(&args.trust, &args.approval, Some(&path))?;
-        let opened = match open_anywhere(&path, args.name.as_ref(), &args.network, &trust) {
+        let opened = match open_as_anywhere(&path, args.name.as_ref(), &trust, &args.network) {
             Err(error) if args.salvage => match error.downcast::<ArchiveError>() {
                 // What is not trusted is not whole in any of its parts.
                 Ok(error @ (ArchiveError::NotABundle(_) | ArchiveError::Untrusted(_))) => {
@@ -102,29 +102,42 @@ fn patience(session: &Session) -> Wait {
     })
 }
 
-/// Opens `path`, which may be an address on the network, if it is trusted.
+/// Opens `path`, which may be an address on the network, or the one bundle in the current folder, if it is trusted as
+/// the flags demand.
 pub(super) fn open_anywhere(
+    path: Option<&Path>,
+    name: Option<&Reference>,
+    trust: &TrustArgs,
+    network: &NetworkArgs,
+) -> anyhow::Result<Opened> {
+    let Some(path) = path.filter(|path| is_address(path)) else {
+        return open(path, name, trust);
+    };
+    open_as_anywhere(path, name, &trust::of(trust, Some(path))?, network)
+}
+
+fn open_as_anywhere(
     path: &Path,
     name: Option<&Reference>,
-    network: &NetworkArgs,
     trust: &Trust,
+    network: &NetworkArgs,
 ) -> anyhow::Result<Opened> {
     if !is_address(path) {
         return open_as(path, name, trust);
     }
-    let reader = open_address(path, network, trust)?;
+    let reader = open_address(path, trust, network)?;
     let vouched = trust::vouched(trust, &reader)?;
     Ok(Opened { holdings: Arc::new(reader.clone()), own: Some(reader), stem: stem(path), vouched })
 }
 
-/// Opens the bundle at an address on the network, if it is trusted.
+/// Opens a bundle at an address on the network, if it is trusted.
 pub(super) fn open_address(
-    path: &Path,
-    network: &NetworkArgs,
+    address: &Path,
     trust: &Trust,
+    network: &NetworkArgs,
 ) -> anyhow::Result<BundleReader> {
-    let address = path.to_string_lossy();
-    Ok(BundleReader::open_trusted(&super::network::remote(&address, network)?, trust)?)
+    let input = super::network::remote(&address.to_string_lossy(), network)?;
+    Ok(BundleReader::open_trusted(&input, trust)?)
 }
 
 /// Whether `path` is one on the network.

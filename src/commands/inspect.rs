@@ -20,13 +20,7 @@ pub(super) async fn run(session: &Session, args: &InspectArgs) -> anyhow::Result
     if let Some(destination) = &args.destination {
         return super::inventory::run(session, args, destination).await;
     }
-    let opened = match args.bundle.as_deref().filter(|path| input::is_address(path)) {
-        Some(path) => {
-            let trust = super::trust::of(&args.trust, Some(path))?;
-            input::open_anywhere(path, None, &args.network, &trust)?
-        }
-        None => input::open(args.bundle.as_deref(), None, &args.trust)?,
-    };
+    let opened = input::open_anywhere(args.bundle.as_deref(), None, &args.trust, &args.network)?;
     let own = opened.own;
     let bundle = opened.holdings.bundle();
     let shared = export_print::shared_of(bundle, opened.holdings.as_ref());

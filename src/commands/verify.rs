@@ -33,7 +33,7 @@ async fn verify(session: &Session, args: &VerifyArgs, report: &mut RunReport) ->
     let rules = policy::load(&args.policy)?;
     let trust = trust::with_approval(&args.trust, &args.approval, Some(&args.bundle))?;
     let reader = match input::open_trusted(&args.bundle, &trust) {
-        _ if input::is_address(&args.bundle) => input::open_address(&args.bundle, &args.network, &trust)?,
+        _ if input::is_address(&args.bundle) => input::open_address(&args.bundle, &trust, &args.network)?,
         Err(ArchiveError::NotABundle(why)) => return Err(not_ours(&args.bundle, why)),
         // A file that lost its end can still be told apart, blob by blob.
         Err(error @ (ArchiveError::Damaged(_) | ArchiveError::SeekTable(_))) => {
