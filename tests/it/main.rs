@@ -14,6 +14,7 @@ mod delta;
 mod discover;
 mod foreign;
 mod foreign_layers;
+mod lies;
 mod lint;
 mod lock;
 mod memory;
