@@ -25,7 +25,7 @@ fn range(seen: &Seen) -> Option<(usize, usize)> {
 async fn a_manifest_that_is_altered_on_its_way_is_fetched_by_the_digest_it_is_named_with() {
     let digest = Digest::sha256(MANIFEST.as_bytes());
     let fake = Fake::start(move |seen| {
-        let altered = MANIFEST.replace("{", "{ ");
+        let altered = MANIFEST.replace('{', "{ ");
         let body = if seen.path.contains("sha256:") { MANIFEST.to_owned() } else { altered };
         status(200).header("docker-content-digest", digest.to_string()).body(body.into()).unwrap()
     })
