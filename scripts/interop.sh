@@ -519,12 +519,31 @@ assert all(r["imageTagMutability"] == "IMMUTABLE" and r["imageScanningConfigurat
 print("# %d repositories made" % len(made))'
 }
 
+# A bundle in S3, as moto has it: verified and imported by ranges, with credentials and region from a profile.
+bundle_in_s3_by_moto() {
+    moto
+    "$moto_python" -c 'import boto3, sys
+s3 = boto3.client("s3", endpoint_url=sys.argv[1], region_name="eu-central-1", aws_access_key_id="a", aws_secret_access_key="b")
+s3.create_bucket(Bucket="carried", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+s3.upload_file(sys.argv[2], "carried", "2026/shop.tar.zst")' "$aws" "$file"
+    mkdir aws
+    printf '[inside]\naws_access_key_id = a\naws_secret_access_key = b\n' >aws/credentials
+    printf '[profile inside]\nregion = eu-central-1\n' >aws/config
+    export AWS_CONFIG_FILE=$PWD/aws/config AWS_SHARED_CREDENTIALS_FILE=$PWD/aws/credentials AWS_PROFILE=inside AWS_ENDPOINT_URL=$aws
+    unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_REGION
+    "$binary" verify s3://carried/2026/shop.tar.zst
+    serve inside --dir inside
+    "$binary" import s3://carried/2026/shop.tar.zst -d "$served" --values v.yaml
+    arrived "$served"
+    fails 5 "$binary" verify s3://carried/2026/absent.tar.zst
+}
+
 # moto: a server that plays AWS; its address is in $aws afterwards, a Python with boto3 in $moto_python.
 moto() {
-    local home=$cache/moto-5.1.15
+    local home=$cache/moto-5.1.15-s3
     have python3 || skip "no Python here"
     if [ ! -x "$home/bin/moto_server" ]; then
-        { python3 -m venv "$home" && "$home/bin/pip" install -q 'moto[ecr,server]==5.1.15'; } >pip.log 2>&1 ||
+        { python3 -m venv "$home" && "$home/bin/pip" install -q 'moto[ecr,s3,server]==5.1.15'; } >pip.log 2>&1 ||
             skip "moto cannot be had: $(tail -1 pip.log)"
     fi
     moto_python=$home/bin/python
@@ -1207,7 +1226,7 @@ for name in \
     skopeo_reads_the_file skopeo_reads_the_unpacked_layout \
     skopeo_reads_the_file_as_a_docker_archive podman_loads_the_file umoci_reads_the_unpacked_layout \
     import_keeps_every_digest import_from_stdin basic_auth token_auth tls_from_a_private_authority mutual_tls_behind_nginx behind_nginx \
-    behind_nginx_that_hangs_up a_registry_that_restarts_in_the_middle_of_a_pipe ecr_by_moto \
+    behind_nginx_that_hangs_up a_registry_that_restarts_in_the_middle_of_a_pipe ecr_by_moto bundle_in_s3_by_moto \
     read_only_registry serve_a_bundle_to_skopeo serve_a_bundle_to_podman serve_a_folder_to_skopeo_and_podman \
     mirrors_lead_skopeo_and_podman_inside containerd_pulls_through_its_mirrors kustomize_renames_images \
     containerd_imports_the_file docker_loads_the_file podman_pulls_from_the_file \

@@ -162,6 +162,8 @@ pub fn blob_code(error: &BlobError) -> ExitCode {
 fn archive_code(error: &ArchiveError) -> ExitCode {
     if matches!(error, ArchiveError::TooEarly(_)) {
         ExitCode::Usage
+    } else if let ArchiveError::Storage { denied, .. } = error {
+        if *denied { ExitCode::Denied } else { ExitCode::Unreachable }
     } else if error.is_no_space() {
         ExitCode::NoSpace
     } else if error.is_content() {

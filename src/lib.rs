@@ -35,4 +35,6 @@ pub mod report;
 pub mod review;
 pub mod serve;
 pub mod session;
+#[cfg(feature = "object-storage")]
+pub mod storage;
 pub mod transfer;

@@ -42,6 +42,9 @@ pub enum ArchiveError {
         "volumes of {size} bytes would be {count}: they must be of 64 KiB at the least, and 9999 at the most"
     )]
     VolumeSize { size: u64, count: u64 },
+    /// Something over the network.
+    #[error("{name} cannot be read: {why}")]
+    Storage { name: String, why: String, denied: bool },
     #[error("not a bundle: {0}")]
     NotABundle(String),
     #[error("the archive is damaged: {0}")]

@@ -51,6 +51,8 @@ mod error;
 mod foreign;
 mod foreign_tar;
 mod frame;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod head;
 mod head_reader;
 mod holdings;
@@ -91,5 +93,6 @@ pub use reader::BundleReader;
 pub use stash::{Stash, StashWriter};
 pub use verify::Problem;
 pub use volumes::{
-    Cut, LIST_SUFFIX, MIN_VOLUME, VolumeEntry, VolumeInput, VolumeList, Wait, WaitingVolumes, volumes_of,
+    COLUMNS, Cut, LIST_SUFFIX, MIN_VOLUME, Survey, VolumeEntry, VolumeInput, VolumeList, Wait,
+    WaitingVolumes, parity_len, protect, remove_parity, volumes_of,
 };

@@ -211,7 +211,7 @@ impl FrameTable {
 }
 
 /// The seek table at the end of the file, and where it stands.
-fn read_seek_table(input: &dyn Input) -> Result<(FrameTable, Range<u64>), ArchiveError> {
+pub(super) fn read_seek_table(input: &dyn Input) -> Result<(FrameTable, Range<u64>), ArchiveError> {
     let mut start = [0; 4];
     if input.len() < 4 {
         return Err(ArchiveError::NotABundle(format!("{} is only {} bytes long", input.name(), input.len())));

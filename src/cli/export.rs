@@ -63,6 +63,10 @@ pub struct WriteArgs {
     /// Cut the file into volumes of this size, for media: fat32, dvd5, dvd9, bd25, or bytes such as 700M or 4GiB-1.
     #[arg(long, value_name = "SIZE", value_parser = volume_size)]
     pub volume_size: Option<u64>,
+    /// Add N parity volumes, from which any N lost or damaged volumes can be rebuilt (bundle repack --rebuild). The size
+    /// of volumes is rounded down to a multiple of 64 bytes.
+    #[arg(long, value_name = "N", requires = "volume_size", value_parser = clap::value_parser!(u16).range(1..=999))]
+    pub parity: Option<u16>,
     /// Write no `.sha256` file beside the bundle.
     #[arg(long)]
     pub no_sidecar: bool,

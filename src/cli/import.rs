@@ -20,6 +20,10 @@ pub struct ImportArgs {
     /// Only images whose name matches; `*` and `?` as in a shell.
     #[arg(long, value_name = "PATTERN")]
     pub only: Vec<String>,
+    /// Send only part I of N, so that N machines share the work: every image is in one part, whatever the registry has.
+    /// N alone takes the part from `JOB_COMPLETION_INDEX`, which an Indexed Job of Kubernetes counts from 0.
+    #[arg(long, value_name = "I/N", value_parser = shard)]
+    pub shard: Option<ShardArg>,
     /// What to do where a tag has other content.
     #[arg(long, value_enum, default_value_t = OnConflict::Overwrite)]
     pub on_conflict: OnConflict,
@@ -90,6 +94,26 @@ pub struct EcrArgs {
     pub ecr_lifecycle: Option<PathBuf>,
 }
 
+/// A part of an import.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShardArg {
+    /// Counted from 0; none where the environment tells.
+    pub index: Option<usize>,
+    pub count: usize,
+}
+
+fn shard(text: &str) -> Result<ShardArg, String> {
+    const MOST: usize = 1000;
+    let refuse = || format!("write I/N, such as 2/4, with N from 1 to {MOST} and I from 1 to N; or N alone");
+    let (index, count) = match text.split_once('/') {
+        Some((index, count)) => (Some(index.parse::<usize>().map_err(|_| refuse())?), count),
+        None => (None, text),
+    };
+    let count: usize = count.parse().map_err(|_| refuse())?;
+    let fits = (1..=MOST).contains(&count) && index.is_none_or(|index| (1..=count).contains(&index));
+    if fits { Ok(ShardArg { index: index.map(|index| index - 1), count }) } else { Err(refuse()) }
+}
+
 /// What to do with a tag that is there with another digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum OnConflict {
@@ -150,4 +174,18 @@ pub struct InspectArgs {
     pub network: NetworkArgs,
     #[command(flatten)]
     pub output_style: OutputArgs,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_are_counted_from_one() {
+        assert_eq!(shard("2/4"), Ok(ShardArg { index: Some(1), count: 4 }));
+        assert_eq!(shard("4"), Ok(ShardArg { index: None, count: 4 }));
+        for text in ["", "0/4", "5/4", "1/0", "0", "-1/2", "1/2/3", "a/b", "1/1001"] {
+            assert!(shard(text).is_err(), "{text}");
+        }
+    }
 }

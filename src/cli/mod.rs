@@ -25,7 +25,7 @@ pub use export::{ExportArgs, ForeignLayers, WriteArgs};
 pub use handoff::{MappingArgs, MirrorRuntime, MirrorsArgs, ValuesArgs, ValuesStyleArgs};
 #[cfg(feature = "ecr")]
 pub use import::EcrArgs;
-pub use import::{ImportArgs, InspectArgs, OnConflict, VerifyArgs};
+pub use import::{ImportArgs, InspectArgs, OnConflict, ShardArg, VerifyArgs};
 pub use login::{LoginArgs, LogoutArgs};
 pub use repack::RepackArgs;
 pub use review::{DiffArgs, DiffFormat, ReviewArgs, ReviewFormat};

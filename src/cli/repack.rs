@@ -12,6 +12,10 @@ pub struct RepackArgs {
     /// The bundles whose images the new one has: files, volumes, or OCI layouts of other tools.
     #[arg(value_name = "BUNDLE", required = true)]
     pub bundles: Vec<PathBuf>,
+    /// Restore lost or damaged volumes of the set from its parity volumes: beside the others, or into the folder that -o
+    /// names.
+    #[arg(long, conflicts_with_all = ["fill_from", "base", "platform", "volume_size", "parity", "dry_run", "spool"])]
+    pub rebuild: bool,
     /// A bundle whose blobs are taken where the others lack them: the base of a delta, or what was sent after a
     /// salvage.
     #[arg(long, value_name = "BUNDLE")]

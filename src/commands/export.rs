@@ -115,7 +115,7 @@ impl Export<'_> {
             cancel: &self.session.cancel,
             sidecar: !self.write.no_sidecar,
             medium: export_target::medium(self.session, self.write, target)?,
-            volume_size: self.write.volume_size,
+            volume_size: export_target::cut_size(self.write),
             blob_spool: blob_spool.as_ref(),
         };
         let fingerprint = self.request.fingerprint()?;
@@ -147,6 +147,7 @@ impl Export<'_> {
                 }
                 report.all_done(ImageState::AlreadyThere);
                 self.session.reporter.say(&format!("{} is complete already", target.display()));
+                self.protect(target, draft.head.layout.max_len()).await?;
                 self.print_result(target, &draft, report, began)?;
                 return Ok(self.ended(report));
             }
@@ -164,6 +165,7 @@ impl Export<'_> {
             let (plan, outcome) = run.transfer(prepared).await.map_err(explain)?;
             let Outcome::Lost(lost) = outcome else {
                 blob_spool.map_or(Ok(()), BlobSpool::remove)?;
+                self.protect(target, plan.head.layout.max_len()).await?;
                 report.all_done(ImageState::Done);
                 self.print_result(target, &plan, report, began)?;
                 return Ok(self.ended(report));
@@ -252,7 +254,7 @@ impl Export<'_> {
             return Ok(false);
         }
         let list = volumes.ok().flatten().and_then(|volumes| volumes.list().cloned());
-        let right_cut = list.map(|list| list.volume_size) == self.write.volume_size;
+        let right_cut = list.map(|list| list.volume_size) == export_target::cut_size(self.write);
         let found = open_bundle(target).is_ok_and(|found| plan.bundle.id().is_ok_and(|id| found.id() == id));
         if found && right_cut {
             return Ok(true);
@@ -285,8 +287,13 @@ impl Export<'_> {
             "bytesReceived": stats.bytes_received, "seconds": began.elapsed().as_secs_f64(),
         }));
         let volumes = VolumeInput::open(target)?.map(|volumes| {
-            let count = volumes.count();
-            (volumes.path(0), volumes.path(count - 1), count)
+            let (count, parity) = (volumes.count(), volumes.list().map_or(0, |list| list.parity.len()));
+            super::export_print::Volumes {
+                first: volumes.path(0),
+                last: volumes.path(count - 1),
+                count,
+                parity,
+            }
         });
         let took = began.elapsed();
         let summary =
@@ -304,7 +311,7 @@ impl Export<'_> {
         let longest = plan.bundle.images.iter().map(|image| image.name.repository().path().len()).max();
         preflight.fine("names", format!("the longest has {} characters; none meet", longest.unwrap_or(0)));
         if let Some(target) = target {
-            let space = export_target::check_space(target, plan, self.write.volume_size);
+            let space = export_target::check_space(target, plan, self.write);
             preflight.check("space", space);
         }
         if !self.client.is_offline() {

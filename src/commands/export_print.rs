@@ -18,11 +18,19 @@ pub(super) struct Summary<'a> {
     pub(super) plan: &'a ExportPlan,
     pub(super) target: &'a Path,
     pub(super) size: u64,
-    /// The first and the last volume, and how many there are.
-    pub(super) volumes: Option<(PathBuf, PathBuf, usize)>,
+    pub(super) volumes: Option<Volumes>,
     /// Bytes that came over the network in this run; none where nothing could.
     pub(super) received: Option<u64>,
     pub(super) took: Duration,
+}
+
+/// A bundle's volumes.
+pub(super) struct Volumes {
+    pub(super) first: PathBuf,
+    pub(super) last: PathBuf,
+    pub(super) count: usize,
+    /// How many more there are, of parity.
+    pub(super) parity: usize,
 }
 
 impl Summary<'_> {
@@ -43,12 +51,14 @@ impl Summary<'_> {
         let size = bytes(*size);
         let _ = match volumes {
             None => writeln!(text, "  {file}  ({size})"),
-            Some((first, last, count)) => writeln!(
-                text,
-                "  {} to {}  ({count} volumes, {size})\n  {file}{LIST_SUFFIX}",
-                first.display(),
-                last.display()
-            ),
+            Some(Volumes { first, last, count, parity }) => {
+                let (first, last) = (first.display(), last.display());
+                let _ = writeln!(text, "  {first} to {last}  ({count} volumes, {size})");
+                if *parity > 0 {
+                    let _ = writeln!(text, "  {file}.p01 to {file}.p{parity:02}  (parity)");
+                }
+                writeln!(text, "  {file}{LIST_SUFFIX}")
+            }
         };
         if sidecar {
             let _ = writeln!(text, "  {file}.sha256");
@@ -56,7 +66,7 @@ impl Summary<'_> {
         if let Ok(program) = std::env::current_exe() {
             let _ = writeln!(text, "  {}  (this program)", program.display());
         }
-        let carried = volumes.as_ref().map_or(*target, |(first, ..)| first);
+        let carried = volumes.as_ref().map_or(*target, |volumes| &volumes.first);
         let name = carried.file_name().unwrap_or_default().to_string_lossy();
         let after = if plan.bundle.requires.is_some() { "  (after its base)" } else { "" };
         let _ = write!(text, "\nThere:\n  bundle import {name} -d REGISTRY{after}\n");

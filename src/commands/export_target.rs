@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::outputs;
-use crate::archive::{Cut, folder_of};
+use crate::archive::{COLUMNS, Cut, folder_of, parity_len};
 use crate::cli::{ExportArgs, OutputArgs, WriteArgs};
 use crate::failure::{ExitCode, Failure};
 use crate::plan::ExportPlan;
@@ -69,17 +69,21 @@ pub(super) fn files(
     files
 }
 
+/// Bytes of each volume, where the bundle is cut: parity needs a multiple of [`COLUMNS`].
+pub(super) fn cut_size(write: &WriteArgs) -> Option<u64> {
+    let unit = if write.parity.is_some() { COLUMNS } else { 1 };
+    write.volume_size.map(|size| size / unit * unit)
+}
+
 /// Refuses a plan that the disk of `target` has no room for, before anything is written; else says what room there is.
-pub(super) fn check_space(
-    target: &Path,
-    plan: &ExportPlan,
-    volume_size: Option<u64>,
-) -> anyhow::Result<String> {
-    if let Some(size) = volume_size {
-        Cut::new(size, plan.head.layout.max_len())?;
+pub(super) fn check_space(target: &Path, plan: &ExportPlan, write: &WriteArgs) -> anyhow::Result<String> {
+    let content = plan.head.layout.max_len();
+    let mut needed = content;
+    if let Some(size) = cut_size(write) {
+        Cut::new(size, content)?;
+        needed += u64::from(write.parity.unwrap_or(0)) * parity_len(size, content);
     }
-    let needed = plan.head.layout.max_len();
-    let file = volume_size.map_or(needed, |size| size.min(needed));
+    let file = cut_size(write).map_or(content, |size| size.min(content));
     if let Some(largest) = largest_file(target).filter(|largest| *largest < file) {
         let message = format!(
             "the bundle needs a file of {}, but the file system of {} holds none larger than {}",

@@ -230,7 +230,12 @@ impl Run<'_> {
     /// Where everything goes. Names that collide, or do not fit, are refused before anything is sent.
     fn landings(&self, report: &mut RunReport) -> anyhow::Result<Vec<Landing>> {
         let bundle = self.holdings.bundle();
-        let selected = |name: &Reference| input::matches(&self.args.only, name);
+        let share = self.share()?;
+        if let Some(share) = &share {
+            self.session.reporter.say(&share.text);
+        }
+        let in_share = |name: &Reference| share.as_ref().is_none_or(|share| share.images.contains(name));
+        let selected = |name: &Reference| input::matches(&self.args.only, name) && in_share(name);
         let landings = Landings::new(bundle, self.destination, self.mapping(), &selected);
         let (Landings(landings), unfit) = landings.map_err(super::export::explain_plan)?;
         for (row, image) in report.images.iter_mut().zip(&bundle.images) {
@@ -238,7 +243,9 @@ impl Run<'_> {
                 row.state = ImageState::Skipped;
             }
         }
-        if landings.is_empty() && unfit.is_empty() {
+        // One part may be empty, all of them together not.
+        let nothing = share.is_none_or(|share| share.of == 0);
+        if landings.is_empty() && unfit.is_empty() && nothing {
             return Err(Failure::usage("no image of the bundle matches --only").into());
         }
         for landing in landings.iter().filter(|landing| landing.main) {

@@ -10,7 +10,7 @@ use crate::archive::{
     ArchiveError, BundleReader, FileInput, Holdings, Input, LIST_SUFFIX, Piped, Rest, Stash, VolumeInput,
     Wait, WaitingVolumes, volumes_of,
 };
-use crate::cli::ImportArgs;
+use crate::cli::{ImportArgs, NetworkArgs};
 use crate::failure::{ExitCode, Failure};
 use crate::image::{Digest, Reference};
 use crate::session::Session;
@@ -46,16 +46,17 @@ pub(super) fn open_for_import(session: &Session, args: &ImportArgs) -> anyhow::R
     }
     if args.bundle.as_deref() != Some(Path::new("-")) {
         let path = args.bundle.clone().map_or_else(the_one_here, Ok)?;
-        let Opened { holdings, stem, .. } = match open(Some(&path), args.name.as_ref()) {
-            Err(error) if args.salvage => match error.downcast::<ArchiveError>() {
-                Ok(error) if !matches!(error, ArchiveError::NotABundle(_)) => {
-                    import_salvage::open(&path, &error, &session.reporter)?
-                }
-                Ok(error) => return Err(error.into()),
-                Err(error) => return Err(error),
-            },
-            opened => opened?,
-        };
+        let Opened { holdings, stem, .. } =
+            match open_anywhere(Some(&path), args.name.as_ref(), &args.network) {
+                Err(error) if args.salvage => match error.downcast::<ArchiveError>() {
+                    Ok(error) if !matches!(error, ArchiveError::NotABundle(_)) => {
+                        import_salvage::open(&path, &error, &session.reporter)?
+                    }
+                    Ok(error) => return Err(error.into()),
+                    Err(error) => return Err(error),
+                },
+                opened => opened?,
+            };
         return Ok(ToImport { holdings, stem, pipe: None });
     }
     if args.network.password_stdin {
@@ -89,6 +90,33 @@ fn patience(session: &Session) -> Wait {
         std::thread::sleep(LOOK_AGAIN);
         !cancel.is_cancelled()
     })
+}
+
+/// Opens `path`, which may be an address on the network, or the one bundle in the current folder.
+pub(super) fn open_anywhere(
+    path: Option<&Path>,
+    name: Option<&Reference>,
+    network: &NetworkArgs,
+) -> anyhow::Result<Opened> {
+    let Some(path) = path.filter(|path| is_address(path)) else {
+        return open(path, name);
+    };
+    let reader = open_bundle_anywhere(path, network)?;
+    Ok(Opened { holdings: Arc::new(reader.clone()), own: Some(reader), stem: stem(path) })
+}
+
+/// Opens a bundle of this program's own making, in one file, in volumes, or at an address on the network.
+pub(super) fn open_bundle_anywhere(path: &Path, network: &NetworkArgs) -> anyhow::Result<BundleReader> {
+    match path.to_str().filter(|_| is_address(path)) {
+        Some(address) => Ok(BundleReader::open(&super::network::remote(address, network)?)?),
+        None => Ok(open_bundle(path)?),
+    }
+}
+
+/// Whether `path` is one on the network.
+pub(super) fn is_address(path: &Path) -> bool {
+    let starts = |scheme: &&str| path.to_str().is_some_and(|text| text.starts_with(scheme));
+    ["https://", "http://", "s3://"].iter().any(starts)
 }
 
 /// Opens `path`, or the one bundle in the current folder.

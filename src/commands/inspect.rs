@@ -19,7 +19,7 @@ pub(super) async fn run(session: &Session, args: &InspectArgs) -> anyhow::Result
     if let Some(destination) = &args.destination {
         return super::inventory::run(session, args, destination).await;
     }
-    let opened = input::open(args.bundle.as_deref(), None)?;
+    let opened = input::open_anywhere(args.bundle.as_deref(), None, &args.network)?;
     let own = opened.own;
     let bundle = opened.holdings.bundle();
     let shared = export_print::shared_of(bundle, opened.holdings.as_ref());

@@ -1,7 +1,9 @@
 //! From network flags and environment to a registry client; and the order of credentials.
 
 use std::io::Read;
+use std::sync::Arc;
 
+use crate::archive::Input;
 use crate::cli::NetworkArgs;
 use crate::destination::Destination;
 use crate::failure::Failure;
@@ -154,4 +156,21 @@ fn from_environment(
     let value = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
     let (user, secret) = (value(username)?, value(password)?);
     Some(GivenCredentials { host, username: user, password: Secret::new(secret), origin: username })
+}
+
+/// What lies at an address on the network.
+#[cfg(feature = "object-storage")]
+pub(super) fn remote(address: &str, network: &NetworkArgs) -> anyhow::Result<Arc<dyn Input>> {
+    // A client of its own: registries' logins are not for web servers.
+    let client = RegistryClient::new(options(network, Vec::new()));
+    let opened =
+        tokio::task::block_in_place(|| crate::storage::RemoteInput::open(address, &client, network.retries));
+    Ok(Arc::new(opened?))
+}
+
+#[cfg(not(feature = "object-storage"))]
+pub(super) fn remote(address: &str, _: &NetworkArgs) -> anyhow::Result<Arc<dyn Input>> {
+    Err(Failure::usage(format!("this build of bundle reads files only, not {address}"))
+        .hint("download it first: curl -O, aws s3 cp")
+        .into())
 }

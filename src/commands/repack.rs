@@ -22,6 +22,9 @@ use crate::session::Session;
 use crate::transfer::OpenBundles;
 
 pub(super) async fn run(session: &Session, args: &RepackArgs) -> anyhow::Result<ExitCode> {
+    if args.rebuild {
+        return super::parity::rebuild(session, args).await;
+    }
     let write = &args.write;
     let target = export_target::output(write, None);
     let target = if write.dry_run { target.ok().flatten() } else { target? };

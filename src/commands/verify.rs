@@ -6,13 +6,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::json;
 
 use super::coverage::{self, Covered};
-use super::input;
 use super::run_report::{ImageReport, ImageState, RunReport};
+use super::{input, parity};
 use crate::archive::{ArchiveError, BundleReader, Problem};
 use crate::cli::{ResultFormat, VerifyArgs};
 use crate::failure::{ExitCode, Failure};
 use crate::report::{bytes, count};
 use crate::session::Session;
+
+/// What to do about volumes.
+const BRING: &str = "bring the volumes that are named again, all into one folder; the others are fine";
 
 pub(super) async fn run(session: &Session, args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     let outputs: Vec<_> = args.output_style.report.iter().map(|path| ("--report", path.as_path())).collect();
@@ -28,11 +31,20 @@ pub(super) async fn run(session: &Session, args: &VerifyArgs) -> anyhow::Result<
 
 async fn verify(session: &Session, args: &VerifyArgs, report: &mut RunReport) -> anyhow::Result<ExitCode> {
     let reader = match input::open_bundle(&args.bundle) {
+        _ if input::is_address(&args.bundle) => input::open_bundle_anywhere(&args.bundle, &args.network)?,
         Err(ArchiveError::NotABundle(why)) => return Err(not_ours(&args.bundle, why)),
         // A file that lost its end can still be told apart, blob by blob.
         Err(error @ (ArchiveError::Damaged(_) | ArchiveError::SeekTable(_))) => {
             let rest = input::open_damaged(&args.bundle).and_then(|(input, _)| BundleReader::salvage(&input));
             rest.map_err(|_| error)?
+        }
+        Err(error @ ArchiveError::Volumes(_)) => {
+            let failure = Failure::new(ExitCode::Content, error.to_string()).hint(BRING);
+            return Err(parity::hope(session, &args.bundle)
+                .await
+                .into_iter()
+                .fold(failure, Failure::hint)
+                .into());
         }
         other => other?,
     };
@@ -59,20 +71,32 @@ async fn verify(session: &Session, args: &VerifyArgs, report: &mut RunReport) ->
         }
     }
     report.all_done(ImageState::Done);
+    let spare = match reader.input().volumes().filter(|_| problems.is_empty()) {
+        Some(volumes) => parity::spare(session, &args.bundle, volumes).await?,
+        None => None,
+    };
     let mut about = json!({ "id": reader.id(), "size": reader.file_len(), "problems": list(&problems) });
     if let Some(covered) = &covered {
         about["manifests"] = covered.json.clone();
     }
+    if let Some(spare) = &spare {
+        about["parity"] = spare.json.clone();
+    }
     report.bundle = Some(about);
     let whole = format!(
-        "whole: {}, {}, {}\nid {}\n{}",
+        "whole: {}, {}, {}\nid {}\n{}{}",
         count(bundle.images.len(), "image"),
         count(bundle.blobs.len(), "blob"),
         bytes(total),
         reader.id(),
-        super::export_print::left_out(bundle, bundle.required())
+        super::export_print::left_out(bundle, bundle.required()),
+        spare.as_ref().map_or("", |spare| &spare.text),
     );
-    let damage = (!problems.is_empty()).then(|| damage(&problems, reader.volumes() > 1));
+    let mut damage = (!problems.is_empty()).then(|| damage(&problems, reader.volumes() > 1));
+    if damage.is_some() {
+        let hope = parity::hope(session, &args.bundle).await;
+        damage = damage.map(|damage| hope.into_iter().fold(damage, Failure::hint));
+    }
     told(session, report, &whole, damage, covered)
 }
 
@@ -126,7 +150,7 @@ fn not_ours(path: &std::path::Path, why: String) -> anyhow::Error {
 
 fn damage(problems: &[Problem], in_volumes: bool) -> Failure {
     let hint = if in_volumes {
-        "bring the volumes that are named again; the others are fine"
+        BRING
     } else {
         "copy the file again, or export it again, and compare it with its .sha256 on both sides"
     };

@@ -245,7 +245,14 @@ pub(super) fn shown(text: &str) -> String {
 
 impl fmt::Display for Repository {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.host, self.path)
+        let host = self.host.to_string();
+        if names_a_host(&host) {
+            return write!(f, "{host}/{}", self.path);
+        }
+        // Read again, `foo/x` would be a namespace of Docker Hub; `Foo/x` is the registry that was meant.
+        let (before, after) = host.split_at(host.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(0));
+        let (letter, after) = after.split_at(1);
+        write!(f, "{before}{}{after}/{}", letter.to_ascii_uppercase(), self.path)
     }
 }
 
@@ -315,7 +322,8 @@ mod tests {
             ("foo:5000", "docker.io/library/foo:5000"),
             ("myreg/x", "docker.io/myreg/x:latest"),
             ("localhost/x", "localhost/x:latest"),
-            ("Foo/x", "foo/x:latest"),
+            ("Foo/x", "Foo/x:latest"),
+            ("1fOO/x", "1Foo/x:latest"),
             ("QUAY.io:443/a/b/c:T", "quay.io:443/a/b/c:T"),
             ("[::1]:5000/x:1", "[::1]:5000/x:1"),
             ("[2001:DB8::1]/x:1", "[2001:db8::1]/x:1"),
@@ -374,7 +382,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_parses_prints_as_itself(
-            host in "([a-z][a-z0-9]{0,8}\\.[a-z]{2,4}|localhost|\\[::1\\])(:[1-9][0-9]{0,3})?",
+            host in "([a-z][a-z0-9]{0,8}\\.[a-z]{2,4}|[0-9]?[A-Za-z][a-z]{1,3}[A-Z]|localhost|\\[::1\\])(:[1-9][0-9]{0,3})?",
             path in "[a-z0-9]{1,6}((\\.|_|__|-{1,3})[a-z0-9]{1,4}){0,2}(/[a-z0-9]{1,6}){0,3}",
             tag in proptest::option::of("[A-Za-z0-9_][A-Za-z0-9._-]{0,20}"),
             pinned in any::<bool>(),

@@ -14,6 +14,8 @@ mod challenge;
 mod credentials;
 mod environment;
 mod error;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod held;
 mod helper;
 mod host;

@@ -1,9 +1,10 @@
 //! The checksum of a finished file, or of each of its volumes, and the small files beside it that hold them.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 use super::{TransferError, beside};
-use crate::archive::{Cut, Input, LIST_SUFFIX, VolumeList};
+use crate::archive::{Cut, Input, LIST_SUFFIX, VolumeEntry, VolumeList, protect, remove_parity};
 use crate::image::{Algorithm, Digest, Hasher};
 
 /// Files are read in pieces of this size.
@@ -89,10 +90,7 @@ impl Seal<'_> {
         let files: Vec<(String, Digest)> =
             checksums.iter().enumerate().map(|(index, digest)| (name(index), *digest)).collect();
         if self.sidecar {
-            // As `sha256sum -c` reads it.
-            let lines: Vec<String> =
-                files.iter().map(|(name, digest)| format!("{}  {name}\n", digest.hex())).collect();
-            replace(&beside(self.target, ".sha256"), &lines.concat())?;
+            sums(self.target, files.iter().map(|(name, digest)| (digest.hex(), name.as_str())))?;
         }
         if let Some(cut) = self.cut {
             let list = VolumeList::new(self.bundle, cut.size, self.len, &files);
@@ -103,6 +101,7 @@ impl Seal<'_> {
 
     /// Removes them, so that a file that is replaced does not leave its checksums to the next.
     pub(super) fn remove(target: &Path) -> Result<(), TransferError> {
+        remove_parity(target, 0)?;
         for suffix in [LIST_SUFFIX, ".sha256"] {
             super::workspace::remove(&beside(target, suffix))?;
         }
@@ -118,6 +117,41 @@ pub fn complete_sidecar(target: &Path, file: &dyn Input, bundle: Digest) -> Resu
     let mut checksum = Checksum::new(None);
     read_range(file, 0..file.len(), &mut |bytes| checksum.update(bytes))?;
     Seal { target, cut: None, bundle, len: file.len(), sidecar: true }.write(&checksum.finish())
+}
+
+/// As `sha256sum -c` reads it.
+fn sums<'a>(target: &Path, files: impl Iterator<Item = (String, &'a str)>) -> Result<(), TransferError> {
+    let lines: Vec<String> = files.map(|(digest, name)| format!("{digest}  {name}\n")).collect();
+    replace(&beside(target, ".sha256"), &lines.concat())
+}
+
+/// Gives the volumes of `target` `count` parity volumes, where they have not as many already. False when cancelled.
+pub fn add_parity(
+    target: &Path,
+    count: usize,
+    sidecar: bool,
+    moved: &(dyn Fn(u64) + Sync),
+    cancelled: &AtomicBool,
+) -> Result<bool, TransferError> {
+    let path = beside(target, LIST_SUFFIX);
+    let list = VolumeList::read(&path)?;
+    let are_there = || {
+        let is_there = |entry: &VolumeEntry| {
+            std::fs::metadata(target.with_file_name(&entry.name)).is_ok_and(|meta| meta.len() == entry.size)
+        };
+        list.parity.len() == count && list.parity.iter().all(is_there)
+    };
+    if are_there() {
+        return Ok(true);
+    }
+    let Some(list) = protect(target, &list, count, moved, cancelled)? else {
+        return Ok(false);
+    };
+    if sidecar {
+        sums(target, list.all().map(|entry| (entry.sha256.clone(), entry.name.as_str())))?;
+    }
+    replace(&path, &list.to_text()?)?;
+    Ok(true)
 }
 
 /// Writes a small file, whole or not at all.

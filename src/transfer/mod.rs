@@ -31,7 +31,7 @@ use std::path::{Path, PathBuf};
 pub use arrival::{Beside, artifacts_there, names, present};
 pub use blob_spool::BlobSpool;
 pub use bundles::OpenBundles;
-pub use checksum::complete_sidecar;
+pub use checksum::{add_parity, complete_sidecar};
 pub use download::{BlobError, Download, Downloaded, LostBlob};
 pub use file_export::{FileExport, FileExportError, Outcome, Prepared};
 pub use front::{Front, keep_barriers};

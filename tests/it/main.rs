@@ -18,6 +18,7 @@ mod lies;
 mod lint;
 mod lock;
 mod memory;
+mod parity;
 mod piped;
 mod preflight;
 mod refusals;
@@ -32,6 +33,9 @@ mod schema;
 mod selection;
 mod serve;
 mod serve_bundle;
+mod shard;
+#[cfg(feature = "object-storage")]
+mod storage;
 mod support;
 mod values;
 mod volumes;

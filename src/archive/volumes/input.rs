@@ -54,6 +54,12 @@ impl VolumeInput {
                 Ok(_) => {}
             }
         }
+        if !wrong.is_empty() && !list.parity.is_empty() {
+            let (most, base) = (list.parity.len(), base.display());
+            wrong.push(format!(
+                "from parity volumes up to {most} can be rebuilt: bundle repack --rebuild {base}"
+            ));
+        }
         let files = Files::new(Names::Listed(paths, list.volume_size), false);
         Ok(Some((Self { files, len: list.size, list: Some(list) }, wrong)))
     }
@@ -206,7 +212,7 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, ArchiveError> {
     Ok(read.filter_map(|entry| Some(entry.ok()?.path())).collect())
 }
 
-fn with(base: &Path, suffix: &str) -> PathBuf {
+pub(super) fn with(base: &Path, suffix: &str) -> PathBuf {
     let mut name = base.as_os_str().to_owned();
     name.push(suffix);
     name.into()

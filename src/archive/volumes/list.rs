@@ -4,6 +4,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::cut::MAX_VOLUMES;
+use super::parity::{COLUMNS, parity_len};
 use crate::archive::ArchiveError;
 use crate::image::{Algorithm, Digest, Hasher};
 
@@ -29,6 +31,9 @@ pub struct VolumeList {
     pub volume_size: u64,
     /// In order.
     pub volumes: Vec<VolumeEntry>,
+    /// Volumes from which as many of the others can be rebuilt.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parity: Vec<VolumeEntry>,
 }
 
 /// One volume.
@@ -59,11 +64,31 @@ impl VolumeList {
             schema_version: SCHEMA_VERSION,
             media_type: MEDIA_TYPE.to_owned(),
             bundle,
-            set: set_id(&volumes),
+            set: set_id(volumes.iter()),
             size,
             volume_size,
             volumes,
+            parity: Vec::new(),
         }
+    }
+
+    /// The same with parity volumes of these names and checksums.
+    pub(super) fn with_parity(mut self, parity: &[(String, Digest)]) -> Self {
+        let (size, total) = (parity_len(self.volume_size, self.size), parity.len());
+        let entry = |(index, (name, digest)): (usize, &(String, Digest))| VolumeEntry {
+            name: name.clone(),
+            number: format!("parity {} of {total}", index + 1),
+            size,
+            sha256: digest.hex(),
+        };
+        self.parity = parity.iter().enumerate().map(entry).collect();
+        self.set = set_id(self.all());
+        self
+    }
+
+    /// Every volume, the parity volumes after the others.
+    pub fn all(&self) -> impl Iterator<Item = &VolumeEntry> {
+        self.volumes.iter().chain(&self.parity)
     }
 
     pub fn to_text(&self) -> Result<String, ArchiveError> {
@@ -79,14 +104,19 @@ impl VolumeList {
             return Err(refuse("it is no list of volumes".to_owned()));
         }
         let bytes = std::fs::read(path).map_err(ArchiveError::io(path))?;
-        let list: Self = serde_json::from_slice(&bytes).map_err(|error| refuse(error.to_string()))?;
+        Self::parse(&bytes).map_err(refuse)
+    }
+
+    /// Reads a list; says why it is none.
+    pub fn parse(bytes: &[u8]) -> Result<Self, String> {
+        let list: Self = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
         if list.media_type != MEDIA_TYPE || list.schema_version != SCHEMA_VERSION {
-            return Err(refuse(format!(
+            return Err(format!(
                 "it is a list of another kind ({:.100?}, version {})",
                 list.media_type, list.schema_version
-            )));
+            ));
         }
-        list.check().map_err(refuse)?;
+        list.check()?;
         Ok(list)
     }
 
@@ -99,19 +129,25 @@ impl VolumeList {
         let last = self.volumes.len() - 1;
         let mut size: u64 = 0;
         for (index, entry) in self.volumes.iter().enumerate() {
-            if !plain(&entry.name) {
-                return Err(format!("{:.100?} is no file name", entry.name));
-            }
             let fits = entry.size == self.volume_size || (index == last && entry.size <= self.volume_size);
             if !fits || (entry.size == 0 && last > 0) {
                 return Err(format!("the size of {} does not fit the others", entry.name));
             }
+            size = size.checked_add(entry.size).ok_or("the sizes are beyond anything storable")?;
+        }
+        for entry in self.all() {
+            if !plain(&entry.name) {
+                return Err(format!("{:.100?} is no file name", entry.name));
+            }
             if format!("sha256:{}", entry.sha256).parse::<Digest>().is_err() {
                 return Err(format!("{} has no checksum", entry.name));
             }
-            size = size.checked_add(entry.size).ok_or("the sizes are beyond anything storable")?;
         }
-        if size != self.size || self.set != set_id(&self.volumes) {
+        let parity = parity_len(self.volume_size.min(u64::MAX - COLUMNS), self.size);
+        if self.parity.iter().any(|entry| entry.size != parity) || self.parity.len() > MAX_VOLUMES {
+            return Err("its parity volumes do not fit the others".to_owned());
+        }
+        if size != self.size || self.set != set_id(self.all()) {
             return Err("it was changed: its sums do not fit its entries".to_owned());
         }
         Ok(())
@@ -123,7 +159,7 @@ impl VolumeList {
     }
 }
 
-fn set_id(volumes: &[VolumeEntry]) -> Digest {
+fn set_id<'a>(volumes: impl Iterator<Item = &'a VolumeEntry>) -> Digest {
     let mut hasher = Hasher::new(Algorithm::Sha256);
     for entry in volumes {
         hasher.update(format!("{} {} {}\n", entry.number, entry.size, entry.sha256).as_bytes());

@@ -1,18 +1,22 @@
 //! A bundle cut into volumes of an exact size: the same bytes, in several files that `cat` joins again.
 //!
 //! Volumes carry nothing of their own. Which set they belong to stands in a list beside them (`X.volumes.json`): number,
-//! size and sha256 of each. A blob may span volumes.
+//! size and sha256 of each. A blob may span volumes. Parity volumes bring back what is lost of the others.
 
 mod check;
 mod cut;
 mod files;
 mod input;
 mod list;
+mod parity;
+mod survey;
 mod waiting;
 
 pub use cut::{Cut, MIN_VOLUME};
 pub use input::{VolumeInput, volumes_of};
 pub use list::{LIST_SUFFIX, VolumeEntry, VolumeList};
+pub use parity::{COLUMNS, parity_len, protect, remove_parity};
+pub use survey::Survey;
 pub use waiting::{Wait, WaitingVolumes};
 
 pub(super) use files::{Files, Names};

@@ -49,7 +49,7 @@ pub struct Ecr {
 impl Ecr {
     /// Credentials are looked for when the first question is asked.
     pub async fn new(host: EcrHost, http: &RegistryClient, options: EcrOptions) -> Self {
-        let client = Client::new(&configuration(&host, http).await);
+        let client = Client::new(&configuration(Some(&host.region), http).await);
         Self { host, client, options }
     }
 
@@ -101,12 +101,14 @@ impl Ecr {
     }
 }
 
-async fn configuration(host: &EcrHost, http: &RegistryClient) -> SdkConfig {
-    aws_config::defaults(BehaviorVersion::latest())
-        .region(Region::new(host.region.clone()))
-        .http_client(connector::Connector::new(http.clone()))
-        .load()
-        .await
+/// AWS's own configuration, as its tools find it, for a region if one is given. `http` carries the requests.
+pub(crate) async fn configuration(region: Option<&str>, http: &RegistryClient) -> SdkConfig {
+    let mut loader =
+        aws_config::defaults(BehaviorVersion::latest()).http_client(connector::Connector::new(http.clone()));
+    if let Some(region) = region {
+        loader = loader.region(Region::new(region.to_owned()));
+    }
+    loader.load().await
 }
 
 /// Passwords for ECR's registries, made with AWS credentials.
@@ -131,7 +133,7 @@ impl EcrLogin {
         {
             return Ok(password.clone());
         }
-        let client = Client::new(&configuration(&ecr, &self.http).await);
+        let client = Client::new(&configuration(Some(&ecr.region), &self.http).await);
         let asked = client.get_authorization_token().send().await;
         let answer = asked.map_err(|error| refused(&format!("a login for {host}"), &error).to_string())?;
         let unusable = || format!("AWS answered without a login for {host}");

@@ -1,0 +1,67 @@
+//! Ways into readers that are otherwise reached through files only, for the fuzz targets.
+
+use std::sync::Arc;
+
+use super::foreign_tar::Members;
+use super::head_reader::Head;
+use super::{ArchiveError, Input, frame, reader};
+
+#[derive(Debug)]
+struct Memory(Vec<u8>);
+
+impl Input for Memory {
+    fn len(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ArchiveError> {
+        let start = usize::try_from(offset).ok();
+        let range = start.and_then(|start| self.0.get(start..start.checked_add(buffer.len())?));
+        buffer.copy_from_slice(range.ok_or_else(|| ArchiveError::Damaged("the end".to_owned()))?);
+        Ok(())
+    }
+
+    fn name(&self) -> String {
+        "input".to_owned()
+    }
+}
+
+/// Reads the seek table of a file that begins like a bundle and ends with `bytes`, and every entry of it.
+pub fn seek_table(bytes: &[u8]) {
+    let input = Memory([&[0x28, 0xb5, 0x2f, 0xfd], bytes].concat());
+    if let Ok((table, range)) = reader::read_seek_table(&input) {
+        assert!(range.end <= input.len());
+        for index in 0..table.len() {
+            let _ = table.get(index);
+        }
+    }
+    let input: Arc<dyn Input> = Arc::new(input);
+    let _ = super::BundleReader::open(&input);
+}
+
+/// Reads `content` as the head of a bundle, in frames as an export makes them.
+pub fn head(content: &[u8]) {
+    let mut frames = content.chunks(1 << 20);
+    let head = Head::read_from(&mut || {
+        let next = frames
+            .next()
+            .map(|piece| Ok((frame::compress_head(piece)?, u32::try_from(piece.len()).unwrap_or(0))));
+        next.transpose()
+    });
+    if let Ok(head) = head
+        && let Ok(manifest) = head.bundle()
+    {
+        let _ = head.prove(&manifest);
+    }
+}
+
+/// Walks `bytes` as a tar of another tool. Nothing is longer than the tar.
+pub fn tar(bytes: &[u8]) {
+    let mut members = Members::new(bytes, std::path::Path::new("input"));
+    while let Ok(Some(member)) = members.next() {
+        assert!(member.at <= bytes.len() as u64);
+        if let Ok(Some(content)) = members.whole(1 << 20) {
+            assert!(content.len() as u64 <= member.size);
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! Parity volumes: made at the end of an export, told of by `verify`, used by `bundle repack --rebuild`.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde_json::json;
+
+use super::export::{Export, interrupted};
+use super::run_report::RunReport;
+use crate::archive::{ArchiveError, Survey, VolumeInput};
+use crate::cli::{RepackArgs, ResultFormat};
+use crate::failure::{ExitCode, Failure};
+use crate::report::count;
+use crate::session::Session;
+use crate::transfer::add_parity;
+
+impl Export<'_> {
+    /// Adds the parity volumes that are asked for and not there yet.
+    pub(super) async fn protect(&self, target: &Path, size: u64) -> anyhow::Result<()> {
+        let Some(number) = self.write.parity else {
+            return Ok(());
+        };
+        let (own, sidecar) = (target.to_owned(), !self.write.no_sidecar);
+        self.session.reporter.begin("parity", size, 0);
+        let made = blocking(
+            self.session,
+            "parity is made when the same command is run again",
+            move |moved, stop| add_parity(&own, usize::from(number), sidecar, moved, stop),
+        );
+        let made = made.await;
+        self.session.reporter.end();
+        made?;
+        Ok(())
+    }
+}
+
+/// `bundle repack --rebuild`.
+pub(super) async fn rebuild(session: &Session, args: &RepackArgs) -> anyhow::Result<ExitCode> {
+    let mut report = RunReport::new("repack", args.output_style.report.as_deref());
+    let result = restore(session, args, &mut report).await;
+    report.write(
+        result.as_ref().map_or_else(crate::failure::code_of, |()| ExitCode::Done),
+        result.as_ref().err(),
+    )?;
+    result?;
+    Ok(ExitCode::Done)
+}
+
+async fn restore(session: &Session, args: &RepackArgs, report: &mut RunReport) -> anyhow::Result<()> {
+    let [path] = args.bundles.as_slice() else {
+        return Err(Failure::usage("one set of volumes is rebuilt at a time").into());
+    };
+    let folder = args.write.output.clone();
+    if let Some(folder) = folder.as_ref().filter(|folder| !folder.is_dir()) {
+        return Err(Failure::usage(format!("{} is no folder", folder.display()))
+            .hint("with --rebuild, -o names the folder that the rebuilt volumes are written into")
+            .into());
+    }
+    let survey = survey(session, path).await?.ok_or_else(|| {
+        Failure::new(ExitCode::Content, format!("there is no list of volumes for {}", path.display()))
+            .hint("bring the file *.volumes.json, which says what the volumes must be")
+    })?;
+    let wrong = survey.wrong();
+    if !survey.can_rebuild() {
+        return Err(Failure::new(ExitCode::Content, outlook(&survey))
+            .hint("bring the volumes that are named again; the others are fine")
+            .into());
+    }
+    let size = survey.list().size;
+    session.reporter.begin("rebuilding", if wrong.is_empty() { 0 } else { size }, 0);
+    let made = blocking(session, "no volume has been replaced", move |moved, stop| {
+        survey.rebuild(folder.as_deref(), moved, stop)
+    });
+    let made = made.await;
+    session.reporter.end();
+    let made = made?.unwrap_or_default();
+    let names: Vec<String> = made.iter().map(|path| path.display().to_string()).collect();
+    report.bundle = Some(json!({ "rebuilt": names }));
+    match session.format {
+        ResultFormat::Json => super::print_json(&report.value()),
+        ResultFormat::Human if names.is_empty() => {
+            super::print("every volume is whole: nothing to rebuild\n");
+        }
+        ResultFormat::Human => {
+            let lines: Vec<String> = names.iter().map(|name| format!("  {name}\n")).collect();
+            super::print(&format!("rebuilt, and as the list says:\n{}", lines.concat()));
+        }
+    }
+    Ok(())
+}
+
+/// What `verify` says of parity volumes beside a bundle whose volumes are all right; none where there are none.
+pub(super) async fn spare(
+    session: &Session,
+    path: &Path,
+    volumes: &VolumeInput,
+) -> anyhow::Result<Option<Spare>> {
+    let Some(list) = volumes.list().filter(|list| !list.parity.is_empty()) else {
+        return Ok(None);
+    };
+    let total = list.parity.len();
+    let wrong = survey(session, path).await?.map(|survey| survey.wrong()).unwrap_or_default();
+    let text = if wrong.is_empty() {
+        format!("{}: {} could be lost\n", count(total, "parity volume"), count(total, "volume"))
+    } else {
+        let names: Vec<String> = wrong.iter().map(|path| format!("{}\n", path.display())).collect();
+        format!("{} of {total} parity volumes are missing or damaged:\n{}", wrong.len(), names.concat())
+    };
+    Ok(Some(Spare { text, json: json!({ "volumes": total, "whole": total - wrong.len().min(total) }) }))
+}
+
+/// What is said of parity volumes.
+pub(super) struct Spare {
+    pub(super) text: String,
+    pub(super) json: serde_json::Value,
+}
+
+/// Whether what is wrong with the set that `path` names can be rebuilt, where it has parity volumes.
+pub(super) async fn hope(session: &Session, path: &Path) -> Option<String> {
+    let survey = survey(session, path).await.ok().flatten()?;
+    if survey.list().parity.is_empty() {
+        return None;
+    }
+    let outlook = outlook(&survey);
+    let way = format!("; bundle repack --rebuild {} does", path.display());
+    Some(if survey.can_rebuild() { outlook + &way } else { outlook })
+}
+
+/// `2 volumes are lost or damaged, and 2 of 2 parity volumes are whole: they can be rebuilt`.
+fn outlook(survey: &Survey) -> String {
+    let (lost, whole, total) = (survey.lost(), survey.parity(), survey.list().parity.len());
+    let (are, volumes) = (if lost == 1 { "is" } else { "are" }, count(lost, "volume"));
+    let parity = format!(
+        "{whole} of {} {} whole",
+        count(total, "parity volume"),
+        if whole == 1 { "is" } else { "are" }
+    );
+    let verdict = if survey.can_rebuild() {
+        "all can be rebuilt".to_owned()
+    } else {
+        format!("{} too few to rebuild them", lost - whole)
+    };
+    let names: Vec<String> = survey.wrong().iter().map(|path| format!("\n  {}", path.display())).collect();
+    let names = if survey.can_rebuild() { String::new() } else { names.concat() };
+    format!("{volumes} {are} lost or damaged, and {parity}: {verdict}{names}")
+}
+
+async fn survey(session: &Session, path: &Path) -> anyhow::Result<Option<Survey>> {
+    let path = path.to_owned();
+    blocking(session, "nothing was changed", move |_, stop| {
+        let survey = Survey::of(&path, stop)?;
+        Ok::<_, ArchiveError>((!stop.load(Ordering::Relaxed)).then_some(survey))
+    })
+    .await
+    .map(Option::flatten)
+}
+
+/// Runs long work on a thread of its own, which Ctrl-C ends; `left` says what is left then.
+async fn blocking<T: Send + 'static, E>(
+    session: &Session,
+    left: &str,
+    work: impl FnOnce(&(dyn Fn(u64) + Sync), &AtomicBool) -> Result<T, E> + Send + 'static,
+) -> anyhow::Result<T>
+where
+    E: std::error::Error + Send + Sync + 'static,
+{
+    let stop = Arc::new(AtomicBool::new(false));
+    let (flag, reporter) = (stop.clone(), session.reporter.clone());
+    let mut task = tokio::task::spawn_blocking(move || work(&|bytes| reporter.advance(bytes), &flag));
+    tokio::select! {
+        done = &mut task => Ok(done??),
+        () = session.cancel.cancelled() => {
+            stop.store(true, Ordering::Relaxed);
+            let _ = task.await;
+            Err(interrupted(left))
+        }
+    }
+}

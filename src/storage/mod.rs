@@ -1,0 +1,259 @@
+//! Bundles that lie on a web server or in object storage (`https://…`, `s3://…`), read by ranges.
+//!
+//! What it gives out is an [`Input`] like a file's. Nothing is stored here: pieces are kept in memory, a few at a time. An
+//! object that is replaced while it is read is noticed where the server has entity tags; every digest is compared anyway.
+//! Requests go through the registry client's connections: the same trust, the same proxies.
+
+mod credentials;
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use object_store::aws::AmazonS3Builder;
+use object_store::client::{ClientOptions, HttpClient, HttpConnector};
+use object_store::http::HttpBuilder;
+use object_store::path::Path;
+use object_store::{GetOptions, ObjectStore, ObjectStoreExt, RetryConfig};
+use url::Url;
+
+use crate::archive::{ArchiveError, Input};
+use crate::registry::RegistryClient;
+
+/// What is fetched at once, in bytes; and how many of these are kept.
+const PIECE: u64 = 2 << 20;
+const KEPT: usize = 16;
+
+/// A bundle that is read over the network.
+pub struct RemoteInput {
+    store: Arc<dyn ObjectStore>,
+    path: Path,
+    /// Without a query, which may be a signature.
+    name: String,
+    len: u64,
+    tag: Option<String>,
+    /// Its own, so that reading may block the thread that reads, whichever that is.
+    runtime: Option<tokio::runtime::Runtime>,
+    /// By number, the latest last.
+    kept: Mutex<VecDeque<(u64, Bytes)>>,
+}
+
+impl RemoteInput {
+    /// Asks for the size of what `address` names. `client` says how hosts are reached; each request is tried `tries` times.
+    pub fn open(address: &str, client: &RegistryClient, tries: u32) -> Result<Self, ArchiveError> {
+        let invalid = |why: &str| ArchiveError::Storage {
+            name: address.to_owned(),
+            why: why.to_owned(),
+            denied: false,
+        };
+        let url = Url::parse(address).map_err(|_| invalid("it is no URL"))?;
+        if !url.username().is_empty() || url.password().is_some() {
+            let name = shown(&url);
+            let why = "user names and passwords do not belong in an address".to_owned();
+            return Err(ArchiveError::Storage { name, why, denied: false });
+        }
+        let name = shown(&url);
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.map_err(|error| ArchiveError::Io { path: name.clone().into(), error })?;
+        let (url, client, shown) = (url.clone(), client.clone(), name.clone());
+        let max_retries = usize::try_from(tries.saturating_sub(1)).unwrap_or(0);
+        let retry = RetryConfig { max_retries, ..RetryConfig::default() };
+        let opened = wait(&runtime, async move {
+            let (store, path) = store(&url, &client, retry).await.map_err(|error| failed(&shown, &error))?;
+            let meta = store.head(&path).await.map_err(|error| failed(&shown, &error))?;
+            Ok((store, path, meta))
+        });
+        let (store, path, meta) = match opened {
+            Ok(opened) => opened,
+            Err(error) => {
+                runtime.shutdown_background();
+                return Err(error);
+            }
+        };
+        // Weak tags are equal for contents that differ.
+        let tag = meta.e_tag.filter(|tag| !tag.starts_with("W/"));
+        let kept = Mutex::default();
+        Ok(Self { store, path, name, len: meta.size, tag, runtime: Some(runtime), kept })
+    }
+
+    /// Piece `number`, out of memory or over the network.
+    fn piece(&self, number: u64) -> Result<Bytes, ArchiveError> {
+        let kept = || self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, bytes)) = kept().iter().find(|(known, _)| *known == number) {
+            return Ok(bytes.clone());
+        }
+        let range = number * PIECE..((number + 1) * PIECE).min(self.len);
+        let bytes = self.fetch(range)?;
+        let mut kept = kept();
+        if kept.len() >= KEPT {
+            kept.pop_front();
+        }
+        kept.push_back((number, bytes.clone()));
+        Ok(bytes)
+    }
+
+    fn fetch(&self, range: Range<u64>) -> Result<Bytes, ArchiveError> {
+        let Some(runtime) = &self.runtime else {
+            return Err(ArchiveError::Damaged(format!("{} is closed", self.name)));
+        };
+        let options = GetOptions {
+            range: Some(range.clone().into()),
+            if_match: self.tag.clone(),
+            ..GetOptions::default()
+        };
+        let (store, path, name) = (Arc::clone(&self.store), self.path.clone(), self.name.clone());
+        let bytes = wait(runtime, async move {
+            let answer = store.get_opts(&path, options).await.map_err(|error| failed(&name, &error))?;
+            answer.bytes().await.map_err(|error| failed(&name, &error))
+        })?;
+        if bytes.len() as u64 != range.end - range.start {
+            let why = format!("{} bytes came for a range of {}", bytes.len(), range.end - range.start);
+            return Err(ArchiveError::Storage { name: self.name.clone(), why, denied: false });
+        }
+        Ok(bytes)
+    }
+}
+
+impl Input for RemoteInput {
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ArchiveError> {
+        let end = offset.checked_add(buffer.len() as u64).filter(|end| *end <= self.len);
+        if end.is_none() {
+            let why = format!("{} ends at byte {}, inside what should be there", self.name, self.len);
+            return Err(ArchiveError::Damaged(why));
+        }
+        let (mut at, mut rest) = (offset, buffer);
+        while !rest.is_empty() {
+            let piece = self.piece(at / PIECE)?;
+            let from = usize::try_from(at % PIECE).unwrap_or(usize::MAX);
+            let take = rest.len().min(piece.len() - from);
+            let (now, later) = rest.split_at_mut(take);
+            now.copy_from_slice(&piece[from..from + take]);
+            at += take as u64;
+            rest = later;
+        }
+        Ok(())
+    }
+
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+}
+
+impl Drop for RemoteInput {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl std::fmt::Debug for RemoteInput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RemoteInput")
+            .field("name", &self.name)
+            .field("len", &self.len)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Runs `work` on `runtime`; the calling thread waits.
+fn wait<T: Send + 'static>(
+    runtime: &tokio::runtime::Runtime,
+    work: impl Future<Output = Result<T, ArchiveError>> + Send + 'static,
+) -> Result<T, ArchiveError> {
+    let (done, result) = std::sync::mpsc::sync_channel(1);
+    runtime.spawn(async move {
+        // Nobody waits any more when the program ends.
+        let _ = done.send(work.await);
+    });
+    result
+        .recv()
+        .unwrap_or_else(|_| Err(ArchiveError::Damaged("reading over the network was given up".to_owned())))
+}
+
+/// Where `url` is kept, and under which name.
+async fn store(
+    url: &Url,
+    client: &RegistryClient,
+    retry: RetryConfig,
+) -> object_store::Result<(Arc<dyn ObjectStore>, Path)> {
+    let connector = Connector(client.clone());
+    // Whether plain HTTP is allowed is decided by the connector, by host.
+    let options = ClientOptions::new().with_allow_http(true);
+    if url.scheme() == "s3" {
+        let bucket = url.host_str().unwrap_or_default();
+        let builder = AmazonS3Builder::from_env().with_bucket_name(bucket);
+        let builder = credentials::with_chain(builder, client).await;
+        let s3 =
+            builder.with_client_options(options).with_retry(retry).with_http_connector(connector).build()?;
+        return Ok((Arc::new(s3), Path::from_url_path(url.path())?));
+    }
+    let http = HttpBuilder::new().with_url(url.as_str()).with_client_options(options).with_retry(retry);
+    Ok((Arc::new(http.with_http_connector(connector).build()?), Path::default()))
+}
+
+/// Connections as the registry client makes them.
+#[derive(Debug)]
+struct Connector(RegistryClient);
+
+impl HttpConnector for Connector {
+    fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
+        Ok(HttpClient::new(Service(self.0.clone())))
+    }
+}
+
+/// Hands each request to the client of its host.
+#[derive(Debug)]
+struct Service(RegistryClient);
+
+#[async_trait::async_trait]
+impl object_store::client::HttpService for Service {
+    async fn call(
+        &self,
+        request: object_store::client::HttpRequest,
+    ) -> Result<object_store::client::HttpResponse, object_store::client::HttpError> {
+        use object_store::client::{HttpError, HttpErrorKind};
+        let refuse = |why: String| HttpError::new(HttpErrorKind::Request, std::io::Error::other(why));
+        let url = Url::parse(&request.uri().to_string()).map_err(|error| refuse(error.to_string()))?;
+        let client = self.0.service_client(&url).map_err(|error| refuse(error.to_string()))?;
+        client.call(request).await
+    }
+}
+
+/// An address without what may be secret.
+fn shown(url: &Url) -> String {
+    let mut url = url.clone();
+    url.set_query(None);
+    url.set_fragment(None);
+    // Each can fail for URLs without a host only, which have neither.
+    let _ = url.set_password(None);
+    let _ = url.set_username("");
+    url.to_string()
+}
+
+fn failed(name: &str, error: &object_store::Error) -> ArchiveError {
+    use object_store::Error;
+    let why = match error {
+        Error::NotFound { .. } => "there is nothing under this address".to_owned(),
+        Error::Precondition { .. } => {
+            return ArchiveError::Damaged(format!("{name} was replaced while it was read"));
+        }
+        Error::PermissionDenied { .. } => "reading it is not allowed".to_owned(),
+        Error::Unauthenticated { .. } => "it is not readable without a login, or with this one".to_owned(),
+        Error::NotSupported { .. } => "the server does not give out ranges of it".to_owned(),
+        other => {
+            let mut cause: &dyn std::error::Error = other;
+            while let Some(source) = cause.source() {
+                cause = source;
+            }
+            cause.to_string().replace(char::is_control, " ")
+        }
+    };
+    let denied = matches!(error, Error::PermissionDenied { .. } | Error::Unauthenticated { .. });
+    ArchiveError::Storage { name: name.to_owned(), why, denied }
+}

@@ -1,0 +1,85 @@
+//! Bundles read over the network, by ranges: imported, inspected and verified without a copy.
+
+use airgap_bundle::image::Digest;
+
+use crate::support::gap::{Gap, assert_whole};
+use crate::support::images::{ImageSpec, Layer, TestImage, artifact, image};
+use crate::support::registry::{Effect, Fault};
+
+/// A bundle that lies on a web server: the source registry gives it out as one of its blobs.
+fn published(gap: &mut Gap) -> (TestImage, String) {
+    let large = ImageSpec::new(1).layer(Layer::gzip(1, 5_000_000)).layer(Layer::tar(2, 300_000)).build();
+    gap.image("team/app", "1", &large);
+    gap.export(&["-o", "out.tar.zst"]);
+    let bytes = gap.read("out.tar.zst");
+    gap.source.put_untagged("files/bundle", &artifact(&image(9), "application/x-file", &bytes));
+    std::fs::remove_file(gap.path("out.tar.zst")).unwrap();
+    let url = gap.source.url(&format!("/v2/files/bundle/blobs/{}", Digest::sha256(&bytes)));
+    gap.source.forget();
+    (large, url)
+}
+
+#[test]
+fn a_bundle_on_a_web_server_is_imported_by_ranges() {
+    let mut gap = Gap::new();
+    let (image, url) = published(&mut gap);
+    let inspected = gap.cli.run(&["inspect", &url]);
+    assert!(inspected.stdout.contains("team/app:1"), "{}", inspected.shown());
+    let ranges = gap.source.log().iter().filter(|request| request.header("range").is_some()).count();
+    assert!((1..=3).contains(&ranges), "{ranges} ranges of 2 MiB for the head and the end of it");
+    let verified = gap.cli.run(&["verify", &url]);
+    assert_eq!(verified.code, 0, "{}", verified.shown());
+    gap.source.forget();
+    gap.import(&url, &["--values", "v.yaml"]);
+    assert_whole(&gap.destination, "team/app", "1", &image);
+    let log = gap.source.log();
+    assert!(log.iter().all(|request| request.method == "HEAD" || request.header("range").is_some()));
+    assert_eq!(gap.files(), ["images.txt", "out.tar.zst.sha256", "v.yaml"], "there is no copy");
+}
+
+#[test]
+fn what_is_wrong_with_an_address_is_said() {
+    let mut gap = Gap::new();
+    let (_, url) = published(&mut gap);
+    let absent = url.replace("files/bundle", "files/other") + "?X-Amz-Signature=secret";
+    for (address, code, says) in [
+        (absent.as_str(), 5, "there is nothing under this address"),
+        ("http://user:secret@127.0.0.1:1/x.tar.zst", 5, "do not belong in an address"),
+        ("http://registry.example/x.tar.zst", 5, "plain HTTP to registry.example is not allowed"),
+        ("https://127.0.0.1:1/x.tar.zst", 5, "refused"),
+    ] {
+        let ran = gap.try_import(address, &["--retries", "1"]);
+        assert_eq!(ran.code, code, "{address}: {}", ran.shown());
+        assert!(ran.stderr.contains(says), "{address}: {}", ran.shown());
+        assert!(!ran.stderr.contains("secret"), "{}", ran.shown());
+    }
+    gap.source
+        .fault(Fault::on("HEAD", "files/bundle", Effect::Answer(403, Vec::new(), String::new())).always());
+    let ran = gap.try_import(&url, &[]);
+    assert_eq!(ran.code, 4, "{}", ran.shown());
+    assert_eq!(gap.destination.count("POST", "") + gap.destination.count("PUT", ""), 0);
+}
+
+#[test]
+fn what_changes_on_the_way_never_becomes_an_image() {
+    let mut gap = Gap::new();
+    let (_, url) = published(&mut gap);
+    let name = url.split("/v2/").nth(1).unwrap().to_owned();
+    gap.source.fault(Fault::on("GET", &name, Effect::Flip(100_000)).nth(3).always());
+    let ran = gap.try_import(&url, &["--values", "v.yaml"]);
+    assert_eq!(ran.code, 3, "{}", ran.shown());
+    assert!(gap.destination.manifest("team/app", "1").is_none());
+}
+
+#[test]
+fn connections_that_break_are_made_again() {
+    let mut gap = Gap::new();
+    let (image, url) = published(&mut gap);
+    let name = url.split("/v2/").nth(1).unwrap().to_owned();
+    gap.source.fault(Fault::on("GET", &name, Effect::Cut(100_000)).nth(2));
+    gap.source.fault(Fault::on("GET", &name, Effect::Drop).nth(4));
+    gap.source.fault(Fault::status("GET", &name, 503).nth(5));
+    let ran = gap.import(&url, &["--values", "v.yaml"]);
+    assert_eq!(gap.source.faulted(), 3, "{}", ran.shown());
+    assert_whole(&gap.destination, "team/app", "1", &image);
+}
