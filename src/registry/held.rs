@@ -82,7 +82,7 @@ impl HeldContent {
         }
         let manifest = RawManifest::new(bytes.freeze(), self.media_type.as_deref(), Some(digest));
         let manifest = manifest.map_err(|error| ErrorKind::Content(error.to_string()))?;
-        Ok(FetchedManifest { manifest, warnings: Vec::new(), claimed_digest: None, rate_limit: None })
+        Ok(FetchedManifest { manifest, warnings: Vec::new(), rate_limit: None })
     }
 }
 

@@ -292,11 +292,16 @@ impl Inner {
         if let Some(ahead) = retry::clock_ahead(&answer.headers) {
             *locked(&host.clock_ahead) = Some(ahead);
         }
-        let mut warnings = locked(&self.warnings);
         for text in answer.warnings() {
-            if warnings.len() < MAX_WARNINGS {
-                warnings.insert(format!("{}: {text}", host.name));
-            }
+            self.warn(&host.name, &text);
+        }
+    }
+
+    /// Keeps what is to be told of a registry.
+    pub(super) fn warn(&self, host: &HostName, text: &str) {
+        let mut warnings = locked(&self.warnings);
+        if warnings.len() < MAX_WARNINGS {
+            warnings.insert(format!("{host}: {text}"));
         }
     }
 }

@@ -50,8 +50,6 @@ pub struct FetchedManifest {
     pub manifest: RawManifest,
     /// `Warning` headers of this answer.
     pub warnings: Vec<String>,
-    /// The digest the registry claimed in its header, where that is not the digest of what it sent.
-    pub claimed_digest: Option<String>,
     pub rate_limit: Option<RateLimit>,
 }
 
@@ -65,7 +63,8 @@ pub struct PutManifest {
 }
 
 impl RegistryClient {
-    /// Fetches a manifest. Its digest is that of the bytes received; by digest, the two must be the same.
+    /// Fetches a manifest. Its digest is that of the bytes received; by digest, the two must be the same. By tag, where
+    /// the registry names another digest than that, what it has under that one counts, and else a warning is noted.
     pub async fn manifest(
         &self,
         repository: &Repository,
@@ -92,10 +91,37 @@ impl RegistryClient {
                 return Err(call.error(kind));
             }
             match self.read_manifest(answer, target).await {
-                Ok(fetched) => return Ok(fetched),
+                Ok((fetched, Some(claimed))) if matches!(target, ManifestTarget::Tag(_)) => {
+                    return self.as_claimed(repository, target, fetched, &claimed).await;
+                }
+                Ok((fetched, _)) => return Ok(fetched),
                 Err(kind) => retries.after(call.error(kind)).await?,
             }
         }
+    }
+
+    /// Decides between what came by `target` and the digest that the registry `claimed` for it: something on the way
+    /// may have altered the one, or the registry be wrong about the other.
+    async fn as_claimed(
+        &self,
+        repository: &Repository,
+        target: &ManifestTarget,
+        came: FetchedManifest,
+        claimed: &str,
+    ) -> Result<FetchedManifest, RegistryError> {
+        if let Ok(digest) = claimed.parse() {
+            let named = Box::pin(self.manifest(repository, &ManifestTarget::Digest(digest))).await;
+            match named {
+                Err(error) if !error.is_transient() => {}
+                named => return named,
+            }
+        }
+        let what = target.described(repository);
+        self.0.warn(
+            repository.host(),
+            &format!("another digest ({claimed}) is named for {what} than what was sent has"),
+        );
+        Ok(came)
     }
 
     /// Fetches a manifest that another one refers to. Caches have the one a moment before the other, so that what
@@ -117,11 +143,12 @@ impl RegistryClient {
         }
     }
 
+    /// The manifest, and the digest that the registry claims for it where that is another.
     async fn read_manifest(
         &self,
         answer: Answer,
         target: &ManifestTarget,
-    ) -> Result<FetchedManifest, ErrorKind> {
+    ) -> Result<(FetchedManifest, Option<String>), ErrorKind> {
         let stated = answer.media_type().map(str::to_owned);
         let header = answer.header("docker-content-digest").map(|text| super::redact::clean(text, 200));
         let warnings = answer.warnings();
@@ -131,6 +158,15 @@ impl RegistryClient {
         if length.is_some_and(|length| length > cap as u64) {
             return Err(ErrorKind::Content(format!("the manifest is larger than {cap} bytes")));
         }
+        // Nobody asked for one. Where it is only said, the digest still decides.
+        let encoding =
+            answer.header("content-encoding").filter(|encoding| !encoding.eq_ignore_ascii_case("identity"));
+        let encoding = encoding.map(|encoding| super::redact::clean(encoding, 40));
+        let refuse = |why: String| {
+            let encoded =
+                encoding.as_ref().map(|encoding| format!(" (it came in content-encoding {encoding})"));
+            ErrorKind::Content(why + &encoded.unwrap_or_default())
+        };
         let bytes = answer.read(cap).await?;
         if length.is_some_and(|length| length != bytes.len() as u64) {
             return Err(ErrorKind::Broken("the manifest ended early".to_owned()));
@@ -142,18 +178,16 @@ impl RegistryClient {
         if let Some(pinned) = pinned {
             let actual = Digest::of(pinned.algorithm(), &bytes);
             if actual != *pinned {
-                return Err(ErrorKind::Content(format!(
-                    "the registry sent other content: its digest is {actual}"
-                )));
+                return Err(refuse(format!("the registry sent other content: its digest is {actual}")));
             }
         }
-        let manifest = RawManifest::new(bytes, stated.as_deref(), pinned)
-            .map_err(|error| ErrorKind::Content(error.to_string()))?;
-        let claimed_digest = header.filter(|claimed| match claimed.parse::<Digest>() {
+        let manifest =
+            RawManifest::new(bytes, stated.as_deref(), pinned).map_err(|error| refuse(error.to_string()))?;
+        let claimed = header.filter(|claimed| match claimed.parse::<Digest>() {
             Ok(claimed) => Digest::of(claimed.algorithm(), &manifest.bytes) != claimed,
             Err(_) => true,
         });
-        Ok(FetchedManifest { manifest, warnings, claimed_digest, rate_limit })
+        Ok((FetchedManifest { manifest, warnings, rate_limit }, claimed))
     }
 
     /// The digest of a manifest, without its body where the registry can do that; `None` if it is not there.

@@ -244,3 +244,56 @@ fn logins_are_stored_beside_what_is_there() {
     assert!(remove_login(Some(&file), &environment, &host).unwrap().is_none());
     assert_eq!(std::fs::read_dir(file.parent().unwrap()).unwrap().count(), 1);
 }
+
+/// Azure's registry, after its documentation: identity tokens of `az acr login` are exchanged by POST and by nothing
+/// else; service principals, repository tokens and the all-zero user with a password log in by Basic.
+#[tokio::test]
+async fn azure_takes_identity_tokens_by_post_and_service_principals_by_basic() {
+    const NOBODY: &str = "00000000-0000-0000-0000-000000000000";
+    let principal = "6f0ff5e6-4e5c-4d5b-9d6d-1a2b3c4d5e6f";
+    let basic = |user: &str, password: &str| {
+        let text = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, format!("{user}:{password}"));
+        (text.clone(), format!("Basic {text}"))
+    };
+    let (empty, by_empty) = basic(NOBODY, "");
+    let logins = [basic(principal, "se:cret"), basic(NOBODY, "access.jwt")];
+    let accepted: Vec<String> = logins.iter().map(|(_, header)| header.clone()).collect();
+    let realm = Fake::start(move |seen| {
+        let form = String::from_utf8_lossy(&seen.body).into_owned();
+        let authorization = seen.header("authorization");
+        assert_ne!(authorization, Some(by_empty.as_str()), "a password that is empty is none");
+        let posted = [
+            "grant_type=refresh_token",
+            "service=svc",
+            "scope=repository%3Aa%2Fb%3Apull",
+            "refresh_token=refresh.jwt",
+        ];
+        let is_identity =
+            seen.method == "POST" && posted.iter().all(|part| form.contains(part)) && authorization.is_none();
+        let is_basic =
+            seen.method == "GET" && authorization.is_some_and(|sent| accepted.iter().any(|one| one == sent));
+        if is_identity || is_basic {
+            // A token for the registry, and a refresh token that is the host's own affair.
+            return reply(200, r#"{"access_token":"good","refresh_token":"rotated.jwt"}"#);
+        }
+        reply(401, r#"{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}"#)
+    })
+    .await;
+    let url = realm.url("/oauth2/token");
+    let registry = Fake::start(move |seen| match seen.header("authorization") {
+        Some("Bearer good") => reply(200, MANIFEST),
+        _ => challenge(&url, ""),
+    })
+    .await;
+    let dir = tempfile::tempdir().unwrap();
+    let mut entries = vec![format!(r#"{{"auth":"{empty}","identitytoken":"refresh.jwt"}}"#)];
+    entries.extend(logins.iter().map(|(auth, _)| format!(r#"{{"auth":"{auth}"}}"#)));
+    for (n, entry) in entries.iter().enumerate() {
+        let file = dir.path().join(n.to_string());
+        std::fs::write(&file, format!(r#"{{"auths":{{"{}":{entry}}}}}"#, registry.host)).unwrap();
+        let client = client(|options| options.auth_file = Some(file));
+        client.manifest(&registry.repository("a/b"), &target()).await.unwrap();
+    }
+    let methods: Vec<_> = realm.log.lock().unwrap().iter().map(|seen| seen.method.clone()).collect();
+    assert_eq!(methods, ["POST", "GET", "GET"]);
+}

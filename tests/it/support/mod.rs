@@ -9,6 +9,7 @@ pub mod cli;
 mod faults;
 pub mod gap;
 pub mod images;
+pub mod liar;
 pub mod link;
 pub mod rebuilt;
 pub mod registry;
