@@ -22,7 +22,6 @@ const MAY_USE: [(&str, &[&str]); 22] = [
     ("review", &["archive", "destination", "image", "policy", "report"]),
     ("handoff", &["archive", "destination", "image", "registry", "secret"]),
     ("serve", &["archive", "destination", "image"]),
-    ("storage", &["archive", "destination", "registry"]),
     ("transfer", &["archive", "image", "plan", "registry", "report", "signing"]),
     // Knows every error there is, and nothing but errors.
     ("failure", &["archive", "destination", "registry", "transfer"]),
