@@ -67,6 +67,9 @@ pub struct WriteArgs {
     /// of volumes is rounded down to a multiple of 64 bytes.
     #[arg(long, value_name = "N", requires = "volume_size", value_parser = clap::value_parser!(u16).range(1..=999))]
     pub parity: Option<u16>,
+    /// Put this program beside the bundle, with its checksum and a text on how to do without it.
+    #[arg(long)]
+    pub with_self: bool,
     /// Write no `.sha256` file beside the bundle.
     #[arg(long)]
     pub no_sidecar: bool,

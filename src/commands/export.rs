@@ -117,6 +117,9 @@ impl Export<'_> {
 
     async fn to_file(&self, target: &Path, report: &mut RunReport) -> anyhow::Result<ExitCode> {
         let began = std::time::Instant::now();
+        if self.write.with_self {
+            super::with_self::check(target, self.write.force)?;
+        }
         let workspace = Workspace::open(target)?;
         if self.write.fresh {
             workspace.discard()?;
@@ -173,6 +176,7 @@ impl Export<'_> {
                 report.all_done(ImageState::AlreadyThere);
                 self.session.reporter.say(&format!("{} is complete already", target.display()));
                 self.protect(target, draft.head.layout.max_len()).await?;
+                self.put_self_beside(target)?;
                 self.print_result(target, &draft, report, began, kept)?;
                 return Ok(self.ended(report));
             }
@@ -192,6 +196,7 @@ impl Export<'_> {
                 blob_spool.map_or(Ok(()), BlobSpool::remove)?;
                 let kept = custody::write_beside(self, target, &plan, true)?;
                 self.protect(target, plan.head.layout.max_len()).await?;
+                self.put_self_beside(target)?;
                 report.all_done(ImageState::Done);
                 self.print_result(target, &plan, report, began, kept)?;
                 return Ok(self.ended(report));
@@ -331,9 +336,9 @@ impl Export<'_> {
                 parity,
             }
         });
-        let took = began.elapsed();
-        let summary =
-            super::export_print::Summary { plan, target, size: file.len(), volumes, received, took };
+        let (took, with_self) = (began.elapsed(), self.write.with_self);
+        let size = file.len();
+        let summary = super::export_print::Summary { plan, target, size, volumes, received, took, with_self };
         match self.session.format {
             ResultFormat::Json => super::print_json(&report.value()),
             ResultFormat::Human => {
@@ -342,6 +347,14 @@ impl Export<'_> {
             }
         }
         Ok(())
+    }
+
+    fn put_self_beside(&self, target: &Path) -> anyhow::Result<()> {
+        if !self.write.with_self {
+            return Ok(());
+        }
+        let volumes = VolumeInput::open(target)?;
+        super::with_self::write(target, volumes.map(|volumes| volumes.path(0)).as_deref())
     }
 
     /// Refuses a plan that the policy does not let pass, before any layer of it is fetched.

@@ -22,6 +22,8 @@ pub(super) struct Summary<'a> {
     /// Bytes that came over the network in this run; none where nothing could.
     pub(super) received: Option<u64>,
     pub(super) took: Duration,
+    /// The program was put beside the bundle.
+    pub(super) with_self: bool,
 }
 
 /// A bundle's volumes.
@@ -36,7 +38,7 @@ pub(super) struct Volumes {
 impl Summary<'_> {
     /// `beside` are the endings of what lies beside the bundle.
     pub(super) fn text(&self, beside: &[String]) -> String {
-        let Self { plan, target, size, volumes, received, took } = self;
+        let Self { plan, target, size, volumes, received, took, with_self } = self;
         let distinct = plan.distinct();
         let file = target.display();
         let mut text = format!(
@@ -64,7 +66,11 @@ impl Summary<'_> {
         for suffix in beside {
             let _ = writeln!(text, "  {file}{suffix}");
         }
-        if let Ok(program) = std::env::current_exe() {
+        if *with_self {
+            for path in super::with_self::files(target) {
+                let _ = writeln!(text, "  {}", path.display());
+            }
+        } else if let Ok(program) = std::env::current_exe() {
             let _ = writeln!(text, "  {}  (this program)", program.display());
         }
         let carried = volumes.as_ref().map_or(*target, |volumes| &volumes.first);

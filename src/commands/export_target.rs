@@ -22,6 +22,11 @@ pub(super) fn output(args: &WriteArgs, file_name: Option<&str>) -> anyhow::Resul
                 .hint("cut it where it arrives: bundle repack FILE --volume-size SIZE -o FILE")
                 .into());
         }
+        (Some(path), _) if path.as_os_str() == "-" && args.with_self => {
+            return Err(Failure::usage("a stream has nothing beside it, and so not this program")
+                .hint("write a file with -o FILE")
+                .into());
+        }
         (Some(path), _) if path.as_os_str() == "-" && args.statement => {
             return Err(Failure::usage("a stream has nothing beside it, and so no statement")
                 .hint("write a file with -o FILE")
@@ -92,6 +97,9 @@ pub(super) fn files(
         files.extend(
             beside_bundle(write).iter().map(|suffix| ("what lies beside it", beside(target, suffix))),
         );
+        if write.with_self {
+            files.extend(super::with_self::files(target).map(|path| ("what --with-self writes", path)));
+        }
     }
     files.extend(output.report.iter().map(|path| ("--report", path.clone())));
     files

@@ -46,6 +46,7 @@ mod sign;
 mod trust;
 mod values;
 mod verify;
+mod with_self;
 
 use std::io::Write;
 use std::sync::Arc;

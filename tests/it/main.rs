@@ -42,3 +42,4 @@ mod support;
 mod trust;
 mod values;
 mod volumes;
+mod with_self;

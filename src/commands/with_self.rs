@@ -1,0 +1,108 @@
+//! `--with-self`: this program, its checksum, and how to do without it, beside a bundle.
+
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use super::outputs;
+use crate::archive::folder_of;
+use crate::failure::{ExitCode, Failure};
+use crate::image::{Algorithm, Digest, Hasher};
+
+/// What the program is called there.
+const NAME: &str = "bundle";
+
+/// The files that are written for the bundle `target`: the program, its checksum, the text.
+pub(super) fn files(target: &Path) -> [PathBuf; 3] {
+    let folder = folder_of(target);
+    let stem = super::input::stem(target);
+    [folder.join(NAME), folder.join(format!("{NAME}.sha256")), folder.join(format!("{stem}.README.txt"))]
+}
+
+/// Refuses to replace something else under these names.
+pub(super) fn check(target: &Path, force: bool) -> anyhow::Result<()> {
+    let [program, sum, _] = files(target);
+    for path in [&program, &sum].into_iter().filter(|path| path.exists() && !force) {
+        let is_same = if *path == program { digest(path)? == digest(&own()?)? } else { true };
+        if !is_same {
+            return Err(Failure::new(ExitCode::Failed, format!("{} is another file", path.display()))
+                .hint("replace it with --force, or write the bundle into another folder")
+                .into());
+        }
+    }
+    Ok(())
+}
+
+/// Puts the three beside the bundle `target`, of which `volumes` are the files if it is cut.
+pub(super) fn write(target: &Path, first_volume: Option<&Path>) -> anyhow::Result<()> {
+    let [program, sum, text] = files(target);
+    let own = own()?;
+    let digest = digest(&own)?;
+    let is_there = program.exists() && self::digest(&program)? == digest;
+    // Over itself, when it already runs from there, nothing has to be written.
+    if !is_there {
+        copy(&own, &program)
+            .map_err(|error| Failure::new(ExitCode::Failed, format!("{}: {error}", program.display())))?;
+    }
+    outputs::write(&sum, format!("{}  {NAME}\n", digest.hex()))?;
+    outputs::write(&text, readme(target, first_volume))
+}
+
+fn own() -> anyhow::Result<PathBuf> {
+    std::env::current_exe().map_err(|error| {
+        Failure::new(ExitCode::Failed, format!("this program cannot be found: {error}")).into()
+    })
+}
+
+/// The program, whole or not at all, and executable where the disk has such a thing.
+fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".bundle-").permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755));
+    let mut aside = builder.tempfile_in(folder_of(to))?;
+    std::io::copy(&mut std::fs::File::open(from)?, &mut aside)?;
+    aside.flush()?;
+    aside.as_file().sync_all()?;
+    aside.persist(to).map_err(|error| error.error)?;
+    Ok(())
+}
+
+fn digest(path: &Path) -> anyhow::Result<Digest> {
+    let read = || {
+        let mut file = std::fs::File::open(path)?;
+        let mut hasher = Hasher::new(Algorithm::Sha256);
+        let mut buffer = vec![0; 1 << 20];
+        loop {
+            match file.read(&mut buffer)? {
+                0 => return std::io::Result::Ok(hasher.finish()),
+                read => hasher.update(&buffer[..read]),
+            }
+        }
+    };
+    read().map_err(|error| Failure::new(ExitCode::Failed, format!("{}: {error}", path.display())).into())
+}
+
+/// What to type behind the gap, with this program and without it.
+fn readme(target: &Path, first_volume: Option<&Path>) -> String {
+    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let file = name(target);
+    let join = first_volume.map_or_else(String::new, |_| {
+        format!("    cat {file}.[0-9]* > {file}        # the volumes, in the order of their names\n")
+    });
+    let named = first_volume.map_or_else(|| file.clone(), name);
+    format!(
+        "{file} carries container images into a registry without a network.\n\n\
+         With the program beside it (Linux, {arch}):\n\n    \
+         sha256sum -c {NAME}.sha256 && chmod +x {NAME}\n    \
+         ./{NAME} verify {named}\n    \
+         ./{NAME} import {named} -d REGISTRY\n\n\
+         Without it, with zstd, tar and skopeo:\n\n\
+         {join}    \
+         sha256sum -c {file}.sha256\n    \
+         mkdir layout && zstd -dc {file} | tar -x -C layout\n    \
+         (cd layout && sha256sum -c SHA256SUMS)\n    \
+         jq -r '.manifests[].annotations.\"org.opencontainers.image.ref.name\"' layout/index.json\n    \
+         # for each NAME of that list:\n    \
+         skopeo copy --all --preserve-digests oci:layout:NAME docker://REGISTRY/PATH:TAG\n\n\
+         PATH and TAG are those of NAME, without the registry it came from. Digests stay what they were.\n",
+        arch = std::env::consts::ARCH,
+    )
+}
