@@ -538,6 +538,17 @@ s3.upload_file(sys.argv[2], "carried", "2026/shop.tar.zst")' "$aws" "$file"
     fails 5 "$binary" verify s3://carried/2026/absent.tar.zst
 }
 
+# The manifests for Kubernetes against the schema of its API; nothing more: there is no cluster here.
+kubernetes_manifests_fit_the_schema() {
+    have python3 || skip "no Python here"
+    local home=$cache/kubernetes-validate-1.37.0
+    if [ ! -x "$home/bin/kubernetes-validate" ]; then
+        { python3 -m venv "$home" && "$home/bin/pip" install -q kubernetes-validate==1.37.0; } >pip.log 2>&1 ||
+            skip "kubernetes-validate cannot be had: $(tail -1 pip.log)"
+    fi
+    "$home/bin/kubernetes-validate" --strict "$root/scripts/kubernetes/job.yaml"
+}
+
 # moto: a server that plays AWS; its address is in $aws afterwards, a Python with boto3 in $moto_python.
 moto() {
     local home=$cache/moto-5.1.15-s3
@@ -1357,7 +1368,7 @@ for name in \
 done
 if [ -n "$all" ]; then
     for name in crane_reads_and_writes oras_reads_and_writes regctl_reads_and_writes cosign_2_and_signatures \
-        cosign_3_and_signatures distribution_3 signatures_behind_the_gap a_layer_of_5_gib zot_registry \
+        cosign_3_and_signatures distribution_3 signatures_behind_the_gap a_layer_of_5_gib zot_registry kubernetes_manifests_fit_the_schema \
         helm_pulls_charts helm_loop_is_closed helm_loop_is_closed_for_cert_manager \
         conformance limit_rate_holds killed_again_and_again chaos; do
         check $name

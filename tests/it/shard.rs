@@ -88,3 +88,21 @@ fn an_indexed_job_tells_the_part_and_a_part_may_be_empty() {
     let nothing = gap.try_import("out.tar.zst", &["--shard", "1/2", "--only", "absent*"]);
     assert_eq!(nothing.code, 2, "{}", nothing.shown());
 }
+
+#[test]
+fn the_job_for_kubernetes_says_what_the_program_understands() {
+    let text = include_str!("../../scripts/kubernetes/job.yaml");
+    let args = text
+        .split("          args:\n")
+        .nth(1)
+        .unwrap()
+        .lines()
+        .map_while(|line| line.strip_prefix("            - "));
+    let args: Vec<&str> = args.map(|arg| arg.split(" #").next().unwrap()).collect();
+    assert!(args.contains(&"--shard=4") && text.contains("completions: 4"), "{args:?}");
+    // Everything is understood; what is missing is the file.
+    let gap = Gap::new();
+    let ran = gap.cli.run(&args);
+    assert_eq!(ran.code, 1, "{}", ran.shown());
+    assert!(ran.stderr.contains("/carried/shop.tar.zst: No such file"), "{}", ran.shown());
+}
