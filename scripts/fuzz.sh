@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Fuzzes every reader of what others wrote, from the seeds in tests/fuzz/seeds: scripts/fuzz.sh [SECONDS [TARGET…]]
-# Without arguments, 10 seconds each. Findings stay in target/fuzz/findings/TARGET; their inputs belong into the seeds
+# Without arguments, 10 seconds each; before a release, 1800. Findings stay in target/fuzz/findings/TARGET; their inputs belong into the seeds
 # and a test once they are mended. Needs cargo-fuzz, which is installed where it is missing.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
@@ -17,7 +17,8 @@ export RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR=$(target_dir)/fuzz
 targets=("$@")
 [ ${#targets[@]} -gt 0 ] || mapfile -t targets < <(cargo fuzz list --fuzz-dir tests/fuzz)
 # Without the address sanitizer: there is no unsafe code to catch, and the C of zstd is fuzzed by its makers.
-flags=(--fuzz-dir tests/fuzz --sanitizer none --target "$(rustc -vV | sed -n 's/^host: //p')")
+flags=(--fuzz-dir tests/fuzz --dev --sanitizer none --target "$(rustc -vV | sed -n 's/^host: //p')")
+cargo fuzz build "${flags[@]}"
 for target in "${targets[@]}"; do
     corpus=$CARGO_TARGET_DIR/corpus/$target findings=$CARGO_TARGET_DIR/findings/$target
     mkdir -p "$corpus" "$findings"

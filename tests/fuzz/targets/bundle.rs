@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 
 use airgap_bundle::archive::{ArchiveError, BundleReader, Holdings, Input, StreamEvent, open_pipe};
 use airgap_bundle::image::Hasher;
+use airgap_bundle::signing::Trust;
 use libfuzzer_sys::fuzz_target;
 
 #[derive(Debug)]
@@ -41,7 +42,7 @@ fuzz_target!(|bytes: &[u8]| {
             assert!(!problems.is_empty() || (whole.is_ok() && hasher.finish() == blob.digest));
         }
     }
-    let _ = BundleReader::salvage(&input).map(|reader| reader.verify(&AtomicBool::new(false), &|_| {}));
+    let _ = BundleReader::salvage(&input, &Trust::default()).map(|reader| reader.verify(&AtomicBool::new(false), &|_| {}));
     if let Ok((_, content)) = open_pipe(bytes) {
         let mut held = 0;
         let _ = content.stream(&mut |event| {
