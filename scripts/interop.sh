@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # bundle against the programs it must get on with: two real registries (Debian's docker-registry), skopeo, podman,
-# umoci, nginx, zstd, coreutils. Each check prints ok, FAIL or skip; the last line counts them.
+# umoci, nginx, openssl, zstd, coreutils; in-toto's Python. Each check prints ok, FAIL or skip; the last line counts them.
 #
 #   scripts/interop.sh [PATTERN]        with Debian's tools, about a minute after the build
-#   scripts/interop.sh --all [PATTERN]  also crane, oras, regctl, cosign, helm, distribution 3, zot and the distribution-spec
-#                                       conformance suite (built with Go, where their modules can be had), and
-#                                       CHAOS_SECONDS (3600) of bad links, restarts and kills
+#   scripts/interop.sh --all [PATTERN]  also crane, oras, regctl, cosign 2 and 3, helm, distribution 3, zot and the
+#                                       distribution-spec's conformance suite (built with Go, where their modules can be
+#                                       had), and CHAOS_SECONDS (3600) of bad links, restarts and kills
 #
 # PATTERN chooses checks by name, as in a shell. BUNDLE names a program to test instead of building one.
 set -euo pipefail
@@ -759,6 +759,89 @@ nameless_layout_of_skopeo() {
     same "$(digest_of "$outside/shop/ui" 2.4.0)" "$(digest_of "$inside/nameless/shop/ui" 2.4.0)" ui
 }
 
+# in_bundle FILE MEMBER: a member of a bundle, on stdout.
+in_bundle() { zstd -q -dc "$1" | tar -xO "$2"; }
+
+openssl_and_signatures() {
+    export AIRGAP_BUNDLE_PASSPHRASE=geheim
+    cp "$file" shop.tar.zst
+    # Ours, checked by openssl: made at export, and later.
+    "$binary" keygen -o ours
+    openssl pkey -in ours.key -passin pass:geheim -pubout | cmp - ours.pub
+    export_shop -o signed.tar.zst --sign-key ours.key
+    in_bundle signed.tar.zst bundle.json >bundle.json
+    in_bundle signed.tar.zst bundle.json.sig | base64 -d >embedded.der
+    openssl dgst -sha256 -verify ours.pub -signature embedded.der bundle.json
+    "$binary" sign shop.tar.zst --key ours.key
+    base64 -d shop.tar.zst.sig >beside.der
+    openssl dgst -sha256 -verify ours.pub -signature beside.der bundle.json
+    fails 1 openssl dgst -sha256 -verify ours.pub -signature beside.der "$unpacked/index.json"
+    # openssl's keys, in each form it writes.
+    openssl ecparam -name prime256v1 -genkey -out sec1.key
+    openssl ec -in sec1.key -pubout -out theirs.pub
+    openssl pkcs8 -topk8 -nocrypt -in sec1.key -out pkcs8.key
+    openssl pkcs8 -topk8 -passout pass:geheim -in sec1.key -out default.key
+    openssl pkcs8 -topk8 -scrypt -passout pass:geheim -in sec1.key -out scrypt.key
+    local key
+    for key in sec1 pkcs8 default scrypt; do
+        rm -f shop.tar.zst.s*
+        "$binary" sign shop.tar.zst --key "$key.key"
+        "$binary" verify shop.tar.zst --verify-key theirs.pub | grep -F 'signed by theirs.pub'
+        fails 3 "$binary" verify shop.tar.zst --verify-key ours.pub
+    done
+    # Signatures openssl makes, as they are and in base64.
+    rm -f shop.tar.zst.s*
+    openssl dgst -sha256 -sign sec1.key -out shop.tar.zst.sig bundle.json
+    "$binary" import shop.tar.zst -d "$inside/openssl" --verify-key theirs.pub
+    base64 -w 76 shop.tar.zst.sig >again && mv again shop.tar.zst.sig
+    "$binary" import shop.tar.zst -d "$inside/openssl" --verify-key theirs.pub
+    openssl dgst -sha256 -sign sec1.key -out shop.tar.zst.sig "$unpacked/index.json"
+    fails 3 "$binary" import shop.tar.zst -d "$inside/openssl" --verify-key theirs.pub
+    echo "# $(openssl version | cut -d' ' -f1-2)"
+}
+
+# Statements, receipts and approvals, read and checked by the libraries of in-toto.
+in_toto_and_statements() {
+    local home=$cache/in-toto-0.9.3
+    have python3 || skip "no Python here"
+    if ! "$home/bin/python" -c 'import in_toto_attestation, securesystemslib.dsse' 2>/dev/null; then
+        { python3 -m venv "$home" &&
+            "$home/bin/pip" install -q 'in-toto-attestation==0.9.3' 'securesystemslib[crypto]==1.6.0'; } >pip.log 2>&1 ||
+            skip "in-toto cannot be had: $(tail -1 pip.log)"
+    fi
+    "$binary" keygen -o ours --no-passphrase
+    "$binary" keygen -o other --no-passphrase
+    export_shop -o shop.tar.zst --statement
+    "$binary" import shop.tar.zst -d "$inside/in-toto" --receipt receipt.json
+    "$binary" sign --role approver shop.tar.zst --key ours.key
+    cat >check.py <<'PYTHON'
+import json, sys
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from google.protobuf.json_format import Parse
+from in_toto_attestation.v1 import statement_pb2
+from in_toto_attestation.v1.statement import Statement
+from securesystemslib.dsse import Envelope
+from securesystemslib.signer import SSlibKey
+
+def kind(text):
+    statement = statement_pb2.Statement()
+    Parse(text, statement)
+    Statement.copy_from_pb(statement).validate()
+    return statement.predicate_type
+
+assert kind(open("shop.tar.zst.statement.json").read()) == "urn:airgap-bundle:statement:1"
+assert kind(open("receipt.json").read()) == "urn:airgap-bundle:receipt:1"
+line = open("shop.tar.zst.approvals").read()
+key = load_pem_public_key(open(sys.argv[1], "rb").read())
+key = SSlibKey.from_crypto(key, keyid=json.loads(line)["signatures"][0]["keyid"])
+envelope = Envelope.from_dict(json.loads(line))
+envelope.verify([key], 1)
+assert kind(envelope.payload) == "urn:airgap-bundle:approval:1"
+PYTHON
+    "$home/bin/python" check.py ours.pub
+    fails 1 "$home/bin/python" check.py other.pub
+}
+
 # --- what is built with Go (--all) ----------------------------------------------------------------------------------
 
 # go_program NAME PACKAGE@VERSION: builds it once; its path is in $program afterwards.
@@ -821,6 +904,45 @@ regctl_reads_and_writes() {
     "$binary" import ui.tar -d "$inside/regctl" --name registry.example.com/shop/ui:2.4.0
     same "$(digest_of "$outside/shop/ui" 2.4.0)" "$(digest_of "$inside/regctl/shop/ui" 2.4.0)" ui
 }
+
+# cosign_and_signatures VERSION: keys and signatures, the older file and the newer bundle, both ways.
+cosign_and_signatures() {
+    go_program cosign "github.com/sigstore/cosign/v${1%%.*}/cmd/cosign@v$1"
+    export AIRGAP_BUNDLE_PASSPHRASE=geheim COSIGN_PASSWORD=geheim HOME=$PWD
+    # Newer bundles are not checked without a trusted root, and an empty one does for signatures by keys.
+    echo '{"mediaType":"application/vnd.dev.sigstore.trustedroot+json;version=0.1"}' >root.json
+    cp "$file" shop.tar.zst
+    in_bundle shop.tar.zst bundle.json >bundle.json
+    verified() { "$program" verify-blob --insecure-ignore-tlog=true "$@"; }
+    local newer="--new-bundle-format=true --trusted-root root.json" key older=
+    case $1 in 3.*) older='--use-signing-config=false' ;; esac
+    "$binary" keygen -o ours
+    "$program" generate-key-pair
+    for key in ours cosign; do
+        rm -f shop.tar.zst.s*
+        "$binary" sign shop.tar.zst --key $key.key
+        verified --key $key.pub --new-bundle-format=false --signature shop.tar.zst.sig bundle.json
+        verified --key $key.pub $newer --bundle shop.tar.zst.sigstore.json bundle.json
+        fails 1 verified --key $key.pub $newer --bundle shop.tar.zst.sigstore.json "$unpacked/index.json"
+    done
+    rm -f shop.tar.zst.s*
+    "$program" sign-blob -y $older --tlog-upload=false --key cosign.key --new-bundle-format=false --output-signature shop.tar.zst.sig bundle.json
+    "$binary" verify shop.tar.zst --verify-key cosign.pub | grep -F ': shop.tar.zst.sig'
+    rm shop.tar.zst.sig
+    "$program" sign-blob -y $older --tlog-upload=false --key cosign.key --new-bundle-format=true --bundle shop.tar.zst.sigstore.json bundle.json
+    "$binary" verify shop.tar.zst --verify-key cosign.pub | grep -F ': shop.tar.zst.sigstore.json'
+    fails 3 "$binary" verify shop.tar.zst --verify-key ours.pub
+    # The statement of an export is an attestation about bundle.json.
+    attested() {
+        "$program" verify-blob-attestation --insecure-ignore-tlog=true --key ours.pub $newer \
+            --bundle stated.tar.zst.statement.json.sigstore.json --type urn:airgap-bundle:statement:1 "$1"
+    }
+    export_shop -o stated.tar.zst --statement --sign-key ours.key
+    attested bundle.json
+    fails 1 attested "$unpacked/index.json"
+}
+cosign_2_and_signatures() { cosign_and_signatures 2.6.1; }
+cosign_3_and_signatures() { cosign_and_signatures 3.0.2; }
 
 distribution_3() {
     go_program registry github.com/distribution/distribution/v3/cmd/registry@v3.1.2
@@ -1232,12 +1354,12 @@ for name in \
     read_only_registry serve_a_bundle_to_skopeo serve_a_bundle_to_podman serve_a_folder_to_skopeo_and_podman \
     mirrors_lead_skopeo_and_podman_inside containerd_pulls_through_its_mirrors kustomize_renames_images \
     containerd_imports_the_file docker_loads_the_file podman_pulls_from_the_file \
-    layouts_of_other_tools nameless_layout_of_skopeo; do
+    layouts_of_other_tools nameless_layout_of_skopeo openssl_and_signatures in_toto_and_statements; do
     check $name
 done
 if [ -n "$all" ]; then
-    for name in crane_reads_and_writes oras_reads_and_writes regctl_reads_and_writes distribution_3 signatures_behind_the_gap \
-        a_layer_of_5_gib zot_registry \
+    for name in crane_reads_and_writes oras_reads_and_writes regctl_reads_and_writes cosign_2_and_signatures \
+        cosign_3_and_signatures distribution_3 signatures_behind_the_gap a_layer_of_5_gib zot_registry \
         helm_pulls_charts helm_loop_is_closed helm_loop_is_closed_for_cert_manager \
         conformance limit_rate_holds killed_again_and_again chaos; do
         check $name

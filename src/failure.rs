@@ -222,6 +222,9 @@ fn hints_of(error: &(dyn std::error::Error + 'static)) -> Vec<String> {
             "bring the volumes that are named again, all into one folder; the others are fine".to_owned(),
         ];
     }
+    if let Some(ArchiveError::Untrusted(error)) = error.downcast_ref() {
+        return vec![error.hint().to_owned()];
+    }
     if let Some(ArchiveError::TooEarly(_)) = error.downcast_ref() {
         return vec![
             "give --spool DIR, where blobs wait until it is known what they are, or import it from a file"

@@ -19,22 +19,28 @@
 //! file, report.
 //!
 //! Direction: `commands → plan, transfer, destination, handoff → registry, archive, catalog → image`; `report` and
-//! cancellation are leaves; nothing calls back up. Only `registry` sends HTTP, only `archive` knows the file format.
+//! cancellation are leaves; nothing calls back up. [`signing`] says who vouches for a bundle, [`custody`] who made it and
+//! what arrived, [`policy`] what may cross; all three are pure, as [`image`] is. Only `registry` sends HTTP
+//! (`storage`, which reads bundles over the network, borrows its connections); only `archive` knows the file format.
 
 pub mod archive;
 pub mod catalog;
 pub mod cli;
 pub mod commands;
+pub mod custody;
 pub mod destination;
 pub mod failure;
 pub mod handoff;
 pub mod image;
 pub mod plan;
+pub mod policy;
 pub mod registry;
 pub mod report;
 pub mod review;
+pub mod secret;
 pub mod serve;
 pub mod session;
+pub mod signing;
 #[cfg(feature = "object-storage")]
 pub mod storage;
 pub mod transfer;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::volumes::WrongVolume;
 use crate::image::Digest;
+use crate::signing::Untrusted;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
@@ -42,6 +43,8 @@ pub enum ArchiveError {
         "volumes of {size} bytes would be {count}: they must be of 64 KiB at the least, and 9999 at the most"
     )]
     VolumeSize { size: u64, count: u64 },
+    #[error(transparent)]
+    Untrusted(#[from] Untrusted),
     /// Something over the network.
     #[error("{name} cannot be read: {why}")]
     Storage { name: String, why: String, denied: bool },

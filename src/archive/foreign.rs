@@ -14,10 +14,12 @@ use bytes::Bytes;
 use super::contents::Manifests;
 use super::described::{describe, unpacked};
 use super::foreign_tar::Members;
+use super::head_reader::MAX_SIGNATURE;
 use super::holdings::{ContentPieces, Holdings, StreamEvent, StreamSink};
 use super::manifest::BundleManifest;
 use super::{ArchiveError, Input, frame};
 use crate::image::{Descriptor, Digest, ParsedManifest, Reference, media_type};
+use crate::signing::Trust;
 
 /// JSON members of a foreign archive, in bytes.
 pub(super) const MAX_JSON: u64 = 20 << 20;
@@ -51,12 +53,27 @@ pub struct ForeignLayout {
     bundle: BundleManifest,
     /// Set for a bundle of this program that was unpacked, or packed by another tool.
     id: Option<Digest>,
+    signature: Option<Vec<u8>>,
 }
 
 impl ForeignLayout {
     /// Opens `path`. `name` is for an image that has none of its own.
     pub fn open(path: &Path, name: Option<&Reference>) -> Result<Self, ArchiveError> {
+        Self::open_trusted(path, name, &Trust::default())
+    }
+
+    /// The same, if `trust` lets it in.
+    pub fn open_trusted(path: &Path, name: Option<&Reference>, trust: &Trust) -> Result<Self, ArchiveError> {
         let place = Place::open(path)?;
+        let own = place.read("bundle.json", MAX_BUNDLE_JSON)?;
+        let signature = match &own {
+            Some(own) => {
+                let signature = place.read("bundle.json.sig", MAX_SIGNATURE)?;
+                trust.check(own, signature.as_deref())?;
+                signature
+            }
+            None => None,
+        };
         let index = place.read("index.json", MAX_JSON)?;
         let index = index.ok_or_else(|| {
             ArchiveError::NotABundle(format!(
@@ -64,17 +81,19 @@ impl ForeignLayout {
                 path.display()
             ))
         })?;
+        if own.is_none() {
+            trust.check_foreign()?;
+        }
         let parsed = ParsedManifest::of(&index, Some(media_type::OCI_INDEX))
             .map_err(|error| ArchiveError::Json("index.json", error.to_string()))?;
         let mut manifests = HashMap::new();
         place.manifests(&parsed.manifests, &mut manifests)?;
-        let own = place.read("bundle.json", MAX_BUNDLE_JSON)?;
         let id = own.as_deref().map(Digest::sha256);
         let bundle = match own {
             Some(own) => unpacked(&own, &index, &manifests)?,
             None => describe(&parsed, &manifests, name)?,
         };
-        Ok(Self { path: path.to_owned(), place, manifests, bundle, id })
+        Ok(Self { path: path.to_owned(), place, manifests, bundle, id, signature })
     }
 }
 
@@ -107,6 +126,10 @@ impl Holdings for ForeignLayout {
 
     fn id(&self) -> Option<Digest> {
         self.id
+    }
+
+    fn signature(&self) -> Option<&[u8]> {
+        self.signature.as_deref()
     }
 
     fn is_sequential(&self) -> bool {

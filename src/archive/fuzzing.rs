@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::foreign_tar::Members;
 use super::head_reader::Head;
 use super::{ArchiveError, Input, frame, reader};
+use crate::signing::Trust;
 
 #[derive(Debug)]
 struct Memory(Vec<u8>);
@@ -42,12 +43,15 @@ pub fn seek_table(bytes: &[u8]) {
 /// Reads `content` as the head of a bundle, in frames as an export makes them.
 pub fn head(content: &[u8]) {
     let mut frames = content.chunks(1 << 20);
-    let head = Head::read_from(&mut || {
-        let next = frames
-            .next()
-            .map(|piece| Ok((frame::compress_head(piece)?, u32::try_from(piece.len()).unwrap_or(0))));
-        next.transpose()
-    });
+    let head = Head::read_from(
+        &mut || {
+            let next = frames
+                .next()
+                .map(|piece| Ok((frame::compress_head(piece)?, u32::try_from(piece.len()).unwrap_or(0))));
+            next.transpose()
+        },
+        &Trust::default(),
+    );
     if let Ok(head) = head
         && let Ok(manifest) = head.bundle()
     {

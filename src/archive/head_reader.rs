@@ -16,12 +16,14 @@ use super::manifest::{BundleManifest, Group};
 use super::reader::FrameTable;
 use super::{ArchiveError, frame, member};
 use crate::image::Digest;
+use crate::signing::Trust;
 
 /// Cap of `bundle.json` in bytes.
 const MAX_BUNDLE_JSON: u64 = 1 << 30;
 /// Cap of any other member of the head.
 const MAX_SMALL: u64 = 1 << 30;
-const MAX_SIGNATURE: u64 = 64 << 10;
+/// Cap of `bundle.json.sig` in bytes.
+pub(super) const MAX_SIGNATURE: u64 = 64 << 10;
 
 /// The head of an open bundle. Frames are kept compressed, and opened one at a time.
 #[derive(Debug)]
@@ -49,9 +51,9 @@ struct HeadFrame {
 
 impl Head {
     /// Reads frames from the start of `input` until the head is complete.
-    pub(crate) fn read(input: &dyn Input, table: &FrameTable) -> Result<Self, ArchiveError> {
+    pub(crate) fn read(input: &dyn Input, table: &FrameTable, trust: &Trust) -> Result<Self, ArchiveError> {
         let mut next = 0;
-        Self::read_from(&mut || {
+        let mut frame = || {
             if next >= table.len() {
                 return Ok(None);
             }
@@ -59,11 +61,13 @@ impl Head {
             next += 1;
             check_lens(u64::from(file), u64::from(content))?;
             Ok(Some((input.read_vec(at, file as usize)?, content)))
-        })
+        };
+        Self::read_from(&mut frame, trust)
     }
 
-    /// Reads frames from `next` (their bytes and content length) until the head is complete.
-    pub(crate) fn read_from(next: &mut NextFrame<'_>) -> Result<Self, ArchiveError> {
+    /// Reads frames from `next` (their bytes and content length) until the head is complete. Before anything in it is
+    /// believed, `trust` must let it in.
+    pub(crate) fn read_from(next: &mut NextFrame<'_>, trust: &Trust) -> Result<Self, ArchiveError> {
         let mut head = Self {
             frames: Vec::new(),
             content_len: 0,
@@ -72,7 +76,7 @@ impl Head {
             blobs: HashMap::new(),
             open: Mutex::new(None),
         };
-        let mut at = head.small_members(next)?;
+        let mut at = head.small_members(next, trust)?;
         let bundle = head.bundle()?;
         for blob in bundle.blobs.iter().take_while(|blob| blob.group() == Group::Head) {
             at += member::header_len(&blob.digest.layout_path(), blob.size);
@@ -91,8 +95,8 @@ impl Head {
     }
 
     /// Reads the members before the blobs; the content offset of the first blob's header comes back.
-    fn small_members(&mut self, next: &mut NextFrame<'_>) -> Result<u64, ArchiveError> {
-        let mut at = 0;
+    fn small_members(&mut self, next: &mut NextFrame<'_>, trust: &Trust) -> Result<u64, ArchiveError> {
+        let (mut at, mut is_let_in) = (0, false);
         loop {
             self.pull_to(at + member::BLOCK, next)?;
             let block = self.content(at, 512)?;
@@ -106,6 +110,12 @@ impl Head {
             };
             if at == 0 && path != head::OCI_LAYOUT {
                 return Err(ArchiveError::NotABundle(format!("its first member is {path:?}")));
+            }
+            // A signature stands right after what it signs, or nowhere.
+            let is_signature = path == head::SIGNATURE;
+            if !is_let_in && !self.bundle_bytes.is_empty() && !is_signature {
+                trust.check(&self.bundle_bytes, None)?;
+                is_let_in = true;
             }
             if path.starts_with("blobs/") || path.starts_with("PaxHeaders/") {
                 break;
@@ -125,12 +135,21 @@ impl Head {
             at = start + size + member::padding(size);
             self.pull_to(at, next)?;
             match path.as_str() {
-                head::BUNDLE => self.bundle_bytes = self.content(start, size)?,
-                head::SIGNATURE => self.signature = Some(self.content(start, size)?),
+                head::BUNDLE if self.bundle_bytes.is_empty() => {
+                    self.bundle_bytes = self.content(start, size)?;
+                }
+                head::SIGNATURE if !is_let_in && !self.bundle_bytes.is_empty() => {
+                    let signature = self.content(start, size)?;
+                    trust.check(&self.bundle_bytes, Some(&signature))?;
+                    (self.signature, is_let_in) = (Some(signature), true);
+                }
+                head::BUNDLE | head::SIGNATURE => {
+                    return Err(ArchiveError::Damaged(format!("{path} is not where it belongs")));
+                }
                 _ => {}
             }
             // A bundle of no images has nothing after its small members.
-            if self.content_len == at && !self.bundle_bytes.is_empty() && self.bundle()?.blobs.is_empty() {
+            if self.content_len == at && is_let_in && self.bundle()?.blobs.is_empty() {
                 break;
             }
         }

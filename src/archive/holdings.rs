@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 
+use super::manifest::MAX_HEAD_CONFIG;
 use super::{ArchiveError, BundleManifest, BundleReader, Manifests};
-use crate::image::Digest;
+use crate::image::{Descriptor, Digest};
 
 /// The content of a blob, piece by piece.
 pub type ContentPieces = Box<dyn Iterator<Item = Result<Bytes, ArchiveError>> + Send>;
@@ -27,11 +28,35 @@ pub trait Holdings: Manifests + Send + Sync + std::fmt::Debug {
     /// The content of `digest` from byte `from` on, unverified.
     fn open(&self, digest: &Digest, from: u64) -> Result<ContentPieces, ArchiveError>;
 
+    /// A small blob such as a config, verified: from the head of a bundle, or read from wherever it stands.
+    fn small(&self, blob: &Descriptor) -> Option<Vec<u8>> {
+        if blob.size > MAX_HEAD_CONFIG {
+            return None;
+        }
+        let mut bytes = Vec::new();
+        if let Ok(head) = self.manifest(&blob.digest) {
+            bytes.extend_from_slice(&head);
+        } else {
+            for piece in self.open(&blob.digest, 0).ok()? {
+                bytes.extend_from_slice(&piece.ok()?);
+                if bytes.len() as u64 > MAX_HEAD_CONFIG {
+                    return None;
+                }
+            }
+        }
+        (Digest::of(blob.digest.algorithm(), &bytes) == blob.digest).then_some(bytes)
+    }
+
     /// For messages.
     fn name(&self) -> String;
 
     /// The bundle's id; none for a layout of another tool.
     fn id(&self) -> Option<Digest> {
+        None
+    }
+
+    /// The signature that was put into it when it was made.
+    fn signature(&self) -> Option<&[u8]> {
         None
     }
 
@@ -69,5 +94,9 @@ impl Holdings for BundleReader {
 
     fn id(&self) -> Option<Digest> {
         Some(BundleReader::id(self))
+    }
+
+    fn signature(&self) -> Option<&[u8]> {
+        BundleReader::signature(self)
     }
 }

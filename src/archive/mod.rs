@@ -38,7 +38,8 @@
 //! that a signature over it covers what other tools read. `formatRevision` rises when the same images give other
 //! bytes (another libzstd, say): [`BundleReader::verify`] demands compressed frames to the bit only under its own.
 //!
-//! Everything read is hostile until it has been derived again and compared.
+//! A signature is checked right after `bundle.json` and `bundle.json.sig` have come, before either is parsed
+//! ([`crate::signing`]). Everything read is hostile until it has been derived again and compared.
 
 mod artifacts;
 mod chart;
@@ -94,5 +95,5 @@ pub use stash::{Stash, StashWriter};
 pub use verify::Problem;
 pub use volumes::{
     COLUMNS, Cut, LIST_SUFFIX, MIN_VOLUME, Survey, VolumeEntry, VolumeInput, VolumeList, Wait,
-    WaitingVolumes, parity_len, protect, remove_parity, volumes_of,
+    WaitingVolumes, parity_len, protect, remove_parity, volume_base, volumes_of,
 };

@@ -16,6 +16,7 @@ use super::layout::Layout;
 use super::manifest::BundleManifest;
 use super::{ArchiveError, frame, partial};
 use crate::image::Digest;
+use crate::signing::Trust;
 
 /// Pieces of stored content are about this long.
 const PIECE_BLOCKS: u64 = 8;
@@ -46,15 +47,15 @@ impl<R> std::fmt::Debug for PipedContent<R> {
 
 /// Reads the head of a piped bundle and proves it.
 pub fn open_pipe<R: Read>(mut input: R) -> Result<(Arc<PipedHead>, PipedContent<R>), ArchiveError> {
-    let (head, at) = read_head(&mut input)?;
+    let (head, at) = read_head(&mut input, &Trust::default())?;
     let head = Arc::new(head);
     Ok((head.clone(), PipedContent::after(head, input, at)))
 }
 
 /// The head, proven, and how many bytes it takes.
-pub(super) fn read_head(input: &mut impl Read) -> Result<(PipedHead, u64), ArchiveError> {
+pub(super) fn read_head(input: &mut impl Read, trust: &Trust) -> Result<(PipedHead, u64), ArchiveError> {
     let mut at = 0;
-    let head = Head::read_from(&mut || {
+    let mut frame = || {
         let Some(bytes) = read_frame(input, frame::HEAD_FRAME_CONTENT as u64)? else {
             return Ok(None);
         };
@@ -64,7 +65,8 @@ pub(super) fn read_head(input: &mut impl Read) -> Result<(PipedHead, u64), Archi
         let content =
             content.ok_or_else(|| ArchiveError::NotABundle("its frames are not those of a bundle".into()))?;
         Ok(Some((bytes, content)))
-    })?;
+    };
+    let head = Head::read_from(&mut frame, trust)?;
     let manifest = head.bundle()?;
     head.prove(&manifest)?;
     let layout = Layout::new(head.frame_lens(), &manifest.blobs);
@@ -108,6 +110,10 @@ impl Holdings for PipedHead {
 
     fn id(&self) -> Option<Digest> {
         Some(self.id)
+    }
+
+    fn signature(&self) -> Option<&[u8]> {
+        self.head.signature()
     }
 }
 

@@ -11,6 +11,7 @@ use super::holdings::{ContentPieces, Holdings, StreamSink};
 use super::pipe::{PipedContent, read_head};
 use super::{ArchiveError, BundleManifest, Manifests, Stash, piped_layout};
 use crate::image::{Digest, Reference};
+use crate::signing::Trust;
 
 /// Reads everything that has not been read yet.
 pub type Rest = Box<dyn FnOnce(&mut StreamSink<'_>) -> Result<(), ArchiveError> + Send>;
@@ -54,6 +55,10 @@ impl Holdings for Kept {
     fn id(&self) -> Option<Digest> {
         self.known.id()
     }
+
+    fn signature(&self) -> Option<&[u8]> {
+        self.known.signature()
+    }
 }
 
 impl std::fmt::Debug for Piped {
@@ -63,22 +68,23 @@ impl std::fmt::Debug for Piped {
 }
 
 impl Piped {
-    /// Reads as much of `input` as it takes to know what is in it. `name` and `spool` are for layouts: the name of
-    /// the one image, and a folder for what comes too early.
+    /// Reads as much of `input` as it takes to know what is in it, if `trust` lets it in. `name` and `spool` are for
+    /// layouts: the name of the one image, and a folder for what comes too early.
     pub fn open(
         input: impl Read + Send + 'static,
         name: Option<&Reference>,
         spool: Option<&Path>,
+        trust: &Trust,
     ) -> Result<Self, ArchiveError> {
         let mut input = BufReader::with_capacity(1 << 20, input);
         let start = input.fill_buf().map_err(ArchiveError::of_pipe)?;
         let is_zstd = start.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]);
         let stash = Arc::new(Stash::new(spool)?);
         if !is_zstd {
-            return Self::layout(input, name, stash);
+            return Self::layout(input, name, stash, trust);
         }
         let mut recorded = Recorded { input: &mut input, read: Vec::new() };
-        match read_head(&mut recorded) {
+        match read_head(&mut recorded, trust) {
             Ok((head, at)) => {
                 let head = Arc::new(head);
                 let content = PipedContent::after(head.clone(), input, at);
@@ -93,7 +99,7 @@ impl Piped {
             }
             Err(ArchiveError::NotABundle(why)) => {
                 let again = Cursor::new(recorded.read).chain(input);
-                Self::layout(again, name, stash).map_err(|error| match error {
+                Self::layout(again, name, stash, trust).map_err(|error| match error {
                     ArchiveError::NotABundle(_) => ArchiveError::NotABundle(why),
                     other => other,
                 })
@@ -106,8 +112,9 @@ impl Piped {
         input: impl BufRead + Send + 'static,
         name: Option<&Reference>,
         stash: Arc<Stash>,
+        trust: &Trust,
     ) -> Result<Self, ArchiveError> {
-        let (known, rest) = piped_layout::open(input, name, &stash)?;
+        let (known, rest) = piped_layout::open(input, name, &stash, trust)?;
         let rest = Box::new(move |sink: &mut StreamSink<'_>| rest.stream(sink));
         let holdings = Arc::new(Kept { known, stash: stash.clone() });
         // What came too early does not come again.

@@ -14,10 +14,12 @@ use super::contents::{MAX_DEPTH, Manifests};
 use super::described::{describe, unpacked};
 use super::foreign::{MAX_BUNDLE_JSON, MAX_JSON, MAX_MANIFEST, MAX_MANIFESTS, decompress, stream_member};
 use super::foreign_tar::Members;
+use super::head_reader::MAX_SIGNATURE;
 use super::holdings::{ContentPieces, Holdings, StreamSink};
 use super::manifest::BundleManifest;
 use super::{ArchiveError, Stash};
 use crate::image::{Descriptor, Digest, ParsedManifest, Reference, media_type};
+use crate::signing::Trust;
 
 const STDIN: &str = "stdin";
 
@@ -27,6 +29,7 @@ pub(super) struct PipedLayout {
     manifests: HashMap<Digest, Bytes>,
     bundle: BundleManifest,
     id: Option<Digest>,
+    signature: Option<Vec<u8>>,
 }
 
 /// The rest of the pipe.
@@ -37,17 +40,19 @@ pub(super) struct PipedRest {
     layout: Arc<PipedLayout>,
 }
 
-/// Reads as far as it takes to know what the layout holds.
+/// Reads as far as it takes to know what the layout holds, and asks `trust` before any of it is believed.
 pub(super) fn open(
     input: impl BufRead + Send + 'static,
     name: Option<&Reference>,
     stash: &Stash,
+    trust: &Trust,
 ) -> Result<(Arc<PipedLayout>, PipedRest), ArchiveError> {
     let path = Path::new(STDIN);
     let mut members = Members::new(decompress(input, path)?, path);
     let mut opening = Opening {
         index: None,
         own: None,
+        signature: None,
         manifests: HashMap::new(),
         missing: HashMap::new(),
         budget: MAX_MANIFESTS,
@@ -62,7 +67,7 @@ pub(super) fn open(
         }
         opening.take(&member.name, digest, member.size, &mut members)?;
     }
-    let layout = Arc::new(opening.finish(name)?);
+    let layout = Arc::new(opening.finish(name, trust)?);
     Ok((layout.clone(), PipedRest { members, pending, layout }))
 }
 
@@ -70,6 +75,7 @@ pub(super) fn open(
 struct Opening<'a> {
     index: Option<(Vec<u8>, ParsedManifest)>,
     own: Option<Vec<u8>>,
+    signature: Option<Vec<u8>>,
     manifests: HashMap<Digest, Bytes>,
     /// Manifests that are needed and have not come, with their descriptors and depth.
     missing: HashMap<Digest, (Descriptor, usize)>,
@@ -102,6 +108,9 @@ impl Opening<'_> {
             }
             ("bundle.json", _) => {
                 self.own = Some(members.whole(MAX_BUNDLE_JSON)?.ok_or_else(|| large(MAX_BUNDLE_JSON))?);
+            }
+            ("bundle.json.sig", _) => {
+                self.signature = Some(members.whole(MAX_SIGNATURE)?.ok_or_else(|| large(MAX_SIGNATURE))?);
             }
             (_, Some(digest)) if self.missing.contains_key(&digest) => {
                 let bytes = members.whole(MAX_MANIFEST)?.ok_or_else(|| large(MAX_MANIFEST))?;
@@ -156,7 +165,11 @@ impl Opening<'_> {
         self.need(&parsed.manifests, depth + 1)
     }
 
-    fn finish(self, name: Option<&Reference>) -> Result<PipedLayout, ArchiveError> {
+    fn finish(self, name: Option<&Reference>, trust: &Trust) -> Result<PipedLayout, ArchiveError> {
+        match &self.own {
+            Some(own) => trust.check(own, self.signature.as_deref()).map(|_| ())?,
+            None => trust.check_foreign()?,
+        }
         let Some((index, parsed)) = self.index else {
             let why = "there is neither bundle.json nor index.json in what comes from stdin";
             return Err(ArchiveError::NotABundle(why.to_owned()));
@@ -169,7 +182,7 @@ impl Opening<'_> {
             Some(own) => unpacked(&own, &index, &self.manifests)?,
             None => describe(&parsed, &self.manifests, name)?,
         };
-        Ok(PipedLayout { manifests: self.manifests, bundle, id })
+        Ok(PipedLayout { manifests: self.manifests, bundle, id, signature: self.signature })
     }
 }
 
@@ -194,6 +207,10 @@ impl Holdings for PipedLayout {
 
     fn id(&self) -> Option<Digest> {
         self.id
+    }
+
+    fn signature(&self) -> Option<&[u8]> {
+        self.signature.as_deref()
     }
 }
 

@@ -17,6 +17,7 @@ use super::manifest::{BlobRow, BundleManifest, Group};
 use super::pipe::open_pipe;
 use super::{ArchiveError, frame, layout::Layout};
 use crate::image::{Digest, RawManifest};
+use crate::signing::Trust;
 
 /// Zero bytes that a medium may append to a file.
 const MAX_TRAILING_ZEROS: u64 = 64 << 20;
@@ -51,9 +52,14 @@ pub(super) struct Parts {
 impl BundleReader {
     /// Opens the bundle in `input` and proves its head.
     pub fn open(input: &Arc<dyn Input>) -> Result<Self, ArchiveError> {
-        let reader = Self::open_parts(input).map_err(|error| match input.volumes() {
-            Some(volumes) => volumes.blame(error),
-            None => error,
+        Self::open_trusted(input, &Trust::default())
+    }
+
+    /// The same, if `trust` lets it in.
+    pub fn open_trusted(input: &Arc<dyn Input>, trust: &Trust) -> Result<Self, ArchiveError> {
+        let reader = Self::open_parts(input, trust).map_err(|error| match input.volumes() {
+            Some(volumes) if !matches!(error, ArchiveError::Untrusted(_)) => volumes.blame(error),
+            _ => error,
         })?;
         let list = input.volumes().and_then(|volumes| volumes.list());
         if let Some(list) = list.filter(|list| list.bundle != reader.id()) {
@@ -63,9 +69,9 @@ impl BundleReader {
         Ok(reader)
     }
 
-    fn open_parts(input: &Arc<dyn Input>) -> Result<Self, ArchiveError> {
+    fn open_parts(input: &Arc<dyn Input>, trust: &Trust) -> Result<Self, ArchiveError> {
         let (table, seek_table) = read_seek_table(&**input)?;
-        let head = Head::read(&**input, &table)?;
+        let head = Head::read(&**input, &table, trust)?;
         let manifest = head.bundle()?;
         let layout = Layout::new(head.frame_lens(), &manifest.blobs);
         let compressed = locate_compressed(&table, &layout, &manifest.blobs)?;

@@ -11,13 +11,14 @@ use super::manifest::{BlobRow, BundleManifest};
 use super::pipe::{read_frame, read_head};
 use super::reader::{BundleReader, InputTail, Parts};
 use super::{ArchiveError, Input, frame};
+use crate::signing::Trust;
 
 impl BundleReader {
-    /// Opens the bundle in `input` whatever its end looks like. Without its head there is nothing to tell what the
-    /// rest is.
-    pub fn salvage(input: &Arc<dyn Input>) -> Result<Self, ArchiveError> {
+    /// Opens the bundle in `input` whatever its end looks like, if `trust` lets it in. Without its head there is nothing
+    /// to tell what the rest is.
+    pub fn salvage(input: &Arc<dyn Input>, trust: &Trust) -> Result<Self, ArchiveError> {
         let mut start = std::io::BufReader::new(InputTail { input: &**input, end: input.len(), at: 0 });
-        let (head, _) = read_head(&mut start)?;
+        let (head, _) = read_head(&mut start, trust)?;
         let (head, manifest, layout) = head.into_parts();
         let compressed = walk(&**input, &layout, &manifest.blobs);
         Ok(Self::of_parts(input, Parts { head, manifest, layout, compressed, seek_table: None }))

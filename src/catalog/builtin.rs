@@ -30,13 +30,17 @@ pub fn names() -> Vec<String> {
 
 /// The catalog called `name@version`, or just `name`.
 pub fn get(name: &str) -> Result<Catalog, UnknownCatalog> {
+    Ok(Catalog::parse(text(name)?.as_bytes(), None).expect("shipped catalogs are valid: a test reads each"))
+}
+
+/// The text of that catalog.
+pub fn text(name: &str) -> Result<&'static str, UnknownCatalog> {
     let found = SHIPPED.iter().find(|(known, version, _)| match name.split_once('@') {
         Some((bare, wanted)) => bare == *known && wanted == *version,
         None => name == *known,
     });
-    let (_, _, text) = found.ok_or_else(|| UnknownCatalog {
+    found.map(|(_, _, text)| *text).ok_or_else(|| UnknownCatalog {
         name: name.chars().filter(|c| !c.is_control()).take(80).collect(),
         known: names().join(", "),
-    })?;
-    Ok(Catalog::parse(text.as_bytes(), None).expect("shipped catalogs are valid: a test reads each"))
+    })
 }

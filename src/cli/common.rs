@@ -84,6 +84,16 @@ pub(super) fn pair(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// Text for people to read: nothing in it moves a cursor or hides text.
+pub(super) fn printable(text: &str) -> Result<String, String> {
+    let plain = !text.is_empty() && text == crate::report::printable(text) && !text.contains(['\n', '\t']);
+    if plain {
+        Ok(text.to_owned())
+    } else {
+        Err("write it on one line, without control characters".to_owned())
+    }
+}
+
 /// `20M`, `1.5G`, `800k`, `1000`: decimal units, per second.
 fn rate(text: &str) -> Result<u64, String> {
     let refuse = || "write a number of bytes per second such as 800k, 20M or 1G".to_owned();
@@ -124,21 +134,7 @@ pub(super) fn volume_size(text: &str) -> Result<u64, String> {
     let refuse =
         || "write fat32, dvd5, dvd9, bd25, or a size such as 700M, 4GiB, 4GiB-1 or 4294967295".to_owned();
     let (text, less) = text.strip_suffix("-1").map_or((text, 0), |text| (text, 1));
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let factor: u64 = match unit {
-        "" | "B" => 1,
-        "k" | "K" | "kB" => 1000,
-        "M" | "MB" => 1_000_000,
-        "G" | "GB" => 1_000_000_000,
-        "T" | "TB" => 1_000_000_000_000,
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        "GiB" => 1 << 30,
-        "TiB" => 1 << 40,
-        _ => return Err(refuse()),
-    };
-    let size = number.parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
+    let size = crate::report::byte_size(text);
     size.and_then(|size| size.checked_sub(less)).filter(|size| *size > 0).ok_or_else(refuse)
 }
 

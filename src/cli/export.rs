@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::common::volume_size;
-use super::{CatalogArgs, NetworkArgs, OutputArgs, SelectionArgs, WithArgs};
+use super::common::{printable, volume_size};
+use super::{CatalogArgs, NetworkArgs, OutputArgs, PolicyArgs, SelectionArgs, SignKeyArgs, WithArgs};
 use crate::image::{HostName, Platform};
 
 #[derive(Debug, Args)]
@@ -20,8 +20,8 @@ pub struct ExportArgs {
     /// Export what an import with --salvage asked for, and nothing else.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["catalogs", "locked", "base", "platform", "add", "set"])]
     pub request: Option<PathBuf>,
-    /// Leave out layers that the destination has already, through this bundle, its `bundle.json`, or an inventory that
-    /// `bundle inspect -d` wrote: a delta.
+    /// Leave out layers that the destination has already, through this bundle, its `bundle.json`, an inventory that
+    /// `bundle inspect -d` wrote, or the receipt of an import: a delta.
     #[arg(long, value_name = "FILE")]
     pub base: Option<PathBuf>,
     /// Keep only these platforms of multi-platform images (default: all).
@@ -86,6 +86,16 @@ pub struct WriteArgs {
     /// without sparse files (FAT, exFAT). A folder on another disk; emptied afterwards.
     #[arg(long, value_name = "DIR")]
     pub spool: Option<PathBuf>,
+    #[command(flatten)]
+    pub sign: SignKeyArgs,
+    #[command(flatten)]
+    pub policy: PolicyArgs,
+    /// Write what was made, by whom and of what beside the bundle: FILE.statement.json, signed with --sign-key.
+    #[arg(long, help_heading = "Trust")]
+    pub statement: bool,
+    /// Who that is. Default: user@host.
+    #[arg(long, value_name = "NAME", help_heading = "Trust", value_parser = printable, requires = "statement")]
+    pub by: Option<String>,
 }
 
 /// What becomes of layers that their publisher keeps outside of registries.

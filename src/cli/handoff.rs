@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::NetworkArgs;
+use super::{NetworkArgs, TrustArgs};
 use crate::image::HostName;
 
 /// How a chart is pointed at the destination.
@@ -56,6 +56,8 @@ pub struct ValuesArgs {
     #[arg(long)]
     pub force: bool,
     #[command(flatten)]
+    pub trust: TrustArgs,
+    #[command(flatten)]
     pub network: NetworkArgs,
 }
 
@@ -89,6 +91,8 @@ pub struct MirrorsArgs {
     /// Replace existing files of other content.
     #[arg(long)]
     pub force: bool,
+    #[command(flatten)]
+    pub trust: TrustArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

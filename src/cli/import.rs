@@ -4,8 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::common::pair;
-use super::{MappingArgs, NetworkArgs, OutputArgs, ValuesStyleArgs, WithArgs};
+use super::common::{pair, printable};
+use super::{
+    ApprovalArgs, MappingArgs, NetworkArgs, OutputArgs, PolicyArgs, SignKeyArgs, TrustArgs, ValuesStyleArgs,
+    WithArgs,
+};
 use crate::image::Reference;
 
 #[derive(Debug, Args)]
@@ -69,6 +72,20 @@ pub struct ImportArgs {
     #[cfg(feature = "ecr")]
     #[command(flatten)]
     pub ecr: EcrArgs,
+    /// Write a receipt of what arrived, signed with --sign-key.
+    #[arg(long, value_name = "FILE", help_heading = "Trust")]
+    pub receipt: Option<PathBuf>,
+    /// Who imports. Default: user@host.
+    #[arg(long, value_name = "NAME", help_heading = "Trust", value_parser = printable, requires = "receipt")]
+    pub by: Option<String>,
+    #[command(flatten)]
+    pub sign: SignKeyArgs,
+    #[command(flatten)]
+    pub trust: TrustArgs,
+    #[command(flatten)]
+    pub approval: ApprovalArgs,
+    #[command(flatten)]
+    pub policy: PolicyArgs,
     #[command(flatten)]
     pub network: NetworkArgs,
     #[command(flatten)]
@@ -143,6 +160,15 @@ pub struct VerifyArgs {
     /// With --manifests: compare names and digests, and do not read the content of the bundle.
     #[arg(long, requires = "manifests")]
     pub names_only: bool,
+    /// Check that this receipt is of the bundle, and that every image arrived (repeatable).
+    #[arg(long, value_name = "FILE", help_heading = "Trust")]
+    pub receipt: Vec<PathBuf>,
+    #[command(flatten)]
+    pub trust: TrustArgs,
+    #[command(flatten)]
+    pub approval: ApprovalArgs,
+    #[command(flatten)]
+    pub policy: PolicyArgs,
     #[command(flatten)]
     pub network: NetworkArgs,
     #[command(flatten)]
@@ -170,6 +196,8 @@ pub struct InspectArgs {
     pub force: bool,
     #[command(flatten)]
     pub mapping: MappingArgs,
+    #[command(flatten)]
+    pub trust: TrustArgs,
     #[command(flatten)]
     pub network: NetworkArgs,
     #[command(flatten)]

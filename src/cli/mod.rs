@@ -12,6 +12,7 @@ mod login;
 mod repack;
 mod review;
 mod serve;
+mod trust;
 
 use std::path::PathBuf;
 
@@ -30,6 +31,9 @@ pub use login::{LoginArgs, LogoutArgs};
 pub use repack::RepackArgs;
 pub use review::{DiffArgs, DiffFormat, ReviewArgs, ReviewFormat};
 pub use serve::ServeArgs;
+pub use trust::{
+    ApprovalArgs, KeygenArgs, PassphraseArgs, PolicyArgs, Role, SignArgs, SignKeyArgs, TrustArgs,
+};
 
 /// Carries container images across an air gap.
 ///
@@ -54,16 +58,20 @@ pub enum Command {
     #[command(
         after_help = "Examples:\n  bundle export\n  bundle export stackstate@4.1 --set VERSION=sts-v4.1.3 \
         --source docker.io/bitnami=docker.io/bitnamilegacy\n  bundle export images.txt --platform linux/amd64 --dry-run\n  \
-        helm template … | grep image: | awk '{print $2}' | bundle export - -o app.tar.zst"
+        helm template … | grep image: | awk '{print $2}' | bundle export - -o app.tar.zst\n  \
+        bundle export images.txt --policy policy.yaml --statement --sign-key site.key"
     )]
     Export(ExportArgs),
     /// Replay a bundle into a registry.
     #[command(after_help = "Examples:\n  bundle import -d registry.local:5000\n  \
         bundle import images.tar.zst -d registry.local/mirror --only '*/kafka*'\n  \
-        ssh outside bundle export images.txt -o - | bundle import - -d registry.local")]
+        ssh outside bundle export images.txt -o - | bundle import - -d registry.local\n  \
+        bundle import images.tar.zst -d registry.local --require-approval reviewer.pub --receipt receipt.json")]
     Import(ImportArgs),
     /// Check every byte of a bundle, offline; or that it has every image that manifests name.
     #[command(after_help = "Examples:\n  bundle verify shop.tar.zst\n  \
+        bundle verify shop.tar.zst --verify-key site.pub --policy policy.yaml\n  \
+        bundle verify shop.tar.zst --receipt receipt.json\n  \
         helm template shop ./shop --values shop.values.yaml | bundle verify shop.tar.zst --manifests - -d registry.local")]
     Verify(VerifyArgs),
     /// Show what is in a bundle.
@@ -97,6 +105,22 @@ pub enum Command {
         bundle repack shop-2.5.delta-0f3c9a12.tar.zst --fill-from shop-2.4.tar.zst -o shop-2.5.tar.zst"
     )]
     Repack(RepackArgs),
+    /// Sign a bundle, a statement or a receipt, in files beside it.
+    ///
+    /// The bundle itself stays as it is. FILE.sig is for openssl and older cosign, FILE.sigstore.json for newer cosign;
+    /// either makes `bundle import --verify-key` take the bundle. A reviewer signs with `--role approver`, in
+    /// FILE.approvals, which makes `bundle import --require-approval` take it.
+    #[command(after_help = "Examples:\n  bundle sign shop.tar.zst --key site.key\n  \
+        bundle import shop.tar.zst -d registry.local --verify-key site.pub\n  \
+        bundle sign shop.tar.zst --role approver --key reviewer.key --by 'Grace Hopper'\n  \
+        bundle import shop.tar.zst -d registry.local --require-approval reviewer.pub\n  \
+        bundle sign receipt.json --key inside.key")]
+    Sign(SignArgs),
+    /// Make a pair of keys: one to sign with, one to check with.
+    #[command(after_help = "Examples:\n  bundle keygen -o site             site.key and site.pub\n  \
+        bundle export --sign-key site.key\n  \
+        AIRGAP_BUNDLE_VERIFY_KEY=/etc/bundle/site.pub bundle import -d registry.local")]
+    Keygen(KeygenArgs),
     /// Print the Helm values that point the chart at the destination.
     #[command(
         after_help = "Examples:\n  bundle values shop.tar.zst -d registry.local/mirror >values.yaml\n  \

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{ForeignLayers, OutputArgs, RowArgs, SelectionArgs, WithArgs, WriteArgs};
+use super::{ForeignLayers, OutputArgs, RowArgs, SelectionArgs, TrustArgs, WithArgs, WriteArgs};
 use crate::image::Platform;
 
 #[derive(Debug, Args)]
@@ -20,7 +20,7 @@ pub struct RepackArgs {
     /// salvage.
     #[arg(long, value_name = "BUNDLE")]
     pub fill_from: Vec<PathBuf>,
-    /// Leave out layers that this bundle, `bundle.json`, or inventory has: a delta.
+    /// Leave out layers that this bundle, `bundle.json`, inventory or receipt has: a delta.
     #[arg(long, value_name = "FILE")]
     pub base: Option<PathBuf>,
     /// Keep only these platforms of multi-platform images (default: all).
@@ -38,6 +38,8 @@ pub struct RepackArgs {
     /// Blobs at once, at most.
     #[arg(short, long, value_name = "N", default_value_t = 6, env = "AIRGAP_BUNDLE_JOBS", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub jobs: u16,
+    #[command(flatten)]
+    pub trust: TrustArgs,
     #[command(flatten)]
     pub output_style: OutputArgs,
 }

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::{PolicyArgs, TrustArgs};
+
 #[derive(Debug, Args)]
 pub struct DiffArgs {
     /// The bundle there was: a file, volumes, or an OCI layout of another tool.
@@ -18,6 +20,8 @@ pub struct DiffArgs {
     /// With differences, end with exit code 8.
     #[arg(long)]
     pub exit_code: bool,
+    #[command(flatten)]
+    pub trust: TrustArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -41,9 +45,13 @@ pub struct ReviewArgs {
     /// Show what changed since this bundle.
     #[arg(long, value_name = "OLD")]
     pub against: Option<PathBuf>,
+    #[command(flatten)]
+    pub policy: PolicyArgs,
     /// Replace an existing file of other content.
     #[arg(long)]
     pub force: bool,
+    #[command(flatten)]
+    pub trust: TrustArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::OutputArgs;
+use super::{OutputArgs, TrustArgs};
 
 #[derive(Debug, Args)]
 pub struct ServeArgs {
@@ -32,6 +32,8 @@ pub struct ServeArgs {
     /// Write the address listened on to this file, once it is.
     #[arg(long, value_name = "FILE")]
     pub address_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub trust: TrustArgs,
     #[command(flatten)]
     pub output_style: OutputArgs,
 }

@@ -1,4 +1,4 @@
-//! `--base`: what the destination has already, from a bundle, its `bundle.json`, or an inventory.
+//! `--base`: what the destination has already, from a bundle, its `bundle.json`, an inventory, or a receipt.
 
 use std::io::Read;
 use std::path::Path;
@@ -8,9 +8,11 @@ use serde::Deserialize;
 use super::input;
 use crate::archive::BundleManifest;
 use crate::archive::manifest::{MEDIA_TYPE, Requires};
+use crate::custody::Receipt;
 use crate::failure::{ExitCode, Failure};
 use crate::image::Digest;
 use crate::plan::{Inventory, base};
+use crate::signing::is_statement;
 
 /// Longest JSON read as a base.
 const MAX_JSON: u64 = 1 << 30;
@@ -19,6 +21,7 @@ const MAX_JSON: u64 = 1 << 30;
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Preamble {
+    #[serde(default)]
     media_type: String,
 }
 
@@ -30,9 +33,13 @@ pub(super) fn load(path: &Path) -> anyhow::Result<Requires> {
     };
     let no_base = |why: String| {
         Failure::new(ExitCode::Content, format!("{}: {why}", path.display())).hint(
-            "--base takes a bundle, its bundle.json, or what bundle inspect -d REGISTRY --catalog FILE wrote",
+            "--base takes a bundle, its bundle.json, what bundle inspect -d REGISTRY --catalog FILE wrote, or the \
+             receipt of an import",
         )
     };
+    if is_statement(&json) {
+        return Ok(Receipt::parse(&json).map_err(no_base)?.base(&json));
+    }
     let preamble: Preamble = serde_json::from_slice(&json).map_err(|error| no_base(error.to_string()))?;
     match preamble.media_type.as_str() {
         MEDIA_TYPE => Ok(base::of_manifest(&BundleManifest::from_bytes(&json)?, Digest::sha256(&json))),

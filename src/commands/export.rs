@@ -1,23 +1,26 @@
 //! `bundle export`: catalog → pinned digests → plan → one file.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use super::custody::Origin;
+use super::export_lost::{report_faults, report_lost, without};
 use super::input::{open_bundle, open_input};
+use super::policy::{self, Rules};
 use super::preflight::Preflight;
 use super::request::Loaded;
 use super::resolving::Resolving;
 use super::run_report::{ImageReport, ImageState, RunReport};
-use super::{base, export_target, locked, network, request};
-use crate::archive::{ImageFault, VolumeInput};
+use super::{base, custody, export_target, keys, locked, network, request};
+use crate::archive::VolumeInput;
 use crate::cli::{ExportArgs, ForeignLayers, ResultFormat, WriteArgs};
-use crate::failure::{ExitCode, Failure, blob_code, code_of};
-use crate::plan::{ExportPlan, PlanError, Request, Resolution};
+use crate::custody::Material;
+use crate::failure::{ExitCode, Failure, code_of};
+use crate::plan::{ExportPlan, PlanError, Request, Resolution, Signer};
 use crate::registry::RegistryClient;
 use crate::session::Session;
+use crate::signing::PrivateKey;
 use crate::transfer::{
-    BlobSpool, FileExport, FileExportError, LostBlob, Outcome, Resolved, Spool, Unfinished, Workspace,
-    complete_sidecar,
+    BlobSpool, FileExport, FileExportError, Outcome, Resolved, Spool, Unfinished, Workspace, complete_sidecar,
 };
 
 pub(super) async fn run(session: &Session, args: &ExportArgs) -> anyhow::Result<ExitCode> {
@@ -28,6 +31,7 @@ pub(super) async fn run(session: &Session, args: &ExportArgs) -> anyhow::Result<
     let target = if write.dry_run { target.ok().flatten() } else { target? };
     export_target::keep_apart(args, target.as_deref())?;
     let client = network::for_export(&args.network, args.registry.as_ref(), &catalog.request, &catalog.held)?;
+    let (signer, policy) = (keys::signer(&write.sign)?, policy::load(&write.policy)?);
     let mut report = RunReport::new("export", args.output_style.report.as_deref());
     let export = Export {
         session,
@@ -35,6 +39,10 @@ pub(super) async fn run(session: &Session, args: &ExportArgs) -> anyhow::Result<
         keep_going: args.keep_going,
         jobs: usize::from(args.network.jobs),
         client: &client,
+        signer: signer.as_ref(),
+        origin: None,
+        policy: policy.as_ref(),
+        materials: &catalog.materials,
         request: &catalog.request,
     };
     export.run(target.as_deref(), &mut report).await
@@ -70,6 +78,14 @@ pub(super) struct Export<'a> {
     pub(super) keep_going: bool,
     pub(super) jobs: usize,
     pub(super) client: &'a RegistryClient,
+    /// Signs the bundle.
+    pub(super) signer: Option<&'a PrivateKey>,
+    /// The one bundle it is made of, whose signatures it keeps where it is the same bundle.
+    pub(super) origin: Option<&'a Origin>,
+    /// What it has to keep to.
+    pub(super) policy: Option<&'a Rules>,
+    /// What the bundle is made of.
+    pub(super) materials: &'a [Material],
     pub(super) request: &'a Request,
 }
 
@@ -93,6 +109,12 @@ impl Export<'_> {
         result
     }
 
+    /// What the bundle gets as its signature.
+    pub(super) fn seal(&self) -> Option<Signer<'_>> {
+        let kept = || self.origin.and_then(Origin::signature);
+        self.signer.map(Signer::Key).or_else(kept)
+    }
+
     async fn to_file(&self, target: &Path, report: &mut RunReport) -> anyhow::Result<ExitCode> {
         let began = std::time::Instant::now();
         let workspace = Workspace::open(target)?;
@@ -108,6 +130,7 @@ impl Export<'_> {
         let run = FileExport {
             client: self.client,
             request: self.request,
+            signer: self.seal(),
             workspace: &workspace,
             spool: &spool,
             jobs: self.jobs,
@@ -138,6 +161,7 @@ impl Export<'_> {
                 }
                 Err(error) => return Err(explain_plan(error)),
             };
+            self.enforce(&draft, &spool, report)?;
             if self.already_complete(target, &draft)? {
                 workspace.finished()?;
                 blob_spool.map_or(Ok(()), BlobSpool::remove)?;
@@ -145,10 +169,11 @@ impl Export<'_> {
                     let (file, id) = (open_input(target)?, draft.bundle.id()?);
                     tokio::task::block_in_place(|| complete_sidecar(target, file.as_ref(), id))?;
                 }
+                let kept = custody::write_beside(self, target, &draft, false)?;
                 report.all_done(ImageState::AlreadyThere);
                 self.session.reporter.say(&format!("{} is complete already", target.display()));
                 self.protect(target, draft.head.layout.max_len()).await?;
-                self.print_result(target, &draft, report, began)?;
+                self.print_result(target, &draft, report, began, kept)?;
                 return Ok(self.ended(report));
             }
             if self.request.base.is_some() && draft.bundle.requires.is_none() {
@@ -165,9 +190,10 @@ impl Export<'_> {
             let (plan, outcome) = run.transfer(prepared).await.map_err(explain)?;
             let Outcome::Lost(lost) = outcome else {
                 blob_spool.map_or(Ok(()), BlobSpool::remove)?;
+                let kept = custody::write_beside(self, target, &plan, true)?;
                 self.protect(target, plan.head.layout.max_len()).await?;
                 report.all_done(ImageState::Done);
-                self.print_result(target, &plan, report, began)?;
+                self.print_result(target, &plan, report, began, kept)?;
                 return Ok(self.ended(report));
             };
             let hit = report_lost(&plan, &spool, &lost, report);
@@ -255,9 +281,18 @@ impl Export<'_> {
         }
         let list = volumes.ok().flatten().and_then(|volumes| volumes.list().cloned());
         let right_cut = list.map(|list| list.volume_size) == export_target::cut_size(self.write);
-        let found = open_bundle(target).is_ok_and(|found| plan.bundle.id().is_ok_and(|id| found.id() == id));
-        if found && right_cut {
+        let found = open_bundle(target).ok();
+        let found = found.filter(|found| plan.bundle.id().is_ok_and(|id| found.id() == id));
+        let is_signed_so = found.as_ref().is_some_and(|found| found.signature() == plan.signature.as_deref());
+        if is_signed_so && right_cut {
             return Ok(true);
+        }
+        if found.is_some() && !is_signed_so {
+            let what =
+                if plan.signature.is_some() { "without this signature" } else { "with a signature in it" };
+            return Err(Failure::new(ExitCode::Failed, format!("{} is complete, {what}", target.display()))
+                .hint("sign it as it is with bundle sign, replace it with --force, or write elsewhere with -o FILE")
+                .into());
         }
         Err(Failure::new(ExitCode::Failed, format!("{} exists and has other content", target.display()))
             .hint("replace it with --force, or write elsewhere with -o FILE")
@@ -270,6 +305,7 @@ impl Export<'_> {
         plan: &ExportPlan,
         report: &mut RunReport,
         began: std::time::Instant,
+        kept: Vec<String>,
     ) -> anyhow::Result<()> {
         let file = open_input(target)?;
         report.bundle = Some(serde_json::json!({
@@ -300,9 +336,26 @@ impl Export<'_> {
             super::export_print::Summary { plan, target, size: file.len(), volumes, received, took };
         match self.session.format {
             ResultFormat::Json => super::print_json(&report.value()),
-            ResultFormat::Human => super::print(&summary.text(!self.write.no_sidecar)),
+            ResultFormat::Human => {
+                let beside = [export_target::beside_bundle(self.write), kept].concat();
+                super::print(&summary.text(&beside));
+            }
         }
         Ok(())
+    }
+
+    /// Refuses a plan that the policy does not let pass, before any layer of it is fetched.
+    pub(super) fn enforce(
+        &self,
+        plan: &ExportPlan,
+        spool: &Spool,
+        report: &mut RunReport,
+    ) -> anyhow::Result<()> {
+        let Some(rules) = self.policy else { return Ok(()) };
+        match rules.refusal(&rules.planned(plan, spool)?, report) {
+            Some(refusal) => Err(refusal.into()),
+            None => Ok(()),
+        }
     }
 
     /// What stands for and against writing `plan`.
@@ -335,9 +388,10 @@ impl Export<'_> {
     async fn dry_run(&self, target: Option<&Path>, report: &mut RunReport) -> anyhow::Result<ExitCode> {
         let spool = Spool::anonymous()?;
         let resolved = self.resolve(&spool, report).await?;
-        let plan = ExportPlan::new(self.request, &resolved.resolution, None, &spool, &mut |_| Ok(()));
+        let plan = ExportPlan::new(self.request, &resolved.resolution, self.seal(), &spool, &mut |_| Ok(()));
         let plan = plan.map_err(explain_plan)?;
         let preflight = self.preflight(&plan, target);
+        let allowed = self.enforce(&plan, &spool, report);
         match self.session.format {
             ResultFormat::Json => {
                 let mut value = super::export_print::plan_json(&plan);
@@ -349,53 +403,12 @@ impl Export<'_> {
                 super::print(&format!("{plan}\n{}", preflight.text()));
             }
         }
+        allowed?;
         if !self.write.skip_preflight {
             preflight.judge()?;
         }
         Ok(self.ended(report))
     }
-}
-
-/// Names every image that a lost blob costs.
-pub(super) fn report_lost(
-    plan: &ExportPlan,
-    spool: &Spool,
-    lost: &[LostBlob],
-    report: &mut RunReport,
-) -> BTreeSet<usize> {
-    let mut hit = BTreeSet::new();
-    for LostBlob { index, error } in lost {
-        let digest = plan.bundle.blobs[*index].digest;
-        let source = plan.source(*index).clone();
-        let code = blob_code(error);
-        for image in plan.users(&digest, spool) {
-            let name = &plan.bundle.images[image].name;
-            let row = report.images.iter_mut().find(|row| row.name == *name);
-            if let Some(row) = row.filter(|_| hit.insert(image)) {
-                row.failed(code, &source, &format_args!("blob {digest}: {error}"), Vec::new());
-            }
-        }
-    }
-    hit
-}
-
-/// Records the images whose manifests contradict themselves or each other.
-fn report_faults(resolution: &Resolution, faults: &[ImageFault], report: &mut RunReport) -> BTreeSet<usize> {
-    let mut hit = BTreeSet::new();
-    for fault in faults {
-        let name = &resolution.images[fault.root].row.name;
-        if let Some(row) = report.images.iter_mut().find(|row| row.name == *name) {
-            row.failed(ExitCode::Content, &"", &fault.why, Vec::new());
-        }
-        hit.insert(fault.root);
-    }
-    hit
-}
-
-/// The resolution without the images at these positions.
-fn without(resolution: Resolution, hit: &BTreeSet<usize>) -> Resolution {
-    let images = resolution.images.into_iter().enumerate();
-    Resolution { images: images.filter(|(at, _)| !hit.contains(at)).map(|(_, image)| image).collect() }
 }
 
 fn now() -> String {

@@ -34,7 +34,8 @@ pub(super) struct Volumes {
 }
 
 impl Summary<'_> {
-    pub(super) fn text(&self, sidecar: bool) -> String {
+    /// `beside` are the endings of what lies beside the bundle.
+    pub(super) fn text(&self, beside: &[String]) -> String {
         let Self { plan, target, size, volumes, received, took } = self;
         let distinct = plan.distinct();
         let file = target.display();
@@ -60,8 +61,8 @@ impl Summary<'_> {
                 writeln!(text, "  {file}{LIST_SUFFIX}")
             }
         };
-        if sidecar {
-            let _ = writeln!(text, "  {file}.sha256");
+        for suffix in beside {
+            let _ = writeln!(text, "  {file}{suffix}");
         }
         if let Ok(program) = std::env::current_exe() {
             let _ = writeln!(text, "  {}  (this program)", program.display());

@@ -2,7 +2,8 @@
 
 use std::io::Write;
 
-use super::export::{Export, explain_plan, failed, interrupted, report_lost};
+use super::export::{Export, explain_plan, failed, interrupted};
+use super::export_lost::report_lost;
 use super::run_report::{ImageState, RunReport};
 use crate::archive::ArchiveError;
 use crate::failure::{ExitCode, Failure};
@@ -23,10 +24,11 @@ pub(super) async fn run(export: &Export<'_>, report: &mut RunReport) -> anyhow::
     let reporter = &export.session.reporter;
     let mut out = std::io::BufWriter::with_capacity(1 << 20, std::io::stdout());
     let stdout = |error| ArchiveError::Io { path: "stdout".into(), error };
-    let plan = ExportPlan::new(export.request, &resolved.resolution, None, &spool, &mut |_| Ok(()));
+    let plan = ExportPlan::new(export.request, &resolved.resolution, export.seal(), &spool, &mut |_| Ok(()));
     let plan = plan.map_err(explain_plan)?;
+    export.enforce(&plan, &spool, report)?;
     // Planned without output first: a collision found halfway must not leave half a head in the pipe.
-    ExportPlan::new(export.request, &resolved.resolution, None, &spool, &mut |head| {
+    ExportPlan::new(export.request, &resolved.resolution, export.seal(), &spool, &mut |head| {
         out.write_all(head).map_err(stdout)
     })
     .map_err(explain_plan)?;

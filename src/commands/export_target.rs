@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::outputs;
+use super::{custody, outputs, trust};
 use crate::archive::{COLUMNS, Cut, folder_of, parity_len};
 use crate::cli::{ExportArgs, OutputArgs, WriteArgs};
 use crate::failure::{ExitCode, Failure};
@@ -20,6 +20,11 @@ pub(super) fn output(args: &WriteArgs, file_name: Option<&str>) -> anyhow::Resul
         (Some(path), _) if path.as_os_str() == "-" && args.volume_size.is_some() => {
             return Err(Failure::usage("a stream is not cut into volumes")
                 .hint("cut it where it arrives: bundle repack FILE --volume-size SIZE -o FILE")
+                .into());
+        }
+        (Some(path), _) if path.as_os_str() == "-" && args.statement => {
+            return Err(Failure::usage("a stream has nothing beside it, and so no statement")
+                .hint("write a file with -o FILE")
                 .into());
         }
         (Some(path), _) if path.as_os_str() == "-" => return Ok(None),
@@ -50,8 +55,29 @@ pub(super) fn keep_apart(args: &ExportArgs, target: Option<&Path>) -> anyhow::Re
     let mut inputs: Vec<_> =
         args.catalog.catalogs.iter().map(|name| ("the catalog", Path::new(name))).collect();
     inputs.extend(args.locked.iter().map(|path| ("the lock", path.as_path())));
+    inputs.extend(args.write.sign.sign_key.iter().map(|path| ("the key", path.as_path())));
+    inputs.extend(args.write.policy.policy.iter().map(|path| ("the policy", path.as_path())));
     inputs.extend(args.base.iter().map(|path| ("the base", path.as_path())));
     outputs::keep_apart(&inputs, &files(&args.write, target, &args.output_style))
+}
+
+/// The endings of the files that come with a bundle.
+pub(super) fn beside_bundle(write: &WriteArgs) -> Vec<String> {
+    let is_signed = write.sign.sign_key.is_some();
+    let mut suffixes = Vec::new();
+    if !write.no_sidecar {
+        suffixes.push(".sha256".to_owned());
+    }
+    if is_signed {
+        suffixes.push(trust::SIGSTORE.to_owned());
+    }
+    if write.statement {
+        suffixes.push(custody::STATEMENT.to_owned());
+    }
+    if write.statement && is_signed {
+        suffixes.push(format!("{}{}", custody::STATEMENT, trust::SIGSTORE));
+    }
+    suffixes
 }
 
 /// The files that are written, with what they are.
@@ -63,7 +89,9 @@ pub(super) fn files(
     let mut files = Vec::new();
     if let Some(target) = target {
         files.push(("the bundle", target.to_owned()));
-        files.extend((!write.no_sidecar).then(|| ("its .sha256", beside(target, ".sha256"))));
+        files.extend(
+            beside_bundle(write).iter().map(|suffix| ("what lies beside it", beside(target, suffix))),
+        );
     }
     files.extend(output.report.iter().map(|path| ("--report", path.clone())));
     files

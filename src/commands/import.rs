@@ -8,28 +8,33 @@ use std::time::Instant;
 
 use super::import_prepare::Probe;
 use super::outputs::keep_apart;
+use super::policy::Rules;
 use super::preflight::Preflight;
 use super::run_report::{ImageReport, ImageState, RunReport};
-use super::{input, network};
+use super::{input, network, policy};
 use crate::archive::{ArchiveError, Holdings};
 use crate::cli::{ImportArgs, ResultFormat};
 use crate::destination::{Destination, Mapping, Preparation};
 use crate::failure::{ExitCode, Failure, all_hints, code_of};
-use crate::image::{ArtifactCounts, Digest, Reference};
+use crate::image::{ArtifactCounts, Digest, Reference, matches};
 use crate::plan::{ImportPlan, Landing, Landings};
 use crate::registry::{Environment, PingOutcome, RegistryClient, Sessions};
 use crate::report::{bytes, count};
 use crate::session::Session;
+use crate::signing::Vouched;
 use crate::transfer::{ArrivalError, Import, Sent};
 
 pub(super) async fn run(session: &Session, args: &ImportArgs) -> anyhow::Result<ExitCode> {
     let destination: Destination = args.destination.parse().map_err(|e| Failure::usage(format!("{e}")))?;
+    let rules = policy::load(&args.policy)?;
     let opened = input::open_for_import(session, args)?;
     let values = args.values.clone().unwrap_or_else(|| PathBuf::from(format!("{}.values.yaml", opened.stem)));
     let inputs: Vec<_> = args.bundle.iter().map(|path| ("the bundle", path.as_path())).collect();
     let mut outputs = vec![("the values file", values.as_path())];
+    outputs.extend(args.receipt.iter().map(|path| ("the receipt", path.as_path())));
     outputs.extend(args.output_style.report.iter().map(|path| ("--report", path.as_path())));
     keep_apart(&inputs, &outputs)?;
+    super::trust::tell(&opened.vouched, &session.reporter);
     let client = network::for_destination(&args.network, &destination)?;
     let mut report = RunReport::new("import", args.output_style.report.as_deref());
     let run = Run {
@@ -39,6 +44,8 @@ pub(super) async fn run(session: &Session, args: &ImportArgs) -> anyhow::Result<
         destination: &destination,
         holdings: opened.holdings,
         stem: opened.stem,
+        vouched: opened.vouched,
+        rules,
     };
     let result = run.import(values, opened.pipe, &mut report).await;
     network::tell_of_hosts(&client, &session.reporter);
@@ -54,6 +61,9 @@ pub(super) struct Run<'a> {
     pub(super) holdings: Arc<dyn Holdings>,
     /// What files that come of it are called after.
     pub(super) stem: String,
+    pub(super) vouched: Vouched,
+    /// What is let in at all.
+    rules: Option<Rules>,
 }
 
 impl Run<'_> {
@@ -66,12 +76,17 @@ impl Run<'_> {
         let began = Instant::now();
         let bundle = self.holdings.bundle();
         let values = self.values(values)?;
+        let receipt_signer = self.receipt_signer()?;
         report.images = bundle.images.iter().map(|i| ImageReport::new(&i.name, Some(&i.source))).collect();
         for (row, image) in report.images.iter_mut().zip(&bundle.images) {
             row.digest = Some(image.digest);
             row.bytes = image.size;
         }
-        report.bundle = Some(serde_json::json!({ "file": self.holdings.name(), "id": self.holdings.id() }));
+        report.bundle = Some(serde_json::json!({
+            "file": self.holdings.name(), "id": self.holdings.id(), "signedBy": super::trust::signed_by(&self.vouched),
+            "approvedBy": super::trust::approved_by(&self.vouched),
+        }));
+        self.enforce(report)?;
         let landings = self.landings(report)?;
         self.check_registry().await?;
         let (missing, present) = self.missing(&landings, report).await?;
@@ -120,6 +135,7 @@ impl Run<'_> {
         if self.args.salvage {
             self.ask_again(&plan, &sent)?;
         }
+        self.write_receipt(report, receipt_signer.as_ref())?;
         self.judge(read, report)?;
         self.client.uploads_finished();
         self.spare(&values.path, &values.text)?;
@@ -130,6 +146,17 @@ impl Run<'_> {
         }
         self.session.reporter.warn(&report.warning());
         Ok(ExitCode::Partly)
+    }
+
+    /// Refuses what the policy does not let pass, of the images that are chosen, before anything is asked or sent.
+    fn enforce(&self, report: &mut RunReport) -> anyhow::Result<()> {
+        let Some(rules) = &self.rules else { return Ok(()) };
+        let mut findings = rules.findings(self.holdings.as_ref())?;
+        findings.retain(|finding| finding.image.as_ref().is_none_or(|name| matches(&self.args.only, name)));
+        match rules.refusal(&findings, report) {
+            Some(refusal) => Err(refusal.into()),
+            None => Ok(()),
+        }
     }
 
     /// Ends the run where something stands against it, unless it shall not matter.
@@ -235,7 +262,7 @@ impl Run<'_> {
             self.session.reporter.say(&share.text);
         }
         let in_share = |name: &Reference| share.as_ref().is_none_or(|share| share.images.contains(name));
-        let selected = |name: &Reference| input::matches(&self.args.only, name) && in_share(name);
+        let selected = |name: &Reference| matches(&self.args.only, name) && in_share(name);
         let landings = Landings::new(bundle, self.destination, self.mapping(), &selected);
         let (Landings(landings), unfit) = landings.map_err(super::export::explain_plan)?;
         for (row, image) in report.images.iter_mut().zip(&bundle.images) {

@@ -3,10 +3,9 @@
 use std::collections::HashSet;
 
 use super::import::Run;
-use super::input;
 use crate::cli::ShardArg;
 use crate::failure::Failure;
-use crate::image::Reference;
+use crate::image::{Reference, matches};
 use crate::plan::Shards;
 use crate::report::{bytes, count};
 
@@ -30,7 +29,7 @@ impl Run<'_> {
         };
         let index = index.map_or_else(|| completion_index(number), Ok)?;
         let bundle = self.holdings.bundle();
-        let selected = |name: &Reference| input::matches(&self.args.only, name);
+        let selected = |name: &Reference| matches(&self.args.only, name);
         let shards = Shards::new(bundle, self.holdings.as_ref(), &selected, number)?;
         let own = bundle.images.iter().zip(&shards.of_image).filter(|(_, shard)| **shard == Some(index));
         let images: HashSet<Reference> = own.map(|(image, _)| image.name.clone()).collect();

@@ -6,14 +6,16 @@ use std::sync::Arc;
 
 use super::import_salvage;
 use super::outputs::plain_name;
+use super::trust;
 use crate::archive::{
     ArchiveError, BundleReader, FileInput, Holdings, Input, LIST_SUFFIX, Piped, Rest, Stash, VolumeInput,
     Wait, WaitingVolumes, volumes_of,
 };
-use crate::cli::{ImportArgs, NetworkArgs};
+use crate::cli::{ImportArgs, NetworkArgs, TrustArgs};
 use crate::failure::{ExitCode, Failure};
 use crate::image::{Digest, Reference};
 use crate::session::Session;
+use crate::signing::{Trust, Vouched};
 
 /// An open bundle, and what files derived from it are called after.
 pub(super) struct Opened {
@@ -21,12 +23,14 @@ pub(super) struct Opened {
     /// The bundle itself, when it is as it was exported.
     pub(super) own: Option<BundleReader>,
     pub(super) stem: String,
+    pub(super) vouched: Vouched,
 }
 
 /// A bundle to import: from a file, or out of a pipe.
 pub(super) struct ToImport {
     pub(super) holdings: Arc<dyn Holdings>,
     pub(super) stem: String,
+    pub(super) vouched: Vouched,
     pub(super) pipe: Option<Pipe>,
 }
 
@@ -41,40 +45,46 @@ pub(super) struct Pipe {
 pub(super) fn open_for_import(session: &Session, args: &ImportArgs) -> anyhow::Result<ToImport> {
     if args.wait_for_volumes {
         let path = args.bundle.clone().unwrap_or_else(|| PathBuf::from("."));
+        let trust = trust::with_approval(&args.trust, &args.approval, Some(&path))?;
         let volumes = WaitingVolumes::open(&path, patience(session))?;
-        return Ok(piped(Piped::open(volumes, None, args.spool.as_deref())?));
+        return piped(Piped::open(volumes, None, args.spool.as_deref(), &trust)?, &trust);
     }
     if args.bundle.as_deref() != Some(Path::new("-")) {
         let path = args.bundle.clone().map_or_else(the_one_here, Ok)?;
-        let Opened { holdings, stem, .. } =
-            match open_anywhere(Some(&path), args.name.as_ref(), &args.network) {
-                Err(error) if args.salvage => match error.downcast::<ArchiveError>() {
-                    Ok(error) if !matches!(error, ArchiveError::NotABundle(_)) => {
-                        import_salvage::open(&path, &error, &session.reporter)?
-                    }
-                    Ok(error) => return Err(error.into()),
-                    Err(error) => return Err(error),
-                },
-                opened => opened?,
-            };
-        return Ok(ToImport { holdings, stem, pipe: None });
+        let trust = trust::with_approval(&args.trust, &args.approval, Some(&path))?;
+        let opened = match open_as_anywhere(&path, args.name.as_ref(), &trust, &args.network) {
+            Err(error) if args.salvage => match error.downcast::<ArchiveError>() {
+                // What is not trusted is not whole in any of its parts.
+                Ok(error @ (ArchiveError::NotABundle(_) | ArchiveError::Untrusted(_))) => {
+                    return Err(error.into());
+                }
+                Ok(error) => import_salvage::open(&path, &error, &session.reporter, &trust)?,
+                Err(error) => return Err(error),
+            },
+            opened => opened?,
+        };
+        let Opened { holdings, stem, vouched, .. } = opened;
+        return Ok(ToImport { holdings, stem, vouched, pipe: None });
     }
     if args.network.password_stdin {
         return Err(Failure::usage("the bundle and the password cannot both come from stdin")
             .hint("store the login first: bundle login REGISTRY")
             .into());
     }
-    Ok(piped(Piped::open(std::io::stdin(), args.name.as_ref(), args.spool.as_deref())?))
+    let trust = trust::with_approval(&args.trust, &args.approval, None)?;
+    let opened = Piped::open(std::io::stdin(), args.name.as_ref(), args.spool.as_deref(), &trust)?;
+    piped(opened, &trust)
 }
 
-fn piped(Piped { holdings, at_hand, stash, rest }: Piped) -> ToImport {
+fn piped(Piped { holdings, at_hand, stash, rest }: Piped, trust: &Trust) -> anyhow::Result<ToImport> {
     let catalog = &holdings.bundle().catalog;
     let stem = match (catalog.name.as_str(), catalog.version.as_str()) {
         ("", _) => "bundle".to_owned(),
         (name, "") => plain_name(name),
         (name, version) => plain_name(&format!("{name}-{version}")),
     };
-    ToImport { holdings, stem, pipe: Some(Pipe { at_hand, stash, rest }) }
+    let vouched = trust::vouched(trust, holdings.as_ref())?;
+    Ok(ToImport { holdings, stem, vouched, pipe: Some(Pipe { at_hand, stash, rest }) })
 }
 
 /// Waits for volumes until the user wants no more, and says once for each that it is waited for.
@@ -92,25 +102,42 @@ fn patience(session: &Session) -> Wait {
     })
 }
 
-/// Opens `path`, which may be an address on the network, or the one bundle in the current folder.
+/// Opens `path`, which may be an address on the network, or the one bundle in the current folder, if it is trusted as
+/// the flags demand.
 pub(super) fn open_anywhere(
     path: Option<&Path>,
     name: Option<&Reference>,
+    trust: &TrustArgs,
     network: &NetworkArgs,
 ) -> anyhow::Result<Opened> {
     let Some(path) = path.filter(|path| is_address(path)) else {
-        return open(path, name);
+        return open(path, name, trust);
     };
-    let reader = open_bundle_anywhere(path, network)?;
-    Ok(Opened { holdings: Arc::new(reader.clone()), own: Some(reader), stem: stem(path) })
+    open_as_anywhere(path, name, &trust::of(trust, Some(path))?, network)
 }
 
-/// Opens a bundle of this program's own making, in one file, in volumes, or at an address on the network.
-pub(super) fn open_bundle_anywhere(path: &Path, network: &NetworkArgs) -> anyhow::Result<BundleReader> {
-    match path.to_str().filter(|_| is_address(path)) {
-        Some(address) => Ok(BundleReader::open(&super::network::remote(address, network)?)?),
-        None => Ok(open_bundle(path)?),
+fn open_as_anywhere(
+    path: &Path,
+    name: Option<&Reference>,
+    trust: &Trust,
+    network: &NetworkArgs,
+) -> anyhow::Result<Opened> {
+    if !is_address(path) {
+        return open_as(path, name, trust);
     }
+    let reader = open_address(path, trust, network)?;
+    let vouched = trust::vouched(trust, &reader)?;
+    Ok(Opened { holdings: Arc::new(reader.clone()), own: Some(reader), stem: stem(path), vouched })
+}
+
+/// Opens a bundle at an address on the network, if it is trusted.
+pub(super) fn open_address(
+    address: &Path,
+    trust: &Trust,
+    network: &NetworkArgs,
+) -> anyhow::Result<BundleReader> {
+    let input = super::network::remote(&address.to_string_lossy(), network)?;
+    Ok(BundleReader::open_trusted(&input, trust)?)
 }
 
 /// Whether `path` is one on the network.
@@ -119,29 +146,45 @@ pub(super) fn is_address(path: &Path) -> bool {
     ["https://", "http://", "s3://"].iter().any(starts)
 }
 
-/// Opens `path`, or the one bundle in the current folder.
-pub(super) fn open(path: Option<&Path>, name: Option<&Reference>) -> anyhow::Result<Opened> {
+/// Opens `path`, or the one bundle in the current folder, if it is trusted as the flags demand.
+pub(super) fn open(
+    path: Option<&Path>,
+    name: Option<&Reference>,
+    trust: &TrustArgs,
+) -> anyhow::Result<Opened> {
     let path = match path {
         Some(path) => path.to_owned(),
         None => the_one_here()?,
     };
-    let stem = stem(&path);
-    match open_bundle(&path) {
-        Ok(reader) => Ok(Opened { holdings: Arc::new(reader.clone()), own: Some(reader), stem }),
+    open_as(&path, name, &trust::of(trust, Some(&path))?)
+}
+
+/// Opens `path` if it is trusted.
+fn open_as(path: &Path, name: Option<&Reference>, trust: &Trust) -> anyhow::Result<Opened> {
+    let (holdings, own): (Arc<dyn Holdings>, _) = match open_trusted(path, trust) {
+        Ok(reader) => (Arc::new(reader.clone()), Some(reader)),
         Err(ArchiveError::NotABundle(why)) => {
-            let foreign = crate::archive::ForeignLayout::open(&path, name).map_err(|error| match error {
+            let foreign = crate::archive::ForeignLayout::open_trusted(path, name, trust);
+            let foreign = foreign.map_err(|error| match error {
                 ArchiveError::NotABundle(_) => ArchiveError::NotABundle(why),
                 other => other,
             })?;
-            Ok(Opened { holdings: Arc::new(foreign), own: None, stem })
+            (Arc::new(foreign), None)
         }
-        Err(error) => Err(error.into()),
-    }
+        Err(error) => return Err(error.into()),
+    };
+    let vouched = trust::vouched(trust, holdings.as_ref())?;
+    Ok(Opened { holdings, own, stem: stem(path), vouched })
 }
 
 /// Opens a bundle of this program's own making, in one file or in volumes.
 pub(super) fn open_bundle(path: &Path) -> Result<BundleReader, ArchiveError> {
-    BundleReader::open(&open_input(path)?)
+    open_trusted(path, &Trust::default())
+}
+
+/// The same, if it is trusted.
+pub(super) fn open_trusted(path: &Path, trust: &Trust) -> Result<BundleReader, ArchiveError> {
+    BundleReader::open_trusted(&open_input(path)?, trust)
 }
 
 /// The bytes of a bundle: a file, or the volumes that `path` names.
@@ -211,55 +254,9 @@ fn looks_like_one(path: &Path) -> bool {
     )
 }
 
-/// Whether `name` matches one of `patterns`; no patterns match everything. `*` and `?` as in a shell, and a pattern
-/// may leave out the registry host.
-pub(super) fn matches(patterns: &[String], name: &Reference) -> bool {
-    let full = name.to_string();
-    let short = full.split_once('/').map_or(full.as_str(), |(_, rest)| rest);
-    patterns.is_empty() || patterns.iter().any(|pattern| glob(pattern, &full) || glob(pattern, short))
-}
-
-/// Shell matching without classes, in linear space and no recursion, so that no pattern is slow.
-pub(super) fn glob(pattern: &str, text: &str) -> bool {
-    let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
-    let (mut p, mut t) = (0, 0);
-    let mut star: Option<(usize, usize)> = None;
-    while t < text.len() {
-        if pattern.get(p) == Some(&b'*') {
-            star = Some((p, t));
-            p += 1;
-        } else if pattern.get(p).is_some_and(|c| *c == b'?' || *c == text[t]) {
-            p += 1;
-            t += 1;
-        } else if let Some((at, from)) = star {
-            star = Some((at, from + 1));
-            p = at + 1;
-            t = from + 1;
-        } else {
-            return false;
-        }
-    }
-    pattern[p..].iter().all(|c| *c == b'*')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn patterns_match_with_and_without_the_host() {
-        let name: Reference = "quay.io/stackstate/stackstate-server:sts-v4.1.4".parse().unwrap();
-        for pattern in
-            ["*", "*server*", "stackstate/*", "quay.io/*", "stackstate/stackstate-server:sts-v4.1.?"]
-        {
-            assert!(matches(&[pattern.to_owned()], &name), "{pattern}");
-        }
-        for pattern in ["", "server", "docker.io/*", "stackstate/?"] {
-            assert!(!matches(&[pattern.to_owned()], &name), "{pattern}");
-        }
-        assert!(matches(&[], &name));
-        assert!(!glob(&"*a".repeat(2000), &"a".repeat(1000)));
-    }
 
     #[test]
     fn stems_lose_their_endings() {

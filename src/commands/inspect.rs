@@ -1,6 +1,7 @@
 //! `bundle inspect`: what is in a bundle, from its head alone.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use serde_json::json;
 
@@ -19,7 +20,7 @@ pub(super) async fn run(session: &Session, args: &InspectArgs) -> anyhow::Result
     if let Some(destination) = &args.destination {
         return super::inventory::run(session, args, destination).await;
     }
-    let opened = input::open_anywhere(args.bundle.as_deref(), None, &args.network)?;
+    let opened = input::open_anywhere(args.bundle.as_deref(), None, &args.trust, &args.network)?;
     let own = opened.own;
     let bundle = opened.holdings.bundle();
     let shared = export_print::shared_of(bundle, opened.holdings.as_ref());
@@ -29,12 +30,16 @@ pub(super) async fn run(session: &Session, args: &InspectArgs) -> anyhow::Result
             "id": id,
             "size": own.as_ref().map(crate::archive::BundleReader::file_len),
             "signed": own.as_ref().is_some_and(|reader| reader.signature().is_some()),
+            "signedBy": super::trust::signed_by(&opened.vouched),
             "oldestReader": own.as_ref().map(|_| OLDEST_READER),
             "sharedBytes": shared,
             "bundle": bundle,
         })),
         ResultFormat::Human => {
-            super::print(&text(bundle, opened.holdings.as_ref(), &shared, id.as_deref(), own.is_some()));
+            let path = args.bundle.as_deref().unwrap_or(Path::new(""));
+            let signatures = super::trust::lines(&opened.vouched, path, opened.holdings.as_ref());
+            let text = text(bundle, opened.holdings.as_ref(), &shared, id.as_deref(), own.is_some());
+            super::print(&(text + &signatures));
         }
     }
     Ok(ExitCode::Done)

@@ -4,11 +4,12 @@ use std::path::Path;
 
 use futures_util::StreamExt;
 
-use super::request::{Loaded, file_name};
+use super::request::{Loaded, file_name, material};
 use crate::archive::ArtifactRow;
 use crate::archive::manifest::{CatalogRecord, EntryRecord};
 use crate::catalog::lock::{Lock, LockedArtifact, LockedCatalog, LockedEntry, LockedImage};
 use crate::cli::{CatalogArgs, NetworkArgs, SelectionArgs};
+use crate::custody::MaterialKind;
 use crate::failure::{ExitCode, Failure};
 use crate::image::{Digest, Repository};
 use crate::plan::{Request, Wanted};
@@ -17,13 +18,19 @@ use crate::report::Reporter;
 
 /// Reads the lock at `path`; none if there is no such file.
 pub(super) fn read(path: &Path) -> anyhow::Result<Option<Lock>> {
-    let bytes = match std::fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(Failure::usage(format!("lock {}: {error}", path.display())).into()),
-    };
-    let lock = Lock::parse(&bytes);
-    lock.map(Some).map_err(|error| Failure::usage(format!("lock {}: {error}", path.display())).into())
+    text(path)?.map(|text| parse(path, &text)).transpose()
+}
+
+fn text(path: &Path) -> anyhow::Result<Option<Vec<u8>>> {
+    match std::fs::read(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Failure::usage(format!("lock {}: {error}", path.display())).into()),
+    }
+}
+
+fn parse(path: &Path, text: &[u8]) -> anyhow::Result<Lock> {
+    Lock::parse(text).map_err(|error| Failure::usage(format!("lock {}: {error}", path.display())).into())
 }
 
 /// The request that the lock at `path` stands for. Catalogs that are named too must still be what was locked.
@@ -33,18 +40,23 @@ pub(super) fn load(
     network: &NetworkArgs,
     path: &Path,
 ) -> anyhow::Result<Loaded> {
-    let Some(lock) = read(path)? else {
+    let Some(text) = text(path)? else {
         return Err(Failure::usage(format!("there is no lock {}", path.display()))
             .hint("bundle catalog lock writes it")
             .into());
     };
+    let lock = parse(path, &text)?;
+    let mut materials = vec![material(MaterialKind::Lock, &path.to_string_lossy(), &text)];
     if !args.catalogs.is_empty() {
-        let catalog = catalog_of(&super::request::load_with(args, selection, network)?);
+        let named = super::request::load_with(args, selection, network)?;
+        let catalog = catalog_of(&named);
+        materials.extend(named.materials);
         if catalog != lock.catalog {
             return Err(outdated(path, &lock.catalog, &catalog));
         }
     }
     let mut loaded = from_lock(&lock, args)?;
+    loaded.materials = materials;
     pack(&mut loaded, &lock, crate::archive::folder_of(path))?;
     let is_locked =
         |wanted: &&Wanted| lock.image(&wanted.name).is_none_or(|locked| wanted.pin == Some(locked.digest));

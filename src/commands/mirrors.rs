@@ -11,7 +11,7 @@ use crate::handoff::{MirrorError, MirrorFile, MirrorKind, Reach, mirror_files};
 
 pub(super) fn run(args: &MirrorsArgs) -> anyhow::Result<ExitCode> {
     let destination: Destination = args.destination.parse().map_err(|e| Failure::usage(format!("{e}")))?;
-    let opened = input::open(Some(&args.bundle), None)?;
+    let opened = input::open(Some(&args.bundle), None, &args.trust)?;
     let bundle = opened.holdings.bundle();
     let mapping = Mapping {
         keep_host: args.mapping.keep_host || bundle.keeps_host(),

@@ -5,8 +5,10 @@ mod base;
 mod catalog;
 mod charts;
 mod coverage;
+mod custody;
 mod diff;
 mod export;
+mod export_lost;
 mod export_print;
 mod export_stream;
 mod export_target;
@@ -15,11 +17,14 @@ mod import;
 mod import_base;
 mod import_prepare;
 mod import_presence;
+mod import_receipt;
 mod import_salvage;
 mod import_shard;
 mod input;
 mod inspect;
 mod inventory;
+mod keygen;
+mod keys;
 mod locked;
 mod login;
 mod manifests;
@@ -28,6 +33,7 @@ mod mirrors;
 mod network;
 mod outputs;
 mod parity;
+mod policy;
 mod preflight;
 mod repack;
 mod request;
@@ -36,6 +42,8 @@ mod review;
 mod run_report;
 mod selection;
 mod serve;
+mod sign;
+mod trust;
 mod values;
 mod verify;
 
@@ -92,6 +100,8 @@ async fn dispatch(command: Command, cancel: CancellationToken) -> anyhow::Result
         Command::Review(args) => review::run(&args),
         Command::Repack(args) => repack::run(&Session::new(&args.output_style, cancel), &args).await,
         Command::Mirrors(args) => mirrors::run(&args),
+        Command::Sign(args) => sign::run(&Session::new(&args.output_style, cancel), &args),
+        Command::Keygen(args) => keygen::run(&args),
         Command::Values(args) => values::run(&args).await,
         Command::Login(args) => login::login(&args).await,
         Command::Logout(args) => login::logout(&args),
@@ -118,6 +128,7 @@ fn reports_as_json(command: &Command) -> bool {
         Command::Verify(args) => &args.output_style,
         Command::Inspect(args) => &args.output_style,
         Command::Serve(args) => &args.output_style,
+        Command::Sign(args) => &args.output_style,
         Command::Repack(args) => &args.output_style,
         Command::Catalog(CatalogCommand::Lock(args)) => &args.output_style,
         Command::Catalog(CatalogCommand::Lint(args)) => &args.output_style,

@@ -9,8 +9,9 @@ use crate::destination::Destination;
 use crate::failure::Failure;
 use crate::image::{HostName, Reference};
 use crate::plan::Request;
-use crate::registry::{ClientOptions, GivenCredentials, Held, RegistryClient, Secret};
+use crate::registry::{ClientOptions, GivenCredentials, Held, RegistryClient};
 use crate::report::Reporter;
+use crate::secret::Secret;
 
 /// Longest password taken from stdin.
 const MAX_PASSWORD: u64 = 64 << 10;

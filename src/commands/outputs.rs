@@ -1,8 +1,10 @@
 //! Files a command writes: never one it reads, never one for two purposes, never a bundle by mistake.
 
-use std::io::Read;
+use std::io::{Read, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use crate::archive::folder_of;
 use crate::failure::{ExitCode, Failure};
 
 /// In bytes. File systems allow 255, of which the endings of an unfinished export take some.
@@ -58,8 +60,8 @@ pub(super) fn plain_name(name: &str) -> String {
     name
 }
 
-/// Writes a small text file, whole or not at all; a bundle in its place stays.
-pub(super) fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+/// Writes a small file, whole or not at all; a bundle in its place stays.
+pub(super) fn write(path: &Path, text: impl AsRef<[u8]>) -> anyhow::Result<()> {
     let mut start = [0; 4];
     let is_zstd = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok()
         && start == [0x28, 0xb5, 0x2f, 0xfd];
@@ -70,12 +72,28 @@ pub(super) fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     // A device or pipe is written to as it is: there is nothing to replace.
     let special = std::fs::metadata(path).is_ok_and(|meta| !meta.is_file());
     let written = if special {
-        std::fs::write(path, text)
+        std::fs::write(path, &text)
     } else {
         let fresh = crate::transfer::beside(path, ".new");
-        std::fs::write(&fresh, text).and_then(|()| std::fs::rename(&fresh, path))
+        std::fs::write(&fresh, &text).and_then(|()| std::fs::rename(&fresh, path))
     };
     written.map_err(|error| Failure::new(ExitCode::Failed, format!("{}: {error}", path.display())).into())
+}
+
+/// Writes a secret: whole or not at all, and never readable by others, not even for a moment. A file in its place
+/// stays, unless it may be replaced.
+pub(super) fn write_private(path: &Path, text: &str, replace: bool) -> anyhow::Result<()> {
+    let write = || {
+        let mut aside = tempfile::Builder::new()
+            .prefix(".private-")
+            .permissions(std::fs::Permissions::from_mode(0o600))
+            .tempfile_in(folder_of(path))?;
+        aside.write_all(text.as_bytes())?;
+        aside.as_file().sync_all()?;
+        let kept = if replace { aside.persist(path) } else { aside.persist_noclobber(path) };
+        kept.map(|_| ()).map_err(|error| error.error)
+    };
+    write().map_err(|error| Failure::new(ExitCode::Failed, format!("{}: {error}", path.display())).into())
 }
 
 #[cfg(test)]

@@ -7,13 +7,15 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::custody::Origin;
 use super::export::Export;
 use super::request::{Loaded, join, positions};
 use super::run_report::RunReport;
-use super::{base, export_target, input, outputs};
+use super::{base, export_target, input, keys, outputs, policy};
 use crate::archive::manifest::{EntryRecord, RequiredBlob, Requires};
 use crate::archive::{ArtifactIndex, Fate, Holdings, fates};
-use crate::cli::{ForeignLayers, RepackArgs};
+use crate::cli::{ForeignLayers, RepackArgs, TrustArgs};
+use crate::custody::{Material, MaterialKind};
 use crate::failure::{ExitCode, Failure};
 use crate::image::{ParsedManifest, media_type};
 use crate::plan::Wanted;
@@ -30,12 +32,15 @@ pub(super) async fn run(session: &Session, args: &RepackArgs) -> anyhow::Result<
     let target = if write.dry_run { target.ok().flatten() } else { target? };
     let mut inputs: Vec<_> = args.bundles.iter().map(|path| ("a bundle", path.as_path())).collect();
     inputs.extend(args.fill_from.iter().map(|path| ("--fill-from", path.as_path())));
+    inputs.extend(write.policy.policy.iter().map(|path| ("the policy", path.as_path())));
     inputs.extend(args.base.iter().map(|path| ("the base", path.as_path())));
+    inputs.extend(write.sign.sign_key.iter().map(|path| ("the key", path.as_path())));
     outputs::keep_apart(&inputs, &export_target::files(write, target.as_deref(), &args.output_style))?;
-    let bundles = open(&args.bundles)?;
-    let fill = open(&args.fill_from)?;
+    let bundles = open(&args.bundles, &args.trust)?;
+    let fill = open(&args.fill_from, &args.trust)?;
+    let materials = bundles.iter().chain(&fill).filter_map(|holdings| material(holdings.as_ref()));
+    let mut loaded = Loaded { materials: materials.collect(), ..Loaded::default() };
     let stock = Arc::new(OpenBundles::new(fill.into_iter().chain(bundles.iter().cloned()).collect()));
-    let mut loaded = Loaded::default();
     for holdings in &bundles {
         add(&mut loaded, holdings.as_ref()).map_err(|why| {
             Failure::new(ExitCode::Failed, format!("{} does not go with the others: {why}", holdings.name()))
@@ -56,6 +61,11 @@ pub(super) async fn run(session: &Session, args: &RepackArgs) -> anyhow::Result<
         jobs: usize::from(args.jobs),
         ..ClientOptions::default()
     });
+    let (signer, policy) = (keys::signer(&write.sign)?, policy::load(&write.policy)?);
+    let origin = match (&args.bundles[..], &bundles[..]) {
+        ([path], [holdings]) => Origin::of(path, holdings.as_ref())?,
+        _ => None,
+    };
     let mut report = RunReport::new("repack", args.output_style.report.as_deref());
     let export = Export {
         session,
@@ -63,14 +73,18 @@ pub(super) async fn run(session: &Session, args: &RepackArgs) -> anyhow::Result<
         keep_going: false,
         jobs: usize::from(args.jobs),
         client: &client,
+        signer: signer.as_ref(),
+        origin: origin.as_ref(),
+        policy: policy.as_ref(),
+        materials: &loaded.materials,
         request: &loaded.request,
     };
     export.run(target.as_deref(), &mut report).await
 }
 
-fn open(paths: &[std::path::PathBuf]) -> anyhow::Result<Vec<Arc<dyn Holdings>>> {
+fn open(paths: &[std::path::PathBuf], trust: &TrustArgs) -> anyhow::Result<Vec<Arc<dyn Holdings>>> {
     let open = |path: &std::path::PathBuf| {
-        let holdings = input::open(Some(path), None)?.holdings;
+        let holdings = input::open(Some(path), None, trust)?.holdings;
         if holdings.is_sequential() {
             let message =
                 format!("{} has no random access, so nothing can be picked out of it", holdings.name());
@@ -81,6 +95,13 @@ fn open(paths: &[std::path::PathBuf]) -> anyhow::Result<Vec<Arc<dyn Holdings>>> 
         Ok(holdings)
     };
     paths.iter().map(open).collect()
+}
+
+/// A bundle as what another is made of; layouts of other tools have no id.
+fn material(holdings: &dyn Holdings) -> Option<Material> {
+    let name = holdings.name();
+    let name = Path::new(&name).file_name()?.to_string_lossy().into_owned();
+    Some(Material { kind: MaterialKind::Bundle, name, digest: holdings.id()? })
 }
 
 /// Adds the images of a bundle as it has them.

@@ -8,8 +8,9 @@ use super::outputs::plain_name;
 use crate::archive::manifest::{CatalogRecord, EntryRecord};
 use crate::catalog::{Catalog, ResolvedCatalog, ResolvedImage, SourceRewrite, builtin};
 use crate::cli::{CatalogArgs, NetworkArgs, SelectionArgs};
+use crate::custody::{Material, MaterialKind};
 use crate::failure::Failure;
-use crate::image::Reference;
+use crate::image::{Digest, Reference};
 use crate::plan::{Request, SalvageRequest, Wanted};
 use crate::registry::Held;
 
@@ -31,6 +32,8 @@ pub(super) struct Loaded {
     /// Packed charts by what they are called, and their content.
     pub(super) archives: BTreeMap<Reference, PathBuf>,
     pub(super) held: Held,
+    /// What it was made of.
+    pub(super) materials: Vec<Material>,
 }
 
 /// The catalogs that were named, or the one that nobody needs to name.
@@ -50,7 +53,9 @@ pub(super) fn load(args: &CatalogArgs, network: &NetworkArgs) -> anyhow::Result<
     let mut loaded = Loaded::default();
     for name in &names {
         let usage = |error: String| Failure::usage(format!("catalog {name}: {error}"));
-        let catalog = read(name)?;
+        let text = text(name)?;
+        let catalog = parse(name, &text)?;
+        loaded.materials.push(material(MaterialKind::Catalog, name, &text));
         let mut resolved = catalog.resolve(&args.set).map_err(|e| usage(e.to_string()))?;
         resolved.rewrite_sources(&args.source).map_err(|e| usage(e.to_string()))?;
         if resolved.images.is_empty() {
@@ -94,7 +99,18 @@ pub(super) fn from_salvage(path: &Path, rewrites: &[SourceRewrite]) -> anyhow::R
             crate::catalog::rewritten(&wanted.sources, rewrites).map_err(|e| usage(e.to_string()))?;
     }
     let file_name = Some(super::base::delta_name(&title, &base));
-    Ok(Loaded { request, file_name, ..Loaded::default() })
+    let name = path.to_string_lossy();
+    let materials = vec![material(MaterialKind::Request, &name, &bytes)];
+    Ok(Loaded { request, file_name, materials, ..Loaded::default() })
+}
+
+/// What `content` is called and hashes to, for the statement.
+pub(super) fn material(kind: MaterialKind, name: &str, content: &[u8]) -> Material {
+    let name = match name {
+        "-" => "stdin".to_owned(),
+        name => Path::new(name).file_name().unwrap_or_default().to_string_lossy().into_owned(),
+    };
+    Material { kind, name, digest: Digest::sha256(content) }
 }
 
 /// The folder that paths in the catalog called `name` are below.
@@ -111,6 +127,15 @@ pub(super) fn file_name(name: &str, version: &str) -> String {
 
 /// A catalog by built-in name, file, or `-`. What looks like a path, or exists, is a file.
 pub(super) fn read(name: &str) -> anyhow::Result<Catalog> {
+    parse(name, &text(name)?)
+}
+
+fn parse(name: &str, text: &[u8]) -> anyhow::Result<Catalog> {
+    Catalog::parse(text, None).map_err(|e| Failure::usage(format!("catalog {name}: {e}")).into())
+}
+
+/// The text of a catalog.
+fn text(name: &str) -> anyhow::Result<Vec<u8>> {
     let usage = |why: String| Failure::usage(format!("catalog {name}: {why}"));
     let mut bytes = Vec::new();
     if name == "-" {
@@ -123,12 +148,13 @@ pub(super) fn read(name: &str) -> anyhow::Result<Catalog> {
         let file = std::fs::File::open(name).map_err(|e| usage(e.to_string()))?;
         file.take(MAX_CATALOG).read_to_end(&mut bytes).map_err(|e| usage(e.to_string()))?;
     } else {
-        return Ok(builtin::get(name).map_err(|e| Failure::usage(e.to_string()))?);
+        let shipped = builtin::text(name).map_err(|e| Failure::usage(e.to_string()))?;
+        return Ok(shipped.as_bytes().to_vec());
     }
     if bytes.len() as u64 == MAX_CATALOG {
         return Err(usage(format!("it is larger than {} MiB", MAX_CATALOG >> 20)).into());
     }
-    Catalog::parse(&bytes, None).map_err(|e| usage(e.to_string()).into())
+    Ok(bytes)
 }
 
 /// A path, or a name with an ending: nobody means a built-in catalog by it.

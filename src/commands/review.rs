@@ -2,23 +2,29 @@
 
 use std::path::Path;
 
-use super::{input, outputs};
+use super::{input, outputs, policy};
 use crate::cli::{ReviewArgs, ReviewFormat};
 use crate::failure::ExitCode;
 use crate::review::{self, Diff, Facts, Page};
 
 pub(super) fn run(args: &ReviewArgs) -> anyhow::Result<ExitCode> {
     let mut inputs = vec![("the bundle", args.bundle.as_path())];
+    inputs.extend(args.policy.policy.iter().map(|path| ("the policy", path.as_path())));
     inputs.extend(args.against.iter().map(|path| ("--against", path.as_path())));
     outputs::keep_apart(&inputs, &[("the review", &args.output)])?;
-    let facts = |path: &Path| anyhow::Ok(Facts::of(input::open(Some(path), None)?.holdings.as_ref())?);
-    let (now, old) = (facts(&args.bundle)?, args.against.as_deref().map(facts).transpose()?);
+    let rules = policy::load(&args.policy)?;
+    let open = |path: &Path| anyhow::Ok(input::open(Some(path), None, &args.trust)?.holdings);
+    let holdings = open(&args.bundle)?;
+    let now = Facts::of(holdings.as_ref())?;
+    let findings = rules.map(|rules| rules.findings(holdings.as_ref())).transpose()?.unwrap_or_default();
+    let old = args.against.as_deref().map(open).transpose()?;
+    let old = old.map(|old| Facts::of(old.as_ref())).transpose()?;
     let diff = old.as_ref().map(|old| Diff::of(old, &now));
-    let page = Page { facts: &now, diff: diff.as_ref(), findings: &[], today: jiff::Timestamp::now() };
+    let page = Page { facts: &now, diff: diff.as_ref(), findings: &findings, today: jiff::Timestamp::now() };
     let text = match args.format.unwrap_or_else(|| format_of(&args.output)) {
         ReviewFormat::Html => review::page(&page),
         ReviewFormat::Json => format!("{:#}\n", review::json(&page)),
-        ReviewFormat::Csv => String::from_utf8(review::csv(&now)?)?,
+        ReviewFormat::Csv => String::from_utf8(review::csv(&page)?)?,
     };
     if args.output.as_os_str() == "-" {
         super::print(&text);

@@ -5,22 +5,12 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde_json::Value;
 
+pub(super) use crate::custody::ImageState;
 use crate::failure::{ExitCode, Failure, render};
 use crate::image::{Digest, Reference};
 
 /// Rises when a field changes its meaning.
 const SCHEMA_VERSION: u32 = 1;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub(super) enum ImageState {
-    Done,
-    AlreadyThere,
-    /// Left alone on request: filtered out, or its tag has other content.
-    Skipped,
-    Failed,
-    NotTried,
-}
 
 /// One image of a run.
 #[derive(Clone, Debug, Serialize)]

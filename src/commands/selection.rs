@@ -4,14 +4,13 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::charts::is_packed;
-use super::input::glob;
 use super::request::Loaded;
-use super::{charts, input, request};
+use super::{charts, request};
 use crate::archive::manifest::EntryRecord;
 use crate::catalog::{Catalog, Format, SourceRewrite};
 use crate::cli::SelectionArgs;
 use crate::failure::Failure;
-use crate::image::Reference;
+use crate::image::{Reference, glob, matches};
 
 impl Loaded {
     /// Adds the images of `--add`, which stand in no catalog.
@@ -88,7 +87,7 @@ impl Loaded {
         for (flag, patterns) in [("--only", &args.rows.only), ("--skip", &args.rows.skip)] {
             let fits = |pattern: &String| {
                 let pattern = std::slice::from_ref(pattern);
-                self.request.images.iter().any(|wanted| input::matches(pattern, &wanted.name))
+                self.request.images.iter().any(|wanted| matches(pattern, &wanted.name))
             };
             if let Some(lost) = patterns.iter().find(|pattern| !fits(pattern)) {
                 return Err(Failure::usage(format!("{flag} {lost} fits none of {} images", names.len()))
@@ -134,8 +133,8 @@ impl SelectionArgs {
     fn chooses(&self, name: &Reference, row: &EntryRecord, labels: &[String]) -> bool {
         let fits = |patterns: &[String], text: &str| patterns.iter().any(|pattern| glob(pattern, text));
         let has = |wanted: &[String]| labels.iter().any(|label| fits(wanted, label));
-        input::matches(&self.rows.only, name)
-            && (self.rows.skip.is_empty() || !input::matches(&self.rows.skip, name))
+        matches(&self.rows.only, name)
+            && (self.rows.skip.is_empty() || !matches(&self.rows.skip, name))
             && (self.rows.only_chart.is_empty() || fits(&self.rows.only_chart, &row.chart))
             && (self.rows.only_component.is_empty() || fits(&self.rows.only_component, &row.component))
             && (self.only_label.is_empty() || has(&self.only_label))

@@ -1,21 +1,18 @@
 //! `bundle values`: the Helm values for a destination, from the bundle alone, and the Secret to pull with.
 
-use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use super::{input, network};
-use crate::archive::{BundleManifest, folder_of};
+use crate::archive::BundleManifest;
 use crate::cli::{ValuesArgs, ValuesStyleArgs};
 use crate::destination::{Destination, Mapping};
 use crate::failure::{ExitCode, Failure};
 use crate::handoff::{SecretName, ValuesError, ValuesStyle, helm_values, pull_secret};
-use crate::registry::Secret;
 use crate::report::{ProgressMode, Reporter};
 
 pub(super) async fn run(args: &ValuesArgs) -> anyhow::Result<ExitCode> {
     let destination: Destination = args.destination.parse().map_err(|e| Failure::usage(format!("{e}")))?;
-    let opened = input::open(Some(&args.bundle), None)?;
+    let opened = input::open(Some(&args.bundle), None, &args.trust)?;
     let bundle = opened.holdings.bundle();
     let mapping = Mapping {
         keep_host: args.mapping.keep_host || bundle.keeps_host(),
@@ -39,7 +36,8 @@ pub(super) fn text(
     only: &[String],
 ) -> anyhow::Result<String> {
     let style = ValuesStyle { per_image: style.per_image, pin: style.pin };
-    let images: Vec<_> = bundle.images.iter().filter(|image| input::matches(only, &image.name)).collect();
+    let images: Vec<_> =
+        bundle.images.iter().filter(|image| crate::image::matches(only, &image.name)).collect();
     let text = helm_values(&bundle.catalog, &images, destination, mapping, style);
     text.map_err(|error| {
         let failure = Failure::new(ExitCode::Failed, format!("the Helm values: {error}"));
@@ -69,8 +67,7 @@ async fn write_pull_secret(args: &ValuesArgs, destination: &Destination, file: &
     };
     let manifest = pull_secret(&name, &config);
     super::outputs::spare(file, manifest.expose().as_bytes(), args.force, "")?;
-    write_private(file, &manifest)
-        .map_err(|error| Failure::new(ExitCode::Failed, format!("{}: {error}", file.display())))?;
+    super::outputs::write_private(file, manifest.expose(), true)?;
     Reporter::new(ProgressMode::Auto, 0).say(&format!(
         "pull secret for {}: {}\n  kubectl apply -f {}\n  and in pods or charts: imagePullSecrets: [{{ name: {} }}]",
         destination.host(),
@@ -78,17 +75,5 @@ async fn write_pull_secret(args: &ValuesArgs, destination: &Destination, file: &
         file.display(),
         name.as_str()
     ));
-    Ok(())
-}
-
-/// Whole or not at all, and never readable by others, not even for a moment.
-fn write_private(file: &Path, text: &Secret) -> std::io::Result<()> {
-    let mut aside = tempfile::Builder::new()
-        .prefix(".pull-secret-")
-        .permissions(std::fs::Permissions::from_mode(0o600))
-        .tempfile_in(folder_of(file))?;
-    aside.write_all(text.expose().as_bytes())?;
-    aside.as_file().sync_all()?;
-    aside.persist(file).map_err(|error| error.error)?;
     Ok(())
 }

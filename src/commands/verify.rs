@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::coverage::{self, Covered};
 use super::run_report::{ImageReport, ImageState, RunReport};
-use super::{input, parity};
+use super::{custody, input, parity, policy, trust};
 use crate::archive::{ArchiveError, BundleReader, Problem};
 use crate::cli::{ResultFormat, VerifyArgs};
 use crate::failure::{ExitCode, Failure};
@@ -30,13 +30,16 @@ pub(super) async fn run(session: &Session, args: &VerifyArgs) -> anyhow::Result<
 }
 
 async fn verify(session: &Session, args: &VerifyArgs, report: &mut RunReport) -> anyhow::Result<ExitCode> {
-    let reader = match input::open_bundle(&args.bundle) {
-        _ if input::is_address(&args.bundle) => input::open_bundle_anywhere(&args.bundle, &args.network)?,
+    let rules = policy::load(&args.policy)?;
+    let trust = trust::with_approval(&args.trust, &args.approval, Some(&args.bundle))?;
+    let reader = match input::open_trusted(&args.bundle, &trust) {
+        _ if input::is_address(&args.bundle) => input::open_address(&args.bundle, &trust, &args.network)?,
         Err(ArchiveError::NotABundle(why)) => return Err(not_ours(&args.bundle, why)),
         // A file that lost its end can still be told apart, blob by blob.
         Err(error @ (ArchiveError::Damaged(_) | ArchiveError::SeekTable(_))) => {
-            let rest = input::open_damaged(&args.bundle).and_then(|(input, _)| BundleReader::salvage(&input));
-            rest.map_err(|_| error)?
+            let rest = input::open_damaged(&args.bundle)
+                .and_then(|(input, _)| BundleReader::salvage(&input, &trust));
+            rest.map_err(|other| if matches!(other, ArchiveError::Untrusted(_)) { other } else { error })?
         }
         Err(error @ ArchiveError::Volumes(_)) => {
             let failure = Failure::new(ExitCode::Content, error.to_string()).hint(BRING);
@@ -48,18 +51,22 @@ async fn verify(session: &Session, args: &VerifyArgs, report: &mut RunReport) ->
         }
         other => other?,
     };
+    let vouched = trust::vouched(&trust, &reader)?;
+    let custody = custody::check(args, &reader, &trust)?;
     let bundle = reader.manifest();
     report.images = bundle.images.iter().map(|i| ImageReport::new(&i.name, Some(&i.source))).collect();
     for (row, image) in report.images.iter_mut().zip(&bundle.images) {
         row.digest = Some(image.digest);
     }
+    let findings = rules.as_ref().map(|rules| rules.findings(&reader)).transpose()?.unwrap_or_default();
+    let forbidden = rules.and_then(|rules| rules.refusal(&findings, report));
     let covered =
         if args.manifests.is_empty() { None } else { Some(coverage::check(session, args, &reader).await?) };
     if let Some(covered) = covered.as_ref().filter(|_| args.names_only) {
         report.bundle = Some(json!({ "id": reader.id(), "manifests": covered.json }));
     }
     if args.names_only {
-        return told(session, report, "", None, covered);
+        return told(session, report, "", [None, custody.failure(), forbidden], covered);
     }
     let total: u64 = bundle.blobs.iter().map(|blob| blob.size).sum();
     session.reporter.begin("verifying", total, 0);
@@ -75,7 +82,10 @@ async fn verify(session: &Session, args: &VerifyArgs, report: &mut RunReport) ->
         Some(volumes) => parity::spare(session, &args.bundle, volumes).await?,
         None => None,
     };
-    let mut about = json!({ "id": reader.id(), "size": reader.file_len(), "problems": list(&problems) });
+    let mut about = json!({
+        "id": reader.id(), "size": reader.file_len(), "problems": list(&problems), "signedBy": trust::signed_by(&vouched),
+        "approvedBy": trust::approved_by(&vouched), "statements": custody.json, "findings": findings,
+    });
     if let Some(covered) = &covered {
         about["manifests"] = covered.json.clone();
     }
@@ -84,11 +94,13 @@ async fn verify(session: &Session, args: &VerifyArgs, report: &mut RunReport) ->
     }
     report.bundle = Some(about);
     let whole = format!(
-        "whole: {}, {}, {}\nid {}\n{}{}",
+        "whole: {}, {}, {}\nid {}\n{}{}{}{}",
         count(bundle.images.len(), "image"),
         count(bundle.blobs.len(), "blob"),
         bytes(total),
         reader.id(),
+        trust::lines(&vouched, &args.bundle, &reader),
+        custody.text,
         super::export_print::left_out(bundle, bundle.required()),
         spare.as_ref().map_or("", |spare| &spare.text),
     );
@@ -97,27 +109,27 @@ async fn verify(session: &Session, args: &VerifyArgs, report: &mut RunReport) ->
         let hope = parity::hope(session, &args.bundle).await;
         damage = damage.map(|damage| hope.into_iter().fold(damage, Failure::hint));
     }
-    told(session, report, &whole, damage, covered)
+    told(session, report, &whole, [damage, custody.failure(), forbidden], covered)
 }
 
-/// The result, with everything that is wrong: the content of the bundle, then what the manifests need of it.
+/// The result, with everything that is wrong: the content of the bundle, what is said of it, the policy, what manifests need of it.
 fn told(
     session: &Session,
     report: &RunReport,
     whole: &str,
-    damage: Option<Failure>,
+    wrong: [Option<Failure>; 3],
     covered: Option<Covered>,
 ) -> anyhow::Result<ExitCode> {
     let (text, lost) = covered.map(|covered| (covered.text, covered.failure)).unwrap_or_default();
     match session.format {
         ResultFormat::Json => super::print_json(&report.value()),
-        ResultFormat::Human if damage.is_none() => super::print(&format!("{whole}{text}")),
+        ResultFormat::Human if wrong[0].is_none() => super::print(&format!("{whole}{text}")),
         ResultFormat::Human => super::print(&text),
     }
-    match (damage, lost) {
-        (Some(damage), Some(lost)) => Err(damage.because(lost.into()).into()),
-        (Some(failure), None) | (None, Some(failure)) => Err(failure.into()),
-        (None, None) => Ok(ExitCode::Done),
+    let mut all = wrong.into_iter().chain([lost]).flatten().rev();
+    match all.next() {
+        None => Ok(ExitCode::Done),
+        Some(last) => Err(all.fold(last, |cause, failure| failure.because(cause.into())).into()),
     }
 }
 

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::registry::Secret;
+use crate::secret::Secret;
 
 /// What the Secret is called, where.
 #[derive(Clone, Debug, PartialEq, Eq)]

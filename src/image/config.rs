@@ -53,10 +53,27 @@ impl ImageConfig {
         })
     }
 
-    /// Whether it runs as root: by saying so, or by not saying anything else.
+    /// Whether it runs as root: by saying so, by not saying anything else, or by a number that runtimes have taken for
+    /// root since it is none of a user (CVE-2024-40635). A name is taken at its word: what number it has says a file in
+    /// the layers.
     pub fn is_root(&self) -> bool {
+        const USERS: std::ops::RangeInclusive<i128> = 1..=i32::MAX as i128;
         let user = self.user.split(':').next().unwrap_or_default();
-        user.is_empty() || user == "root" || user.parse::<u64>() == Ok(0)
+        let is_number = user.strip_prefix(['-', '+']).unwrap_or(user).bytes().all(|b| b.is_ascii_digit());
+        let is_a_user = || user.parse().is_ok_and(|number| USERS.contains(&number));
+        user == "root" || (is_number && !is_a_user())
+    }
+
+    /// Whether the config `bytes` says of its user what every runtime reads. Those written in Go take keys in any case,
+    /// and the last of several.
+    pub fn is_plain(bytes: &[u8]) -> bool {
+        let folds = |key: &String, to: &str| key.chars().flat_map(char::to_uppercase).eq(to.chars());
+        let odd = |map: &Map<String, Value>, name: &str, folded: &str| {
+            map.keys().any(|key| key != name && folds(key, folded))
+        };
+        let Ok(Value::Object(root)) = serde_json::from_slice(bytes) else { return false };
+        let config = root.get("config").and_then(Value::as_object);
+        !odd(&root, "config", "CONFIG") && !config.is_some_and(|config| odd(config, "User", "USER"))
     }
 }
 
@@ -98,6 +115,20 @@ mod tests {
     }
 
     #[test]
+    fn a_second_spelling_of_the_user_is_not_passed_over() {
+        for (config, plain) in [
+            (r#"{"config":{"User":"1000"}}"#, true),
+            (r#"{"config":{}}"#, true),
+            (r#"{"Config":{"User":"0"},"config":{"User":"1000"}}"#, false),
+            (r#"{"config":{"User":"1000","user":"0"}}"#, false),
+            (r#"{"config":{"User":"1000","u\u017fer":"0"}}"#, false),
+            ("[]", false),
+        ] {
+            assert_eq!(ImageConfig::is_plain(config.as_bytes()), plain, "{config}");
+        }
+    }
+
+    #[test]
     fn root_has_many_names() {
         for (user, root) in [
             ("", true),
@@ -105,6 +136,12 @@ mod tests {
             ("0", true),
             ("0:0", true),
             ("00", true),
+            ("-0", true),
+            ("+0:5", true),
+            ("-1", true),
+            ("4294967296", true),
+            ("99999999999999999999999999999999999999999999", true),
+            ("2147483647", false),
             ("root:app", true),
             ("1000", false),
             ("app", false),

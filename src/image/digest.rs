@@ -89,7 +89,8 @@ impl Digest {
         format!("{algorithm}:{hex}").parse().ok()
     }
 
-    fn as_bytes(&self) -> &[u8] {
+    /// The raw hash.
+    pub fn as_bytes(&self) -> &[u8] {
         match self {
             Self::Sha256(bytes) => bytes,
             Self::Sha512(bytes) => bytes,

@@ -9,6 +9,7 @@ mod digest;
 mod host;
 mod manifest;
 pub mod media_type;
+mod pattern;
 mod platform;
 mod reference;
 
@@ -18,5 +19,6 @@ pub use digest::{Algorithm, Digest, DigestError, Hasher};
 pub use host::HostName;
 pub use manifest::{Descriptor, ManifestError, ManifestKind, ParsedManifest, RawManifest};
 pub use media_type::Role;
+pub use pattern::{glob, matches};
 pub use platform::{Platform, PlatformError};
 pub use reference::{Reference, ReferenceError, Repository, Tag};

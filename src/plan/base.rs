@@ -32,7 +32,8 @@ impl Stock {
         Ok(())
     }
 
-    fn add_required(&mut self, blobs: &[RequiredBlob]) {
+    /// Adds rows as they are.
+    pub fn add_required(&mut self, blobs: &[RequiredBlob]) {
         for blob in blobs {
             let row = self.0.entry(blob.digest).or_insert((blob.size, BTreeSet::new()));
             row.1.extend(blob.repositories.iter().cloned());

@@ -13,6 +13,7 @@ use crate::archive::{
 };
 use crate::destination::{Collision, Mapping, collisions};
 use crate::image::{ArtifactKind, Descriptor, Digest, Reference, Repository, Role, media_type};
+use crate::signing::PrivateKey;
 
 /// One image to be exported.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,10 +105,23 @@ fn list(collisions: &[Collision]) -> String {
     collisions.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  ")
 }
 
+/// What a bundle gets as its signature.
+#[derive(Clone, Copy, Debug)]
+pub enum Signer<'a> {
+    Key(&'a PrivateKey),
+    /// The one that the bundle with this id has; no other gets it.
+    Kept {
+        id: Digest,
+        signature: &'a [u8],
+    },
+}
+
 /// What an export will write.
 #[derive(Debug)]
 pub struct ExportPlan {
     pub bundle: BundleManifest,
+    /// What `bundle.json.sig` will hold.
+    pub signature: Option<Vec<u8>>,
     pub head: DraftedHead,
     /// For each blob, the image or (counted on) artifact through which it is fetched.
     first_root: Vec<u32>,
@@ -116,11 +130,11 @@ pub struct ExportPlan {
 }
 
 impl ExportPlan {
-    /// Plans `resolution`; `out` gets the compressed head.
+    /// Plans `resolution`, signed if somebody signs; `out` gets the compressed head.
     pub fn new(
         request: &Request,
         resolution: &Resolution,
-        signature: Option<&[u8]>,
+        signer: Option<Signer<'_>>,
         manifests: &dyn Manifests,
         out: &mut dyn FnMut(&[u8]) -> Result<(), ArchiveError>,
     ) -> Result<Self, PlanError> {
@@ -186,8 +200,13 @@ impl ExportPlan {
             requires,
             schema_version: SCHEMA_VERSION,
         };
-        let head = crate::archive::draft_head(&bundle, signature, manifests, out)?;
-        Ok(Self { bundle, head, first_root: contents.first_root, alone: contents.alone })
+        let signature = match signer {
+            Some(Signer::Key(key)) => Some(key.sign(&bundle.to_bytes()?).to_file().into_bytes()),
+            Some(Signer::Kept { id, signature }) => (bundle.id()? == id).then(|| signature.to_vec()),
+            None => None,
+        };
+        let head = crate::archive::draft_head(&bundle, signature.as_deref(), manifests, out)?;
+        Ok(Self { bundle, signature, head, first_root: contents.first_root, alone: contents.alone })
     }
 
     /// The repository from which blob `index` is fetched first.

@@ -10,7 +10,7 @@ mod salvage;
 mod shard;
 
 pub use base::{Inventory, InventoryImage, Stock};
-pub use export::{ExportPlan, Only, PlanError, Request, Resolution, ResolvedImage, Wanted};
+pub use export::{ExportPlan, Only, PlanError, Request, Resolution, ResolvedImage, Signer, Wanted};
 pub use import::{Arrival, ArrivingArtifact, ImportPlan, Landing, Landings, Missing, Unfit, Upload};
 pub use salvage::SalvageRequest;
 pub use shard::Shards;

@@ -9,8 +9,8 @@ use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde_json::{Map, Value};
 
-use super::secret::Secret;
 use crate::image::HostName;
+use crate::secret::Secret;
 
 /// Far above any real file.
 const MAX_FILE: u64 = 4 * 1024 * 1024;

@@ -14,8 +14,8 @@ use futures_util::future::BoxFuture;
 use super::auth_file::{self, Found, Login};
 use super::environment::Environment;
 use super::helper;
-use super::secret::Secret;
 use crate::image::HostName;
+use crate::secret::Secret;
 
 /// The user name under which helpers hand out OAuth 2 refresh tokens.
 const IDENTITY_USER: &str = "<token>";

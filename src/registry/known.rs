@@ -7,7 +7,7 @@ use base64::Engine as _;
 use reqwest::header::HeaderValue;
 
 use super::pace::locked;
-use super::secret::Secret;
+use crate::secret::Secret;
 
 /// Tokens come and go; the oldest are forgotten never, but no more than these are kept.
 const MOST: usize = 2000;

@@ -13,8 +13,8 @@ use super::auth_file::{self, Login, encode_pair, normalized};
 use super::credentials::login_file;
 use super::environment::Environment;
 use super::error::{ErrorKind, RegistryError};
-use super::secret::Secret;
 use crate::image::HostName;
+use crate::secret::Secret;
 
 /// Stores a login for `host` and returns the file it went into.
 pub fn store_login(

@@ -9,7 +9,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::auth_file::{Login, encode_pair};
-use super::secret::Secret;
+use crate::secret::Secret;
 
 /// What registries see as the name of this client.
 const CLIENT_ID: &str = "bundle";

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use crate::archive::manifest::MAX_HEAD_CONFIG;
 use crate::archive::{ArchiveError, ArtifactIndex, Contents, Holdings, MAX_DEPTH, fates};
 use crate::destination::Mapping;
 use crate::image::{
@@ -169,7 +168,7 @@ impl Variants<'_> {
             }
             return Ok(());
         }
-        let bytes = parsed.config.as_ref().and_then(|config| self.small(config));
+        let bytes = parsed.config.as_ref().and_then(|config| self.holdings.small(config));
         let config = bytes.as_deref().and_then(ImageConfig::of).unwrap_or_default();
         let platform = entry.and_then(|entry| entry.platform.as_ref()).map(ToString::to_string);
         let own = || bytes.as_deref().and_then(platform_of).unwrap_or_default();
@@ -184,24 +183,6 @@ impl Variants<'_> {
             annotations,
         });
         Ok(())
-    }
-
-    /// A small blob: from the head of a bundle, or read from wherever it stands.
-    fn small(&self, blob: &Descriptor) -> Option<Vec<u8>> {
-        if blob.size > MAX_HEAD_CONFIG {
-            return None;
-        }
-        if let Ok(bytes) = self.holdings.manifest(&blob.digest) {
-            return Some(bytes.to_vec());
-        }
-        let mut bytes = Vec::new();
-        for piece in self.holdings.open(&blob.digest, 0).ok()? {
-            bytes.extend_from_slice(&piece.ok()?);
-            if bytes.len() as u64 > MAX_HEAD_CONFIG {
-                return None;
-            }
-        }
-        Some(bytes)
     }
 }
 

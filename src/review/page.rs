@@ -9,6 +9,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use super::diff::{Diff, ImageChange};
 use super::diff_text;
 use super::facts::{Facts, ImageFacts, Variant};
+use crate::policy::Finding;
 use crate::report::{bytes, count, printable};
 
 const STYLE: &str = include_str!("page.css");
@@ -36,8 +37,8 @@ pub struct Page<'a> {
     pub facts: &'a Facts,
     /// Against an older bundle.
     pub diff: Option<&'a Diff>,
-    /// What a policy has against it, one line each.
-    pub findings: &'a [String],
+    /// What a policy has against it.
+    pub findings: &'a [Finding],
     /// Ages are told from this day.
     pub today: Timestamp,
 }
@@ -133,12 +134,22 @@ fn age(image: &ImageFacts, today: Timestamp) -> Option<i64> {
     (created.as_second() > 400_000_000 && days >= 0).then_some(days)
 }
 
-fn findings(findings: &[String]) -> Markup {
+fn findings(findings: &[Finding]) -> Markup {
     html! {
         section.findings {
             h2 { "What the policy has against it" }
-            ul { @for finding in findings { li { (safe(finding)) } } }
+            ul { @for finding in findings { li { b { (finding.rule) } " " (finding_of(finding)) } } }
         }
+    }
+}
+
+fn finding_of(finding: &Finding) -> Markup {
+    html! {
+        @match &finding.image {
+            Some(image) => (safe(&image.to_string())),
+            None => "the bundle",
+        }
+        " " (safe(&finding.why))
     }
 }
 

@@ -3,11 +3,11 @@
 use serde_json::{Value, json};
 
 use super::diff::Diff;
-use super::facts::{Facts, ImageFacts, Variant};
+use super::facts::{ImageFacts, Variant};
 use super::page::Page;
 
 /// One row for each platform of each image.
-pub fn csv(facts: &Facts) -> Result<Vec<u8>, csv::Error> {
+pub fn csv(page: &Page<'_>) -> Result<Vec<u8>, csv::Error> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record([
         "name",
@@ -30,19 +30,23 @@ pub fn csv(facts: &Facts) -> Result<Vec<u8>, csv::Error> {
         "source code",
         "signatures etc.",
         "used by",
+        "findings",
     ])?;
-    for image in &facts.images {
+    for image in &page.facts.images {
+        let own = page.findings.iter().filter(|finding| finding.image.as_ref() == Some(&image.name));
+        let findings: Vec<String> = own.map(|own| format!("{}: {}", own.rule, own.why)).collect();
+        let findings = findings.join("; ");
         if image.variants.is_empty() {
-            writer.write_record(row(image, None))?;
+            writer.write_record(row(image, None, &findings))?;
         }
         for variant in &image.variants {
-            writer.write_record(row(image, Some(variant)))?;
+            writer.write_record(row(image, Some(variant), &findings))?;
         }
     }
     writer.into_inner().map_err(|error| csv::Error::from(error.into_error()))
 }
 
-fn row(image: &ImageFacts, variant: Option<&Variant>) -> Vec<String> {
+fn row(image: &ImageFacts, variant: Option<&Variant>, findings: &str) -> Vec<String> {
     let config = variant.map(|variant| &variant.config);
     let text = |of: fn(&crate::image::ImageConfig) -> String| config.map(of).unwrap_or_default();
     let label = |key: &str| image.label(key).unwrap_or_default().to_owned();
@@ -67,6 +71,7 @@ fn row(image: &ImageFacts, variant: Option<&Variant>) -> Vec<String> {
         label("org.opencontainers.image.source"),
         image.artifacts.to_string(),
         image.used_by.join(", "),
+        findings.to_owned(),
     ];
     cells.into_iter().map(|cell| harmless(&cell)).collect()
 }

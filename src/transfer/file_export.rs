@@ -16,7 +16,7 @@ use super::{
 };
 use crate::archive::{ArchiveError, Cut, FRAME_CONTENT, PartialFile};
 use crate::image::{Algorithm, Digest, Hasher};
-use crate::plan::{ExportPlan, PlanError, Request, Resolution};
+use crate::plan::{ExportPlan, PlanError, Request, Resolution, Signer};
 use crate::registry::RegistryClient;
 use crate::report::{Reporter, bytes};
 
@@ -52,6 +52,8 @@ pub enum Outcome {
 pub struct FileExport<'a> {
     pub client: &'a RegistryClient,
     pub request: &'a Request,
+    /// Signs the bundle.
+    pub signer: Option<Signer<'a>>,
     pub workspace: &'a Workspace,
     pub spool: &'a Spool,
     pub jobs: usize,
@@ -109,7 +111,7 @@ impl Sidecar {
 impl FileExport<'_> {
     /// The plan of `resolution`, before anything is written: what is refused must not cost an earlier partial.
     pub fn draft(&self, resolution: &Resolution) -> Result<ExportPlan, PlanError> {
-        ExportPlan::new(self.request, resolution, None, self.spool, &mut |_| Ok(()))
+        ExportPlan::new(self.request, resolution, self.signer, self.spool, &mut |_| Ok(()))
     }
 
     /// Puts the head of the file in place. The partial of `unfinished` is gone on with when it is of the same
@@ -148,7 +150,7 @@ impl FileExport<'_> {
         let donors = self.donors(&draft)?;
         let file = self.workspace.begin(cut)?;
         let mut at = 0;
-        let plan = ExportPlan::new(self.request, resolution, None, self.spool, &mut |bytes| {
+        let plan = ExportPlan::new(self.request, resolution, self.signer, self.spool, &mut |bytes| {
             file.write_at(at, bytes)?;
             at += bytes.len() as u64;
             Ok(())

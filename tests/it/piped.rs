@@ -1,14 +1,15 @@
 //! What comes out of a pipe: layouts of other tools, bundles packed again, and registries that lose what they got.
 
-use std::io::{Read, Write};
+use std::io::Write;
 
 use crate::support::gap::{Gap, assert_whole};
 use crate::support::images::{ImageSpec, Layer, TestImage};
+use crate::support::rebuilt::{Member, members, tar};
 use crate::support::registry::{Effect, Fault};
 
 const MIB: usize = 1 << 20;
 
-type Members = Vec<(String, Vec<u8>)>;
+type Members = Vec<Member>;
 
 /// Two images, one with a layer that goes out in chunks; and the members of their bundle.
 fn two() -> (Gap, Vec<TestImage>, Members) {
@@ -21,15 +22,7 @@ fn two() -> (Gap, Vec<TestImage>, Members) {
         gap.image(&format!("team/app-{n}"), "1", image);
     }
     gap.export(&["-o", "out.tar.zst"]);
-    let file = std::fs::File::open(gap.path("out.tar.zst")).unwrap();
-    let mut archive = tar::Archive::new(zstd::Decoder::new(file).unwrap());
-    let members = archive.entries().unwrap().map(|entry| {
-        let mut entry = entry.unwrap();
-        let mut bytes = Vec::new();
-        entry.read_to_end(&mut bytes).unwrap();
-        (entry.path().unwrap().to_str().unwrap().to_owned(), bytes)
-    });
-    let members = members.collect();
+    let members = members(&gap.read("out.tar.zst"));
     (gap, images, members)
 }
 
@@ -37,17 +30,6 @@ fn two() -> (Gap, Vec<TestImage>, Members) {
 fn foreign(members: &Members) -> Members {
     let own = ["bundle.json", "SHA256SUMS", "manifest.json"];
     members.iter().filter(|(name, _)| !own.contains(&name.as_str())).cloned().collect()
-}
-
-fn tar(members: &Members) -> Vec<u8> {
-    let mut builder = tar::Builder::new(Vec::new());
-    for (name, bytes) in members {
-        let mut header = tar::Header::new_gnu();
-        header.set_size(bytes.len() as u64);
-        header.set_mode(0o644);
-        builder.append_data(&mut header, format!("./{name}"), &bytes[..]).unwrap();
-    }
-    builder.into_inner().unwrap()
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {

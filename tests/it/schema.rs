@@ -75,6 +75,8 @@ fn keys_that_are_none_and_values_of_another_kind_are_refused_by_both() {
         (json!({ "images": [{ "image": "r.io/a:1", "registry": "a..b" }] }), false),
         (json!({ "images": [{ "image": "r.io/$:1" }] }), false),
         (json!({ "images": [{ "image": "r.io/a:1", "archive": "x.tgz", "source": "r.io/b" }] }), false),
+        (json!({ "images": [{ "image": "r.io/a:1", "archive": "x.tgz", "source": null }] }), true),
+        (json!({ "images": [{ "image": "r.io/a:1", "archive": null, "source": "r.io/b" }] }), true),
         (json!({ "images": ["r.io/a:1"], "variables": { "1X": null } }), false),
         (json!({ "images": ["r.io/a:1"], "variables": { "X": { "secret": "yes" } } }), false),
         (json!("r.io/a:1"), false),

@@ -83,3 +83,36 @@ fn connections_that_break_are_made_again() {
     assert_eq!(gap.source.faulted(), 3, "{}", ran.shown());
     assert_whole(&gap.destination, "team/app", "1", &image);
 }
+
+#[test]
+fn an_address_is_asked_for_signature_approval_and_rules_like_a_file() {
+    let mut gap = Gap::new();
+    let (image, url) = published(&mut gap);
+    let ran = gap.cli.run(&["keygen", "-o", "site", "--no-passphrase"]);
+    assert_eq!(ran.code, 0, "{}", ran.shown());
+    std::fs::write(gap.path("policy.yaml"), "noRoot: true\n").unwrap();
+    for (arguments, says) in [
+        (["--verify-key", "site.pub"], "is not signed"),
+        (["--require-approval", "site.pub"], "is not approved"),
+        (["--policy", "policy.yaml"], "noRoot: "),
+    ] {
+        let host = gap.destination.host();
+        for command in [&["import", &url, "-d", &host][..], &["verify", &url]] {
+            let ran = gap.cli.run(&[command, &arguments[..]].concat());
+            assert!(ran.code == 3 && ran.stderr.contains(says), "{}", ran.shown());
+        }
+    }
+    let ran = gap.cli.run(&["inspect", &url, "--verify-key", "site.pub"]);
+    assert!(ran.code == 3 && ran.stderr.contains("is not signed"), "{}", ran.shown());
+    assert!(gap.destination.log().is_empty());
+    // What was said of it lies here.
+    gap.export(&["-o", "out.tar.zst", "--force"]);
+    for role in ["exporter", "approver"] {
+        let ran = gap.cli.run(&["sign", "out.tar.zst", "--key", "site.key", "--role", role]);
+        assert_eq!(ran.code, 0, "{}", ran.shown());
+    }
+    let trusted = ["--verify-key", "site.pub", "--signature", "out.tar.zst.sig"];
+    let approved = ["--require-approval", "site.pub", "--approvals", "out.tar.zst.approvals"];
+    gap.import(&url, &[&trusted[..], &approved, &["--values", "v.yaml"]].concat());
+    assert_whole(&gap.destination, "team/app", "1", &image);
+}

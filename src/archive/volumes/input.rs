@@ -31,7 +31,7 @@ impl VolumeInput {
 
     /// The set that `path` names, and what is wrong with its volumes, one a line. What is not there cannot be read.
     pub fn gather(path: &Path) -> Result<Option<(Self, Vec<String>)>, ArchiveError> {
-        let Some(base) = base_of(path)? else {
+        let Some(base) = volume_base(path)? else {
             return Ok(None);
         };
         let list_path = with(&base, LIST_SUFFIX);
@@ -150,7 +150,7 @@ pub(in crate::archive) fn failed((path, error): Failed) -> ArchiveError {
 }
 
 /// What the volumes that `path` names have in common.
-pub(super) fn base_of(path: &Path) -> Result<Option<PathBuf>, ArchiveError> {
+pub fn volume_base(path: &Path) -> Result<Option<PathBuf>, ArchiveError> {
     if path.is_dir() {
         let bases = volumes_of(path)?;
         return match bases.as_slice() {

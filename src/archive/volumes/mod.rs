@@ -13,7 +13,7 @@ mod survey;
 mod waiting;
 
 pub use cut::{Cut, MIN_VOLUME};
-pub use input::{VolumeInput, volumes_of};
+pub use input::{VolumeInput, volume_base, volumes_of};
 pub use list::{LIST_SUFFIX, VolumeEntry, VolumeList};
 pub use parity::{COLUMNS, parity_len, protect, remove_parity};
 pub use survey::Survey;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rayon::prelude::*;
 
-use super::input::{base_of, with};
+use super::input::{volume_base, with};
 use super::parity::{Recoding, fresh, parity_len, remove};
 use super::{LIST_SUFFIX, VolumeEntry, VolumeList};
 use crate::archive::{ArchiveError, folder_of};
@@ -29,7 +29,7 @@ pub struct Survey {
 impl Survey {
     /// Reads and hashes every volume of the set that `path` names. None where there is no list of volumes.
     pub fn of(path: &Path, cancelled: &AtomicBool) -> Result<Option<Self>, ArchiveError> {
-        let base = base_of(path)?.unwrap_or_else(|| path.to_owned());
+        let base = volume_base(path)?.unwrap_or_else(|| path.to_owned());
         let list = with(&base, LIST_SUFFIX);
         if !list.exists() {
             return Ok(None);

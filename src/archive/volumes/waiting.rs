@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::input::base_of;
+use super::input::volume_base;
 use super::list::{LIST_SUFFIX, VolumeEntry, VolumeList};
 use crate::archive::ArchiveError;
 use crate::image::{Algorithm, Digest, Hasher};
@@ -27,7 +27,7 @@ pub struct WaitingVolumes {
 impl WaitingVolumes {
     /// The volumes of the list that `path` names: by itself, by a volume beside it, or by its folder.
     pub fn open(path: &Path, wait: Wait) -> Result<Self, ArchiveError> {
-        let base = base_of(path)?.unwrap_or_else(|| path.to_owned());
+        let base = volume_base(path)?.unwrap_or_else(|| path.to_owned());
         let mut list = base.clone().into_os_string();
         list.push(LIST_SUFFIX);
         let list = PathBuf::from(list);

@@ -22,7 +22,8 @@ pub use host::EcrHost;
 
 use super::prepare::PrepareError;
 use crate::image::HostName;
-use crate::registry::{CredentialProvider, ErrorClass, RegistryClient, Secret};
+use crate::registry::{CredentialProvider, ErrorClass, RegistryClient};
+use crate::secret::Secret;
 
 /// A password this close to its end is made anew, in seconds.
 const MARGIN: i64 = 15 * 60;

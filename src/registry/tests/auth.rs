@@ -1,6 +1,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
+use crate::secret::Secret;
 
 const MANIFEST: &str = r#"{"schemaVersion":2,"manifests":[]}"#;
 

@@ -7,6 +7,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::*;
 use crate::image::{RawManifest, media_type};
+use crate::secret::Secret;
 
 const MANIFEST: &str = r#"{"schemaVersion":2,"manifests":[]}"#;
 

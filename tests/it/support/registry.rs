@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -25,7 +25,8 @@ use super::images::TestImage;
 pub struct TestRegistry {
     address: SocketAddr,
     store: Arc<DirectoryStore>,
-    folder: TempDir,
+    folder: PathBuf,
+    _root: TempDir,
     shared: Arc<Shared>,
     runtime: Option<Runtime>,
 }
@@ -83,8 +84,11 @@ impl TestRegistry {
     }
 
     fn start_with(users: Option<Arc<Users>>) -> Self {
-        let folder = TempDir::new().unwrap();
-        let store = Arc::new(DirectoryStore::open(folder.path()).unwrap());
+        let root = TempDir::new().unwrap();
+        // Nothing else is beside the store, so that what gets out of it is seen.
+        let folder = root.path().join("store");
+        std::fs::create_dir(&folder).unwrap();
+        let store = Arc::new(DirectoryStore::open(&folder).unwrap());
         let registry = Registry::new(Arc::clone(&store) as Arc<dyn Store>, false, users);
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -108,7 +112,7 @@ impl TestRegistry {
                 });
             }
         });
-        Self { address, store, folder, shared, runtime: Some(runtime) }
+        Self { address, store, folder, _root: root, shared, runtime: Some(runtime) }
     }
 
     /// `127.0.0.1:<port>`, as it stands in references.
@@ -122,7 +126,7 @@ impl TestRegistry {
 
     /// The store's directory.
     pub fn folder(&self) -> &Path {
-        self.folder.path()
+        &self.folder
     }
 
     pub fn store(&self) -> &DirectoryStore {

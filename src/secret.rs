@@ -1,14 +1,16 @@
-//! Text that must never be printed: passwords, tokens, header values.
+//! Text that must never be printed: passwords, pass phrases, tokens, header values.
 
 use std::fmt;
 
-/// A password or token. Neither `Debug` nor an error message can show it.
+use zeroize::Zeroizing;
+
+/// A password or token. Neither `Debug` nor an error message can show it; it is wiped from memory when dropped.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Secret(String);
+pub struct Secret(Zeroizing<String>);
 
 impl Secret {
     pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
+        Self(Zeroizing::new(text.into()))
     }
 
     /// The text itself, for the one place that sends or stores it.

@@ -1,0 +1,55 @@
+//! Images that an export loses: named in the report, and left out of what is planned again.
+
+use std::collections::BTreeSet;
+
+use super::run_report::RunReport;
+use crate::archive::ImageFault;
+use crate::failure::{ExitCode, blob_code};
+use crate::plan::{ExportPlan, Resolution};
+use crate::transfer::{LostBlob, Spool};
+
+/// Names every image that a lost blob costs.
+pub(super) fn report_lost(
+    plan: &ExportPlan,
+    spool: &Spool,
+    lost: &[LostBlob],
+    report: &mut RunReport,
+) -> BTreeSet<usize> {
+    let mut hit = BTreeSet::new();
+    for LostBlob { index, error } in lost {
+        let digest = plan.bundle.blobs[*index].digest;
+        let source = plan.source(*index).clone();
+        let code = blob_code(error);
+        for image in plan.users(&digest, spool) {
+            let name = &plan.bundle.images[image].name;
+            let row = report.images.iter_mut().find(|row| row.name == *name);
+            if let Some(row) = row.filter(|_| hit.insert(image)) {
+                row.failed(code, &source, &format_args!("blob {digest}: {error}"), Vec::new());
+            }
+        }
+    }
+    hit
+}
+
+/// Records the images whose manifests contradict themselves or each other.
+pub(super) fn report_faults(
+    resolution: &Resolution,
+    faults: &[ImageFault],
+    report: &mut RunReport,
+) -> BTreeSet<usize> {
+    let mut hit = BTreeSet::new();
+    for fault in faults {
+        let name = &resolution.images[fault.root].row.name;
+        if let Some(row) = report.images.iter_mut().find(|row| row.name == *name) {
+            row.failed(ExitCode::Content, &"", &fault.why, Vec::new());
+        }
+        hit.insert(fault.root);
+    }
+    hit
+}
+
+/// The resolution without the images at these positions.
+pub(super) fn without(resolution: Resolution, hit: &BTreeSet<usize>) -> Resolution {
+    let images = resolution.images.into_iter().enumerate();
+    Resolution { images: images.filter(|(at, _)| !hit.contains(at)).map(|(_, image)| image).collect() }
+}

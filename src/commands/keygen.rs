@@ -1,0 +1,37 @@
+//! `bundle keygen`: a pair of keys in two files.
+
+use std::path::Path;
+
+use super::{keys, outputs};
+use crate::cli::KeygenArgs;
+use crate::failure::{ExitCode, Failure};
+use crate::signing::PrivateKey;
+use crate::transfer::beside;
+
+pub(super) fn run(args: &KeygenArgs) -> anyhow::Result<ExitCode> {
+    let (private, public) = (beside(&args.output, ".key"), beside(&args.output, ".pub"));
+    for file in [&private, &public] {
+        refuse_to_replace(file)?;
+    }
+    let passphrase = if args.no_passphrase { None } else { Some(keys::new_passphrase(&args.passphrase)?) };
+    let key = PrivateKey::generate()?;
+    outputs::write_private(&private, &key.to_pem(passphrase.as_ref())?, false)?;
+    outputs::write(&public, key.public().to_pem())?;
+    super::print(&format!(
+        "{}  signs; keep it, and its pass phrase, to yourself\n{}  checks; bring it inside by a way of its own (key {})\n",
+        private.display(),
+        public.display(),
+        key.public().id().short()
+    ));
+    Ok(ExitCode::Done)
+}
+
+/// A key that is gone cannot be had again, so there is no --force.
+fn refuse_to_replace(file: &Path) -> anyhow::Result<()> {
+    if file.symlink_metadata().is_err() {
+        return Ok(());
+    }
+    Err(Failure::new(ExitCode::Failed, format!("{} exists, and keys are never replaced", file.display()))
+        .hint("choose another name with -o NAME")
+        .into())
+}

@@ -1,0 +1,124 @@
+//! Keys from files, and pass phrases from wherever they are.
+
+use std::io::{IsTerminal, Read};
+use std::path::Path;
+
+use zeroize::Zeroizing;
+
+use crate::cli::{PassphraseArgs, SignKeyArgs};
+use crate::failure::Failure;
+use crate::secret::Secret;
+use crate::signing::{KeyError, KeyFile, LockedKey, MAX_KEY_FILE, NamedKey, PrivateKey, PublicKey};
+
+const VARIABLE: &str = "AIRGAP_BUNDLE_PASSPHRASE";
+/// How often a pass phrase is asked for.
+const TRIES: usize = 3;
+
+/// The key that `--sign-key` names.
+pub(super) fn signer(args: &SignKeyArgs) -> anyhow::Result<Option<PrivateKey>> {
+    args.sign_key.as_deref().map(|path| private(path, &args.passphrase)).transpose()
+}
+
+/// A private key, unlocked.
+pub(super) fn private(path: &Path, passphrase: &PassphraseArgs) -> anyhow::Result<PrivateKey> {
+    let bytes = content(path)?;
+    let locked = match std::str::from_utf8(&bytes).map_err(|_| KeyError::NotPem).and_then(KeyFile::parse) {
+        Ok(KeyFile::Open(key)) => return Ok(key),
+        Ok(KeyFile::Locked(locked)) => locked,
+        Err(error) => return Err(unusable(path, &error)),
+    };
+    if let Some(given) = given(passphrase)? {
+        return locked.unlock(&given).map_err(|error| unusable(path, &error));
+    }
+    ask_to_unlock(path, &locked)
+}
+
+fn ask_to_unlock(path: &Path, locked: &LockedKey) -> anyhow::Result<PrivateKey> {
+    let mut prompt = format!("Pass phrase of {}: ", path.display());
+    for _ in 1..TRIES {
+        match locked.unlock(&ask(&prompt)?) {
+            Err(KeyError::WrongPassphrase) => "That is not it; once more: ".clone_into(&mut prompt),
+            result => return result.map_err(|error| unusable(path, &error)),
+        }
+    }
+    locked.unlock(&ask(&prompt)?).map_err(|error| unusable(path, &error))
+}
+
+/// A pass phrase for a key that is new.
+pub(super) fn new_passphrase(args: &PassphraseArgs) -> anyhow::Result<Secret> {
+    let chosen = if let Some(given) = given(args)? {
+        given
+    } else {
+        let chosen = ask("Pass phrase for the new key: ")?;
+        if ask("Once more: ")? != chosen {
+            return Err(Failure::usage("the two pass phrases differ").into());
+        }
+        chosen
+    };
+    if chosen.is_empty() {
+        return Err(Failure::usage("the pass phrase is empty")
+            .hint("a key for machines is made with --no-passphrase")
+            .into());
+    }
+    Ok(chosen)
+}
+
+/// The public keys in a file; any of them will do.
+pub(super) fn public(path: &Path) -> anyhow::Result<Vec<NamedKey>> {
+    let bytes = content(path)?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| KeyError::NotPem);
+    let keys = text.and_then(PublicKey::parse_all).map_err(|error| unusable(path, &error))?;
+    Ok(keys.into_iter().map(|key| NamedKey { name: path.display().to_string(), key }).collect())
+}
+
+/// The pass phrase that need not be asked for.
+fn given(args: &PassphraseArgs) -> anyhow::Result<Option<Secret>> {
+    if let Some(file) = &args.passphrase_file {
+        let bytes = content(file)?;
+        let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        let line = std::str::from_utf8(line.strip_suffix(b"\r").unwrap_or(line));
+        let line =
+            line.map_err(|_| Failure::usage(format!("{}: its first line is not UTF-8", file.display())))?;
+        return Ok(Some(Secret::new(line)));
+    }
+    match std::env::var(VARIABLE) {
+        Ok(text) => Ok(Some(Secret::new(text))),
+        Err(std::env::VarError::NotPresent) => Ok(None),
+        Err(std::env::VarError::NotUnicode(_)) => {
+            Err(Failure::usage(format!("{VARIABLE} is not UTF-8")).into())
+        }
+    }
+}
+
+fn ask(prompt: &str) -> anyhow::Result<Secret> {
+    let elsewhere = format!("give it with --passphrase-file FILE or in {VARIABLE}");
+    if !std::io::stderr().is_terminal() {
+        return Err(Failure::usage("the key takes a pass phrase, and there is nobody to ask")
+            .hint(elsewhere)
+            .into());
+    }
+    let asked = rpassword::prompt_password(prompt);
+    Ok(Secret::new(
+        asked.map_err(|error| Failure::usage(format!("no pass phrase: {error}")).hint(elsewhere))?,
+    ))
+}
+
+/// A small file with a secret in it, perhaps: the buffer never moves, so that no copy stays.
+fn content(path: &Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {
+    let refuse = |why: String| Failure::usage(format!("{}: {why}", path.display()));
+    let file = std::fs::File::open(path).map_err(|error| refuse(error.to_string()))?;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(MAX_KEY_FILE + 1).unwrap_or(0)));
+    file.take(MAX_KEY_FILE + 1).read_to_end(&mut bytes).map_err(|error| refuse(error.to_string()))?;
+    if bytes.len() as u64 > MAX_KEY_FILE {
+        return Err(refuse(format!("a file with a key has at most {} KiB", MAX_KEY_FILE >> 10)).into());
+    }
+    Ok(bytes)
+}
+
+fn unusable(path: &Path, error: &KeyError) -> anyhow::Error {
+    let failure = Failure::usage(format!("{}: {error}", path.display()));
+    match error.hint() {
+        Some(hint) => failure.hint(hint).into(),
+        None => failure.into(),
+    }
+}

@@ -1,0 +1,79 @@
+//! `--policy`: the rules of a site against a bundle, before anything of it moves.
+
+use std::io::Read;
+use std::path::Path;
+
+use super::run_report::RunReport;
+use crate::archive::{ArchiveError, Holdings, Manifests};
+use crate::cli::PolicyArgs;
+use crate::failure::{ExitCode, Failure};
+use crate::image::Descriptor;
+use crate::plan::ExportPlan;
+use crate::policy::{Facts, Finding, MAX_POLICY, Policy};
+use crate::report::count;
+use crate::transfer::Spool;
+
+/// A policy, and what the user calls it.
+pub(super) struct Rules {
+    file: String,
+    policy: Policy,
+}
+
+/// The policy that is named, if one is.
+pub(super) fn load(args: &PolicyArgs) -> anyhow::Result<Option<Rules>> {
+    args.policy.as_deref().map(read).transpose()
+}
+
+fn read(path: &Path) -> anyhow::Result<Rules> {
+    let file = path.display().to_string();
+    let refuse = |why: &dyn std::fmt::Display| Failure::usage(format!("{file}: {why}"));
+    let mut bytes = Vec::new();
+    let opened = std::fs::File::open(path).map_err(|error| refuse(&error))?;
+    opened.take(MAX_POLICY + 1).read_to_end(&mut bytes).map_err(|error| refuse(&error))?;
+    if bytes.len() as u64 > MAX_POLICY {
+        return Err(refuse(&format_args!("a policy has at most {} KiB", MAX_POLICY >> 10)).into());
+    }
+    let policy = Policy::parse(&bytes).map_err(|error| {
+        refuse(&error).hint(
+            "a policy has some of: sources, pinned, signature, sbom, noRoot, maxImageSize, maxBundleSize",
+        )
+    })?;
+    Ok(Rules { file, policy })
+}
+
+impl Rules {
+    /// What stands against a bundle that exists.
+    pub(super) fn findings(&self, holdings: &dyn Holdings) -> Result<Vec<Finding>, ArchiveError> {
+        let facts = Facts::of(holdings.bundle(), holdings, &|config| holdings.small(config))?;
+        Ok(self.policy.findings(&facts))
+    }
+
+    /// What stands against one that is planned: its manifests and configs are in the spool.
+    pub(super) fn planned(&self, plan: &ExportPlan, spool: &Spool) -> Result<Vec<Finding>, ArchiveError> {
+        let config = |config: &Descriptor| spool.manifest(&config.digest).ok().map(Vec::from);
+        Ok(self.policy.findings(&Facts::of(&plan.bundle, spool, &config)?))
+    }
+
+    /// All findings as one error, and as the failures of their images; none where there are none.
+    pub(super) fn refusal(&self, findings: &[Finding], report: &mut RunReport) -> Option<Failure> {
+        if findings.is_empty() {
+            return None;
+        }
+        for row in &mut report.images {
+            let own: Vec<String> = findings
+                .iter()
+                .filter(|finding| finding.image.as_ref() == Some(&row.name))
+                .map(|finding| format!("{}: {}", finding.rule, finding.why))
+                .collect();
+            if !own.is_empty() {
+                row.failed(ExitCode::Content, &"", &format_args!("policy: {}", own.join("; ")), Vec::new());
+            }
+        }
+        let lines: Vec<String> = findings.iter().map(ToString::to_string).collect();
+        let number = count(findings.len(), "finding");
+        let message = format!("{} does not let this pass, {number}:\n{}", self.file, lines.join("\n"));
+        Some(Failure::new(ExitCode::Content, message).hint(
+            "leave these images out with --skip where the bundle is made, or ask those who keep the policy",
+        ))
+    }
+}

@@ -1,0 +1,108 @@
+//! `bundle sign`: signatures and approvals in files beside a bundle, which itself never changes; or beside a statement
+//! or receipt.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use super::{custody, input, keys, outputs, trust};
+use crate::cli::{ResultFormat, Role, SignArgs};
+use crate::failure::{ExitCode, Failure};
+use crate::image::Digest;
+use crate::session::Session;
+use crate::signing::{Approval, Approvals, PrivateKey, SigstoreBundle, is_statement};
+use crate::transfer::beside;
+
+pub(super) fn run(session: &Session, args: &SignArgs) -> anyhow::Result<ExitCode> {
+    if args.by.is_some() && args.role != Role::Approver {
+        return Err(Failure::usage("--by goes with --role approver: a signature has no room for it").into());
+    }
+    match (statement(&args.bundle)?, args.role) {
+        (None, Role::Exporter) => bundle(session, args),
+        (None, Role::Approver) => approve(session, args),
+        (Some(text), Role::Exporter) => {
+            let key = keys::private(&args.key, &args.passphrase)?;
+            let signature = SigstoreBundle::sign_statement(&text, &key).to_file();
+            let files = [(beside(&args.bundle, trust::SIGSTORE), signature)];
+            write(&files, args.force)?;
+            tell(session.format, "signed", None, &key, &files.map(|(path, _)| path));
+            Ok(ExitCode::Done)
+        }
+        (Some(_), Role::Approver) => {
+            let message = format!("{} is no bundle, and only bundles are approved", args.bundle.display());
+            Err(Failure::usage(message).into())
+        }
+    }
+}
+
+/// Signatures that stand in nobody else's place.
+fn write(files: &[(PathBuf, String)], force: bool) -> anyhow::Result<()> {
+    for (path, text) in files {
+        outputs::spare(path, text.as_bytes(), force, "")?;
+    }
+    files.iter().try_for_each(|(path, text)| outputs::write(path, text))
+}
+
+fn bundle(session: &Session, args: &SignArgs) -> anyhow::Result<ExitCode> {
+    let reader = input::open_bundle(&args.bundle)?;
+    let key = keys::private(&args.key, &args.passphrase)?;
+    let content = reader.manifest().to_bytes()?;
+    let base = trust::base(&args.bundle)?;
+    let files = [
+        (beside(&base, trust::SIGNATURE), key.sign(&content).to_file()),
+        (beside(&base, trust::SIGSTORE), SigstoreBundle::sign(&content, &key).to_file()),
+    ];
+    write(&files, args.force)?;
+    tell(session.format, "signed", Some(reader.id()), &key, &files.map(|(path, _)| path));
+    Ok(ExitCode::Done)
+}
+
+/// Adds an approval to those there are. One by the same key stays as it is.
+fn approve(session: &Session, args: &SignArgs) -> anyhow::Result<ExitCode> {
+    let id = input::open_bundle(&args.bundle)?.id();
+    let path = beside(&trust::base(&args.bundle)?, trust::APPROVALS);
+    let there = match trust::approvals(&path) {
+        Err(_) if args.force => None,
+        there => there?,
+    };
+    let mut approvals = match there {
+        Some(there) if there.are_about(&id) => there,
+        None => Approvals::default(),
+        Some(_) if args.force => Approvals::default(),
+        Some(_) => {
+            let message = format!("{} has approvals of another bundle", path.display());
+            return Err(Failure::new(ExitCode::Failed, message).hint("replace them with --force").into());
+        }
+    };
+    let key = keys::private(&args.key, &args.passphrase)?;
+    if !approvals.has(&key.public(), &id) {
+        approvals.add(&Approval::of(id, custody::circumstances(args.by.as_deref())), &key)?;
+        outputs::write(&path, &approvals.to_file()?)?;
+    }
+    tell(session.format, "approved", Some(id), &key, &[path]);
+    Ok(ExitCode::Done)
+}
+
+/// The text of a statement or receipt, if `path` is one.
+fn statement(path: &Path) -> anyhow::Result<Option<Vec<u8>>> {
+    let mut first = [0];
+    let is_json =
+        std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut first)).is_ok() && first == *b"{";
+    if !is_json {
+        return Ok(None);
+    }
+    Ok(custody::content(path)?.filter(|text| is_statement(text)))
+}
+
+fn tell(format: ResultFormat, done: &str, id: Option<Digest>, key: &PrivateKey, files: &[PathBuf]) {
+    let names: Vec<String> = files.iter().map(|path| path.display().to_string()).collect();
+    let key = key.public().id();
+    match format {
+        ResultFormat::Json => super::print_json(&json!({ "id": id, "key": key, "files": names })),
+        ResultFormat::Human => {
+            let id = id.map_or_else(String::new, |id| format!("id {id}\n"));
+            super::print(&format!("{id}{done} with key {}:\n  {}\n", key.short(), names.join("\n  ")));
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! What a bundle is asked for before anything in it is believed: keys from flags, signatures from beside it.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::keys;
+use crate::archive::{ArchiveError, Holdings, volume_base};
+use crate::cli::{ApprovalArgs, TrustArgs};
+use crate::failure::Failure;
+use crate::report::Reporter;
+use crate::signing::{Approvals, Circumstances, Evidence, MAX_EVIDENCE, NamedKey, Trust, Untrusted, Vouched};
+use crate::transfer::beside;
+
+/// The bare signature beside a bundle.
+pub(super) const SIGNATURE: &str = ".sig";
+/// The sigstore bundle beside a bundle.
+pub(super) const SIGSTORE: &str = ".sigstore.json";
+
+/// A reviewer's approvals beside a bundle.
+pub(super) const APPROVALS: &str = ".approvals";
+
+/// What the bundle at `path` is asked for; none is one out of a pipe. Without a key nothing is read.
+pub(super) fn of(args: &TrustArgs, path: Option<&Path>) -> anyhow::Result<Trust> {
+    let mut trust = Trust::default();
+    for file in &args.verify_key {
+        trust.keys.extend(keys::public(file)?);
+    }
+    if !trust.demands_signature() {
+        if let Some(file) = args.signature.first() {
+            let message = format!("nobody says whose signature {} has to be", file.display());
+            return Err(Failure::usage(message).hint("name the public key with --verify-key FILE").into());
+        }
+        return Ok(trust);
+    }
+    for file in &args.signature {
+        let found = evidence(file)?;
+        let none = || Failure::usage(format!("--signature: there is no {}", file.display()));
+        trust.beside.push(found.ok_or_else(none)?);
+    }
+    for file in path.map(beside_bundle).transpose()?.into_iter().flatten() {
+        trust.beside.extend(evidence(&file)?);
+    }
+    Ok(trust)
+}
+
+/// The same, approvals included.
+pub(super) fn with_approval(
+    args: &TrustArgs,
+    approval: &ApprovalArgs,
+    path: Option<&Path>,
+) -> anyhow::Result<Trust> {
+    let mut trust = of(args, path)?;
+    for file in &approval.require_approval {
+        trust.approvers.extend(keys::public(file)?);
+    }
+    if trust.approvers.is_empty() {
+        if let Some(file) = approval.approvals.first() {
+            let message = format!("nobody says whose approval {} has to be", file.display());
+            return Err(Failure::usage(message)
+                .hint("name the reviewer's public key with --require-approval FILE")
+                .into());
+        }
+        return Ok(trust);
+    }
+    for file in &approval.approvals {
+        let none = || Failure::usage(format!("--approvals: there is no {}", file.display()));
+        trust.approvals.push(approvals(file)?.ok_or_else(none)?);
+    }
+    if let Some(base) = path.map(base).transpose()?.filter(|base| base.file_name().is_some()) {
+        trust.approvals.extend(approvals(&beside(&base, APPROVALS))?);
+    }
+    Ok(trust)
+}
+
+/// The approvals in a file, if the file is there.
+pub(super) fn approvals(file: &Path) -> anyhow::Result<Option<Approvals>> {
+    let Some(bytes) = content(file)? else { return Ok(None) };
+    let place = file.display().to_string();
+    let unreadable = |why| ArchiveError::from(Untrusted::Unreadable { place: place.clone(), why });
+    Ok(Some(Approvals::read(place.clone(), &bytes).map_err(unreadable)?))
+}
+
+/// Where signatures of the bundle at `path` lie. Those of volumes have the name that the volumes have in common.
+pub(super) fn beside_bundle(path: &Path) -> Result<Vec<PathBuf>, ArchiveError> {
+    let base = base(path)?;
+    // A folder such as `..` has no name, and nothing beside it.
+    let has_name = base.file_name().is_some();
+    Ok([SIGNATURE, SIGSTORE].into_iter().filter(|_| has_name).map(|suffix| beside(&base, suffix)).collect())
+}
+
+/// What the files beside a bundle are called after.
+pub(super) fn base(path: &Path) -> Result<PathBuf, ArchiveError> {
+    let base = volume_base(path)?.unwrap_or_else(|| path.to_owned());
+    // Without a slash at the end.
+    Ok(base.components().collect())
+}
+
+/// The signature in a file, if the file is there.
+fn evidence(file: &Path) -> anyhow::Result<Option<Evidence>> {
+    let Some(bytes) = content(file)? else { return Ok(None) };
+    Ok(Some(Evidence::read(file.display().to_string(), &bytes).map_err(ArchiveError::from)?))
+}
+
+/// What is in a file of signatures or approvals, if the file is there.
+fn content(file: &Path) -> anyhow::Result<Option<Vec<u8>>> {
+    let at = ArchiveError::io(file);
+    let opened = match std::fs::File::open(file) {
+        Ok(opened) => opened,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(at(error).into()),
+    };
+    let mut bytes = Vec::new();
+    opened.take(MAX_EVIDENCE + 1).read_to_end(&mut bytes).map_err(at)?;
+    if bytes.len() as u64 > MAX_EVIDENCE {
+        let (place, why) =
+            (file.display().to_string(), format!("it is larger than {} MiB", MAX_EVIDENCE >> 20));
+        return Err(ArchiveError::from(Untrusted::Unreadable { place, why }).into());
+    }
+    Ok(Some(bytes))
+}
+
+/// Who vouches for what was let in.
+pub(super) fn vouched(trust: &Trust, holdings: &dyn Holdings) -> Result<Vouched, ArchiveError> {
+    if !trust.demands() {
+        return Ok(Vouched::default());
+    }
+    Ok(trust.check(&holdings.bundle().to_bytes()?, holdings.signature())?)
+}
+
+/// Who has signed, for reports.
+pub(super) fn signed_by(vouched: &Vouched) -> Vec<Value> {
+    let row = |(key, places): &(NamedKey, Vec<String>)| json!({ "name": key.name, "key": key.key.id(), "places": places });
+    vouched.signers.iter().map(row).collect()
+}
+
+/// Who has approved, for reports.
+pub(super) fn approved_by(vouched: &Vouched) -> Vec<Value> {
+    let row = |(key, made, place): &(NamedKey, Circumstances, String)| json!({ "name": key.name, "key": key.key.id(), "by": made.by, "at": made.at, "place": place });
+    vouched.approvers.iter().map(row).collect()
+}
+
+/// What there is to say of signatures, one line each: who has signed, or that nobody has looked.
+pub(super) fn lines(vouched: &Vouched, path: &Path, holdings: &dyn Holdings) -> String {
+    let mut lines = vouched.lines();
+    lines.extend(vouched.notes.iter().map(|note| format!("besides: {note}")));
+    if vouched.signers.is_empty() && is_signed(path, holdings) {
+        lines.push("signed, and not checked: name the public key with --verify-key FILE".to_owned());
+    }
+    lines.into_iter().map(|line| line + "\n").collect()
+}
+
+/// Whether there is any signature, by whomever.
+fn is_signed(path: &Path, holdings: &dyn Holdings) -> bool {
+    let beside = beside_bundle(path).unwrap_or_default();
+    holdings.signature().is_some() || beside.iter().any(|file| file.exists())
+}
+
+/// Says who has signed, and what does not count.
+pub(super) fn tell(vouched: &Vouched, reporter: &Reporter) {
+    for line in vouched.lines() {
+        reporter.say(&line);
+    }
+    for note in &vouched.notes {
+        reporter.warn(note);
+    }
+}

@@ -1,0 +1,119 @@
+//! What an import says of what arrived: predicate `urn:airgap-bundle:receipt:1`.
+//!
+//! - `bundle`: the id, the first subject too; none for a layout of another tool
+//! - `by`, `at`, `tool`; `destination`: the registry, with its path
+//! - `images`: each image of the bundle with its target, the digest that was read back there, what the tag named before
+//!   (`replaced`), and what became of it: `done`, `already-there`, `skipped`, `failed`, `not-tried`
+//! - `blobs`: layers that the destination has now, by digest, with sizes and the repositories (by the names that charts
+//!   use) that have them: what a delta may leave out
+//!
+//! Subjects are the bundle and every image that is there.
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::archive::manifest::{RequiredBlob, Requires};
+use crate::archive::{ArchiveError, BundleManifest, ImageRow, Manifests, roots};
+use crate::image::{Digest, Reference};
+use crate::plan::Stock;
+use crate::signing::{BUNDLE_SUBJECT, Circumstances, Predicate, Statement, Subject};
+
+/// An import's receipt.
+pub type Receipt = Statement<Arrived>;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Arrived {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bundle: Option<Digest>,
+    #[serde(flatten)]
+    pub circumstances: Circumstances,
+    pub destination: String,
+    pub images: Vec<ArrivedImage>,
+    pub blobs: Vec<RequiredBlob>,
+}
+
+impl Predicate for Arrived {
+    const TYPE: &'static str = "urn:airgap-bundle:receipt:1";
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ArrivedImage {
+    pub name: Reference,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// As read back, where it is there.
+    pub digest: Digest,
+    /// What the tag named before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaced: Option<Digest>,
+    pub state: ImageState,
+}
+
+/// What became of an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ImageState {
+    Done,
+    AlreadyThere,
+    /// Left alone on request: filtered out, or its tag has other content.
+    Skipped,
+    Failed,
+    NotTried,
+}
+
+impl ImageState {
+    fn is_there(self) -> bool {
+        matches!(self, Self::Done | Self::AlreadyThere)
+    }
+}
+
+impl Receipt {
+    /// Of an import whose `images` are those of `bundle`, in its order.
+    pub fn of(
+        bundle: &BundleManifest,
+        id: Option<Digest>,
+        manifests: &dyn Manifests,
+        destination: String,
+        images: Vec<ArrivedImage>,
+        circumstances: Circumstances,
+    ) -> Result<Self, ArchiveError> {
+        let mut stock = Stock::default();
+        let mut subject: Vec<Subject> = id.iter().map(|id| Subject::new(BUNDLE_SUBJECT, id)).collect();
+        for (image, root) in images.iter().zip(roots(bundle)).filter(|(image, _)| image.state.is_there()) {
+            let name = image.target.clone().unwrap_or_else(|| image.name.to_string());
+            subject.push(Subject::new(name, &image.digest));
+            stock.add(image.name.repository(), &[root], manifests)?;
+        }
+        let blobs = stock.blobs();
+        Ok(Self::new(subject, Arrived { bundle: id, circumstances, destination, images, blobs }))
+    }
+
+    /// What of the bundle it does not vouch for, one a line.
+    pub fn lacks(&self, bundle: &BundleManifest, id: &Digest) -> Vec<String> {
+        if !self.is_about(id) || self.predicate.bundle != Some(*id) {
+            return vec!["it is about another bundle".to_owned()];
+        }
+        let rows: HashMap<&Reference, &ArrivedImage> =
+            self.predicate.images.iter().map(|image| (&image.name, image)).collect();
+        let lack = |image: &ImageRow| match rows.get(&image.name) {
+            None => Some(format!("{} is not in it", image.name)),
+            Some(row) if !row.state.is_there() => Some(format!("{} did not arrive", image.name)),
+            Some(row) if row.digest != image.digest => {
+                Some(format!("{} arrived as {}", image.name, row.digest))
+            }
+            Some(_) => None,
+        };
+        bundle.images.iter().filter_map(lack).collect()
+    }
+
+    /// The base for a delta that this receipt is, which stands as `json` in its file. It is called after the bundle that
+    /// arrived, since that brings what is missing; where the bundle has no id, after the receipt.
+    pub fn base(self, json: &[u8]) -> Requires {
+        let mut stock = Stock::default();
+        stock.add_required(&self.predicate.blobs);
+        Requires { base: self.predicate.bundle.unwrap_or_else(|| Digest::sha256(json)), blobs: stock.blobs() }
+    }
+}

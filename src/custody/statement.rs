@@ -1,0 +1,92 @@
+//! What an export says of its bundle: predicate `urn:airgap-bundle:statement:1`.
+//!
+//! - `bundle`: the id; also the first subject
+//! - `by`, `at`, `tool`: who made it, when, with which version
+//! - `materials`: what it was made of, each with its digest: catalogs and locks (of the file), bundles (their id)
+//! - `images`: name, source, digest, in the order of the bundle
+//! - `base`: of a delta, the id of the bundle it builds on
+
+use serde::{Deserialize, Serialize};
+
+use crate::archive::BundleManifest;
+use crate::image::{Digest, Reference};
+use crate::signing::{BUNDLE_SUBJECT, Circumstances, Predicate, Statement, Subject};
+
+/// An export's statement.
+pub type ExportStatement = Statement<Exported>;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Exported {
+    pub bundle: Digest,
+    #[serde(flatten)]
+    pub circumstances: Circumstances,
+    pub materials: Vec<Material>,
+    pub images: Vec<ExportedImage>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<Digest>,
+}
+
+impl Predicate for Exported {
+    const TYPE: &'static str = "urn:airgap-bundle:statement:1";
+}
+
+/// What a bundle was made of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Material {
+    pub kind: MaterialKind,
+    /// The file's name without its folder, or a built-in catalog's.
+    pub name: String,
+    pub digest: Digest,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MaterialKind {
+    Catalog,
+    Lock,
+    /// What an import that met damage asked for.
+    Request,
+    Bundle,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExportedImage {
+    pub name: Reference,
+    /// Where it was pulled from.
+    pub source: Reference,
+    pub digest: Digest,
+}
+
+impl ExportStatement {
+    /// Of a bundle that is done.
+    pub fn of(
+        bundle: &BundleManifest,
+        id: Digest,
+        circumstances: Circumstances,
+        materials: Vec<Material>,
+    ) -> Self {
+        let images = images(bundle);
+        let mut subject = vec![Subject::new(BUNDLE_SUBJECT, &id)];
+        subject.extend(images.iter().map(|image| Subject::new(image.name.to_string(), &image.digest)));
+        let base = bundle.requires.as_ref().map(|requires| requires.base);
+        Self::new(subject, Exported { bundle: id, circumstances, materials, images, base })
+    }
+
+    /// What it says that is not so of `bundle`.
+    pub fn contradicts(&self, bundle: &BundleManifest, id: &Digest) -> Option<&'static str> {
+        if !self.is_about(id) || self.predicate.bundle != *id {
+            return Some("it is about another bundle");
+        }
+        (self.predicate.images != images(bundle)).then_some("the images it lists are not those of the bundle")
+    }
+}
+
+fn images(bundle: &BundleManifest) -> Vec<ExportedImage> {
+    let row = |image: &crate::archive::ImageRow| ExportedImage {
+        name: image.name.clone(),
+        source: image.source.clone(),
+        digest: image.digest,
+    };
+    bundle.images.iter().map(row).collect()
+}

@@ -1,0 +1,68 @@
+//! Rules against facts.
+
+use super::{Facts, Finding, ImageFacts, Policy, Rule, RunsAs};
+use crate::report::bytes;
+
+impl Policy {
+    /// Everything that stands against the rules, image by image, the bundle last.
+    pub fn findings(&self, facts: &Facts) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        for image in &facts.images {
+            let against = |(rule, why)| Finding { rule, image: Some(image.name.clone()), why };
+            findings.extend(self.against(image).into_iter().map(against));
+        }
+        if let Some(most) = self.max_bundle_size.filter(|most| facts.size > *most) {
+            let why = format!("has {}, and {} is allowed", bytes(facts.size), bytes(most));
+            findings.push(Finding { rule: Rule::MaxBundleSize, image: None, why });
+        }
+        findings
+    }
+
+    fn against(&self, image: &ImageFacts) -> Vec<(Rule, String)> {
+        let mut found = Vec::new();
+        let source = image.source.repository();
+        if !self.sources.is_empty() && !self.sources.iter().any(|pattern| pattern.allows(source)) {
+            found.push((Rule::Sources, format!("comes from {source}, which is not on the list")));
+        }
+        if self.pinned && image.name.digest().is_none() && image.source.digest().is_none() {
+            found.push((Rule::Pinned, "is named without its digest".to_owned()));
+        }
+        if self.signature && !image.signature {
+            found.push((Rule::Signature, "comes without a signature".to_owned()));
+        }
+        if self.sbom && !image.sbom {
+            found.push((Rule::Sbom, "comes without an SBOM".to_owned()));
+        }
+        if self.no_root {
+            found.extend(root(image).map(|why| (Rule::NoRoot, why)));
+        }
+        if let Some(most) = self.max_image_size.filter(|most| image.size > *most) {
+            let why = format!("has {}, and {} is allowed", bytes(image.size), bytes(most));
+            found.push((Rule::MaxImageSize, why));
+        }
+        found
+    }
+}
+
+/// Why an image may run as root: one line for all its platforms that do.
+fn root(image: &ImageFacts) -> Option<String> {
+    let mut all: Vec<(String, Vec<&str>)> = Vec::new();
+    for (platform, runs_as) in &image.runs_as {
+        let why = match runs_as {
+            RunsAs::User(_) => continue,
+            RunsAs::Root(user) if user.is_empty() => "runs as root, since it names no user".to_owned(),
+            RunsAs::Root(user) => format!("runs as root ({user:.40?})"),
+            RunsAs::Unknown(why) => format!("may run as root: {why}"),
+        };
+        match all.iter_mut().find(|(own, _)| *own == why) {
+            Some((_, platforms)) => platforms.push(platform),
+            None => all.push((why, vec![platform])),
+        }
+    }
+    let on = |(why, mut platforms): (String, Vec<&str>)| {
+        platforms.retain(|platform| !platform.is_empty());
+        if platforms.is_empty() { why } else { format!("{why} [{}]", platforms.join(", ")) }
+    };
+    let lines: Vec<String> = all.into_iter().map(on).collect();
+    (!lines.is_empty()).then(|| lines.join("; "))
+}

@@ -1,0 +1,88 @@
+//! Reading a policy: YAML, or JSON. What it does not know is an error, since a rule that is misspelt guards nothing.
+
+use serde::Deserialize;
+use serde_saphyr::Spanned;
+
+use super::Policy;
+use super::source::SourcePattern;
+use crate::report::byte_size;
+
+/// Longest policy that is read, in bytes.
+pub const MAX_POLICY: u64 = 1 << 20;
+
+/// Why a text is no policy, and in which line; 0 is nowhere in particular.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}{why}", place(*.line))]
+pub struct PolicyError {
+    pub line: u64,
+    pub why: String,
+}
+
+fn place(line: u64) -> String {
+    if line == 0 { String::new() } else { format!("line {line}: ") }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Document {
+    sources: Option<Spanned<Vec<Spanned<String>>>>,
+    pinned: Option<bool>,
+    signature: Option<bool>,
+    sbom: Option<bool>,
+    no_root: Option<bool>,
+    max_image_size: Option<Spanned<String>>,
+    max_bundle_size: Option<Spanned<String>>,
+}
+
+impl Policy {
+    pub fn parse(bytes: &[u8]) -> Result<Self, PolicyError> {
+        let text = std::str::from_utf8(bytes).map_err(|_| error(0, "it is not UTF-8"))?;
+        let none = || error(0, "it has no rule, and so nothing would be checked");
+        let options = serde_saphyr::options! { with_snippet: false, strict_booleans: true };
+        let document: Option<Document> =
+            serde_saphyr::from_str_with_options(text, options).map_err(|error| unreadable(&error))?;
+        let document = document.ok_or_else(none)?;
+        let policy = Self {
+            sources: document.sources.map(sources).transpose()?.unwrap_or_default(),
+            pinned: document.pinned.unwrap_or(false),
+            signature: document.signature.unwrap_or(false),
+            sbom: document.sbom.unwrap_or(false),
+            no_root: document.no_root.unwrap_or(false),
+            max_image_size: document.max_image_size.map(|text| size(&text)).transpose()?,
+            max_bundle_size: document.max_bundle_size.map(|text| size(&text)).transpose()?,
+        };
+        if policy == Self::default() { Err(none()) } else { Ok(policy) }
+    }
+}
+
+fn sources(list: Spanned<Vec<Spanned<String>>>) -> Result<Vec<SourcePattern>, PolicyError> {
+    if list.value.is_empty() {
+        return Err(error(list.referenced.line(), "sources is empty, and nothing could come from nowhere"));
+    }
+    let pattern = |text: Spanned<String>| {
+        let shown: String = text.value.chars().take(80).collect();
+        SourcePattern::parse(&text.value)
+            .map_err(|why| error(text.referenced.line(), format!("{shown:?}: {why}")))
+    };
+    list.value.into_iter().map(pattern).collect()
+}
+
+fn size(text: &Spanned<String>) -> Result<u64, PolicyError> {
+    byte_size(&text.value).filter(|size| *size > 0).ok_or_else(|| {
+        let shown: String = text.value.chars().take(80).collect();
+        error(text.referenced.line(), format!("{shown:?} is no size such as 700MB or 4GiB"))
+    })
+}
+
+fn error(line: u64, why: impl Into<String>) -> PolicyError {
+    PolicyError { line, why: why.into() }
+}
+
+/// The parser's words in one line; the line comes first, so it need not come last too.
+fn unreadable(found: &serde_saphyr::Error) -> PolicyError {
+    let found = found.without_snippet();
+    let line = found.location().map_or(0, |location| location.line());
+    let message = found.to_string();
+    let message = message.lines().next().unwrap_or_default();
+    error(line, message.rsplit_once(" at line ").map_or(message, |(before, _)| before))
+}

@@ -1,0 +1,114 @@
+//! In-toto statements, version 1 (in-toto/attestation, `spec/v1/statement.md`): something is said of things that are
+//! named by their digests. What is said is the predicate.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::image::Digest;
+
+const TYPE: &str = "https://in-toto.io/Statement/v1";
+/// What a bundle is called as a subject: by the member that settles all others.
+pub const BUNDLE_SUBJECT: &str = "bundle.json";
+/// Longest statement that is read, in bytes.
+pub const MAX_STATEMENT: u64 = 64 << 20;
+
+/// What may be said.
+pub trait Predicate: Serialize + DeserializeOwned {
+    /// The URI that says which kind it is.
+    const TYPE: &'static str;
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Statement<P> {
+    #[serde(rename = "_type")]
+    kind: String,
+    pub subject: Vec<Subject>,
+    predicate_type: String,
+    pub predicate: P,
+}
+
+/// What a statement is about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subject {
+    pub name: String,
+    /// Hex by algorithm.
+    digest: BTreeMap<String, String>,
+}
+
+/// Who did something, when, and with what.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Circumstances {
+    /// Whoever it was, in their own words or as `user@host`.
+    pub by: String,
+    /// RFC 3339, in UTC.
+    pub at: String,
+    pub tool: Tool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tool {
+    pub name: String,
+    pub version: String,
+}
+
+/// In one line, whatever is in it.
+impl fmt::Display for Circumstances {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let line = |text: &str| text.replace(char::is_control, "\u{fffd}");
+        write!(f, "by {} at {}", line(&self.by), line(&self.at))
+    }
+}
+
+/// Just enough of any statement to say which one it is.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Preamble {
+    #[serde(rename = "_type")]
+    kind: String,
+    predicate_type: String,
+}
+
+/// Whether JSON is a statement of any kind.
+pub fn is_statement(json: &[u8]) -> bool {
+    serde_json::from_slice::<Preamble>(json).is_ok_and(|preamble| preamble.kind == TYPE)
+}
+
+impl Subject {
+    pub fn new(name: impl Into<String>, digest: &Digest) -> Self {
+        let digest = BTreeMap::from([(digest.algorithm().name().to_owned(), digest.hex())]);
+        Self { name: name.into(), digest }
+    }
+}
+
+impl<P: Predicate> Statement<P> {
+    pub fn new(subject: Vec<Subject>, predicate: P) -> Self {
+        Self { kind: TYPE.to_owned(), subject, predicate_type: P::TYPE.to_owned(), predicate }
+    }
+
+    /// Reads one of this very kind.
+    pub fn parse(json: &[u8]) -> Result<Self, String> {
+        let preamble: Preamble = serde_json::from_slice(json).map_err(|error| error.to_string())?;
+        if preamble.kind != TYPE {
+            return Err(format!("it is {:.100?}, and no in-toto statement", preamble.kind));
+        }
+        if preamble.predicate_type != P::TYPE {
+            return Err(format!("it says {:.100?}, and {} is read here", preamble.predicate_type, P::TYPE));
+        }
+        serde_json::from_slice(json).map_err(|error| error.to_string())
+    }
+
+    /// Whether it is about the bundle with this id.
+    pub fn is_about(&self, id: &Digest) -> bool {
+        self.subject.contains(&Subject::new(BUNDLE_SUBJECT, id))
+    }
+
+    /// As it stands in a file.
+    pub fn to_file(&self) -> Result<String, serde_json::Error> {
+        Ok(serde_json::to_string_pretty(self)? + "\n")
+    }
+}

@@ -1,0 +1,299 @@
+//! Policies: what is forbidden is found before it moves, and named by rule and image.
+
+use serde_json::{Value, json};
+
+use crate::support::cli::Ran;
+use crate::support::gap::{Gap, assert_whole};
+use crate::support::images::{ImageSpec, Layer, TestImage, artifact, index, multi_platform, signature};
+
+/// An image that runs as `user`.
+fn app(seed: u64, user: &str) -> TestImage {
+    ImageSpec::new(seed).layer(Layer::gzip(seed, 50_000)).config(json!({ "User": user })).build()
+}
+
+/// `team/good:1` runs as a user and is signed, `team/root:1` is neither.
+fn site() -> (Gap, TestImage, TestImage) {
+    let mut gap = Gap::new();
+    let (good, root) = (app(1, "1000"), app(2, "0:0"));
+    gap.image("team/good", "1", &good).image("team/root", "1", &root);
+    let (tag, signed) = signature(&good);
+    gap.source.put_image("team/good", &tag, &signed);
+    (gap, good, root)
+}
+
+fn rules(gap: &Gap, text: &str) {
+    std::fs::write(gap.path("policy.yaml"), text).unwrap();
+}
+
+const POLICY: [&str; 2] = ["--policy", "policy.yaml"];
+
+fn with_policy(gap: &Gap, arguments: &[&str]) -> Ran {
+    gap.cli.run(&[arguments, &POLICY[..]].concat())
+}
+
+fn names(ran: &Ran, code: i32, says: &[&str]) {
+    assert_eq!(ran.code, code, "{}", ran.shown());
+    for says in says {
+        assert!(ran.stderr.contains(says), "{says}: {}", ran.shown());
+    }
+}
+
+#[test]
+fn an_export_that_is_forbidden_fetches_no_layer_and_leaves_no_bundle() {
+    let (gap, good, root) = site();
+    rules(&gap, "noRoot: true\nsignature: true\n");
+    gap.source.forget();
+    let ran = with_policy(&gap, &["export", "images.txt", "-o", "out.tar.zst", "--report", "report.json"]);
+    gap.snapshot("policy", "export_is_forbidden", &gap.shown(&ran));
+    names(&ran, 3, &["noRoot: ", "signature: "]);
+    let gets = gap.source.blob_gets();
+    for layer in good.layers().iter().chain(&root.layers()) {
+        assert!(!gets.contains_key(layer), "a layer was fetched");
+    }
+    assert!(!gap.path("out.tar.zst").exists());
+    let report: Value = serde_json::from_slice(&gap.read("report.json")).unwrap();
+    assert_eq!(report["images"][0]["state"], "not-tried");
+    let reason = report["images"][1]["reason"].as_str().unwrap();
+    assert!(
+        reason.starts_with("policy: signature: comes without a signature; noRoot: runs as root"),
+        "{reason}"
+    );
+    // Not into a pipe either, and a dry run says so too.
+    let piped = with_policy(&gap, &["export", "images.txt", "-o", "-"]);
+    assert_eq!((piped.code, piped.stdout.as_str()), (3, ""), "{}", piped.shown());
+    let dry =
+        with_policy(&gap, &["export", "images.txt", "-o", "out.tar.zst", "--dry-run", "--skip-preflight"]);
+    names(&dry, 3, &["team/root:1 runs as root (\"0:0\")"]);
+    assert!(dry.stdout.contains("team/good:1"), "the plan is shown: {}", dry.shown());
+    // What is left goes through, in the folder that the refused run has left.
+    let part = with_policy(&gap, &["export", "images.txt", "-o", "out.tar.zst", "--skip", "*/root:1"]);
+    names(&part, 0, &[]);
+    assert!(!gap.files().iter().any(|name| name.contains("partial")), "{:?}", gap.files());
+}
+
+#[test]
+fn a_forbidden_bundle_is_not_let_in_and_the_registry_does_not_hear_of_it() {
+    let (gap, good, _) = site();
+    gap.export(&["-o", "out.tar.zst"]);
+    gap.export(&["-o", "cut.tar.zst", "--volume-size", "70000"]);
+    rules(&gap, "noRoot: true\n");
+    let host = gap.destination.host();
+    let says = "noRoot: ";
+    for bundle in ["out.tar.zst", "cut.tar.zst.001"] {
+        let ran = with_policy(&gap, &["import", bundle, "-d", &host]);
+        names(&ran, 3, &["policy.yaml does not let this pass, 1 finding", says]);
+    }
+    let bytes = gap.read("out.tar.zst");
+    let piped = gap.fed(&[&["import", "-", "-d", &host], &POLICY[..]].concat(), &bytes);
+    names(&piped, 3, &[says]);
+    let salvaged = with_policy(
+        &gap,
+        &["import", "out.tar.zst", "-d", &host, "--salvage", "--keep-going", "--skip-preflight"],
+    );
+    names(&salvaged, 3, &[says]);
+    assert!(gap.destination.log().is_empty(), "{:?}", gap.destination.log());
+    assert!(!gap.files().iter().any(|name| name.ends_with(".values.yaml")), "{:?}", gap.files());
+    let verified = with_policy(&gap, &["verify", "out.tar.zst", "--format", "json"]);
+    names(&verified, 3, &[says]);
+    let value: Value = serde_json::from_str(&verified.stdout).unwrap();
+    let name = format!("{}/team/root:1", gap.source.host());
+    let finding = json!({ "rule": "noRoot", "image": name, "why": "runs as root (\"0:0\")" });
+    assert_eq!(value["bundle"]["findings"], json!([finding]));
+    // A part of it may pass.
+    names(&with_policy(&gap, &["import", "out.tar.zst", "-d", &host, "--only", "*/good:1"]), 0, &[]);
+    assert_whole(&gap.destination, "team/good", "1", &good);
+    // Damage and findings are told together.
+    let mut damaged = bytes.clone();
+    let at = damaged.len() / 2;
+    damaged[at] ^= 1;
+    std::fs::write(gap.path("out.tar.zst"), damaged).unwrap();
+    names(&with_policy(&gap, &["verify", "out.tar.zst"]), 3, &[says, "the bundle is damaged"]);
+}
+
+#[test]
+fn layouts_of_other_tools_are_held_to_the_rules_too() {
+    let (gap, ..) = site();
+    gap.export(&["-o", "out.tar.zst", "--with", "none"]);
+    let own = ["bundle.json", "SHA256SUMS", "manifest.json"];
+    let members: Vec<_> = crate::support::rebuilt::members(&gap.read("out.tar.zst"))
+        .into_iter()
+        .filter(|(path, _)| !own.contains(&path.as_str()))
+        .collect();
+    let tar = crate::support::rebuilt::tar(&members);
+    std::fs::write(gap.path("foreign.tar"), &tar).unwrap();
+    rules(&gap, "noRoot: true\n");
+    let host = gap.destination.host();
+    names(&with_policy(&gap, &["import", "foreign.tar", "-d", &host]), 3, &["team/root:1 runs as root"]);
+    let piped = gap.fed(&[&["import", "-", "-d", &host], &POLICY[..]].concat(), &tar);
+    names(&piped, 3, &["noRoot: "]);
+    assert!(gap.destination.log().is_empty());
+}
+
+#[test]
+fn where_images_come_from_and_how_large_they_are() {
+    let (gap, ..) = site();
+    let host = gap.source.host();
+    gap.export(&["-o", "out.tar.zst"]);
+    for (text, says) in [
+        (
+            format!("sources: ['{host}/team/go*']"),
+            Some("sources: [HOST]/team/root:1 comes from [HOST]/team/root, which"),
+        ),
+        (format!("sources: ['{host}']"), None),
+        ("sources: [registry.example.com]".to_owned(), Some("sources: [HOST]/team/good:1 comes from")),
+        ("pinned: true".to_owned(), Some("pinned: [HOST]/team/good:1 is named without its digest")),
+        ("maxImageSize: 40kB".to_owned(), Some("maxImageSize: [HOST]/team/good:1 has 50.")),
+        ("maxImageSize: 60kB".to_owned(), None),
+        ("maxBundleSize: 90kB".to_owned(), Some("maxBundleSize: the bundle has 10")),
+        ("maxBundleSize: 200kB".to_owned(), None),
+    ] {
+        rules(&gap, &text);
+        let says = says.map(|says| says.replace("[HOST]", &host));
+        for arguments in [&["verify", "out.tar.zst"][..], &["export", "images.txt", "-o", "out.tar.zst"]] {
+            let ran = with_policy(&gap, arguments);
+            names(&ran, if says.is_some() { 3 } else { 0 }, says.as_deref().as_slice());
+        }
+    }
+    // What was there before a refusal is still there.
+    assert_eq!(gap.cli.run(&["verify", "out.tar.zst"]).code, 0);
+}
+
+#[test]
+fn signatures_and_sboms_are_there_for_the_image_or_for_each_platform() {
+    let mut gap = Gap::new();
+    let (amd, arm) = (app(1, "1000"), ImageSpec::new(2).platform("linux", "arm64").build());
+    let both = index(vec![(("linux", "amd64"), amd.clone()), (("linux", "arm64"), arm.clone())], false);
+    gap.image("team/app", "1", &both);
+    let export = |text: &str, code: i32| {
+        rules(&gap, text);
+        let ran = with_policy(&gap, &["export", "images.txt", "-o", "out.tar.zst", "--force"]);
+        names(&ran, code, &[]);
+        ran
+    };
+    let sign = |image: &TestImage| {
+        let (tag, signed) = signature(image);
+        gap.source.put_image("team/app", &tag, &signed);
+    };
+    export("signature: true", 3);
+    sign(&amd);
+    let one = export("signature: true", 3);
+    assert!(one.stderr.contains("comes without a signature"), "one platform is not all: {}", one.shown());
+    sign(&arm);
+    export("signature: true", 0);
+    let ran = export("signature: true\nsbom: true", 3);
+    assert!(!ran.stderr.contains("signature: "), "{}", ran.shown());
+    // Something that says it is of another kind is no SBOM.
+    gap.source.put_image("team/app", "other", &artifact(&both, "application/vnd.example.notes", b"sbom"));
+    export("sbom: true", 3);
+    gap.source.put_image("team/app", "sbom", &artifact(&both, "application/spdx+json", b"{}"));
+    export("sbom: true", 0);
+    // What stays outside does not count.
+    rules(&gap, "sbom: true");
+    let without = ["export", "images.txt", "-o", "out.tar.zst", "--force", "--with", "signatures"];
+    names(&with_policy(&gap, &without), 3, &["comes without an SBOM"]);
+    // An attestation is about provenance unless it says that it is an SBOM.
+    let mut built = Gap::new();
+    built.image("team/built", "1", &multi_platform(5));
+    rules(&built, "sbom: true");
+    names(&with_policy(&built, &["export", "images.txt", "-o", "out.tar.zst"]), 3, &["without an SBOM"]);
+}
+
+#[test]
+fn no_disguise_hides_a_user() {
+    let mut gap = Gap::new();
+    let hidden = |config: Value| ImageSpec::new(7).layer(Layer::gzip(7, 900)).config(config).build();
+    let twice = hidden(json!({ "User": "1000", "user": "0" }));
+    // An index that says it is no image is none for `inspect`, and still one for a cluster.
+    let disguised = index(vec![(("linux", "amd64"), app(8, ""))], false)
+        .altered(|value| value["artifactType"] = json!("application/vnd.example.chart"));
+    let overflow = app(9, "4294967296");
+    gap.image("a/twice", "1", &twice).image("a/disguised", "1", &disguised).image(
+        "a/overflow",
+        "1",
+        &overflow,
+    );
+    let chart = artifact(&twice, "application/vnd.example.chart", b"x").altered(|value| {
+        value.as_object_mut().unwrap().remove("subject");
+    });
+    gap.image("a/chart", "1", &chart);
+    rules(&gap, "noRoot: true");
+    let ran = with_policy(&gap, &["export", "images.txt", "-o", "out.tar.zst"]);
+    names(
+        &ran,
+        3,
+        &[
+            "a/twice:1 may run as root: its config spells its user in two ways",
+            "a/disguised:1 runs as root, since it names no user [linux/amd64]",
+            "a/overflow:1 runs as root (\"4294967296\")",
+            ", 3 findings:",
+        ],
+    );
+}
+
+#[test]
+fn what_is_no_policy_stops_before_anything_is_asked() {
+    let (gap, ..) = site();
+    gap.export(&["-o", "out.tar.zst"]);
+    gap.source.forget();
+    let host = gap.destination.host();
+    for (text, says) in [
+        ("pinned: true\nsource: [quay.io]\n", "policy.yaml: line 2: unknown field `source`"),
+        ("", "policy.yaml: it has no rule, and so nothing would be checked"),
+        ("noRoot: maybe\n", "policy.yaml: line 1: "),
+    ] {
+        rules(&gap, text);
+        for arguments in [
+            &["export", "images.txt", "-o", "new.tar.zst"][..],
+            &["verify", "out.tar.zst"],
+            &["review", "out.tar.zst"],
+            &["repack", "out.tar.zst", "-o", "new.tar.zst"],
+            &["import", "out.tar.zst", "-d", &host],
+        ] {
+            names(&with_policy(&gap, arguments), 2, &[says, "a policy has some of: sources"]);
+        }
+    }
+    let file = std::fs::File::create(gap.path("policy.yaml")).unwrap();
+    file.set_len(2 << 20).unwrap();
+    names(&with_policy(&gap, &["verify", "out.tar.zst"]), 2, &["at most 1024 KiB"]);
+    std::fs::remove_file(gap.path("policy.yaml")).unwrap();
+    names(&with_policy(&gap, &["verify", "out.tar.zst"]), 2, &["policy.yaml: No such file"]);
+    assert!(gap.source.log().is_empty() && gap.destination.log().is_empty());
+    assert!(!gap.files().iter().any(|name| name.starts_with("new.") || name.starts_with("review")));
+}
+
+#[test]
+fn a_review_shows_what_the_policy_finds_and_ends_well() {
+    let (gap, ..) = site();
+    gap.export(&["-o", "out.tar.zst"]);
+    rules(&gap, "noRoot: true\nmaxBundleSize: 1kB\n");
+    let name = format!("{}/team/root:1", gap.source.host());
+    names(&with_policy(&gap, &["review", "out.tar.zst", "-o", "page.html"]), 0, &[]);
+    let page = String::from_utf8(gap.read("page.html")).unwrap();
+    assert!(page.contains("What the policy has against it"));
+    assert!(page.contains(&format!("<b>noRoot</b> {name} runs as root (&quot;0:0&quot;)")), "{page}");
+    assert!(page.contains("<b>maxBundleSize</b> the bundle has "));
+    let json = with_policy(&gap, &["review", "out.tar.zst", "-o", "-", "--format", "json"]);
+    let value: Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!(
+        value["findings"][0],
+        json!({ "rule": "noRoot", "image": name, "why": "runs as root (\"0:0\")" })
+    );
+    assert_eq!(
+        (&value["findings"][1]["rule"], &value["findings"][1]["image"]),
+        (&json!("maxBundleSize"), &json!(null))
+    );
+    let csv = with_policy(&gap, &["review", "out.tar.zst", "-o", "-", "--format", "csv"]);
+    let lines: Vec<&str> = csv.stdout.lines().collect();
+    assert!(lines[0].ends_with(",findings") && lines[1].ends_with(','), "{}", csv.stdout);
+    assert!(lines[2].contains("noRoot: runs as root"), "{}", csv.stdout);
+}
+
+#[test]
+fn a_repack_keeps_to_the_rules_too() {
+    let (gap, ..) = site();
+    gap.export(&["-o", "out.tar.zst"]);
+    rules(&gap, "noRoot: true\n");
+    names(&with_policy(&gap, &["repack", "out.tar.zst", "-o", "new.tar.zst"]), 3, &["noRoot: "]);
+    assert!(!gap.path("new.tar.zst").exists());
+    names(&with_policy(&gap, &["repack", "out.tar.zst", "-o", "new.tar.zst", "--only", "*/good:1"]), 0, &[]);
+}
