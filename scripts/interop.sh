@@ -1245,7 +1245,8 @@ conformance() {
     }
     cat out
     # Skipped is what needs a guess of ours (a mount without its source); disabled, what no registry has to have.
-    echo "# $(grep -c ' Pass$' out) kinds of requests and of content pass, $(grep -c ' Skip$' out) skipped, $(grep -c ' Disabled$' out) disabled"
+    count() { grep -cE "^  [A-Z].*\.: +$1\$" out || true; }
+    echo "# $(count Pass) kinds of requests and of content pass, $(count Skip) skipped, $(count Disabled) disabled"
 }
 
 # A link that cuts, stalls, slows and corrupts, registries that restart, a program that is killed; tests/it/chaos.rs
