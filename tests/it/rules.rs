@@ -171,6 +171,9 @@ fn every_upload_states_its_length() {
         let length = one.header("content-length").and_then(|length| length.parse::<u64>().ok());
         assert_eq!(length, Some(one.received()), "{} {}", one.method, one.path);
         assert_eq!(one.header("transfer-encoding"), None);
+        if one.method != "POST" && one.path.contains("/blobs/") {
+            assert_eq!(one.header("content-type"), Some("application/octet-stream"));
+        }
     }
 }
 

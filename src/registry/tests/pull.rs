@@ -103,6 +103,21 @@ async fn passing_failures_are_repeated_and_final_ones_are_not() {
 }
 
 #[tokio::test]
+async fn each_status_is_passing_or_final() {
+    let passing = [408, 425, 429, 499, 500, 502, 503, 504, 522];
+    for code in passing.into_iter().chain([400, 402, 403, 404, 405, 409, 410, 413, 415, 416, 451, 501]) {
+        let fake =
+            Fake::start(move |seen| if seen.path == "/v2/" { reply(200, "{}") } else { reply(code, "") })
+                .await;
+        let client = client(|options| options.retries = 3);
+        let target = ManifestTarget::Tag("v1".parse().unwrap());
+        let error = client.manifest(&fake.repository("a"), &target).await.unwrap_err();
+        let tries = fake.seen("GET", "/manifests/").len();
+        assert_eq!(tries, if passing.contains(&code) { 3 } else { 1 }, "{code}: {error}");
+    }
+}
+
+#[tokio::test]
 async fn a_wait_longer_than_ours_is_an_error_with_its_time() {
     let fake = Fake::start(|seen| match seen.path.as_str() {
         "/v2/" => reply(200, "{}"),

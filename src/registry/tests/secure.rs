@@ -143,6 +143,18 @@ async fn redirects_never_lead_from_https_to_http() {
 }
 
 #[tokio::test]
+async fn credentials_never_go_from_https_to_a_token_server_over_http() {
+    let certificate = self_signed(&["127.0.0.1"], |_| {});
+    let answer = "HTTP/1.1 401 Unauthorized\r\nwww-authenticate: Bearer realm=\"http://127.0.0.1:1/token\"\r\n\
+                  content-length: 0\r\n\r\n";
+    let host = server(&certificate, answer).await;
+    let client = client(|options| options.tls_no_verify = vec![host.clone()]);
+    let repository = Repository::new(host, "a").unwrap();
+    let error = client.blob(&(&repository).into(), &Digest::sha256(b"x"), 1, 0).await.unwrap_err();
+    assert!(error.to_string().contains("over plain HTTP to its token server"), "{error}");
+}
+
+#[tokio::test]
 async fn a_server_that_stops_reading_an_upload_is_left() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let host: HostName = listener.local_addr().unwrap().to_string().parse().unwrap();
