@@ -10,7 +10,7 @@ use super::preflight::Preflight;
 use super::request::Loaded;
 use super::resolving::Resolving;
 use super::run_report::{ImageReport, ImageState, RunReport};
-use super::{base, custody, export_target, keys, locked, network, request};
+use super::{base, export_target, keys, locked, network, request};
 use crate::archive::VolumeInput;
 use crate::cli::{ExportArgs, ForeignLayers, ResultFormat, WriteArgs};
 use crate::custody::Material;
@@ -172,11 +172,9 @@ impl Export<'_> {
                     let (file, id) = (open_input(target)?, draft.bundle.id()?);
                     tokio::task::block_in_place(|| complete_sidecar(target, file.as_ref(), id))?;
                 }
-                let kept = custody::write_beside(self, target, &draft, false)?;
                 report.all_done(ImageState::AlreadyThere);
                 self.session.reporter.say(&format!("{} is complete already", target.display()));
-                self.protect(target, draft.head.layout.max_len()).await?;
-                self.put_self_beside(target)?;
+                let kept = self.complete_beside(target, &draft, false).await?;
                 self.print_result(target, &draft, report, began, kept)?;
                 return Ok(self.ended(report));
             }
@@ -194,9 +192,7 @@ impl Export<'_> {
             let (plan, outcome) = run.transfer(prepared).await.map_err(explain)?;
             let Outcome::Lost(lost) = outcome else {
                 blob_spool.map_or(Ok(()), BlobSpool::remove)?;
-                let kept = custody::write_beside(self, target, &plan, true)?;
-                self.protect(target, plan.head.layout.max_len()).await?;
-                self.put_self_beside(target)?;
+                let kept = self.complete_beside(target, &plan, true).await?;
                 report.all_done(ImageState::Done);
                 self.print_result(target, &plan, report, began, kept)?;
                 return Ok(self.ended(report));
@@ -347,14 +343,6 @@ impl Export<'_> {
             }
         }
         Ok(())
-    }
-
-    fn put_self_beside(&self, target: &Path) -> anyhow::Result<()> {
-        if !self.write.with_self {
-            return Ok(());
-        }
-        let volumes = VolumeInput::open(target)?;
-        super::with_self::write(target, volumes.map(|volumes| volumes.path(0)).as_deref())
     }
 
     /// Refuses a plan that the policy does not let pass, before any layer of it is fetched.

@@ -3,10 +3,31 @@
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
-use super::outputs;
-use crate::archive::folder_of;
+use super::export::Export;
+use super::{custody, outputs};
+use crate::archive::{VolumeInput, folder_of};
 use crate::failure::{ExitCode, Failure};
 use crate::image::{Algorithm, Digest, Hasher};
+use crate::plan::ExportPlan;
+
+impl Export<'_> {
+    /// What goes beside a bundle that is done: signature and statement, parity, the program. Gives the endings of files that
+    /// came along.
+    pub(super) async fn complete_beside(
+        &self,
+        target: &Path,
+        plan: &ExportPlan,
+        is_new: bool,
+    ) -> anyhow::Result<Vec<String>> {
+        let kept = custody::write_beside(self, target, plan, is_new)?;
+        self.protect(target, plan.head.layout.max_len()).await?;
+        if self.write.with_self {
+            let volumes = VolumeInput::open(target)?;
+            write(target, volumes.map(|volumes| volumes.path(0)).as_deref())?;
+        }
+        Ok(kept)
+    }
+}
 
 /// What the program is called there.
 const NAME: &str = "bundle";

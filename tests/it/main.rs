@@ -31,6 +31,7 @@ mod review;
 mod roundtrip;
 mod rules;
 mod salvage;
+mod scale;
 mod schema;
 mod selection;
 mod serve;
