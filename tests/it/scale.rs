@@ -1,6 +1,8 @@
 //! Large catalogs without a network: what a plan, its file and its import cost. `SCALE_IMAGES=100000` takes as many images of
 //! 100 MB (10 TB); the figures are printed with `--nocapture`. The bundle, which is sparse, stays in `SCALE_FOLDER`.
 
+#![expect(clippy::print_stderr, reason = "figures are for people")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
