@@ -52,9 +52,7 @@ pub fn head(content: &[u8]) {
         },
         &Trust::default(),
     );
-    if let Ok(head) = head
-        && let Ok(manifest) = head.bundle()
-    {
+    if let Ok((head, manifest)) = head {
         let _ = head.prove(&manifest);
     }
 }

@@ -50,8 +50,12 @@ struct HeadFrame {
 }
 
 impl Head {
-    /// Reads frames from the start of `input` until the head is complete.
-    pub(crate) fn read(input: &dyn Input, table: &FrameTable, trust: &Trust) -> Result<Self, ArchiveError> {
+    /// Reads frames from the start of `input` until the head is complete, and what its `bundle.json` says.
+    pub(crate) fn read(
+        input: &dyn Input,
+        table: &FrameTable,
+        trust: &Trust,
+    ) -> Result<(Self, BundleManifest), ArchiveError> {
         let mut next = 0;
         let mut frame = || {
             if next >= table.len() {
@@ -67,7 +71,10 @@ impl Head {
 
     /// Reads frames from `next` (their bytes and content length) until the head is complete. Before anything in it is
     /// believed, `trust` must let it in.
-    pub(crate) fn read_from(next: &mut NextFrame<'_>, trust: &Trust) -> Result<Self, ArchiveError> {
+    pub(crate) fn read_from(
+        next: &mut NextFrame<'_>,
+        trust: &Trust,
+    ) -> Result<(Self, BundleManifest), ArchiveError> {
         let mut head = Self {
             frames: Vec::new(),
             content_len: 0,
@@ -91,7 +98,7 @@ impl Head {
         if head.content_len != at {
             return Err(ArchiveError::Damaged("the head does not end on a frame boundary".into()));
         }
-        Ok(head)
+        Ok((head, bundle))
     }
 
     /// Reads the members before the blobs; the content offset of the first blob's header comes back.
@@ -181,18 +188,36 @@ impl Head {
     /// `len` content bytes from `at`, which have been pulled.
     fn content(&self, at: u64, len: u64) -> Result<Vec<u8>, ArchiveError> {
         let mut out = Vec::with_capacity(usize::try_from(len).unwrap_or(0).min(1 << 20));
-        let end = at + len;
-        let mut at = at;
+        let (mut at, end) = (at, at + len);
         while at < end {
-            let index = self.frames.partition_point(|f| f.start + u64::from(f.content) <= at);
-            let opened = self.open_frame(index)?;
-            let start = self.frames[index].start;
-            let from = usize::try_from(at - start).unwrap_or(usize::MAX);
-            let to = usize::try_from((end - start).min(opened.len() as u64)).unwrap_or(0);
-            out.extend_from_slice(&opened[from..to]);
-            at = start + to as u64;
+            let opened = self.open_frame_at(at)?;
+            let length = usize::try_from(end - at).map_or(opened.len(), |left| left.min(opened.len()));
+            out.extend_from_slice(&opened[..length]);
+            at += length as u64;
         }
         Ok(out)
+    }
+
+    /// Whether `piece` is what stands at `at`; both ends have been pulled.
+    fn is_at(&self, mut at: u64, mut piece: &[u8]) -> Result<bool, ArchiveError> {
+        while !piece.is_empty() {
+            let opened = self.open_frame_at(at)?;
+            let length = opened.len().min(piece.len());
+            if opened[..length] != piece[..length] {
+                return Ok(false);
+            }
+            piece = &piece[length..];
+            at += length as u64;
+        }
+        Ok(true)
+    }
+
+    /// The content from `at` to the end of its frame.
+    fn open_frame_at(&self, at: u64) -> Result<Bytes, ArchiveError> {
+        let index = self.frames.partition_point(|f| f.start + u64::from(f.content) <= at);
+        let opened = self.open_frame(index)?;
+        let from = usize::try_from(at - self.frames[index].start).unwrap_or(usize::MAX);
+        Ok(opened.slice(from.min(opened.len())..))
     }
 
     fn open_frame(&self, index: usize) -> Result<Bytes, ArchiveError> {
@@ -215,7 +240,7 @@ impl Head {
         &self.bundle_bytes
     }
 
-    pub(crate) fn bundle(&self) -> Result<BundleManifest, ArchiveError> {
+    fn bundle(&self) -> Result<BundleManifest, ArchiveError> {
         BundleManifest::from_bytes(&self.bundle_bytes)
     }
 
@@ -242,7 +267,7 @@ impl Head {
         let mut at = 0;
         head::generate(bundle, self.signature(), self, &mut |piece| {
             let end = at + piece.len() as u64;
-            if end > self.content_len || self.content(at, piece.len() as u64)? != piece {
+            if end > self.content_len || !self.is_at(at, piece)? {
                 return Err(ArchiveError::Damaged(format!(
                     "a member of the head is not the one that bundle.json implies (bytes {at} to {end} of the tar)"
                 )));

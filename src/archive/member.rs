@@ -36,7 +36,7 @@ pub(crate) fn header(path: &str, size: u64) -> Vec<u8> {
 
 /// The length of [`header`] for a member.
 pub(crate) fn header_len(path: &str, size: u64) -> u64 {
-    header(path, size).len() as u64
+    if path.len() <= USTAR_NAME && size <= USTAR_SIZE { BLOCK } else { header(path, size).len() as u64 }
 }
 
 /// The zero bytes after `size` bytes of content.

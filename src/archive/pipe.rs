@@ -66,8 +66,7 @@ pub(super) fn read_head(input: &mut impl Read, trust: &Trust) -> Result<(PipedHe
             content.ok_or_else(|| ArchiveError::NotABundle("its frames are not those of a bundle".into()))?;
         Ok(Some((bytes, content)))
     };
-    let head = Head::read_from(&mut frame, trust)?;
-    let manifest = head.bundle()?;
+    let (head, manifest) = Head::read_from(&mut frame, trust)?;
     head.prove(&manifest)?;
     let layout = Layout::new(head.frame_lens(), &manifest.blobs);
     let id = Digest::sha256(head.bundle_bytes());

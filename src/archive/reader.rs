@@ -71,8 +71,7 @@ impl BundleReader {
 
     fn open_parts(input: &Arc<dyn Input>, trust: &Trust) -> Result<Self, ArchiveError> {
         let (table, seek_table) = read_seek_table(&**input)?;
-        let head = Head::read(&**input, &table, trust)?;
-        let manifest = head.bundle()?;
+        let (head, manifest) = Head::read(&**input, &table, trust)?;
         let layout = Layout::new(head.frame_lens(), &manifest.blobs);
         let compressed = locate_compressed(&table, &layout, &manifest.blobs)?;
         let seek_table = Some(seek_table);

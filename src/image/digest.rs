@@ -66,11 +66,7 @@ impl Digest {
 
     /// The hex part, without the algorithm.
     pub fn hex(&self) -> String {
-        self.as_bytes().iter().fold(String::new(), |mut hex, byte| {
-            use fmt::Write as _;
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        })
+        base16ct::lower::encode_string(self.as_bytes())
     }
 
     /// The first 12 hex characters, as people see them in tables.
@@ -80,7 +76,7 @@ impl Digest {
 
     /// The member path in an OCI image layout: `blobs/<alg>/<hex>`.
     pub fn layout_path(&self) -> String {
-        format!("blobs/{}/{}", self.algorithm().name(), self.hex())
+        ["blobs/", self.algorithm().name(), "/", &self.hex()].concat()
     }
 
     /// The digest a layout member path names, if it is one.
@@ -117,25 +113,19 @@ impl FromStr for Digest {
 }
 
 fn decode_hex<const N: usize>(hex: &str) -> Option<[u8; N]> {
-    let nibble = |c: u8| match c {
-        b'0'..=b'9' => Some(c - b'0'),
-        b'a'..=b'f' => Some(c - b'a' + 10),
-        _ => None,
-    };
-    let hex = hex.as_bytes();
-    if hex.len() != 2 * N {
-        return None;
-    }
     let mut bytes = [0; N];
-    for (byte, pair) in bytes.iter_mut().zip(hex.chunks_exact(2)) {
-        *byte = nibble(pair[0])? << 4 | nibble(pair[1])?;
-    }
-    Some(bytes)
+    let decoded = base16ct::lower::decode(hex, &mut bytes).ok()?;
+    (decoded.len() == N).then_some(bytes)
 }
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.algorithm().name(), self.hex())
+        // A plan has thousands of digests, each printed several times: without a string in between.
+        let mut hex = [0; 128];
+        let hex = base16ct::lower::encode_str(self.as_bytes(), &mut hex).map_err(|_| fmt::Error)?;
+        f.write_str(self.algorithm().name())?;
+        f.write_str(":")?;
+        f.write_str(hex)
     }
 }
 

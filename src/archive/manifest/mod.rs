@@ -201,6 +201,25 @@ struct Preamble {
     media_type: Option<String>,
 }
 
+impl Preamble {
+    fn check(bytes: &[u8]) -> Result<(), ArchiveError> {
+        let json = |e: serde_json::Error| ArchiveError::Json("bundle.json", e.to_string());
+        let preamble: Self = serde_json::from_slice(bytes).map_err(json)?;
+        if preamble.media_type.as_deref() != Some(MEDIA_TYPE) {
+            return Err(ArchiveError::Json("bundle.json", "its mediaType is not that of a bundle".into()));
+        }
+        if preamble.schema_version != Some(u64::from(SCHEMA_VERSION)) {
+            let version = preamble.schema_version.map_or("none".to_owned(), |v| v.to_string());
+            return Err(ArchiveError::UnknownVersion(format!("schemaVersion {version}")));
+        }
+        if preamble.profile.as_deref() != Some(PROFILE) {
+            let profile = preamble.profile.unwrap_or_default();
+            return Err(ArchiveError::UnknownVersion(format!("profile {profile:?}")));
+        }
+        Ok(())
+    }
+}
+
 impl BundleManifest {
     /// The canonical bytes.
     pub fn to_bytes(&self) -> Result<Vec<u8>, ArchiveError> {
@@ -213,19 +232,17 @@ impl BundleManifest {
     /// Reads exactly what [`Self::to_bytes`] writes; other spellings, duplicate keys and unknown fields are refused.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ArchiveError> {
         let json = |e: serde_json::Error| ArchiveError::Json("bundle.json", e.to_string());
-        let preamble: Preamble = serde_json::from_slice(bytes).map_err(json)?;
-        if preamble.media_type.as_deref() != Some(MEDIA_TYPE) {
-            return Err(ArchiveError::Json("bundle.json", "its mediaType is not that of a bundle".into()));
+        let read = serde_json::from_slice::<Self>(bytes);
+        // What a later version wrote may fail here in any way; which version it is says more than how it fails.
+        let is_ours = |manifest: &Self| {
+            manifest.media_type == MEDIA_TYPE
+                && manifest.schema_version == SCHEMA_VERSION
+                && manifest.profile == PROFILE
+        };
+        if !read.as_ref().is_ok_and(is_ours) {
+            Preamble::check(bytes)?;
         }
-        if preamble.schema_version != Some(u64::from(SCHEMA_VERSION)) {
-            let version = preamble.schema_version.map_or("none".to_owned(), |v| v.to_string());
-            return Err(ArchiveError::UnknownVersion(format!("schemaVersion {version}")));
-        }
-        if preamble.profile.as_deref() != Some(PROFILE) {
-            let profile = preamble.profile.unwrap_or_default();
-            return Err(ArchiveError::UnknownVersion(format!("profile {profile:?}")));
-        }
-        let manifest: Self = serde_json::from_slice(bytes).map_err(json)?;
+        let manifest = read.map_err(json)?;
         let mut same = Same { rest: bytes };
         let respelled = serde_json::to_writer(&mut same, &manifest).is_ok() && same.rest == b"\n";
         if !respelled {
