@@ -1,307 +1,320 @@
 #!/usr/bin/env bash
-# Export and import of about 1 GB in a loopback docker-registry, timed against Debian's skopeo + tar + zstd and against
-# what the machine can do at all (curl in parallel, and the hashes). Prints a table; raw figures stay beside it.
+# How fast, how big, how many bytes: this program beside its peers and beside what the machine can do at all.
 #
-#   scripts/bench.sh [ROUNDS]      default 5; the three take turns in every round; medians are quoted
+#   scripts/bench.sh [ROUNDS [PART…]]      default: 9 rounds of every part; three rounds of slow, b and b-slow
 #
-# Data lives in $BENCH_DIR (default ~/.cache/bundle-bench, about 6 GB). BUNDLE names a program to time instead of
-# building one. As root it runs in a network namespace of its own, so that bytes on the loopback are its own.
+#   a        19 images of 1.7 GB through loopback registries: bundle, skopeo, crane, regctl, imgpkg, zarf, the limit
+#   tls      the same with TLS on both sides, against the quickest peers
+#   slow     the same over a link of 50 ms and 200 Mbit/s (bundle alone: the payload and the bandwidth are the measure)
+#   b        2,000 images of 12 small layers, and the first 200 of them; import again of what is there
+#   c        one image with a layer of 12 GiB: memory; an export killed in the middle and gone on with
+#
+# All take turns in every round. Everything is kept in $BENCH_DIR (default ~/.cache/bundle-bench, about 35 GB, 8 without
+# part c): the corpora, the peers (built with Go at the versions below where it is there) and results.tsv, from which
+# bench/table.py makes the tables. BUNDLE names a program to time instead of building one. As root it runs in a network
+# namespace of its own, so that the bytes on the loopback are its own.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
+bench=$root/scripts/bench
+. "$bench/corpora.sh"
 
-rounds=${1:-5}
+rounds=${1:-9}
+shift || true
+parts=("$@")
+[ ${#parts[@]} -gt 0 ] || parts=(a tls slow b c)
 data=${BENCH_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/bundle-bench}
 work=$data
-mkdir -p "$data/packages" "$data/layers"
-trap 'stop_all; rm -rf "$data/run"' EXIT
+tools=$data/tools
+run=$data/run
+raw=$data/results.tsv
+trap 'stop_all; rm -rf "$run"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# --- the corpus -----------------------------------------------------------------------------------------------------
+# --- the peers ------------------------------------------------------------------------------------------------------
 
-# NAME PACKAGE…: what each layer is made of. The packages' own files, as any image made of Debian has them.
-recipes() {
-    cat <<END
-base libc6 coreutils bash perl-base dpkg apt libapt-pkg6.0 libssl3 openssl tar gzip util-linux libstdc++6 tzdata libpython3.11-stdlib python3.11-minimal git perl-modules-5.36 libicu72
-base-other libc6-dbg libgnutls30 libglib2.0-0 locales
-jre openjdk-17-jre-headless
-llvm libllvm14 libclang-cpp14
-go golang-1.19-go golang-1.19-src
-rust libstd-rust-dev
-chromium chromium
-firefox firefox-esr
-office libreoffice-core
-kernel $(apt-cache depends linux-image-amd64 | awk '/Depends: linux-image/ { print $2; exit }')
-gcc gcc-12 cpp-12 g++-12
-postgres postgresql-15 libpq5
-docker docker.io containerd
-node libnode108
-qemu qemu-system-x86 qemu-system-common
-jmods openjdk-17-jdk-headless
-source openjdk-17-source
-fonts fonts-noto-cjk
-help libreoffice-help-en-us libreoffice-common
-END
+# peer NAME MODULE@VERSION PACKAGE [TAGS]: built in a copy of its module, because the list of versions that `go install`
+# asks for is not served by every proxy.
+peer() {
+    [ ! -x "$tools/$1" ] || return 0
+    local module
+    module=$(cd / && GOTOOLCHAIN=local go mod download -json "$2" 2>/dev/null | jq -r .Dir)
+    [ -d "$module" ] || { note "$1: $2 cannot be had; left out"; return 0; }
+    rm -rf "$data/peer"
+    cp -r "$module" "$data/peer"
+    chmod -R u+w "$data/peer"
+    (cd "$data/peer" && GOTOOLCHAIN=local GOFLAGS=-mod=mod CGO_ENABLED=0 go build -tags "${4:-}" -o "$tools/$1" "$3") >"$data/peer.log" 2>&1 ||
+        note "$1: cannot be built ($(tail -1 "$data/peer.log")); left out"
+    rm -rf "$data/peer"
 }
-
-make_corpus() {
-    [ ! -e "$data/corpus.done" ] || return 0
-    title "The corpus: layers from Debian packages (once)"
-    need dpkg-deb dpkg apt-get apt || die "this needs Debian"
-    local name packages package tree=$data/tree
-    as_root apt-get update -q >/dev/null || true
-    recipes | while read -r name packages; do
-        [ ! -e "$data/layers/$name.diffid" ] || continue
-        rm -rf "$tree"
-        mkdir -p "$tree"
-        for package in $packages; do
-            (cd "$data/packages" && apt-get download -q "$package") >/dev/null 2>&1 </dev/null || {
-                note "$package cannot be had; left out"
-                continue
-            }
-            dpkg-deb -x "$data/packages/${package}"_*.deb "$tree"
-            rm "$data/packages/${package}"_*.deb
-        done
-        layer "$data/layers/$name" "$tree"
-        printf '%-12s %5s MB\n' "$name" $(($(size_of "$data/layers/$name") / 1000000))
-        rm -rf "$tree"
-    done
-    local l=$data/layers app
-    for app in postgres docker gcc kernel qemu office firefox chromium go rust llvm; do
-        image "$app" amd64 "$l/base" "$l/$app"
-    done
-    image build amd64 "$l/base" "$l/gcc" "$l/llvm"
-    image server amd64 "$l/base" "$l/jre" "$l/jmods"
-    image worker amd64 "$l/base" "$l/jre" "$l/source"
-    image search amd64 "$l/base" "$l/jre" "$l/help"
-    image ui-amd64 amd64 "$l/base" "$l/node" "$l/fonts"
-    image ui-arm64 arm64 "$l/base-other" "$l/node" "$l/fonts"
-    touch "$data/corpus.done"
+make_peers() {
+    mkdir -p "$tools"
+    have go || { note "no Go here: peers that are built with it are left out, layers are compressed by gzip"; return 0; }
+    # The checksum data base does not know every version the proxy has.
+    GONOSUMDB=github.com/containers/skopeo peer skopeo github.com/containers/skopeo@v1.19.0 ./cmd/skopeo \
+        'exclude_graphdriver_btrfs exclude_graphdriver_devicemapper containers_image_openpgp'
+    peer crane github.com/google/go-containerregistry@v0.22.1 ./cmd/crane
+    peer regctl github.com/regclient/regclient@v0.11.7 ./cmd/regctl
+    peer imgpkg carvel.dev/imgpkg@v0.46.1 ./cmd/imgpkg
+    peer zarf github.com/zarf-dev/zarf@v0.65.0 .
+    (cd "$bench/encode" && GOTOOLCHAIN=local go build -o "$tools/encode" .)
 }
-
-fill_source() {
-    [ ! -e "$data/source.done" ] || return 0
-    title "Into the source registry (once)"
+# peers NAME…: those of them that are here.
+peers() {
     local name
-    : >"$data/names"
-    for name in postgres docker gcc kernel qemu office firefox chromium go rust llvm build server worker search; do
-        push_image $name "$source/bench/$name" 1
-        echo "bench/$name:1" >>"$data/names"
+    for name in "$@"; do
+        case $name in bundle | limit | skopeo_debian) echo "$name" ;; *) [ ! -x "$tools/$name" ] || echo "$name" ;; esac
     done
-    push_index "$source/bench/ui" 1 ui-amd64:amd64 ui-arm64:arm64
-    echo "bench/ui:1" >>"$data/names"
-    touch "$data/source.done"
 }
 
-# --- the workflows --------------------------------------------------------------------------------------------------
+# --- registries and links -------------------------------------------------------------------------------------------
 
-# registry NAME: as in the interoperation checks, but with its data in the bench's folder.
+# registry NAME: Debian's, over $scheme, with its data in $data/NAME.data; its address is in $served afterwards.
 registry() {
+    local tls=''
+    [ "$scheme" = http ] || tls=", tls: {certificate: $data/tls.crt, key: $data/tls.key}"
     cat >"$data/$1.yml" <<END
 version: 0.1
 log: {level: info, accesslog: {disabled: true}}
 storage: {filesystem: {rootdirectory: $data/$1.data}}
-http: {addr: "127.0.0.1:0"}
+http: {addr: "127.0.0.1:0"$tls}
 END
     : >"$data/$1.log"
     start "$data/$1.log" docker-registry serve "$data/$1.yml"
     wait_for "docker-registry '$1'" grep -q 'listening on' "$data/$1.log"
     served=$(sed -n 's/.*listening on \([0-9.]*:[0-9]*\).*/\1/p' "$data/$1.log" | head -1)
 }
-
-now() { date +%s.%N; }
-loopback() { awk '$1 == "lo:" { print $2 }' /proc/net/dev; }
-
-# timed WORKFLOW: runs the function, adds "workflow seconds rss-kB loopback-bytes" to the raw figures.
-timed() {
-    sync
-    rm -f "$data/run/rss"
-    local began ended bytes
-    bytes=$(loopback)
-    began=$(now)
-    "$1"
-    ended=$(now)
-    printf '%s\t%s\t%s\t%s\n' "$1" "$(echo "$ended $began" | awk '{ printf "%.3f", $1 - $2 }')" \
-        "$(sort -n "$data/run/rss" 2>/dev/null | tail -1)" $(($(loopback) - bytes)) | tee -a "$data/run.tsv"
+# slowly: $served from now on behind a link of 50 ms and 200 Mbit/s.
+slowly() {
+    : >"$data/link.address"
+    python3 "$bench/link.py" "$served" 25 200 >"$data/link.address" 2>"$data/link.log" </dev/null &
+    started+=($!)
+    wait_for 'the slow link' test -s "$data/link.address"
+    served=$(cat "$data/link.address")
+}
+# The last process that was started, ended.
+stop_last() {
+    kill "${started[-1]}"
+    wait "${started[-1]}" 2>/dev/null || true
+    unset 'started[-1]'
+}
+authority() {
+    [ -e "$data/tls.crt" ] || openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650 -subj /CN=bench \
+        -addext subjectAltName=IP:127.0.0.1 -keyout "$data/tls.key" -out "$data/tls.crt" 2>/dev/null
+    export SSL_CERT_FILE=$data/tls.crt
 }
 
-# measured COMMAND…: the command, its peak memory noted.
-measured() { /usr/bin/time -a -o "$data/run/rss" -f %M "$@"; }
+# --- measuring ------------------------------------------------------------------------------------------------------
 
-export_bundle() { measured "$binary" export "$data/list.txt" -o "$data/run/ours.tar.zst" --progress none >/dev/null; }
-import_bundle() {
-    measured "$binary" import "$data/run/ours.tar.zst" -d "$destination" --values "$data/run/values.yaml" --force --progress none >/dev/null
-}
+# timed PART ROUND WORKFLOW
+timed() { python3 "$bench/measure.py" "$raw" "$1" "$2" "$run" "$3" "$bench/workflows.sh" "$3"; }
 
-export_skopeo() {
-    local name
-    while read -r name; do
-        measured skopeo --insecure-policy copy -q --all --src-tls-verify=false "docker://$source/$name" "oci:$data/run/layout:$name"
-    done <"$data/names"
-    tar -C "$data/run/layout" -cf - . | measured zstd -q -T0 -3 -o "$data/run/skopeo.tar.zst"
-}
-import_skopeo() {
-    local name
-    mkdir "$data/run/unpacked"
-    measured zstd -q -dc "$data/run/skopeo.tar.zst" | tar -C "$data/run/unpacked" -xf -
-    while read -r name; do
-        measured skopeo --insecure-policy copy -q --all --dest-tls-verify=false "oci:$data/run/unpacked:$name" "docker://$destination/$name"
-    done <"$data/names"
-}
+# fact PART NAME VALUE: what is not a measurement, in the same file.
+fact() { printf 'fact\t%s\t%s\t%s\n' "$1" "$2" "$3" | tee -a "$raw"; }
 
-# Every distinct blob to a file, four at once, a hash of each as soon as it is there, and one hash over all that follows.
-export_limit() {
-    mkdir "$data/run/blobs"
-    local pid hex
-    cut -d' ' -f1 "$data/urls" | while read -r hex; do
-        until [ -e "$data/run/blobs/$hex" ]; do sleep 0.02; done
-        cat "$data/run/blobs/$hex"
-    done | openssl dgst -sha256 >/dev/null &
-    pid=$!
-    xargs -n 2 -P 4 "$data/download" "$data/run/blobs" <"$data/urls"
-    wait $pid
-}
-# Every distinct blob to the destination, four at once, into one repository; no manifests.
-import_limit() { xargs -n 1 -P 4 "$data/upload" "$destination" <"$data/digests"; }
-
-# --- all of it ------------------------------------------------------------------------------------------------------
-
-if [ -z "${BENCH_INSIDE:-}" ]; then
-    title "Building"
-    need_rust
-    need docker-registry docker-registry skopeo skopeo curl curl jq jq zstd zstd openssl openssl ip iproute2 || exit 1
-    [ -x /usr/bin/time ] || need /usr/bin/time time || exit 1
-    if [ -z "${BUNDLE:-}" ]; then (cd "$root" && cargo build --release --locked --bin bundle); fi
-    BUNDLE=$(realpath "${BUNDLE:-$(target_dir)/release/bundle}")
-    export BUNDLE
-    make_corpus
-    if [ "$(id -u)" = 0 ] && unshare -n true 2>/dev/null; then
-        BENCH_INSIDE=1 unshare -n bash -c 'ip link set lo up && exec "$@"' - "$0" "$rounds"
-        exit
+# into_empty PART ROUND WORKFLOW: an import into a registry that has nothing. Says how many names have their digest after it.
+into_empty() {
+    rm -rf "$data/destination.data"
+    registry destination
+    [ "$1" != slow ] || slowly
+    export destination=$served
+    rm -rf "$run/unpacked" "$run/one" "$run/imgpkg.in.tar" "$run/zarf-package-bench-amd64-1.0.0.tar.zst"
+    timed "$1" "$2" "$3"
+    if [ "$2" = 1 ] && [ "$1" = a ]; then
+        fact "$1" "kept_$3" "$(while read -r pin; do
+            name=$(sed -n "s|^${pin%@*}:|&|p" "$names")
+            [ "$(digest_of "$destination/${name%:*}" "${name##*:}" 2>/dev/null)" != "${pin#*@}" ] || echo kept
+        done <"$pinned" | wc -l)"
     fi
-    note "the loopback is shared with others here: bytes on the wire may be too many"
-fi
-binary=$BUNDLE
+    [ "$1" != slow ] || stop_last
+    stop_last
+    rm -rf "$data/destination.data" "$run/unpacked" "$run/one" "$run/imgpkg.in.tar"
+}
 
-rm -rf "$data/run"
-mkdir -p "$data/run"
-registry source
-source=$served
-fill_source
-sed "s|^|$source/|" "$data/names" >"$data/list.txt"
-
-# What is to be moved: every distinct blob once.
-"$binary" export "$data/list.txt" -o "$data/run/ours.tar.zst" --progress none >/dev/null
-"$binary" inspect "$data/run/ours.tar.zst" --format json >"$data/run/inspect.json"
-jq -r '.bundle.blobs[] | select(.role == "layer" or .role == "config") | .digest' "$data/run/inspect.json" | sort -u >"$data/digests"
-payload=$(jq '[.bundle.blobs[].size] | add' "$data/run/inspect.json")
-alone=$(jq '[.bundle.images[].size] | add' "$data/run/inspect.json")
-# Any one repository that has the blob will do; the registry links blobs per repository.
-: >"$data/urls"
-while read -r digest; do
-    while read -r name; do
-        if curl -fsI -o /dev/null "http://$source/v2/${name%:*}/blobs/$digest"; then
-            printf '%s http://%s/v2/%s/blobs/%s\n' "${digest#*:}" "$source" "${name%:*}" "$digest" >>"$data/urls"
-            break
-        fi
-    done <"$data/names"
-done <"$data/digests"
-mkdir -p "$data/flat"
-for file in "$data"/layers/* "$data"/images/*.config; do
-    case $file in *.diffid) continue ;; esac
-    [ -e "$data/flat/sha256:$(sha256 "$file")" ] || ln "$file" "$data/flat/sha256:$(sha256 "$file")"
-done
-cat >"$data/download" <<'END'
+# Every distinct blob of corpus A: where it is, and a file of it.
+list_blobs() {
+    local digest name file
+    sed "s|^|$source/|" "$names" >"$run/list.txt"
+    "$BUNDLE" export "$run/list.txt" -o "$run/bundle.tar.zst" --progress none >/dev/null
+    "$BUNDLE" inspect "$run/bundle.tar.zst" --format json >"$run/inspect.json"
+    jq -r '.bundle.blobs[] | select(.role == "layer" or .role == "config") | .digest' "$run/inspect.json" | sort -u >"$digests"
+    fact "$part" payload "$(jq '[.bundle.blobs[].size] | add' "$run/inspect.json")"
+    fact "$part" alone "$(jq '[.bundle.images[].size] | add' "$run/inspect.json")"
+    fact "$part" images "$(wc -l <"$names")"
+    fact "$part" blobs "$(wc -l <"$digests")"
+    while read -r name; do echo "${name%:*}@$(digest_of "$source/${name%:*}" "${name##*:}")"; done <"$names" >"$pinned"
+    # Any one repository that has the blob will do; the registry links blobs per repository.
+    while read -r digest; do
+        while read -r name; do
+            if curl -fsI -o /dev/null "$scheme://$source/v2/${name%:*}/blobs/$digest"; then
+                printf '%s %s://%s/v2/%s/blobs/%s\n' "${digest#*:}" "$scheme" "$source" "${name%:*}" "$digest"
+                break
+            fi
+        done <"$names"
+    done <"$digests" >"$urls"
+    mkdir -p "$flat"
+    for file in "$data"/layers/* "$data"/images/*.config; do
+        case $file in *.diffid | *.zstd) continue ;; esac
+        [ -e "$flat/sha256:$(sha256 "$file")" ] || ln "$file" "$flat/sha256:$(sha256 "$file")"
+    done
+    mkdir -p "$helpers"
+    cat >"$helpers/download" <<'END'
 #!/bin/bash
 set -e
 curl -fsS -o "$1/$2.part" "$3"
 openssl dgst -sha256 "$1/$2.part" >/dev/null
 mv "$1/$2.part" "$1/$2"
 END
-cat >"$data/upload" <<END
+    cat >"$helpers/upload" <<END
 #!/bin/bash
 set -e
-location=\$(curl -fsS -X POST -H 'Content-Length: 0' -D - -o /dev/null "http://\$1/v2/limit/blobs/uploads/" | tr -d '\r' | sed -n 's/^Location: //p')
-curl -fsS -o /dev/null -X PUT -H 'Content-Type: application/octet-stream' -T "$data/flat/\$2" "\$location&digest=\$2"
+location=\$(curl -fsS -X POST -H 'Content-Length: 0' -D - -o /dev/null "$scheme://\$1/v2/limit/blobs/uploads/" | tr -d '\r' | sed -n 's/^Location: //p')
+curl -fsS -o /dev/null -X PUT -H 'Content-Type: application/octet-stream' -T "$flat/\$2" "\$location&digest=\$2"
 END
-chmod +x "$data/download" "$data/upload"
-rm -f "$data/run/"*.tar.zst*
-
-# into_empty WORKFLOW: an import into a registry that has nothing.
-into_empty() {
-    rm -rf "$data/destination.data"
-    registry destination
-    destination=$served
-    timed "$1"
-    kill "${started[-1]}"
-    wait "${started[-1]}" 2>/dev/null || true
-    unset 'started[-1]'
-    rm -rf "$data/destination.data"
+    chmod +x "$helpers"/*
 }
 
-title "$rounds rounds"
-: >"$data/run.tsv"
-for _ in $(seq "$rounds"); do
-    rm -rf "$data/run/"*.tar.zst* "$data/run/layout" "$data/run/blobs"
-    timed export_bundle
-    timed export_skopeo
-    rm -rf "$data/run/layout"
-    timed export_limit
-    rm -rf "$data/run/blobs"
-    into_empty import_bundle
-    into_empty import_skopeo
-    rm -rf "$data/run/unpacked"
-    into_empty import_limit
-done
+# --- the parts ------------------------------------------------------------------------------------------------------
 
-# Peak disk, untimed: how much the folder holds at most while the workflow runs, the finished archive included.
-peak() {
-    local most=0 size
-    "$1" &
-    local pid=$!
-    while kill -0 $pid 2>/dev/null; do
-        size=$(du -sk "$data/run" | cut -f1)
-        [ "$size" -le "$most" ] || most=$size
-        sleep 0.05
+open_a() {
+    rm -rf "$run"
+    mkdir -p "$run"
+    registry source
+    export source=$served names=$data/a.names
+    fill_a
+    list_blobs
+    rm -f "$run"/*.tar.zst*
+}
+
+# rounds_of PART WORKFLOWS…: export of each, then import of each, and verify; so often.
+rounds_of() {
+    local part=$1 round name
+    shift
+    for round in $(seq "$rounds"); do
+        rm -rf "${run:?}"/*
+        for name in "$@"; do
+            timed "$part" "$round" "export_$name"
+            [ ! -e "$run/$name.tar.zst" ] || [ "$round" != 1 ] || fact "$part" "archive_$name" "$(size_of "$run/$name.tar.zst")"
+            find "$run" -mindepth 1 -maxdepth 1 ! -name '*.tar.zst*' ! -name list.txt -exec rm -rf {} +
+        done
+        for name in "$@"; do into_empty "$part" "$round" "import_$name"; done
+        timed "$part" "$round" verify_bundle
+        timed "$part" "$round" verify_limit
     done
-    wait $pid
-    echo $((most / 1024))
 }
-rm -rf "$data/run/"*.tar.zst* "$data/run/layout"
-disk_ours=$(peak export_bundle)
-archive_ours=$(size_of "$data/run/ours.tar.zst")
-rm -rf "$data/run/"*.tar.zst*
-disk_skopeo=$(peak export_skopeo)
-archive_skopeo=$(size_of "$data/run/skopeo.tar.zst")
 
-median() { awk -F'\t' -v w="$1" -v c="$2" '$1 == w { print $c }' "$data/run.tsv" | sort -n | awk '{ v[NR] = $1 } END { print (NR % 2) ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'; }
-range() { awk -F'\t' -v w="$1" '$1 == w { print $2 }' "$data/run.tsv" | sort -n | sed -n '1p;$p' | paste -sd- | sed 's/\([0-9]*\.[0-9]\)[0-9]*/\1/g'; }
-row() {
-    local rss
-    rss=$(median "$1" 3)
-    printf '| %s | %.2f (%s) | %s | %s | %s |\n' "$2" "$(median "$1" 2)" "$(range "$1")" "$3" \
-        "${rss:+$((${rss%.*} / 1024)) MiB}" "$(median "$1" 4 | awk '{ printf "%.0f MB", $1 / 1e6 }')"
+part_a() {
+    export scheme=http
+    open_a
+    # shellcheck disable=SC2046
+    rounds_of a $(peers bundle limit skopeo_debian skopeo crane regctl imgpkg zarf)
 }
-ratio() { echo "$(median "$1" 2) $(median "$2" 2)" | awk '{ printf "%.2f", $1 / $2 }'; }
-{
-    printf '%s, %s cores, %s; %s, docker-registry and skopeo of Debian (%s); %s rounds, medians (min-max); %s\n\n' \
-        "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1)" "$(nproc)" "$(free -g | awk '/^Mem/ { print $2 " GiB" }')" \
-        "$("$binary" --version)" "$(skopeo --version)" "$rounds" "$(date +%F)"
-    printf '%s images, %s distinct blobs, %s MB (%s MB if each image were carried alone); client and registries share the cores\n\n' \
-        "$(wc -l <"$data/names" | tr -d ' ')" "$(wc -l <"$data/digests" | tr -d ' ')" $((payload / 1000000)) $((alone / 1000000))
-    echo '| | seconds | peak disk | peak memory | loopback |'
-    echo '|---|---|---|---|---|'
-    row export_bundle "export: bundle" "$disk_ours MiB"
-    row export_skopeo "export: skopeo, tar, zstd" "$disk_skopeo MiB"
-    row export_limit "export: curl and hashes only" ""
-    row import_bundle "import: bundle" "0"
-    row import_skopeo "import: zstd, tar, skopeo" "the layout again"
-    row import_limit "import: curl only" ""
-    printf '\nexport: %s x the limit, skopeo takes %s x as long; import: %s x the limit, skopeo takes %s x as long\n' \
-        "$(ratio export_bundle export_limit)" "$(ratio export_skopeo export_bundle)" \
-        "$(ratio import_bundle import_limit)" "$(ratio import_skopeo import_bundle)"
-    printf 'archive: %s MB (bundle), %s MB (skopeo, tar, zstd -3)\n' $((archive_ours / 1000000)) $((archive_skopeo / 1000000))
-} | tee "$data/results.md"
-cp "$data/run.tsv" "$data/results.tsv"
+
+part_tls() {
+    export scheme=https
+    authority
+    open_a
+    # shellcheck disable=SC2046
+    rounds_of tls $(peers bundle limit skopeo crane imgpkg)
+    unset SSL_CERT_FILE
+}
+
+part_slow() {
+    export scheme=http
+    open_a
+    slowly
+    export source=$served
+    local round
+    for round in $(seq $((rounds < 3 ? rounds : 3))); do
+        rm -f "$run"/*.tar.zst*
+        timed slow "$round" export_bundle
+        into_empty slow "$round" import_bundle
+    done
+}
+
+part_b() {
+    export scheme=http
+    rm -rf "$run"
+    mkdir -p "$run"
+    registry b
+    export source=$served
+    fill_b
+    head -200 "$data/b.names" >"$data/b200.names"
+    local round size
+    for round in $(seq $((rounds < 3 ? rounds : 3))); do
+        for size in b200 b; do
+            export names=$data/$size.names
+            rm -rf "${run:?}"/* "$data/destination.data"
+            timed $size "$round" export_bundle
+            registry destination
+            export destination=$served
+            timed $size "$round" import_bundle
+            timed $size "$round" reimport_bundle
+            slowly
+            export destination=$served
+            timed $size-slow "$round" reimport_bundle
+            stop_last
+            stop_last
+        done
+    done
+    rm -rf "$data/destination.data"
+}
+
+part_c() {
+    export scheme=http
+    rm -rf "$run"
+    mkdir -p "$run"
+    registry c
+    export source=$served names=$data/c.names
+    fill_c
+    timed c 1 export_bundle
+    fact c archive "$(size_of "$run/bundle.tar.zst")"
+    into_empty c 1 import_bundle
+    rm -f "$run"/*.tar.zst*
+    # Killed when half of it has come; what the second run moves is counted.
+    local began half=$((6 << 30))
+    loopback() { awk '$1 == "lo:" { print $2 }' /proc/net/dev; }
+    began=$(loopback)
+    "$bench/workflows.sh" export_bundle >/dev/null 2>&1 &
+    until [ $(($(loopback) - began)) -ge $half ]; do sleep 0.1; done
+    pkill -9 -f "^$BUNDLE export $run/list.txt" || die "the export was over before half of it had come"
+    wait $! || true
+    fact c moved_before_kill $(($(loopback) - began))
+    timed c-resumed 1 export_bundle
+}
+
+# --- all of it ------------------------------------------------------------------------------------------------------
+
+if [ -z "${BENCH_INSIDE:-}" ]; then
+    title "Building"
+    mkdir -p "$data"
+    need_rust
+    need docker-registry docker-registry skopeo skopeo curl curl jq jq zstd zstd openssl openssl ip iproute2 python3 python3 || exit 1
+    if [ -z "${BUNDLE:-}" ]; then BUNDLE=$("$root/scripts/release.sh"); fi
+    BUNDLE=$(realpath "$BUNDLE")
+    export BUNDLE
+    make_peers
+    make_corpus_a
+    if [ "$(id -u)" = 0 ] && unshare -n true 2>/dev/null; then
+        BENCH_INSIDE=1 unshare -n bash -c 'ip link set lo up && exec "$@"' - "$0" "$rounds" "${parts[@]}"
+        exit
+    fi
+    note "the loopback is shared with others here: bytes on the wire may be too many"
+fi
+binary=$BUNDLE
+export tools run flat=$data/flat urls=$data/urls digests=$data/digests pinned=$data/pinned helpers=$data/helpers
+
+for part in "${parts[@]}"; do
+    title "Part $part"
+    # Older figures of this part go; those of others stay beside the new ones.
+    [ ! -e "$raw" ] || awk -F'\t' -v p="$part" '{ k = $1 == "fact" ? $2 : $1; sub(/^b.*/, "b", k); sub(/^c.*/, "c", k); if (k != p) print }' "$raw" >"$raw.new"
+    [ ! -e "$raw.new" ] || mv "$raw.new" "$raw"
+    fact "$part" machine "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1), $(nproc) cores, $(free -g | awk '/^Mem/ { print $2 " GiB" }')"
+    fact "$part" program "$("$BUNDLE" --version)"
+    fact "$part" date "$(date +%F)"
+    "part_$part"
+    stop_all
+done
+python3 "$bench/table.py" "$raw" | tee "$data/results.md"
 note
 note "kept: $data/results.md, $data/results.tsv"

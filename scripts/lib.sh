@@ -163,7 +163,7 @@ image() {
     for file in "$@"; do
         local zip=+gzip
         if [ -n "${docker:-}" ]; then zip=.gzip; fi
-        if [ -e "$file.plain" ]; then zip=''; fi
+        if [ -e "$file.plain" ]; then zip=''; elif [ -e "$file.zstd" ]; then zip=+zstd; fi
         diffs+="${diffs:+,}\"$(cat "$file.diffid")\""
         descs+="${descs:+,}{\"mediaType\":\"$layer_type$zip\",\"size\":$(size_of "$file"),\"digest\":\"sha256:$(sha256 "$file")\"}"
     done
