@@ -581,6 +581,33 @@ serve_a_bundle_to_skopeo() {
     fails 1 sk copy -q --dest-tls-verify=false dir:out "docker://$served/shop/ui:new"
 }
 
+# What the README tells scanners to do ("Scanning before the gap"), with skopeo in the scanner's place.
+scanners_read_from_a_bundle() {
+    serve file "$file"
+    "$binary" inspect "$file" --format json |
+        jq -r '.bundle.images[] | (.name | sub("^[^/]*/"; "") | sub("[:@].*"; "")) + "@" + .digest' >images
+    same "$(wc -l <"$work/names")" "$(wc -l <images)" "the number of images"
+    local image digest tags arch
+    while read -r image; do
+        rm -rf folder
+        digest=${image#*@}
+        tags=$(sk list-tags --tls-verify=false "docker://$served/${image%@*}" | jq -r '.Tags[]')
+        test -n "$tags"
+        # A tag leads to the same image.
+        same "$digest" "$(digest_of "$served/${image%@*}" "$tags")" "$image by its tag"
+        arch=$(sk inspect --config --tls-verify=false --override-arch amd64 "docker://$served/$image" | jq -r .architecture)
+        same amd64 "$arch" "the platform of $image"
+        sk copy -q --all --preserve-digests --src-tls-verify=false "docker://$served/$image" dir:folder
+        same "$digest" "$(of_dir folder)" "$image"
+        # Everything a scanner unpacks is there, and is what the manifest says.
+        local layer
+        for layer in $(jq -r '.layers[]?.digest' folder/*manifest.json | sort -u); do
+            same "${layer#sha256:}" "$(sha256 "folder/${layer#sha256:}")" "a layer of $image"
+        done
+    done <images
+    echo "# $(wc -l <images) images"
+}
+
 serve_a_bundle_to_podman() {
     with_podman
     pod_clean
@@ -1363,7 +1390,7 @@ for name in \
     skopeo_reads_the_file_as_a_docker_archive podman_loads_the_file umoci_reads_the_unpacked_layout \
     import_keeps_every_digest import_from_stdin basic_auth token_auth tls_from_a_private_authority mutual_tls_behind_nginx behind_nginx \
     behind_nginx_that_hangs_up a_registry_that_restarts_in_the_middle_of_a_pipe ecr_by_moto bundle_in_s3_by_moto \
-    read_only_registry serve_a_bundle_to_skopeo serve_a_bundle_to_podman serve_a_folder_to_skopeo_and_podman \
+    read_only_registry serve_a_bundle_to_skopeo scanners_read_from_a_bundle serve_a_bundle_to_podman serve_a_folder_to_skopeo_and_podman \
     mirrors_lead_skopeo_and_podman_inside containerd_pulls_through_its_mirrors kustomize_renames_images \
     containerd_imports_the_file docker_loads_the_file podman_pulls_from_the_file \
     layouts_of_other_tools nameless_layout_of_skopeo openssl_and_signatures in_toto_and_statements; do
