@@ -353,7 +353,7 @@ impl Export<'_> {
         report: &mut RunReport,
     ) -> anyhow::Result<()> {
         let Some(rules) = self.policy else { return Ok(()) };
-        match rules.refusal(&rules.planned(plan, spool)?, report) {
+        match rules.refusal(&rules.planned(plan, spool)?, report, &self.session.reporter) {
             Some(refusal) => Err(refusal.into()),
             None => Ok(()),
         }
