@@ -36,7 +36,7 @@ pub(super) fn circumstances(by: Option<&str>) -> Circumstances {
 }
 
 /// Everything that is said of a bundle in files beside it.
-const COMPANY: [&str; 5] =
+pub(super) const COMPANY: [&str; 5] =
     [trust::SIGNATURE, trust::SIGSTORE, STATEMENT, ".statement.json.sigstore.json", trust::APPROVALS];
 
 /// The one bundle that another is made of.

@@ -233,7 +233,7 @@ fn a_delta_on_a_receipt_leaves_out_what_arrived() {
 
 /// Signed at export, with a statement and an approval beside it.
 fn said(gap: &Gap) {
-    gap.export(&["-o", "out.tar.zst", "--statement", "--sign-key", "site.key"]);
+    gap.export(&["-o", "out.tar.zst", "--statement", "--sign-key", "site.key", "--force"]);
     run(gap, &["sign", "--role", "approver", "out.tar.zst", "--key", "other.key"], 0);
     // A second signature, by somebody else.
     run(gap, &["sign", "out.tar.zst", "--key", "other.key", "--force"], 0);
@@ -294,4 +294,90 @@ fn another_bundle_keeps_nothing_of_what_was_said_of_its_parts() {
     assert_eq!(gap.read("own.tar.zst.approvals"), gap.read("out.tar.zst.approvals"));
     let material = value(&gap, "own.tar.zst.statement.json")["predicate"]["materials"][0].clone();
     assert_eq!((&material["kind"], &material["name"]), (&json!("bundle"), &json!("out.tar.zst")));
+}
+
+/// What is there of the names in `COMPANY`, and the checksums.
+fn company(gap: &Gap, bundle: &str) -> Vec<&'static str> {
+    let all = COMPANY.into_iter().chain([".sha256", ".volumes.json"]);
+    all.filter(|suffix| gap.path(&format!("{bundle}{suffix}")).exists()).collect()
+}
+
+#[test]
+fn a_bundle_that_is_replaced_takes_with_it_what_was_said_of_it() {
+    let (gap, _) = site();
+    said(&gap);
+    let everything = [&COMPANY[..], &[".sha256"]].concat();
+    assert_eq!(company(&gap, "out.tar.zst"), everything);
+    // The same bundle again: every word still holds.
+    gap.export(&["-o", "out.tar.zst", "--sign-key", "site.key", "--force"]);
+    assert_eq!(company(&gap, "out.tar.zst"), everything);
+    run(&gap, &[&["verify", "out.tar.zst"], &TRUSTED[..]].concat(), 0);
+    run(&gap, &["repack", "out.tar.zst", "-o", "whole.tar.zst"], 0);
+    let part = ["--only", "*/one:1", "--force"];
+    gap.export(&[&["-o", "out.tar.zst", "--no-sidecar"], &part[..]].concat());
+    assert_eq!(company(&gap, "out.tar.zst"), [""; 0]);
+    run(&gap, &["verify", "out.tar.zst", "--verify-key", "site.pub"], 3);
+    // Of a new signature only that.
+    said(&gap);
+    gap.export(&[&["-o", "out.tar.zst", "--sign-key", "site.key"], &part[..]].concat());
+    assert_eq!(company(&gap, "out.tar.zst"), [".sigstore.json", ".sha256"]);
+    run(&gap, &["verify", "out.tar.zst", "--verify-key", "site.pub"], 0);
+    said(&gap);
+    run(&gap, &[&["repack", "whole.tar.zst", "-o", "out.tar.zst"], &part[..]].concat(), 0);
+    assert_eq!(company(&gap, "out.tar.zst"), [".sha256"]);
+    // What lies there though there is no bundle stays, and is told.
+    std::fs::remove_file(gap.path("out.tar.zst")).unwrap();
+    std::fs::write(gap.path("out.tar.zst.approvals"), "mine").unwrap();
+    let ran = gap.export(&["-o", "out.tar.zst"]);
+    assert!(ran.stderr.contains("out.tar.zst.approvals"), "{}", ran.shown());
+    assert!(ran.stderr.contains("may be of another bundle"), "{}", ran.shown());
+    assert_eq!(gap.read("out.tar.zst.approvals"), b"mine");
+}
+
+#[test]
+fn volumes_that_are_replaced_take_with_them_what_was_said_of_them() {
+    let (gap, _) = site();
+    let cut = |size: &str, more: &[&str]| {
+        gap.export(&[&["-o", "cut.tar.zst", "--volume-size", size, "--force"], more].concat());
+    };
+    cut("66000", &["--parity", "2", "--statement", "--sign-key", "site.key"]);
+    run(&gap, &["sign", "cut.tar.zst.001", "--key", "site.key"], 0);
+    run(&gap, &["sign", "--role", "approver", "cut.tar.zst.001", "--key", "other.key"], 0);
+    cut("70000", &["--only", "*/one:1"]);
+    let volumes = |name: &String| name.starts_with("cut.tar.zst");
+    let there: Vec<String> = gap.files().into_iter().filter(volumes).collect();
+    assert_eq!(
+        there,
+        [
+            "cut.tar.zst.001",
+            "cut.tar.zst.002",
+            "cut.tar.zst.003",
+            "cut.tar.zst.sha256",
+            "cut.tar.zst.volumes.json"
+        ]
+    );
+    run(&gap, &["verify", "cut.tar.zst.001"], 0);
+}
+
+#[test]
+fn a_file_and_volumes_of_one_name_are_one_bundle_or_none() {
+    let (gap, _) = site();
+    let whole = ["-o", "out.tar.zst"];
+    let cut = ["-o", "out.tar.zst", "--volume-size", "70000"];
+    let part = ["--only", "*/one:1"];
+    let refused = |arguments: &[&str], says: &str| {
+        for force in [&[][..], &["--force"]] {
+            let ran = gap.try_export(&[arguments, force].concat());
+            assert!(ran.code == 1 && ran.stderr.contains(says), "{}", ran.shown());
+        }
+    };
+    gap.export(&cut);
+    refused(&[&whole[..], &part].concat(), "what lies in volumes at out.tar.zst is another bundle");
+    // The same bundle may lie there in one piece too.
+    run(&gap, &["repack", "out.tar.zst.001", "-o", "out.tar.zst"], 0);
+    refused(&[&whole[..], &part].concat(), "is another bundle");
+    refused(&[&cut[..], &part].concat(), "out.tar.zst is a file");
+    for bundle in ["out.tar.zst", "out.tar.zst.001"] {
+        run(&gap, &["verify", bundle], 0);
+    }
 }
