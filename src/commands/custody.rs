@@ -219,7 +219,11 @@ impl Custody {
 }
 
 /// The demanded key that signed the statement at `path`; none where no key is demanded. Else what is wrong.
-fn signer(path: &Path, text: &[u8], trust: &Trust) -> anyhow::Result<Result<Option<String>, String>> {
+pub(super) fn signer(
+    path: &Path,
+    text: &[u8],
+    trust: &Trust,
+) -> anyhow::Result<Result<Option<String>, String>> {
     if !trust.demands_signature() {
         return Ok(Ok(None));
     }

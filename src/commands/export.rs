@@ -64,7 +64,7 @@ fn load(args: &ExportArgs) -> anyhow::Result<Loaded> {
     (request.repin, request.keep_host) = (args.repin, args.keep_host);
     request.with.clone_from(&args.with.with.0);
     request.keep_urls = args.foreign_layers == ForeignLayers::KeepUrls;
-    request.base = args.base.as_deref().map(base::load).transpose()?;
+    request.base = args.base.as_deref().map(|path| base::load(path, &args.trust)).transpose()?;
     if let (Some(base), Some(name)) = (&request.base, &mut catalog.file_name) {
         *name = base::delta_name(name, &base.base);
     }

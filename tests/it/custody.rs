@@ -381,3 +381,49 @@ fn a_file_and_volumes_of_one_name_are_one_bundle_or_none() {
         run(&gap, &["verify", bundle], 0);
     }
 }
+
+#[test]
+fn a_base_is_believed_only_as_it_was_signed_where_a_key_is_demanded() {
+    let (mut gap, images) = site();
+    gap.export(&["-o", "out.tar.zst", "--only", "*/one:1"]);
+    gap.import("out.tar.zst", &["--receipt", "receipt.json"]);
+    gap.image("team/three", "1", &sharing([4], &Layer::gzip(1, BASE))[0]);
+    let catalog =
+        ["inspect", "-d", &gap.destination.host(), "--catalog", "images.txt", "-o", "inventory.json"];
+    gap.cli.run(&catalog);
+    let members = crate::support::rebuilt::members(&gap.read("out.tar.zst"));
+    let (_, manifest) = members.iter().find(|(path, _)| path == "bundle.json").unwrap();
+    std::fs::write(gap.path("bundle.json"), manifest).unwrap();
+    gap.source.forget();
+    let repacked = || ["repack", "out.tar.zst", "-o", "delta.tar.zst", "--verify-key", "site.pub", "--base"];
+    let refused = |base: &str, says: &str| {
+        let exported = gap.try_export(&["--base", base, "-o", "delta.tar.zst", "--verify-key", "site.pub"]);
+        assert!(exported.code == 3 && exported.stderr.contains(says), "{says}: {}", exported.shown());
+        assert!(!gap.path("delta.tar.zst").exists());
+    };
+    for base in ["out.tar.zst", "bundle.json"] {
+        refused(base, "the bundle is not signed");
+    }
+    refused("receipt.json", "receipt.json: it is not signed, and a signature by site.pub");
+    refused("inventory.json", "inventory.json: an inventory has no signature");
+    assert!(gap.source.log().is_empty(), "refused before any registry is asked");
+    // By another key, and by the right one over another text.
+    run(&gap, &["sign", "receipt.json", "--key", "other.key"], 0);
+    refused("receipt.json", "its signature is by another key");
+    run(&gap, &["sign", "receipt.json", "--key", "site.key", "--force"], 0);
+    let right = gap.read("receipt.json");
+    altered(&gap, "receipt.json", |value| value["predicate"]["images"] = json!([]));
+    refused("receipt.json", "its signature is of another text");
+    std::fs::write(gap.path("receipt.json"), right).unwrap();
+    run(&gap, &["sign", "out.tar.zst", "--key", "site.key"], 0);
+    std::fs::copy(gap.path("out.tar.zst.sig"), gap.path("bundle.json.sig")).unwrap();
+    for base in ["receipt.json", "out.tar.zst", "bundle.json"] {
+        gap.export(&["--base", base, "-o", "delta.tar.zst", "--verify-key", "site.pub", "--force"]);
+    }
+    gap.import("delta.tar.zst", &[]);
+    assert_whole(&gap.destination, "team/two", "1", &images[1]);
+    // A repack asks for the same of its base.
+    run(&gap, &["sign", "receipt.json", "--key", "other.key", "--force"], 0);
+    let ran = gap.cli.run(&[&repacked()[..], &["receipt.json", "--force"]].concat());
+    assert!(ran.code == 3 && ran.stderr.contains("its signature is by another key"), "{}", ran.shown());
+}
