@@ -427,3 +427,38 @@ fn a_base_is_believed_only_as_it_was_signed_where_a_key_is_demanded() {
     let ran = gap.cli.run(&[&repacked()[..], &["receipt.json", "--force"]].concat());
     assert!(ran.code == 3 && ran.stderr.contains("its signature is by another key"), "{}", ran.shown());
 }
+
+#[test]
+fn a_signature_later_is_one_of_the_statement_too() {
+    let (gap, _) = site();
+    gap.export(&["-o", "out.tar.zst", "--statement"]);
+    let trusted = |key: &str, code: i32| run(&gap, &["verify", "out.tar.zst", "--verify-key", key], code);
+    let signed = run(&gap, &["sign", "out.tar.zst", "--key", "site.key"], 0);
+    assert!(signed.stdout.contains("  out.tar.zst.statement.json.sigstore.json\n"), "{}", signed.shown());
+    let verified = trusted("site.pub", 0);
+    assert!(verified.stdout.contains(", signed by site.pub (key "), "{}", verified.shown());
+    assert_eq!(run(&gap, &["sign", "out.tar.zst", "--key", "site.key"], 0).stdout, signed.stdout);
+    // Somebody else's signature of the statement stays, even where those of the bundle are replaced.
+    let before = gap.read("out.tar.zst.statement.json.sigstore.json");
+    let other = run(&gap, &["sign", "out.tar.zst", "--key", "other.key", "--force"], 0);
+    assert!(
+        other.stderr.contains("out.tar.zst.statement.json is signed by another key"),
+        "{}",
+        other.shown()
+    );
+    assert!(!other.stdout.contains("statement"), "{}", other.shown());
+    assert_eq!(gap.read("out.tar.zst.statement.json.sigstore.json"), before);
+    // A signature of what it said before is none.
+    altered(&gap, "out.tar.zst.statement.json", |value| value["predicate"]["by"] = json!("Eve"));
+    run(&gap, &["sign", "out.tar.zst", "--key", "site.key"], 1);
+    run(&gap, &["sign", "out.tar.zst", "--key", "site.key", "--force"], 0);
+    trusted("site.pub", 0);
+    // Nobody signs for what is not so.
+    std::fs::remove_file(gap.path("out.tar.zst.statement.json.sigstore.json")).unwrap();
+    altered(&gap, "out.tar.zst.statement.json", |value| {
+        value["predicate"]["images"].as_array_mut().unwrap().pop();
+    });
+    let ran = run(&gap, &["sign", "out.tar.zst", "--key", "site.key"], 0);
+    assert!(ran.stderr.contains("is not signed: the images it lists are not those"), "{}", ran.shown());
+    assert!(!gap.path("out.tar.zst.statement.json.sigstore.json").exists());
+}
