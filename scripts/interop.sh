@@ -139,22 +139,37 @@ stdout_is_the_same_file() { export_shop -o - | cmp - "$file"; }
 
 # mounted PROGRAM…: a loop device over ./medium, mounted on ./mnt by the program. Unmounted when the check ends.
 mounted() {
-    [ "$(id -u)" = 0 ] && [ -e /dev/fuse ] || skip "mounting needs root and FUSE here"
+    [ "$(id -u)" = 0 ] || skip "mounting needs root here"
     loop=$(losetup --show -f medium) || skip "no loop device here"
     trap 'umount mnt || true; losetup -d "$loop" || true; stop_all' EXIT
     mkdir -p mnt
-    "$@" "$loop" mnt || skip "$1 cannot mount here"
+    "$@" "$loop" mnt || skip "'$*' cannot mount here"
 }
 
 # Sectors the kernel has written to a loop device.
 sectors() { awk '{print $7}' "/sys/block/${1#/dev/}/stat"; }
 
-# A file system without sparse files, and what reaches the medium under it: in order, and at offsets all the same.
 exfat_is_written_in_order() {
     tools mkfs.exfat exfatprogs mount.exfat-fuse exfat-fuse || skip "no exFAT here"
+    [ -e /dev/fuse ] || skip "no FUSE here"
     truncate -s 300M medium
     mkfs.exfat medium
     mounted mount.exfat-fuse
+    written_in_order
+}
+
+# Where the kernel has the file system; there is no other way to mount it.
+vfat_is_written_in_order() {
+    tools mkfs.vfat dosfstools || skip "no mkfs.vfat here"
+    truncate -s 300M medium
+    mkfs.vfat -F 32 medium
+    mounted mount -t vfat
+    written_in_order
+}
+
+# Exports to ./mnt, a file system without sparse files, and what reaches the medium under it: in order, and at offsets
+# all the same.
+written_in_order() {
     local before ordered scattered
     before=$(sectors "$loop")
     export_shop -o mnt/shop.tar.zst 2>said
@@ -1385,7 +1400,7 @@ zstd -q -dc "$file" | tar -C "$unpacked" -x
 
 title "Checks"
 for name in \
-    zstd_reads_the_file sidecar_checks_the_file coreutils_check_the_unpacked_bundle stdout_is_the_same_file exfat_is_written_in_order \
+    zstd_reads_the_file sidecar_checks_the_file coreutils_check_the_unpacked_bundle stdout_is_the_same_file exfat_is_written_in_order vfat_is_written_in_order \
     skopeo_reads_the_file skopeo_reads_the_unpacked_layout \
     skopeo_reads_the_file_as_a_docker_archive podman_loads_the_file umoci_reads_the_unpacked_layout \
     import_keeps_every_digest import_from_stdin basic_auth token_auth tls_from_a_private_authority mutual_tls_behind_nginx behind_nginx \
