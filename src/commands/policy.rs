@@ -64,7 +64,9 @@ impl Rules {
         reporter: &Reporter,
     ) -> Option<Failure> {
         let (findings, waived): (Vec<_>, Vec<_>) = findings.iter().partition(|finding| finding.counts());
-        waived.iter().for_each(|finding| reporter.say(&finding.to_string()));
+        for finding in waived {
+            reporter.say(&finding.to_string());
+        }
         if findings.is_empty() {
             return None;
         }

@@ -17,7 +17,9 @@ impl Policy {
             let why = format!("has {}, and {} is allowed", bytes(facts.size), bytes(most));
             findings.push(Finding::new(Rule::MaxBundleSize, None, why));
         }
-        findings.iter_mut().for_each(|finding| waiver::apply(&self.waivers, finding, today));
+        for finding in &mut findings {
+            waiver::apply(&self.waivers, finding, today);
+        }
         findings
     }
 

@@ -67,7 +67,7 @@ impl Policy {
         if policy == Self::default() {
             return Err(none());
         }
-        let waivers = document.waive.into_iter().flatten().map(waiver);
+        let waivers = document.waive.iter().flatten().map(waiver);
         Ok(Self { waivers: waivers.collect::<Result<_, _>>()?, ..policy })
     }
 }
@@ -86,7 +86,7 @@ fn size(text: &Spanned<String>) -> Result<u64, PolicyError> {
         .ok_or_else(|| wrong(text, "that is no size such as 700MB or 4GiB"))
 }
 
-fn waiver(document: WaiverDocument) -> Result<Waiver, PolicyError> {
+fn waiver(document: &WaiverDocument) -> Result<Waiver, PolicyError> {
     let named = |text: &Spanned<String>| Rule::ALL.into_iter().find(|rule| rule.to_string() == text.value);
     let rules = || Rule::ALL.map(|rule| rule.to_string()).join(", ");
     let rule = named(&document.rule)

@@ -1,7 +1,7 @@
 //! Exceptions from the rules: of which image, from which rule, why, and until when.
 
 use jiff::civil::Date;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use super::{Finding, Rule};
 use crate::image::{Reference, glob};
@@ -21,8 +21,9 @@ pub(super) struct Waiver {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Waived {
     pub reason: String,
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_text")]
-    pub until: Option<Date>,
+    /// The last day, as `2027-01-31`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
 }
 
 impl Waiver {
@@ -40,9 +41,10 @@ impl Waiver {
 pub(super) fn apply(waivers: &[Waiver], finding: &mut Finding, today: Date) {
     let covering = || waivers.iter().filter(|waiver| waiver.covers(finding));
     if let Some(waiver) = covering().find(|waiver| waiver.until.is_none_or(|until| until >= today)) {
-        finding.waived = Some(Waived { reason: waiver.reason.clone(), until: waiver.until });
+        finding.waived =
+            Some(Waived { reason: waiver.reason.clone(), until: waiver.until.map(|day| day.to_string()) });
     } else if let Some(ended) = covering().filter_map(|waiver| waiver.until).max() {
-        finding.why.push_str(&format!("; the waiver for it ended on {ended}"));
+        finding.why = format!("{}; the waiver for it ended on {ended}", finding.why);
     }
 }
 
@@ -69,13 +71,5 @@ impl NamePattern {
     fn matches(&self, name: &Reference) -> bool {
         let full = name.to_string();
         full.split_once('/').is_some_and(|(host, rest)| glob(&self.host, host) && glob(&self.rest, rest))
-    }
-}
-
-#[expect(clippy::ref_option, reason = "as serde calls it")]
-fn as_text<S: Serializer>(date: &Option<Date>, serializer: S) -> Result<S::Ok, S::Error> {
-    match date {
-        Some(date) => serializer.collect_str(date),
-        None => serializer.serialize_none(),
     }
 }

@@ -34,7 +34,7 @@ fn rules(findings: Vec<&Finding>, places: &Places<'_>) -> Markup {
     html! {
         div.rules {
             @for (rule, findings) in by_rule {
-                @let (images, by_why) = (findings.len(), grouped(findings, |finding| why(finding)));
+                @let (images, by_why) = (findings.len(), grouped(findings, why));
                 h3 { (rule) @if by_why.len() > 1 { span.soft { " " (count(images, "image")) } } }
                 @for (why, findings) in by_why {
                     @if let [finding] = findings[..] {

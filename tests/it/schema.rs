@@ -233,7 +233,9 @@ fn waiver() -> impl Strategy<Value = Value> {
         if has_rule {
             waiver["rule"] = json!(rule);
         }
-        others.into_iter().for_each(|(key, value)| waiver[key] = value);
+        for (key, value) in others {
+            waiver[key] = value;
+        }
         if rule == "maxBundleSize" && waiver["image"] == json!("quay.io/*") {
             waiver.as_object_mut().unwrap().remove("image");
         }
@@ -247,7 +249,9 @@ fn policy() -> impl Strategy<Value = Value> {
     (rules, prop::option::of(prop::collection::vec(waiver(), 0..2)), any::<bool>()).prop_map(
         |(rules, waivers, is_in_force)| {
             let mut policy = if is_in_force { json!({ "pinned": true }) } else { json!({}) };
-            rules.into_iter().for_each(|(key, value)| policy[key] = value);
+            for (key, value) in rules {
+                policy[key] = value;
+            }
             if let Some(waivers) = waivers {
                 policy["waive"] = waivers.into();
             }
