@@ -139,22 +139,37 @@ stdout_is_the_same_file() { export_shop -o - | cmp - "$file"; }
 
 # mounted PROGRAM…: a loop device over ./medium, mounted on ./mnt by the program. Unmounted when the check ends.
 mounted() {
-    [ "$(id -u)" = 0 ] && [ -e /dev/fuse ] || skip "mounting needs root and FUSE here"
+    [ "$(id -u)" = 0 ] || skip "mounting needs root here"
     loop=$(losetup --show -f medium) || skip "no loop device here"
     trap 'umount mnt || true; losetup -d "$loop" || true; stop_all' EXIT
     mkdir -p mnt
-    "$@" "$loop" mnt || skip "$1 cannot mount here"
+    "$@" "$loop" mnt || skip "'$*' cannot mount here"
 }
 
 # Sectors the kernel has written to a loop device.
 sectors() { awk '{print $7}' "/sys/block/${1#/dev/}/stat"; }
 
-# A file system without sparse files, and what reaches the medium under it: in order, and at offsets all the same.
 exfat_is_written_in_order() {
     tools mkfs.exfat exfatprogs mount.exfat-fuse exfat-fuse || skip "no exFAT here"
+    [ -e /dev/fuse ] || skip "no FUSE here"
     truncate -s 300M medium
     mkfs.exfat medium
     mounted mount.exfat-fuse
+    written_in_order
+}
+
+# Where the kernel has the file system; there is no other way to mount it.
+vfat_is_written_in_order() {
+    tools mkfs.vfat dosfstools || skip "no mkfs.vfat here"
+    truncate -s 300M medium
+    mkfs.vfat -F 32 medium
+    mounted mount -t vfat
+    written_in_order
+}
+
+# Exports to ./mnt, a file system without sparse files, and what reaches the medium under it: in order, and at offsets
+# all the same.
+written_in_order() {
     local before ordered scattered
     before=$(sectors "$loop")
     export_shop -o mnt/shop.tar.zst 2>said
@@ -579,6 +594,33 @@ serve_a_bundle_to_skopeo() {
     done <"$work/names"
     sk list-tags --tls-verify=false "docker://$served/shop/ui" | jq -e '.Tags == ["2.4.0"]'
     fails 1 sk copy -q --dest-tls-verify=false dir:out "docker://$served/shop/ui:new"
+}
+
+# What the README tells scanners to do ("Scanning before the gap"), with skopeo in the scanner's place.
+scanners_read_from_a_bundle() {
+    serve file "$file"
+    "$binary" inspect "$file" --format json |
+        jq -r '.bundle.images[] | (.name | sub("^[^/]*/"; "") | sub("[:@].*"; "")) + "@" + .digest' >images
+    same "$(wc -l <"$work/names")" "$(wc -l <images)" "the number of images"
+    local image digest tags arch
+    while read -r image; do
+        rm -rf folder
+        digest=${image#*@}
+        tags=$(sk list-tags --tls-verify=false "docker://$served/${image%@*}" | jq -r '.Tags[]')
+        test -n "$tags"
+        # A tag leads to the same image.
+        same "$digest" "$(digest_of "$served/${image%@*}" "$tags")" "$image by its tag"
+        arch=$(sk inspect --config --tls-verify=false --override-arch amd64 "docker://$served/$image" | jq -r .architecture)
+        same amd64 "$arch" "the platform of $image"
+        sk copy -q --all --preserve-digests --src-tls-verify=false "docker://$served/$image" dir:folder
+        same "$digest" "$(of_dir folder)" "$image"
+        # Everything a scanner unpacks is there, and is what the manifest says.
+        local layer
+        for layer in $(jq -r '.layers[]?.digest' folder/*manifest.json | sort -u); do
+            same "${layer#sha256:}" "$(sha256 "folder/${layer#sha256:}")" "a layer of $image"
+        done
+    done <images
+    echo "# $(wc -l <images) images"
 }
 
 serve_a_bundle_to_podman() {
@@ -1358,12 +1400,12 @@ zstd -q -dc "$file" | tar -C "$unpacked" -x
 
 title "Checks"
 for name in \
-    zstd_reads_the_file sidecar_checks_the_file coreutils_check_the_unpacked_bundle stdout_is_the_same_file exfat_is_written_in_order \
+    zstd_reads_the_file sidecar_checks_the_file coreutils_check_the_unpacked_bundle stdout_is_the_same_file exfat_is_written_in_order vfat_is_written_in_order \
     skopeo_reads_the_file skopeo_reads_the_unpacked_layout \
     skopeo_reads_the_file_as_a_docker_archive podman_loads_the_file umoci_reads_the_unpacked_layout \
     import_keeps_every_digest import_from_stdin basic_auth token_auth tls_from_a_private_authority mutual_tls_behind_nginx behind_nginx \
     behind_nginx_that_hangs_up a_registry_that_restarts_in_the_middle_of_a_pipe ecr_by_moto bundle_in_s3_by_moto \
-    read_only_registry serve_a_bundle_to_skopeo serve_a_bundle_to_podman serve_a_folder_to_skopeo_and_podman \
+    read_only_registry serve_a_bundle_to_skopeo scanners_read_from_a_bundle serve_a_bundle_to_podman serve_a_folder_to_skopeo_and_podman \
     mirrors_lead_skopeo_and_podman_inside containerd_pulls_through_its_mirrors kustomize_renames_images \
     containerd_imports_the_file docker_loads_the_file podman_pulls_from_the_file \
     layouts_of_other_tools nameless_layout_of_skopeo openssl_and_signatures in_toto_and_statements; do

@@ -50,14 +50,18 @@ pub enum CatalogCommand {
     #[command(after_help = "Examples:\n  bundle catalog lint shop.yaml\n  \
         bundle catalog lint shop.yaml -d registry.local/mirror --online --strict")]
     Lint(LintArgs),
-    /// Print the JSON Schema of catalogs, for editors and other tools.
+    /// Print the JSON Schema of catalogs, or of policies, for editors and other tools.
     #[command(
-        after_help = "Examples:\n  bundle catalog schema >catalog.schema.json\n  bundle catalog schema --example >shop.yaml"
+        after_help = "Examples:\n  bundle catalog schema >catalog.schema.json\n  bundle catalog schema --example >shop.yaml\n  \
+        bundle catalog schema --policy >policy.schema.json"
     )]
     Schema {
         /// Print a catalog with every key there is, explained.
-        #[arg(long)]
+        #[arg(long, conflicts_with = "policy")]
         example: bool,
+        /// Print the schema of what --policy of other commands reads.
+        #[arg(long)]
+        policy: bool,
     },
     /// Make a catalog of what manifests or a chart name.
     ///

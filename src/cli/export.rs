@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::common::{printable, volume_size};
-use super::{CatalogArgs, NetworkArgs, OutputArgs, PolicyArgs, SelectionArgs, SignKeyArgs, WithArgs};
+use super::{
+    CatalogArgs, NetworkArgs, OutputArgs, PolicyArgs, SelectionArgs, SignKeyArgs, TrustArgs, WithArgs,
+};
 use crate::image::{HostName, Platform};
 
 #[derive(Debug, Args)]
@@ -21,7 +23,8 @@ pub struct ExportArgs {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["catalogs", "locked", "base", "platform", "add", "set"])]
     pub request: Option<PathBuf>,
     /// Leave out layers that the destination has already, through this bundle, its `bundle.json`, an inventory that
-    /// `bundle inspect -d` wrote, or the receipt of an import: a delta.
+    /// `bundle inspect -d` wrote, or the receipt of an import: a delta. With --verify-key one of the keys must have
+    /// signed it.
     #[arg(long, value_name = "FILE")]
     pub base: Option<PathBuf>,
     /// Keep only these platforms of multi-platform images (default: all).
@@ -44,6 +47,9 @@ pub struct ExportArgs {
     pub keep_going: bool,
     #[command(flatten)]
     pub write: WriteArgs,
+    /// What --base is asked for before anything in it is believed.
+    #[command(flatten)]
+    pub trust: TrustArgs,
     /// The registry that --username is for, when the catalog names several.
     #[arg(long, value_name = "HOST", requires = "username")]
     pub registry: Option<HostName>,

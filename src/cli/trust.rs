@@ -74,7 +74,7 @@ pub struct KeygenArgs {
 
 #[derive(Debug, Args)]
 pub struct SignArgs {
-    /// The bundle: a file, or its volumes. Or a statement, or a receipt.
+    /// The bundle: a file, or its volumes; the statement beside it is signed along. Or a statement, or a receipt.
     #[arg(value_name = "BUNDLE")]
     pub bundle: PathBuf,
     /// The private key (PEM).

@@ -5,9 +5,10 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::input;
-use crate::archive::BundleManifest;
+use super::{custody, input, trust};
 use crate::archive::manifest::{MEDIA_TYPE, Requires};
+use crate::archive::{ArchiveError, BundleManifest};
+use crate::cli::TrustArgs;
 use crate::custody::Receipt;
 use crate::failure::{ExitCode, Failure};
 use crate::image::Digest;
@@ -25,10 +26,11 @@ struct Preamble {
     media_type: String,
 }
 
-/// Reads the base at `path`.
-pub(super) fn load(path: &Path) -> anyhow::Result<Requires> {
+/// Reads the base at `path`, if it is trusted as the flags demand.
+pub(super) fn load(path: &Path, args: &TrustArgs) -> anyhow::Result<Requires> {
+    let trust = trust::of(args, Some(path))?;
     let Some(json) = json(path)? else {
-        let reader = input::open_bundle(path)?;
+        let reader = input::open_trusted(path, &trust)?;
         return Ok(base::of_bundle(reader.manifest(), reader.id(), &reader)?);
     };
     let no_base = |why: String| {
@@ -37,12 +39,25 @@ pub(super) fn load(path: &Path) -> anyhow::Result<Requires> {
              receipt of an import",
         )
     };
+    let untrusted = |why: String| {
+        let message = format!("{}: {why}", path.display());
+        Failure::new(ExitCode::Content, message).hint(
+            "build on what somebody has signed: a bundle, or the receipt of an import (bundle sign FILE --key KEY)",
+        )
+    };
     if is_statement(&json) {
+        custody::signer(path, &json, &trust)?.map_err(untrusted)?;
         return Ok(Receipt::parse(&json).map_err(no_base)?.base(&json));
     }
     let preamble: Preamble = serde_json::from_slice(&json).map_err(|error| no_base(error.to_string()))?;
     match preamble.media_type.as_str() {
-        MEDIA_TYPE => Ok(base::of_manifest(&BundleManifest::from_bytes(&json)?, Digest::sha256(&json))),
+        MEDIA_TYPE => {
+            trust.check(&json, None).map_err(ArchiveError::from)?;
+            Ok(base::of_manifest(&BundleManifest::from_bytes(&json)?, Digest::sha256(&json)))
+        }
+        other if Inventory::is(other) && trust.demands_signature() => {
+            Err(untrusted("an inventory has no signature, and one is demanded".to_owned()).into())
+        }
         other if Inventory::is(other) => Ok(Inventory::base(&json)?),
         other => Err(no_base(format!("{other:.100?} is nothing to build on")).into()),
     }

@@ -36,7 +36,7 @@ pub(super) fn circumstances(by: Option<&str>) -> Circumstances {
 }
 
 /// Everything that is said of a bundle in files beside it.
-const COMPANY: [&str; 5] =
+pub(super) const COMPANY: [&str; 5] =
     [trust::SIGNATURE, trust::SIGSTORE, STATEMENT, ".statement.json.sigstore.json", trust::APPROVALS];
 
 /// The one bundle that another is made of.
@@ -219,7 +219,11 @@ impl Custody {
 }
 
 /// The demanded key that signed the statement at `path`; none where no key is demanded. Else what is wrong.
-fn signer(path: &Path, text: &[u8], trust: &Trust) -> anyhow::Result<Result<Option<String>, String>> {
+pub(super) fn signer(
+    path: &Path,
+    text: &[u8],
+    trust: &Trust,
+) -> anyhow::Result<Result<Option<String>, String>> {
     if !trust.demands_signature() {
         return Ok(Ok(None));
     }

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use super::custody::Origin;
 use super::export_lost::{report_faults, report_lost, without};
-use super::input::{open_bundle, open_input};
+use super::export_there::There;
+use super::input::open_input;
 use super::policy::{self, Rules};
 use super::preflight::Preflight;
 use super::request::Loaded;
@@ -63,7 +64,7 @@ fn load(args: &ExportArgs) -> anyhow::Result<Loaded> {
     (request.repin, request.keep_host) = (args.repin, args.keep_host);
     request.with.clone_from(&args.with.with.0);
     request.keep_urls = args.foreign_layers == ForeignLayers::KeepUrls;
-    request.base = args.base.as_deref().map(base::load).transpose()?;
+    request.base = args.base.as_deref().map(|path| base::load(path, &args.trust)).transpose()?;
     if let (Some(base), Some(name)) = (&request.base, &mut catalog.file_name) {
         *name = base::delta_name(name, &base.base);
     }
@@ -130,6 +131,8 @@ impl Export<'_> {
             old.remove()?;
             blob_spool = self.blob_spool(Some(target))?;
         }
+        let there = There::under(target, self.write);
+        let stale = there.stale();
         let run = FileExport {
             client: self.client,
             request: self.request,
@@ -143,6 +146,7 @@ impl Export<'_> {
             medium: export_target::medium(self.session, self.write, target)?,
             volume_size: export_target::cut_size(self.write),
             blob_spool: blob_spool.as_ref(),
+            stale: &stale,
         };
         let fingerprint = self.request.fingerprint()?;
         let (mut resolution, mut unfinished, mut dropped) =
@@ -165,7 +169,7 @@ impl Export<'_> {
                 Err(error) => return Err(explain_plan(error)),
             };
             self.enforce(&draft, &spool, report)?;
-            if self.already_complete(target, &draft)? {
+            if there.is_complete(&draft)? {
                 workspace.finished()?;
                 blob_spool.map_or(Ok(()), BlobSpool::remove)?;
                 if !self.write.no_sidecar {
@@ -192,6 +196,9 @@ impl Export<'_> {
             let (plan, outcome) = run.transfer(prepared).await.map_err(explain)?;
             let Outcome::Lost(lost) = outcome else {
                 blob_spool.map_or(Ok(()), BlobSpool::remove)?;
+                if self.origin.is_none() {
+                    there.warn_of_strangers(&plan.bundle.id()?, &self.session.reporter);
+                }
                 let kept = self.complete_beside(target, &plan, true).await?;
                 report.all_done(ImageState::Done);
                 self.print_result(target, &plan, report, began, kept)?;
@@ -269,37 +276,6 @@ impl Export<'_> {
         }
     }
 
-    /// Whether what is there under this name is this very bundle, cut as it should be.
-    fn already_complete(&self, target: &Path, plan: &ExportPlan) -> anyhow::Result<bool> {
-        let volumes = VolumeInput::open(target);
-        let is_there = match &volumes {
-            Ok(None) => target.exists() && self.write.volume_size.is_none(),
-            // A set that is not complete, or damaged, is there too.
-            Ok(Some(_)) | Err(_) => self.write.volume_size.is_some(),
-        };
-        if !is_there || self.write.force {
-            return Ok(false);
-        }
-        let list = volumes.ok().flatten().and_then(|volumes| volumes.list().cloned());
-        let right_cut = list.map(|list| list.volume_size) == export_target::cut_size(self.write);
-        let found = open_bundle(target).ok();
-        let found = found.filter(|found| plan.bundle.id().is_ok_and(|id| found.id() == id));
-        let is_signed_so = found.as_ref().is_some_and(|found| found.signature() == plan.signature.as_deref());
-        if is_signed_so && right_cut {
-            return Ok(true);
-        }
-        if found.is_some() && !is_signed_so {
-            let what =
-                if plan.signature.is_some() { "without this signature" } else { "with a signature in it" };
-            return Err(Failure::new(ExitCode::Failed, format!("{} is complete, {what}", target.display()))
-                .hint("sign it as it is with bundle sign, replace it with --force, or write elsewhere with -o FILE")
-                .into());
-        }
-        Err(Failure::new(ExitCode::Failed, format!("{} exists and has other content", target.display()))
-            .hint("replace it with --force, or write elsewhere with -o FILE")
-            .into())
-    }
-
     fn print_result(
         &self,
         target: &Path,
@@ -353,7 +329,7 @@ impl Export<'_> {
         report: &mut RunReport,
     ) -> anyhow::Result<()> {
         let Some(rules) = self.policy else { return Ok(()) };
-        match rules.refusal(&rules.planned(plan, spool)?, report) {
+        match rules.refusal(&rules.planned(plan, spool)?, report, &self.session.reporter) {
             Some(refusal) => Err(refusal.into()),
             None => Ok(()),
         }

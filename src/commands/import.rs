@@ -153,7 +153,7 @@ impl Run<'_> {
         let Some(rules) = &self.rules else { return Ok(()) };
         let mut findings = rules.findings(self.holdings.as_ref())?;
         findings.retain(|finding| finding.image.as_ref().is_none_or(|name| matches(&self.args.only, name)));
-        match rules.refusal(&findings, report) {
+        match rules.refusal(&findings, report, &self.session.reporter) {
             Some(refusal) => Err(refusal.into()),
             None => Ok(()),
         }

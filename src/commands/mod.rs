@@ -12,6 +12,7 @@ mod export_lost;
 mod export_print;
 mod export_stream;
 mod export_target;
+mod export_there;
 mod helm;
 mod import;
 mod import_base;

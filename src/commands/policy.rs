@@ -10,7 +10,7 @@ use crate::failure::{ExitCode, Failure};
 use crate::image::Descriptor;
 use crate::plan::ExportPlan;
 use crate::policy::{Facts, Finding, MAX_POLICY, Policy};
-use crate::report::count;
+use crate::report::{Reporter, count};
 use crate::transfer::Spool;
 
 /// A policy, and what the user calls it.
@@ -35,7 +35,8 @@ fn read(path: &Path) -> anyhow::Result<Rules> {
     }
     let policy = Policy::parse(&bytes).map_err(|error| {
         refuse(&error).hint(
-            "a policy has some of: sources, pinned, signature, sbom, noRoot, maxImageSize, maxBundleSize",
+            "a policy has some of: sources, pinned, signature, sbom, noRoot, maxImageSize, maxBundleSize; \
+             and waive, for what they do not hold for",
         )
     })?;
     Ok(Rules { file, policy })
@@ -45,17 +46,27 @@ impl Rules {
     /// What stands against a bundle that exists.
     pub(super) fn findings(&self, holdings: &dyn Holdings) -> Result<Vec<Finding>, ArchiveError> {
         let facts = Facts::of(holdings.bundle(), holdings, &|config| holdings.small(config))?;
-        Ok(self.policy.findings(&facts))
+        Ok(self.policy.findings(&facts, today()))
     }
 
     /// What stands against one that is planned: its manifests and configs are in the spool.
     pub(super) fn planned(&self, plan: &ExportPlan, spool: &Spool) -> Result<Vec<Finding>, ArchiveError> {
         let config = |config: &Descriptor| spool.manifest(&config.digest).ok().map(Vec::from);
-        Ok(self.policy.findings(&Facts::of(&plan.bundle, spool, &config)?))
+        Ok(self.policy.findings(&Facts::of(&plan.bundle, spool, &config)?, today()))
     }
 
-    /// All findings as one error, and as the failures of their images; none where there are none.
-    pub(super) fn refusal(&self, findings: &[Finding], report: &mut RunReport) -> Option<Failure> {
+    /// All findings that count as one error, and as the failures of their images; none where there are none. Those that
+    /// are waived are said.
+    pub(super) fn refusal(
+        &self,
+        findings: &[Finding],
+        report: &mut RunReport,
+        reporter: &Reporter,
+    ) -> Option<Failure> {
+        let (findings, waived): (Vec<_>, Vec<_>) = findings.iter().partition(|finding| finding.counts());
+        for finding in waived {
+            reporter.say(&finding.to_string());
+        }
         if findings.is_empty() {
             return None;
         }
@@ -76,4 +87,9 @@ impl Rules {
             "leave these images out with --skip where the bundle is made, or ask those who keep the policy",
         ))
     }
+}
+
+/// In UTC, so that a waiver ends everywhere at once.
+fn today() -> jiff::civil::Date {
+    jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date()
 }

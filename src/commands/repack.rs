@@ -55,7 +55,7 @@ pub(super) async fn run(session: &Session, args: &RepackArgs) -> anyhow::Result<
     request.with.clone_from(&args.with.with.0);
     request.keep_urls = args.foreign_layers == ForeignLayers::KeepUrls
         || bundles.iter().all(|holdings| lacks_foreign_layers(holdings.as_ref()));
-    request.base = requires(&bundles, &stock, args.base.as_deref())?;
+    request.base = requires(&bundles, &stock, args.base.as_deref(), &args.trust)?;
     let client = RegistryClient::new(ClientOptions {
         held: Held::only(stock),
         jobs: usize::from(args.jobs),
@@ -173,8 +173,9 @@ fn requires(
     bundles: &[Arc<dyn Holdings>],
     stock: &OpenBundles,
     base: Option<&Path>,
+    trust: &TrustArgs,
 ) -> anyhow::Result<Option<Requires>> {
-    let mut all = base.map(base::load).transpose()?;
+    let mut all = base.map(|path| base::load(path, trust)).transpose()?;
     let old = bundles.iter().filter_map(|holdings| holdings.bundle().requires.as_ref());
     for requires in old {
         let left: Vec<RequiredBlob> =

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::{custody, input, keys, outputs, trust};
+use crate::archive::BundleReader;
 use crate::cli::{ResultFormat, Role, SignArgs};
+use crate::custody::ExportStatement;
 use crate::failure::{ExitCode, Failure};
 use crate::image::Digest;
 use crate::session::Session;
@@ -49,13 +51,51 @@ fn bundle(session: &Session, args: &SignArgs) -> anyhow::Result<ExitCode> {
     let key = keys::private(&args.key, &args.passphrase)?;
     let content = reader.manifest().to_bytes()?;
     let base = trust::base(&args.bundle)?;
-    let files = [
+    let mut files = vec![
         (beside(&base, trust::SIGNATURE), key.sign(&content).to_file()),
         (beside(&base, trust::SIGSTORE), SigstoreBundle::sign(&content, &key).to_file()),
     ];
+    files.extend(of_statement(session, &base, &reader, &key)?);
     write(&files, args.force)?;
-    tell(session.format, "signed", Some(reader.id()), &key, &files.map(|(path, _)| path));
+    let paths: Vec<PathBuf> = files.into_iter().map(|(path, _)| path).collect();
+    tell(session.format, "signed", Some(reader.id()), &key, &paths);
     Ok(ExitCode::Done)
+}
+
+/// The signature of the statement beside a bundle: none where there is no statement, where it does not hold, or where
+/// somebody else has signed it, whose word would be lost.
+fn of_statement(
+    session: &Session,
+    base: &Path,
+    reader: &BundleReader,
+    key: &PrivateKey,
+) -> anyhow::Result<Option<(PathBuf, String)>> {
+    let path = beside(base, custody::STATEMENT);
+    let Some(text) = custody::content(&path)? else { return Ok(None) };
+    let signature = beside(&path, trust::SIGSTORE);
+    let wrong = match ExportStatement::parse(&text) {
+        Ok(statement) => statement.contradicts(reader.manifest(), &reader.id()).map(str::to_owned),
+        Err(why) => Some(why),
+    };
+    let by_another = || {
+        let there = custody::content(&signature)?;
+        let there = there.and_then(|there| SigstoreBundle::parse(&there).ok().flatten());
+        let envelope = there.as_ref().and_then(SigstoreBundle::envelope);
+        let envelope = envelope.filter(|envelope| envelope.statement() == Some(&text[..]));
+        anyhow::Ok(envelope.is_some_and(|envelope| !envelope.is_signed_by(&key.public())))
+    };
+    if let Some(why) = wrong {
+        session.reporter.warn(&format!("{} is not signed: {why}", path.display()));
+        return Ok(None);
+    }
+    if by_another()? {
+        session.reporter.say(&format!(
+            "{} is signed by another key and stays so; to replace that, sign it by itself with --force",
+            path.display()
+        ));
+        return Ok(None);
+    }
+    Ok(Some((signature, SigstoreBundle::sign_statement(&text, key).to_file())))
 }
 
 /// Adds an approval to those there are. One by the same key stays as it is.

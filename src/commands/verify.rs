@@ -59,7 +59,7 @@ async fn verify(session: &Session, args: &VerifyArgs, report: &mut RunReport) ->
         row.digest = Some(image.digest);
     }
     let findings = rules.as_ref().map(|rules| rules.findings(&reader)).transpose()?.unwrap_or_default();
-    let forbidden = rules.and_then(|rules| rules.refusal(&findings, report));
+    let forbidden = rules.and_then(|rules| rules.refusal(&findings, report, &session.reporter));
     let covered =
         if args.manifests.is_empty() { None } else { Some(coverage::check(session, args, &reader).await?) };
     if let Some(covered) = covered.as_ref().filter(|_| args.names_only) {

@@ -1,19 +1,24 @@
 //! Rules against facts.
 
-use super::{Facts, Finding, ImageFacts, Policy, Rule, RunsAs};
+use jiff::civil::Date;
+
+use super::{Facts, Finding, ImageFacts, Policy, Rule, RunsAs, waiver};
 use crate::report::bytes;
 
 impl Policy {
-    /// Everything that stands against the rules, image by image, the bundle last.
-    pub fn findings(&self, facts: &Facts) -> Vec<Finding> {
+    /// Everything that stands against the rules, image by image, the bundle last; with what is waived on this day (UTC).
+    pub fn findings(&self, facts: &Facts, today: Date) -> Vec<Finding> {
         let mut findings = Vec::new();
         for image in &facts.images {
-            let against = |(rule, why)| Finding { rule, image: Some(image.name.clone()), why };
+            let against = |(rule, why)| Finding::new(rule, Some(image.name.clone()), why);
             findings.extend(self.against(image).into_iter().map(against));
         }
         if let Some(most) = self.max_bundle_size.filter(|most| facts.size > *most) {
             let why = format!("has {}, and {} is allowed", bytes(facts.size), bytes(most));
-            findings.push(Finding { rule: Rule::MaxBundleSize, image: None, why });
+            findings.push(Finding::new(Rule::MaxBundleSize, None, why));
+        }
+        for finding in &mut findings {
+            waiver::apply(&self.waivers, finding, today);
         }
         findings
     }

@@ -1,13 +1,14 @@
 //! What may cross: the rules that a site writes down, and what of a bundle stands against them.
 //!
 //! Pure: text and manifests in, findings out. What cannot be told is a finding too, never a pass. Signatures and SBOMs
-//! have to be there; whether a signature of an image is right is told where it runs.
+//! have to be there; whether a signature of an image is right is told where it runs. What is waived is told all the same.
 
 mod beside;
 mod facts;
 mod judge;
 mod parse;
 mod source;
+mod waiver;
 
 #[cfg(test)]
 mod tests;
@@ -18,9 +19,14 @@ use serde::Serialize;
 
 pub use facts::{Configs, Facts, ImageFacts, RunsAs};
 pub use parse::{MAX_POLICY, PolicyError};
+pub use waiver::Waived;
 
 use crate::image::Reference;
 use source::SourcePattern;
+use waiver::Waiver;
+
+/// The JSON Schema of policies.
+pub const SCHEMA: &str = include_str!("policy.schema.json");
 
 /// The rules of a site. At least one of them is in force.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,6 +42,8 @@ pub struct Policy {
     max_image_size: Option<u64>,
     /// In bytes.
     max_bundle_size: Option<u64>,
+    /// What they do not hold for.
+    waivers: Vec<Waiver>,
 }
 
 /// A rule, called as in the file.
@@ -49,6 +57,23 @@ pub enum Rule {
     NoRoot,
     MaxImageSize,
     MaxBundleSize,
+}
+
+impl Rule {
+    pub const ALL: [Self; 7] = [
+        Self::Sources,
+        Self::Pinned,
+        Self::Signature,
+        Self::Sbom,
+        Self::NoRoot,
+        Self::MaxImageSize,
+        Self::MaxBundleSize,
+    ];
+
+    /// Whether it is about the bundle as a whole, and not about each image.
+    pub fn is_of_bundle(self) -> bool {
+        self == Self::MaxBundleSize
+    }
 }
 
 impl fmt::Display for Rule {
@@ -72,13 +97,37 @@ pub struct Finding {
     /// None where it is the bundle as a whole.
     pub image: Option<Reference>,
     pub why: String,
+    /// Set where it does not count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waived: Option<Waived>,
+}
+
+impl Finding {
+    fn new(rule: Rule, image: Option<Reference>, why: String) -> Self {
+        Self { rule, image, why, waived: None }
+    }
+
+    /// Whether it stands against letting the bundle pass.
+    pub fn counts(&self) -> bool {
+        self.waived.is_none()
+    }
 }
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.image {
-            Some(image) => write!(f, "{}: {image} {}", self.rule, self.why),
-            None => write!(f, "{}: the bundle {}", self.rule, self.why),
+            Some(image) => write!(f, "{}: {image} {}", self.rule, self.why)?,
+            None => write!(f, "{}: the bundle {}", self.rule, self.why)?,
+        }
+        self.waived.as_ref().map_or(Ok(()), |waived| write!(f, " ({waived})"))
+    }
+}
+
+impl fmt::Display for Waived {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.until {
+            Some(until) => write!(f, "waived until {until}: {}", self.reason),
+            None => write!(f, "waived: {}", self.reason),
         }
     }
 }

@@ -1,10 +1,12 @@
 //! Reading a policy: YAML, or JSON. What it does not know is an error, since a rule that is misspelt guards nothing.
 
+use jiff::civil::Date;
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
-use super::Policy;
 use super::source::SourcePattern;
+use super::waiver::{NamePattern, Waiver};
+use super::{Policy, Rule};
 use crate::report::byte_size;
 
 /// Longest policy that is read, in bytes.
@@ -32,6 +34,16 @@ struct Document {
     no_root: Option<bool>,
     max_image_size: Option<Spanned<String>>,
     max_bundle_size: Option<Spanned<String>>,
+    waive: Option<Vec<WaiverDocument>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WaiverDocument {
+    rule: Spanned<String>,
+    image: Option<Spanned<String>>,
+    reason: Spanned<String>,
+    until: Option<Spanned<String>>,
 }
 
 impl Policy {
@@ -50,8 +62,13 @@ impl Policy {
             no_root: document.no_root.unwrap_or(false),
             max_image_size: document.max_image_size.map(|text| size(&text)).transpose()?,
             max_bundle_size: document.max_bundle_size.map(|text| size(&text)).transpose()?,
+            waivers: Vec::new(),
         };
-        if policy == Self::default() { Err(none()) } else { Ok(policy) }
+        if policy == Self::default() {
+            return Err(none());
+        }
+        let waivers = document.waive.iter().flatten().map(waiver);
+        Ok(Self { waivers: waivers.collect::<Result<_, _>>()?, ..policy })
     }
 }
 
@@ -59,19 +76,49 @@ fn sources(list: Spanned<Vec<Spanned<String>>>) -> Result<Vec<SourcePattern>, Po
     if list.value.is_empty() {
         return Err(error(list.referenced.line(), "sources is empty, and nothing could come from nowhere"));
     }
-    let pattern = |text: Spanned<String>| {
-        let shown: String = text.value.chars().take(80).collect();
-        SourcePattern::parse(&text.value)
-            .map_err(|why| error(text.referenced.line(), format!("{shown:?}: {why}")))
-    };
+    let pattern = |text: Spanned<String>| SourcePattern::parse(&text.value).map_err(|why| wrong(&text, why));
     list.value.into_iter().map(pattern).collect()
 }
 
 fn size(text: &Spanned<String>) -> Result<u64, PolicyError> {
-    byte_size(&text.value).filter(|size| *size > 0).ok_or_else(|| {
-        let shown: String = text.value.chars().take(80).collect();
-        error(text.referenced.line(), format!("{shown:?} is no size such as 700MB or 4GiB"))
+    byte_size(&text.value)
+        .filter(|size| *size > 0)
+        .ok_or_else(|| wrong(text, "that is no size such as 700MB or 4GiB"))
+}
+
+fn waiver(document: &WaiverDocument) -> Result<Waiver, PolicyError> {
+    let named = |text: &Spanned<String>| Rule::ALL.into_iter().find(|rule| rule.to_string() == text.value);
+    let rules = || Rule::ALL.map(|rule| rule.to_string()).join(", ");
+    let rule = named(&document.rule)
+        .ok_or_else(|| wrong(&document.rule, &format!("that is no rule; there are {}", rules())))?;
+    match &document.image {
+        Some(image) if rule.is_of_bundle() => {
+            return Err(wrong(image, "this rule is about the bundle as a whole; leave image out"));
+        }
+        None if !rule.is_of_bundle() => {
+            return Err(wrong(&document.rule, "say for which image, such as quay.io/team/app:*"));
+        }
+        _ => {}
+    }
+    if document.reason.value.trim().is_empty() {
+        return Err(wrong(&document.reason, "say why"));
+    }
+    let pattern = |text: &Spanned<String>| NamePattern::parse(&text.value).map_err(|why| wrong(text, why));
+    let date = |text: &Spanned<String>| {
+        text.value.parse::<Date>().map_err(|_| wrong(text, "that is no day such as 2027-01-31"))
+    };
+    Ok(Waiver {
+        image: document.image.as_ref().map(pattern).transpose()?,
+        rule,
+        reason: document.reason.value.trim().to_owned(),
+        until: document.until.as_ref().map(date).transpose()?,
     })
+}
+
+/// What is wrong with a value, in its line.
+fn wrong(text: &Spanned<String>, why: &str) -> PolicyError {
+    let shown: String = text.value.chars().take(80).collect();
+    error(text.referenced.line(), format!("{shown:?}: {why}"))
 }
 
 fn error(line: u64, why: impl Into<String>) -> PolicyError {

@@ -1,6 +1,8 @@
 use super::*;
 use crate::image::Digest;
 
+const TODAY: jiff::civil::Date = jiff::civil::date(2026, 11, 25);
+
 fn policy(text: &str) -> Policy {
     Policy::parse(text.as_bytes()).unwrap()
 }
@@ -18,7 +20,7 @@ fn image(source: &str, runs_as: &[(&str, RunsAs)]) -> ImageFacts {
 
 fn found(text: &str, image: ImageFacts) -> Vec<String> {
     let facts = Facts { images: vec![image], size: 3_000_000 };
-    policy(text).findings(&facts).iter().map(ToString::to_string).collect()
+    policy(text).findings(&facts, TODAY).iter().map(ToString::to_string).collect()
 }
 
 #[test]
@@ -37,8 +39,28 @@ fn what_is_no_policy_is_refused_with_its_line() {
         ("sources:\n- Quay.io\n", 2, "names are lowercase"),
         ("sources:\n- quay.io/\n", 2, "there is nothing after the registry"),
         ("sources: quay.io\n", 1, "sequence"),
-        ("maxImageSize: 2 GB\n", 1, "\"2 GB\" is no size"),
-        ("pinned: true\nmaxBundleSize: 0\n", 2, "\"0\" is no size"),
+        ("maxImageSize: 2 GB\n", 1, "\"2 GB\": that is no size"),
+        ("pinned: true\nmaxBundleSize: 0\n", 2, "\"0\": that is no size"),
+        ("waive: [{rule: noRoot, image: r.io/a, reason: x}]\n", 0, "it has no rule"),
+        ("noRoot: true\nwaive:\n- rule: noroot\n", 3, ""),
+        (
+            "noRoot: true\nwaive:\n- image: r.io/a/*\n  rule: noroot\n  reason: x\n",
+            4,
+            "\"noroot\": that is no rule; there are sources, pinned, signature, sbom, noRoot, maxImageSize",
+        ),
+        ("noRoot: true\nwaive:\n- rule: noRoot\n  reason: x\n", 3, "say for which image"),
+        ("noRoot: true\nwaive:\n- {rule: maxBundleSize, image: r.io/a, reason: x}\n", 3, "leave image out"),
+        ("noRoot: true\nwaive:\n- {rule: noRoot, image: r.io/a}\n", 3, "missing field `reason`"),
+        ("noRoot: true\nwaive:\n- {rule: noRoot, image: r.io/a, reason: ' '}\n", 3, "say why"),
+        ("noRoot: true\nwaive:\n- {rule: noRoot, image: app, reason: x}\n", 3, "write the full name"),
+        ("noRoot: true\nwaive:\n- {rule: noRoot, image: team/app, reason: x}\n", 3, "write the full name"),
+        ("noRoot: true\nwaive:\n- {rule: noRoot, image: r.io/a, reason: x, until: soon}\n", 3, "no day"),
+        (
+            "noRoot: true\nwaive:\n- {rule: noRoot, image: r.io/a, reason: x, until: 2026-02-30}\n",
+            3,
+            "no day",
+        ),
+        ("noRoot: true\nwaive:\n- {rule: noRoot, image: r.io/a, reason: x, til: 2026-02-03}\n", 3, "til"),
         ("- pinned\n", 1, ""),
         ("pinned: [\n", 0, ""),
     ] {
@@ -125,4 +147,42 @@ fn one_platform_that_may_run_as_root_is_enough() {
         let findings = found("noRoot: true", image("r.io/a/app:1", &runs_as));
         assert_eq!(findings, expected.into_iter().collect::<Vec<_>>());
     }
+}
+
+#[test]
+fn a_waiver_holds_for_its_images_its_rule_and_its_time() {
+    let root = || image("r.io/a/app:1", &[("linux/amd64", RunsAs::Root(String::new()))]);
+    let finding = "noRoot: r.io/a/app:1 runs as root, since it names no user [linux/amd64]";
+    let waived = |entry: &str| found(&format!("noRoot: true\nwaive: [{entry}]"), root());
+    for (entry, shown) in [
+        ("{rule: noRoot, image: 'r.io/a/app:*', reason: ' old '}", format!("{finding} (waived: old)")),
+        (
+            "{rule: noRoot, image: 'r.io/*', reason: old, until: 2026-11-25}",
+            format!("{finding} (waived until 2026-11-25: old)"),
+        ),
+        (
+            "{rule: noRoot, image: 'r.io/*', reason: old, until: 2026-11-24}",
+            format!("{finding}; the waiver for it ended on 2026-11-24"),
+        ),
+        // One that ended does not stand in the way of one that counts.
+        (
+            "{rule: noRoot, image: 'r.io/*', reason: a, until: 2020-01-01}, {rule: noRoot, image: '*.io/a/app:1', reason: b}",
+            format!("{finding} (waived: b)"),
+        ),
+        ("{rule: pinned, image: 'r.io/*', reason: old}", finding.to_owned()),
+        ("{rule: noRoot, image: 'r.io/a/app:2', reason: old}", finding.to_owned()),
+        ("{rule: noRoot, image: 'r.io/a/app', reason: old}", finding.to_owned()),
+        // As in sources: a star in the registry stays there.
+        ("{rule: noRoot, image: '*.example.com/a/app:1', reason: old}", finding.to_owned()),
+    ] {
+        assert_eq!(waived(entry), [shown], "{entry}");
+    }
+    let evil = ImageFacts { name: "evil.org/a.example.com/app:1".parse().unwrap(), ..root() };
+    let text = "noRoot: true\nwaive: [{rule: noRoot, image: '*.example.com/app:1', reason: x}]";
+    assert!(!found(text, evil)[0].contains("waived"));
+    let size = "maxBundleSize: 1MB\nwaive: [{rule: maxBundleSize, reason: once}]";
+    assert_eq!(
+        found(size, root()),
+        ["maxBundleSize: the bundle has 3.00 MB, and 1.00 MB is allowed (waived: once)"]
+    );
 }

@@ -7,6 +7,7 @@
 mod diff;
 mod diff_text;
 mod facts;
+mod findings;
 mod page;
 mod table;
 

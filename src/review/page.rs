@@ -9,6 +9,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use super::diff::{Diff, ImageChange};
 use super::diff_text;
 use super::facts::{Facts, ImageFacts, Variant};
+use super::findings;
 use crate::policy::Finding;
 use crate::report::{bytes, count, printable};
 
@@ -68,7 +69,7 @@ pub fn page(page: &Page<'_>) -> String {
                     }
                 }
                 (tiles(page))
-                @if !page.findings.is_empty() { (findings(page.findings)) }
+                (findings::sections(page))
                 @if let Some(diff) = page.diff { (changes(diff)) }
                 (bars(facts))
                 (images(page))
@@ -85,7 +86,7 @@ pub fn page(page: &Page<'_>) -> String {
 }
 
 /// Text from an image as text: nothing invisible, nothing endless. Escaping is the template's.
-fn safe(text: &str) -> String {
+pub(super) fn safe(text: &str) -> String {
     let text = printable(text);
     if text.chars().count() <= MAX_TEXT {
         return text;
@@ -100,6 +101,8 @@ fn tiles(page: &Page<'_>) -> Markup {
     let unsigned = number(&|image| !has(image, "signature"));
     let without_sbom = number(&|image| !has(image, "SBOM") && !has(image, "attestation"));
     let old = number(&|image| age(image, page.today).is_some_and(|days| days > 365));
+    let against = page.findings.iter().filter(|finding| finding.counts()).count();
+    let waived = page.findings.len() - against;
     let tile = |value: String, what: &str, is_bad: bool| {
         html! { div.tile.bad[is_bad] { b { (value) } span { (what) } } }
     };
@@ -112,7 +115,8 @@ fn tiles(page: &Page<'_>) -> Markup {
             (tile(unsigned.to_string(), "without a signature", unsigned > 0))
             (tile(without_sbom.to_string(), "without SBOM or attestation", without_sbom > 0))
             (tile(old.to_string(), "older than a year", old > 0))
-            @if !page.findings.is_empty() { (tile(page.findings.len().to_string(), "policy findings", true)) }
+            @if against > 0 { (tile(against.to_string(), if against == 1 { "policy finding" } else { "policy findings" }, true)) }
+            @if waived > 0 { (tile(waived.to_string(), "waived by the policy", false)) }
         }
     }
 }
@@ -132,25 +136,6 @@ fn age(image: &ImageFacts, today: Timestamp) -> Option<i64> {
     let days = (today.as_second() - created.as_second()) / 86_400;
     // Reproducible builds say 1970, or 1980.
     (created.as_second() > 400_000_000 && days >= 0).then_some(days)
-}
-
-fn findings(findings: &[Finding]) -> Markup {
-    html! {
-        section.findings {
-            h2 { "What the policy has against it" }
-            ul { @for finding in findings { li { b { (finding.rule) } " " (finding_of(finding)) } } }
-        }
-    }
-}
-
-fn finding_of(finding: &Finding) -> Markup {
-    html! {
-        @match &finding.image {
-            Some(image) => (safe(&image.to_string())),
-            None => "the bundle",
-        }
-        " " (safe(&finding.why))
-    }
 }
 
 fn changes(diff: &Diff) -> Markup {

@@ -5,37 +5,39 @@ use serde_json::{Value, json};
 use super::diff::Diff;
 use super::facts::{ImageFacts, Variant};
 use super::page::Page;
+use crate::image::Reference;
+use crate::policy::Finding;
 
-/// One row for each platform of each image.
+const COLUMNS: [&str; 21] = [
+    "name",
+    "source",
+    "target",
+    "digest",
+    "platform",
+    "platform digest",
+    "bytes",
+    "own bytes",
+    "created",
+    "user",
+    "root",
+    "ports",
+    "volumes",
+    "entrypoint",
+    "command",
+    "base image",
+    "licenses",
+    "source code",
+    "signatures etc.",
+    "used by",
+    "findings",
+];
+
+/// One row for each platform of each image; a last one for the bundle, where there is something against it as a whole.
 pub fn csv(page: &Page<'_>) -> Result<Vec<u8>, csv::Error> {
     let mut writer = csv::Writer::from_writer(Vec::new());
-    writer.write_record([
-        "name",
-        "source",
-        "target",
-        "digest",
-        "platform",
-        "platform digest",
-        "bytes",
-        "own bytes",
-        "created",
-        "user",
-        "root",
-        "ports",
-        "volumes",
-        "entrypoint",
-        "command",
-        "base image",
-        "licenses",
-        "source code",
-        "signatures etc.",
-        "used by",
-        "findings",
-    ])?;
+    writer.write_record(COLUMNS)?;
     for image in &page.facts.images {
-        let own = page.findings.iter().filter(|finding| finding.image.as_ref() == Some(&image.name));
-        let findings: Vec<String> = own.map(|own| format!("{}: {}", own.rule, own.why)).collect();
-        let findings = findings.join("; ");
+        let findings = findings(page, Some(&image.name));
         if image.variants.is_empty() {
             writer.write_record(row(image, None, &findings))?;
         }
@@ -43,7 +45,34 @@ pub fn csv(page: &Page<'_>) -> Result<Vec<u8>, csv::Error> {
             writer.write_record(row(image, Some(variant), &findings))?;
         }
     }
+    let of_bundle = findings(page, None);
+    if !of_bundle.is_empty() {
+        writer.write_record(bundle_row(page, &of_bundle))?;
+    }
     writer.into_inner().map_err(|error| csv::Error::from(error.into_error()))
+}
+
+/// What there is against an image, or against the bundle as a whole; also what is waived.
+fn findings(page: &Page<'_>, image: Option<&Reference>) -> String {
+    let own = page.findings.iter().filter(|finding| finding.image.as_ref() == image);
+    let text = |own: &Finding| {
+        let waived = own.waived.as_ref().map_or_else(String::new, |waived| format!(" ({waived})"));
+        format!("{}: {}{waived}", own.rule, own.why)
+    };
+    own.map(text).collect::<Vec<_>>().join("; ")
+}
+
+/// A last row, which is of no image.
+fn bundle_row(page: &Page<'_>, findings: &str) -> Vec<String> {
+    let id = page.facts.id.map_or_else(String::new, |id| id.to_string());
+    let known = |column: &str| match column {
+        "name" => "(the bundle)".to_owned(),
+        "digest" => id.clone(),
+        "bytes" => page.facts.size().to_string(),
+        "findings" => harmless(findings),
+        _ => String::new(),
+    };
+    COLUMNS.map(known).to_vec()
 }
 
 fn row(image: &ImageFacts, variant: Option<&Variant>, findings: &str) -> Vec<String> {

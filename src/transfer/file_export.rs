@@ -1,5 +1,6 @@
 //! One export into a file: head into the partial, what can be taken over, downloads, barriers, sidecar, final name.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
@@ -66,6 +67,15 @@ pub struct FileExport<'a> {
     pub medium: Medium,
     /// Where blobs may wait for their turn, should the medium take them in order only.
     pub blob_spool: Option<&'a BlobSpool>,
+    pub stale: &'a Stale,
+}
+
+/// Files that go when the file takes its name, unless it is the bundle that they are about.
+#[derive(Debug)]
+pub struct Stale {
+    /// None where nobody knows.
+    pub of: Option<Digest>,
+    pub files: Vec<PathBuf>,
 }
 
 /// A plan whose head is in the partial, with what can be taken over.
@@ -294,6 +304,9 @@ impl FileExport<'_> {
         let target = self.workspace.target();
         // Should this run end in between.
         Seal::remove(target)?;
+        if self.stale.of != Some(plan.bundle.id()?) {
+            self.stale.files.iter().try_for_each(|path| super::workspace::remove(path))?;
+        }
         let len = shared.file.finish(layout, blobs, &done.compressed, done.end, target)?;
         shared.front.extended(len);
         shared.front.close(true);

@@ -33,7 +33,7 @@ pub use blob_spool::BlobSpool;
 pub use bundles::OpenBundles;
 pub use checksum::{add_parity, complete_sidecar};
 pub use download::{BlobError, Download, Downloaded, LostBlob};
-pub use file_export::{FileExport, FileExportError, Outcome, Prepared};
+pub use file_export::{FileExport, FileExportError, Outcome, Prepared, Stale};
 pub use front::{Front, keep_barriers};
 pub use medium::{Medium, free_space, largest_file};
 pub use ordered::{Broken, StreamExport};

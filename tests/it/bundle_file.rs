@@ -11,6 +11,8 @@ use crate::support::images::{ImageSpec, Layer, TestImage, image, index, multi_pl
 
 mod golden;
 mod huge;
+mod imported;
+mod swapped;
 
 /// Images of every kind, a few kB of them.
 fn tiny() -> Vec<(&'static str, TestImage)> {

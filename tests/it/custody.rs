@@ -233,7 +233,7 @@ fn a_delta_on_a_receipt_leaves_out_what_arrived() {
 
 /// Signed at export, with a statement and an approval beside it.
 fn said(gap: &Gap) {
-    gap.export(&["-o", "out.tar.zst", "--statement", "--sign-key", "site.key"]);
+    gap.export(&["-o", "out.tar.zst", "--statement", "--sign-key", "site.key", "--force"]);
     run(gap, &["sign", "--role", "approver", "out.tar.zst", "--key", "other.key"], 0);
     // A second signature, by somebody else.
     run(gap, &["sign", "out.tar.zst", "--key", "other.key", "--force"], 0);
@@ -294,4 +294,171 @@ fn another_bundle_keeps_nothing_of_what_was_said_of_its_parts() {
     assert_eq!(gap.read("own.tar.zst.approvals"), gap.read("out.tar.zst.approvals"));
     let material = value(&gap, "own.tar.zst.statement.json")["predicate"]["materials"][0].clone();
     assert_eq!((&material["kind"], &material["name"]), (&json!("bundle"), &json!("out.tar.zst")));
+}
+
+/// What is there of the names in `COMPANY`, and the checksums.
+fn company(gap: &Gap, bundle: &str) -> Vec<&'static str> {
+    let all = COMPANY.into_iter().chain([".sha256", ".volumes.json"]);
+    all.filter(|suffix| gap.path(&format!("{bundle}{suffix}")).exists()).collect()
+}
+
+#[test]
+fn a_bundle_that_is_replaced_takes_with_it_what_was_said_of_it() {
+    let (gap, _) = site();
+    said(&gap);
+    let everything = [&COMPANY[..], &[".sha256"]].concat();
+    assert_eq!(company(&gap, "out.tar.zst"), everything);
+    // The same bundle again: every word still holds.
+    gap.export(&["-o", "out.tar.zst", "--sign-key", "site.key", "--force"]);
+    assert_eq!(company(&gap, "out.tar.zst"), everything);
+    run(&gap, &[&["verify", "out.tar.zst"], &TRUSTED[..]].concat(), 0);
+    run(&gap, &["repack", "out.tar.zst", "-o", "whole.tar.zst"], 0);
+    let part = ["--only", "*/one:1", "--force"];
+    gap.export(&[&["-o", "out.tar.zst", "--no-sidecar"], &part[..]].concat());
+    assert_eq!(company(&gap, "out.tar.zst"), [""; 0]);
+    run(&gap, &["verify", "out.tar.zst", "--verify-key", "site.pub"], 3);
+    // Of a new signature only that.
+    said(&gap);
+    gap.export(&[&["-o", "out.tar.zst", "--sign-key", "site.key"], &part[..]].concat());
+    assert_eq!(company(&gap, "out.tar.zst"), [".sigstore.json", ".sha256"]);
+    run(&gap, &["verify", "out.tar.zst", "--verify-key", "site.pub"], 0);
+    said(&gap);
+    run(&gap, &[&["repack", "whole.tar.zst", "-o", "out.tar.zst"], &part[..]].concat(), 0);
+    assert_eq!(company(&gap, "out.tar.zst"), [".sha256"]);
+    // What lies there though there is no bundle stays, and is told.
+    std::fs::remove_file(gap.path("out.tar.zst")).unwrap();
+    std::fs::write(gap.path("out.tar.zst.approvals"), "mine").unwrap();
+    let ran = gap.export(&["-o", "out.tar.zst"]);
+    assert!(ran.stderr.contains("out.tar.zst.approvals"), "{}", ran.shown());
+    assert!(ran.stderr.contains("may be of another bundle"), "{}", ran.shown());
+    assert_eq!(gap.read("out.tar.zst.approvals"), b"mine");
+}
+
+#[test]
+fn volumes_that_are_replaced_take_with_them_what_was_said_of_them() {
+    let (gap, _) = site();
+    let cut = |size: &str, more: &[&str]| {
+        gap.export(&[&["-o", "cut.tar.zst", "--volume-size", size, "--force"], more].concat());
+    };
+    cut("66000", &["--parity", "2", "--statement", "--sign-key", "site.key"]);
+    run(&gap, &["sign", "cut.tar.zst.001", "--key", "site.key"], 0);
+    run(&gap, &["sign", "--role", "approver", "cut.tar.zst.001", "--key", "other.key"], 0);
+    cut("70000", &["--only", "*/one:1"]);
+    let volumes = |name: &String| name.starts_with("cut.tar.zst");
+    let there: Vec<String> = gap.files().into_iter().filter(volumes).collect();
+    assert_eq!(
+        there,
+        [
+            "cut.tar.zst.001",
+            "cut.tar.zst.002",
+            "cut.tar.zst.003",
+            "cut.tar.zst.sha256",
+            "cut.tar.zst.volumes.json"
+        ]
+    );
+    run(&gap, &["verify", "cut.tar.zst.001"], 0);
+}
+
+#[test]
+fn a_file_and_volumes_of_one_name_are_one_bundle_or_none() {
+    let (gap, _) = site();
+    let whole = ["-o", "out.tar.zst"];
+    let cut = ["-o", "out.tar.zst", "--volume-size", "70000"];
+    let part = ["--only", "*/one:1"];
+    let refused = |arguments: &[&str], says: &str| {
+        for force in [&[][..], &["--force"]] {
+            let ran = gap.try_export(&[arguments, force].concat());
+            assert!(ran.code == 1 && ran.stderr.contains(says), "{}", ran.shown());
+        }
+    };
+    gap.export(&cut);
+    refused(&[&whole[..], &part].concat(), "what lies in volumes at out.tar.zst is another bundle");
+    // The same bundle may lie there in one piece too.
+    run(&gap, &["repack", "out.tar.zst.001", "-o", "out.tar.zst"], 0);
+    refused(&[&whole[..], &part].concat(), "is another bundle");
+    refused(&[&cut[..], &part].concat(), "out.tar.zst is a file");
+    for bundle in ["out.tar.zst", "out.tar.zst.001"] {
+        run(&gap, &["verify", bundle], 0);
+    }
+}
+
+#[test]
+fn a_base_is_believed_only_as_it_was_signed_where_a_key_is_demanded() {
+    let (mut gap, images) = site();
+    gap.export(&["-o", "out.tar.zst", "--only", "*/one:1"]);
+    gap.import("out.tar.zst", &["--receipt", "receipt.json"]);
+    gap.image("team/three", "1", &sharing([4], &Layer::gzip(1, BASE))[0]);
+    let catalog =
+        ["inspect", "-d", &gap.destination.host(), "--catalog", "images.txt", "-o", "inventory.json"];
+    gap.cli.run(&catalog);
+    let members = crate::support::rebuilt::members(&gap.read("out.tar.zst"));
+    let (_, manifest) = members.iter().find(|(path, _)| path == "bundle.json").unwrap();
+    std::fs::write(gap.path("bundle.json"), manifest).unwrap();
+    gap.source.forget();
+    let repacked = || ["repack", "out.tar.zst", "-o", "delta.tar.zst", "--verify-key", "site.pub", "--base"];
+    let refused = |base: &str, says: &str| {
+        let exported = gap.try_export(&["--base", base, "-o", "delta.tar.zst", "--verify-key", "site.pub"]);
+        assert!(exported.code == 3 && exported.stderr.contains(says), "{says}: {}", exported.shown());
+        assert!(!gap.path("delta.tar.zst").exists());
+    };
+    for base in ["out.tar.zst", "bundle.json"] {
+        refused(base, "the bundle is not signed");
+    }
+    refused("receipt.json", "receipt.json: it is not signed, and a signature by site.pub");
+    refused("inventory.json", "inventory.json: an inventory has no signature");
+    assert!(gap.source.log().is_empty(), "refused before any registry is asked");
+    // By another key, and by the right one over another text.
+    run(&gap, &["sign", "receipt.json", "--key", "other.key"], 0);
+    refused("receipt.json", "its signature is by another key");
+    run(&gap, &["sign", "receipt.json", "--key", "site.key", "--force"], 0);
+    let right = gap.read("receipt.json");
+    altered(&gap, "receipt.json", |value| value["predicate"]["images"] = json!([]));
+    refused("receipt.json", "its signature is of another text");
+    std::fs::write(gap.path("receipt.json"), right).unwrap();
+    run(&gap, &["sign", "out.tar.zst", "--key", "site.key"], 0);
+    std::fs::copy(gap.path("out.tar.zst.sig"), gap.path("bundle.json.sig")).unwrap();
+    for base in ["receipt.json", "out.tar.zst", "bundle.json"] {
+        gap.export(&["--base", base, "-o", "delta.tar.zst", "--verify-key", "site.pub", "--force"]);
+    }
+    gap.import("delta.tar.zst", &[]);
+    assert_whole(&gap.destination, "team/two", "1", &images[1]);
+    // A repack asks for the same of its base.
+    run(&gap, &["sign", "receipt.json", "--key", "other.key", "--force"], 0);
+    let ran = gap.cli.run(&[&repacked()[..], &["receipt.json", "--force"]].concat());
+    assert!(ran.code == 3 && ran.stderr.contains("its signature is by another key"), "{}", ran.shown());
+}
+
+#[test]
+fn a_signature_later_is_one_of_the_statement_too() {
+    let (gap, _) = site();
+    gap.export(&["-o", "out.tar.zst", "--statement"]);
+    let trusted = |key: &str, code: i32| run(&gap, &["verify", "out.tar.zst", "--verify-key", key], code);
+    let signed = run(&gap, &["sign", "out.tar.zst", "--key", "site.key"], 0);
+    assert!(signed.stdout.contains("  out.tar.zst.statement.json.sigstore.json\n"), "{}", signed.shown());
+    let verified = trusted("site.pub", 0);
+    assert!(verified.stdout.contains(", signed by site.pub (key "), "{}", verified.shown());
+    assert_eq!(run(&gap, &["sign", "out.tar.zst", "--key", "site.key"], 0).stdout, signed.stdout);
+    // Somebody else's signature of the statement stays, even where those of the bundle are replaced.
+    let before = gap.read("out.tar.zst.statement.json.sigstore.json");
+    let other = run(&gap, &["sign", "out.tar.zst", "--key", "other.key", "--force"], 0);
+    assert!(
+        other.stderr.contains("out.tar.zst.statement.json is signed by another key"),
+        "{}",
+        other.shown()
+    );
+    assert!(!other.stdout.contains("statement"), "{}", other.shown());
+    assert_eq!(gap.read("out.tar.zst.statement.json.sigstore.json"), before);
+    // A signature of what it said before is none.
+    altered(&gap, "out.tar.zst.statement.json", |value| value["predicate"]["by"] = json!("Eve"));
+    run(&gap, &["sign", "out.tar.zst", "--key", "site.key"], 1);
+    run(&gap, &["sign", "out.tar.zst", "--key", "site.key", "--force"], 0);
+    trusted("site.pub", 0);
+    // Nobody signs for what is not so.
+    std::fs::remove_file(gap.path("out.tar.zst.statement.json.sigstore.json")).unwrap();
+    altered(&gap, "out.tar.zst.statement.json", |value| {
+        value["predicate"]["images"].as_array_mut().unwrap().pop();
+    });
+    let ran = run(&gap, &["sign", "out.tar.zst", "--key", "site.key"], 0);
+    assert!(ran.stderr.contains("is not signed: the images it lists are not those"), "{}", ran.shown());
+    assert!(!gap.path("out.tar.zst.statement.json.sigstore.json").exists());
 }

@@ -270,8 +270,9 @@ fn a_review_shows_what_the_policy_finds_and_ends_well() {
     names(&with_policy(&gap, &["review", "out.tar.zst", "-o", "page.html"]), 0, &[]);
     let page = String::from_utf8(gap.read("page.html")).unwrap();
     assert!(page.contains("What the policy has against it"));
-    assert!(page.contains(&format!("<b>noRoot</b> {name} runs as root (&quot;0:0&quot;)")), "{page}");
-    assert!(page.contains("<b>maxBundleSize</b> the bundle has "));
+    let expected = format!("<h3>noRoot</h3><p><a href=\"#i1\">{name}</a> runs as root (&quot;0:0&quot;)</p>");
+    assert!(page.contains(&expected), "{page}");
+    assert!(page.contains("<h3>maxBundleSize</h3><p>the bundle has "), "{page}");
     let json = with_policy(&gap, &["review", "out.tar.zst", "-o", "-", "--format", "json"]);
     let value: Value = serde_json::from_str(&json.stdout).unwrap();
     assert_eq!(
@@ -286,6 +287,66 @@ fn a_review_shows_what_the_policy_finds_and_ends_well() {
     let lines: Vec<&str> = csv.stdout.lines().collect();
     assert!(lines[0].ends_with(",findings") && lines[1].ends_with(','), "{}", csv.stdout);
     assert!(lines[2].contains("noRoot: runs as root"), "{}", csv.stdout);
+    assert!(
+        lines[3].starts_with("(the bundle),") && lines[3].contains("maxBundleSize: has "),
+        "{}",
+        csv.stdout
+    );
+    assert_eq!(lines.len(), 4);
+    let mut records = csv::Reader::from_reader(csv.stdout.as_bytes());
+    assert!(records.records().all(|record| record.is_ok()), "every row has every column");
+}
+
+#[test]
+fn what_is_waived_is_told_and_stands_in_nobodys_way_until_its_time_is_over() {
+    let (gap, good, root) = site();
+    let host = gap.destination.host();
+    let name = format!("{}/team/root:1", gap.source.host());
+    let waive = |until: &str, reason: &str| {
+        let entry =
+            format!("rule: noRoot, image: '{}/team/root:*', reason: '{reason}'{until}", gap.source.host());
+        rules(&gap, &format!("noRoot: true\nwaive:\n- {{{entry}}}\n"));
+    };
+    waive(", until: 2999-12-31", "until 4.2 <b>");
+    let says = format!("noRoot: {name} runs as root (\"0:0\") (waived until 2999-12-31: until 4.2 <b>)");
+    for arguments in [
+        &["export", "images.txt", "-o", "out.tar.zst"][..],
+        &["verify", "out.tar.zst"],
+        &["repack", "out.tar.zst", "-o", "again.tar.zst"],
+        &["import", "out.tar.zst", "-d", &host, "--report", "report.json"],
+    ] {
+        names(&with_policy(&gap, arguments), 0, &[&says]);
+    }
+    assert_whole(&gap.destination, "team/good", "1", &good);
+    assert_whole(&gap.destination, "team/root", "1", &root);
+    let report: Value = serde_json::from_slice(&gap.read("report.json")).unwrap();
+    assert_eq!(report["images"][1]["state"], "done");
+    let verified = with_policy(&gap, &["verify", "out.tar.zst", "--format", "json"]);
+    let value: Value = serde_json::from_str(&verified.stdout).unwrap();
+    let waived = json!({ "reason": "until 4.2 <b>", "until": "2999-12-31" });
+    assert_eq!(value["bundle"]["findings"][0]["waived"], waived);
+    names(&with_policy(&gap, &["review", "out.tar.zst", "-o", "page.html"]), 0, &[]);
+    let page = String::from_utf8(gap.read("page.html")).unwrap();
+    assert!(page.contains("What the policy lets pass all the same") && !page.contains("has against it"));
+    assert!(page.contains("(waived until 2999-12-31: until 4.2 &lt;b&gt;)"), "{page}");
+    let csv = with_policy(&gap, &["review", "out.tar.zst", "-o", "-", "--format", "csv"]);
+    assert!(csv.stdout.contains("(waived until 2999-12-31: "), "{}", csv.stdout);
+    // One whose time is over does not count, and says so.
+    waive(", until: 2020-01-31", "old");
+    gap.destination.forget();
+    let ended = "runs as root (\"0:0\"); the waiver for it ended on 2020-01-31";
+    names(&with_policy(&gap, &["import", "out.tar.zst", "-d", &host, "--force"]), 3, &[ended]);
+    names(&with_policy(&gap, &["verify", "out.tar.zst"]), 3, &[ended]);
+    assert!(gap.destination.log().is_empty());
+    // Neither does one without a reason, or from a rule that there is not.
+    waive("", "");
+    names(&with_policy(&gap, &["verify", "out.tar.zst"]), 2, &["line 3: \"\": say why"]);
+    rules(&gap, "noRoot: true\nwaive:\n- {rule: root, image: 'r.io/*', reason: x}\n");
+    names(
+        &with_policy(&gap, &["verify", "out.tar.zst"]),
+        2,
+        &["line 3: \"root\": that is no rule; there are"],
+    );
 }
 
 #[test]

@@ -1,8 +1,9 @@
-//! The JSON Schema of catalogs says what the parser says.
+//! The JSON Schemas of catalogs and policies say what the parsers say.
 
 use std::sync::LazyLock;
 
 use airgap_bundle::catalog::{Catalog, builtin};
+use airgap_bundle::policy::{self, Policy, Rule};
 use jsonschema::Validator;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -163,5 +164,109 @@ proptest! {
         let parsed = Catalog::parse(catalog.to_string().as_bytes(), Some(airgap_bundle::catalog::Format::Yaml));
         let errors = errors(schema, &catalog);
         prop_assert_eq!(parsed.is_ok(), errors.is_empty(), "{}\n{:?}\n{:?}", catalog, parsed.err(), errors);
+    }
+}
+
+/// The schema of policies.
+fn policies() -> &'static Validator {
+    static SCHEMA: LazyLock<Validator> = LazyLock::new(|| {
+        let schema: Value = serde_json::from_str(policy::SCHEMA).unwrap();
+        jsonschema::meta::validate(&schema).unwrap();
+        jsonschema::options().should_validate_formats(true).build(&schema).unwrap()
+    });
+    &SCHEMA
+}
+
+#[test]
+fn the_schema_of_policies_knows_every_rule() {
+    let schema: Value = serde_json::from_str(policy::SCHEMA).unwrap();
+    let mut rules: Vec<String> = Rule::ALL.iter().map(ToString::to_string).collect();
+    assert_eq!(schema["$defs"]["waiver"]["properties"]["rule"]["enum"], json!(rules));
+    rules.push("waive".to_owned());
+    rules.sort();
+    assert_eq!(keys(&schema, ""), rules);
+}
+
+fn policy_scalar() -> impl Strategy<Value = Value> {
+    prop::sample::select(vec![
+        json!(true),
+        json!(false),
+        json!("5MB"),
+        json!("0"),
+        json!("5 MB"),
+        json!("quay.io"),
+        json!("quay.io/a/*"),
+        json!("quay.io//a"),
+        json!("Quay.io/a"),
+        json!("quay.io/a:1"),
+        json!("library/*"),
+        json!("localhost/a:*"),
+        json!("*/a"),
+        json!("noRoot"),
+        json!("maxBundleSize"),
+        json!("2026-11-25"),
+        json!("2026-02-30"),
+        json!("2026-11"),
+        json!(" "),
+        json!(""),
+    ])
+}
+
+fn policy_value() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        5 => policy_scalar(),
+        2 => prop::collection::vec(policy_scalar(), 0..2).prop_map(Value::from),
+        1 => Just(Value::Null),
+        1 => Just(json!({})),
+    ]
+}
+
+fn waiver() -> impl Strategy<Value = Value> {
+    let rule = prop::sample::select(vec!["noRoot", "sbom", "maxBundleSize", "noroot"]);
+    let others = prop::collection::btree_map(
+        prop::sample::select(vec!["image", "reason", "until", "note"]),
+        policy_value(),
+        0..4,
+    );
+    (rule, others, any::<bool>()).prop_map(|(rule, others, has_rule)| {
+        let mut waiver = json!({ "image": "quay.io/*", "reason": "x" });
+        if has_rule {
+            waiver["rule"] = json!(rule);
+        }
+        for (key, value) in others {
+            waiver[key] = value;
+        }
+        if rule == "maxBundleSize" && waiver["image"] == json!("quay.io/*") {
+            waiver.as_object_mut().unwrap().remove("image");
+        }
+        waiver
+    })
+}
+
+fn policy() -> impl Strategy<Value = Value> {
+    let keys = ["sources", "pinned", "signature", "sbom", "noRoot", "maxImageSize", "maxBundleSize", "other"];
+    let rules = prop::collection::btree_map(prop::sample::select(keys.to_vec()), policy_value(), 0..3);
+    (rules, prop::option::of(prop::collection::vec(waiver(), 0..2)), any::<bool>()).prop_map(
+        |(rules, waivers, is_in_force)| {
+            let mut policy = if is_in_force { json!({ "pinned": true }) } else { json!({}) };
+            for (key, value) in rules {
+                policy[key] = value;
+            }
+            if let Some(waivers) = waivers {
+                policy["waive"] = waivers.into();
+            }
+            policy
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(3000))]
+
+    #[test]
+    fn policies_are_read_as_their_schema_says(policy in policy()) {
+        let parsed = Policy::parse(policy.to_string().as_bytes());
+        let errors = errors(policies(), &policy);
+        prop_assert_eq!(parsed.is_ok(), errors.is_empty(), "{}\n{:?}\n{:?}", policy, parsed.err(), errors);
     }
 }

@@ -23,8 +23,12 @@ pub(super) async fn run(command: &CatalogCommand, cancel: CancellationToken) -> 
             discover::run(&Session::new(&args.output_style, cancel), args).await
         }
         CatalogCommand::Lint(args) => lint::run(&Session::new(&args.output_style, cancel), args).await,
-        CatalogCommand::Schema { example } => {
-            crate::commands::print(if *example { builtin::EXAMPLE } else { builtin::SCHEMA });
+        CatalogCommand::Schema { example, policy } => {
+            crate::commands::print(match (example, policy) {
+                (true, _) => builtin::EXAMPLE,
+                (_, true) => crate::policy::SCHEMA,
+                _ => builtin::SCHEMA,
+            });
             Ok(ExitCode::Done)
         }
         CatalogCommand::Lock(args) => lock::run(&Session::new(&args.output_style, cancel), args).await,

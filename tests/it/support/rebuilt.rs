@@ -72,6 +72,16 @@ pub fn rebuilt(bytes: &[u8], change: impl FnOnce(&mut Vec<Member>)) -> Vec<u8> {
     out
 }
 
+/// Where each frame of a bundle is, in order.
+pub fn frames(bytes: &[u8]) -> Vec<std::ops::Range<usize>> {
+    let table = zeekstd::SeekTable::from_seekable(&mut Cursor::new(bytes)).unwrap();
+    let place = |index| {
+        let (start, end) = (table.frame_start_comp(index).unwrap(), table.frame_end_comp(index).unwrap());
+        usize::try_from(start).unwrap()..usize::try_from(end).unwrap()
+    };
+    (0..table.num_frames()).map(place).collect()
+}
+
 fn put_sums_right(members: &mut [Member]) {
     let sum = |(path, bytes): &Member| format!("{}  {path}\n", Digest::sha256(bytes).hex());
     let small = |(path, _): &&Member| !path.starts_with("blobs/") && path != "SHA256SUMS";
