@@ -53,6 +53,8 @@ pub struct Contents {
     pub first_root: Vec<u32>,
     /// For each root: bytes of its distinct manifests and blobs, required ones included.
     pub sizes: Vec<u64>,
+    /// For each root: how many of these bytes another root uses too.
+    pub shared: Vec<u64>,
     /// Bytes of all roots if each were carried alone.
     pub alone: u64,
     /// Images that cannot be carried as their manifests stand.
@@ -73,6 +75,8 @@ struct Use {
     first: usize,
     /// The last root that used it, so that each image counts a blob once.
     root: usize,
+    /// More than one root uses it.
+    shared: bool,
     required: bool,
 }
 
@@ -102,6 +106,11 @@ impl Contents {
             walk.manifest(index, &root.digest, &root.media_type, root.size, 0)?;
         }
         let Walk { uses, mut contents, .. } = walk;
+        contents.shared.clone_from(&contents.sizes);
+        for alone in uses.iter().filter(|used| !used.shared) {
+            let shared = &mut contents.shared[alone.first];
+            *shared = shared.saturating_sub(alone.row.size);
+        }
         let (required, mut uses): (Vec<Use>, Vec<Use>) = uses.into_iter().partition(|used| used.required);
         contents.required = required.into_iter().map(|used| (used.row.digest, used.row.size)).collect();
         uses.sort_by_key(|used| used.row.group());
@@ -184,13 +193,14 @@ impl Walk<'_> {
         let Some(&at) = self.by_digest.get(digest) else {
             self.by_digest.insert(*digest, self.uses.len());
             let row = BlobRow { digest: *digest, media_type: media_type.to_owned(), role, size };
-            self.uses.push(Use { row, first: root, root, required });
+            self.uses.push(Use { row, first: root, root, shared: false, required });
             self.contents.sizes[root] = self.contents.sizes[root].saturating_add(size);
             return true;
         };
         let used = &mut self.uses[at];
         let fresh = used.root != root;
         used.root = root;
+        used.shared |= fresh;
         // What one use carries is there for all.
         used.required &= required;
         used.row.role = used.row.role.min(role);
@@ -290,5 +300,39 @@ pub(super) fn prove(bundle: &BundleManifest, manifests: &dyn Manifests) -> Resul
 impl<S: std::hash::BuildHasher> Manifests for HashMap<Digest, RawManifest, S> {
     fn manifest(&self, digest: &Digest) -> Result<Bytes, ArchiveError> {
         self.get(digest).map(|m| m.bytes.clone()).ok_or(ArchiveError::MissingManifest(*digest))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn manifest(layers: &[(&str, u64)]) -> (Root, RawManifest) {
+        let row = |(name, size): &(&str, u64)| json!({ "mediaType": media_type::OCI_LAYER_GZIP, "digest": Digest::sha256(name.as_bytes()), "size": size });
+        let bytes = json!({
+            "schemaVersion": 2, "mediaType": media_type::OCI_MANIFEST, "layers": layers.iter().map(row).collect::<Vec<_>>(),
+            "config": { "mediaType": media_type::OCI_CONFIG, "digest": Digest::sha256(format!("{layers:?}").as_bytes()), "size": 7 },
+        });
+        let bytes = Bytes::from(bytes.to_string());
+        let (digest, media_type) = (Digest::sha256(&bytes), media_type::OCI_MANIFEST.to_owned());
+        let root = Root { digest, media_type: media_type.clone(), size: bytes.len() as u64 };
+        (root, RawManifest { bytes, digest, media_type })
+    }
+
+    #[test]
+    fn bytes_are_shared_when_two_roots_use_them_and_not_when_one_does_twice() {
+        let images = [
+            manifest(&[("base", 100), ("own", 20)]),
+            manifest(&[("twice", 3), ("twice", 3), ("base", 100)]),
+            manifest(&[("lone", 5)]),
+        ];
+        let roots: Vec<Root> = images.iter().map(|(root, _)| root.clone()).collect();
+        let manifests: HashMap<Digest, RawManifest> =
+            images.into_iter().map(|(r, m)| (r.digest, m)).collect();
+        let contents = Contents::all(&roots, &manifests).unwrap();
+        assert_eq!(contents.shared, [100, 100, 0]);
+        assert_eq!(contents.sizes, [roots[0].size + 127, roots[1].size + 110, roots[2].size + 12]);
     }
 }

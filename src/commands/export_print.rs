@@ -1,6 +1,5 @@
 //! What `bundle export` prints: the plan of a dry run, the summary, the files to carry.
 
-use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::archive::{BundleManifest, Contents, Fate, LIST_SUFFIX, Manifests, fates, roots};
-use crate::image::{Descriptor, Digest, Platform};
+use crate::image::{Descriptor, Platform};
 use crate::plan::ExportPlan;
 use crate::registry::RegistryClient;
 use crate::report::{bytes, count};
@@ -161,19 +160,10 @@ pub(super) fn table(bundle: &BundleManifest, shared: &[u64]) -> String {
 
 /// For each image of `bundle`: bytes of it that another image uses too.
 pub(super) fn shared_of(bundle: &BundleManifest, manifests: &dyn Manifests) -> Vec<u64> {
-    let mut users: HashMap<Digest, u32> = HashMap::new();
-    let mut each = Vec::with_capacity(bundle.images.len());
-    for root in roots(bundle).into_iter().take(bundle.images.len()) {
-        let contents = Contents::all(&[root], manifests).unwrap_or_default();
-        for blob in &contents.blobs {
-            *users.entry(blob.digest).or_default() += 1;
-        }
-        each.push(contents.blobs);
-    }
-    let shared = |blobs: &Vec<crate::archive::BlobRow>| {
-        blobs.iter().filter(|b| users.get(&b.digest).is_some_and(|n| *n > 1)).map(|b| b.size).sum()
-    };
-    each.iter().map(shared).collect()
+    let mut roots = roots(bundle);
+    roots.truncate(bundle.images.len());
+    let contents = Contents::collect(&roots, manifests, &fates(bundle));
+    contents.map_or_else(|_| vec![0; roots.len()], |contents| contents.shared)
 }
 
 /// What keeping one platform alone would save, for each platform that is not everywhere.

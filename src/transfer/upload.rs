@@ -1,4 +1,5 @@
-//! Uploading: each missing blob once, in file order; images are completed beside it as soon as their blobs are there.
+//! Uploading: each missing blob once, mostly in file order; images are completed beside it as soon as their blobs are
+//! there.
 
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use super::once::Once;
 use super::source::{FarBlob, HeldBlob, WrongContent};
 use crate::archive::{ArchiveError, Holdings};
 use crate::image::{ArtifactCounts, ArtifactKind, Digest, Repository};
-use crate::plan::{ImportPlan, Upload};
+use crate::plan::{ImportPlan, Upload, sending_order};
 use crate::registry::{BlobSource, Pushed, RegistryClient, RegistryError};
 use crate::report::{Reporter, Transfer};
 
@@ -107,8 +108,9 @@ impl Import<'_> {
     /// Sends what is missing, many blobs at once.
     pub async fn run(&self, each: &Settled<'_>) -> (Vec<Arrived>, Sent) {
         let run = Run::new(self);
-        let uploads = futures_util::stream::iter(self.plan.uploads.iter().enumerate())
-            .map(|(at, upload)| run.upload(at, upload))
+        let sizes: Vec<u64> = self.plan.uploads.iter().map(|upload| upload.size).collect();
+        let uploads = futures_util::stream::iter(sending_order(&sizes, self.jobs))
+            .map(|at| run.upload(at, &self.plan.uploads[at]))
             .buffer_unordered(self.jobs.max(1))
             .for_each(|()| futures_util::future::ready(()));
         let ((), arrived) = tokio::join!(uploads, run.arrivals(each));
