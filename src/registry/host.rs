@@ -16,7 +16,7 @@ use super::auth::AuthState;
 use super::body::Payload;
 use super::error::{ErrorKind, RegistryError};
 use super::http::Inner;
-use super::pace::Pacer;
+use super::pace::Pace;
 use super::retry::RateLimit;
 use super::stats::RequestKind;
 use crate::image::{Digest, HostName};
@@ -27,7 +27,7 @@ const PROBE: Duration = Duration::from_secs(5);
 /// One registry.
 pub(super) struct Host {
     pub(super) name: HostName,
-    pub(super) pacer: Arc<Pacer>,
+    pub(super) pace: Pace,
     pub(super) auth: AuthState,
     pub(super) requests: [AtomicU64; RequestKind::COUNT],
     pub(super) rate_limit: Mutex<Option<RateLimit>>,
@@ -52,7 +52,7 @@ impl Host {
     pub(super) fn new(name: &HostName, jobs: usize) -> Self {
         Self {
             name: name.clone(),
-            pacer: Pacer::new(jobs),
+            pace: Pace::new(jobs),
             auth: AuthState::default(),
             requests: Default::default(),
             rate_limit: Mutex::default(),

@@ -142,7 +142,7 @@ impl<'a> Retries<'a> {
             None => backoff(self.inner.options.backoff_base, self.failures),
         };
         if matches!(error.status(), Some(429 | 503)) && error.retry_after().is_some() {
-            self.host.pacer.pause(wait);
+            self.host.pace.pause(wait);
         }
         tokio::time::sleep(wait).await;
         Ok(())
@@ -156,7 +156,7 @@ fn note_overload(host: &Host, error: &RegistryError) {
         _ => false,
     };
     if overloaded {
-        host.pacer.slow_down();
+        host.pace.slow_down();
     }
 }
 
@@ -186,7 +186,7 @@ impl Inner {
             let error = match self.attempt(call).await {
                 Ok(answer) if is_transient_status(answer.status.as_u16()) => call.refusal(answer).await,
                 Ok(answer) => {
-                    call.host.pacer.went_well();
+                    call.host.pace.of(&call.method).went_well();
                     return Ok(answer);
                 }
                 Err(error) => error,
@@ -217,7 +217,7 @@ impl Inner {
         // Whose the proof is. It is dropped when a redirect leads elsewhere.
         let mut proof_origin = base.origin();
         let (mut renewed, mut fresh, mut hops) = (call.by_password, false, 0);
-        let permit = call.host.pacer.enter().await;
+        let permit = call.host.pace.of(&call.method).enter().await;
         loop {
             let mut headers = call.headers.clone();
             if let Some(proof) = proof.as_ref().filter(|_| url.origin() == proof_origin) {

@@ -60,6 +60,7 @@ pub use held::{Held, HeldContent, HeldStore};
 pub use login::{remove_login, store_login};
 pub use manifests::{FetchedManifest, ManifestTarget, PutManifest};
 pub use options::ClientOptions;
+pub use pace::HEADS_PER_JOB;
 pub use ping::PingOutcome;
 pub use push::Pushed;
 pub use referrers::Referrers;

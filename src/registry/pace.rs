@@ -1,26 +1,59 @@
 //! How fast: requests under way per registry host, pauses a registry asks for, and the byte rate of everything.
 //!
 //! A host starts with a few requests at once, gains one per smooth round and loses half on 429, 5xx, timeouts
-//! and lost upload sessions. A permit is held for one request with its body; permits are never nested.
+//! and lost upload sessions. A permit is held for one request with its body; permits are never nested. Questions without
+//! bodies, which cost a registry little and on a long line nothing but the wait, have permits of their own, and more.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use reqwest::Method;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep_until};
 
 const START: usize = 4;
+/// HEAD requests that may be under way at once, for each other request that may.
+pub const HEADS_PER_JOB: usize = 4;
 /// Requests that fail together are one sign of overload, not many.
 const CUT_INTERVAL: Duration = Duration::from_secs(1);
 /// The rate limiter may run this far ahead, which keeps it smooth without a timer per chunk.
 const BURST: Duration = Duration::from_millis(100);
+
+/// The concurrency of one host.
+pub(super) struct Pace {
+    pub(super) transfers: Arc<Pacer>,
+    pub(super) heads: Arc<Pacer>,
+}
+
+impl Pace {
+    pub(super) fn new(jobs: usize) -> Self {
+        Self { transfers: Pacer::new(jobs), heads: Pacer::new(jobs.saturating_mul(HEADS_PER_JOB)) }
+    }
+
+    /// Whose permits a request needs.
+    pub(super) fn of(&self, method: &Method) -> &Arc<Pacer> {
+        if *method == Method::HEAD { &self.heads } else { &self.transfers }
+    }
+
+    /// The host showed signs of overload.
+    pub(super) fn slow_down(&self) {
+        self.transfers.slow_down();
+        self.heads.slow_down();
+    }
+
+    /// Nothing is to be sent to this host before `wait` is over.
+    pub(super) fn pause(&self, wait: Duration) {
+        self.transfers.pause(wait);
+        self.heads.pause(wait);
+    }
+}
 
 /// A mutex whose data stays usable even if a holder panicked.
 pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The concurrency of one host.
+/// The concurrency of one kind of request.
 pub(super) struct Pacer {
     permits: Arc<Semaphore>,
     state: Mutex<State>,
@@ -84,7 +117,7 @@ impl Pacer {
     }
 
     /// The host showed signs of overload.
-    pub(super) fn slow_down(&self) {
+    fn slow_down(&self) {
         self.slow_down_at(Instant::now());
     }
 
@@ -102,7 +135,7 @@ impl Pacer {
     }
 
     /// Nothing is to be sent to this host before `wait` is over.
-    pub(super) fn pause(&self, wait: Duration) {
+    fn pause(&self, wait: Duration) {
         let until = Instant::now() + wait;
         let mut state = locked(&self.state);
         if state.paused_until.is_none_or(|current| current < until) {
@@ -183,6 +216,18 @@ mod tests {
             pacer.slow_down_at(Instant::now() + CUT_INTERVAL * round * 2);
         }
         assert_eq!((pacer.limit(), pacer.permits.available_permits()), (1, 1));
+    }
+
+    #[tokio::test]
+    async fn more_heads_than_transfers_may_be_under_way_and_overload_slows_both() {
+        let pace = Pace::new(6);
+        for _ in 0..1000 {
+            pace.of(&Method::HEAD).went_well();
+            pace.of(&Method::GET).went_well();
+        }
+        assert_eq!((pace.heads.limit(), pace.transfers.limit()), (24, 6));
+        pace.slow_down();
+        assert_eq!((pace.heads.limit(), pace.transfers.limit()), (12, 3));
     }
 
     #[tokio::test]

@@ -313,7 +313,7 @@ fn verdict(error: &RegistryError, host: &Host, rung: usize, failures: u32) -> Ve
         (_, Some("DIGEST_INVALID")) if failures == 0 => Verdict::Again,
         (_, Some("DIGEST_INVALID")) => Verdict::Final,
         _ if error.is_lost_session() => {
-            host.pacer.slow_down();
+            host.pace.slow_down();
             Verdict::Again
         }
         (Some(413), _) => Verdict::Climb((rung + 1).max(FIRST_CHUNKS)),

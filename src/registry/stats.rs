@@ -52,7 +52,7 @@ pub struct HostStats {
     pub blob_gets: u64,
     pub blob_pushes: u64,
     pub other: u64,
-    /// Requests that may be under way at once at present.
+    /// Requests that may be under way at once at present, beside HEADs.
     pub concurrency: usize,
     /// The fewest there were: below four, the registry showed signs of overload.
     pub fewest: usize,
@@ -74,8 +74,8 @@ impl HostStats {
             blob_gets: count(RequestKind::BlobGet),
             blob_pushes: count(RequestKind::BlobPush),
             other: count(RequestKind::Other),
-            concurrency: host.pacer.limit(),
-            fewest: host.pacer.fewest(),
+            concurrency: host.pace.transfers.limit(),
+            fewest: host.pace.transfers.fewest(),
             rate_limit: locked(&host.rate_limit).clone(),
             clock_ahead: *locked(&host.clock_ahead),
         }

@@ -11,7 +11,7 @@ use super::upload::{ArrivalError, Run, unwrap_source};
 use crate::archive::{ArchiveError, ArtifactRow, Holdings};
 use crate::image::{Algorithm, Descriptor, Digest, ManifestKind, RawManifest, Repository, Tag};
 use crate::plan::{Arrival, Upload};
-use crate::registry::{ManifestTarget, RegistryClient, RegistryError};
+use crate::registry::{HEADS_PER_JOB, ManifestTarget, RegistryClient, RegistryError};
 
 /// Pauses before each look at what a registry says of an image that was just sent.
 const PROOF_WAITS: [Duration; 4] =
@@ -263,7 +263,8 @@ async fn under_tag(
     Ok(if covers { Beside::There } else { Beside::Other(found) })
 }
 
-/// Which of `wanted` the destination has: for each, the digest its tag names now. Asked `jobs` at a time.
+/// Which of `wanted` the destination has: for each, the digest its tag names now. Asked by as many HEAD requests
+/// at a time as go with `jobs`.
 pub async fn present(
     client: &RegistryClient,
     wanted: &[(Repository, ManifestTarget)],
@@ -276,7 +277,7 @@ pub async fn present(
             each();
             (at, head)
         })
-        .buffer_unordered(jobs.max(1))
+        .buffer_unordered(jobs.max(1).saturating_mul(HEADS_PER_JOB))
         .collect()
         .await
 }
