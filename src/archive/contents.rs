@@ -15,7 +15,7 @@ use crate::image::{Descriptor, Digest, ManifestKind, ParsedManifest, RawManifest
 pub const MAX_DEPTH: usize = 8;
 
 /// Where manifest bytes come from: the spool of an export, the head of a bundle. The bytes match the digest.
-pub trait Manifests {
+pub trait Manifests: Sync {
     fn manifest(&self, digest: &Digest) -> Result<Bytes, ArchiveError>;
 }
 
@@ -258,10 +258,11 @@ impl ArtifactRow {
 }
 
 /// Demands that `bundle` lists exactly what its manifests refer to, in the right order. Only foreign layers, which
-/// their publishers may keep out of registries, may be absent; and in a delta exactly what it requires.
-pub(super) fn prove(bundle: &BundleManifest, manifests: &dyn Manifests) -> Result<(), ArchiveError> {
+/// their publishers may keep out of registries, may be absent; and in a delta exactly what it requires. Tells for each
+/// image how many bytes of it something else uses too.
+pub(super) fn prove(bundle: &BundleManifest, manifests: &dyn Manifests) -> Result<Vec<u64>, ArchiveError> {
     let listed: HashSet<Digest> = bundle.blobs.iter().map(|blob| blob.digest).collect();
-    let contents = Contents::collect(&roots(bundle), manifests, &fates(bundle))?;
+    let mut contents = Contents::collect(&roots(bundle), manifests, &fates(bundle))?;
     if let Some(fault) = contents.faults.first() {
         let name = match fault.root.checked_sub(bundle.images.len()) {
             None => bundle.images[fault.root].name.to_string(),
@@ -293,11 +294,12 @@ pub(super) fn prove(bundle: &BundleManifest, manifests: &dyn Manifests) -> Resul
             return Err(ArchiveError::Damaged(why));
         }
     }
-    Ok(())
+    contents.shared.truncate(bundle.images.len());
+    Ok(contents.shared)
 }
 
 /// A store of manifests in memory, for tests and small sets.
-impl<S: std::hash::BuildHasher> Manifests for HashMap<Digest, RawManifest, S> {
+impl<S: std::hash::BuildHasher + Sync> Manifests for HashMap<Digest, RawManifest, S> {
     fn manifest(&self, digest: &Digest) -> Result<Bytes, ArchiveError> {
         self.get(digest).map(|m| m.bytes.clone()).ok_or(ArchiveError::MissingManifest(*digest))
     }

@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use std::fmt::Write as _;
 
 use oci_spec::image::{DescriptorBuilder, ImageIndexBuilder};
+use rayon::prelude::*;
 use serde::Serialize;
 
 use super::ArchiveError;
@@ -96,31 +97,32 @@ pub(crate) fn docker_manifest(
     let carried: HashSet<Digest> = bundle.blobs.iter().map(|b| b.digest).collect();
     let preferred =
         bundle.platforms.first().and_then(|p| p.parse().ok()).unwrap_or_else(Platform::linux_amd64);
-    let mut rows = Vec::new();
-    for image in bundle.images.iter().filter(|image| image.artifact_type.is_none()) {
+    let row = |image: &ImageRow| -> Result<Option<Row>, ArchiveError> {
         let Some(parsed) = one_platform(image, &preferred, manifests)? else {
-            continue;
+            return Ok(None);
         };
-        let Some(config) = &parsed.config else { continue };
-        let loadable =
-            matches!(config.media_type.as_str(), media_type::OCI_CONFIG | media_type::DOCKER_CONFIG)
-                && parsed
-                    .blobs()
-                    .all(|b| b.digest.algorithm() == Algorithm::Sha256 && carried.contains(&b.digest));
-        if loadable {
-            rows.push(Row {
-                config: config.digest.layout_path(),
-                layers: parsed.layers.iter().map(|l| l.digest.layout_path()).collect(),
-                // A digest here makes docker and podman refuse the whole file.
-                repo_tags: image
-                    .name
-                    .tag()
-                    .map(|tag| format!("{}:{tag}", image.name.repository()))
-                    .into_iter()
-                    .collect(),
-            });
-        }
-    }
+        let Some(config) = &parsed.config else {
+            return Ok(None);
+        };
+        let is_config =
+            matches!(config.media_type.as_str(), media_type::OCI_CONFIG | media_type::DOCKER_CONFIG);
+        let is_here =
+            |b: &Descriptor| b.digest.algorithm() == Algorithm::Sha256 && carried.contains(&b.digest);
+        Ok((is_config && parsed.blobs().all(is_here)).then(|| Row {
+            config: config.digest.layout_path(),
+            layers: parsed.layers.iter().map(|l| l.digest.layout_path()).collect(),
+            // A digest here makes docker and podman refuse the whole file.
+            repo_tags: image
+                .name
+                .tag()
+                .map(|tag| format!("{}:{tag}", image.name.repository()))
+                .into_iter()
+                .collect(),
+        }))
+    };
+    let images = bundle.images.par_iter().filter(|image| image.artifact_type.is_none());
+    let rows: Result<Vec<Row>, ArchiveError> = images.map(row).filter_map(Result::transpose).collect();
+    let rows = rows?;
     if rows.is_empty() {
         return Ok(None);
     }

@@ -386,7 +386,7 @@ pub(super) fn decompress(
     Ok(Box::new(decoder))
 }
 
-impl<S: std::hash::BuildHasher> Manifests for HashMap<Digest, Bytes, S> {
+impl<S: std::hash::BuildHasher + Sync> Manifests for HashMap<Digest, Bytes, S> {
     fn manifest(&self, digest: &Digest) -> Result<Bytes, ArchiveError> {
         self.get(digest).cloned().ok_or(ArchiveError::MissingManifest(*digest))
     }

@@ -3,14 +3,14 @@
 //! Sizes in the head are limits, not promises: nothing is allocated beyond them and beyond the caps. What is found
 //! is compared, byte for byte, with what [`head::generate`] makes of `bundle.json` and the manifests.
 
-use std::collections::HashMap;
-use std::sync::Mutex;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, OnceLock};
 
 use bytes::Bytes;
 use tar::{EntryType, Header};
 
-use super::contents::Manifests;
+use super::contents::{self, Manifests};
 use super::head::{self, FrameLens};
 use super::input::Input;
 use super::manifest::{BundleManifest, Group};
@@ -26,7 +26,10 @@ const MAX_SMALL: u64 = 1 << 30;
 /// Cap of `bundle.json.sig` in bytes.
 pub(super) const MAX_SIGNATURE: u64 = 64 << 10;
 
-/// The head of an open bundle. Frames are kept compressed, and opened one at a time.
+/// So many frames of the head, of 1 MiB at most, are kept open.
+const OPEN_FRAMES: usize = 8;
+
+/// The head of an open bundle. Frames are kept compressed; a few are open.
 #[derive(Debug)]
 pub(crate) struct Head {
     frames: Vec<HeadFrame>,
@@ -34,8 +37,10 @@ pub(crate) struct Head {
     bundle_bytes: Vec<u8>,
     signature: Option<Vec<u8>>,
     blobs: HashMap<Digest, SmallBlob>,
-    /// The frame opened last: neighbours are read one after another.
-    open: Mutex<Option<(usize, Bytes)>>,
+    /// The frames opened last, the oldest first: the blobs of an image are neighbours.
+    open: Mutex<VecDeque<(usize, Bytes)>>,
+    /// For each image: bytes of it that something else in the bundle uses too. Known when the head is proven.
+    shared: OnceLock<Vec<u64>>,
 }
 
 /// A manifest, index or small config.
@@ -91,7 +96,8 @@ impl Head {
             bundle_bytes: Vec::new(),
             signature: None,
             blobs: HashMap::new(),
-            open: Mutex::new(None),
+            open: Mutex::default(),
+            shared: OnceLock::new(),
         };
         let mut at = head.small_members(next, trust)?;
         let bundle = head.bundle()?;
@@ -232,18 +238,20 @@ impl Head {
     }
 
     fn open_frame(&self, index: usize) -> Result<Bytes, ArchiveError> {
-        let mut open = self.open.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some((at, bytes)) = &*open
-            && *at == index
-        {
-            return Ok(bytes.clone());
+        let opened = || self.open.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some((_, content)) = opened().iter().rev().find(|(at, _)| *at == index) {
+            return Ok(content.clone());
         }
         let found = self.frames.get(index);
         let found = found.ok_or(ArchiveError::Invariant("a read beyond the head"))?;
         let content = frame::decompress(&found.bytes, found.content as usize)
             .map_err(|why| ArchiveError::Damaged(format!("head frame {index}: {why}")))?;
         let content = Bytes::from(content);
-        *open = Some((index, content.clone()));
+        let mut open = opened();
+        if open.len() == OPEN_FRAMES {
+            open.pop_front();
+        }
+        open.push_back((index, content.clone()));
         Ok(content)
     }
 
@@ -273,8 +281,21 @@ impl Head {
         self.open_frame(index)
     }
 
-    /// Makes the head again from `bundle` and demands that it is the one read.
+    /// Demands that `bundle` says what the manifests say, and that the head is the one that follows from both.
     pub(crate) fn prove(&self, bundle: &BundleManifest) -> Result<(), ArchiveError> {
+        let (is_same, shared) = rayon::join(|| self.prove_bytes(bundle), || contents::prove(bundle, self));
+        is_same?;
+        let _ = self.shared.set(shared?);
+        Ok(())
+    }
+
+    /// For each image of a proven head: bytes of it that something else in the bundle uses too.
+    pub(crate) fn shared(&self) -> &[u64] {
+        self.shared.get().map_or(&[], Vec::as_slice)
+    }
+
+    /// Makes the head again from `bundle` and demands that it is the one read.
+    fn prove_bytes(&self, bundle: &BundleManifest) -> Result<(), ArchiveError> {
         let mut at = 0;
         head::generate(bundle, self.signature(), self, &mut |piece| {
             let end = at + piece.len() as u64;

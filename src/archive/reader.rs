@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::contents::{self, Manifests};
+use super::contents::Manifests;
 use super::head_reader::Head;
 use super::input::Input;
 use super::manifest::{BlobRow, BundleManifest, Group};
@@ -75,10 +75,8 @@ impl BundleReader {
         let layout = Layout::new(head.frame_lens(), &manifest.blobs);
         let compressed = locate_compressed(&table, &layout, &manifest.blobs)?;
         let seek_table = Some(seek_table);
-        let reader = Self::of_parts(input, Parts { head, manifest, layout, compressed, seek_table });
-        reader.0.head.prove(&reader.0.manifest)?;
-        contents::prove(&reader.0.manifest, &reader)?;
-        Ok(reader)
+        head.prove(&manifest)?;
+        Ok(Self::of_parts(input, Parts { head, manifest, layout, compressed, seek_table }))
     }
 
     pub(super) fn of_parts(input: &Arc<dyn Input>, parts: Parts) -> Self {
@@ -111,6 +109,11 @@ impl BundleReader {
 
     pub fn signature(&self) -> Option<&[u8]> {
         self.0.head.signature()
+    }
+
+    /// For each image: bytes of it that something else in the bundle uses too.
+    pub fn shared(&self) -> &[u64] {
+        self.0.head.shared()
     }
 
     pub fn name(&self) -> String {

@@ -158,12 +158,12 @@ pub(super) fn table(bundle: &BundleManifest, shared: &[u64]) -> String {
     text
 }
 
-/// For each image of `bundle`: bytes of it that another image uses too.
+/// For each image of `bundle`: bytes of it that something else in it uses too.
 pub(super) fn shared_of(bundle: &BundleManifest, manifests: &dyn Manifests) -> Vec<u64> {
-    let mut roots = roots(bundle);
-    roots.truncate(bundle.images.len());
-    let contents = Contents::collect(&roots, manifests, &fates(bundle));
-    contents.map_or_else(|_| vec![0; roots.len()], |contents| contents.shared)
+    let contents = Contents::collect(&roots(bundle), manifests, &fates(bundle));
+    let mut shared = contents.map(|contents| contents.shared).unwrap_or_default();
+    shared.resize(bundle.images.len(), 0);
+    shared
 }
 
 /// What keeping one platform alone would save, for each platform that is not everywhere.

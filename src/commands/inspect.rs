@@ -23,7 +23,10 @@ pub(super) async fn run(session: &Session, args: &InspectArgs) -> anyhow::Result
     let opened = input::open_anywhere(args.bundle.as_deref(), None, &args.trust, &args.network)?;
     let own = opened.own;
     let bundle = opened.holdings.bundle();
-    let shared = export_print::shared_of(bundle, opened.holdings.as_ref());
+    let shared = match &own {
+        Some(reader) => reader.shared().to_vec(),
+        None => export_print::shared_of(bundle, opened.holdings.as_ref()),
+    };
     let id = opened.holdings.id().map(|id| id.to_string());
     match session.format {
         ResultFormat::Json => super::print_json(&json!({
