@@ -98,10 +98,15 @@ stop_last() {
     wait "${started[-1]}" 2>/dev/null || true
     unset 'started[-1]'
 }
+# An authority and a certificate of its for the registries. Everybody here takes the authority from SSL_CERT_FILE.
 authority() {
-    [ -e "$data/tls.crt" ] || openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650 -subj /CN=bench \
-        -addext subjectAltName=IP:127.0.0.1 -keyout "$data/tls.key" -out "$data/tls.crt" 2>/dev/null
-    export SSL_CERT_FILE=$data/tls.crt
+    local make='openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650'
+    if [ ! -e "$data/tls.crt" ] || [ ! -e "$data/ca.crt" ]; then
+        $make -subj /CN=bench-authority -keyout "$data/ca.key" -out "$data/ca.crt" 2>/dev/null
+        $make -subj /CN=bench -addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=critical,CA:FALSE \
+            -CA "$data/ca.crt" -CAkey "$data/ca.key" -keyout "$data/tls.key" -out "$data/tls.crt" 2>/dev/null
+    fi
+    export SSL_CERT_FILE=$data/ca.crt
 }
 
 # --- measuring ------------------------------------------------------------------------------------------------------
