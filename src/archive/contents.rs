@@ -3,13 +3,15 @@
 //! One walk serves the writer, which plans with it, and the reader, which repeats it to prove that `bundle.json`
 //! says nothing but what the manifests say.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
 
 use super::ArchiveError;
 use super::manifest::{ArtifactRow, BlobRow, BundleManifest};
-use crate::image::{Descriptor, Digest, ManifestKind, ParsedManifest, RawManifest, Role, media_type};
+use crate::image::{
+    Descriptor, Digest, ManifestKind, MediaType, ParsedManifest, Positions, RawManifest, Role, media_type,
+};
 
 /// Indexes nested deeper than this are refused.
 pub const MAX_DEPTH: usize = 8;
@@ -48,7 +50,7 @@ pub struct Contents {
     /// Digests and sizes of what is required instead of carried.
     pub required: BTreeMap<Digest, u64>,
     /// Manifests and indexes with their media types, children before parents, each once.
-    pub bottom_up: Vec<(Digest, String)>,
+    pub bottom_up: Vec<(Digest, MediaType)>,
     /// For each blob: the first root that uses it.
     pub first_root: Vec<u32>,
     /// For each root: bytes of its distinct manifests and blobs, required ones included.
@@ -65,7 +67,7 @@ pub struct Contents {
 #[derive(Clone, Debug)]
 pub struct Root {
     pub digest: Digest,
-    pub media_type: String,
+    pub media_type: MediaType,
     /// In bytes.
     pub size: u64,
 }
@@ -84,7 +86,8 @@ struct Walk<'a> {
     manifests: &'a dyn Manifests,
     fate: &'a Fates<'a>,
     uses: Vec<Use>,
-    by_digest: HashMap<Digest, usize>,
+    /// Of the uses.
+    positions: Positions,
     contents: Contents,
 }
 
@@ -100,19 +103,30 @@ impl Contents {
         manifests: &dyn Manifests,
         fate: &Fates<'_>,
     ) -> Result<Self, ArchiveError> {
+        Self::walk(roots, manifests, fate, 0)
+    }
+
+    /// The same, with room for the `expected` number of blobs.
+    fn walk(
+        roots: &[Root],
+        manifests: &dyn Manifests,
+        fate: &Fates<'_>,
+        expected: usize,
+    ) -> Result<Self, ArchiveError> {
         let contents = Self { sizes: vec![0; roots.len()], ..Self::default() };
-        let mut walk = Walk { manifests, fate, uses: Vec::new(), by_digest: HashMap::new(), contents };
+        let (uses, positions) = (Vec::with_capacity(expected), Positions::with_capacity(expected));
+        let mut walk = Walk { manifests, fate, uses, positions, contents };
         for (index, root) in roots.iter().enumerate() {
             walk.manifest(index, &root.digest, &root.media_type, root.size, 0)?;
         }
-        let Walk { uses, mut contents, .. } = walk;
+        let Walk { mut uses, mut contents, .. } = walk;
         contents.shared.clone_from(&contents.sizes);
         for alone in uses.iter().filter(|used| !used.shared) {
             let shared = &mut contents.shared[alone.first];
             *shared = shared.saturating_sub(alone.row.size);
         }
-        let (required, mut uses): (Vec<Use>, Vec<Use>) = uses.into_iter().partition(|used| used.required);
-        contents.required = required.into_iter().map(|used| (used.row.digest, used.row.size)).collect();
+        let required = uses.extract_if(.., |used| used.required);
+        contents.required = required.map(|used| (used.row.digest, used.row.size)).collect();
         uses.sort_by_key(|used| used.row.group());
         contents.first_root = uses.iter().map(|used| u32::try_from(used.first).unwrap_or(u32::MAX)).collect();
         contents.blobs = uses.into_iter().map(|used| used.row).collect();
@@ -135,7 +149,7 @@ impl Walk<'_> {
             return Ok(());
         }
         let role = if media_type::is_index(stated) { Role::Index } else { Role::Manifest };
-        let first_visit = !self.by_digest.contains_key(digest);
+        let first_visit = self.position(digest).is_none();
         // A digest cannot contain itself, so a visit per root and manifest bounds the walk on any input.
         if !self.add(root, digest, stated, size, role, false) {
             return Ok(());
@@ -171,6 +185,10 @@ impl Walk<'_> {
         Ok(())
     }
 
+    fn position(&self, digest: &Digest) -> Option<usize> {
+        self.positions.get(digest, |at| &self.uses[at].row.digest)
+    }
+
     fn blob(&mut self, root: usize, descriptor: &Descriptor, role: Role) {
         let required = match (self.fate)(descriptor, role) {
             Fate::Carried => false,
@@ -190,10 +208,10 @@ impl Walk<'_> {
         role: Role,
         required: bool,
     ) -> bool {
-        let Some(&at) = self.by_digest.get(digest) else {
-            self.by_digest.insert(*digest, self.uses.len());
-            let row = BlobRow { digest: *digest, media_type: media_type.to_owned(), role, size };
+        let Some(at) = self.position(digest) else {
+            let row = BlobRow { digest: *digest, media_type: media_type.into(), role, size };
             self.uses.push(Use { row, first: root, root, shared: false, required });
+            self.positions.insert(self.uses.len() - 1, |at| &self.uses[at].row.digest);
             self.contents.sizes[root] = self.contents.sizes[root].saturating_add(size);
             return true;
         };
@@ -206,7 +224,7 @@ impl Walk<'_> {
         used.row.role = used.row.role.min(role);
         // Compressed only if all uses say that the content is uncompressed; the type must then say so too.
         if media_type::is_uncompressed(&used.row.media_type) && !media_type::is_uncompressed(media_type) {
-            media_type.clone_into(&mut used.row.media_type);
+            used.row.media_type = media_type.into();
         }
         if used.row.size == size {
             let more = if fresh { size } else { 0 };
@@ -224,14 +242,14 @@ impl Walk<'_> {
 }
 
 /// What became of each blob when `bundle` was written.
-pub fn fates(bundle: &BundleManifest) -> impl Fn(&Descriptor, Role) -> Fate + use<> {
-    let listed: HashSet<Digest> = bundle.blobs.iter().map(|blob| blob.digest).collect();
-    let required = bundle.requires.iter().flat_map(|requires| &requires.blobs);
-    let required: HashSet<Digest> = required.map(|blob| blob.digest).collect();
+pub fn fates(bundle: &BundleManifest) -> impl Fn(&Descriptor, Role) -> Fate {
+    let listed = bundle.index();
+    let required = bundle.requires.as_ref().map_or(&[][..], |requires| &requires.blobs);
+    let requires = |digest: &Digest| required.binary_search_by(|blob| blob.digest.cmp(digest)).is_ok();
     move |descriptor, role| {
-        if listed.contains(&descriptor.digest) {
+        if listed.position(&descriptor.digest).is_some() {
             Fate::Carried
-        } else if required.contains(&descriptor.digest) && role.may_be_required() {
+        } else if requires(&descriptor.digest) && role.may_be_required() {
             Fate::Required
         } else if media_type::is_foreign(&descriptor.media_type) {
             Fate::LeftOut
@@ -243,9 +261,9 @@ pub fn fates(bundle: &BundleManifest) -> impl Fn(&Descriptor, Role) -> Fate + us
 
 /// The roots of `bundle`: its images, then its artifacts.
 pub fn roots(bundle: &BundleManifest) -> Vec<Root> {
-    let sizes: HashMap<Digest, u64> = bundle.blobs.iter().map(|blob| (blob.digest, blob.size)).collect();
+    let listed = bundle.index();
     let images = bundle.images.iter().map(|image| {
-        let size = sizes.get(&image.digest).copied().unwrap_or(0);
+        let size = listed.blob(&image.digest).map_or(0, |blob| blob.size);
         Root { digest: image.digest, media_type: image.media_type.clone(), size }
     });
     images.chain(bundle.artifacts.iter().map(ArtifactRow::root)).collect()
@@ -261,8 +279,7 @@ impl ArtifactRow {
 /// their publishers may keep out of registries, may be absent; and in a delta exactly what it requires. Tells for each
 /// image how many bytes of it something else uses too.
 pub(super) fn prove(bundle: &BundleManifest, manifests: &dyn Manifests) -> Result<Vec<u64>, ArchiveError> {
-    let listed: HashSet<Digest> = bundle.blobs.iter().map(|blob| blob.digest).collect();
-    let mut contents = Contents::collect(&roots(bundle), manifests, &fates(bundle))?;
+    let mut contents = Contents::walk(&roots(bundle), manifests, &fates(bundle), bundle.blobs.len())?;
     if let Some(fault) = contents.faults.first() {
         let name = match fault.root.checked_sub(bundle.images.len()) {
             None => bundle.images[fault.root].name.to_string(),
@@ -271,16 +288,13 @@ pub(super) fn prove(bundle: &BundleManifest, manifests: &dyn Manifests) -> Resul
         return Err(ArchiveError::Damaged(format!("{name}: {}", fault.why)));
     }
     let required = bundle.requires.iter().flat_map(|requires| &requires.blobs);
-    if !contents
-        .required
-        .iter()
-        .eq(required.map(|blob| (&blob.digest, &blob.size)).collect::<BTreeMap<_, _>>())
-    {
+    if !contents.required.iter().eq(required.map(|blob| (&blob.digest, &blob.size))) {
         let why = "bundle.json requires other blobs than its images lack".to_owned();
         return Err(ArchiveError::Damaged(why));
     }
     if contents.blobs != bundle.blobs {
-        let missing = contents.blobs.iter().find(|blob| !listed.contains(&blob.digest));
+        let listed = bundle.index();
+        let missing = contents.blobs.iter().find(|blob| listed.position(&blob.digest).is_none());
         return Err(ArchiveError::Damaged(missing.map_or_else(
             || "bundle.json lists other blobs than the manifests name".to_owned(),
             |blob| format!("{} is needed by an image, but not in the bundle", blob.digest),
@@ -318,7 +332,7 @@ mod tests {
             "config": { "mediaType": media_type::OCI_CONFIG, "digest": Digest::sha256(format!("{layers:?}").as_bytes()), "size": 7 },
         });
         let bytes = Bytes::from(bytes.to_string());
-        let (digest, media_type) = (Digest::sha256(&bytes), media_type::OCI_MANIFEST.to_owned());
+        let (digest, media_type) = (Digest::sha256(&bytes), MediaType::from(media_type::OCI_MANIFEST));
         let root = Root { digest, media_type: media_type.clone(), size: bytes.len() as u64 };
         (root, RawManifest { bytes, digest, media_type })
     }

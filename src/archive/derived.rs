@@ -1,14 +1,14 @@
-//! The members other tools read: `oci-layout`, `index.json`, `SHA256SUMS`, `SHA512SUMS`, `manifest.json`.
+//! The members other tools read: `oci-layout`, `index.json`, `manifest.json`.
 //!
 //! Pure functions of `bundle.json` and the manifests it pins. The reader makes them again and demands equal
 //! bytes, so that a signature over `bundle.json` covers what other tools believe.
 
 use std::collections::HashSet;
-use std::fmt::Write as _;
 
-use oci_spec::image::{DescriptorBuilder, ImageIndexBuilder};
+use oci_spec::image::DescriptorBuilder;
 use rayon::prelude::*;
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use super::ArchiveError;
 use super::contents::Manifests;
@@ -18,44 +18,53 @@ use crate::image::{Algorithm, Descriptor, Digest, ManifestKind, ParsedManifest, 
 pub(crate) const OCI_LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 /// Readers of `manifest.json` cap it at 1 MiB.
 const MAX_DOCKER_MANIFEST: usize = 1_000_000;
+/// Rows of `manifest.json` that are made at once.
+const DOCKER_ROWS: usize = 1024;
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
 const CONTAINERD_NAME: &str = "io.containerd.image.name";
 
 /// The OCI index over all images, then all artifacts. Artifacts have no names: containerd fails on a named one.
 pub(crate) fn index_json(bundle: &BundleManifest) -> Result<Vec<u8>, ArchiveError> {
+    /// In the order of its keys.
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Index {
+        manifests: Vec<Box<RawValue>>,
+        media_type: &'static str,
+        schema_version: u32,
+    }
     let mut manifests = Vec::with_capacity(bundle.images.len() + bundle.artifacts.len());
-    let sizes: std::collections::HashMap<_, _> = bundle.blobs.iter().map(|b| (b.digest, b.size)).collect();
-    let size_of = |digest: &Digest| sizes.get(digest).copied().ok_or(ArchiveError::MissingManifest(*digest));
-    let (named, unnamed): (Vec<_>, Vec<_>) = bundle.images.iter().partition(|i| i.artifact_type.is_none());
-    for image in named {
+    let mut add = |entry: DescriptorBuilder| -> Result<(), ArchiveError> {
+        let entry = entry.build().map_err(|e| json("index.json", e))?;
+        // Through a value, whose maps are sorted; the crate's annotations are not.
+        let entry = serde_json::to_value(&entry).and_then(|value| serde_json::value::to_raw_value(&value));
+        manifests.push(entry.map_err(|e| json("index.json", e))?);
+        Ok(())
+    };
+    let blobs = bundle.index();
+    let entry = |image: &ImageRow| {
+        let blob = blobs.blob(&image.digest).ok_or(ArchiveError::MissingManifest(image.digest))?;
+        descriptor(&image.media_type, &image.digest, blob.size)
+    };
+    for image in bundle.images.iter().filter(|image| image.artifact_type.is_none()) {
         for name in names(image) {
             let mut annotations = std::collections::HashMap::from([(REF_NAME.to_owned(), name.clone())]);
             if bundle.requires.is_none() {
                 annotations.insert(CONTAINERD_NAME.to_owned(), name);
             }
-            let entry = descriptor(&image.media_type, &image.digest, size_of(&image.digest)?)?;
-            manifests.push(entry.annotations(annotations));
+            add(entry(image)?.annotations(annotations))?;
         }
     }
-    for image in unnamed {
-        let entry = descriptor(&image.media_type, &image.digest, size_of(&image.digest)?)?;
-        manifests.push(with_type(entry, image.artifact_type.as_deref()));
+    for image in bundle.images.iter().filter(|image| image.artifact_type.is_some()) {
+        add(with_type(entry(image)?, image.artifact_type.as_deref()))?;
     }
     let mut seen = HashSet::new();
     for artifact in bundle.artifacts.iter().filter(|artifact| seen.insert(artifact.digest)) {
         let entry = descriptor(&artifact.media_type, &artifact.digest, artifact.size)?;
-        manifests.push(with_type(entry, artifact.artifact_type.as_deref()));
+        add(with_type(entry, artifact.artifact_type.as_deref()))?;
     }
-    let manifests: Result<Vec<_>, _> = manifests.into_iter().map(DescriptorBuilder::build).collect();
-    let index = ImageIndexBuilder::default()
-        .schema_version(2u32)
-        .media_type(media_type::OCI_INDEX)
-        .manifests(manifests.map_err(|e| json("index.json", e))?)
-        .build()
-        .map_err(|e| json("index.json", e))?;
-    // Through a value, whose maps are sorted; the crate's annotations are not.
-    let value = serde_json::to_value(&index).map_err(|e| json("index.json", e))?;
-    serde_json::to_vec(&value).map_err(|e| json("index.json", e))
+    let index = Index { manifests, media_type: media_type::OCI_INDEX, schema_version: 2 };
+    serde_json::to_vec(&index).map_err(|e| json("index.json", e))
 }
 
 fn descriptor(media_type: &str, digest: &Digest, size: u64) -> Result<DescriptorBuilder, ArchiveError> {
@@ -94,10 +103,10 @@ pub(crate) fn docker_manifest(
     if bundle.requires.is_some() {
         return Ok(None);
     }
-    let carried: HashSet<Digest> = bundle.blobs.iter().map(|b| b.digest).collect();
+    let carried = bundle.index();
     let preferred =
         bundle.platforms.first().and_then(|p| p.parse().ok()).unwrap_or_else(Platform::linux_amd64);
-    let row = |image: &ImageRow| -> Result<Option<Row>, ArchiveError> {
+    let row = |image: &ImageRow| -> Result<Option<Box<RawValue>>, ArchiveError> {
         let Some(parsed) = one_platform(image, &preferred, manifests)? else {
             return Ok(None);
         };
@@ -107,8 +116,11 @@ pub(crate) fn docker_manifest(
         let is_config =
             matches!(config.media_type.as_str(), media_type::OCI_CONFIG | media_type::DOCKER_CONFIG);
         let is_here =
-            |b: &Descriptor| b.digest.algorithm() == Algorithm::Sha256 && carried.contains(&b.digest);
-        Ok((is_config && parsed.blobs().all(is_here)).then(|| Row {
+            |b: &Descriptor| b.digest.algorithm() == Algorithm::Sha256 && carried.position(&b.digest).is_some();
+        if !is_config || !parsed.blobs().all(is_here) {
+            return Ok(None);
+        }
+        let row = Row {
             config: config.digest.layout_path(),
             layers: parsed.layers.iter().map(|l| l.digest.layout_path()).collect(),
             // A digest here makes docker and podman refuse the whole file.
@@ -118,16 +130,25 @@ pub(crate) fn docker_manifest(
                 .map(|tag| format!("{}:{tag}", image.name.repository()))
                 .into_iter()
                 .collect(),
-        }))
+        };
+        serde_json::value::to_raw_value(&row).map(Some).map_err(|e| json("manifest.json", e))
     };
-    let images = bundle.images.par_iter().filter(|image| image.artifact_type.is_none());
-    let rows: Result<Vec<Row>, ArchiveError> = images.map(row).filter_map(Result::transpose).collect();
-    let rows = rows?;
+    let mut rows = Vec::new();
+    // Some at a time: what gets too large is not made to its end.
+    for images in bundle.images.chunks(DOCKER_ROWS) {
+        let images = images.par_iter().filter(|image| image.artifact_type.is_none());
+        let more: Result<Vec<_>, ArchiveError> = images.map(row).filter_map(Result::transpose).collect();
+        rows.append(&mut more?);
+        // With a comma or bracket behind each, and a bracket before the first.
+        let len = 1 + rows.iter().map(|row: &Box<RawValue>| row.get().len() + 1).sum::<usize>();
+        if len > MAX_DOCKER_MANIFEST {
+            return Ok(None);
+        }
+    }
     if rows.is_empty() {
         return Ok(None);
     }
-    let bytes = serde_json::to_vec(&rows).map_err(|e| json("manifest.json", e))?;
-    Ok((bytes.len() <= MAX_DOCKER_MANIFEST).then_some(bytes))
+    serde_json::to_vec(&rows).map(Some).map_err(|e| json("manifest.json", e))
 }
 
 /// The image manifest that stands for `image` where only one platform fits.
@@ -154,29 +175,6 @@ fn one_platform(
         (digest, stated) = (child.digest, child.media_type.clone());
     }
     Ok(None)
-}
-
-/// `SHA512SUMS`, in coreutils format; none without sha512 blobs.
-pub(crate) fn sha512_sums(bundle: &BundleManifest) -> Option<Vec<u8>> {
-    let sums = blob_sums(bundle, Algorithm::Sha512);
-    (!sums.is_empty()).then(|| sums.into_bytes())
-}
-
-/// `SHA256SUMS`: the small members given as path and content, then every sha256 blob in member order.
-pub(crate) fn sha256_sums(bundle: &BundleManifest, small: &[(&str, &[u8])]) -> Vec<u8> {
-    let mut sums = String::new();
-    for (path, content) in small {
-        let _ = writeln!(sums, "{}  {path}", Digest::sha256(content).hex());
-    }
-    sums.push_str(&blob_sums(bundle, Algorithm::Sha256));
-    sums.into_bytes()
-}
-
-fn blob_sums(bundle: &BundleManifest, algorithm: Algorithm) -> String {
-    bundle.blobs.iter().filter(|b| b.digest.algorithm() == algorithm).fold(String::new(), |mut sums, blob| {
-        let _ = writeln!(sums, "{}  {}", blob.digest.hex(), blob.digest.layout_path());
-        sums
-    })
 }
 
 fn json(member: &'static str, error: impl std::fmt::Display) -> ArchiveError {

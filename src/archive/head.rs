@@ -4,8 +4,10 @@
 
 use super::contents::Manifests;
 use super::derived;
+use super::sums::Sums;
 use super::manifest::{BundleManifest, Group};
 use super::{ArchiveError, frame, member};
+use crate::image::{Algorithm, Digest};
 
 /// Paths of the small members, in order.
 pub(crate) const OCI_LAYOUT: &str = "oci-layout";
@@ -26,29 +28,53 @@ pub struct HeadNotes {
     pub no_docker_manifest: bool,
 }
 
+/// `bundle.json`, which is large where there are many images: as it was just made, or as it stands in a head.
+pub(crate) struct Own<'a> {
+    /// In bytes.
+    pub(crate) len: u64,
+    pub(crate) id: Digest,
+    /// Gives its bytes to the sink.
+    pub(crate) put: &'a dyn Fn(&mut Sink<'_>) -> Result<(), ArchiveError>,
+}
+
 /// Writes members 1 to 7, headers and padding included, to `sink`.
 pub(crate) fn generate(
     bundle: &BundleManifest,
+    own: &Own<'_>,
     signature: Option<&[u8]>,
     manifests: &dyn Manifests,
     sink: &mut Sink<'_>,
 ) -> Result<HeadNotes, ArchiveError> {
     let index = derived::index_json(bundle)?;
-    let own = bundle.to_bytes()?;
-    let sha512 = derived::sha512_sums(bundle);
+    let sha512 = Sums::of_blobs(bundle, Algorithm::Sha512);
     let docker = derived::docker_manifest(bundle, manifests)?;
 
-    let mut small: Vec<(&str, &[u8])> =
-        vec![(OCI_LAYOUT, derived::OCI_LAYOUT), (INDEX, &index), (BUNDLE, &own)];
-    small.extend(signature.map(|bytes| (SIGNATURE, bytes)));
-    let before_sums = small.len();
-    small.extend(sha512.as_deref().map(|bytes| (SHA512SUMS, bytes)));
-    small.extend(docker.as_deref().map(|bytes| (DOCKER, bytes)));
-    let sums = derived::sha256_sums(bundle, &small);
-    small.insert(before_sums, (SHA256SUMS, &sums));
+    let mut sha256 = Sums::of_blobs(bundle, Algorithm::Sha256);
+    sha256.add(OCI_LAYOUT, derived::OCI_LAYOUT);
+    sha256.add(INDEX, &index);
+    sha256.add_digest(BUNDLE, own.id);
+    if let Some(signature) = signature {
+        sha256.add(SIGNATURE, signature);
+    }
+    if !sha512.is_empty() {
+        sha256.add_digest(SHA512SUMS, sha512.digest()?);
+    }
+    if let Some(docker) = &docker {
+        sha256.add(DOCKER, docker);
+    }
 
-    for (path, content) in small {
-        put(path, content, sink)?;
+    put(OCI_LAYOUT, derived::OCI_LAYOUT, sink)?;
+    put(INDEX, &index, sink)?;
+    put_long(BUNDLE, own.len, own.put, sink)?;
+    if let Some(signature) = signature {
+        put(SIGNATURE, signature, sink)?;
+    }
+    put_long(SHA256SUMS, sha256.len(), &|sink| sha256.put(sink), sink)?;
+    if !sha512.is_empty() {
+        put_long(SHA512SUMS, sha512.len(), &|sink| sha512.put(sink), sink)?;
+    }
+    if let Some(docker) = &docker {
+        put(DOCKER, docker, sink)?;
     }
     for blob in bundle.blobs.iter().take_while(|blob| blob.group() == Group::Head) {
         let content = manifests.manifest(&blob.digest)?;
@@ -61,9 +87,18 @@ pub(crate) fn generate(
 }
 
 fn put(path: &str, content: &[u8], sink: &mut Sink<'_>) -> Result<(), ArchiveError> {
-    let size = content.len() as u64;
+    put_long(path, content.len() as u64, &|sink| sink(content), sink)
+}
+
+/// A member of `size` bytes that are not all in memory at once.
+fn put_long(
+    path: &str,
+    size: u64,
+    content: &dyn Fn(&mut Sink<'_>) -> Result<(), ArchiveError>,
+    sink: &mut Sink<'_>,
+) -> Result<(), ArchiveError> {
     sink(&member::header(path, size))?;
-    sink(content)?;
+    content(sink)?;
     let zeros = [0; 512];
     sink(&zeros[..usize::try_from(member::padding(size)).unwrap_or(0)])
 }

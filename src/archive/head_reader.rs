@@ -4,6 +4,7 @@
 //! is compared, byte for byte, with what [`head::generate`] makes of `bundle.json` and the manifests.
 
 use std::collections::{HashMap, VecDeque};
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock};
 
@@ -34,7 +35,9 @@ const OPEN_FRAMES: usize = 8;
 pub(crate) struct Head {
     frames: Vec<HeadFrame>,
     content_len: u64,
-    bundle_bytes: Vec<u8>,
+    /// Where the bytes of `bundle.json` begin and end in the content, and their sha256.
+    own: Range<u64>,
+    id: Digest,
     signature: Option<Vec<u8>>,
     blobs: HashMap<Digest, SmallBlob>,
     /// The frames opened last, the oldest first: the blobs of an image are neighbours.
@@ -93,14 +96,14 @@ impl Head {
         let mut head = Self {
             frames: Vec::new(),
             content_len: 0,
-            bundle_bytes: Vec::new(),
+            own: 0..0,
+            id: Digest::sha256(b""),
             signature: None,
             blobs: HashMap::new(),
             open: Mutex::default(),
             shared: OnceLock::new(),
         };
-        let mut at = head.small_members(next, trust)?;
-        let bundle = head.bundle()?;
+        let (mut at, bundle) = head.small_members(next, trust)?;
         for blob in bundle.blobs.iter().take_while(|blob| blob.group() == Group::Head) {
             at += member::header_len(&blob.digest.layout_path(), blob.size);
             let small = SmallBlob { at, len: blob.size, is_right: AtomicBool::new(false) };
@@ -118,9 +121,15 @@ impl Head {
         Ok((head, bundle))
     }
 
-    /// Reads the members before the blobs; the content offset of the first blob's header comes back.
-    fn small_members(&mut self, next: &mut NextFrame<'_>, trust: &Trust) -> Result<u64, ArchiveError> {
+    /// Reads the members before the blobs; the content offset of the first blob's header comes back, and what
+    /// `bundle.json` says.
+    fn small_members(
+        &mut self,
+        next: &mut NextFrame<'_>,
+        trust: &Trust,
+    ) -> Result<(u64, BundleManifest), ArchiveError> {
         let (mut at, mut is_let_in) = (0, false);
+        let (mut bytes, mut bundle) = (Vec::new(), None);
         loop {
             self.pull_to(at + member::BLOCK, next)?;
             let block = self.content(at, 512)?;
@@ -137,9 +146,12 @@ impl Head {
             }
             // A signature stands right after what it signs, or nowhere.
             let is_signature = path == head::SIGNATURE;
-            if !is_let_in && !self.bundle_bytes.is_empty() && !is_signature {
-                trust.check(&self.bundle_bytes, None)?;
+            if !is_let_in && !bytes.is_empty() && !is_signature {
+                trust.check(&bytes, None)?;
                 is_let_in = true;
+            }
+            if is_let_in && !bytes.is_empty() {
+                bundle = Some(BundleManifest::from_bytes(&std::mem::take(&mut bytes))?);
             }
             if path.starts_with("blobs/") || path.starts_with("PaxHeaders/") {
                 break;
@@ -159,12 +171,13 @@ impl Head {
             at = start + size + member::padding(size);
             self.pull_to(at, next)?;
             match path.as_str() {
-                head::BUNDLE if self.bundle_bytes.is_empty() => {
-                    self.bundle_bytes = self.content(start, size)?;
+                head::BUNDLE if self.own.is_empty() => {
+                    bytes = self.content(start, size)?;
+                    (self.own, self.id) = (start..start + size, Digest::sha256(&bytes));
                 }
-                head::SIGNATURE if !is_let_in && !self.bundle_bytes.is_empty() => {
+                head::SIGNATURE if !is_let_in && !bytes.is_empty() => {
                     let signature = self.content(start, size)?;
-                    trust.check(&self.bundle_bytes, Some(&signature))?;
+                    trust.check(&bytes, Some(&signature))?;
                     (self.signature, is_let_in) = (Some(signature), true);
                 }
                 head::BUNDLE | head::SIGNATURE => {
@@ -173,14 +186,12 @@ impl Head {
                 _ => {}
             }
             // A bundle of no images has nothing after its small members.
-            if self.content_len == at && is_let_in && self.bundle()?.blobs.is_empty() {
+            if self.content_len == at && bundle.as_ref().is_some_and(|bundle| bundle.blobs.is_empty()) {
                 break;
             }
         }
-        if self.bundle_bytes.is_empty() {
-            return Err(ArchiveError::NotABundle("there is no bundle.json in it".into()));
-        }
-        Ok(at)
+        let bundle = bundle.ok_or_else(|| ArchiveError::NotABundle("there is no bundle.json in it".into()))?;
+        Ok((at, bundle))
     }
 
     fn pull_to(&mut self, end: u64, next: &mut NextFrame<'_>) -> Result<(), ArchiveError> {
@@ -205,14 +216,23 @@ impl Head {
     /// `len` content bytes from `at`, which have been pulled.
     fn content(&self, at: u64, len: u64) -> Result<Vec<u8>, ArchiveError> {
         let mut out = Vec::with_capacity(usize::try_from(len).unwrap_or(0).min(1 << 20));
-        let (mut at, end) = (at, at + len);
-        while at < end {
+        self.put(at..at + len, &mut |piece| {
+            out.extend_from_slice(piece);
+            Ok(())
+        })?;
+        Ok(out)
+    }
+
+    /// Gives the content in `range`, which has been pulled, to `sink`.
+    fn put(&self, range: Range<u64>, sink: &mut head::Sink<'_>) -> Result<(), ArchiveError> {
+        let mut at = range.start;
+        while at < range.end {
             let opened = self.open_frame_at(at)?;
-            let length = usize::try_from(end - at).map_or(opened.len(), |left| left.min(opened.len()));
-            out.extend_from_slice(&opened[..length]);
+            let length = usize::try_from(range.end - at).map_or(opened.len(), |left| left.min(opened.len()));
+            sink(&opened[..length])?;
             at += length as u64;
         }
-        Ok(out)
+        Ok(())
     }
 
     /// Whether `piece` is what stands at `at`; both ends have been pulled.
@@ -255,12 +275,9 @@ impl Head {
         Ok(content)
     }
 
-    pub(crate) fn bundle_bytes(&self) -> &[u8] {
-        &self.bundle_bytes
-    }
-
-    fn bundle(&self) -> Result<BundleManifest, ArchiveError> {
-        BundleManifest::from_bytes(&self.bundle_bytes)
+    /// The sha256 of `bundle.json`.
+    pub(crate) fn id(&self) -> Digest {
+        self.id
     }
 
     pub(crate) fn signature(&self) -> Option<&[u8]> {
@@ -297,7 +314,10 @@ impl Head {
     /// Makes the head again from `bundle` and demands that it is the one read.
     fn prove_bytes(&self, bundle: &BundleManifest) -> Result<(), ArchiveError> {
         let mut at = 0;
-        head::generate(bundle, self.signature(), self, &mut |piece| {
+        // `bundle` was read from these bytes, and from no others could it have been.
+        let put = |sink: &mut head::Sink<'_>| self.put(self.own.clone(), sink);
+        let own = head::Own { len: self.own.end - self.own.start, id: self.id, put: &put };
+        head::generate(bundle, &own, self.signature(), self, &mut |piece| {
             let end = at + piece.len() as u64;
             if end > self.content_len || !self.is_at(at, piece)? {
                 return Err(ArchiveError::Damaged(format!(

@@ -68,6 +68,7 @@ mod piped_layout;
 mod reader;
 mod salvage;
 mod stash;
+mod sums;
 mod verify;
 mod volumes;
 
@@ -83,7 +84,7 @@ pub use head::HeadNotes;
 pub use holdings::{ContentPieces, Holdings, StreamEvent, StreamSink};
 pub use input::{FileInput, Input};
 pub use layout::Layout;
-pub use manifest::{ArtifactRow, BlobRow, BundleManifest, Group, ImageRow};
+pub use manifest::{ArtifactRow, BlobIndex, BlobRow, BundleManifest, Group, ImageRow};
 pub use partial::{
     DraftedHead, FRAME_CONTENT, PartialFile, StoredFrame, StoredWriter, compressed_frame, draft_head, ending,
     folder_of, joint, open_frame, read_back, stored_len, sync_folder,

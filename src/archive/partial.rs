@@ -36,7 +36,10 @@ pub fn draft_head(
         out(bytes)
     };
     let mut encoder = HeadEncoder::new(&mut sink);
-    let notes = head::generate(bundle, signature, manifests, &mut |piece| encoder.push(piece))?;
+    let json = bundle.to_bytes()?;
+    let put = |sink: &mut head::Sink<'_>| sink(&json);
+    let own = head::Own { len: json.len() as u64, id: Digest::sha256(&json), put: &put };
+    let notes = head::generate(bundle, &own, signature, manifests, &mut |piece| encoder.push(piece))?;
     let frames = encoder.finish()?;
     Ok(DraftedHead { layout: Layout::new(frames, &bundle.blobs), digest: hasher.finish(), notes })
 }

@@ -69,7 +69,7 @@ pub(super) fn read_head(input: &mut impl Read, trust: &Trust) -> Result<(PipedHe
     let (head, manifest) = Head::read_from(&mut frame, trust)?;
     head.prove(&manifest)?;
     let layout = Layout::new(head.frame_lens(), &manifest.blobs);
-    let id = Digest::sha256(head.bundle_bytes());
+    let id = head.id();
     Ok((PipedHead { head, manifest, layout, id }, at))
 }
 

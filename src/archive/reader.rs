@@ -3,7 +3,6 @@
 //! The seek table is a hint that is checked against frame headers and the plan. After [`BundleReader::open`] every
 //! member of the head has been derived again from `bundle.json` and its manifests, and compared.
 
-use std::collections::HashMap;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::sync::Arc;
@@ -16,7 +15,7 @@ use super::input::Input;
 use super::manifest::{BlobRow, BundleManifest, Group};
 use super::pipe::open_pipe;
 use super::{ArchiveError, frame, layout::Layout};
-use crate::image::{Digest, RawManifest};
+use crate::image::{Digest, Positions, RawManifest};
 use crate::signing::Trust;
 
 /// Zero bytes that a medium may append to a file.
@@ -33,7 +32,8 @@ struct Inner {
     manifest: BundleManifest,
     head: Head,
     layout: Layout,
-    by_digest: HashMap<Digest, usize>,
+    /// Of the blobs of the manifest.
+    positions: Positions,
     /// File offset and length of each frame of each compressed blob.
     compressed: Vec<Vec<(u64, u32)>>,
     /// None where the end of the file is lost.
@@ -81,10 +81,10 @@ impl BundleReader {
 
     pub(super) fn of_parts(input: &Arc<dyn Input>, parts: Parts) -> Self {
         let Parts { head, manifest, layout, compressed, seek_table } = parts;
-        let by_digest = manifest.blobs.iter().enumerate().map(|(i, b)| (b.digest, i)).collect();
-        let id = Digest::sha256(head.bundle_bytes());
+        let positions = Positions::of(manifest.blobs.len(), |at| &manifest.blobs[at].digest);
+        let id = head.id();
         let input = Arc::clone(input);
-        Self(Arc::new(Inner { input, id, manifest, head, layout, by_digest, compressed, seek_table }))
+        Self(Arc::new(Inner { input, id, manifest, head, layout, positions, compressed, seek_table }))
     }
 
     /// Whether every frame of blob `index` is known.
@@ -144,7 +144,7 @@ impl BundleReader {
 
     /// Position of `digest` in the list of blobs.
     pub fn index_of(&self, digest: &Digest) -> Option<usize> {
-        self.0.by_digest.get(digest).copied()
+        self.0.positions.get(digest, |at| &self.0.manifest.blobs[at].digest)
     }
 
     pub fn blob(&self, digest: &Digest) -> Option<&BlobRow> {

@@ -10,7 +10,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::{CatalogErrors, Problem};
-use crate::image::{Digest, Reference, Tag};
+use crate::image::{Digest, MediaType, Reference, Tag};
 
 /// Rises when a field changes its meaning.
 const VERSION: u32 = 1;
@@ -86,7 +86,7 @@ pub struct LockedImage {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub archive: Option<String>,
     pub digest: Digest,
-    pub media_type: String,
+    pub media_type: MediaType,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub platforms: Vec<String>,
     /// Bytes of its distinct manifests and blobs together, all platforms.
@@ -111,7 +111,7 @@ pub struct LockedArtifact {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artifact_type: Option<String>,
     pub digest: Digest,
-    pub media_type: String,
+    pub media_type: MediaType,
     /// Bytes of its manifest.
     pub size: u64,
 }
@@ -262,7 +262,7 @@ mod tests {
             source: None,
             archive: None,
             digest: Digest::sha256(content),
-            media_type: crate::image::media_type::OCI_INDEX.to_owned(),
+            media_type: crate::image::media_type::OCI_INDEX.into(),
             platforms: vec!["linux/amd64".to_owned(), "linux/arm64".to_owned()],
             size: 7,
             created: None,
@@ -305,7 +305,7 @@ mod tests {
             tag: "sha256-x.sig".parse().ok(),
             artifact_type: None,
             digest: Digest::sha256(b"s"),
-            media_type: crate::image::media_type::OCI_MANIFEST.to_owned(),
+            media_type: crate::image::media_type::OCI_MANIFEST.into(),
             size: 3,
         }];
         let lock = lock(vec![image("r.io/b:1", b"b"), signed]);

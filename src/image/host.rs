@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use super::ReferenceError;
 use super::reference::shown;
@@ -10,11 +11,11 @@ const HUB: &str = "docker.io";
 
 /// A registry host with an optional port, lowercase, `docker.io` for Docker Hub.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct HostName(String);
+pub struct HostName(Arc<str>);
 
 impl HostName {
     pub(super) fn docker_hub() -> Self {
-        Self(HUB.to_owned())
+        Self(HUB.into())
     }
 
     /// The name in references: `docker.io`, `quay.io`, `localhost:5000`, `[::1]:5000`.
@@ -23,7 +24,7 @@ impl HostName {
     }
 
     pub fn is_docker_hub(&self) -> bool {
-        self.0 == HUB
+        &*self.0 == HUB
     }
 
     /// The host to connect to, with its port if one is given. Docker Hub serves its API elsewhere.
@@ -36,7 +37,7 @@ impl HostName {
         if let Some(rest) = self.0.strip_prefix('[') {
             return rest.split(']').next().unwrap_or(rest);
         }
-        self.0.rsplit_once(':').map_or(self.0.as_str(), |(host, _)| host)
+        self.0.rsplit_once(':').map_or(&*self.0, |(host, _)| host)
     }
 
     pub fn port(&self) -> Option<u16> {
@@ -104,9 +105,9 @@ impl FromStr for HostName {
             }
         }
         if port.is_none() && matches!(host, "docker.io" | "index.docker.io" | "registry-1.docker.io") {
-            return Ok(Self(HUB.to_owned()));
+            return Ok(Self(HUB.into()));
         }
-        Ok(Self(lower))
+        Ok(Self(lower.into()))
     }
 }
 

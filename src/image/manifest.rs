@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
-use super::{Digest, DigestError, Platform, media_type};
+use super::{Digest, DigestError, MediaType, Platform, media_type};
 
 /// A manifest or index exactly as the registry sent it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,13 +14,13 @@ pub struct RawManifest {
     pub bytes: Bytes,
     pub digest: Digest,
     /// From the body's `mediaType`, else from the answer or descriptor that led here, else from its fields.
-    pub media_type: String,
+    pub media_type: MediaType,
 }
 
 /// A descriptor as it stands in a manifest (OCI image-spec, descriptor.md).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Descriptor {
-    pub media_type: String,
+    pub media_type: MediaType,
     pub digest: Digest,
     /// In bytes.
     pub size: u64,
@@ -44,7 +44,7 @@ pub enum ManifestKind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParsedManifest {
     pub kind: ManifestKind,
-    pub media_type: String,
+    pub media_type: MediaType,
     pub artifact_type: Option<String>,
     pub subject: Option<Descriptor>,
     /// Children of an index.
@@ -158,7 +158,7 @@ impl ParsedManifest {
     }
 }
 
-fn settle_type(kind: ManifestKind, own: Option<&str>, stated: Option<&str>) -> Result<String, ManifestError> {
+fn settle_type(kind: ManifestKind, own: Option<&str>, stated: Option<&str>) -> Result<MediaType, ManifestError> {
     let (found, fitting, fallback): (_, fn(&str) -> bool, _) = match kind {
         ManifestKind::Index => ("an index", media_type::is_index, media_type::OCI_INDEX),
         ManifestKind::Image => (
@@ -171,12 +171,12 @@ fn settle_type(kind: ManifestKind, own: Option<&str>, stated: Option<&str>) -> R
         }
     };
     match own {
-        Some(own) if fitting(own) => Ok(own.to_owned()),
+        Some(own) if fitting(own) => Ok(own.into()),
         Some(own) if media_type::is_manifest(own) => {
             Err(ManifestError::WrongType { declared: own.to_owned(), found })
         }
         Some(own) => Err(ManifestError::UnknownType(own.chars().take(120).collect())),
-        None => Ok(stated.filter(|t| fitting(t)).unwrap_or(fallback).to_owned()),
+        None => Ok(stated.filter(|t| fitting(t)).unwrap_or(fallback).into()),
     }
 }
 
@@ -219,7 +219,12 @@ fn descriptor(value: &Value, place: impl Fn() -> String) -> Result<Descriptor, M
     });
     let urls = object.get("urls").and_then(Value::as_array);
     Ok(Descriptor {
-        media_type: text(object, "mediaType").unwrap_or_else(|| "application/octet-stream".to_owned()),
+        media_type: object
+            .get("mediaType")
+            .and_then(Value::as_str)
+            .filter(|text| !text.is_empty())
+            .unwrap_or("application/octet-stream")
+            .into(),
         digest,
         size,
         platform,

@@ -11,6 +11,7 @@ mod manifest;
 pub mod media_type;
 mod pattern;
 mod platform;
+mod positions;
 mod reference;
 
 pub use artifact::{ArtifactCounts, ArtifactKind, referrers_tag};
@@ -18,7 +19,8 @@ pub use config::ImageConfig;
 pub use digest::{Algorithm, Digest, DigestError, Hasher};
 pub use host::HostName;
 pub use manifest::{Descriptor, ManifestError, ManifestKind, ParsedManifest, RawManifest};
-pub use media_type::Role;
+pub use media_type::{MediaType, Role};
 pub use pattern::{glob, matches};
 pub use platform::{Platform, PlatformError};
+pub use positions::Positions;
 pub use reference::{Reference, ReferenceError, Repository, Tag};

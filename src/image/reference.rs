@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -42,11 +43,11 @@ pub enum ReferenceError {
     Digest(#[from] DigestError),
 }
 
-/// A repository in a registry, without tag or digest.
+/// A repository in a registry, without tag or digest. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Repository {
     host: HostName,
-    path: String,
+    path: Arc<str>,
 }
 
 impl Repository {
@@ -58,10 +59,10 @@ impl Repository {
         if !path.split('/').all(is_path_component) {
             return Err(ReferenceError::Path(shown(path)));
         }
-        let path = if host.is_docker_hub() && !path.contains('/') {
-            format!("library/{path}")
+        let path: Arc<str> = if host.is_docker_hub() && !path.contains('/') {
+            format!("library/{path}").into()
         } else {
-            path.to_owned()
+            path.into()
         };
         if host.as_str().len() + 1 + path.len() > MAX_NAME {
             return Err(ReferenceError::TooLong(shown(&format!("{host}/{path}"))));

@@ -1,11 +1,14 @@
 //! The import plan: which image goes where, which blobs are missing, which repository gets each first.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use super::PlanError;
-use crate::archive::{ArchiveError, BundleManifest, Contents, Fates, Group, Manifests, Root, fates, roots};
+use crate::archive::manifest::RequiredBlob;
+use crate::archive::{
+    ArchiveError, BlobIndex, BlobRow, BundleManifest, Contents, Fates, Group, Manifests, Root, fates, roots,
+};
 use crate::destination::{Destination, Mapping, collisions};
-use crate::image::{Digest, Reference, ReferenceError, Repository, Tag};
+use crate::image::{Digest, MediaType, Reference, ReferenceError, Repository, Tag};
 
 /// One place an image goes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,7 +95,7 @@ pub struct Arrival {
     /// Every blob it needs, as positions in the plan's uploads.
     pub blobs: Vec<u32>,
     /// Its manifests, children before parents, the root last: digest and media type. None where the image is there.
-    pub manifests: Vec<(Digest, String)>,
+    pub manifests: Vec<(Digest, MediaType)>,
     pub artifacts: Vec<ArrivingArtifact>,
 }
 
@@ -102,7 +105,7 @@ pub struct ArrivingArtifact {
     /// Position in the bundle.
     pub artifact: usize,
     /// Its manifests, children before parents, the root last: digest and media type.
-    pub manifests: Vec<(Digest, String)>,
+    pub manifests: Vec<(Digest, MediaType)>,
 }
 
 /// What an import will send.
@@ -121,32 +124,23 @@ impl ImportPlan {
         missing: Vec<Missing>,
         present: &[Landing],
     ) -> Result<Self, ArchiveError> {
-        let required =
-            bundle.requires.iter().flat_map(|requires| &requires.blobs).map(|b| (b.digest, b.size));
-        let all = bundle.blobs.iter().map(|b| (b.digest, b.size)).chain(required);
-        let order: HashMap<Digest, usize> = all.enumerate().map(|(at, (digest, _))| (digest, at)).collect();
-        let fate = fates(bundle);
-        let roots = roots(bundle);
-        // By position in the file; the first landing that needs a blob gives it its home.
-        let mut uploads: BTreeMap<usize, Upload> = BTreeMap::new();
+        let (fate, roots, order) = (fates(bundle), roots(bundle), Order::of(bundle));
+        // For each blob in that order: the landing that gives it its home, the first that needs it.
+        let mut homes: Vec<Option<usize>> = vec![None; order.len()];
         let mut needs = Vec::with_capacity(missing.len());
         for Missing { landing, image, artifacts } in missing {
-            let mut blobs = Vec::new();
-            let mut walk = |root: usize| -> Result<Vec<(Digest, String)>, ArchiveError> {
+            let mut blobs: Vec<u32> = Vec::new();
+            let mut walk = |root: usize| -> Result<Vec<(Digest, MediaType)>, ArchiveError> {
                 let contents = contents(&roots[root], manifests, &fate)?;
-                let own = contents.blobs.iter().filter(|blob| !is_manifest(blob));
-                let own = own.map(|blob| (blob.digest, blob.size));
-                for (digest, size) in own.chain(contents.required.clone()) {
-                    let at = *order.get(&digest).ok_or(ArchiveError::MissingManifest(digest))?;
-                    let home = landing.repository.clone();
-                    let carried = at < bundle.blobs.len();
-                    let upload = Upload { digest, size, home, held_by: None, carried };
-                    uploads.entry(at).or_insert(upload);
-                    blobs.push(at);
+                let own = contents.blobs.iter().filter(|blob| !is_manifest(blob)).map(|blob| &blob.digest);
+                for digest in own.chain(contents.required.keys()) {
+                    let at = order.position(digest).ok_or(ArchiveError::MissingManifest(*digest))?;
+                    homes[at].get_or_insert(needs.len());
+                    blobs.push(short(at));
                 }
                 Ok(contents.bottom_up)
             };
-            let own = if image { walk(landing.image)? } else { Vec::new() };
+            let manifests = if image { walk(landing.image)? } else { Vec::new() };
             let mut arriving = Vec::with_capacity(artifacts.len());
             for artifact in artifacts {
                 let manifests = walk(bundle.images.len() + artifact)?;
@@ -154,31 +148,36 @@ impl ImportPlan {
             }
             blobs.sort_unstable();
             blobs.dedup();
-            needs.push((landing, blobs, own, arriving));
+            blobs.shrink_to_fit();
+            needs.push(Arrival { landing, blobs, manifests, artifacts: arriving });
         }
         // Layers are worth mounting; a walk through what is there finds who has them.
-        let present = if uploads.is_empty() { &[] } else { present };
-        for landing in present {
+        let is_idle = homes.iter().all(Option::is_none);
+        let mut held_by: HashMap<usize, &Repository> = HashMap::new();
+        for landing in present.iter().filter(|_| !is_idle) {
             let contents = contents(&roots[landing.image], manifests, &fate)?;
             for digest in contents.blobs.iter().map(|blob| &blob.digest).chain(contents.required.keys()) {
-                let upload = order.get(digest).and_then(|at| uploads.get_mut(at));
-                if let Some(upload) = upload.filter(|upload| upload.held_by.is_none()) {
-                    upload.held_by = Some(landing.repository.clone());
+                if let Some(at) = order.position(digest).filter(|at| homes[*at].is_some()) {
+                    held_by.entry(at).or_insert(&landing.repository);
                 }
             }
         }
-        let positions: HashMap<usize, u32> =
-            uploads.keys().enumerate().map(|(n, at)| (*at, u32::try_from(n).unwrap_or(u32::MAX))).collect();
-        let arrivals = needs
-            .into_iter()
-            .map(|(landing, blobs, manifests, artifacts)| Arrival {
-                landing,
-                blobs: blobs.iter().map(|at| positions[at]).collect(),
-                manifests,
-                artifacts,
-            })
-            .collect();
-        Ok(Self { uploads: uploads.into_values().collect(), arrivals })
+        let mut uploads = Vec::with_capacity(homes.iter().flatten().count());
+        // Of a blob in the order: its position in the uploads.
+        let mut positions = vec![u32::MAX; homes.len()];
+        for (at, home) in homes.iter().enumerate() {
+            if let Some(home) = home {
+                positions[at] = short(uploads.len());
+                uploads.push(Upload {
+                    held_by: held_by.get(&at).map(|repository| (*repository).clone()),
+                    ..order.upload(at, needs[*home].landing.repository.clone())
+                });
+            }
+        }
+        for blob in needs.iter_mut().flat_map(|arrival| &mut arrival.blobs) {
+            *blob = positions[*blob as usize];
+        }
+        Ok(Self { uploads, arrivals: needs })
     }
 
     /// Bytes of all uploads, if the destination has none of what the bundle carries.
@@ -195,6 +194,42 @@ impl ImportPlan {
     }
 }
 
+/// What a bundle carries, in member order, and then what it requires.
+struct Order<'a> {
+    carried: &'a [BlobRow],
+    index: BlobIndex<'a>,
+    required: &'a [RequiredBlob],
+}
+
+impl<'a> Order<'a> {
+    fn of(bundle: &'a BundleManifest) -> Self {
+        let required = bundle.requires.as_ref().map_or(&[][..], |requires| &requires.blobs);
+        Self { carried: &bundle.blobs, index: bundle.index(), required }
+    }
+
+    fn len(&self) -> usize {
+        self.carried.len() + self.required.len()
+    }
+
+    fn position(&self, digest: &Digest) -> Option<usize> {
+        let required = || self.required.binary_search_by(|blob| blob.digest.cmp(digest)).ok();
+        self.index.position(digest).or_else(|| Some(self.carried.len() + required()?))
+    }
+
+    fn upload(&self, at: usize, home: Repository) -> Upload {
+        let (digest, size) = match at.checked_sub(self.carried.len()) {
+            None => (self.carried[at].digest, self.carried[at].size),
+            Some(at) => (self.required[at].digest, self.required[at].size),
+        };
+        Upload { digest, size, home, held_by: None, carried: at < self.carried.len() }
+    }
+}
+
+/// A position in a list of blobs: `bundle.json` has no room for 2^32 of them.
+fn short(position: usize) -> u32 {
+    u32::try_from(position).unwrap_or(u32::MAX)
+}
+
 /// What a root of the bundle consists of, as far as the bundle carries or requires it.
 fn contents(root: &Root, manifests: &dyn Manifests, fate: &Fates<'_>) -> Result<Contents, ArchiveError> {
     let contents = Contents::collect(std::slice::from_ref(root), manifests, fate)?;
@@ -204,7 +239,7 @@ fn contents(root: &Root, manifests: &dyn Manifests, fate: &Fates<'_>) -> Result<
     }
 }
 
-fn is_manifest(blob: &crate::archive::BlobRow) -> bool {
+fn is_manifest(blob: &BlobRow) -> bool {
     use crate::image::Role;
     blob.group() == Group::Head && matches!(blob.role, Role::Index | Role::Manifest)
 }

@@ -10,7 +10,7 @@ use futures_util::stream::BoxStream;
 
 use super::error::ErrorKind;
 use super::{BlobSource, FetchedManifest, SourceError};
-use crate::image::{Algorithm, Digest, RawManifest};
+use crate::image::{Algorithm, Digest, MediaType, RawManifest};
 
 /// One manifest or blob that needs no registry.
 #[derive(Clone)]
@@ -18,7 +18,7 @@ pub struct HeldContent {
     /// In bytes.
     pub size: u64,
     /// What those who hold it call it.
-    pub media_type: Option<String>,
+    pub media_type: Option<MediaType>,
     pub source: Arc<dyn BlobSource>,
 }
 

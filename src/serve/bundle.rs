@@ -13,7 +13,7 @@ use bytes::{Buf, Bytes};
 use super::store::{RepositoryName, Store, StoreError, TagOrDigest};
 use crate::archive::{ArchiveError, ArtifactIndex, ContentPieces, Contents, Holdings, fates};
 use crate::destination::Mapping;
-use crate::image::{Descriptor, Digest, RawManifest, Tag};
+use crate::image::{Descriptor, Digest, MediaType, RawManifest, Tag};
 
 #[derive(Debug)]
 pub struct BundleStore {
@@ -26,7 +26,7 @@ pub struct BundleStore {
 struct Shelf {
     tags: BTreeMap<Tag, Digest>,
     /// Media types of the manifests here.
-    manifests: HashMap<Digest, String>,
+    manifests: HashMap<Digest, MediaType>,
     /// Sizes of the blobs here, in bytes.
     blobs: HashMap<Digest, u64>,
     /// Subject → manifests about it.
@@ -36,15 +36,25 @@ struct Shelf {
 impl BundleStore {
     /// Lays out `holdings` under the names that `mapping` gives.
     pub fn new(holdings: Arc<dyn Holdings>, mapping: Mapping) -> Result<Self, ArchiveError> {
+        let repositories = Self::shelves(holdings.as_ref(), mapping)?;
+        let mut store = Self { holdings, repositories };
+        store.index_subjects()?;
+        Ok(store)
+    }
+
+    fn shelves(
+        holdings: &dyn Holdings,
+        mapping: Mapping,
+    ) -> Result<BTreeMap<RepositoryName, Shelf>, ArchiveError> {
         let mut repositories: BTreeMap<RepositoryName, Shelf> = BTreeMap::new();
         let bundle = holdings.bundle();
         let fate = fates(bundle);
         let index = ArtifactIndex::of(bundle);
         for (at, image) in bundle.images.iter().enumerate() {
-            let artifacts = index.of_image(at, holdings.as_ref())?;
+            let artifacts = index.of_image(at, holdings)?;
             let mut roots = vec![index.image(at).clone()];
             roots.extend(artifacts.iter().map(|at| index.artifact(*at).clone()));
-            let contents = Contents::collect(&roots, holdings.as_ref(), &fate)?;
+            let contents = Contents::collect(&roots, holdings, &fate)?;
             for target in mapping.targets(&image.name, &image.digest) {
                 let Ok(name) = target.path.parse::<RepositoryName>() else {
                     continue;
@@ -60,9 +70,7 @@ impl BundleStore {
                 }
             }
         }
-        let mut store = Self { holdings, repositories };
-        store.index_subjects()?;
-        Ok(store)
+        Ok(repositories)
     }
 
     fn index_subjects(&mut self) -> Result<(), ArchiveError> {

@@ -22,7 +22,7 @@ use std::sync::RwLock;
 use super::files::{digest_path, file_names, link_name, present, publish, read_small, remove};
 use super::store::{RepositoryName, Store, StoreError, TagOrDigest, WritableStore};
 use super::uploads::Uploads;
-use crate::image::{Algorithm, Descriptor, Digest, RawManifest, Tag};
+use crate::image::{Algorithm, Descriptor, Digest, MediaType, RawManifest, Tag};
 
 const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 
@@ -128,7 +128,7 @@ impl DirectoryStore {
                 io::Error::new(io::ErrorKind::InvalidData, format!("{digest} is damaged on disk")).into()
             );
         }
-        let media_type = String::from_utf8_lossy(&media_type).into_owned();
+        let media_type = MediaType::from(&*String::from_utf8_lossy(&media_type));
         Ok(RawManifest { bytes: bytes.into(), digest: *digest, media_type })
     }
 

@@ -87,7 +87,7 @@ async fn put(
     }
     let parsed = ParsedManifest::of(&bytes, content_type.as_deref())
         .map_err(|e| Refusal::bad("MANIFEST_INVALID", e.to_string()))?;
-    if let Some(content_type) = content_type.filter(|content_type| *content_type != parsed.media_type) {
+    if let Some(content_type) = content_type.filter(|content_type| parsed.media_type != **content_type) {
         let message =
             format!("the Content-Type is {content_type:?}, the manifest is {:?}", parsed.media_type);
         return Err(Refusal::bad("MANIFEST_INVALID", message));

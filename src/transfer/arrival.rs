@@ -33,6 +33,11 @@ impl Run<'_> {
         if self.import.cancel.is_cancelled() {
             return Err(ArrivalError::Cancelled);
         }
+        // Boxed: its state is some kilobytes, and all images of an import wait above at once.
+        Box::pin(self.finish(arrival)).await
+    }
+
+    async fn finish(&self, arrival: &Arrival) -> Result<(), ArrivalError> {
         let repository = &arrival.landing.repository;
         let elsewhere: Vec<&Upload> = arrival
             .blobs

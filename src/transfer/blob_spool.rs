@@ -142,7 +142,7 @@ mod tests {
 
     fn row(content: &[u8]) -> BlobRow {
         let digest = Digest::sha256(content);
-        BlobRow { digest, media_type: String::new(), role: Role::Layer, size: content.len() as u64 }
+        BlobRow { digest, media_type: "".into(), role: Role::Layer, size: content.len() as u64 }
     }
 
     #[test]

@@ -78,7 +78,7 @@ fn put_fallback(registry: &TestRegistry, repository: &str, subject: &Digest, ent
     let media_type = airgap_bundle::image::media_type::OCI_INDEX;
     let list = json!({ "schemaVersion": 2, "mediaType": media_type, "manifests": entries }).to_string();
     let digest = Digest::sha256(list.as_bytes());
-    let list = RawManifest { bytes: list.into(), digest, media_type: media_type.to_owned() };
+    let list = RawManifest { bytes: list.into(), digest, media_type: media_type.into() };
     let tag = format!("sha256-{}", subject.hex()).parse().unwrap();
     let store = registry.store().writable().unwrap();
     store.put_manifest(&repository.parse().unwrap(), &list, Some(&tag)).unwrap();

@@ -1,23 +1,23 @@
 //! What makes a `bundle.json` that can be read one that can be believed: no duplicates, no sums beyond any disk, nothing
 //! that would take the place of something else.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
-use super::{BlobRow, BundleManifest, FORMAT_REVISION};
+use super::{BlobIndex, BlobRow, BundleManifest, FORMAT_REVISION};
 use crate::archive::ArchiveError;
-use crate::image::{Digest, Platform, Repository};
+use crate::image::{Platform, Repository};
 
 impl BundleManifest {
     pub(super) fn check(&self) -> Result<(), ArchiveError> {
         let refuse = |why: String| Err(ArchiveError::Json("bundle.json", why));
-        let mut sizes = HashMap::with_capacity(self.blobs.len());
         for blob in &self.blobs {
             if blob.size >= 1 << 53 {
                 return refuse(format!("the size of {} is beyond anything storable", blob.digest));
             }
-            if sizes.insert(blob.digest, blob.size).is_some() {
-                return refuse(format!("{} is listed twice", blob.digest));
-            }
+        }
+        let carried = self.index();
+        if let Some((_, blob)) = self.blobs.iter().enumerate().find(|(at, blob)| carried.position(&blob.digest) != Some(*at)) {
+            return refuse(format!("{} is listed twice", blob.digest));
         }
         if self.format_revision > FORMAT_REVISION {
             return Err(ArchiveError::UnknownVersion(format!("formatRevision {}", self.format_revision)));
@@ -40,12 +40,12 @@ impl BundleManifest {
         if self.platforms.iter().any(|p| p.parse::<Platform>().is_err()) {
             return refuse("a platform is not valid".into());
         }
-        self.check_required(&sizes).or_else(refuse)?;
-        self.check_artifacts(&sizes).or_else(refuse)
+        self.check_required(&carried).or_else(refuse)?;
+        self.check_artifacts(&carried).or_else(refuse)
     }
 
     /// What is required is not carried, and has one place in the list.
-    fn check_required(&self, carried: &HashMap<Digest, u64>) -> Result<(), String> {
+    fn check_required(&self, carried: &BlobIndex<'_>) -> Result<(), String> {
         let Some(requires) = &self.requires else {
             return Ok(());
         };
@@ -58,7 +58,7 @@ impl BundleManifest {
         let mut sum: u64 = 0;
         for blob in &requires.blobs {
             sum = sum.saturating_add(blob.size);
-            if carried.contains_key(&blob.digest) || sum >= 1 << 53 {
+            if carried.position(&blob.digest).is_some() || sum >= 1 << 53 {
                 return Err(format!("{} is required and carried, or too large", blob.digest));
             }
             if !blob.repositories.is_sorted_by(|one, next| one < next) {
@@ -70,13 +70,14 @@ impl BundleManifest {
 
     /// Every artifact is about something in the bundle and found in the repository of an image; its tag, if it has one,
     /// follows from what it is about: no artifact can take the tag of anything else.
-    fn check_artifacts(&self, sizes: &HashMap<Digest, u64>) -> Result<(), String> {
+    fn check_artifacts(&self, carried: &BlobIndex<'_>) -> Result<(), String> {
         let sources: HashSet<&Repository> =
             self.images.iter().map(|image| image.source.repository()).collect();
         let (mut seen, mut tags) = (HashSet::new(), HashSet::new());
         for artifact in &self.artifacts {
             let (digest, subject) = (artifact.digest, artifact.subject);
-            if sizes.get(&digest) != Some(&artifact.size) || !sizes.contains_key(&subject) {
+            let is_whole = carried.blob(&digest).is_some_and(|blob| blob.size == artifact.size);
+            if !is_whole || carried.position(&subject).is_none() {
                 return Err(format!("artifact {digest} about {subject} is not all there"));
             }
             if artifact.kind().is_none() {
@@ -106,7 +107,7 @@ mod tests {
     use super::super::tests::sample;
     use super::super::{ArtifactRow, RequiredBlob, Requires};
     use super::*;
-    use crate::image::{ArtifactKind, media_type};
+    use crate::image::{ArtifactKind, Digest, media_type};
 
     #[test]
     fn what_this_version_cannot_read_past_is_refused_by_name() {

@@ -11,7 +11,7 @@ use std::io::{self, Write};
 use serde::{Deserialize, Serialize};
 
 use super::ArchiveError;
-use crate::image::{ArtifactCounts, ArtifactKind, Digest, Reference, Repository, Role, Tag, media_type};
+use crate::image::{ArtifactCounts, ArtifactKind, Digest, MediaType, Positions, Reference, Repository, Role, Tag, media_type};
 
 mod check;
 
@@ -58,7 +58,7 @@ pub struct ArtifactRow {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artifact_type: Option<String>,
     pub digest: Digest,
-    pub media_type: String,
+    pub media_type: MediaType,
     /// The repository it was found in.
     pub repository: Repository,
     /// Bytes of the manifest itself.
@@ -82,7 +82,7 @@ impl ArtifactRow {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BlobRow {
     pub digest: Digest,
-    pub media_type: String,
+    pub media_type: MediaType,
     pub role: Role,
     /// In bytes.
     pub size: u64,
@@ -107,6 +107,23 @@ impl BlobRow {
             _ if media_type::is_uncompressed(&self.media_type) => Group::Compressed,
             _ => Group::Stored,
         }
+    }
+}
+
+/// Finds blobs of a bundle by their digests.
+#[derive(Debug)]
+pub struct BlobIndex<'a> {
+    blobs: &'a [BlobRow],
+    positions: Positions,
+}
+
+impl<'a> BlobIndex<'a> {
+    pub fn position(&self, digest: &Digest) -> Option<usize> {
+        self.positions.get(digest, |at| &self.blobs[at].digest)
+    }
+
+    pub fn blob(&self, digest: &Digest) -> Option<&'a BlobRow> {
+        self.position(digest).map(|at| &self.blobs[at])
     }
 }
 
@@ -161,7 +178,7 @@ pub struct ImageRow {
     /// Indexes into the catalog's entries.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub entries: Vec<u32>,
-    pub media_type: String,
+    pub media_type: MediaType,
     /// What the chart calls it, registry host included.
     pub name: Reference,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -250,6 +267,11 @@ impl BundleManifest {
         }
         manifest.check()?;
         Ok(manifest)
+    }
+
+    pub fn index(&self) -> BlobIndex<'_> {
+        let positions = Positions::of(self.blobs.len(), |at| &self.blobs[at].digest);
+        BlobIndex { blobs: &self.blobs, positions }
     }
 
     /// Bytes of all blobs that it requires at the destination.

@@ -160,7 +160,7 @@ fn unresolved(wanted: &Wanted) -> ImageRow {
             .copied()
             .unwrap_or_else(|| Digest::sha256(wanted.name.to_string().as_bytes())),
         entries: wanted.entries.clone(),
-        media_type: crate::image::media_type::OCI_INDEX.to_owned(),
+        media_type: crate::image::media_type::OCI_INDEX.into(),
         name: wanted.name.clone(),
         platforms: Vec::new(),
         size: 0,

@@ -12,7 +12,7 @@ use crate::commands::resolving::Resolving;
 use crate::commands::run_report::{ImageReport, RunReport};
 use crate::commands::{locked, network, outputs, print, print_json, request};
 use crate::failure::{ExitCode, Failure, code_of};
-use crate::image::{Digest, ParsedManifest, media_type};
+use crate::image::{Digest, MediaType, ParsedManifest, media_type};
 use crate::plan::ResolvedImage;
 use crate::report::count;
 use crate::session::Session;
@@ -136,7 +136,7 @@ fn below(folder: &Path, path: &Path) -> String {
 
 /// The date in the config of the image, or of the first image of an index.
 fn created(spool: &Spool, digest: &Digest, media_type: &str) -> Option<String> {
-    let (mut digest, mut stated) = (*digest, media_type.to_owned());
+    let (mut digest, mut stated) = (*digest, MediaType::from(media_type));
     for _ in 0..MAX_DEPTH {
         let parsed = ParsedManifest::of(&spool.manifest(&digest).ok()?, Some(&stated)).ok()?;
         if let Some(config) = parsed.config {

@@ -61,7 +61,7 @@ fn row(name: &Reference, image: &TestImage) -> ResolvedImage {
         artifact_type: None,
         digest: image.digest,
         entries: Vec::new(),
-        media_type: image.media_type.clone(),
+        media_type: image.media_type.as_str().into(),
         name: name.clone(),
         platforms: Vec::new(),
         size: 0,

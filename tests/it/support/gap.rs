@@ -152,7 +152,7 @@ pub fn assert_whole(registry: &TestRegistry, repository: &str, reference: &str, 
         .manifest(repository, reference)
         .unwrap_or_else(|| panic!("{repository}:{reference} is not there"));
     assert_eq!(found.bytes, image.manifest, "{repository}:{reference}");
-    assert_eq!(found.media_type, image.media_type, "{repository}:{reference}");
+    assert_eq!(*found.media_type, *image.media_type, "{repository}:{reference}");
     for child in &image.children {
         assert_whole(registry, repository, &child.digest.to_string(), child);
     }

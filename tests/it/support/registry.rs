@@ -219,7 +219,7 @@ pub fn put(store: &DirectoryStore, repository: &str, tag: Option<&str>, image: &
         store.finish_upload(&name, &upload, digest).unwrap();
     }
     let (bytes, media_type) = (image.manifest.clone(), image.media_type.clone());
-    let manifest = RawManifest { bytes, digest: image.digest, media_type };
+    let manifest = RawManifest { bytes, digest: image.digest, media_type: media_type.as_str().into() };
     let tag = tag.map(|tag| tag.parse().unwrap());
     store.put_manifest(&name, &manifest, tag.as_ref()).unwrap();
 }

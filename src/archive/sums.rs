@@ -1,0 +1,82 @@
+//! `SHA256SUMS` and `SHA512SUMS`, in the format of coreutils, written line by line: with many blobs they are large.
+
+use super::ArchiveError;
+use super::head::Sink;
+use super::manifest::BundleManifest;
+use crate::image::{Algorithm, Digest, Hasher};
+
+/// Lines are handed on in pieces of about so many bytes.
+const PIECE: usize = 64 << 10;
+
+/// One of the two lists: the small members that were added, then every blob with such a digest, in member order.
+pub(super) struct Sums<'a> {
+    small: Vec<(&'static str, Digest)>,
+    bundle: &'a BundleManifest,
+    algorithm: Algorithm,
+}
+
+impl<'a> Sums<'a> {
+    pub(super) fn of_blobs(bundle: &'a BundleManifest, algorithm: Algorithm) -> Self {
+        Self { small: Vec::new(), bundle, algorithm }
+    }
+
+    /// Adds a member with this `content`.
+    pub(super) fn add(&mut self, path: &'static str, content: &[u8]) {
+        self.add_digest(path, Digest::of(self.algorithm, content));
+    }
+
+    /// The same, where its digest is known.
+    pub(super) fn add_digest(&mut self, path: &'static str, digest: Digest) {
+        self.small.push((path, digest));
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.small.is_empty() && self.blobs().next().is_none()
+    }
+
+    /// In bytes.
+    pub(super) fn len(&self) -> u64 {
+        let hex = |digest: &Digest| 2 * digest.as_bytes().len() as u64;
+        let line = |digest: &Digest, path: u64| hex(digest) + 2 + path + 1;
+        let small = self.small.iter().map(|(path, digest)| line(digest, path.len() as u64));
+        let folder = "blobs/".len() + self.algorithm.name().len() + "/".len();
+        let blobs = self.blobs().map(|digest| line(digest, folder as u64 + hex(digest)));
+        small.chain(blobs).sum()
+    }
+
+    /// The sha256 of the list.
+    pub(super) fn digest(&self) -> Result<Digest, ArchiveError> {
+        let mut hasher = Hasher::new(Algorithm::Sha256);
+        self.put(&mut |piece| {
+            hasher.update(piece);
+            Ok(())
+        })?;
+        Ok(hasher.finish())
+    }
+
+    pub(super) fn put(&self, sink: &mut Sink<'_>) -> Result<(), ArchiveError> {
+        let mut lines = String::with_capacity(PIECE + 512);
+        let mut line = |digest: &Digest, path: &str| {
+            for part in [&digest.hex(), "  ", path, "\n"] {
+                lines.push_str(part);
+            }
+            if lines.len() >= PIECE {
+                sink(lines.as_bytes())?;
+                lines.clear();
+            }
+            Ok::<_, ArchiveError>(())
+        };
+        for (path, digest) in &self.small {
+            line(digest, path)?;
+        }
+        for digest in self.blobs() {
+            line(digest, &digest.layout_path())?;
+        }
+        sink(lines.as_bytes())
+    }
+
+    fn blobs(&self) -> impl Iterator<Item = &Digest> {
+        let digests = self.bundle.blobs.iter().map(|blob| &blob.digest);
+        digests.filter(|digest| digest.algorithm() == self.algorithm)
+    }
+}
