@@ -98,7 +98,8 @@ stop_last() {
     wait "${started[-1]}" 2>/dev/null || true
     unset 'started[-1]'
 }
-# An authority and a certificate of its for the registries. Everybody here takes the authority from SSL_CERT_FILE.
+# An authority and a certificate of its for the registries. curl asks CURL_CA_BUNDLE first, everybody
+# else SSL_CERT_FILE.
 authority() {
     local make='openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650'
     if [ ! -e "$data/tls.crt" ] || [ ! -e "$data/ca.crt" ]; then
@@ -106,7 +107,7 @@ authority() {
         $make -subj /CN=bench -addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=critical,CA:FALSE \
             -CA "$data/ca.crt" -CAkey "$data/ca.key" -keyout "$data/tls.key" -out "$data/tls.crt" 2>/dev/null
     fi
-    export SSL_CERT_FILE=$data/ca.crt
+    export SSL_CERT_FILE=$data/ca.crt CURL_CA_BUNDLE=$data/ca.crt
 }
 
 # --- measuring ------------------------------------------------------------------------------------------------------
@@ -173,7 +174,7 @@ END
     cat >"$helpers/upload" <<END
 #!/bin/bash
 set -e
-location=\$(curl -fsS -X POST -H 'Content-Length: 0' -D - -o /dev/null "$scheme://\$1/v2/limit/blobs/uploads/" | tr -d '\r' | sed -n 's/^Location: //p')
+location=\$(curl -fsS -X POST -H 'Content-Length: 0' -D - -o /dev/null "$scheme://\$1/v2/limit/blobs/uploads/" | tr -d '\r' | sed -n 's/^[Ll]ocation: //p')
 curl -fsS -o /dev/null -X PUT -H 'Content-Type: application/octet-stream' -T "$flat/\$2" "\$location&digest=\$2"
 END
     chmod +x "$helpers"/*
@@ -221,7 +222,7 @@ part_tls() {
     open_a
     # shellcheck disable=SC2046
     rounds_of tls $(peers bundle limit skopeo crane imgpkg)
-    unset SSL_CERT_FILE
+    unset SSL_CERT_FILE CURL_CA_BUNDLE
 }
 
 part_slow() {
