@@ -439,9 +439,9 @@ behind_nginx_that_hangs_up() {
     certificates
     registry hangs
     proxied "ssl_certificate $PWD/tls.pem; ssl_certificate_key $PWD/tls.key; client_max_body_size 0; keepalive_requests 3;" 'ssl http2'
-    "$binary" import "$file" -d "$served" --ca-file ca.pem
+    "$binary" import "$file" -d "$served" --ca-file ca.pem --http2
     scheme=https arrived "$served" --cacert ca.pem
-    "$binary" export "$work/list.txt" --source "registry.example.com=$served" -o back.tar.zst --ca-file ca.pem
+    "$binary" export "$work/list.txt" --source "registry.example.com=$served" -o back.tar.zst --ca-file ca.pem --http2
     "$binary" verify back.tar.zst
     grep -q 'HTTP/2' access.log
     echo "# $(grep -c . access.log) requests"

@@ -39,9 +39,9 @@ pub struct NetworkArgs {
     /// Do not verify the certificate of this registry (repeatable).
     #[arg(long, value_name = "HOST")]
     pub tls_no_verify: Vec<HostName>,
-    /// Use HTTP/1.1 only.
+    /// Offer HTTP/2 as well, for servers that speak nothing else. Several connections of HTTP/1.1 are faster.
     #[arg(long)]
-    pub http1: bool,
+    pub http2: bool,
     /// User name for the registry.
     #[arg(short, long)]
     pub username: Option<String>,

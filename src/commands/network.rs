@@ -112,7 +112,7 @@ pub(super) fn options(network: &NetworkArgs, given: Vec<GivenCredentials>) -> Cl
         auth_file: network.auth_file.clone(),
         given,
         limit_rate: network.limit_rate,
-        http1_only: network.http1,
+        http2: network.http2,
         ..ClientOptions::default()
     }
 }

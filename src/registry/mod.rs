@@ -102,7 +102,7 @@ impl RegistryClient {
             traffic: Arc::new(Traffic::default()),
             known: Arc::default(),
             stall: options.stall_timeout,
-            http1_only: options.http1_only,
+            http2: options.http2,
             tls_no_verify: options.tls_no_verify.iter().map(transport::tls_authority).collect(),
             addresses: options.addresses.clone(),
             clients: Mutex::default(),

@@ -55,7 +55,7 @@ impl TlsSettings {
         authority: &str,
         verify: bool,
         is_registry: bool,
-        http1_only: bool,
+        http2: bool,
     ) -> Result<ClientConfig, String> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
@@ -99,7 +99,7 @@ impl TlsSettings {
             }
         };
         config.alpn_protocols =
-            if http1_only { vec![b"http/1.1".to_vec()] } else { vec![b"h2".to_vec(), b"http/1.1".to_vec()] };
+            if http2 { vec![b"h2".to_vec(), b"http/1.1".to_vec()] } else { vec![b"http/1.1".to_vec()] };
         Ok(config)
     }
 

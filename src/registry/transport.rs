@@ -37,7 +37,7 @@ pub(super) struct Transport {
     /// What must not be shown when a server repeats it.
     pub(super) known: Arc<KnownSecrets>,
     pub(super) stall: Duration,
-    pub(super) http1_only: bool,
+    pub(super) http2: bool,
     /// Authorities whose certificate is not looked at.
     pub(super) tls_no_verify: Vec<String>,
     /// Addresses of names that are known already.
@@ -105,13 +105,13 @@ impl Transport {
         for (name, addresses) in &self.addresses {
             builder = builder.resolve_to_addrs(name, addresses);
         }
-        if self.http1_only {
+        if !self.http2 {
             builder = builder.http1_only();
         }
         let proxy = self.proxies.proxy_for(url).map_err(ErrorKind::Configuration)?;
         if url.scheme() == "https" || proxy.as_ref().is_some_and(|proxy| proxy.scheme() == "https") {
             let verify = !self.tls_no_verify.contains(&authority);
-            let config = self.tls.config(&authority, verify, is_registry, self.http1_only);
+            let config = self.tls.config(&authority, verify, is_registry, self.http2);
             builder = builder.tls_backend_preconfigured(config.map_err(ErrorKind::Configuration)?);
         } else {
             // Without this, reqwest would go and read the system's roots.
