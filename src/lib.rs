@@ -32,6 +32,8 @@ pub mod destination;
 pub mod failure;
 pub mod handoff;
 pub mod image;
+#[doc = include_str!("performance.md")]
+pub mod performance {}
 pub mod plan;
 pub mod policy;
 pub mod registry;
