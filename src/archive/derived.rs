@@ -115,8 +115,9 @@ pub(crate) fn docker_manifest(
         };
         let is_config =
             matches!(config.media_type.as_str(), media_type::OCI_CONFIG | media_type::DOCKER_CONFIG);
-        let is_here =
-            |b: &Descriptor| b.digest.algorithm() == Algorithm::Sha256 && carried.position(&b.digest).is_some();
+        let is_here = |b: &Descriptor| {
+            b.digest.algorithm() == Algorithm::Sha256 && carried.position(&b.digest).is_some()
+        };
         if !is_config || !parsed.blobs().all(is_here) {
             return Ok(None);
         }
@@ -133,14 +134,14 @@ pub(crate) fn docker_manifest(
         };
         serde_json::value::to_raw_value(&row).map(Some).map_err(|e| json("manifest.json", e))
     };
-    let mut rows = Vec::new();
+    let mut rows: Vec<Box<RawValue>> = Vec::new();
     // Some at a time: what gets too large is not made to its end.
     for images in bundle.images.chunks(DOCKER_ROWS) {
         let images = images.par_iter().filter(|image| image.artifact_type.is_none());
         let more: Result<Vec<_>, ArchiveError> = images.map(row).filter_map(Result::transpose).collect();
         rows.append(&mut more?);
         // With a comma or bracket behind each, and a bracket before the first.
-        let len = 1 + rows.iter().map(|row: &Box<RawValue>| row.get().len() + 1).sum::<usize>();
+        let len = 1 + rows.iter().map(|row| row.get().len() + 1).sum::<usize>();
         if len > MAX_DOCKER_MANIFEST {
             return Ok(None);
         }

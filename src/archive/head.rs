@@ -4,8 +4,8 @@
 
 use super::contents::Manifests;
 use super::derived;
-use super::sums::Sums;
 use super::manifest::{BundleManifest, Group};
+use super::sums::Sums;
 use super::{ArchiveError, frame, member};
 use crate::image::{Algorithm, Digest};
 

@@ -190,7 +190,8 @@ impl Head {
                 break;
             }
         }
-        let bundle = bundle.ok_or_else(|| ArchiveError::NotABundle("there is no bundle.json in it".into()))?;
+        let bundle =
+            bundle.ok_or_else(|| ArchiveError::NotABundle("there is no bundle.json in it".into()))?;
         Ok((at, bundle))
     }
 

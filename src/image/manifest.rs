@@ -158,7 +158,11 @@ impl ParsedManifest {
     }
 }
 
-fn settle_type(kind: ManifestKind, own: Option<&str>, stated: Option<&str>) -> Result<MediaType, ManifestError> {
+fn settle_type(
+    kind: ManifestKind,
+    own: Option<&str>,
+    stated: Option<&str>,
+) -> Result<MediaType, ManifestError> {
     let (found, fitting, fallback): (_, fn(&str) -> bool, _) = match kind {
         ManifestKind::Index => ("an index", media_type::is_index, media_type::OCI_INDEX),
         ManifestKind::Image => (

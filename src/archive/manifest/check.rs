@@ -16,7 +16,9 @@ impl BundleManifest {
             }
         }
         let carried = self.index();
-        if let Some((_, blob)) = self.blobs.iter().enumerate().find(|(at, blob)| carried.position(&blob.digest) != Some(*at)) {
+        if let Some((_, blob)) =
+            self.blobs.iter().enumerate().find(|(at, blob)| carried.position(&blob.digest) != Some(*at))
+        {
             return refuse(format!("{} is listed twice", blob.digest));
         }
         if self.format_revision > FORMAT_REVISION {

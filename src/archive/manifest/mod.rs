@@ -11,7 +11,9 @@ use std::io::{self, Write};
 use serde::{Deserialize, Serialize};
 
 use super::ArchiveError;
-use crate::image::{ArtifactCounts, ArtifactKind, Digest, MediaType, Positions, Reference, Repository, Role, Tag, media_type};
+use crate::image::{
+    ArtifactCounts, ArtifactKind, Digest, MediaType, Positions, Reference, Repository, Role, Tag, media_type,
+};
 
 mod check;
 
