@@ -177,6 +177,14 @@ set -e
 location=\$(curl -fsS -X POST -H 'Content-Length: 0' -D - -o /dev/null "$scheme://\$1/v2/limit/blobs/uploads/" | tr -d '\r' | sed -n 's/^[Ll]ocation: //p')
 curl -fsS -o /dev/null -X PUT -H 'Content-Type: application/octet-stream' -T "$flat/\$2" "\$location&digest=\$2"
 END
+    cat >"$helpers/upload_patch" <<END
+#!/bin/bash
+set -e
+place() { tr -d '\r' | sed -n 's/^[Ll]ocation: //p'; }
+location=\$(curl -fsS -X POST -H 'Content-Length: 0' -D - -o /dev/null "$scheme://\$1/v2/limit/blobs/uploads/" | place)
+location=\$(curl -fsS -X PATCH -H 'Content-Type: application/octet-stream' -D - -o /dev/null -T "$flat/\$2" "\$location" | place)
+curl -fsS -o /dev/null -X PUT -H 'Content-Length: 0' "\$location&digest=\$2"
+END
     chmod +x "$helpers"/*
 }
 
@@ -203,7 +211,7 @@ rounds_of() {
             [ ! -e "$run/$name.tar.zst" ] || [ "$round" != 1 ] || fact "$part" "archive_$name" "$(size_of "$run/$name.tar.zst")"
             find "$run" -mindepth 1 -maxdepth 1 ! -name '*.tar.zst*' ! -name list.txt -exec rm -rf {} +
         done
-        for name in "$@"; do into_empty "$part" "$round" "import_$name"; done
+        for name in "$@" limit_patch; do into_empty "$part" "$round" "import_$name"; done
         timed "$part" "$round" verify_bundle
         timed "$part" "$round" verify_limit
     done

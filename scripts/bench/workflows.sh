@@ -36,6 +36,8 @@ export_limit() {
 }
 # Every distinct blob to the destination, four at once, into one repository; no manifests.
 import_limit() { xargs -n 1 -P 4 "$helpers/upload" "$destination" <"$digests"; }
+# The same in the form that nearly every registry takes, which is this program's and most peers' too.
+import_limit_patch() { xargs -n 1 -P 4 "$helpers/upload_patch" "$destination" <"$digests"; }
 # The hash of every blob, on all cores.
 verify_limit() { sed "s|^|$flat/|" "$digests" | xargs -n 4 -P "$(nproc)" openssl dgst -sha256 >/dev/null; }
 
