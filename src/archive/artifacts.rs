@@ -55,18 +55,3 @@ impl<'a> ArtifactIndex<'a> {
         Ok(found)
     }
 }
-
-/// The images of `bundle` that need `digest`, by position, themselves or for an artifact: for naming what a lost blob
-/// costs. An image whose manifests cannot be read cannot be cleared of the suspicion.
-pub fn users(bundle: &BundleManifest, digest: &Digest, manifests: &dyn Manifests) -> Vec<usize> {
-    let index = ArtifactIndex::of(bundle);
-    let needs = |root: &Root| {
-        let contents = Contents::all(std::slice::from_ref(root), manifests);
-        contents.map_or(true, |contents| contents.blobs.iter().any(|blob| blob.digest == *digest))
-    };
-    let for_artifacts = |image| {
-        let found = index.of_image(image, manifests);
-        found.map_or(true, |found| found.into_iter().any(|at| needs(index.artifact(at))))
-    };
-    (0..bundle.images.len()).filter(|&at| needs(index.image(at)) || for_artifacts(at)).collect()
-}

@@ -69,10 +69,11 @@ mod reader;
 mod salvage;
 mod stash;
 mod sums;
+mod users;
 mod verify;
 mod volumes;
 
-pub use artifacts::{ArtifactIndex, users};
+pub use artifacts::ArtifactIndex;
 pub use chart::{ChartFile, chart_files};
 pub use chart_artifact::ChartArtifact;
 pub use content::ContentReader;
@@ -93,6 +94,7 @@ pub use pipe::{PipedContent, PipedHead, open_pipe};
 pub use piped::{Piped, Rest};
 pub use reader::BundleReader;
 pub use stash::{Stash, StashWriter};
+pub use users::Users;
 pub use verify::Problem;
 pub use volumes::{
     COLUMNS, Cut, LIST_SUFFIX, MIN_VOLUME, Survey, VolumeEntry, VolumeInput, VolumeList, Wait,

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rayon::prelude::*;
 
 use super::manifest::FORMAT_REVISION;
-use super::{ArchiveError, BundleReader, frame, partial, users};
+use super::{ArchiveError, BundleReader, Users, frame, partial};
 use crate::image::{Digest, Hasher};
 
 /// One thing that is wrong with a bundle.
@@ -19,8 +19,8 @@ pub struct Problem {
     /// The same for people: which file, which bytes of it.
     pub place: String,
     pub blob: Option<Digest>,
-    /// Names of the images that need what is damaged.
-    pub images: Vec<String>,
+    /// The images that need what is damaged, by position in the bundle.
+    pub images: Vec<usize>,
     pub what: String,
 }
 
@@ -54,6 +54,7 @@ impl BundleReader {
         results.collect::<Result<Vec<()>, ArchiveError>>()?;
         check.ending()?;
         let mut problems = check.problems.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        self.find_images(&mut problems);
         if let Some(volumes) = self.input().volumes() {
             let wrong = volumes.check(0..volumes.count(), &problems, cancelled);
             problems.extend(wrong);
@@ -61,20 +62,22 @@ impl BundleReader {
         problems.sort_by_key(|problem| problem.range.as_ref().map_or(0, |range| range.start));
         Ok(problems)
     }
+
+    fn find_images(&self, problems: &mut [Problem]) {
+        if problems.iter().all(|problem| problem.blob.is_none()) {
+            return;
+        }
+        let users = Users::of(self.manifest(), self);
+        for problem in problems {
+            problem.images = problem.blob.iter().flat_map(|digest| users.of_blob(digest)).collect();
+        }
+    }
 }
 
 impl Check<'_> {
     fn report(&self, range: Range<u64>, blob: Option<Digest>, what: impl Into<String>) {
-        let images = match &blob {
-            Some(digest) => {
-                let bundle = self.reader.manifest();
-                let hit = users(bundle, digest, self.reader);
-                hit.into_iter().map(|image| bundle.images[image].name.to_string()).collect()
-            }
-            None => Vec::new(),
-        };
         let place = self.reader.input().place(&range);
-        let problem = Problem { range: Some(range), place, blob, images, what: what.into() };
+        let problem = Problem { range: Some(range), place, blob, images: Vec::new(), what: what.into() };
         self.problems.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(problem);
     }
 

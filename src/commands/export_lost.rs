@@ -1,10 +1,11 @@
 //! Images that an export loses: named in the report, and left out of what is planned again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use super::run_report::RunReport;
 use crate::archive::ImageFault;
 use crate::failure::{ExitCode, blob_code};
+use crate::image::Reference;
 use crate::plan::{ExportPlan, Resolution};
 use crate::transfer::{LostBlob, Spool};
 
@@ -16,15 +17,18 @@ pub(super) fn report_lost(
     report: &mut RunReport,
 ) -> BTreeSet<usize> {
     let mut hit = BTreeSet::new();
+    let users = plan.users(spool);
+    let named = report.images.iter().enumerate().rev().map(|(at, row)| (row.name.clone(), at));
+    let rows: HashMap<Reference, usize> = named.collect();
     for LostBlob { index, error } in lost {
         let digest = plan.bundle.blobs[*index].digest;
         let source = plan.source(*index).clone();
         let code = blob_code(error);
-        for image in plan.users(&digest, spool) {
-            let name = &plan.bundle.images[image].name;
-            let row = report.images.iter_mut().find(|row| row.name == *name);
+        for image in users.of_blob(&digest) {
+            let row = rows.get(&plan.bundle.images[image].name);
             if let Some(row) = row.filter(|_| hit.insert(image)) {
-                row.failed(code, &source, &format_args!("blob {digest}: {error}"), Vec::new());
+                let why = format_args!("blob {digest}: {error}");
+                report.images[*row].failed(code, &source, &why, Vec::new());
             }
         }
     }

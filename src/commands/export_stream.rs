@@ -10,7 +10,7 @@ use crate::failure::{ExitCode, Failure};
 use crate::image::Digest;
 use crate::plan::ExportPlan;
 use crate::report::bytes;
-use crate::transfer::{BlobError, Broken, LostBlob, Spool, StreamExport, places_of};
+use crate::transfer::{BlobError, Broken, LostBlob, Places, Spool, StreamExport};
 
 pub(super) async fn run(export: &Export<'_>, report: &mut RunReport) -> anyhow::Result<ExitCode> {
     use std::io::IsTerminal;
@@ -33,7 +33,8 @@ pub(super) async fn run(export: &Export<'_>, report: &mut RunReport) -> anyhow::
     })
     .map_err(explain_plan)?;
     reporter.begin("streaming", plan.payload(), 0);
-    let elsewhere = |digest: &Digest| places_of(&plan, &spool, digest);
+    let places = Places::new(&plan, &spool);
+    let elsewhere = |digest: &Digest| places.of(digest);
     let blob_spool = export.blob_spool(None)?;
     let stream = StreamExport {
         client: export.client,

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::coverage::{self, Covered};
 use super::run_report::{ImageReport, ImageState, RunReport};
 use super::{custody, input, parity, policy, trust};
-use crate::archive::{ArchiveError, BundleReader, Problem};
+use crate::archive::{ArchiveError, BundleManifest, BundleReader, Problem};
 use crate::cli::{ResultFormat, VerifyArgs};
 use crate::failure::{ExitCode, Failure};
 use crate::report::{bytes, count};
@@ -16,6 +16,9 @@ use crate::session::Session;
 
 /// What to do about volumes.
 const BRING: &str = "bring the volumes that are named again, all into one folder; the others are fine";
+
+/// So many images are named under one damaged place; a base may have thousands upon it.
+const NAMED: usize = 10;
 
 pub(super) async fn run(session: &Session, args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     let outputs: Vec<_> = args.output_style.report.iter().map(|path| ("--report", path.as_path())).collect();
@@ -73,8 +76,8 @@ async fn verify(session: &Session, args: &VerifyArgs, report: &mut RunReport) ->
     let problems = check(session, &reader).await?;
     session.reporter.end();
     for problem in &problems {
-        for row in report.images.iter_mut().filter(|row| problem.images.contains(&row.name.to_string())) {
-            row.failed(ExitCode::Content, &"", &problem.what, Vec::new());
+        for image in &problem.images {
+            report.images[*image].failed(ExitCode::Content, &"", &problem.what, Vec::new());
         }
     }
     report.all_done(ImageState::Done);
@@ -83,7 +86,7 @@ async fn verify(session: &Session, args: &VerifyArgs, report: &mut RunReport) ->
         None => None,
     };
     let mut about = json!({
-        "id": reader.id(), "size": reader.file_len(), "problems": list(&problems), "signedBy": trust::signed_by(&vouched),
+        "id": reader.id(), "size": reader.file_len(), "problems": list(&problems, bundle), "signedBy": trust::signed_by(&vouched),
         "approvedBy": trust::approved_by(&vouched), "statements": custody.json, "findings": findings,
     });
     if let Some(covered) = &covered {
@@ -104,7 +107,7 @@ async fn verify(session: &Session, args: &VerifyArgs, report: &mut RunReport) ->
         super::export_print::left_out(bundle, bundle.required()),
         spare.as_ref().map_or("", |spare| &spare.text),
     );
-    let mut damage = (!problems.is_empty()).then(|| damage(&problems, reader.volumes() > 1));
+    let mut damage = (!problems.is_empty()).then(|| damage(&problems, bundle, reader.volumes() > 1));
     if damage.is_some() {
         let hope = parity::hope(session, &args.bundle).await;
         damage = damage.map(|damage| hope.into_iter().fold(damage, Failure::hint));
@@ -160,7 +163,7 @@ fn not_ours(path: &std::path::Path, why: String) -> anyhow::Error {
         .into()
 }
 
-fn damage(problems: &[Problem], in_volumes: bool) -> Failure {
+fn damage(problems: &[Problem], bundle: &BundleManifest, in_volumes: bool) -> Failure {
     let hint = if in_volumes {
         BRING
     } else {
@@ -168,9 +171,14 @@ fn damage(problems: &[Problem], in_volumes: bool) -> Failure {
     };
     let line = |problem: &Problem| {
         let blob = problem.blob.map_or_else(String::new, |digest| format!("\n  blob {digest}"));
-        let images: Vec<_> = problem.images.iter().map(|name| format!("\n  needed by {name}")).collect();
+        let named = problem.images.iter().take(NAMED);
+        let images: Vec<_> = named.map(|at| format!("\n  needed by {}", bundle.images[*at].name)).collect();
         let images = images.concat();
-        format!("{}: {}{blob}{images}", problem.place, problem.what)
+        let more = match problem.images.len().saturating_sub(NAMED) {
+            0 => String::new(),
+            more => format!("\n  and by {} (--format json names all)", count(more, "more image")),
+        };
+        format!("{}: {}{blob}{images}{more}", problem.place, problem.what)
     };
     let lines: Vec<String> = problems.iter().map(line).collect();
     let places = count(problems.len(), "place");
@@ -178,13 +186,14 @@ fn damage(problems: &[Problem], in_volumes: bool) -> Failure {
         .hint(hint)
 }
 
-fn list(problems: &[Problem]) -> Vec<serde_json::Value> {
+fn list(problems: &[Problem], bundle: &BundleManifest) -> Vec<serde_json::Value> {
     problems
         .iter()
         .map(|problem| {
+            let images: Vec<_> = problem.images.iter().map(|at| &bundle.images[*at].name).collect();
             json!({
                 "range": problem.range.as_ref().map(|r| [r.start, r.end]), "place": problem.place, "blob": problem.blob,
-                "images": problem.images, "what": problem.what,
+                "images": images, "what": problem.what,
             })
         })
         .collect()

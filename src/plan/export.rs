@@ -9,7 +9,7 @@ use crate::archive::manifest::{
 };
 use crate::archive::{
     ArchiveError, ArtifactRow, BundleManifest, Contents, DraftedHead, Fate, ImageFault, ImageRow, Manifests,
-    Root,
+    Root, Users,
 };
 use crate::destination::{Collision, Mapping, collisions};
 use crate::image::{ArtifactKind, Descriptor, Digest, Reference, Repository, Role, media_type};
@@ -235,9 +235,9 @@ impl ExportPlan {
         self.bundle.blobs[outside].iter().map(|blob| blob.size).sum()
     }
 
-    /// The images that need `digest`, by position.
-    pub fn users(&self, digest: &Digest, manifests: &dyn Manifests) -> Vec<usize> {
-        crate::archive::users(&self.bundle, digest, manifests)
+    /// Which images need which blob.
+    pub fn users(&self, manifests: &dyn Manifests) -> Users<'_> {
+        Users::of(&self.bundle, manifests)
     }
 }
 

@@ -9,7 +9,7 @@ use super::checksum::{Checksum, read_range};
 use super::file_export::{Shared, Sidecar, past_bytes};
 use super::journal::{Journal, Past};
 use super::ordered::{Begun, Ordered, Position, Sink};
-use super::{BlobError, Broken, Donor, Downloaded, FileExport, Front, LostBlob, TransferError, places_of};
+use super::{BlobError, Broken, Donor, Downloaded, FileExport, Front, LostBlob, Places, TransferError};
 use crate::archive::{self, Cut, FRAME_CONTENT, Input, PartialFile, StoredFrame, stored_len};
 use crate::image::{Digest, Hasher};
 use crate::plan::ExportPlan;
@@ -161,7 +161,8 @@ impl FileExport<'_> {
     ) -> (Result<Downloaded, BlobError>, Sidecar) {
         let (layout, blobs) = (&plan.head.layout, &plan.bundle.blobs);
         self.reporter.begin(self.doing(), plan.payload(), past_bytes(plan, past));
-        let elsewhere = |digest: &Digest| places_of(plan, self.spool, digest);
+        let places = Places::new(plan, self.spool);
+        let elsewhere = |digest: &Digest| places.of(digest);
         let source = Source {
             client: self.client,
             plan,

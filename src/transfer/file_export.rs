@@ -12,8 +12,8 @@ use super::checksum::{Seal, read_range};
 use super::front::follow;
 use super::journal::{Header, Journal, Past};
 use super::{
-    BlobError, BlobSpool, Donor, Download, Downloaded, Front, LostBlob, Medium, Spool, TransferError,
-    Unfinished, Workspace, free_space, keep_barriers, places_of, recheck,
+    BlobError, BlobSpool, Donor, Download, Downloaded, Front, LostBlob, Medium, Places, Spool, TransferError,
+    Unfinished, Workspace, free_space, keep_barriers, recheck,
 };
 use crate::archive::{ArchiveError, Cut, FRAME_CONTENT, PartialFile};
 use crate::image::{Algorithm, Digest, Hasher};
@@ -270,7 +270,8 @@ impl FileExport<'_> {
         shared: &Shared,
     ) -> Result<Downloaded, BlobError> {
         self.reporter.begin(self.doing(), plan.payload(), past_bytes(plan, past));
-        let elsewhere = |digest: &Digest| places_of(plan, self.spool, digest);
+        let places = Places::new(plan, self.spool);
+        let elsewhere = |digest: &Digest| places.of(digest);
         let download = Download {
             client: self.client,
             plan,

@@ -38,7 +38,7 @@ pub use front::{Front, keep_barriers};
 pub use medium::{Medium, free_space, largest_file};
 pub use ordered::{Broken, StreamExport};
 pub use past::{Donor, recheck};
-pub use places::places_of;
+pub use places::Places;
 pub use resolve::{ResolveError, Resolved, Unresolved, resolve};
 pub use source::{HeldBlob, WrongContent};
 pub use spool::Spool;

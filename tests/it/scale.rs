@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use airgap_bundle::archive::{ArchiveError, BundleReader, FileInput, Input, PartialFile, ending};
+use airgap_bundle::archive::{ArchiveError, BundleReader, FileInput, Input, PartialFile, Users, ending};
 use airgap_bundle::destination::{Destination, Mapping};
 use airgap_bundle::image::{Algorithm, Digest, media_type};
 use airgap_bundle::plan::{ImportPlan, Landings, Missing, Shards};
@@ -136,6 +136,10 @@ fn a_large_catalog_is_planned_written_opened_and_split() {
     let percent = most * 16 * 100 / sum;
     eprintln!("the largest part is {percent} % of the average; {} MB are in several", shards.repeated / MB);
     assert!(most * 160 <= sum * 11, "{:?}", shards.bytes);
+
+    let users = measured("which image needs which blob", || Users::of(bundle, &reader));
+    let needed: usize = bundle.blobs.iter().map(|blob| users.of_blob(&blob.digest).len()).sum();
+    assert_eq!(needed as u64, number * 12, "manifest, config and ten layers of each image");
 
     let cli = Cli::new();
     let path = path.to_str().unwrap();

@@ -316,10 +316,10 @@ impl Write for Same<'_> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    pub(super) fn sample() -> BundleManifest {
+    pub(in crate::archive) fn sample() -> BundleManifest {
         let digest = Digest::sha256(b"m");
         BundleManifest {
             artifacts: Vec::new(),
