@@ -2,6 +2,7 @@
 
 use super::{Gap, TestImage, same, small};
 use crate::support::gap::assert_whole;
+use crate::support::images::{ImageSpec, Layer};
 
 #[test]
 fn files_that_are_no_bundle() {
@@ -72,6 +73,33 @@ fn a_flipped_byte_in_a_layer_is_named_with_its_place_and_its_image() {
     same(&gap, "flipped_layer_import", &ran);
     assert!(gap.destination.manifest("team/app", "1").is_none());
     assert!(!gap.destination.has_blob("team/app", &image.layers()[0]));
+}
+
+#[test]
+fn of_many_images_on_a_damaged_base_ten_are_named_on_the_screen_and_all_in_json() {
+    let mut gap = Gap::new();
+    let base = Layer::gzip(1, 50_000);
+    for number in 0..13 {
+        let image =
+            ImageSpec::new(number).layer(base.clone()).layer(Layer::gzip(100 + number, 2_000)).build();
+        gap.image(&format!("team/app-{number:02}"), "1", &image);
+    }
+    gap.export(&["-o", "out.tar.zst"]);
+    let mut bytes = gap.read("out.tar.zst");
+    let at = bytes.windows(64).position(|window| window == &base.bytes[..64]).unwrap();
+    bytes[at + 100] ^= 1;
+    std::fs::write(gap.path("out.tar.zst"), &bytes).unwrap();
+
+    let ran = gap.cli.run(&["verify", "out.tar.zst"]);
+    assert_eq!(ran.code, 3, "{}", ran.shown());
+    assert_eq!(ran.stderr.matches("needed by ").count(), 10, "{}", ran.shown());
+    assert!(ran.stderr.contains("and by 3 more images (--format json names all)"), "{}", ran.shown());
+
+    let ran = gap.cli.run(&["verify", "out.tar.zst", "--format", "json"]);
+    let result: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    let problems = result["bundle"]["problems"].as_array().unwrap();
+    assert_eq!(problems.len(), 1, "{}", ran.shown());
+    assert_eq!(problems[0]["images"].as_array().unwrap().len(), 13, "{}", ran.shown());
 }
 
 #[test]
