@@ -236,7 +236,12 @@ pub(crate) fn compress_head(content: &[u8]) -> Result<Vec<u8>, ArchiveError> {
 pub(crate) fn compress_or_store(content: &[u8]) -> Result<Vec<u8>, ArchiveError> {
     let compressed = compress(content, BLOB_LEVEL)?;
     let stored = stored_len(content.len() as u64);
-    if compressed.len() as u64 * 100 <= stored * 97 { Ok(compressed) } else { Ok(store(content)) }
+    if compressed.len() as u64 * 100 <= stored * 97 {
+        return Ok(compressed);
+    }
+    // A frame is 8 MiB, and as much again is about to be made of it.
+    drop(compressed);
+    Ok(store(content))
 }
 
 fn compress(content: &[u8], level: i32) -> Result<Vec<u8>, ArchiveError> {

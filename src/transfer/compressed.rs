@@ -194,6 +194,11 @@ impl Download<'_> {
             for mut chunk in piece {
                 written.hasher.update(&chunk);
                 while !chunk.is_empty() {
+                    if frame.is_empty() {
+                        // Made at its full size: one that grows leaves as much behind again.
+                        let held = FRAME_CONTENT.min(size.saturating_sub(taken));
+                        frame.reserve_exact(usize::try_from(held).unwrap_or(0));
+                    }
                     let room = usize::try_from(FRAME_CONTENT).unwrap_or(0) - frame.len();
                     let now = chunk.split_to(room.min(chunk.len()));
                     frame.extend_from_slice(&now);
