@@ -11,6 +11,7 @@ use super::ArchiveError;
 use super::manifest::{ArtifactRow, BlobRow, BundleManifest};
 use crate::image::{
     Descriptor, Digest, ManifestKind, MediaType, ParsedManifest, Positions, RawManifest, Role, media_type,
+    short_position,
 };
 
 /// Indexes nested deeper than this are refused.
@@ -128,7 +129,7 @@ impl Contents {
         let required = uses.extract_if(.., |used| used.required);
         contents.required = required.map(|used| (used.row.digest, used.row.size)).collect();
         uses.sort_by_key(|used| used.row.group());
-        contents.first_root = uses.iter().map(|used| u32::try_from(used.first).unwrap_or(u32::MAX)).collect();
+        contents.first_root = uses.iter().map(|used| short_position(used.first)).collect();
         contents.blobs = uses.into_iter().map(|used| used.row).collect();
         contents.alone = contents.sizes.iter().fold(0, |sum, size| sum.saturating_add(*size));
         Ok(contents)

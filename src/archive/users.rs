@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::contents::{Contents, Manifests, Root};
 use super::{ArchiveError, ArtifactIndex, BlobIndex, BundleManifest};
-use crate::image::Digest;
+use crate::image::{Digest, short_position};
 
 /// The images that need each blob of a bundle, themselves or for an artifact.
 #[derive(Debug)]
@@ -26,9 +26,15 @@ impl<'a> Users<'a> {
             let artifacts = artifacts.into_iter().map(|at| index.artifact(at));
             let roots: Vec<Root> = std::iter::once(index.image(image)).chain(artifacts).cloned().collect();
             let contents = Contents::all(&roots, manifests)?;
-            Ok(contents.blobs.iter().filter_map(|blob| blobs.position(&blob.digest)).map(short).collect())
+            Ok(contents
+                .blobs
+                .iter()
+                .filter_map(|blob| blobs.position(&blob.digest))
+                .map(short_position)
+                .collect())
         };
-        let images = (0..bundle.images.len()).into_par_iter().map(|image| (short(image), needs(image)));
+        let images =
+            (0..bundle.images.len()).into_par_iter().map(|image| (short_position(image), needs(image)));
         let images: Vec<(u32, Result<Vec<u32>, ArchiveError>)> = images.collect();
         let (mut pairs, mut unreadable) = (Vec::new(), Vec::new());
         for (image, needed) in images {
@@ -38,14 +44,13 @@ impl<'a> Users<'a> {
             }
         }
         pairs.sort_unstable();
-        pairs.dedup();
         Self { blobs, pairs, unreadable }
     }
 
     /// The images that need `digest`, by position in the bundle, ascending.
     pub fn of_blob(&self, digest: &Digest) -> Vec<usize> {
         let mut images = self.unreadable.clone();
-        if let Some(blob) = self.blobs.position(digest).map(short) {
+        if let Some(blob) = self.blobs.position(digest).map(short_position) {
             let first = self.pairs.partition_point(|(other, _)| *other < blob);
             let own = self.pairs[first..].iter().take_while(|(other, _)| *other == blob);
             images.extend(own.map(|(_, image)| image));
@@ -53,11 +58,6 @@ impl<'a> Users<'a> {
         images.sort_unstable();
         images.into_iter().map(|image| image as usize).collect()
     }
-}
-
-/// A position in a list of which each element takes a hundred bytes of `bundle.json`.
-fn short(position: usize) -> u32 {
-    u32::try_from(position).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::run_report::RunReport;
-use crate::archive::ImageFault;
+use crate::archive::{ImageFault, Users};
 use crate::failure::{ExitCode, blob_code};
 use crate::image::Reference;
 use crate::plan::{ExportPlan, Resolution};
@@ -17,7 +17,7 @@ pub(super) fn report_lost(
     report: &mut RunReport,
 ) -> BTreeSet<usize> {
     let mut hit = BTreeSet::new();
-    let users = plan.users(spool);
+    let users = Users::of(&plan.bundle, spool);
     let named = report.images.iter().enumerate().rev().map(|(at, row)| (row.name.clone(), at));
     let rows: HashMap<Reference, usize> = named.collect();
     for LostBlob { index, error } in lost {

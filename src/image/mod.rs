@@ -22,5 +22,5 @@ pub use manifest::{Descriptor, ManifestError, ManifestKind, ParsedManifest, RawM
 pub use media_type::{MediaType, Role};
 pub use pattern::{glob, matches};
 pub use platform::{Platform, PlatformError};
-pub use positions::Positions;
+pub use positions::{Positions, short_position};
 pub use reference::{Reference, ReferenceError, Repository, Tag};

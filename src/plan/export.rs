@@ -9,7 +9,7 @@ use crate::archive::manifest::{
 };
 use crate::archive::{
     ArchiveError, ArtifactRow, BundleManifest, Contents, DraftedHead, Fate, ImageFault, ImageRow, Manifests,
-    Root, Users,
+    Root,
 };
 use crate::destination::{Collision, Mapping, collisions};
 use crate::image::{ArtifactKind, Descriptor, Digest, Reference, Repository, Role, media_type};
@@ -233,11 +233,6 @@ impl ExportPlan {
         let layout = &self.head.layout;
         let outside = layout.stored().start..layout.compressed().end;
         self.bundle.blobs[outside].iter().map(|blob| blob.size).sum()
-    }
-
-    /// Which images need which blob.
-    pub fn users(&self, manifests: &dyn Manifests) -> Users<'_> {
-        Users::of(&self.bundle, manifests)
     }
 }
 

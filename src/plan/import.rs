@@ -8,7 +8,7 @@ use crate::archive::{
     ArchiveError, BlobIndex, BlobRow, BundleManifest, Contents, Fates, Group, Manifests, Root, fates, roots,
 };
 use crate::destination::{Destination, Mapping, collisions};
-use crate::image::{Digest, MediaType, Reference, ReferenceError, Repository, Tag};
+use crate::image::{Digest, MediaType, Reference, ReferenceError, Repository, Tag, short_position};
 
 /// One place an image goes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -136,7 +136,7 @@ impl ImportPlan {
                 for digest in own.chain(contents.required.keys()) {
                     let at = order.position(digest).ok_or(ArchiveError::MissingManifest(*digest))?;
                     homes[at].get_or_insert(needs.len());
-                    blobs.push(short(at));
+                    blobs.push(short_position(at));
                 }
                 Ok(contents.bottom_up)
             };
@@ -167,7 +167,7 @@ impl ImportPlan {
         let mut positions = vec![u32::MAX; homes.len()];
         for (at, home) in homes.iter().enumerate() {
             if let Some(home) = home {
-                positions[at] = short(uploads.len());
+                positions[at] = short_position(uploads.len());
                 uploads.push(Upload {
                     held_by: held_by.get(&at).map(|repository| (*repository).clone()),
                     ..order.upload(at, needs[*home].landing.repository.clone())
@@ -223,11 +223,6 @@ impl<'a> Order<'a> {
         };
         Upload { digest, size, home, held_by: None, carried: at < self.carried.len() }
     }
-}
-
-/// A position in a list of blobs: `bundle.json` has no room for 2^32 of them.
-fn short(position: usize) -> u32 {
-    u32::try_from(position).unwrap_or(u32::MAX)
 }
 
 /// What a root of the bundle consists of, as far as the bundle carries or requires it.

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use crate::archive::{ArchiveError, BundleManifest, Contents, Manifests, fates, roots};
-use crate::image::{Digest, Reference};
+use crate::image::{Digest, Reference, short_position};
 
 /// How much more than the average a shard may have to do.
 const BALANCE: f64 = 1.10;
@@ -107,7 +107,7 @@ fn loads(
             cost += blob.size + PER_BLOB;
             blobs.push(*known.entry(blob.digest).or_insert_with(|| {
                 sizes.push(blob.size);
-                u32::try_from(sizes.len() - 1).unwrap_or(u32::MAX)
+                short_position(sizes.len() - 1)
             }));
         }
         blobs.sort_unstable();

@@ -24,7 +24,7 @@ impl<'a> Places<'a> {
 
     /// Every place that may have `digest`, repositories first, each once.
     pub fn of(&self, digest: &Digest) -> Vec<BlobPlace> {
-        let users = self.users.get_or_init(|| self.plan.users(self.manifests));
+        let users = self.users.get_or_init(|| Users::of(&self.plan.bundle, self.manifests));
         let images = users.of_blob(digest).into_iter();
         let mut places: Vec<BlobPlace> =
             images.map(|image| self.plan.bundle.images[image].source.repository().into()).collect();
