@@ -286,8 +286,11 @@ async fn send(
                 Err(error) if error.source_error().is_some() => return Err(error),
                 Err(error) => error,
             };
-        let held = if error.is_transient() { upload.status().await } else { Standing::Unknown };
+        // A registry that was still reading what a broken connection had under way when it was asked holds more now.
+        let late = from > 0 && error.status() == Some(416);
+        let held = if late || error.is_transient() { upload.status().await } else { Standing::Unknown };
         match held {
+            Standing::Holds(held) if late && held <= from => return Err(broken.unwrap_or(error)),
             Standing::Holds(held) if (from..=size).contains(&held) => {
                 upload.resume_at(held);
                 // A break that got something through is no failed try.

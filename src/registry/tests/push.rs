@@ -22,6 +22,8 @@ struct Faults {
     failing_commits: usize,
     /// Then states this much more than it keeps.
     overstate: usize,
+    /// So much more of the first request it kept only a part of is still under way when the status is asked for.
+    late: usize,
 }
 
 #[derive(Default)]
@@ -30,6 +32,8 @@ struct Store {
     sessions: HashMap<String, Vec<u8>>,
     blobs: HashMap<String, Bytes>,
     next: usize,
+    /// What comes late.
+    under_way: Vec<u8>,
 }
 
 impl Store {
@@ -46,10 +50,11 @@ impl Store {
                 None => reply(404, ""),
             },
             "GET" => {
-                let Some(data) = self.sessions.get(&session) else {
+                let Some(data) = self.sessions.get_mut(&session) else {
                     return reply(404, "");
                 };
                 let range = format!("0-{}", data.len().saturating_sub(1) + self.faults.overstate);
+                data.append(&mut self.under_way);
                 status(204).header("range", range).body(Body::empty()).unwrap()
             }
             "POST" if parameter("mount").is_some() && self.faults.mountable => reply(201, ""),
@@ -74,7 +79,16 @@ impl Store {
                 let Some(data) = self.sessions.get_mut(&session) else {
                     return reply(404, "");
                 };
+                let start =
+                    seen.header("content-range").and_then(|range| range.split_once('-')?.0.parse().ok());
+                if self.faults.late > 0 && start.is_some_and(|start: usize| start != data.len()) {
+                    let range = format!("0-{}", data.len() - 1);
+                    return status(416).header("range", range).body(Body::empty()).unwrap();
+                }
                 let kept = self.faults.keep_only.pop().unwrap_or(seen.body.len());
+                if kept < seen.body.len() {
+                    self.under_way = seen.body[kept..kept + self.faults.late].to_vec();
+                }
                 data.extend_from_slice(&seen.body[..kept]);
                 if self.faults.garbles
                     && let Some(byte) = data.last_mut()
@@ -257,6 +271,21 @@ async fn a_broken_upload_goes_on_only_where_that_leads_to_the_blob() {
         let range = format!("{}-9999", 4000 + overstate);
         assert_eq!(fake.seen("PATCH", "")[1].header("content-range"), Some(range.as_str()));
     }
+}
+
+/// A registry may still be reading what a broken connection had under way when it is asked how far it got.
+#[tokio::test]
+async fn what_arrives_after_the_status_was_asked_for_is_not_sent_again() {
+    let faults = Faults { keep_only: vec![4000], late: 500, ..Faults::default() };
+    let (fake, store) = registry(faults).await;
+    let source = Memory::new(&content(10_000));
+    let pushed = plain().push_blob(&fake.repository("a"), &source.digest, 10_000, &source, None).await;
+    assert_eq!(pushed.unwrap(), Pushed::Uploaded { bytes: 10_000 });
+    assert_eq!(store.lock().unwrap().blobs[&source.digest.to_string()], source.bytes);
+    assert_eq!(fake.seen("POST", "").len(), 1);
+    let ranges: Vec<_> =
+        fake.seen("PATCH", "").iter().map(|seen| seen.header("content-range").map(str::to_owned)).collect();
+    assert_eq!(ranges, [None, Some("4000-9999".to_owned()), Some("4500-9999".to_owned())]);
 }
 
 /// However often it breaks: what a registry is sure to have is not sent again, in one piece or in chunks, and neither
