@@ -1308,7 +1308,7 @@ chaos() {
     local figures
     figures=$(target_dir)/chaos-figures
     (cd "$root" && CHAOS_SECONDS=${CHAOS_SECONDS:-3600} cargo test --locked --test it chaos:: -- --nocapture) >"$figures" 2>&1 ||
-        { tail -25 "$figures"; return 1; }
+        { grep -E '^seed [0-9]+:|panicked|assertion' "$figures"; tail -25 "$figures"; echo "All of it is in $figures"; return 1; }
     grep -E '^(seed [0-9]|#)' "$figures"
 }
 
