@@ -117,7 +117,9 @@ impl Upload {
             };
             // A session of which nothing is lost but what is at hand can be opened anew.
             let anew = start == 0 && (error.is_transient() || error.is_lost_session());
-            if anew { retries.after_any(error).await } else { retries.after(error).await }?;
+            // The registry was still reading what a broken connection had under way when it was asked.
+            let late = error.status() == Some(416);
+            if anew || late { retries.after_any(error).await } else { retries.after(error).await }?;
             match self.status().await {
                 Standing::Holds(held) if (self.offset..=end).contains(&held) => self.offset = held,
                 _ if anew => *self = Self::begin(&client, &self.repository).await?,

@@ -288,6 +288,18 @@ async fn what_arrives_after_the_status_was_asked_for_is_not_sent_again() {
     assert_eq!(ranges, [None, Some("4000-9999".to_owned()), Some("4500-9999".to_owned())]);
 }
 
+#[tokio::test]
+async fn what_arrives_late_of_data_that_cannot_be_replayed_is_not_sent_again_either() {
+    let faults = Faults { keep_only: vec![4000], late: 500, ..Faults::default() };
+    let (fake, store) = registry(faults).await;
+    let (bytes, client) = (content(10_000), plain());
+    let mut upload = Upload::begin(&client, &fake.repository("a")).await.unwrap();
+    upload.append(bytes.clone()).await.unwrap();
+    upload.finish(&Digest::sha256(&bytes)).await.unwrap();
+    assert_eq!(store.lock().unwrap().blobs[&Digest::sha256(&bytes).to_string()], bytes);
+    assert_eq!(fake.seen("POST", "").len(), 1);
+}
+
 /// However often it breaks: what a registry is sure to have is not sent again, in one piece or in chunks, and neither
 /// are blobs whose commit fails in passing.
 #[tokio::test]
