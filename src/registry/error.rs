@@ -129,6 +129,12 @@ impl RegistryError {
             || matches!(self.code(), Some("BLOB_UPLOAD_UNKNOWN" | "BLOB_UPLOAD_INVALID"))
     }
 
+    /// Whether a chunk was refused for where it starts (distribution-spec, "Pushing a blob in chunks"). A registry that
+    /// was still reading what a broken connection had under way when it was asked holds more by the next request.
+    pub(super) fn is_out_of_order(&self) -> bool {
+        self.status() == Some(416)
+    }
+
     pub fn is_not_found(&self) -> bool {
         self.class() == ErrorClass::NotFound
     }

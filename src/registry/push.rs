@@ -286,12 +286,12 @@ async fn send(
                 Err(error) if error.source_error().is_some() => return Err(error),
                 Err(error) => error,
             };
-        // A registry that was still reading what a broken connection had under way when it was asked holds more now.
-        let late = from > 0 && error.status() == Some(416);
+        let late = from > 0 && error.is_out_of_order();
         let held = if late || error.is_transient() { upload.status().await } else { Standing::Unknown };
+        // One that refuses to go on from where it says it is does not know this form.
+        let least = if late { from + 1 } else { from };
         match held {
-            Standing::Holds(held) if late && held <= from => return Err(broken.unwrap_or(error)),
-            Standing::Holds(held) if (from..=size).contains(&held) => {
+            Standing::Holds(held) if (least..=size).contains(&held) => {
                 upload.resume_at(held);
                 // A break that got something through is no failed try.
                 if held > reached {

@@ -117,9 +117,11 @@ impl Upload {
             };
             // A session of which nothing is lost but what is at hand can be opened anew.
             let anew = start == 0 && (error.is_transient() || error.is_lost_session());
-            // The registry was still reading what a broken connection had under way when it was asked.
-            let late = error.status() == Some(416);
-            if anew || late { retries.after_any(error).await } else { retries.after(error).await }?;
+            if anew || error.is_out_of_order() {
+                retries.after_any(error).await
+            } else {
+                retries.after(error).await
+            }?;
             match self.status().await {
                 Standing::Holds(held) if (self.offset..=end).contains(&held) => self.offset = held,
                 _ if anew => *self = Self::begin(&client, &self.repository).await?,
