@@ -160,7 +160,10 @@ pub fn blob_code(error: &BlobError) -> ExitCode {
 }
 
 fn archive_code(error: &ArchiveError) -> ExitCode {
-    if matches!(error, ArchiveError::TooEarly(_)) {
+    if matches!(
+        error,
+        ArchiveError::TooEarly(_) | ArchiveError::NameUnused(_) | ArchiveError::NameUnneeded(_)
+    ) {
         ExitCode::Usage
     } else if let ArchiveError::Storage { denied, .. } = error {
         if *denied { ExitCode::Denied } else { ExitCode::Unreachable }

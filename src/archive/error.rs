@@ -27,6 +27,8 @@ pub enum ArchiveError {
     Nameless(Digest),
     #[error("--name {0} is for an archive of one image, and this one has several")]
     NameUnused(String),
+    #[error("--name {0} is for layouts of other tools; the images of a bundle have their names")]
+    NameUnneeded(String),
     #[error("{0} cannot be sent again, since it comes from a pipe")]
     PassedBy(Digest),
     #[error("{0} comes before the index and the manifests that say what it is")]

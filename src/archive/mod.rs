@@ -91,7 +91,7 @@ pub use partial::{
     folder_of, joint, open_frame, read_back, stored_len, sync_folder,
 };
 pub use pipe::{PipedContent, PipedHead, open_pipe};
-pub use piped::{Piped, Rest};
+pub use piped::{Piped, Rest, unnamed};
 pub use reader::BundleReader;
 pub use stash::{Stash, StashWriter};
 pub use users::Users;

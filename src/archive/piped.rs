@@ -86,6 +86,7 @@ impl Piped {
         let mut recorded = Recorded { input: &mut input, read: Vec::new() };
         match read_head(&mut recorded, trust) {
             Ok((head, at)) => {
+                unnamed(name)?;
                 let head = Arc::new(head);
                 let content = PipedContent::after(head.clone(), input, at);
                 let rest = Box::new(move |sink: &mut StreamSink<'_>| content.stream(sink));
@@ -120,6 +121,11 @@ impl Piped {
         // What came too early does not come again.
         Ok(Self { at_hand: stash.digests(), holdings, stash, rest })
     }
+}
+
+/// Refuses a name for what has names: an image would not be where whoever gave it looks for it.
+pub fn unnamed(name: Option<&Reference>) -> Result<(), ArchiveError> {
+    name.map_or(Ok(()), |name| Err(ArchiveError::NameUnneeded(name.to_string())))
 }
 
 /// Keeps what it reads, should it have to be read again.

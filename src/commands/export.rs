@@ -11,7 +11,7 @@ use super::preflight::Preflight;
 use super::request::Loaded;
 use super::resolving::Resolving;
 use super::run_report::{ImageReport, ImageState, RunReport};
-use super::{base, export_target, keys, locked, network, request};
+use super::{base, export_target, keys, locked, network, request, trust};
 use crate::archive::VolumeInput;
 use crate::cli::{ExportArgs, ForeignLayers, ResultFormat, WriteArgs};
 use crate::custody::Material;
@@ -64,6 +64,9 @@ fn load(args: &ExportArgs) -> anyhow::Result<Loaded> {
     (request.repin, request.keep_host) = (args.repin, args.keep_host);
     request.with.clone_from(&args.with.with.0);
     request.keep_urls = args.foreign_layers == ForeignLayers::KeepUrls;
+    if args.base.is_none() {
+        trust::refuse_unused(&args.trust)?;
+    }
     request.base = args.base.as_deref().map(|path| base::load(path, &args.trust)).transpose()?;
     if let (Some(base), Some(name)) = (&request.base, &mut catalog.file_name) {
         *name = base::delta_name(name, &base.base);

@@ -10,9 +10,16 @@ use crate::signing::PrivateKey;
 impl Run<'_> {
     /// The key that will sign the receipt. What must not be replaced by one is found before anything is sent.
     pub(super) fn receipt_signer(&self) -> anyhow::Result<Option<PrivateKey>> {
-        let Some(path) = self.args.receipt.as_ref().filter(|_| !self.args.dry_run) else {
-            return Ok(None);
+        let Some(path) = &self.args.receipt else {
+            if let Some(key) = &self.args.sign.sign_key {
+                let message = format!("{} is to sign a receipt, and none is asked for", key.display());
+                return Err(Failure::usage(message).hint("say where it goes with --receipt FILE").into());
+            }
+            return keys::signer(&self.args.sign);
         };
+        if self.args.dry_run {
+            return Ok(None);
+        }
         let there = custody::content(path)?;
         if !self.args.force && there.is_some_and(|json| Receipt::parse(&json).is_err()) {
             return Err(Failure::new(

@@ -9,7 +9,7 @@ use super::outputs::plain_name;
 use super::trust;
 use crate::archive::{
     ArchiveError, BundleReader, FileInput, Holdings, Input, LIST_SUFFIX, Piped, Rest, Stash, VolumeInput,
-    Wait, WaitingVolumes, volumes_of,
+    Wait, WaitingVolumes, unnamed, volumes_of,
 };
 use crate::cli::{ImportArgs, NetworkArgs, TrustArgs};
 use crate::failure::{ExitCode, Failure};
@@ -47,7 +47,7 @@ pub(super) fn open_for_import(session: &Session, args: &ImportArgs) -> anyhow::R
         let path = args.bundle.clone().unwrap_or_else(|| PathBuf::from("."));
         let trust = trust::with_approval(&args.trust, &args.approval, Some(&path))?;
         let volumes = WaitingVolumes::open(&path, patience(session))?;
-        return piped(Piped::open(volumes, None, args.spool.as_deref(), &trust)?, &trust);
+        return piped(Piped::open(volumes, args.name.as_ref(), args.spool.as_deref(), &trust)?, &trust);
     }
     if args.bundle.as_deref() != Some(Path::new("-")) {
         let path = args.bundle.clone().map_or_else(the_one_here, Ok)?;
@@ -125,6 +125,7 @@ fn open_as_anywhere(
     if !is_address(path) {
         return open_as(path, name, trust);
     }
+    unnamed(name)?;
     let reader = open_address(path, trust, network)?;
     let vouched = trust::vouched(trust, &reader)?;
     Ok(Opened { holdings: Arc::new(reader.clone()), own: Some(reader), stem: stem(path), vouched })
@@ -162,7 +163,10 @@ pub(super) fn open(
 /// Opens `path` if it is trusted.
 fn open_as(path: &Path, name: Option<&Reference>, trust: &Trust) -> anyhow::Result<Opened> {
     let (holdings, own): (Arc<dyn Holdings>, _) = match open_trusted(path, trust) {
-        Ok(reader) => (Arc::new(reader.clone()), Some(reader)),
+        Ok(reader) => {
+            unnamed(name)?;
+            (Arc::new(reader.clone()), Some(reader))
+        }
         Err(ArchiveError::NotABundle(why)) => {
             let foreign = crate::archive::ForeignLayout::open_trusted(path, name, trust);
             let foreign = foreign.map_err(|error| match error {

@@ -14,8 +14,12 @@ const VARIABLE: &str = "AIRGAP_BUNDLE_PASSPHRASE";
 /// How often a pass phrase is asked for.
 const TRIES: usize = 3;
 
-/// The key that `--sign-key` names.
+/// The key that `--sign-key` names. Who gives a pass phrase and no key would carry a bundle without a signature.
 pub(super) fn signer(args: &SignKeyArgs) -> anyhow::Result<Option<PrivateKey>> {
+    if let (None, Some(file)) = (&args.sign_key, &args.passphrase.passphrase_file) {
+        let message = format!("nothing is signed, so the pass phrase in {} is for no key", file.display());
+        return Err(Failure::usage(message).hint("name the private key with --sign-key FILE").into());
+    }
     args.sign_key.as_deref().map(|path| private(path, &args.passphrase)).transpose()
 }
 

@@ -11,6 +11,7 @@ use crate::handoff::{MirrorError, MirrorFile, MirrorKind, Reach, mirror_files};
 
 pub(super) fn run(args: &MirrorsArgs) -> anyhow::Result<ExitCode> {
     let destination: Destination = args.destination.parse().map_err(|e| Failure::usage(format!("{e}")))?;
+    refuse_misplaced(args)?;
     let opened = input::open(Some(&args.bundle), None, &args.trust)?;
     let bundle = opened.holdings.bundle();
     let mapping = Mapping {
@@ -34,6 +35,23 @@ pub(super) fn run(args: &MirrorsArgs) -> anyhow::Result<ExitCode> {
         None => super::print(&joined(&files)),
     }
     Ok(ExitCode::Done)
+}
+
+/// Refuses flags that say nothing to this runtime: whoever gave them would count on what they do.
+fn refuse_misplaced(args: &MirrorsArgs) -> anyhow::Result<()> {
+    let renames = args.runtime == MirrorRuntime::Kustomize;
+    let reaches =
+        !args.plain_http.is_empty() || !args.tls_no_verify.is_empty() || args.node_ca_file.is_some();
+    let why = match () {
+        () if args.pin && !renames => {
+            "--pin is for kustomize: mirrors lead to what a manifest names, by tag or by digest"
+        }
+        () if reaches && renames => {
+            "kustomize renames images; how nodes reach the registry is for the configuration of their runtime"
+        }
+        () => return Ok(()),
+    };
+    Err(Failure::usage(why).into())
 }
 
 fn kind(runtime: MirrorRuntime) -> MirrorKind {

@@ -18,6 +18,9 @@ pub(super) const SIGNATURE: &str = ".sig";
 /// The sigstore bundle beside a bundle.
 pub(super) const SIGSTORE: &str = ".sigstore.json";
 
+/// The keys of a site, for every command.
+const VERIFY_KEY: &str = "AIRGAP_BUNDLE_VERIFY_KEY";
+
 /// A reviewer's approvals beside a bundle.
 pub(super) const APPROVALS: &str = ".approvals";
 
@@ -43,6 +46,17 @@ pub(super) fn of(args: &TrustArgs, path: Option<&Path>) -> anyhow::Result<Trust>
         trust.beside.extend(evidence(&file)?);
     }
     Ok(trust)
+}
+
+/// Refuses keys and signatures where nothing is read that they could be about. A key in the environment is the site's
+/// rule for all commands.
+pub(super) fn refuse_unused(args: &TrustArgs) -> anyhow::Result<()> {
+    let by_flag = args.verify_key.first().filter(|_| std::env::var_os(VERIFY_KEY).is_none());
+    let Some(file) = by_flag.or_else(|| args.signature.first()) else { return Ok(()) };
+    let message = format!("nothing is read whose signature {} could be about", file.display());
+    Err(Failure::usage(message)
+        .hint("here it is for --base; to sign what is written: --sign-key FILE")
+        .into())
 }
 
 /// The same, approvals included.

@@ -8,6 +8,7 @@ mod catalogs;
 mod damage;
 mod destinations;
 mod disks;
+mod misplaced;
 mod registries;
 
 /// Compares exit code, output and what is left with the snapshot `name`.

@@ -1,0 +1,49 @@
+//! Flags that would do nothing where they stand: whoever gave them counts on what they do, so they are refused.
+
+use super::*;
+use crate::support::cli::Cli;
+
+#[test]
+fn a_flag_that_would_do_nothing_is_refused_before_anything_is_done() {
+    let (gap, _) = small();
+    let host = gap.destination.host();
+    std::fs::write(gap.path("phrase"), "secret\n").unwrap();
+    let keygen = gap.cli.run(&["keygen", "-o", "site", "--passphrase-file", "phrase"]);
+    assert_eq!(keygen.code, 0, "{}", keygen.shown());
+    let before = gap.files();
+    let export = ["export", "images.txt", "-o", "new.tar.zst"];
+    let import = ["import", "out.tar.zst", "-d", &host];
+    let mirrors = ["mirrors", "out.tar.zst", "-d", &host, "--for"];
+    for (command, flags, says) in [
+        (&export[..], &["--passphrase-file", "phrase"][..], "nothing is signed"),
+        (&export[..], &["--verify-key", "site.pub"][..], "nothing is read whose signature site.pub"),
+        (&export[..], &["--signature", "a.sig"][..], "nothing is read whose signature a.sig"),
+        (
+            &["repack", "out.tar.zst", "-o", "new.tar.zst"][..],
+            &["--passphrase-file", "phrase"][..],
+            "nothing is signed",
+        ),
+        (&import[..], &["--passphrase-file", "phrase"][..], "nothing is signed"),
+        (&import[..], &["--sign-key", "site.key"][..], "site.key is to sign a receipt"),
+        (
+            &import[..],
+            &["--name", "registry.example/other:1"][..],
+            "--name registry.example/other:1 is for layouts",
+        ),
+        (&mirrors[..], &["podman", "--pin"][..], "--pin is for kustomize"),
+        (&mirrors[..], &["kustomize", "--node-ca-file", "/ca.pem"][..], "kustomize renames images"),
+    ] {
+        let ran = gap.cli.run(&[command, flags].concat());
+        assert!(ran.code == 2 && ran.stderr.contains(says), "{command:?} {flags:?}\n{}", ran.shown());
+        assert!(ran.stdout.is_empty(), "{}", ran.shown());
+        assert_eq!(gap.files(), before, "{command:?} {flags:?}");
+    }
+    assert_eq!(gap.destination.log().len(), 0);
+}
+
+#[test]
+fn the_key_of_a_site_in_the_environment_stands_in_the_way_of_no_export() {
+    let mut gap = Gap::with(Cli::new().env("AIRGAP_BUNDLE_VERIFY_KEY", "site.pub"));
+    gap.image("team/app", "1", &image(1));
+    gap.export(&["-o", "out.tar.zst"]);
+}
