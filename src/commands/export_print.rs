@@ -34,6 +34,11 @@ pub(super) struct Volumes {
     pub(super) parity: usize,
 }
 
+/// The first and the last of a row of files, which may be the same one.
+fn span(first: &str, last: &str) -> String {
+    if first == last { first.to_owned() } else { format!("{first} to {last}") }
+}
+
 impl Summary<'_> {
     /// `beside` are the endings of what lies beside the bundle.
     pub(super) fn text(&self, beside: &[String]) -> String {
@@ -53,11 +58,12 @@ impl Summary<'_> {
         let size = bytes(*size);
         let _ = match volumes {
             None => writeln!(text, "  {file}  ({size})"),
-            Some(Volumes { first, last, count, parity }) => {
-                let (first, last) = (first.display(), last.display());
-                let _ = writeln!(text, "  {first} to {last}  ({count} volumes, {size})");
-                if *parity > 0 {
-                    let _ = writeln!(text, "  {file}.p01 to {file}.p{parity:02}  (parity)");
+            Some(volumes) => {
+                let row = span(&volumes.first.display().to_string(), &volumes.last.display().to_string());
+                let _ = writeln!(text, "  {row}  ({}, {size})", count(volumes.count, "volume"));
+                if volumes.parity > 0 {
+                    let row = span(&format!("{file}.p01"), &format!("{file}.p{:02}", volumes.parity));
+                    let _ = writeln!(text, "  {row}  (parity)");
                 }
                 writeln!(text, "  {file}{LIST_SUFFIX}")
             }

@@ -125,7 +125,8 @@ fn an_export_that_ends_before_its_parity_makes_it_up() {
     assert!(ran.stderr.contains("is complete already"), "{}", ran.shown());
     assert!(set(&gap) == whole);
     // Fewer are asked for now.
-    gap.export(&[&target[..], &["--parity", "1"]].concat());
+    let one = gap.export(&[&target[..], &["--parity", "1"]].concat());
+    assert!(one.stdout.contains("\n  out.tar.zst.p01  (parity)\n"), "{}", one.shown());
     assert!(!gap.path("out.tar.zst.p02").exists());
     assert_eq!(list(&gap).parity.len(), 1);
 }
