@@ -160,7 +160,8 @@ pub struct VerifyArgs {
     /// With --manifests: compare names and digests, and do not read the content of the bundle.
     #[arg(long, requires = "manifests")]
     pub names_only: bool,
-    /// Check that this receipt is of the bundle, and that every image arrived (repeatable).
+    /// Check that this receipt is of the bundle, and that every image arrived (repeatable; those of one destination
+    /// count together).
     #[arg(long, value_name = "FILE", help_heading = "Trust")]
     pub receipt: Vec<PathBuf>,
     #[command(flatten)]

@@ -157,19 +157,22 @@ pub(super) fn check(args: &VerifyArgs, reader: &BundleReader, trust: &Trust) -> 
         };
         custody.add(&statement, "exported", &text, made, wrong, trust)?;
     }
-    for path in &args.receipt {
-        let Some(text) = content(path)? else {
-            return Err(Failure::usage(format!("there is no receipt {}", path.display())).into());
-        };
-        let parsed = Receipt::parse(&text);
-        let made = parsed.as_ref().ok().map(|receipt| &receipt.predicate.circumstances);
-        let (what, wrong) = match &parsed {
+    let read = |path: &PathBuf| {
+        let none = || Failure::usage(format!("there is no receipt {}", path.display()));
+        let text = content(path)?.ok_or_else(none)?;
+        anyhow::Ok((Receipt::parse(&text), text))
+    };
+    let receipts = args.receipt.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    let all: Vec<&Receipt> = receipts.iter().filter_map(|(receipt, _)| receipt.as_ref().ok()).collect();
+    for (path, (receipt, text)) in args.receipt.iter().zip(&receipts) {
+        let made = receipt.as_ref().ok().map(|receipt| &receipt.predicate.circumstances);
+        let (what, wrong) = match receipt {
             Ok(receipt) => {
-                (format!("arrived at {}", receipt.predicate.destination), receipt.lacks(bundle, &id))
+                (format!("arrived at {}", receipt.predicate.destination), receipt.lacks(bundle, &id, &all))
             }
             Err(why) => (String::new(), vec![why.clone()]),
         };
-        custody.add(path, &what, &text, made, wrong, trust)?;
+        custody.add(path, &what, text, made, wrong, trust)?;
     }
     Ok(custody)
 }

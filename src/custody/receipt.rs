@@ -9,7 +9,7 @@
 //!
 //! Subjects are the bundle and every image that is there.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -91,15 +91,29 @@ impl Receipt {
         Ok(Self::new(subject, Arrived { bundle: id, circumstances, destination, images, blobs }))
     }
 
-    /// What of the bundle it does not vouch for, one a line.
-    pub fn lacks(&self, bundle: &BundleManifest, id: &Digest) -> Vec<String> {
-        if !self.is_about(id) || self.predicate.bundle != Some(*id) {
+    fn is_of(&self, id: &Digest) -> bool {
+        self.is_about(id) && self.predicate.bundle == Some(*id)
+    }
+
+    /// What of the bundle neither it vouches for nor, of the same destination, one of `others`, one a line: several
+    /// machines that shared an import have a receipt each.
+    pub fn lacks(&self, bundle: &BundleManifest, id: &Digest, others: &[&Self]) -> Vec<String> {
+        if !self.is_of(id) {
             return vec!["it is about another bundle".to_owned()];
         }
+        let beside = others
+            .iter()
+            .filter(|other| other.is_of(id) && other.predicate.destination == self.predicate.destination);
+        let there: HashSet<(&Reference, Digest)> = beside
+            .flat_map(|other| &other.predicate.images)
+            .filter(|row| row.state.is_there())
+            .map(|row| (&row.name, row.digest))
+            .collect();
         let rows: HashMap<&Reference, &ArrivedImage> =
             self.predicate.images.iter().map(|image| (&image.name, image)).collect();
         let lack = |image: &ImageRow| match rows.get(&image.name) {
             None => Some(format!("{} is not in it", image.name)),
+            Some(row) if !row.state.is_there() && there.contains(&(&image.name, image.digest)) => None,
             Some(row) if !row.state.is_there() => Some(format!("{} did not arrive", image.name)),
             Some(row) if row.digest != image.digest => {
                 Some(format!("{} arrived as {}", image.name, row.digest))

@@ -49,6 +49,31 @@ fn the_parts_together_are_everything_and_no_image_is_in_two() {
 }
 
 #[test]
+fn the_receipts_of_all_parts_together_are_the_receipt_of_the_whole() {
+    let mut gap = Gap::new();
+    fleet(&mut gap);
+    for part in ["1/2", "2/2"] {
+        let receipt = format!("receipt-{}.json", &part[..1]);
+        gap.import("out.tar.zst", &["--shard", part, "--values", "v.yaml", "--receipt", &receipt]);
+    }
+    let verify = |receipts: &[&str]| {
+        let named = receipts.iter().flat_map(|receipt| ["--receipt", receipt]);
+        gap.cli.run(&["verify", "out.tar.zst"].into_iter().chain(named).collect::<Vec<_>>())
+    };
+    let one = verify(&["receipt-1.json"]);
+    assert!(one.code == 3 && one.stderr.contains("did not arrive"), "{}", one.shown());
+    let both = verify(&["receipt-1.json", "receipt-2.json"]);
+    assert_eq!(both.code, 0, "{}", both.shown());
+    // What arrived elsewhere did not arrive here.
+    let text = String::from_utf8(gap.read("receipt-2.json")).unwrap();
+    std::fs::write(gap.path("receipt-2.json"), text.replace(&gap.destination.host(), "other.example"))
+        .unwrap();
+    let apart = verify(&["receipt-1.json", "receipt-2.json"]);
+    assert!(apart.code == 3 && apart.stderr.contains("receipt-1.json: "), "{}", apart.shown());
+    assert!(apart.stderr.contains("receipt-2.json: "), "{}", apart.shown());
+}
+
+#[test]
 fn the_split_is_the_same_whatever_the_registry_has() {
     let mut gap = Gap::new();
     let images = fleet(&mut gap);
