@@ -162,7 +162,10 @@ pub fn blob_code(error: &BlobError) -> ExitCode {
 fn archive_code(error: &ArchiveError) -> ExitCode {
     if matches!(
         error,
-        ArchiveError::TooEarly(_) | ArchiveError::NameUnused(_) | ArchiveError::NameUnneeded(_)
+        ArchiveError::TooEarly(_)
+            | ArchiveError::NameUnused(_)
+            | ArchiveError::NameUnneeded(_)
+            | ArchiveError::SeveralSets { .. }
     ) {
         ExitCode::Usage
     } else if let ArchiveError::Storage { denied, .. } = error {
@@ -224,6 +227,9 @@ fn hints_of(error: &(dyn std::error::Error + 'static)) -> Vec<String> {
         return vec![
             "bring the volumes that are named again, all into one folder; the others are fine".to_owned(),
         ];
+    }
+    if let Some(ArchiveError::SeveralSets { .. }) = error.downcast_ref() {
+        return vec!["name one of them, by any of its files".to_owned()];
     }
     if let Some(ArchiveError::Untrusted(error)) = error.downcast_ref() {
         return vec![error.hint().to_owned()];

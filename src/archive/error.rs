@@ -41,6 +41,8 @@ pub enum ArchiveError {
     /// Volumes that are missing, cut short or of another set, one a line.
     #[error("the bundle is not complete:\n{0}")]
     Volumes(String),
+    #[error("{} sets of volumes are in {}:\n{}", bases.len(), folder.display(), listed(bases))]
+    SeveralSets { folder: PathBuf, bases: Vec<PathBuf> },
     #[error(
         "volumes of {size} bytes would be {count}: they must be of 64 KiB at the least, and 9999 at the most"
     )]
@@ -73,13 +75,26 @@ impl ArchiveError {
         }
     }
 
+    /// What is damaged, without the words that it is.
+    pub fn damage(&self) -> String {
+        match self {
+            Self::Damaged(why) => why.clone(),
+            other => other.to_string(),
+        }
+    }
+
     /// Whether the content is at fault rather than the machine.
     pub fn is_content(&self) -> bool {
-        !matches!(self, Self::Io { .. } | Self::TooEarly(_) | Self::Invariant(_))
+        !matches!(self, Self::Io { .. } | Self::TooEarly(_) | Self::SeveralSets { .. } | Self::Invariant(_))
     }
 
     /// Whether a disk is full.
     pub fn is_no_space(&self) -> bool {
         matches!(self, Self::Io { error, .. } if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge))
     }
+}
+
+fn listed(paths: &[PathBuf]) -> String {
+    let lines: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
+    lines.join("\n")
 }

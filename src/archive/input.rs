@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, FileTypeExt as _};
 use std::path::{Path, PathBuf};
 
 use super::{ArchiveError, VolumeInput};
@@ -52,6 +52,12 @@ impl FileInput {
     pub fn open(path: &Path) -> Result<Self, ArchiveError> {
         let file = File::open(path).map_err(ArchiveError::io(path))?;
         let meta = file.metadata().map_err(ArchiveError::io(path))?;
+        if meta.file_type().is_fifo() {
+            return Err(ArchiveError::NotABundle(format!(
+                "{0} is a pipe, and a bundle out of one is read from stdin: bundle import - <{0}",
+                path.display()
+            )));
+        }
         if !meta.is_file() {
             return Err(ArchiveError::NotABundle(format!("{} is not a regular file", path.display())));
         }

@@ -76,7 +76,7 @@ impl Import<'_> {
             run.at_hand(at_hand).await;
             run.feed(stash, receive).await;
             let read = reading.await.unwrap_or(Err(ArchiveError::Invariant("the reading thread panicked")));
-            let why = read.as_ref().err().map_or("it is not in the archive".to_owned(), ToString::to_string);
+            let why = read.as_ref().err().map_or("it is not in the archive".to_owned(), ArchiveError::damage);
             for at in 0..self.plan.uploads.len() {
                 // Those that are settled already stay as they are.
                 run.settle(at, Err(ArrivalError::Archive(ArchiveError::Damaged(why.clone()))));

@@ -220,11 +220,7 @@ pub(super) fn unwrap_source(error: RegistryError) -> ArrivalError {
         return ArrivalError::Content(Box::new(WrongContent { wanted: *wanted, found: *found }));
     }
     if let Some(damage) = source.downcast_ref::<ArchiveError>() {
-        let why = match damage {
-            ArchiveError::Damaged(why) => why.clone(),
-            other => other.to_string(),
-        };
-        return ArrivalError::Archive(ArchiveError::Damaged(why));
+        return ArrivalError::Archive(ArchiveError::Damaged(damage.damage()));
     }
     ArrivalError::Registry(error)
 }

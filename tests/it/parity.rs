@@ -127,6 +127,7 @@ fn an_export_that_ends_before_its_parity_makes_it_up() {
     // Fewer are asked for now.
     let one = gap.export(&[&target[..], &["--parity", "1"]].concat());
     assert!(one.stdout.contains("\n  out.tar.zst.p01  (parity)\n"), "{}", one.shown());
+    assert_eq!(gap.cli.run(&["verify", "out.tar.zst.p01"]).code, 0, "any file of a set opens it");
     assert!(!gap.path("out.tar.zst.p02").exists());
     assert_eq!(list(&gap).parity.len(), 1);
 }

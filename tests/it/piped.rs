@@ -75,6 +75,33 @@ fn a_layout_whose_index_comes_first_streams() {
 }
 
 #[test]
+fn a_stream_that_ends_too_early_says_so_once_for_each_image() {
+    let (gap, ..) = two();
+    let bundle = gap.read("out.tar.zst");
+    let ran = fed(&gap, "cut", &[], &bundle[..bundle.len() - 6 * MIB]);
+    assert_eq!(ran.code, 3, "{}", ran.shown());
+    assert!(ran.stderr.contains("the archive is damaged: the stream ends after"), "{}", ran.shown());
+    assert!(!ran.stderr.contains("damaged: the archive"), "{}", ran.shown());
+}
+
+#[test]
+fn a_named_pipe_is_told_how_it_is_read() {
+    let gap = Gap::new();
+    let made = std::process::Command::new("mkfifo").arg(gap.path("pipe")).status();
+    assert!(made.unwrap().success());
+    // Held open on both sides, so that opening it waits for nobody.
+    let open = std::fs::File::options().read(true).write(true).open(gap.path("pipe")).unwrap();
+    let ran = gap.try_import("pipe", &[]);
+    drop(open);
+    assert!(
+        ran.code == 3 && ran.stderr.contains("pipe is a pipe, and a bundle out of one is read"),
+        "{}",
+        ran.shown()
+    );
+    assert!(ran.stderr.contains("bundle import -"), "{}", ran.shown());
+}
+
+#[test]
 fn a_bundle_that_was_packed_again_keeps_its_name_and_id() {
     let (gap, images, members) = two();
     let ran = fed(&gap, "again", &["--report", "report.json"], &tar(&members));

@@ -62,6 +62,13 @@ pub(super) fn number_of(path: &Path) -> Option<(PathBuf, usize, usize)> {
     Some((path.with_extension(""), number, digits.len()))
 }
 
+/// The name that the parity volume at `path` has in common with its set.
+pub(super) fn parity_of(path: &Path) -> Option<PathBuf> {
+    let digits = path.extension()?.to_str()?.strip_prefix('p')?;
+    let valid = digits.len() >= 2 && digits.bytes().all(|b| b.is_ascii_digit());
+    valid.then(|| path.with_extension(""))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

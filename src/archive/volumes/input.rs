@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use super::cut::{MAX_VOLUMES, number_of};
+use super::cut::{MAX_VOLUMES, number_of, parity_of};
 use super::files::{Failed, Files, Names};
 use super::list::{LIST_SUFFIX, VolumeList};
 use crate::archive::{ArchiveError, Input};
@@ -156,15 +156,15 @@ pub fn volume_base(path: &Path) -> Result<Option<PathBuf>, ArchiveError> {
         return match bases.as_slice() {
             [] => Ok(None),
             [base] => Ok(Some(base.clone())),
-            several => {
-                let list: Vec<_> = several.iter().map(|base| base.display().to_string()).collect();
-                Err(ArchiveError::Volumes(format!("there are several sets of volumes:\n{}", list.join("\n"))))
-            }
+            _ => Err(ArchiveError::SeveralSets { folder: path.to_owned(), bases }),
         };
     }
     if path.is_file() {
         let list = path.to_str().and_then(|text| text.strip_suffix(LIST_SUFFIX)).map(PathBuf::from);
-        return Ok(list.or_else(|| number_of(path).map(|(base, ..)| base)));
+        let numbered = || number_of(path).map(|(base, ..)| base);
+        // A parity volume without its list says nothing of what it belongs to.
+        let parity = || parity_of(path).filter(|base| with(base, LIST_SUFFIX).exists());
+        return Ok(list.or_else(numbered).or_else(parity));
     }
     let has_volumes = !path.exists() && (with(path, LIST_SUFFIX).exists() || !numbered(path)?.is_empty());
     Ok(has_volumes.then(|| path.to_owned()))
