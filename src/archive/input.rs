@@ -7,6 +7,13 @@ use std::path::{Path, PathBuf};
 
 use super::{ArchiveError, VolumeInput};
 
+/// A path as it is typed in a shell: disks are mounted under names with spaces, too.
+pub fn typed(path: &Path) -> String {
+    let path = path.to_string_lossy();
+    // Only a NUL has no quoting, and no path has one.
+    shlex::try_quote(&path).map_or_else(|_| path.to_string(), Into::into)
+}
+
 /// Bytes that can be read at any offset by many threads at once.
 pub trait Input: Send + Sync + std::fmt::Debug {
     /// In bytes.
@@ -54,8 +61,9 @@ impl FileInput {
         let meta = file.metadata().map_err(ArchiveError::io(path))?;
         if meta.file_type().is_fifo() {
             return Err(ArchiveError::NotABundle(format!(
-                "{0} is a pipe, and a bundle out of one is read from stdin: bundle import - <{0}",
-                path.display()
+                "{} is a pipe, and a bundle out of one is read from stdin: bundle import - <{}",
+                path.display(),
+                typed(path)
             )));
         }
         if !meta.is_file() {

@@ -83,7 +83,7 @@ pub use foreign::ForeignLayout;
 pub use frame::StoredEncoder;
 pub use head::HeadNotes;
 pub use holdings::{ContentPieces, Holdings, StreamEvent, StreamSink};
-pub use input::{FileInput, Input};
+pub use input::{FileInput, Input, typed};
 pub use layout::Layout;
 pub use manifest::{ArtifactRow, BlobIndex, BlobRow, BundleManifest, Group, ImageRow};
 pub use partial::{

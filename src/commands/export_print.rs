@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::archive::{BundleManifest, Contents, Fate, LIST_SUFFIX, Manifests, fates, roots};
+use crate::archive::{BundleManifest, Contents, Fate, LIST_SUFFIX, Manifests, fates, roots, typed};
 use crate::image::{Descriptor, Platform};
 use crate::plan::ExportPlan;
 use crate::registry::RegistryClient;
@@ -79,7 +79,7 @@ impl Summary<'_> {
             let _ = writeln!(text, "  {}  (this program)", program.display());
         }
         let carried = volumes.as_ref().map_or(*target, |volumes| &volumes.first);
-        let name = carried.file_name().unwrap_or_default().to_string_lossy();
+        let name = typed(Path::new(carried.file_name().unwrap_or_default()));
         let after = if plan.bundle.requires.is_some() { "  (after its base)" } else { "" };
         let _ = write!(text, "\nThere:\n  bundle import {name} -d REGISTRY{after}\n");
         text

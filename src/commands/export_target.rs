@@ -52,7 +52,27 @@ pub(super) fn output(args: &WriteArgs, file_name: Option<&str>) -> anyhow::Resul
     if target.is_dir() {
         return Err(Failure::usage(format!("{} is a folder; -o names a file", target.display())).into());
     }
+    refuse_special(&target)?;
     Ok(Some(target))
+}
+
+/// The file is renamed into its place, which would put it where a device was, or a link.
+fn refuse_special(target: &Path) -> anyhow::Result<()> {
+    let refuse = |why: String, hint: &str| Err(Failure::usage(why).hint(hint).into());
+    let shown = target.display();
+    if std::fs::metadata(target).is_ok_and(|meta| !meta.is_file()) {
+        return refuse(
+            format!("{shown} is no regular file"),
+            "-o - writes the bundle to stdout, for pipes and devices",
+        );
+    }
+    match std::fs::read_link(target) {
+        Ok(to) => refuse(
+            format!("{shown} leads to {}", to.display()),
+            "name that file with -o: what is unfinished, and the checksum, lie beside it",
+        ),
+        Err(_) => Ok(()),
+    }
 }
 
 /// Catalogs, the bundle with its sidecar, and the report are different files.

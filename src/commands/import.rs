@@ -12,7 +12,7 @@ use super::policy::Rules;
 use super::preflight::Preflight;
 use super::run_report::{ImageReport, ImageState, RunReport};
 use super::{input, network, policy};
-use crate::archive::{ArchiveError, Holdings};
+use crate::archive::{ArchiveError, Holdings, typed};
 use crate::cli::{ImportArgs, ResultFormat};
 use crate::destination::{Destination, Mapping, Preparation};
 use crate::failure::{ExitCode, Failure, all_hints, code_of};
@@ -408,7 +408,7 @@ impl Run<'_> {
             sent.already,
             began.elapsed().as_secs_f64(),
             values.display(),
-            values.display(),
+            typed(values),
         ));
     }
 

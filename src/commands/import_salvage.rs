@@ -8,7 +8,7 @@ use super::import::Run;
 use super::input::{self, Opened};
 use super::{outputs, trust};
 use crate::archive::manifest::RequiredBlob;
-use crate::archive::{ArchiveError, BundleReader};
+use crate::archive::{ArchiveError, BundleReader, typed};
 use crate::failure::{ExitCode, Failure};
 use crate::image::{Digest, Repository};
 use crate::plan::{ImportPlan, SalvageRequest};
@@ -85,7 +85,7 @@ impl Run<'_> {
             count(lost, "blob"),
             count(images.len(), "image"),
             path.display(),
-            path.display()
+            typed(&path)
         ));
         Ok(())
     }

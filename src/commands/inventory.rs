@@ -1,6 +1,6 @@
 //! `bundle inspect -d`: what a registry holds of a catalog, for an export that shall bring only the rest.
 
-use crate::archive::Root;
+use crate::archive::{Root, typed};
 use crate::cli::{CatalogArgs, InspectArgs, ResultFormat};
 use crate::destination::{Destination, Mapping};
 use crate::failure::{ExitCode, Failure, registry_code};
@@ -105,7 +105,7 @@ fn summary(inventory: &Inventory, args: &InspectArgs) -> String {
         bytes(size)
     );
     match &args.output {
-        Some(path) => format!("{what}\nOutside:\n  bundle export CATALOG --base {}\n", path.display()),
+        Some(path) => format!("{what}\nOutside:\n  bundle export CATALOG --base {}\n", typed(path)),
         None => {
             format!("{what}write it down with -o FILE, and take that to where export runs: --base FILE\n")
         }

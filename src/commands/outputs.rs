@@ -1,14 +1,19 @@
 //! Files a command writes: never one it reads, never one for two purposes, never a bundle by mistake.
 
-use std::io::{Read, Write as _};
+use std::io::{self, Read, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
 
 use crate::archive::folder_of;
 use crate::failure::{ExitCode, Failure};
 
 /// In bytes. File systems allow 255, of which the endings of an unfinished export take some.
 const MAX_NAME: usize = 200;
+/// Modes of files, before the user's mask.
+const READABLE: u32 = 0o666;
+const PRIVATE: u32 = 0o600;
 
 /// Refuses when an output is an input, or two outputs are one file. Each comes with what the user calls it.
 pub(super) fn keep_apart<P: AsRef<Path>>(
@@ -28,8 +33,9 @@ pub(super) fn keep_apart<P: AsRef<Path>>(
 
 /// Refuses to replace a file of other content unless told to. `otherwise` says where else to write.
 pub(super) fn spare(path: &Path, new: &[u8], force: bool, otherwise: &str) -> anyhow::Result<()> {
-    let is_same = std::fs::read(path).is_ok_and(|there| there == new);
-    if force || is_same || !path.exists() {
+    // What is no file has no content that could be lost, and a pipe's would never end.
+    let is_file = std::fs::metadata(path).is_ok_and(|meta| meta.is_file());
+    if force || !is_file || std::fs::read(path).is_ok_and(|there| there == new) {
         return Ok(());
     }
     let joint = if otherwise.is_empty() { "" } else { ", or " };
@@ -60,8 +66,14 @@ pub(super) fn plain_name(name: &str) -> String {
     name
 }
 
-/// Writes a small file, whole or not at all; a bundle in its place stays.
+/// Writes a small file, whole or not at all; a bundle in its place stays. A link is followed.
 pub(super) fn write(path: &Path, text: impl AsRef<[u8]>) -> anyhow::Result<()> {
+    let failed =
+        |error: io::Error| Failure::new(ExitCode::Failed, format!("{}: {error}", path.display())).into();
+    // A device or pipe is written to as it is: there is nothing to replace.
+    if std::fs::metadata(path).is_ok_and(|meta| !meta.is_file()) {
+        return std::fs::write(path, &text).map_err(failed);
+    }
     let mut start = [0; 4];
     let is_zstd = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok()
         && start == [0x28, 0xb5, 0x2f, 0xfd];
@@ -69,25 +81,26 @@ pub(super) fn write(path: &Path, text: impl AsRef<[u8]>) -> anyhow::Result<()> {
         let message = format!("{} is a compressed file, which text shall not replace", path.display());
         return Err(Failure::new(ExitCode::Failed, message).hint("choose another name").into());
     }
-    // A device or pipe is written to as it is: there is nothing to replace.
-    let special = std::fs::metadata(path).is_ok_and(|meta| !meta.is_file());
-    let written = if special {
-        std::fs::write(path, &text)
-    } else {
-        let fresh = crate::transfer::beside(path, ".new");
-        std::fs::write(&fresh, &text).and_then(|()| std::fs::rename(&fresh, path))
+    let place = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let replace = || {
+        let mut aside = aside(&place, READABLE)?;
+        aside.write_all(text.as_ref())?;
+        aside.persist(&place).map_err(|error| error.error)
     };
-    written.map_err(|error| Failure::new(ExitCode::Failed, format!("{}: {error}", path.display())).into())
+    replace().map(|_| ()).map_err(failed)
+}
+
+/// A new file beside `path`, in nobody's way, with `mode` as far as the user's mask allows.
+fn aside(path: &Path, mode: u32) -> io::Result<NamedTempFile> {
+    let permissions = std::fs::Permissions::from_mode(mode);
+    tempfile::Builder::new().prefix(".bundle-").permissions(permissions).tempfile_in(folder_of(path))
 }
 
 /// Writes a secret: whole or not at all, and never readable by others, not even for a moment. A file in its place
 /// stays, unless it may be replaced.
 pub(super) fn write_private(path: &Path, text: &str, replace: bool) -> anyhow::Result<()> {
     let write = || {
-        let mut aside = tempfile::Builder::new()
-            .prefix(".private-")
-            .permissions(std::fs::Permissions::from_mode(0o600))
-            .tempfile_in(folder_of(path))?;
+        let mut aside = aside(path, PRIVATE)?;
         aside.write_all(text.as_bytes())?;
         aside.as_file().sync_all()?;
         let kept = if replace { aside.persist(path) } else { aside.persist_noclobber(path) };

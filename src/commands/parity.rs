@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::export::{Export, interrupted};
 use super::run_report::RunReport;
-use crate::archive::{ArchiveError, Survey, VolumeInput};
+use crate::archive::{ArchiveError, Survey, VolumeInput, typed};
 use crate::cli::{RepackArgs, ResultFormat};
 use crate::failure::{ExitCode, Failure};
 use crate::report::count;
@@ -123,7 +123,7 @@ pub(super) async fn hope(session: &Session, path: &Path) -> Option<String> {
         return None;
     }
     let outlook = outlook(&survey);
-    let way = format!("; bundle repack --rebuild {} does", path.display());
+    let way = format!("; bundle repack --rebuild {} does", typed(path));
     Some(if survey.can_rebuild() { outlook + &way } else { outlook })
 }
 

@@ -191,6 +191,7 @@ fn policy_scalar() -> impl Strategy<Value = Value> {
     prop::sample::select(vec![
         json!(true),
         json!(false),
+        json!(4711),
         json!("5MB"),
         json!("0"),
         json!("5 MB"),
@@ -258,6 +259,16 @@ fn policy() -> impl Strategy<Value = Value> {
             policy
         },
     )
+}
+
+/// YAML takes `reason: 4711` for a number: the number of a ticket is a reason.
+#[test]
+fn any_scalar_is_a_reason() {
+    for reason in [json!(4711), json!(1.5), json!(true), json!("why")] {
+        let policy = json!({ "noRoot": true, "waive": [{ "image": "quay.io/*", "rule": "noRoot", "reason": reason }] });
+        assert!(Policy::parse(policy.to_string().as_bytes()).is_ok(), "{policy}");
+        assert_eq!(errors(policies(), &policy), Vec::<String>::new(), "{policy}");
+    }
 }
 
 proptest! {

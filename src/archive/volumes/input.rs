@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::cut::{MAX_VOLUMES, number_of, parity_of};
 use super::files::{Failed, Files, Names};
 use super::list::{LIST_SUFFIX, VolumeList};
-use crate::archive::{ArchiveError, Input};
+use crate::archive::{ArchiveError, Input, typed};
 
 /// A bundle in several files.
 #[derive(Debug)]
@@ -55,7 +55,7 @@ impl VolumeInput {
             }
         }
         if !wrong.is_empty() && !list.parity.is_empty() {
-            let (most, base) = (list.parity.len(), base.display());
+            let (most, base) = (list.parity.len(), typed(&base));
             wrong.push(format!(
                 "from parity volumes up to {most} can be rebuilt: bundle repack --rebuild {base}"
             ));

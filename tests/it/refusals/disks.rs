@@ -34,6 +34,47 @@ fn a_file_of_other_content_is_not_replaced() {
     assert!(gap.read("notes.txt") == gap.read("out.tar.zst"));
 }
 
+/// With `--force` a device would be replaced by a file: as root, the machine would have no `/dev/null` any more.
+#[test]
+fn what_is_no_file_is_never_replaced_by_one() {
+    use std::os::unix::fs::FileTypeExt as _;
+    let (gap, _) = small();
+    assert!(Command::new("mkfifo").arg(gap.path("pipe")).status().unwrap().success());
+    std::os::unix::fs::symlink("elsewhere.tar.zst", gap.path("link")).unwrap();
+    let before = gap.files();
+    for force in [&[][..], &["--force"][..]] {
+        let ran = gap.try_export(&[&["-o", "pipe"], force].concat());
+        assert!(ran.code == 2 && ran.stderr.contains("pipe is no regular file"), "{}", ran.shown());
+        let ran = gap.try_export(&[&["-o", "link"], force].concat());
+        assert!(ran.code == 2 && ran.stderr.contains("link leads to elsewhere.tar.zst"), "{}", ran.shown());
+        assert_eq!(gap.files(), before);
+        assert!(gap.path("pipe").symlink_metadata().unwrap().file_type().is_fifo());
+        assert!(gap.path("link").symlink_metadata().unwrap().is_symlink());
+    }
+}
+
+/// `/dev/null`, say: whoever wants no values file has nothing there that could be lost.
+#[test]
+fn text_goes_into_what_is_no_file_without_being_forced() {
+    use std::os::unix::fs::FileTypeExt as _;
+    let (gap, _) = small();
+    assert!(Command::new("mkfifo").arg(gap.path("pipe")).status().unwrap().success());
+    let open = std::fs::File::options().read(true).write(true).open(gap.path("pipe")).unwrap();
+    gap.import("out.tar.zst", &["--values", "pipe"]);
+    assert!(gap.path("pipe").symlink_metadata().unwrap().file_type().is_fifo());
+    drop(open);
+}
+
+/// A disk that was mounted under a name with spaces.
+#[test]
+fn commands_to_type_are_quoted_where_they_have_to_be() {
+    let (gap, _) = small();
+    let ran = gap.export(&["-o", "USB disk's.tar.zst"]);
+    assert!(ran.stdout.contains(r#"bundle import "USB disk's.tar.zst" -d REGISTRY"#), "{}", ran.shown());
+    let ran = gap.export(&["-o", "plain.tar.zst"]);
+    assert!(ran.stdout.contains("bundle import plain.tar.zst -d REGISTRY"), "{}", ran.shown());
+}
+
 #[test]
 fn a_values_file_of_other_content_is_not_replaced() {
     let (gap, _) = small();
