@@ -225,6 +225,10 @@ part_a() {
 }
 
 part_tls() {
+    # The corpus goes into its registry in plain HTTP.
+    export scheme=http
+    open_a
+    stop_all
     export scheme=https
     authority
     open_a
