@@ -146,7 +146,6 @@ impl Export<'_> {
             reporter: &self.session.reporter,
             cancel: &self.session.cancel,
             sidecar: !self.write.no_sidecar,
-            medium: export_target::medium(self.session, self.write, target)?,
             volume_size: export_target::cut_size(self.write),
             blob_spool: blob_spool.as_ref(),
             stale: &stale,
@@ -154,6 +153,7 @@ impl Export<'_> {
         let fingerprint = self.request.fingerprint()?;
         let (mut resolution, mut unfinished, mut dropped) =
             self.resolution(&workspace, &spool, &fingerprint, report).await?;
+        let mut probed = None;
         loop {
             let draft = match run.draft(&resolution) {
                 Ok(draft) => draft,
@@ -194,8 +194,11 @@ impl Export<'_> {
                 if dropped == 0 { fingerprint.clone() } else { format!("{fingerprint} less {dropped}") };
             let earlier = unfinished.as_ref().filter(|u| u.header.request == marked);
             let stamp = earlier.map_or_else(now, |u| u.header.resolved_at.clone());
+            let probe = || export_target::medium(self.session, self.write, target, &draft);
+            let medium = probed.map_or_else(probe, Ok)?;
+            probed = Some(medium);
             let prepared =
-                run.prepare(&resolution, draft, unfinished.take(), marked, stamp).map_err(explain)?;
+                run.prepare(medium, &resolution, draft, unfinished.take(), marked, stamp).map_err(explain)?;
             let (plan, outcome) = run.transfer(prepared).await.map_err(explain)?;
             let Outcome::Lost(lost) = outcome else {
                 blob_spool.map_or(Ok(()), BlobSpool::remove)?;

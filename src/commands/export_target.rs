@@ -171,13 +171,18 @@ pub(super) fn check_space(target: &Path, plan: &ExportPlan, write: &WriteArgs) -
     .into())
 }
 
-/// How `target` is written: found out, or told by a test.
-pub(super) fn medium(session: &Session, args: &WriteArgs, target: &Path) -> anyhow::Result<Medium> {
+/// How `target` is written, which is to hold what `plan` says: found out, or told by a test.
+pub(super) fn medium(
+    session: &Session,
+    args: &WriteArgs,
+    target: &Path,
+    plan: &ExportPlan,
+) -> anyhow::Result<Medium> {
     let medium = match std::env::var(MEDIUM).as_deref() {
         Ok("sparse") => Medium::Sparse,
         Ok("filling") => Medium::Filling,
         Ok(other) => return Err(Failure::usage(format!("{MEDIUM} is {other:?}")).into()),
-        Err(_) => Medium::of(target),
+        Err(_) => Medium::of(target, plan.head.layout.max_len()),
     };
     if medium == Medium::Filling {
         let parallel = if args.spool.is_some() {

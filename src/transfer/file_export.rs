@@ -64,7 +64,6 @@ pub struct FileExport<'a> {
     pub sidecar: bool,
     /// Bytes of each volume, when the file is cut into some.
     pub volume_size: Option<u64>,
-    pub medium: Medium,
     /// Where blobs may wait for their turn, should the medium take them in order only.
     pub blob_spool: Option<&'a BlobSpool>,
     pub stale: &'a Stale,
@@ -128,6 +127,7 @@ impl FileExport<'_> {
     /// `request` and has the same head; else its blobs may serve the new one.
     pub fn prepare(
         &self,
+        medium: Medium,
         resolution: &Resolution,
         draft: ExportPlan,
         unfinished: Option<Unfinished>,
@@ -142,8 +142,8 @@ impl FileExport<'_> {
             let file = self.workspace.reopen(cut)?;
             // A run may have ended between a new head and its journal.
             if head_digest(&file, &draft)? == draft.head.digest {
-                let donors = self.donors(&draft)?;
-                let (past, grown) = match self.medium {
+                let donors = self.donors(medium, &draft)?;
+                let (past, grown) = match medium {
                     Medium::Sparse => (recheck(&file, &draft, past.clone(), self.reporter)?, None),
                     Medium::Filling => {
                         let grown = Grown::checked(&file, &draft, cut, past, self.reporter)?;
@@ -157,7 +157,7 @@ impl FileExport<'_> {
         }
         let stored = serde_json::to_value(resolution);
         let stored = stored.map_err(|_| TransferError::Invariant("a resolution is not JSON"))?;
-        let donors = self.donors(&draft)?;
+        let donors = self.donors(medium, &draft)?;
         let file = self.workspace.begin(cut)?;
         let mut at = 0;
         let plan = ExportPlan::new(self.request, resolution, self.signer, self.spool, &mut |bytes| {
@@ -168,7 +168,7 @@ impl FileExport<'_> {
         let mut header = Header::new(request, resolved_at, stored, plan.head.digest);
         header.blobs = places(&plan);
         header.cut = cut;
-        let grown = match self.medium {
+        let grown = match medium {
             Medium::Sparse => None,
             Medium::Filling => Some(Grown::head(&file, &plan, cut)?),
         };
@@ -182,11 +182,11 @@ impl FileExport<'_> {
 
     /// Earlier partials that may serve `plan`. A medium that fills gaps gives no space back either before a file is
     /// gone: there the two must fit beside each other, or the blobs are fetched again.
-    fn donors(&self, plan: &ExportPlan) -> Result<Vec<Donor>, TransferError> {
+    fn donors(&self, medium: Medium, plan: &ExportPlan) -> Result<Vec<Donor>, TransferError> {
         let donors = self.workspace.donors()?;
         let needed = plan.head.layout.max_len();
         let fits = || free_space(self.workspace.target()).is_none_or(|free| free >= needed);
-        if self.medium == Medium::Filling && !donors.is_empty() && !fits() {
+        if medium == Medium::Filling && !donors.is_empty() && !fits() {
             self.reporter.say("there is no room to take over what an earlier run has: it is fetched again");
             drop(donors);
             self.workspace.drop_donors()?;

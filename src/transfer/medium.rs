@@ -7,8 +7,10 @@ use std::path::Path;
 use super::beside;
 use crate::archive::folder_of;
 
-/// Where the probe writes its byte.
-const GAP: u64 = 2 << 20;
+/// Where the probe writes its byte, at the most: beyond what file systems with gaps allocate at once.
+const MAX_GAP: u64 = 2 << 20;
+/// At the least: beyond a block.
+const MIN_GAP: u64 = 64 << 10;
 
 /// What the medium of an output makes of a write beyond the end of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,18 +22,20 @@ pub enum Medium {
 }
 
 impl Medium {
-    /// Finds out with a file beside `target`. A probe that fails says nothing: what is wrong shows when writing.
-    pub fn of(target: &Path) -> Self {
+    /// Finds out with a file beside `target`, which is to have `size` bytes: a gap that is filled costs a sixty-fourth of
+    /// them. A probe that fails says nothing: what is wrong shows when writing.
+    pub fn of(target: &Path, size: u64) -> Self {
+        let gap = (size / 64).clamp(MIN_GAP, MAX_GAP);
         let path = beside(target, ".partial.probe");
         let allocated = (|| {
             let file = OpenOptions::new().write(true).create(true).truncate(true).open(&path)?;
-            file.write_all_at(b"x", GAP)?;
+            file.write_all_at(b"x", gap)?;
             // A share knows what a file takes when it has it.
             file.sync_data()?;
             Ok::<_, std::io::Error>(file.metadata()?.blocks() * 512)
         })();
         let _ = std::fs::remove_file(&path);
-        if allocated.is_ok_and(|allocated| allocated >= GAP / 2) { Self::Filling } else { Self::Sparse }
+        if allocated.is_ok_and(|allocated| allocated >= gap / 2) { Self::Filling } else { Self::Sparse }
     }
 }
 
@@ -64,7 +68,9 @@ mod tests {
     #[test]
     fn the_probe_leaves_nothing_and_knows_a_sparse_file_system() {
         let folder = tempfile::tempdir().unwrap();
-        assert_eq!(Medium::of(&folder.path().join("out")), Medium::Sparse);
+        for size in [0, 10 << 20, 100 << 30] {
+            assert_eq!(Medium::of(&folder.path().join("out"), size), Medium::Sparse, "{size}");
+        }
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 }
