@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{input, network};
-use crate::archive::BundleManifest;
+use crate::archive::{BundleManifest, typed};
 use crate::cli::{ValuesArgs, ValuesStyleArgs};
 use crate::destination::{Destination, Mapping};
 use crate::failure::{ExitCode, Failure};
@@ -72,7 +72,7 @@ async fn write_pull_secret(args: &ValuesArgs, destination: &Destination, file: &
         "pull secret for {}: {}\n  kubectl apply -f {}\n  and in pods or charts: imagePullSecrets: [{{ name: {} }}]",
         destination.host(),
         file.display(),
-        file.display(),
+        typed(file),
         name.as_str()
     ));
     Ok(())

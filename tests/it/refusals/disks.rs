@@ -61,6 +61,11 @@ fn text_goes_into_what_is_no_file_without_being_forced() {
     assert!(Command::new("mkfifo").arg(gap.path("pipe")).status().unwrap().success());
     let open = std::fs::File::options().read(true).write(true).open(gap.path("pipe")).unwrap();
     gap.import("out.tar.zst", &["--values", "pipe"]);
+    let host = gap.destination.host();
+    let secret =
+        ["values", "out.tar.zst", "-d", &host, "-u", "me", "--password-stdin", "--pull-secret", "pipe"];
+    let ran = gap.fed(&secret, b"geheim");
+    assert!(ran.code == 2 && ran.stderr.contains("writes to a file"), "a secret does not: {}", ran.shown());
     assert!(gap.path("pipe").symlink_metadata().unwrap().file_type().is_fifo());
     drop(open);
 }
