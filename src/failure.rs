@@ -166,6 +166,7 @@ fn archive_code(error: &ArchiveError) -> ExitCode {
             | ArchiveError::NameUnused(_)
             | ArchiveError::NameUnneeded(_)
             | ArchiveError::SeveralSets { .. }
+            | ArchiveError::VolumeSize { .. }
     ) {
         ExitCode::Usage
     } else if let ArchiveError::Storage { denied, .. } = error {

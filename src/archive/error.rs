@@ -85,7 +85,14 @@ impl ArchiveError {
 
     /// Whether the content is at fault rather than the machine.
     pub fn is_content(&self) -> bool {
-        !matches!(self, Self::Io { .. } | Self::TooEarly(_) | Self::SeveralSets { .. } | Self::Invariant(_))
+        !matches!(
+            self,
+            Self::Io { .. }
+                | Self::TooEarly(_)
+                | Self::SeveralSets { .. }
+                | Self::VolumeSize { .. }
+                | Self::Invariant(_)
+        )
     }
 
     /// Whether a disk is full.

@@ -28,6 +28,11 @@ pub(super) async fn run(session: &Session, args: &RepackArgs) -> anyhow::Result<
         return super::parity::rebuild(session, args).await;
     }
     let write = &args.write;
+    if write.output.is_none() && !write.dry_run {
+        return Err(Failure::usage("what is made of bundles has no file name of its own")
+            .hint("say where to write with -o FILE")
+            .into());
+    }
     let target = export_target::output(write, None);
     let target = if write.dry_run { target.ok().flatten() } else { target? };
     let mut inputs: Vec<_> = args.bundles.iter().map(|path| ("a bundle", path.as_path())).collect();

@@ -18,6 +18,8 @@ use crate::registry::Held;
 const DEFAULT: &str = "stackstate@4.1";
 /// A catalog longer than this is no catalog.
 const MAX_CATALOG: u64 = 64 << 20;
+/// How a zstd frame begins (RFC 8878, section 3.1.1).
+const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
 /// A request, and what is told of it besides.
 #[derive(Debug, Default)]
@@ -145,8 +147,21 @@ fn text(name: &str) -> anyhow::Result<Vec<u8>> {
             .read_to_end(&mut bytes)
             .map_err(|e| usage(e.to_string()))?;
     } else if Path::new(name).exists() || looks_like_a_file(name) {
-        let file = std::fs::File::open(name).map_err(|e| usage(e.to_string()))?;
+        let file = std::fs::File::open(name).map_err(|error| {
+            let failure = usage(error.to_string());
+            if name.parse::<Reference>().is_err() {
+                return failure;
+            }
+            failure.hint(format!(
+                "one image is no catalog; this makes it one: echo {name} | bundle export - -o FILE"
+            ))
+        })?;
         file.take(MAX_CATALOG).read_to_end(&mut bytes).map_err(|e| usage(e.to_string()))?;
+        if bytes.starts_with(&ZSTD) {
+            return Err(usage("it is compressed, as a bundle is, and no list of images".to_owned())
+                .hint("bundle import sends a bundle; bundle repack makes another of it")
+                .into());
+        }
     } else {
         let shipped = builtin::text(name).map_err(|e| Failure::usage(e.to_string()))?;
         return Ok(shipped.as_bytes().to_vec());

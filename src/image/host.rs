@@ -84,6 +84,9 @@ impl FromStr for HostName {
                 Some((host, port)) => (host, Some(port)),
                 None => (lower.as_str(), None),
             };
+            if lower.contains("://") {
+                return Err(refuse("the host alone is wanted, without http:// or https://"));
+            }
             if port.is_some_and(|port| port.contains(':')) {
                 return Err(refuse("IPv6 addresses are written in brackets, [::1]:5000"));
             }

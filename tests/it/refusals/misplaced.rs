@@ -47,3 +47,21 @@ fn the_key_of_a_site_in_the_environment_stands_in_the_way_of_no_export() {
     gap.image("team/app", "1", &image(1));
     gap.export(&["-o", "out.tar.zst"]);
 }
+
+/// What a tired person types: each is told what it is that stands there, and what would have been right.
+#[test]
+fn what_stands_in_the_wrong_place_is_recognised() {
+    let (gap, _) = small();
+    let before = gap.files();
+    for (command, says) in [
+        (&["export", "out.tar.zst"][..], "catalog out.tar.zst: it is compressed, as a bundle is"),
+        (&["export", "quay.io/team/app:1"][..], "echo quay.io/team/app:1 | bundle export - -o FILE"),
+        (&["export", "images.txt", "-o", "new", "--volume-size", "10"][..], "volumes of 10 bytes"),
+        (&["repack", "out.tar.zst"][..], "what is made of bundles has no file name"),
+        (&["login", "https://quay.io", "-u", "me"][..], "without http:// or https://"),
+    ] {
+        let ran = gap.cli.run(command);
+        assert!(ran.code == 2 && ran.stderr.contains(says), "{command:?}\n{}", ran.shown());
+        assert_eq!(gap.files(), before, "{command:?}");
+    }
+}
