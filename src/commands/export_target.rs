@@ -9,9 +9,9 @@ use crate::failure::{ExitCode, Failure};
 use crate::plan::ExportPlan;
 use crate::report::bytes;
 use crate::session::Session;
-use crate::transfer::{Medium, beside, free_space, largest_file, occupied};
+use crate::transfer::{FAT_LARGEST, Medium, beside, free_space, largest_file, occupied};
 
-/// `sparse` or `filling`: what a medium would be found to be. For tests.
+/// `sparse`, `filling` or `fat` (filling, and no large files): what a medium would be found to be. For tests.
 const MEDIUM: &str = "AIRGAP_BUNDLE_MEDIUM";
 
 /// Where to write; none for stdout.
@@ -140,7 +140,8 @@ pub(super) fn check_space(target: &Path, plan: &ExportPlan, write: &WriteArgs) -
         needed += u64::from(write.parity.unwrap_or(0)) * parity_len(size, content);
     }
     let file = cut_size(write).map_or(content, |size| size.min(content));
-    if let Some(largest) = largest_file(target).filter(|largest| *largest < file) {
+    let told = std::env::var(MEDIUM).is_ok_and(|medium| medium == "fat").then_some(FAT_LARGEST);
+    if let Some(largest) = told.or_else(|| largest_file(target)).filter(|largest| *largest < file) {
         let message = format!(
             "the bundle needs a file of {}, but the file system of {} holds none larger than {}",
             bytes(file),
@@ -180,7 +181,7 @@ pub(super) fn medium(
 ) -> anyhow::Result<Medium> {
     let medium = match std::env::var(MEDIUM).as_deref() {
         Ok("sparse") => Medium::Sparse,
-        Ok("filling") => Medium::Filling,
+        Ok("filling" | "fat") => Medium::Filling,
         Ok(other) => return Err(Failure::usage(format!("{MEDIUM} is {other:?}")).into()),
         Err(_) => Medium::of(target, plan.head.layout.max_len()),
     };

@@ -12,6 +12,9 @@ const MAX_GAP: u64 = 2 << 20;
 /// At the least: beyond a block.
 const MIN_GAP: u64 = 64 << 10;
 
+/// The largest file on FAT, in bytes.
+pub const FAT_LARGEST: u64 = (4 << 30) - 1;
+
 /// What the medium of an output makes of a write beyond the end of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Medium {
@@ -45,7 +48,7 @@ pub fn largest_file(target: &Path) -> Option<u64> {
     {
         const MSDOS_SUPER_MAGIC: u64 = 0x4d44;
         let stat = rustix::fs::statfs(folder_of(target)).ok()?;
-        (u64::try_from(stat.f_type).ok()? == MSDOS_SUPER_MAGIC).then_some((4 << 30) - 1)
+        (u64::try_from(stat.f_type).ok()? == MSDOS_SUPER_MAGIC).then_some(FAT_LARGEST)
     }
     #[cfg(not(target_os = "linux"))]
     {

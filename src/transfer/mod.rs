@@ -35,7 +35,7 @@ pub use checksum::{add_parity, complete_sidecar};
 pub use download::{BlobError, Download, Downloaded, LostBlob};
 pub use file_export::{FileExport, FileExportError, Outcome, Prepared, Stale};
 pub use front::{Front, keep_barriers};
-pub use medium::{Medium, free_space, largest_file};
+pub use medium::{FAT_LARGEST, Medium, free_space, largest_file};
 pub use ordered::{Broken, StreamExport};
 pub use past::{Donor, recheck};
 pub use places::Places;

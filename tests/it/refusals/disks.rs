@@ -2,8 +2,12 @@
 
 use std::process::{Command, Stdio};
 
-use super::{Gap, ImageSpec, Layer, same, small};
-use crate::support::cli::Ran;
+use airgap_bundle::image::{Digest, media_type};
+use bytes::Bytes;
+use serde_json::json;
+
+use super::{Gap, ImageSpec, Layer, TestImage, same, small};
+use crate::support::cli::{Cli, Ran};
 
 #[test]
 fn a_folder_that_is_missing() {
@@ -168,4 +172,36 @@ fn a_disk_without_room_for_the_plan() {
     same(&gap, "full_disk", &ran);
     // Before the first layer.
     assert_eq!(gap.source.blob_gets().len(), 1);
+}
+
+/// An image that says it has a layer of 5 GiB: nothing of it has to be there, since nothing is to be asked for.
+fn larger_than_fat() -> TestImage {
+    let (config, layer) = (Bytes::from_static(b"{}"), Digest::sha256(b"never sent"));
+    let manifest = json!({
+        "schemaVersion": 2, "mediaType": media_type::OCI_MANIFEST,
+        "config": { "mediaType": media_type::OCI_CONFIG, "digest": Digest::sha256(&config), "size": config.len() },
+        "layers": [{ "mediaType": media_type::OCI_LAYER_GZIP, "digest": layer, "size": 5_u64 << 30 }],
+    });
+    let manifest = Bytes::from(manifest.to_string());
+    TestImage {
+        digest: Digest::sha256(&manifest),
+        media_type: media_type::OCI_MANIFEST.to_owned(),
+        blobs: vec![(Digest::sha256(&config), config)],
+        children: Vec::new(),
+        manifest,
+    }
+}
+
+#[test]
+fn what_is_larger_than_fat_holds_is_refused_before_the_first_layer() {
+    let mut gap = Gap::with(Cli::new().env("AIRGAP_BUNDLE_MEDIUM", "fat"));
+    gap.image("team/large", "1", &larger_than_fat());
+    let ran = gap.try_export(&["-o", "out.tar.zst"]);
+    assert_eq!(ran.code, 6, "{}", ran.shown());
+    assert!(ran.stderr.contains("holds none larger than 4.29 GB"), "{}", ran.shown());
+    assert!(ran.stderr.contains("--volume-size fat32"), "{}", ran.shown());
+    assert!(!gap.source.blob_gets().contains_key(&Digest::sha256(b"never sent")));
+    assert!(!gap.path("out.tar.zst").exists());
+    let cut = gap.try_export(&["-o", "out.tar.zst", "--volume-size", "fat32", "--dry-run"]);
+    assert!(!cut.shown().contains("holds none larger"), "{}", cut.shown());
 }
