@@ -160,14 +160,7 @@ pub fn blob_code(error: &BlobError) -> ExitCode {
 }
 
 fn archive_code(error: &ArchiveError) -> ExitCode {
-    if matches!(
-        error,
-        ArchiveError::TooEarly(_)
-            | ArchiveError::NameUnused(_)
-            | ArchiveError::NameUnneeded(_)
-            | ArchiveError::SeveralSets { .. }
-            | ArchiveError::VolumeSize { .. }
-    ) {
+    if error.is_usage() {
         ExitCode::Usage
     } else if let ArchiveError::Storage { denied, .. } = error {
         if *denied { ExitCode::Denied } else { ExitCode::Unreachable }

@@ -83,16 +83,21 @@ impl ArchiveError {
         }
     }
 
-    /// Whether the content is at fault rather than the machine.
-    pub fn is_content(&self) -> bool {
-        !matches!(
+    /// Whether it is what was asked for that is at fault.
+    pub fn is_usage(&self) -> bool {
+        matches!(
             self,
-            Self::Io { .. }
-                | Self::TooEarly(_)
+            Self::TooEarly(_)
+                | Self::NameUnused(_)
+                | Self::NameUnneeded(_)
                 | Self::SeveralSets { .. }
                 | Self::VolumeSize { .. }
-                | Self::Invariant(_)
         )
+    }
+
+    /// Whether the content is at fault rather than the machine.
+    pub fn is_content(&self) -> bool {
+        !self.is_usage() && !matches!(self, Self::Io { .. } | Self::Invariant(_))
     }
 
     /// Whether a disk is full.

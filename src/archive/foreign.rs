@@ -201,7 +201,7 @@ impl Place {
         }
         let file = super::FileInput::open(path)?;
         let start = file.read_vec(0, usize::try_from(file.len().min(4)).unwrap_or(0))?;
-        if start.starts_with(&[0x1f, 0x8b]) || start.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
+        if start.starts_with(&[0x1f, 0x8b]) || start.starts_with(&frame::ZSTD_MAGIC) {
             return Ok(Self::Stream(path.to_owned()));
         }
         let mut members = HashMap::new();
@@ -375,7 +375,7 @@ pub(super) fn decompress(
     if start.starts_with(&[0x1f, 0x8b]) {
         return Ok(Box::new(flate2::bufread::MultiGzDecoder::new(input)));
     }
-    if !start.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
+    if !start.starts_with(&frame::ZSTD_MAGIC) {
         return Ok(Box::new(input));
     }
     if let Some(header) = frame::FrameHeader::parse(start).filter(|header| header.window > MAX_WINDOW) {

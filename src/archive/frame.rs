@@ -16,7 +16,8 @@ pub(crate) const HEAD_FRAME_CONTENT: usize = 1 << 20;
 /// Content bytes of a full raw block: `Block_Maximum_Size` of a 128 KiB window (RFC 8878, 3.1.1.2.4).
 pub(crate) const BLOCK_CONTENT: u64 = 128 << 10;
 
-const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+/// How a zstd frame begins (RFC 8878, 3.1.1).
+pub const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 /// `Frame_Header_Descriptor`: 8-byte content size, no single segment, content checksum, no dictionary.
 const STORED_DESCRIPTOR: u8 = 0xc4;
 /// `Window_Descriptor` of a 128 KiB window.
@@ -126,7 +127,7 @@ pub(crate) fn store(content: &[u8]) -> Vec<u8> {
 
 fn stored_header(content: u64) -> [u8; 14] {
     let mut header = [0; 14];
-    header[..4].copy_from_slice(&MAGIC);
+    header[..4].copy_from_slice(&ZSTD_MAGIC);
     header[4] = STORED_DESCRIPTOR;
     header[5] = STORED_WINDOW;
     header[6..].copy_from_slice(&content.to_le_bytes());
@@ -275,7 +276,7 @@ pub(crate) struct FrameHeader {
 impl FrameHeader {
     /// Reads the header at the start of `bytes`; none when it is no zstd frame or cut short.
     pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
-        let descriptor = *bytes.strip_prefix(&MAGIC)?.first()?;
+        let descriptor = *bytes.strip_prefix(&ZSTD_MAGIC)?.first()?;
         let single = descriptor & 0x20 != 0;
         if descriptor & 0x08 != 0 {
             return None;
@@ -409,7 +410,7 @@ mod tests {
 
         #[test]
         fn hostile_headers_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
-            let mut framed = MAGIC.to_vec();
+            let mut framed = ZSTD_MAGIC.to_vec();
             framed.extend(&bytes);
             let _ = FrameHeader::parse(&framed);
             let _ = decompress(&framed, 100);

@@ -29,7 +29,7 @@ impl Input for Memory {
 
 /// Reads the seek table of a file that begins like a bundle and ends with `bytes`, and every entry of it.
 pub fn seek_table(bytes: &[u8]) {
-    let input = Memory([&[0x28, 0xb5, 0x2f, 0xfd], bytes].concat());
+    let input = Memory([&super::ZSTD_MAGIC, bytes].concat());
     if let Ok((table, range)) = reader::read_seek_table(&input) {
         assert!(range.end <= input.len());
         for index in 0..table.len() {

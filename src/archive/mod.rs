@@ -80,7 +80,7 @@ pub use content::ContentReader;
 pub use contents::{Contents, Fate, Fates, ImageFault, MAX_DEPTH, Manifests, Root, fates, roots};
 pub use error::ArchiveError;
 pub use foreign::ForeignLayout;
-pub use frame::StoredEncoder;
+pub use frame::{StoredEncoder, ZSTD_MAGIC};
 pub use head::HeadNotes;
 pub use holdings::{ContentPieces, Holdings, StreamEvent, StreamSink};
 pub use input::{FileInput, Input, typed};
@@ -98,5 +98,5 @@ pub use users::Users;
 pub use verify::Problem;
 pub use volumes::{
     COLUMNS, Cut, LIST_SUFFIX, MIN_VOLUME, Survey, VolumeEntry, VolumeInput, VolumeList, Wait,
-    WaitingVolumes, parity_len, protect, remove_parity, volume_base, volumes_of,
+    WaitingVolumes, parity_len, parity_name, protect, remove_parity, volume_base, volumes_of,
 };

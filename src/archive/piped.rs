@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::holdings::{ContentPieces, Holdings, StreamSink};
 use super::pipe::{PipedContent, read_head};
-use super::{ArchiveError, BundleManifest, Manifests, Stash, piped_layout};
+use super::{ArchiveError, BundleManifest, Manifests, Stash, ZSTD_MAGIC, piped_layout};
 use crate::image::{Digest, Reference};
 use crate::signing::Trust;
 
@@ -78,7 +78,7 @@ impl Piped {
     ) -> Result<Self, ArchiveError> {
         let mut input = BufReader::with_capacity(1 << 20, input);
         let start = input.fill_buf().map_err(ArchiveError::of_pipe)?;
-        let is_zstd = start.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]);
+        let is_zstd = start.starts_with(&ZSTD_MAGIC);
         let stash = Arc::new(Stash::new(spool)?);
         if !is_zstd {
             return Self::layout(input, name, stash, trust);

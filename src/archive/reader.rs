@@ -225,7 +225,7 @@ pub(super) fn read_seek_table(input: &dyn Input) -> Result<(FrameTable, Range<u6
         return Err(ArchiveError::NotABundle(format!("{} is only {} bytes long", input.name(), input.len())));
     }
     input.read_at(0, &mut start)?;
-    if start != [0x28, 0xb5, 0x2f, 0xfd] {
+    if start != frame::ZSTD_MAGIC {
         return Err(ArchiveError::NotABundle(format!("{} is not a zstd file", input.name())));
     }
     let end = end_without_zeros(input)?;

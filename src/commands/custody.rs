@@ -163,13 +163,15 @@ pub(super) fn check(args: &VerifyArgs, reader: &BundleReader, trust: &Trust) -> 
         anyhow::Ok((Receipt::parse(&text), text))
     };
     let receipts = args.receipt.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-    let all: Vec<&Receipt> = receipts.iter().filter_map(|(receipt, _)| receipt.as_ref().ok()).collect();
+    let readable = receipts.iter().filter_map(|(receipt, _)| receipt.as_ref().ok());
+    let arrived = readable.flat_map(|receipt| receipt.arrivals(&id)).collect();
     for (path, (receipt, text)) in args.receipt.iter().zip(&receipts) {
         let made = receipt.as_ref().ok().map(|receipt| &receipt.predicate.circumstances);
         let (what, wrong) = match receipt {
-            Ok(receipt) => {
-                (format!("arrived at {}", receipt.predicate.destination), receipt.lacks(bundle, &id, &all))
-            }
+            Ok(receipt) => (
+                format!("arrived at {}", receipt.predicate.destination),
+                receipt.lacks(bundle, &id, &arrived),
+            ),
             Err(why) => (String::new(), vec![why.clone()]),
         };
         custody.add(path, &what, text, made, wrong, trust)?;

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::archive::{BundleManifest, Contents, Fate, LIST_SUFFIX, Manifests, fates, roots, typed};
+use crate::archive::{
+    BundleManifest, Contents, Fate, LIST_SUFFIX, Manifests, fates, parity_name, roots, typed,
+};
 use crate::image::{Descriptor, Platform};
 use crate::plan::ExportPlan;
 use crate::registry::RegistryClient;
@@ -35,8 +37,9 @@ pub(super) struct Volumes {
 }
 
 /// The first and the last of a row of files, which may be the same one.
-fn span(first: &str, last: &str) -> String {
-    if first == last { first.to_owned() } else { format!("{first} to {last}") }
+fn span(first: &Path, last: &Path) -> String {
+    let (is_one, first, last) = (first == last, first.display(), last.display());
+    if is_one { first.to_string() } else { format!("{first} to {last}") }
 }
 
 impl Summary<'_> {
@@ -59,10 +62,10 @@ impl Summary<'_> {
         let _ = match volumes {
             None => writeln!(text, "  {file}  ({size})"),
             Some(volumes) => {
-                let row = span(&volumes.first.display().to_string(), &volumes.last.display().to_string());
+                let row = span(&volumes.first, &volumes.last);
                 let _ = writeln!(text, "  {row}  ({}, {size})", count(volumes.count, "volume"));
                 if volumes.parity > 0 {
-                    let row = span(&format!("{file}.p01"), &format!("{file}.p{:02}", volumes.parity));
+                    let row = span(&parity_name(target, 0), &parity_name(target, volumes.parity - 1));
                     let _ = writeln!(text, "  {row}  (parity)");
                 }
                 writeln!(text, "  {file}{LIST_SUFFIX}")

@@ -60,7 +60,7 @@ pub(super) fn output(args: &WriteArgs, file_name: Option<&str>) -> anyhow::Resul
 fn refuse_special(target: &Path) -> anyhow::Result<()> {
     let refuse = |why: String, hint: &str| Err(Failure::usage(why).hint(hint).into());
     let shown = target.display();
-    if std::fs::metadata(target).is_ok_and(|meta| !meta.is_file()) {
+    if outputs::is_no_file(target) {
         return refuse(
             format!("{shown} is no regular file"),
             "-o - writes the bundle to stdout, for pipes and devices",
@@ -140,8 +140,9 @@ pub(super) fn check_space(target: &Path, plan: &ExportPlan, write: &WriteArgs) -
         needed += u64::from(write.parity.unwrap_or(0)) * parity_len(size, content);
     }
     let file = cut_size(write).map_or(content, |size| size.min(content));
-    let told = std::env::var(MEDIUM).is_ok_and(|medium| medium == "fat").then_some(FAT_LARGEST);
-    if let Some(largest) = told.or_else(|| largest_file(target)).filter(|largest| *largest < file) {
+    let largest =
+        if told_medium().as_deref() == Some("fat") { Some(FAT_LARGEST) } else { largest_file(target) };
+    if let Some(largest) = largest.filter(|largest| *largest < file) {
         let message = format!(
             "the bundle needs a file of {}, but the file system of {} holds none larger than {}",
             bytes(file),
@@ -172,6 +173,10 @@ pub(super) fn check_space(target: &Path, plan: &ExportPlan, write: &WriteArgs) -
     .into())
 }
 
+fn told_medium() -> Option<String> {
+    std::env::var(MEDIUM).ok()
+}
+
 /// How `target` is written, which is to hold what `plan` says: found out, or told by a test.
 pub(super) fn medium(
     session: &Session,
@@ -179,11 +184,11 @@ pub(super) fn medium(
     target: &Path,
     plan: &ExportPlan,
 ) -> anyhow::Result<Medium> {
-    let medium = match std::env::var(MEDIUM).as_deref() {
-        Ok("sparse") => Medium::Sparse,
-        Ok("filling" | "fat") => Medium::Filling,
-        Ok(other) => return Err(Failure::usage(format!("{MEDIUM} is {other:?}")).into()),
-        Err(_) => Medium::of(target, plan.head.layout.max_len()),
+    let medium = match told_medium().as_deref() {
+        Some("sparse") => Medium::Sparse,
+        Some("filling" | "fat") => Medium::Filling,
+        Some(other) => return Err(Failure::usage(format!("{MEDIUM} is {other:?}")).into()),
+        None => Medium::of(target, plan.head.layout.max_len()),
     };
     if medium == Medium::Filling {
         let parallel = if args.spool.is_some() {

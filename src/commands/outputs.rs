@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
-use crate::archive::folder_of;
+use crate::archive::{ZSTD_MAGIC, folder_of};
 use crate::failure::{ExitCode, Failure};
 
 /// In bytes. File systems allow 255, of which the endings of an unfinished export take some.
@@ -29,6 +29,11 @@ pub(super) fn keep_apart<P: AsRef<Path>>(
         }
     }
     Ok(())
+}
+
+/// Whether there is something other than a file: a device, a pipe, a folder.
+pub(super) fn is_no_file(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|meta| !meta.is_file())
 }
 
 /// Refuses to replace a file of other content unless told to. `otherwise` says where else to write.
@@ -71,12 +76,12 @@ pub(super) fn write(path: &Path, text: impl AsRef<[u8]>) -> anyhow::Result<()> {
     let failed =
         |error: io::Error| Failure::new(ExitCode::Failed, format!("{}: {error}", path.display())).into();
     // A device or pipe is written to as it is: there is nothing to replace.
-    if std::fs::metadata(path).is_ok_and(|meta| !meta.is_file()) {
+    if is_no_file(path) {
         return std::fs::write(path, &text).map_err(failed);
     }
     let mut start = [0; 4];
     let is_zstd = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok()
-        && start == [0x28, 0xb5, 0x2f, 0xfd];
+        && start == ZSTD_MAGIC;
     if is_zstd {
         let message = format!("{} is a compressed file, which text shall not replace", path.display());
         return Err(Failure::new(ExitCode::Failed, message).hint("choose another name").into());

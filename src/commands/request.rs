@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::outputs::plain_name;
+use crate::archive::ZSTD_MAGIC;
 use crate::archive::manifest::{CatalogRecord, EntryRecord};
 use crate::catalog::{Catalog, ResolvedCatalog, ResolvedImage, SourceRewrite, builtin};
 use crate::cli::{CatalogArgs, NetworkArgs, SelectionArgs};
@@ -18,8 +19,6 @@ use crate::registry::Held;
 const DEFAULT: &str = "stackstate@4.1";
 /// A catalog longer than this is no catalog.
 const MAX_CATALOG: u64 = 64 << 20;
-/// How a zstd frame begins (RFC 8878, section 3.1.1).
-const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
 /// A request, and what is told of it besides.
 #[derive(Debug, Default)]
@@ -157,7 +156,7 @@ fn text(name: &str) -> anyhow::Result<Vec<u8>> {
             ))
         })?;
         file.take(MAX_CATALOG).read_to_end(&mut bytes).map_err(|e| usage(e.to_string()))?;
-        if bytes.starts_with(&ZSTD) {
+        if bytes.starts_with(&ZSTD_MAGIC) {
             return Err(usage("it is compressed, as a bundle is, and no list of images".to_owned())
                 .hint("bundle import sends a bundle; bundle repack makes another of it")
                 .into());

@@ -55,7 +55,7 @@ pub(super) fn text(
 async fn write_pull_secret(args: &ValuesArgs, destination: &Destination, file: &Path) -> anyhow::Result<()> {
     let name = SecretName::new(&args.secret_name, args.namespace.as_deref());
     let name = name.map_err(|error| Failure::usage(error.to_string()))?;
-    if file.as_os_str() == "-" || std::fs::metadata(file).is_ok_and(|meta| !meta.is_file()) {
+    if file.as_os_str() == "-" || super::outputs::is_no_file(file) {
         return Err(Failure::usage("--pull-secret writes to a file, never to a screen or a pipe").into());
     }
     let client = network::for_destination(&args.network, destination)?;

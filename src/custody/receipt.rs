@@ -95,26 +95,33 @@ impl Receipt {
         self.is_about(id) && self.predicate.bundle == Some(*id)
     }
 
-    /// What of the bundle neither it vouches for nor, of the same destination, one of `others`, one a line: several
-    /// machines that shared an import have a receipt each.
-    pub fn lacks(&self, bundle: &BundleManifest, id: &Digest, others: &[&Self]) -> Vec<String> {
+    /// What it says is there of bundle `id`: the destination, the image, and the digest that was read back.
+    pub fn arrivals(&self, id: &Digest) -> impl Iterator<Item = (&str, &Reference, Digest)> {
+        let images = if self.is_of(id) { self.predicate.images.as_slice() } else { &[] };
+        let there = images.iter().filter(|row| row.state.is_there());
+        there.map(|row| (self.predicate.destination.as_str(), &row.name, row.digest))
+    }
+
+    /// What of the bundle it does not vouch for, one a line, beside what is known to have arrived: several machines that
+    /// shared an import have a receipt each.
+    pub fn lacks(
+        &self,
+        bundle: &BundleManifest,
+        id: &Digest,
+        arrived: &HashSet<(&str, &Reference, Digest)>,
+    ) -> Vec<String> {
         if !self.is_of(id) {
             return vec!["it is about another bundle".to_owned()];
         }
-        let beside = others
-            .iter()
-            .filter(|other| other.is_of(id) && other.predicate.destination == self.predicate.destination);
-        let there: HashSet<(&Reference, Digest)> = beside
-            .flat_map(|other| &other.predicate.images)
-            .filter(|row| row.state.is_there())
-            .map(|row| (&row.name, row.digest))
-            .collect();
+        let destination = self.predicate.destination.as_str();
         let rows: HashMap<&Reference, &ArrivedImage> =
             self.predicate.images.iter().map(|image| (&image.name, image)).collect();
         let lack = |image: &ImageRow| match rows.get(&image.name) {
             None => Some(format!("{} is not in it", image.name)),
-            Some(row) if !row.state.is_there() && there.contains(&(&image.name, image.digest)) => None,
-            Some(row) if !row.state.is_there() => Some(format!("{} did not arrive", image.name)),
+            Some(row) if !row.state.is_there() => {
+                let by_another = arrived.contains(&(destination, &image.name, image.digest));
+                (!by_another).then(|| format!("{} did not arrive", image.name))
+            }
             Some(row) if row.digest != image.digest => {
                 Some(format!("{} arrived as {}", image.name, row.digest))
             }

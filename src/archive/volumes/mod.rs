@@ -15,7 +15,7 @@ mod waiting;
 pub use cut::{Cut, MIN_VOLUME};
 pub use input::{VolumeInput, volume_base, volumes_of};
 pub use list::{LIST_SUFFIX, VolumeEntry, VolumeList};
-pub use parity::{COLUMNS, parity_len, protect, remove_parity};
+pub use parity::{COLUMNS, parity_len, parity_name, protect, remove_parity};
 pub use survey::Survey;
 pub use waiting::{Wait, WaitingVolumes};
 

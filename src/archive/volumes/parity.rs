@@ -29,7 +29,7 @@ pub fn parity_len(volume_size: u64, size: u64) -> u64 {
 }
 
 /// The name of parity volume `index`, counted from 0.
-fn parity_name(base: &Path, index: usize) -> PathBuf {
+pub fn parity_name(base: &Path, index: usize) -> PathBuf {
     let mut name = base.as_os_str().to_owned();
     name.push(format!(".p{:02}", index + 1));
     name.into()

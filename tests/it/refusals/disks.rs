@@ -3,10 +3,9 @@
 use std::process::{Command, Stdio};
 
 use airgap_bundle::image::{Digest, media_type};
-use bytes::Bytes;
 use serde_json::json;
 
-use super::{Gap, ImageSpec, Layer, TestImage, same, small};
+use super::{Gap, ImageSpec, Layer, TestImage, image, same, small};
 use crate::support::cli::{Cli, Ran};
 
 #[test]
@@ -176,20 +175,8 @@ fn a_disk_without_room_for_the_plan() {
 
 /// An image that says it has a layer of 5 GiB: nothing of it has to be there, since nothing is to be asked for.
 fn larger_than_fat() -> TestImage {
-    let (config, layer) = (Bytes::from_static(b"{}"), Digest::sha256(b"never sent"));
-    let manifest = json!({
-        "schemaVersion": 2, "mediaType": media_type::OCI_MANIFEST,
-        "config": { "mediaType": media_type::OCI_CONFIG, "digest": Digest::sha256(&config), "size": config.len() },
-        "layers": [{ "mediaType": media_type::OCI_LAYER_GZIP, "digest": layer, "size": 5_u64 << 30 }],
-    });
-    let manifest = Bytes::from(manifest.to_string());
-    TestImage {
-        digest: Digest::sha256(&manifest),
-        media_type: media_type::OCI_MANIFEST.to_owned(),
-        blobs: vec![(Digest::sha256(&config), config)],
-        children: Vec::new(),
-        manifest,
-    }
+    let layer = json!({ "mediaType": media_type::OCI_LAYER_GZIP, "digest": Digest::sha256(b"never sent"), "size": 5_u64 << 30 });
+    image(1).altered(|manifest| manifest["layers"] = json!([layer]))
 }
 
 #[test]
