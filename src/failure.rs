@@ -217,6 +217,12 @@ fn hints_of(error: &(dyn std::error::Error + 'static)) -> Vec<String> {
     if let Some(ArrivalError::LostInPipe(_)) = error.downcast_ref().map(ArrivalError::innermost) {
         return vec!["send the same stream again, what arrived is not sent twice; with --spool DIR nothing that the registry loses is lost".to_owned()];
     }
+    if let Some(ArchiveError::Storage { name, denied: true, .. }) = error.downcast_ref()
+        && let Some(host) = name.split_once("://").and_then(|(_, rest)| rest.split('/').next())
+        && name.starts_with("http")
+    {
+        return vec![format!("a login for this server is stored by: bundle login --no-check {host}")];
+    }
     if let Some(ArchiveError::Volumes(_)) = error.downcast_ref() {
         return vec![
             "bring the volumes that are named again, all into one folder; the others are fine".to_owned(),

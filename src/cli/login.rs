@@ -10,6 +10,9 @@ use crate::image::HostName;
 #[derive(Debug, Args)]
 pub struct LoginArgs {
     pub registry: HostName,
+    /// Store the login without trying it: for a web server that bundles are read from.
+    #[arg(long)]
+    pub no_check: bool,
     #[command(flatten)]
     pub network: NetworkArgs,
 }

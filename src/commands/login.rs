@@ -6,6 +6,7 @@ use crate::failure::{ExitCode, Failure};
 use crate::registry::{
     Environment, GivenCredentials, PingOutcome, RegistryClient, remove_login, store_login,
 };
+use crate::secret::Secret;
 
 pub(super) async fn login(args: &LoginArgs) -> anyhow::Result<ExitCode> {
     let username = match &args.network.username {
@@ -13,9 +14,22 @@ pub(super) async fn login(args: &LoginArgs) -> anyhow::Result<ExitCode> {
         None => ask_username()?,
     };
     let password = network::password(&args.network)?;
+    if !args.no_check {
+        check(args, &username, &password).await?;
+    }
+    let environment = Environment::of_process();
+    let file =
+        store_login(args.network.auth_file.as_deref(), &environment, &args.registry, &username, &password)?;
+    let done = if args.no_check { "a login for" } else { "logged in to" };
+    super::print(&format!("{done} {} as {username}; stored in {}\n", args.registry, file.display()));
+    Ok(ExitCode::Done)
+}
+
+/// Lets the registry say whether it knows user name and password.
+async fn check(args: &LoginArgs, username: &str, password: &Secret) -> anyhow::Result<()> {
     let given = GivenCredentials {
         host: args.registry.clone(),
-        username: username.clone(),
+        username: username.to_owned(),
         password: password.clone(),
         origin: "bundle login",
     };
@@ -35,14 +49,11 @@ pub(super) async fn login(args: &LoginArgs) -> anyhow::Result<ExitCode> {
                 format!("{} answered {status}, so the password could not be checked", args.registry);
             return Err(Failure::new(ExitCode::Failed, message)
                 .hint("check the host name; nothing has been stored")
+                .hint("for a web server that bundles are read from, add --no-check")
                 .into());
         }
     }
-    let environment = Environment::of_process();
-    let file =
-        store_login(args.network.auth_file.as_deref(), &environment, &args.registry, &username, &password)?;
-    super::print(&format!("logged in to {} as {username}; stored in {}\n", args.registry, file.display()));
-    Ok(ExitCode::Done)
+    Ok(())
 }
 
 pub(super) fn logout(args: &LogoutArgs) -> anyhow::Result<ExitCode> {

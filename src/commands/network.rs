@@ -162,7 +162,7 @@ fn from_environment(
 /// What lies at an address on the network.
 #[cfg(feature = "object-storage")]
 pub(super) fn remote(address: &str, network: &NetworkArgs) -> anyhow::Result<Arc<dyn Input>> {
-    // A client of its own: registries' logins are not for web servers.
+    // A client of its own: what was given for registries is not for web servers.
     let client = RegistryClient::new(options(network, Vec::new()));
     let opened =
         tokio::task::block_in_place(|| crate::storage::RemoteInput::open(address, &client, network.retries));

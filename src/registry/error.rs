@@ -102,6 +102,10 @@ impl RegistryError {
         &self.kind
     }
 
+    pub(super) fn into_kind(self) -> ErrorKind {
+        *self.kind
+    }
+
     /// The HTTP status, where the registry gave one.
     pub fn status(&self) -> Option<u16> {
         match &*self.kind {
@@ -204,7 +208,8 @@ impl RegistryError {
 }
 
 impl ErrorKind {
-    pub(super) fn is_transient(&self) -> bool {
+    /// Whether the same request may well succeed later.
+    pub fn is_transient(&self) -> bool {
         match self {
             Self::Status(answer) => is_transient_status(answer.status),
             Self::Connect(_) | Self::Broken(_) | Self::Stalled(_) => true,

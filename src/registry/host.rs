@@ -65,6 +65,11 @@ impl Host {
             scheme: OnceCell::new(),
         }
     }
+
+    /// An address of it says how it is spoken to: that need not be found out.
+    pub(super) fn speaks(&self, url: &Url) {
+        let _ = self.scheme.set(if url.scheme() == "https" { "https" } else { "http" });
+    }
 }
 
 impl Inner {

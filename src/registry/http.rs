@@ -199,7 +199,8 @@ impl Inner {
         }
     }
 
-    async fn attempt(&self, call: &Call<'_>) -> Result<Answer, RegistryError> {
+    /// Sends `call` once: with a login where one is asked for, and on to where redirects lead.
+    pub(super) async fn attempt(&self, call: &Call<'_>) -> Result<Answer, RegistryError> {
         let base = self.base(call.host).await?;
         let unusable = || call.error(ErrorKind::Protocol("a URL that cannot be used".to_owned()));
         let mut url = match &call.target {

@@ -14,6 +14,7 @@ mod challenge;
 mod credentials;
 mod environment;
 mod error;
+mod files;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod held;

@@ -12,7 +12,7 @@ use super::answer::SMALL_BODY;
 use super::body::Payload;
 use super::error::{ErrorKind, RegistryError};
 use super::http::{Call, Target};
-use super::transport::{authority, classify};
+use super::transport::classify;
 use crate::image::HostName;
 
 /// Far above any answer of the services that are asked.
@@ -45,18 +45,6 @@ impl RegistryClient {
             Err(ErrorKind::Content(_)) => Ok((status, Bytes::new())),
             Err(kind) => Err(call.error(kind)),
         }
-    }
-
-    /// The connections to `url`'s host, for a library that sends by itself. No redirects are followed. Plain HTTP is for
-    /// loopback, and for hosts that were named for it.
-    pub fn service_client(&self, url: &Url) -> Result<reqwest::Client, ErrorKind> {
-        let name = || authority(url).parse::<HostName>().ok();
-        let may = |host: HostName| host.is_loopback() || self.0.options.plain_http.contains(&host);
-        if url.scheme() != "https" && !name().is_some_and(may) {
-            let why = format!("plain HTTP to {} is not allowed without --plain-http", authority(url));
-            return Err(ErrorKind::Configuration(why));
-        }
-        self.0.transport.client(url, false)
     }
 
     /// Sends `request` to a service of a registry's operator (a cloud's API), as it is: the same authorities and proxies,

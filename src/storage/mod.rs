@@ -2,7 +2,7 @@
 //!
 //! What it gives out is an [`Input`] like a file's. Nothing is stored here: pieces are kept in memory, a few at a time. An
 //! object that is replaced while it is read is noticed where the server has entity tags; every digest is compared anyway.
-//! Requests go through the registry client's connections: the same trust, the same proxies.
+//! Requests go through the registry client: the same trust, proxies, rate limit and patience, and the same logins.
 
 mod credentials;
 
@@ -15,7 +15,7 @@ use object_store::aws::AmazonS3Builder;
 use object_store::client::{ClientOptions, HttpClient, HttpConnector};
 use object_store::http::HttpBuilder;
 use object_store::path::Path;
-use object_store::{GetOptions, ObjectStore, ObjectStoreExt, RetryConfig};
+use object_store::{GetOptions, ObjectStore, RetryConfig};
 use url::Url;
 
 use crate::archive::{ArchiveError, Input};
@@ -40,7 +40,8 @@ pub struct RemoteInput {
 }
 
 impl RemoteInput {
-    /// Asks for the size of what `address` names. `client` says how hosts are reached; each request is tried `tries` times.
+    /// Reads the first piece of what `address` names, which tells its size too: an address that was signed for reading, or
+    /// leads to one, need not allow a HEAD. `client` says how hosts are reached; each request is tried `tries` times.
     pub fn open(address: &str, client: &RegistryClient, tries: u32) -> Result<Self, ArchiveError> {
         let invalid = |why: &str| ArchiveError::Storage {
             name: address.to_owned(),
@@ -61,10 +62,13 @@ impl RemoteInput {
         let retry = RetryConfig { max_retries, ..RetryConfig::default() };
         let opened = wait(&runtime, async move {
             let (store, path) = store(&url, &client, retry).await.map_err(|error| failed(&shown, &error))?;
-            let meta = store.head(&path).await.map_err(|error| failed(&shown, &error))?;
-            Ok((store, path, meta))
+            let options = GetOptions { range: Some((0..PIECE).into()), ..GetOptions::default() };
+            let answer = store.get_opts(&path, options).await.map_err(|error| failed(&shown, &error))?;
+            let meta = answer.meta.clone();
+            let first = answer.bytes().await.map_err(|error| failed(&shown, &error))?;
+            Ok((store, path, meta, first))
         });
-        let (store, path, meta) = match opened {
+        let (store, path, meta, first) = match opened {
             Ok(opened) => opened,
             Err(error) => {
                 runtime.shutdown_background();
@@ -73,7 +77,8 @@ impl RemoteInput {
         };
         // Weak tags are equal for contents that differ.
         let tag = meta.e_tag.filter(|tag| !tag.starts_with("W/"));
-        let kept = Mutex::default();
+        let first = whole(first, PIECE.min(meta.size), &name)?;
+        let kept = Mutex::new(VecDeque::from([(0, first)]));
         Ok(Self { store, path, name, len: meta.size, tag, runtime: Some(runtime), kept })
     }
 
@@ -107,11 +112,7 @@ impl RemoteInput {
             let answer = store.get_opts(&path, options).await.map_err(|error| failed(&name, &error))?;
             answer.bytes().await.map_err(|error| failed(&name, &error))
         })?;
-        if bytes.len() as u64 != range.end - range.start {
-            let why = format!("{} bytes came for a range of {}", bytes.len(), range.end - range.start);
-            return Err(ArchiveError::Storage { name: self.name.clone(), why, denied: false });
-        }
-        Ok(bytes)
+        whole(bytes, range.end - range.start, &self.name)
     }
 }
 
@@ -161,6 +162,15 @@ impl std::fmt::Debug for RemoteInput {
     }
 }
 
+/// What came for a range, if it is all of it.
+fn whole(bytes: Bytes, wanted: u64, name: &str) -> Result<Bytes, ArchiveError> {
+    if bytes.len() as u64 == wanted {
+        return Ok(bytes);
+    }
+    let why = format!("{} bytes came for a range of {wanted}", bytes.len());
+    Err(ArchiveError::Storage { name: name.to_owned(), why, denied: false })
+}
+
 /// Runs `work` on `runtime`; the calling thread waits.
 fn wait<T: Send + 'static>(
     runtime: &tokio::runtime::Runtime,
@@ -207,7 +217,7 @@ impl HttpConnector for Connector {
     }
 }
 
-/// Hands each request to the client of its host.
+/// Hands each request to the registry client. None has a body: nothing is written here.
 #[derive(Debug)]
 struct Service(RegistryClient);
 
@@ -218,10 +228,14 @@ impl object_store::client::HttpService for Service {
         request: object_store::client::HttpRequest,
     ) -> Result<object_store::client::HttpResponse, object_store::client::HttpError> {
         use object_store::client::{HttpError, HttpErrorKind};
-        let refuse = |why: String| HttpError::new(HttpErrorKind::Request, std::io::Error::other(why));
-        let url = Url::parse(&request.uri().to_string()).map_err(|error| refuse(error.to_string()))?;
-        let client = self.0.service_client(&url).map_err(|error| refuse(error.to_string()))?;
-        client.call(request).await
+        let (head, _) = request.into_parts();
+        let cap = usize::try_from(PIECE).unwrap_or(usize::MAX);
+        let answer = self.0.file(http::Request::from_parts(head, ()), cap).await;
+        let answer = answer.map_err(|kind| {
+            let retry = if kind.is_transient() { HttpErrorKind::Interrupted } else { HttpErrorKind::Unknown };
+            HttpError::new(retry, std::io::Error::other(kind.to_string()))
+        })?;
+        Ok(answer.map(Into::into))
     }
 }
 

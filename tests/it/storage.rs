@@ -2,9 +2,9 @@
 
 use airgap_bundle::image::Digest;
 
-use crate::support::gap::{Gap, assert_whole};
+use crate::support::gap::{Gap, assert_whole, htpasswd};
 use crate::support::images::{ImageSpec, Layer, TestImage, artifact, image};
-use crate::support::registry::{Effect, Fault};
+use crate::support::registry::{Effect, Fault, TestRegistry};
 
 /// A bundle that lies on a web server: the source registry gives it out as one of its blobs.
 fn published(gap: &mut Gap) -> (TestImage, String) {
@@ -12,11 +12,15 @@ fn published(gap: &mut Gap) -> (TestImage, String) {
     gap.image("team/app", "1", &large);
     gap.export(&["-o", "out.tar.zst"]);
     let bytes = gap.read("out.tar.zst");
-    gap.source.put_untagged("files/bundle", &artifact(&image(9), "application/x-file", &bytes));
     std::fs::remove_file(gap.path("out.tar.zst")).unwrap();
-    let url = gap.source.url(&format!("/v2/files/bundle/blobs/{}", Digest::sha256(&bytes)));
+    let url = publish(&gap.source, &bytes);
     gap.source.forget();
     (large, url)
+}
+
+fn publish(server: &TestRegistry, bytes: &[u8]) -> String {
+    server.put_untagged("files/bundle", &artifact(&image(9), "application/x-file", bytes));
+    server.url(&format!("/v2/files/bundle/blobs/{}", Digest::sha256(bytes)))
 }
 
 #[test]
@@ -27,13 +31,14 @@ fn a_bundle_on_a_web_server_is_imported_by_ranges() {
     assert!(inspected.stdout.contains("team/app:1"), "{}", inspected.shown());
     let ranges = gap.source.log().iter().filter(|request| request.header("range").is_some()).count();
     assert!((1..=3).contains(&ranges), "{ranges} ranges of 2 MiB for the head and the end of it");
+    assert!(gap.source.log().iter().all(|request| request.method == "GET"), "HEAD may not be allowed");
     let verified = gap.cli.run(&["verify", &url]);
     assert_eq!(verified.code, 0, "{}", verified.shown());
     gap.source.forget();
     gap.import(&url, &["--values", "v.yaml"]);
     assert_whole(&gap.destination, "team/app", "1", &image);
     let log = gap.source.log();
-    assert!(log.iter().all(|request| request.method == "HEAD" || request.header("range").is_some()));
+    assert!(log.iter().all(|request| request.header("range").is_some()));
     assert_eq!(gap.files(), ["images.txt", "out.tar.zst.sha256", "v.yaml"], "there is no copy");
 }
 
@@ -54,7 +59,7 @@ fn what_is_wrong_with_an_address_is_said() {
         assert!(!ran.stderr.contains("secret"), "{}", ran.shown());
     }
     gap.source
-        .fault(Fault::on("HEAD", "files/bundle", Effect::Answer(403, Vec::new(), String::new())).always());
+        .fault(Fault::on("GET", "files/bundle", Effect::Answer(403, Vec::new(), String::new())).always());
     let ran = gap.try_import(&url, &[]);
     assert_eq!(ran.code, 4, "{}", ran.shown());
     assert_eq!(gap.destination.count("POST", "") + gap.destination.count("PUT", ""), 0);
@@ -82,6 +87,71 @@ fn connections_that_break_are_made_again() {
     let ran = gap.import(&url, &["--values", "v.yaml"]);
     assert_eq!(gap.source.faulted(), 3, "{}", ran.shown());
     assert_whole(&gap.destination, "team/app", "1", &image);
+}
+
+#[test]
+fn a_server_that_stands_still_is_asked_again() {
+    let mut gap = Gap::new();
+    let (image, url) = published(&mut gap);
+    let name = url.split("/v2/").nth(1).unwrap().to_owned();
+    gap.source.fault(Fault::on("GET", &name, Effect::Stall(100_000)).nth(2));
+    let ran = gap.import(&url, &["--values", "v.yaml", "--timeout", "1s"]);
+    assert_eq!(gap.source.faulted(), 1, "{}", ran.shown());
+    assert_whole(&gap.destination, "team/app", "1", &image);
+}
+
+/// Stores a login for `server` in `auth.json`, without asking it.
+fn store_login(gap: &Gap, server: &TestRegistry) {
+    let who = ["--username", "carrier", "--password-stdin", "--auth-file", "auth.json"];
+    let ran = gap.fed(&[&["login", &server.host(), "--no-check"], &who[..]].concat(), b"secret\n");
+    assert_eq!(ran.code, 0, "{}", ran.shown());
+}
+
+/// The web server at another address: what is asked for there is sent on to `url`.
+fn front(url: &str) -> TestRegistry {
+    let front = TestRegistry::start();
+    let on = || Effect::Answer(302, vec![("location", url.to_owned())], String::new());
+    front.fault(Fault::on("GET", "/shop.tar.zst", on()).always());
+    front
+}
+
+#[test]
+fn redirects_are_followed_and_logins_stay_behind() {
+    let mut gap = Gap::new();
+    let (image, url) = published(&mut gap);
+    let front = front(&url);
+    store_login(&gap, &front);
+    let address = front.url("/shop.tar.zst?token=secret");
+    let arguments = ["--values", "v.yaml", "--auth-file", "auth.json"];
+    let ran = gap.import(&address, &arguments);
+    assert_whole(&gap.destination, "team/app", "1", &image);
+    assert!(gap.source.log().iter().all(|request| request.header("authorization").is_none()));
+    assert!(!ran.shown().contains("secret"), "{}", ran.shown());
+    let round = TestRegistry::start();
+    let on = Effect::Answer(307, vec![("location", round.url("/a"))], String::new());
+    round.fault(Fault::on("GET", "/a", on).always());
+    let ran = gap.try_import(&round.url("/a"), &["--retries", "1"]);
+    assert!(ran.code == 5 && ran.stderr.contains("too many redirects"), "{}", ran.shown());
+}
+
+#[test]
+fn a_web_server_gets_the_login_of_its_host() {
+    let mut gap = Gap::new();
+    let (image, _) = published(&mut gap);
+    let users = htpasswd(gap.cli.folder(), "carrier", "secret");
+    let closed = TestRegistry::start_with_users(&users);
+    gap.export(&["-o", "out.tar.zst", "--force"]);
+    let address = publish(&closed, &gap.read("out.tar.zst"));
+    let ran = gap.try_import(&address, &["--values", "v.yaml"]);
+    assert_eq!(ran.code, 4, "{}", ran.shown());
+    assert!(ran.stderr.contains(&format!("bundle login --no-check {}", closed.host())), "{}", ran.shown());
+    store_login(&gap, &closed);
+    closed.forget();
+    let ran = gap.import(&address, &["--values", "v.yaml", "--auth-file", "auth.json"]);
+    assert_whole(&gap.destination, "team/app", "1", &image);
+    assert!(!ran.shown().contains("secret"), "{}", ran.shown());
+    let refused = closed.log().iter().filter(|request| request.header("authorization").is_none()).count();
+    assert_eq!(refused, 1, "the login is offered at once after the first request");
 }
 
 #[test]

@@ -1,0 +1,62 @@
+//! What web servers and object stores give out by ranges, for a library that asks for it itself.
+//!
+//! Trust, proxies, the rate limit and the watch over what stands still are those of registries. Nothing is repeated here.
+
+use bytes::Bytes;
+use reqwest::StatusCode;
+use reqwest::header::AUTHORIZATION;
+use url::Url;
+
+use super::RegistryClient;
+use super::answer::SMALL_BODY;
+use super::body::Payload;
+use super::error::{ErrorKind, RegistryError};
+use super::http::{Call, Target};
+use super::transport::authority;
+use crate::image::HostName;
+
+impl RegistryClient {
+    /// Sends a request without a body, once. What is signed already goes as it is; for anything else a server gets its
+    /// login, from where those of registries are, and redirects are followed like theirs. Of an answer up to `cap` bytes
+    /// are taken; one that is all of a file where a part was asked for comes without its body. Plain HTTP is for
+    /// loopback, and for hosts that were named for it.
+    pub async fn file(
+        &self,
+        request: http::Request<()>,
+        cap: usize,
+    ) -> Result<http::Response<Bytes>, ErrorKind> {
+        let (head, ()) = request.into_parts();
+        let url = Url::parse(&head.uri.to_string()).ok();
+        let name = url.as_ref().and_then(|url| authority(url).parse::<HostName>().ok());
+        let (Some(url), Some(name)) = (url, name) else {
+            return Err(ErrorKind::Configuration("this address cannot be used".to_owned()));
+        };
+        let may_be_plain = name.is_loopback() || self.0.options.plain_http.contains(&name);
+        if url.scheme() != "https" && !may_be_plain {
+            let why = format!("plain HTTP to {name} is not allowed without --plain-http");
+            return Err(ErrorKind::Configuration(why));
+        }
+        let host = self.0.host(&name);
+        host.speaks(&url);
+        let mut call = Call::new(&host, head.method, Target::Url(url.clone()), "file");
+        call.headers = head.headers;
+        let answer = if call.headers.contains_key(AUTHORIZATION) {
+            let (method, headers) = (call.method.clone(), call.headers.clone());
+            self.0.transport.exchange(&url, method, headers, &Payload::Empty, None).await?
+        } else {
+            self.0.attempt(&call).await.map_err(RegistryError::into_kind)?
+        };
+        let mut response = http::Response::new(Bytes::new());
+        *response.status_mut() = answer.status;
+        *response.headers_mut() = answer.headers.clone();
+        *response.body_mut() = if answer.status == StatusCode::PARTIAL_CONTENT {
+            answer.read(cap).await?
+        } else if answer.status.is_success() {
+            Bytes::new()
+        } else {
+            // What can be had of the explanation is enough.
+            answer.read(SMALL_BODY).await.unwrap_or_default()
+        };
+        Ok(response)
+    }
+}
