@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use crate::archive::ArchiveError;
+use crate::archive::{ArchiveError, StorageAnswer};
 use crate::destination::PrepareError;
 use crate::registry::{ErrorClass, RegistryError};
 use crate::transfer::{ArrivalError, BlobError, FileExportError, ResolveError, TransferError, WrongContent};
@@ -162,8 +162,8 @@ pub fn blob_code(error: &BlobError) -> ExitCode {
 fn archive_code(error: &ArchiveError) -> ExitCode {
     if error.is_usage() {
         ExitCode::Usage
-    } else if let ArchiveError::Storage { denied, .. } = error {
-        if *denied { ExitCode::Denied } else { ExitCode::Unreachable }
+    } else if let ArchiveError::Storage { answer, .. } = error {
+        if *answer == StorageAnswer::Denied { ExitCode::Denied } else { ExitCode::Unreachable }
     } else if error.is_no_space() {
         ExitCode::NoSpace
     } else if error.is_content() {
@@ -217,7 +217,7 @@ fn hints_of(error: &(dyn std::error::Error + 'static)) -> Vec<String> {
     if let Some(ArrivalError::LostInPipe(_)) = error.downcast_ref().map(ArrivalError::innermost) {
         return vec!["send the same stream again, what arrived is not sent twice; with --spool DIR nothing that the registry loses is lost".to_owned()];
     }
-    if let Some(ArchiveError::Storage { name, denied: true, .. }) = error.downcast_ref()
+    if let Some(ArchiveError::Storage { name, answer: StorageAnswer::Denied, .. }) = error.downcast_ref()
         && let Some(host) = name.split_once("://").and_then(|(_, rest)| rest.split('/').next())
         && name.starts_with("http")
     {

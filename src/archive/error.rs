@@ -51,7 +51,7 @@ pub enum ArchiveError {
     Untrusted(#[from] Untrusted),
     /// Something over the network.
     #[error("{name} cannot be read: {why}")]
-    Storage { name: String, why: String, denied: bool },
+    Storage { name: String, why: String, answer: StorageAnswer },
     #[error("not a bundle: {0}")]
     NotABundle(String),
     #[error("the archive is damaged: {0}")]
@@ -59,6 +59,17 @@ pub enum ArchiveError {
     /// A bug, not an input: the caller broke a promise.
     #[error("internal contradiction: {0}")]
     Invariant(&'static str),
+}
+
+/// What a server said of something that cannot be read over the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StorageAnswer {
+    /// It has none.
+    Absent,
+    /// Not to this login, or not without one.
+    Denied,
+    /// Something else, or nothing.
+    Other,
 }
 
 impl ArchiveError {

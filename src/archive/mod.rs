@@ -78,7 +78,7 @@ pub use chart::{ChartFile, chart_files};
 pub use chart_artifact::ChartArtifact;
 pub use content::ContentReader;
 pub use contents::{Contents, Fate, Fates, ImageFault, MAX_DEPTH, Manifests, Root, fates, roots};
-pub use error::ArchiveError;
+pub use error::{ArchiveError, StorageAnswer};
 pub use foreign::ForeignLayout;
 pub use frame::{StoredEncoder, ZSTD_MAGIC};
 pub use head::HeadNotes;

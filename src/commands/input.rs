@@ -51,7 +51,7 @@ pub(super) fn open_for_import(session: &Session, args: &ImportArgs) -> anyhow::R
     }
     if args.bundle.as_deref() != Some(Path::new("-")) {
         let path = args.bundle.clone().map_or_else(the_one_here, Ok)?;
-        let trust = trust::with_approval(&args.trust, &args.approval, Some(&path))?;
+        let trust = trust::anywhere(&args.trust, &args.approval, &path, &args.network)?;
         let opened = match open_as_anywhere(&path, args.name.as_ref(), &trust, &args.network) {
             Err(error) if args.salvage => match error.downcast::<ArchiveError>() {
                 // What is not trusted is not whole in any of its parts.
@@ -113,7 +113,7 @@ pub(super) fn open_anywhere(
     let Some(path) = path.filter(|path| is_address(path)) else {
         return open(path, name, trust);
     };
-    open_as_anywhere(path, name, &trust::of(trust, Some(path))?, network)
+    open_as_anywhere(path, name, &trust::at_address(trust::of(trust, None)?, path, network)?, network)
 }
 
 fn open_as_anywhere(

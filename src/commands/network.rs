@@ -162,11 +162,26 @@ fn from_environment(
 /// What lies at an address on the network.
 #[cfg(feature = "object-storage")]
 pub(super) fn remote(address: &str, network: &NetworkArgs) -> anyhow::Result<Arc<dyn Input>> {
-    // A client of its own: what was given for registries is not for web servers.
-    let client = RegistryClient::new(options(network, Vec::new()));
+    let client = for_files(network);
     let opened =
         tokio::task::block_in_place(|| crate::storage::RemoteInput::open(address, &client, network.retries));
     Ok(Arc::new(opened?))
+}
+
+/// What lies there, if there is something.
+#[cfg(feature = "object-storage")]
+pub(super) fn remote_beside(address: &str, network: &NetworkArgs) -> anyhow::Result<Option<Arc<dyn Input>>> {
+    let client = for_files(network);
+    let opened = tokio::task::block_in_place(|| {
+        crate::storage::RemoteInput::beside(address, &client, network.retries)
+    });
+    Ok(opened?.map(|input| Arc::new(input) as Arc<dyn Input>))
+}
+
+/// A client of its own: what was given for registries is not for web servers.
+#[cfg(feature = "object-storage")]
+fn for_files(network: &NetworkArgs) -> RegistryClient {
+    RegistryClient::new(options(network, Vec::new()))
 }
 
 #[cfg(not(feature = "object-storage"))]
@@ -174,4 +189,9 @@ pub(super) fn remote(address: &str, _: &NetworkArgs) -> anyhow::Result<Arc<dyn I
     Err(Failure::usage(format!("this build of bundle reads files only, not {address}"))
         .hint("download it first: curl -O, aws s3 cp")
         .into())
+}
+
+#[cfg(not(feature = "object-storage"))]
+pub(super) fn remote_beside(address: &str, network: &NetworkArgs) -> anyhow::Result<Option<Arc<dyn Input>>> {
+    remote(address, network).map(Some)
 }

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use super::input::is_address;
 use super::keys;
 use crate::archive::{ArchiveError, Holdings, volume_base};
-use crate::cli::{ApprovalArgs, TrustArgs};
+use crate::cli::{ApprovalArgs, NetworkArgs, TrustArgs};
 use crate::failure::Failure;
 use crate::report::Reporter;
 use crate::signing::{Approvals, Circumstances, Evidence, MAX_EVIDENCE, NamedKey, Trust, Untrusted, Vouched};
@@ -24,7 +25,7 @@ const VERIFY_KEY: &str = "AIRGAP_BUNDLE_VERIFY_KEY";
 /// A reviewer's approvals beside a bundle.
 pub(super) const APPROVALS: &str = ".approvals";
 
-/// What the bundle at `path` is asked for; none is one out of a pipe. Without a key nothing is read.
+/// What the bundle at `path` is asked for; none is one out of a pipe or at an address. Without a key nothing is read.
 pub(super) fn of(args: &TrustArgs, path: Option<&Path>) -> anyhow::Result<Trust> {
     let mut trust = Trust::default();
     for file in &args.verify_key {
@@ -88,12 +89,52 @@ pub(super) fn with_approval(
     Ok(trust)
 }
 
+/// The same for a bundle in a file or at an address on the network.
+pub(super) fn anywhere(
+    args: &TrustArgs,
+    approval: &ApprovalArgs,
+    path: &Path,
+    network: &NetworkArgs,
+) -> anyhow::Result<Trust> {
+    if !is_address(path) {
+        return with_approval(args, approval, Some(path));
+    }
+    at_address(with_approval(args, approval, None)?, path, network)
+}
+
+/// `trust` with what lies beside a bundle at an address on the network, as far as it is asked for. An address with a query
+/// is signed for itself alone.
+pub(super) fn at_address(mut trust: Trust, address: &Path, network: &NetworkArgs) -> anyhow::Result<Trust> {
+    let address = address.to_string_lossy();
+    let signatures = [SIGNATURE, SIGSTORE].into_iter().filter(|_| trust.demands_signature());
+    let approvals = [APPROVALS].into_iter().filter(|_| !trust.approvers.is_empty());
+    let wanted: Vec<&str> = signatures.chain(approvals).filter(|_| !address.contains(['?', '#'])).collect();
+    for suffix in wanted {
+        let Some(found) = super::network::remote_beside(&format!("{address}{suffix}"), network)? else {
+            continue;
+        };
+        let place = found.name();
+        if found.len() > MAX_EVIDENCE {
+            return Err(too_large(place).into());
+        }
+        let bytes = found.read_vec(0, usize::try_from(found.len())?)?;
+        if suffix == APPROVALS {
+            trust.approvals.push(approvals_of(place, &bytes)?);
+        } else {
+            trust.beside.push(Evidence::read(place, &bytes).map_err(ArchiveError::from)?);
+        }
+    }
+    Ok(trust)
+}
+
 /// The approvals in a file, if the file is there.
 pub(super) fn approvals(file: &Path) -> anyhow::Result<Option<Approvals>> {
     let Some(bytes) = content(file)? else { return Ok(None) };
-    let place = file.display().to_string();
-    let unreadable = |why| ArchiveError::from(Untrusted::Unreadable { place: place.clone(), why });
-    Ok(Some(Approvals::read(place.clone(), &bytes).map_err(unreadable)?))
+    Ok(Some(approvals_of(file.display().to_string(), &bytes)?))
+}
+
+fn approvals_of(place: String, bytes: &[u8]) -> Result<Approvals, ArchiveError> {
+    Approvals::read(place.clone(), bytes).map_err(|why| Untrusted::Unreadable { place, why }.into())
 }
 
 /// Where signatures of the bundle at `path` lie. Those of volumes have the name that the volumes have in common.
@@ -128,11 +169,13 @@ fn content(file: &Path) -> anyhow::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
     opened.take(MAX_EVIDENCE + 1).read_to_end(&mut bytes).map_err(at)?;
     if bytes.len() as u64 > MAX_EVIDENCE {
-        let (place, why) =
-            (file.display().to_string(), format!("it is larger than {} MiB", MAX_EVIDENCE >> 20));
-        return Err(ArchiveError::from(Untrusted::Unreadable { place, why }).into());
+        return Err(too_large(file.display().to_string()).into());
     }
     Ok(Some(bytes))
+}
+
+fn too_large(place: String) -> ArchiveError {
+    Untrusted::Unreadable { place, why: format!("it is larger than {} MiB", MAX_EVIDENCE >> 20) }.into()
 }
 
 /// Who vouches for what was let in.

@@ -34,7 +34,7 @@ pub(super) async fn run(session: &Session, args: &VerifyArgs) -> anyhow::Result<
 
 async fn verify(session: &Session, args: &VerifyArgs, report: &mut RunReport) -> anyhow::Result<ExitCode> {
     let rules = policy::load(&args.policy)?;
-    let trust = trust::with_approval(&args.trust, &args.approval, Some(&args.bundle))?;
+    let trust = trust::anywhere(&args.trust, &args.approval, &args.bundle, &args.network)?;
     let reader = match input::open_trusted(&args.bundle, &trust) {
         _ if input::is_address(&args.bundle) => input::open_address(&args.bundle, &trust, &args.network)?,
         Err(ArchiveError::NotABundle(why)) => return Err(not_ours(&args.bundle, why)),

@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 use reqwest::StatusCode;
-use reqwest::header::AUTHORIZATION;
+use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH};
 use url::Url;
 
 use super::RegistryClient;
@@ -46,11 +46,17 @@ impl RegistryClient {
         } else {
             self.0.attempt(&call).await.map_err(RegistryError::into_kind)?
         };
+        if answer.status.is_success() {
+            host.pace.of(&call.method).went_well();
+        }
         let mut response = http::Response::new(Bytes::new());
         *response.status_mut() = answer.status;
         *response.headers_mut() = answer.headers.clone();
         *response.body_mut() = if answer.status == StatusCode::PARTIAL_CONTENT {
-            answer.read(cap).await?
+            let body = answer.read(cap).await?;
+            // Of an answer in chunks the length is not stated, and the library wants it.
+            response.headers_mut().insert(CONTENT_LENGTH, body.len().into());
+            body
         } else if answer.status.is_success() {
             Bytes::new()
         } else {

@@ -18,7 +18,7 @@ use object_store::path::Path;
 use object_store::{GetOptions, ObjectStore, RetryConfig};
 use url::Url;
 
-use crate::archive::{ArchiveError, Input};
+use crate::archive::{ArchiveError, Input, StorageAnswer};
 use crate::registry::RegistryClient;
 
 /// What is fetched at once, in bytes; and how many of these are kept.
@@ -43,18 +43,11 @@ impl RemoteInput {
     /// Reads the first piece of what `address` names, which tells its size too: an address that was signed for reading, or
     /// leads to one, need not allow a HEAD. `client` says how hosts are reached; each request is tried `tries` times.
     pub fn open(address: &str, client: &RegistryClient, tries: u32) -> Result<Self, ArchiveError> {
-        let invalid = |why: &str| ArchiveError::Storage {
-            name: address.to_owned(),
-            why: why.to_owned(),
-            denied: false,
-        };
-        let url = Url::parse(address).map_err(|_| invalid("it is no URL"))?;
-        if !url.username().is_empty() || url.password().is_some() {
-            let name = shown(&url);
-            let why = "user names and passwords do not belong in an address".to_owned();
-            return Err(ArchiveError::Storage { name, why, denied: false });
-        }
+        let url = Url::parse(address).map_err(|_| unreadable(address, "it is no URL"))?;
         let name = shown(&url);
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(unreadable(&name, "user names and passwords do not belong in an address"));
+        }
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.map_err(|error| ArchiveError::Io { path: name.clone().into(), error })?;
         let (url, client, shown) = (url.clone(), client.clone(), name.clone());
@@ -80,6 +73,17 @@ impl RemoteInput {
         let first = whole(first, PIECE.min(meta.size), &name)?;
         let kept = Mutex::new(VecDeque::from([(0, first)]));
         Ok(Self { store, path, name, len: meta.size, tag, runtime: Some(runtime), kept })
+    }
+
+    /// What lies beside a bundle, if there is something: S3 says that reading is not allowed where it does not say what
+    /// there is.
+    pub fn beside(address: &str, client: &RegistryClient, tries: u32) -> Result<Option<Self>, ArchiveError> {
+        match Self::open(address, client, tries) {
+            Err(ArchiveError::Storage { answer: StorageAnswer::Absent | StorageAnswer::Denied, .. }) => {
+                Ok(None)
+            }
+            opened => opened.map(Some),
+        }
     }
 
     /// Piece `number`, out of memory or over the network.
@@ -167,8 +171,11 @@ fn whole(bytes: Bytes, wanted: u64, name: &str) -> Result<Bytes, ArchiveError> {
     if bytes.len() as u64 == wanted {
         return Ok(bytes);
     }
-    let why = format!("{} bytes came for a range of {wanted}", bytes.len());
-    Err(ArchiveError::Storage { name: name.to_owned(), why, denied: false })
+    Err(unreadable(name, &format!("{} bytes came for a range of {wanted}", bytes.len())))
+}
+
+fn unreadable(name: &str, why: &str) -> ArchiveError {
+    ArchiveError::Storage { name: name.to_owned(), why: why.to_owned(), answer: StorageAnswer::Other }
 }
 
 /// Runs `work` on `runtime`; the calling thread waits.
@@ -268,6 +275,10 @@ fn failed(name: &str, error: &object_store::Error) -> ArchiveError {
             cause.to_string().replace(char::is_control, " ")
         }
     };
-    let denied = matches!(error, Error::PermissionDenied { .. } | Error::Unauthenticated { .. });
-    ArchiveError::Storage { name: name.to_owned(), why, denied }
+    let answer = match error {
+        Error::NotFound { .. } => StorageAnswer::Absent,
+        Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => StorageAnswer::Denied,
+        _ => StorageAnswer::Other,
+    };
+    ArchiveError::Storage { name: name.to_owned(), why, answer }
 }

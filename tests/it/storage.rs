@@ -112,6 +112,10 @@ fn front(url: &str) -> TestRegistry {
     let front = TestRegistry::start();
     let on = || Effect::Answer(302, vec![("location", url.to_owned())], String::new());
     front.fault(Fault::on("GET", "/shop.tar.zst", on()).always());
+    for suffix in [".sig", ".sigstore.json", ".approvals"] {
+        let absent = Effect::Answer(404, Vec::new(), String::new());
+        front.fault(Fault::on("GET", format!("/shop.tar.zst{suffix}"), absent).always());
+    }
     front
 }
 
@@ -125,6 +129,7 @@ fn redirects_are_followed_and_logins_stay_behind() {
     let arguments = ["--values", "v.yaml", "--auth-file", "auth.json"];
     let ran = gap.import(&address, &arguments);
     assert_whole(&gap.destination, "team/app", "1", &image);
+    assert!(front.log().iter().all(|request| request.query == "token=secret"), "a signed address");
     assert!(gap.source.log().iter().all(|request| request.header("authorization").is_none()));
     assert!(!ran.shown().contains("secret"), "{}", ran.shown());
     let round = TestRegistry::start();
@@ -157,15 +162,22 @@ fn a_web_server_gets_the_login_of_its_host() {
 #[test]
 fn an_address_is_asked_for_signature_approval_and_rules_like_a_file() {
     let mut gap = Gap::new();
-    let (image, url) = published(&mut gap);
+    let (image, stored) = published(&mut gap);
+    let front = front(&stored);
+    let url = front.url("/shop.tar.zst");
+    let lies = |suffix: &str, text: String| {
+        let range = format!("bytes 0-{}/{}", text.len() - 1, text.len());
+        let there = Effect::Answer(206, vec![("content-range", range)], text);
+        front.fault(Fault::on("GET", format!("/shop.tar.zst{suffix}"), there).always());
+    };
     let ran = gap.cli.run(&["keygen", "-o", "site", "--no-passphrase"]);
     assert_eq!(ran.code, 0, "{}", ran.shown());
     std::fs::write(gap.path("policy.yaml"), "noRoot: true\n").unwrap();
-    for (arguments, says) in [
-        (["--verify-key", "site.pub"], "is not signed"),
-        (["--require-approval", "site.pub"], "is not approved"),
-        (["--policy", "policy.yaml"], "noRoot: "),
-    ] {
+    let signed = ["--verify-key", "site.pub"];
+    let approved = ["--require-approval", "site.pub"];
+    for (arguments, says) in
+        [(signed, "is not signed"), (approved, "is not approved"), (["--policy", "policy.yaml"], "noRoot: ")]
+    {
         let host = gap.destination.host();
         for command in [&["import", &url, "-d", &host][..], &["verify", &url]] {
             let ran = gap.cli.run(&[command, &arguments[..]].concat());
@@ -175,14 +187,25 @@ fn an_address_is_asked_for_signature_approval_and_rules_like_a_file() {
     let ran = gap.cli.run(&["inspect", &url, "--verify-key", "site.pub"]);
     assert!(ran.code == 3 && ran.stderr.contains("is not signed"), "{}", ran.shown());
     assert!(gap.destination.log().is_empty());
-    // What was said of it lies here.
+    // What is said of it lies here, and then beside it.
     gap.export(&["-o", "out.tar.zst", "--force"]);
     for role in ["exporter", "approver"] {
         let ran = gap.cli.run(&["sign", "out.tar.zst", "--key", "site.key", "--role", role]);
         assert_eq!(ran.code, 0, "{}", ran.shown());
     }
-    let trusted = ["--verify-key", "site.pub", "--signature", "out.tar.zst.sig"];
-    let approved = ["--require-approval", "site.pub", "--approvals", "out.tar.zst.approvals"];
-    gap.import(&url, &[&trusted[..], &approved, &["--values", "v.yaml"]].concat());
+    let given = ["--signature", "out.tar.zst.sig", "--approvals", "out.tar.zst.approvals"];
+    gap.import(&url, &[&signed[..], &approved, &given, &["--values", "v.yaml"]].concat());
     assert_whole(&gap.destination, "team/app", "1", &image);
+    let text = |name: &str| String::from_utf8(gap.read(name)).unwrap();
+    lies(".sig", text("out.tar.zst.sig"));
+    let ran = gap.cli.run(&["inspect", &url, "--verify-key", "site.pub"]);
+    assert!(ran.code == 0 && ran.stdout.contains("shop.tar.zst.sig"), "{}", ran.shown());
+    lies(".approvals", text("out.tar.zst.approvals"));
+    let ran = gap.cli.run(&[&["verify", &url], &signed[..], &approved].concat());
+    assert!(ran.code == 0, "{}", ran.shown());
+    // A signature of something else.
+    let ran = gap.cli.run(&["keygen", "-o", "other", "--no-passphrase"]);
+    assert_eq!(ran.code, 0, "{}", ran.shown());
+    let ran = gap.cli.run(&["verify", &url, "--verify-key", "other.pub"]);
+    assert!(ran.code == 3 && ran.stderr.contains("shop.tar.zst.sig"), "{}", ran.shown());
 }
