@@ -9,7 +9,7 @@
 #   b        2,000 images of 12 small layers, and the first 200 of them; import again of what is there
 #   c        one image with a layer of 12 GiB: memory; an export killed in the middle and gone on with
 #
-# All take turns in every round. Everything is kept in $BENCH_DIR (default ~/.cache/bundle-bench, about 35 GB, 8 without
+# All take turns in every round, and another one begins it each time. Everything is kept in $BENCH_DIR (default ~/.cache/bundle-bench, about 35 GB, 8 without
 # part c): the corpora, the peers (built with Go at the versions below where it is there) and results.tsv, from which
 # bench/table.py makes the tables. BUNDLE names a program to time instead of building one. As root it runs in a network
 # namespace of its own, so that the bytes on the loopback are its own.
@@ -200,18 +200,26 @@ open_a() {
     rm -f "$run"/*.tar.zst*
 }
 
+# in_turn ROUND NAMES…: the names, another one first in each round. Whoever comes first after the exports finds the memory
+# and the disk as they left it.
+in_turn() {
+    local skip=$((($1 - 1) % ($# - 1)))
+    shift
+    printf '%s\n' "${@:skip + 1}" "${@:1:skip}"
+}
+
 # rounds_of PART WORKFLOWS…: export of each, then import of each, and verify; so often.
 rounds_of() {
     local part=$1 round name
     shift
     for round in $(seq "$rounds"); do
         rm -rf "${run:?}"/*
-        for name in "$@"; do
+        for name in $(in_turn "$round" "$@"); do
             timed "$part" "$round" "export_$name"
             [ ! -e "$run/$name.tar.zst" ] || [ "$round" != 1 ] || fact "$part" "archive_$name" "$(size_of "$run/$name.tar.zst")"
             find "$run" -mindepth 1 -maxdepth 1 ! -name '*.tar.zst*' ! -name list.txt -exec rm -rf {} +
         done
-        for name in "$@" limit_patch; do into_empty "$part" "$round" "import_$name"; done
+        for name in $(in_turn "$round" "$@" limit_patch); do into_empty "$part" "$round" "import_$name"; done
         timed "$part" "$round" verify_bundle
         timed "$part" "$round" verify_limit
     done
