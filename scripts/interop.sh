@@ -400,6 +400,28 @@ END
     served=127.0.0.1:$port
 }
 
+# nginx gives out the file and what is signed of it, to whom it knows, and sends on to where they lie.
+from_a_web_server() {
+    have htpasswd || skip "no htpasswd here"
+    certificates
+    mkdir files
+    cp "$file" files/shop.tar.zst
+    "$binary" keygen -o site --no-passphrase
+    "$binary" sign files/shop.tar.zst --key site.key
+    htpasswd -bmc htpasswd carrier 'pass word'
+    registry web
+    local registry=$served shown=(--ca-file ca.pem --auth-file auth.json)
+    proxied "ssl_certificate $PWD/tls.pem; ssl_certificate_key $PWD/tls.key; rewrite ^/latest/(.*) /files/\$1 redirect;
+        location /files/ { alias $PWD/files/; auth_basic files; auth_basic_user_file $PWD/htpasswd; }" ssl
+    local address=https://$served/latest/shop.tar.zst
+    fails 4 "$binary" import "$address" -d "$registry" --ca-file ca.pem
+    printf 'pass word' | "$binary" login "$served" --no-check --username carrier --password-stdin --auth-file auth.json
+    "$binary" verify "$address" "${shown[@]}" --verify-key site.pub
+    "$binary" import "$address" -d "$registry" "${shown[@]}" --verify-key site.pub
+    arrived "$registry"
+    echo "# $(grep -c ' 206 ' access.log) ranges"
+}
+
 # A proxy that takes bodies of 1 MB at most, as nginx does unless told otherwise.
 behind_nginx() {
     registry behind
@@ -1403,7 +1425,7 @@ for name in \
     skopeo_reads_the_file skopeo_reads_the_unpacked_layout \
     skopeo_reads_the_file_as_a_docker_archive podman_loads_the_file umoci_reads_the_unpacked_layout \
     import_keeps_every_digest import_from_stdin basic_auth token_auth tls_from_a_private_authority mutual_tls_behind_nginx behind_nginx \
-    behind_nginx_that_hangs_up a_registry_that_restarts_in_the_middle_of_a_pipe ecr_by_moto bundle_in_s3_by_moto \
+    behind_nginx_that_hangs_up a_registry_that_restarts_in_the_middle_of_a_pipe ecr_by_moto bundle_in_s3_by_moto from_a_web_server \
     read_only_registry serve_a_bundle_to_skopeo scanners_read_from_a_bundle serve_a_bundle_to_podman serve_a_folder_to_skopeo_and_podman \
     mirrors_lead_skopeo_and_podman_inside containerd_pulls_through_its_mirrors kustomize_renames_images \
     containerd_imports_the_file docker_loads_the_file podman_pulls_from_the_file \
