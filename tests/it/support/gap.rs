@@ -199,16 +199,23 @@ impl Running {
     }
 
     /// Polls until `condition` holds; the program must not end before.
-    pub fn until(&mut self, what: &str, mut condition: impl FnMut() -> bool) {
+    pub fn until(&mut self, what: &str, condition: impl FnMut() -> bool) {
+        if !self.comes_to(what, condition) {
+            panic!("ended before {what}: {}", self.wait().shown());
+        }
+    }
+
+    /// Polls until `condition` holds. False if the program ended before.
+    pub fn comes_to(&mut self, what: &str, mut condition: impl FnMut() -> bool) -> bool {
         let limit = std::time::Instant::now() + std::time::Duration::from_secs(20);
         while !condition() {
-            if let Some(status) = self.ended() {
-                let ran = self.wait();
-                panic!("ended ({status}) before {what}: {}", ran.shown());
+            if self.ended().is_some() {
+                return condition();
             }
             assert!(std::time::Instant::now() < limit, "never: {what}");
             std::thread::sleep(std::time::Duration::from_millis(2));
         }
+        true
     }
 
     pub fn ended(&mut self) -> Option<ExitStatus> {
