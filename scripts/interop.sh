@@ -414,6 +414,8 @@ from_a_web_server() {
     proxied "ssl_certificate $PWD/tls.pem; ssl_certificate_key $PWD/tls.key; rewrite ^/latest/(.*) /files/\$1 redirect;
         location /files/ { alias $PWD/files/; auth_basic files; auth_basic_user_file $PWD/htpasswd; }" ssl
     local address=https://$served/latest/shop.tar.zst
+    fails 5 "$binary" import "$address" -d "$registry" --retries 1 2>errors
+    grep -- '--ca-file' errors
     fails 4 "$binary" import "$address" -d "$registry" --ca-file ca.pem
     printf 'pass word' | "$binary" login "$served" --no-check --username carrier --password-stdin --auth-file auth.json
     "$binary" verify "$address" "${shown[@]}" --verify-key site.pub

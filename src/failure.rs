@@ -217,11 +217,8 @@ fn hints_of(error: &(dyn std::error::Error + 'static)) -> Vec<String> {
     if let Some(ArrivalError::LostInPipe(_)) = error.downcast_ref().map(ArrivalError::innermost) {
         return vec!["send the same stream again, what arrived is not sent twice; with --spool DIR nothing that the registry loses is lost".to_owned()];
     }
-    if let Some(ArchiveError::Storage { name, answer: StorageAnswer::Denied, .. }) = error.downcast_ref()
-        && let Some(host) = name.split_once("://").and_then(|(_, rest)| rest.split('/').next())
-        && name.starts_with("http")
-    {
-        return vec![format!("a login for this server is stored by: bundle login --no-check {host}")];
+    if let Some(ArchiveError::Storage { hint, .. }) = error.downcast_ref() {
+        return hint.iter().cloned().collect();
     }
     if let Some(ArchiveError::Volumes(_)) = error.downcast_ref() {
         return vec![

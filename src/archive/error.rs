@@ -51,7 +51,7 @@ pub enum ArchiveError {
     Untrusted(#[from] Untrusted),
     /// Something over the network.
     #[error("{name} cannot be read: {why}")]
-    Storage { name: String, why: String, answer: StorageAnswer },
+    Storage { name: String, why: String, answer: StorageAnswer, hint: Option<String> },
     #[error("not a bundle: {0}")]
     NotABundle(String),
     #[error("the archive is damaged: {0}")]

@@ -102,10 +102,6 @@ impl RegistryError {
         &self.kind
     }
 
-    pub(super) fn into_kind(self) -> ErrorKind {
-        *self.kind
-    }
-
     /// The HTTP status, where the registry gave one.
     pub fn status(&self) -> Option<u16> {
         match &*self.kind {
@@ -208,8 +204,7 @@ impl RegistryError {
 }
 
 impl ErrorKind {
-    /// Whether the same request may well succeed later.
-    pub fn is_transient(&self) -> bool {
+    pub(super) fn is_transient(&self) -> bool {
         match self {
             Self::Status(answer) => is_transient_status(answer.status),
             Self::Connect(_) | Self::Broken(_) | Self::Stalled(_) => true,

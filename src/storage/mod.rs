@@ -19,11 +19,14 @@ use object_store::{GetOptions, ObjectStore, RetryConfig};
 use url::Url;
 
 use crate::archive::{ArchiveError, Input, StorageAnswer};
-use crate::registry::RegistryClient;
+use crate::image::HostName;
+use crate::registry::{ErrorKind, RegistryClient, RegistryError};
 
 /// What is fetched at once, in bytes; and how many of these are kept.
 const PIECE: u64 = 2 << 20;
 const KEPT: usize = 16;
+/// Characters that are shown of what a server says.
+const MOST_SAID: usize = 300;
 
 /// A bundle that is read over the network.
 pub struct RemoteInput {
@@ -175,7 +178,12 @@ fn whole(bytes: Bytes, wanted: u64, name: &str) -> Result<Bytes, ArchiveError> {
 }
 
 fn unreadable(name: &str, why: &str) -> ArchiveError {
-    ArchiveError::Storage { name: name.to_owned(), why: why.to_owned(), answer: StorageAnswer::Other }
+    ArchiveError::Storage {
+        name: name.to_owned(),
+        why: why.to_owned(),
+        answer: StorageAnswer::Other,
+        hint: None,
+    }
 }
 
 /// Runs `work` on `runtime`; the calling thread waits.
@@ -236,11 +244,13 @@ impl object_store::client::HttpService for Service {
     ) -> Result<object_store::client::HttpResponse, object_store::client::HttpError> {
         use object_store::client::{HttpError, HttpErrorKind};
         let (head, _) = request.into_parts();
+        let name = head.uri.authority().map_or("", |authority| authority.as_str());
+        let name: HostName = name.parse().map_err(|error| HttpError::new(HttpErrorKind::Unknown, error))?;
         let cap = usize::try_from(PIECE).unwrap_or(usize::MAX);
-        let answer = self.0.file(http::Request::from_parts(head, ()), cap).await;
-        let answer = answer.map_err(|kind| {
-            let retry = if kind.is_transient() { HttpErrorKind::Interrupted } else { HttpErrorKind::Unknown };
-            HttpError::new(retry, std::io::Error::other(kind.to_string()))
+        let answer = self.0.file(&name, http::Request::from_parts(head, ()), cap).await;
+        let answer = answer.map_err(|error| {
+            let passes = error.is_transient();
+            HttpError::new(if passes { HttpErrorKind::Interrupted } else { HttpErrorKind::Unknown }, error)
         })?;
         Ok(answer.map(Into::into))
     }
@@ -259,6 +269,7 @@ fn shown(url: &Url) -> String {
 
 fn failed(name: &str, error: &object_store::Error) -> ArchiveError {
     use object_store::Error;
+    let mut hint = None;
     let why = match error {
         Error::NotFound { .. } => "there is nothing under this address".to_owned(),
         Error::Precondition { .. } => {
@@ -272,7 +283,13 @@ fn failed(name: &str, error: &object_store::Error) -> ArchiveError {
             while let Some(source) = cause.source() {
                 cause = source;
             }
-            cause.to_string().replace(char::is_control, " ")
+            if let Some(error) = cause.downcast_ref::<RegistryError>() {
+                // The address says which of the two it is.
+                hint = error.hint().filter(|_| !matches!(error.kind(), ErrorKind::NotTls));
+                error.kind().to_string()
+            } else {
+                cause.to_string().replace(char::is_control, " ").chars().take(MOST_SAID).collect()
+            }
         }
     };
     let answer = match error {
@@ -280,5 +297,12 @@ fn failed(name: &str, error: &object_store::Error) -> ArchiveError {
         Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => StorageAnswer::Denied,
         _ => StorageAnswer::Other,
     };
-    ArchiveError::Storage { name: name.to_owned(), why, answer }
+    let server = Url::parse(name).ok().filter(|url| answer == StorageAnswer::Denied && url.scheme() != "s3");
+    if let Some(url) = server {
+        hint = Some(format!(
+            "a login for this server is stored by: bundle login --no-check {}",
+            url.authority()
+        ));
+    }
+    ArchiveError::Storage { name: name.to_owned(), why, answer, hint }
 }

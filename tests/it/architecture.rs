@@ -10,7 +10,7 @@ const MAY_USE: [(&str, &[&str]); 22] = [
     ("registry", &["image", "secret"]),
     ("archive", &["image", "signing"]),
     ("destination", &["image", "registry", "report", "secret"]),
-    ("storage", &["archive", "destination", "registry"]),
+    ("storage", &["archive", "destination", "image", "registry"]),
     // Cannot be shown.
     ("secret", &[]),
     // Is told things, and asks nobody.

@@ -200,9 +200,7 @@ impl Running {
 
     /// Polls until `condition` holds; the program must not end before.
     pub fn until(&mut self, what: &str, condition: impl FnMut() -> bool) {
-        if !self.comes_to(what, condition) {
-            panic!("ended before {what}: {}", self.wait().shown());
-        }
+        assert!(self.comes_to(what, condition), "ended before {what}: {}", self.wait().shown());
     }
 
     /// Polls until `condition` holds. False if the program ended before.
