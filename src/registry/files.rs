@@ -4,11 +4,11 @@
 
 use bytes::Bytes;
 use reqwest::StatusCode;
-use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH};
+use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, HeaderValue, RANGE};
 use url::Url;
 
 use super::RegistryClient;
-use super::answer::SMALL_BODY;
+use super::answer::{Answer, SMALL_BODY};
 use super::body::Payload;
 use super::error::{ErrorKind, RegistryError};
 use super::http::{Call, Target};
@@ -17,8 +17,8 @@ use crate::image::HostName;
 impl RegistryClient {
     /// Sends a request without a body to `name`, once. What is signed already goes as it is; for anything else a server
     /// gets its login, from where those of registries are, and redirects are followed like theirs. Of an answer up to
-    /// `cap` bytes are taken; one that is all of a file where a part was asked for comes without its body. Plain HTTP is
-    /// for loopback, and for hosts that were named for it.
+    /// `cap` bytes are taken; one that is all of a longer file comes without its body. Plain HTTP is for loopback, and for
+    /// hosts that were named for it.
     pub async fn file(
         &self,
         name: &HostName,
@@ -47,20 +47,36 @@ impl RegistryClient {
         if answer.status.is_success() {
             host.pace.of(&call.method).went_well();
         }
-        let mut response = http::Response::new(Bytes::new());
-        *response.status_mut() = answer.status;
-        *response.headers_mut() = answer.headers.clone();
-        *response.body_mut() = if answer.status == StatusCode::PARTIAL_CONTENT {
-            let body = answer.read(cap).await.map_err(|kind| call.error(kind))?;
-            // Of an answer in chunks the length is not stated, and the library wants it.
-            response.headers_mut().insert(CONTENT_LENGTH, body.len().into());
-            body
-        } else if answer.status.is_success() {
-            Bytes::new()
-        } else {
-            // What can be had of the explanation is enough.
-            answer.read(SMALL_BODY).await.unwrap_or_default()
-        };
-        Ok(response)
+        taken(&call, answer, cap).await.map_err(|kind| call.error(kind))
     }
+}
+
+/// The answer with its body, if that is the part that was asked for, or says why there is none. All of a file that is not
+/// longer than the part is the part: Apache gives it out as such.
+async fn taken(call: &Call<'_>, answer: Answer, cap: usize) -> Result<http::Response<Bytes>, ErrorKind> {
+    let (mut status, mut headers) = (answer.status, answer.headers.clone());
+    let from_start = call.headers.get(RANGE).is_some_and(|range| range.as_bytes().starts_with(b"bytes=0-"));
+    let is_small = answer.content_length().is_some_and(|length| length <= cap as u64);
+    let body = match status {
+        StatusCode::PARTIAL_CONTENT => answer.read(cap).await?,
+        StatusCode::OK if from_start && is_small => {
+            let body = answer.read(cap).await?;
+            let range = body.len().checked_sub(1).map(|last| format!("bytes 0-{last}/{}", body.len()));
+            if let Some(range) = range.and_then(|range| HeaderValue::try_from(range).ok()) {
+                headers.insert(CONTENT_RANGE, range);
+                status = StatusCode::PARTIAL_CONTENT;
+            }
+            body
+        }
+        status if status.is_success() => Bytes::new(),
+        // What can be had of the explanation is enough.
+        _ => answer.read(SMALL_BODY).await.unwrap_or_default(),
+    };
+    if status == StatusCode::PARTIAL_CONTENT {
+        // Of an answer in chunks the length is not stated, and the library wants it.
+        headers.insert(CONTENT_LENGTH, body.len().into());
+    }
+    let mut response = http::Response::new(body);
+    (*response.status_mut(), *response.headers_mut()) = (status, headers);
+    Ok(response)
 }

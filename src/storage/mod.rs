@@ -62,6 +62,7 @@ impl RemoteInput {
             let answer = store.get_opts(&path, options).await.map_err(|error| failed(&shown, &error))?;
             let meta = answer.meta.clone();
             let first = answer.bytes().await.map_err(|error| failed(&shown, &error))?;
+            let first = whole(first, PIECE.min(meta.size), &shown)?;
             Ok((store, path, meta, first))
         });
         let (store, path, meta, first) = match opened {
@@ -73,7 +74,6 @@ impl RemoteInput {
         };
         // Weak tags are equal for contents that differ.
         let tag = meta.e_tag.filter(|tag| !tag.starts_with("W/"));
-        let first = whole(first, PIECE.min(meta.size), &name)?;
         let kept = Mutex::new(VecDeque::from([(0, first)]));
         Ok(Self { store, path, name, len: meta.size, tag, runtime: Some(runtime), kept })
     }
