@@ -137,7 +137,15 @@ pub(super) fn open_address(
     trust: &Trust,
     network: &NetworkArgs,
 ) -> anyhow::Result<BundleReader> {
-    let input = super::network::remote(&address.to_string_lossy(), network)?;
+    let text = address.to_string_lossy();
+    let path = text.split(['?', '#']).next().unwrap_or(&text);
+    // `.2026` may be a date.
+    let is_volume = |base: &str| [".0", LIST_SUFFIX].iter().any(|end| path[base.len()..].starts_with(end));
+    if without_number(path).is_some_and(is_volume) {
+        let failure = Failure::usage(format!("{path}: volumes are not read over the network"));
+        return Err(failure.hint("fetch all of them into one folder, and name that").into());
+    }
+    let input = super::network::remote(&text, network)?;
     Ok(BundleReader::open_trusted(&input, trust)?)
 }
 
@@ -213,12 +221,17 @@ pub(super) fn open_damaged(path: &Path) -> Result<(Arc<dyn Input>, Vec<String>),
 /// The file name without the endings of a bundle, and without those of volumes.
 pub(super) fn stem(path: &Path) -> String {
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let name = name.strip_suffix(LIST_SUFFIX).map(str::to_owned).unwrap_or(name);
-    let number = name.rsplit_once('.').filter(|(_, n)| n.len() >= 3 && n.bytes().all(|b| b.is_ascii_digit()));
-    let name = number.map(|(name, _)| name.to_owned()).unwrap_or(name);
+    let name = without_number(&name).unwrap_or(&name);
     let endings = [".tar.zst", ".tar.gz", ".tgz", ".tar"];
-    let stem = endings.iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(&name);
+    let stem = endings.iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(name);
     if stem.is_empty() { "bundle".to_owned() } else { stem.to_owned() }
+}
+
+/// What volumes are called after, where `name` is that of one, or of their list.
+fn without_number(name: &str) -> Option<&str> {
+    let is_number = |end: &str| end.len() >= 3 && end.bytes().all(|byte| byte.is_ascii_digit());
+    let number = || name.rsplit_once('.').filter(|(_, end)| is_number(end));
+    name.strip_suffix(LIST_SUFFIX).or_else(|| number().map(|(name, _)| name))
 }
 
 fn the_one_here() -> anyhow::Result<PathBuf> {

@@ -52,6 +52,9 @@ fn what_is_wrong_with_an_address_is_said() {
         ("http://user:secret@127.0.0.1:1/x.tar.zst", 5, "do not belong in an address"),
         ("http://registry.example/x.tar.zst", 5, "plain HTTP to registry.example is not allowed"),
         ("https://127.0.0.1:1/x.tar.zst", 5, "refused"),
+        ("https://127.0.0.1:1/x.tar.zst.001?token=secret", 2, "volumes are not read over the network"),
+        ("https://127.0.0.1:1/x.tar.zst.volumes.json", 2, "volumes are not read over the network"),
+        ("https://127.0.0.1:1/x.tar.zst.2026", 5, "refused"),
     ] {
         let ran = gap.try_import(address, &["--retries", "1"]);
         assert_eq!(ran.code, code, "{address}: {}", ran.shown());
