@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # How fast, how big, how many bytes: this program beside its peers and beside what the machine can do at all.
 #
-#   scripts/bench.sh [ROUNDS [PART…]]      default: 9 rounds of every part; three rounds of slow, b and b-slow
+#   scripts/bench.sh [ROUNDS [PART…]]      default: 9 rounds of every part, about three hours; c once
 #
 #   a        19 images of 1.7 GB through loopback registries: bundle, skopeo, crane, regctl, imgpkg, zarf, the limit
 #   tls      the same with TLS on both sides, against the quickest peers
@@ -9,10 +9,10 @@
 #   b        2,000 images of 12 small layers, and the first 200 of them; import again of what is there
 #   c        one image with a layer of 12 GiB: memory; an export killed in the middle and gone on with
 #
-# All take turns in every round, and another one begins it each time. Everything is kept in $BENCH_DIR (default ~/.cache/bundle-bench, about 35 GB, 8 without
-# part c): the corpora, the peers (built with Go at the versions below where it is there) and results.tsv, from which
-# bench/table.py makes the tables. BUNDLE names a program to time instead of building one. As root it runs in a network
-# namespace of its own, so that the bytes on the loopback are its own.
+# All take turns in every round, and another one begins it each time. Everything is kept in $BENCH_DIR (default
+# ~/.cache/bundle-bench, about 35 GB, 8 without part c): the corpora, the peers (built with Go at the versions below where
+# it is there) and results.tsv, from which bench/table.py makes the tables. BUNDLE names a program to time instead of
+# building one. As root it runs in a network namespace of its own, so that the bytes on the loopback are its own.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 bench=$root/scripts/bench
@@ -251,7 +251,7 @@ part_slow() {
     slowly
     export source=$served
     local round
-    for round in $(seq $((rounds < 3 ? rounds : 3))); do
+    for round in $(seq "$rounds"); do
         rm -f "$run"/*.tar.zst*
         timed slow "$round" export_bundle
         into_empty slow "$round" import_bundle
@@ -267,7 +267,7 @@ part_b() {
     fill_b
     head -200 "$data/b.names" >"$data/b200.names"
     local round size
-    for round in $(seq $((rounds < 3 ? rounds : 3))); do
+    for round in $(seq "$rounds"); do
         for size in b200 b; do
             export names=$data/$size.names
             rm -rf "${run:?}"/* "$data/destination.data"
