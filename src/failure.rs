@@ -111,9 +111,12 @@ fn code_of_one(error: &(dyn std::error::Error + 'static)) -> Option<ExitCode> {
     Some(match error.downcast_ref::<ResolveError>()? {
         ResolveError::Registry(error) => registry_code(error),
         ResolveError::Transfer(error) => transfer_code(error),
-        ResolveError::Manifest { .. } | ResolveError::TooDeep | ResolveError::Blob { .. } => {
-            ExitCode::Content
-        }
+        ResolveError::Manifest { .. }
+        | ResolveError::TooDeep
+        | ResolveError::TooMany
+        | ResolveError::ListedAsBlob { .. }
+        | ResolveError::OtherDigest { .. }
+        | ResolveError::Blob { .. } => ExitCode::Content,
         ResolveError::NoPlatform { .. } | ResolveError::Pinned => ExitCode::Failed,
         ResolveError::Cancelled => ExitCode::Interrupted,
     })

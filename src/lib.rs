@@ -20,7 +20,7 @@
 //!
 //! Direction: `commands → plan, transfer, destination, handoff → registry, archive, catalog → image`; `report` and
 //! cancellation are leaves; nothing calls back up. [`signing`] says who vouches for a bundle, [`custody`] who made it and
-//! what arrived, [`policy`] what may cross; all three are pure, as [`image`] is. Only `registry` sends HTTP
+//! what arrived, [`policy`] what may cross, both from the same [`facts`]; all are pure, as [`image`] is. Only `registry` sends HTTP
 //! (`storage`, which reads bundles over the network, borrows its connections); only `archive` knows the file format.
 
 pub mod archive;
@@ -29,6 +29,7 @@ pub mod cli;
 pub mod commands;
 pub mod custody;
 pub mod destination;
+pub mod facts;
 pub mod failure;
 pub mod handoff;
 pub mod image;

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use bytes::Bytes;
 
 use super::ArchiveError;
-use super::manifest::{ArtifactRow, BlobRow, BundleManifest};
+use super::manifest::{ArtifactRow, BlobRow, BundleManifest, MAX_HEAD_CONFIG};
 use crate::image::{
     Descriptor, Digest, ManifestKind, MediaType, ParsedManifest, Positions, RawManifest, Role, media_type,
     short_position,
@@ -16,6 +16,8 @@ use crate::image::{
 
 /// Indexes nested deeper than this are refused.
 pub const MAX_DEPTH: usize = 8;
+/// Manifests and indexes of one image; an image with more is refused.
+pub const MAX_MANIFESTS: usize = 1024;
 
 /// Where manifest bytes come from: the spool of an export, the head of a bundle. The bytes match the digest.
 pub trait Manifests: Sync {
@@ -86,9 +88,15 @@ struct Use {
 struct Walk<'a> {
     manifests: &'a dyn Manifests,
     fate: &'a Fates<'a>,
+    /// Configs are read too, and refused where tools read them in different ways.
+    reads_configs: bool,
     uses: Vec<Use>,
     /// Of the uses.
     positions: Positions,
+    /// What indexes list with the type of a blob, and the root it belongs to.
+    listed_as_blobs: Vec<(usize, Digest)>,
+    /// Manifests and indexes of the current root.
+    of_root: usize,
     contents: Contents,
 }
 
@@ -104,7 +112,13 @@ impl Contents {
         manifests: &dyn Manifests,
         fate: &Fates<'_>,
     ) -> Result<Self, ArchiveError> {
-        Self::walk(roots, manifests, fate, 0)
+        Self::walk(roots, manifests, fate, 0, false)
+    }
+
+    /// The same, for what is to cross: a config that tools read in different ways is a fault too. `manifests` has the
+    /// configs of up to [`MAX_HEAD_CONFIG`] bytes.
+    pub fn proven(roots: &[Root], manifests: &dyn Manifests, fate: &Fates<'_>) -> Result<Self, ArchiveError> {
+        Self::walk(roots, manifests, fate, 0, true)
     }
 
     /// The same, with room for the `expected` number of blobs.
@@ -113,13 +127,25 @@ impl Contents {
         manifests: &dyn Manifests,
         fate: &Fates<'_>,
         expected: usize,
+        reads_configs: bool,
     ) -> Result<Self, ArchiveError> {
         let contents = Self { sizes: vec![0; roots.len()], ..Self::default() };
         let (uses, positions) = (Vec::with_capacity(expected), Positions::with_capacity(expected));
-        let mut walk = Walk { manifests, fate, uses, positions, contents };
+        let mut walk = Walk {
+            manifests,
+            fate,
+            reads_configs,
+            uses,
+            positions,
+            listed_as_blobs: Vec::new(),
+            of_root: 0,
+            contents,
+        };
         for (index, root) in roots.iter().enumerate() {
+            walk.of_root = 0;
             walk.manifest(index, &root.digest, &root.media_type, root.size, 0)?;
         }
+        walk.refuse_manifests_listed_as_blobs();
         let Walk { mut uses, mut contents, .. } = walk;
         contents.shared.clone_from(&contents.sizes);
         for alone in uses.iter().filter(|used| !used.shared) {
@@ -155,6 +181,13 @@ impl Walk<'_> {
         if !self.add(root, digest, stated, size, role, false) {
             return Ok(());
         }
+        self.of_root += 1;
+        if self.of_root > MAX_MANIFESTS {
+            if self.of_root == MAX_MANIFESTS + 1 {
+                self.fault(root, format!("it has more than {MAX_MANIFESTS} manifests"));
+            }
+            return Ok(());
+        }
         let bytes = self.manifests.manifest(digest)?;
         let parsed = match ParsedManifest::of(&bytes, Some(stated)) {
             Ok(parsed) => parsed,
@@ -163,19 +196,31 @@ impl Walk<'_> {
                 return Ok(());
             }
         };
+        drop(bytes);
         for child in &parsed.manifests {
             if media_type::is_manifest(&child.media_type) {
                 if (self.fate)(child, Role::Manifest) == Fate::LeftOut {
                     continue;
                 }
                 self.manifest(root, &child.digest, &child.media_type, child.size, depth + 1)?;
+            } else if let Some(platform) = &child.platform {
+                let what = &child.media_type;
+                self.fault(root, format!(
+                    "its index {digest} lists {} for the platform {platform} with the type {what:?}, which is not that \
+                     of a manifest: some tools run it and others do not see it",
+                    child.digest
+                ));
             } else {
+                self.listed_as_blobs.push((root, child.digest));
                 self.blob(root, child, Role::Other);
             }
         }
         let layers = if parsed.kind == ManifestKind::Artifact { Role::Other } else { Role::Layer };
         if let Some(config) = &parsed.config {
             self.blob(root, config, Role::Config);
+            if self.reads_configs {
+                self.config(root, digest, &parsed, config)?;
+            }
         }
         for layer in &parsed.layers {
             self.blob(root, layer, layers);
@@ -184,6 +229,47 @@ impl Walk<'_> {
             self.contents.bottom_up.push((*digest, parsed.media_type));
         }
         Ok(())
+    }
+
+    /// Refuses a config that tools read in different ways, or that is too large to be read.
+    fn config(
+        &mut self,
+        root: usize,
+        digest: &Digest,
+        parsed: &ParsedManifest,
+        config: &Descriptor,
+    ) -> Result<(), ArchiveError> {
+        if config.size > MAX_HEAD_CONFIG {
+            if parsed.has_image_config() || parsed.media_type == media_type::DOCKER_MANIFEST {
+                let most = MAX_HEAD_CONFIG >> 20;
+                self.fault(
+                    root,
+                    format!("{digest}: its config is larger than {most} MiB, which tools refuse"),
+                );
+            }
+            return Ok(());
+        }
+        // A layout of another tool need not have it at hand: there it is read where it is sent.
+        let bytes = match self.manifests.manifest(&config.digest) {
+            Ok(bytes) => bytes,
+            Err(ArchiveError::MissingManifest(_)) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        if let Some(error) = parsed.ambiguity(&bytes) {
+            self.fault(root, format!("{digest}: {error}"));
+        }
+        Ok(())
+    }
+
+    /// A digest that one index lists as a blob and another as a manifest would be run by tools that do not ask for its
+    /// type, and seen by no others.
+    fn refuse_manifests_listed_as_blobs(&mut self) {
+        for (root, digest) in std::mem::take(&mut self.listed_as_blobs) {
+            let role = self.position(&digest).map(|at| self.uses[at].row.role);
+            if matches!(role, Some(Role::Index | Role::Manifest)) {
+                self.fault(root, format!("it lists {digest} as a blob, and elsewhere it is a manifest"));
+            }
+        }
     }
 
     fn position(&self, digest: &Digest) -> Option<usize> {
@@ -280,7 +366,7 @@ impl ArtifactRow {
 /// their publishers may keep out of registries, may be absent; and in a delta exactly what it requires. Tells for each
 /// image how many bytes of it something else uses too.
 pub(super) fn prove(bundle: &BundleManifest, manifests: &dyn Manifests) -> Result<Vec<u64>, ArchiveError> {
-    let mut contents = Contents::walk(&roots(bundle), manifests, &fates(bundle), bundle.blobs.len())?;
+    let mut contents = Contents::walk(&roots(bundle), manifests, &fates(bundle), bundle.blobs.len(), true)?;
     if let Some(fault) = contents.faults.first() {
         let name = match fault.root.checked_sub(bundle.images.len()) {
             None => bundle.images[fault.root].name.to_string(),
@@ -300,6 +386,9 @@ pub(super) fn prove(bundle: &BundleManifest, manifests: &dyn Manifests) -> Resul
             || "bundle.json lists other blobs than the manifests name".to_owned(),
             |blob| format!("{} is needed by an image, but not in the bundle", blob.digest),
         )));
+    }
+    for image in &bundle.images {
+        bundle.pins(image, manifests)?;
     }
     for row in bundle.artifacts.iter().filter(|row| row.tag.is_none()) {
         let parsed = ParsedManifest::of(&manifests.manifest(&row.digest)?, Some(&row.media_type));

@@ -3,9 +3,8 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
-use serde_json::Value;
 
-use super::contents::{self, Contents, Root};
+use super::contents::{self, Contents, Fate, Manifests, Root};
 use super::manifest::{
     ArtifactRow, BundleManifest, CatalogRecord, FORMAT_REVISION, ImageRow, MEDIA_TYPE, PROFILE,
     SCHEMA_VERSION,
@@ -20,24 +19,31 @@ use crate::image::{
 pub(super) fn unpacked(
     own: &[u8],
     index: &[u8],
-    manifests: &HashMap<Digest, Bytes>,
+    small: &dyn Manifests,
 ) -> Result<BundleManifest, ArchiveError> {
     let bundle = BundleManifest::from_bytes(own)?;
     if derived::index_json(&bundle)? != index {
         return Err(ArchiveError::Damaged("index.json is not the one that bundle.json implies".to_owned()));
     }
-    contents::prove(&bundle, manifests)?;
+    contents::prove(&bundle, small)?;
     Ok(bundle)
 }
 
-/// What the index and the manifests say, in the terms of a bundle.
+/// What the index and the manifests say, in the terms of a bundle. `small` has the configs too, as far as they are at hand.
 pub(super) fn describe(
     index: &ParsedManifest,
     manifests: &HashMap<Digest, Bytes>,
+    small: &dyn Manifests,
     name: Option<&Reference>,
 ) -> Result<BundleManifest, ArchiveError> {
-    let roots: Vec<&Descriptor> =
-        index.manifests.iter().filter(|d| media_type::is_manifest(&d.media_type)).collect();
+    let (roots, others): (Vec<&Descriptor>, Vec<&Descriptor>) =
+        index.manifests.iter().partition(|d| media_type::is_manifest(&d.media_type));
+    if let Some(image) = others.iter().find(|d| d.platform.is_some() || name_of(d).is_some()) {
+        let (digest, what) = (image.digest, &image.media_type);
+        return Err(ArchiveError::Damaged(format!(
+            "index.json lists {digest} as an image with the type {what:?}, which is not that of a manifest"
+        )));
+    }
     let (mut images, mut used, mut nameless) = (Vec::new(), false, Vec::new());
     for root in &roots {
         // A given name is for the one image there is: of several, nobody could tell which.
@@ -76,7 +82,7 @@ pub(super) fn describe(
     let artifacts = beside(&images, &nameless, manifests)?;
     let mut roots: Vec<Root> = images.iter().map(root_of).collect();
     roots.extend(artifacts.iter().map(ArtifactRow::root));
-    let contents = Contents::all(&roots, manifests)?;
+    let contents = Contents::proven(&roots, small, &|_, _| Fate::Carried)?;
     if let Some(fault) = contents.faults.first() {
         let name = images
             .get(fault.root)
@@ -86,7 +92,7 @@ pub(super) fn describe(
     for (image, size) in images.iter_mut().zip(&contents.sizes) {
         image.size = *size;
     }
-    Ok(BundleManifest {
+    let bundle = BundleManifest {
         artifacts,
         blobs: contents.blobs,
         catalog: CatalogRecord::default(),
@@ -98,7 +104,11 @@ pub(super) fn describe(
         profile: PROFILE.to_owned(),
         requires: None,
         schema_version: SCHEMA_VERSION,
-    })
+    };
+    for image in &bundle.images {
+        bundle.pins(image, manifests)?;
+    }
+    Ok(bundle)
 }
 
 /// The artifacts among entries without a name: they are about an image or about each other, by their subject or by a
@@ -162,7 +172,7 @@ fn root_of(image: &ImageRow) -> Root {
 
 /// The tag of a signature and the like, where the entry's name is one, and what that is about.
 fn tag_of(root: &Descriptor) -> Option<(Tag, Digest)> {
-    let name = root.annotations.get("org.opencontainers.image.ref.name").and_then(Value::as_str)?;
+    let name = root.annotations.get("org.opencontainers.image.ref.name")?;
     let (hex, _) = name.strip_prefix("sha256-")?.split_once('.')?;
     let (tag, subject) = (name.parse().ok()?, format!("sha256:{hex}").parse().ok()?);
     ArtifactKind::of(&subject, Some(&tag)).map(|_| (tag, subject))
@@ -170,11 +180,10 @@ fn tag_of(root: &Descriptor) -> Option<(Tag, Digest)> {
 
 /// The full name in an index entry. Tag-only names say nothing about the repository and do not count.
 fn name_of(root: &Descriptor) -> Option<Reference> {
-    let annotation = |key: &str| root.annotations.get(key).and_then(Value::as_str);
-    let full = |text: &&str| text.contains('/') || text.contains('@');
+    let full = |text: &String| text.contains('/') || text.contains('@');
     ["io.containerd.image.name", "org.opencontainers.image.ref.name"]
         .into_iter()
-        .filter_map(annotation)
+        .filter_map(|key| root.annotations.get(key))
         .filter(full)
         .find_map(|text| text.parse().ok())
 }

@@ -16,7 +16,7 @@ use super::described::{describe, unpacked};
 use super::foreign_tar::Members;
 use super::head_reader::MAX_SIGNATURE;
 use super::holdings::{ContentPieces, Holdings, StreamEvent, StreamSink};
-use super::manifest::BundleManifest;
+use super::manifest::{BundleManifest, MAX_HEAD_CONFIG};
 use super::{ArchiveError, Input, frame};
 use crate::image::{Descriptor, Digest, ParsedManifest, Reference, media_type};
 use crate::signing::Trust;
@@ -89,11 +89,36 @@ impl ForeignLayout {
         let mut manifests = HashMap::new();
         place.manifests(&parsed.manifests, &mut manifests)?;
         let id = own.as_deref().map(Digest::sha256);
+        let small = SmallBlobs { manifests: &manifests, place: &place };
         let bundle = match own {
-            Some(own) => unpacked(&own, &index, &manifests)?,
-            None => describe(&parsed, &manifests, name)?,
+            Some(own) => unpacked(&own, &index, &small)?,
+            None => describe(&parsed, &manifests, &small, name)?,
         };
         Ok(Self { path: path.to_owned(), place, manifests, bundle, id, signature })
+    }
+}
+
+/// The manifests of a layout that is being opened, and its configs where they can be read without a pass over the whole.
+struct SmallBlobs<'a> {
+    manifests: &'a HashMap<Digest, Bytes>,
+    place: &'a Place,
+}
+
+impl Manifests for SmallBlobs<'_> {
+    fn manifest(&self, digest: &Digest) -> Result<Bytes, ArchiveError> {
+        if let Some(bytes) = self.manifests.get(digest) {
+            return Ok(bytes.clone());
+        }
+        let missing = ArchiveError::MissingManifest(*digest);
+        if matches!(self.place, Place::Stream(_)) {
+            return Err(missing);
+        }
+        let bytes = self.place.read(&digest.layout_path(), MAX_HEAD_CONFIG)?.ok_or(missing)?;
+        let actual = Digest::of(digest.algorithm(), &bytes);
+        if actual != *digest {
+            return Err(ArchiveError::Damaged(format!("{digest}: the content has digest {actual}")));
+        }
+        Ok(bytes.into())
     }
 }
 

@@ -62,6 +62,7 @@ mod layout;
 pub mod manifest;
 mod member;
 mod partial;
+mod pins;
 mod pipe;
 mod piped;
 mod piped_layout;
@@ -77,7 +78,9 @@ pub use artifacts::ArtifactIndex;
 pub use chart::{ChartFile, chart_files};
 pub use chart_artifact::ChartArtifact;
 pub use content::ContentReader;
-pub use contents::{Contents, Fate, Fates, ImageFault, MAX_DEPTH, Manifests, Root, fates, roots};
+pub use contents::{
+    Contents, Fate, Fates, ImageFault, MAX_DEPTH, MAX_MANIFESTS, Manifests, Root, fates, roots,
+};
 pub use error::{ArchiveError, StorageAnswer};
 pub use foreign::ForeignLayout;
 pub use frame::{StoredEncoder, ZSTD_MAGIC};
@@ -90,6 +93,7 @@ pub use partial::{
     DraftedHead, FRAME_CONTENT, PartialFile, StoredFrame, StoredWriter, compressed_frame, draft_head, ending,
     folder_of, joint, open_frame, read_back, stored_len, sync_folder,
 };
+pub use pins::{Pins, REPINNED, Repinned, broken_pin, repinned_extension};
 pub use pipe::{PipedContent, PipedHead, open_pipe};
 pub use piped::{Piped, Rest, unnamed};
 pub use reader::BundleReader;

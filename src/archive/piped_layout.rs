@@ -180,7 +180,7 @@ impl Opening<'_> {
         let id = self.own.as_deref().map(Digest::sha256);
         let bundle = match self.own {
             Some(own) => unpacked(&own, &index, &self.manifests)?,
-            None => describe(&parsed, &self.manifests, name)?,
+            None => describe(&parsed, &self.manifests, &self.manifests, name)?,
         };
         Ok(PipedLayout { manifests: self.manifests, bundle, id, signature: self.signature })
     }

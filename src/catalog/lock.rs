@@ -157,6 +157,14 @@ impl Lock {
             if !names.insert(&image.name) {
                 problems.push(Problem::general(format!("{} is locked twice", image.name)));
             }
+            let of_source = image.source.as_ref().and_then(Reference::digest);
+            let mut pins = image.name.digest().into_iter().chain(of_source);
+            let is_other =
+                |pin: &&Digest| pin.algorithm() == image.digest.algorithm() && **pin != image.digest;
+            if let Some(pin) = pins.find(is_other) {
+                let (name, digest) = (&image.name, image.digest);
+                problems.push(Problem::general(format!("{name} is pinned to {pin} and locked to {digest}")));
+            }
         }
         let rows: BTreeSet<&Reference> = self.catalog.entries.iter().map(|entry| &entry.image).collect();
         let open = rows.difference(&names).map(|name| format!("{name} is in the rows, but has no digest"));

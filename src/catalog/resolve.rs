@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::parse::spelling;
 use super::{Catalog, CatalogErrors, Entry, Problem, SourceRewrite, Template};
-use crate::image::{Reference, ReferenceError};
+use crate::image::{Digest, Reference, ReferenceError};
 
 /// A catalog whose variables are filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +66,12 @@ impl Catalog {
             for source in &entry.sources {
                 let filled = with_version_of(&spelling(&source.fill(&values)), &reference);
                 let parsed = self.parse_filled(source, &filled, entry.line, &mut problems);
+                if let Some((pin, other)) = parsed.as_ref().and_then(|source| other_pin(&reference, source)) {
+                    let why = format!(
+                        "{reference} is pinned to {pin} and its source to {other}; one image has one digest"
+                    );
+                    problems.push(Problem::at(entry.line, why));
+                }
                 image.sources.extend(parsed.filter(|parsed| !image.sources.contains(parsed)));
             }
         }
@@ -190,6 +196,13 @@ pub fn rewritten(
         all.append(&mut found);
     }
     Ok(all)
+}
+
+/// The digests of a name and its source, where they are different ones. Those of different algorithms are compared when
+/// the image has come.
+pub(super) fn other_pin<'a>(name: &'a Reference, source: &'a Reference) -> Option<(&'a Digest, &'a Digest)> {
+    let (pin, other) = (name.digest()?, source.digest()?);
+    (pin != other && pin.algorithm() == other.algorithm()).then_some((pin, other))
 }
 
 /// A source that names neither tag nor digest has the image's.

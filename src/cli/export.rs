@@ -19,8 +19,9 @@ pub struct ExportArgs {
     /// Take every digest from a lock that `bundle catalog lock` wrote, and the rows too (default: catalog.lock).
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "catalog.lock")]
     pub locked: Option<PathBuf>,
-    /// Export what an import with --salvage asked for, and nothing else.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["catalogs", "locked", "base", "platform", "add", "set"])]
+    /// Export what an import with --salvage asked for, and nothing else. A catalog, --locked or --base (the damaged
+    /// bundle) is compared with it: names, sources and digests have to be the same.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["platform", "add"])]
     pub request: Option<PathBuf>,
     /// Leave out layers that the destination has already, through this bundle, its `bundle.json`, an inventory that
     /// `bundle inspect -d` wrote, or the receipt of an import: a delta. With --verify-key one of the keys must have

@@ -63,6 +63,17 @@ pub(super) fn load(path: &Path, args: &TrustArgs) -> anyhow::Result<Requires> {
     }
 }
 
+/// What the bundle at `path`, or its `bundle.json`, says, and its id.
+pub(super) fn bundle(path: &Path, args: &TrustArgs) -> anyhow::Result<(BundleManifest, Digest)> {
+    let trust = trust::of(args, Some(path))?;
+    let Some(json) = json(path)? else {
+        let reader = input::open_trusted(path, &trust)?;
+        return Ok((reader.manifest().clone(), reader.id()));
+    };
+    trust.check(&json, None).map_err(ArchiveError::from)?;
+    Ok((BundleManifest::from_bytes(&json)?, Digest::sha256(&json)))
+}
+
 /// The content of the file at `path`, if it is JSON.
 fn json(path: &Path) -> anyhow::Result<Option<Vec<u8>>> {
     if !path.is_file() {

@@ -11,7 +11,7 @@ use super::preflight::Preflight;
 use super::request::Loaded;
 use super::resolving::Resolving;
 use super::run_report::{ImageReport, ImageState, RunReport};
-use super::{base, export_target, keys, locked, network, request, trust};
+use super::{asked_again, base, export_target, keys, locked, network, request, trust};
 use crate::archive::VolumeInput;
 use crate::cli::{ExportArgs, ForeignLayers, ResultFormat, WriteArgs};
 use crate::custody::Material;
@@ -25,7 +25,7 @@ use crate::transfer::{
 };
 
 pub(super) async fn run(session: &Session, args: &ExportArgs) -> anyhow::Result<ExitCode> {
-    let catalog = load(args)?;
+    let catalog = load(session, args)?;
     let write = &args.write;
     let target = export_target::output(write, catalog.file_name.as_deref());
     // A plan can be looked at before there is a place for it.
@@ -50,9 +50,12 @@ pub(super) async fn run(session: &Session, args: &ExportArgs) -> anyhow::Result<
 }
 
 /// What is to be exported: of catalogs, a lock, or a request from the other side.
-fn load(args: &ExportArgs) -> anyhow::Result<Loaded> {
+fn load(session: &Session, args: &ExportArgs) -> anyhow::Result<Loaded> {
+    if args.base.is_none() {
+        trust::refuse_unused(&args.trust)?;
+    }
     if let Some(path) = &args.request {
-        return request::from_salvage(path, &args.catalog.source);
+        return asked_again::load(args, path, &session.reporter);
     }
     let mut catalog = match &args.locked {
         Some(lock) => locked::load(&args.catalog, &args.selection, &args.network, lock)?,
@@ -64,9 +67,6 @@ fn load(args: &ExportArgs) -> anyhow::Result<Loaded> {
     (request.repin, request.keep_host) = (args.repin, args.keep_host);
     request.with.clone_from(&args.with.with.0);
     request.keep_urls = args.foreign_layers == ForeignLayers::KeepUrls;
-    if args.base.is_none() {
-        trust::refuse_unused(&args.trust)?;
-    }
     request.base = args.base.as_deref().map(|path| base::load(path, &args.trust)).transpose()?;
     if let (Some(base), Some(name)) = (&request.base, &mut catalog.file_name) {
         *name = base::delta_name(name, &base.base);

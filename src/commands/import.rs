@@ -18,6 +18,7 @@ use crate::destination::{Destination, Mapping, Preparation};
 use crate::failure::{ExitCode, Failure, all_hints, code_of};
 use crate::image::{ArtifactCounts, Digest, Reference, matches};
 use crate::plan::{ImportPlan, Landing, Landings};
+use crate::policy::Selection;
 use crate::registry::{Environment, PingOutcome, RegistryClient, Sessions};
 use crate::report::{bytes, count};
 use crate::session::Session;
@@ -151,8 +152,9 @@ impl Run<'_> {
     /// Refuses what the policy does not let pass, of the images that are chosen, before anything is asked or sent.
     fn enforce(&self, report: &mut RunReport) -> anyhow::Result<()> {
         let Some(rules) = &self.rules else { return Ok(()) };
-        let mut findings = rules.findings(self.holdings.as_ref())?;
-        findings.retain(|finding| finding.image.as_ref().is_none_or(|name| matches(&self.args.only, name)));
+        let images = |name: &Reference| matches(&self.args.only, name);
+        let selection = Selection { images: &images, with: &self.args.with.with.0 };
+        let findings = rules.findings(self.holdings.as_ref(), selection)?;
         match rules.refusal(&findings, report, &self.session.reporter) {
             Some(refusal) => Err(refusal.into()),
             None => Ok(()),

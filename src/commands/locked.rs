@@ -163,6 +163,7 @@ fn request_of(lock: &Lock) -> Loaded {
                 entries: vec![at],
                 artifacts: Some(artifacts(locked, source.repository())),
                 pin: Some(locked.digest),
+                repinned: None,
             });
         }
     }

@@ -1,6 +1,7 @@
 //! One verb per file, each a straight line; here the dispatch, the runtime, and what a signal does.
 
 mod arguments;
+mod asked_again;
 mod base;
 mod catalog;
 mod charts;

@@ -9,7 +9,7 @@ use crate::cli::PolicyArgs;
 use crate::failure::{ExitCode, Failure};
 use crate::image::Descriptor;
 use crate::plan::ExportPlan;
-use crate::policy::{Facts, Finding, MAX_POLICY, Policy};
+use crate::policy::{Facts, Finding, MAX_POLICY, Policy, Selection};
 use crate::report::{Reporter, count};
 use crate::transfer::Spool;
 
@@ -43,16 +43,20 @@ fn read(path: &Path) -> anyhow::Result<Rules> {
 }
 
 impl Rules {
-    /// What stands against a bundle that exists.
-    pub(super) fn findings(&self, holdings: &dyn Holdings) -> Result<Vec<Finding>, ArchiveError> {
-        let facts = Facts::of(holdings.bundle(), holdings, &|config| holdings.small(config))?;
+    /// What stands against a bundle that exists, or against what is selected of it.
+    pub(super) fn findings(
+        &self,
+        holdings: &dyn Holdings,
+        selection: Selection<'_>,
+    ) -> Result<Vec<Finding>, ArchiveError> {
+        let facts = Facts::of(holdings.bundle(), holdings, &|config| holdings.small(config), selection)?;
         Ok(self.policy.findings(&facts, today()))
     }
 
     /// What stands against one that is planned: its manifests and configs are in the spool.
     pub(super) fn planned(&self, plan: &ExportPlan, spool: &Spool) -> Result<Vec<Finding>, ArchiveError> {
         let config = |config: &Descriptor| spool.manifest(&config.digest).ok().map(Vec::from);
-        Ok(self.policy.findings(&Facts::of(&plan.bundle, spool, &config)?, today()))
+        Ok(self.policy.findings(&Facts::of(&plan.bundle, spool, &config, Selection::ALL)?, today()))
     }
 
     /// All findings that count as one error, and as the failures of their images; none where there are none. Those that

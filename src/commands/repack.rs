@@ -13,7 +13,7 @@ use super::request::{Loaded, join, positions};
 use super::run_report::RunReport;
 use super::{base, export_target, input, keys, outputs, policy};
 use crate::archive::manifest::{EntryRecord, RequiredBlob, Requires};
-use crate::archive::{ArtifactIndex, Fate, Holdings, fates};
+use crate::archive::{ArtifactIndex, Fate, Holdings, Pins, Repinned, fates};
 use crate::cli::{ForeignLayers, RepackArgs, TrustArgs};
 use crate::custody::{Material, MaterialKind};
 use crate::failure::{ExitCode, Failure};
@@ -142,6 +142,11 @@ fn add(loaded: &mut Loaded, holdings: &dyn Holdings) -> Result<(), String> {
         let entries = image.entries.iter().map(|entry| entry + offset);
         let artifacts = index.of_image(at, holdings).map_err(|error| error.to_string())?;
         let artifacts = artifacts.into_iter().map(|at| bundle.artifacts[at].clone());
+        let repinned = match bundle.pins(&image, holdings).map_err(|error| error.to_string())? {
+            Pins::Hold => None,
+            Pins::Narrowed(repinned) => Some(repinned),
+            Pins::Claimed(_) => Some(Repinned { index: None, platforms: bundle.platforms.clone() }),
+        };
         let there = known.get(&image.name).map(|at| &mut loaded.request.images[*at]);
         match there.filter(|wanted| wanted.pin == Some(image.digest)) {
             Some(wanted) => {
@@ -152,6 +157,7 @@ fn add(loaded: &mut Loaded, holdings: &dyn Holdings) -> Result<(), String> {
                 entries: entries.collect(),
                 artifacts: Some(artifacts.collect()),
                 pin: Some(image.digest),
+                repinned: repinned.clone(),
                 name: image.name,
                 sources: vec![image.source],
             }),

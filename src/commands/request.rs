@@ -7,18 +7,18 @@ use std::path::{Path, PathBuf};
 use super::outputs::plain_name;
 use crate::archive::ZSTD_MAGIC;
 use crate::archive::manifest::{CatalogRecord, EntryRecord};
-use crate::catalog::{Catalog, ResolvedCatalog, ResolvedImage, SourceRewrite, builtin};
+use crate::catalog::{Catalog, ResolvedCatalog, ResolvedImage, builtin};
 use crate::cli::{CatalogArgs, NetworkArgs, SelectionArgs};
 use crate::custody::{Material, MaterialKind};
 use crate::failure::Failure;
 use crate::image::{Digest, Reference};
-use crate::plan::{Request, SalvageRequest, Wanted};
+use crate::plan::{Request, Wanted};
 use crate::registry::Held;
 
 /// What `bundle export` takes without an argument.
 const DEFAULT: &str = "stackstate@4.1";
 /// A catalog longer than this is no catalog.
-const MAX_CATALOG: u64 = 64 << 20;
+pub(super) const MAX_CATALOG: u64 = 64 << 20;
 
 /// A request, and what is told of it besides.
 #[derive(Debug, Default)]
@@ -84,25 +84,6 @@ pub(super) fn load_with(
     let mut loaded = load(args, network)?;
     loaded.add(&selection.add, &args.source)?;
     Ok(loaded)
-}
-
-/// What the request at `path`, of an import that met damage, asks for.
-pub(super) fn from_salvage(path: &Path, rewrites: &[SourceRewrite]) -> anyhow::Result<Loaded> {
-    let usage = |why: String| Failure::usage(format!("--request {}: {why}", path.display()));
-    let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).map_err(|error| usage(error.to_string()))?;
-    file.take(MAX_CATALOG).read_to_end(&mut bytes).map_err(|error| usage(error.to_string()))?;
-    let asked = SalvageRequest::from_bytes(&bytes).map_err(|error| usage(error.to_string()))?;
-    let (title, base) = (file_name(&asked.catalog.name, &asked.catalog.version), asked.bundle);
-    let mut request = asked.export();
-    for wanted in &mut request.images {
-        wanted.sources =
-            crate::catalog::rewritten(&wanted.sources, rewrites).map_err(|e| usage(e.to_string()))?;
-    }
-    let file_name = Some(super::base::delta_name(&title, &base));
-    let name = path.to_string_lossy();
-    let materials = vec![material(MaterialKind::Request, &name, &bytes)];
-    Ok(Loaded { request, file_name, materials, ..Loaded::default() })
 }
 
 /// What `content` is called and hashes to, for the statement.
@@ -225,6 +206,7 @@ pub(super) fn add(
             entries: entries.collect(),
             artifacts: None,
             pin: None,
+            repinned: None,
         });
     }
     Ok(())

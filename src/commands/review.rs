@@ -5,6 +5,7 @@ use std::path::Path;
 use super::{input, outputs, policy};
 use crate::cli::{ReviewArgs, ReviewFormat};
 use crate::failure::ExitCode;
+use crate::policy::Selection;
 use crate::review::{self, Diff, Facts, Page};
 
 pub(super) fn run(args: &ReviewArgs) -> anyhow::Result<ExitCode> {
@@ -16,7 +17,8 @@ pub(super) fn run(args: &ReviewArgs) -> anyhow::Result<ExitCode> {
     let open = |path: &Path| anyhow::Ok(input::open(Some(path), None, &args.trust)?.holdings);
     let holdings = open(&args.bundle)?;
     let now = Facts::of(holdings.as_ref())?;
-    let findings = rules.map(|rules| rules.findings(holdings.as_ref())).transpose()?.unwrap_or_default();
+    let findings =
+        rules.map(|rules| rules.findings(holdings.as_ref(), Selection::ALL)).transpose()?.unwrap_or_default();
     let old = args.against.as_deref().map(open).transpose()?;
     let old = old.map(|old| Facts::of(old.as_ref())).transpose()?;
     let diff = old.as_ref().map(|old| Diff::of(old, &now));

@@ -11,6 +11,7 @@ use super::{custody, input, parity, policy, trust};
 use crate::archive::{ArchiveError, BundleManifest, BundleReader, Problem};
 use crate::cli::{ResultFormat, VerifyArgs};
 use crate::failure::{ExitCode, Failure};
+use crate::policy::Selection;
 use crate::report::{bytes, count};
 use crate::session::Session;
 
@@ -61,7 +62,8 @@ async fn verify(session: &Session, args: &VerifyArgs, report: &mut RunReport) ->
     for (row, image) in report.images.iter_mut().zip(&bundle.images) {
         row.digest = Some(image.digest);
     }
-    let findings = rules.as_ref().map(|rules| rules.findings(&reader)).transpose()?.unwrap_or_default();
+    let findings =
+        rules.as_ref().map(|rules| rules.findings(&reader, Selection::ALL)).transpose()?.unwrap_or_default();
     let forbidden = rules.and_then(|rules| rules.refusal(&findings, report, &session.reporter));
     let covered =
         if args.manifests.is_empty() { None } else { Some(coverage::check(session, args, &reader).await?) };

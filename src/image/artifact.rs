@@ -129,8 +129,9 @@ impl Descriptor {
         if let Some(artifact_type) = &self.artifact_type {
             value["artifactType"] = json!(artifact_type);
         }
-        if !self.annotations.is_empty() {
-            value["annotations"] = Value::Object(self.annotations.clone());
+        let annotations = self.annotations.to_map();
+        if !annotations.is_empty() {
+            value["annotations"] = Value::Object(annotations);
         }
         value
     }

@@ -1,14 +1,64 @@
 //! What an image's config says of how it runs (OCI image-spec, config.md): for people and policies, never for hashing.
 //!
-//! Configs come from anywhere and say anything: a field of another shape is taken as not there.
+//! Configs come from anywhere and say anything: a field of another shape counts as absent. A config that tools read in
+//! different ways is refused, as a manifest is.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::{Map, Value};
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+
+use super::Platform;
+use super::decisive::{self, Fields, KeyError, Keys};
+
+const ROOT: Keys = Keys {
+    decisive: &["config", "rootfs", "os", "architecture", "variant", "os.version", "os.features"],
+    lenient: &["created"],
+};
+/// The fields of OCI's and Docker's `config`.
+const CONFIG: Keys = Keys {
+    decisive: &[
+        "User",
+        "ExposedPorts",
+        "Env",
+        "Entrypoint",
+        "Cmd",
+        "Volumes",
+        "WorkingDir",
+        "Labels",
+        "StopSignal",
+        "StopTimeout",
+        "ArgsEscaped",
+        "Healthcheck",
+        "Shell",
+        "OnBuild",
+        "Hostname",
+        "Domainname",
+        "NetworkDisabled",
+        "MacAddress",
+        "AttachStdin",
+        "AttachStdout",
+        "AttachStderr",
+        "Tty",
+        "OpenStdin",
+        "StdinOnce",
+        "Memory",
+        "MemorySwap",
+        "CpuShares",
+    ],
+    lenient: &[],
+};
+const HEALTH_CHECK: Keys = Keys {
+    decisive: &["Test", "Interval", "Timeout", "StartPeriod", "StartInterval", "Retries"],
+    lenient: &[],
+};
+const ROOTFS: Keys = Keys { decisive: &["type", "diff_ids"], lenient: &[] };
 
 /// The parts of a config that people decide upon.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ImageConfig {
+    /// What it was built for; none where it does not say, or says nonsense.
+    pub platform: Option<Platform>,
     /// As it stands there; RFC 3339 where the builder kept to the rules.
     pub created: Option<String>,
     /// Empty where the image does not say: then it runs as root.
@@ -17,40 +67,86 @@ pub struct ImageConfig {
     pub cmd: Vec<String>,
     pub working_dir: String,
     pub stop_signal: String,
-    /// `NAME=VALUE`, by name; what has no `=` is a name without a value.
-    pub env: BTreeMap<String, String>,
+    /// `NAME=VALUE`, in the order in which they stand there; a name may be repeated.
+    pub env: Vec<String>,
     /// `8080/tcp`.
     pub exposed_ports: BTreeSet<String>,
     pub volumes: BTreeSet<String>,
     pub labels: BTreeMap<String, String>,
 }
 
+/// Why a config cannot be read, or not in one way.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    #[error("the config is not a JSON object")]
+    NotAnObject,
+    #[error("{}{error}", if place.is_empty() { "the config: ".to_owned() } else { format!("the config: {place}: ") })]
+    Key { place: &'static str, error: KeyError },
+}
+
+impl ConfigError {
+    /// Whether tools read the config in different ways. Otherwise nobody can read it.
+    pub fn is_ambiguous(&self) -> bool {
+        matches!(self, Self::Key { error: KeyError::Repeated(_) | KeyError::OtherCase { .. }, .. })
+    }
+}
+
 impl ImageConfig {
-    /// Reads the config `bytes`; none if they are no JSON object.
-    pub fn of(bytes: &[u8]) -> Option<Self> {
-        let Value::Object(root) = serde_json::from_slice(bytes).ok()? else {
-            return None;
+    /// Reads the config `bytes`.
+    pub fn of(bytes: &[u8]) -> Result<Self, ConfigError> {
+        let root = ROOT.read(bytes).map_err(|error| ConfigError::Key { place: "", error })?;
+        let root = root.ok_or(ConfigError::NotAnObject)?;
+        let part = |place: &'static str, keys: Keys, value: Option<&&'_ RawValue>| {
+            let Some(value) = value else { return Ok(()) };
+            keys.read(value.get().as_bytes()).map(|_| ()).map_err(|error| ConfigError::Key { place, error })
         };
-        let none = Map::new();
-        let config = root.get("config").and_then(Value::as_object).unwrap_or(&none);
-        let pair = |text: String| match text.split_once('=') {
-            Some((name, value)) => (name.to_owned(), value.to_owned()),
-            None => (text, String::new()),
-        };
-        let labels = config.get("Labels").and_then(Value::as_object).unwrap_or(&none);
-        let label = |(name, value): (&String, &Value)| Some((name.clone(), value.as_str()?.to_owned()));
-        Some(Self {
-            created: root.get("created").and_then(Value::as_str).map(str::to_owned),
-            user: text(config, "User"),
-            entrypoint: list(config, "Entrypoint"),
-            cmd: list(config, "Cmd"),
-            working_dir: text(config, "WorkingDir"),
-            stop_signal: text(config, "StopSignal"),
-            env: list(config, "Env").into_iter().map(pair).collect(),
-            exposed_ports: keys(config, "ExposedPorts"),
-            volumes: keys(config, "Volumes"),
-            labels: labels.iter().filter_map(label).collect(),
+        part("rootfs", ROOTFS, root.get("rootfs"))?;
+        let config = root.get("config").map(|value| CONFIG.read(value.get().as_bytes())).transpose();
+        let config = config.map_err(|error| ConfigError::Key { place: "config", error })?;
+        let config = config.flatten().unwrap_or_default();
+        part("config.Healthcheck", HEALTH_CHECK, config.get("Healthcheck"))?;
+        Ok(Self {
+            platform: platform(&root),
+            created: value(&root, "created"),
+            user: value(&config, "User").unwrap_or_default(),
+            entrypoint: words(&config, "Entrypoint"),
+            cmd: words(&config, "Cmd"),
+            working_dir: value(&config, "WorkingDir").unwrap_or_default(),
+            stop_signal: value(&config, "StopSignal").unwrap_or_default(),
+            env: words(&config, "Env"),
+            exposed_ports: names(&config, "ExposedPorts"),
+            volumes: names(&config, "Volumes"),
+            labels: labels(&config),
         })
+    }
+
+    /// Whether a runtime could take the JSON `bytes` for the config of an image, whatever media type they have: it has the
+    /// parts that a container is made from, in some spelling.
+    pub fn is_like(bytes: &[u8]) -> bool {
+        const PARTS: Keys = Keys { decisive: &["config", "rootfs"], lenient: &[] };
+        match PARTS.read(bytes) {
+            Ok(fields) => fields.is_some_and(|fields| !fields.is_empty()),
+            Err(KeyError::Json(_)) => false,
+            Err(KeyError::Repeated(_) | KeyError::OtherCase { .. }) => true,
+        }
+    }
+
+    /// What content that could be a config says in a way that tools read differently, if it does.
+    pub fn ambiguity(bytes: &[u8]) -> Option<ConfigError> {
+        Self::of(bytes).err().filter(|error| error.is_ambiguous() && Self::is_like(bytes))
+    }
+
+    /// The environment by name, for comparing; values of a repeated name are joined.
+    pub fn env_by_name(&self) -> BTreeMap<String, String> {
+        let mut by_name: BTreeMap<String, String> = BTreeMap::new();
+        for entry in &self.env {
+            let (name, value) = entry.split_once('=').unwrap_or((entry, ""));
+            match by_name.get_mut(name) {
+                Some(values) => *values = format!("{values}, {value}"),
+                None => drop(by_name.insert(name.to_owned(), value.to_owned())),
+            }
+        }
+        by_name
     }
 
     /// Whether it runs as root: by saying so, by not saying anything else, or by a number that runtimes have taken for
@@ -63,31 +159,41 @@ impl ImageConfig {
         let is_a_user = || user.parse().is_ok_and(|number| USERS.contains(&number));
         user == "root" || (is_number && !is_a_user())
     }
+}
 
-    /// Whether the config `bytes` says of its user what every runtime reads. Those written in Go take keys in any case,
-    /// and the last of several.
-    pub fn is_plain(bytes: &[u8]) -> bool {
-        let folds = |key: &String, to: &str| key.chars().flat_map(char::to_uppercase).eq(to.chars());
-        let odd = |map: &Map<String, Value>, name: &str, folded: &str| {
-            map.keys().any(|key| key != name && folds(key, folded))
-        };
-        let Ok(Value::Object(root)) = serde_json::from_slice(bytes) else { return false };
-        let config = root.get("config").and_then(Value::as_object);
-        !odd(&root, "config", "CONFIG") && !config.is_some_and(|config| odd(config, "User", "USER"))
+/// The value of `key`, if it has this shape.
+fn value<T: DeserializeOwned>(fields: &Fields<'_>, key: &str) -> Option<T> {
+    serde_json::from_str(fields.get(key)?.get()).ok()
+}
+
+/// A list of texts; one text alone is a list to Docker. What is not a text is left out.
+fn words(fields: &Fields<'_>, key: &str) -> Vec<String> {
+    let Some(field) = fields.get(key) else { return Vec::new() };
+    match decisive::list(field) {
+        Some(items) => items.into_iter().filter_map(decisive::text).collect(),
+        None => decisive::text(field).into_iter().collect(),
     }
 }
 
-fn text(config: &Map<String, Value>, key: &str) -> String {
-    config.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
+/// The keys of an object.
+fn names(fields: &Fields<'_>, key: &str) -> BTreeSet<String> {
+    value::<BTreeMap<String, serde::de::IgnoredAny>>(fields, key)
+        .map(|map| map.into_keys().collect())
+        .unwrap_or_default()
 }
 
-fn list(config: &Map<String, Value>, key: &str) -> Vec<String> {
-    let values = config.get(key).and_then(Value::as_array).into_iter().flatten();
-    values.filter_map(Value::as_str).map(str::to_owned).collect()
+fn labels(fields: &Fields<'_>) -> BTreeMap<String, String> {
+    let labels = fields
+        .get("Labels")
+        .and_then(|labels| serde_json::from_str::<BTreeMap<String, &RawValue>>(labels.get()).ok());
+    let text = |(name, value): (String, &RawValue)| Some((name, decisive::text(value)?));
+    labels.into_iter().flatten().filter_map(text).collect()
 }
 
-fn keys(config: &Map<String, Value>, key: &str) -> BTreeSet<String> {
-    config.get(key).and_then(Value::as_object).map(|map| map.keys().cloned().collect()).unwrap_or_default()
+fn platform(root: &Fields<'_>) -> Option<Platform> {
+    let part = |key: &str| value::<String>(root, key).filter(|text| !text.is_empty());
+    let variant = part("variant").map(|variant| format!("/{variant}")).unwrap_or_default();
+    format!("{}/{}{variant}", part("os")?, part("architecture")?).parse().ok()
 }
 
 #[cfg(test)]
@@ -97,34 +203,68 @@ mod tests {
     #[test]
     fn what_a_config_says_is_read_and_nonsense_is_not_there() {
         let config = ImageConfig::of(
-            br#"{"created":"2024-01-02T03:04:05Z","config":{"User":"1000:1000","Entrypoint":["/app"],"Cmd":["-x"],
-            "WorkingDir":"/srv","Env":["PATH=/bin","A=b=c","BARE"],"ExposedPorts":{"8080/tcp":{},"53/udp":{}},
-            "Volumes":{"/data":{}},"Labels":{"a":"b","n":1},"StopSignal":"SIGINT"}}"#,
+            br#"{"created":"2024-01-02T03:04:05Z","os":"linux","architecture":"arm64","variant":"v8",
+            "config":{"User":"1000:1000","Entrypoint":["/app"],"Cmd":"-x","WorkingDir":"/srv",
+            "Env":["PATH=/bin","A=b=c","BARE","PATH=/x"],"ExposedPorts":{"8080/tcp":{},"53/udp":{}},
+            "Volumes":{"/data":{}},"Labels":{"a":"b","n":1,"a":"c"},"StopSignal":"SIGINT"}}"#,
         )
         .unwrap();
         assert_eq!((config.user.as_str(), config.is_root()), ("1000:1000", false));
-        assert_eq!((config.entrypoint, config.cmd), (vec!["/app".to_owned()], vec!["-x".to_owned()]));
-        let env = |name: &str| config.env.get(name).map(String::as_str);
-        assert_eq!((env("A"), env("BARE"), env("PATH")), (Some("b=c"), Some(""), Some("/bin")));
+        assert_eq!(config.platform.as_ref().map(ToString::to_string).as_deref(), Some("linux/arm64/v8"));
+        assert_eq!((&config.entrypoint, &config.cmd), (&vec!["/app".to_owned()], &vec!["-x".to_owned()]));
+        assert_eq!(config.env.len(), 4);
+        let env = config.env_by_name();
+        let env = |name: &str| env.get(name).map(String::as_str);
+        assert_eq!((env("A"), env("BARE"), env("PATH")), (Some("b=c"), Some(""), Some("/bin, /x")));
         assert_eq!(config.exposed_ports.len(), 2);
-        assert_eq!(config.labels, BTreeMap::from([("a".to_owned(), "b".to_owned())]));
-        let odd = br#"{"created":5,"config":{"User":7,"Env":"x","ExposedPorts":[],"Labels":null}}"#;
-        assert_eq!(ImageConfig::of(odd), Some(ImageConfig::default()));
-        assert_eq!(ImageConfig::of(br#"{"config":null}"#), Some(ImageConfig::default()));
-        assert_eq!(ImageConfig::of(b"[]"), None);
+        assert_eq!(config.labels, BTreeMap::from([("a".to_owned(), "c".to_owned())]));
+        let odd = br#"{"created":5,"os":7,"config":{"User":7,"Env":{},"ExposedPorts":[],"Labels":null}}"#;
+        assert_eq!(ImageConfig::of(odd), Ok(ImageConfig::default()));
+        assert_eq!(ImageConfig::of(br#"{"config":null}"#), Ok(ImageConfig::default()));
+        assert_eq!(ImageConfig::of(b"[]"), Err(ConfigError::NotAnObject));
     }
 
     #[test]
-    fn a_second_spelling_of_the_user_is_not_passed_over() {
-        for (config, plain) in [
-            (r#"{"config":{"User":"1000"}}"#, true),
-            (r#"{"config":{}}"#, true),
-            (r#"{"Config":{"User":"0"},"config":{"User":"1000"}}"#, false),
-            (r#"{"config":{"User":"1000","user":"0"}}"#, false),
-            (r#"{"config":{"User":"1000","u\u017fer":"0"}}"#, false),
-            ("[]", false),
+    fn a_config_that_tools_read_in_different_ways_is_refused() {
+        for (config, says) in [
+            (
+                r#"{"config":{"User":"1000"},"config":{"Env":["A=1"]}}"#,
+                r#"the config: the key "config" appears"#,
+            ),
+            (r#"{"Config":{"User":"0"},"config":{"User":"1000"}}"#, r#""Config""#),
+            (r#"{"config":{"User":"1000","user":"0"}}"#, r#"the config: config: the key "user""#),
+            (r#"{"config":{"User":"1000","u\u017fer":"0"}}"#, "config: the key"),
+            (r#"{"config":{"Entrypoint":["/a"],"Entrypoint":["/b"]}}"#, "Entrypoint"),
+            (r#"{"config":{"Labels":{"a":"1"},"Labels":{"b":"2"}}}"#, "Labels"),
+            (r#"{"config":{"exposedports":{"1/tcp":{}}}}"#, "exposedports"),
+            (r#"{"config":{"Healthcheck":{"Test":["NONE"],"test":["CMD","/x"]}}}"#, "config.Healthcheck"),
+            (r#"{"os":"linux","OS":"windows"}"#, r#""OS""#),
+            (r#"{"rootfs":{"type":"layers","diff_ids":[],"diff_ids":[]}}"#, "rootfs: the key"),
+            ("{", "not JSON"),
         ] {
-            assert_eq!(ImageConfig::is_plain(config.as_bytes()), plain, "{config}");
+            let error = ImageConfig::of(config.as_bytes()).expect_err(config).to_string();
+            assert!(error.contains(says), "{config}: {error}");
+        }
+        for fine in [
+            r#"{"config":{"User":"1000"},"history":[],"history":[],"author":"a","Author":"b"}"#,
+            r#"{"config":{"Labels":{"a":"1","A":"2"},"x":1,"x":2}}"#,
+        ] {
+            assert!(ImageConfig::of(fine.as_bytes()).is_ok(), "{fine}");
+        }
+    }
+
+    #[test]
+    fn what_a_runtime_could_take_for_a_config_is_known_by_its_parts() {
+        for (config, is_like) in [
+            (r#"{"rootfs":{}}"#, true),
+            (r#"{"Config":{}}"#, true),
+            (r#"{"config":{},"config":{}}"#, true),
+            (r#"{"name":"chart","version":"1"}"#, false),
+            ("{}", false),
+            ("[]", false),
+            ("config", false),
+        ] {
+            assert_eq!(ImageConfig::is_like(config.as_bytes()), is_like, "{config}");
         }
     }
 

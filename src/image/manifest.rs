@@ -1,12 +1,37 @@
 //! Manifests: the raw bytes, and a lenient view of what they refer to.
 //!
 //! The view is for planning only. Nothing is ever serialised from it: digests cover white space, key order and
-//! duplicate keys. An object that could be read as image *and* index is refused (CVE-2021-41190).
+//! duplicate keys. What tools read in different ways is refused: an object that could be an image *and* an index
+//! (CVE-2021-41190), and one whose decisive keys are repeated or spelt in another case. It is read into what is used of
+//! it, so that no document takes much more memory than its own size.
 
 use bytes::Bytes;
-use serde_json::{Map, Value};
+use serde_json::value::RawValue;
 
-use super::{Digest, DigestError, MediaType, Platform, media_type};
+use super::decisive::{self, Fields, KeyError, Keys};
+use super::{Annotations, Digest, DigestError, MediaType, Platform, media_type};
+
+/// Of a manifest or index.
+const MANIFEST: Keys = Keys {
+    decisive: &[
+        "schemaVersion",
+        "mediaType",
+        "artifactType",
+        "config",
+        "layers",
+        "blobs",
+        "manifests",
+        "subject",
+        "fsLayers",
+    ],
+    lenient: &["annotations"],
+};
+const DESCRIPTOR: Keys = Keys {
+    decisive: &["mediaType", "digest", "size", "urls", "platform", "artifactType", "data"],
+    lenient: &["annotations"],
+};
+const PLATFORM: Keys =
+    Keys { decisive: &["os", "architecture", "variant", "os.version", "os.features"], lenient: &[] };
 
 /// A manifest or index exactly as the registry sent it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +51,7 @@ pub struct Descriptor {
     pub size: u64,
     pub platform: Option<Platform>,
     pub artifact_type: Option<String>,
-    pub annotations: Map<String, Value>,
+    pub annotations: Annotations,
     /// Where the content may also be had; only foreign layers need it.
     pub urls: Vec<String>,
 }
@@ -52,13 +77,15 @@ pub struct ParsedManifest {
     pub config: Option<Descriptor>,
     /// Layers of an image, `blobs` of an old artifact; duplicates kept.
     pub layers: Vec<Descriptor>,
-    pub annotations: Map<String, Value>,
+    pub annotations: Annotations,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ManifestError {
     #[error("the manifest is not JSON: {0}")]
     Json(String),
+    #[error("{}{error}", within(place))]
+    Key { place: String, error: KeyError },
     #[error("obsolete schema 1 manifest: rebuild or re-push the image with a current tool")]
     Schema1,
     #[error(
@@ -102,17 +129,19 @@ impl RawManifest {
 impl ParsedManifest {
     /// Reads `bytes`. `stated_type` is what a header or descriptor said; the body's own `mediaType` decides over it.
     pub fn of(bytes: &[u8], stated_type: Option<&str>) -> Result<Self, ManifestError> {
-        let value: Value = serde_json::from_slice(bytes).map_err(|e| ManifestError::Json(e.to_string()))?;
-        let Value::Object(object) = value else {
-            return Err(ManifestError::Shapeless);
-        };
+        let fields = MANIFEST.read(bytes).map_err(|error| match error {
+            KeyError::Json(why) => ManifestError::Json(why),
+            error => ManifestError::Key { place: String::new(), error },
+        })?;
+        let fields = fields.ok_or(ManifestError::Shapeless)?;
         let stated = stated_type.map(|t| t.split(';').next().unwrap_or(t).trim());
-        let own = object.get("mediaType").and_then(Value::as_str);
-        let is_v1 = object.get("schemaVersion").and_then(Value::as_u64) == Some(1);
+        let own = text(&fields, "mediaType", "")?;
+        let own = own.as_deref();
+        let is_v1 = fields.get("schemaVersion").is_some_and(|version| version.get() == "1");
         if is_v1 || own.or(stated).is_some_and(media_type::is_schema1) {
             return Err(ManifestError::Schema1);
         }
-        let has = |key: &str| object.get(key).is_some_and(|v| !v.is_null());
+        let has = |key: &str| fields.contains_key(key);
         if has("manifests") && (has("layers") || has("config") || has("blobs")) {
             return Err(ManifestError::Ambiguous);
         }
@@ -128,22 +157,20 @@ impl ParsedManifest {
         };
         let media_type = settle_type(kind, own, stated)?;
         let layers = match kind {
-            ManifestKind::Image => descriptors(&object, "layers")?,
-            ManifestKind::Artifact => descriptors(&object, "blobs")?,
+            ManifestKind::Image => descriptors(&fields, "layers")?,
+            ManifestKind::Artifact => descriptors(&fields, "blobs")?,
             ManifestKind::Index => Vec::new(),
         };
-        let one = |key: &str| {
-            object.get(key).filter(|v| !v.is_null()).map(|v| descriptor(v, || key.to_owned())).transpose()
-        };
+        let one = |key: &str| fields.get(key).map(|value| descriptor(value, || key.to_owned())).transpose();
         Ok(Self {
             kind,
             media_type,
-            artifact_type: text(&object, "artifactType"),
+            artifact_type: text(&fields, "artifactType", "")?.filter(|text| !text.is_empty()),
             subject: one("subject")?,
-            manifests: descriptors(&object, "manifests")?,
+            manifests: descriptors(&fields, "manifests")?,
             config: one("config")?,
             layers,
-            annotations: map(&object, "annotations"),
+            annotations: Annotations::new(fields.get("annotations").copied()),
         })
     }
 
@@ -184,57 +211,84 @@ fn settle_type(
     }
 }
 
-fn text(object: &Map<String, Value>, key: &str) -> Option<String> {
-    object.get(key).and_then(Value::as_str).filter(|t| !t.is_empty()).map(str::to_owned)
+/// `layers[0]: `, or nothing at the top.
+fn within(place: &str) -> String {
+    if place.is_empty() { String::new() } else { format!("{place}: ") }
 }
 
-fn map(object: &Map<String, Value>, key: &str) -> Map<String, Value> {
-    object.get(key).and_then(Value::as_object).cloned().unwrap_or_default()
+/// A text. Anything else under its key is read as absent by some tools, and makes others refuse the whole document.
+fn text(fields: &Fields<'_>, key: &'static str, place: &str) -> Result<Option<String>, ManifestError> {
+    let Some(value) = fields.get(key) else {
+        return Ok(None);
+    };
+    let wrong = || ManifestError::Descriptor {
+        place: format!("{}{key}", within(place)),
+        why: "not a string".to_owned(),
+    };
+    decisive::text(value).ok_or_else(wrong).map(Some)
 }
 
-fn descriptors(object: &Map<String, Value>, key: &str) -> Result<Vec<Descriptor>, ManifestError> {
-    match object.get(key) {
-        None | Some(Value::Null) => Ok(Vec::new()),
-        Some(Value::Array(items)) => {
-            items.iter().enumerate().map(|(i, item)| descriptor(item, || format!("{key}[{i}]"))).collect()
-        }
-        Some(_) => Err(ManifestError::Descriptor { place: key.to_owned(), why: "not a list".to_owned() }),
-    }
+fn descriptors(fields: &Fields<'_>, key: &str) -> Result<Vec<Descriptor>, ManifestError> {
+    let Some(value) = fields.get(key) else {
+        return Ok(Vec::new());
+    };
+    let not_a_list = || ManifestError::Descriptor { place: key.to_owned(), why: "not a list".to_owned() };
+    let items = decisive::list(value).ok_or_else(not_a_list)?;
+    items.into_iter().enumerate().map(|(i, item)| descriptor(item, || format!("{key}[{i}]"))).collect()
 }
 
-fn descriptor(value: &Value, place: impl Fn() -> String) -> Result<Descriptor, ManifestError> {
-    let refuse = |why: String| ManifestError::Descriptor { place: place(), why };
-    let object = value.as_object().ok_or_else(|| refuse("not a descriptor object".into()))?;
-    let digest = text(object, "digest").ok_or_else(|| refuse("the descriptor has no digest".into()))?;
-    let digest = digest.parse().map_err(|e: DigestError| refuse(e.to_string()))?;
-    let size = object.get("size").and_then(Value::as_u64).ok_or_else(|| {
-        let size = object.get("size").map_or("absent".to_owned(), ToString::to_string);
-        refuse(format!("size {} is not a number of bytes", size.chars().take(40).collect::<String>()))
+fn descriptor(value: &RawValue, place: impl Fn() -> String) -> Result<Descriptor, ManifestError> {
+    let refuse = |why: &str| ManifestError::Descriptor { place: place(), why: why.to_owned() };
+    let key = |error| ManifestError::Key { place: place(), error };
+    let fields = DESCRIPTOR.read(value.get().as_bytes()).map_err(key)?;
+    let fields = fields.ok_or_else(|| refuse("not a descriptor object"))?;
+    let text = |key| text(&fields, key, &place());
+    let digest = text("digest")?.filter(|digest| !digest.is_empty());
+    let digest = digest.ok_or_else(|| refuse("the descriptor has no digest"))?;
+    let digest = digest.parse().map_err(|e: DigestError| refuse(&e.to_string()))?;
+    let size = fields.get("size").map_or("absent", |size| size.get());
+    let size: u64 = serde_json::from_str(size).map_err(|_| {
+        refuse(&format!("size {} is not a number of bytes", size.chars().take(40).collect::<String>()))
     })?;
     // Sums and tar's base-256 fields stay far inside u64 and canonical JSON's integers below this.
     if size >= 1 << 53 {
-        return Err(refuse(format!("size {size} is beyond anything storable")));
+        return Err(refuse(&format!("size {size} is beyond anything storable")));
     }
-    let platform = object.get("platform").and_then(Value::as_object).map(|p| Platform {
-        os: text(p, "os").unwrap_or_default(),
-        architecture: text(p, "architecture").unwrap_or_default(),
-        variant: text(p, "variant"),
-        os_version: text(p, "os.version"),
-    });
-    let urls = object.get("urls").and_then(Value::as_array);
+    let platform = fields.get("platform").map(|value| platform(value, &place())).transpose()?;
+    let urls = match fields.get("urls") {
+        Some(urls) => {
+            serde_json::from_str(urls.get()).map_err(|_| refuse("urls is not a list of strings"))?
+        }
+        None => Vec::new(),
+    };
     Ok(Descriptor {
-        media_type: object
-            .get("mediaType")
-            .and_then(Value::as_str)
+        media_type: text("mediaType")?
+            .as_deref()
             .filter(|text| !text.is_empty())
             .unwrap_or("application/octet-stream")
             .into(),
         digest,
         size,
         platform,
-        artifact_type: text(object, "artifactType"),
-        annotations: map(object, "annotations"),
-        urls: urls.into_iter().flatten().filter_map(|u| u.as_str().map(str::to_owned)).collect(),
+        artifact_type: text("artifactType")?.filter(|text| !text.is_empty()),
+        annotations: Annotations::new(fields.get("annotations").copied()),
+        urls,
+    })
+}
+
+fn platform(value: &RawValue, place: &str) -> Result<Platform, ManifestError> {
+    let place = format!("{place}.platform");
+    let fields = PLATFORM.read(value.get().as_bytes());
+    let fields = fields.map_err(|error| ManifestError::Key { place: place.clone(), error })?;
+    let not_an_object =
+        || ManifestError::Descriptor { place: place.clone(), why: "not an object".to_owned() };
+    let fields = fields.ok_or_else(not_an_object)?;
+    let text = |key| Ok(text(&fields, key, &place)?.filter(|text| !text.is_empty()));
+    Ok(Platform {
+        os: text("os")?.unwrap_or_default(),
+        architecture: text("architecture")?.unwrap_or_default(),
+        variant: text("variant")?,
+        os_version: text("os.version")?,
     })
 }
 
@@ -259,9 +313,103 @@ mod tests {
     }
 
     #[test]
-    fn duplicate_and_unknown_keys_are_no_reason_to_refuse() {
-        let image = parse(r#"{"layers":[{"digest":"$D","size":1}],"layers":[],"x":{"y":1}}"#).unwrap();
-        assert!(image.layers.is_empty());
+    fn repeated_and_unknown_keys_that_decide_nothing_are_no_reason_to_refuse() {
+        let image = parse(
+            r#"{"layers":[{"digest":"$D","size":1,"annotations":{"a":"1"},"annotations":{"a":"2"},"x":1,"x":2}],
+            "annotations":{"b":"1"},"Annotations":{"b":"3"},"annotations":{"b":"2","b":"4"},"x":{"y":1},"x":[]}"#,
+        )
+        .unwrap();
+        assert_eq!(image.annotations.get("b").as_deref(), Some("4"));
+        assert_eq!(image.layers[0].annotations.get("a").as_deref(), Some("2"));
+    }
+
+    #[test]
+    fn what_tools_would_read_in_different_ways_is_refused() {
+        let layer = r#"{"digest":"$D","size":1}"#;
+        let image = format!(r#""config":{layer},"layers":[{layer}]"#);
+        // Beside the rest of the document, so that no reader could be content with less.
+        for (key, value) in [
+            ("schemaVersion", "2"),
+            ("mediaType", r#""application/vnd.oci.image.manifest.v1+json""#),
+            ("artifactType", r#""text/x""#),
+            ("config", layer),
+            ("layers", "[]"),
+            ("blobs", "[]"),
+            ("manifests", "[]"),
+            ("subject", layer),
+        ] {
+            let is_there = ["config", "layers"].contains(&key);
+            let own = if is_there { String::new() } else { format!(r#","{key}":{value}"#) };
+            for other in
+                [key.to_owned(), key.to_uppercase(), format!("{}{}", key[..1].to_uppercase(), &key[1..])]
+            {
+                let text = format!(r#"{{{image}{own},"{other}":{value}}}"#);
+                let error = parse(&text).expect_err(&text).to_string();
+                assert!(error.contains(&format!("{key:?}")), "{text}: {error}");
+                // Alone it counts for those who ignore case, and for nobody else.
+                if other != key {
+                    let text = format!(r#"{{{image},"{other}":{value}}}"#);
+                    assert!(parse(&text).is_err(), "{text}");
+                }
+            }
+        }
+        for (key, value) in [
+            ("digest", r#""$D""#),
+            ("size", "1"),
+            ("mediaType", r#""text/x""#),
+            ("urls", "[]"),
+            ("platform", "{}"),
+            ("artifactType", r#""text/x""#),
+            ("data", r#""""#),
+        ] {
+            for other in [key.to_owned(), key.to_uppercase()] {
+                let text = format!(
+                    r#"{{"manifests":[{{"digest":"$D","size":1,"{key}":{value},"{other}":{value}}}]}}"#
+                );
+                let error = parse(&text).expect_err(&text).to_string();
+                assert!(error.starts_with("manifests[0]: the key"), "{text}: {error}");
+            }
+        }
+        for (key, value) in [
+            ("os", r#""linux""#),
+            ("architecture", r#""amd64""#),
+            ("variant", r#""v1""#),
+            ("os.version", r#""1""#),
+            ("os.features", "[]"),
+        ] {
+            for other in [key.to_owned(), key.to_uppercase()] {
+                let text = format!(
+                    r#"{{"manifests":[{{"digest":"$D","size":1,"platform":{{"{key}":{value},"{other}":{value}}}}}]}}"#
+                );
+                let error = parse(&text).expect_err(&text).to_string();
+                assert!(error.starts_with("manifests[0].platform: the key"), "{text}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn values_that_some_tools_take_as_absent_are_refused() {
+        for (text, says) in [
+            (r#"{"mediaType":7,"layers":[]}"#, "mediaType: not a string"),
+            (r#"{"artifactType":[],"layers":[]}"#, "artifactType: not a string"),
+            (
+                r#"{"manifests":[{"digest":"$D","size":1,"platform":"linux"}]}"#,
+                "manifests[0].platform: not an object",
+            ),
+            (
+                r#"{"manifests":[{"digest":"$D","size":1,"platform":{"os":1}}]}"#,
+                "manifests[0].platform: os: not a string",
+            ),
+            (r#"{"layers":[{"digest":"$D","size":1,"urls":"x"}]}"#, "layers[0]: urls"),
+            (r#"{"layers":[{"digest":"$D","size":1,"mediaType":null,"mediaType":1}]}"#, "layers[0]: the key"),
+            (r#"{"layers":[null]}"#, "layers[0]: not a descriptor"),
+        ] {
+            let error = parse(text).expect_err(text).to_string();
+            assert!(error.starts_with(says), "{text}: {error}");
+        }
+        let image =
+            parse(r#"{"config":null,"subject":null,"mediaType":null,"manifests":null,"layers":[]}"#).unwrap();
+        assert_eq!((image.kind, image.config, image.subject), (ManifestKind::Image, None, None));
     }
 
     #[test]

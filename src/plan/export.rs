@@ -9,7 +9,7 @@ use crate::archive::manifest::{
 };
 use crate::archive::{
     ArchiveError, ArtifactRow, BundleManifest, Contents, DraftedHead, Fate, ImageFault, ImageRow, Manifests,
-    Root,
+    REPINNED, Repinned, Root, repinned_extension,
 };
 use crate::destination::{Collision, Mapping, collisions};
 use crate::image::{ArtifactKind, Descriptor, Digest, Reference, Repository, Role, media_type};
@@ -30,6 +30,9 @@ pub struct Wanted {
     /// What is about it, whatever the registry lists now: a lock's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artifacts: Option<Vec<ArtifactRow>>,
+    /// Set for an image of a bundle out of which platforms were left: why its digest is another than its name pins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repinned: Option<Repinned>,
 }
 
 /// The blobs that shall be carried, of an image whose others came with a damaged bundle.
@@ -78,6 +81,9 @@ pub struct ResolvedImage {
     pub root_size: u64,
     /// The digest at the source, when platforms were left out of the index.
     pub original: Option<Digest>,
+    /// How it came to another digest than its name or source pins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repinned: Option<Repinned>,
     /// What is about its manifests.
     pub artifacts: Vec<ArtifactRow>,
 }
@@ -164,7 +170,7 @@ impl ExportPlan {
                 Fate::Carried
             }
         };
-        let contents = Contents::collect(&roots, manifests, &fate)?;
+        let contents = Contents::proven(&roots, manifests, &fate)?;
         if !contents.faults.is_empty() {
             return Err(PlanError::Images(resolution.blame(contents.faults, &artifacts)));
         }
@@ -178,6 +184,10 @@ impl ExportPlan {
         let mut extensions = std::collections::BTreeMap::new();
         if request.keep_host {
             extensions.insert("mapping".to_owned(), serde_json::json!({ "keepHost": true }));
+        }
+        let repinned = resolution.images.iter().filter_map(|i| Some((&i.row.digest, i.repinned.as_ref()?)));
+        if let Some(repinned) = repinned_extension(repinned) {
+            extensions.insert(REPINNED.to_owned(), repinned);
         }
         let required = contents.required.iter().map(|(digest, size)| {
             let elsewhere = || RequiredBlob { digest: *digest, repositories: Vec::new(), size: *size };

@@ -8,7 +8,7 @@ use crate::archive::{
     ArchiveError, BlobIndex, BlobRow, BundleManifest, Contents, Fates, Group, Manifests, Root, fates, roots,
 };
 use crate::destination::{Destination, Mapping, collisions};
-use crate::image::{Digest, MediaType, Reference, ReferenceError, Repository, Tag, short_position};
+use crate::image::{Digest, MediaType, Reference, ReferenceError, Repository, Role, Tag, short_position};
 
 /// One place an image goes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,6 +86,8 @@ pub struct Upload {
     pub held_by: Option<Repository>,
     /// The bundle has it; else the destination must.
     pub carried: bool,
+    /// It is a config: how the image runs.
+    pub is_config: bool,
 }
 
 /// One image to be completed at one place, once its blobs are there.
@@ -221,7 +223,9 @@ impl<'a> Order<'a> {
             None => (self.carried[at].digest, self.carried[at].size),
             Some(at) => (self.required[at].digest, self.required[at].size),
         };
-        Upload { digest, size, home, held_by: None, carried: at < self.carried.len() }
+        let carried = self.carried.get(at);
+        let is_config = carried.is_some_and(|blob| blob.role == Role::Config);
+        Upload { digest, size, home, held_by: None, carried: carried.is_some(), is_config }
     }
 }
 
@@ -235,6 +239,5 @@ fn contents(root: &Root, manifests: &dyn Manifests, fate: &Fates<'_>) -> Result<
 }
 
 fn is_manifest(blob: &BlobRow) -> bool {
-    use crate::image::Role;
     blob.group() == Group::Head && matches!(blob.role, Role::Index | Role::Manifest)
 }

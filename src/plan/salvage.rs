@@ -100,6 +100,7 @@ impl SalvageRequest {
             entries: image.entries,
             name: image.name,
             pin: Some(image.digest),
+            repinned: None,
             sources: vec![image.source],
         };
         Request {

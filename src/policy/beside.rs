@@ -1,9 +1,7 @@
 //! What stands beside an image: which of it is a signature, which an SBOM, by the types that tools give them.
 
-use serde_json::{Map, Value};
-
 use crate::archive::ArtifactRow;
-use crate::image::{ArtifactKind, ParsedManifest};
+use crate::image::{Annotations, ArtifactKind, ParsedManifest};
 
 /// Signatures that name their subject: notation's, and cosign's before its bundles.
 const SIGNATURE_TYPES: [&str; 2] =
@@ -45,7 +43,7 @@ impl Means {
                 let own = manifest.effective_artifact_type().unwrap_or_default();
                 let mut means = Self::of_predicates(manifest);
                 let names_none =
-                    !all(manifest).any(|map| PREDICATE_KEYS.iter().any(|key| map.contains_key(*key)));
+                    !all(manifest).any(|own| PREDICATE_KEYS.iter().any(|key| own.get(key).is_some()));
                 means.signature |= SIGNATURE_TYPES.contains(&own)
                     // A bundle of a plain signature has no predicate.
                     || (own.starts_with(SIGSTORE_BUNDLE) && names_none);
@@ -58,9 +56,9 @@ impl Means {
 
     /// Of a manifest of attestations, from what it says they are about.
     pub(super) fn of_predicates(manifest: &ParsedManifest) -> Self {
-        let predicates = all(manifest).flat_map(|map| PREDICATE_KEYS.iter().filter_map(|key| map.get(*key)));
+        let predicates = all(manifest).flat_map(|own| PREDICATE_KEYS.iter().filter_map(|key| own.get(key)));
         let mut means = Self::default();
-        for predicate in predicates.filter_map(Value::as_str) {
+        for predicate in predicates {
             means.signature |= predicate.starts_with(SIGNATURE_PREDICATE);
             means.sbom |= SBOM_PREDICATES.iter().any(|known| predicate.starts_with(known));
         }
@@ -79,6 +77,6 @@ impl Means {
 }
 
 /// The annotations of a manifest and of its layers.
-fn all(manifest: &ParsedManifest) -> impl Iterator<Item = &Map<String, Value>> {
+fn all(manifest: &ParsedManifest) -> impl Iterator<Item = &Annotations> {
     std::iter::once(&manifest.annotations).chain(manifest.layers.iter().map(|layer| &layer.annotations))
 }

@@ -1,23 +1,19 @@
 //! What of a bundle rules ask about, taken from its manifests and configs.
 
-use std::collections::{HashMap, HashSet};
-
-use serde_json::Value;
+use std::collections::HashMap;
 
 use super::beside::Means;
-use crate::archive::{ArchiveError, ArtifactIndex, BundleManifest, MAX_DEPTH, Manifests};
-use crate::image::{
-    Descriptor, Digest, ImageConfig, ManifestKind, ParsedManifest, Platform, Reference, media_type,
+use crate::archive::{
+    ArchiveError, ArtifactIndex, BundleManifest, Contents, ImageRow, Manifests, Pins, Root, fates,
 };
-
-/// Gives the bytes of a config, verified; none where they are not at hand.
-pub type Configs<'a> = &'a dyn Fn(&Descriptor) -> Option<Vec<u8>>;
+use crate::facts::{Configs, Runs, RunsAs, Variant, variants};
+use crate::image::{ArtifactKind, Digest, ParsedManifest, Reference};
 
 /// What rules ask of a bundle.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
     pub images: Vec<ImageFacts>,
-    /// Bytes of all distinct blobs it carries.
+    /// Bytes of all distinct blobs that are carried or sent.
     pub size: u64,
 }
 
@@ -26,22 +22,35 @@ pub struct Facts {
 pub struct ImageFacts {
     pub name: Reference,
     pub source: Reference,
+    /// Why no digest binds it, if none does.
+    pub unpinned: Option<String>,
     /// Bytes of everything it needs.
     pub size: u64,
     /// Whether the image, or each of its platforms, has a signature beside it.
     pub signature: bool,
     /// The same for an SBOM.
     pub sbom: bool,
-    /// Who runs in it, for each platform; none for what is no container image.
+    /// Whom each of its platforms runs as; what is known to be an artifact has none.
     pub runs_as: Vec<(String, RunsAs)>,
 }
 
-/// Who a container of it runs as, unless told otherwise.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RunsAs {
-    Root(String),
-    User(String),
-    Unknown(&'static str),
+/// What of a bundle is judged: all of it, or what an import sends.
+#[derive(Clone, Copy)]
+pub struct Selection<'a> {
+    pub images: &'a dyn Fn(&Reference) -> bool,
+    /// Artifacts of other kinds are not sent.
+    pub with: &'a [ArtifactKind],
+}
+
+impl std::fmt::Debug for Selection<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Selection").field("with", &self.with).finish_non_exhaustive()
+    }
+}
+
+impl Selection<'_> {
+    /// Everything that a bundle has.
+    pub const ALL: Selection<'static> = Selection { images: &|_| true, with: &ArtifactKind::ALL };
 }
 
 impl Facts {
@@ -49,129 +58,84 @@ impl Facts {
         bundle: &BundleManifest,
         manifests: &dyn Manifests,
         configs: Configs<'_>,
+        selection: Selection<'_>,
     ) -> Result<Self, ArchiveError> {
         let index = ArtifactIndex::of(bundle);
-        let mut images = Vec::with_capacity(bundle.images.len());
+        let (mut images, mut roots) = (Vec::with_capacity(bundle.images.len()), Vec::new());
         for (at, row) in bundle.images.iter().enumerate() {
+            if !(selection.images)(&row.name) {
+                continue;
+            }
+            roots.push(index.image(at).clone());
             let mut beside: HashMap<Digest, Means> = HashMap::new();
-            for artifact in index.of_image(at, manifests)? {
-                let artifact = &bundle.artifacts[artifact];
+            for at in index.of_image(at, manifests)? {
+                let artifact = &bundle.artifacts[at];
+                if artifact.kind().is_none_or(|kind| !selection.with.contains(&kind)) {
+                    continue;
+                }
+                roots.push(index.artifact(at).clone());
                 let bytes = manifests.manifest(&artifact.digest)?;
                 if let Ok(parsed) = ParsedManifest::of(&bytes, Some(&artifact.media_type)) {
                     beside.entry(artifact.subject).or_default().add(Means::of(artifact, &parsed));
                 }
             }
-            let mut walk = Walk { manifests, configs, seen: HashSet::new(), variants: Vec::new(), beside };
-            walk.add(&row.digest, &row.media_type, None, 0)?;
-            let means = walk.means(&row.digest);
+            let variants = variants(&row.digest, &row.media_type, manifests, configs)?;
+            let means = means(&row.digest, &variants, beside);
             images.push(ImageFacts {
                 name: row.name.clone(),
                 source: row.source.clone(),
+                unpinned: unpinned(bundle, row, manifests),
                 size: row.size,
                 signature: means.signature,
                 sbom: means.sbom,
-                runs_as: walk.variants.into_iter().filter_map(|v| Some((v.platform, v.runs_as?))).collect(),
+                runs_as: variants.iter().filter_map(runs_as).collect(),
             });
         }
-        let size = bundle.blobs.iter().fold(0u64, |sum, blob| sum.saturating_add(blob.size));
-        Ok(Self { images, size })
+        Ok(Self { images, size: size(bundle, &roots, manifests)? })
     }
 }
 
-/// One manifest below an image.
-struct Variant {
-    platform: String,
-    digest: Digest,
-    /// None for what no container is made of.
-    runs_as: Option<RunsAs>,
+/// Of one platform among several; an image that has no others has no need to say which it is.
+fn runs_as(variant: &Variant) -> Option<(String, RunsAs)> {
+    let platform = variant.entry.as_ref().map_or_else(String::new, |_| variant.platform.clone());
+    Some((platform, variant.runs_as()?))
 }
 
-struct Walk<'a> {
-    manifests: &'a dyn Manifests,
-    configs: Configs<'a>,
-    seen: HashSet<Digest>,
-    variants: Vec<Variant>,
-    /// By what they are about.
-    beside: HashMap<Digest, Means>,
-}
-
-impl Walk<'_> {
-    fn add(
-        &mut self,
-        digest: &Digest,
-        stated: &str,
-        entry: Option<&Descriptor>,
-        depth: usize,
-    ) -> Result<(), ArchiveError> {
-        if !self.seen.insert(*digest) {
-            return Ok(());
+/// Why an image is not the one that its name or source pins.
+fn unpinned(bundle: &BundleManifest, row: &ImageRow, manifests: &dyn Manifests) -> Option<String> {
+    if row.name.digest().is_none() && row.source.digest().is_none() {
+        return Some("is named without its digest".to_owned());
+    }
+    match bundle.pins(row, manifests) {
+        Ok(Pins::Hold | Pins::Narrowed(_)) => None,
+        Ok(Pins::Claimed(pin)) => {
+            Some(format!("is pinned to {pin}, and nothing proves that {} was made from it", row.digest))
         }
-        let platform = entry.and_then(|entry| entry.platform.as_ref());
-        let platform = platform.map(ToString::to_string).unwrap_or_default();
-        let unknown = |why| Variant {
-            platform: platform.clone(),
-            digest: *digest,
-            runs_as: Some(RunsAs::Unknown(why)),
-        };
-        if depth > MAX_DEPTH {
-            self.variants.push(unknown("its indexes are nested too deep"));
-            return Ok(());
-        }
-        let Ok(parsed) = ParsedManifest::of(&self.manifests.manifest(digest)?, Some(stated)) else {
-            self.variants.push(unknown("its manifest cannot be read"));
-            return Ok(());
-        };
-        if parsed.kind == ManifestKind::Index {
-            for child in parsed.manifests.iter().filter(|child| media_type::is_manifest(&child.media_type)) {
-                match attested(child) {
-                    Some(subject) => {
-                        let bytes = self.manifests.manifest(&child.digest)?;
-                        if let Ok(parsed) = ParsedManifest::of(&bytes, Some(&child.media_type)) {
-                            self.beside.entry(subject).or_default().add(Means::of_predicates(&parsed));
-                        }
-                    }
-                    None => self.add(&child.digest, &child.media_type, Some(child), depth + 1)?,
-                }
-            }
-            return Ok(());
-        }
-        let config = parsed.config.as_ref().filter(|config| {
-            matches!(config.media_type.as_str(), media_type::OCI_CONFIG | media_type::DOCKER_CONFIG)
-        });
-        let runs_as = config.map(|config| runs_as((self.configs)(config).as_deref()));
-        self.variants.push(Variant { platform, digest: *digest, runs_as });
-        Ok(())
-    }
-
-    /// What is about the image itself, or about each of its platforms.
-    fn means(&self, root: &Digest) -> Means {
-        let of = |digest: &Digest| self.beside.get(digest).copied().unwrap_or_default();
-        let each = self.variants.iter().map(|variant| of(&variant.digest)).reduce(Means::and);
-        let mut means = of(root);
-        means.add(each.unwrap_or_default());
-        means
+        Err(error) => Some(format!("is not what its name pins: {error}")),
     }
 }
 
-/// What `BuildKit`'s attestations are about that stand among the platforms of an index.
-fn attested(child: &Descriptor) -> Option<Digest> {
-    let annotation = |key: &str| child.annotations.get(key).and_then(Value::as_str);
-    let runs = !child.platform.as_ref().is_some_and(Platform::is_unknown);
-    if runs || annotation("vnd.docker.reference.type") != Some("attestation-manifest") {
-        return None;
+/// Bytes of what `roots` need of the bundle.
+fn size(bundle: &BundleManifest, roots: &[Root], manifests: &dyn Manifests) -> Result<u64, ArchiveError> {
+    let sum = |sizes: &mut dyn Iterator<Item = u64>| sizes.fold(0u64, u64::saturating_add);
+    if roots.len() >= bundle.images.len() + bundle.artifacts.len() {
+        return Ok(sum(&mut bundle.blobs.iter().map(|blob| blob.size)));
     }
-    annotation("vnd.docker.reference.digest")?.parse().ok()
+    let contents = Contents::collect(roots, manifests, &fates(bundle))?;
+    Ok(sum(&mut contents.blobs.iter().map(|blob| blob.size)))
 }
 
-fn runs_as(config: Option<&[u8]>) -> RunsAs {
-    let Some(bytes) = config else {
-        return RunsAs::Unknown("its config is not at hand");
-    };
-    let Some(config) = ImageConfig::of(bytes) else {
-        return RunsAs::Unknown("its config cannot be read");
-    };
-    if !ImageConfig::is_plain(bytes) {
-        return RunsAs::Unknown("its config spells its user in two ways");
+/// What is about the image itself, or about each of its platforms.
+fn means(root: &Digest, variants: &[Variant], mut beside: HashMap<Digest, Means>) -> Means {
+    for variant in variants {
+        if let (Runs::Attests(subject), Some(manifest)) = (&variant.runs, &variant.manifest) {
+            beside.entry(*subject).or_default().add(Means::of_predicates(manifest));
+        }
     }
-    if config.is_root() { RunsAs::Root(config.user) } else { RunsAs::User(config.user) }
+    let of = |digest: &Digest| beside.get(digest).copied().unwrap_or_default();
+    let platforms = variants.iter().filter(|variant| !matches!(variant.runs, Runs::Attests(_)));
+    let each = platforms.map(|variant| of(&variant.digest)).reduce(Means::and);
+    let mut means = of(root);
+    means.add(each.unwrap_or_default());
+    means
 }

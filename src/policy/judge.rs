@@ -2,7 +2,8 @@
 
 use jiff::civil::Date;
 
-use super::{Facts, Finding, ImageFacts, Policy, Rule, RunsAs, waiver};
+use super::{Facts, Finding, ImageFacts, Policy, Rule, waiver};
+use crate::facts::RunsAs;
 use crate::report::bytes;
 
 impl Policy {
@@ -29,8 +30,8 @@ impl Policy {
         if !self.sources.is_empty() && !self.sources.iter().any(|pattern| pattern.allows(source)) {
             found.push((Rule::Sources, format!("comes from {source}, which is not on the list")));
         }
-        if self.pinned && image.name.digest().is_none() && image.source.digest().is_none() {
-            found.push((Rule::Pinned, "is named without its digest".to_owned()));
+        if self.pinned {
+            found.extend(image.unpinned.clone().map(|why| (Rule::Pinned, why)));
         }
         if self.signature && !image.signature {
             found.push((Rule::Signature, "comes without a signature".to_owned()));

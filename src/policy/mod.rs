@@ -17,7 +17,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-pub use facts::{Configs, Facts, ImageFacts, RunsAs};
+pub use facts::{Facts, ImageFacts, Selection};
 pub use parse::{MAX_POLICY, PolicyError};
 pub use waiver::Waived;
 

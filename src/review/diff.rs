@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde::Serialize;
 
-use super::facts::{Facts, ImageFacts, Variant};
+use super::facts::{Facts, ImageFacts, Kind, Variant};
 use crate::image::{Digest, ImageConfig, Reference, Repository};
 
 /// An image that is only on one side.
@@ -150,8 +150,8 @@ fn line(image: &ImageFacts) -> ImageLine {
 fn change(before: &ImageFacts, now: &ImageFacts, old: &Facts) -> ImageChange {
     let fresh = now.blobs.iter().filter(|(digest, _)| !old.blobs.contains_key(*digest));
     let (had, has) = (platforms(before), platforms(now));
-    let missing = |one: &BTreeMap<&str, &Variant>, other: &BTreeMap<&str, &Variant>| {
-        one.keys().filter(|platform| !other.contains_key(**platform)).map(|p| (*p).to_owned()).collect()
+    let missing = |one: &BTreeMap<String, &Variant>, other: &BTreeMap<String, &Variant>| {
+        one.keys().filter(|platform| !other.contains_key(*platform)).cloned().collect()
     };
     let mut config = Vec::new();
     for (platform, variant) in &has {
@@ -181,8 +181,19 @@ fn artifacts(before: &ImageFacts, now: &ImageFacts) -> Option<(String, String)> 
     (before.artifacts != now.artifacts).then(|| (text(before), text(now)))
 }
 
-fn platforms(image: &ImageFacts) -> BTreeMap<&str, &Variant> {
-    image.variants.iter().map(|variant| (variant.platform.as_str(), variant)).collect()
+/// By platform; of several for one platform each has its number, since tools take different ones.
+fn platforms(image: &ImageFacts) -> BTreeMap<String, &Variant> {
+    let mut by_platform = BTreeMap::new();
+    for variant in image.variants.iter().filter(|variant| !matches!(variant.kind, Kind::Attestation(_))) {
+        let mut name = variant.platform.clone();
+        let mut number = 1;
+        while by_platform.contains_key(&name) {
+            number += 1;
+            name = format!("{} ({number})", variant.platform);
+        }
+        by_platform.insert(name, variant);
+    }
+    by_platform
 }
 
 /// Every field of a config that is another now, in a fixed order.
@@ -206,7 +217,7 @@ fn changes(platform: &str, old: &ImageConfig, new: &ImageConfig) -> Vec<ConfigCh
             compare(format!("{what} {name}"), old.get(name).cloned(), new.get(name).cloned());
         }
     };
-    pairs("env", &old.env, &new.env);
+    pairs("env", &old.env_by_name(), &new.env_by_name());
     let present = |set: &BTreeSet<String>| set.iter().map(|name| (name.clone(), String::new())).collect();
     pairs("port", &present(&old.exposed_ports), &present(&new.exposed_ports));
     pairs("volume", &present(&old.volumes), &present(&new.volumes));

@@ -1,12 +1,14 @@
 //! What a bundle says of each of its images: platforms, configs, layers, what is shared, what is signed.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
-use crate::archive::{ArchiveError, ArtifactIndex, Contents, Holdings, MAX_DEPTH, fates};
+use crate::archive::{ArchiveError, ArtifactIndex, Contents, Holdings, fates};
 use crate::destination::Mapping;
-use crate::image::{
-    ArtifactCounts, Descriptor, Digest, ImageConfig, ManifestKind, ParsedManifest, Platform, Reference,
-};
+use crate::facts::{self, Runs};
+use crate::image::{ArtifactCounts, Descriptor, Digest, ImageConfig, Reference};
+
+/// Annotations of an entry and its manifest that are kept, each.
+const MAX_ANNOTATIONS: usize = 256;
 
 /// A layer as a manifest lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,12 +18,25 @@ pub struct Layer {
     pub size: u64,
 }
 
-/// One platform of an image.
+/// What an entry of an image is where it is pulled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Container,
+    Artifact,
+    /// About the manifest with this digest.
+    Attestation(Digest),
+    /// It may run, and this is why nobody can tell how.
+    Unclear(String),
+}
+
+/// One entry of an image: mostly a platform.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Variant {
     /// `linux/amd64`; empty where nothing says.
     pub platform: String,
     pub digest: Digest,
+    pub kind: Kind,
+    /// Empty for what is not a container.
     pub config: ImageConfig,
     pub layers: Vec<Layer>,
     /// Of the manifest and of the index entry.
@@ -89,8 +104,8 @@ impl Facts {
                 (chart, "") => chart.to_owned(),
                 (chart, component) => format!("{chart}/{component}"),
             });
-            let mut variants = Variants { holdings, seen: HashSet::new(), found: Vec::new() };
-            variants.add(&row.digest, &row.media_type, None, 0)?;
+            let small = |config: &Descriptor| holdings.small(config);
+            let variants = facts::variants(&row.digest, &row.media_type, holdings, &small)?;
             images.push(ImageFacts {
                 name: row.name.clone(),
                 source: row.source.clone(),
@@ -100,7 +115,7 @@ impl Facts {
                 used_by: used_by.filter(|text| !text.is_empty()).collect(),
                 size: row.size,
                 own: 0,
-                variants: variants.found,
+                variants: variants.into_iter().map(variant).collect(),
                 artifacts,
                 blobs: needs,
             });
@@ -126,8 +141,39 @@ impl Facts {
 impl ImageFacts {
     /// The platform that stands for the image where one is shown: linux/amd64, else the first.
     pub fn main(&self) -> Option<&Variant> {
-        let amd64 = self.variants.iter().find(|variant| variant.platform == "linux/amd64");
-        amd64.or_else(|| self.variants.first())
+        let amd64 = self.containers().find(|variant| variant.platform == "linux/amd64");
+        amd64.or_else(|| self.containers().next()).or_else(|| self.variants.first())
+    }
+
+    /// What containers can be made of.
+    pub fn containers(&self) -> impl Iterator<Item = &Variant> {
+        self.variants.iter().filter(|variant| variant.kind == Kind::Container)
+    }
+
+    /// Whether a container of it runs as root, or may for all that anybody can tell.
+    pub fn may_be_root(&self) -> bool {
+        self.variants.iter().any(|variant| match variant.kind {
+            Kind::Container => variant.config.is_root(),
+            Kind::Unclear(_) => true,
+            Kind::Artifact | Kind::Attestation(_) => false,
+        })
+    }
+
+    /// Whom its containers run as, each once; empty for what does not run.
+    pub fn users(&self) -> Vec<&str> {
+        let mut users = Vec::new();
+        for variant in &self.variants {
+            let user = match &variant.kind {
+                Kind::Container if variant.config.user.is_empty() => "root (unset)",
+                Kind::Container => &variant.config.user,
+                Kind::Unclear(_) => "unclear",
+                Kind::Artifact | Kind::Attestation(_) => continue,
+            };
+            if !users.contains(&user) {
+                users.push(user);
+            }
+        }
+        users
     }
 
     /// The value of a label or annotation, of whichever platform has it first.
@@ -139,61 +185,24 @@ impl ImageFacts {
     }
 }
 
-struct Variants<'a> {
-    holdings: &'a dyn Holdings,
-    seen: HashSet<Digest>,
-    found: Vec<Variant>,
-}
-
-impl Variants<'_> {
-    fn add(
-        &mut self,
-        digest: &Digest,
-        stated: &str,
-        entry: Option<&Descriptor>,
-        depth: usize,
-    ) -> Result<(), ArchiveError> {
-        if depth > MAX_DEPTH || !self.seen.insert(*digest) {
-            return Ok(());
-        }
-        let Ok(parsed) = ParsedManifest::of(&self.holdings.manifest(digest)?, Some(stated)) else {
-            return Ok(());
-        };
-        if parsed.kind == ManifestKind::Index {
-            for child in &parsed.manifests {
-                let runs = !child.platform.as_ref().is_some_and(Platform::is_unknown);
-                if runs && crate::image::media_type::is_manifest(&child.media_type) {
-                    self.add(&child.digest, &child.media_type, Some(child), depth + 1)?;
-                }
-            }
-            return Ok(());
-        }
-        let bytes = parsed.config.as_ref().and_then(|config| self.holdings.small(config));
-        let config = bytes.as_deref().and_then(ImageConfig::of).unwrap_or_default();
-        let platform = entry.and_then(|entry| entry.platform.as_ref()).map(ToString::to_string);
-        let own = || bytes.as_deref().and_then(platform_of).unwrap_or_default();
-        let annotations = parsed.annotations.iter().chain(entry.into_iter().flat_map(|e| &e.annotations));
-        let annotations =
-            annotations.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect();
-        self.found.push(Variant {
-            platform: platform.unwrap_or_else(own),
-            digest: *digest,
-            config,
-            layers: parsed.layers.iter().map(|l| Layer { digest: l.digest, size: l.size }).collect(),
-            annotations,
-        });
-        Ok(())
+/// One entry, as people see it.
+fn variant(found: facts::Variant) -> Variant {
+    let manifest = found.manifest.as_ref();
+    let entry = found.entry.as_ref().map(|entry| &entry.annotations);
+    let annotations = manifest.map(|manifest| &manifest.annotations).into_iter().chain(entry);
+    let layers = manifest.into_iter().flat_map(|manifest| &manifest.layers);
+    let (config, kind) = match found.runs {
+        Runs::Container(config) => (*config, Kind::Container),
+        Runs::Artifact => (ImageConfig::default(), Kind::Artifact),
+        Runs::Attests(subject) => (ImageConfig::default(), Kind::Attestation(subject)),
+        Runs::Unknown(why) => (ImageConfig::default(), Kind::Unclear(why)),
+    };
+    Variant {
+        annotations: annotations.flat_map(|own| own.first(MAX_ANNOTATIONS)).collect(),
+        layers: layers.map(|layer| Layer { digest: layer.digest, size: layer.size }).collect(),
+        platform: found.platform,
+        digest: found.digest,
+        config,
+        kind,
     }
-}
-
-/// The platform that a config states.
-fn platform_of(config: &[u8]) -> Option<String> {
-    let value: serde_json::Value = serde_json::from_slice(config).ok()?;
-    let part = |key: &str| value.get(key).and_then(serde_json::Value::as_str).filter(|text| !text.is_empty());
-    let mut platform = format!("{}/{}", part("os")?, part("architecture")?);
-    if let Some(variant) = part("variant") {
-        platform.push('/');
-        platform.push_str(variant);
-    }
-    Some(platform)
 }

@@ -8,7 +8,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::diff::{Diff, ImageChange};
 use super::diff_text;
-use super::facts::{Facts, ImageFacts, Variant};
+use super::facts::{Facts, ImageFacts, Kind, Variant};
 use super::findings;
 use crate::policy::Finding;
 use crate::report::{bytes, count, printable};
@@ -97,7 +97,7 @@ pub(super) fn safe(text: &str) -> String {
 fn tiles(page: &Page<'_>) -> Markup {
     let images = &page.facts.images;
     let number = |what: &dyn Fn(&&ImageFacts) -> bool| images.iter().filter(what).count();
-    let root = number(&|image| image.variants.iter().any(|v| v.config.is_root()) && is_image(image));
+    let root = number(&|image| image.may_be_root());
     let unsigned = number(&|image| !has(image, "signature"));
     let without_sbom = number(&|image| !has(image, "SBOM") && !has(image, "attestation"));
     let old = number(&|image| age(image, page.today).is_some_and(|days| days > 365));
@@ -119,10 +119,6 @@ fn tiles(page: &Page<'_>) -> Markup {
             @if waived > 0 { (tile(waived.to_string(), "waived by the policy", false)) }
         }
     }
-}
-
-fn is_image(image: &ImageFacts) -> bool {
-    image.artifact_type.is_none()
 }
 
 /// Whether something of this kind is beside the image.
@@ -239,10 +235,15 @@ fn images(page: &Page<'_>) -> Markup {
 
 fn row(at: usize, image: &ImageFacts, today: Timestamp) -> Markup {
     let config = image.main().map(|variant| &variant.config);
-    let platforms: Vec<&str> =
-        image.variants.iter().map(|v| v.platform.as_str()).filter(|p| !p.is_empty()).collect();
+    let platforms: Vec<&str> = image
+        .variants
+        .iter()
+        .filter(|v| !matches!(v.kind, Kind::Attestation(_)))
+        .map(|v| v.platform.as_str())
+        .filter(|p| !p.is_empty())
+        .collect();
     let ports: Vec<String> = config.into_iter().flat_map(|c| &c.exposed_ports).map(|p| safe(p)).collect();
-    let root = config.is_some_and(crate::image::ImageConfig::is_root) && is_image(image);
+    let (root, users) = (image.may_be_root(), image.users());
     html! {
         tr {
             td data-of="image" {
@@ -255,9 +256,7 @@ fn row(at: usize, image: &ImageFacts, today: Timestamp) -> Markup {
             td.n data-of="size" { (bytes(image.size)) }
             td.n data-of="age" { @if let Some(days) = age(image, today) { (told(days)) } @else { "?" } }
             td.bad[root] data-of="user" {
-                @if let Some(config) = config.filter(|_| is_image(image)) {
-                    @if config.user.is_empty() { "root (unset)" } @else { (safe(&config.user)) }
-                } @else { "–" }
+                @if users.is_empty() { "–" } @else { (safe(&users.join(", "))) }
             }
             td data-of="ports" { (ports.join(" ")) }
             td data-of="beside it" { @if image.artifacts.is_empty() { span.soft { "nothing" } } @else { (image.artifacts) } }
@@ -343,17 +342,29 @@ fn variant_of(image: &ImageFacts, variant: &Variant, today: Timestamp) -> Markup
             dl {
                 @if image.variants.len() > 1 { (field("digest", &variant.digest.to_string())) }
                 (field("built", &created))
-                @if is_image(image) { (field("user", if config.user.is_empty() { "root (unset)" } else { &config.user })) }
+                (kind_of(variant))
                 (field("entrypoint", &config.entrypoint.join(" ")))
                 (field("command", &config.cmd.join(" ")))
                 (field("working directory", &config.working_dir))
                 (field("ports", &list(&config.exposed_ports)))
                 (field("volumes", &list(&config.volumes)))
                 (field("layers", &format!("{}, {}", variant.layers.len(), bytes(layers))))
-                @for (name, value) in &config.env { (field("env", &format!("{name}={value}"))) }
+                @for entry in &config.env { (field("env", entry)) }
                 @for (name, value) in labels { (field("label", &format!("{name} = {value}"))) }
             }
         }
+    }
+}
+
+/// Whom it runs as, or why it does not run.
+fn kind_of(variant: &Variant) -> Markup {
+    let user = &variant.config.user;
+    match &variant.kind {
+        Kind::Container if user.is_empty() => field("user", "root (unset)"),
+        Kind::Container => field("user", user),
+        Kind::Artifact => field("kind", "artifact; no container is made of it"),
+        Kind::Attestation(subject) => field("kind", &format!("attestation about {subject}")),
+        Kind::Unclear(why) => field("kind", &format!("unclear, and may run: {why}")),
     }
 }
 

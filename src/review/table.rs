@@ -3,18 +3,19 @@
 use serde_json::{Value, json};
 
 use super::diff::Diff;
-use super::facts::{ImageFacts, Variant};
+use super::facts::{ImageFacts, Kind, Variant};
 use super::page::Page;
 use crate::image::Reference;
 use crate::policy::Finding;
 
-const COLUMNS: [&str; 21] = [
+const COLUMNS: [&str; 22] = [
     "name",
     "source",
     "target",
     "digest",
     "platform",
     "platform digest",
+    "kind",
     "bytes",
     "own bytes",
     "created",
@@ -86,11 +87,12 @@ fn row(image: &ImageFacts, variant: Option<&Variant>, findings: &str) -> Vec<Str
         image.digest.to_string(),
         variant.map(|variant| variant.platform.clone()).unwrap_or_default(),
         variant.map(|variant| variant.digest.to_string()).unwrap_or_default(),
+        variant.map(|variant| kind(variant).to_owned()).unwrap_or_default(),
         image.size.to_string(),
         image.own.to_string(),
         text(|config| config.created.clone().unwrap_or_default()),
         text(|config| config.user.clone()),
-        text(|config| config.is_root().to_string()),
+        variant.map(|variant| root(variant).to_string()).unwrap_or_default(),
         text(|config| config.exposed_ports.iter().cloned().collect::<Vec<_>>().join(" ")),
         text(|config| config.volumes.iter().cloned().collect::<Vec<_>>().join(" ")),
         text(|config| config.entrypoint.join(" ")),
@@ -105,6 +107,25 @@ fn row(image: &ImageFacts, variant: Option<&Variant>, findings: &str) -> Vec<Str
     cells.into_iter().map(|cell| harmless(&cell)).collect()
 }
 
+/// In one word.
+fn kind(variant: &Variant) -> &'static str {
+    match variant.kind {
+        Kind::Container => "container",
+        Kind::Artifact => "artifact",
+        Kind::Attestation(_) => "attestation",
+        Kind::Unclear(_) => "unclear",
+    }
+}
+
+/// Whether it runs as root, or may.
+fn root(variant: &Variant) -> bool {
+    match variant.kind {
+        Kind::Container => variant.config.is_root(),
+        Kind::Unclear(_) => true,
+        Kind::Artifact | Kind::Attestation(_) => false,
+    }
+}
+
 /// A cell that no spreadsheet takes for a formula.
 fn harmless(cell: &str) -> String {
     let cell = crate::report::printable(cell);
@@ -117,9 +138,12 @@ pub fn json(page: &Page<'_>) -> Value {
         let variants = image.variants.iter().map(|variant| {
             let config = &variant.config;
             json!({
-                "platform": variant.platform, "digest": variant.digest, "created": config.created,
-                "user": config.user, "root": config.is_root(), "entrypoint": config.entrypoint,
-                "command": config.cmd, "workingDir": config.working_dir, "env": config.env,
+                "platform": variant.platform, "digest": variant.digest, "kind": kind(variant),
+                "unclear": match &variant.kind { Kind::Unclear(why) => Some(why), _ => None },
+                "about": match &variant.kind { Kind::Attestation(subject) => Some(subject), _ => None },
+                "created": config.created,
+                "user": config.user, "root": root(variant), "entrypoint": config.entrypoint,
+                "command": config.cmd, "workingDir": config.working_dir, "env": config.env_by_name(),
                 "ports": config.exposed_ports, "volumes": config.volumes, "labels": config.labels,
                 "annotations": variant.annotations,
                 "layers": variant.layers.iter().map(|l| json!({"digest": l.digest, "size": l.size})).collect::<Vec<_>>(),

@@ -17,7 +17,7 @@ use super::free_space;
 use super::source::WrongContent;
 use super::upload::{ArrivalError, Arrived, Import, Run, Sent, Settled, unwrap_source};
 use crate::archive::{ArchiveError, Stash, StreamEvent, StreamSink};
-use crate::image::{Digest, Hasher};
+use crate::image::{Digest, Hasher, ImageConfig};
 use crate::plan;
 use crate::registry::{BlobSource, ErrorClass, Pushed, RegistryError, SourceError, Upload};
 
@@ -141,11 +141,29 @@ impl Run<'_> {
     async fn at_hand(&self, at_hand: &HashSet<Digest>) {
         let uploads = self.import.plan.uploads.iter().enumerate();
         let is_at_hand = |upload: &plan::Upload| !upload.carried || at_hand.contains(&upload.digest);
+        let send = |(at, upload)| async move {
+            match check_config(upload, || self.content(upload)) {
+                Ok(()) => self.upload(at, upload).await,
+                Err(error) => self.settle(at, Err(error.into())),
+            }
+        };
         futures_util::stream::iter(uploads.filter(|(_, upload)| is_at_hand(upload)))
-            .map(|(at, upload)| self.upload(at, upload))
+            .map(send)
             .buffer_unordered(self.import.jobs.max(1))
             .for_each(|()| futures_util::future::ready(()))
             .await;
+    }
+
+    /// The content of a small blob that is at hand, to be looked at; none where it cannot be read, which sending it tells.
+    fn content(&self, upload: &plan::Upload) -> Option<Vec<u8>> {
+        let mut content = Vec::new();
+        for piece in self.import.holdings.open(&upload.digest, 0).ok()? {
+            content.extend_from_slice(&piece.ok()?);
+            if content.len() as u64 > upload.size {
+                return None;
+            }
+        }
+        Some(content)
     }
 
     async fn push_gathered(&self, at: usize, upload: &plan::Upload, pieces: Vec<Bytes>) {
@@ -156,6 +174,9 @@ impl Run<'_> {
         let found = hasher.finish();
         if found != upload.digest {
             let error = WrongContent { wanted: upload.digest, found };
+            return self.settle(at, Err(error.into()));
+        }
+        if let Err(error) = check_config(upload, || Some(pieces.concat())) {
             return self.settle(at, Err(error.into()));
         }
         let bar = self.import.reporter.transfer(upload.home.path(), upload.size, 0);
@@ -271,6 +292,21 @@ impl Run<'_> {
         session.finish(&upload.digest).await.map_err(ArrivalError::Registry)?;
         self.count(&Pushed::Uploaded { bytes: upload.size });
         Ok(())
+    }
+}
+
+/// Refuses a config that tools read in different ways. Where configs can be read before anything is sent that has been
+/// looked at already; out of a pipe each is looked at when it comes.
+fn check_config(
+    upload: &plan::Upload,
+    content: impl FnOnce() -> Option<Vec<u8>>,
+) -> Result<(), ArchiveError> {
+    if !upload.is_config || !upload.carried || upload.size > GATHERED {
+        return Ok(());
+    }
+    match content().and_then(|content| ImageConfig::ambiguity(&content)) {
+        Some(error) => Err(ArchiveError::Damaged(format!("{}: {error}", upload.digest))),
+        None => Ok(()),
     }
 }
 

@@ -6,20 +6,18 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use futures_util::StreamExt;
-use futures_util::future::{BoxFuture, FutureExt};
-use serde_json::Value;
-
 use super::once::Once;
 use super::{Spool, TransferError};
 use crate::archive::manifest::MAX_HEAD_CONFIG;
-use crate::archive::{ArtifactRow, ImageRow, MAX_DEPTH, Manifests};
+use crate::archive::{ArtifactRow, ImageRow, MAX_DEPTH, MAX_MANIFESTS, Manifests, Repinned, broken_pin};
 use crate::image::{
-    Descriptor, Digest, Hasher, ManifestError, ManifestKind, ParsedManifest, Platform, RawManifest,
-    Reference, Repository, media_type,
+    Descriptor, Digest, Hasher, ImageConfig, ManifestError, ManifestKind, NarrowError, ParsedManifest,
+    Platform, RawManifest, Reference, Repository, media_type,
 };
 use crate::plan::{Request, Resolution, ResolvedImage, Wanted};
 use crate::registry::{ErrorClass, ManifestTarget, RegistryClient, RegistryError};
+use futures_util::StreamExt;
+use futures_util::future::{BoxFuture, FutureExt};
 
 /// Why an image cannot be exported.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +34,14 @@ pub enum ResolveError {
     NoPlatform { wanted: String, found: String },
     #[error("the entry pins an index by digest, which leaving out platforms would change")]
     Pinned,
+    #[error("it is pinned to {pin}, and what the registry or the lock gives for it is {found}")]
+    OtherDigest { pin: Digest, found: Digest },
+    #[error("it has more than {MAX_MANIFESTS} manifests")]
+    TooMany,
+    #[error(
+        "an index lists {digest} with the type {what:?}, and it is a manifest: some tools run it, others do not see it"
+    )]
+    ListedAsBlob { digest: Digest, what: String },
     #[error("blob {digest}: {why}")]
     Blob { digest: Digest, why: String },
     #[error("stopped")]
@@ -131,7 +137,8 @@ impl Resolver<'_> {
     async fn image(&self, wanted: &Wanted) -> Result<ResolvedImage, (Reference, Arc<ResolveError>)> {
         let mut first = None;
         for source in &wanted.sources {
-            let asked = wanted.pin.map_or_else(|| source.clone(), |digest| source.repository().at(digest));
+            let pin = wanted.pin.or(wanted.name.digest().filter(|_| source.digest().is_none()).copied());
+            let asked = pin.map_or_else(|| source.clone(), |digest| source.repository().at(digest));
             match self.sources.get(asked.clone(), Box::pin(self.root(&asked))).await {
                 Ok(root) => {
                     return self.settle(wanted, source, root).await.map_err(|e| (source.clone(), e));
@@ -182,13 +189,19 @@ impl Resolver<'_> {
         root: RawManifest,
     ) -> Result<ResolvedImage, Arc<ResolveError>> {
         let repository = source.repository();
+        self.check_pins(wanted, source, &root)?;
         let parsed = parse(&root)?;
-        let (root, parsed, original) = match self.narrow(&root, &parsed)? {
-            Some(narrowed) if wanted.name.digest().is_some() && !self.request.repin => {
-                let _ = narrowed;
+        let mut repinned = wanted.repinned.clone();
+        let (root, parsed, original) = match self.narrow(&root)? {
+            Some(_) if wanted.name.digest().is_some() && !self.request.repin => {
                 return Err(Arc::new(ResolveError::Pinned));
             }
             Some(narrowed) => {
+                let is_pinned = wanted.name.digest().or(source.digest()).is_some();
+                repinned = repinned.map_or_else(
+                    || is_pinned.then(|| Repinned::new(&root.bytes, &self.request.platforms)),
+                    |earlier| Some(Repinned { platforms: self.request.platforms.clone(), ..earlier }),
+                );
                 let parsed = parse(&narrowed)?;
                 (narrowed, parsed, Some(root.digest))
             }
@@ -201,9 +214,7 @@ impl Resolver<'_> {
         if original.is_none() && parsed.kind == ManifestKind::Image && !self.wants_any(&platforms) {
             return Err(self.no_platform(&platforms));
         }
-        let is_image = parsed.config.as_ref().is_none_or(|config| {
-            matches!(config.media_type.as_str(), media_type::OCI_CONFIG | media_type::DOCKER_CONFIG)
-        });
+        let is_image = parsed.config.is_none() || parsed.has_image_config();
         let artifact_type = match parsed.kind {
             ManifestKind::Index if parsed.artifact_type.is_none() => None,
             ManifestKind::Image if is_image => None,
@@ -227,7 +238,26 @@ impl Resolver<'_> {
             Some(pinned) => self.pinned_artifacts(repository, subjects, pinned).await?,
             None => self.artifacts(repository, subjects).await?,
         };
-        Ok(ResolvedImage { row, root_size: root.size(), original, artifacts })
+        Ok(ResolvedImage { row, root_size: root.size(), original, repinned, artifacts })
+    }
+
+    /// Every digest that the name, the source or a lock gives has to be the one of what was pulled. What comes from a
+    /// bundle whose platforms were left out earlier has been held against its pins there.
+    fn check_pins(
+        &self,
+        wanted: &Wanted,
+        source: &Reference,
+        root: &RawManifest,
+    ) -> Result<(), Arc<ResolveError>> {
+        if wanted.repinned.is_some() {
+            return Ok(());
+        }
+        let other = broken_pin(&wanted.name, source, &root.digest, &root.bytes);
+        let locked = wanted.pin.filter(|pin| *pin != root.digest);
+        match other.or(locked) {
+            Some(pin) => Err(Arc::new(ResolveError::OtherDigest { pin, found: root.digest })),
+            None => Ok(()),
+        }
     }
 
     /// Fetches children and configs below `parsed` into the spool; the children are added to `visited`.
@@ -242,10 +272,23 @@ impl Resolver<'_> {
             if depth > MAX_DEPTH {
                 return Err(Arc::new(ResolveError::TooDeep));
             }
-            let mut children = parsed.manifests.clone();
+            let (mut children, others): (Vec<_>, Vec<_>) = parsed
+                .manifests
+                .iter()
+                .cloned()
+                .partition(|child| media_type::is_manifest(&child.media_type));
+            // What has a platform is refused with the plan, whatever it is.
+            for other in others.iter().filter(|other| other.platform.is_none()) {
+                self.refuse_manifest_as_blob(repository, other).await?;
+            }
             // Each once for each image: indexes that list a child many times, level by level, would never end.
-            let fresh = |digest| visited.lock().unwrap_or_else(PoisonError::into_inner).insert(digest);
-            children.retain(|child| media_type::is_manifest(&child.media_type) && fresh(child.digest));
+            {
+                let mut visited = visited.lock().unwrap_or_else(PoisonError::into_inner);
+                children.retain(|child| visited.insert(child.digest));
+                if visited.len() >= MAX_MANIFESTS {
+                    return Err(Arc::new(ResolveError::TooMany));
+                }
+            }
             let mut pending = futures_util::stream::iter(children)
                 .map(|child| async move {
                     self.children
@@ -292,6 +335,36 @@ impl Resolver<'_> {
         self.spool.put(*digest, &fetched.bytes).map_err(wrap)
     }
 
+    /// Refuses a manifest that an index lists with another type and without a platform: some tools run it, whatever its
+    /// type. Other blobs, such as those of build caches, are known by their first bytes.
+    async fn refuse_manifest_as_blob(
+        &self,
+        repository: &Repository,
+        blob: &Descriptor,
+    ) -> Result<(), Arc<ResolveError>> {
+        // Larger ones are not manifests to anybody.
+        if blob.size > MAX_HEAD_CONFIG {
+            return Ok(());
+        }
+        let mut bytes = Vec::new();
+        let mut stream =
+            self.client.blob(&repository.into(), &blob.digest, blob.size, 0).await.map_err(wrap)?;
+        while let Some(chunk) = stream.next().await.map_err(wrap)? {
+            bytes.extend_from_slice(&chunk);
+            let first = bytes.trim_ascii_start().first();
+            if first.is_some_and(|first| *first != b'{') {
+                return Ok(());
+            }
+        }
+        match ParsedManifest::of(&bytes, None) {
+            Ok(_) | Err(ManifestError::Key { .. } | ManifestError::Ambiguous | ManifestError::Schema1) => {
+                let what = blob.media_type.chars().take(120).collect();
+                Err(Arc::new(ResolveError::ListedAsBlob { digest: blob.digest, what }))
+            }
+            Err(_) => Ok(()),
+        }
+    }
+
     async fn config(&self, repository: &Repository, config: &Descriptor) -> Result<(), Arc<ResolveError>> {
         if self.spool.contains(&config.digest) {
             return Ok(());
@@ -312,40 +385,12 @@ impl Resolver<'_> {
         self.spool.put(config.digest, &bytes).map_err(wrap)
     }
 
-    /// The index with only the platforms asked for, and the attestations of those kept. None when nothing changes.
-    fn narrow(
-        &self,
-        root: &RawManifest,
-        parsed: &ParsedManifest,
-    ) -> Result<Option<RawManifest>, Arc<ResolveError>> {
-        if self.platforms.is_empty() || parsed.kind != ManifestKind::Index {
-            return Ok(None);
-        }
-        let wanted = |child: &Descriptor| {
-            child.platform.as_ref().is_some_and(|p| self.platforms.iter().any(|want| p.satisfies(want)))
-        };
-        let kept: Vec<Digest> = parsed.manifests.iter().filter(|c| wanted(c)).map(|c| c.digest).collect();
-        if kept.is_empty() {
-            let found: Vec<Platform> = parsed.manifests.iter().filter_map(|c| c.platform.clone()).collect();
-            return Err(self.no_platform(&found));
-        }
-        let attests = |child: &Descriptor| {
-            let about = child.annotations.get("vnd.docker.reference.digest").and_then(Value::as_str);
-            about.and_then(|about| about.parse::<Digest>().ok()).is_some_and(|about| kept.contains(&about))
-        };
-        let keep: Vec<bool> = parsed.manifests.iter().map(|c| wanted(c) || attests(c)).collect();
-        if keep.iter().all(|keep| *keep) {
-            return Ok(None);
-        }
-        let refuse = |error: ManifestError| Arc::new(ResolveError::Manifest { digest: root.digest, error });
-        let json = |e: serde_json::Error| refuse(ManifestError::Json(e.to_string()));
-        let mut value: Value = serde_json::from_slice(&root.bytes).map_err(json)?;
-        if let Some(children) = value.get_mut("manifests").and_then(Value::as_array_mut) {
-            let mut keep = keep.iter();
-            children.retain(|_| keep.next().copied().unwrap_or(false));
-        }
-        let bytes = serde_json::to_vec(&value).map_err(json)?;
-        RawManifest::new(bytes.into(), Some(&root.media_type), None).map(Some).map_err(refuse)
+    /// The index with only the platforms asked for. None when nothing changes.
+    fn narrow(&self, root: &RawManifest) -> Result<Option<RawManifest>, Arc<ResolveError>> {
+        root.narrow(&self.platforms).map_err(|error| match error {
+            NarrowError::NoPlatform(found) => self.no_platform(&found),
+            NarrowError::Manifest(error) => Arc::new(ResolveError::Manifest { digest: root.digest, error }),
+        })
     }
 
     fn wants_any(&self, found: &[Platform]) -> bool {
@@ -377,13 +422,7 @@ impl Resolver<'_> {
             return Ok(Vec::new());
         };
         let bytes = self.spool.manifest(&config.digest).map_err(|e| wrap(TransferError::from(e)))?;
-        let value: Value = serde_json::from_slice(&bytes).unwrap_or_default();
-        let text = |key: &str| value.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
-        let (Some(os), Some(architecture)) = (text("os"), text("architecture")) else {
-            return Ok(Vec::new());
-        };
-        let variant = text("variant").map(|variant| format!("/{variant}")).unwrap_or_default();
-        Ok(format!("{os}/{architecture}{variant}").parse().into_iter().collect())
+        Ok(ImageConfig::of(&bytes).ok().and_then(|config| config.platform).into_iter().collect())
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// What each module may name, beside itself. A module that is missing here has no place in the house yet.
-const MAY_USE: [(&str, &[&str]); 22] = [
+const MAY_USE: [(&str, &[&str]); 23] = [
     ("image", &[]),
     ("catalog", &["image"]),
     ("registry", &["image", "secret"]),
@@ -18,8 +18,9 @@ const MAY_USE: [(&str, &[&str]); 22] = [
     ("signing", &["image", "secret"]),
     ("plan", &["archive", "destination", "image", "signing"]),
     ("custody", &["archive", "image", "plan", "signing"]),
-    ("policy", &["archive", "image", "report"]),
-    ("review", &["archive", "destination", "image", "policy", "report"]),
+    ("facts", &["archive", "image"]),
+    ("policy", &["archive", "facts", "image", "report"]),
+    ("review", &["archive", "destination", "facts", "image", "policy", "report"]),
     ("handoff", &["archive", "destination", "image", "registry", "secret"]),
     ("serve", &["archive", "destination", "image"]),
     ("transfer", &["archive", "image", "plan", "registry", "report", "signing"]),

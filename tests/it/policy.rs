@@ -1,5 +1,6 @@
 //! Policies: what is forbidden is found before it moves, and named by rule and image.
 
+use airgap_bundle::image::media_type as types;
 use serde_json::{Value, json};
 
 use crate::support::cli::Ran;
@@ -201,18 +202,30 @@ fn signatures_and_sboms_are_there_for_the_image_or_for_each_platform() {
 #[test]
 fn no_disguise_hides_a_user() {
     let mut gap = Gap::new();
-    let hidden = |config: Value| ImageSpec::new(7).layer(Layer::gzip(7, 900)).config(config).build();
-    let twice = hidden(json!({ "User": "1000", "user": "0" }));
+    // A type that podman and Docker do not look at before they run it.
+    let octets = app(7, "").with_config(r#"{"config":{},"rootfs":{}}"#, "application/octet-stream");
+    let docker = |image: TestImage| image.altered(|value| value["mediaType"] = json!(types::DOCKER_MANIFEST));
+    let octets = TestImage { media_type: types::DOCKER_MANIFEST.to_owned(), ..docker(octets) };
+    // The type of an artifact, and the content of an image.
+    let helm = app(6, "")
+        .with_config(r#"{"config":{"User":"root"},"rootfs":{}}"#, "application/vnd.cncf.helm.config.v1+json");
+    let unheard = app(5, "").with_config("any", "application/vnd.example.unheard.v1");
+    // An attestation by its name, an image by its content.
+    let (good, evil) = (app(4, "1000"), app(3, "0"));
+    let named = index(vec![(("linux", "amd64"), good.clone()), (("unknown", "unknown"), evil)], false);
+    let named = named.altered(|value| {
+        value["manifests"][1]["annotations"] = json!({
+            "vnd.docker.reference.type": "attestation-manifest", "vnd.docker.reference.digest": good.digest,
+        });
+    });
     // An index that says it is no image is none for `inspect`, and still one for a cluster.
     let disguised = index(vec![(("linux", "amd64"), app(8, ""))], false)
         .altered(|value| value["artifactType"] = json!("application/vnd.example.chart"));
     let overflow = app(9, "4294967296");
-    gap.image("a/twice", "1", &twice).image("a/disguised", "1", &disguised).image(
-        "a/overflow",
-        "1",
-        &overflow,
-    );
-    let chart = artifact(&twice, "application/vnd.example.chart", b"x").altered(|value| {
+    gap.image("a/octets", "1", &octets).image("a/helm", "1", &helm).image("a/unheard", "1", &unheard);
+    gap.image("a/named", "1", &named);
+    gap.image("a/disguised", "1", &disguised).image("a/overflow", "1", &overflow);
+    let chart = artifact(&good, "application/vnd.example.chart", b"x").altered(|value| {
         value.as_object_mut().unwrap().remove("subject");
     });
     gap.image("a/chart", "1", &chart);
@@ -222,12 +235,54 @@ fn no_disguise_hides_a_user() {
         &ran,
         3,
         &[
-            "a/twice:1 may run as root: its config spells its user in two ways",
+            "a/octets:1 runs as root, since it names no user",
+            "a/helm:1 runs as root (\"root\")",
+            "a/unheard:1 may run as root: its config has the type \"application/vnd.example.unheard.v1\"",
+            "a/named:1 runs as root (\"0\") [unknown/unknown]",
             "a/disguised:1 runs as root, since it names no user [linux/amd64]",
             "a/overflow:1 runs as root (\"4294967296\")",
-            ", 3 findings:",
+            ", 6 findings:",
         ],
     );
+    // A reviewer sees the same.
+    gap.export(&["-o", "out.tar.zst"]);
+    names(&with_policy(&gap, &["verify", "out.tar.zst"]), 3, &[", 6 findings:"]);
+    let json = gap.cli.run(&["review", "out.tar.zst", "-o", "-", "--format", "json"]);
+    let value: Value = serde_json::from_str(&json.stdout).unwrap();
+    let entry = |image: usize, at: usize| &value["images"][image]["platforms"][at];
+    assert_eq!((&entry(0, 0)["kind"], &entry(0, 0)["root"]), (&json!("container"), &json!(true)));
+    assert_eq!((&entry(2, 0)["kind"], &entry(2, 0)["root"]), (&json!("unclear"), &json!(true)));
+    assert_eq!((&entry(3, 1)["kind"], &entry(3, 1)["user"]), (&json!("container"), &json!("0")));
+    assert_eq!(entry(6, 0)["kind"], json!("artifact"));
+}
+
+#[test]
+fn what_is_not_sent_does_not_satisfy_a_rule() {
+    let (gap, good, _) = site();
+    gap.export(&["-o", "out.tar.zst", "--only", "*/good:1"]);
+    rules(&gap, "signature: true\n");
+    let host = gap.destination.host();
+    let import = ["import", "out.tar.zst", "-d", &host];
+    names(
+        &with_policy(&gap, &[&import[..], &["--with", "none"]].concat()),
+        3,
+        &["comes without a signature"],
+    );
+    names(&with_policy(&gap, &[&import[..], &["--with", "sboms"]].concat()), 3, &["without a signature"]);
+    assert!(gap.destination.log().is_empty());
+    names(&with_policy(&gap, &import), 0, &[]);
+    assert_whole(&gap.destination, "team/good", "1", &good);
+    // The size of a part is that of the part.
+    let (gap, ..) = site();
+    gap.export(&["-o", "out.tar.zst"]);
+    rules(&gap, "maxBundleSize: 60kB\n");
+    let host = gap.destination.host();
+    names(
+        &with_policy(&gap, &["import", "out.tar.zst", "-d", &host]),
+        3,
+        &["maxBundleSize: the bundle has 10"],
+    );
+    names(&with_policy(&gap, &["import", "out.tar.zst", "-d", &host, "--only", "*/root:1"]), 0, &[]);
 }
 
 #[test]

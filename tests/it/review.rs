@@ -168,7 +168,7 @@ fn nothing_of_an_image_can_do_anything_to_its_reader() {
 }
 
 #[test]
-fn tables_have_a_row_for_each_platform() {
+fn tables_have_a_row_for_each_entry() {
     let mut gap = Gap::new();
     gap.image("team/multi", "1", &multi_platform(3));
     gap.export(&["-o", "out.tar.zst"]);
@@ -177,8 +177,11 @@ fn tables_have_a_row_for_each_platform() {
     let mut reader = csv::Reader::from_reader(&bytes[..]);
     let at = reader.headers().unwrap().iter().position(|name| name == "platform").unwrap();
     let platforms: Vec<String> = reader.records().map(|record| record.unwrap()[at].to_owned()).collect();
-    assert_eq!(platforms, ["linux/amd64", "linux/arm64/v8"]);
+    assert_eq!(platforms, ["linux/amd64", "linux/arm64/v8", "unknown/unknown"]);
     run(&gap, &["review", "out.tar.zst", "-o", "images.json"], 0);
     let value: Value = serde_json::from_slice(&gap.read("images.json")).unwrap();
-    assert_eq!(value["images"][0]["platforms"].as_array().unwrap().len(), 2);
+    let entries = value["images"][0]["platforms"].as_array().unwrap();
+    let kinds: Vec<&str> = entries.iter().map(|entry| entry["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["container", "container", "attestation"]);
+    assert_eq!(entries[2]["about"], entries[0]["digest"]);
 }

@@ -196,3 +196,59 @@ fn a_request_of_something_else_is_refused() {
     }
     assert_eq!(gap.cli.run(&["export", "images.txt", "--request", "request.json"]).code, 2);
 }
+
+#[test]
+fn a_request_is_held_against_what_is_known_on_this_side() {
+    let (gap, _) = three();
+    let layer = Layer::gzip(20, 200_000).bytes;
+    let whole = gap.read("out.tar.zst");
+    let mut file = whole.clone();
+    let at = place(&file, &layer).start + 5_000;
+    file[at] ^= 1;
+    std::fs::write(gap.path("out.tar.zst"), file).unwrap();
+    assert_eq!(gap.try_import("out.tar.zst", &["--salvage"]).code, 7);
+    let (name, value) = request(&gap);
+    std::fs::write(gap.path("whole.tar.zst"), whole).unwrap();
+    let lists: [&[&str]; 3] = [&[], &["images.txt"], &["--base", "whole.tar.zst"]];
+    let answer = |file: &str, beside: &[&str]| {
+        gap.cli.run(&[&["export", "--request", file, "-o", "again.tar.zst", "--force"], beside].concat())
+    };
+    for beside in lists {
+        let ran = answer(&name, beside);
+        assert_eq!(ran.code, 0, "{beside:?}: {}", ran.shown());
+        // Where nothing is named, its word is said to be all there is.
+        let says = "only the request says which images these are";
+        assert_eq!(ran.stderr.contains(says), beside.is_empty(), "{beside:?}: {}", ran.shown());
+    }
+    let forged = |change: &dyn Fn(&mut Value)| {
+        let mut value = value.clone();
+        change(&mut value);
+        std::fs::write(gap.path("forged.json"), value.to_string()).unwrap();
+    };
+    let host = gap.source.host();
+    let one = gap.source.manifest_digest("a/one", "1").unwrap().to_string();
+    // Another image under its name: said, and refused where anything else is known of it.
+    forged(&|value| {
+        value["images"][0]["source"] = format!("{host}/a/one:1").into();
+        value["images"][0]["digest"] = one.clone().into();
+    });
+    let ran = answer("forged.json", &[]);
+    assert!(ran.stderr.contains(&format!("two:1 from {host}/a/one:1")), "{}", ran.shown());
+    for beside in &lists[1..] {
+        let ran = answer("forged.json", beside);
+        assert_eq!(ran.code, 3, "{beside:?}: {}", ran.shown());
+        assert!(ran.stderr.contains("the request pulls"), "{beside:?}: {}", ran.shown());
+    }
+    forged(&|value| value["images"][0]["digest"] = one.clone().into());
+    let ran = answer("forged.json", lists[2]);
+    assert_eq!(ran.code, 3, "{}", ran.shown());
+    assert!(ran.stderr.contains("the request asks for"), "{}", ran.shown());
+    // A name that pins one digest and asks for another is refused by itself.
+    forged(&|value| {
+        let name = format!("{}@{one}", value["images"][0]["name"].as_str().unwrap());
+        value["images"][0]["name"] = name.into();
+    });
+    let ran = answer("forged.json", &[]);
+    assert_eq!(ran.code, 3, "{}", ran.shown());
+    assert!(ran.stderr.contains("it is pinned to"), "{}", ran.shown());
+}

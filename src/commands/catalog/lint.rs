@@ -203,6 +203,7 @@ async fn ask(
         entries: Vec::new(),
         artifacts: None,
         pin: None,
+        repinned: None,
     });
     let request = Request { images: wanted.collect(), ..Request::default() };
     let client = network::for_export(&args.network, args.registry.as_ref(), &request, &Held::default())?;

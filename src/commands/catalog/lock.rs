@@ -12,7 +12,7 @@ use crate::commands::resolving::Resolving;
 use crate::commands::run_report::{ImageReport, RunReport};
 use crate::commands::{locked, network, outputs, print, print_json, request};
 use crate::failure::{ExitCode, Failure, code_of};
-use crate::image::{Digest, MediaType, ParsedManifest, media_type};
+use crate::image::{Digest, ImageConfig, MediaType, ParsedManifest, media_type};
 use crate::plan::ResolvedImage;
 use crate::report::count;
 use crate::session::Session;
@@ -140,9 +140,8 @@ fn created(spool: &Spool, digest: &Digest, media_type: &str) -> Option<String> {
     for _ in 0..MAX_DEPTH {
         let parsed = ParsedManifest::of(&spool.manifest(&digest).ok()?, Some(&stated)).ok()?;
         if let Some(config) = parsed.config {
-            let config: serde_json::Value =
-                serde_json::from_slice(&spool.manifest(&config.digest).ok()?).ok()?;
-            let date = config.get("created")?.as_str()?.parse::<jiff::Timestamp>().ok()?;
+            let config = ImageConfig::of(&spool.manifest(&config.digest).ok()?).ok()?;
+            let date = config.created?.parse::<jiff::Timestamp>().ok()?;
             return Some(date.to_string());
         }
         let child = parsed.manifests.into_iter().find(|child| {

@@ -67,7 +67,13 @@ fn row(name: &Reference, image: &TestImage) -> ResolvedImage {
         size: 0,
         source: name.clone(),
     };
-    ResolvedImage { row, root_size: image.manifest.len() as u64, original: None, artifacts: Vec::new() }
+    ResolvedImage {
+        row,
+        root_size: image.manifest.len() as u64,
+        original: None,
+        repinned: None,
+        artifacts: Vec::new(),
+    }
 }
 
 /// Plans a bundle of `images`; `head` gets its compressed head.

@@ -31,6 +31,41 @@ impl TestImage {
         Self { blobs: self.blobs, children: self.children, ..altered }
     }
 
+    /// The same image with exactly this text as its manifest.
+    pub fn with_manifest(self, text: &str) -> Self {
+        let manifest = Bytes::copy_from_slice(text.as_bytes());
+        Self { digest: Digest::of(self.digest.algorithm(), &manifest), manifest, ..self }
+    }
+
+    /// The same image with exactly this text as its config, under this media type.
+    pub fn with_config(mut self, text: &str, media_type: &str) -> Self {
+        let config = Bytes::copy_from_slice(text.as_bytes());
+        let (digest, size) = (Digest::of(self.digest.algorithm(), &config), config.len());
+        self.blobs[0] = (digest, config);
+        self.altered(|manifest| {
+            manifest["config"] = json!({ "mediaType": media_type, "digest": digest, "size": size });
+        })
+    }
+
+    /// An OCI layout with this image under `name` as a folder.
+    pub fn layout(&self, name: &str, folder: &std::path::Path) {
+        std::fs::create_dir_all(folder.join("blobs/sha256")).unwrap();
+        std::fs::write(folder.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
+        let mut entry = self.descriptor();
+        entry["annotations"] = json!({ "org.opencontainers.image.ref.name": name });
+        let index = json!({ "schemaVersion": 2, "manifests": [entry] });
+        std::fs::write(folder.join("index.json"), index.to_string()).unwrap();
+        self.put_below(folder);
+    }
+
+    fn put_below(&self, folder: &std::path::Path) {
+        std::fs::write(folder.join(self.digest.layout_path()), &self.manifest).unwrap();
+        for (digest, bytes) in &self.blobs {
+            std::fs::write(folder.join(digest.layout_path()), bytes).unwrap();
+        }
+        self.children.iter().for_each(|child| child.put_below(folder));
+    }
+
     pub fn descriptor(&self) -> Value {
         json!({ "mediaType": self.media_type, "digest": self.digest, "size": self.manifest.len() })
     }
@@ -214,8 +249,10 @@ pub fn multi_platform(seed: u64) -> TestImage {
         spec.layer(Layer::gzip(own, 10_000)).build()
     };
     let (amd64, arm64) = (child("amd64", seed + 1), child("arm64", seed + 2));
+    let statement = Layer::tar(seed, 500);
+    let attestation = ImageSpec::new(seed + 3).platform("unknown", "unknown").layer(statement).build();
     let attestation =
-        ImageSpec::new(seed + 3).platform("unknown", "unknown").layer(Layer::tar(seed, 500)).build();
+        attestation.altered(|value| value["layers"][0]["mediaType"] = json!("application/vnd.in-toto+json"));
     let mut value = json!({
         "schemaVersion": 2, "mediaType": types::OCI_INDEX,
         "manifests": [amd64.descriptor(), arm64.descriptor(), attestation.descriptor()],

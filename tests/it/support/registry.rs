@@ -189,6 +189,14 @@ impl TestRegistry {
         put(&self.store, repository, None, image);
     }
 
+    /// Stores a blob that no image has.
+    pub fn put_blob(&self, repository: &str, bytes: &[u8]) {
+        let (name, digest) = (repository.parse().unwrap(), Digest::sha256(bytes));
+        let upload = self.store.start_upload(&name, digest.algorithm()).unwrap();
+        self.store.append(&name, &upload, 0, bytes).unwrap();
+        self.store.finish_upload(&name, &upload, &digest).unwrap();
+    }
+
     /// What the store has under a tag, or under a digest.
     pub fn manifest(&self, repository: &str, reference: &str) -> Option<RawManifest> {
         let wanted = match reference.parse::<Digest>() {

@@ -1,0 +1,120 @@
+//! Digests in names and sources: they bind what the bundle holds under them.
+//!
+//! A digest in the name or source of an image is the digest of its manifest. The one exception is an index out of which
+//! platforms were left (`--platform --repin`): the bundle then holds the original index in its `extensions`, from which
+//! the reader makes the narrowed one again. Bundles of earlier versions lack it; they say which platforms were kept.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+
+use super::ArchiveError;
+use super::contents::Manifests;
+use super::manifest::{BundleManifest, ImageRow, MAX_HEAD_CONFIG};
+use crate::image::{Digest, Platform, RawManifest, Reference, media_type};
+
+/// The key in `extensions`: originals by the digest of the narrowed index.
+pub const REPINNED: &str = "repinned";
+
+/// How an index came to another digest than its name pins.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Repinned {
+    /// The original index in base64; none where only an earlier version vouches for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index: Option<String>,
+    /// Those that were kept.
+    pub platforms: Vec<String>,
+}
+
+impl Repinned {
+    pub fn new(original: &[u8], platforms: &[String]) -> Self {
+        Self { index: Some(STANDARD.encode(original)), platforms: platforms.to_vec() }
+    }
+
+    /// Whether the original has the digest `pin`, and gives `narrowed` without the other platforms.
+    fn proves(&self, pin: &Digest, narrowed: &Digest, media_type: &str) -> bool {
+        let Some(bytes) = self.index.as_ref().and_then(|text| STANDARD.decode(text).ok()) else {
+            return false;
+        };
+        let platforms: Option<Vec<Platform>> = self.platforms.iter().map(|p| p.parse().ok()).collect();
+        let original = RawManifest::new(bytes.into(), Some(media_type), Some(pin)).ok();
+        let (Some(platforms), Some(original)) = (platforms, original) else { return false };
+        original.digest == *pin
+            && original.narrow(&platforms).is_ok_and(|made| made.is_some_and(|made| made.digest == *narrowed))
+    }
+}
+
+/// The first digest that the name or source gives and that `digest`, of the manifest `bytes`, is not.
+pub fn broken_pin(name: &Reference, source: &Reference, digest: &Digest, bytes: &[u8]) -> Option<Digest> {
+    let mut pins = name.digest().into_iter().chain(source.digest());
+    pins.find(|pin| *pin != digest && Digest::of(pin.algorithm(), bytes) != **pin).copied()
+}
+
+/// What a bundle says of the pins of an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pins {
+    /// Every digest in its name and source is the one it has; none if there is none.
+    Hold,
+    /// Platforms were left out of what they pin, and the bundle proves it.
+    Narrowed(Repinned),
+    /// The same, without a proof: a bundle of an earlier version.
+    Claimed(Digest),
+}
+
+impl BundleManifest {
+    /// How the digests in the name and source of `image` bind it; an error where they do not.
+    pub fn pins(&self, image: &ImageRow, manifests: &dyn Manifests) -> Result<Pins, ArchiveError> {
+        if image.name.digest().is_none_or(|pin| *pin == image.digest)
+            && image.source.digest().is_none_or(|pin| *pin == image.digest)
+        {
+            return Ok(Pins::Hold);
+        }
+        let bytes = manifests.manifest(&image.digest)?;
+        let Some(pin) = broken_pin(&image.name, &image.source, &image.digest, &bytes) else {
+            return Ok(Pins::Hold);
+        };
+        let refuse = |why: &str| {
+            let (name, digest) = (&image.name, image.digest);
+            Err(ArchiveError::Damaged(format!(
+                "{name} is pinned to {pin}, and what is held under it is {digest}{why}"
+            )))
+        };
+        let is_index = media_type::is_index(&image.media_type);
+        match self.repinned(&image.digest)? {
+            Some(repinned) if is_index && repinned.proves(&pin, &image.digest, &image.media_type) => {
+                Ok(Pins::Narrowed(repinned))
+            }
+            Some(_) => refuse(", which is not made from it"),
+            None if is_index && !self.platforms.is_empty() => Ok(Pins::Claimed(pin)),
+            None => refuse(""),
+        }
+    }
+
+    fn repinned(&self, digest: &Digest) -> Result<Option<Repinned>, ArchiveError> {
+        let Some(found) = self.extensions.get(REPINNED).and_then(|all| all.get(digest.to_string())) else {
+            return Ok(None);
+        };
+        // Larger than any index in base64.
+        let fits = |index: &str| index.len() as u64 <= 2 * MAX_HEAD_CONFIG;
+        let json = |why: String| ArchiveError::Json("bundle.json", format!("{REPINNED}: {why}"));
+        let found: Repinned =
+            Deserialize::deserialize(found).map_err(|e: serde_json::Error| json(e.to_string()))?;
+        if found.index.as_deref().is_some_and(|index| !fits(index)) {
+            return Err(json(format!("the original of {digest} is too large")));
+        }
+        Ok(Some(found))
+    }
+}
+
+/// The value under [`REPINNED`] for images of these digests; none where none has an original.
+pub fn repinned_extension<'a>(
+    images: impl Iterator<Item = (&'a Digest, &'a Repinned)>,
+) -> Option<serde_json::Value> {
+    let all: BTreeMap<String, &Repinned> = images
+        .filter(|(_, repinned)| repinned.index.is_some())
+        .map(|(digest, repinned)| (digest.to_string(), repinned))
+        .collect();
+    if all.is_empty() { None } else { serde_json::to_value(all).ok() }
+}

@@ -1,0 +1,166 @@
+//! Whether runtimes make a container of a manifest, decided as they decide it: by its type and the content of its config.
+//!
+//! Whatever is not known to be an artifact counts as an image: podman runs a Docker manifest whatever type its config
+//! has, and Docker takes several types for that of an image (moby/moby, distribution `ImageTypes`).
+
+use super::{ConfigError, Descriptor, ImageConfig, ManifestKind, ParsedManifest, media_type};
+
+/// What becomes of a manifest where it is pulled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Runnable {
+    /// A container can be made of it, with this config.
+    Container(Box<ImageConfig>),
+    /// It is an artifact: no runtime takes it for an image.
+    Artifact,
+    /// Nobody can tell what would run, and why.
+    Unknown(String),
+}
+
+/// Config types of artifacts. An artifact of another type is judged as an image would be.
+const ARTIFACT_CONFIGS: [&str; 24] = [
+    media_type::OCI_EMPTY,
+    "application/vnd.unknown.config.v1+json",
+    "application/vnd.cncf.helm.config.v1+json",
+    "application/vnd.cncf.flux.config.v1+json",
+    "application/vnd.cncf.notary.signature",
+    "application/vnd.cncf.notary.v2.signature",
+    "application/vnd.cncf.kyverno.config.v1+json",
+    "application/vnd.cncf.openpolicyagent.config.v1+json",
+    "application/vnd.cncf.openpolicyagent.policy.layer.v1+rego",
+    "application/vnd.cncf.kubewarden.config.v1+json",
+    "application/vnd.cncf.artifacthub.config.v1+yaml",
+    "application/vnd.cncf.model.config.v1+json",
+    "application/vnd.cncf.falco.rulesfile.config.v1+json",
+    "application/vnd.cncf.falco.plugin.config.v1+json",
+    "application/vnd.aquasec.trivy.config.v1+json",
+    "application/vnd.wasm.config.v0+json",
+    "application/vnd.wasm.config.v1+json",
+    "application/vnd.module.wasm.config.v1+json",
+    "application/vnd.sylabs.sif.config.v1+json",
+    "application/vnd.zarf.config.v1+json",
+    "application/vnd.docker.plugin.v1+json",
+    "application/vnd.cnab.config.v1+json",
+    "application/vnd.devcontainers",
+    "application/vnd.gitpod.config.v1+json",
+];
+/// Types under which attestations are stored as layers.
+const IN_TOTO: &str = "application/vnd.in-toto";
+
+impl ParsedManifest {
+    /// Whether its config, by its type alone, is that of an image.
+    pub fn has_image_config(&self) -> bool {
+        self.config.as_ref().is_some_and(|config| {
+            matches!(config.media_type.as_str(), media_type::OCI_CONFIG | media_type::DOCKER_CONFIG)
+        })
+    }
+
+    /// What runtimes make of it, where `config` is the content of its config, if at hand. An index is asked about child
+    /// by child.
+    pub fn runnable(&self, config: Option<&[u8]>) -> Runnable {
+        if self.kind == ManifestKind::Artifact {
+            return Runnable::Artifact;
+        }
+        let Some(descriptor) = &self.config else {
+            return Runnable::Unknown("it has no config".to_owned());
+        };
+        let is_image = self.has_image_config() || self.media_type == media_type::DOCKER_MANIFEST;
+        let is_artifact = !is_image && ARTIFACT_CONFIGS.contains(&descriptor.media_type.as_str());
+        let Some(config) = config else {
+            return if is_artifact {
+                Runnable::Artifact
+            } else {
+                Runnable::Unknown("its config is not at hand".to_owned())
+            };
+        };
+        if is_image || ImageConfig::is_like(config) {
+            return match ImageConfig::of(config) {
+                Ok(config) => Runnable::Container(Box::new(config)),
+                Err(error) => Runnable::Unknown(error.to_string()),
+            };
+        }
+        if is_artifact {
+            return Runnable::Artifact;
+        }
+        let shown: String = descriptor.media_type.chars().take(120).collect();
+        Runnable::Unknown(format!(
+            "its config has the type {shown:?}, which is not known to be an artifact's"
+        ))
+    }
+
+    /// What its config says in a way that tools read differently, if it does. `config` is its content.
+    pub fn ambiguity(&self, config: &[u8]) -> Option<ConfigError> {
+        let runs_by_type = self.has_image_config() || self.media_type == media_type::DOCKER_MANIFEST;
+        if runs_by_type {
+            ImageConfig::of(config).err().filter(ConfigError::is_ambiguous)
+        } else {
+            ImageConfig::ambiguity(config)
+        }
+    }
+
+    /// Whether its content is that of attestations about another manifest, as `BuildKit` stores them.
+    pub fn holds_attestations(&self) -> bool {
+        self.kind == ManifestKind::Image
+            && !self.layers.is_empty()
+            && self.layers.iter().all(|layer| layer.media_type.starts_with(IN_TOTO))
+    }
+}
+
+impl Descriptor {
+    /// What this entry of an index says it is an attestation about (`BuildKit`, attestation storage). Whether it is one
+    /// is settled by its content, [`ParsedManifest::holds_attestations`].
+    pub fn attests(&self) -> Option<super::Digest> {
+        let is_unknown = self.platform.as_ref().is_some_and(super::Platform::is_unknown);
+        if !is_unknown || self.annotations.get("vnd.docker.reference.type")? != "attestation-manifest" {
+            return None;
+        }
+        self.annotations.get("vnd.docker.reference.digest")?.parse().ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest(own: &str, config: &str) -> ParsedManifest {
+        let digest = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        let text = format!(
+            r#"{{"mediaType":"{own}","config":{{"mediaType":"{config}","digest":"{digest}","size":2}},"layers":[]}}"#
+        );
+        ParsedManifest::of(text.as_bytes(), None).unwrap()
+    }
+
+    #[test]
+    fn whatever_could_run_is_an_image_and_only_known_types_are_artifacts() {
+        let (oci, docker) = (media_type::OCI_MANIFEST, media_type::DOCKER_MANIFEST);
+        let helm = "application/vnd.cncf.helm.config.v1+json";
+        let (root, chart) = (r#"{"config":{},"rootfs":{}}"#, r#"{"name":"x","version":"1"}"#);
+        for (own, config, content, says) in [
+            (oci, media_type::OCI_CONFIG, root, "container"),
+            (oci, media_type::OCI_CONFIG, "{}", "container"),
+            (oci, media_type::OCI_CONFIG, "no", "not JSON"),
+            (docker, media_type::DOCKER_CONFIG, root, "container"),
+            // Types that podman and docker run all the same.
+            (docker, "application/octet-stream", root, "container"),
+            (docker, "application/octet-stream", "no", "not JSON"),
+            (docker, helm, chart, "container"),
+            (oci, "application/octet-stream", root, "container"),
+            (oci, "application/octet-stream", "no", "not known to be an artifact"),
+            (oci, "text/html", chart, "not known to be an artifact"),
+            (oci, helm, chart, "artifact"),
+            // The type of an artifact, and the content of an image.
+            (oci, helm, root, "container"),
+            (oci, helm, r#"{"Config":{}}"#, "\"Config\""),
+            (oci, media_type::OCI_EMPTY, "{}", "artifact"),
+            (oci, media_type::OCI_EMPTY, root, "container"),
+        ] {
+            let found = match manifest(own, config).runnable(Some(content.as_bytes())) {
+                Runnable::Container(_) => "container".to_owned(),
+                Runnable::Artifact => "artifact".to_owned(),
+                Runnable::Unknown(why) => why,
+            };
+            assert!(found.contains(says), "{own} {config} {content}: {found}");
+        }
+        assert_eq!(manifest(oci, helm).runnable(None), Runnable::Artifact);
+        assert!(matches!(manifest(docker, helm).runnable(None), Runnable::Unknown(_)));
+    }
+}
