@@ -1,5 +1,6 @@
 //! From network flags and environment to a registry client; and the order of credentials.
 
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::sync::Arc;
 
@@ -48,7 +49,10 @@ pub(super) fn for_export(
     }
     let quay: HostName = "quay.io".parse()?;
     given.extend(from_environment("STS_REGISTRY_USERNAME", "STS_REGISTRY_PASSWORD", quay));
-    Ok(client(ClientOptions { held: held.clone(), ..options(network, given) }))
+    let sources = request.images.iter().flat_map(|image| &image.sources);
+    let login_hosts: BTreeSet<HostName> = sources.map(|source| source.host().clone()).collect();
+    let login_hosts = login_hosts.into_iter().collect();
+    Ok(client(ClientOptions { held: held.clone(), login_hosts, ..options(network, given) }))
 }
 
 /// A client that also has logins made by clouds.

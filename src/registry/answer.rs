@@ -17,6 +17,7 @@ use super::redact::{clean, masked, page_title};
 use super::retry::{self, RateLimit};
 use super::stats::Traffic;
 use super::transport::classify;
+use crate::image::HostName;
 
 /// For errors, tokens and small JSON.
 pub(super) const SMALL_BODY: usize = 64 * 1024;
@@ -30,6 +31,10 @@ pub(super) struct Answer {
     pub(super) permit: Option<Permit>,
     /// Where the credentials of the request came from, if it had any.
     pub(super) proof_origin: Option<String>,
+    /// The host that answered, where it is not the registry itself.
+    pub(super) elsewhere: Option<HostName>,
+    /// No login was offered, whatever it asked for.
+    pub(super) is_anonymous: bool,
     response: reqwest::Response,
     stall: Duration,
     limiter: Option<Arc<RateLimiter>>,
@@ -52,6 +57,8 @@ impl Answer {
             url: url.clone(),
             permit: None,
             proof_origin: None,
+            elsewhere: None,
+            is_anonymous: false,
             response,
             stall,
             limiter,
@@ -153,6 +160,8 @@ impl Answer {
             rate_limit,
             credentials_from,
             blocked,
+            elsewhere: self.elsewhere.take(),
+            is_anonymous: self.is_anonymous,
         }))
     }
 }

@@ -199,6 +199,10 @@ impl Inner {
         renewed: bool,
     ) -> Result<Token, RegistryError> {
         let mut credentials = self.credentials(host, &scope.path, renewed).await?;
+        // A token for nobody in particular may be had from anywhere.
+        if credentials.is_some() {
+            self.check_login_at(wanted.realm, &host.name, &format!("token for {}", described(host, scope)))?;
+        }
         let mut reply = self.fetch(host, scope, &wanted, credentials.as_deref()).await;
         if let Err(error) = &reply
             && matches!(error.status(), Some(400 | 401 | 403))

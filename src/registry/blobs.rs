@@ -235,7 +235,11 @@ impl BlobStream {
         let host = Arc::clone(&self.host);
         let mut call = match &self.place {
             BlobPlace::Repository(repository) => blob_call(&host, Method::GET, repository, &self.digest),
-            BlobPlace::Elsewhere(url, _) => outside_call(&host, url, self.what()),
+            BlobPlace::Elsewhere(url, name) => {
+                let mut call = outside_call(&host, url, self.what());
+                call.anonymous = !self.client.0.options.login_hosts.contains(name);
+                call
+            }
         };
         let ranged = self.offset > 0 && !self.ranges_refused;
         if ranged {

@@ -42,6 +42,8 @@ pub enum ErrorKind {
     NotARegistry(String),
     /// What arrived is not what its digest, size or format say.
     Content(String),
+    /// A login is asked for over plain HTTP, at this address, by a host that was not named for it.
+    PlainLogin(String),
     /// The answer breaks the protocol.
     Protocol(String),
     /// A credential file or helper cannot be used.
@@ -70,6 +72,10 @@ pub struct StatusAnswer {
     pub credentials_from: Option<String>,
     /// A web page in answer to content: something that inspects it stands before the registry.
     pub blocked: bool,
+    /// The host that answered, where it is not the registry itself: a redirect or an address led there.
+    pub elsewhere: Option<HostName>,
+    /// No login was offered, since the host is none of those that images are pulled from.
+    pub is_anonymous: bool,
 }
 
 /// Failures by what the caller does about them; exit codes derive from this.
@@ -159,7 +165,7 @@ impl RegistryError {
             | ErrorKind::Stalled(_) => ErrorClass::Unreachable,
             ErrorKind::NotARegistry(_) => ErrorClass::NotARegistry,
             ErrorKind::Content(_) => ErrorClass::Content,
-            ErrorKind::Credentials(_) => ErrorClass::Denied,
+            ErrorKind::Credentials(_) | ErrorKind::PlainLogin(_) => ErrorClass::Denied,
             ErrorKind::Protocol(_)
             | ErrorKind::Configuration(_)
             | ErrorKind::Source(_)
@@ -171,7 +177,10 @@ impl RegistryError {
     pub fn hint(&self) -> Option<String> {
         let host = &self.host;
         Some(match &*self.kind {
-            ErrorKind::Status(answer) => return answer.hint(host),
+            ErrorKind::Status(answer) => return answer.hint(answer.elsewhere.as_ref().unwrap_or(host)),
+            ErrorKind::PlainLogin(_) => {
+                format!("if the network up to {host} is trusted, allow it: --plain-http {host}")
+            }
             ErrorKind::RateLimited { .. } => {
                 "log in (authenticated users have a higher limit) or run the same command again later: \
                  what is done is kept"
@@ -245,6 +254,10 @@ impl StatusAnswer {
             ));
         }
         Some(match self.status {
+            401 | 403 if self.is_anonymous => format!(
+                "{host} is not one of the registries that images come from, so no login is sent to it; leave such \
+                 layers where they are with --foreign-layers keep-urls"
+            ),
             401 if self.credentials_from.is_none() => {
                 format!("no credentials for {host}: bundle login {host}")
             }
@@ -305,6 +318,9 @@ impl fmt::Display for ErrorKind {
             Self::Stalled(time) => write!(f, "nothing moved for {} s", time.as_secs_f32()),
             Self::NotARegistry(evidence) => write!(f, "this is not a container registry: {evidence}"),
             Self::Content(why) | Self::Credentials(why) | Self::Configuration(why) => f.write_str(why),
+            Self::PlainLogin(url) => {
+                write!(f, "{url} asks for a login over plain HTTP, which would send it in clear text")
+            }
             Self::Protocol(why) => write!(f, "unusable answer: {why}"),
             Self::Source(_) => f.write_str("the content to upload could not be read"),
             Self::Held(error) => error.fmt(f),

@@ -29,8 +29,7 @@ impl RegistryClient {
         let unusable = |why: String| RegistryError::new(name, "file", ErrorKind::Configuration(why));
         let url = Url::parse(&head.uri.to_string());
         let url = url.map_err(|_| unusable("this address cannot be used".to_owned()))?;
-        let may_be_plain = name.is_loopback() || self.0.options.plain_http.contains(name);
-        if url.scheme() != "https" && !may_be_plain {
+        if !self.0.may_log_in_at(&url) {
             return Err(unusable(format!("plain HTTP to {name} is not allowed without --plain-http")));
         }
         let host = self.0.host(name);

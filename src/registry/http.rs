@@ -55,6 +55,8 @@ pub(super) struct Call<'a> {
     pub(super) retry: bool,
     /// Offer user name and password themselves, and no token made of them: for a registry's own API beside `/v2/`.
     pub(super) by_password: bool,
+    /// Send no login, whoever asks for one.
+    pub(super) anonymous: bool,
     /// What the request is about, for messages.
     pub(super) what: String,
 }
@@ -80,6 +82,7 @@ impl<'a> Call<'a> {
             kind: RequestKind::Other,
             retry: true,
             by_password: false,
+            anonymous: false,
             what: what.into(),
         }
     }
@@ -208,7 +211,7 @@ impl Inner {
             Target::Url(url) => url.clone(),
         };
         let mut method = call.method.clone();
-        let mut proof = if url.origin() != base.origin() {
+        let mut proof = if url.origin() != base.origin() || call.anonymous {
             None
         } else if call.by_password {
             self.basic(call.host, &call.scope, false).await?
@@ -222,12 +225,17 @@ impl Inner {
         loop {
             let mut headers = call.headers.clone();
             if let Some(proof) = proof.as_ref().filter(|_| url.origin() == proof_origin) {
+                self.check_login_at(&url, &call.host.name, &call.what)?;
                 headers.insert(AUTHORIZATION, proof.header.clone());
             }
             call.host.requests[call.kind as usize].fetch_add(1, Ordering::Relaxed);
             let home = (url.origin() == base.origin()).then_some(call.host);
             let answer = self.transport.exchange(&url, method.clone(), headers, &call.payload, home).await;
             let mut answer = answer.map_err(|kind| call.error(kind))?;
+            answer.is_anonymous = call.anonymous;
+            if home.is_none() {
+                answer.elsewhere = host_of(&url);
+            }
             self.note(call.host, &answer);
             let sent = proof.as_ref().filter(|_| url.origin() == proof_origin).cloned();
             if answer.status.as_u16() == 401 && !renewed {
@@ -271,11 +279,16 @@ impl Inner {
         answer: &Answer,
         refused: Option<&Proof>,
     ) -> Result<Option<Proof>, RegistryError> {
+        if call.anonymous {
+            return Ok(None);
+        }
+        // Whoever asks in plain HTTP gets no login, nor may it say where one is to be sent.
+        self.check_login_at(&answer.url, &call.host.name, &call.what)?;
         if let Some(home) = home {
             return self.answer_challenge(home, &call.scope, answer, refused).await;
         }
         // The target of a redirect may be a registry with its own rules, and gets its own credentials or none.
-        let Ok(name) = authority(&answer.url).parse::<HostName>() else {
+        let Some(name) = host_of(&answer.url) else {
             return Ok(None);
         };
         let host = self.host(&name);
@@ -283,7 +296,23 @@ impl Inner {
     }
 
     fn is_plain(&self, url: &Url) -> bool {
-        authority(url).parse().is_ok_and(|name: HostName| self.options.plain_http.contains(&name))
+        host_of(url).is_some_and(|name| self.options.plain_http.contains(&name))
+    }
+
+    /// Whether a login may be sent to `url`, whatever led there: over plain HTTP only to loopback, and to hosts that were
+    /// named for it.
+    pub(super) fn may_log_in_at(&self, url: &Url) -> bool {
+        url.scheme() == "https"
+            || host_of(url).is_some_and(|name| name.is_loopback() || self.options.plain_http.contains(&name))
+    }
+
+    /// An error that names the host of `url`, else `host`, where no login may be sent to it.
+    pub(super) fn check_login_at(&self, url: &Url, host: &HostName, what: &str) -> Result<(), RegistryError> {
+        if self.may_log_in_at(url) {
+            return Ok(());
+        }
+        let name = host_of(url).unwrap_or_else(|| host.clone());
+        Err(RegistryError::new(&name, what, ErrorKind::PlainLogin(masked(url))))
     }
 
     fn note(&self, host: &Host, answer: &Answer) {
@@ -305,6 +334,11 @@ impl Inner {
             warnings.insert(format!("{host}: {text}"));
         }
     }
+}
+
+/// The registry, or other server, that an address leads to.
+pub(super) fn host_of(url: &Url) -> Option<HostName> {
+    authority(url).parse().ok()
 }
 
 /// Where the answer sends us, if it does.

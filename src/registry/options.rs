@@ -31,6 +31,8 @@ pub struct ClientOptions {
     pub tls_only: Vec<HostName>,
     /// Registries whose certificate is not looked at.
     pub tls_no_verify: Vec<HostName>,
+    /// Registries that images come from. An address in a manifest that leads to any other host gets no login.
+    pub login_hosts: Vec<HostName>,
     /// The only credential file to look into.
     pub auth_file: Option<PathBuf>,
     /// Credentials from flags and variables; they come before any file.
@@ -62,6 +64,7 @@ impl Default for ClientOptions {
             plain_http: Vec::new(),
             tls_only: Vec::new(),
             tls_no_verify: Vec::new(),
+            login_hosts: Vec::new(),
             auth_file: None,
             given: Vec::new(),
             last_resort: None,

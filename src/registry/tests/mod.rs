@@ -1,6 +1,7 @@
 //! The client against servers that misbehave on purpose, on loopback.
 
 mod auth;
+mod plain_login;
 mod pull;
 mod push;
 mod rules;
