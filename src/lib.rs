@@ -23,6 +23,7 @@
 //! what arrived, [`policy`] what may cross, both from the same [`facts`]; all are pure, as [`image`] is. Only `registry` sends HTTP
 //! (`storage`, which reads bundles over the network, borrows its connections); only `archive` knows the file format.
 
+pub mod app;
 pub mod archive;
 pub mod catalog;
 pub mod cli;

@@ -7,11 +7,14 @@ use flate2::read::MultiGzDecoder;
 
 use super::ArchiveError;
 use super::foreign_tar::Members;
+use crate::app::small_file;
 
-/// One file of a chart that is read is never larger.
-const MAX_FILE: u64 = 8 << 20;
-/// A whole chart, unpacked. Helm itself takes less.
-const MAX_CHART: u64 = 1 << 30;
+/// One file of a chart that is read is never larger, in bytes. Helm's own limit is 5 MiB.
+const MAX_FILE: u64 = 5 << 20;
+/// All files that are read together, in bytes.
+const MAX_FILES: u64 = 16 << 20;
+/// A whole chart, unpacked, in bytes. Helm's own limit is 100 MiB.
+const MAX_CHART: u64 = 100 << 20;
 
 /// A file of a chart.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,9 +26,9 @@ pub struct ChartFile {
 
 /// The files of the packed chart at `path` that are `wanted`, in the order of the archive.
 pub fn chart_files(path: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<ChartFile>, ArchiveError> {
-    let file = std::fs::File::open(path).map_err(ArchiveError::io(path))?;
+    let file = small_file::regular(path).map_err(ArchiveError::io(path))?;
     let unpacked = MultiGzDecoder::new(std::io::BufReader::new(file)).take(MAX_CHART);
-    let mut files = Vec::new();
+    let (mut files, mut left): (Vec<ChartFile>, _) = (Vec::new(), MAX_FILES);
     let damaged = |name: &str, why: &str| ArchiveError::Damaged(format!("{}: {name}{why}", path.display()));
     let mut members = Members::new(unpacked, path);
     let no_chart = |error| match error {
@@ -36,7 +39,12 @@ pub fn chart_files(path: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<Cha
         let Some((_, inner)) = member.name.split_once('/').filter(|(_, inner)| wanted(inner)) else {
             continue;
         };
-        let bytes = members.whole(MAX_FILE)?.ok_or_else(|| damaged(&member.name, " is too large"))?;
+        if files.iter().any(|file| file.path == inner) {
+            return Err(damaged(&member.name, " is in it twice"));
+        }
+        let bytes =
+            members.whole(left.min(MAX_FILE))?.ok_or_else(|| damaged(&member.name, " is too large"))?;
+        left -= bytes.len() as u64;
         files.push(ChartFile { path: inner.to_owned(), bytes });
     }
     if !files.iter().any(|file| file.path == "Chart.yaml") && wanted("Chart.yaml") {

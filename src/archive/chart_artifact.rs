@@ -3,7 +3,6 @@
 //! The config is the chart's metadata as JSON, the layer the packed chart byte for byte; a provenance file beside it
 //! comes along. No date goes in: the same chart is the same artifact.
 
-use std::io::Read;
 use std::path::Path;
 
 use bytes::Bytes;
@@ -11,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{ArchiveError, chart_files};
+use crate::app::small_file;
 use crate::image::{Digest, media_type};
 
 const CONFIG: &str = "application/vnd.cncf.helm.config.v1+json";
@@ -150,14 +150,7 @@ fn descriptor(media_type: &str, bytes: &Bytes) -> Value {
 }
 
 fn whole(path: &Path) -> Result<Bytes, ArchiveError> {
-    let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).map_err(ArchiveError::io(path))?;
-    file.take(MAX_CHART + 1).read_to_end(&mut bytes).map_err(ArchiveError::io(path))?;
-    if bytes.len() as u64 > MAX_CHART {
-        let why = format!("{} is larger than {} MiB, which no chart is", path.display(), MAX_CHART >> 20);
-        return Err(ArchiveError::Damaged(why));
-    }
-    Ok(bytes.into())
+    small_file::named(path, MAX_CHART).map(Bytes::from).map_err(ArchiveError::io(path))
 }
 
 #[cfg(test)]

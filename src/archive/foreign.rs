@@ -18,6 +18,7 @@ use super::head_reader::MAX_SIGNATURE;
 use super::holdings::{ContentPieces, Holdings, StreamEvent, StreamSink};
 use super::manifest::{BundleManifest, MAX_HEAD_CONFIG};
 use super::{ArchiveError, Input, frame};
+use crate::app::small_file;
 use crate::image::{Descriptor, Digest, ParsedManifest, Reference, media_type};
 use crate::signing::Trust;
 
@@ -230,7 +231,7 @@ impl Place {
             return Ok(Self::Stream(path.to_owned()));
         }
         let mut members = HashMap::new();
-        let reader = BufReader::new(File::open(path).map_err(ArchiveError::io(path))?);
+        let reader = BufReader::new(small_file::regular(path).map_err(ArchiveError::io(path))?);
         let mut walk = Members::seekable(reader, path);
         while let Some(member) = walk.next()? {
             members.entry(member.name).or_insert((member.at, member.size));
@@ -351,7 +352,7 @@ fn open_inside(folder: &Path, name: &str) -> io::Result<File> {
     if !path.starts_with(&root) || !path.metadata()?.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "not a regular file inside the folder"));
     }
-    File::open(path)
+    small_file::regular(&path)
 }
 
 /// A member of a compressed tar, read from the start of the file on a thread of its own.
@@ -388,7 +389,7 @@ fn find_in_stream(path: &Path, name: &str) -> Result<Option<Box<dyn Read + Send>
 }
 
 fn decompressed(path: &Path) -> Result<Box<dyn Read + Send>, ArchiveError> {
-    decompress(BufReader::new(File::open(path).map_err(ArchiveError::io(path))?), path)
+    decompress(BufReader::new(small_file::regular(path).map_err(ArchiveError::io(path))?), path)
 }
 
 /// The tar in `input`: gzip, zstd, or plain.

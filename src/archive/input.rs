@@ -6,6 +6,7 @@ use std::os::unix::fs::{FileExt, FileTypeExt as _};
 use std::path::{Path, PathBuf};
 
 use super::{ArchiveError, VolumeInput};
+use crate::app::small_file;
 
 /// A path as it is typed in a shell: disks are mounted under names with spaces, too.
 pub fn typed(path: &Path) -> String {
@@ -57,7 +58,7 @@ pub struct FileInput {
 
 impl FileInput {
     pub fn open(path: &Path) -> Result<Self, ArchiveError> {
-        let file = File::open(path).map_err(ArchiveError::io(path))?;
+        let file = small_file::open(path).map_err(ArchiveError::io(path))?;
         let meta = file.metadata().map_err(ArchiveError::io(path))?;
         if meta.file_type().is_fifo() {
             return Err(ArchiveError::NotABundle(format!(
@@ -74,7 +75,7 @@ impl FileInput {
 
     /// A reader with a position of its own.
     pub(crate) fn reader(&self) -> Result<File, ArchiveError> {
-        File::open(&self.path).map_err(ArchiveError::io(&self.path))
+        small_file::regular(&self.path).map_err(ArchiveError::io(&self.path))
     }
 }
 

@@ -3,11 +3,11 @@
 //! A request comes from the other side of the gap: where its images are pulled from, and under which names they go back,
 //! is its word alone unless a catalog, a lock or the damaged bundle itself is named too.
 
-use std::io::Read as _;
 use std::path::Path;
 
 use super::request::{self, Loaded, MAX_CATALOG, file_name, material};
 use super::{base, locked};
+use crate::app::small_file;
 use crate::catalog::rewritten;
 use crate::cli::ExportArgs;
 use crate::custody::MaterialKind;
@@ -27,9 +27,7 @@ struct Known {
 /// The export that answers the request at `path`.
 pub(super) fn load(args: &ExportArgs, path: &Path, reporter: &Reporter) -> anyhow::Result<Loaded> {
     let usage = |why: String| Failure::usage(format!("--request {}: {why}", path.display()));
-    let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).map_err(|error| usage(error.to_string()))?;
-    file.take(MAX_CATALOG).read_to_end(&mut bytes).map_err(|error| usage(error.to_string()))?;
+    let bytes = small_file::named(path, MAX_CATALOG).map_err(|error| usage(error.to_string()))?;
     let asked = SalvageRequest::from_bytes(&bytes).map_err(|error| usage(error.to_string()))?;
     compare(args, &asked, reporter)?;
     let (title, bundle) = (file_name(&asked.catalog.name, &asked.catalog.version), asked.bundle);

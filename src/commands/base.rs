@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::{custody, input, trust};
+use crate::app::small_file;
 use crate::archive::manifest::{MEDIA_TYPE, Requires};
 use crate::archive::{ArchiveError, BundleManifest};
 use crate::cli::TrustArgs;
@@ -80,12 +81,12 @@ fn json(path: &Path) -> anyhow::Result<Option<Vec<u8>>> {
         return Ok(None);
     }
     let refuse = |error: std::io::Error| Failure::usage(format!("--base {}: {error}", path.display()));
-    let mut file = std::fs::File::open(path).map_err(refuse)?.take(MAX_JSON);
-    let mut bytes = vec![0; 1];
-    if file.read(&mut bytes).map_err(refuse)? == 0 || bytes[0] != b'{' {
+    let mut first = [0];
+    let begins = small_file::regular(path).and_then(|mut file| file.read(&mut first)).map_err(refuse)?;
+    if begins == 0 || first != *b"{" {
         return Ok(None);
     }
-    file.read_to_end(&mut bytes).map_err(refuse)?;
+    let bytes = small_file::named(path, MAX_JSON).map_err(refuse)?;
     // A list of volumes is JSON too.
     let is_list = path.to_str().is_some_and(|name| name.ends_with(crate::archive::LIST_SUFFIX));
     Ok((!is_list).then_some(bytes))

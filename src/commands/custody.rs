@@ -1,13 +1,13 @@
 //! Statements and receipts: who and when, the files beside a bundle, and what `verify` makes of them.
 
 use std::fmt::Write as _;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
 use super::export::Export;
 use super::{export_target, outputs, trust};
+use crate::app::small_file;
 use crate::archive::{ArchiveError, BundleReader, Holdings};
 use crate::cli::VerifyArgs;
 use crate::custody::{ExportStatement, Receipt};
@@ -79,7 +79,7 @@ impl Origin {
                 ));
                 continue;
             }
-            outputs::write(&to, &bytes)?;
+            outputs::write_beside(&to, &bytes)?;
             brought.push(suffix.to_owned());
         }
         Ok(brought)
@@ -100,7 +100,7 @@ pub(super) fn write_beside(
     let brought = brought.transpose()?.unwrap_or_default();
     if let Some(key) = export.signer {
         let signed = SigstoreBundle::sign(&plan.bundle.to_bytes()?, key);
-        outputs::write(&beside(target, trust::SIGSTORE), signed.to_file())?;
+        outputs::write_beside(&beside(target, trust::SIGSTORE), signed.to_file())?;
     }
     let path = beside(target, STATEMENT);
     let is_there = || {
@@ -128,7 +128,7 @@ pub(super) fn write_signed(path: &Path, text: &str, signer: Option<&PrivateKey>)
     outputs::write(path, text)?;
     match signer {
         Some(key) => {
-            outputs::write(&signature, SigstoreBundle::sign_statement(text.as_bytes(), key).to_file())
+            outputs::write_beside(&signature, SigstoreBundle::sign_statement(text.as_bytes(), key).to_file())
         }
         None => Ok(()),
     }
@@ -243,17 +243,10 @@ fn in_one_line(text: &str) -> String {
 
 /// The content of a small file, if it is there.
 pub(super) fn content(path: &Path) -> Result<Option<Vec<u8>>, ArchiveError> {
-    let at = ArchiveError::io(path);
-    let file = match std::fs::File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(at(error)),
-    };
-    let mut bytes = Vec::new();
-    file.take(MAX_STATEMENT + 1).read_to_end(&mut bytes).map_err(at)?;
-    if bytes.len() as u64 > MAX_STATEMENT {
-        let why = format!("{} is larger than {} MiB", path.display(), MAX_STATEMENT >> 20);
-        return Err(ArchiveError::Json("a statement", why));
-    }
-    Ok(Some(bytes))
+    small_file::beside(path, MAX_STATEMENT).map_err(|error| match error.kind() {
+        std::io::ErrorKind::FileTooLarge => {
+            ArchiveError::Json("a statement", format!("{}: {error}", path.display()))
+        }
+        _ => ArchiveError::io(path)(error),
+    })
 }

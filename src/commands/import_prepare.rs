@@ -4,6 +4,7 @@
 use futures_util::StreamExt;
 
 use super::import::Run;
+use crate::app::small_file;
 use crate::destination::{Preparation, is_harbor};
 use crate::failure::{Failure, code_of};
 use crate::image::Repository;
@@ -114,13 +115,18 @@ impl Run<'_> {
     }
 }
 
+/// Longest lifecycle policy that is read, in bytes. ECR's own limit is 30,720 characters.
+#[cfg(feature = "ecr")]
+const MAX_LIFECYCLE: u64 = 1 << 20;
+
 #[cfg(feature = "ecr")]
 impl crate::cli::EcrArgs {
     /// A lifecycle policy is read and looked at here: what is no JSON is told before anything is sent.
     fn options(&self) -> anyhow::Result<crate::destination::ecr::EcrOptions> {
         let read = |path: &std::path::PathBuf| {
             let usage = |why: String| Failure::usage(format!("--ecr-lifecycle {}: {why}", path.display()));
-            let text = std::fs::read_to_string(path).map_err(|error| usage(error.to_string()))?;
+            let text = small_file::named(path, MAX_LIFECYCLE).map_err(|error| usage(error.to_string()))?;
+            let text = String::from_utf8(text).map_err(|_| usage("it is not UTF-8".to_owned()))?;
             serde_json::from_str::<serde::de::IgnoredAny>(&text).map_err(|error| usage(error.to_string()))?;
             Ok::<_, Failure>(text)
         };

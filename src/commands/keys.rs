@@ -1,10 +1,11 @@
 //! Keys from files, and pass phrases from wherever they are.
 
-use std::io::{IsTerminal, Read};
+use std::io::IsTerminal;
 use std::path::Path;
 
 use zeroize::Zeroizing;
 
+use crate::app::small_file;
 use crate::cli::{PassphraseArgs, SignKeyArgs};
 use crate::failure::Failure;
 use crate::secret::Secret;
@@ -110,13 +111,8 @@ fn ask(prompt: &str) -> anyhow::Result<Secret> {
 /// A small file with a secret in it, perhaps: the buffer never moves, so that no copy stays.
 fn content(path: &Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {
     let refuse = |why: String| Failure::usage(format!("{}: {why}", path.display()));
-    let file = std::fs::File::open(path).map_err(|error| refuse(error.to_string()))?;
-    let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(MAX_KEY_FILE + 1).unwrap_or(0)));
-    file.take(MAX_KEY_FILE + 1).read_to_end(&mut bytes).map_err(|error| refuse(error.to_string()))?;
-    if bytes.len() as u64 > MAX_KEY_FILE {
-        return Err(refuse(format!("a file with a key has at most {} KiB", MAX_KEY_FILE >> 10)).into());
-    }
-    Ok(bytes)
+    let bytes = small_file::named(path, MAX_KEY_FILE).map_err(|error| refuse(error.to_string()))?;
+    Ok(Zeroizing::new(bytes))
 }
 
 fn unusable(path: &Path, error: &KeyError) -> anyhow::Error {

@@ -5,6 +5,7 @@ use std::path::Path;
 use futures_util::StreamExt;
 
 use super::request::{Loaded, file_name, material};
+use crate::app::small_file;
 use crate::archive::ArtifactRow;
 use crate::archive::manifest::{CatalogRecord, EntryRecord};
 use crate::catalog::lock::{Lock, LockedArtifact, LockedCatalog, LockedEntry, LockedImage};
@@ -16,13 +17,16 @@ use crate::plan::{Request, Wanted};
 use crate::registry::{ManifestTarget, RegistryClient};
 use crate::report::Reporter;
 
+/// Longest lock that is read, in bytes.
+const MAX_LOCK: u64 = 64 << 20;
+
 /// Reads the lock at `path`; none if there is no such file.
 pub(super) fn read(path: &Path) -> anyhow::Result<Option<Lock>> {
     text(path)?.map(|text| parse(path, &text)).transpose()
 }
 
 fn text(path: &Path) -> anyhow::Result<Option<Vec<u8>>> {
-    match std::fs::read(path) {
+    match small_file::named(path, MAX_LOCK) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Failure::usage(format!("lock {}: {error}", path.display())).into()),

@@ -54,7 +54,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 pub use arguments::refuse;
@@ -74,7 +74,10 @@ pub fn run(cli: Cli) -> ExitCode {
     let cancel = CancellationToken::new();
     let signals = Arc::new(Signals::default());
     let result = runtime.block_on(async {
-        let watched = signals.clone().watch(cancel.clone());
+        // Before anything is opened that may have to be waited for.
+        let registered =
+            signal(SignalKind::interrupt()).and_then(|one| Ok((one, signal(SignalKind::terminate())?)));
+        let watched = signals.clone().watch(registered.ok(), cancel.clone());
         let watching = tokio::spawn(watched);
         let result = Box::pin(dispatch(cli.command, cancel)).await;
         watching.abort();
@@ -158,12 +161,8 @@ fn fail(error: &anyhow::Error, as_json: bool) -> ExitCode {
 struct Signals(AtomicU8);
 
 impl Signals {
-    async fn watch(self: Arc<Self>, cancel: CancellationToken) {
-        let (Ok(mut interrupt), Ok(mut terminate)) =
-            (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-        else {
-            return;
-        };
+    async fn watch(self: Arc<Self>, registered: Option<(Signal, Signal)>, cancel: CancellationToken) {
+        let Some((mut interrupt, mut terminate)) = registered else { return };
         loop {
             let code = tokio::select! {
                 _ = interrupt.recv() => ExitCode::Interrupted,
@@ -173,6 +172,7 @@ impl Signals {
                 // Asked twice: out now.
                 std::process::exit(code as i32);
             }
+            crate::app::stop::request();
             cancel.cancel();
         }
     }

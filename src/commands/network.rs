@@ -1,9 +1,9 @@
 //! From network flags and environment to a registry client; and the order of credentials.
 
 use std::collections::BTreeSet;
-use std::io::Read;
 use std::sync::Arc;
 
+use crate::app::small_file;
 use crate::archive::Input;
 use crate::cli::NetworkArgs;
 use crate::destination::Destination;
@@ -141,9 +141,9 @@ fn from_flags(network: &NetworkArgs, username: &str, host: HostName) -> anyhow::
 /// The password from stdin, or asked for on a terminal.
 pub(super) fn password(network: &NetworkArgs) -> anyhow::Result<Secret> {
     if network.password_stdin {
-        let mut text = String::new();
-        let read = std::io::stdin().lock().take(MAX_PASSWORD).read_to_string(&mut text);
-        read.map_err(|error| Failure::usage(format!("the password on stdin: {error}")))?;
+        let refuse = |why: String| Failure::usage(format!("the password on stdin: {why}"));
+        let text = small_file::stdin(MAX_PASSWORD).map_err(|error| refuse(error.to_string()))?;
+        let text = String::from_utf8(text).map_err(|_| refuse("it is not UTF-8".to_owned()))?;
         return Ok(Secret::new(text.trim_end_matches(['\r', '\n']).to_owned()));
     }
     let asked = rpassword::prompt_password("Password: ");

@@ -1,12 +1,10 @@
 //! Files a command writes: never one it reads, never one for two purposes, never a bundle by mistake.
 
 use std::io::{self, Read, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use tempfile::NamedTempFile;
-
-use crate::archive::{ZSTD_MAGIC, folder_of};
+use crate::app::{own_file, small_file};
+use crate::archive::ZSTD_MAGIC;
 use crate::failure::{ExitCode, Failure};
 
 /// In bytes. File systems allow 255, of which the endings of an unfinished export take some.
@@ -40,7 +38,7 @@ pub(super) fn is_no_file(path: &Path) -> bool {
 pub(super) fn spare(path: &Path, new: &[u8], force: bool, otherwise: &str) -> anyhow::Result<()> {
     // What is no file has no content that could be lost, and a pipe's would never end.
     let is_file = std::fs::metadata(path).is_ok_and(|meta| meta.is_file());
-    if force || !is_file || std::fs::read(path).is_ok_and(|there| there == new) {
+    if force || !is_file || small_file::named(path, new.len() as u64).is_ok_and(|there| there == new) {
         return Ok(());
     }
     let joint = if otherwise.is_empty() { "" } else { ", or " };
@@ -71,7 +69,23 @@ pub(super) fn plain_name(name: &str) -> String {
     name
 }
 
-/// Writes a small file, whole or not at all; a bundle in its place stays. A link is followed.
+/// Writes a small file whose name follows from another's, such as a signature: whole or not at all. The user has not named
+/// it, so a link in its place is not followed.
+pub(super) fn write_beside(path: &Path, text: impl AsRef<[u8]>) -> anyhow::Result<()> {
+    let failed =
+        |error: io::Error| Failure::new(ExitCode::Failed, format!("{}: {error}", path.display())).into();
+    match std::fs::symlink_metadata(path) {
+        Ok(meta) if meta.is_symlink() => {
+            let message = format!("{} is a symbolic link", path.display());
+            Err(Failure::new(ExitCode::Failed, message)
+                .hint("remove it: this file is made beside another")
+                .into())
+        }
+        _ => own_file::replace(path, text.as_ref()).map_err(failed),
+    }
+}
+
+/// Writes a small file that the user named, whole or not at all; a bundle in its place stays. A link is followed.
 pub(super) fn write(path: &Path, text: impl AsRef<[u8]>) -> anyhow::Result<()> {
     let failed =
         |error: io::Error| Failure::new(ExitCode::Failed, format!("{}: {error}", path.display())).into();
@@ -80,7 +94,7 @@ pub(super) fn write(path: &Path, text: impl AsRef<[u8]>) -> anyhow::Result<()> {
         return std::fs::write(path, &text).map_err(failed);
     }
     let mut start = [0; 4];
-    let is_zstd = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok()
+    let is_zstd = small_file::regular(path).and_then(|mut file| file.read_exact(&mut start)).is_ok()
         && start == ZSTD_MAGIC;
     if is_zstd {
         let message = format!("{} is a compressed file, which text shall not replace", path.display());
@@ -88,24 +102,18 @@ pub(super) fn write(path: &Path, text: impl AsRef<[u8]>) -> anyhow::Result<()> {
     }
     let place = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let replace = || {
-        let mut aside = aside(&place, READABLE)?;
+        let mut aside = own_file::aside(&place, READABLE)?;
         aside.write_all(text.as_ref())?;
         aside.persist(&place).map_err(|error| error.error)
     };
     replace().map(|_| ()).map_err(failed)
 }
 
-/// A new file beside `path`, in nobody's way, with `mode` as far as the user's mask allows.
-fn aside(path: &Path, mode: u32) -> io::Result<NamedTempFile> {
-    let permissions = std::fs::Permissions::from_mode(mode);
-    tempfile::Builder::new().prefix(".bundle-").permissions(permissions).tempfile_in(folder_of(path))
-}
-
 /// Writes a secret: whole or not at all, and never readable by others, not even for a moment. A file in its place
 /// stays, unless it may be replaced.
 pub(super) fn write_private(path: &Path, text: &str, replace: bool) -> anyhow::Result<()> {
     let write = || {
-        let mut aside = aside(path, PRIVATE)?;
+        let mut aside = own_file::aside(path, PRIVATE)?;
         aside.write_all(text.as_bytes())?;
         aside.as_file().sync_all()?;
         let kept = if replace { aside.persist(path) } else { aside.persist_noclobber(path) };

@@ -1,9 +1,9 @@
 //! `--policy`: the rules of a site against a bundle, before anything of it moves.
 
-use std::io::Read;
 use std::path::Path;
 
 use super::run_report::RunReport;
+use crate::app::small_file;
 use crate::archive::{ArchiveError, Holdings, Manifests};
 use crate::cli::PolicyArgs;
 use crate::failure::{ExitCode, Failure};
@@ -27,12 +27,7 @@ pub(super) fn load(args: &PolicyArgs) -> anyhow::Result<Option<Rules>> {
 fn read(path: &Path) -> anyhow::Result<Rules> {
     let file = path.display().to_string();
     let refuse = |why: &dyn std::fmt::Display| Failure::usage(format!("{file}: {why}"));
-    let mut bytes = Vec::new();
-    let opened = std::fs::File::open(path).map_err(|error| refuse(&error))?;
-    opened.take(MAX_POLICY + 1).read_to_end(&mut bytes).map_err(|error| refuse(&error))?;
-    if bytes.len() as u64 > MAX_POLICY {
-        return Err(refuse(&format_args!("a policy has at most {} KiB", MAX_POLICY >> 10)).into());
-    }
+    let bytes = small_file::named(path, MAX_POLICY).map_err(|error| refuse(&error))?;
     let policy = Policy::parse(&bytes).map_err(|error| {
         refuse(&error).hint(
             "a policy has some of: sources, pinned, signature, sbom, noRoot, maxImageSize, maxBundleSize; \

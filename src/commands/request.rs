@@ -1,10 +1,10 @@
 //! From catalog arguments to a request: which images, under which names, from where.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::outputs::plain_name;
+use crate::app::small_file;
 use crate::archive::ZSTD_MAGIC;
 use crate::archive::manifest::{CatalogRecord, EntryRecord};
 use crate::catalog::{Catalog, ResolvedCatalog, ResolvedImage, builtin};
@@ -69,7 +69,7 @@ pub(super) fn load(args: &CatalogArgs, network: &NetworkArgs) -> anyhow::Result<
         let archives: Vec<_> = resolved.images.iter().filter_map(of_archives).collect();
         add(&mut loaded.request, resolved, &title, &version).map_err(usage)?;
         for (image, path) in archives {
-            loaded.pack(&image, &folder(name).join(path))?;
+            loaded.pack(&image, &below(name, &path)?)?;
         }
     }
     Ok(loaded)
@@ -101,6 +101,23 @@ pub(super) fn folder(name: &str) -> PathBuf {
     if is_file { crate::archive::folder_of(Path::new(name)).to_owned() } else { PathBuf::new() }
 }
 
+/// A file that the catalog called `name` names, which has to be below its folder: a catalog of somebody else must not pick
+/// files of this machine.
+fn below(name: &str, path: &str) -> anyhow::Result<PathBuf> {
+    let folder = folder(name);
+    let home = if folder.as_os_str().is_empty() { Path::new(".") } else { &folder };
+    let place = folder.join(path);
+    let usage = |why: String| Failure::usage(format!("catalog {name}: archive {path}: {why}"));
+    match (home.canonicalize(), place.canonicalize()) {
+        (Ok(home), Ok(whole)) if whole.starts_with(&home) => Ok(place),
+        // What is not there is told where it is read.
+        (_, Err(error)) if error.kind() == std::io::ErrorKind::NotFound => Ok(place),
+        _ => Err(usage("it is not below the folder of the catalog".to_owned())
+            .hint("put the chart beside the catalog, or add it with --add FILE")
+            .into()),
+    }
+}
+
 /// What a bundle of this name and version is called.
 pub(super) fn file_name(name: &str, version: &str) -> String {
     let joint = if version.is_empty() { "" } else { "-" };
@@ -119,36 +136,28 @@ fn parse(name: &str, text: &[u8]) -> anyhow::Result<Catalog> {
 /// The text of a catalog.
 fn text(name: &str) -> anyhow::Result<Vec<u8>> {
     let usage = |why: String| Failure::usage(format!("catalog {name}: {why}"));
-    let mut bytes = Vec::new();
-    if name == "-" {
-        std::io::stdin()
-            .lock()
-            .take(MAX_CATALOG)
-            .read_to_end(&mut bytes)
-            .map_err(|e| usage(e.to_string()))?;
+    let bytes = if name == "-" {
+        small_file::stdin(MAX_CATALOG).map_err(|error| usage(error.to_string()))?
     } else if Path::new(name).exists() || looks_like_a_file(name) {
-        let file = std::fs::File::open(name).map_err(|error| {
+        let bytes = small_file::named(Path::new(name), MAX_CATALOG).map_err(|error| {
             let failure = usage(error.to_string());
-            if name.parse::<Reference>().is_err() {
+            if name.parse::<Reference>().is_err() || error.kind() != std::io::ErrorKind::NotFound {
                 return failure;
             }
             failure.hint(format!(
                 "one image is no catalog; this makes it one: echo {name} | bundle export - -o FILE"
             ))
         })?;
-        file.take(MAX_CATALOG).read_to_end(&mut bytes).map_err(|e| usage(e.to_string()))?;
         if bytes.starts_with(&ZSTD_MAGIC) {
             return Err(usage("it is compressed, as a bundle is, and no list of images".to_owned())
                 .hint("bundle import sends a bundle; bundle repack makes another of it")
                 .into());
         }
+        bytes
     } else {
         let shipped = builtin::text(name).map_err(|e| Failure::usage(e.to_string()))?;
-        return Ok(shipped.as_bytes().to_vec());
-    }
-    if bytes.len() as u64 == MAX_CATALOG {
-        return Err(usage(format!("it is larger than {} MiB", MAX_CATALOG >> 20)).into());
-    }
+        shipped.as_bytes().to_vec()
+    };
     Ok(bytes)
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::input;
+use crate::app::own_file;
 use crate::cli::ServeArgs;
 use crate::destination::Mapping;
 use crate::failure::{ExitCode, Failure};
@@ -50,9 +51,8 @@ pub(super) async fn run(session: &Session, args: &ServeArgs) -> anyhow::Result<E
     session.reporter.say(&format!("serving {what} on {scheme}://{}; Ctrl-C ends it", server.local_addr()));
     if let Some(file) = &args.address_file {
         // Whoever waits for the file must never see half of it.
-        let fresh = crate::transfer::beside(file, ".new");
-        std::fs::write(&fresh, server.local_addr().to_string())?;
-        std::fs::rename(&fresh, file)?;
+        own_file::replace(file, server.local_addr().to_string().as_bytes())
+            .map_err(|error| Failure::new(ExitCode::Failed, format!("{}: {error}", file.display())))?;
     }
     let cancel = session.cancel.clone();
     server.run(async move { cancel.cancelled().await }).await;

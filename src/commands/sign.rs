@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::{custody, input, keys, outputs, trust};
+use crate::app::own_file::FolderLock;
+use crate::app::small_file;
 use crate::archive::BundleReader;
 use crate::cli::{ResultFormat, Role, SignArgs};
 use crate::custody::ExportStatement;
@@ -43,7 +45,7 @@ fn write(files: &[(PathBuf, String)], force: bool) -> anyhow::Result<()> {
     for (path, text) in files {
         outputs::spare(path, text.as_bytes(), force, "")?;
     }
-    files.iter().try_for_each(|(path, text)| outputs::write(path, text))
+    files.iter().try_for_each(|(path, text)| outputs::write_beside(path, text))
 }
 
 fn bundle(session: &Session, args: &SignArgs) -> anyhow::Result<ExitCode> {
@@ -102,6 +104,11 @@ fn of_statement(
 fn approve(session: &Session, args: &SignArgs) -> anyhow::Result<ExitCode> {
     let id = input::open_bundle(&args.bundle)?.id();
     let path = beside(&trust::base(&args.bundle)?, trust::APPROVALS);
+    // Before it is asked for a pass phrase: nobody is to be kept waiting for that.
+    let key = keys::private(&args.key, &args.passphrase)?;
+    let alone = FolderLock::beside(&path);
+    let _alone =
+        alone.map_err(|error| Failure::new(ExitCode::Failed, format!("{}: {error}", path.display())))?;
     let there = match trust::approvals(&path) {
         Err(_) if args.force => None,
         there => there?,
@@ -115,10 +122,9 @@ fn approve(session: &Session, args: &SignArgs) -> anyhow::Result<ExitCode> {
             return Err(Failure::new(ExitCode::Failed, message).hint("replace them with --force").into());
         }
     };
-    let key = keys::private(&args.key, &args.passphrase)?;
     if !approvals.has(&key.public(), &id) {
         approvals.add(&Approval::of(id, custody::circumstances(args.by.as_deref())), &key)?;
-        outputs::write(&path, &approvals.to_file()?)?;
+        outputs::write_beside(&path, &approvals.to_file()?)?;
     }
     tell(session.format, "approved", Some(id), &key, &[path]);
     Ok(ExitCode::Done)
@@ -128,7 +134,7 @@ fn approve(session: &Session, args: &SignArgs) -> anyhow::Result<ExitCode> {
 fn statement(path: &Path) -> anyhow::Result<Option<Vec<u8>>> {
     let mut first = [0];
     let is_json =
-        std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut first)).is_ok() && first == *b"{";
+        small_file::regular(path).and_then(|mut file| file.read_exact(&mut first)).is_ok() && first == *b"{";
     if !is_json {
         return Ok(None);
     }

@@ -1,12 +1,12 @@
 //! What a bundle is asked for before anything in it is believed: keys from flags, signatures from beside it.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
 use super::input::is_address;
 use super::keys;
+use crate::app::small_file;
 use crate::archive::{ArchiveError, Holdings, volume_base};
 use crate::cli::{ApprovalArgs, NetworkArgs, TrustArgs};
 use crate::failure::Failure;
@@ -160,18 +160,10 @@ fn evidence(file: &Path) -> anyhow::Result<Option<Evidence>> {
 
 /// What is in a file of signatures or approvals, if the file is there.
 fn content(file: &Path) -> anyhow::Result<Option<Vec<u8>>> {
-    let at = ArchiveError::io(file);
-    let opened = match std::fs::File::open(file) {
-        Ok(opened) => opened,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(at(error).into()),
-    };
-    let mut bytes = Vec::new();
-    opened.take(MAX_EVIDENCE + 1).read_to_end(&mut bytes).map_err(at)?;
-    if bytes.len() as u64 > MAX_EVIDENCE {
-        return Err(too_large(file.display().to_string()).into());
-    }
-    Ok(Some(bytes))
+    small_file::beside(file, MAX_EVIDENCE).map_err(|error| match error.kind() {
+        std::io::ErrorKind::FileTooLarge => too_large(file.display().to_string()).into(),
+        _ => ArchiveError::io(file)(error).into(),
+    })
 }
 
 fn too_large(place: String) -> ArchiveError {

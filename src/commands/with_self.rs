@@ -64,8 +64,8 @@ pub(super) fn write(target: &Path, first_volume: Option<&Path>) -> anyhow::Resul
         copy(&own, &program)
             .map_err(|error| Failure::new(ExitCode::Failed, format!("{}: {error}", program.display())))?;
     }
-    outputs::write(&sum, format!("{}  {NAME}\n", digest.hex()))?;
-    outputs::write(&text, readme(target, first_volume))
+    outputs::write_beside(&sum, format!("{}  {NAME}\n", digest.hex()))?;
+    outputs::write_beside(&text, readme(target, first_volume))
 }
 
 fn own() -> anyhow::Result<PathBuf> {

@@ -56,7 +56,7 @@ impl Manifests for Store {
     }
 }
 
-fn entry(of: &Value, changes: Value) -> Value {
+fn entry(of: &Value, changes: &Value) -> Value {
     let mut entry = of.clone();
     entry.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
     entry
@@ -78,24 +78,24 @@ fn an_attestation_is_passed_over_by_its_content_and_not_by_what_it_is_called() {
     let in_toto = store.image("", &["application/vnd.in-toto+json"]);
     let linux = platform("linux", "amd64");
     // A real one.
-    let found = store.found(&[entry(&app, linux.clone()), entry(&in_toto, attestation(&app))]);
+    let found = store.found(&[entry(&app, &linux), entry(&in_toto, &attestation(&app))]);
     assert_eq!(found, ["linux/amd64: runs as \"1000\"", "unknown/unknown: attestation"]);
     // An image that is called one.
-    let found = store.found(&[entry(&app, linux.clone()), entry(&root, attestation(&app))]);
+    let found = store.found(&[entry(&app, &linux), entry(&root, &attestation(&app))]);
     assert_eq!(found, ["linux/amd64: runs as \"1000\"", "unknown/unknown: runs as \"0\""]);
     // The digest of one under another entry is judged, whichever comes first.
     for swap in [false, true] {
-        let mut entries = [entry(&in_toto, attestation(&app)), entry(&in_toto, platform("linux", "arm64"))];
+        let mut entries = [entry(&in_toto, &attestation(&app)), entry(&in_toto, &platform("linux", "arm64"))];
         if swap {
             entries.reverse();
         }
         assert_eq!(store.found(&entries), ["linux/arm64: runs as \"\""]);
     }
     // Without the annotation, or for a platform, it is none.
-    let unmarked = store.found(&[entry(&in_toto, platform("unknown", "unknown"))]);
+    let unmarked = store.found(&[entry(&in_toto, &platform("unknown", "unknown"))]);
     assert_eq!(unmarked, ["unknown/unknown: runs as \"\""]);
     let half = json!({ "platform": { "os": "unknown", "architecture": "amd64" } });
-    let marked = entry(&entry(&in_toto, attestation(&app)), half);
+    let marked = entry(&entry(&in_toto, &attestation(&app)), &half);
     assert_eq!(store.found(&[marked]), ["unknown/amd64: runs as \"\""]);
 }
 
@@ -103,13 +103,13 @@ fn an_attestation_is_passed_over_by_its_content_and_not_by_what_it_is_called() {
 fn every_entry_is_listed_whatever_its_type_says() {
     let mut store = Store::default();
     let app = store.image("1000", &[]);
-    let other = entry(&app, json!({ "mediaType": "application/octet-stream" }));
-    let found = store.found(&[entry(&other, platform("linux", "amd64"))]);
+    let other = entry(&app, &json!({ "mediaType": "application/octet-stream" }));
+    let found = store.found(&[entry(&other, &platform("linux", "amd64"))]);
     assert!(found[0].starts_with("linux/amd64: its index lists it with the type"), "{found:?}");
     assert_eq!(found.len(), 1);
     // Without a platform, too: tools that find no better entry take it.
     assert!(store.found(&[other])[0].contains("octet-stream"));
-    let (nested, len) = store.put(&json!({ "manifests": [entry(&app, platform("linux", "s390x"))] }));
+    let (nested, len) = store.put(&json!({ "manifests": [entry(&app, &platform("linux", "s390x"))] }));
     let nested = json!({ "mediaType": INDEX, "digest": nested, "size": len });
     assert_eq!(store.found(&[nested]), ["linux/s390x: runs as \"1000\""]);
     let unreadable = json!({ "layers": [], "Layers": [] });
@@ -125,7 +125,7 @@ fn an_index_without_end_comes_to_one() {
     let mut entries = Vec::new();
     for n in 0..MAX_MANIFESTS + 5 {
         let (digest, len) = store.put(&json!({ "layers": [], "n": n }));
-        entries.push(entry(&app, json!({ "digest": digest, "size": len })));
+        entries.push(entry(&app, &json!({ "digest": digest, "size": len })));
     }
     assert!(store.found(&entries).last().unwrap().contains("too large"));
 }

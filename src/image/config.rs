@@ -177,9 +177,10 @@ fn words(fields: &Fields<'_>, key: &str) -> Vec<String> {
 
 /// The keys of an object.
 fn names(fields: &Fields<'_>, key: &str) -> BTreeSet<String> {
-    value::<BTreeMap<String, serde::de::IgnoredAny>>(fields, key)
-        .map(|map| map.into_keys().collect())
-        .unwrap_or_default()
+    let object = fields
+        .get(key)
+        .and_then(|field| serde_json::from_str::<BTreeMap<String, &RawValue>>(field.get()).ok());
+    object.into_iter().flatten().map(|(name, _)| name).collect()
 }
 
 fn labels(fields: &Fields<'_>) -> BTreeMap<String, String> {

@@ -9,6 +9,7 @@ use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde_json::{Map, Value};
 
+use crate::app::small_file;
 use crate::image::HostName;
 use crate::secret::Secret;
 
@@ -47,15 +48,11 @@ pub(super) enum Found {
 /// Reads `file`. `Ok(None)` if it does not exist.
 pub(super) fn read(file: &Path) -> Result<Option<Map<String, Value>>, String> {
     let refuse = |error: std::io::Error| format!("cannot read credential file {}: {error}", file.display());
-    let metadata = match std::fs::metadata(file) {
-        Ok(metadata) => metadata,
+    let bytes = match small_file::named(file, MAX_FILE) {
+        Ok(bytes) => bytes,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(refuse(error)),
     };
-    if metadata.len() > MAX_FILE {
-        return Err(format!("credential file {} is too large", file.display()));
-    }
-    let bytes = std::fs::read(file).map_err(refuse)?;
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Ok(Some(Map::new()));
     }

@@ -3,7 +3,6 @@
 //! The file is replaced atomically, readable by its owner only; whatever else it holds is kept.
 
 use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
@@ -13,6 +12,7 @@ use super::auth_file::{self, Login, encode_pair, normalized};
 use super::credentials::login_file;
 use super::environment::Environment;
 use super::error::{ErrorKind, RegistryError};
+use crate::app::own_file::{self, FolderLock};
 use crate::image::HostName;
 use crate::secret::Secret;
 
@@ -28,7 +28,7 @@ pub fn store_login(
         if username.is_empty() || username.contains(':') {
             return Err("a user name must not be empty or hold a colon".to_owned());
         }
-        let file = login_file(auth_file, environment)?;
+        let (file, _alone) = changing(&login_file(auth_file, environment)?)?;
         let mut object = auth_file::read(&file)?.unwrap_or_default();
         let auths = auths(&mut object, &file)?;
         auths.retain(|key, _| normalized(key) != host.as_str());
@@ -47,6 +47,10 @@ pub fn remove_login(
 ) -> Result<Option<PathBuf>, RegistryError> {
     let remove = || {
         let file = login_file(auth_file, environment)?;
+        if !file.exists() {
+            return Ok(None);
+        }
+        let (file, _alone) = changing(&file)?;
         let Some(mut object) = auth_file::read(&file)? else {
             return Ok(None);
         };
@@ -93,20 +97,23 @@ fn auths<'a>(object: &'a mut Map<String, Value>, file: &Path) -> Result<&'a mut 
         .ok_or_else(|| format!("credential file {}: `auths` is not an object", file.display()))
 }
 
-fn replace(file: &Path, object: &Map<String, Value>) -> Result<(), String> {
+/// The file that is to be changed, and the right to change it: logins at the same time lose nothing of each other. A
+/// symbolic link stays one; its target is what is replaced.
+fn changing(file: &Path) -> Result<(PathBuf, FolderLock), String> {
     let refuse = |error: std::io::Error| format!("cannot write credential file {}: {error}", file.display());
-    // A symbolic link stays one: its target is what is replaced.
     let target = std::fs::canonicalize(file).unwrap_or_else(|_| file.to_path_buf());
-    let dir = target.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::create_dir_all(dir).map_err(refuse)?;
-    let mut aside = tempfile::Builder::new()
-        .prefix(".auth-")
-        .permissions(std::fs::Permissions::from_mode(0o600))
-        .tempfile_in(dir)
-        .map_err(refuse)?;
+    std::fs::create_dir_all(own_file::folder_of(&target)).map_err(refuse)?;
+    let lock = FolderLock::beside(&target).map_err(refuse)?;
+    Ok((target, lock))
+}
+
+fn replace(target: &Path, object: &Map<String, Value>) -> Result<(), String> {
+    let refuse =
+        |error: std::io::Error| format!("cannot write credential file {}: {error}", target.display());
+    let mut aside = own_file::aside(target, 0o600).map_err(refuse)?;
     serde_json::to_writer_pretty(&mut aside, object).map_err(|error| refuse(error.into()))?;
     aside.write_all(b"\n").map_err(refuse)?;
     aside.as_file().sync_all().map_err(refuse)?;
-    aside.persist(&target).map_err(|error| refuse(error.error))?;
+    aside.persist(target).map_err(|error| refuse(error.error))?;
     Ok(())
 }

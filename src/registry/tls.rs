@@ -22,6 +22,7 @@ use rustls::{
 };
 
 use super::environment::Environment;
+use crate::app::small_file;
 
 /// Certificate files are kilobytes; a bundle of all public roots is 200.
 const MAX_FILE: u64 = 8 * 1024 * 1024;
@@ -170,11 +171,7 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
 }
 
 fn read_bounded(file: &Path) -> Result<Vec<u8>, String> {
-    let refuse = |error: std::io::Error| format!("cannot read {}: {error}", file.display());
-    if std::fs::metadata(file).map_err(refuse)?.len() > MAX_FILE {
-        return Err(format!("{} is too large for a certificate file", file.display()));
-    }
-    std::fs::read(file).map_err(refuse)
+    small_file::named(file, MAX_FILE).map_err(|error| format!("cannot read {}: {error}", file.display()))
 }
 
 /// Judges the certificate of a server; signatures are always checked.

@@ -3,11 +3,12 @@
 //! For an output with a name the files have names too, so that a killed run loses none of them; what is in them is
 //! hashed before it is believed. For a pipe they have none, and vanish with the run.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use super::TransferError;
+use crate::app::own_file;
 use crate::archive::BlobRow;
 use crate::image::{Digest, Hasher};
 
@@ -65,8 +66,8 @@ impl BlobSpool {
         }
         // Only what is used is there.
         std::fs::create_dir_all(&self.folder).map_err(TransferError::io(&self.folder))?;
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
-        let mut waiting = Waiting { file: file.map_err(&at)?, hasher, len: 0, path: path.clone() };
+        let mut waiting =
+            Waiting { file: own_file::open(&path, false).map_err(&at)?, hasher, len: 0, path: path.clone() };
         let mut buffer = vec![0; 1 << 20];
         loop {
             match waiting.file.read(&mut buffer).map_err(&at)? {

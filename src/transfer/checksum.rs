@@ -1,9 +1,10 @@
 //! The checksum of a finished file, or of each of its volumes, and the small files beside it that hold them.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use super::{TransferError, beside};
+use crate::app::own_file;
 use crate::archive::{Cut, Input, LIST_SUFFIX, VolumeEntry, VolumeList, protect, remove_parity};
 use crate::image::{Algorithm, Digest, Hasher};
 
@@ -156,9 +157,7 @@ pub fn add_parity(
 
 /// Writes a small file, whole or not at all.
 fn replace(path: &Path, text: &str) -> Result<(), TransferError> {
-    let fresh: PathBuf = beside(path, ".new");
-    std::fs::write(&fresh, text).map_err(TransferError::io(&fresh))?;
-    std::fs::rename(&fresh, path).map_err(TransferError::io(path))
+    own_file::replace(path, text.as_bytes()).map_err(TransferError::io(path))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 //! barrier appended, then the journal synced. Everything else is forgotten.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh64::xxh64;
 
 use super::TransferError;
+use crate::app::own_file;
 use crate::archive::{Cut, PartialFile};
 use crate::image::Digest;
 
@@ -118,8 +119,7 @@ pub struct OutputLock {
 impl OutputLock {
     /// Locks the journal at `path`, creating it; refuses when another run holds it.
     pub fn take(path: &Path) -> Result<Self, TransferError> {
-        let file = OpenOptions::new().read(true).append(true).create(true).open(path);
-        let file = file.map_err(TransferError::io(path))?;
+        let file = own_file::open_for_append(path).map_err(TransferError::io(path))?;
         match file.try_lock() {
             Ok(()) => Ok(Self { path: path.to_owned(), held: Mutex::new(vec![file]) }),
             Err(TryLockError::WouldBlock) => Err(TransferError::Locked(path.to_owned())),
@@ -134,7 +134,7 @@ impl OutputLock {
 
     /// Empties the journal.
     pub fn forget(&self) -> Result<(), TransferError> {
-        let file = OpenOptions::new().write(true).open(&self.path);
+        let file = own_file::open_existing(&self.path, true);
         file.and_then(|file| file.set_len(0).and_then(|()| file.sync_all()))
             .map_err(TransferError::io(&self.path))
     }
@@ -152,7 +152,7 @@ impl OutputLock {
 
 /// Reads the journal at `path`, as far as it can be trusted under `boot`; none where there is none.
 pub fn read_journal(path: &Path, boot: Option<&str>) -> Result<Option<(Header, Past)>, TransferError> {
-    match File::open(path) {
+    match own_file::open_existing(path, false) {
         Ok(file) => Ok(read(BufReader::new(file), boot)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(TransferError::io(path)(error)),
@@ -167,7 +167,7 @@ pub fn write_journal(
     boot: Option<&str>,
 ) -> Result<(), TransferError> {
     let (bytes, _) = beginning(header, past, boot)?;
-    let mut file = File::create(path).map_err(TransferError::io(path))?;
+    let mut file = own_file::open(path, true).map_err(TransferError::io(path))?;
     file.write_all(&bytes).and_then(|()| file.sync_all()).map_err(TransferError::io(path))
 }
 
@@ -241,20 +241,15 @@ impl Journal {
         past: &Past,
         boot: Option<&str>,
     ) -> Result<Self, TransferError> {
-        let fresh = lock.path.with_extension("journal.new");
-        let at = TransferError::io(&fresh);
         let (bytes, records) = beginning(header, past, boot)?;
         let file = (|| {
-            let mut file = OpenOptions::new().create(true).write(true).truncate(true).open(&fresh)?;
-            file.write_all(&bytes)?;
-            file.sync_all()?;
-            drop(file);
-            let file = OpenOptions::new().read(true).append(true).open(&fresh)?;
-            file.try_lock().map_err(|_| io::Error::from(io::ErrorKind::WouldBlock))?;
-            std::fs::rename(&fresh, &lock.path)?;
-            Ok(file)
+            let mut fresh = own_file::aside(&lock.path, 0o666)?;
+            fresh.write_all(&bytes)?;
+            fresh.as_file().sync_all()?;
+            fresh.as_file().try_lock().map_err(|_| io::Error::from(io::ErrorKind::WouldBlock))?;
+            fresh.persist(&lock.path).map_err(|error| error.error)
         })()
-        .map_err(at)?;
+        .map_err(TransferError::io(&lock.path))?;
         crate::archive::sync_folder(&lock.path)?;
         let kept = file.try_clone().map_err(TransferError::io(&lock.path))?;
         lock.held.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(kept);

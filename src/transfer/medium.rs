@@ -1,10 +1,9 @@
 //! What the file system of an output can do: whether it has sparse files, how large a file it holds, how much room.
 
-use std::fs::OpenOptions;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
-use super::beside;
+use crate::app::own_file;
 use crate::archive::folder_of;
 
 /// Where the probe writes its byte, at the most: beyond what file systems with gaps allocate at once.
@@ -29,15 +28,14 @@ impl Medium {
     /// them. A probe that fails says nothing: what is wrong shows when writing.
     pub fn of(target: &Path, size: u64) -> Self {
         let gap = (size / 64).clamp(MIN_GAP, MAX_GAP);
-        let path = beside(target, ".partial.probe");
         let allocated = (|| {
-            let file = OpenOptions::new().write(true).create(true).truncate(true).open(&path)?;
+            let probe = own_file::aside(target, 0o600)?;
+            let file = own_file::open(probe.path(), false)?;
             file.write_all_at(b"x", gap)?;
             // A share knows what a file takes when it has it.
             file.sync_data()?;
             Ok::<_, std::io::Error>(file.metadata()?.blocks() * 512)
         })();
-        let _ = std::fs::remove_file(&path);
         if allocated.is_ok_and(|allocated| allocated >= gap / 2) { Self::Filling } else { Self::Sparse }
     }
 }

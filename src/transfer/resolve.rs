@@ -189,7 +189,7 @@ impl Resolver<'_> {
         root: RawManifest,
     ) -> Result<ResolvedImage, Arc<ResolveError>> {
         let repository = source.repository();
-        self.check_pins(wanted, source, &root)?;
+        Self::check_pins(wanted, source, &root)?;
         let parsed = parse(&root)?;
         let mut repinned = wanted.repinned.clone();
         let (root, parsed, original) = match self.narrow(&root)? {
@@ -243,12 +243,7 @@ impl Resolver<'_> {
 
     /// Every digest that the name, the source or a lock gives has to be the one of what was pulled. What comes from a
     /// bundle whose platforms were left out earlier has been held against its pins there.
-    fn check_pins(
-        &self,
-        wanted: &Wanted,
-        source: &Reference,
-        root: &RawManifest,
-    ) -> Result<(), Arc<ResolveError>> {
+    fn check_pins(wanted: &Wanted, source: &Reference, root: &RawManifest) -> Result<(), Arc<ResolveError>> {
         if wanted.repinned.is_some() {
             return Ok(());
         }

@@ -5,7 +5,7 @@
 //! or altered spool loses entries and never lies.
 
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -14,6 +14,7 @@ use std::sync::Mutex;
 use bytes::Bytes;
 
 use super::TransferError;
+use crate::app::own_file;
 use crate::archive::{ArchiveError, Manifests};
 use crate::image::Digest;
 
@@ -36,8 +37,7 @@ struct State {
 impl Spool {
     /// Opens the spool at `path`, keeping what is whole in it; `fresh` empties it.
     pub fn open(path: &Path, fresh: bool) -> Result<Self, TransferError> {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(fresh).open(path);
-        let file = file.map_err(TransferError::io(path))?;
+        let file = own_file::open(path, fresh).map_err(TransferError::io(path))?;
         let state = load(&file).unwrap_or_default();
         file.set_len(state.end).map_err(TransferError::io(path))?;
         Ok(Self { path: path.to_owned(), file, state: Mutex::new(state) })

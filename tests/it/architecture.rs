@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// What each module may name, beside itself. A module that is missing here has no place in the house yet.
-const MAY_USE: [(&str, &[&str]); 23] = [
+const MAY_USE: [(&str, &[&str]); 24] = [
+    ("app", &[]),
     ("image", &[]),
     ("catalog", &["image"]),
-    ("registry", &["image", "secret"]),
-    ("archive", &["image", "signing"]),
+    ("registry", &["app", "image", "secret"]),
+    ("archive", &["app", "image", "signing"]),
     ("destination", &["image", "registry", "report", "secret"]),
     ("storage", &["archive", "destination", "image", "registry"]),
     // Cannot be shown.
@@ -22,8 +23,8 @@ const MAY_USE: [(&str, &[&str]); 23] = [
     ("policy", &["archive", "facts", "image", "report"]),
     ("review", &["archive", "destination", "facts", "image", "policy", "report"]),
     ("handoff", &["archive", "destination", "image", "registry", "secret"]),
-    ("serve", &["archive", "destination", "image"]),
-    ("transfer", &["archive", "image", "plan", "registry", "report", "signing"]),
+    ("serve", &["app", "archive", "destination", "image"]),
+    ("transfer", &["app", "archive", "image", "plan", "registry", "report", "signing"]),
     // Knows every error there is, and nothing but errors.
     ("failure", &["archive", "destination", "registry", "transfer"]),
     ("cli", &["catalog", "image", "report"]),
@@ -31,6 +32,7 @@ const MAY_USE: [(&str, &[&str]); 23] = [
     (
         "commands",
         &[
+            "app",
             "archive",
             "catalog",
             "cli",

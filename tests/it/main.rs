@@ -19,6 +19,7 @@ mod lies;
 mod lint;
 mod lock;
 mod memory;
+mod neighbours;
 mod one_reading;
 mod parity;
 mod piped;

@@ -1,7 +1,7 @@
 //! A file, or the volumes of one, as one run of bytes: few of many volumes are open at once.
 
 use std::collections::VecDeque;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use super::Cut;
+use crate::app::{own_file, small_file};
 
 /// Volumes that are kept open: a process may have some hundred files open in all.
 const OPEN: usize = 48;
@@ -91,12 +92,7 @@ impl Files {
             return Ok(Arc::clone(file));
         }
         let path = self.path(index);
-        let opened = OpenOptions::new()
-            .read(true)
-            .write(self.writable)
-            .create(self.writable)
-            .truncate(false)
-            .open(&path);
+        let opened = if self.writable { own_file::open(&path, false) } else { small_file::regular(&path) };
         let file = Arc::new(opened.map_err(|error| (path, error))?);
         if open.len() >= OPEN {
             open.pop_front();

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cut::MAX_VOLUMES;
 use super::parity::{COLUMNS, parity_len};
+use crate::app::small_file;
 use crate::archive::ArchiveError;
 use crate::image::{Algorithm, Digest, Hasher};
 
@@ -99,11 +100,7 @@ impl VolumeList {
     /// Reads the list at `path`, and refuses one that contradicts itself.
     pub fn read(path: &Path) -> Result<Self, ArchiveError> {
         let refuse = |why: String| ArchiveError::Volumes(format!("{}: {why}", path.display()));
-        let meta = std::fs::metadata(path).map_err(ArchiveError::io(path))?;
-        if !meta.is_file() || meta.len() > MAX_LIST {
-            return Err(refuse("it is no list of volumes".to_owned()));
-        }
-        let bytes = std::fs::read(path).map_err(ArchiveError::io(path))?;
+        let bytes = small_file::named(path, MAX_LIST).map_err(ArchiveError::io(path))?;
         Self::parse(&bytes).map_err(refuse)
     }
 

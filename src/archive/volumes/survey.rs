@@ -1,7 +1,6 @@
 //! Which volumes of a set are whole, and whether parity volumes can bring back the others.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,6 +10,7 @@ use rayon::prelude::*;
 use super::input::{volume_base, with};
 use super::parity::{Recoding, fresh, parity_len, remove};
 use super::{LIST_SUFFIX, VolumeEntry, VolumeList};
+use crate::app::small_file;
 use crate::archive::{ArchiveError, folder_of};
 use crate::image::{Algorithm, Digest, Hasher};
 
@@ -152,7 +152,7 @@ impl Survey {
 
 /// None where it cannot be read to its end.
 fn digest_of(path: &Path, cancelled: &AtomicBool) -> Option<Digest> {
-    let mut file = File::open(path).ok()?;
+    let mut file = small_file::regular(path).ok()?;
     let mut hasher = Hasher::new(Algorithm::Sha256);
     let mut buffer = vec![0; PIECE];
     while !cancelled.load(Ordering::Relaxed) {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::input::volume_base;
 use super::list::{LIST_SUFFIX, VolumeEntry, VolumeList};
+use crate::app::small_file;
 use crate::archive::ArchiveError;
 use crate::image::{Algorithm, Digest, Hasher};
 
@@ -46,7 +47,7 @@ impl WaitingVolumes {
             let size =
                 std::fs::metadata(&path).ok().filter(std::fs::Metadata::is_file).map(|meta| meta.len());
             if size == Some(entry.size)
-                && let Ok(file) = File::open(&path)
+                && let Ok(file) = small_file::regular(&path)
             {
                 return Ok(file);
             }

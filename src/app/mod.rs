@@ -1,0 +1,7 @@
+//! What every part of the program may use: how files of others are read and its own are made, and the request to stop.
+//!
+//! It stands at the bottom and knows nothing of images, registries or bundles.
+
+pub mod own_file;
+pub mod small_file;
+pub mod stop;

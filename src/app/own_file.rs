@@ -1,0 +1,228 @@
+//! Files that the program makes for itself: unfinished ones, records of what is done, small ones that take a name when
+//! they are whole.
+//!
+//! Whoever can write into the same folder must not be able to turn them elsewhere: a link in their place is refused or
+//! replaced, and never followed. What killed runs left of the temporary ones is removed.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::OFlags;
+use tempfile::NamedTempFile;
+
+use super::stop;
+
+/// What temporary files are called before six random characters.
+const PREFIX: &str = ".bundle-";
+const RANDOM: usize = 6;
+/// A temporary file that nobody holds and that is older than this was left behind.
+const LEFT_BEHIND: Duration = Duration::from_secs(60);
+/// How long another run may change a file before this one gives up, and how often it looks.
+const PATIENCE: Duration = Duration::from_secs(30);
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// Opens a file of the program's own for reading and writing, or makes it; `empty` cuts it to nothing.
+pub fn open(path: &Path, empty: bool) -> io::Result<File> {
+    open_with(path, OpenOptions::new().read(true).write(true).create(true).truncate(empty))
+}
+
+/// The same, to be written at its end only.
+pub fn open_for_append(path: &Path) -> io::Result<File> {
+    open_with(path, OpenOptions::new().read(true).append(true).create(true))
+}
+
+/// Opens one that is there.
+pub fn open_existing(path: &Path, writable: bool) -> io::Result<File> {
+    open_with(path, OpenOptions::new().read(true).write(writable))
+}
+
+fn open_with(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    // The bits of flags are small and positive on every system.
+    let file = options.custom_flags(i32::try_from(flags.bits()).unwrap_or_default()).open(path);
+    let file = file.map_err(|error| {
+        let is_link = std::fs::symlink_metadata(path).is_ok_and(|meta| meta.is_symlink());
+        if is_link { refuse("there is a symbolic link in its place; remove it") } else { error }
+    })?;
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(refuse("there is something other than a regular file in its place; remove it"))
+    }
+}
+
+fn refuse(why: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::AlreadyExists, why)
+}
+
+/// Gives `path` this content, whole or not at all. A link in its place is replaced, not followed.
+pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut aside = aside(path, 0o666)?;
+    aside.write_all(content)?;
+    aside.persist(path).map(|_| ()).map_err(|error| error.error)
+}
+
+/// A new file in the folder of `path`, in nobody's way, with `mode` as far as the user's mask allows. It is held as long
+/// as it is open, so that no other run takes it for one that was left behind.
+pub fn aside(path: &Path, mode: u32) -> io::Result<NamedTempFile> {
+    let folder = folder_of(path);
+    remove_left_behind(folder);
+    let permissions = std::fs::Permissions::from_mode(mode);
+    let mut builder = tempfile::Builder::new();
+    let aside = builder.prefix(PREFIX).rand_bytes(RANDOM).append(true).permissions(permissions);
+    let aside = aside.tempfile_in(folder)?;
+    // Where nothing can be locked, nothing is removed either.
+    let _ = aside.as_file().try_lock();
+    Ok(aside)
+}
+
+/// Removes temporary files that runs which were killed have left in `folder`.
+fn remove_left_behind(folder: &Path) {
+    let is_ours = |name: &str| {
+        let random = name.strip_prefix(PREFIX).unwrap_or_default();
+        random.len() == RANDOM && random.bytes().all(|b| b.is_ascii_alphanumeric())
+    };
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    for entry in entries.filter(|entry| entry.file_name().to_str().is_some_and(is_ours)) {
+        let path = entry.path();
+        let Ok(file) = open_existing(&path, false) else { continue };
+        let is_left_behind = file.metadata().is_ok_and(|meta| {
+            let age = meta.modified().ok().and_then(|then| then.elapsed().ok());
+            meta.uid() == rustix::process::geteuid().as_raw() && age.is_some_and(|age| age > LEFT_BEHIND)
+        });
+        if is_left_behind && file.try_lock().is_ok() {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+/// The exclusive right to change the files in a folder that several runs change. Given back when it is dropped.
+#[derive(Debug)]
+pub struct FolderLock {
+    _held: Option<File>,
+}
+
+impl FolderLock {
+    /// Waits until no other run changes files in the folder of `path`.
+    pub fn beside(path: &Path) -> io::Result<Self> {
+        let folder = File::open(folder_of(path))?;
+        let tries = PATIENCE.as_millis() / LOOK_AGAIN.as_millis();
+        for _ in 0..tries {
+            match folder.try_lock() {
+                Ok(()) => return Ok(Self { _held: Some(folder) }),
+                Err(TryLockError::WouldBlock) if stop::is_requested() => {
+                    return Err(io::Error::other("stopped while another run changes it"));
+                }
+                Err(TryLockError::WouldBlock) => std::thread::sleep(LOOK_AGAIN),
+                // A file system without locks: then there is nothing to wait for.
+                Err(TryLockError::Error(_)) => return Ok(Self { _held: None }),
+            }
+        }
+        let why = format!("another run has been changing it for {} s", PATIENCE.as_secs());
+        Err(io::Error::new(io::ErrorKind::TimedOut, why))
+    }
+}
+
+/// The folder that a file is in.
+pub fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// `path` with `suffix` after its whole name.
+pub fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+    use std::time::SystemTime;
+
+    use super::*;
+
+    #[test]
+    fn no_link_is_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (own, theirs) = (folder.path().join("own"), folder.path().join("theirs"));
+        std::fs::write(&theirs, "precious").unwrap();
+        symlink(&theirs, &own).unwrap();
+        for error in [
+            open(&own, true).unwrap_err(),
+            open_for_append(&own).unwrap_err(),
+            open_existing(&own, true).unwrap_err(),
+        ] {
+            assert!(error.to_string().contains("symbolic link"), "{error}");
+        }
+        replace(&own, b"new").unwrap();
+        assert_eq!(std::fs::read(&theirs).unwrap(), b"precious");
+        assert_eq!(std::fs::read(&own).unwrap(), b"new");
+        assert!(!std::fs::symlink_metadata(&own).unwrap().is_symlink());
+        // A link to nothing makes nothing elsewhere.
+        symlink(folder.path().join("nothing"), folder.path().join("dangling")).unwrap();
+        assert!(open(&folder.path().join("dangling"), false).is_err());
+        assert!(!folder.path().join("nothing").exists());
+        assert!(open(folder.path(), false).is_err());
+    }
+
+    #[test]
+    fn what_was_left_behind_goes_and_what_is_held_or_of_others_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let old = SystemTime::now() - Duration::from_secs(3600);
+        let make = |name: &str| {
+            let file = File::create(path(name)).unwrap();
+            file.set_modified(old).unwrap();
+            file
+        };
+        make(".bundle-abc123");
+        for other in [".bundle-abc12", ".bundle-abc1234", ".bundle-abc-12", "bundle-abc123", "x"] {
+            make(other);
+        }
+        File::create(path(".bundle-fresh1")).unwrap();
+        let held = make(".bundle-held01");
+        held.lock().unwrap();
+        symlink(path("x"), path(".bundle-link01")).unwrap();
+        drop(aside(&path("out"), 0o666).unwrap());
+        let mut left: Vec<String> = std::fs::read_dir(folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        left.sort();
+        assert_eq!(
+            left,
+            [
+                ".bundle-abc-12",
+                ".bundle-abc12",
+                ".bundle-abc1234",
+                ".bundle-fresh1",
+                ".bundle-held01",
+                ".bundle-link01",
+                "bundle-abc123",
+                "x"
+            ]
+        );
+    }
+
+    #[test]
+    fn one_at_a_time_changes_a_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("count");
+        std::fs::write(&path, "0").unwrap();
+        let count = || {
+            let _alone = FolderLock::beside(&path).unwrap();
+            let number: u32 = std::fs::read_to_string(&path).unwrap().parse().unwrap();
+            replace(&path, (number + 1).to_string().as_bytes()).unwrap();
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..16 {
+                scope.spawn(count);
+            }
+        });
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "16");
+    }
+}
