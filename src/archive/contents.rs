@@ -18,6 +18,8 @@ use crate::image::{
 pub const MAX_DEPTH: usize = 8;
 /// Manifests and indexes of one image; an image with more is refused.
 pub const MAX_MANIFESTS: usize = 1024;
+/// Bytes of manifests that one walk reads: many names for one large manifest must not keep it busy for hours.
+const MAX_READ: u64 = 8 << 30;
 
 /// Where manifest bytes come from: the spool of an export, the head of a bundle. The bytes match the digest.
 pub trait Manifests: Sync {
@@ -97,6 +99,8 @@ struct Walk<'a> {
     listed_as_blobs: Vec<(usize, Digest)>,
     /// Manifests and indexes of the current root.
     of_root: usize,
+    /// Bytes of manifests that were read.
+    read: u64,
     contents: Contents,
 }
 
@@ -139,6 +143,7 @@ impl Contents {
             positions,
             listed_as_blobs: Vec::new(),
             of_root: 0,
+            read: 0,
             contents,
         };
         for (index, root) in roots.iter().enumerate() {
@@ -189,6 +194,11 @@ impl Walk<'_> {
             return Ok(());
         }
         let bytes = self.manifests.manifest(digest)?;
+        self.read += bytes.len() as u64;
+        if self.read > MAX_READ {
+            let most = MAX_READ >> 30;
+            return Err(ArchiveError::Damaged(format!("its images have more than {most} GiB of manifests")));
+        }
         let parsed = match ParsedManifest::of(&bytes, Some(stated)) {
             Ok(parsed) => parsed,
             Err(error) => {

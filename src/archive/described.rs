@@ -1,6 +1,6 @@
 //! What a layout's index and manifests say, in the terms of a bundle.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 
@@ -45,6 +45,7 @@ pub(super) fn describe(
         )));
     }
     let (mut images, mut used, mut nameless) = (Vec::new(), false, Vec::new());
+    let mut names = HashSet::new();
     for root in &roots {
         // A given name is for the one image there is: of several, nobody could tell which.
         let given = name.filter(|_| roots.len() == 1).cloned();
@@ -56,7 +57,7 @@ pub(super) fn describe(
         let parsed = manifests.get(&root.digest).map(|b| ParsedManifest::of(b, Some(&root.media_type)));
         let parsed = parsed.ok_or(ArchiveError::MissingManifest(root.digest))?;
         let parsed = parsed.map_err(|e| ArchiveError::Damaged(format!("{}: {e}", root.digest)))?;
-        if images.iter().any(|image: &ImageRow| image.name == name) {
+        if !names.insert(name.clone()) {
             return Err(ArchiveError::Damaged(format!("the name {name} is there twice")));
         }
         images.push(ImageRow {

@@ -13,6 +13,7 @@ use bytes::Bytes;
 
 use super::contents::Manifests;
 use super::described::{describe, unpacked};
+use super::expansion::{Counted, Expanding};
 use super::foreign_tar::Members;
 use super::head_reader::MAX_SIGNATURE;
 use super::holdings::{ContentPieces, Holdings, StreamEvent, StreamSink};
@@ -163,7 +164,7 @@ impl Holdings for ForeignLayout {
     }
 
     fn stream(&self, sink: &mut StreamSink<'_>) -> Result<(), ArchiveError> {
-        let mut members = Members::new(decompressed(&self.path)?, &self.path);
+        let mut members = decompressed(&self.path)?;
         while let Some(member) = members.next()? {
             let digest = Digest::from_layout_path(&member.name);
             if let Some(digest) = digest.filter(|digest| !self.manifests.contains_key(digest)) {
@@ -241,6 +242,16 @@ impl Place {
 
     /// A small member as a whole.
     fn read(&self, name: &str, cap: u64) -> Result<Option<Vec<u8>>, ArchiveError> {
+        let too_large = || ArchiveError::Damaged(format!("{name} is larger than {cap} bytes"));
+        if let Self::Stream(path) = self {
+            let mut members = decompressed(path)?;
+            while let Some(member) = members.next()? {
+                if member.name == name {
+                    return members.whole(cap)?.ok_or_else(too_large).map(Some);
+                }
+            }
+            return Ok(None);
+        }
         let Some(reader) = self.open_member(name)? else {
             return Ok(None);
         };
@@ -249,10 +260,7 @@ impl Place {
             .take(cap + 1)
             .read_to_end(&mut bytes)
             .map_err(|e| ArchiveError::Damaged(format!("{name}: {e}")))?;
-        if bytes.len() as u64 > cap {
-            return Err(ArchiveError::Damaged(format!("{name} is larger than {cap} bytes")));
-        }
-        Ok(Some(bytes))
+        if bytes.len() as u64 > cap { Err(too_large()) } else { Ok(Some(bytes)) }
     }
 
     fn open_member(&self, name: &str) -> Result<Option<Box<dyn Read + Send>>, ArchiveError> {
@@ -333,7 +341,7 @@ impl Place {
             return Ok(found);
         };
         let digests: HashSet<Digest> = wanted.iter().map(|d| d.digest).collect();
-        let mut members = Members::new(decompressed(path)?, path);
+        let mut members = decompressed(path)?;
         while let Some(member) = members.next()? {
             let digest = Digest::from_layout_path(&member.name).filter(|digest| digests.contains(digest));
             if let Some(digest) = digest
@@ -362,7 +370,7 @@ fn find_in_stream(path: &Path, name: &str) -> Result<Option<Box<dyn Read + Send>
     let (found, is_found) = std::sync::mpsc::sync_channel(1);
     std::thread::spawn(move || {
         let search = || {
-            let mut members = Members::new(decompressed(&path)?, &path);
+            let mut members = decompressed(&path)?;
             while let Some(member) = members.next()? {
                 if member.name == name {
                     return Ok(Some(members));
@@ -388,28 +396,32 @@ fn find_in_stream(path: &Path, name: &str) -> Result<Option<Box<dyn Read + Send>
     }
 }
 
-fn decompressed(path: &Path) -> Result<Box<dyn Read + Send>, ArchiveError> {
+fn decompressed(path: &Path) -> Result<Members<Box<dyn Read + Send>>, ArchiveError> {
     decompress(BufReader::new(small_file::regular(path).map_err(ArchiveError::io(path))?), path)
 }
 
-/// The tar in `input`: gzip, zstd, or plain.
+/// The members of the tar in `input`: gzip, zstd, or plain.
 pub(super) fn decompress(
     mut input: impl io::BufRead + Send + 'static,
     path: &Path,
-) -> Result<Box<dyn Read + Send>, ArchiveError> {
+) -> Result<Members<Box<dyn Read + Send>>, ArchiveError> {
     let start = input.fill_buf().map_err(ArchiveError::io(path))?;
     if start.starts_with(&[0x1f, 0x8b]) {
-        return Ok(Box::new(flate2::bufread::MultiGzDecoder::new(input)));
+        let (input, gauge) = Counted::new(input);
+        let content = Expanding::new(flate2::bufread::MultiGzDecoder::new(input), gauge.clone());
+        return Ok(Members::new(Box::new(content) as Box<dyn Read + Send>, path).gauged(Some(gauge)));
     }
     if !start.starts_with(&frame::ZSTD_MAGIC) {
-        return Ok(Box::new(input));
+        return Ok(Members::new(Box::new(input), path));
     }
     if let Some(header) = frame::FrameHeader::parse(start).filter(|header| header.window > MAX_WINDOW) {
         return Err(ArchiveError::Window { path: path.to_owned(), mib: header.window >> 20 });
     }
+    let (input, gauge) = Counted::new(input);
     let mut decoder = zstd::stream::read::Decoder::with_buffer(input).map_err(ArchiveError::Zstd)?;
     decoder.window_log_max(MAX_WINDOW.ilog2()).map_err(ArchiveError::Zstd)?;
-    Ok(Box::new(decoder))
+    let content = Expanding::new(decoder, gauge.clone());
+    Ok(Members::new(Box::new(content) as Box<dyn Read + Send>, path).gauged(Some(gauge)))
 }
 
 impl<S: std::hash::BuildHasher + Sync> Manifests for HashMap<Digest, Bytes, S> {

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use tar::{EntryType, Header, PaxExtensions};
 
+use super::expansion::{Gauge, too_far};
 use super::{ArchiveError, member};
 
 /// A name, or a set of PAX records, is never longer.
@@ -15,6 +16,8 @@ const MAX_EXTENSION: u64 = 64 << 10;
 /// Members of a foreign archive.
 const MAX_MEMBERS: usize = 2_000_000;
 const MAX_SIZE: u64 = 1 << 53;
+/// Members that are taken as a whole come in pieces of this many bytes.
+const PIECE: u64 = 1 << 20;
 
 /// Walks a tar, member by member.
 pub(super) struct Members<R> {
@@ -28,6 +31,9 @@ pub(super) struct Members<R> {
     left: u64,
     padding: u64,
     count: usize,
+    /// Of the compressed input, if it is compressed; and the bytes of members that were taken as a whole.
+    gauge: Option<Gauge>,
+    held: u64,
 }
 
 /// A regular file in a tar.
@@ -52,7 +58,13 @@ impl<R: Read> Members<R> {
 
     fn with(reader: R, archive: &Path, skip: fn(&mut R, u64) -> io::Result<()>) -> Self {
         let archive = archive.display().to_string();
-        Self { reader, skip, archive, at: 0, left: 0, padding: 0, count: 0 }
+        Self { reader, skip, archive, at: 0, left: 0, padding: 0, count: 0, gauge: None, held: 0 }
+    }
+
+    /// For what comes out of compressed input: members that are taken as a whole may not expand too far.
+    pub(super) fn gauged(mut self, gauge: Option<Gauge>) -> Self {
+        self.gauge = gauge;
+        self
     }
 
     /// The next regular file; none at the end of the archive. What was not read of the one before is skipped.
@@ -101,7 +113,17 @@ impl<R: Read> Members<R> {
             return Ok(None);
         }
         let mut bytes = Vec::new();
-        self.content().read_to_end(&mut bytes).map_err(|error| self.not_a_tar(&error))?;
+        loop {
+            let read = self.content().take(PIECE).read_to_end(&mut bytes);
+            if read.map_err(|error| self.not_a_tar(&error))? == 0 {
+                break;
+            }
+            let held = self.held + bytes.len() as u64;
+            if self.gauge.as_ref().is_some_and(|gauge| !gauge.may_hold(held)) {
+                return Err(too_far(&format!("a member of {}", self.archive)));
+            }
+        }
+        self.held += bytes.len() as u64;
         Ok(Some(bytes))
     }
 

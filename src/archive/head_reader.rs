@@ -16,7 +16,7 @@ use super::head::{self, FrameLens};
 use super::input::Input;
 use super::manifest::{BundleManifest, Group};
 use super::reader::FrameTable;
-use super::{ArchiveError, frame, member};
+use super::{ArchiveError, expansion, frame, member};
 use crate::image::Digest;
 use crate::signing::Trust;
 
@@ -35,6 +35,8 @@ const OPEN_FRAMES: usize = 8;
 pub(crate) struct Head {
     frames: Vec<HeadFrame>,
     content_len: u64,
+    /// Bytes of the frames.
+    compressed: u64,
     /// Where the bytes of `bundle.json` begin and end in the content, and their sha256.
     own: Range<u64>,
     id: Digest,
@@ -96,6 +98,7 @@ impl Head {
         let mut head = Self {
             frames: Vec::new(),
             content_len: 0,
+            compressed: 0,
             own: 0..0,
             id: Digest::sha256(b""),
             signature: None,
@@ -209,6 +212,10 @@ impl Head {
             return Ok(false);
         };
         check_lens(bytes.len() as u64, u64::from(content))?;
+        self.compressed += bytes.len() as u64;
+        if !expansion::may_hold(self.content_len + u64::from(content), self.compressed) {
+            return Err(expansion::too_far("its head"));
+        }
         self.frames.push(HeadFrame { start: self.content_len, content, bytes });
         self.content_len += u64::from(content);
         Ok(true)

@@ -49,6 +49,7 @@ mod contents;
 mod derived;
 mod described;
 mod error;
+mod expansion;
 mod foreign;
 mod foreign_tar;
 mod frame;

@@ -9,7 +9,7 @@ use super::head::{self, HeadEncoder, HeadNotes};
 use super::layout::{Layout, SeekTableBuilder};
 use super::manifest::{BlobRow, BundleManifest};
 use super::volumes::{Cut, Files, Names, failed};
-use super::{ArchiveError, Input};
+use super::{ArchiveError, Input, expansion};
 use crate::image::{Digest, Hasher};
 
 /// Encoded bytes are written in pieces of about this size.
@@ -41,6 +41,14 @@ pub fn draft_head(
     let own = head::Own { len: json.len() as u64, id: Digest::sha256(&json), put: &put };
     let notes = head::generate(bundle, &own, signature, manifests, &mut |piece| encoder.push(piece))?;
     let frames = encoder.finish()?;
+    // What a reader would refuse is not written.
+    let (mut compressed, mut content) = (0, 0);
+    for (file, own) in &frames {
+        (compressed, content) = (compressed + u64::from(*file), content + u64::from(*own));
+        if !expansion::may_hold(content, compressed) {
+            return Err(expansion::too_far("what the manifests and configs of these images are together"));
+        }
+    }
     Ok(DraftedHead { layout: Layout::new(frames, &bundle.blobs), digest: hasher.finish(), notes })
 }
 

@@ -48,7 +48,7 @@ pub(super) fn open(
     trust: &Trust,
 ) -> Result<(Arc<PipedLayout>, PipedRest), ArchiveError> {
     let path = Path::new(STDIN);
-    let mut members = Members::new(decompress(input, path)?, path);
+    let mut members = decompress(input, path)?;
     let mut opening = Opening {
         index: None,
         own: None,

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::parse::spelling;
+use super::template::MAX_FILLED;
 use super::{Catalog, CatalogErrors, Entry, Problem, SourceRewrite, Template};
 use crate::image::{Digest, Reference, ReferenceError};
 
@@ -35,6 +36,9 @@ pub struct ResolvedImage {
     /// The packed chart it is made of instead, as the catalog writes its path.
     pub archive: Option<String>,
 }
+
+/// All values of a catalog with their variables filled in, in bytes.
+const MAX_VALUES: usize = 16 << 20;
 
 impl Catalog {
     /// Fills in the variables (`set` over defaults) and reads the references; all problems at once.
@@ -75,6 +79,9 @@ impl Catalog {
                 image.sources.extend(parsed.filter(|parsed| !image.sources.contains(parsed)));
             }
         }
+        let mut room = MAX_VALUES;
+        let own_values = filled(&self.values, &values, &mut room, &mut problems);
+        let per_image_values = filled(&self.per_image_values, &values, &mut room, &mut problems);
         CatalogErrors::check(problems)?;
         for image in images.iter_mut().filter(|image| image.sources.is_empty()) {
             image.sources.push(image.reference.clone());
@@ -83,8 +90,8 @@ impl Catalog {
             name: self.name.clone(),
             version: self.version.clone(),
             registry_override: self.registry_override.clone(),
-            values: filled(&self.values, &values),
-            per_image_values: filled(&self.per_image_values, &values),
+            values: own_values,
+            per_image_values,
             variables: self.public(&values),
             entries: self.entries.clone(),
             images,
@@ -172,8 +179,27 @@ impl ResolvedCatalog {
     }
 }
 
-fn filled(paths: &[(String, Template)], values: &BTreeMap<String, String>) -> Vec<(String, String)> {
-    paths.iter().map(|(path, value)| (path.clone(), value.fill(values))).collect()
+/// Values with their variables filled in, as long as there is `room` for them.
+fn filled(
+    paths: &[(String, Template)],
+    values: &BTreeMap<String, String>,
+    room: &mut usize,
+    problems: &mut Vec<Problem>,
+) -> Vec<(String, String)> {
+    let mut all = Vec::with_capacity(paths.len());
+    for (path, value) in paths {
+        let value = value.fill(values);
+        match room.checked_sub(value.len()).filter(|_| value.len() <= MAX_FILLED) {
+            Some(left) => *room = left,
+            None => {
+                problems
+                    .push(Problem::general(format!("the value of {path} is too long with its variables")));
+                break;
+            }
+        }
+        all.push((path.clone(), value));
+    }
+    all
 }
 
 /// `sources` as `rewrites` turn them. Of those that fit a source, the longest count, in their order.

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
+/// A text with its variables filled in, in bytes: a long value in many places must not fill memory.
+pub(super) const MAX_FILLED: usize = 64 << 10;
+
 /// Text in which variables are yet to be filled in.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Template {
@@ -35,10 +38,14 @@ impl Template {
         })
     }
 
-    /// The text with the variables that `values` knows filled in; others stay as they are.
+    /// The text with the variables that `values` knows filled in; others stay as they are. It is cut where it is longer than
+    /// [`MAX_FILLED`], so that whoever takes it can see that it is.
     pub fn fill(&self, values: &BTreeMap<String, String>) -> String {
         let mut filled = String::new();
         for part in &self.parts {
+            if filled.len() > MAX_FILLED {
+                break;
+            }
             let (text, is_unknown) = match part {
                 Part::Text(text) => (text, false),
                 Part::Variable(name) => values.get(name).map_or((name, true), |value| (value, false)),

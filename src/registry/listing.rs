@@ -1,7 +1,7 @@
 //! The tags of a repository. Pages are followed within bounds.
 
 use reqwest::Method;
-use serde_json::Value;
+use serde::Deserialize;
 
 use super::RegistryClient;
 use super::error::{ErrorKind, RegistryError};
@@ -10,7 +10,16 @@ use super::location::next_page;
 use super::token::Scope;
 use crate::image::Repository;
 
+/// One page of a list of tags (distribution-spec, "Listing Tags").
+#[derive(Deserialize)]
+struct Page {
+    #[serde(default)]
+    tags: Option<Vec<String>>,
+}
+
 const PAGE_SIZE: usize = 1000;
+/// All pages of a list together, in bytes.
+pub(super) const MAX_BYTES: usize = 32 << 20;
 pub(super) const MAX_PAGES: usize = 1000;
 pub(super) const MAX_ENTRIES: usize = 200_000;
 
@@ -20,7 +29,7 @@ impl RegistryClient {
         let host = self.0.host(repository.host());
         let what = format!("tags of {repository}");
         let mut target = Target::Path(format!("/v2/{}/tags/list?n={PAGE_SIZE}", repository.path()));
-        let mut tags = Vec::new();
+        let (mut tags, mut read) = (Vec::new(), 0);
         for _ in 0..MAX_PAGES {
             let mut call = Call::new(&host, Method::GET, target, what.clone());
             call.scope = Scope::pull(repository.path());
@@ -30,10 +39,13 @@ impl RegistryClient {
             }
             let next = answer.header("link").and_then(|link| next_page(&answer.url, link));
             let body = answer.read(self.0.options.max_manifest).await.map_err(|kind| call.error(kind))?;
-            let page: Value = serde_json::from_slice(&body)
-                .map_err(|_| call.error(ErrorKind::Protocol("the list of tags is not JSON".to_owned())))?;
-            let page = page.get("tags").and_then(Value::as_array);
-            tags.extend(page.into_iter().flatten().filter_map(|tag| tag.as_str().map(str::to_owned)));
+            let page: Page = serde_json::from_slice(&body)
+                .map_err(|_| call.error(ErrorKind::Protocol("the list of tags cannot be read".to_owned())))?;
+            read += body.len();
+            if read > MAX_BYTES {
+                break;
+            }
+            tags.extend(page.tags.into_iter().flatten());
             match next {
                 Some(url) if tags.len() < MAX_ENTRIES => target = Target::Url(url),
                 Some(_) => break,
@@ -45,5 +57,5 @@ impl RegistryClient {
 }
 
 pub(super) fn endless() -> ErrorKind {
-    ErrorKind::Protocol("the list has no end".to_owned())
+    ErrorKind::Protocol("the list is too long, or has no end".to_owned())
 }

@@ -11,12 +11,15 @@ use serde_json::{Value, json};
 use super::RegistryClient;
 use super::error::{ErrorKind, RegistryError};
 use super::http::{Call, Target};
-use super::listing::{MAX_ENTRIES, MAX_PAGES, endless};
+use super::listing::{MAX_BYTES, MAX_PAGES, endless};
 use super::location::next_page;
 use super::manifests::ManifestTarget;
 use super::pace::locked;
 use super::token::Scope;
 use crate::image::{Descriptor, Digest, ParsedManifest, RawManifest, Repository, media_type, referrers_tag};
+
+/// Referrers of one manifest; nobody has so many.
+const MAX_REFERRERS: usize = 10_000;
 
 /// Rounds of reading the list, adding to it and reading it again, should others write to it at the same time.
 const LIST_ROUNDS: usize = 5;
@@ -43,7 +46,7 @@ impl RegistryClient {
         let path = format!("/v2/{}/referrers/{digest}", repository.path());
         let what = described(repository, digest);
         let mut target = Target::Path(path);
-        let mut descriptors = Vec::new();
+        let (mut descriptors, mut read) = (Vec::new(), 0);
         for page in 0..MAX_PAGES {
             let mut call = Call::new(&host, Method::GET, target, what.clone());
             call.headers.insert(ACCEPT, HeaderValue::from_static(media_type::OCI_INDEX));
@@ -65,9 +68,10 @@ impl RegistryClient {
             let index = ParsedManifest::of(&body, Some(media_type::OCI_INDEX))
                 .map_err(|error| call.error(ErrorKind::Content(error.to_string())))?;
             descriptors.extend(index.manifests);
+            read += body.len();
             match next {
-                Some(url) if descriptors.len() < MAX_ENTRIES => target = Target::Url(url),
-                Some(_) => break,
+                _ if descriptors.len() > MAX_REFERRERS || read > MAX_BYTES => break,
+                Some(url) => target = Target::Url(url),
                 None => {
                     return Ok(Referrers { descriptors, api_supported: true });
                 }

@@ -39,6 +39,7 @@ mod selection;
 mod serve;
 mod serve_bundle;
 mod shard;
+mod small_inputs;
 #[cfg(feature = "object-storage")]
 mod storage;
 mod support;
