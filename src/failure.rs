@@ -3,7 +3,9 @@
 //! Codes and hints come from types in the chain of an error, never from its text.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
+use crate::app::own_file::is_no_space;
 use crate::archive::{ArchiveError, StorageAnswer};
 use crate::destination::PrepareError;
 use crate::registry::{ErrorClass, RegistryError};
@@ -46,6 +48,12 @@ pub struct Failure {
 impl Failure {
     pub fn new(code: ExitCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), hints: Vec::new(), cause: None }
+    }
+
+    /// A file that cannot be read or written.
+    pub fn io(path: &Path, error: &std::io::Error) -> Self {
+        let code = if is_no_space(error) { ExitCode::NoSpace } else { ExitCode::Failed };
+        Self::new(code, format!("{}: {error}", path.display()))
     }
 
     pub fn usage(message: impl Into<String>) -> Self {
@@ -94,6 +102,9 @@ fn code_of_one(error: &(dyn std::error::Error + 'static)) -> Option<ExitCode> {
             FileExportError::Plan(_) => Some(ExitCode::Failed),
             FileExportError::Interrupted => Some(ExitCode::Interrupted),
         };
+    }
+    if let Some(error) = error.downcast_ref::<std::io::Error>() {
+        return is_no_space(error).then_some(ExitCode::NoSpace);
     }
     if let Some(error) = error.downcast_ref::<PrepareError>() {
         return Some(class_code(error.class));
@@ -174,10 +185,6 @@ fn archive_code(error: &ArchiveError) -> ExitCode {
     } else {
         ExitCode::Failed
     }
-}
-
-fn is_no_space(error: &std::io::Error) -> bool {
-    matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
 }
 
 /// The error as it stands on the screen.

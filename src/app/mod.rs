@@ -1,7 +1,9 @@
-//! What every part of the program may use: how files of others are read and its own are made, and the request to stop.
+//! What every part of the program may use: how files of others are read and its own are made, text of
+//! others in those, and the request to stop.
 //!
 //! It stands at the bottom and knows nothing of images, registries or bundles.
 
 pub mod own_file;
 pub mod small_file;
 pub mod stop;
+pub mod text;

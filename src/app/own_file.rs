@@ -61,7 +61,7 @@ fn refuse(why: &str) -> io::Error {
 /// Gives `path` this content, whole or not at all. A link in its place is replaced, not followed.
 pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut aside = aside(path, 0o666)?;
-    aside.write_all(content)?;
+    aside.as_file_mut().write_all(content)?;
     aside.persist(path).map(|_| ()).map_err(|error| error.error)
 }
 
@@ -124,6 +124,14 @@ impl FolderLock {
         let why = format!("another run has been changing it for {} s", PATIENCE.as_secs());
         Err(io::Error::new(io::ErrorKind::TimedOut, why))
     }
+}
+
+/// Whether a write failed for lack of room: on the disk, in a quota, or in the largest file that the file system holds.
+pub fn is_no_space(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+    )
 }
 
 /// The folder that a file is in.

@@ -119,7 +119,7 @@ fn too_large(cap: u64) -> io::Error {
         cap if cap >= 1 << 20 => format!("{} MiB", cap >> 20),
         cap => format!("{} KiB", cap >> 10),
     };
-    io::Error::new(io::ErrorKind::FileTooLarge, format!("it is larger than {cap}"))
+    io::Error::new(io::ErrorKind::InvalidData, format!("it is larger than {cap}"))
 }
 
 #[cfg(test)]
@@ -135,7 +135,7 @@ mod tests {
         std::fs::write(&path, vec![7; 4096]).unwrap();
         assert_eq!(named(&path, 4096).unwrap().len(), 4096);
         for error in [named(&path, 4095).unwrap_err(), beside(&path, 1024).unwrap_err()] {
-            assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData);
         }
         assert!(named(&path, 1024).unwrap_err().to_string().contains("larger than 1 KiB"));
         assert!(

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::volumes::WrongVolume;
+use crate::app::own_file::is_no_space;
 use crate::image::Digest;
 use crate::signing::Untrusted;
 
@@ -113,7 +114,7 @@ impl ArchiveError {
 
     /// Whether a disk is full.
     pub fn is_no_space(&self) -> bool {
-        matches!(self, Self::Io { error, .. } if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge))
+        matches!(self, Self::Io { error, .. } if is_no_space(error))
     }
 }
 

@@ -1,10 +1,12 @@
-//! Passwords that were typed into arguments, where they do not belong: they are not repeated on the screen.
+//! Passwords and signed addresses that were typed into arguments: they are not repeated on the screen.
 
 use std::io::{IsTerminal, Write};
 
 use crate::failure::ExitCode;
 
 const MASK: &str = "***";
+/// A shorter value of a query is not a secret, and hiding it would hide other text.
+const SHORTEST: usize = 6;
 
 /// Shows what is wrong with the arguments, or the help that was asked for.
 pub fn refuse(error: &clap::Error) -> ExitCode {
@@ -19,15 +21,29 @@ pub fn refuse(error: &clap::Error) -> ExitCode {
     ExitCode::Usage
 }
 
-/// `text` without the passwords in this program's arguments.
-pub(super) fn masked(text: &str) -> String {
-    let arguments = std::env::args_os().skip(1);
-    mask(text, arguments.filter_map(|argument| argument.into_string().ok()))
+/// What in this program's arguments must not be shown: passwords, and the queries of addresses, which may be signatures.
+pub(super) fn secrets() -> Vec<String> {
+    let arguments = std::env::args_os().skip(1).filter_map(|argument| argument.into_string().ok());
+    arguments.flat_map(|argument| secrets_in(&argument)).collect()
 }
 
-fn mask(text: &str, arguments: impl Iterator<Item = String>) -> String {
-    let mut secrets: Vec<String> =
-        arguments.filter_map(|argument| password(&argument).map(str::to_owned)).collect();
+fn secrets_in(argument: &str) -> Vec<String> {
+    let mut secrets: Vec<String> = password(argument).map(str::to_owned).into_iter().collect();
+    let query = argument.split_once("://").and_then(|(_, rest)| rest.split_once('?'));
+    let Some((_, query)) = query else { return secrets };
+    secrets.push(query.to_owned());
+    // A server may repeat a part of it, as it was sent or decoded.
+    for (_, value) in url::form_urlencoded::parse(query.as_bytes()) {
+        secrets.push(value.into_owned());
+    }
+    secrets.extend(query.split(['&', '#']).filter_map(|pair| Some(pair.split_once('=')?.1.to_owned())));
+    secrets.retain(|secret| secret.len() >= SHORTEST);
+    secrets
+}
+
+/// `text` without them.
+fn masked(text: &str) -> String {
+    let mut secrets = secrets();
     // Longest first: one may be part of another.
     secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
     secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), MASK))
@@ -61,10 +77,18 @@ mod tests {
         ] {
             assert_eq!(password(argument), expected, "{argument}");
         }
-        let typed = ["u:pw@r.io".to_owned(), "u:pw2@r.io".to_owned()];
-        assert_eq!(
-            mask("invalid value 'u:pw2@r.io' and pw", typed.into_iter()),
-            "invalid value 'u:***@r.io' and ***"
-        );
+    }
+
+    #[test]
+    fn queries_of_addresses_are_secrets_as_a_whole_and_value_by_value() {
+        let found = secrets_in("https://h/x?sig=ab%2Fcdefgh&n=12&date=20261128T000000Z");
+        for secret in
+            ["sig=ab%2Fcdefgh&n=12&date=20261128T000000Z", "ab/cdefgh", "ab%2Fcdefgh", "20261128T000000Z"]
+        {
+            assert!(found.iter().any(|found| found == secret), "{secret}: {found:?}");
+        }
+        assert!(!found.iter().any(|found| found == "12"));
+        assert_eq!(secrets_in("u:pw@r.io"), ["pw"]);
+        assert!(secrets_in("what?=nothing").is_empty());
     }
 }

@@ -112,26 +112,36 @@ pub(super) fn write_beside(
     }
     let circumstances = circumstances(export.write.by.as_deref());
     let statement = ExportStatement::of(&plan.bundle, id, circumstances, export.materials.to_vec());
-    write_signed(&path, &statement.to_file()?, export.signer)?;
+    let text = statement.to_file()?;
+    unsign(&path)?;
+    outputs::write_beside(&path, &text)?;
+    sign(&path, &text, export.signer)?;
     Ok(brought)
 }
 
-/// Writes a statement, signed in a file beside it where somebody signs. A signature of what was there before goes.
+/// Writes a statement that the user named, signed in a file beside it where somebody signs. A signature of what was there
+/// before goes.
 pub(super) fn write_signed(path: &Path, text: &str, signer: Option<&PrivateKey>) -> anyhow::Result<()> {
+    unsign(path)?;
+    outputs::write(path, text)?;
+    sign(path, text, signer)
+}
+
+/// Removes the signature of the statement at `path`.
+fn unsign(path: &Path) -> anyhow::Result<()> {
     let signature = beside(path, trust::SIGSTORE);
     match std::fs::remove_file(&signature) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(ArchiveError::Io { path: signature, error }.into());
+            Err(ArchiveError::Io { path: signature, error }.into())
         }
-        _ => {}
+        _ => Ok(()),
     }
-    outputs::write(path, text)?;
-    match signer {
-        Some(key) => {
-            outputs::write_beside(&signature, SigstoreBundle::sign_statement(text.as_bytes(), key).to_file())
-        }
-        None => Ok(()),
-    }
+}
+
+fn sign(path: &Path, text: &str, signer: Option<&PrivateKey>) -> anyhow::Result<()> {
+    let Some(key) = signer else { return Ok(()) };
+    let signed = SigstoreBundle::sign_statement(text.as_bytes(), key);
+    outputs::write_beside(&beside(path, trust::SIGSTORE), signed.to_file())
 }
 
 /// What statements and receipts say of a bundle.
@@ -244,7 +254,7 @@ fn in_one_line(text: &str) -> String {
 /// The content of a small file, if it is there.
 pub(super) fn content(path: &Path) -> Result<Option<Vec<u8>>, ArchiveError> {
     small_file::beside(path, MAX_STATEMENT).map_err(|error| match error.kind() {
-        std::io::ErrorKind::FileTooLarge => {
+        std::io::ErrorKind::InvalidData => {
             ArchiveError::Json("a statement", format!("{}: {error}", path.display()))
         }
         _ => ArchiveError::io(path)(error),

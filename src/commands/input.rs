@@ -220,7 +220,10 @@ pub(super) fn open_damaged(path: &Path) -> Result<(Arc<dyn Input>, Vec<String>),
 
 /// The file name without the endings of a bundle, and without those of volumes.
 pub(super) fn stem(path: &Path) -> String {
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let text = path.to_string_lossy();
+    // The query of an address may be a signature, with slashes in it.
+    let place = if is_address(path) { text.split(['?', '#']).next().unwrap_or_default() } else { &text };
+    let name = Path::new(place).file_name().unwrap_or_default().to_string_lossy().into_owned();
     let name = without_number(&name).unwrap_or(&name);
     let endings = [".tar.zst", ".tar.gz", ".tgz", ".tar"];
     let stem = endings.iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(name);
@@ -283,6 +286,9 @@ mod tests {
             ("b-1.0.tar.zst.volumes.json", "b-1.0"),
             ("x.tgz", "x"),
             ("dir", "dir"),
+            ("https://s3.example.com/a/b-1.0.tar.zst?X-Amz-Credential=x/20261128/y&sig=a%2Fb", "b-1.0"),
+            ("https://s3.example.com/?prefix=a/b.tar.zst", "s3.example.com"),
+            ("a?b/c.tar.zst", "c"),
             (".tar", "bundle"),
         ] {
             assert_eq!(stem(Path::new(path)), expected);

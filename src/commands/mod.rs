@@ -65,6 +65,7 @@ use crate::session::Session;
 
 /// Runs one command to its exit code. Errors have been shown when this returns.
 pub fn run(cli: Cli) -> ExitCode {
+    crate::report::conceal(arguments::secrets());
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&anyhow::Error::new(error).context("starting"), false),
@@ -123,7 +124,7 @@ fn print(text: &str) {
 }
 
 fn print_json(value: &serde_json::Value) {
-    let _ = writeln!(std::io::stdout().lock(), "{value:#}");
+    let _ = writeln!(std::io::stdout().lock(), "{}", crate::report::concealed(&format!("{value:#}")));
 }
 
 /// Whether what goes to stderr is JSON, one event a line: then so is the error at the end.
@@ -144,9 +145,9 @@ fn reports_as_json(command: &Command) -> bool {
 }
 
 fn fail(error: &anyhow::Error, as_json: bool) -> ExitCode {
-    let (code, text) = (code_of(error), arguments::masked(&crate::report::printable(&render(error))));
+    let (code, text) = (code_of(error), crate::report::printable(&render(error)));
     if as_json {
-        let hints: Vec<_> = all_hints(error).iter().map(|hint| arguments::masked(hint)).collect();
+        let hints = all_hints(error);
         crate::report::write_json(&serde_json::json!({
             "event": "error", "text": text, "hints": hints, "exitCode": code as u8,
         }));

@@ -72,8 +72,7 @@ pub(super) fn plain_name(name: &str) -> String {
 /// Writes a small file whose name follows from another's, such as a signature: whole or not at all. The user has not named
 /// it, so a link in its place is not followed.
 pub(super) fn write_beside(path: &Path, text: impl AsRef<[u8]>) -> anyhow::Result<()> {
-    let failed =
-        |error: io::Error| Failure::new(ExitCode::Failed, format!("{}: {error}", path.display())).into();
+    let failed = |error: io::Error| Failure::io(path, &error).into();
     match std::fs::symlink_metadata(path) {
         Ok(meta) if meta.is_symlink() => {
             let message = format!("{} is a symbolic link", path.display());
@@ -87,8 +86,7 @@ pub(super) fn write_beside(path: &Path, text: impl AsRef<[u8]>) -> anyhow::Resul
 
 /// Writes a small file that the user named, whole or not at all; a bundle in its place stays. A link is followed.
 pub(super) fn write(path: &Path, text: impl AsRef<[u8]>) -> anyhow::Result<()> {
-    let failed =
-        |error: io::Error| Failure::new(ExitCode::Failed, format!("{}: {error}", path.display())).into();
+    let failed = |error: io::Error| Failure::io(path, &error).into();
     // A device or pipe is written to as it is: there is nothing to replace.
     if is_no_file(path) {
         return std::fs::write(path, &text).map_err(failed);
@@ -103,7 +101,7 @@ pub(super) fn write(path: &Path, text: impl AsRef<[u8]>) -> anyhow::Result<()> {
     let place = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let replace = || {
         let mut aside = own_file::aside(&place, READABLE)?;
-        aside.write_all(text.as_ref())?;
+        aside.as_file_mut().write_all(text.as_ref())?;
         aside.persist(&place).map_err(|error| error.error)
     };
     replace().map(|_| ()).map_err(failed)
@@ -114,12 +112,12 @@ pub(super) fn write(path: &Path, text: impl AsRef<[u8]>) -> anyhow::Result<()> {
 pub(super) fn write_private(path: &Path, text: &str, replace: bool) -> anyhow::Result<()> {
     let write = || {
         let mut aside = own_file::aside(path, PRIVATE)?;
-        aside.write_all(text.as_bytes())?;
+        aside.as_file_mut().write_all(text.as_bytes())?;
         aside.as_file().sync_all()?;
         let kept = if replace { aside.persist(path) } else { aside.persist_noclobber(path) };
         kept.map(|_| ()).map_err(|error| error.error)
     };
-    write().map_err(|error| Failure::new(ExitCode::Failed, format!("{}: {error}", path.display())).into())
+    write().map_err(|error| Failure::io(path, &error).into())
 }
 
 #[cfg(test)]

@@ -152,7 +152,7 @@ impl RunReport {
         let mut value = self.value();
         value["exitCode"] = (code as u8).into();
         value["error"] = error.map(|error| crate::report::printable(&render(error))).into();
-        let text = serde_json::to_string_pretty(&value)?;
+        let text = crate::report::concealed(&serde_json::to_string_pretty(&value)?);
         super::outputs::write(path, &(text + "\n"))
     }
 }

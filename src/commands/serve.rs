@@ -52,7 +52,7 @@ pub(super) async fn run(session: &Session, args: &ServeArgs) -> anyhow::Result<E
     if let Some(file) = &args.address_file {
         // Whoever waits for the file must never see half of it.
         own_file::replace(file, server.local_addr().to_string().as_bytes())
-            .map_err(|error| Failure::new(ExitCode::Failed, format!("{}: {error}", file.display())))?;
+            .map_err(|error| Failure::io(file, &error))?;
     }
     let cancel = session.cancel.clone();
     server.run(async move { cancel.cancelled().await }).await;

@@ -11,11 +11,13 @@ use crate::app::own_file::FolderLock;
 use crate::app::small_file;
 use crate::archive::BundleReader;
 use crate::cli::{ResultFormat, Role, SignArgs};
-use crate::custody::ExportStatement;
+use crate::custody::{Arrived, ExportStatement, Exported, Receipt};
 use crate::failure::{ExitCode, Failure};
 use crate::image::Digest;
 use crate::session::Session;
-use crate::signing::{Approval, Approvals, PrivateKey, SigstoreBundle, is_statement};
+use crate::signing::{
+    Approval, Approvals, Predicate as _, PrivateKey, SigstoreBundle, is_statement, predicate_type,
+};
 use crate::transfer::beside;
 
 pub(super) fn run(session: &Session, args: &SignArgs) -> anyhow::Result<ExitCode> {
@@ -26,11 +28,12 @@ pub(super) fn run(session: &Session, args: &SignArgs) -> anyhow::Result<ExitCode
         (None, Role::Exporter) => bundle(session, args),
         (None, Role::Approver) => approve(session, args),
         (Some(text), Role::Exporter) => {
+            let what = said_by(&args.bundle, &text)?;
             let key = keys::private(&args.key, &args.passphrase)?;
             let signature = SigstoreBundle::sign_statement(&text, &key).to_file();
             let files = [(beside(&args.bundle, trust::SIGSTORE), signature)];
             write(&files, args.force)?;
-            tell(session.format, "signed", None, &key, &files.map(|(path, _)| path));
+            tell(session.format, &what, None, &key, &files.map(|(path, _)| path));
             Ok(ExitCode::Done)
         }
         (Some(_), Role::Approver) => {
@@ -38,6 +41,28 @@ pub(super) fn run(session: &Session, args: &SignArgs) -> anyhow::Result<ExitCode
             Err(Failure::usage(message).into())
         }
     }
+}
+
+/// What is signed with a statement or receipt, in words. Nothing else is signed as one: an approval is made with
+/// `--role approver`, and what other statements mean is not known here.
+fn said_by(path: &Path, text: &[u8]) -> anyhow::Result<String> {
+    let refuse =
+        |why: String| Failure::new(ExitCode::Content, format!("{} is not signed: {why}", path.display()));
+    let kind = predicate_type(text).unwrap_or_default();
+    if kind == Exported::TYPE {
+        let statement = ExportStatement::parse_exactly(text).map_err(refuse)?;
+        statement.contradicts_itself().map_or(Ok(()), |why| Err(refuse(why.to_owned())))?;
+        return Ok(format!("signed the statement about bundle {}", statement.predicate.bundle));
+    }
+    if kind == Arrived::TYPE {
+        let receipt = Receipt::parse_exactly(text).map_err(refuse)?;
+        receipt.contradicts_itself().map_or(Ok(()), |why| Err(refuse(why.to_owned())))?;
+        return Ok(format!("signed the receipt of {}", receipt.predicate.destination));
+    }
+    let shown: String = kind.chars().take(100).collect();
+    Err(refuse(format!("it is a statement of type {shown:?}, not one of an export or a receipt"))
+        .hint("approve a bundle with: bundle sign BUNDLE --key KEY --role approver")
+        .into())
 }
 
 /// Signatures that stand in nobody else's place.
@@ -75,9 +100,10 @@ fn of_statement(
     let path = beside(base, custody::STATEMENT);
     let Some(text) = custody::content(&path)? else { return Ok(None) };
     let signature = beside(&path, trust::SIGSTORE);
-    let wrong = match ExportStatement::parse(&text) {
+    let parsed = ExportStatement::parse_exactly(&text);
+    let wrong = match &parsed {
         Ok(statement) => statement.contradicts(reader.manifest(), &reader.id()).map(str::to_owned),
-        Err(why) => Some(why),
+        Err(why) => Some(why.clone()),
     };
     let by_another = || {
         let there = custody::content(&signature)?;
@@ -97,6 +123,13 @@ fn of_statement(
         ));
         return Ok(None);
     }
+    // The bundle does not say what it was made of: whoever signs vouches for that too.
+    for material in parsed.iter().flat_map(|statement| &statement.predicate.materials) {
+        let (kind, name, digest) = (material.kind, &material.name, material.digest);
+        session
+            .reporter
+            .say(&format!("the statement that is signed too says: made of {kind} {name:?}, {digest}"));
+    }
     Ok(Some((signature, SigstoreBundle::sign_statement(&text, key).to_file())))
 }
 
@@ -107,8 +140,7 @@ fn approve(session: &Session, args: &SignArgs) -> anyhow::Result<ExitCode> {
     // Before it is asked for a pass phrase: nobody is to be kept waiting for that.
     let key = keys::private(&args.key, &args.passphrase)?;
     let alone = FolderLock::beside(&path);
-    let _alone =
-        alone.map_err(|error| Failure::new(ExitCode::Failed, format!("{}: {error}", path.display())))?;
+    let _alone = alone.map_err(|error| Failure::io(&path, &error))?;
     let there = match trust::approvals(&path) {
         Err(_) if args.force => None,
         there => there?,

@@ -161,7 +161,7 @@ fn evidence(file: &Path) -> anyhow::Result<Option<Evidence>> {
 /// What is in a file of signatures or approvals, if the file is there.
 fn content(file: &Path) -> anyhow::Result<Option<Vec<u8>>> {
     small_file::beside(file, MAX_EVIDENCE).map_err(|error| match error.kind() {
-        std::io::ErrorKind::FileTooLarge => too_large(file.display().to_string()).into(),
+        std::io::ErrorKind::InvalidData => too_large(file.display().to_string()).into(),
         _ => ArchiveError::io(file)(error).into(),
     })
 }

@@ -61,8 +61,7 @@ pub(super) fn write(target: &Path, first_volume: Option<&Path>) -> anyhow::Resul
     let is_there = program.exists() && self::digest(&program)? == digest;
     // Over itself, when it already runs from there, nothing has to be written.
     if !is_there {
-        copy(&own, &program)
-            .map_err(|error| Failure::new(ExitCode::Failed, format!("{}: {error}", program.display())))?;
+        copy(&own, &program).map_err(|error| Failure::io(&program, &error))?;
     }
     outputs::write_beside(&sum, format!("{}  {NAME}\n", digest.hex()))?;
     outputs::write_beside(&text, readme(target, first_volume))
@@ -79,7 +78,7 @@ fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(".bundle-").permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755));
     let mut aside = builder.tempfile_in(folder_of(to))?;
-    std::io::copy(&mut std::fs::File::open(from)?, &mut aside)?;
+    std::io::copy(&mut std::fs::File::open(from)?, aside.as_file_mut())?;
     aside.flush()?;
     aside.as_file().sync_all()?;
     aside.persist(to).map_err(|error| error.error)?;
@@ -98,7 +97,7 @@ fn digest(path: &Path) -> anyhow::Result<Digest> {
             }
         }
     };
-    read().map_err(|error| Failure::new(ExitCode::Failed, format!("{}: {error}", path.display())).into())
+    read().map_err(|error| Failure::io(path, &error).into())
 }
 
 /// What to type behind the gap, with this program and without it.

@@ -70,6 +70,17 @@ impl ImageState {
     }
 }
 
+/// The bundle, if it has an id, and each image that is there.
+fn subjects(bundle: Option<&Digest>, images: &[ArrivedImage]) -> Vec<Subject> {
+    let mut subjects: Vec<Subject> = bundle.iter().map(|id| Subject::new(BUNDLE_SUBJECT, id)).collect();
+    let there = images.iter().filter(|image| image.state.is_there());
+    subjects.extend(there.map(|image| {
+        let name = image.target.clone().unwrap_or_else(|| image.name.to_string());
+        Subject::new(name, &image.digest)
+    }));
+    subjects
+}
+
 impl Receipt {
     /// Of an import whose `images` are those of `bundle`, in its order.
     pub fn of(
@@ -81,14 +92,18 @@ impl Receipt {
         circumstances: Circumstances,
     ) -> Result<Self, ArchiveError> {
         let mut stock = Stock::default();
-        let mut subject: Vec<Subject> = id.iter().map(|id| Subject::new(BUNDLE_SUBJECT, id)).collect();
         for (image, root) in images.iter().zip(roots(bundle)).filter(|(image, _)| image.state.is_there()) {
-            let name = image.target.clone().unwrap_or_else(|| image.name.to_string());
-            subject.push(Subject::new(name, &image.digest));
             stock.add(image.name.repository(), &[root], manifests)?;
         }
         let blobs = stock.blobs();
+        let subject = subjects(id.as_ref(), &images);
         Ok(Self::new(subject, Arrived { bundle: id, circumstances, destination, images, blobs }))
+    }
+
+    /// What it says in two ways.
+    pub fn contradicts_itself(&self) -> Option<&'static str> {
+        let expected = subjects(self.predicate.bundle.as_ref(), &self.predicate.images);
+        (self.subject != expected).then_some("its subjects are not the bundle and the images that are there")
     }
 
     fn is_of(&self, id: &Digest) -> bool {
@@ -127,7 +142,11 @@ impl Receipt {
             }
             Some(_) => None,
         };
-        bundle.images.iter().filter_map(lack).collect()
+        let mut lacks: Vec<String> = bundle.images.iter().filter_map(lack).collect();
+        if lacks.is_empty() {
+            lacks.extend(self.contradicts_itself().map(str::to_owned));
+        }
+        lacks
     }
 
     /// The base for a delta that this receipt is, which stands as `json` in its file. It is called after the bundle that

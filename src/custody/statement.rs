@@ -50,6 +50,17 @@ pub enum MaterialKind {
     Bundle,
 }
 
+impl std::fmt::Display for MaterialKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Catalog => "catalog",
+            Self::Lock => "lock",
+            Self::Request => "request",
+            Self::Bundle => "bundle",
+        })
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExportedImage {
     pub name: Reference,
@@ -67,8 +78,7 @@ impl ExportStatement {
         materials: Vec<Material>,
     ) -> Self {
         let images = images(bundle);
-        let mut subject = vec![Subject::new(BUNDLE_SUBJECT, &id)];
-        subject.extend(images.iter().map(|image| Subject::new(image.name.to_string(), &image.digest)));
+        let subject = subjects(&id, &images);
         let base = bundle.requires.as_ref().map(|requires| requires.base);
         Self::new(subject, Exported { bundle: id, circumstances, materials, images, base })
     }
@@ -78,8 +88,27 @@ impl ExportStatement {
         if !self.is_about(id) || self.predicate.bundle != *id {
             return Some("it is about another bundle");
         }
-        (self.predicate.images != images(bundle)).then_some("the images it lists are not those of the bundle")
+        if self.predicate.images != images(bundle) {
+            return Some("the images it lists are not those of the bundle");
+        }
+        if self.predicate.base != bundle.requires.as_ref().map(|requires| requires.base) {
+            return Some("the base it names is not that of the bundle");
+        }
+        self.contradicts_itself()
     }
+
+    /// What it says in two ways.
+    pub fn contradicts_itself(&self) -> Option<&'static str> {
+        let expected = subjects(&self.predicate.bundle, &self.predicate.images);
+        (self.subject != expected).then_some("its subjects are not the bundle and the images it lists")
+    }
+}
+
+/// The bundle, and each of its images.
+fn subjects(bundle: &Digest, images: &[ExportedImage]) -> Vec<Subject> {
+    let mut subjects = vec![Subject::new(BUNDLE_SUBJECT, bundle)];
+    subjects.extend(images.iter().map(|image| Subject::new(image.name.to_string(), &image.digest)));
+    subjects
 }
 
 fn images(bundle: &BundleManifest) -> Vec<ExportedImage> {

@@ -13,7 +13,7 @@ use url::Url;
 use super::error::{ErrorKind, StatusAnswer};
 use super::known::KnownSecrets;
 use super::pace::{Permit, RateLimiter};
-use super::redact::{clean, masked, page_title};
+use super::redact::{clean, masked, masked_query, page_title};
 use super::retry::{self, RateLimit};
 use super::stats::Traffic;
 use super::transport::classify;
@@ -148,9 +148,10 @@ impl Answer {
         };
         let _ = timeout(stall, read).await;
         // Masked before it is cut to length, and after escapes are resolved.
-        let body = self.known.mask(&String::from_utf8_lossy(&body));
+        let mask = |text: &str| masked_query(&self.url, &self.known.mask(text));
+        let body = mask(&String::from_utf8_lossy(&body));
         let (code, text) = explanation(body.as_bytes());
-        let text = self.known.mask(&text);
+        let text = mask(&text);
         ErrorKind::Status(Box::new(StatusAnswer {
             status,
             code,

@@ -111,8 +111,8 @@ fn replace(target: &Path, object: &Map<String, Value>) -> Result<(), String> {
     let refuse =
         |error: std::io::Error| format!("cannot write credential file {}: {error}", target.display());
     let mut aside = own_file::aside(target, 0o600).map_err(refuse)?;
-    serde_json::to_writer_pretty(&mut aside, object).map_err(|error| refuse(error.into()))?;
-    aside.write_all(b"\n").map_err(refuse)?;
+    serde_json::to_writer_pretty(aside.as_file_mut(), object).map_err(|error| refuse(error.into()))?;
+    aside.as_file_mut().write_all(b"\n").map_err(refuse)?;
     aside.as_file().sync_all().map_err(refuse)?;
     aside.persist(target).map_err(|error| refuse(error.error))?;
     Ok(())

@@ -6,7 +6,7 @@
 mod progress;
 
 use std::io::{IsTerminal, Write};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use progress::Progress;
 pub use progress::Transfer;
@@ -107,7 +107,23 @@ impl Reporter {
     }
 }
 
-/// `text` without what could move a cursor or hide text.
+/// What is never shown, longest first; see [`conceal`].
+static CONCEALED: OnceLock<Vec<String>> = OnceLock::new();
+
+/// Never shows these texts: passwords and signed queries that stand in the arguments of the program. Said once, at its start.
+pub fn conceal(mut secrets: Vec<String>) {
+    // One may be part of another.
+    secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+    let _ = CONCEALED.set(secrets);
+}
+
+/// `text` without what is never shown.
+pub fn concealed(text: &str) -> String {
+    let secrets = CONCEALED.get().into_iter().flatten();
+    secrets.fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), "***"))
+}
+
+/// `text` without what is never shown, and without what could move a cursor or hide text.
 pub fn printable(text: &str) -> String {
     let hostile = |c: char| {
         // Controls, marks of direction, what has no width, and tags.
@@ -115,7 +131,7 @@ pub fn printable(text: &str) -> String {
             || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
             || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
     };
-    text.chars().map(|c| if hostile(c) { '\u{fffd}' } else { c }).collect()
+    concealed(text).chars().map(|c| if hostile(c) { '\u{fffd}' } else { c }).collect()
 }
 
 /// Bytes for people: `1.69 GB`.
@@ -149,5 +165,5 @@ pub fn count(number: usize, thing: &str) -> String {
 
 pub(crate) fn write_json(value: &serde_json::Value) {
     // A closed stderr is no reason to stop moving bytes.
-    let _ = writeln!(std::io::stderr().lock(), "{value}");
+    let _ = writeln!(std::io::stderr().lock(), "{}", concealed(&value.to_string()));
 }

@@ -32,5 +32,6 @@ pub use signature::Signature;
 pub use sigstore::SigstoreBundle;
 pub use statement::{
     BUNDLE_SUBJECT, Circumstances, MAX_STATEMENT, Predicate, Statement, Subject, Tool, is_statement,
+    predicate_type,
 };
 pub use trust::{Trust, Vouched};

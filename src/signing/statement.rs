@@ -73,6 +73,12 @@ struct Preamble {
     predicate_type: String,
 }
 
+/// Which kind of statement JSON is, if it is one: its predicate type.
+pub fn predicate_type(json: &[u8]) -> Option<String> {
+    let preamble = serde_json::from_slice::<Preamble>(json).ok();
+    preamble.filter(|preamble| preamble.kind == TYPE).map(|preamble| preamble.predicate_type)
+}
+
 /// Whether JSON is a statement of any kind.
 pub fn is_statement(json: &[u8]) -> bool {
     serde_json::from_slice::<Preamble>(json).is_ok_and(|preamble| preamble.kind == TYPE)
@@ -100,6 +106,15 @@ impl<P: Predicate> Statement<P> {
             return Err(format!("it says {:.100?}, and {} is read here", preamble.predicate_type, P::TYPE));
         }
         serde_json::from_slice(json).map_err(|error| error.to_string())
+    }
+
+    /// The same, if it says nothing else: no field that is not known here, and none that another reader could take for one.
+    /// Whoever signs it knows all that is said.
+    pub fn parse_exactly(json: &[u8]) -> Result<Self, String> {
+        let statement = Self::parse(json)?;
+        let all: serde_json::Value = serde_json::from_slice(json).map_err(|error| error.to_string())?;
+        let known = serde_json::to_value(&statement).map_err(|error| error.to_string())?;
+        if all == known { Ok(statement) } else { Err("it has fields that are not known here".to_owned()) }
     }
 
     /// Whether it is about the bundle with this id.

@@ -46,7 +46,10 @@ impl RemoteInput {
     /// Reads the first piece of what `address` names, which tells its size too: an address that was signed for reading, or
     /// leads to one, need not allow a HEAD. `client` says how hosts are reached; each request is tried `tries` times.
     pub fn open(address: &str, client: &RegistryClient, tries: u32) -> Result<Self, ArchiveError> {
-        let url = Url::parse(address).map_err(|_| unreadable(address, "it is no URL"))?;
+        let url = Url::parse(address).map_err(|_| {
+            let place = address.split(['?', '#']).next().unwrap_or_default();
+            unreadable(place, "it is not a URL that can be used")
+        })?;
         let name = shown(&url);
         if !url.username().is_empty() || url.password().is_some() {
             return Err(unreadable(&name, "user names and passwords do not belong in an address"));

@@ -175,7 +175,7 @@ impl FileExport<'_> {
         let mut ordered = Ordered { source, elsewhere: &elsewhere, sink };
         let written = tokio::select! {
             written = ordered.run(position) => written,
-            () = self.cancel.cancelled() => Err(Broken { index: 0, error: BlobError::Cancelled }),
+            () = shared.stop.cancelled() => Err(Broken { index: 0, error: BlobError::Cancelled }),
         };
         self.reporter.end();
         let sink = ordered.sink;
@@ -217,7 +217,7 @@ impl<'a> Growing<'a> {
     fn after(grown: Grown, shared: &'a Shared) -> (Self, Position) {
         let Grown { position, len, before, checksum } = grown;
         let goes_on = position.begun.is_some();
-        let Shared { file, journal, front } = shared;
+        let Shared { file, journal, front, .. } = shared;
         (Self { file, journal, front, at: len, checksum, before, goes_on }, position)
     }
 

@@ -100,12 +100,14 @@ impl Download<'_> {
                 futures_util::future::ready(())
             });
         let (compressed, ()) = tokio::join!(self.compressed(&received, &lost), stored);
-        let (compressed, end) = compressed?;
-        let lost = lost.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some(at) = lost.iter().position(|lost: &LostBlob| lost.error.is_final()) {
-            let mut lost = lost;
+        let mut lost = lost.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        // What could not be written is why the others were cancelled.
+        let is_write_failure = |lost: &LostBlob| matches!(lost.error, BlobError::Transfer(_));
+        let written = lost.iter().position(is_write_failure);
+        if let Some(at) = written.or_else(|| lost.iter().position(|lost| lost.error.is_final())) {
             return Err(lost.swap_remove(at).error);
         }
+        let (compressed, end) = compressed?;
         Ok(Downloaded { lost, compressed, end, received: received.into_inner() })
     }
 

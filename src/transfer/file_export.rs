@@ -94,6 +94,8 @@ pub(super) struct Shared {
     pub(super) file: Arc<PartialFile>,
     pub(super) journal: Arc<Journal>,
     pub(super) front: Arc<Front>,
+    /// Ends the run: because the user wants that, or because the file cannot be written.
+    pub(super) stop: CancellationToken,
 }
 
 /// The checksums of the file or its volumes, as they come about.
@@ -214,12 +216,14 @@ impl FileExport<'_> {
             }
         }
         let front = Arc::new(Front::new(&plan.head.layout, &plan.bundle.blobs));
-        let shared = Shared { file: Arc::new(file), journal: Arc::new(journal), front };
+        // A file that cannot be written ends everything too, and is not what the user asked for.
+        let stop = self.cancel.child_token();
+        let shared = Shared { file: Arc::new(file), journal: Arc::new(journal), front, stop };
         let barriers = tokio::spawn(keep_barriers(
             shared.front.clone(),
             shared.file.clone(),
             shared.journal.clone(),
-            self.cancel.clone(),
+            shared.stop.clone(),
         ));
         let cut = header.cut;
         let (downloaded, sidecar) = if let Some(grown) = grown {
@@ -283,7 +287,7 @@ impl FileExport<'_> {
             permits: &Semaphore::new(self.jobs.max(1)),
             jobs: self.jobs,
             reporter: self.reporter,
-            cancel: self.cancel,
+            cancel: &shared.stop,
             front: &shared.front,
         };
         let result = download.run().await;

@@ -244,7 +244,7 @@ impl Journal {
         let (bytes, records) = beginning(header, past, boot)?;
         let file = (|| {
             let mut fresh = own_file::aside(&lock.path, 0o666)?;
-            fresh.write_all(&bytes)?;
+            fresh.as_file_mut().write_all(&bytes)?;
             fresh.as_file().sync_all()?;
             fresh.as_file().try_lock().map_err(|_| io::Error::from(io::ErrorKind::WouldBlock))?;
             fresh.persist(&lock.path).map_err(|error| error.error)

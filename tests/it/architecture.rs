@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 const MAY_USE: [(&str, &[&str]); 24] = [
     ("app", &[]),
     ("image", &[]),
-    ("catalog", &["image"]),
+    ("catalog", &["app", "image"]),
     ("registry", &["app", "image", "secret"]),
     ("archive", &["app", "image", "signing"]),
     ("destination", &["image", "registry", "report", "secret"]),
@@ -22,11 +22,11 @@ const MAY_USE: [(&str, &[&str]); 24] = [
     ("facts", &["archive", "image"]),
     ("policy", &["archive", "facts", "image", "report"]),
     ("review", &["archive", "destination", "facts", "image", "policy", "report"]),
-    ("handoff", &["archive", "destination", "image", "registry", "secret"]),
+    ("handoff", &["app", "archive", "destination", "image", "registry", "secret"]),
     ("serve", &["app", "archive", "destination", "image"]),
     ("transfer", &["app", "archive", "image", "plan", "registry", "report", "signing"]),
     // Knows every error there is, and nothing but errors.
-    ("failure", &["archive", "destination", "registry", "transfer"]),
+    ("failure", &["app", "archive", "destination", "registry", "transfer"]),
     ("cli", &["catalog", "image", "report"]),
     ("session", &["cli", "report"]),
     (

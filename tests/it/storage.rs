@@ -69,6 +69,62 @@ fn what_is_wrong_with_an_address_is_said() {
 }
 
 #[test]
+fn a_signed_address_leaves_nothing_of_its_signature_behind() {
+    const QUERY: &str =
+        "X-Amz-Credential=AKIA/20261128/eu/s3&X-Amz-Signature=geheim%2Fgeheim&X-Amz-Expires=3600";
+    let mut gap = Gap::new();
+    let (image, url) = published(&mut gap);
+    let address = format!("{url}?{QUERY}");
+    let reports = ["--report", "report.json", "--receipt", "receipt.json", "-v"];
+    let clean = |ran: &crate::support::cli::Ran| {
+        let files: Vec<(String, String)> = gap
+            .files()
+            .into_iter()
+            .map(|name| (name.clone(), String::from_utf8_lossy(&gap.read(&name)).into_owned()))
+            .collect();
+        for secret in ["geheim", "AKIA", "X-Amz-Signature"] {
+            assert!(!ran.shown().contains(secret), "{secret}: {}", ran.shown());
+            for (name, content) in &files {
+                assert!(!name.contains(secret) && !content.contains(secret), "{secret} in {name}: {content}");
+            }
+        }
+    };
+    // Each as it goes well.
+    clean(&gap.import(&address, &reports));
+    assert_whole(&gap.destination, "team/app", "1", &image);
+    assert!(gap.files().iter().any(|name| name.ends_with(".values.yaml")), "{:?}", gap.files());
+    for verb in ["inspect", "verify", "values", "mirrors"] {
+        let destination = ["-d", "registry.example.com", "--for", "k3s"];
+        let more = match verb {
+            "values" => &destination[..2],
+            "mirrors" => &destination[..],
+            _ => &[],
+        };
+        clean(
+            &gap.cli.run(
+                &[
+                    &[verb, &address],
+                    more,
+                    &["--format", "json"][..usize::from(verb != "values" && verb != "mirrors") * 2],
+                ]
+                .concat(),
+            ),
+        );
+    }
+    // And as the server refuses it and repeats what it was sent.
+    let echo = r#"{"errors":[{"code":"DENIED","message":"geheim/geheim is not the signature of AKIA/20261128/eu/s3"}]}"#;
+    gap.source
+        .fault(Fault::on("GET", "files/bundle", Effect::Answer(403, Vec::new(), echo.to_owned())).always());
+    for mode in ["plain", "json"] {
+        let ran = gap.try_import(&address, &[&reports[..], &["--progress", mode, "--force"]].concat());
+        assert_eq!(ran.code, 4, "{}", ran.shown());
+        clean(&ran);
+    }
+    let ran = gap.try_import(&address.replace("http://", "https://"), &["--salvage"]);
+    clean(&ran);
+}
+
+#[test]
 fn what_changes_on_the_way_never_becomes_an_image() {
     let mut gap = Gap::new();
     let (_, url) = published(&mut gap);

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::walk::OVERRIDE;
 use super::{Discovery, Found, Rank, ValuePaths};
+use crate::app::text::comment;
 use crate::image::Reference;
 
 /// Lines of what is unclear that go into the catalog.
@@ -70,7 +71,7 @@ impl Discovery {
         if !self.unclear.is_empty() {
             let _ = writeln!(text, "# Looked at and not understood ({}):", self.unclear_count);
             for unclear in self.unclear.iter().take(MAX_LINES) {
-                let line = unclear.to_string().replace(|c: char| c.is_control(), " ");
+                let line = comment(&unclear.to_string());
                 let _ = writeln!(text, "#   {line}");
             }
             if self.unclear_count > MAX_LINES {

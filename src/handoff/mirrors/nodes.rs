@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{MirrorError, MirrorFile, Mirrors};
+use crate::app::text::comment;
 
 /// `hosts.toml` (containerd, docs/hosts.md). The destination stands in for the server too, so that nothing is asked
 /// after it; that alone, without a host, containerd 1.6 passes over.
@@ -137,7 +138,8 @@ impl Mirrors<'_> {
         let toml = toml::to_string(&conf).map_err(|error| MirrorError::Write(error.to_string()))?;
         let authority = match &self.reach.ca_file {
             Some(file) => format!(
-                "# The registry's authority: {file} as /etc/containers/certs.d/{}/ca.crt.\n",
+                "# The registry's authority: {} as /etc/containers/certs.d/{}/ca.crt.\n",
+                comment(file),
                 self.destination.host()
             ),
             None => String::new(),

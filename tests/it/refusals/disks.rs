@@ -173,6 +173,80 @@ fn a_disk_without_room_for_the_plan() {
     assert_eq!(gap.source.blob_gets().len(), 1);
 }
 
+/// A disk of its own for a run, that fills up while it writes: `script` runs below it, and the program is `$0`.
+fn on_a_small_disk(gap: &Gap, megabytes: u32, script: &str) -> Option<Ran> {
+    let may = Command::new("unshare").args(["-rm", "true"]).output();
+    if !may.is_ok_and(|ran| ran.status.success()) {
+        eprintln!("skipped: this system gives nobody a mount of their own");
+        return None;
+    }
+    std::fs::create_dir_all(gap.path("small")).unwrap();
+    let script = format!("mount -t tmpfs -o size={megabytes}m none small; {script}");
+    let inner = shell(gap, &script);
+    let mut command = Command::new("unshare");
+    command.arg("-rm").arg(inner.get_program()).args(inner.get_args());
+    command.current_dir(gap.cli.folder()).env_clear();
+    for (key, value) in inner.get_envs() {
+        command.env(key, value.unwrap_or_default());
+    }
+    Some(output(command))
+}
+
+#[test]
+fn a_disk_that_fills_up_while_a_bundle_is_written() {
+    let mut gap = Gap::new();
+    for seed in 0..4 {
+        let spec = ImageSpec::new(seed).layer(Layer::gzip(seed, 900_000)).layer(Layer::tar(seed, 300_000));
+        gap.image(&format!("team/app-{seed}"), "1", &spec.build());
+    }
+    gap.export(&["-o", "whole.tar.zst"]);
+    for command in [
+        "export images.txt -o small/out.tar.zst",
+        "export images.txt -o small/out.tar.zst --volume-size 1MB",
+        "repack whole.tar.zst -o small/out.tar.zst",
+        "export images.txt -o - >small/out.tar.zst",
+    ] {
+        let script = format!("$0 {} --skip-preflight", command.replace(" >", " --skip-preflight >"));
+        let script = script.replace(">small/out.tar.zst --skip-preflight", ">small/out.tar.zst");
+        let Some(ran) = on_a_small_disk(&gap, 2, &script) else { return };
+        assert_eq!(ran.code, 6, "{command}: {}", ran.shown());
+        assert!(ran.stderr.contains("No space left"), "{command}: {}", ran.shown());
+        // Stdout has no name here.
+        assert!(
+            command.contains('>') || ran.stderr.contains("small/out.tar.zst"),
+            "{command}: {}",
+            ran.shown()
+        );
+        assert!(!ran.stderr.contains("stopped"), "{command}: {}", ran.shown());
+    }
+}
+
+#[test]
+fn small_files_on_a_full_disk_say_so_and_what_is_done() {
+    let gap = two_mib();
+    gap.export(&["-o", "out.tar.zst"]);
+    let host = gap.destination.host();
+    let fill = "dd if=/dev/zero of=small/full bs=64k 2>/dev/null";
+    for command in [
+        format!("import out.tar.zst -d {host} --values small/v.yaml"),
+        format!("import out.tar.zst -d {host} --values v1.yaml --receipt small/r.json"),
+        format!("import out.tar.zst -d {host} --values v2.yaml --report small/r.json"),
+        "review out.tar.zst -o small/review.html".to_owned(),
+        "keygen -o small/key --no-passphrase".to_owned(),
+        "catalog lock images.txt -o small/catalog.lock".to_owned(),
+        format!("mirrors out.tar.zst -d {host} --for containerd -o small"),
+    ] {
+        let Some(ran) = on_a_small_disk(&gap, 1, &format!("{fill}; $0 {command}")) else { return };
+        assert_eq!(ran.code, 6, "{command}: {}", ran.shown());
+        assert!(
+            ran.stderr.contains("No space left") && ran.stderr.contains("small"),
+            "{command}: {}",
+            ran.shown()
+        );
+        assert!(!ran.stderr.contains(".bundle-"), "{command} shows a name of our own: {}", ran.shown());
+    }
+}
+
 /// An image that says it has a layer of 5 GiB: nothing of it has to be there, since nothing is to be asked for.
 fn larger_than_fat() -> TestImage {
     let layer = json!({ "mediaType": media_type::OCI_LAYER_GZIP, "digest": Digest::sha256(b"never sent"), "size": 5_u64 << 30 });

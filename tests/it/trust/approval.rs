@@ -79,6 +79,87 @@ fn no_other_signature_by_the_same_key_is_an_approval() {
 }
 
 #[test]
+fn a_statement_file_is_signed_as_what_it_is_and_nothing_else() {
+    let (gap, _) = reviewed(false);
+    gap.export(&["-o", "own.tar.zst", "--statement"]);
+    let text = String::from_utf8(gap.read("own.tar.zst.statement.json")).unwrap();
+    let whole: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let id = whole["predicate"]["bundle"].clone();
+    let sign = |text: &str| {
+        std::fs::write(gap.path("said.json"), text).unwrap();
+        gap.cli.run(&["sign", "said.json", "--key", "reviewer.key", "--force"])
+    };
+    let ran = sign(&text);
+    assert_eq!(ran.code, 0, "{}", ran.shown());
+    assert!(
+        ran.stdout.contains(&format!("signed the statement about bundle {}", id.as_str().unwrap())),
+        "{}",
+        ran.shown()
+    );
+    let changed = |change: &dyn Fn(&mut serde_json::Value)| {
+        let mut value = whole.clone();
+        change(&mut value);
+        value.to_string()
+    };
+    let approval = changed(&|value| {
+        value["predicateType"] = "urn:airgap-bundle:approval:1".into();
+        let images = value["predicate"].as_object_mut().unwrap();
+        images.retain(|key, _| ["bundle", "by", "at", "tool"].contains(&key.as_str()));
+        value["subject"].as_array_mut().unwrap().truncate(1);
+    });
+    for (text, says) in [
+        (approval, "it is a statement of type \"urn:airgap-bundle:approval:1\""),
+        (
+            changed(&|value| value["predicateType"] = "https://slsa.dev/provenance/v1".into()),
+            "it is a statement of type",
+        ),
+        (
+            changed(&|value| value["PredicateType"] = "urn:airgap-bundle:approval:1".into()),
+            "fields that are not known",
+        ),
+        (changed(&|value| value["predicate"]["approved"] = true.into()), "fields that are not known"),
+        (
+            changed(&|value| value["subject"][0]["Digest"] = serde_json::json!({})),
+            "fields that are not known",
+        ),
+        (changed(&|value| value["subject"].as_array_mut().unwrap().truncate(1)), "its subjects are not"),
+        (
+            text.replacen("\"predicateType\"", "\"predicateType\": \"x\", \"predicateType\"", 1),
+            "is not a zstd file",
+        ),
+    ] {
+        let ran = sign(&text);
+        assert_eq!(ran.code, 3, "{text}: {}", ran.shown());
+        assert!(ran.stderr.contains("said.json") && ran.stderr.contains(says), "{says}: {}", ran.shown());
+    }
+    // Beside a bundle, what is not of that bundle is not signed along.
+    for (text, says) in [
+        (
+            changed(&|value| value["predicate"]["base"] = id.clone()),
+            "the base it names is not that of the bundle",
+        ),
+        (changed(&|value| value["subject"].as_array_mut().unwrap().truncate(1)), "its subjects are not"),
+    ] {
+        std::fs::write(gap.path("own.tar.zst.statement.json"), text).unwrap();
+        let ran = gap.cli.run(&["sign", "own.tar.zst", "--key", "reviewer.key", "--force"]);
+        assert_eq!(ran.code, 0, "{}", ran.shown());
+        assert!(ran.stderr.contains(says), "{says}: {}", ran.shown());
+        assert!(!gap.path("own.tar.zst.statement.json.sigstore.json").exists());
+    }
+    std::fs::write(gap.path("own.tar.zst.statement.json"), text).unwrap();
+    let ran = gap.cli.run(&["sign", "own.tar.zst", "--key", "reviewer.key", "--force"]);
+    assert!(ran.stderr.contains("made of catalog \"images.txt\", sha256:"), "{}", ran.shown());
+    // A receipt is signed as one, if it is about what it says arrived.
+    gap.import("own.tar.zst", &["--receipt", "receipt.json"]);
+    let receipt = String::from_utf8(gap.read("receipt.json")).unwrap();
+    let ran = sign(&receipt);
+    assert!(ran.stdout.contains("signed the receipt of "), "{}", ran.shown());
+    let mut value: serde_json::Value = serde_json::from_str(&receipt).unwrap();
+    value["predicate"]["images"][0]["state"] = "failed".into();
+    assert_eq!(sign(&value.to_string()).code, 3);
+}
+
+#[test]
 fn approvals_of_others_or_of_another_bundle_do_not_count() {
     let (gap, _) = reviewed(false);
     approved(&gap, "out.tar.zst", "other.key");
