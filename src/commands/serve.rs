@@ -6,7 +6,7 @@ use super::input;
 use crate::cli::ServeArgs;
 use crate::destination::Mapping;
 use crate::failure::{ExitCode, Failure};
-use crate::serve::{BundleStore, DirectoryStore, ServeOptions, Store, bind};
+use crate::serve::{BundleStore, DirectoryError, DirectoryStore, ServeOptions, Store, bind};
 use crate::session::Session;
 
 pub(super) async fn run(session: &Session, args: &ServeArgs) -> anyhow::Result<ExitCode> {
@@ -33,7 +33,9 @@ pub(super) async fn run(session: &Session, args: &ServeArgs) -> anyhow::Result<E
             names.extend(store.references().map(|(repository, tag)| format!("{repository}:{tag}")));
             (Arc::new(store), path.display().to_string())
         }
-        (None, Some(dir)) => (Arc::new(DirectoryStore::open(dir)?), dir.display().to_string()),
+        (None, Some(dir)) => {
+            (Arc::new(DirectoryStore::open(dir).map_err(refused)?), dir.display().to_string())
+        }
         (None, None) => return Err(Failure::usage("nothing to serve").into()),
     };
     let options = ServeOptions {
@@ -57,4 +59,12 @@ pub(super) async fn run(session: &Session, args: &ServeArgs) -> anyhow::Result<E
     let cancel = session.cancel.clone();
     server.run(async move { cancel.cancelled().await }).await;
     Ok(ExitCode::Done)
+}
+
+/// A folder that is not a registry, or not one that can be used, is the user's to replace by another.
+fn refused(error: DirectoryError) -> anyhow::Error {
+    match error.hint() {
+        Some(hint) => Failure::usage(error.to_string()).hint(hint).into(),
+        None => error.into(),
+    }
 }

@@ -8,14 +8,15 @@ mod auth;
 mod blob_routes;
 mod bundle;
 mod directory;
-mod files;
 mod lent;
 mod list_routes;
 mod manifest_routes;
+mod marker;
 mod patient;
 mod routes;
 mod server;
 mod store;
+mod tree;
 mod upload_routes;
 mod uploads;
 

@@ -1,32 +1,36 @@
 //! Uploads of the directory store: one file each, hashed while it grows.
 //!
-//! An upload lives as long as the process; what an earlier process left is removed on opening. The size that counts
-//! is the one in memory, moved only after a write succeeded, so a failed write is simply written over.
+//! An upload lives as long as the process; what an earlier process left is removed on opening, and nothing else: only
+//! files that bear a name as they are given here. The size that counts is the one in memory, moved only after a write
+//! succeeded, so a failed write is simply written over.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::unix::fs::FileExt as _;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use rustix::fs::FileType;
+
 use super::store::{RepositoryName, StoreError};
+use super::tree::Tree;
 use crate::image::{Algorithm, Digest, Hasher};
 
+const FOLDER: &str = "uploads";
 /// An upload nobody touched for so long is abandoned.
 const ABANDONED: Duration = Duration::from_secs(24 * 60 * 60);
 
 #[derive(Debug)]
 pub(super) struct Uploads {
-    folder: PathBuf,
+    tree: Arc<Tree>,
     open: Mutex<HashMap<String, Arc<Upload>>>,
 }
 
 #[derive(Debug)]
 struct Upload {
     repository: RepositoryName,
-    path: PathBuf,
+    path: String,
     state: Mutex<State>,
 }
 
@@ -40,17 +44,23 @@ struct State {
 }
 
 impl Uploads {
-    pub(super) fn open(folder: PathBuf) -> io::Result<Self> {
-        fs::create_dir_all(&folder)?;
-        for entry in fs::read_dir(&folder)? {
-            fs::remove_file(entry?.path())?;
+    pub(super) fn open(tree: Arc<Tree>) -> io::Result<Self> {
+        tree.make_folder(FOLDER)?;
+        let mut left = Vec::new();
+        tree.list(FOLDER, |name, kind| {
+            if kind == FileType::RegularFile && is_id(name) {
+                left.push(path_of(name));
+            }
+        })?;
+        for path in left {
+            tree.remove(&path)?;
         }
-        Ok(Self { folder, open: Mutex::default() })
+        Ok(Self { tree, open: Mutex::default() })
     }
 
     /// A path in the folder of what is not whole yet that nobody else uses.
-    pub(super) fn fresh_path(&self) -> PathBuf {
-        self.folder.join(fresh_id())
+    pub(super) fn fresh_path() -> String {
+        path_of(&fresh_id())
     }
 
     pub(super) fn start(
@@ -59,8 +69,8 @@ impl Uploads {
         algorithm: Algorithm,
     ) -> Result<String, StoreError> {
         let id = fresh_id();
-        let path = self.folder.join(&id);
-        File::create_new(&path)?;
+        let path = path_of(&id);
+        self.tree.create(&path)?;
         let state = State { size: 0, hasher: Hasher::new(algorithm), touched: Instant::now(), ended: false };
         let upload = Upload { repository: repository.clone(), path, state: Mutex::new(state) };
         let mut open = lock(&self.open);
@@ -68,7 +78,7 @@ impl Uploads {
             // One that is busy is not abandoned, and waiting for it here could wait for good.
             let keep = upload.state.try_lock().map_or(true, |state| state.touched.elapsed() < ABANDONED);
             if !keep {
-                let _ = fs::remove_file(&upload.path);
+                let _ = self.tree.remove(&upload.path);
             }
             keep
         });
@@ -98,7 +108,7 @@ impl Uploads {
             return Err(StoreError::OutOfOrder { size: state.size });
         }
         // Opened each time: a descriptor per idle upload would let anybody use them all up.
-        File::options().write(true).open(&upload.path)?.write_all_at(bytes, offset)?;
+        self.tree.open_to_write(&upload.path)?.write_all_at(bytes, offset)?;
         state.hasher.update(bytes);
         state.size += bytes.len() as u64;
         state.touched = Instant::now();
@@ -111,13 +121,13 @@ impl Uploads {
         repository: &RepositoryName,
         id: &str,
         digest: &Digest,
-    ) -> Result<PathBuf, StoreError> {
+    ) -> Result<String, StoreError> {
         let upload = self.find(repository, id)?;
         let mut state = lock(&upload.state);
         if state.ended {
             return Err(StoreError::UploadUnknown);
         }
-        let file = File::options().read(true).write(true).open(&upload.path)?;
+        let file = self.tree.open_to_write(&upload.path)?;
         // A write that failed halfway may have left bytes beyond those that count.
         file.set_len(state.size)?;
         let mut found = state.hasher.clone().finish();
@@ -130,7 +140,7 @@ impl Uploads {
         state.ended = true;
         lock(&self.open).remove(id);
         if found != *digest {
-            let _ = fs::remove_file(&upload.path);
+            let _ = self.tree.remove(&upload.path);
             return Err(StoreError::DigestMismatch { stated: Box::new(*digest), found: Box::new(found) });
         }
         Ok(upload.path.clone())
@@ -144,7 +154,7 @@ impl Uploads {
         }
         state.ended = true;
         lock(&self.open).remove(id);
-        Ok(fs::remove_file(&upload.path)?)
+        Ok(self.tree.remove(&upload.path).map(drop)?)
     }
 
     fn find(&self, repository: &RepositoryName, id: &str) -> Result<Arc<Upload>, StoreError> {
@@ -163,6 +173,15 @@ fn hash(mut file: &File, algorithm: Algorithm) -> io::Result<Digest> {
             n => hasher.update(&buffer[..n]),
         }
     }
+}
+
+fn path_of(id: &str) -> String {
+    format!("{FOLDER}/{id}")
+}
+
+/// Whether `name` is one that [`fresh_id`] gives.
+fn is_id(name: &str) -> bool {
+    name.len() == 32 && name.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 fn fresh_id() -> String {

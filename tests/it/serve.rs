@@ -8,6 +8,7 @@ use crate::support::client;
 use crate::support::images::{self, ImageSpec, Layer};
 use crate::support::registry::{Effect, Fault, TestRegistry};
 
+mod folders;
 mod hostile;
 mod pulling;
 mod pushing;

@@ -207,6 +207,12 @@ impl TestRegistry {
     }
 }
 
+/// What a store has under a tag.
+pub fn digest_in(store: &DirectoryStore, repository: &str, tag: &str) -> Option<Digest> {
+    let wanted = TagOrDigest::Tag(tag.parse().unwrap());
+    Some(store.manifest(&repository.parse().unwrap(), &wanted).ok()?.digest)
+}
+
 /// Writes an image with all its children and blobs into a store.
 pub fn put(store: &DirectoryStore, repository: &str, tag: Option<&str>, image: &TestImage) {
     let name = repository.parse().unwrap();
