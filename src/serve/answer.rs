@@ -1,7 +1,7 @@
 //! Answers of the registry: refusals with the distribution-spec's error envelope, and small successes.
 
 use axum::body::Body;
-use axum::http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
+use axum::http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use axum::http::{Response, StatusCode};
 use serde_json::{Value, json};
 
@@ -71,12 +71,20 @@ impl From<StoreError> for Refusal {
             StoreError::UploadUnknown => (StatusCode::NOT_FOUND, "BLOB_UPLOAD_UNKNOWN"),
             StoreError::DigestMismatch { .. } => (StatusCode::BAD_REQUEST, "DIGEST_INVALID"),
             StoreError::OutOfOrder { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, "BLOB_UPLOAD_INVALID"),
+            StoreError::TooManyUploads { .. } => (StatusCode::TOO_MANY_REQUESTS, "TOOMANYREQUESTS"),
+            StoreError::Busy { .. } => (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE"),
             StoreError::Io(error) if error.kind() == std::io::ErrorKind::StorageFull => {
                 (StatusCode::INSUFFICIENT_STORAGE, "UNKNOWN")
             }
             StoreError::Io(_) => (StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN"),
         };
-        Self::new(status, code, message)
+        let refusal = Self::new(status, code, message);
+        match error {
+            StoreError::TooManyUploads { .. } | StoreError::Busy { .. } => {
+                refusal.with(RETRY_AFTER, HeaderValue::from_static("30"))
+            }
+            _ => refusal,
+        }
     }
 }
 

@@ -19,13 +19,15 @@ use std::io::{self, Read, Seek as _, SeekFrom};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Arc, RwLock};
+use std::time::Instant;
 
 use rustix::fs::FileType;
 
+use super::limits::{Peer, UploadLimits};
 use super::marker::{adoption, claim};
 use super::store::{RepositoryName, Store, StoreError, TagOrDigest, WritableStore};
 use super::tree::Tree;
-use super::uploads::Uploads;
+use super::uploads::{Clock, Uploads};
 use crate::image::{Algorithm, Descriptor, Digest, MediaType, RawManifest, Tag};
 
 const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
@@ -80,6 +82,15 @@ impl DirectoryError {
 impl DirectoryStore {
     /// Opens `root`, creating it if it is missing. Leftovers of interrupted uploads are removed.
     pub fn open(root: impl Into<PathBuf>) -> Result<Self, DirectoryError> {
+        Self::open_with(root, UploadLimits::default(), Arc::new(Instant::now))
+    }
+
+    /// The same with limits and a clock of one's own.
+    pub fn open_with(
+        root: impl Into<PathBuf>,
+        limits: UploadLimits,
+        clock: Clock,
+    ) -> Result<Self, DirectoryError> {
         let root = root.into();
         let io = |source| DirectoryError::Io { path: root.clone(), source };
         fs::create_dir_all(&root).map_err(io)?;
@@ -100,7 +111,7 @@ impl DirectoryStore {
         for folder in ["repositories", "blobs/sha256", "blobs/sha512"] {
             tree.make_folder(folder).map_err(io)?;
         }
-        let uploads = Uploads::open(Arc::clone(&tree)).map_err(io)?;
+        let uploads = Uploads::open(Arc::clone(&tree), limits, clock).map_err(io)?;
         let store = Self { uploads, removal: RwLock::default(), _lock: lock, tree };
         if !store.tree.is_file("oci-layout").map_err(io)? {
             store.write("oci-layout", LAYOUT).map_err(io)?;
@@ -278,8 +289,13 @@ impl Store for DirectoryStore {
 }
 
 impl WritableStore for DirectoryStore {
-    fn start_upload(&self, name: &RepositoryName, algorithm: Algorithm) -> Result<String, StoreError> {
-        self.uploads.start(name, algorithm)
+    fn start_upload(
+        &self,
+        name: &RepositoryName,
+        algorithm: Algorithm,
+        client: Option<Peer>,
+    ) -> Result<String, StoreError> {
+        self.uploads.start(name, algorithm, client)
     }
 
     fn upload_size(&self, name: &RepositoryName, upload: &str) -> Result<u64, StoreError> {
@@ -309,6 +325,10 @@ impl WritableStore for DirectoryStore {
 
     fn cancel_upload(&self, name: &RepositoryName, upload: &str) -> Result<(), StoreError> {
         self.uploads.cancel(name, upload)
+    }
+
+    fn tidy(&self) {
+        self.uploads.tidy();
     }
 
     fn mount(&self, name: &RepositoryName, from: &RepositoryName, digest: &Digest) -> Result<(), StoreError> {

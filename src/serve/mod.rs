@@ -9,6 +9,7 @@ mod blob_routes;
 mod bundle;
 mod directory;
 mod lent;
+mod limits;
 mod list_routes;
 mod manifest_routes;
 mod marker;
@@ -31,9 +32,11 @@ use answer::Refusal;
 pub use auth::{HtpasswdError, Users};
 pub use bundle::BundleStore;
 pub use directory::{DirectoryError, DirectoryStore};
+pub use limits::{Peer, UploadLimits};
 pub use routes::Registry;
 pub use server::{ServeError, ServeOptions, Server, bind};
 pub use store::{MAX_MANIFEST, RepositoryName, Store, StoreError, TagOrDigest, WritableStore};
+pub use uploads::Clock;
 
 /// Bytes of a blob that are in memory at once, per request.
 pub const CHUNK: usize = 256 << 10;

@@ -156,6 +156,12 @@ impl Registry {
         Ok(done.map_err(failed)??)
     }
 
+    /// Lets the store drop what clients have abandoned, on a blocking thread.
+    pub(super) fn tidy(&self) {
+        let store = Arc::clone(&self.store);
+        tokio::task::spawn_blocking(move || store.writable().map(WritableStore::tidy));
+    }
+
     /// Refuses where nothing may be written; asked before any body is read.
     pub(super) fn check_writable(&self) -> Result<(), Refusal> {
         if self.read_only || self.store.writable().is_none() {

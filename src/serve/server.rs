@@ -23,6 +23,7 @@ use tokio_util::task::TaskTracker;
 
 use super::STALLED;
 use super::auth::{HtpasswdError, Users};
+use super::limits::Peer;
 use super::patient::Patient;
 use super::routes::Registry;
 use super::store::Store;
@@ -30,6 +31,8 @@ use super::store::Store;
 /// Each connection may hold a few chunks; a registry for one cluster has far fewer clients.
 const MAX_CONNECTIONS: usize = 256;
 const HANDSHAKE: Duration = Duration::from_secs(15);
+/// How often the store drops what clients have abandoned.
+const TIDY: Duration = Duration::from_secs(60);
 /// How long answers under way may take once the server is told to stop.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -88,6 +91,7 @@ impl Server {
         let connections = TaskTracker::new();
         let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         let mut shutdown = std::pin::pin!(shutdown);
+        let mut tidy = tokio::time::interval(TIDY);
         loop {
             let accept = async {
                 let permit = Arc::clone(&room).acquire_owned().await;
@@ -95,16 +99,20 @@ impl Server {
             };
             let (permit, accepted) = tokio::select! {
                 () = &mut shutdown => break,
+                _ = tidy.tick() => {
+                    self.registry.tidy();
+                    continue;
+                }
                 next = accept => next,
             };
-            let Ok((stream, _)) = accepted else {
+            let Ok((stream, address)) = accepted else {
                 // Out of descriptors, most likely: trying again at once would only burn a core.
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;
             };
             let (registry, tls, stopping) = (self.registry.clone(), self.tls.clone(), stopping.clone());
             connections.spawn(async move {
-                serve(stream, tls, registry, stopping).await;
+                serve(stream, address.ip().into(), tls, registry, stopping).await;
                 drop(permit);
             });
         }
@@ -114,23 +122,31 @@ impl Server {
     }
 }
 
-async fn serve(stream: TcpStream, tls: Option<TlsAcceptor>, registry: Registry, stopping: CancellationToken) {
+async fn serve(
+    stream: TcpStream,
+    peer: Peer,
+    tls: Option<TlsAcceptor>,
+    registry: Registry,
+    stopping: CancellationToken,
+) {
     let _ = stream.set_nodelay(true);
     let Some(tls) = tls else {
-        return converse(stream, registry, stopping).await;
+        return converse(stream, peer, registry, stopping).await;
     };
     if let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await {
-        converse(stream, registry, stopping).await;
+        converse(stream, peer, registry, stopping).await;
     }
 }
 
 /// Answers the requests of one connection. How it ends concerns the client alone.
 async fn converse(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send,
+    peer: Peer,
     registry: Registry,
     stopping: CancellationToken,
 ) {
-    let service = service_fn(|request: Request<Incoming>| {
+    let service = service_fn(|mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
         let registry = registry.clone();
         async move {
             let answer: Response<Body> = registry.answer(request.map(Body::new)).await;

@@ -9,6 +9,7 @@ use std::io::{self, Read};
 use std::ops::Range;
 use std::str::FromStr;
 
+use super::limits::Peer;
 use crate::image::{Algorithm, Descriptor, Digest, HostName, RawManifest, ReferenceError, Repository, Tag};
 
 /// The largest manifest that is taken or served, in bytes. Every registry in use has this limit or a higher one.
@@ -61,6 +62,10 @@ pub enum StoreError {
     DigestMismatch { stated: Box<Digest>, found: Box<Digest> },
     #[error("the upload has {size} bytes, and the next chunk must start there")]
     OutOfOrder { size: u64 },
+    #[error("this client has {uploads} uploads open, and no more are accepted until some of them end")]
+    TooManyUploads { uploads: usize },
+    #[error("{uploads} uploads are open, and no more are accepted until some of them end")]
+    Busy { uploads: usize },
     #[error("{0}")]
     Io(#[from] io::Error),
 }
@@ -99,8 +104,14 @@ pub trait Store: Send + Sync {
 
 /// The write half of a [`Store`].
 pub trait WritableStore: Send + Sync {
-    /// Opens an upload and returns its id. `algorithm` is a hint what to hash while bytes arrive.
-    fn start_upload(&self, repository: &RepositoryName, algorithm: Algorithm) -> Result<String, StoreError>;
+    /// Opens an upload and returns its id. `algorithm` is a hint what to hash while bytes arrive; `client` is who it
+    /// counts for.
+    fn start_upload(
+        &self,
+        repository: &RepositoryName,
+        algorithm: Algorithm,
+        client: Option<Peer>,
+    ) -> Result<String, StoreError>;
 
     /// How many bytes of the upload are kept.
     fn upload_size(&self, repository: &RepositoryName, upload: &str) -> Result<u64, StoreError>;
@@ -121,6 +132,9 @@ pub trait WritableStore: Send + Sync {
         upload: &str,
         digest: &Digest,
     ) -> Result<(), StoreError>;
+
+    /// Drops abandoned uploads; called now and then.
+    fn tidy(&self);
 
     fn cancel_upload(&self, repository: &RepositoryName, upload: &str) -> Result<(), StoreError>;
 

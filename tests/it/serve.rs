@@ -10,6 +10,7 @@ use crate::support::registry::{Effect, Fault, TestRegistry};
 
 mod folders;
 mod hostile;
+mod limits;
 mod pulling;
 mod pushing;
 

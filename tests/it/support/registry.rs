@@ -220,7 +220,7 @@ pub fn put(store: &DirectoryStore, repository: &str, tag: Option<&str>, image: &
         put(store, repository, None, child);
     }
     for (digest, bytes) in &image.blobs {
-        let upload = store.start_upload(&name, digest.algorithm()).unwrap();
+        let upload = store.start_upload(&name, digest.algorithm(), None).unwrap();
         store.append(&name, &upload, 0, bytes).unwrap();
         store.finish_upload(&name, &upload, digest).unwrap();
     }

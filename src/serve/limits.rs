@@ -1,0 +1,62 @@
+//! What clients may take of the registry: how much, how long, and who counts as one client.
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::time::Duration;
+
+/// A client, as far as limits go: an IPv4 address, or the /64 network of an IPv6 address, since one machine may have
+/// all of its addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Peer(IpAddr);
+
+impl From<IpAddr> for Peer {
+    fn from(address: IpAddr) -> Self {
+        Self(match address.to_canonical() {
+            IpAddr::V6(address) => {
+                let network = address.to_bits() >> 64 << 64;
+                IpAddr::V6(Ipv6Addr::from_bits(network))
+            }
+            address @ IpAddr::V4(_) => address,
+        })
+    }
+}
+
+/// Limits of the uploads that are open at once. Each one has a file on the disk.
+#[derive(Clone, Copy, Debug)]
+pub struct UploadLimits {
+    /// Of one client.
+    pub per_client: usize,
+    /// Of all clients.
+    pub in_all: usize,
+    /// An upload that nobody touched for so long is dropped.
+    pub abandoned: Duration,
+    /// The same where an upload is to be opened and a limit is reached.
+    pub spare: Duration,
+}
+
+impl Default for UploadLimits {
+    fn default() -> Self {
+        Self {
+            // An import has one per job, and what earlier runs left.
+            per_client: 128,
+            in_all: 1024,
+            // Long enough to start a killed import again, which then goes on where it stopped.
+            abandoned: Duration::from_secs(60 * 60),
+            // Longer than the slowest body that is accepted needs between two pieces that are written.
+            spare: Duration::from_secs(10 * 60),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_is_an_address_or_a_network_of_ipv6() {
+        let peer = |text: &str| Peer::from(text.parse::<IpAddr>().unwrap());
+        assert_eq!(peer("10.0.0.1"), peer("::ffff:10.0.0.1"));
+        assert_ne!(peer("10.0.0.1"), peer("10.0.0.2"));
+        assert_eq!(peer("fd00:1:2:3::1"), peer("fd00:1:2:3:ffff::2"));
+        assert_ne!(peer("fd00:1:2:3::1"), peer("fd00:1:2:4::1"));
+    }
+}
