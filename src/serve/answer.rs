@@ -68,6 +68,9 @@ impl From<StoreError> for Refusal {
             StoreError::NameUnknown(_) => (StatusCode::NOT_FOUND, "NAME_UNKNOWN"),
             StoreError::ManifestUnknown(_) => (StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN"),
             StoreError::BlobUnknown(_) => (StatusCode::NOT_FOUND, "BLOB_UNKNOWN"),
+            StoreError::Missing(_) => (StatusCode::BAD_REQUEST, "MANIFEST_BLOB_UNKNOWN"),
+            // As other registries answer; the distribution-spec's suite knows no other status either.
+            StoreError::InUse { .. } => (StatusCode::METHOD_NOT_ALLOWED, "DENIED"),
             StoreError::UploadUnknown => (StatusCode::NOT_FOUND, "BLOB_UPLOAD_UNKNOWN"),
             StoreError::DigestMismatch { .. } => (StatusCode::BAD_REQUEST, "DIGEST_INVALID"),
             StoreError::OutOfOrder { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, "BLOB_UPLOAD_INVALID"),
@@ -83,6 +86,8 @@ impl From<StoreError> for Refusal {
             StoreError::TooManyUploads { .. } | StoreError::Busy { .. } => {
                 refusal.with(RETRY_AFTER, HeaderValue::from_static("30"))
             }
+            StoreError::Missing(digests) => refusal.detail(json!({ "digests": digests })),
+            StoreError::InUse { .. } => refusal.with(ALLOW, HeaderValue::from_static("GET, HEAD")),
             _ => refusal,
         }
     }

@@ -25,7 +25,7 @@ use rustix::fs::FileType;
 
 use super::limits::{Peer, UploadLimits};
 use super::marker::{adoption, claim};
-use super::store::{RepositoryName, Store, StoreError, TagOrDigest, WritableStore};
+use super::store::{Needed, RepositoryName, Store, StoreError, TagOrDigest, WritableStore};
 use super::tree::Tree;
 use super::uploads::{Clock, Uploads};
 use crate::image::{Algorithm, Descriptor, Digest, MediaType, RawManifest, Tag};
@@ -36,7 +36,7 @@ const MAX_NAME: usize = 255;
 
 #[derive(Debug)]
 pub struct DirectoryStore {
-    tree: Arc<Tree>,
+    pub(super) tree: Arc<Tree>,
     uploads: Uploads,
     /// Written by removals, read by what adds a link: content is not removed between being found and being linked.
     removal: RwLock<()>,
@@ -138,13 +138,17 @@ impl DirectoryStore {
         self.tree.open_file(&digest.layout_path())?.ok_or_else(unknown)
     }
 
-    fn resolve(&self, name: &RepositoryName, tag: &Tag) -> Result<Digest, StoreError> {
+    pub(super) fn resolve(&self, name: &RepositoryName, tag: &Tag) -> Result<Digest, StoreError> {
         let unknown = || StoreError::ManifestUnknown(tag.to_string());
         let text = self.tree.read_small(&tag_file(name, tag))?.ok_or_else(unknown)?;
         std::str::from_utf8(&text).ok().and_then(|text| text.parse().ok()).ok_or_else(unknown)
     }
 
-    fn manifest_at(&self, name: &RepositoryName, digest: &Digest) -> Result<RawManifest, StoreError> {
+    pub(super) fn manifest_at(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<RawManifest, StoreError> {
         let unknown = || StoreError::ManifestUnknown(digest.to_string());
         let media_type = self.tree.read_small(&manifest_link(name, digest))?.ok_or_else(unknown)?;
         let bytes = self.tree.read_small(&digest.layout_path())?.ok_or_else(unknown)?;
@@ -191,7 +195,7 @@ impl DirectoryStore {
     }
 }
 
-fn repository(name: &RepositoryName) -> String {
+pub(super) fn repository(name: &RepositoryName) -> String {
     format!("repositories/{name}")
 }
 
@@ -341,9 +345,11 @@ impl WritableStore for DirectoryStore {
         &self,
         name: &RepositoryName,
         manifest: &RawManifest,
+        needed: &Needed,
         tag: Option<&Tag>,
     ) -> Result<(), StoreError> {
         let _shared = self.removal.read();
+        self.check_needed(name, needed)?;
         let digest = &manifest.digest;
         self.write(&digest.layout_path(), &manifest.bytes)?;
         let subject = manifest.parse().ok().and_then(|parsed| parsed.subject);
@@ -370,10 +376,9 @@ impl WritableStore for DirectoryStore {
         if !self.tree.is_file(&manifest_link(name, digest))? {
             return Err(unknown());
         }
-        for tag in self.tags(name)? {
-            if self.resolve(name, &tag).ok().as_ref() == Some(digest) {
-                self.tree.remove(&tag_file(name, &tag))?;
-            }
+        let tags = self.check_manifest_unused(name, digest)?;
+        for tag in tags {
+            self.tree.remove(&tag_file(name, &tag))?;
         }
         self.tree.remove(&manifest_link(name, digest))?;
         if let Some(subject) = subject {
@@ -385,9 +390,11 @@ impl WritableStore for DirectoryStore {
 
     fn delete_blob(&self, name: &RepositoryName, digest: &Digest) -> Result<(), StoreError> {
         let _alone = self.removal.write();
-        if !self.tree.remove(&blob_link(name, digest))? {
+        if !self.tree.is_file(&blob_link(name, digest))? {
             return Err(StoreError::BlobUnknown(*digest));
         }
+        self.check_blob_unused(name, digest)?;
+        self.tree.remove(&blob_link(name, digest))?;
         Ok(self.drop_content(digest)?)
     }
 }

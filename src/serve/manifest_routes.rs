@@ -8,13 +8,12 @@ use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, LOCATION};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, Request, Response, StatusCode};
 use bytes::{Bytes, BytesMut};
-use serde_json::json;
 
 use super::answer::{Answer, DOCKER_CONTENT_DIGEST, OCI_SUBJECT, Refusal, empty, header};
 use super::blob_routes::matches_etag;
 use super::routes::{Query, Registry, valid_reference};
-use super::store::{MAX_MANIFEST, RepositoryName, Store, StoreError, TagOrDigest};
-use crate::image::{Algorithm, Descriptor, Digest, ParsedManifest, RawManifest, media_type};
+use super::store::{MAX_MANIFEST, Needed, RepositoryName, StoreError, TagOrDigest};
+use crate::image::{Algorithm, Digest, ParsedManifest, RawManifest};
 
 pub(super) async fn answer(
     registry: &Registry,
@@ -94,14 +93,9 @@ async fn put(
     }
     let subject = parsed.subject.as_ref().map(|subject| subject.digest);
     let manifest = RawManifest { bytes, digest, media_type: parsed.media_type.clone() };
-    let repository = name.clone();
-    let missing = registry.read(move |store| missing(store, &repository, &parsed)).await?;
-    if let Some(first) = missing.first() {
-        let message = format!("{first} is not in repository {name}");
-        return Err(Refusal::bad("MANIFEST_BLOB_UNKNOWN", message).detail(json!({ "digests": missing })));
-    }
+    let needed = Needed::of(&parsed);
     let location = format!("/v2/{name}/manifests/{digest}");
-    registry.write(move |store| store.put_manifest(&name, &manifest, tag.as_ref())).await?;
+    registry.write(move |store| store.put_manifest(&name, &manifest, &needed, tag.as_ref())).await?;
     let mut response = empty(StatusCode::CREATED);
     response.headers_mut().insert(LOCATION, header(&location));
     response.headers_mut().insert(DOCKER_CONTENT_DIGEST, header(&digest.to_string()));
@@ -129,36 +123,4 @@ async fn read_manifest(request: Request<Body>) -> Result<Bytes, Refusal> {
         bytes.extend_from_slice(&frame);
     }
     Ok(bytes.freeze())
-}
-
-/// The first few of the blobs and children that the repository lacks.
-fn missing(
-    store: &dyn Store,
-    name: &RepositoryName,
-    parsed: &ParsedManifest,
-) -> Result<Vec<Digest>, StoreError> {
-    let mut missing = Vec::new();
-    // Foreign layers are fetched from where their urls say.
-    let foreign = |blob: &Descriptor| media_type::is_foreign(&blob.media_type) && !blob.urls.is_empty();
-    for blob in parsed.blobs().filter(|blob| !foreign(blob)) {
-        match store.blob_size(name, &blob.digest) {
-            Ok(_) => {}
-            Err(StoreError::BlobUnknown(_) | StoreError::NameUnknown(_)) => missing.push(blob.digest),
-            Err(error) => return Err(error),
-        }
-        if missing.len() == 10 {
-            return Ok(missing);
-        }
-    }
-    for child in &parsed.manifests {
-        match store.manifest(name, &TagOrDigest::Digest(child.digest)) {
-            Ok(_) => {}
-            Err(StoreError::ManifestUnknown(_) | StoreError::NameUnknown(_)) => missing.push(child.digest),
-            Err(error) => return Err(error),
-        }
-        if missing.len() == 10 {
-            break;
-        }
-    }
-    Ok(missing)
 }

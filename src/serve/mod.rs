@@ -13,6 +13,7 @@ mod limits;
 mod list_routes;
 mod manifest_routes;
 mod marker;
+mod needs;
 mod patient;
 mod routes;
 mod server;
@@ -35,7 +36,7 @@ pub use directory::{DirectoryError, DirectoryStore};
 pub use limits::{Peer, UploadLimits};
 pub use routes::Registry;
 pub use server::{ServeError, ServeOptions, Server, bind};
-pub use store::{MAX_MANIFEST, RepositoryName, Store, StoreError, TagOrDigest, WritableStore};
+pub use store::{MAX_MANIFEST, Needed, RepositoryName, Store, StoreError, TagOrDigest, WritableStore};
 pub use uploads::Clock;
 
 /// Bytes of a blob that are in memory at once, per request.

@@ -10,7 +10,10 @@ use std::ops::Range;
 use std::str::FromStr;
 
 use super::limits::Peer;
-use crate::image::{Algorithm, Descriptor, Digest, HostName, RawManifest, ReferenceError, Repository, Tag};
+use crate::image::{
+    Algorithm, Descriptor, Digest, HostName, ParsedManifest, RawManifest, ReferenceError, Repository, Tag,
+    media_type,
+};
 
 /// The largest manifest that is taken or served, in bytes. Every registry in use has this limit or a higher one.
 pub const MAX_MANIFEST: u64 = 4 << 20;
@@ -48,6 +51,22 @@ pub enum TagOrDigest {
     Digest(Digest),
 }
 
+/// What a manifest refers to, and cannot be pulled without.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Needed {
+    pub blobs: Vec<Digest>,
+    pub manifests: Vec<Digest>,
+}
+
+impl Needed {
+    pub(super) fn of(parsed: &ParsedManifest) -> Self {
+        // Foreign layers are fetched from where their urls say.
+        let foreign = |blob: &Descriptor| media_type::is_foreign(&blob.media_type) && !blob.urls.is_empty();
+        let blobs = parsed.blobs().filter(|blob| !foreign(blob)).map(|blob| blob.digest).collect();
+        Self { blobs, manifests: parsed.manifests.iter().map(|child| child.digest).collect() }
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     #[error("repository {0} is not known to this registry")]
@@ -56,6 +75,10 @@ pub enum StoreError {
     ManifestUnknown(String),
     #[error("blob {0} is not in this repository")]
     BlobUnknown(Digest),
+    #[error("{} is not in this repository", .0.first().map_or_else(String::new, ToString::to_string))]
+    Missing(Vec<Digest>),
+    #[error("{digest} is still needed: {by}")]
+    InUse { digest: Box<Digest>, by: String },
     #[error("the upload is not known to this repository: it ended, or was never started")]
     UploadUnknown,
     #[error("the content has digest {found}, not {stated}")]
@@ -146,18 +169,22 @@ pub trait WritableStore: Send + Sync {
         digest: &Digest,
     ) -> Result<(), StoreError>;
 
-    /// Stores a manifest whose content has been checked, and points `tag` at it.
+    /// Stores a manifest whose content has been checked, and points `tag` at it. `Missing` where the repository lacks
+    /// something of `needed`; nothing of it is removed before the manifest is there.
     fn put_manifest(
         &self,
         repository: &RepositoryName,
         manifest: &RawManifest,
+        needed: &Needed,
         tag: Option<&Tag>,
     ) -> Result<(), StoreError>;
 
     fn delete_tag(&self, repository: &RepositoryName, tag: &Tag) -> Result<(), StoreError>;
 
-    /// Removes a manifest and the tags that point at it.
+    /// Removes a manifest and the tag that points at it. `InUse` where an index of the repository has it, or several
+    /// tags point at it.
     fn delete_manifest(&self, repository: &RepositoryName, digest: &Digest) -> Result<(), StoreError>;
 
+    /// Removes a blob from this repository; `InUse` where a manifest in it has the blob.
     fn delete_blob(&self, repository: &RepositoryName, digest: &Digest) -> Result<(), StoreError>;
 }

@@ -3,7 +3,7 @@
 
 use airgap_bundle::destination::Mapping;
 use airgap_bundle::image::{ArtifactKind, Digest, RawManifest};
-use airgap_bundle::serve::{BundleStore, Store};
+use airgap_bundle::serve::{BundleStore, Needed, Store};
 use serde_json::{Value, json};
 
 use crate::support::gap::{Gap, assert_whole};
@@ -81,7 +81,7 @@ fn put_fallback(registry: &TestRegistry, repository: &str, subject: &Digest, ent
     let list = RawManifest { bytes: list.into(), digest, media_type: media_type.into() };
     let tag = format!("sha256-{}", subject.hex()).parse().unwrap();
     let store = registry.store().writable().unwrap();
-    store.put_manifest(&repository.parse().unwrap(), &list, Some(&tag)).unwrap();
+    store.put_manifest(&repository.parse().unwrap(), &list, &Needed::default(), Some(&tag)).unwrap();
 }
 
 impl Signed {

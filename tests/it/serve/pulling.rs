@@ -148,6 +148,59 @@ async fn deleting_removes_tags_then_manifests_then_blobs_and_their_content() {
     assert_eq!(talk.delete(&blob("a")).await.status, 404);
     assert_eq!(talk.get(&blob("b")).await.status, 200);
     assert!(content.is_file());
+    assert_eq!(talk.delete(&format!("/v2/b/manifests/{}", image.digest)).await.status, 202);
     assert_eq!(talk.delete(&blob("b")).await.status, 202);
     assert!(!content.exists());
+}
+
+#[tokio::test]
+async fn what_something_else_needs_is_not_deleted() {
+    let talk = Talk::start();
+    let (image, index) = (images::image(1), images::multi_platform(2));
+    talk.registry.put_image("a", "1", &image);
+    talk.registry.put_image("a", "2", &image);
+    talk.registry.put_image("a", "many", &index);
+    talk.registry.put_image("b", "1", &image);
+    let child = &index.children[0];
+    let manifest = |digest: &Digest| format!("/v2/a/manifests/{digest}");
+    let blob = |digest: &Digest| format!("/v2/a/blobs/{digest}");
+    for (path, by) in [
+        (blob(&image.blobs[0].0), format!("manifest {}", image.digest)),
+        (blob(&image.blobs[1].0), format!("manifest {}", image.digest)),
+        (blob(&child.blobs[0].0), format!("manifest {}", child.digest)),
+        (manifest(&child.digest), format!("index {}", index.digest)),
+        (manifest(&image.digest), "among them 1 and 2".to_owned()),
+    ] {
+        let refused = talk.delete(&path).await;
+        assert_eq!((refused.status.as_u16(), &*refused.code()), (405, "DENIED"), "{path}");
+        assert_eq!(refused.header("allow"), "GET, HEAD");
+        let message = refused.json()["errors"][0]["message"].as_str().unwrap().to_owned();
+        assert!(message.contains("still needed") && message.contains(&by), "{path}: {message}");
+        assert_eq!(talk.get(&path).await.status, 200, "{path}");
+    }
+    // In the order in which nothing is left without what it needs, all of it goes.
+    for path in ["/v2/a/manifests/1".to_owned(), manifest(&image.digest), manifest(&index.digest)]
+        .into_iter()
+        .chain(index.children.iter().map(|child| manifest(&child.digest)))
+        .chain(image.blobs.iter().map(|(digest, _)| blob(digest)))
+        .chain([blob(&child.blobs[0].0)])
+    {
+        assert_eq!(talk.delete(&path).await.status, 202, "{path}");
+        assert_eq!(talk.get(&path).await.status, 404, "{path}");
+    }
+    assert_eq!(talk.get("/v2/b/manifests/1").await.status, 200);
+    assert_eq!(talk.get(&format!("/v2/b/blobs/{}", image.blobs[1].0)).await.status, 200);
+}
+
+/// A manifest that nobody can pull keeps nothing.
+#[tokio::test]
+async fn a_damaged_manifest_needs_nothing() {
+    let talk = Talk::start();
+    let image = images::image(1);
+    talk.registry.put_image("a", "1", &image);
+    std::fs::write(talk.registry.folder().join(image.digest.layout_path()), b"{}").unwrap();
+    assert_eq!(talk.get("/v2/a/manifests/1").await.status, 500);
+    assert_eq!(talk.delete(&format!("/v2/a/blobs/{}", image.blobs[1].0)).await.status, 202);
+    assert_eq!(talk.delete(&format!("/v2/a/manifests/{}", image.digest)).await.status, 202);
+    assert_eq!(talk.get("/v2/a/manifests/1").await.status, 404);
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use airgap_bundle::image::{Digest, RawManifest};
-use airgap_bundle::serve::{DirectoryStore, Registry, Store, TagOrDigest, Users, WritableStore};
+use airgap_bundle::serve::{DirectoryStore, Needed, Registry, Store, TagOrDigest, Users, WritableStore};
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, Response};
 use hyper::body::Incoming;
@@ -227,7 +227,7 @@ pub fn put(store: &DirectoryStore, repository: &str, tag: Option<&str>, image: &
     let (bytes, media_type) = (image.manifest.clone(), image.media_type.clone());
     let manifest = RawManifest { bytes, digest: image.digest, media_type: media_type.as_str().into() };
     let tag = tag.map(|tag| tag.parse().unwrap());
-    store.put_manifest(&name, &manifest, tag.as_ref()).unwrap();
+    store.put_manifest(&name, &manifest, &Needed::default(), tag.as_ref()).unwrap();
 }
 
 impl Drop for TestRegistry {
