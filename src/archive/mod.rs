@@ -61,6 +61,7 @@ mod input;
 mod layout;
 pub mod manifest;
 mod member;
+mod part;
 mod partial;
 mod pipe;
 mod piped;

@@ -6,7 +6,7 @@ use super::input;
 use crate::cli::ServeArgs;
 use crate::destination::Mapping;
 use crate::failure::{ExitCode, Failure};
-use crate::serve::{BundleStore, DirectoryError, DirectoryStore, ServeOptions, Store, bind};
+use crate::serve::{BundleStore, DirectoryError, DirectoryStore, Notices, ServeOptions, Store, bind};
 use crate::session::Session;
 
 pub(super) async fn run(session: &Session, args: &ServeArgs) -> anyhow::Result<ExitCode> {
@@ -38,11 +38,13 @@ pub(super) async fn run(session: &Session, args: &ServeArgs) -> anyhow::Result<E
         }
         (None, None) => return Err(Failure::usage("nothing to serve").into()),
     };
+    let reporter = session.reporter.clone();
     let options = ServeOptions {
         address: args.address,
         tls: args.tls_cert.clone().zip(args.tls_key.clone()),
         htpasswd: args.htpasswd.clone(),
         read_only: args.bundle.is_some(),
+        notices: Notices::new(move |text| reporter.warn(text)),
     };
     let server = bind(options, store).await?;
     for name in names {

@@ -20,7 +20,7 @@ pub(super) type Answer = Result<Response<Body>, Refusal>;
 pub(super) struct Refusal {
     pub(super) status: StatusCode,
     code: &'static str,
-    message: String,
+    pub(super) message: String,
     detail: Value,
     headers: Vec<(HeaderName, HeaderValue)>,
 }

@@ -99,8 +99,11 @@ impl BundleStore {
         let unknown = || StoreError::ManifestUnknown(digest.to_string());
         let media_type = shelf.manifests.get(digest).ok_or_else(unknown)?;
         let bytes = self.holdings.manifest(digest).map_err(io::Error::other)?;
-        let raw = RawManifest::new(bytes, Some(media_type), Some(digest));
-        Ok(raw.map_err(io::Error::other)?)
+        let raw = RawManifest::new(bytes, Some(media_type), Some(digest)).map_err(io::Error::other)?;
+        if raw.digest != *digest {
+            return Err(io::Error::other(format!("manifest {digest} is damaged in the bundle")).into());
+        }
+        Ok(raw)
     }
 }
 
@@ -142,14 +145,24 @@ impl Store for BundleStore {
         shelf.blobs.get(digest).copied().ok_or(StoreError::BlobUnknown(*digest))
     }
 
+    fn has_parts(&self) -> bool {
+        self.holdings.has_parts()
+    }
+
     fn open_blob(
         &self,
         repository: &RepositoryName,
         digest: &Digest,
         range: Range<u64>,
     ) -> Result<Box<dyn Read + Send>, StoreError> {
-        self.blob_size(repository, digest)?;
-        let pieces = self.holdings.open(digest, range.start).map_err(io::Error::other)?;
+        let size = self.blob_size(repository, digest)?;
+        let pieces = if range == (0..size) {
+            self.holdings.open(digest, 0)
+        } else {
+            let part = self.holdings.open_part(digest, range.clone());
+            part.and_then(|part| part.ok_or(ArchiveError::Invariant("only whole blobs are given out")))
+        };
+        let pieces = pieces.map_err(io::Error::other)?;
         Ok(Box::new(PieceReader { pieces, ready: Bytes::new() }.take(range.end - range.start)))
     }
 }

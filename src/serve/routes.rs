@@ -15,6 +15,7 @@ use serde_json::json;
 use super::answer::{API_VERSION, Answer, Refusal, json_answer};
 use super::auth::Users;
 use super::lent::{forget, lend};
+use super::notices::Notices;
 use super::store::{RepositoryName, Store, StoreError, TagOrDigest, WritableStore};
 use super::{blob_routes, list_routes, manifest_routes, upload_routes};
 use crate::image::Digest;
@@ -25,6 +26,7 @@ pub struct Registry {
     store: Arc<dyn Store>,
     read_only: bool,
     users: Option<Arc<Users>>,
+    notices: Notices,
 }
 
 impl fmt::Debug for Registry {
@@ -74,7 +76,22 @@ impl<'a> Route<'a> {
 
 impl Registry {
     pub fn new(store: Arc<dyn Store>, read_only: bool, users: Option<Arc<Users>>) -> Self {
-        Self { store, read_only, users }
+        Self { store, read_only, users, notices: Notices::default() }
+    }
+
+    /// The same, with faults of the registry's own told to `notices`.
+    #[must_use]
+    pub fn telling(mut self, notices: Notices) -> Self {
+        self.notices = notices;
+        self
+    }
+
+    pub(super) fn notices(&self) -> &Notices {
+        &self.notices
+    }
+
+    pub(super) fn has_parts(&self) -> bool {
+        self.store.has_parts()
     }
 
     /// Answers any request; what goes wrong is in the answer.
@@ -86,6 +103,9 @@ impl Registry {
         let mut response = match self.dispatch(Request::from_parts(head, body)).await {
             Ok(response) => response,
             Err(refusal) => {
+                if refusal.status.is_server_error() {
+                    self.notices.tell(&refusal.message);
+                }
                 if !waits {
                     forget(returned).await;
                 }

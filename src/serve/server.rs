@@ -24,6 +24,7 @@ use tokio_util::task::TaskTracker;
 use super::STALLED;
 use super::auth::{HtpasswdError, Users};
 use super::limits::Peer;
+use super::notices::Notices;
 use super::patient::Patient;
 use super::routes::Registry;
 use super::store::Store;
@@ -43,6 +44,7 @@ pub struct ServeOptions {
     pub tls: Option<(PathBuf, PathBuf)>,
     pub htpasswd: Option<PathBuf>,
     pub read_only: bool,
+    pub notices: Notices,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -76,7 +78,8 @@ pub async fn bind(options: ServeOptions, store: Arc<dyn Store>) -> Result<Server
     let failed = |source| ServeError::Listen { address: options.address, source };
     let listener = TcpListener::bind(options.address).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
-    Ok(Server { listener, address, tls, registry: Registry::new(store, options.read_only, users) })
+    let registry = Registry::new(store, options.read_only, users).telling(options.notices);
+    Ok(Server { listener, address, tls, registry })
 }
 
 impl Server {

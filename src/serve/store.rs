@@ -110,8 +110,14 @@ pub trait Store: Send + Sync {
     /// The size in bytes of a blob that is visible in this repository.
     fn blob_size(&self, repository: &RepositoryName, digest: &Digest) -> Result<u64, StoreError>;
 
+    /// Whether parts of blobs are given out. Where not, each request for one is answered with the whole.
+    fn has_parts(&self) -> bool {
+        true
+    }
+
     /// The bytes of `range` of a blob, to be read in order. `range` lies within the blob's size. Each `read` happens
     /// on a blocking thread, with a buffer of [`super::CHUNK`] bytes; an early end or an error breaks off the answer.
+    /// The digest of a whole blob is compared by the caller; what can be checked of a part is checked here.
     fn open_blob(
         &self,
         repository: &RepositoryName,

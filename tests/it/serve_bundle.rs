@@ -8,6 +8,8 @@ use crate::support::gap::{Gap, Running, assert_whole, htpasswd};
 use crate::support::images::{TestImage, artifact, image, multi_platform};
 use crate::support::registry::TestRegistry;
 
+mod damage;
+
 /// A program that serves, and where.
 struct Served {
     run: Running,

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use airgap_bundle::serve::{DirectoryStore, ServeOptions, bind};
+use airgap_bundle::serve::{DirectoryStore, Notices, ServeOptions, bind};
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use tempfile::TempDir;
@@ -125,7 +125,13 @@ async fn tls_read_only_and_a_clean_stop() {
     std::fs::write(&key, issued.signing_key.serialize_pem()).unwrap();
     let store = Arc::new(DirectoryStore::open(folder.path().join("store")).unwrap());
     let address = "127.0.0.1:0".parse().unwrap();
-    let options = ServeOptions { address, tls: Some((chain, key)), htpasswd: None, read_only: true };
+    let options = ServeOptions {
+        address,
+        tls: Some((chain, key)),
+        htpasswd: None,
+        read_only: true,
+        notices: Notices::default(),
+    };
     let server = bind(options, store).await.unwrap();
     let url = format!("https://{}/v2/", server.local_addr());
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();

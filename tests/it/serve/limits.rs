@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use airgap_bundle::serve::{DirectoryStore, ServeOptions, UploadLimits, bind};
+use airgap_bundle::serve::{DirectoryStore, Notices, ServeOptions, UploadLimits, bind};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
@@ -22,7 +22,13 @@ impl Served {
         let clock = Arc::new(std::time::Instant::now);
         let store = Arc::new(DirectoryStore::open_with(folder.path(), uploads, clock).unwrap());
         let address = "127.0.0.1:0".parse().unwrap();
-        let options = ServeOptions { address, tls: None, htpasswd: None, read_only: false };
+        let options = ServeOptions {
+            address,
+            tls: None,
+            htpasswd: None,
+            read_only: false,
+            notices: Notices::default(),
+        };
         let server = bind(options, store).await.unwrap();
         let url = format!("http://{}", server.local_addr());
         let (stop, stopped) = oneshot::channel::<()>();

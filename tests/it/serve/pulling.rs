@@ -204,3 +204,26 @@ async fn a_damaged_manifest_needs_nothing() {
     assert_eq!(talk.delete(&format!("/v2/a/manifests/{}", image.digest)).await.status, 202);
     assert_eq!(talk.get("/v2/a/manifests/1").await.status, 404);
 }
+
+#[tokio::test]
+async fn a_blob_that_is_damaged_on_disk_never_arrives_as_if_it_were_whole() {
+    let talk = Talk::start();
+    let image = ImageSpec::new(1).layer(Layer::gzip(1, 700_000)).layer(Layer::empty()).build();
+    talk.registry.put_image("a", "1", &image);
+    for (digest, bytes) in &image.blobs {
+        let (path, file) =
+            (format!("/v2/a/blobs/{digest}"), talk.registry.folder().join(digest.layout_path()));
+        assert_eq!(talk.get(&path).await.body, bytes.to_vec());
+        let flipped: Vec<u8> = bytes.iter().map(|byte| !byte).collect();
+        let cut = &bytes[..bytes.len().saturating_sub(1)];
+        for damaged in [&flipped[..], cut].into_iter().filter(|damaged| *damaged != bytes) {
+            std::fs::write(&file, damaged).unwrap();
+            let answer = talk.client.get(talk.registry.url(&path)).send().await.unwrap();
+            let status = answer.status();
+            match answer.bytes().await {
+                Ok(body) => assert_eq!(status, 500, "{} bytes", body.len()),
+                Err(_) => assert_eq!(status, 200),
+            }
+        }
+    }
+}
