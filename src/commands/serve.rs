@@ -6,7 +6,7 @@ use super::input;
 use crate::cli::ServeArgs;
 use crate::destination::Mapping;
 use crate::failure::{ExitCode, Failure};
-use crate::serve::{BundleStore, DirectoryError, DirectoryStore, Notices, ServeOptions, Store, bind};
+use crate::serve::{BundleStore, DirectoryError, DirectoryStore, Limits, Notices, ServeOptions, Store, bind};
 use crate::session::Session;
 
 pub(super) async fn run(session: &Session, args: &ServeArgs) -> anyhow::Result<ExitCode> {
@@ -45,6 +45,7 @@ pub(super) async fn run(session: &Session, args: &ServeArgs) -> anyhow::Result<E
         htpasswd: args.htpasswd.clone(),
         read_only: args.bundle.is_some(),
         notices: Notices::new(move |text| reporter.warn(text)),
+        limits: Limits::default(),
     };
     let server = bind(options, store).await?;
     for name in names {

@@ -1,7 +1,9 @@
 //! Answers of the registry: refusals with the distribution-spec's error envelope, and small successes.
 
 use axum::body::Body;
-use axum::http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use axum::http::header::{
+    ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
+};
 use axum::http::{Response, StatusCode};
 use serde_json::{Value, json};
 
@@ -47,6 +49,11 @@ impl Refusal {
     pub(super) fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
         self
+    }
+
+    /// The connection ends with this answer.
+    pub(super) fn closing(self) -> Self {
+        self.with(CONNECTION, HeaderValue::from_static("close"))
     }
 
     pub(super) fn into_response(self) -> Response<Body> {

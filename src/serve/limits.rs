@@ -20,6 +20,45 @@ impl From<IpAddr> for Peer {
     }
 }
 
+/// Limits of connections.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Of all clients. Each may hold a few chunks in memory.
+    pub connections: usize,
+    /// Of one client.
+    pub per_client: usize,
+    /// From connecting, or from the end of an answer, until the head of a request is there. Handshakes count.
+    pub waiting: Duration,
+    pub pace: PaceLimits,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            // A registry for one cluster has far fewer clients.
+            connections: 256,
+            per_client: 64,
+            waiting: Duration::from_secs(30),
+            pace: PaceLimits::default(),
+        }
+    }
+}
+
+/// How slow a client may be in the middle of a request or of an answer.
+#[derive(Clone, Copy, Debug)]
+pub struct PaceLimits {
+    /// How long nothing may come.
+    pub patience: Duration,
+    /// What has to come on average, in bytes per second.
+    pub least_rate: u64,
+}
+
+impl Default for PaceLimits {
+    fn default() -> Self {
+        Self { patience: Duration::from_secs(60), least_rate: 1024 }
+    }
+}
+
 /// Limits of the uploads that are open at once. Each one has a file on the disk.
 #[derive(Clone, Copy, Debug)]
 pub struct UploadLimits {

@@ -75,7 +75,7 @@ async fn put(
 ) -> Answer {
     let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let content_type = content_type.map(|t| t.split(';').next().unwrap_or(t).trim().to_owned());
-    let bytes = read_manifest(request).await?;
+    let bytes = read_manifest(registry, request).await?;
     let (tag, stated) = match wanted {
         TagOrDigest::Tag(tag) => (Some(tag), stated),
         TagOrDigest::Digest(digest) => (None, Some(digest)),
@@ -105,7 +105,7 @@ async fn put(
     Ok(response)
 }
 
-async fn read_manifest(request: Request<Body>) -> Result<Bytes, Refusal> {
+async fn read_manifest(registry: &Registry, request: Request<Body>) -> Result<Bytes, Refusal> {
     let too_large = || {
         let message = format!("the manifest is larger than {MAX_MANIFEST} bytes");
         Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "MANIFEST_INVALID", message)
@@ -115,8 +115,8 @@ async fn read_manifest(request: Request<Body>) -> Result<Bytes, Refusal> {
         return Err(too_large());
     }
     let mut bytes = BytesMut::new();
-    let mut frames = request.into_body().into_data_stream();
-    while let Some(frame) = super::next_frame(&mut frames).await? {
+    let mut body = registry.incoming(request.into_body());
+    while let Some(frame) = body.next().await? {
         if (bytes.len() + frame.len()) as u64 > MAX_MANIFEST {
             return Err(too_large());
         }

@@ -15,7 +15,9 @@ use serde_json::json;
 use super::answer::{API_VERSION, Answer, Refusal, json_answer};
 use super::auth::Users;
 use super::lent::{forget, lend};
+use super::limits::PaceLimits;
 use super::notices::Notices;
+use super::pace::Incoming;
 use super::store::{RepositoryName, Store, StoreError, TagOrDigest, WritableStore};
 use super::{blob_routes, list_routes, manifest_routes, upload_routes};
 use crate::image::Digest;
@@ -27,6 +29,7 @@ pub struct Registry {
     read_only: bool,
     users: Option<Arc<Users>>,
     notices: Notices,
+    pace: PaceLimits,
 }
 
 impl fmt::Debug for Registry {
@@ -76,7 +79,7 @@ impl<'a> Route<'a> {
 
 impl Registry {
     pub fn new(store: Arc<dyn Store>, read_only: bool, users: Option<Arc<Users>>) -> Self {
-        Self { store, read_only, users, notices: Notices::default() }
+        Self { store, read_only, users, notices: Notices::default(), pace: PaceLimits::default() }
     }
 
     /// The same, with faults of the registry's own told to `notices`.
@@ -84,6 +87,18 @@ impl Registry {
     pub fn telling(mut self, notices: Notices) -> Self {
         self.notices = notices;
         self
+    }
+
+    /// The same, for clients that are no slower than `pace` says.
+    #[must_use]
+    pub fn paced(mut self, pace: PaceLimits) -> Self {
+        self.pace = pace;
+        self
+    }
+
+    /// The body of a request.
+    pub(super) fn incoming(&self, body: Body) -> Incoming {
+        Incoming::new(body, self.pace)
     }
 
     pub(super) fn notices(&self) -> &Notices {

@@ -127,10 +127,10 @@ impl Session<'_> {
 
     /// Appends the body at `offset` and returns the upload's new size.
     async fn append(&self, mut offset: u64, body: Body) -> Result<u64, Refusal> {
-        let mut frames = body.into_data_stream();
+        let mut body = self.registry.incoming(body);
         let mut gathered = BytesMut::with_capacity(CHUNK);
         loop {
-            let frame = super::next_frame(&mut frames).await;
+            let frame = body.next().await;
             if let Ok(Some(frame)) = &frame {
                 gathered.extend_from_slice(frame);
             }

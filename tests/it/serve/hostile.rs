@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use airgap_bundle::serve::{DirectoryStore, Notices, ServeOptions, bind};
+use airgap_bundle::serve::{DirectoryStore, Limits, Notices, ServeOptions, bind};
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use tempfile::TempDir;
@@ -131,6 +131,7 @@ async fn tls_read_only_and_a_clean_stop() {
         htpasswd: None,
         read_only: true,
         notices: Notices::default(),
+        limits: Limits::default(),
     };
     let server = bind(options, store).await.unwrap();
     let url = format!("https://{}/v2/", server.local_addr());
