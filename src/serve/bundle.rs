@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 
+use super::listing::{Gathering, Listed, MAX_REFERRERS, Page, Referrers};
 use super::store::{RepositoryName, Store, StoreError, TagOrDigest};
 use crate::archive::{ArchiveError, ArtifactIndex, ContentPieces, Contents, Holdings, fates};
 use crate::destination::Mapping;
@@ -108,12 +109,16 @@ impl BundleStore {
 }
 
 impl Store for BundleStore {
-    fn repositories(&self) -> Result<Vec<RepositoryName>, StoreError> {
-        Ok(self.repositories.keys().cloned().collect())
+    fn repositories(&self, page: &Page) -> Result<Listed, StoreError> {
+        let mut gathering = Gathering::new(page);
+        self.repositories.keys().for_each(|name| gathering.add(name.as_str()));
+        Ok(gathering.done())
     }
 
-    fn tags(&self, repository: &RepositoryName) -> Result<Vec<Tag>, StoreError> {
-        Ok(self.shelf(repository)?.tags.keys().cloned().collect())
+    fn tags(&self, repository: &RepositoryName, page: &Page) -> Result<Listed, StoreError> {
+        let mut gathering = Gathering::new(page);
+        self.shelf(repository)?.tags.keys().for_each(|tag| gathering.add(tag.as_str()));
+        Ok(gathering.done())
     }
 
     fn manifest(&self, repository: &RepositoryName, wanted: &TagOrDigest) -> Result<RawManifest, StoreError> {
@@ -128,16 +133,26 @@ impl Store for BundleStore {
         }
     }
 
-    fn referrers(&self, repository: &RepositoryName, digest: &Digest) -> Result<Vec<Descriptor>, StoreError> {
+    fn referrers(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        after: Option<&Digest>,
+    ) -> Result<Referrers, StoreError> {
         let shelf = self.shelf(repository)?;
         let about = shelf.about.get(digest).into_iter().flatten();
-        about
-            .map(|digest| {
-                let raw = self.raw(shelf, digest)?;
-                let parsed = raw.parse().map_err(io::Error::other)?;
-                Ok(Descriptor::of_referrer(&raw, &parsed))
-            })
-            .collect()
+        let about = about.filter(|digest| after.is_none_or(|after| *digest > after));
+        let (mut found, mut last) = (Referrers::default(), None);
+        for (count, digest) in about.enumerate() {
+            let raw = self.raw(shelf, digest)?;
+            let parsed = raw.parse().map_err(io::Error::other)?;
+            if count == MAX_REFERRERS || !found.add(Descriptor::of_referrer(&raw, &parsed)) {
+                found.next = last;
+                break;
+            }
+            last = Some(*digest);
+        }
+        Ok(found)
     }
 
     fn blob_size(&self, repository: &RepositoryName, digest: &Digest) -> Result<u64, StoreError> {

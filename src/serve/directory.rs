@@ -24,6 +24,7 @@ use std::time::Instant;
 use rustix::fs::FileType;
 
 use super::limits::{Peer, UploadLimits};
+use super::listing::{Gathering, Listed, MAX_REFERRERS, Page, Referrers};
 use super::marker::{adoption, claim};
 use super::store::{Needed, RepositoryName, Store, StoreError, TagOrDigest, WritableStore};
 use super::tree::Tree;
@@ -138,6 +139,16 @@ impl DirectoryStore {
         self.tree.open_file(&digest.layout_path())?.ok_or_else(unknown)
     }
 
+    pub(super) fn each_tag(&self, name: &RepositoryName, mut each: impl FnMut(&Tag)) -> io::Result<()> {
+        self.tree.list(&format!("{}/_tags", repository(name)), |tag, kind| {
+            if let Ok(tag) = tag.parse()
+                && kind == FileType::RegularFile
+            {
+                each(&tag);
+            }
+        })
+    }
+
     pub(super) fn resolve(&self, name: &RepositoryName, tag: &Tag) -> Result<Digest, StoreError> {
         let unknown = || StoreError::ManifestUnknown(tag.to_string());
         let text = self.tree.read_small(&tag_file(name, tag))?.ok_or_else(unknown)?;
@@ -161,9 +172,8 @@ impl DirectoryStore {
         Ok(RawManifest { bytes: bytes.into(), digest: *digest, media_type })
     }
 
-    /// Every folder that holds a repository, whether or not it has manifests.
-    fn walk(&self) -> io::Result<Vec<RepositoryName>> {
-        let mut found = Vec::new();
+    /// Calls `each` with every folder that holds a repository, whether or not it has manifests.
+    fn walk(&self, mut each: impl FnMut(&RepositoryName) -> io::Result<()>) -> io::Result<()> {
         let mut open = vec![String::new()];
         while let Some(name) = open.pop() {
             let mut is_repository = false;
@@ -175,23 +185,22 @@ impl DirectoryStore {
                 }
             })?;
             if is_repository && let Ok(name) = name.parse() {
-                found.push(name);
+                each(&name)?;
             }
         }
-        found.sort_unstable();
-        Ok(found)
+        Ok(())
     }
 
     /// Removes content that no repository points at any more. The caller holds `removal` for writing.
     fn drop_content(&self, digest: &Digest) -> io::Result<()> {
-        for name in self.walk()? {
-            if self.tree.is_file(&blob_link(&name, digest))?
-                || self.tree.is_file(&manifest_link(&name, digest))?
-            {
-                return Ok(());
-            }
-        }
-        self.tree.remove(&digest.layout_path()).map(drop)
+        let mut is_used = false;
+        self.walk(|name| {
+            is_used = is_used
+                || self.tree.is_file(&blob_link(name, digest))?
+                || self.tree.is_file(&manifest_link(name, digest))?;
+            Ok(())
+        })?;
+        if is_used { Ok(()) } else { self.tree.remove(&digest.layout_path()).map(drop) }
     }
 }
 
@@ -224,25 +233,26 @@ fn link_name(digest: &Digest) -> String {
 }
 
 impl Store for DirectoryStore {
-    fn repositories(&self) -> Result<Vec<RepositoryName>, StoreError> {
-        let mut names = self.walk()?;
-        names
-            .retain(|name| self.tree.is_folder(&format!("{}/_manifests", repository(name))).unwrap_or(false));
-        Ok(names)
+    fn repositories(&self, page: &Page) -> Result<Listed, StoreError> {
+        let mut gathering = Gathering::new(page);
+        self.walk(|name| {
+            if self.tree.is_folder(&format!("{}/_manifests", repository(name))).unwrap_or(false) {
+                gathering.add(name.as_str());
+            }
+            Ok(())
+        })?;
+        Ok(gathering.done())
     }
 
-    fn tags(&self, name: &RepositoryName) -> Result<Vec<Tag>, StoreError> {
+    fn tags(&self, name: &RepositoryName, page: &Page) -> Result<Listed, StoreError> {
         let folder = repository(name);
         let has = |part: &str| self.tree.is_folder(&format!("{folder}/{part}"));
         if !has("_manifests")? && !has("_blobs")? {
             return Err(StoreError::NameUnknown(name.clone()));
         }
-        let mut tags: Vec<Tag> = Vec::new();
-        self.tree.list(&format!("{folder}/_tags"), |tag, kind| {
-            tags.extend(tag.parse().ok().filter(|_| kind == FileType::RegularFile));
-        })?;
-        tags.sort_unstable();
-        Ok(tags)
+        let mut gathering = Gathering::new(page);
+        self.each_tag(name, |tag| gathering.add(tag.as_str()))?;
+        Ok(gathering.done())
     }
 
     fn manifest(&self, name: &RepositoryName, wanted: &TagOrDigest) -> Result<RawManifest, StoreError> {
@@ -252,23 +262,32 @@ impl Store for DirectoryStore {
         }
     }
 
-    fn referrers(&self, name: &RepositoryName, digest: &Digest) -> Result<Vec<Descriptor>, StoreError> {
-        let mut names = Vec::new();
-        self.tree.list(&referrers_folder(name, digest), |link, _| names.push(link.to_owned()))?;
-        names.sort_unstable();
-        let mut found = Vec::new();
-        for link in names {
+    fn referrers(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+        after: Option<&Digest>,
+    ) -> Result<Referrers, StoreError> {
+        let page = Page { after: after.map(link_name), most: MAX_REFERRERS };
+        let mut gathering = Gathering::new(&page);
+        self.tree.list(&referrers_folder(name, digest), |link, _| gathering.add(link))?;
+        let links = gathering.done();
+        let (mut found, mut last) = (Referrers::default(), None);
+        for link in links.items {
             let Ok(digest) = link.replacen('-', ":", 1).parse() else {
                 continue;
             };
             // A link may stand alone after a crash, or while its manifest is being removed.
-            let Ok(manifest) = self.manifest_at(name, &digest) else {
-                continue;
-            };
-            if let Ok(parsed) = manifest.parse() {
-                found.push(Descriptor::of_referrer(&manifest, &parsed));
+            if let Ok(manifest) = self.manifest_at(name, &digest)
+                && let Ok(parsed) = manifest.parse()
+                && !found.add(Descriptor::of_referrer(&manifest, &parsed))
+            {
+                found.next = last;
+                return Ok(found);
             }
+            last = Some(digest);
         }
+        found.next = last.filter(|_| links.more);
         Ok(found)
     }
 

@@ -58,8 +58,13 @@ impl DirectoryStore {
         if let Some(user) = self.user_of(name, |needed| needed.manifests.contains(digest))? {
             return Err(in_use(digest, format!("index {user} in repository {name} has it")));
         }
-        let mut tags = self.tags(name)?;
-        tags.retain(|tag| self.resolve(name, tag).ok().as_ref() == Some(digest));
+        let mut tags = Vec::new();
+        self.each_tag(name, |tag| {
+            if self.resolve(name, tag).ok().as_ref() == Some(digest) {
+                tags.push(tag.clone());
+            }
+        })?;
+        tags.sort_unstable();
         if let [first, second, ..] = &tags[..] {
             let by = format!(
                 "{} tags in repository {name} point at it, among them {first} and {second}; delete all but one first",

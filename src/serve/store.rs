@@ -4,12 +4,14 @@
 //! loop. Names and digests arrive validated, so they are safe in paths. What is read is whole or an error:
 //! a store never shows half a blob. No method may need memory in proportion to a blob.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::io::{self, Read};
 use std::ops::Range;
 use std::str::FromStr;
 
 use super::limits::Peer;
+use super::listing::{Listed, Page, Referrers};
 use crate::image::{
     Algorithm, Descriptor, Digest, HostName, ParsedManifest, RawManifest, ReferenceError, Repository, Tag,
     media_type,
@@ -62,9 +64,15 @@ impl Needed {
     pub(super) fn of(parsed: &ParsedManifest) -> Self {
         // Foreign layers are fetched from where their urls say.
         let foreign = |blob: &Descriptor| media_type::is_foreign(&blob.media_type) && !blob.urls.is_empty();
-        let blobs = parsed.blobs().filter(|blob| !foreign(blob)).map(|blob| blob.digest).collect();
-        Self { blobs, manifests: parsed.manifests.iter().map(|child| child.digest).collect() }
+        let blobs = parsed.blobs().filter(|blob| !foreign(blob)).map(|blob| blob.digest);
+        Self { blobs: once(blobs), manifests: once(parsed.manifests.iter().map(|child| child.digest)) }
     }
+}
+
+/// Each digest once, in order: a manifest of 4 MiB has room for the same one a hundred thousand times.
+fn once(digests: impl Iterator<Item = Digest>) -> Vec<Digest> {
+    let mut seen = HashSet::new();
+    digests.filter(|digest| seen.insert(*digest)).collect()
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -96,16 +104,22 @@ pub enum StoreError {
 /// What a registry needs to be read from. Lists are sorted by byte value.
 pub trait Store: Send + Sync {
     /// Every repository that has a manifest.
-    fn repositories(&self) -> Result<Vec<RepositoryName>, StoreError>;
+    fn repositories(&self, page: &Page) -> Result<Listed, StoreError>;
 
     /// The tags of a repository; `NameUnknown` where there is no such repository.
-    fn tags(&self, repository: &RepositoryName) -> Result<Vec<Tag>, StoreError>;
+    fn tags(&self, repository: &RepositoryName, page: &Page) -> Result<Listed, StoreError>;
 
     /// The manifest's exact bytes.
     fn manifest(&self, repository: &RepositoryName, wanted: &TagOrDigest) -> Result<RawManifest, StoreError>;
 
-    /// The manifests of the repository whose `subject` is `digest` (see [`Descriptor::of_referrer`]); none is no error.
-    fn referrers(&self, repository: &RepositoryName, digest: &Digest) -> Result<Vec<Descriptor>, StoreError>;
+    /// The manifests of the repository whose `subject` is `digest` (see [`Descriptor::of_referrer`]), as many as fit on
+    /// a page after the one that ended with `after`; none is no error.
+    fn referrers(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        after: Option<&Digest>,
+    ) -> Result<Referrers, StoreError>;
 
     /// The size in bytes of a blob that is visible in this repository.
     fn blob_size(&self, repository: &RepositoryName, digest: &Digest) -> Result<u64, StoreError>;

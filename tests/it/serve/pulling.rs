@@ -102,6 +102,69 @@ async fn tags_and_repositories_come_in_pages() {
     assert_eq!(catalog.header("link"), "</v2/_catalog?n=1&last=x>; rel=\"next\"");
 }
 
+/// Whoever asks for no pages, or for endless ones, gets pages all the same.
+#[tokio::test]
+async fn a_list_is_never_longer_than_a_page() {
+    let talk = Talk::start();
+    let image = images::image(1);
+    talk.registry.put_image("a", "t0000", &image);
+    let tags = talk.registry.folder().join("repositories/a/_tags");
+    let manifests = |name: &str| talk.registry.folder().join("repositories").join(name).join("_manifests");
+    for number in 1..1200 {
+        std::fs::write(tags.join(format!("t{number:04}")), image.digest.to_string()).unwrap();
+        std::fs::create_dir_all(manifests(&format!("r{number:04}"))).unwrap();
+    }
+    for (path, field) in [("/v2/a/tags/list", "tags"), ("/v2/_catalog", "repositories")] {
+        for query in ["", "?n=18446744073709551615"] {
+            let (mut next, mut sizes, mut all) = (format!("{path}{query}"), Vec::new(), Vec::new());
+            while !next.is_empty() {
+                let answer = talk.get(&next).await;
+                let page = answer.json()[field].as_array().unwrap().clone();
+                sizes.push(page.len());
+                all.extend(page.iter().map(|item| item.as_str().unwrap().to_owned()));
+                next = answer.header("link").split(['<', '>']).nth(1).unwrap_or_default().to_owned();
+            }
+            assert_eq!(sizes, [1000, 200], "{path}{query}");
+            assert!(all.is_sorted() && all.first() < all.last());
+        }
+    }
+}
+
+#[tokio::test]
+async fn referrers_come_in_pages_that_clients_can_read() {
+    let talk = Talk::start();
+    let image = images::image(1);
+    talk.registry.put_image("a", "1", &image);
+    let mut expected = std::collections::BTreeSet::new();
+    for number in 0..6 {
+        let long = "x".repeat(700_000);
+        let kind = if number % 2 == 0 { "application/even" } else { "application/odd" };
+        let artifact = images::artifact(&image, kind, &[number])
+            .altered(|manifest| manifest["annotations"]["long"] = long.into());
+        talk.registry.put_untagged("a", &artifact);
+        expected.insert((kind, artifact.digest.to_string()));
+    }
+    for filter in [None, Some("application/even")] {
+        let query = filter.map_or(String::new(), |kind| format!("?artifactType={kind}"));
+        let mut next = format!("/v2/a/referrers/{}{query}", image.digest);
+        let (mut found, mut pages) = (std::collections::BTreeSet::new(), 0);
+        while !next.is_empty() {
+            let answer = talk.get(&next).await;
+            assert!(answer.body.len() < 4 << 20);
+            for referrer in answer.json()["manifests"].as_array().unwrap() {
+                assert!(found.insert(referrer["digest"].as_str().unwrap().to_owned()));
+            }
+            next = answer.header("link").split(['<', '>']).nth(1).unwrap_or_default().to_owned();
+            pages += 1;
+        }
+        let wanted = expected.iter().filter(|(kind, _)| filter.is_none_or(|filter| filter == *kind));
+        assert_eq!(found, wanted.map(|(_, digest)| digest.clone()).collect());
+        assert_eq!(pages, 3, "two of 700 kB fit on a page");
+    }
+    let path = format!("/v2/a/referrers/{}?last=x", image.digest);
+    assert_eq!(talk.get(&path).await.code(), "DIGEST_INVALID");
+}
+
 #[tokio::test]
 async fn referrers_are_listed_filtered_and_forgotten() {
     let talk = Talk::start();
