@@ -1,5 +1,7 @@
 //! Answers of the registry: refusals with the distribution-spec's error envelope, and small successes.
 
+use std::io;
+
 use axum::body::Body;
 use axum::http::header::{
     ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
@@ -70,7 +72,7 @@ impl Refusal {
 
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
-        let message = error.to_string();
+        let mut message = error.to_string();
         let (status, code) = match &error {
             StoreError::NameUnknown(_) => (StatusCode::NOT_FOUND, "NAME_UNKNOWN"),
             StoreError::ManifestUnknown(_) => (StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN"),
@@ -83,7 +85,8 @@ impl From<StoreError> for Refusal {
             StoreError::OutOfOrder { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, "BLOB_UPLOAD_INVALID"),
             StoreError::TooManyUploads { .. } => (StatusCode::TOO_MANY_REQUESTS, "TOOMANYREQUESTS"),
             StoreError::Busy { .. } => (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE"),
-            StoreError::Io(error) if error.kind() == std::io::ErrorKind::StorageFull => {
+            StoreError::Io(error) if is_no_space(error) => {
+                message = format!("the registry has no space left: {error}");
                 (StatusCode::INSUFFICIENT_STORAGE, "UNKNOWN")
             }
             StoreError::Io(_) => (StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN"),
@@ -98,6 +101,12 @@ impl From<StoreError> for Refusal {
             _ => refusal,
         }
     }
+}
+
+/// Whether the disk is full, or the file as large as the system lets it be.
+fn is_no_space(error: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }
 
 /// An answer without a body.

@@ -122,7 +122,7 @@ impl DirectoryStore {
 
     /// Puts `bytes` at `path` in one step, durably.
     fn write(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
-        self.tree.write(&Uploads::fresh_path(), path, bytes)
+        self.tree.write(&Uploads::fresh_path()?, path, bytes)
     }
 
     fn link_blob(&self, name: &RepositoryName, digest: &Digest) -> io::Result<()> {

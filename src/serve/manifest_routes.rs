@@ -80,29 +80,47 @@ async fn put(
         TagOrDigest::Tag(tag) => (Some(tag), stated),
         TagOrDigest::Digest(digest) => (None, Some(digest)),
     };
-    let digest = Digest::of(stated.map_or(Algorithm::Sha256, |stated| stated.algorithm()), &bytes);
-    if let Some(stated) = stated.filter(|stated| *stated != digest) {
-        return Err(StoreError::DigestMismatch { stated: Box::new(stated), found: Box::new(digest) }.into());
-    }
-    let parsed = ParsedManifest::of(&bytes, content_type.as_deref())
-        .map_err(|e| Refusal::bad("MANIFEST_INVALID", e.to_string()))?;
-    if let Some(content_type) = content_type.filter(|content_type| parsed.media_type != **content_type) {
-        let message =
-            format!("the Content-Type is {content_type:?}, the manifest is {:?}", parsed.media_type);
-        return Err(Refusal::bad("MANIFEST_INVALID", message));
-    }
-    let subject = parsed.subject.as_ref().map(|subject| subject.digest);
-    let manifest = RawManifest { bytes, digest, media_type: parsed.media_type.clone() };
-    let needed = Needed::of(&parsed);
-    let location = format!("/v2/{name}/manifests/{digest}");
-    registry.write(move |store| store.put_manifest(&name, &manifest, &needed, tag.as_ref())).await?;
+    let location = name.clone();
+    // What is being read from JSON takes many times its size, and the permit stays with the work when the client leaves.
+    let permit = registry.parsing().await?;
+    let taken = registry.write(move |store| {
+        let _permit = permit;
+        let (manifest, parsed) = match check(bytes, content_type.as_deref(), stated) {
+            Ok(checked) => checked,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        store.put_manifest(&name, &manifest, &Needed::of(&parsed), tag.as_ref())?;
+        Ok(Ok((manifest.digest, parsed.subject.map(|subject| subject.digest))))
+    });
+    let (digest, subject) = taken.await??;
     let mut response = empty(StatusCode::CREATED);
-    response.headers_mut().insert(LOCATION, header(&location));
+    response.headers_mut().insert(LOCATION, header(&format!("/v2/{location}/manifests/{digest}")));
     response.headers_mut().insert(DOCKER_CONTENT_DIGEST, header(&digest.to_string()));
     if let Some(subject) = subject {
         response.headers_mut().insert(OCI_SUBJECT, header(&subject.to_string()));
     }
     Ok(response)
+}
+
+/// Compares what a manifest is with what was said about it.
+fn check(
+    bytes: Bytes,
+    content_type: Option<&str>,
+    stated: Option<Digest>,
+) -> Result<(RawManifest, ParsedManifest), Refusal> {
+    let digest = Digest::of(stated.map_or(Algorithm::Sha256, |stated| stated.algorithm()), &bytes);
+    if let Some(stated) = stated.filter(|stated| *stated != digest) {
+        return Err(StoreError::DigestMismatch { stated: Box::new(stated), found: Box::new(digest) }.into());
+    }
+    let parsed = ParsedManifest::of(&bytes, content_type)
+        .map_err(|e| Refusal::bad("MANIFEST_INVALID", e.to_string()))?;
+    if let Some(content_type) = content_type.filter(|content_type| *parsed.media_type != **content_type) {
+        let message =
+            format!("the Content-Type is {content_type:?}, the manifest is {:?}", parsed.media_type);
+        return Err(Refusal::bad("MANIFEST_INVALID", message));
+    }
+    let media_type = parsed.media_type.clone();
+    Ok((RawManifest { bytes, digest, media_type }, parsed))
 }
 
 async fn read_manifest(registry: &Registry, request: Request<Body>) -> Result<Bytes, Refusal> {

@@ -163,6 +163,13 @@ impl Room {
         }
     }
 
+    /// Closes every connection without a request under way.
+    pub(super) fn dismiss(&self) {
+        for (_, seat) in self.lock().taken.values() {
+            seat.change(|phase| matches!(phase, Phase::Waiting(_)).then_some(Phase::Leaving));
+        }
+    }
+
     /// Takes a seat for a connection of `peer`.
     pub(super) fn enter(self: &Arc<Self>, peer: Peer) -> Result<Guest, Full> {
         let mut seats = self.lock();

@@ -11,6 +11,7 @@ use axum::body::Body;
 use axum::http::header::{EXPECT, HeaderValue, WWW_AUTHENTICATE};
 use axum::http::{Method, Request, Response, StatusCode};
 use serde_json::json;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::answer::{API_VERSION, Answer, Refusal, json_answer};
 use super::auth::Users;
@@ -30,7 +31,11 @@ pub struct Registry {
     users: Option<Arc<Users>>,
     notices: Notices,
     pace: PaceLimits,
+    parsing: Arc<Semaphore>,
 }
+
+/// Pushed manifests that are read from JSON at once.
+const PARSED_AT_ONCE: usize = 4;
 
 impl fmt::Debug for Registry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -79,7 +84,9 @@ impl<'a> Route<'a> {
 
 impl Registry {
     pub fn new(store: Arc<dyn Store>, read_only: bool, users: Option<Arc<Users>>) -> Self {
-        Self { store, read_only, users, notices: Notices::default(), pace: PaceLimits::default() }
+        let parsing = Arc::new(Semaphore::new(PARSED_AT_ONCE));
+        let (notices, pace) = (Notices::default(), PaceLimits::default());
+        Self { store, read_only, users, notices, pace, parsing }
     }
 
     /// The same, with faults of the registry's own told to `notices`.
@@ -94,6 +101,12 @@ impl Registry {
     pub fn paced(mut self, pace: PaceLimits) -> Self {
         self.pace = pace;
         self
+    }
+
+    /// Waits for a turn to read a manifest from JSON.
+    pub(super) async fn parsing(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        let permit = Arc::clone(&self.parsing).acquire_owned().await;
+        permit.map_err(|_| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", "the registry ends"))
     }
 
     /// The body of a request.

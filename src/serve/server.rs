@@ -140,6 +140,7 @@ impl Server {
             }
         }
         host.stopping.cancel();
+        room.dismiss();
         connections.close();
         let _ = tokio::time::timeout(GRACE, connections.wait()).await;
     }

@@ -11,6 +11,7 @@ use std::os::unix::fs::FileExt as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use ring::rand::{SecureRandom as _, SystemRandom};
 use rustix::fs::FileType;
 
 use super::limits::{Peer, UploadLimits};
@@ -69,8 +70,8 @@ impl Uploads {
     }
 
     /// A path in the folder of what is not whole yet that nobody else uses.
-    pub(super) fn fresh_path() -> String {
-        path_of(&fresh_id())
+    pub(super) fn fresh_path() -> io::Result<String> {
+        Ok(path_of(&fresh_id()?))
     }
 
     pub(super) fn start(
@@ -79,7 +80,7 @@ impl Uploads {
         algorithm: Algorithm,
         client: Option<Peer>,
     ) -> Result<String, StoreError> {
-        let id = fresh_id();
+        let id = fresh_id()?;
         let path = path_of(&id);
         let state = State { size: 0, hasher: Hasher::new(algorithm), touched: (self.clock)(), ended: false };
         let upload = Upload { repository: repository.clone(), client, path, state: Mutex::new(state) };
@@ -230,8 +231,12 @@ fn is_id(name: &str) -> bool {
     name.len() == 32 && name.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-fn fresh_id() -> String {
-    format!("{:032x}", fastrand::u128(..))
+/// Not to be guessed: whoever has the id of an upload can write to it.
+fn fresh_id() -> io::Result<String> {
+    let mut bytes = [0; 16];
+    let filled = SystemRandom::new().fill(&mut bytes);
+    filled.map_err(|_| io::Error::other("the system gives no random bytes"))?;
+    Ok(base16ct::lower::encode_string(&bytes))
 }
 
 /// A panic elsewhere leaves these values usable: each is changed in one step.

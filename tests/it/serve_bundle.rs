@@ -9,6 +9,7 @@ use crate::support::images::{TestImage, artifact, image, multi_platform};
 use crate::support::registry::TestRegistry;
 
 mod damage;
+mod full;
 
 /// A program that serves, and where.
 struct Served {

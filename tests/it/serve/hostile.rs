@@ -134,7 +134,8 @@ async fn tls_read_only_and_a_clean_stop() {
         limits: Limits::default(),
     };
     let server = bind(options, store).await.unwrap();
-    let url = format!("https://{}/v2/", server.local_addr());
+    let address = server.local_addr();
+    let url = format!("https://{address}/v2/");
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let running = tokio::spawn(server.run(async move { drop(stopped.await) }));
     let trusted = reqwest::Certificate::from_pem(issued.cert.pem().as_bytes()).unwrap();
@@ -143,6 +144,9 @@ async fn tls_read_only_and_a_clean_stop() {
     let refused = client.post(format!("{url}a/blobs/uploads/")).send().await.unwrap();
     assert_eq!(refused.status(), 405);
     drop(client);
+    // Whoever has begun a handshake, and leaves it at that, is not waited for.
+    let mut silent = TcpStream::connect(address).unwrap();
+    silent.write_all(b"\x16").unwrap();
     stop.send(()).unwrap();
     tokio::time::timeout(Duration::from_secs(5), running).await.unwrap().unwrap();
 }
