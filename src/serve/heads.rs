@@ -221,6 +221,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Heads<S> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     /// What is passed on of `bytes` that come in pieces of `size`, read up to `read` at a time, and the verdicts.
@@ -279,6 +281,26 @@ mod tests {
                 let found = passed(text.as_bytes(), size, read).await;
                 assert_eq!(found, (text.clone().into_bytes(), verdicts.clone()), "{size} {read} {text:?}");
             }
+        }
+    }
+    proptest! {
+        /// Whatever comes is passed on as it came.
+        #[test]
+        fn nothing_is_lost_or_added(
+            parts in proptest::collection::vec(
+                prop_oneof![
+                    Just("\r\n"), Just("\n"), Just("\n\n"), Just("GET / HTTP/1.1\r\n"), Just("Content-Length: 3\r\n"),
+                    Just("Content-Length: 99999999999999999999\r\n"), Just("Transfer-Encoding: chunked\r\n"),
+                    Just("abc"), Just("\0"), Just(": "), Just("\u{e4}"),
+                ],
+                0..12,
+            ),
+            (size, read) in (1usize..40, 1usize..40),
+        ) {
+            let bytes = parts.concat().into_bytes();
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let (found, _) = runtime.block_on(passed(&bytes, size, read));
+            prop_assert_eq!(found, bytes);
         }
     }
 }

@@ -1,22 +1,16 @@
 //! What clients may take of the registry: how much, how long, and who counts as one client.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::Duration;
 
-/// A client, as far as limits go: an IPv4 address, or the /64 network of an IPv6 address, since one machine may have
-/// all of its addresses.
+/// A client, as far as limits go: an IP address. Not a network of them: in a site all nodes may be in one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Peer(IpAddr);
 
 impl From<IpAddr> for Peer {
     fn from(address: IpAddr) -> Self {
-        Self(match address.to_canonical() {
-            IpAddr::V6(address) => {
-                let network = address.to_bits() >> 64 << 64;
-                IpAddr::V6(Ipv6Addr::from_bits(network))
-            }
-            address @ IpAddr::V4(_) => address,
-        })
+        // A socket for both versions shows IPv4 addresses inside of IPv6 ones.
+        Self(address.to_canonical())
     }
 }
 
@@ -91,11 +85,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_client_is_an_address_or_a_network_of_ipv6() {
+    fn a_client_is_an_address_however_it_is_shown() {
         let peer = |text: &str| Peer::from(text.parse::<IpAddr>().unwrap());
         assert_eq!(peer("10.0.0.1"), peer("::ffff:10.0.0.1"));
         assert_ne!(peer("10.0.0.1"), peer("10.0.0.2"));
-        assert_eq!(peer("fd00:1:2:3::1"), peer("fd00:1:2:3:ffff::2"));
-        assert_ne!(peer("fd00:1:2:3::1"), peer("fd00:1:2:4::1"));
+        assert_ne!(peer("fd00::1"), peer("fd00::2"));
     }
 }

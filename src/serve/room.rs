@@ -1,9 +1,10 @@
 //! Who is connected: so many in all, so many of one client, and who makes way for whom.
 //!
 //! A connection on which no request is being answered costs its client nothing, so it has to make way: where a client
-//! or all clients have as many connections as they may, the one that has waited longest is closed for the new one.
-//! Connections with a request under way are never closed for others.
+//! has as many connections as it may, the one that has waited longest is closed for the new one; where all clients have,
+//! one of the client with the most. Connections with a request under way are never closed for others.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -189,12 +190,19 @@ impl Room {
 }
 
 impl Seats {
-    /// The connection, of `peer` or of anybody, that has waited longest.
+    /// The connection of `peer` that has waited longest; without a peer, that of the client with the most connections,
+    /// so that whoever has few keeps them.
     fn longest_waiting(&self, peer: Option<Peer>) -> Option<(u64, Instant)> {
         let of_peer = |other: &Peer| peer.is_none_or(|peer| peer == *other);
         let waiting = self.taken.iter().filter(|(_, (other, _))| of_peer(other));
-        let waiting = waiting.filter_map(|(number, (_, seat))| Some((*number, seat.waits_since()?)));
-        waiting.min_by_key(|(number, since)| (*since, *number))
+        let waiting =
+            waiting.filter_map(|(number, (peer, seat))| Some((*number, *peer, seat.waits_since()?)));
+        let mut counts: HashMap<Peer, usize> = HashMap::new();
+        for (peer, _) in self.taken.values() {
+            *counts.entry(*peer).or_default() += 1;
+        }
+        let first = waiting.min_by_key(|(number, peer, since)| (Reverse(counts[peer]), *since, *number));
+        first.map(|(number, _, since)| (number, since))
     }
 
     /// Closes the connection that has waited longest.
@@ -262,6 +270,16 @@ mod tests {
         assert_eq!(room.lock().taken.len(), 4);
         drop((third, another, fifth, sixth));
         assert_eq!(room.lock().taken.len(), 0);
+    }
+
+    #[test]
+    fn whoever_has_most_makes_way_for_others() {
+        let room = room(4, 3);
+        let few = room.enter(peer(1)).unwrap();
+        let many: Vec<_> = (0..3).map(|_| room.enter(peer(2)).unwrap()).collect();
+        let others: Vec<_> = (3..5).map(|last| room.enter(peer(last)).unwrap()).collect();
+        assert_eq!(many.iter().map(is_leaving).collect::<Vec<_>>(), [true, true, false]);
+        assert!(!is_leaving(&few) && !others.iter().any(is_leaving));
     }
 
     #[tokio::test]

@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_is_none_and_what_is_no_file_is_an_error() {
+    fn what_is_not_there_is_none_and_what_is_not_a_file_is_an_error() {
         let (_both, tree) = linked();
         for path in ["none", "none/none", "real/none"] {
             assert!(tree.open_file(path).unwrap().is_none(), "{path}");
