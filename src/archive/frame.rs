@@ -59,22 +59,43 @@ pub struct StoredEncoder {
     left: u64,
     frame_left: u64,
     block_left: u64,
-    checksum: Xxh64Debug,
+    checksum: Checksum,
 }
 
-/// `Xxh64` has no `Debug`.
-struct Xxh64Debug(Xxh64);
+/// The checksum of a frame, made while its content passes.
+pub(crate) struct Checksum(Xxh64);
 
-impl std::fmt::Debug for Xxh64Debug {
+impl Checksum {
+    /// In file bytes, at the end of the frame.
+    pub(crate) const LEN: u64 = CHECKSUM_LEN;
+
+    pub(crate) fn new() -> Self {
+        Self(Xxh64::new(0))
+    }
+
+    pub(crate) fn update(&mut self, content: &[u8]) {
+        self.0.update(content);
+    }
+
+    /// `found` stands at the end of the frame.
+    pub(crate) fn check(&self, found: &[u8]) -> Result<(), String> {
+        if found == checksum_bytes(&self.0) {
+            return Ok(());
+        }
+        Err("the content does not match its XXH64 checksum".to_owned())
+    }
+}
+
+impl std::fmt::Debug for Checksum {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Xxh64")
+        f.write_str("Checksum")
     }
 }
 
 impl StoredEncoder {
     /// An encoder for the last `content` bytes of a blob; they must begin on a frame boundary.
     pub fn new(content: u64) -> Self {
-        Self { left: content, frame_left: 0, block_left: 0, checksum: Xxh64Debug(Xxh64::new(0)) }
+        Self { left: content, frame_left: 0, block_left: 0, checksum: Checksum::new() }
     }
 
     /// Appends the encoding of `piece` to `out`. More than the announced content is a caller's error and refused.

@@ -1,5 +1,7 @@
 //! What import, serve and values need of a set of images, whatever holds it: a bundle, or another tool's layout.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 
 use super::manifest::MAX_HEAD_CONFIG;
@@ -27,6 +29,18 @@ pub trait Holdings: Manifests + Send + Sync + std::fmt::Debug {
 
     /// The content of `digest` from byte `from` on, unverified.
     fn open(&self, digest: &Digest, from: u64) -> Result<ContentPieces, ArchiveError>;
+
+    /// The bytes `range` of `digest`. Where a part of it is damaged, there is an error before the last of them. `None`
+    /// where only the whole can be checked.
+    fn open_part(&self, digest: &Digest, range: Range<u64>) -> Result<Option<ContentPieces>, ArchiveError> {
+        let _ = (digest, range);
+        Ok(None)
+    }
+
+    /// Whether [`Self::open_part`] gives anything.
+    fn has_parts(&self) -> bool {
+        false
+    }
 
     /// A small blob such as a config, verified: from the head of a bundle, or read from wherever it stands.
     fn small(&self, blob: &Descriptor) -> Option<Vec<u8>> {
@@ -86,6 +100,15 @@ impl Holdings for BundleReader {
     fn open(&self, digest: &Digest, from: u64) -> Result<ContentPieces, ArchiveError> {
         let index = self.index_of(digest).ok_or(ArchiveError::MissingManifest(*digest))?;
         Ok(Box::new(self.content(index, from)?))
+    }
+
+    fn open_part(&self, digest: &Digest, range: Range<u64>) -> Result<Option<ContentPieces>, ArchiveError> {
+        let index = self.index_of(digest).ok_or(ArchiveError::MissingManifest(*digest))?;
+        Ok(Some(Box::new(self.part(index, range)?)))
+    }
+
+    fn has_parts(&self) -> bool {
+        true
     }
 
     fn name(&self) -> String {

@@ -62,6 +62,7 @@ mod input;
 mod layout;
 pub mod manifest;
 mod member;
+mod part;
 mod partial;
 mod pins;
 mod pipe;

@@ -12,7 +12,7 @@ pub struct ServeArgs {
     /// The bundle to serve, read-only.
     #[arg(value_name = "BUNDLE", required_unless_present = "dir", conflicts_with = "dir")]
     pub bundle: Option<PathBuf>,
-    /// Serve this folder as a read-write registry; made when missing.
+    /// Serve this folder as a read-write registry. A folder that is empty or missing becomes one.
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:5000")]

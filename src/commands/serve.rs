@@ -7,7 +7,7 @@ use crate::app::own_file;
 use crate::cli::ServeArgs;
 use crate::destination::Mapping;
 use crate::failure::{ExitCode, Failure};
-use crate::serve::{BundleStore, DirectoryStore, ServeOptions, Store, bind};
+use crate::serve::{BundleStore, DirectoryError, DirectoryStore, Limits, Notices, ServeOptions, Store, bind};
 use crate::session::Session;
 
 pub(super) async fn run(session: &Session, args: &ServeArgs) -> anyhow::Result<ExitCode> {
@@ -34,14 +34,19 @@ pub(super) async fn run(session: &Session, args: &ServeArgs) -> anyhow::Result<E
             names.extend(store.references().map(|(repository, tag)| format!("{repository}:{tag}")));
             (Arc::new(store), path.display().to_string())
         }
-        (None, Some(dir)) => (Arc::new(DirectoryStore::open(dir)?), dir.display().to_string()),
+        (None, Some(dir)) => {
+            (Arc::new(DirectoryStore::open(dir).map_err(refused)?), dir.display().to_string())
+        }
         (None, None) => return Err(Failure::usage("nothing to serve").into()),
     };
+    let reporter = session.reporter.clone();
     let options = ServeOptions {
         address: args.address,
         tls: args.tls_cert.clone().zip(args.tls_key.clone()),
         htpasswd: args.htpasswd.clone(),
         read_only: args.bundle.is_some(),
+        notices: Notices::new(move |text| reporter.warn(text)),
+        limits: Limits::default(),
     };
     let server = bind(options, store).await?;
     for name in names {
@@ -57,4 +62,12 @@ pub(super) async fn run(session: &Session, args: &ServeArgs) -> anyhow::Result<E
     let cancel = session.cancel.clone();
     server.run(async move { cancel.cancelled().await }).await;
     Ok(ExitCode::Done)
+}
+
+/// A folder that is not a registry, or not one that can be used, is the user's to replace by another.
+fn refused(error: DirectoryError) -> anyhow::Error {
+    match error.hint() {
+        Some(hint) => Failure::usage(error.to_string()).hint(hint).into(),
+        None => error.into(),
+    }
 }

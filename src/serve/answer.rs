@@ -1,7 +1,11 @@
 //! Answers of the registry: refusals with the distribution-spec's error envelope, and small successes.
 
+use std::io;
+
 use axum::body::Body;
-use axum::http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
+use axum::http::header::{
+    ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
+};
 use axum::http::{Response, StatusCode};
 use serde_json::{Value, json};
 
@@ -20,7 +24,7 @@ pub(super) type Answer = Result<Response<Body>, Refusal>;
 pub(super) struct Refusal {
     pub(super) status: StatusCode,
     code: &'static str,
-    message: String,
+    pub(super) message: String,
     detail: Value,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
@@ -49,6 +53,11 @@ impl Refusal {
         self
     }
 
+    /// The connection ends with this answer.
+    pub(super) fn closing(self) -> Self {
+        self.with(CONNECTION, HeaderValue::from_static("close"))
+    }
+
     pub(super) fn into_response(self) -> Response<Body> {
         let mut error = json!({ "code": self.code, "message": self.message });
         if !self.detail.is_null() {
@@ -63,21 +72,41 @@ impl Refusal {
 
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
-        let message = error.to_string();
+        let mut message = error.to_string();
         let (status, code) = match &error {
             StoreError::NameUnknown(_) => (StatusCode::NOT_FOUND, "NAME_UNKNOWN"),
             StoreError::ManifestUnknown(_) => (StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN"),
             StoreError::BlobUnknown(_) => (StatusCode::NOT_FOUND, "BLOB_UNKNOWN"),
+            StoreError::Missing(_) => (StatusCode::BAD_REQUEST, "MANIFEST_BLOB_UNKNOWN"),
+            // As other registries answer; the distribution-spec's suite knows no other status either.
+            StoreError::InUse { .. } => (StatusCode::METHOD_NOT_ALLOWED, "DENIED"),
             StoreError::UploadUnknown => (StatusCode::NOT_FOUND, "BLOB_UPLOAD_UNKNOWN"),
             StoreError::DigestMismatch { .. } => (StatusCode::BAD_REQUEST, "DIGEST_INVALID"),
             StoreError::OutOfOrder { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, "BLOB_UPLOAD_INVALID"),
-            StoreError::Io(error) if error.kind() == std::io::ErrorKind::StorageFull => {
+            StoreError::TooManyUploads { .. } => (StatusCode::TOO_MANY_REQUESTS, "TOOMANYREQUESTS"),
+            StoreError::Busy { .. } => (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE"),
+            StoreError::Io(error) if is_no_space(error) => {
+                message = format!("the registry has no space left: {error}");
                 (StatusCode::INSUFFICIENT_STORAGE, "UNKNOWN")
             }
             StoreError::Io(_) => (StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN"),
         };
-        Self::new(status, code, message)
+        let refusal = Self::new(status, code, message);
+        match error {
+            StoreError::TooManyUploads { .. } | StoreError::Busy { .. } => {
+                refusal.with(RETRY_AFTER, HeaderValue::from_static("30"))
+            }
+            StoreError::Missing(digests) => refusal.detail(json!({ "digests": digests })),
+            StoreError::InUse { .. } => refusal.with(ALLOW, HeaderValue::from_static("GET, HEAD")),
+            _ => refusal,
+        }
     }
+}
+
+/// Whether the disk is full, or the file as large as the system lets it be.
+fn is_no_space(error: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }
 
 /// An answer without a body.

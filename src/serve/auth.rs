@@ -31,7 +31,7 @@ pub struct Users {
     hashes: HashMap<String, String>,
     admitted: Mutex<HashSet<Digest>>,
     /// Checking a password costs a core for tens of milliseconds, by design.
-    checks: Semaphore,
+    checks: Arc<Semaphore>,
 }
 
 impl std::fmt::Debug for Users {
@@ -61,7 +61,7 @@ impl Users {
         if hashes.is_empty() {
             return Err(HtpasswdError::Empty(path.to_owned()));
         }
-        Ok(Self { hashes, admitted: Mutex::default(), checks: Semaphore::new(2) })
+        Ok(Self { hashes, admitted: Mutex::default(), checks: Arc::new(Semaphore::new(2)) })
     }
 
     /// Whether the request carries the name and password of a user.
@@ -73,11 +73,16 @@ impl Users {
         if self.remembered().contains(&login) {
             return true;
         }
-        let Ok(_permit) = self.checks.acquire().await else {
+        let Ok(permit) = Arc::clone(&self.checks).acquire_owned().await else {
             return false;
         };
         let users = Arc::clone(&self);
-        let admitted = tokio::task::spawn_blocking(move || users.check(&user, &password)).await;
+        let check = move || {
+            // Stays with the check when the client leaves, who could have any number of them made otherwise.
+            let _permit = permit;
+            users.check(&user, &password)
+        };
+        let admitted = tokio::task::spawn_blocking(check).await;
         let admitted = admitted.unwrap_or(false);
         if admitted {
             let mut remembered = self.remembered();

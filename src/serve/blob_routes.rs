@@ -1,6 +1,7 @@
 //! GET, HEAD and DELETE of blobs: whole, or one range (RFC 9110, section 14).
 
-use std::io::Read;
+use std::fmt::Display;
+use std::io::{self, Read};
 use std::ops::Range;
 
 use axum::body::Body;
@@ -14,9 +15,10 @@ use futures_util::{Stream, stream};
 
 use super::CHUNK;
 use super::answer::{Answer, DOCKER_CONTENT_DIGEST, Refusal, empty, header};
+use super::notices::Notices;
 use super::routes::Registry;
 use super::store::RepositoryName;
-use crate::image::Digest;
+use crate::image::{Digest, Hasher};
 
 pub(super) async fn answer(
     registry: &Registry,
@@ -46,7 +48,7 @@ async fn get(registry: &Registry, name: RepositoryName, digest: Digest, head: &P
         return Ok(response);
     }
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    let fits = text(IF_RANGE).is_none_or(|condition| condition.trim() == etag);
+    let fits = registry.has_parts() && text(IF_RANGE).is_none_or(|condition| condition.trim() == etag);
     let asked =
         if fits { text(RANGE).map_or(Asked::Whole, |text| asked_range(text, size)) } else { Asked::Whole };
     let (status, range) = match asked {
@@ -58,19 +60,23 @@ async fn get(registry: &Registry, name: RepositoryName, digest: Digest, head: &P
                 .with(CONTENT_RANGE, header(&format!("bytes */{size}"))));
         }
     };
-    let body = if head.method == Method::HEAD || range.is_empty() {
+    let body = if head.method == Method::HEAD {
         Body::empty()
     } else {
         let wanted = range.clone();
         let reader = registry.read(move |store| store.open_blob(&name, &digest, wanted)).await?;
-        Body::from_stream(chunks(reader, range.end - range.start))
+        let content = Content::new(reader, &digest, &range, size);
+        // What begins with damage, or is small enough to be checked as a whole, gets an error instead of an answer.
+        let first = registry.read(move |_| Ok(content.step()?)).await?;
+        Body::from_stream(chunks(first, registry.notices().clone()))
     };
     let mut response = Response::new(body);
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_LENGTH, HeaderValue::from(range.end - range.start));
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-    headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    let units = if registry.has_parts() { "bytes" } else { "none" };
+    headers.insert(ACCEPT_RANGES, HeaderValue::from_static(units));
     headers.insert(DOCKER_CONTENT_DIGEST, header(&digest.to_string()));
     headers.insert(ETAG, header(&etag));
     if status == StatusCode::PARTIAL_CONTENT {
@@ -131,29 +137,73 @@ fn asked_range(text: &str, size: u64) -> Asked {
     }
 }
 
-/// Reads `length` bytes in chunks, each on a blocking thread: a client that stalls holds no thread.
-fn chunks(reader: Box<dyn Read + Send>, length: u64) -> impl Stream<Item = std::io::Result<Bytes>> + Send {
-    stream::try_unfold((reader, length), async |(mut reader, left)| {
-        if left == 0 {
-            return Ok(None);
+/// The content of an answer, checked while it is read. Of a whole blob the last bytes are held back until its digest is
+/// right, so that no client ever gets all of a blob that is damaged.
+struct Content {
+    reader: Box<dyn Read + Send>,
+    digest: Digest,
+    /// None for a part: a store checks those as far as it can.
+    hasher: Option<Hasher>,
+    left: u64,
+}
+
+/// What was read, and how to go on; none at the end.
+type Step = Option<(Bytes, Content)>;
+
+impl Content {
+    fn new(reader: Box<dyn Read + Send>, digest: &Digest, range: &Range<u64>, size: u64) -> Self {
+        let hasher = (*range == (0..size)).then(|| Hasher::for_digest(digest));
+        Self { reader, digest: *digest, hasher, left: range.end - range.start }
+    }
+
+    /// Reads the next chunk, and checks the whole with the last one.
+    fn step(mut self) -> io::Result<Step> {
+        let mut buffer = vec![0; usize::try_from(self.left).map_or(CHUNK, |left| left.min(CHUNK))];
+        self.reader.read_exact(&mut buffer).map_err(|error| self.damaged(&error))?;
+        self.left -= buffer.len() as u64;
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(&buffer);
         }
-        let step = tokio::task::spawn_blocking(move || {
-            let mut buffer = vec![0; usize::try_from(left).map_or(CHUNK, |left| left.min(CHUNK))];
-            let mut filled = 0;
-            while filled < buffer.len() {
-                match reader.read(&mut buffer[filled..]) {
-                    Ok(0) => return Err(std::io::ErrorKind::UnexpectedEof.into()),
-                    Ok(n) => filled += n,
-                    Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                    Err(error) => return Err(error),
+        if self.left == 0
+            && let Some(hasher) = self.hasher.take()
+            && hasher.finish() != self.digest
+        {
+            return Err(self.damaged(&"the content has another digest"));
+        }
+        Ok((!buffer.is_empty()).then(|| (buffer.into(), self)))
+    }
+
+    fn damaged(&self, why: &dyn Display) -> io::Error {
+        io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("blob {} cannot be read whole: {why}", self.digest),
+        )
+    }
+}
+
+/// Goes on after the first step, each further one on a blocking thread: a client that stalls holds no thread. An error
+/// breaks the connection off.
+fn chunks(first: Step, notices: Notices) -> impl Stream<Item = io::Result<Bytes>> + Send {
+    stream::try_unfold(Next::Ready(first), move |next| {
+        let notices = notices.clone();
+        async move {
+            let step = match next {
+                Next::Ready(step) => step,
+                Next::Reading(content) if content.left == 0 => None,
+                Next::Reading(content) => {
+                    let step = tokio::task::spawn_blocking(move || content.step());
+                    let step = step.await.unwrap_or_else(|error| Err(io::Error::other(error)));
+                    step.inspect_err(|error| notices.tell(&format!("{error}; the answer was broken off")))?
                 }
-            }
-            Ok((Bytes::from(buffer), reader))
-        });
-        let (bytes, reader) = step.await.map_err(std::io::Error::other)??;
-        let left = left - bytes.len() as u64;
-        Ok(Some((bytes, (reader, left))))
+            };
+            Ok(step.map(|(bytes, content)| (bytes, Next::Reading(content))))
+        }
     })
+}
+
+enum Next {
+    Ready(Step),
+    Reading(Content),
 }
 
 #[cfg(test)]

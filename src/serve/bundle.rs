@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 
+use super::listing::{Gathering, Listed, MAX_REFERRERS, Page, Referrers};
 use super::store::{RepositoryName, Store, StoreError, TagOrDigest};
 use crate::archive::{ArchiveError, ArtifactIndex, ContentPieces, Contents, Holdings, fates};
 use crate::destination::Mapping;
@@ -99,18 +100,25 @@ impl BundleStore {
         let unknown = || StoreError::ManifestUnknown(digest.to_string());
         let media_type = shelf.manifests.get(digest).ok_or_else(unknown)?;
         let bytes = self.holdings.manifest(digest).map_err(io::Error::other)?;
-        let raw = RawManifest::new(bytes, Some(media_type), Some(digest));
-        Ok(raw.map_err(io::Error::other)?)
+        let raw = RawManifest::new(bytes, Some(media_type), Some(digest)).map_err(io::Error::other)?;
+        if raw.digest != *digest {
+            return Err(io::Error::other(format!("manifest {digest} is damaged in the bundle")).into());
+        }
+        Ok(raw)
     }
 }
 
 impl Store for BundleStore {
-    fn repositories(&self) -> Result<Vec<RepositoryName>, StoreError> {
-        Ok(self.repositories.keys().cloned().collect())
+    fn repositories(&self, page: &Page) -> Result<Listed, StoreError> {
+        let mut gathering = Gathering::new(page);
+        self.repositories.keys().for_each(|name| gathering.add(name.as_str()));
+        Ok(gathering.done())
     }
 
-    fn tags(&self, repository: &RepositoryName) -> Result<Vec<Tag>, StoreError> {
-        Ok(self.shelf(repository)?.tags.keys().cloned().collect())
+    fn tags(&self, repository: &RepositoryName, page: &Page) -> Result<Listed, StoreError> {
+        let mut gathering = Gathering::new(page);
+        self.shelf(repository)?.tags.keys().for_each(|tag| gathering.add(tag.as_str()));
+        Ok(gathering.done())
     }
 
     fn manifest(&self, repository: &RepositoryName, wanted: &TagOrDigest) -> Result<RawManifest, StoreError> {
@@ -125,21 +133,35 @@ impl Store for BundleStore {
         }
     }
 
-    fn referrers(&self, repository: &RepositoryName, digest: &Digest) -> Result<Vec<Descriptor>, StoreError> {
+    fn referrers(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        after: Option<&Digest>,
+    ) -> Result<Referrers, StoreError> {
         let shelf = self.shelf(repository)?;
         let about = shelf.about.get(digest).into_iter().flatten();
-        about
-            .map(|digest| {
-                let raw = self.raw(shelf, digest)?;
-                let parsed = raw.parse().map_err(io::Error::other)?;
-                Ok(Descriptor::of_referrer(&raw, &parsed))
-            })
-            .collect()
+        let about = about.filter(|digest| after.is_none_or(|after| *digest > after));
+        let (mut found, mut last) = (Referrers::default(), None);
+        for (count, digest) in about.enumerate() {
+            let raw = self.raw(shelf, digest)?;
+            let parsed = raw.parse().map_err(io::Error::other)?;
+            if count == MAX_REFERRERS || !found.add(Descriptor::of_referrer(&raw, &parsed)) {
+                found.next = last;
+                break;
+            }
+            last = Some(*digest);
+        }
+        Ok(found)
     }
 
     fn blob_size(&self, repository: &RepositoryName, digest: &Digest) -> Result<u64, StoreError> {
         let shelf = self.shelf(repository)?;
         shelf.blobs.get(digest).copied().ok_or(StoreError::BlobUnknown(*digest))
+    }
+
+    fn has_parts(&self) -> bool {
+        self.holdings.has_parts()
     }
 
     fn open_blob(
@@ -148,8 +170,14 @@ impl Store for BundleStore {
         digest: &Digest,
         range: Range<u64>,
     ) -> Result<Box<dyn Read + Send>, StoreError> {
-        self.blob_size(repository, digest)?;
-        let pieces = self.holdings.open(digest, range.start).map_err(io::Error::other)?;
+        let size = self.blob_size(repository, digest)?;
+        let pieces = if range == (0..size) {
+            self.holdings.open(digest, 0)
+        } else {
+            let part = self.holdings.open_part(digest, range.clone());
+            part.and_then(|part| part.ok_or(ArchiveError::Invariant("only whole blobs are given out")))
+        };
+        let pieces = pieces.map_err(io::Error::other)?;
         Ok(Box::new(PieceReader { pieces, ready: Bytes::new() }.take(range.end - range.start)))
     }
 }

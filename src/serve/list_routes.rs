@@ -1,65 +1,52 @@
 //! Content discovery: tags, repositories, referrers.
 
-use axum::http::header::LINK;
+use axum::body::Body;
+use axum::http::Response;
+use axum::http::header::{HeaderValue, LINK};
 use serde_json::{Value, json};
 
 use super::answer::{Answer, OCI_FILTERS_APPLIED, Refusal, header, json_answer};
+use super::listing::{Listed, MAX_PAGE, Page};
 use super::routes::{Query, Registry};
 use super::store::RepositoryName;
 use crate::image::{Descriptor, Digest, media_type};
 
 pub(super) async fn tags(registry: &Registry, name: RepositoryName, query: &Query<'_>) -> Answer {
-    let asked = name.clone();
-    let tags = registry.read(move |store| store.tags(&asked)).await?;
-    let tags = tags.iter().map(ToString::to_string).collect();
-    let page = Page::of(tags, query)?;
-    let body = json!({ "name": name.as_str(), "tags": page.items });
-    Ok(page.answer(&format!("/v2/{name}/tags/list"), &body))
+    let (asked, page) = (name.clone(), page(query)?);
+    let most = page.most;
+    let tags = registry.read(move |store| store.tags(&asked, &page)).await?;
+    let body = json!({ "name": name.as_str(), "tags": tags.items });
+    Ok(listed(&format!("/v2/{name}/tags/list"), most, &tags, &body))
 }
 
 pub(super) async fn catalog(registry: &Registry, query: &Query<'_>) -> Answer {
-    let names = registry.read(|store| store.repositories()).await?;
-    let page = Page::of(names.iter().map(ToString::to_string).collect(), query)?;
-    let body = json!({ "repositories": page.items });
-    Ok(page.answer("/v2/_catalog", &body))
+    let page = page(query)?;
+    let most = page.most;
+    let names = registry.read(move |store| store.repositories(&page)).await?;
+    let body = json!({ "repositories": names.items });
+    Ok(listed("/v2/_catalog", most, &names, &body))
 }
 
-/// One page of a sorted list, and how to ask for the next.
-struct Page {
-    items: Vec<String>,
-    next: Option<String>,
+fn page(query: &Query<'_>) -> Result<Page, Refusal> {
+    let refuse = |_| Refusal::bad("PAGINATION_NUMBER_INVALID", "n is not a number of entries");
+    let most = query.get("n").map(|n| n.parse().map_err(refuse)).transpose()?;
+    Ok(Page { after: query.get("last"), most: most.unwrap_or(MAX_PAGE).min(MAX_PAGE) })
 }
 
-impl Page {
-    fn of(mut items: Vec<String>, query: &Query<'_>) -> Result<Self, Refusal> {
-        if let Some(last) = query.get("last") {
-            let start = items.partition_point(|item| *item <= last);
-            items.drain(..start);
-        }
-        let Some(n) = query.get("n") else {
-            return Ok(Self { items, next: None });
-        };
-        let refuse = |_| Refusal::bad("PAGINATION_NUMBER_INVALID", "n is not a number of entries");
-        let n: usize = n.parse().map_err(refuse)?;
-        let more = items.len() > n;
-        items.truncate(n);
-        // With n=0 there is no entry to go on from (distribution-spec, "Listing Tags": no Link then).
-        let next = items.last().filter(|_| more).map(|last| {
-            url::form_urlencoded::Serializer::new(String::new())
-                .append_pair("n", &n.to_string())
-                .append_pair("last", last)
-                .finish()
-        });
-        Ok(Self { items, next })
+fn listed(path: &str, most: usize, list: &Listed, body: &Value) -> Response<Body> {
+    let mut response = json_answer("application/json", body);
+    // With n=0 there is no entry to go on from (distribution-spec, "Listing Tags": no Link then).
+    if let Some(last) = list.items.last().filter(|_| list.more) {
+        let most = most.to_string();
+        response.headers_mut().insert(LINK, next(path, &[("n", &most), ("last", last)]));
     }
+    response
+}
 
-    fn answer(&self, path: &str, body: &Value) -> axum::http::Response<axum::body::Body> {
-        let mut response = json_answer("application/json", body);
-        if let Some(next) = &self.next {
-            response.headers_mut().insert(LINK, header(&format!("<{path}?{next}>; rel=\"next\"")));
-        }
-        response
-    }
+/// A link to the next page.
+fn next(path: &str, query: &[(&str, &str)]) -> HeaderValue {
+    let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
+    header(&format!("<{path}?{query}>; rel=\"next\""))
 }
 
 pub(super) async fn referrers(
@@ -68,14 +55,22 @@ pub(super) async fn referrers(
     digest: Digest,
     query: &Query<'_>,
 ) -> Answer {
-    let mut found = registry.read(move |store| store.referrers(&name, &digest)).await?;
+    let (asked, after) = (name.clone(), query.digest("last")?);
+    let mut found = registry.read(move |store| store.referrers(&asked, &digest, after.as_ref())).await?;
     let filter = query.get("artifactType").filter(|wanted| !wanted.is_empty());
     if let Some(wanted) = &filter {
-        found.retain(|referrer| referrer.artifact_type.as_deref() == Some(wanted));
+        found.descriptors.retain(|referrer| referrer.artifact_type.as_deref() == Some(wanted));
     }
-    let manifests: Vec<Value> = found.iter().map(Descriptor::to_json).collect();
+    let manifests: Vec<Value> = found.descriptors.iter().map(Descriptor::to_json).collect();
     let index = json!({ "schemaVersion": 2, "mediaType": media_type::OCI_INDEX, "manifests": manifests });
     let mut response = json_answer(media_type::OCI_INDEX, &index);
+    if let Some(last) = &found.next {
+        let last = last.to_string();
+        let mut query = vec![("last", &*last)];
+        query.extend(filter.as_deref().map(|wanted| ("artifactType", wanted)));
+        let link = next(&format!("/v2/{name}/referrers/{digest}"), &query);
+        response.headers_mut().insert(LINK, link);
+    }
     if filter.is_some() {
         response.headers_mut().insert(OCI_FILTERS_APPLIED, header("artifactType"));
     }

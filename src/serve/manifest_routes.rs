@@ -8,13 +8,12 @@ use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, LOCATION};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, Request, Response, StatusCode};
 use bytes::{Bytes, BytesMut};
-use serde_json::json;
 
 use super::answer::{Answer, DOCKER_CONTENT_DIGEST, OCI_SUBJECT, Refusal, empty, header};
 use super::blob_routes::matches_etag;
 use super::routes::{Query, Registry, valid_reference};
-use super::store::{MAX_MANIFEST, RepositoryName, Store, StoreError, TagOrDigest};
-use crate::image::{Algorithm, Descriptor, Digest, ParsedManifest, RawManifest, media_type};
+use super::store::{MAX_MANIFEST, Needed, RepositoryName, StoreError, TagOrDigest};
+use crate::image::{Algorithm, Digest, ParsedManifest, RawManifest};
 
 pub(super) async fn answer(
     registry: &Registry,
@@ -76,34 +75,26 @@ async fn put(
 ) -> Answer {
     let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let content_type = content_type.map(|t| t.split(';').next().unwrap_or(t).trim().to_owned());
-    let bytes = read_manifest(request).await?;
+    let bytes = read_manifest(registry, request).await?;
     let (tag, stated) = match wanted {
         TagOrDigest::Tag(tag) => (Some(tag), stated),
         TagOrDigest::Digest(digest) => (None, Some(digest)),
     };
-    let digest = Digest::of(stated.map_or(Algorithm::Sha256, |stated| stated.algorithm()), &bytes);
-    if let Some(stated) = stated.filter(|stated| *stated != digest) {
-        return Err(StoreError::DigestMismatch { stated: Box::new(stated), found: Box::new(digest) }.into());
-    }
-    let parsed = ParsedManifest::of(&bytes, content_type.as_deref())
-        .map_err(|e| Refusal::bad("MANIFEST_INVALID", e.to_string()))?;
-    if let Some(content_type) = content_type.filter(|content_type| parsed.media_type != **content_type) {
-        let message =
-            format!("the Content-Type is {content_type:?}, the manifest is {:?}", parsed.media_type);
-        return Err(Refusal::bad("MANIFEST_INVALID", message));
-    }
-    let subject = parsed.subject.as_ref().map(|subject| subject.digest);
-    let manifest = RawManifest { bytes, digest, media_type: parsed.media_type.clone() };
-    let repository = name.clone();
-    let missing = registry.read(move |store| missing(store, &repository, &parsed)).await?;
-    if let Some(first) = missing.first() {
-        let message = format!("{first} is not in repository {name}");
-        return Err(Refusal::bad("MANIFEST_BLOB_UNKNOWN", message).detail(json!({ "digests": missing })));
-    }
-    let location = format!("/v2/{name}/manifests/{digest}");
-    registry.write(move |store| store.put_manifest(&name, &manifest, tag.as_ref())).await?;
+    let location = name.clone();
+    // What is being read from JSON takes many times its size, and the permit stays with the work when the client leaves.
+    let permit = registry.parsing().await?;
+    let taken = registry.write(move |store| {
+        let _permit = permit;
+        let (manifest, parsed) = match check(bytes, content_type.as_deref(), stated) {
+            Ok(checked) => checked,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        store.put_manifest(&name, &manifest, &Needed::of(&parsed), tag.as_ref())?;
+        Ok(Ok((manifest.digest, parsed.subject.map(|subject| subject.digest))))
+    });
+    let (digest, subject) = taken.await??;
     let mut response = empty(StatusCode::CREATED);
-    response.headers_mut().insert(LOCATION, header(&location));
+    response.headers_mut().insert(LOCATION, header(&format!("/v2/{location}/manifests/{digest}")));
     response.headers_mut().insert(DOCKER_CONTENT_DIGEST, header(&digest.to_string()));
     if let Some(subject) = subject {
         response.headers_mut().insert(OCI_SUBJECT, header(&subject.to_string()));
@@ -111,7 +102,28 @@ async fn put(
     Ok(response)
 }
 
-async fn read_manifest(request: Request<Body>) -> Result<Bytes, Refusal> {
+/// Compares what a manifest is with what was said about it.
+fn check(
+    bytes: Bytes,
+    content_type: Option<&str>,
+    stated: Option<Digest>,
+) -> Result<(RawManifest, ParsedManifest), Refusal> {
+    let digest = Digest::of(stated.map_or(Algorithm::Sha256, |stated| stated.algorithm()), &bytes);
+    if let Some(stated) = stated.filter(|stated| *stated != digest) {
+        return Err(StoreError::DigestMismatch { stated: Box::new(stated), found: Box::new(digest) }.into());
+    }
+    let parsed = ParsedManifest::of(&bytes, content_type)
+        .map_err(|e| Refusal::bad("MANIFEST_INVALID", e.to_string()))?;
+    if let Some(content_type) = content_type.filter(|content_type| *parsed.media_type != **content_type) {
+        let message =
+            format!("the Content-Type is {content_type:?}, the manifest is {:?}", parsed.media_type);
+        return Err(Refusal::bad("MANIFEST_INVALID", message));
+    }
+    let media_type = parsed.media_type.clone();
+    Ok((RawManifest { bytes, digest, media_type }, parsed))
+}
+
+async fn read_manifest(registry: &Registry, request: Request<Body>) -> Result<Bytes, Refusal> {
     let too_large = || {
         let message = format!("the manifest is larger than {MAX_MANIFEST} bytes");
         Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "MANIFEST_INVALID", message)
@@ -121,44 +133,12 @@ async fn read_manifest(request: Request<Body>) -> Result<Bytes, Refusal> {
         return Err(too_large());
     }
     let mut bytes = BytesMut::new();
-    let mut frames = request.into_body().into_data_stream();
-    while let Some(frame) = super::next_frame(&mut frames).await? {
+    let mut body = registry.incoming(request.into_body());
+    while let Some(frame) = body.next().await? {
         if (bytes.len() + frame.len()) as u64 > MAX_MANIFEST {
             return Err(too_large());
         }
         bytes.extend_from_slice(&frame);
     }
     Ok(bytes.freeze())
-}
-
-/// The first few of the blobs and children that the repository lacks.
-fn missing(
-    store: &dyn Store,
-    name: &RepositoryName,
-    parsed: &ParsedManifest,
-) -> Result<Vec<Digest>, StoreError> {
-    let mut missing = Vec::new();
-    // Foreign layers are fetched from where their urls say.
-    let foreign = |blob: &Descriptor| media_type::is_foreign(&blob.media_type) && !blob.urls.is_empty();
-    for blob in parsed.blobs().filter(|blob| !foreign(blob)) {
-        match store.blob_size(name, &blob.digest) {
-            Ok(_) => {}
-            Err(StoreError::BlobUnknown(_) | StoreError::NameUnknown(_)) => missing.push(blob.digest),
-            Err(error) => return Err(error),
-        }
-        if missing.len() == 10 {
-            return Ok(missing);
-        }
-    }
-    for child in &parsed.manifests {
-        match store.manifest(name, &TagOrDigest::Digest(child.digest)) {
-            Ok(_) => {}
-            Err(StoreError::ManifestUnknown(_) | StoreError::NameUnknown(_)) => missing.push(child.digest),
-            Err(error) => return Err(error),
-        }
-        if missing.len() == 10 {
-            break;
-        }
-    }
-    Ok(missing)
 }

@@ -8,48 +8,34 @@ mod auth;
 mod blob_routes;
 mod bundle;
 mod directory;
-mod files;
+mod heads;
 mod lent;
+mod limits;
 mod list_routes;
+mod listing;
 mod manifest_routes;
-mod patient;
+mod marker;
+mod needs;
+mod notices;
+mod pace;
+mod room;
 mod routes;
 mod server;
 mod store;
+mod tree;
 mod upload_routes;
 mod uploads;
 
-use std::time::Duration;
-
-use axum::body::BodyDataStream;
-use axum::http::StatusCode;
-use bytes::Bytes;
-use futures_util::StreamExt as _;
-
-use answer::Refusal;
 pub use auth::{HtpasswdError, Users};
 pub use bundle::BundleStore;
 pub use directory::{DirectoryError, DirectoryStore};
+pub use limits::{Limits, PaceLimits, Peer, UploadLimits};
+pub use listing::{Listed, Page, Referrers};
+pub use notices::Notices;
 pub use routes::Registry;
 pub use server::{ServeError, ServeOptions, Server, bind};
-pub use store::{MAX_MANIFEST, RepositoryName, Store, StoreError, TagOrDigest, WritableStore};
+pub use store::{MAX_MANIFEST, Needed, RepositoryName, Store, StoreError, TagOrDigest, WritableStore};
+pub use uploads::Clock;
 
 /// Bytes of a blob that are in memory at once, per request.
 pub const CHUNK: usize = 256 << 10;
-
-/// A client that sends nothing, or takes nothing, for so long in the middle of a body is gone.
-const STALLED: Duration = Duration::from_secs(5 * 60);
-
-/// The next piece of a request's body.
-async fn next_frame(frames: &mut BodyDataStream) -> Result<Option<Bytes>, Refusal> {
-    match tokio::time::timeout(STALLED, frames.next()).await {
-        Ok(Some(Ok(frame))) => Ok(Some(frame)),
-        Ok(None) => Ok(None),
-        Ok(Some(Err(_))) => Err(Refusal::bad("BLOB_UPLOAD_INVALID", "the request's body broke off")),
-        Err(_) => Err(Refusal::new(
-            StatusCode::REQUEST_TIMEOUT,
-            "BLOB_UPLOAD_INVALID",
-            "the request's body stalled",
-        )),
-    }
-}

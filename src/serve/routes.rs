@@ -11,10 +11,14 @@ use axum::body::Body;
 use axum::http::header::{EXPECT, HeaderValue, WWW_AUTHENTICATE};
 use axum::http::{Method, Request, Response, StatusCode};
 use serde_json::json;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::answer::{API_VERSION, Answer, Refusal, json_answer};
 use super::auth::Users;
 use super::lent::{forget, lend};
+use super::limits::PaceLimits;
+use super::notices::Notices;
+use super::pace::Incoming;
 use super::store::{RepositoryName, Store, StoreError, TagOrDigest, WritableStore};
 use super::{blob_routes, list_routes, manifest_routes, upload_routes};
 use crate::image::Digest;
@@ -25,7 +29,13 @@ pub struct Registry {
     store: Arc<dyn Store>,
     read_only: bool,
     users: Option<Arc<Users>>,
+    notices: Notices,
+    pace: PaceLimits,
+    parsing: Arc<Semaphore>,
 }
+
+/// Pushed manifests that are read from JSON at once.
+const PARSED_AT_ONCE: usize = 4;
 
 impl fmt::Debug for Registry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -74,7 +84,42 @@ impl<'a> Route<'a> {
 
 impl Registry {
     pub fn new(store: Arc<dyn Store>, read_only: bool, users: Option<Arc<Users>>) -> Self {
-        Self { store, read_only, users }
+        let parsing = Arc::new(Semaphore::new(PARSED_AT_ONCE));
+        let (notices, pace) = (Notices::default(), PaceLimits::default());
+        Self { store, read_only, users, notices, pace, parsing }
+    }
+
+    /// The same, with faults of the registry's own told to `notices`.
+    #[must_use]
+    pub fn telling(mut self, notices: Notices) -> Self {
+        self.notices = notices;
+        self
+    }
+
+    /// The same, for clients that are no slower than `pace` says.
+    #[must_use]
+    pub fn paced(mut self, pace: PaceLimits) -> Self {
+        self.pace = pace;
+        self
+    }
+
+    /// Waits for a turn to read a manifest from JSON.
+    pub(super) async fn parsing(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        let permit = Arc::clone(&self.parsing).acquire_owned().await;
+        permit.map_err(|_| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", "the registry ends"))
+    }
+
+    /// The body of a request.
+    pub(super) fn incoming(&self, body: Body) -> Incoming {
+        Incoming::new(body, self.pace)
+    }
+
+    pub(super) fn notices(&self) -> &Notices {
+        &self.notices
+    }
+
+    pub(super) fn has_parts(&self) -> bool {
+        self.store.has_parts()
     }
 
     /// Answers any request; what goes wrong is in the answer.
@@ -86,6 +131,9 @@ impl Registry {
         let mut response = match self.dispatch(Request::from_parts(head, body)).await {
             Ok(response) => response,
             Err(refusal) => {
+                if refusal.status.is_server_error() {
+                    self.notices.tell(&refusal.message);
+                }
                 if !waits {
                     forget(returned).await;
                 }
@@ -154,6 +202,12 @@ impl Registry {
         let done = tokio::task::spawn_blocking(move || work(store.as_ref())).await;
         let failed = |_| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN", "the store failed");
         Ok(done.map_err(failed)??)
+    }
+
+    /// Lets the store drop what clients have abandoned, on a blocking thread.
+    pub(super) fn tidy(&self) {
+        let store = Arc::clone(&self.store);
+        tokio::task::spawn_blocking(move || store.writable().map(WritableStore::tidy));
     }
 
     /// Refuses where nothing may be written; asked before any body is read.

@@ -1,17 +1,22 @@
 //! The listening side: accepts connections, speaks TLS where asked to, stops cleanly.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::body::Body;
-use axum::http::{Request, Response};
-use hyper::body::Incoming;
+use axum::body::{Body, HttpBody};
+use axum::http::header::{CONNECTION, HeaderValue, RETRY_AFTER};
+use axum::http::{Request, Response, StatusCode};
+use bytes::Bytes;
+use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -21,15 +26,22 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::STALLED;
+use super::answer::Refusal;
 use super::auth::{HtpasswdError, Users};
-use super::patient::Patient;
+use super::heads::{Heads, MAX_HEAD, Verdict, Verdicts};
+use super::limits::{Limits, Peer};
+use super::notices::Notices;
+use super::pace::Patient;
+use super::room::{Answering, Full, Guest, Room};
 use super::routes::Registry;
 use super::store::Store;
 
-/// Each connection may hold a few chunks; a registry for one cluster has far fewer clients.
-const MAX_CONNECTIONS: usize = 256;
-const HANDSHAKE: Duration = Duration::from_secs(15);
+/// Connections beyond a client's limit that are told so at once; further ones are closed without a word.
+const TURNED_AWAY: usize = 16;
+/// How long that may take.
+const TURN_AWAY: Duration = Duration::from_secs(5);
+/// How often the store drops what clients have abandoned.
+const TIDY: Duration = Duration::from_secs(60);
 /// How long answers under way may take once the server is told to stop.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -40,6 +52,8 @@ pub struct ServeOptions {
     pub tls: Option<(PathBuf, PathBuf)>,
     pub htpasswd: Option<PathBuf>,
     pub read_only: bool,
+    pub notices: Notices,
+    pub limits: Limits,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +72,7 @@ pub struct Server {
     address: SocketAddr,
     tls: Option<TlsAcceptor>,
     registry: Registry,
+    limits: Limits,
 }
 
 impl std::fmt::Debug for Server {
@@ -73,7 +88,9 @@ pub async fn bind(options: ServeOptions, store: Arc<dyn Store>) -> Result<Server
     let failed = |source| ServeError::Listen { address: options.address, source };
     let listener = TcpListener::bind(options.address).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
-    Ok(Server { listener, address, tls, registry: Registry::new(store, options.read_only, users) })
+    let registry =
+        Registry::new(store, options.read_only, users).telling(options.notices).paced(options.limits.pace);
+    Ok(Server { listener, address, tls, registry, limits: options.limits })
 }
 
 impl Server {
@@ -84,70 +101,188 @@ impl Server {
 
     /// Answers until `shutdown` is done, then lets answers under way come to their end for a little while.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        let stopping = CancellationToken::new();
+        let (listener, registry) = (self.listener, self.registry);
+        let host = Arc::new(Host {
+            tls: self.tls,
+            registry: registry.clone(),
+            limits: self.limits,
+            stopping: CancellationToken::new(),
+        });
         let connections = TaskTracker::new();
-        let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let room = Room::new(self.limits);
+        let turned_away = Arc::new(Semaphore::new(TURNED_AWAY));
         let mut shutdown = std::pin::pin!(shutdown);
+        let stopped = host.stopping.clone();
+        connections.spawn(async move {
+            let mut tidy = tokio::time::interval(TIDY);
+            while stopped.run_until_cancelled(tidy.tick()).await.is_some() {
+                registry.tidy();
+            }
+        });
         loop {
-            let accept = async {
-                let permit = Arc::clone(&room).acquire_owned().await;
-                (permit, self.listener.accept().await)
-            };
-            let (permit, accepted) = tokio::select! {
+            let accepted = tokio::select! {
                 () = &mut shutdown => break,
-                next = accept => next,
+                accepted = accept(&listener, &room) => accepted,
             };
-            let Ok((stream, _)) = accepted else {
+            let Ok((stream, guest)) = accepted else {
                 // Out of descriptors, most likely: trying again at once would only burn a core.
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;
             };
-            let (registry, tls, stopping) = (self.registry.clone(), self.tls.clone(), stopping.clone());
-            connections.spawn(async move {
-                serve(stream, tls, registry, stopping).await;
-                drop(permit);
-            });
+            let host = Arc::clone(&host);
+            if let Some(guest) = guest {
+                connections.spawn(async move { host.serve(stream, guest).await });
+            } else if let Ok(permit) = Arc::clone(&turned_away).try_acquire_owned() {
+                connections.spawn(async move {
+                    host.turn_away(stream).await;
+                    drop(permit);
+                });
+            }
         }
-        stopping.cancel();
+        host.stopping.cancel();
+        room.dismiss();
         connections.close();
         let _ = tokio::time::timeout(GRACE, connections.wait()).await;
     }
 }
 
-async fn serve(stream: TcpStream, tls: Option<TlsAcceptor>, registry: Registry, stopping: CancellationToken) {
-    let _ = stream.set_nodelay(true);
-    let Some(tls) = tls else {
-        return converse(stream, registry, stopping).await;
-    };
-    if let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await {
-        converse(stream, registry, stopping).await;
+/// The next connection, with a seat if its client may have another one. While no seat is free, others wait in the
+/// system's queue.
+async fn accept(listener: &TcpListener, room: &Arc<Room>) -> io::Result<(TcpStream, Option<Guest>)> {
+    let (stream, address) = listener.accept().await?;
+    loop {
+        match room.enter(address.ip().into()) {
+            Ok(guest) => return Ok((stream, Some(guest))),
+            Err(Full::Client) => return Ok((stream, None)),
+            Err(Full::All) => room.opens().await,
+        }
     }
 }
 
-/// Answers the requests of one connection. How it ends concerns the client alone.
-async fn converse(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send,
+/// What all connections share.
+struct Host {
+    tls: Option<TlsAcceptor>,
     registry: Registry,
+    limits: Limits,
     stopping: CancellationToken,
-) {
-    let service = service_fn(|request: Request<Incoming>| {
-        let registry = registry.clone();
-        async move {
-            let answer: Response<Body> = registry.answer(request.map(Body::new)).await;
-            Ok::<_, std::convert::Infallible>(answer)
+}
+
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
+impl Host {
+    async fn open(&self, stream: TcpStream) -> io::Result<Box<dyn Stream>> {
+        let _ = stream.set_nodelay(true);
+        match &self.tls {
+            Some(tls) => Ok(Box::new(tls.accept(stream).await?)),
+            None => Ok(Box::new(stream)),
         }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(Duration::from_secs(60))
-        .max_buf_size(128 << 10)
-        .serve_connection(TokioIo::new(Patient::new(stream, STALLED)), service);
-    let mut connection = std::pin::pin!(connection);
-    tokio::select! {
-        _ = connection.as_mut() => return,
-        () = stopping.cancelled() => connection.as_mut().graceful_shutdown(),
     }
-    let _ = connection.await;
+
+    /// Answers the requests of one connection. How it ends concerns the client alone.
+    async fn serve(&self, stream: TcpStream, guest: Guest) {
+        let seat = Arc::clone(&guest.seat);
+        let over = seat.is_over(self.limits.waiting);
+        tokio::select! {
+            () = over => {}
+            () = self.converse(stream, &guest) => {}
+        }
+    }
+
+    async fn converse(&self, stream: TcpStream, guest: &Guest) {
+        let Ok(stream) = self.open(stream).await else { return };
+        let verdicts = Verdicts::default();
+        let stream = Patient::new(stream, self.limits.pace);
+        let stream = Heads::new(stream, verdicts.clone(), Arc::clone(&guest.seat));
+        let service = service_fn(|request: Request<Incoming>| {
+            let (answering, verdict) = (guest.answering(), verdicts.next());
+            let (registry, peer) = (self.registry.clone(), guest.peer);
+            async move {
+                let response = answer(&registry, peer, verdict, request).await;
+                Ok::<_, Infallible>(response.map(|body| Body::new(Held { body, _answering: answering })))
+            }
+        });
+        let connection = http1::Builder::new()
+            // It has a time of its own, which counts from connecting.
+            .header_read_timeout(None)
+            .max_header_size(MAX_HEAD)
+            .max_buf_size(128 << 10)
+            .serve_connection(TokioIo::new(stream), service);
+        let mut connection = std::pin::pin!(connection);
+        tokio::select! {
+            _ = connection.as_mut() => return,
+            () = self.stopping.cancelled() => connection.as_mut().graceful_shutdown(),
+        }
+        let _ = connection.await;
+    }
+
+    /// Tells a client that it has too many connections.
+    async fn turn_away(&self, stream: TcpStream) {
+        let service = service_fn(|_: Request<Incoming>| async {
+            let message = format!("more than {} connections of one client", self.limits.per_client);
+            let refusal = Refusal::new(StatusCode::TOO_MANY_REQUESTS, "TOOMANYREQUESTS", message)
+                .with(RETRY_AFTER, HeaderValue::from_static("5"))
+                .closing();
+            Ok::<_, Infallible>(refusal.into_response())
+        });
+        let told = async {
+            let stream = self.open(stream).await?;
+            let connection = http1::Builder::new()
+                .header_read_timeout(None)
+                .max_header_size(MAX_HEAD)
+                .serve_connection(TokioIo::new(stream), service);
+            connection.await.map_err(io::Error::other)
+        };
+        let _ = tokio::time::timeout(TURN_AWAY, told).await;
+    }
+}
+
+async fn answer(
+    registry: &Registry,
+    peer: Peer,
+    verdict: Option<Verdict>,
+    mut request: Request<Incoming>,
+) -> Response<Body> {
+    match verdict {
+        Some(verdict @ (Verdict::Plain | Verdict::Last)) => {
+            request.extensions_mut().insert(peer);
+            let mut response = registry.answer(request.map(Body::new)).await;
+            if verdict == Verdict::Last {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            response
+        }
+        Some(Verdict::Ambiguous) | None => {
+            let message = "the request states the length of its body in more than one way";
+            Refusal::bad("UNSUPPORTED", message).closing().into_response()
+        }
+    }
+}
+
+/// The body of an answer, which is under way as long as this lives.
+struct Held {
+    body: Body,
+    _answering: Answering,
+}
+
+impl HttpBody for Held {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 fn acceptor(chain_path: &Path, key_path: &Path) -> Result<TlsAcceptor, ServeError> {

@@ -10,6 +10,7 @@ use bytes::BytesMut;
 
 use super::CHUNK;
 use super::answer::{Answer, DOCKER_CONTENT_DIGEST, DOCKER_UPLOAD_UUID, Refusal, empty, header};
+use super::limits::Peer;
 use super::routes::{Query, Registry};
 use super::store::{RepositoryName, StoreError};
 use crate::image::{Algorithm, Digest};
@@ -43,7 +44,8 @@ pub(super) async fn start(
         }
     };
     let repository = name.clone();
-    let upload = registry.write(move |store| store.start_upload(&repository, algorithm)).await?;
+    let client = request.extensions().get::<Peer>().copied();
+    let upload = registry.write(move |store| store.start_upload(&repository, algorithm, client)).await?;
     match whole {
         Some(digest) => {
             let session = Session { registry, name: &name, upload: &upload };
@@ -125,10 +127,10 @@ impl Session<'_> {
 
     /// Appends the body at `offset` and returns the upload's new size.
     async fn append(&self, mut offset: u64, body: Body) -> Result<u64, Refusal> {
-        let mut frames = body.into_data_stream();
+        let mut body = self.registry.incoming(body);
         let mut gathered = BytesMut::with_capacity(CHUNK);
         loop {
-            let frame = super::next_frame(&mut frames).await;
+            let frame = body.next().await;
             if let Ok(Some(frame)) = &frame {
                 gathered.extend_from_slice(frame);
             }

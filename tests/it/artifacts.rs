@@ -3,7 +3,7 @@
 
 use airgap_bundle::destination::Mapping;
 use airgap_bundle::image::{ArtifactKind, Digest, RawManifest};
-use airgap_bundle::serve::{BundleStore, Store};
+use airgap_bundle::serve::{BundleStore, Needed, Page, Store};
 use serde_json::{Value, json};
 
 use crate::support::gap::{Gap, assert_whole};
@@ -81,7 +81,7 @@ fn put_fallback(registry: &TestRegistry, repository: &str, subject: &Digest, ent
     let list = RawManifest { bytes: list.into(), digest, media_type: media_type.into() };
     let tag = format!("sha256-{}", subject.hex()).parse().unwrap();
     let store = registry.store().writable().unwrap();
-    store.put_manifest(&repository.parse().unwrap(), &list, Some(&tag)).unwrap();
+    store.put_manifest(&repository.parse().unwrap(), &list, &Needed::default(), Some(&tag)).unwrap();
 }
 
 impl Signed {
@@ -112,8 +112,8 @@ fn everything_about_an_image_comes_along_and_is_found_again() {
     assert!(ran.stdout.contains("1 image sent, with 3 signatures"), "{}", ran.shown());
     signed.assert_arrived();
     for (subject, artifact) in &signed.referrers {
-        let listed = gap.destination.store().referrers(&"team/app".parse().unwrap(), subject).unwrap();
-        assert!(listed.iter().any(|d| d.digest == artifact.digest), "{subject}");
+        let listed = gap.destination.store().referrers(&"team/app".parse().unwrap(), subject, None).unwrap();
+        assert!(listed.descriptors.iter().any(|d| d.digest == artifact.digest), "{subject}");
         assert!(
             fallback(&gap.destination, "team/app", subject).is_empty(),
             "the registry keeps the list itself"
@@ -334,10 +334,10 @@ fn a_served_bundle_shows_what_is_about_its_images() {
     let store = BundleStore::new(std::sync::Arc::new(reader), Mapping::default()).unwrap();
     let name = "team/app".parse().unwrap();
     for (subject, artifact) in &signed.referrers {
-        let listed = store.referrers(&name, subject).unwrap();
-        assert!(listed.iter().any(|d| d.digest == artifact.digest), "{subject}");
+        let listed = store.referrers(&name, subject, None).unwrap();
+        assert!(listed.descriptors.iter().any(|d| d.digest == artifact.digest), "{subject}");
     }
-    let tags: Vec<String> = store.tags(&name).unwrap().iter().map(ToString::to_string).collect();
+    let tags = store.tags(&name, &Page::default()).unwrap().items;
     assert!(signed.tagged.iter().all(|(tag, _)| tags.contains(tag)), "{tags:?}");
 }
 

@@ -8,7 +8,9 @@ use crate::support::client;
 use crate::support::images::{self, ImageSpec, Layer};
 use crate::support::registry::{Effect, Fault, TestRegistry};
 
+mod folders;
 mod hostile;
+mod limits;
 mod pulling;
 mod pushing;
 

@@ -8,6 +8,9 @@ use crate::support::gap::{Gap, Running, assert_whole, htpasswd};
 use crate::support::images::{TestImage, artifact, image, multi_platform};
 use crate::support::registry::TestRegistry;
 
+mod damage;
+mod full;
+
 /// A program that serves, and where.
 struct Served {
     run: Running,
@@ -178,6 +181,20 @@ fn a_folder_keeps_what_is_pushed_to_it() {
     assert_whole(&gap.destination, "team/multi", "1", &multi);
     served.run.signal(Signal::INT);
     served.run.wait();
+}
+
+#[test]
+fn a_folder_that_is_not_a_registry_is_a_usage_error_with_the_way_out() {
+    let gap = Gap::new();
+    std::fs::create_dir_all(gap.path("site/uploads")).unwrap();
+    std::fs::create_dir(gap.path("site/repositories")).unwrap();
+    std::fs::write(gap.path("site/uploads/letter.txt"), "mine").unwrap();
+    let ran = gap.cli.run(&["serve", "--dir", "site", "--address", "127.0.0.1:0"]);
+    assert_eq!(ran.code, 2, "{}", ran.shown());
+    assert!(ran.stderr.contains("error: site is not empty, and it is not a registry"), "{}", ran.shown());
+    assert!(ran.stderr.contains("hint: name a folder that is empty"), "{}", ran.shown());
+    assert_eq!(gap.read("site/uploads/letter.txt"), b"mine");
+    assert_eq!(std::fs::read_dir(gap.path("site")).unwrap().count(), 2);
 }
 
 #[test]

@@ -16,7 +16,7 @@ use airgap_bundle::destination::{Destination, Mapping};
 use airgap_bundle::plan::{ImportPlan, Landings, Missing};
 use airgap_bundle::registry::{ClientOptions, Environment, RegistryClient};
 use airgap_bundle::report::Reporter;
-use airgap_bundle::serve::{RepositoryName, Store, TagOrDigest};
+use airgap_bundle::serve::{Page, RepositoryName, Store, TagOrDigest};
 use airgap_bundle::signing::Trust;
 use airgap_bundle::transfer::Import;
 use tokio_util::sync::CancellationToken;
@@ -139,10 +139,11 @@ impl Inside {
             let path = name.split_once('/').unwrap().1;
             let (path, tag) = path.split_once(':').unwrap();
             let repository: RepositoryName = format!("{prefix}{path}").parse().unwrap();
-            let Ok(there) = store.tags(&repository) else { continue };
-            for found in there {
-                assert_eq!(found.to_string(), tag, "{}", what());
-                let manifest = store.manifest(&repository, &TagOrDigest::Tag(found)).unwrap();
+            let Ok(there) = store.tags(&repository, &Page::default()) else { continue };
+            for found in there.items {
+                assert_eq!(found, tag, "{}", what());
+                let wanted = TagOrDigest::Tag(found.parse().unwrap());
+                let manifest = store.manifest(&repository, &wanted).unwrap();
                 assert_eq!(manifest.bytes, image.manifest, "{}", what());
                 for (digest, content) in image.all_blobs() {
                     let size = content.len() as u64;
@@ -159,8 +160,8 @@ impl Inside {
 
     /// Nothing has come to any repository but those of the images.
     fn assert_nothing_else(&self) {
-        for repository in self.registry.store().repositories().unwrap() {
-            let (_, path) = repository.as_str().split_once('/').unwrap();
+        for repository in self.registry.store().repositories(&Page::default()).unwrap().items {
+            let (_, path) = repository.split_once('/').unwrap();
             assert!(self.images.keys().any(|name| name.contains(&format!("/{path}:"))), "{repository:?}");
         }
     }

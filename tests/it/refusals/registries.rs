@@ -1,6 +1,6 @@
 //! Sources that do not give what is asked of them.
 
-use airgap_bundle::serve::{ServeOptions, bind};
+use airgap_bundle::serve::{Limits, Notices, ServeOptions, bind};
 
 use super::{Gap, image, one_of_two, same};
 use crate::support::gap::{assert_whole, htpasswd, nobody};
@@ -96,6 +96,8 @@ fn a_certificate_nobody_vouches_for() {
         tls: Some((cert.clone(), key)),
         htpasswd: None,
         read_only: true,
+        notices: Notices::default(),
+        limits: Limits::default(),
     };
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let server = runtime.block_on(bind(options, gap.source.shared_store())).unwrap();

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use airgap_bundle::image::{Digest, RawManifest};
-use airgap_bundle::serve::{DirectoryStore, Registry, Store, TagOrDigest, Users, WritableStore};
+use airgap_bundle::serve::{DirectoryStore, Needed, Registry, Store, TagOrDigest, Users, WritableStore};
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, Response};
 use hyper::body::Incoming;
@@ -215,6 +215,12 @@ impl TestRegistry {
     }
 }
 
+/// What a store has under a tag.
+pub fn digest_in(store: &DirectoryStore, repository: &str, tag: &str) -> Option<Digest> {
+    let wanted = TagOrDigest::Tag(tag.parse().unwrap());
+    Some(store.manifest(&repository.parse().unwrap(), &wanted).ok()?.digest)
+}
+
 /// Writes an image with all its children and blobs into a store.
 pub fn put(store: &DirectoryStore, repository: &str, tag: Option<&str>, image: &TestImage) {
     let name = repository.parse().unwrap();
@@ -222,14 +228,14 @@ pub fn put(store: &DirectoryStore, repository: &str, tag: Option<&str>, image: &
         put(store, repository, None, child);
     }
     for (digest, bytes) in &image.blobs {
-        let upload = store.start_upload(&name, digest.algorithm()).unwrap();
+        let upload = store.start_upload(&name, digest.algorithm(), None).unwrap();
         store.append(&name, &upload, 0, bytes).unwrap();
         store.finish_upload(&name, &upload, digest).unwrap();
     }
     let (bytes, media_type) = (image.manifest.clone(), image.media_type.clone());
     let manifest = RawManifest { bytes, digest: image.digest, media_type: media_type.as_str().into() };
     let tag = tag.map(|tag| tag.parse().unwrap());
-    store.put_manifest(&name, &manifest, tag.as_ref()).unwrap();
+    store.put_manifest(&name, &manifest, &Needed::default(), tag.as_ref()).unwrap();
 }
 
 impl Drop for TestRegistry {

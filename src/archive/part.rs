@@ -1,0 +1,182 @@
+//! A part of a blob, in order, checked as far as a part can be: against the checksums of the frames that it lies in.
+//!
+//! The last piece out of each frame is held back until the frame's checksum was compared, so nobody gets the whole
+//! part where a frame of it is damaged. A frame is read from its start for that, also where the part begins later.
+//! The checksums are for damage, not for forgery: whoever puts parts together compares the digest of the whole.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use super::{ArchiveError, BundleReader, frame};
+
+/// Raw blocks read at once: 1 MiB of content.
+const BLOCKS: u64 = 8;
+
+/// Iterates over the content of a part of one blob.
+#[derive(Debug)]
+pub(super) struct PartReader {
+    reader: BundleReader,
+    /// File offset, file length and content length of the frames not yet begun.
+    frames: VecDeque<(u64, u64, u64)>,
+    stored: bool,
+    current: Option<Current>,
+    /// Content bytes of the frames not yet begun that are before the part.
+    skip: u64,
+    /// Content bytes of the part in the frames not yet begun.
+    left: u64,
+    ready: VecDeque<Bytes>,
+    /// Of the current frame, until its checksum was compared.
+    held_back: Option<Bytes>,
+}
+
+/// The stored frame that is being read.
+#[derive(Debug)]
+struct Current {
+    at: u64,
+    len: u64,
+    content: u64,
+    taken: u64,
+    /// Of the frame's content.
+    wanted: Range<u64>,
+    checksum: frame::Checksum,
+}
+
+impl BundleReader {
+    /// The bytes `range` of blob `index`.
+    pub(super) fn part(&self, index: usize, range: Range<u64>) -> Result<PartReader, ArchiveError> {
+        let mut part = PartReader {
+            reader: self.clone(),
+            frames: VecDeque::new(),
+            stored: self.layout().stored().contains(&index),
+            current: None,
+            skip: range.start,
+            left: range.end.saturating_sub(range.start),
+            ready: VecDeque::new(),
+            held_back: None,
+        };
+        if index < self.layout().stored().start {
+            // Its digest was compared.
+            part.take_whole(&self.head_blob(index)?);
+            return Ok(part);
+        }
+        let blob = &self.manifest().blobs[index];
+        if !self.is_located(index, blob) {
+            return Err(ArchiveError::Damaged(format!("{} is nowhere to be found", blob.digest)));
+        }
+        part.frames = self.frames(index).into();
+        while part.frames.front().is_some_and(|(_, _, held)| *held <= part.skip) {
+            let passed = part.frames.pop_front().map_or(0, |(_, _, held)| held);
+            part.skip -= passed;
+        }
+        Ok(part)
+    }
+}
+
+impl PartReader {
+    /// What is wanted of the next frame, which has `held` bytes of content.
+    fn wanted(&mut self, held: u64) -> Range<u64> {
+        let start = self.skip.min(held);
+        let end = start + self.left.min(held - start);
+        self.skip -= start;
+        self.left -= end - start;
+        start..end
+    }
+
+    fn take_whole(&mut self, content: &Bytes) {
+        let wanted = self.wanted(content.len() as u64);
+        self.ready.push_back(slice(content, &wanted, 0));
+    }
+
+    /// Reads on; false at the end.
+    fn fill(&mut self) -> Result<bool, ArchiveError> {
+        if let Some(current) = self.current.take() {
+            self.current = self.fill_stored(current)?;
+            return Ok(true);
+        }
+        if self.left == 0 {
+            return Ok(false);
+        }
+        let Some((at, len, held)) = self.frames.pop_front() else {
+            return Ok(false);
+        };
+        if self.stored {
+            let (wanted, checksum) = (self.wanted(held), frame::Checksum::new());
+            self.current = Some(Current { at, len, content: held, taken: 0, wanted, checksum });
+            return Ok(true);
+        }
+        let bytes = self.read(at, len)?;
+        let content = if frame::FrameHeader::parse(&bytes).is_some_and(|header| header.checksum) {
+            frame::decompress(&bytes, usize::try_from(held).unwrap_or(0))
+        } else {
+            Err("the frame has no checksum".to_owned())
+        };
+        let content = content.map_err(|why| self.damaged(at, len, &why))?;
+        self.take_whole(&content.into());
+        Ok(true)
+    }
+
+    /// Reads a piece of a stored frame. None when the frame is done.
+    fn fill_stored(&mut self, mut current: Current) -> Result<Option<Current>, ArchiveError> {
+        let (at, len) = (current.at, current.len);
+        let piece = frame::StoredPiece::of(current.taken, current.content, BLOCKS);
+        let bytes = Bytes::from(self.read(at + piece.offset, piece.len as u64)?);
+        let ranges = piece.check(&bytes, current.content).map_err(|why| self.damaged(at, len, &why))?;
+        for range in ranges {
+            let block = bytes.slice(range);
+            current.checksum.update(&block);
+            let wanted = slice(&block, &current.wanted, current.taken);
+            current.taken += block.len() as u64;
+            if !wanted.is_empty() {
+                self.ready.extend(self.held_back.replace(wanted));
+            }
+        }
+        if current.taken < current.content {
+            return Ok(Some(current));
+        }
+        let checksum_at = at + len - frame::Checksum::LEN;
+        let found = self.read(checksum_at, frame::Checksum::LEN)?;
+        current.checksum.check(&found).map_err(|why| self.damaged(at, len, &why))?;
+        self.ready.extend(self.held_back.take());
+        Ok(None)
+    }
+
+    fn read(&self, at: u64, len: u64) -> Result<Vec<u8>, ArchiveError> {
+        self.reader.input().read_vec(at, usize::try_from(len).unwrap_or(0))
+    }
+
+    fn damaged(&self, at: u64, len: u64, why: &str) -> ArchiveError {
+        ArchiveError::Damaged(format!("{}: {why}", self.reader.input().place(&(at..at + len))))
+    }
+}
+
+/// What of `wanted` is in `content`, which begins at `start`.
+fn slice(content: &Bytes, wanted: &Range<u64>, start: u64) -> Bytes {
+    let within =
+        |at: u64| usize::try_from(at.saturating_sub(start)).map_or(content.len(), |at| at.min(content.len()));
+    content.slice(within(wanted.start)..within(wanted.end).max(within(wanted.start)))
+}
+
+impl Iterator for PartReader {
+    type Item = Result<Bytes, ArchiveError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            while let Some(piece) = self.ready.pop_front() {
+                if !piece.is_empty() {
+                    return Some(Ok(piece));
+                }
+            }
+            match self.fill() {
+                Ok(true) => {}
+                Ok(false) => return None,
+                Err(error) => {
+                    (self.left, self.current) = (0, None);
+                    self.frames.clear();
+                    return Some(Err(error));
+                }
+            }
+        }
+    }
+}
