@@ -11,7 +11,11 @@ use axum::http::header::AUTHORIZATION;
 use base64::Engine as _;
 use tokio::sync::Semaphore;
 
+use crate::app::small_file;
 use crate::image::Digest;
+
+/// Longest file of users that is read, in bytes.
+const MAX_HTPASSWD: u64 = 16 << 20;
 
 /// Logins remembered at most; beyond that all are checked anew once.
 const REMEMBERED: usize = 256;
@@ -42,8 +46,11 @@ impl std::fmt::Debug for Users {
 
 impl Users {
     pub fn from_htpasswd(path: &Path) -> Result<Self, HtpasswdError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| HtpasswdError::Read { path: path.to_owned(), source })?;
+        let unreadable = |source| HtpasswdError::Read { path: path.to_owned(), source };
+        let text = small_file::named(path, MAX_HTPASSWD).map_err(unreadable)?;
+        let text = String::from_utf8(text).map_err(|_| {
+            unreadable(std::io::Error::new(std::io::ErrorKind::InvalidData, "it is not UTF-8"))
+        })?;
         let mut hashes = HashMap::new();
         for (index, line) in text.lines().enumerate() {
             let line = line.trim();

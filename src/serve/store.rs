@@ -65,7 +65,14 @@ impl Needed {
         // Foreign layers are fetched from where their urls say.
         let foreign = |blob: &Descriptor| media_type::is_foreign(&blob.media_type) && !blob.urls.is_empty();
         let blobs = parsed.blobs().filter(|blob| !foreign(blob)).map(|blob| blob.digest);
-        Self { blobs: once(blobs), manifests: once(parsed.manifests.iter().map(|child| child.digest)) }
+        // An index may list blobs, as build caches do.
+        let (manifests, listed): (Vec<_>, Vec<_>) =
+            parsed.manifests.iter().partition(|child| media_type::is_manifest(&child.media_type));
+        let listed = listed.into_iter().map(|child| child.digest);
+        Self {
+            blobs: once(blobs.chain(listed)),
+            manifests: once(manifests.into_iter().map(|child| child.digest)),
+        }
     }
 }
 

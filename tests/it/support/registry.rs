@@ -192,7 +192,7 @@ impl TestRegistry {
     /// Stores a blob that no image has.
     pub fn put_blob(&self, repository: &str, bytes: &[u8]) {
         let (name, digest) = (repository.parse().unwrap(), Digest::sha256(bytes));
-        let upload = self.store.start_upload(&name, digest.algorithm()).unwrap();
+        let upload = self.store.start_upload(&name, digest.algorithm(), None).unwrap();
         self.store.append(&name, &upload, 0, bytes).unwrap();
         self.store.finish_upload(&name, &upload, &digest).unwrap();
     }
