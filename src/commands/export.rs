@@ -146,6 +146,7 @@ impl Export<'_> {
             reporter: &self.session.reporter,
             cancel: &self.session.cancel,
             sidecar: !self.write.no_sidecar,
+            parity: self.write.parity.map_or(0, usize::from),
             volume_size: export_target::cut_size(self.write),
             blob_spool: blob_spool.as_ref(),
             stale: &stale,

@@ -96,9 +96,17 @@ pub(super) async fn spare(
     path: &Path,
     volumes: &VolumeInput,
 ) -> anyhow::Result<Option<Spare>> {
-    let Some(list) = volumes.list().filter(|list| !list.parity.is_empty()) else {
+    let Some(list) = volumes.list() else { return Ok(None) };
+    if list.parity_wanted > 0 {
+        let wanted = count(list.parity_wanted, "parity volume");
+        let message = format!("the set is not finished: {wanted} were asked for and are not there");
+        return Err(Failure::new(ExitCode::Content, message)
+            .hint("run the command that makes the set again; the volumes that are there are whole")
+            .into());
+    }
+    if list.parity.is_empty() {
         return Ok(None);
-    };
+    }
     let total = list.parity.len();
     let wrong = survey(session, path).await?.map(|survey| survey.wrong()).unwrap_or_default();
     let text = if wrong.is_empty() {

@@ -79,6 +79,8 @@ pub(super) struct Seal<'a> {
     /// Bytes of the file, or of all volumes together.
     pub(super) len: u64,
     pub(super) sidecar: bool,
+    /// Parity volumes that will be made.
+    pub(super) parity: usize,
 }
 
 impl Seal<'_> {
@@ -94,7 +96,7 @@ impl Seal<'_> {
             sums(self.target, files.iter().map(|(name, digest)| (digest.hex(), name.as_str())))?;
         }
         if let Some(cut) = self.cut {
-            let list = VolumeList::new(self.bundle, cut.size, self.len, &files);
+            let list = VolumeList::new(self.bundle, cut.size, self.len, &files).wanting_parity(self.parity);
             replace(&beside(self.target, LIST_SUFFIX), &list.to_text()?)?;
         }
         Ok(())
@@ -117,7 +119,7 @@ pub fn complete_sidecar(target: &Path, file: &dyn Input, bundle: Digest) -> Resu
     }
     let mut checksum = Checksum::new(None);
     read_range(file, 0..file.len(), &mut |bytes| checksum.update(bytes))?;
-    Seal { target, cut: None, bundle, len: file.len(), sidecar: true }.write(&checksum.finish())
+    Seal { target, cut: None, bundle, len: file.len(), sidecar: true, parity: 0 }.write(&checksum.finish())
 }
 
 /// As `sha256sum -c` reads it.
@@ -144,6 +146,10 @@ pub fn add_parity(
     };
     if are_there() {
         return Ok(true);
+    }
+    // Should this end in between, nobody takes the set for a finished one.
+    if list.parity_wanted != count {
+        replace(&path, &list.clone().wanting_parity(count).to_text()?)?;
     }
     let Some(list) = protect(target, &list, count, moved, cancelled)? else {
         return Ok(false);

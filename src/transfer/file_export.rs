@@ -62,6 +62,8 @@ pub struct FileExport<'a> {
     pub cancel: &'a CancellationToken,
     /// Write `.sha256` beside the file.
     pub sidecar: bool,
+    /// Parity volumes that are made afterwards.
+    pub parity: usize,
     /// Bytes of each volume, when the file is cut into some.
     pub volume_size: Option<u64>,
     /// Where blobs may wait for their turn, should the medium take them in order only.
@@ -254,7 +256,7 @@ impl FileExport<'_> {
             if let Some(checksums) = sidecar.checksums().await? {
                 let bundle = plan.bundle.id()?;
                 let (target, len) = (self.workspace.target(), shared.file.len()?);
-                Seal { target, cut, bundle, len, sidecar: self.sidecar }.write(&checksums)?;
+                Seal { target, cut, bundle, len, sidecar: self.sidecar, parity: self.parity }.write(&checksums)?;
             }
             self.workspace.finished()?;
         }

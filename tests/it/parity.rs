@@ -156,3 +156,31 @@ fn parity_is_for_volumes() {
     assert_eq!(ran.code, 3, "{}", ran.shown());
     assert!(ran.stderr.contains("there is no list of volumes"), "{}", ran.shown());
 }
+
+#[test]
+fn a_set_whose_parity_was_never_finished_does_not_pass_for_a_whole_one() {
+    let mut gap = Gap::new();
+    let image = ImageSpec::new(1).layer(Layer::gzip(1, 350_000)).build();
+    gap.image("team/app", "1", &image);
+    // Parity cannot be written: there is a folder in its place.
+    std::fs::create_dir(gap.path("out.tar.zst.p01.new")).unwrap();
+    let command = ["-o", "out.tar.zst", "--volume-size", "100000", "--parity", "1"];
+    let ran = gap.try_export(&command);
+    assert_eq!(ran.code, 1, "{}", ran.shown());
+    assert_eq!((list(&gap).parity_wanted, list(&gap).parity.len()), (1, 0));
+    let verified = gap.cli.run(&["verify", "out.tar.zst"]);
+    assert_eq!(verified.code, 3, "{}", verified.shown());
+    assert!(verified.stderr.contains("the set is not finished"), "{}", verified.shown());
+    // What is there is whole, and can be imported; the same command finishes it.
+    gap.import("out.tar.zst", &[]);
+    std::fs::remove_dir(gap.path("out.tar.zst.p01.new")).unwrap();
+    gap.export(&command);
+    assert_eq!((list(&gap).parity_wanted, list(&gap).parity.len()), (0, 1));
+    assert_eq!(gap.cli.run(&["verify", "out.tar.zst"]).code, 0);
+    // Also where it is asked for later.
+    gap.export(&["-o", "later.tar.zst", "--volume-size", "99968"]);
+    std::fs::create_dir(gap.path("later.tar.zst.p01.new")).unwrap();
+    assert_eq!(gap.try_export(&["-o", "later.tar.zst", "--volume-size", "99968", "--parity", "1"]).code, 1);
+    assert_eq!(gap.cli.run(&["verify", "later.tar.zst"]).code, 3);
+    assert_whole(&gap.destination, "team/app", "1", &image);
+}

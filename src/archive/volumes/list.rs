@@ -35,6 +35,14 @@ pub struct VolumeList {
     /// Volumes from which as many of the others can be rebuilt.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parity: Vec<VolumeEntry>,
+    /// Parity volumes that are still to be made: the set is not finished before they are.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub parity_wanted: usize,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 /// One volume.
@@ -70,11 +78,19 @@ impl VolumeList {
             volume_size,
             volumes,
             parity: Vec::new(),
+            parity_wanted: 0,
         }
+    }
+
+    /// The same, as long as so many parity volumes are wanted and not all of them are there.
+    #[must_use]
+    pub fn wanting_parity(self, count: usize) -> Self {
+        Self { parity_wanted: count, ..self }
     }
 
     /// The same with parity volumes of these names and checksums.
     pub(super) fn with_parity(mut self, parity: &[(String, Digest)]) -> Self {
+        self.parity_wanted = 0;
         let (size, total) = (parity_len(self.volume_size, self.size), parity.len());
         let entry = |(index, (name, digest)): (usize, &(String, Digest))| VolumeEntry {
             name: name.clone(),
