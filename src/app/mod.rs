@@ -1,9 +1,10 @@
 //! What every part of the program may use: how files of others are read and its own are made, text of
-//! others in those, and the request to stop.
+//! others in those, where other programs are found, and the request to stop.
 //!
 //! It stands at the bottom and knows nothing of images, registries or bundles.
 
 pub mod own_file;
+pub mod programs;
 pub mod small_file;
 pub mod stop;
 pub mod text;

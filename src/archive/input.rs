@@ -7,13 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::{ArchiveError, VolumeInput};
 use crate::app::small_file;
-
-/// A path as it is typed in a shell: disks are mounted under names with spaces, too.
-pub fn typed(path: &Path) -> String {
-    let path = path.to_string_lossy();
-    // Only a NUL has no quoting, and no path has one.
-    shlex::try_quote(&path).map_or_else(|_| path.to_string(), Into::into)
-}
+use crate::app::text::typed;
 
 /// Bytes that can be read at any offset by many threads at once.
 pub trait Input: Send + Sync + std::fmt::Debug {

@@ -88,7 +88,7 @@ pub use foreign::ForeignLayout;
 pub use frame::{StoredEncoder, ZSTD_MAGIC};
 pub use head::HeadNotes;
 pub use holdings::{ContentPieces, Holdings, StreamEvent, StreamSink};
-pub use input::{FileInput, Input, typed};
+pub use input::{FileInput, Input};
 pub use layout::Layout;
 pub use manifest::{ArtifactRow, BlobIndex, BlobRow, BundleManifest, Group, ImageRow};
 pub use partial::{

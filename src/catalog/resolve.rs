@@ -189,13 +189,11 @@ fn filled(
     let mut all = Vec::with_capacity(paths.len());
     for (path, value) in paths {
         let value = value.fill(values);
-        match room.checked_sub(value.len()).filter(|_| value.len() <= MAX_FILLED) {
-            Some(left) => *room = left,
-            None => {
-                problems
-                    .push(Problem::general(format!("the value of {path} is too long with its variables")));
-                break;
-            }
+        if let Some(left) = room.checked_sub(value.len()).filter(|_| value.len() <= MAX_FILLED) {
+            *room = left;
+        } else {
+            problems.push(Problem::general(format!("the value of {path} is too long with its variables")));
+            break;
         }
         all.push((path.clone(), value));
     }

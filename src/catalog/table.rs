@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::{Catalog, Entry};
+use crate::app::text::{markdown as escaped, markdown_code as code, one_line};
 
 /// How a table is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +57,7 @@ fn text(catalog: &Catalog) -> String {
     for row in &rows {
         let mut line = String::new();
         for (cell, width) in row.iter().zip(&widths) {
-            let _ = write!(line, "{cell:width$}  ");
+            let _ = write!(line, "{:width$}  ", one_line(cell));
         }
         table.push_str(line.trim_end());
         table.push('\n');
@@ -64,7 +65,7 @@ fn text(catalog: &Catalog) -> String {
     let overridden = catalog.registry_override.iter().map(|path| format!("{path} overrides every registry."));
     let notes = catalog.entries.iter().filter_map(|entry| {
         let note = entry.note.as_ref()?;
-        Some(format!("{}: {note}", image(catalog, entry)))
+        Some(one_line(&format!("{}: {note}", image(catalog, entry))))
     });
     let after: Vec<String> = overridden.chain(notes).collect();
     if !after.is_empty() {
@@ -76,28 +77,25 @@ fn text(catalog: &Catalog) -> String {
 fn markdown(catalog: &Catalog) -> String {
     let mut columns = COLUMNS.map(str::to_owned);
     if let Some(path) = &catalog.registry_override {
-        let _ = write!(columns[3], " (can be overridden with `{path}`)");
+        let _ = write!(columns[3], " (can be overridden with {})", code(path));
     }
     let mut table = format!("| {} |\n|{}\n", columns.join(" | "), " :--- |".repeat(COLUMNS.len()));
     for entry in &catalog.entries {
         let [chart, component, image, registry, repository, _] = cells(catalog, entry);
-        let code = |text: &str| {
-            if text.is_empty() { String::new() } else { format!("`{text}`") }
-        };
         let (own, fallbacks) = entry.tag_paths.split_first().map_or(("", &[][..]), |(own, rest)| (own, rest));
         let mut tag = code(own);
         for fallback in fallbacks {
             let _ = write!(tag, " (defaults to {})", code(fallback));
         }
-        let row = [chart, component, code(&image), code(&registry), code(&repository), tag];
-        let row = row.map(|cell| cell.replace('|', "\\|"));
+        let row =
+            [escaped(&chart), escaped(&component), code(&image), code(&registry), code(&repository), tag];
         let _ = writeln!(table, "| {} |", row.join(" | "));
     }
     let noted =
         catalog.entries.iter().filter_map(|entry| Some((image(catalog, entry), entry.note.as_ref()?)));
     for (index, (image, note)) in noted.enumerate() {
         let space = if index == 0 { "\n" } else { "" };
-        let _ = writeln!(table, "{space}- `{image}`: {note}");
+        let _ = writeln!(table, "{space}- {}: {}", code(&image), escaped(note));
     }
     table
 }

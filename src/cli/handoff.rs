@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::common::printable;
 use super::{NetworkArgs, TrustArgs};
 use crate::image::HostName;
 
@@ -86,7 +87,7 @@ pub struct MirrorsArgs {
     #[arg(long, value_name = "HOST")]
     pub tls_no_verify: Vec<HostName>,
     /// Where every node has the registry's certificate authority (PEM).
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_parser = printable)]
     pub node_ca_file: Option<String>,
     /// Replace existing files of other content.
     #[arg(long)]

@@ -14,7 +14,11 @@ pub struct RepackArgs {
     pub bundles: Vec<PathBuf>,
     /// Restore lost or damaged volumes of the set from its parity volumes: beside the others, or into the folder that -o
     /// names.
-    #[arg(long, conflicts_with_all = ["fill_from", "base", "platform", "volume_size", "parity", "dry_run", "spool"])]
+    #[arg(long, conflicts_with_all = [
+        "fill_from", "base", "platform", "foreign_layers", "with", "volume_size", "parity", "with_self", "no_sidecar", "force",
+        "fresh", "dry_run", "skip_preflight", "spool", "sign_key", "passphrase_file", "policy", "statement", "by",
+    ])]
+    #[arg(conflicts_with_all = ["only", "skip", "only_chart", "only_component", "signature"])]
     pub rebuild: bool,
     /// A bundle whose blobs are taken where the others lack them: the base of a delta, or what was sent after a
     /// salvage.

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::export::Export;
 use super::{export_target, outputs, trust};
+use crate::app::own_file::beside;
 use crate::app::small_file;
 use crate::archive::{ArchiveError, BundleReader, Holdings};
 use crate::cli::VerifyArgs;
@@ -15,7 +16,6 @@ use crate::failure::{ExitCode, Failure};
 use crate::image::Digest;
 use crate::plan::{ExportPlan, Signer};
 use crate::signing::{Circumstances, MAX_STATEMENT, PrivateKey, SigstoreBundle, Tool, Trust};
-use crate::transfer::beside;
 
 /// The statement beside a bundle.
 pub(super) const STATEMENT: &str = ".statement.json";

@@ -52,7 +52,8 @@ pub(super) async fn run(session: &Session, args: &ExportArgs) -> anyhow::Result<
 /// What is to be exported: of catalogs, a lock, or a request from the other side.
 fn load(session: &Session, args: &ExportArgs) -> anyhow::Result<Loaded> {
     if args.base.is_none() {
-        trust::refuse_unused(&args.trust)?;
+        let hint = "here it is for --base; to sign what is written: --sign-key FILE";
+        trust::refuse_unused(&args.trust, hint)?;
     }
     if let Some(path) = &args.request {
         return asked_again::load(args, path, &session.reporter);

@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::archive::{
-    BundleManifest, Contents, Fate, LIST_SUFFIX, Manifests, fates, parity_name, roots, typed,
-};
+use crate::app::text::typed;
+use crate::archive::{BundleManifest, Contents, Fate, LIST_SUFFIX, Manifests, fates, parity_name, roots};
 use crate::image::{Descriptor, Platform};
 use crate::plan::ExportPlan;
 use crate::registry::RegistryClient;

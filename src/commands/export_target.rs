@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use super::{custody, outputs, trust};
+use crate::app::own_file::beside;
 use crate::archive::{COLUMNS, Cut, folder_of, parity_len};
 use crate::cli::{ExportArgs, OutputArgs, WriteArgs};
 use crate::failure::{ExitCode, Failure};
 use crate::plan::ExportPlan;
 use crate::report::bytes;
 use crate::session::Session;
-use crate::transfer::{FAT_LARGEST, Medium, beside, free_space, largest_file, occupied};
+use crate::transfer::{FAT_LARGEST, Medium, free_space, largest_file, occupied};
 
 /// `sparse`, `filling` or `fat` (filling, and no large files): what a medium would be found to be. For tests.
 const MEDIUM: &str = "AIRGAP_BUNDLE_MEDIUM";

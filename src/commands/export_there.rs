@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use super::custody::COMPANY;
 use super::export_target;
 use super::input::open_bundle;
+use crate::app::own_file::beside;
 use crate::archive::{LIST_SUFFIX, VolumeInput, folder_of, volumes_of};
 use crate::cli::WriteArgs;
 use crate::failure::{ExitCode, Failure};
 use crate::image::Digest;
 use crate::plan::ExportPlan;
 use crate::report::Reporter;
-use crate::transfer::{Stale, beside};
+use crate::transfer::Stale;
 
 pub(super) struct There<'a> {
     target: &'a Path,

@@ -5,10 +5,13 @@ use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 
+use crate::app::programs;
 use crate::failure::{ExitCode, Failure};
 
 /// What is kept of what helm says on stderr.
 const MAX_WORDS: u64 = 64 << 10;
+
+const ELSEWHERE: &str = "render the chart where helm is: helm template … | bundle catalog discover -";
 
 /// A chart as helm is told of it.
 #[derive(Clone, Debug)]
@@ -30,7 +33,7 @@ impl Chart<'_> {
 
     /// Renders the chart with these values files, the later over the earlier.
     pub(super) fn render(&self, values: &[&str]) -> anyhow::Result<Rendering> {
-        let mut command = self.command("template");
+        let mut command = self.command("template")?;
         command.arg("--include-crds");
         for file in values {
             command.arg("--values").arg(file);
@@ -41,7 +44,7 @@ impl Chart<'_> {
 
     /// Fetches the packed chart into `folder`.
     pub(super) fn pull(&self, folder: &Path) -> anyhow::Result<PathBuf> {
-        let mut command = self.command("pull");
+        let mut command = self.command("pull")?;
         command.arg("--destination").arg(folder);
         let mut rendering = Rendering::start(command)?;
         std::io::copy(&mut rendering.output(), &mut std::io::sink())?;
@@ -53,15 +56,20 @@ impl Chart<'_> {
         })
     }
 
-    fn command(&self, verb: &str) -> Command {
-        let mut command = Command::new("helm");
+    fn command(&self, verb: &str) -> anyhow::Result<Command> {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let helm = programs::find("helm", &path).ok_or_else(|| {
+            let failure = Failure::new(ExitCode::Failed, "there is no helm on this machine");
+            failure.hint(ELSEWHERE)
+        })?;
+        let mut command = Command::new(helm);
         command.arg(verb).arg(self.name);
         for (flag, value) in [("--repo", self.repo), ("--version", self.version)] {
             if let Some(value) = value {
                 command.arg(flag).arg(value);
             }
         }
-        command
+        Ok(command)
     }
 }
 
@@ -78,15 +86,9 @@ impl Rendering {
         let words: Vec<_> = command.get_args().map(OsStr::to_string_lossy).collect();
         let shown = format!("helm {}", words.join(" "));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().map_err(|error| {
-            let failure = match error.kind() {
-                std::io::ErrorKind::NotFound => {
-                    Failure::new(ExitCode::Failed, "there is no helm on this machine")
-                }
-                _ => Failure::new(ExitCode::Failed, format!("{shown}: {error}")),
-            };
-            failure.hint("render the chart where helm is: helm template … | bundle catalog discover -")
-        })?;
+        let mut child = command
+            .spawn()
+            .map_err(|error| Failure::new(ExitCode::Failed, format!("{shown}: {error}")).hint(ELSEWHERE))?;
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let words = std::thread::spawn(move || stderr.map(read_words).unwrap_or_default());
         Ok(Self { child, output: stdout.map(BufReader::new), words, shown })

@@ -1,6 +1,7 @@
 //! `bundle inspect -d`: what a registry holds of a catalog, for an export that shall bring only the rest.
 
-use crate::archive::{Root, typed};
+use crate::app::text::typed;
+use crate::archive::Root;
 use crate::cli::{CatalogArgs, InspectArgs, ResultFormat};
 use crate::destination::{Destination, Mapping};
 use crate::failure::{ExitCode, Failure, registry_code};

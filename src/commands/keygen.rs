@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use super::{keys, outputs};
+use crate::app::own_file::beside;
 use crate::cli::KeygenArgs;
 use crate::failure::{ExitCode, Failure};
 use crate::signing::PrivateKey;
-use crate::transfer::beside;
 
 pub(super) fn run(args: &KeygenArgs) -> anyhow::Result<ExitCode> {
     let (private, public) = (beside(&args.output, ".key"), beside(&args.output, ".pub"));

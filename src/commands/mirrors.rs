@@ -79,7 +79,7 @@ fn joined(files: &[MirrorFile]) -> String {
 }
 
 fn write(folder: &Path, files: &[MirrorFile], force: bool) -> anyhow::Result<()> {
-    let failed = |path: &Path, error: &std::io::Error| Failure::io(path, &error);
+    let failed = |path: &Path, error: &std::io::Error| Failure::io(path, error);
     // All of them are looked at before the first is written.
     for file in files {
         let path = folder.join(&file.path);

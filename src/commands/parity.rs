@@ -8,7 +8,8 @@ use serde_json::json;
 
 use super::export::{Export, interrupted};
 use super::run_report::RunReport;
-use crate::archive::{ArchiveError, Survey, VolumeInput, typed};
+use crate::app::text::typed;
+use crate::archive::{ArchiveError, Survey, VolumeInput};
 use crate::cli::{RepackArgs, ResultFormat};
 use crate::failure::{ExitCode, Failure};
 use crate::report::count;

@@ -11,7 +11,7 @@ use super::custody::Origin;
 use super::export::Export;
 use super::request::{Loaded, join, positions};
 use super::run_report::RunReport;
-use super::{base, export_target, input, keys, outputs, policy};
+use super::{base, export_target, input, keys, outputs, policy, trust};
 use crate::archive::manifest::{EntryRecord, RequiredBlob, Requires};
 use crate::archive::{ArtifactIndex, Fate, Holdings, Pins, Repinned, fates};
 use crate::cli::{ForeignLayers, RepackArgs, TrustArgs};
@@ -25,6 +25,10 @@ use crate::transfer::OpenBundles;
 
 pub(super) async fn run(session: &Session, args: &RepackArgs) -> anyhow::Result<ExitCode> {
     if args.rebuild {
+        trust::refuse_unused(
+            &args.trust,
+            "--rebuild compares volumes with their list; bundle verify checks signatures",
+        )?;
         return super::parity::rebuild(session, args).await;
     }
     let write = &args.write;

@@ -1,7 +1,7 @@
 //! From catalog arguments to a request: which images, under which names, from where.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::outputs::plain_name;
 use crate::app::small_file;
@@ -111,11 +111,18 @@ fn below(name: &str, path: &str) -> anyhow::Result<PathBuf> {
     match (home.canonicalize(), place.canonicalize()) {
         (Ok(home), Ok(whole)) if whole.starts_with(&home) => Ok(place),
         // What is not there is told where it is read.
-        (_, Err(error)) if error.kind() == std::io::ErrorKind::NotFound => Ok(place),
+        (_, Err(error)) if error.kind() == std::io::ErrorKind::NotFound && stays(Path::new(path)) => {
+            Ok(place)
+        }
         _ => Err(usage("it is not below the folder of the catalog".to_owned())
             .hint("put the chart beside the catalog, or add it with --add FILE")
             .into()),
     }
+}
+
+/// Whether no part of `path` leads out of where it begins.
+fn stays(path: &Path) -> bool {
+    path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
 }
 
 /// What a bundle of this name and version is called.

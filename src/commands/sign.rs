@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::{custody, input, keys, outputs, trust};
 use crate::app::own_file::FolderLock;
+use crate::app::own_file::beside;
 use crate::app::small_file;
 use crate::archive::BundleReader;
 use crate::cli::{ResultFormat, Role, SignArgs};
@@ -18,7 +19,6 @@ use crate::session::Session;
 use crate::signing::{
     Approval, Approvals, Predicate as _, PrivateKey, SigstoreBundle, is_statement, predicate_type,
 };
-use crate::transfer::beside;
 
 pub(super) fn run(session: &Session, args: &SignArgs) -> anyhow::Result<ExitCode> {
     if args.by.is_some() && args.role != Role::Approver {

@@ -6,13 +6,13 @@ use serde_json::{Value, json};
 
 use super::input::is_address;
 use super::keys;
+use crate::app::own_file::beside;
 use crate::app::small_file;
 use crate::archive::{ArchiveError, Holdings, volume_base};
 use crate::cli::{ApprovalArgs, NetworkArgs, TrustArgs};
 use crate::failure::Failure;
 use crate::report::Reporter;
 use crate::signing::{Approvals, Circumstances, Evidence, MAX_EVIDENCE, NamedKey, Trust, Untrusted, Vouched};
-use crate::transfer::beside;
 
 /// The bare signature beside a bundle.
 pub(super) const SIGNATURE: &str = ".sig";
@@ -50,14 +50,12 @@ pub(super) fn of(args: &TrustArgs, path: Option<&Path>) -> anyhow::Result<Trust>
 }
 
 /// Refuses keys and signatures where nothing is read that they could be about. A key in the environment is the site's
-/// rule for all commands.
-pub(super) fn refuse_unused(args: &TrustArgs) -> anyhow::Result<()> {
+/// rule for all commands. `hint` says where such a flag belongs.
+pub(super) fn refuse_unused(args: &TrustArgs, hint: &str) -> anyhow::Result<()> {
     let by_flag = args.verify_key.first().filter(|_| std::env::var_os(VERIFY_KEY).is_none());
     let Some(file) = by_flag.or_else(|| args.signature.first()) else { return Ok(()) };
     let message = format!("nothing is read whose signature {} could be about", file.display());
-    Err(Failure::usage(message)
-        .hint("here it is for --base; to sign what is written: --sign-key FILE")
-        .into())
+    Err(Failure::usage(message).hint(hint).into())
 }
 
 /// The same, approvals included.

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use super::{input, network};
-use crate::archive::{BundleManifest, typed};
+use crate::app::text::typed;
+use crate::archive::BundleManifest;
 use crate::cli::{ValuesArgs, ValuesStyleArgs};
 use crate::destination::{Destination, Mapping};
 use crate::failure::{ExitCode, Failure};

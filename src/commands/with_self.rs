@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use super::export::Export;
 use super::{custody, outputs};
+use crate::app::own_file;
+use crate::app::text::typed;
 use crate::archive::{VolumeInput, folder_of};
 use crate::failure::{ExitCode, Failure};
 use crate::image::{Algorithm, Digest, Hasher};
@@ -102,8 +104,9 @@ fn digest(path: &Path) -> anyhow::Result<Digest> {
 
 /// What to type behind the gap, with this program and without it.
 fn readme(target: &Path, first_volume: Option<&Path>) -> String {
-    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let name = |path: &Path| typed(Path::new(path.file_name().unwrap_or_default()));
     let file = name(target);
+    let checksum = name(&own_file::beside(target, ".sha256"));
     let join = first_volume.map_or_else(String::new, |_| {
         format!("    cat {file}.[0-9]* > {file}        # the volumes, in the order of their names\n")
     });
@@ -116,7 +119,7 @@ fn readme(target: &Path, first_volume: Option<&Path>) -> String {
          ./{NAME} import {named} -d REGISTRY\n\n\
          Without it, with zstd, tar and skopeo:\n\n\
          {join}    \
-         sha256sum -c {file}.sha256\n    \
+         sha256sum -c {checksum}\n    \
          mkdir layout && zstd -dc {file} | tar -x -C layout\n    \
          (cd layout && sha256sum -c SHA256SUMS)\n    \
          jq -r '.manifests[].annotations.\"org.opencontainers.image.ref.name\"' layout/index.json\n    \

@@ -2,6 +2,7 @@
 //!
 //! No shell, a timeout, bounded output; standard error is chatter and is dropped.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::environment::Environment;
+use crate::app::programs;
 use crate::secret::Secret;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -72,8 +74,6 @@ fn find(program: &str, environment: &Environment) -> Result<PathBuf, String> {
         return Err("the name of a credential helper in the configuration is not usable".to_owned());
     }
     let path = environment.get("PATH").unwrap_or_default();
-    std::env::split_paths(path)
-        .map(|dir| dir.join(program))
-        .find(|candidate| candidate.is_file())
+    programs::find(program, OsStr::new(path))
         .ok_or_else(|| format!("credential helper {program} is configured, but not found on PATH"))
 }

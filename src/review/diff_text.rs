@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::diff::{ConfigChange, Diff, ImageChange};
+use crate::app::text::markdown as escaped;
 use crate::report::{bytes, count};
 
 /// Values longer than this are cut.
@@ -137,21 +138,7 @@ pub(super) fn summary(diff: &Diff) -> String {
     )
 }
 
-/// Text in a cell of a Markdown table: one line, and no markup.
+/// Text in Markdown: what is hidden in it shows.
 fn cell(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in crate::report::printable(text).chars() {
-        match c {
-            '\n' | '\r' => safe.push(' '),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '&' => safe.push_str("&amp;"),
-            '|' | '*' | '_' | '`' | '[' | ']' | '#' | '\\' => {
-                safe.push('\\');
-                safe.push(c);
-            }
-            other => safe.push(other),
-        }
-    }
-    safe
+    escaped(&crate::report::printable(text))
 }

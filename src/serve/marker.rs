@@ -59,5 +59,5 @@ fn make(tree: &Tree) -> io::Result<()> {
 
 /// The command that makes a folder of an older version a registry of this one.
 pub(super) fn adoption(path: &Path) -> String {
-    format!("echo '{CONTENT}' >{}", crate::archive::typed(&path.join(MARKER)))
+    format!("echo '{CONTENT}' >{}", crate::app::text::typed(&path.join(MARKER)))
 }

@@ -256,7 +256,8 @@ impl FileExport<'_> {
             if let Some(checksums) = sidecar.checksums().await? {
                 let bundle = plan.bundle.id()?;
                 let (target, len) = (self.workspace.target(), shared.file.len()?);
-                Seal { target, cut, bundle, len, sidecar: self.sidecar, parity: self.parity }.write(&checksums)?;
+                Seal { target, cut, bundle, len, sidecar: self.sidecar, parity: self.parity }
+                    .write(&checksums)?;
             }
             self.workspace.finished()?;
         }

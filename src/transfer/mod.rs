@@ -43,7 +43,7 @@ pub use resolve::{ResolveError, Resolved, Unresolved, resolve};
 pub use source::{HeldBlob, WrongContent};
 pub use spool::Spool;
 pub use upload::{ArrivalError, Arrived, Import, Sent};
-pub use workspace::{Unfinished, Workspace, beside, occupied};
+pub use workspace::{Unfinished, Workspace, occupied};
 
 use crate::archive::ArchiveError;
 

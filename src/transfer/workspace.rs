@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::journal::{Header, Journal, OutputLock, Past, boot_id, read_journal, write_journal};
 use super::{Donor, Spool, TransferError};
+use crate::app::own_file::beside;
 use crate::archive::{Cut, LIST_SUFFIX, PartialFile, sync_folder};
 
 /// What partials that were set aside are numbered with.
@@ -184,13 +185,6 @@ impl Drop for Workspace {
             let _ = std::fs::remove_file(beside(&self.target, ".partial.manifests"));
         }
     }
-}
-
-/// `target` with `suffix` after its whole name.
-pub fn beside(target: &Path, suffix: &str) -> PathBuf {
-    let mut name = target.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
 }
 
 /// The file of this name, and the volumes of it.

@@ -40,6 +40,18 @@ fn the_configuration_table_has_the_20_rows_of_the_page() {
 }
 
 #[test]
+fn what_a_catalog_brings_is_no_markup_in_its_table() {
+    let text = "images:\n- { chart: 'a|b', component: '<img src=x> *c*', image: 'r.io/a:1', note: '[click](http://evil.io) `x` \\u2028| z', repository: a.b }\n";
+    let catalog = parse(&text.replace("\\u2028", "\u{2028}"));
+    let table = render(&catalog, TableFormat::Markdown);
+    let rows: Vec<&str> = table.lines().collect();
+    assert_eq!(rows[2], "| a\\|b | &lt;img src=x&gt; \\*c\\* | `r.io/a:1` |  | `a.b` |  |");
+    assert_eq!(rows[4], "- `r.io/a:1`: \\[click\\](http&#58;//evil.io) \\`x\\`  \\| z");
+    assert_eq!(rows.len(), 5);
+    assert!(!render(&catalog, TableFormat::Text).contains('\u{2028}'));
+}
+
+#[test]
 fn stackstate_resolves_to_distinct_images_with_their_sources() {
     let catalog = builtin::get("stackstate").unwrap();
     let resolved = catalog.resolve(&set(&[("VERSION", "4.1.7")])).unwrap();

@@ -35,6 +35,7 @@ mod rules;
 mod salvage;
 mod scale;
 mod schema;
+mod second_reader;
 mod selection;
 mod serve;
 mod serve_bundle;

@@ -2,6 +2,8 @@
 //!
 //! Each is run with a bound on its address space, so that a test that fails does not take the machine with it.
 
+#![expect(clippy::print_stderr, reason = "figures are for people")]
+
 use std::io::Write as _;
 use std::process::Command;
 
@@ -296,7 +298,8 @@ fn a_catalog_that_expands_takes_no_memory() {
     let gap = Gap::new();
     let long = "x".repeat(120_000);
     let rows = repeated("- r.io/$V\n", 120_000);
-    let values: String = (0..6000).map(|n| format!("  a{n}: '$V$V'\n")).collect();
+    let values: Vec<String> = (0..6000).map(|n| format!("  a{n}: '$V$V'\n")).collect();
+    let values = values.concat();
     for text in [
         format!("name: x\nvariables:\n  V: {{default: '{long}'}}\nimages:\n{rows}"),
         format!("name: x\nvariables:\n  V: {{default: '{long}'}}\nvalues:\n{values}images:\n- r.io/a:1\n"),

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use super::cut::{MAX_VOLUMES, number_of, parity_of};
 use super::files::{Failed, Files, Names};
 use super::list::{LIST_SUFFIX, VolumeList};
-use crate::archive::{ArchiveError, Input, typed};
+use crate::app::text::typed;
+use crate::archive::{ArchiveError, Input};
 
 /// A bundle in several files.
 #[derive(Debug)]

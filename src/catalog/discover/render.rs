@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::walk::OVERRIDE;
 use super::{Discovery, Found, Rank, ValuePaths};
-use crate::app::text::comment;
+use crate::app::text::one_line;
 use crate::image::Reference;
 
 /// Lines of what is unclear that go into the catalog.
@@ -23,9 +23,9 @@ pub struct Title {
 #[serde(rename_all = "camelCase")]
 struct Document<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<&'a str>,
+    name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    version: Option<&'a str>,
+    version: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     registry_override: Option<&'a str>,
     images: Vec<Row<'a>>,
@@ -34,9 +34,9 @@ struct Document<'a> {
 #[derive(Serialize)]
 struct Row<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    chart: Option<&'a str>,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    component: &'a str,
+    chart: Option<String>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    component: String,
     image: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     registry: Option<&'a str>,
@@ -55,8 +55,8 @@ impl Discovery {
         let of = |rank| self.images.iter().filter(move |(_, found)| found.rank == rank);
         let rows = of(Rank::Certain).chain(of(Rank::Probable)).map(|(name, found)| self.row(name, found));
         let document = Document {
-            name: title.name.as_deref(),
-            version: title.version.as_deref(),
+            name: title.name.as_deref().map(shown),
+            version: title.version.as_deref().map(shown),
             registry_override: self.registry_override.then_some(OVERRIDE),
             images: rows.collect(),
         };
@@ -71,7 +71,7 @@ impl Discovery {
         if !self.unclear.is_empty() {
             let _ = writeln!(text, "# Looked at and not understood ({}):", self.unclear_count);
             for unclear in self.unclear.iter().take(MAX_LINES) {
-                let line = comment(&unclear.to_string());
+                let line = one_line(&unclear.to_string());
                 let _ = writeln!(text, "#   {line}");
             }
             if self.unclear_count > MAX_LINES {
@@ -85,8 +85,8 @@ impl Discovery {
         let first = found.places.first();
         let paths = self.paths_of(name);
         Row {
-            chart: first.and_then(|place| place.chart.as_deref()),
-            component: first.map_or("", |place| &place.object),
+            chart: first.and_then(|place| place.chart.as_deref()).map(shown),
+            component: first.map_or_else(String::new, |place| shown(&place.object)),
             image: name.to_string(),
             registry: paths.and_then(|paths| paths.registry_path.as_deref()),
             repository: paths.map(|paths| paths.repository_path.as_str()),
@@ -112,5 +112,10 @@ fn note(found: &Found) -> String {
         1 => " and 1 more place".to_owned(),
         more => format!(" and {more} more places"),
     };
-    format!("{path}{}:{}{more}", place.file, place.line)
+    shown(&format!("{path}{}:{}{more}", place.file, place.line))
+}
+
+/// Text of others as a catalog may have it: names of objects and files can hold anything.
+fn shown(text: &str) -> String {
+    one_line(text).trim_end().to_owned()
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{MirrorError, MirrorFile, Mirrors};
-use crate::app::text::comment;
+use crate::app::text::one_line;
 
 /// `hosts.toml` (containerd, docs/hosts.md). The destination stands in for the server too, so that nothing is asked
 /// after it; that alone, without a host, containerd 1.6 passes over.
@@ -139,7 +139,7 @@ impl Mirrors<'_> {
         let authority = match &self.reach.ca_file {
             Some(file) => format!(
                 "# The registry's authority: {} as /etc/containers/certs.d/{}/ca.crt.\n",
-                comment(file),
+                one_line(file),
                 self.destination.host()
             ),
             None => String::new(),

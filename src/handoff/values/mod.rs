@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value};
 
 use super::assign::{Conflict, Need, assign};
-use crate::app::text::comment;
+use crate::app::text::one_line;
 use crate::archive::ImageRow;
 use crate::archive::manifest::{CatalogRecord, EntryRecord};
 use crate::destination::{Destination, Mapping};
@@ -235,10 +235,10 @@ impl File<'_> {
             put(&mut root, path, Value::String(value.clone()))?;
         }
         let title = named(self.catalog);
-        let title = comment(&format!("Helm values: the images of {title} come from {}.", self.base));
+        let title = one_line(&format!("Helm values: the images of {title} come from {}.", self.base));
         let mut text = format!("# {title}\n");
         for note in &self.notes {
-            let _ = writeln!(text, "# {}", comment(note));
+            let _ = writeln!(text, "# {}", one_line(note));
         }
         if !root.is_empty() {
             let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
@@ -251,9 +251,8 @@ impl File<'_> {
 
 fn named(catalog: &CatalogRecord) -> String {
     let name = if catalog.name.is_empty() { "this bundle" } else { &catalog.name };
-    let text =
-        if catalog.version.is_empty() { name.to_owned() } else { format!("{name} {}", catalog.version) };
-    text
+
+    if catalog.version.is_empty() { name.to_owned() } else { format!("{name} {}", catalog.version) }
 }
 
 /// Sets a dotted path; a literal dot in a key is written `\.`, as in Helm's `--set`.

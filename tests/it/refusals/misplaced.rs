@@ -41,6 +41,94 @@ fn a_flag_that_would_do_nothing_is_refused_before_anything_is_done() {
     assert_eq!(gap.destination.log().len(), 0);
 }
 
+/// Volumes are rebuilt as their list has them, so nothing chooses, signs or judges there.
+#[test]
+fn a_rebuild_refuses_what_it_would_ignore() {
+    let mut gap = Gap::new();
+    gap.image("team/app", "1", &ImageSpec::new(1).layer(Layer::gzip(1, 200_000)).build());
+    gap.export(&["-o", "out.tar.zst", "--volume-size", "65536", "--parity", "1"]);
+    let keygen = gap.cli.run(&["keygen", "-o", "site", "--no-passphrase"]);
+    assert_eq!(keygen.code, 0, "{}", keygen.shown());
+    std::fs::write(gap.path("policy.yaml"), "version: 1\n").unwrap();
+    std::fs::remove_file(gap.path("out.tar.zst.001")).unwrap();
+    let before = gap.files();
+    for flags in [
+        &["--verify-key", "site.pub"][..],
+        &["--signature", "a.sig"],
+        &["--policy", "policy.yaml"],
+        &["--sign-key", "site.key"],
+        &["--passphrase-file", "x"],
+        &["--only", "*"],
+        &["--skip", "*"],
+        &["--only-chart", "*"],
+        &["--only-component", "*"],
+        &["--with", "none"],
+        &["--foreign-layers", "keep-urls"],
+        &["--base", "out.tar.zst"],
+        &["--fill-from", "out.tar.zst"],
+        &["--platform", "linux/amd64"],
+        &["--statement"],
+        &["--statement", "--by", "me"],
+        &["--with-self"],
+        &["--no-sidecar"],
+        &["--force"],
+        &["--fresh"],
+        &["--skip-preflight"],
+        &["--spool", "."],
+        &["--dry-run"],
+    ] {
+        let ran = gap.cli.run(&[&["repack", "--rebuild", "out.tar.zst"], flags].concat());
+        assert!(
+            ran.code == 2 && flags.iter().any(|flag| ran.stderr.contains(flag)),
+            "{flags:?}\n{}",
+            ran.shown()
+        );
+        assert_eq!(gap.files(), before, "{flags:?}");
+    }
+    let ran = gap
+        .cli
+        .command(&["repack", "--rebuild", "out.tar.zst"])
+        .env("AIRGAP_BUNDLE_VERIFY_KEY", "site.pub")
+        .output();
+    assert!(ran.unwrap().status.success(), "the rule of the site is for what reads a bundle");
+    assert!(gap.path("out.tar.zst.001").exists());
+}
+
+#[test]
+fn commands_that_are_shown_can_be_typed() {
+    let mut gap = Gap::new();
+    gap.image("team/app", "1", &image(1));
+    for (name, typed) in [
+        ("-shop.tar.zst", "./-shop.tar.zst"),
+        ("-d.tar.zst", "./-d.tar.zst"),
+        ("a b.tar.zst", "'a b.tar.zst'"),
+        ("a\nb\u{1b}[2J.tar.zst", "$'a\\nb\\033[2J.tar.zst'"),
+    ] {
+        let path = gap.path(name).display().to_string();
+        let ran = gap.export(&["-o", &path, "--with-self"]);
+        let shown = ran.stdout.lines().find_map(|line| line.trim().strip_prefix("bundle import ")).unwrap();
+        assert_eq!(shown, format!("{typed} -d REGISTRY"), "{}", ran.shown());
+        // As a shell reads it.
+        let output =
+            std::process::Command::new("bash").args(["-c", &format!("printf %s {typed}")]).output().unwrap();
+        assert_eq!(String::from_utf8(output.stdout).unwrap().trim_start_matches("./"), name);
+        let import = format!("{} import {typed} -d {}", env!("CARGO_BIN_EXE_bundle"), gap.destination.host());
+        let mut shell = gap.cli.command(&[]);
+        let environment: Vec<_> =
+            shell.get_envs().map(|(k, v)| (k.to_owned(), v.map(ToOwned::to_owned))).collect();
+        shell = std::process::Command::new("bash");
+        shell.args(["-c", &import]).current_dir(gap.cli.folder());
+        for (key, value) in environment {
+            value.map(|value| shell.env(key, value));
+        }
+        let output = shell.output().unwrap();
+        assert!(output.status.success(), "{import}\n{}", String::from_utf8_lossy(&output.stderr));
+        for file in gap.files().iter().filter(|file| file.contains("tar.zst") || *file != "images.txt") {
+            let _ = std::fs::remove_file(gap.path(file));
+        }
+    }
+}
+
 #[test]
 fn the_key_of_a_site_in_the_environment_stands_in_the_way_of_no_export() {
     let mut gap = Gap::with(Cli::new().env("AIRGAP_BUNDLE_VERIFY_KEY", "site.pub"));
