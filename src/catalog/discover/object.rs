@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::guess;
 use super::node::{Node, Object, Value};
+use super::walk::Under;
 use super::{Discovery, Place, Rank};
 use crate::image::Reference;
 
@@ -32,6 +33,13 @@ pub(super) struct Walk<'a> {
     pub(super) path: String,
     /// A workload of Kubernetes itself: what its containers name is certain.
     pub(super) is_workload: bool,
+    /// A workflow or task, which has containers of its own kind.
+    pub(super) is_workflow: bool,
+    /// A Compose file.
+    pub(super) is_compose: bool,
+    /// A variable, an argument, an annotation or configuration: a name without a tag may be completed by the program
+    /// that reads it, so it does not say that an image is missing.
+    pub(super) is_loose: bool,
     pub(super) steps: usize,
     /// It was said already that not all of the object is looked at.
     pub(super) is_exhausted: bool,
@@ -51,6 +59,9 @@ impl<'a> Walk<'a> {
             chart: None,
             path: String::new(),
             is_workload: false,
+            is_workflow: false,
+            is_compose: false,
+            is_loose: false,
             steps: 0,
             is_exhausted: false,
             embedded: 0,
@@ -115,8 +126,15 @@ impl<'a> Walk<'a> {
         let group = version.split('/').next().unwrap_or_default();
         self.is_workload =
             matches!(group, "v1" | "apps" | "batch" | "extensions") && WORKLOADS.contains(&kind);
+        self.is_workflow = matches!(group, "argoproj.io" | "tekton.dev") && !kind.starts_with("Application");
+        self.is_compose = kind.is_empty() && is_compose(node);
+        self.is_loose = kind == "ConfigMap";
         if kind.is_empty() && self.is_chart(node, version) {
             return self.chart_annotations(node);
+        }
+        // It is told which repository to watch; what is pulled stands in other objects.
+        if kind == "ImageRepository" && group == "image.toolkit.fluxcd.io" {
+            return;
         }
         if kind == "ConfigMap" && node.get("binaryData").is_some() {
             self.unclear(node.line, "its binaryData is not looked into".to_owned(), false);
@@ -125,9 +143,9 @@ impl<'a> Walk<'a> {
             Value::Map(pairs) => {
                 // What an object's status names is what it has pulled, not what it will.
                 let demands = pairs.iter().filter(|pair| kind.is_empty() || pair.key != "status");
-                self.pairs(node, demands, "", 1);
+                self.pairs(node, demands, Under::NOTHING, 1);
             }
-            _ => self.any(node, "", 1),
+            _ => self.any(node, Under::NOTHING, 1),
         }
     }
 
@@ -200,6 +218,17 @@ fn version_and_kind(node: &Node, list: Option<&(String, String)>) -> (String, St
     let own = |key: &str| node.text_of(key).map(str::to_owned);
     let listed = list.cloned().unwrap_or_default();
     (own("apiVersion").unwrap_or(listed.0), own("kind").unwrap_or(listed.1))
+}
+
+/// A Compose file has services, and each says what it is run from.
+fn is_compose(node: &Node) -> bool {
+    let Some(Value::Map(services)) = node.get("services").map(|services| &services.value) else {
+        return false;
+    };
+    !services.is_empty()
+        && services
+            .iter()
+            .all(|service| ["image", "build", "extends"].iter().any(|key| service.value.get(key).is_some()))
 }
 
 /// `shop/charts/kafka/templates/x.yaml` is a template of kafka.

@@ -19,10 +19,12 @@ const MAX_EMBEDDED: usize = 2;
 /// Longer texts are not searched for words.
 const MAX_TEXT: usize = 2 << 20;
 /// What names no image, or only repeats what is said elsewhere.
-const SKIPPED: [&str; 8] = [
+const SKIPPED: [&str; 9] = [
     "apiVersion",
     "kind",
     "description",
+    // A query, as Prometheus has them.
+    "expr",
     "labels",
     "matchLabels",
     "managedFields",
@@ -32,10 +34,34 @@ const SKIPPED: [&str; 8] = [
 /// The value that many charts let override every registry.
 pub(super) const OVERRIDE: &str = "global.imageRegistry";
 const CONTAINERS: [&str; 3] = ["containers", "initContainers", "ephemeralContainers"];
+/// Stands for the services of a Compose file; no key is called so.
+const COMPOSED: &str = "services of compose";
+
+/// What a value stands under.
+#[derive(Clone, Copy)]
+pub(super) struct Under<'k> {
+    pub(super) key: &'k str,
+    /// It is an item of the list under the key.
+    pub(super) is_item: bool,
+}
+
+impl Under<'static> {
+    pub(super) const NOTHING: Self = Self { key: "", is_item: false };
+}
+
+impl<'k> Under<'k> {
+    fn key(key: &'k str) -> Self {
+        Self { key, is_item: false }
+    }
+
+    fn item(self) -> Self {
+        Self { is_item: true, ..self }
+    }
+}
 
 impl Walk<'_> {
-    /// Anything: `key` is what it stands under.
-    pub(super) fn any(&mut self, node: &Node, key: &str, depth: usize) {
+    /// Anything, under what it stands under.
+    pub(super) fn any(&mut self, node: &Node, under: Under<'_>, depth: usize) {
         self.steps += 1;
         if self.steps > MAX_STEPS || depth > MAX_DEPTH {
             if !std::mem::replace(&mut self.is_exhausted, true) {
@@ -47,9 +73,9 @@ impl Walk<'_> {
             Value::Text(_) if self.is_in_values() && self.path == OVERRIDE => {
                 self.out.registry_override = true;
             }
-            Value::Text(scalar) => self.text(scalar, node.line, key),
-            Value::List(items) => self.each(items, |walk, item| walk.any(item, key, depth + 1)),
-            Value::Map(pairs) => self.pairs(node, pairs.iter(), key, depth),
+            Value::Text(scalar) => self.text(scalar, node.line, under.key),
+            Value::List(items) => self.each(items, |walk, item| walk.any(item, under.item(), depth + 1)),
+            Value::Map(pairs) => self.pairs(node, pairs.iter(), under, depth),
         }
     }
 
@@ -57,24 +83,27 @@ impl Walk<'_> {
         &mut self,
         node: &Node,
         pairs: impl Iterator<Item = &'n Pair>,
-        parent: &str,
+        under: Under<'_>,
         depth: usize,
     ) {
-        let used = self.image_in_parts(node, parent);
+        let used = self.image_in_parts(node, under.key);
+        let is_pulled = self.is_pulled_as_it_is(under);
         for pair in
             pairs.filter(|pair| !SKIPPED.contains(&pair.key.as_str()) && !used.contains(&pair.key.as_str()))
         {
             let (key, value) = (pair.key.as_str(), &*pair.value);
             if key == "<<" {
-                self.any(value, parent, depth + 1);
+                self.any(value, under, depth + 1);
                 continue;
             }
             let length = self.path.len();
             self.enter(key);
             // `images: {quay.io/a/b:1: …}`; and what reads as YAML by chance has words before its colon.
             if key.contains(['/', '@']) {
-                guess::within(key, &mut |_, guess| self.guess(guess, value.line));
+                guess::within(key, &mut |_, guess| self.guess(guess, value.line, ""));
             }
+            let was_loose = self.is_loose;
+            self.is_loose |= matches!(key, "annotations" | "env" | "args" | "command");
             match (key, value.list()) {
                 (key, Some(items)) if self.is_workload && CONTAINERS.contains(&key) => {
                     self.each(items, |walk, item| walk.container(item, depth + 1));
@@ -82,8 +111,41 @@ impl Walk<'_> {
                 ("volumes", Some(items)) => self.each(items, |walk, item| walk.volume(item, depth + 1)),
                 ("env", Some(items)) => self.each(items, |walk, item| walk.variable(item, depth + 1)),
                 ("args" | "command", Some(items)) => self.arguments(items, depth + 1),
-                _ => self.any(value, key, depth + 1),
+                ("image", None) if is_pulled && value.text().is_some() => {
+                    self.pulled(value.text().unwrap_or_default(), value.line);
+                }
+                ("services", None) if self.is_compose && depth == 1 => self.services(value, depth + 1),
+                _ => self.any(value, Under::key(key), depth + 1),
             }
+            self.is_loose = was_loose;
+            self.path.truncate(length);
+        }
+    }
+
+    /// Whether the `image` of what stands here goes into a pod as it is, so that a name without a tag is `latest`.
+    fn is_pulled_as_it_is(&self, Under { key, is_item }: Under<'_>) -> bool {
+        let key = key.to_ascii_lowercase();
+        match is_item {
+            true => key.ends_with("containers") || matches!(key.as_str(), "steps" | "sidecars" | COMPOSED),
+            false => self.is_workflow && matches!(key.as_str(), "container" | "script" | "steptemplate"),
+        }
+    }
+
+    /// The image of a container that is not a workload's own.
+    fn pulled(&mut self, text: &str, line: u64) {
+        match guess::whole(text, true) {
+            Guess::Untagged(reference) => self.image(reference, Rank::Probable, line),
+            guess => self.guess(guess, line, "image"),
+        }
+    }
+
+    /// The services of a Compose file, whose images are pulled as they are named.
+    fn services(&mut self, node: &Node, depth: usize) {
+        let Value::Map(pairs) = &node.value else { return self.any(node, Under::NOTHING, depth) };
+        for pair in pairs {
+            let length = self.path.len();
+            self.enter(&pair.key);
+            self.any(&pair.value, Under::key(COMPOSED).item(), depth);
             self.path.truncate(length);
         }
     }
@@ -106,7 +168,7 @@ impl Walk<'_> {
 
     /// A container of a workload: its `image` is what will be pulled.
     fn container(&mut self, node: &Node, depth: usize) {
-        let Value::Map(pairs) = &node.value else { return self.any(node, "", depth) };
+        let Value::Map(pairs) = &node.value else { return self.any(node, Under::NOTHING, depth) };
         let mut images = pairs.iter().filter(|pair| pair.key == "image").peekable();
         if images.peek().is_none() {
             match node.get("image") {
@@ -117,7 +179,7 @@ impl Walk<'_> {
         for pair in images {
             self.certain(&pair.value, node);
         }
-        self.pairs(node, pairs.iter().filter(|pair| pair.key != "image"), "", depth);
+        self.pairs(node, pairs.iter().filter(|pair| pair.key != "image"), Under::NOTHING, depth);
     }
 
     fn certain(&mut self, image: &Node, container: &Node) {
@@ -140,7 +202,9 @@ impl Walk<'_> {
     /// A volume that is an image (`image.reference`).
     fn volume(&mut self, node: &Node, depth: usize) {
         let image = node.get("image").and_then(|image| image.get("reference"));
-        let Some(reference) = image.filter(|_| self.is_workload) else { return self.any(node, "", depth) };
+        let Some(reference) = image.filter(|_| self.is_workload) else {
+            return self.any(node, Under::NOTHING, depth);
+        };
         let length = self.path.len();
         self.enter("image.reference");
         match reference.text().unwrap_or_default().trim().parse::<Reference>() {
@@ -159,7 +223,7 @@ impl Walk<'_> {
                 self.text(scalar, *line, name);
                 self.path.truncate(length);
             }
-            _ => self.any(node, "", depth),
+            _ => self.any(node, Under::NOTHING, depth),
         }
     }
 
@@ -167,10 +231,10 @@ impl Walk<'_> {
     fn arguments(&mut self, items: &[Rc<Node>], depth: usize) {
         let mut flag = String::new();
         self.each(items, |walk, item| {
-            let Value::Text(scalar) = &item.value else { return walk.any(item, "", depth) };
+            let Value::Text(scalar) = &item.value else { return walk.any(item, Under::NOTHING, depth) };
             match scalar.text.strip_prefix('-').and_then(|rest| rest.split_once('=')) {
                 Some((key, value)) if !value.contains(char::is_whitespace) => {
-                    walk.guess(guess::whole(value, guess::is_image_key(key)), item.line);
+                    walk.guess(guess::whole(value, guess::is_image_key(key)), item.line, "");
                 }
                 _ => walk.text(scalar, item.line, &flag),
             }
@@ -188,8 +252,8 @@ impl Walk<'_> {
         }
         let text = scalar.text.trim();
         if !text.contains(char::is_whitespace) && !text.starts_with(['{', '[']) || text.starts_with("{{") {
-            return self
-                .guess(guess::whole(text, guess::is_image_key(key.rsplit('/').next().unwrap_or(key))), line);
+            let is_image = guess::is_image_key(key.rsplit('/').next().unwrap_or(key));
+            return self.guess(guess::whole(text, is_image), line, key);
         }
         if self.embedded < MAX_EMBEDDED && self.embedded(scalar, line) {
             return;
@@ -197,9 +261,11 @@ impl Walk<'_> {
         if text.len() > MAX_TEXT {
             return self.unclear(line, "the text is too long to be looked through".to_owned(), false);
         }
+        let was_loose = std::mem::replace(&mut self.is_loose, true);
         guess::within(&scalar.text, &mut |number, guess| {
-            self.guess(guess, scalar.first_line.map_or(line, |first| first + number));
+            self.guess(guess, scalar.first_line.map_or(line, |first| first + number), "");
         });
+        self.is_loose = was_loose;
     }
 
     /// Looks through a text that is YAML or JSON itself; false where it turns out to be neither.
@@ -226,24 +292,33 @@ impl Walk<'_> {
             self.is_in_one_line = scalar.first_line.is_none();
         }
         let was_workload = std::mem::replace(&mut self.is_workload, false);
+        let was_loose = std::mem::replace(&mut self.is_loose, false);
         self.embedded += 1;
         let length = self.path.len();
         for object in objects {
             self.path.push_str(": ");
             self.path.push_str(&object.place);
-            self.any(&object.node, "", 1);
+            self.any(&object.node, Under::NOTHING, 1);
             self.path.truncate(length);
         }
         self.embedded -= 1;
         self.is_workload = was_workload;
+        self.is_loose = was_loose;
         (self.before, self.is_in_one_line) = lines;
         true
     }
 
-    fn guess(&mut self, guess: Guess, line: u64) {
+    /// Records what a text under `key` was taken for.
+    fn guess(&mut self, guess: Guess, line: u64, key: &str) {
         match guess {
             Guess::Image(reference) => self.image(reference, Rank::Probable, line),
-            Guess::Unclear(why) => self.unclear(line, why, false),
+            Guess::Untagged(reference) => {
+                let why = format!("{} has neither tag nor digest here", reference.repository());
+                self.unclear(line, why, !self.is_loose);
+            }
+            Guess::Artifact(why) => self.unclear(line, why, false),
+            // What the key `image` itself names is pulled; other keys only sound like it.
+            Guess::Unclear(why) => self.unclear(line, why, key == "image"),
             Guess::Nothing => {}
         }
     }
