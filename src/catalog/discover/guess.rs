@@ -153,6 +153,16 @@ fn names_an_image(text: &str, reference: &Reference, is_image: bool) -> bool {
     }
 }
 
+/// Whether a name begins with a registry.
+pub(super) fn is_absolute(text: &str) -> bool {
+    text.split_once('/').is_some_and(|(first, _)| is_registry(first))
+}
+
+/// Whether a text is one word that is not one of those that stand for nothing.
+pub(super) fn is_a_word(text: &str) -> bool {
+    !text.contains(char::is_whitespace) && !NO_IMAGES.contains(&text.to_ascii_lowercase().as_str())
+}
+
 /// A host as registries have them: with a dot and a name after it, an address, a port, or this machine.
 fn is_registry(first: &str) -> bool {
     let (host, port) = first.split_once(':').map_or((first, None), |(host, port)| (host, Some(port)));

@@ -10,8 +10,11 @@ mod node;
 mod object;
 mod parts;
 mod render;
+mod scope;
 mod text;
+mod told;
 mod walk;
+mod words;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,9 +1,11 @@
 //! One object: what it is, and whether what its containers name is certain.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use super::guess;
 use super::node::{Node, Object, Value};
+use super::scope::Defaults;
 use super::walk::Under;
 use super::{Discovery, Place, Rank};
 use crate::image::Reference;
@@ -24,6 +26,18 @@ const WORKLOADS: [&str; 9] = [
     "CronJob",
 ];
 
+/// What an object is, as far as that says which images are pulled as they are named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sort {
+    /// A workload of Kubernetes itself: what its containers name is certain.
+    Workload,
+    /// A workflow or task, which has containers of its own kind.
+    Workflow,
+    /// A Compose file.
+    Compose,
+    Other,
+}
+
 /// Looking through the objects of a document.
 pub(super) struct Walk<'a> {
     pub(super) out: &'a mut Discovery,
@@ -31,15 +45,12 @@ pub(super) struct Walk<'a> {
     object: Arc<str>,
     chart: Option<Arc<str>>,
     pub(super) path: String,
-    /// A workload of Kubernetes itself: what its containers name is certain.
-    pub(super) is_workload: bool,
-    /// A workflow or task, which has containers of its own kind.
-    pub(super) is_workflow: bool,
-    /// A Compose file.
-    pub(super) is_compose: bool,
+    pub(super) sort: Sort,
     /// A variable, an argument, an annotation or configuration: a name without a tag may be completed by the program
     /// that reads it, so it does not say that an image is missing.
     pub(super) is_loose: bool,
+    /// What enclosing maps say for the images in them.
+    pub(super) defaults: Rc<Defaults>,
     pub(super) steps: usize,
     /// It was said already that not all of the object is looked at.
     pub(super) is_exhausted: bool,
@@ -58,10 +69,9 @@ impl<'a> Walk<'a> {
             object: "".into(),
             chart: None,
             path: String::new(),
-            is_workload: false,
-            is_workflow: false,
-            is_compose: false,
+            sort: Sort::Other,
             is_loose: false,
+            defaults: Rc::default(),
             steps: 0,
             is_exhausted: false,
             embedded: 0,
@@ -124,10 +134,15 @@ impl<'a> Walk<'a> {
             _ => self.out.objects += 1,
         }
         let group = version.split('/').next().unwrap_or_default();
-        self.is_workload =
-            matches!(group, "v1" | "apps" | "batch" | "extensions") && WORKLOADS.contains(&kind);
-        self.is_workflow = matches!(group, "argoproj.io" | "tekton.dev") && !kind.starts_with("Application");
-        self.is_compose = kind.is_empty() && is_compose(node);
+        self.sort = if matches!(group, "v1" | "apps" | "batch" | "extensions") && WORKLOADS.contains(&kind) {
+            Sort::Workload
+        } else if matches!(group, "argoproj.io" | "tekton.dev") && !kind.starts_with("Application") {
+            Sort::Workflow
+        } else if kind.is_empty() && is_compose(node) {
+            Sort::Compose
+        } else {
+            Sort::Other
+        };
         self.is_loose = kind == "ConfigMap";
         if kind.is_empty() && self.is_chart(node, version) {
             return self.chart_annotations(node);

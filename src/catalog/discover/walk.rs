@@ -1,12 +1,13 @@
 //! Looking through an object's values: where Kubernetes names images, and where people hide them.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::rc::Rc;
 
 use super::Rank;
 use super::guess::{self, Guess};
 use super::node::{self, Node, Object, Pair, Scalar, Value};
-use super::object::Walk;
+use super::object::{Sort, Walk};
 use super::text::{Text, Watch};
 use crate::image::Reference;
 
@@ -63,10 +64,7 @@ impl Walk<'_> {
     /// Anything, under what it stands under.
     pub(super) fn any(&mut self, node: &Node, under: Under<'_>, depth: usize) {
         self.steps += 1;
-        if self.steps > MAX_STEPS || depth > MAX_DEPTH {
-            if !std::mem::replace(&mut self.is_exhausted, true) {
-                self.unclear(node.line, "its aliases stand for more than can be looked at".to_owned(), true);
-            }
+        if self.is_over(node, depth) {
             return;
         }
         match &node.value {
@@ -79,6 +77,15 @@ impl Walk<'_> {
         }
     }
 
+    /// Whether more was looked at than any object has; says so once.
+    fn is_over(&mut self, node: &Node, depth: usize) -> bool {
+        let is_over = self.steps > MAX_STEPS || depth > MAX_DEPTH;
+        if is_over && !std::mem::replace(&mut self.is_exhausted, true) {
+            self.unclear(node.line, "its aliases stand for more than can be looked at".to_owned(), true);
+        }
+        is_over
+    }
+
     pub(super) fn pairs<'n>(
         &mut self,
         node: &Node,
@@ -86,8 +93,12 @@ impl Walk<'_> {
         under: Under<'_>,
         depth: usize,
     ) {
-        let used = self.image_in_parts(node, under.key);
+        if self.is_over(node, depth) {
+            return;
+        }
         let is_pulled = self.is_pulled_as_it_is(under);
+        let defaults = self.defaults.clone();
+        let used = if is_pulled { HashSet::new() } else { self.parts(node, under) };
         for pair in
             pairs.filter(|pair| !SKIPPED.contains(&pair.key.as_str()) && !used.contains(&pair.key.as_str()))
         {
@@ -105,7 +116,7 @@ impl Walk<'_> {
             let was_loose = self.is_loose;
             self.is_loose |= matches!(key, "annotations" | "env" | "args" | "command");
             match (key, value.list()) {
-                (key, Some(items)) if self.is_workload && CONTAINERS.contains(&key) => {
+                (key, Some(items)) if self.sort == Sort::Workload && CONTAINERS.contains(&key) => {
                     self.each(items, |walk, item| walk.container(item, depth + 1));
                 }
                 ("volumes", Some(items)) => self.each(items, |walk, item| walk.volume(item, depth + 1)),
@@ -114,20 +125,24 @@ impl Walk<'_> {
                 ("image", None) if is_pulled && value.text().is_some() => {
                     self.pulled(value.text().unwrap_or_default(), value.line);
                 }
-                ("services", None) if self.is_compose && depth == 1 => self.services(value, depth + 1),
+                ("services", None) if self.sort == Sort::Compose && depth == 1 => {
+                    self.services(value, depth + 1)
+                }
                 _ => self.any(value, Under::key(key), depth + 1),
             }
             self.is_loose = was_loose;
             self.path.truncate(length);
         }
+        self.defaults = defaults;
     }
 
     /// Whether the `image` of what stands here goes into a pod as it is, so that a name without a tag is `latest`.
     fn is_pulled_as_it_is(&self, Under { key, is_item }: Under<'_>) -> bool {
         let key = key.to_ascii_lowercase();
-        match is_item {
-            true => key.ends_with("containers") || matches!(key.as_str(), "steps" | "sidecars" | COMPOSED),
-            false => self.is_workflow && matches!(key.as_str(), "container" | "script" | "steptemplate"),
+        if is_item {
+            key.ends_with("containers") || matches!(key.as_str(), "steps" | "sidecars" | COMPOSED)
+        } else {
+            self.sort == Sort::Workflow && matches!(key.as_str(), "container" | "script" | "steptemplate")
         }
     }
 
@@ -169,6 +184,9 @@ impl Walk<'_> {
     /// A container of a workload: its `image` is what will be pulled.
     fn container(&mut self, node: &Node, depth: usize) {
         let Value::Map(pairs) = &node.value else { return self.any(node, Under::NOTHING, depth) };
+        if self.is_over(node, depth) {
+            return;
+        }
         let mut images = pairs.iter().filter(|pair| pair.key == "image").peekable();
         if images.peek().is_none() {
             match node.get("image") {
@@ -179,7 +197,8 @@ impl Walk<'_> {
         for pair in images {
             self.certain(&pair.value, node);
         }
-        self.pairs(node, pairs.iter().filter(|pair| pair.key != "image"), Under::NOTHING, depth);
+        let others = pairs.iter().filter(|pair| pair.key != "image");
+        self.pairs(node, others, Under::key(CONTAINERS[0]).item(), depth);
     }
 
     fn certain(&mut self, image: &Node, container: &Node) {
@@ -202,7 +221,7 @@ impl Walk<'_> {
     /// A volume that is an image (`image.reference`).
     fn volume(&mut self, node: &Node, depth: usize) {
         let image = node.get("image").and_then(|image| image.get("reference"));
-        let Some(reference) = image.filter(|_| self.is_workload) else {
+        let Some(reference) = image.filter(|_| self.sort == Sort::Workload) else {
             return self.any(node, Under::NOTHING, depth);
         };
         let length = self.path.len();
@@ -291,8 +310,9 @@ impl Walk<'_> {
             self.before += scalar.first_line.unwrap_or(line).saturating_sub(1);
             self.is_in_one_line = scalar.first_line.is_none();
         }
-        let was_workload = std::mem::replace(&mut self.is_workload, false);
+        let sort = std::mem::replace(&mut self.sort, Sort::Other);
         let was_loose = std::mem::replace(&mut self.is_loose, false);
+        let defaults = std::mem::take(&mut self.defaults);
         self.embedded += 1;
         let length = self.path.len();
         for object in objects {
@@ -302,8 +322,9 @@ impl Walk<'_> {
             self.path.truncate(length);
         }
         self.embedded -= 1;
-        self.is_workload = was_workload;
+        self.sort = sort;
         self.is_loose = was_loose;
+        self.defaults = defaults;
         (self.before, self.is_in_one_line) = lines;
         true
     }
