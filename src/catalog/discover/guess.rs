@@ -3,6 +3,8 @@
 //! Certain is only what a container's `image` says; everything here is probable at best. A text that its key calls an
 //! image, and that is none, is told as unclear rather than passed over.
 
+use std::borrow::Cow;
+
 use crate::image::Reference;
 
 /// Longer texts are no references.
@@ -96,7 +98,7 @@ pub(super) fn whole(text: &str, is_image: bool) -> Guess {
 }
 
 /// A path, a picture, a pattern, or a template of an alert: none of them is an image, whatever the key says.
-fn says_something_else(text: &str) -> bool {
+pub(super) fn says_something_else(text: &str) -> bool {
     let is_path = ["/", "./", "../", "~", "data:"].iter().any(|start| text.starts_with(start));
     let is_pattern = text.contains(['*', '^', '|', '\\', '!']) || text.starts_with('~');
     // What Prometheus and Grafana fill in when an alert fires.
@@ -109,21 +111,33 @@ fn says_something_else(text: &str) -> bool {
 
 /// `text` with the defaults of its variables in their places (`${TAG:-1.2}`), where each of them has one.
 fn defaults_filled_in(text: &str) -> Option<String> {
+    let filled = with_defaults(text);
+    (matches!(filled, Cow::Owned(_)) && !filled.contains("${")).then(|| filled.into_owned())
+}
+
+/// `text` with the defaults of those variables that have one.
+pub(super) fn with_defaults(text: &str) -> Cow<'_, str> {
     let (mut rest, mut filled) = (text, String::new());
     while let Some((before, after)) = rest.split_once("${") {
-        let (inside, after) = after.split_once('}')?;
-        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        let (_, operator) = inside.split_at(inside.find(|c| !is_name(c))?);
-        let default = [":-", ":=", "-", "="].iter().find_map(|start| operator.strip_prefix(start))?;
-        // A variable inside of a default would be another one that has to be known.
-        if default.is_empty() || default.contains('$') {
-            return None;
-        }
         filled.push_str(before);
-        filled.push_str(default);
-        rest = after;
+        let inside = after.split_once('}').and_then(|(inside, after)| Some((default_of(inside)?, after)));
+        if let Some((default, after)) = inside {
+            filled.push_str(default);
+            rest = after;
+        } else {
+            filled.push_str("${");
+            rest = after;
+        }
     }
-    (rest.len() < text.len()).then(|| filled + rest)
+    if filled.is_empty() { text.into() } else { (filled + rest).into() }
+}
+
+fn default_of(variable: &str) -> Option<&str> {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let operator = &variable[variable.find(|c| !is_name(c))?..];
+    let default = [":-", ":=", "-", "="].iter().find_map(|start| operator.strip_prefix(start))?;
+    // A variable inside of a default would be another one that has to be known.
+    (!default.is_empty() && !default.contains('$')).then_some(default)
 }
 
 /// Whether a reference says its tag or digest.
@@ -177,53 +191,6 @@ fn is_version(tag: &str) -> bool {
     let plain = tag.strip_prefix('v').unwrap_or(tag);
     matches!(tag, "latest" | "stable" | "main" | "master" | "nightly" | "edge")
         || (plain.starts_with(|c: char| c.is_ascii_digit()) && plain.contains('.'))
-}
-
-/// Every image named in a text of many words: a script, a configuration file, JSON in an annotation. `found` is told
-/// the line, counted from 0.
-pub(super) fn within(text: &str, found: &mut dyn FnMut(u64, Guess)) {
-    for (number, line) in text.lines().enumerate() {
-        let number = number as u64;
-        let mut is_image = false;
-        let has_template = line.contains("{{");
-        for word in line.split(is_joint) {
-            let word = word.trim_end_matches(['.', ',', ';', ':', '\\']).trim_start_matches('@');
-            if word.is_empty() {
-                continue;
-            }
-            let mut key = if is_image { "image" } else { "" };
-            for value in word.split('=') {
-                match whole(value, is_image_key(key)) {
-                    // In a text of many words only what is sure of itself counts; `image is` is no image.
-                    Guess::Image(_) | Guess::Untagged(_) if !value.contains(['/', ':', '@']) => {}
-                    Guess::Unclear(_) if !value.contains(['/', '$']) => {}
-                    Guess::Nothing => {}
-                    guess => found(number, guess),
-                }
-                key = value;
-            }
-            // A key that says image is meant for the word after it, and for no other.
-            is_image = word.len() < 64 && word.chars().all(is_part_of_a_key) && is_image_key(word);
-        }
-        let names_a_template = line.split_once("{{").is_some_and(|(before, _)| {
-            let key = before.trim_end_matches(['"', '\'', ' ']).strip_suffix([':', '=']);
-            key.is_some_and(|key| is_image_key(key.rsplit([' ', '-', '"']).next().unwrap_or_default()))
-        });
-        if has_template && names_a_template && !says_something_else(line) {
-            let why = format!("{:?} is a template that was not rendered", short(line.trim()));
-            found(number, Guess::Unclear(why));
-        }
-    }
-}
-
-/// `--proxy-image`, `app.image=`.
-fn is_part_of_a_key(c: char) -> bool {
-    c.is_ascii_alphanumeric() || "-_.=".contains(c)
-}
-
-/// What stands between words. Not `=` and `:`, which are parts of them.
-fn is_joint(c: char) -> bool {
-    c.is_whitespace() || "\"'`,;()[]{}|<>&".contains(c)
 }
 
 pub(super) fn short(text: &str) -> String {
@@ -321,11 +288,6 @@ mod tests {
         ] {
             assert_eq!(whole(text, true), Guess::Nothing, "{text}");
         }
-        let mut found = Vec::new();
-        let text = "sum(kube_pod_container_info{image!=\"\", image=~\"registry.k8s.io/pause:.*\"}) by (image)\n\
-                    image: {{ $labels.image }}\nImage {{ $labels.image }} of $labels.image is $value old\n";
-        within(text, &mut |_, guess| found.push(guess));
-        assert_eq!(found, []);
     }
 
     #[test]
@@ -349,30 +311,10 @@ mod tests {
         }
     }
 
-    #[test]
-    fn images_are_found_among_other_words() {
-        let text = r#"run --image=r.io/a:1 --retries=3, then (docker pull org/b:1.2.3); see http://x.io/y:1
-{"containers":[{"image":"nginx:1.25","name":"web"}]} at 10:30, image is ready
-image: "{{ .Values.image }}:{{ .Values.tag }}"
-    image: r.io/C:1
-export IMAGE=org/c && kafka:9092"#;
-        let mut found = Vec::new();
-        within(text, &mut |line, guess| {
-            found.push(match guess {
-                Guess::Image(reference) => format!("{line} {reference}"),
-                Guess::Untagged(reference) => format!("{line} ? {reference}, untagged"),
-                Guess::Artifact(why) | Guess::Unclear(why) => format!("{line} ? {why}"),
-                Guess::Nothing => unreachable!("nothing is nothing to tell"),
-            });
-        });
-        insta::assert_snapshot!(found.join("\n"));
-    }
-
     proptest! {
         #[test]
         fn no_text_makes_it_panic(text in "\\PC{0,80}", is_image in any::<bool>()) {
             let _ = whole(&text, is_image);
-            within(&text, &mut |_, _| {});
             let _ = is_image_key(&text);
         }
     }

@@ -1,5 +1,6 @@
 //! One object: what it is, and whether what its containers name is certain.
 
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -51,6 +52,8 @@ pub(super) struct Walk<'a> {
     pub(super) is_loose: bool,
     /// What enclosing maps say for the images in them.
     pub(super) defaults: Rc<Defaults>,
+    /// Variables of the container that is looked at.
+    pub(super) known: HashMap<String, String>,
     pub(super) steps: usize,
     /// It was said already that not all of the object is looked at.
     pub(super) is_exhausted: bool,
@@ -72,6 +75,7 @@ impl<'a> Walk<'a> {
             sort: Sort::Other,
             is_loose: false,
             defaults: Rc::default(),
+            known: HashMap::new(),
             steps: 0,
             is_exhausted: false,
             embedded: 0,

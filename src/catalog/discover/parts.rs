@@ -46,6 +46,8 @@ pub(super) struct Group<'n> {
 #[derive(Debug, Default)]
 pub(super) struct Groups<'n> {
     pub(super) by_stem: BTreeMap<String, Group<'n>>,
+    /// What is said of all images: `global.imageRegistry`, as one key.
+    pub(super) global: Group<'n>,
     seen: HashSet<&'n str>,
 }
 
@@ -106,7 +108,9 @@ impl<'n> Groups<'n> {
         if !self.seen.insert(key) {
             return;
         }
-        let group = self.by_stem.entry(role.stem).or_default();
+        let is_global = key.starts_with("global.") && role.stem.is_empty();
+        let own = || self.by_stem.entry(role.stem).or_default();
+        let group = if is_global { &mut self.global } else { own() };
         group.says_image |= role.says_image;
         group.said.push((role.part, Said { key, text: text.trim(), line }));
     }
@@ -206,8 +210,8 @@ impl<'n> Group<'n> {
             _ => text.to_owned(),
         };
         // Many objects have an image and a version of something else.
-        let is_its_version =
-            name.key != "image" || around.stand == Stand::Flat || self.has_parts() || part.is_none();
+        let is_plain = name.key.trim_start_matches('-').eq_ignore_ascii_case("image");
+        let is_its_version = !is_plain || self.has_parts() || part.is_none();
         let result = self
             .versioned(&full, is_its_version, around.defaults)
             .and_then(|whole| whole.parse::<Reference>().map_err(|error| error.to_string()));

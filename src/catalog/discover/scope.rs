@@ -47,12 +47,10 @@ impl Defaults {
         self.registry().is_some() || self.tag.is_some()
     }
 
-    /// What counts below `node`, of whose own texts `own` is without a stem.
-    pub(super) fn below(self: &Rc<Self>, node: &Node, key: &str, own: Option<&Group<'_>>) -> Rc<Self> {
-        let mut own_says = Self::default();
-        if let Some(own) = own.filter(|_| node.get("password").is_none()) {
-            own_says.take(own, key == "global");
-        }
+    /// What counts below `node`, whose own texts are `groups`.
+    pub(super) fn below(self: &Rc<Self>, node: &Node, key: &str, groups: &Groups<'_>) -> Rc<Self> {
+        let is_login = node.get("password").is_some();
+        let mut own_says = Self::of(groups, key == "global", is_login);
         let mut more = Self::default();
         node.each_pair(&mut |pair| match pair.key.as_str() {
             "global" => more.take_global(&pair.value),
@@ -66,6 +64,25 @@ impl Defaults {
         }
         own_says.fill(self);
         Rc::new(own_says)
+    }
+
+    /// What variables and arguments say of each other.
+    pub(super) fn flat(groups: &Groups<'_>) -> Self {
+        Self::of(groups, true, false)
+    }
+
+    fn of(groups: &Groups<'_>, with_tag: bool, is_login: bool) -> Self {
+        let mut defaults = Self::default();
+        if let Some(own) = groups.by_stem.get("").filter(|_| !is_login) {
+            defaults.take(own, with_tag);
+        }
+        let overriding = groups
+            .global
+            .of(Part::Registry)
+            .filter(|said| said.key.to_ascii_lowercase().contains("image") && guess::is_a_word(said.text));
+        defaults.overriding = overriding.map(|said| said.text.to_owned());
+        defaults.take(&groups.global, true);
+        defaults
     }
 
     /// Takes what `group` says for others: nothing where it names an image of its own, or a login.

@@ -26,7 +26,7 @@ impl Walk<'_> {
                 groups.add(&pair.key, &scalar.text, pair.value.line);
             }
         });
-        let defaults = self.defaults.below(node, under.key, groups.by_stem.get(""));
+        let defaults = self.defaults.below(node, under.key, &groups);
         let has_repository = groups.by_stem.values().any(|group| group.has(Part::Repository));
         let is_source = has_repository
             && (SOURCES.contains(&under.key.to_ascii_lowercase().as_str())

@@ -8,6 +8,8 @@ use super::Rank;
 use super::guess::{self, Guess};
 use super::node::{self, Node, Object, Pair, Scalar, Value};
 use super::object::{Sort, Walk};
+use super::scan;
+use super::siblings;
 use super::text::{Text, Watch};
 use crate::image::Reference;
 
@@ -72,6 +74,7 @@ impl Walk<'_> {
                 self.out.registry_override = true;
             }
             Value::Text(scalar) => self.text(scalar, node.line, under.key),
+            Value::List(items) if siblings::are_named(items) => self.named_values(items, depth),
             Value::List(items) => self.each(items, |walk, item| walk.any(item, under.item(), depth + 1)),
             Value::Map(pairs) => self.pairs(node, pairs.iter(), under, depth),
         }
@@ -111,7 +114,7 @@ impl Walk<'_> {
             self.enter(key);
             // `images: {quay.io/a/b:1: …}`; and what reads as YAML by chance has words before its colon.
             if key.contains(['/', '@']) {
-                guess::within(key, &mut |_, guess| self.guess(guess, value.line, ""));
+                scan::within(key, false, &mut |_, _, guess| self.guess(guess, value.line, ""));
             }
             let was_loose = self.is_loose;
             self.is_loose |= matches!(key, "annotations" | "env" | "args" | "command");
@@ -120,15 +123,15 @@ impl Walk<'_> {
                     self.each(items, |walk, item| walk.container(item, depth + 1));
                 }
                 ("volumes", Some(items)) => self.each(items, |walk, item| walk.volume(item, depth + 1)),
-                ("env", Some(items)) => self.each(items, |walk, item| walk.variable(item, depth + 1)),
+                ("env", Some(items)) => self.named_values(items, depth + 1),
                 ("args" | "command", Some(items)) => self.arguments(items, depth + 1),
                 ("image", None) if is_pulled && value.text().is_some() => {
                     self.pulled(value.text().unwrap_or_default(), value.line);
                 }
                 ("services", None) if self.sort == Sort::Compose && depth == 1 => {
-                    self.services(value, depth + 1)
+                    self.services(value, depth + 1);
                 }
-                _ => self.any(value, Under::key(key), depth + 1),
+                _ => self.any(value, Under::key(meaning(node, key, under)), depth + 1),
             }
             self.is_loose = was_loose;
             self.path.truncate(length);
@@ -165,7 +168,7 @@ impl Walk<'_> {
         }
     }
 
-    fn each(&mut self, items: &[Rc<Node>], mut look: impl FnMut(&mut Self, &Node)) {
+    pub(super) fn each(&mut self, items: &[Rc<Node>], mut look: impl FnMut(&mut Self, &Node)) {
         let length = self.path.len();
         for (at, item) in items.iter().enumerate() {
             let _ = write!(self.path, "[{at}]");
@@ -198,7 +201,10 @@ impl Walk<'_> {
             self.certain(&pair.value, node);
         }
         let others = pairs.iter().filter(|pair| pair.key != "image");
+        let known = node.get("env").and_then(Node::list).map(siblings::known).unwrap_or_default();
+        let known = std::mem::replace(&mut self.known, known);
         self.pairs(node, others, Under::key(CONTAINERS[0]).item(), depth);
+        self.known = known;
     }
 
     fn certain(&mut self, image: &Node, container: &Node) {
@@ -233,46 +239,14 @@ impl Walk<'_> {
         self.path.truncate(length);
     }
 
-    /// An environment variable: its own name is the key of its value.
-    fn variable(&mut self, node: &Node, depth: usize) {
-        match (node.text_of("name"), node.get("value")) {
-            (Some(name), Some(Node { line, value: Value::Text(scalar) })) => {
-                let length = self.path.len();
-                let _ = write!(self.path, " {}", guess::short(name));
-                self.text(scalar, *line, name);
-                self.path.truncate(length);
-            }
-            _ => self.any(node, Under::NOTHING, depth),
-        }
-    }
-
-    /// Arguments: `--key=value`, or `--key` and the value after it.
-    fn arguments(&mut self, items: &[Rc<Node>], depth: usize) {
-        let mut flag = String::new();
-        self.each(items, |walk, item| {
-            let Value::Text(scalar) = &item.value else { return walk.any(item, Under::NOTHING, depth) };
-            match scalar.text.strip_prefix('-').and_then(|rest| rest.split_once('=')) {
-                Some((key, value)) if !value.contains(char::is_whitespace) => {
-                    walk.guess(guess::whole(value, guess::is_image_key(key)), item.line, "");
-                }
-                _ => walk.text(scalar, item.line, &flag),
-            }
-            flag.clear();
-            if scalar.text.starts_with('-') && !scalar.text.contains('=') {
-                flag.clone_from(&scalar.text);
-            }
-        });
-    }
-
     /// A text under `key`: one word, many of them, or a manifest of its own.
-    fn text(&mut self, scalar: &Scalar, line: u64, key: &str) {
+    pub(super) fn text(&mut self, scalar: &Scalar, line: u64, key: &str) {
         if scalar.is_nothing() {
             return;
         }
         let text = scalar.text.trim();
         if !text.contains(char::is_whitespace) && !text.starts_with(['{', '[']) || text.starts_with("{{") {
-            let is_image = guess::is_image_key(key.rsplit('/').next().unwrap_or(key));
-            return self.guess(guess::whole(text, is_image), line, key);
+            return self.word(text, line, key);
         }
         if self.embedded < MAX_EMBEDDED && self.embedded(scalar, line) {
             return;
@@ -280,11 +254,21 @@ impl Walk<'_> {
         if text.len() > MAX_TEXT {
             return self.unclear(line, "the text is too long to be looked through".to_owned(), false);
         }
-        let was_loose = std::mem::replace(&mut self.is_loose, true);
-        guess::within(&scalar.text, &mut |number, guess| {
-            self.guess(guess, scalar.first_line.map_or(line, |first| first + number), "");
-        });
-        self.is_loose = was_loose;
+        let first = scalar.first_line;
+        self.many_words(&scalar.text, false, |number| first.map_or(line, |first| first + number));
+    }
+
+    /// A text without blanks under `key`: an image, or several with commas and the like between them.
+    pub(super) fn word(&mut self, text: &str, line: u64, key: &str) {
+        let is_image = guess::is_image_key(key.rsplit('/').next().unwrap_or(key));
+        match guess::whole(text, is_image) {
+            Guess::Nothing | Guess::Unclear(_)
+                if text.contains([',', ';', '=', '|']) && !text.contains("{{") =>
+            {
+                self.many_words(text, is_image, |_| line);
+            }
+            guess => self.guess(guess, line, key),
+        }
     }
 
     /// Looks through a text that is YAML or JSON itself; false where it turns out to be neither.
@@ -330,7 +314,7 @@ impl Walk<'_> {
     }
 
     /// Records what a text under `key` was taken for.
-    fn guess(&mut self, guess: Guess, line: u64, key: &str) {
+    pub(super) fn guess(&mut self, guess: Guess, line: u64, key: &str) {
         match guess {
             Guess::Image(reference) => self.image(reference, Rank::Probable, line),
             Guess::Untagged(reference) => {
@@ -342,5 +326,19 @@ impl Walk<'_> {
             Guess::Unclear(why) => self.unclear(line, why, key == "image"),
             Guess::Nothing => {}
         }
+    }
+}
+
+/// The key that says what the value of `key` is, where another one says it better.
+fn meaning<'n>(node: &'n Node, key: &'n str, under: Under<'_>) -> &'n str {
+    match key {
+        // A JSON patch: `{op: replace, path: /spec/image, value: …}`.
+        "value" if node.get("op").is_some() => {
+            let path = node.text_of("path").unwrap_or_default();
+            path.rsplit('/').next().filter(|last| !last.is_empty()).unwrap_or(key)
+        }
+        // What OpenShift imports or builds from, not what it pushes to.
+        "name" if under.key != "to" && node.text_of("kind") == Some("DockerImage") => "image",
+        _ => key,
     }
 }

@@ -1,6 +1,7 @@
 //! Texts as people have them, and what is found in each.
 
 mod parts;
+mod siblings;
 mod versions;
 
 use super::*;
