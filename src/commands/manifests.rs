@@ -3,7 +3,7 @@
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
-use crate::catalog::discover::{Discovery, Place};
+use crate::catalog::discover::{Discovery, Place, is_kustomization};
 use crate::failure::Failure;
 
 /// Endings of files that are looked into when a folder is named.
@@ -72,5 +72,6 @@ pub(super) fn failed(path: &Path) -> impl Fn(std::io::Error) -> Failure {
 
 fn is_manifest(path: &Path) -> bool {
     let ending = path.extension().unwrap_or_default();
-    ENDINGS.iter().any(|known| ending.eq_ignore_ascii_case(known)) && path.is_file()
+    let is_known = ENDINGS.iter().any(|known| ending.eq_ignore_ascii_case(known));
+    (is_known || is_kustomization(&path.to_string_lossy())) && path.is_file()
 }

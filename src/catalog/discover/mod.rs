@@ -6,6 +6,7 @@
 
 mod chart;
 mod guess;
+mod lists;
 mod node;
 mod object;
 mod parts;
@@ -31,6 +32,7 @@ use object::Walk;
 use text::{Text, Watch};
 
 pub use chart::is_about_a_chart;
+pub use object::is_kustomization;
 pub use parts::ValuePaths;
 pub use render::Title;
 

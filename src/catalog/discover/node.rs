@@ -103,6 +103,15 @@ impl Node {
         self.get(key)?.text().filter(|text| !text.is_empty())
     }
 
+    /// How many values stand in it directly.
+    pub(super) fn size(&self) -> usize {
+        match &self.value {
+            Value::Map(pairs) => pairs.len(),
+            Value::List(items) => items.len(),
+            Value::Text(_) => 0,
+        }
+    }
+
     pub(super) fn list(&self) -> Option<&[Rc<Node>]> {
         match &self.value {
             Value::List(items) => Some(items),

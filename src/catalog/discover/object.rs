@@ -155,6 +155,16 @@ impl<'a> Walk<'a> {
         if kind == "ImageRepository" && group == "image.toolkit.fluxcd.io" {
             return;
         }
+        let is_kustomize =
+            group == "kustomize.config.k8s.io" && matches!(kind, "Kustomization" | "Component");
+        if is_kustomize || (kind.is_empty() && is_kustomization(self.file)) {
+            let folder = folder_of(self.file);
+            let why = format!(
+                "a kustomization takes what it deploys from other files and changes it; render it: kubectl kustomize \
+                 {folder} | bundle catalog discover -"
+            );
+            self.unclear(node.line, why, true);
+        }
         if kind == "ConfigMap" && node.get("binaryData").is_some() {
             self.unclear(node.line, "its binaryData is not looked into".to_owned(), false);
         }
@@ -237,6 +247,22 @@ fn version_and_kind(node: &Node, list: Option<&(String, String)>) -> (String, St
     let own = |key: &str| node.text_of(key).map(str::to_owned);
     let listed = list.cloned().unwrap_or_default();
     (own("apiVersion").unwrap_or(listed.0), own("kind").unwrap_or(listed.1))
+}
+
+/// The names that Kustomize looks for.
+pub fn is_kustomization(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    matches!(name, "kustomization.yaml" | "kustomization.yml" | "Kustomization")
+}
+
+/// The folder of a file, as it is typed in a shell.
+fn folder_of(file: &str) -> &str {
+    match file.rsplit_once('/') {
+        Some(("", _)) => "/",
+        Some((folder, _)) => folder,
+        None if file == "stdin" => "DIR",
+        None => ".",
+    }
 }
 
 /// A Compose file has services, and each says what it is run from.

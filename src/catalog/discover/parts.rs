@@ -102,9 +102,11 @@ enum Base<'n> {
 }
 
 impl<'n> Groups<'n> {
-    /// Takes in a text, if its key names a part. Of a key that comes again only the first counts.
-    pub(super) fn add(&mut self, key: &'n str, text: &'n str, line: u64) {
-        let Some(role) = Role::of(key) else { return };
+    /// Takes in a text, if its key names a part, or `is_image`, whatever the key says. Of a key that comes again only
+    /// the first counts.
+    pub(super) fn add(&mut self, key: &'n str, text: &'n str, line: u64, is_image: bool) {
+        let named = || Role { part: Part::Image, stem: key.to_ascii_lowercase(), says_image: true };
+        let Some(role) = Role::of(key).or_else(|| is_image.then(named)) else { return };
         if !self.seen.insert(key) {
             return;
         }

@@ -50,7 +50,7 @@ impl Defaults {
     /// What counts below `node`, whose own texts are `groups`.
     pub(super) fn below(self: &Rc<Self>, node: &Node, key: &str, groups: &Groups<'_>) -> Rc<Self> {
         let is_login = node.get("password").is_some();
-        let mut own_says = Self::of(groups, key == "global", is_login);
+        let mut own_says = Self::of(groups, matches!(key, "global" | "images"), is_login);
         let mut more = Self::default();
         node.each_pair(&mut |pair| match pair.key.as_str() {
             "global" => more.take_global(&pair.value),
@@ -113,7 +113,7 @@ impl Defaults {
             if let Value::Text(scalar) = &pair.value.value
                 && !scalar.is_nothing()
             {
-                groups.add(&pair.key, &scalar.text, pair.value.line);
+                groups.add(&pair.key, &scalar.text, pair.value.line, false);
             }
         });
         if let Some(group) =

@@ -189,7 +189,7 @@ impl Walk<'_> {
             {
                 repeated.insert(&*one.key);
             }
-            groups.add(&one.key, &one.text, one.line);
+            groups.add(&one.key, &one.text, one.line, false);
         }
         let defaults = Defaults::flat(&groups);
         let around = Around { says_image: false, stand: Stand::Flat, is_source: false, defaults: &defaults };

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use super::Rank;
 use super::guess;
+use super::lists;
 use super::node::{Node, Value};
 use super::object::Walk;
 use super::parts::{Around, Group, Groups, Settable, Stand, ValuePaths, Whole};
@@ -19,11 +20,13 @@ impl Walk<'_> {
     /// Reads the images that texts of `node` make up; returns the keys that are read with them. What the node says
     /// for those below it counts from now on.
     pub(super) fn parts<'n>(&mut self, node: &'n Node, under: Under<'_>) -> HashSet<&'n str> {
+        let is_map = lists::is_map_of_images(under);
         let mut groups = Groups::default();
         node.each_pair(&mut |pair| {
             self.steps += 1;
             if let Value::Text(scalar) = &pair.value.value {
-                groups.add(&pair.key, &scalar.text, pair.value.line);
+                let is_image = is_map && scalar.text.contains(['/', ':']);
+                groups.add(&pair.key, &scalar.text, pair.value.line, is_image);
             }
         });
         let defaults = self.defaults.below(node, under.key, &groups);

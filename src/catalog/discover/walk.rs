@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use super::Rank;
 use super::guess::{self, Guess};
+use super::lists::{Meaning, is_not_wanted};
 use super::node::{self, Node, Object, Pair, Scalar, Value};
 use super::object::{Sort, Walk};
 use super::scan;
@@ -99,6 +100,11 @@ impl Walk<'_> {
         if self.is_over(node, depth) {
             return;
         }
+        self.steps += node.size();
+        let meaning = Meaning::of(node, under);
+        if meaning.is_listed && self.special_item(node, meaning.source) {
+            return;
+        }
         let is_pulled = self.is_pulled_as_it_is(under);
         let defaults = self.defaults.clone();
         let used = if is_pulled { HashSet::new() } else { self.parts(node, under) };
@@ -106,6 +112,9 @@ impl Walk<'_> {
             pairs.filter(|pair| !SKIPPED.contains(&pair.key.as_str()) && !used.contains(&pair.key.as_str()))
         {
             let (key, value) = (pair.key.as_str(), &*pair.value);
+            if is_not_wanted(key) || meaning.is_target(key) {
+                continue;
+            }
             if key == "<<" {
                 self.any(value, under, depth + 1);
                 continue;
@@ -131,7 +140,7 @@ impl Walk<'_> {
                 ("services", None) if self.sort == Sort::Compose && depth == 1 => {
                     self.services(value, depth + 1);
                 }
-                _ => self.any(value, Under::key(meaning(node, key, under)), depth + 1),
+                _ => self.any(value, Under::key(meaning.key_of(pair, under)), depth + 1),
             }
             self.is_loose = was_loose;
             self.path.truncate(length);
@@ -261,6 +270,11 @@ impl Walk<'_> {
     /// A text without blanks under `key`: an image, or several with commas and the like between them.
     pub(super) fn word(&mut self, text: &str, line: u64, key: &str) {
         let is_image = guess::is_image_key(key.rsplit('/').next().unwrap_or(key));
+        // `old=new:1` among the images of Kustomize; `name=image:1` of others.
+        let text = match text.split_once('=').filter(|_| is_image) {
+            Some((old, new)) if !guess::has_version(old) && !old.contains([',', ';']) => new,
+            _ => text,
+        };
         match guess::whole(text, is_image) {
             Guess::Nothing | Guess::Unclear(_)
                 if text.contains([',', ';', '=', '|']) && !text.contains("{{") =>
@@ -326,19 +340,5 @@ impl Walk<'_> {
             Guess::Unclear(why) => self.unclear(line, why, key == "image"),
             Guess::Nothing => {}
         }
-    }
-}
-
-/// The key that says what the value of `key` is, where another one says it better.
-fn meaning<'n>(node: &'n Node, key: &'n str, under: Under<'_>) -> &'n str {
-    match key {
-        // A JSON patch: `{op: replace, path: /spec/image, value: …}`.
-        "value" if node.get("op").is_some() => {
-            let path = node.text_of("path").unwrap_or_default();
-            path.rsplit('/').next().filter(|last| !last.is_empty()).unwrap_or(key)
-        }
-        // What OpenShift imports or builds from, not what it pushes to.
-        "name" if under.key != "to" && node.text_of("kind") == Some("DockerImage") => "image",
-        _ => key,
     }
 }

@@ -1,5 +1,6 @@
 //! Texts as people have them, and what is found in each.
 
+mod lists;
 mod parts;
 mod siblings;
 mod versions;

@@ -175,6 +175,11 @@ fn maps_merged_without_end_are_given_up() {
         let aliases = vec![format!("*a{}", n - 1); 60].join(", ");
         text = format!("{text}a{n}: &a{n} {{<<: [{aliases}], image: r.io/x:{n}}}\n");
     }
+    let wide = (0..100_000).map(|n| format!("k{n}: 1")).collect::<Vec<_>>().join(", ");
+    text = format!(
+        "{text}wide: &wide {{name: r.io/x, newTag: 1, {wide}}}\nimages: [{}]\n",
+        vec!["*wide"; 50_000].join(", ")
+    );
     let list = vec!["*a8"; 20_000].join(", ");
     let began = std::time::Instant::now();
     let found = discovered(&format!("{text}containers: [{list}]\nsidecars: [{list}]\n"));
