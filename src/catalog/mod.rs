@@ -7,6 +7,7 @@ pub mod builtin;
 pub mod discover;
 mod document;
 pub mod lint;
+mod list;
 pub mod lock;
 mod parse;
 mod resolve;
