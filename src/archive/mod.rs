@@ -58,6 +58,7 @@ mod head;
 mod head_reader;
 mod holdings;
 mod input;
+mod kind;
 mod layout;
 pub mod manifest;
 mod member;
@@ -84,6 +85,7 @@ pub use frame::{StoredEncoder, ZSTD_MAGIC};
 pub use head::HeadNotes;
 pub use holdings::{ContentPieces, Holdings, StreamEvent, StreamSink};
 pub use input::{FileInput, Input, typed};
+pub use kind::{ARCHIVE_HEAD, ArchiveKind, is_archive};
 pub use layout::Layout;
 pub use manifest::{ArtifactRow, BlobIndex, BlobRow, BundleManifest, Group, ImageRow};
 pub use partial::{

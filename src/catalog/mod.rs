@@ -18,6 +18,7 @@ mod template;
 use std::collections::BTreeMap;
 use std::fmt;
 
+pub use list::is_of_hangar as list_of_hangar;
 pub use parse::Format;
 pub use resolve::{ResolvedCatalog, ResolvedImage, rewritten};
 pub use sources::{SourceRewrite, SourceRewriteError};

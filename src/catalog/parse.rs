@@ -42,9 +42,12 @@ impl Format {
             return Self::List;
         }
         let key = first.trim_matches('"').split(':').next().unwrap_or_default();
-        let is_key = !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphabetic());
+        let is_key = key.starts_with(|c: char| c.is_ascii_alphabetic())
+            && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b));
         let after = first.split_once(':').map(|(_, after)| after);
-        let keyed = is_key && after.is_some_and(|after| after.is_empty() || after.starts_with(' '));
+        // `registry.local:5000:` is a key too.
+        let keyed = is_key
+            && after.is_some_and(|after| after.is_empty() || after.starts_with(' ') || after.ends_with(':'));
         let marked = first.starts_with(['{', '[', '%']) && !first.starts_with("{{");
         if marked || keyed || is_marked || first.starts_with("- ") { Self::Yaml } else { Self::List }
     }
@@ -56,6 +59,10 @@ impl Catalog {
         let fail = |problem| Err(CatalogErrors(vec![problem]));
         if bytes.len() > MAX_BYTES {
             return fail(Problem::general(format!("a catalog has at most {MAX_BYTES} bytes")));
+        }
+        if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+            let why = "the text is UTF-16, as PowerShell's > writes it; write it as UTF-8 (-Encoding utf8)";
+            return fail(Problem::general(why));
         }
         let text = match std::str::from_utf8(bytes) {
             Ok(text) => text.trim_start_matches('\u{feff}'),

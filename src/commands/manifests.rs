@@ -1,8 +1,9 @@
 //! Manifests as people name them: files, folders, stdin.
 
-use std::io::BufReader;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use super::foreign;
 use crate::catalog::discover::{Discovery, Place, is_kustomization};
 use crate::failure::Failure;
 
@@ -24,7 +25,7 @@ impl Look<'_> {
     /// A file, a folder, or stdin.
     pub(super) fn at(&mut self, input: &Path) -> anyhow::Result<()> {
         if input.as_os_str() == "-" {
-            return Ok(self.found.read("stdin", std::io::stdin().lock())?);
+            return self.read("stdin", std::io::stdin()).map_err(Into::into);
         }
         if input.is_dir() { self.folder(input, 0) } else { self.file(input) }
     }
@@ -34,7 +35,21 @@ impl Look<'_> {
         let opened = std::fs::File::open(path).map_err(&failed)?;
         let name = path.to_string_lossy();
         let name = name.strip_prefix("./").unwrap_or(&name);
-        Ok(self.found.read(name, BufReader::with_capacity(64 << 10, opened)).map_err(&failed)?)
+        Ok(self.read(name, opened).map_err(&failed)?)
+    }
+
+    /// Looks into a text. Of an archive nothing is taken, as that would look like all of it.
+    fn read(&mut self, name: &str, input: impl Read + Send + 'static) -> std::io::Result<()> {
+        match foreign::text_of(name, input)? {
+            Ok(text) => self.found.read(name, text),
+            Err(kind) => {
+                let what = foreign::what(kind);
+                let why = format!("it is {what}, which is not looked into; {}", foreign::way(kind, name));
+                self.found.files += 1;
+                self.found.unclear(Place::of(&name.into(), 0), why, true);
+                Ok(())
+            }
+        }
     }
 
     /// Every manifest in a folder and those in it, by name. A chart's templates are no manifests yet.

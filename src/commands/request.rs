@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use super::foreign;
 use super::outputs::plain_name;
-use crate::archive::ZSTD_MAGIC;
 use crate::archive::manifest::{CatalogRecord, EntryRecord};
 use crate::catalog::{Catalog, ResolvedCatalog, ResolvedImage, SourceRewrite, builtin};
 use crate::cli::{CatalogArgs, NetworkArgs, SelectionArgs};
@@ -132,21 +132,17 @@ pub(super) fn read(name: &str) -> anyhow::Result<Catalog> {
 }
 
 fn parse(name: &str, text: &[u8]) -> anyhow::Result<Catalog> {
+    foreign::refuse_text(name, text)?;
     Catalog::parse(text, None).map_err(|e| Failure::usage(format!("catalog {name}: {e}")).into())
 }
 
 /// The text of a catalog.
 fn text(name: &str) -> anyhow::Result<Vec<u8>> {
     let usage = |why: String| Failure::usage(format!("catalog {name}: {why}"));
-    let mut bytes = Vec::new();
-    if name == "-" {
-        std::io::stdin()
-            .lock()
-            .take(MAX_CATALOG)
-            .read_to_end(&mut bytes)
-            .map_err(|e| usage(e.to_string()))?;
+    let input: Box<dyn Read + Send> = if name == "-" {
+        Box::new(std::io::stdin())
     } else if Path::new(name).exists() || looks_like_a_file(name) {
-        let file = std::fs::File::open(name).map_err(|error| {
+        Box::new(std::fs::File::open(name).map_err(|error| {
             let failure = usage(error.to_string());
             if name.parse::<Reference>().is_err() {
                 return failure;
@@ -154,17 +150,15 @@ fn text(name: &str) -> anyhow::Result<Vec<u8>> {
             failure.hint(format!(
                 "one image is no catalog; this makes it one: echo {name} | bundle export - -o FILE"
             ))
-        })?;
-        file.take(MAX_CATALOG).read_to_end(&mut bytes).map_err(|e| usage(e.to_string()))?;
-        if bytes.starts_with(&ZSTD_MAGIC) {
-            return Err(usage("it is compressed, as a bundle is, and no list of images".to_owned())
-                .hint("bundle import sends a bundle; bundle repack makes another of it")
-                .into());
-        }
+        })?)
     } else {
         let shipped = builtin::text(name).map_err(|e| Failure::usage(e.to_string()))?;
         return Ok(shipped.as_bytes().to_vec());
-    }
+    };
+    let input = foreign::text_of(name, input).map_err(|e| usage(e.to_string()))?;
+    let input = input.map_err(|kind| foreign::refused(&format!("catalog {name}"), name, kind))?;
+    let mut bytes = Vec::new();
+    input.take(MAX_CATALOG).read_to_end(&mut bytes).map_err(|e| usage(e.to_string()))?;
     if bytes.len() as u64 == MAX_CATALOG {
         return Err(usage(format!("it is larger than {} MiB", MAX_CATALOG >> 20)).into());
     }

@@ -159,6 +159,7 @@ images:
         assert!(error.contains("no images") || error.contains("line"), "{text:?}: {error}");
     }
     assert!(Catalog::parse(b"nginx\n\xff\n", None).unwrap_err().to_string().starts_with("line 2"));
+    assert!(Catalog::parse(b"\xff\xfen\0", None).unwrap_err().to_string().contains("UTF-16"));
 }
 
 #[test]

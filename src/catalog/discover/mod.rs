@@ -5,6 +5,7 @@
 //! silently shorter than the truth.
 
 mod chart;
+mod foreign;
 mod guess;
 mod lists;
 mod node;
@@ -32,6 +33,7 @@ use object::Walk;
 use text::{Text, Watch};
 
 pub use chart::is_about_a_chart;
+pub use foreign::Foreign;
 pub use object::is_kustomization;
 pub use parts::ValuePaths;
 pub use render::Title;

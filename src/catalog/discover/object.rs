@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::foreign::Foreign;
 use super::guess;
 use super::node::{Node, Object, Value};
 use super::scope::Defaults;
@@ -37,6 +38,19 @@ pub(super) enum Sort {
     /// A Compose file.
     Compose,
     Other,
+}
+
+impl Sort {
+    /// A Compose file has services, and each says what it is run from.
+    pub(super) fn is_compose(node: &Node) -> bool {
+        let Some(Value::Map(services)) = node.get("services").map(|services| &services.value) else {
+            return false;
+        };
+        !services.is_empty()
+            && services.iter().all(|service| {
+                ["image", "build", "extends"].iter().any(|key| service.value.get(key).is_some())
+            })
+    }
 }
 
 /// Looking through the objects of a document.
@@ -137,12 +151,18 @@ impl<'a> Walk<'a> {
             }
             _ => self.out.objects += 1,
         }
+        if let Some(foreign) = Foreign::of_object(node, version, kind).filter(|foreign| !foreign.is_whole()) {
+            let why =
+                format!("it is {}, which is not looked into; {}", foreign.what(), foreign.way(self.file));
+            self.unclear(node.line, why, true);
+            return;
+        }
         let group = version.split('/').next().unwrap_or_default();
         self.sort = if matches!(group, "v1" | "apps" | "batch" | "extensions") && WORKLOADS.contains(&kind) {
             Sort::Workload
         } else if matches!(group, "argoproj.io" | "tekton.dev") && !kind.starts_with("Application") {
             Sort::Workflow
-        } else if kind.is_empty() && is_compose(node) {
+        } else if kind.is_empty() && Sort::is_compose(node) {
             Sort::Compose
         } else {
             Sort::Other
@@ -255,25 +275,19 @@ pub fn is_kustomization(path: &str) -> bool {
     matches!(name, "kustomization.yaml" | "kustomization.yml" | "Kustomization")
 }
 
-/// The folder of a file, as it is typed in a shell.
-fn folder_of(file: &str) -> &str {
-    match file.rsplit_once('/') {
-        Some(("", _)) => "/",
-        Some((folder, _)) => folder,
-        None if file == "stdin" => "DIR",
-        None => ".",
-    }
+/// What a file is called in a command. What comes from no file is called by a word.
+pub(super) fn file_of(name: &str) -> &str {
+    if name.contains(['.', '/']) || is_kustomization(name) { name } else { "FILE" }
 }
 
-/// A Compose file has services, and each says what it is run from.
-fn is_compose(node: &Node) -> bool {
-    let Some(Value::Map(services)) = node.get("services").map(|services| &services.value) else {
-        return false;
-    };
-    !services.is_empty()
-        && services
-            .iter()
-            .all(|service| ["image", "build", "extends"].iter().any(|key| service.value.get(key).is_some()))
+/// The folder of a file, as it is typed in a shell.
+pub(super) fn folder_of(file: &str) -> &str {
+    match file_of(file).rsplit_once('/') {
+        Some(("", _)) => "/",
+        Some((folder, _)) => folder,
+        None if file_of(file) == "FILE" => "DIR",
+        None => ".",
+    }
 }
 
 /// `shop/charts/kafka/templates/x.yaml` is a template of kafka.

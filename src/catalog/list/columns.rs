@@ -74,9 +74,7 @@ pub(super) fn several(columns: &[&str]) -> Result<Vec<Listed>, String> {
                 "{line:?} is not an image; a name and its tag are joined with a colon: {name}:{tag}"
             ));
         }
-        [source, target, tag]
-            if !has_version(source) && !has_version(target) && is_tag(tag) && target.contains('/') =>
-        {
+        [source, _, tag] if has_source_and_target(columns) => {
             return Err(format!(
                 "{line:?} names a source, a target and a tag; a list says only what to export: {source}:{tag}"
             ));
@@ -123,6 +121,18 @@ fn column(first: &str, word: &str) -> Column {
         return if is_chart(word) && first.contains('/') { Column::Note } else { Column::Other };
     }
     if is_chart(word) && first.contains('/') { Column::Note } else { Column::Image }
+}
+
+/// `nginx registry.local/nginx 1.25`: two names without versions, and a tag.
+pub(super) fn has_source_and_target(columns: &[&str]) -> bool {
+    match columns {
+        [source, target, tag] => {
+            let is_name = |name: &str| !has_version(name) && spelling(name).parse::<Reference>().is_ok();
+            let is_tag = !tag.contains(['/', ':', '@', '=']) && (target.contains('/') || is_version(tag));
+            is_name(source) && is_name(target) && is_tag
+        }
+        _ => false,
+    }
 }
 
 /// The first line of what a tool prints as a table.

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use super::document::RawEntry;
 use super::parse::{assemble, check_reference, spelling, template};
 use super::{Catalog, Problem, Variable};
-use columns::{is_head, mapped, several, single};
+use columns::{has_source_and_target, is_head, mapped, several, single};
 
 /// Keys that `grep image` finds too, and that name no image.
 const NO_IMAGES: [&str; 3] = ["imagepullpolicy", "imagepullsecrets", "imagepullsecret"];
@@ -71,6 +71,13 @@ pub(super) fn is_output_of_grep(text: &str) -> bool {
                 (key.ends_with("image") && !value.is_empty()) || NO_IMAGES.contains(&key.as_str())
             })
         })
+}
+
+/// Whether every line names a source, a target and a tag, as hangar's lists for mirroring do.
+pub fn is_of_hangar(text: &str) -> bool {
+    let mut lines = text.lines().map(content).filter(|line| !line.is_empty()).peekable();
+    lines.peek().is_some()
+        && lines.all(|line| has_source_and_target(&line.split_whitespace().collect::<Vec<_>>()))
 }
 
 /// The images of one line, or what is wrong with it.

@@ -227,7 +227,8 @@ fn tell(session: &Session, found: &Discovery, passed_by: usize) {
         let _ = write!(text, "; {} of another kind passed by", count(passed_by, "file"));
     }
     reporter.say(&text);
-    if found.hiding_count > 0 {
+    // Where nothing was found, the error says so.
+    if found.hiding_count > 0 && !found.images.is_empty() {
         reporter.warn(&format!(
             "images may be missing: {} could not be read; the exit code is 7",
             count(found.hiding_count, "place")
