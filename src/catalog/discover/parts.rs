@@ -207,6 +207,8 @@ impl<'n> Group<'n> {
         if !is_told {
             return None;
         }
+        // One word alone may belong to a registry that the chart knows.
+        let is_lone = part == Some(Part::Name) && around.stand == Stand::Map && !text.contains('/');
         let full = match &registry {
             Some(registry) if !text.starts_with(&format!("{registry}/")) => format!("{registry}/{text}"),
             _ => text.to_owned(),
@@ -214,9 +216,12 @@ impl<'n> Group<'n> {
         // Many objects have an image and a version of something else.
         let is_plain = name.key.trim_start_matches('-').eq_ignore_ascii_case("image");
         let is_its_version = !is_plain || self.has_parts() || part.is_none();
-        let result = self
-            .versioned(&full, is_its_version, around.defaults)
-            .and_then(|whole| whole.parse::<Reference>().map_err(|error| error.to_string()));
+        let result = if is_lone && registry.is_none() {
+            Err(format!("{:?} has no registry and no path here", guess::short(text)))
+        } else {
+            self.versioned(&full, is_its_version, around.defaults)
+                .and_then(|whole| whole.parse::<Reference>().map_err(|error| error.to_string()))
+        };
         // A registry that stands elsewhere is none that the chart can be told for this image alone.
         let is_settable = part.is_some()
             && !is_whole
@@ -253,7 +258,9 @@ impl<'n> Group<'n> {
                 let has_registry = self.has(Part::Registry) || self.has(Part::Hub);
                 let has_version = self.has(Part::Tag) || self.has(Part::Digest);
                 let is_one = if around.says_image {
-                    has_registry || has_version || self.has(Part::Version)
+                    let is_alone = around.stand == Stand::Map && name.text.contains('/');
+                    let has_more = has_registry || has_version || self.has(Part::Version);
+                    has_more || is_alone || around.defaults.say_something()
                 } else {
                     has_registry && has_version
                 };
@@ -305,7 +312,9 @@ impl<'n> Group<'n> {
         let mut tag = None;
         if !guess::has_version(full) {
             let own = self.of(Part::Tag).or(version.filter(|_| is_its_version)).map(|said| said.text);
-            tag = own.or_else(|| defaults.tag());
+            // Where a chart can put something before or after the tag, the tag of others is not all of it.
+            let is_changed = self.has(Part::Affix) && !self.has(Part::Tag);
+            tag = own.or_else(|| defaults.tag().filter(|_| !is_changed));
             if tag.is_none() && digest.is_none() {
                 return Err(match version {
                     Some(version) => format!(
@@ -317,7 +326,9 @@ impl<'n> Group<'n> {
                 });
             }
         }
-        let tag = tag.map(|tag| format!(":{tag}")).unwrap_or_default();
+        // Some write a digest where a tag is asked for.
+        let joint = |tag: &str| if tag.starts_with("sha256:") { '@' } else { ':' };
+        let tag = tag.map(|tag| format!("{}{tag}", joint(tag))).unwrap_or_default();
         let digest = digest.map(|digest| format!("@{digest}")).unwrap_or_default();
         Ok(format!("{full}{tag}{digest}"))
     }

@@ -172,7 +172,16 @@ impl Walk<'_> {
         for pair in pairs {
             let length = self.path.len();
             self.enter(&pair.key);
-            self.any(&pair.value, Under::key(COMPOSED).item(), depth);
+            match (&pair.value.value, pair.value.get("build")) {
+                (Value::Map(pairs), Some(_)) => {
+                    let why =
+                        "it is built from sources, so its image is in no registry but where it is pushed to";
+                    self.unclear(pair.value.line, why.to_owned(), true);
+                    let others = pairs.iter().filter(|pair| !matches!(pair.key.as_str(), "build" | "image"));
+                    self.pairs(&pair.value, others, Under::key(COMPOSED).item(), depth);
+                }
+                _ => self.any(&pair.value, Under::key(COMPOSED).item(), depth),
+            }
             self.path.truncate(length);
         }
     }

@@ -42,6 +42,8 @@ fn parts_have_many_names() {
     for values in values {
         assert_eq!(brief(&discovered(&values))[0], format!("r.io/a:1@{DIGEST}"), "{values}");
     }
+    let version = format!("x: {{repository: nvcr.io/acme, image: driver, version: '{DIGEST}'}}");
+    assert_eq!(brief(&discovered(&version)), [format!("nvcr.io/acme/driver@{DIGEST}")]);
     let off = format!("image: {{repository: r.io/a, tag: '1', digest: '{DIGEST}', useDigest: false}}");
     assert_eq!(brief(&discovered(&off)), ["r.io/a:1"]);
 }
@@ -130,6 +132,15 @@ fn what_parts_leave_open_hides_an_image() {
         (
             "image: {repository: r.io/a, digest: sha256:00}",
             &["HIDES digest digest \"sha256:00\" must have 64 lowercase hex characters after the colon"],
+        ),
+        (
+            "defaultImageRegistry: quay.io\ndefaultImageTag: 0.40\nimage: {name: a/kafka, tagPrefix: ''}\n",
+            &["HIDES \"quay.io/a/kafka\" has neither tag nor digest here"],
+        ),
+        ("image: {name: acme/a}", &["HIDES \"acme/a\" has neither tag nor digest here"]),
+        (
+            "registry: ''\nagents: {image: {name: agent, tag: 7.5}}",
+            &["HIDES \"agent\" has no registry and no path here"],
         ),
         // The tag is that of the image the chart itself names.
         (

@@ -72,7 +72,7 @@ extraContainers: [{name: x, image: busybox}]
 services:
   db: {image: '${DB_IMAGE:-postgres:16}'}
   cache: {image: redis}
-  web: {build: .}
+  web: {build: {context: ., args: {BASE_IMAGE: 'golang:1.22'}}, image: acme/web}
   app: {image: 'acme/app:${TAG}'}
 ";
     assert_eq!(
@@ -86,6 +86,7 @@ services:
             "docker.io/library/python:latest",
             "docker.io/library/redis:latest",
             "HIDES \"{{inputs.parameters.image}}\" is a template that was not rendered",
+            "HIDES it is built from sources, so its image is in no registry but where it is pushed to",
             "HIDES \"acme/app:${TAG}\" is built from a variable",
         ]
     );
