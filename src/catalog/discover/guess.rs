@@ -81,7 +81,7 @@ pub(super) fn whole(text: &str, is_image: bool) -> Guess {
             Err(_) => Guess::Nothing,
         };
     }
-    let text = text.strip_prefix("docker://").unwrap_or(text);
+    let (text, is_image) = text.strip_prefix("docker://").map_or((text, is_image), |text| (text, true));
     if text.contains("://") {
         return Guess::Nothing;
     }
@@ -102,8 +102,8 @@ pub(super) fn says_something_else(text: &str) -> bool {
     let is_path = ["/", "./", "../", "~", "data:"].iter().any(|start| text.starts_with(start));
     let is_pattern = text.contains(['*', '^', '|', '\\', '!']) || text.starts_with('~');
     // What Prometheus and Grafana fill in when an alert fires.
-    let is_alert =
-        ["$labels", "$value", "$externalLabels", ".Labels."].iter().any(|mark| text.contains(mark));
+    let is_alert = ["$labels", "$externalLabels", ".Labels."].iter().any(|mark| text.contains(mark))
+        || (text.contains("$value") && !text.contains(['/', ':']));
     let ending = text.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase());
     let is_file = !has_version(text) && ending.is_some_and(|ending| FILES.contains(&ending.as_str()));
     is_path || is_file || is_alert || (is_pattern && !text.contains("{{"))
@@ -256,6 +256,8 @@ mod tests {
             assert_eq!(whole(text, false), Guess::Nothing, "{text}");
         }
         assert!(matches!(whole("nginx:1", true), Guess::Image(_)));
+        assert!(matches!(whole("docker://acme/x:1", false), Guess::Image(_)));
+        assert!(matches!(whole("acme/x:$value", true), Guess::Unclear(_)));
         for text in ["nginx", "a/b", "github.com/org/repo", "localhost:5000/x"] {
             assert!(matches!(whole(text, true), Guess::Untagged(_)), "{text}");
         }

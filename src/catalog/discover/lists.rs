@@ -29,6 +29,11 @@ pub(super) fn is_map_of_images(under: Under<'_>) -> bool {
     !under.is_item && under.key.to_ascii_lowercase().ends_with("images")
 }
 
+/// Whether `text` under `key` of such a map may be an image.
+pub(super) fn may_be_named(key: &str, text: &str) -> bool {
+    text.contains(['/', ':']) && !key.to_ascii_lowercase().starts_with("pull") && Role::of(key).is_none()
+}
+
 /// Whether what stands under `key` is a list of images that are not pulled.
 pub(super) fn is_not_wanted(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
@@ -83,9 +88,7 @@ impl<'n> Meaning<'n> {
         if is_map_of_images(under) {
             return match &pair.value.value {
                 Value::Map(_) => "image",
-                Value::Text(scalar) if scalar.text.contains(['/', ':']) && Role::of(key).is_none() => {
-                    "images"
-                }
+                Value::Text(scalar) if may_be_named(key, &scalar.text) => "images",
                 _ => key,
             };
         }

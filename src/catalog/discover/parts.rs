@@ -118,6 +118,14 @@ impl<'n> Groups<'n> {
     }
 }
 
+impl Groups<'_> {
+    pub(super) fn have_a_registry_or_tag(&self) -> bool {
+        let parts = [Part::Registry, Part::Hub, Part::Tag];
+        let is_one = |group: &Group<'_>| parts.into_iter().any(|part| group.has(part));
+        self.by_stem.get("").is_some_and(is_one) || is_one(&self.global)
+    }
+}
+
 impl<'n> Group<'n> {
     pub(super) fn has(&self, part: Part) -> bool {
         self.said.iter().any(|(one, _)| *one == part)

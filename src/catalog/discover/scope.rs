@@ -47,8 +47,17 @@ impl Defaults {
         self.registry().is_some() || self.tag.is_some()
     }
 
-    /// What counts below `node`, whose own texts are `groups`.
-    pub(super) fn below(self: &Rc<Self>, node: &Node, key: &str, groups: &Groups<'_>) -> Rc<Self> {
+    /// What counts below `node`, whose own texts are `groups`; `has_others` where it has maps that speak for others.
+    pub(super) fn below(
+        self: &Rc<Self>,
+        node: &Node,
+        key: &str,
+        groups: &Groups<'_>,
+        has_others: bool,
+    ) -> Rc<Self> {
+        if !has_others && !groups.have_a_registry_or_tag() {
+            return self.clone();
+        }
         let is_login = node.get("password").is_some();
         let mut own_says = Self::of(groups, matches!(key, "global" | "images"), is_login);
         let mut more = Self::default();

@@ -22,14 +22,16 @@ impl Walk<'_> {
     pub(super) fn parts<'n>(&mut self, node: &'n Node, under: Under<'_>) -> HashSet<&'n str> {
         let is_map = lists::is_map_of_images(under);
         let mut groups = Groups::default();
+        let mut has_others = false;
         node.each_pair(&mut |pair| {
             self.steps += 1;
+            has_others |= matches!(pair.key.as_str(), "global" | "image" | "images");
             if let Value::Text(scalar) = &pair.value.value {
-                let is_image = is_map && scalar.text.contains(['/', ':']);
+                let is_image = is_map && lists::may_be_named(&pair.key, &scalar.text);
                 groups.add(&pair.key, &scalar.text, pair.value.line, is_image);
             }
         });
-        let defaults = self.defaults.below(node, under.key, &groups);
+        let defaults = self.defaults.below(node, under.key, &groups, has_others);
         let has_repository = groups.by_stem.values().any(|group| group.has(Part::Repository));
         let is_source = has_repository
             && (SOURCES.contains(&under.key.to_ascii_lowercase().as_str())

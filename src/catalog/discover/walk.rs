@@ -112,7 +112,9 @@ impl Walk<'_> {
             pairs.filter(|pair| !SKIPPED.contains(&pair.key.as_str()) && !used.contains(&pair.key.as_str()))
         {
             let (key, value) = (pair.key.as_str(), &*pair.value);
-            if is_not_wanted(key) || meaning.is_target(key) {
+            // What Ceph calls an image is a disk.
+            let is_disk = key == "image" && under.key == "rbd";
+            if is_disk || is_not_wanted(key) || meaning.is_target(key) {
                 continue;
             }
             if key == "<<" {
@@ -154,7 +156,8 @@ impl Walk<'_> {
         if is_item {
             key.ends_with("containers") || matches!(key.as_str(), "steps" | "sidecars" | COMPOSED)
         } else {
-            self.sort == Sort::Workflow && matches!(key.as_str(), "container" | "script" | "steptemplate")
+            let is_of_workflow = matches!(key.as_str(), "container" | "script" | "steptemplate");
+            key == "containerdisk" || (self.sort == Sort::Workflow && is_of_workflow)
         }
     }
 

@@ -15,7 +15,7 @@ fn items_of_lists_of_images_name_theirs_in_many_ways() {
         ("relatedImages: [{name: a, image: 'acme/a:1'}]", "docker.io/acme/a:1"),
         ("images: [{name: acme/a, tag: 1}]", "docker.io/acme/a:1"),
         ("images: [{name: quay.io/acme/a, tags: ['1']}]", "quay.io/acme/a:1"),
-        ("images: {server: 'acme/a:1', pullPolicy: Always}", "docker.io/acme/a:1"),
+        ("images: {server: 'acme/a:1', pullPolicy: Always, pullSecret: x/y}", "docker.io/acme/a:1"),
         ("images: {registry: r.io, tag: 2, server: acme/a}", "r.io/acme/a:2"),
         ("images: {server: {name: acme/a, tag: 1}}", "docker.io/acme/a:1"),
         ("images: ['acme/a:1']\nblockedImages: [{name: 'acme/b:1'}]", "docker.io/acme/a:1"),

@@ -67,6 +67,14 @@ apiVersion: tekton.dev/v1
 kind: Task
 spec: {steps: [{name: s, image: golang}]}
 ---
+apiVersion: kubevirt.io/v1
+kind: VirtualMachine
+spec: {volumes: [{containerDisk: {image: quay.io/containerdisks/fedora}}]}
+---
+apiVersion: v1
+kind: PersistentVolume
+spec: {rbd: {image: disk, pool: p}}
+---
 extraContainers: [{name: x, image: busybox}]
 ---
 services:
@@ -85,6 +93,7 @@ services:
             "docker.io/library/postgres:16",
             "docker.io/library/python:latest",
             "docker.io/library/redis:latest",
+            "quay.io/containerdisks/fedora:latest",
             "HIDES \"{{inputs.parameters.image}}\" is a template that was not rendered",
             "HIDES it is built from sources, so its image is in no registry but where it is pushed to",
             "HIDES \"acme/app:${TAG}\" is built from a variable",
