@@ -90,7 +90,7 @@ pub(super) fn several(columns: &[&str]) -> Result<Vec<Listed>, String> {
     let mut notes: Vec<&str> = Vec::new();
     for word in &columns[1..] {
         match column(first, word) {
-            Column::Digest => pin(&mut listed, word)?,
+            Column::Digest => pin(&mut listed, word.trim_start_matches('@'))?,
             Column::Note => notes.push(word),
             Column::Image => listed.push(single(word)?),
             Column::Other => {
@@ -109,7 +109,7 @@ pub(super) fn several(columns: &[&str]) -> Result<Vec<Listed>, String> {
 }
 
 fn column(first: &str, word: &str) -> Column {
-    if word.starts_with("sha256:") || word.starts_with("sha512:") {
+    if ["sha256:", "sha512:"].iter().any(|start| word.trim_start_matches('@').starts_with(start)) {
         return Column::Digest;
     }
     if is_platform(word) {

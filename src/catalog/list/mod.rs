@@ -156,7 +156,10 @@ fn key_and_value(line: &str) -> Option<(&str, &str)> {
                     && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
             };
             if let Some(name) = name.filter(is_name) {
-                return Some((name, after.trim_end_matches(['}', ',']).trim_end()));
+                // Of JSON in one line. The braces of a template belong to it.
+                let value = after.trim_end_matches(',');
+                let value = if value.contains("{{") { value } else { value.trim_end_matches(['}', ',']) };
+                return Some((name, value.trim_end()));
             }
             let is_place =
                 word.ends_with([':', '-']) && word.contains(|c: char| c.is_ascii_digit() || ".:".contains(c));
@@ -221,6 +224,7 @@ mod tests {
     #[test]
     fn what_stands_beside_an_image_is_read_where_its_meaning_is_clear() {
         let pinned = format!("r.io/a:1 {DIGEST}");
+        let apart = format!("r.io/a:1 @{DIGEST}");
         let pinned_image = format!("r.io/a:1@{DIGEST}");
         for (line, expected) in [
             ("r.io/a:1 r.io/b:2", &["r.io/a:1", "r.io/b:2"][..]),
@@ -231,6 +235,7 @@ mod tests {
             ("r.io/a:1\tlinux/amd64,linux/arm/v7", &["r.io/a:1 (linux/amd64, linux/arm/v7)"]),
             ("r.io/a:1 arm64", &["r.io/a:1 (arm64)"]),
             (&pinned, &[&pinned_image]),
+            (&apart, &[&pinned_image]),
             ("rancher/a:v1 chart:1.2", &["rancher/a:v1 (chart:1.2)"]),
             ("rancher/a:v1 one:100.1.0+up19.0.3,two:1.2", &["rancher/a:v1 (one:100.1.0+up19.0.3, two:1.2)"]),
             ("quay.io/x/a:1=r.local/mirror/x/a:1", &["quay.io/x/a:1 (listed for r.local/mirror/x/a:1)"]),
@@ -259,6 +264,7 @@ mod tests {
             ("        imagePullPolicy: Always", &[]),
             ("images:", &[]),
             ("IMAGE", &[]),
+            ("    image: r.io/a:{{ .Values.tag }}", &["r.io/a:{{ .Values.tag }}"]),
         ] {
             assert_eq!(read_line(line).unwrap(), expected, "{line}");
         }
