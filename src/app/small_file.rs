@@ -5,7 +5,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
@@ -22,12 +22,9 @@ const SMALL: u64 = 4096;
 
 /// The content of a file that the user named: a regular file, a pipe or a device, at most `cap` bytes.
 pub fn named(path: &Path, cap: u64) -> io::Result<Vec<u8>> {
-    let file = open(path)?;
-    let meta = file.metadata()?;
-    if meta.is_dir() {
-        return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a folder"));
-    }
-    if meta.is_file() { whole(file, meta.len(), cap) } else { waiting(file, cap) }
+    let stream = stream(path)?;
+    let meta = stream.0.metadata()?;
+    if meta.is_file() { whole(stream.0, meta.len(), cap) } else { all(stream, cap) }
 }
 
 /// The content of a file that is looked for beside another: none if there is none. It has to be a regular file of at most
@@ -45,7 +42,22 @@ pub fn beside(path: &Path, cap: u64) -> io::Result<Option<Vec<u8>>> {
 
 /// What comes from stdin, at most `cap` bytes.
 pub fn stdin(cap: u64) -> io::Result<Vec<u8>> {
-    waiting(rustix::stdio::stdin(), cap)
+    all(stdin_stream(), cap)
+}
+
+/// What comes from stdin, of any length.
+pub fn stdin_stream() -> Waiting<BorrowedFd<'static>> {
+    Waiting(rustix::stdio::stdin())
+}
+
+/// The content of a file that the user named, of any length: a regular file, a pipe or a device.
+pub fn stream(path: &Path) -> io::Result<Waiting<File>> {
+    let file = open(path)?;
+    if file.metadata()?.is_dir() {
+        Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a folder"))
+    } else {
+        Ok(Waiting(file))
+    }
 }
 
 /// Opens a file of any size for reading, if it is a regular one.
@@ -79,10 +91,10 @@ fn whole(file: File, length: u64, cap: u64) -> io::Result<Vec<u8>> {
     if bytes.len() as u64 > cap { Err(too_large(cap)) } else { Ok(bytes) }
 }
 
-/// Reads what may come at any time, or never.
-fn waiting(source: impl AsFd, cap: u64) -> io::Result<Vec<u8>> {
+/// All of `input`, at most `cap` bytes.
+pub fn all(input: impl Read, cap: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    Waiting(source).take(cap.saturating_add(1)).read_to_end(&mut bytes)?;
+    input.take(cap.saturating_add(1)).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > cap { Err(too_large(cap)) } else { Ok(bytes) }
 }
 

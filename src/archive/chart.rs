@@ -10,9 +10,9 @@ use super::foreign_tar::Members;
 use crate::app::small_file;
 
 /// One file of a chart that is read is never larger, in bytes. Helm's own limit is 5 MiB.
-const MAX_FILE: u64 = 5 << 20;
+pub const MAX_CHART_FILE: u64 = 5 << 20;
 /// All files that are read together, in bytes.
-const MAX_FILES: u64 = 16 << 20;
+pub const MAX_CHART_FILES: u64 = 16 << 20;
 /// A whole chart, unpacked, in bytes. Helm's own limit is 100 MiB.
 const MAX_CHART: u64 = 100 << 20;
 
@@ -28,7 +28,7 @@ pub struct ChartFile {
 pub fn chart_files(path: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<ChartFile>, ArchiveError> {
     let file = small_file::regular(path).map_err(ArchiveError::io(path))?;
     let unpacked = MultiGzDecoder::new(std::io::BufReader::new(file)).take(MAX_CHART);
-    let (mut files, mut left): (Vec<ChartFile>, _) = (Vec::new(), MAX_FILES);
+    let (mut files, mut left): (Vec<ChartFile>, _) = (Vec::new(), MAX_CHART_FILES);
     let damaged = |name: &str, why: &str| ArchiveError::Damaged(format!("{}: {name}{why}", path.display()));
     let mut members = Members::new(unpacked, path);
     let no_chart = |error| match error {
@@ -43,7 +43,7 @@ pub fn chart_files(path: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<Cha
             return Err(damaged(&member.name, " is in it twice"));
         }
         let bytes =
-            members.whole(left.min(MAX_FILE))?.ok_or_else(|| damaged(&member.name, " is too large"))?;
+            members.whole(left.min(MAX_CHART_FILE))?.ok_or_else(|| damaged(&member.name, " is too large"))?;
         left -= bytes.len() as u64;
         files.push(ChartFile { path: inner.to_owned(), bytes });
     }

@@ -13,7 +13,7 @@ use bytes::Bytes;
 
 use super::contents::Manifests;
 use super::described::{describe, unpacked};
-use super::expansion::{Counted, Expanding};
+use super::expansion::{Counted, Expanding, Gauge};
 use super::foreign_tar::Members;
 use super::head_reader::MAX_SIGNATURE;
 use super::holdings::{ContentPieces, Holdings, StreamEvent, StreamSink};
@@ -402,17 +402,26 @@ fn decompressed(path: &Path) -> Result<Members<Box<dyn Read + Send>>, ArchiveErr
 
 /// The members of the tar in `input`: gzip, zstd, or plain.
 pub(super) fn decompress(
-    mut input: impl io::BufRead + Send + 'static,
+    input: impl io::BufRead + Send + 'static,
     path: &Path,
 ) -> Result<Members<Box<dyn Read + Send>>, ArchiveError> {
+    let (content, gauge) = content_of(input, path)?;
+    Ok(Members::new(content, path).gauged(gauge))
+}
+
+/// The content of `input`: gzip, zstd, or plain. Compressed content is measured against what it expands from.
+pub(super) fn content_of(
+    mut input: impl io::BufRead + Send + 'static,
+    path: &Path,
+) -> Result<(Box<dyn Read + Send>, Option<Gauge>), ArchiveError> {
     let start = input.fill_buf().map_err(ArchiveError::io(path))?;
     if start.starts_with(&[0x1f, 0x8b]) {
         let (input, gauge) = Counted::new(input);
         let content = Expanding::new(flate2::bufread::MultiGzDecoder::new(input), gauge.clone());
-        return Ok(Members::new(Box::new(content) as Box<dyn Read + Send>, path).gauged(Some(gauge)));
+        return Ok((Box::new(content), Some(gauge)));
     }
     if !start.starts_with(&frame::ZSTD_MAGIC) {
-        return Ok(Members::new(Box::new(input), path));
+        return Ok((Box::new(input), None));
     }
     if let Some(header) = frame::FrameHeader::parse(start).filter(|header| header.window > MAX_WINDOW) {
         return Err(ArchiveError::Window { path: path.to_owned(), mib: header.window >> 20 });
@@ -421,7 +430,7 @@ pub(super) fn decompress(
     let mut decoder = zstd::stream::read::Decoder::with_buffer(input).map_err(ArchiveError::Zstd)?;
     decoder.window_log_max(MAX_WINDOW.ilog2()).map_err(ArchiveError::Zstd)?;
     let content = Expanding::new(decoder, gauge.clone());
-    Ok(Members::new(Box::new(content) as Box<dyn Read + Send>, path).gauged(Some(gauge)))
+    Ok((Box::new(content), Some(gauge)))
 }
 
 impl<S: std::hash::BuildHasher + Sync> Manifests for HashMap<Digest, Bytes, S> {

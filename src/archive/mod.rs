@@ -59,6 +59,7 @@ mod head;
 mod head_reader;
 mod holdings;
 mod input;
+mod kind;
 mod layout;
 pub mod manifest;
 mod member;
@@ -77,7 +78,7 @@ mod verify;
 mod volumes;
 
 pub use artifacts::ArtifactIndex;
-pub use chart::{ChartFile, chart_files};
+pub use chart::{ChartFile, MAX_CHART_FILE, MAX_CHART_FILES, chart_files};
 pub use chart_artifact::ChartArtifact;
 pub use content::ContentReader;
 pub use contents::{
@@ -89,6 +90,7 @@ pub use frame::{StoredEncoder, ZSTD_MAGIC};
 pub use head::HeadNotes;
 pub use holdings::{ContentPieces, Holdings, StreamEvent, StreamSink};
 pub use input::{FileInput, Input};
+pub use kind::{ARCHIVE_HEAD, ArchiveKind, is_archive};
 pub use layout::Layout;
 pub use manifest::{ArtifactRow, BlobIndex, BlobRow, BundleManifest, Group, ImageRow};
 pub use partial::{

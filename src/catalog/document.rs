@@ -28,7 +28,11 @@ pub(super) fn read(text: &str) -> Result<Document, Problem> {
         // Beyond what the parser looks ahead, so that too much depth is always our limit's error, which has a type.
         budget: serde_saphyr::budget! { max_depth: MAX_DEPTH, flow_nesting_limit: 4096 },
     };
-    serde_saphyr::from_str_with_options(text, options).map_err(|error| problem(&error))
+    serde_saphyr::from_str_with_options(text, options).map_err(|error| {
+        let error = error.without_snippet();
+        let line = error.location().map_or(0, |location| location.line());
+        Problem::at(line, excess(error).map_or_else(|| in_our_words(error), str::to_owned))
+    })
 }
 
 /// Reads YAML into a type that refuses what it does not know itself.
@@ -48,6 +52,38 @@ fn problem(error: &YamlError) -> Problem {
     let line = error.location().map_or(0, |location| location.line());
     let message = excess(error).map_or_else(|| in_one_line(error), str::to_owned);
     Problem::at(line, message)
+}
+
+/// What a catalog has instead of what is expected. What the parser says of itself helps nobody who writes one.
+fn in_our_words(error: &YamlError) -> String {
+    match error {
+        YamlError::AliasError { error, .. } => in_our_words(error),
+        YamlError::Eof { .. } => "it ends where more is expected".to_owned(),
+        YamlError::MultipleDocuments { .. } => {
+            "a catalog is one YAML document, and a second one begins here (---)".to_owned()
+        }
+        YamlError::Unexpected { expected, .. } => match *expected {
+            "sequence start" => "a list is expected here, with \"- \" before each of its items".to_owned(),
+            "mapping start" => "a table is expected here (key: value)".to_owned(),
+            _ => "a text is expected here".to_owned(),
+        },
+        YamlError::SerdeInvalidType { unexpected, expected, .. } => {
+            let there = match unexpected.split(' ').next().unwrap_or_default() {
+                "sequence" => "a list",
+                "map" => "a table",
+                "string" => "a text",
+                "integer" | "floating" => "a number",
+                "boolean" => "true or false",
+                _ => "this",
+            };
+            format!("{expected} is expected here, not {there}")
+        }
+        YamlError::InvalidBooleanStrict { .. } => "true or false is expected here".to_owned(),
+        YamlError::NullIntoString { .. } => "a text is expected here".to_owned(),
+        _ => "this is not valid YAML: check its indentation, quotes and brackets. A plain list has one image on \
+              each line, without \"- \" and \"key:\""
+            .to_owned(),
+    }
 }
 
 /// The parser's words, without the line: it comes first in every problem, so it need not come last too.

@@ -7,6 +7,7 @@ pub mod builtin;
 pub mod discover;
 mod document;
 pub mod lint;
+mod list;
 pub mod lock;
 mod parse;
 mod resolve;
@@ -17,6 +18,7 @@ mod template;
 use std::collections::BTreeMap;
 use std::fmt;
 
+pub use list::is_of_hangar as list_of_hangar;
 pub use parse::Format;
 pub use resolve::{ResolvedCatalog, ResolvedImage, rewritten};
 pub use sources::{SourceRewrite, SourceRewriteError};

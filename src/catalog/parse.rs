@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde_saphyr::Spanned;
 
 use super::document::{self, Document, OneOrMany, Pairs, RawEntry, RawVariable, Text};
+use super::list;
 use super::template::is_variable_name;
 use super::{Catalog, CatalogErrors, Entry, Problem, Template, Variable};
 use crate::image::Reference;
@@ -25,16 +26,30 @@ pub enum Format {
 impl Format {
     /// What `text` looks like. A list's lines have no blank after a colon, and YAML's keys have one.
     pub fn sniff(text: &str) -> Self {
-        let lines = text.trim_start_matches('\u{feff}').lines().map(str::trim);
-        let Some(first) = lines.clone().find(|line| !line.is_empty() && !line.starts_with('#')) else {
+        let text = text.trim_start_matches('\u{feff}');
+        if list::is_output_of_grep(text) {
             return Self::List;
+        }
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let mut lines = lines.peekable();
+        // A marker of YAML before what is no YAML does not make it one.
+        let is_marked = lines.next_if(|line| *line == "---").is_some();
+        let Some(first) = lines.next().filter(|first| !is_marked || !first.contains(char::is_whitespace))
+        else {
+            return if is_marked { Self::Yaml } else { Self::List };
         };
+        if is_marked && !first.ends_with(':') && first.contains(['/', ':', '@']) {
+            return Self::List;
+        }
         let key = first.trim_matches('"').split(':').next().unwrap_or_default();
-        let is_key = !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphabetic());
+        let is_key = key.starts_with(|c: char| c.is_ascii_alphabetic())
+            && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b));
         let after = first.split_once(':').map(|(_, after)| after);
-        let keyed = is_key && after.is_some_and(|after| after.is_empty() || after.starts_with(' '));
+        // `registry.local:5000:` is a key too.
+        let keyed = is_key
+            && after.is_some_and(|after| after.is_empty() || after.starts_with(' ') || after.ends_with(':'));
         let marked = first.starts_with(['{', '[', '%']) && !first.starts_with("{{");
-        if marked || keyed || first == "---" || first.starts_with("- ") { Self::Yaml } else { Self::List }
+        if marked || keyed || is_marked || first.starts_with("- ") { Self::Yaml } else { Self::List }
     }
 }
 
@@ -45,6 +60,10 @@ impl Catalog {
         if bytes.len() > MAX_BYTES {
             return fail(Problem::general(format!("a catalog has at most {MAX_BYTES} bytes")));
         }
+        if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+            let why = "the text is UTF-16, as PowerShell's > writes it; write it as UTF-8 (-Encoding utf8)";
+            return fail(Problem::general(why));
+        }
         let text = match std::str::from_utf8(bytes) {
             Ok(text) => text.trim_start_matches('\u{feff}'),
             Err(error) => {
@@ -54,7 +73,7 @@ impl Catalog {
         };
         let mut problems = Vec::new();
         let catalog = match format.unwrap_or_else(|| Format::sniff(text)) {
-            Format::List => read_list(text, &mut problems),
+            Format::List => list::read(text, &mut problems),
             Format::Yaml => match document::read(text) {
                 Ok(document) => build(document, &mut problems),
                 Err(problem) => return fail(problem),
@@ -68,37 +87,6 @@ impl Catalog {
         }
         CatalogErrors::check(problems)?;
         Ok(catalog)
-    }
-}
-
-/// A list's variables are those it uses, and each must be set.
-fn read_list(text: &str, problems: &mut Vec<Problem>) -> Catalog {
-    let mut entries = Vec::new();
-    let mut variables = BTreeMap::new();
-    for (index, line) in text.lines().enumerate() {
-        let line_number = index as u64 + 1;
-        let comment = line.match_indices('#').find(|(at, _)| line[..*at].ends_with(char::is_whitespace));
-        let line = comment.map_or(line, |(at, _)| &line[..at]);
-        let image = spelling(line);
-        let image = image.as_ref();
-        if image.is_empty() || image.starts_with('#') {
-            continue;
-        }
-        if let Some(image) = template(image, line_number, problems) {
-            check_reference(&image, line_number, problems);
-            variables.extend(image.variables().map(|name| (name.to_owned(), Variable::default())));
-            let entry = RawEntry::default();
-            entries.push(assemble(entry, image, line_number, problems));
-        }
-    }
-    Catalog {
-        name: None,
-        version: None,
-        variables,
-        registry_override: None,
-        values: Vec::new(),
-        per_image_values: Vec::new(),
-        entries,
     }
 }
 
@@ -120,7 +108,7 @@ pub(super) fn spelling(text: &str) -> Cow<'_, str> {
     }
 }
 
-fn template(text: &str, line: u64, problems: &mut Vec<Problem>) -> Option<Template> {
+pub(super) fn template(text: &str, line: u64, problems: &mut Vec<Problem>) -> Option<Template> {
     if let Some(problem) = unprintable(text, line) {
         problems.push(problem);
         return None;
@@ -136,7 +124,7 @@ fn template(text: &str, line: u64, problems: &mut Vec<Problem>) -> Option<Templa
 }
 
 /// What needs no variable is checked at once.
-fn check_reference(image: &Template, line: u64, problems: &mut Vec<Problem>) {
+pub(super) fn check_reference(image: &Template, line: u64, problems: &mut Vec<Problem>) {
     if image.variables().next().is_none()
         && let Err(error) = image.as_str().parse::<Reference>()
     {
@@ -221,7 +209,7 @@ fn build_variable(raw: RawVariable, problems: &mut Vec<Problem>) -> Variable {
     }
 }
 
-fn assemble(raw: RawEntry, image: Template, line: u64, problems: &mut Vec<Problem>) -> Entry {
+pub(super) fn assemble(raw: RawEntry, image: Template, line: u64, problems: &mut Vec<Problem>) -> Entry {
     let mut sources = Vec::new();
     for source in raw.source.0 {
         let line = line_of(&source, line);

@@ -1,9 +1,11 @@
 //! Manifests as people name them: files, folders, stdin.
 
-use std::io::BufReader;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use crate::catalog::discover::{Discovery, Place};
+use super::foreign;
+use crate::app::small_file;
+use crate::catalog::discover::{Discovery, Place, is_kustomization};
 use crate::failure::Failure;
 
 /// Endings of files that are looked into when a folder is named.
@@ -24,17 +26,31 @@ impl Look<'_> {
     /// A file, a folder, or stdin.
     pub(super) fn at(&mut self, input: &Path) -> anyhow::Result<()> {
         if input.as_os_str() == "-" {
-            return Ok(self.found.read("stdin", std::io::stdin().lock())?);
+            return self.read("stdin", small_file::stdin_stream()).map_err(Into::into);
         }
         if input.is_dir() { self.folder(input, 0) } else { self.file(input) }
     }
 
     fn file(&mut self, path: &Path) -> anyhow::Result<()> {
         let failed = failed(path);
-        let opened = std::fs::File::open(path).map_err(&failed)?;
+        let opened = small_file::stream(path).map_err(&failed)?;
         let name = path.to_string_lossy();
         let name = name.strip_prefix("./").unwrap_or(&name);
-        Ok(self.found.read(name, BufReader::with_capacity(64 << 10, opened)).map_err(&failed)?)
+        Ok(self.read(name, opened).map_err(&failed)?)
+    }
+
+    /// Looks into a text. Of an archive nothing is taken, as that would look like all of it.
+    fn read(&mut self, name: &str, input: impl Read + Send + 'static) -> std::io::Result<()> {
+        match foreign::text_of(name, input)? {
+            Ok(text) => self.found.read(name, text),
+            Err(kind) => {
+                let what = foreign::what(kind);
+                let why = format!("it is {what}, which is not looked into; {}", foreign::way(kind, name));
+                self.found.files += 1;
+                self.found.unclear(Place::of(&name.into(), 0), why, true);
+                Ok(())
+            }
+        }
     }
 
     /// Every manifest in a folder and those in it, by name. A chart's templates are no manifests yet.
@@ -72,5 +88,6 @@ pub(super) fn failed(path: &Path) -> impl Fn(std::io::Error) -> Failure {
 
 fn is_manifest(path: &Path) -> bool {
     let ending = path.extension().unwrap_or_default();
-    ENDINGS.iter().any(|known| ending.eq_ignore_ascii_case(known)) && path.is_file()
+    let is_known = ENDINGS.iter().any(|known| ending.eq_ignore_ascii_case(known));
+    (is_known || is_kustomization(&path.to_string_lossy())) && path.is_file()
 }

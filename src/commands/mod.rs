@@ -14,6 +14,7 @@ mod export_print;
 mod export_stream;
 mod export_target;
 mod export_there;
+mod foreign;
 mod helm;
 mod import;
 mod import_base;

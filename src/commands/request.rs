@@ -1,11 +1,13 @@
 //! From catalog arguments to a request: which images, under which names, from where.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
+use super::foreign;
 use super::outputs::plain_name;
 use crate::app::small_file;
-use crate::archive::ZSTD_MAGIC;
+use crate::app::text::typed;
 use crate::archive::manifest::{CatalogRecord, EntryRecord};
 use crate::catalog::{Catalog, ResolvedCatalog, ResolvedImage, builtin};
 use crate::cli::{CatalogArgs, NetworkArgs, SelectionArgs};
@@ -137,34 +139,33 @@ pub(super) fn read(name: &str) -> anyhow::Result<Catalog> {
 }
 
 fn parse(name: &str, text: &[u8]) -> anyhow::Result<Catalog> {
+    foreign::refuse_text(name, text)?;
     Catalog::parse(text, None).map_err(|e| Failure::usage(format!("catalog {name}: {e}")).into())
 }
 
 /// The text of a catalog.
 fn text(name: &str) -> anyhow::Result<Vec<u8>> {
     let usage = |why: String| Failure::usage(format!("catalog {name}: {why}"));
-    let bytes = if name == "-" {
-        small_file::stdin(MAX_CATALOG).map_err(|error| usage(error.to_string()))?
+    let input: Box<dyn Read + Send> = if name == "-" {
+        Box::new(small_file::stdin_stream())
     } else if Path::new(name).exists() || looks_like_a_file(name) {
-        let bytes = small_file::named(Path::new(name), MAX_CATALOG).map_err(|error| {
+        Box::new(small_file::stream(Path::new(name)).map_err(|error| {
             let failure = usage(error.to_string());
             if name.parse::<Reference>().is_err() || error.kind() != std::io::ErrorKind::NotFound {
                 return failure;
             }
             failure.hint(format!(
-                "one image is no catalog; this makes it one: echo {name} | bundle export - -o FILE"
+                "one image is no catalog; this makes it one: echo {} | bundle export - -o FILE",
+                typed(Path::new(name))
             ))
-        })?;
-        if bytes.starts_with(&ZSTD_MAGIC) {
-            return Err(usage("it is compressed, as a bundle is, and no list of images".to_owned())
-                .hint("bundle import sends a bundle; bundle repack makes another of it")
-                .into());
-        }
-        bytes
+        })?)
     } else {
         let shipped = builtin::text(name).map_err(|e| Failure::usage(e.to_string()))?;
-        shipped.as_bytes().to_vec()
+        return Ok(shipped.as_bytes().to_vec());
     };
+    let input = foreign::text_of(name, input).map_err(|e| usage(e.to_string()))?;
+    let input = input.map_err(|kind| foreign::refused(&format!("catalog {name}"), name, kind))?;
+    let bytes = small_file::all(input, MAX_CATALOG).map_err(|error| usage(error.to_string()))?;
     Ok(bytes)
 }
 

@@ -121,6 +121,10 @@ fn formats_are_told_apart() {
         ("---\nx", Format::Yaml),
         (" {\"images\": []}", Format::Yaml),
         ("- nginx", Format::Yaml),
+        ("---\nimages:\n- nginx", Format::Yaml),
+        ("---\nnginx:1\nr.io/a:1", Format::List),
+        ("      - image: nginx:1\n        image: r.io/a:1\n", Format::List),
+        ("- image: nginx:1\n  source: r.io/a:1\n", Format::Yaml),
         ("nginx:1", Format::List),
         ("quay.io/a/b", Format::List),
         ("{{ .Values.x }}", Format::List),
@@ -167,6 +171,46 @@ images:
         assert!(error.contains("no images") || error.contains("line"), "{text:?}: {error}");
     }
     assert!(Catalog::parse(b"nginx\n\xff\n", None).unwrap_err().to_string().starts_with("line 2"));
+    assert!(Catalog::parse(b"\xff\xfen\0", None).unwrap_err().to_string().contains("UTF-16"));
+}
+
+#[test]
+fn mistakes_in_yaml_are_told_in_words_of_catalogs() {
+    for (text, says) in [
+        ("- nginx:1\nquay.io/a/b:1\n", "line 2: this is not valid YAML"),
+        ("images:\n  - nginx:1\n - y\n", "this is not valid YAML"),
+        ("images: [nginx:1\n", "line 1: this is not valid YAML"),
+        ("images: 'nginx:1\n", "this is not valid YAML"),
+        ("images:\n\t- nginx\n", "this is not valid YAML"),
+        ("images: nginx:1\n", "line 1: a list is expected here"),
+        ("images:\nnginx:1\nredis:2\n", "line 2: this is not valid YAML"),
+        ("images:\n- image: {a: b}\n", "line 2: a text is expected here"),
+        ("images:\n- [nginx:1]\n", "line 2: an image is expected here, not a list"),
+        ("variables: [a]\nimages: [nginx:1]\n", "line 1: a table is expected here, not a list"),
+        ("variables: {A: {secret: maybe}}\nimages: [nginx:1]\n", "line 1: true or false is expected here"),
+        ("images: [nginx:1]\n---\nimages: [nginx:2]\n", "a catalog is one YAML document"),
+        ("---\nx\n", "a catalog is expected here, not a text"),
+        ("images: !!binary x\n", "line 1: "),
+        ("? {a: b}\n: x\n", "line "),
+    ] {
+        let problems = problems(text);
+        assert!(problems.contains(says), "{text:?}: {problems}");
+        let words =
+            ["scalar", "mapping", "sequence", "token", "block", "flow", "serde", "deserial", "indicator"];
+        assert!(!words.iter().any(|word| problems.contains(word)), "{text:?}: {problems}");
+    }
+}
+
+#[test]
+fn columns_and_keys_of_a_list_are_read() {
+    let text = "image: nginx:1\n--\ntemplates/a.yaml:12:  image: \"r.io/a:1\"\n";
+    assert_eq!(references(&parse(text), &[]), ["docker.io/library/nginx:1", "r.io/a:1"]);
+    let catalog = parse("rancher/a:v1 chart:1.2\nr.io/b:1 linux/amd64 r.io/c:2\n");
+    assert_eq!(references(&catalog, &[]), ["docker.io/rancher/a:v1", "r.io/b:1", "r.io/c:2"]);
+    let notes: Vec<_> = catalog.entries.iter().map(|entry| (entry.line, entry.note.as_deref())).collect();
+    assert_eq!(notes, [(1, Some("chart:1.2")), (2, Some("linux/amd64")), (2, None)]);
+    // Each line has one problem, also where several of its words are wrong.
+    assert_eq!(problems("nginx 1.25\nr.io/a:1 used by web\n").lines().count(), 2);
 }
 
 #[test]

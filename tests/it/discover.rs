@@ -66,6 +66,29 @@ fn folders_are_searched_and_the_catalog_among_them_is_not() {
 }
 
 #[test]
+fn a_folder_with_a_kustomization_says_how_to_render_it() {
+    let gap = Gap::new();
+    std::fs::create_dir_all(gap.path("deploy/base")).unwrap();
+    std::fs::write(gap.path("deploy/base/app.yaml"), deployment("app", "r.io/app:1")).unwrap();
+    std::fs::write(gap.path("deploy/base/Kustomization"), "resources: [app.yaml]\n").unwrap();
+    let images = "resources: [base]\nimages: [{name: r.io/app, newTag: '2'}]\n";
+    std::fs::write(gap.path("deploy/kustomization.yml"), images).unwrap();
+    let ran = discover(&gap, &["deploy"]);
+    assert_eq!(ran.code, 7, "{}", ran.shown());
+    gap.snapshot("discover", "kustomization", &ran.shown());
+}
+
+#[test]
+fn an_archive_in_the_place_of_a_manifest_is_named() {
+    let mut gap = Gap::new();
+    gap.image("team/app", "1", &image(1));
+    gap.export(&["-o", "out.tar.zst", "--no-sidecar"]);
+    let ran = discover(&gap, &["out.tar.zst"]);
+    assert_eq!(ran.code, 2, "{}", ran.shown());
+    assert!(ran.stderr.contains("out.tar.zst: it is a bundle, which is not looked into"), "{}", ran.stderr);
+}
+
+#[test]
 fn what_a_catalog_has_otherwise_is_told() {
     let gap = Gap::new();
     let text = deployment("a", "r.io/a:1") + &deployment("b", "r.io/b:1");

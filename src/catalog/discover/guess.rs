@@ -3,19 +3,42 @@
 //! Certain is only what a container's `image` says; everything here is probable at best. A text that its key calls an
 //! image, and that is none, is told as unclear rather than passed over.
 
+use std::borrow::Cow;
+
 use crate::image::Reference;
 
 /// Longer texts are no references.
 const MAX_REFERENCE: usize = 512;
 /// Words that stand under a key like `image` and name none.
-const NO_IMAGES: [&str; 12] = [
-    "true", "false", "null", "none", "default", "auto", "yes", "no", "always", "never", "disabled", "enabled",
+const NO_IMAGES: [&str; 13] = [
+    "true",
+    "false",
+    "null",
+    "none",
+    "default",
+    "auto",
+    "yes",
+    "no",
+    "always",
+    "never",
+    "disabled",
+    "enabled",
+    "ifnotpresent",
+];
+/// Endings of pictures, of disks of virtual machines, and of archives, which keys call images too.
+const FILES: [&str; 26] = [
+    "png", "svg", "jpg", "jpeg", "gif", "webp", "ico", "bmp", "avif", "tif", "tiff", "img", "iso", "qcow2",
+    "raw", "vmdk", "vhd", "vhdx", "ova", "wim", "tar", "tgz", "gz", "xz", "zst", "zip",
 ];
 
 /// What a text may be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Guess {
     Image(Reference),
+    /// A name without a tag or digest. A container's is `latest`; elsewhere the version may stand in another place.
+    Untagged(Reference),
+    /// An OCI artifact that is no image, such as a chart.
+    Artifact(String),
     /// It should name an image, and this is why none can be read from it.
     Unclear(String),
     Nothing,
@@ -33,6 +56,11 @@ pub(super) fn is_image_key(key: &str) -> bool {
 /// What `text` is as a whole, under a key that says image or one that does not.
 pub(super) fn whole(text: &str, is_image: bool) -> Guess {
     let text = text.trim();
+    if says_something_else(text) {
+        return Guess::Nothing;
+    }
+    let filled = defaults_filled_in(text);
+    let text = filled.as_deref().unwrap_or(text);
     let unclear = |why: &str| {
         if is_image { Guess::Unclear(format!("{:?} {why}", short(text))) } else { Guess::Nothing }
     };
@@ -47,13 +75,13 @@ pub(super) fn whole(text: &str, is_image: bool) -> Guess {
     }
     if let Some(artifact) = text.strip_prefix("oci://") {
         return match artifact.parse::<Reference>() {
-            Ok(_) => Guess::Unclear(format!(
+            Ok(_) => Guess::Artifact(format!(
                 "{text:?} is an OCI artifact; take it along with --add oci://…:VERSION"
             )),
             Err(_) => Guess::Nothing,
         };
     }
-    let text = text.strip_prefix("docker://").unwrap_or(text);
+    let (text, is_image) = text.strip_prefix("docker://").map_or((text, is_image), |text| (text, true));
     if text.contains("://") {
         return Guess::Nothing;
     }
@@ -62,7 +90,59 @@ pub(super) fn whole(text: &str, is_image: bool) -> Guess {
         Err(error) if is_image && text.contains(['/', ':', '@']) => return Guess::Unclear(error.to_string()),
         Err(_) => return Guess::Nothing,
     };
-    if names_an_image(text, &reference, is_image) { Guess::Image(reference) } else { Guess::Nothing }
+    match names_an_image(text, &reference, is_image) {
+        false => Guess::Nothing,
+        true if has_version(text) => Guess::Image(reference),
+        true => Guess::Untagged(reference),
+    }
+}
+
+/// A path, a picture, a pattern, or a template of an alert: none of them is an image, whatever the key says.
+pub(super) fn says_something_else(text: &str) -> bool {
+    let is_path = ["/", "./", "../", "~", "data:"].iter().any(|start| text.starts_with(start));
+    let is_pattern = text.contains(['*', '^', '|', '\\', '!']) || text.starts_with('~');
+    // What Prometheus and Grafana fill in when an alert fires.
+    let is_alert = ["$labels", "$externalLabels", ".Labels."].iter().any(|mark| text.contains(mark))
+        || (text.contains("$value") && !text.contains(['/', ':']));
+    let ending = text.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase());
+    let is_file = !has_version(text) && ending.is_some_and(|ending| FILES.contains(&ending.as_str()));
+    is_path || is_file || is_alert || (is_pattern && !text.contains("{{"))
+}
+
+/// `text` with the defaults of its variables in their places (`${TAG:-1.2}`), where each of them has one.
+fn defaults_filled_in(text: &str) -> Option<String> {
+    let filled = with_defaults(text);
+    (matches!(filled, Cow::Owned(_)) && !filled.contains("${")).then(|| filled.into_owned())
+}
+
+/// `text` with the defaults of those variables that have one.
+pub(super) fn with_defaults(text: &str) -> Cow<'_, str> {
+    let (mut rest, mut filled) = (text, String::new());
+    while let Some((before, after)) = rest.split_once("${") {
+        filled.push_str(before);
+        let inside = after.split_once('}').and_then(|(inside, after)| Some((default_of(inside)?, after)));
+        if let Some((default, after)) = inside {
+            filled.push_str(default);
+            rest = after;
+        } else {
+            filled.push_str("${");
+            rest = after;
+        }
+    }
+    if filled.is_empty() { text.into() } else { (filled + rest).into() }
+}
+
+fn default_of(variable: &str) -> Option<&str> {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let operator = &variable[variable.find(|c| !is_name(c))?..];
+    let default = [":-", ":=", "-", "="].iter().find_map(|start| operator.strip_prefix(start))?;
+    // A variable inside of a default would be another one that has to be known.
+    (!default.is_empty() && !default.contains('$')).then_some(default)
+}
+
+/// Whether a reference says its tag or digest.
+pub(super) fn has_version(text: &str) -> bool {
+    text.contains('@') || text.rsplit('/').next().is_some_and(|last| last.contains(':'))
 }
 
 fn names_an_image(text: &str, reference: &Reference, is_image: bool) -> bool {
@@ -87,6 +167,16 @@ fn names_an_image(text: &str, reference: &Reference, is_image: bool) -> bool {
     }
 }
 
+/// Whether a name begins with a registry.
+pub(super) fn is_absolute(text: &str) -> bool {
+    text.split_once('/').is_some_and(|(first, _)| is_registry(first))
+}
+
+/// Whether a text is one word that is not one of those that stand for nothing.
+pub(super) fn is_a_word(text: &str) -> bool {
+    !text.contains(char::is_whitespace) && !NO_IMAGES.contains(&text.to_ascii_lowercase().as_str())
+}
+
 /// A host as registries have them: with a dot and a name after it, an address, a port, or this machine.
 fn is_registry(first: &str) -> bool {
     let (host, port) = first.split_once(':').map_or((first, None), |(host, port)| (host, Some(port)));
@@ -101,48 +191,6 @@ fn is_version(tag: &str) -> bool {
     let plain = tag.strip_prefix('v').unwrap_or(tag);
     matches!(tag, "latest" | "stable" | "main" | "master" | "nightly" | "edge")
         || (plain.starts_with(|c: char| c.is_ascii_digit()) && plain.contains('.'))
-}
-
-/// Every image named in a text of many words: a script, a configuration file, JSON in an annotation. `found` is told
-/// the line, counted from 0.
-pub(super) fn within(text: &str, found: &mut dyn FnMut(u64, Guess)) {
-    for (number, line) in text.lines().enumerate() {
-        let number = number as u64;
-        let mut is_image = false;
-        let has_template = line.contains("{{");
-        for word in line.split(is_joint) {
-            let word = word.trim_end_matches(['.', ',', ';', ':', '\\']).trim_start_matches('@');
-            if word.is_empty() {
-                continue;
-            }
-            let (key, value) = match word.split_once('=') {
-                Some((key, value)) => (is_image_key(key), value),
-                None => (is_image, word),
-            };
-            // A key that says image is meant for the word after it, and for no other.
-            is_image = word.len() < 64 && is_image_key(word) && !word.contains(['/', ':']);
-            match whole(value, key) {
-                // In a text of many words only what is sure of itself counts; `image is` is no image.
-                Guess::Image(_) if !value.contains(['/', ':', '@']) => {}
-                Guess::Unclear(_) if !value.contains(['/', '$']) => {}
-                Guess::Nothing => {}
-                guess => found(number, guess),
-            }
-        }
-        let names_a_template = line.split_once("{{").is_some_and(|(before, _)| {
-            let key = before.trim_end_matches(['"', '\'', ' ']).strip_suffix([':', '=']);
-            key.is_some_and(|key| is_image_key(key.rsplit([' ', '-', '"']).next().unwrap_or_default()))
-        });
-        if has_template && names_a_template {
-            let why = format!("{:?} is a template that was not rendered", short(line.trim()));
-            found(number, Guess::Unclear(why));
-        }
-    }
-}
-
-/// What stands between words. Not `=` and `:`, which are parts of them.
-fn is_joint(c: char) -> bool {
-    c.is_whitespace() || "\"'`,;()[]{}|<>&".contains(c)
 }
 
 pub(super) fn short(text: &str) -> String {
@@ -207,8 +255,11 @@ mod tests {
         ] {
             assert_eq!(whole(text, false), Guess::Nothing, "{text}");
         }
-        for text in ["nginx", "nginx:1", "a/b", "github.com/org/repo"] {
-            assert!(matches!(whole(text, true), Guess::Image(_)), "{text}");
+        assert!(matches!(whole("nginx:1", true), Guess::Image(_)));
+        assert!(matches!(whole("docker://acme/x:1", false), Guess::Image(_)));
+        assert!(matches!(whole("acme/x:$value", true), Guess::Unclear(_)));
+        for text in ["nginx", "a/b", "github.com/org/repo", "localhost:5000/x"] {
+            assert!(matches!(whole(text, true), Guess::Untagged(_)), "{text}");
         }
         for text in ["true", "none", "12", "1.2", ""] {
             assert_eq!(whole(text, true), Guess::Nothing, "{text}");
@@ -217,32 +268,55 @@ mod tests {
             let guess = whole(&text.replace(' ', ""), true);
             assert!(matches!(guess, Guess::Unclear(_)), "{text}: {guess:?}");
         }
-        assert!(matches!(whole("oci://ghcr.io/x/charts/y", false), Guess::Unclear(_)));
+        assert!(matches!(whole("oci://ghcr.io/x/charts/y", false), Guess::Artifact(_)));
     }
 
     #[test]
-    fn images_are_found_among_other_words() {
-        let text = r#"run --image=r.io/a:1 --retries=3, then (docker pull org/b:1.2.3); see http://x.io/y:1
-{"containers":[{"image":"nginx:1.25","name":"web"}]} at 10:30, image is ready
-image: "{{ .Values.image }}:{{ .Values.tag }}"
-    image: r.io/C:1
-export IMAGE=org/c && kafka:9092"#;
-        let mut found = Vec::new();
-        within(text, &mut |line, guess| {
-            found.push(match guess {
-                Guess::Image(reference) => format!("{line} {reference}"),
-                Guess::Unclear(why) => format!("{line} ? {why}"),
-                Guess::Nothing => unreachable!("nothing is nothing to tell"),
-            });
-        });
-        insta::assert_snapshot!(found.join("\n"));
+    fn pictures_paths_patterns_and_alerts_are_no_images() {
+        for text in [
+            "assets/banner.png",
+            "/logo.svg",
+            "./images/x",
+            "banner.JPG",
+            "disks/fedora.qcow2",
+            "data:image/png;base64,iVBORw0KGgo=",
+            "ghcr.io/*",
+            "*:latest",
+            "!*:latest",
+            "^registry.k8s.io/pause:.*$",
+            "{{ $labels.image }}",
+            "$labels.image",
+            "Always",
+        ] {
+            assert_eq!(whole(text, true), Guess::Nothing, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_variable_with_a_default_is_read_with_it() {
+        for (text, image) in [
+            ("${DB_IMAGE:-postgres:16}", "docker.io/library/postgres:16"),
+            ("${HUB-quay.io}/acme/db:${TAG:-16}-alpine", "quay.io/acme/db:16-alpine"),
+            ("acme/db:${TAG:=16}", "docker.io/acme/db:16"),
+        ] {
+            assert_eq!(whole(text, true), Guess::Image(image.parse().unwrap()), "{text}");
+        }
+        for text in [
+            "${IMAGE}",
+            "postgres:${TAG:-}",
+            "postgres:${TAG:?required}",
+            "${A:-${B:-x:1}}",
+            "${A:-x:1}/$B",
+            "${A",
+        ] {
+            assert!(matches!(whole(text, true), Guess::Unclear(_)), "{text}");
+        }
     }
 
     proptest! {
         #[test]
         fn no_text_makes_it_panic(text in "\\PC{0,80}", is_image in any::<bool>()) {
             let _ = whole(&text, is_image);
-            within(&text, &mut |_, _| {});
             let _ = is_image_key(&text);
         }
     }

@@ -5,13 +5,20 @@
 //! silently shorter than the truth.
 
 mod chart;
+mod foreign;
 mod guess;
+mod lists;
 mod node;
 mod object;
 mod parts;
 mod render;
+mod scan;
+mod scope;
+mod siblings;
 mod text;
+mod told;
 mod walk;
+mod words;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -26,6 +33,8 @@ use object::Walk;
 use text::{Text, Watch};
 
 pub use chart::is_about_a_chart;
+pub use foreign::Foreign;
+pub use object::is_kustomization;
 pub use parts::ValuePaths;
 pub use render::Title;
 

@@ -14,8 +14,9 @@ use super::text::{Characters, Text, Watch};
 /// Values, and bytes of text, of one object. The largest real ones (definitions of custom resources) have a tenth.
 const MAX_NODES: usize = 500_000;
 const MAX_TEXT: usize = 16 << 20;
-/// Maps merged into maps (`<<`) that are followed.
+/// Maps merged into maps (`<<`) that are followed: how deep, and how many pairs of them.
 const MAX_MERGES: usize = 8;
+const MAX_MERGED: usize = 100_000;
 /// Repeated keys told of one object.
 const MAX_REPEATED: usize = 20;
 
@@ -51,19 +52,43 @@ pub(super) struct Pair {
 impl Node {
     /// The value of `key`: the last where it comes twice, else one that is merged in (`<<`).
     pub(super) fn get(&self, key: &str) -> Option<&Node> {
-        self.find(key, MAX_MERGES)
-    }
-
-    fn find(&self, key: &str, merges: usize) -> Option<&Node> {
         let Value::Map(pairs) = &self.value else { return None };
         if let Some(pair) = pairs.iter().rev().find(|pair| pair.key == key) {
             return Some(&pair.value);
         }
-        let merges = merges.checked_sub(1)?;
-        pairs.iter().filter(|pair| pair.key == "<<").find_map(|pair| match &pair.value.value {
-            Value::List(maps) => maps.iter().find_map(|map| map.find(key, merges)),
-            _ => pair.value.find(key, merges),
-        })
+        let mut found = None;
+        self.merged(MAX_MERGES, &mut MAX_MERGED.clone(), &mut |pair| {
+            if pair.key == key {
+                found.get_or_insert(&*pair.value);
+            }
+        });
+        found
+    }
+
+    /// Shows every pair, and those that are merged in (`<<`). Where a key comes several times, the one that counts
+    /// comes first.
+    pub(super) fn each_pair<'n>(&'n self, look: &mut dyn FnMut(&'n Pair)) {
+        if let Value::Map(pairs) = &self.value {
+            pairs.iter().rev().for_each(&mut *look);
+        }
+        self.merged(MAX_MERGES, &mut MAX_MERGED.clone(), look);
+    }
+
+    /// The pairs of the maps that are merged into this one. `left` is how many may still be looked at: aliases of
+    /// aliases stand for more of them than the object has.
+    fn merged<'n>(&'n self, depth: usize, left: &mut usize, look: &mut dyn FnMut(&'n Pair)) {
+        let Value::Map(pairs) = &self.value else { return };
+        let Some(depth) = depth.checked_sub(1) else { return };
+        for pair in pairs.iter().filter(|pair| pair.key == "<<") {
+            let one = std::slice::from_ref(&pair.value);
+            for map in pair.value.list().unwrap_or(one) {
+                let Value::Map(pairs) = &map.value else { continue };
+                let Some(rest) = left.checked_sub(1 + pairs.len()) else { return };
+                *left = rest;
+                pairs.iter().rev().for_each(&mut *look);
+                map.merged(depth, left, look);
+            }
+        }
     }
 
     pub(super) fn text(&self) -> Option<&str> {
@@ -76,6 +101,15 @@ impl Node {
     /// The text of `key`, if it has one that is not empty.
     pub(super) fn text_of(&self, key: &str) -> Option<&str> {
         self.get(key)?.text().filter(|text| !text.is_empty())
+    }
+
+    /// How many values stand in it directly.
+    pub(super) fn size(&self) -> usize {
+        match &self.value {
+            Value::Map(pairs) => pairs.len(),
+            Value::List(items) => items.len(),
+            Value::Text(_) => 0,
+        }
     }
 
     pub(super) fn list(&self) -> Option<&[Rc<Node>]> {

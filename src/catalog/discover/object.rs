@@ -1,10 +1,17 @@
 //! One object: what it is, and whether what its containers name is certain.
 
+use std::collections::HashMap;
+use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
 
+use super::foreign::Foreign;
 use super::guess;
 use super::node::{Node, Object, Value};
+use super::scope::Defaults;
+use super::walk::Under;
 use super::{Discovery, Place, Rank};
+use crate::app::text::typed;
 use crate::image::Reference;
 
 /// Lists in lists.
@@ -23,6 +30,31 @@ const WORKLOADS: [&str; 9] = [
     "CronJob",
 ];
 
+/// What an object is, as far as that says which images are pulled as they are named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sort {
+    /// A workload of Kubernetes itself: what its containers name is certain.
+    Workload,
+    /// A workflow or task, which has containers of its own kind.
+    Workflow,
+    /// A Compose file.
+    Compose,
+    Other,
+}
+
+impl Sort {
+    /// A Compose file has services, and each says what it is run from.
+    pub(super) fn is_compose(node: &Node) -> bool {
+        let Some(Value::Map(services)) = node.get("services").map(|services| &services.value) else {
+            return false;
+        };
+        !services.is_empty()
+            && services.iter().all(|service| {
+                ["image", "build", "extends"].iter().any(|key| service.value.get(key).is_some())
+            })
+    }
+}
+
 /// Looking through the objects of a document.
 pub(super) struct Walk<'a> {
     pub(super) out: &'a mut Discovery,
@@ -30,8 +62,14 @@ pub(super) struct Walk<'a> {
     object: Arc<str>,
     chart: Option<Arc<str>>,
     pub(super) path: String,
-    /// A workload of Kubernetes itself: what its containers name is certain.
-    pub(super) is_workload: bool,
+    pub(super) sort: Sort,
+    /// A variable, an argument, an annotation or configuration: a name without a tag may be completed by the program
+    /// that reads it, so it does not say that an image is missing.
+    pub(super) is_loose: bool,
+    /// What enclosing maps say for the images in them.
+    pub(super) defaults: Rc<Defaults>,
+    /// Variables of the container that is looked at.
+    pub(super) known: HashMap<String, String>,
     pub(super) steps: usize,
     /// It was said already that not all of the object is looked at.
     pub(super) is_exhausted: bool,
@@ -50,7 +88,10 @@ impl<'a> Walk<'a> {
             object: "".into(),
             chart: None,
             path: String::new(),
-            is_workload: false,
+            sort: Sort::Other,
+            is_loose: false,
+            defaults: Rc::default(),
+            known: HashMap::new(),
             steps: 0,
             is_exhausted: false,
             embedded: 0,
@@ -112,11 +153,39 @@ impl<'a> Walk<'a> {
             }
             _ => self.out.objects += 1,
         }
+        if let Some(foreign) = Foreign::of_object(node, version, kind).filter(|foreign| !foreign.is_whole()) {
+            let why =
+                format!("it is {}, which is not looked into; {}", foreign.what(), foreign.way(self.file));
+            self.unclear(node.line, why, true);
+            return;
+        }
         let group = version.split('/').next().unwrap_or_default();
-        self.is_workload =
-            matches!(group, "v1" | "apps" | "batch" | "extensions") && WORKLOADS.contains(&kind);
+        self.sort = if matches!(group, "v1" | "apps" | "batch" | "extensions") && WORKLOADS.contains(&kind) {
+            Sort::Workload
+        } else if matches!(group, "argoproj.io" | "tekton.dev") && !kind.starts_with("Application") {
+            Sort::Workflow
+        } else if kind.is_empty() && Sort::is_compose(node) {
+            Sort::Compose
+        } else {
+            Sort::Other
+        };
+        self.is_loose = kind == "ConfigMap";
         if kind.is_empty() && self.is_chart(node, version) {
             return self.chart_annotations(node);
+        }
+        // It is told which repository to watch; what is pulled stands in other objects.
+        if kind == "ImageRepository" && group == "image.toolkit.fluxcd.io" {
+            return;
+        }
+        let is_kustomize =
+            group == "kustomize.config.k8s.io" && matches!(kind, "Kustomization" | "Component");
+        if is_kustomize || (kind.is_empty() && is_kustomization(self.file)) {
+            let folder = typed(Path::new(folder_of(self.file)));
+            let why = format!(
+                "a kustomization takes what it deploys from other files and changes it; render it: kubectl kustomize \
+                 {folder} | bundle catalog discover -"
+            );
+            self.unclear(node.line, why, true);
         }
         if kind == "ConfigMap" && node.get("binaryData").is_some() {
             self.unclear(node.line, "its binaryData is not looked into".to_owned(), false);
@@ -125,9 +194,9 @@ impl<'a> Walk<'a> {
             Value::Map(pairs) => {
                 // What an object's status names is what it has pulled, not what it will.
                 let demands = pairs.iter().filter(|pair| kind.is_empty() || pair.key != "status");
-                self.pairs(node, demands, "", 1);
+                self.pairs(node, demands, Under::NOTHING, 1);
             }
-            _ => self.any(node, "", 1),
+            _ => self.any(node, Under::NOTHING, 1),
         }
     }
 
@@ -200,6 +269,27 @@ fn version_and_kind(node: &Node, list: Option<&(String, String)>) -> (String, St
     let own = |key: &str| node.text_of(key).map(str::to_owned);
     let listed = list.cloned().unwrap_or_default();
     (own("apiVersion").unwrap_or(listed.0), own("kind").unwrap_or(listed.1))
+}
+
+/// The names that Kustomize looks for.
+pub fn is_kustomization(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    matches!(name, "kustomization.yaml" | "kustomization.yml" | "Kustomization")
+}
+
+/// What a file is called in a command. What comes from no file is called by a word.
+pub(super) fn file_of(name: &str) -> &str {
+    if name.contains(['.', '/']) || is_kustomization(name) { name } else { "FILE" }
+}
+
+/// The folder of a file.
+pub(super) fn folder_of(file: &str) -> &str {
+    match file_of(file).rsplit_once('/') {
+        Some(("", _)) => "/",
+        Some((folder, _)) => folder,
+        None if file_of(file) == "FILE" => "DIR",
+        None => ".",
+    }
 }
 
 /// `shop/charts/kafka/templates/x.yaml` is a template of kafka.

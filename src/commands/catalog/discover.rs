@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use crate::archive::chart_files;
+use crate::app::small_file;
+use crate::archive::{MAX_CHART_FILE, MAX_CHART_FILES, chart_files};
 use crate::catalog::discover::{Discovery, Rank, Title, is_about_a_chart};
 use crate::cli::{DiscoverArgs, ResultFormat};
 use crate::commands::helm::Chart;
@@ -109,7 +110,8 @@ fn chart(session: &Session, args: &DiscoverArgs, name: &str, found: &mut Discove
 fn about(path: &Path, name: &str, found: &mut Discovery) -> anyhow::Result<()> {
     let mut files = Vec::new();
     if path.is_dir() {
-        collect(path, "", &mut files, 0)?;
+        let mut left = MAX_CHART_FILES;
+        collect(path, "", &mut files, &mut left, 0)?;
     } else {
         files.extend(chart_files(path, &is_about_a_chart)?.into_iter().map(|file| (file.path, file.bytes)));
     }
@@ -121,17 +123,22 @@ fn collect(
     folder: &Path,
     below: &str,
     files: &mut Vec<(String, Vec<u8>)>,
+    left: &mut u64,
     depth: usize,
 ) -> anyhow::Result<()> {
-    let failed = failed(folder);
-    for entry in std::fs::read_dir(folder).map_err(&failed)? {
-        let entry = entry.map_err(&failed)?;
+    let unread = failed(folder);
+    for entry in std::fs::read_dir(folder).map_err(&unread)? {
+        let entry = entry.map_err(&unread)?;
         let name = format!("{below}{}", entry.file_name().to_string_lossy());
-        let is_folder = entry.file_type().map_err(&failed)?.is_dir();
+        let is_folder = entry.file_type().map_err(&unread)?.is_dir();
         if is_folder && depth < MAX_DEPTH && (name.ends_with("charts") || below.ends_with("charts/")) {
-            collect(&entry.path(), &format!("{name}/"), files, depth + 1)?;
+            collect(&entry.path(), &format!("{name}/"), files, left, depth + 1)?;
         } else if !is_folder && is_about_a_chart(&name) {
-            files.push((name, std::fs::read(entry.path()).map_err(&failed)?));
+            let path = entry.path();
+            let bytes = small_file::beside(&path, MAX_CHART_FILE.min(*left));
+            let bytes = bytes.map_err(failed(&path))?.unwrap_or_default();
+            *left -= bytes.len() as u64;
+            files.push((name, bytes));
         }
     }
     Ok(())
@@ -227,7 +234,8 @@ fn tell(session: &Session, found: &Discovery, passed_by: usize) {
         let _ = write!(text, "; {} of another kind passed by", count(passed_by, "file"));
     }
     reporter.say(&text);
-    if found.hiding_count > 0 {
+    // Where nothing was found, the error says so.
+    if found.hiding_count > 0 && !found.images.is_empty() {
         reporter.warn(&format!(
             "images may be missing: {} could not be read; the exit code is 7",
             count(found.hiding_count, "place")

@@ -35,6 +35,160 @@ fn a_list_with_nothing_in_it() {
     export("empty_list", &[("images.txt", "# nothing\n\n   \r\n")], &["images.txt"]);
 }
 
+/// Files of other tools, as those write them.
+const FOREIGN: [(&str, &str); 16] = [
+    (
+        "hauler.yaml",
+        "apiVersion: content.hauler.cattle.io/v1\nkind: Images\nmetadata: {name: x}\nspec:\n  images:\n    - name: r.example/a:1\n\
+         ---\napiVersion: content.hauler.cattle.io/v1\nkind: Charts\nspec:\n  charts:\n    - {name: kafka, repoURL: 'https://r.example'}\n",
+    ),
+    (
+        "sync.yaml",
+        "r.example:\n  tls-verify: true\n  images:\n    team/app: ['1']\n    team/all: []\n  images-by-tag-regex:\n    team/x: ^v1\n",
+    ),
+    (
+        "regsync.yml",
+        "version: 1\ncreds: []\nsync:\n  - {source: r.example/a, target: r.local/a, type: repository}\n  - {source: 'r.example/b:1', \
+         target: 'r.local/b:1', type: image}\n",
+    ),
+    (
+        "isc.yaml",
+        "kind: ImageSetConfiguration\napiVersion: mirror.openshift.io/v2alpha1\nmirror:\n  platform: {channels: [{name: stable-4.16}]}\n  \
+         additionalImages:\n    - name: r.example/a:1\n",
+    ),
+    (
+        "Images.lock",
+        "apiVersion: v0\nkind: ImagesLock\nmetadata: {generatedBy: Distribution Tooling for Helm}\nchart: {name: x, version: 1.0.0}\nimages:\n  \
+         - {name: a, image: 'r.example/a:1', chart: x}\n",
+    ),
+    (
+        "images.yml",
+        "apiVersion: imgpkg.carvel.dev/v1alpha1\nkind: ImagesLock\nimages:\n- image: r.example/a:1\n",
+    ),
+    (
+        "bundle.lock.yml",
+        "apiVersion: imgpkg.carvel.dev/v1alpha1\nkind: BundleLock\nbundle: {image: 'r.example/a:1', tag: '1'}\n",
+    ),
+    ("hangar.txt", "# mirror\nr.example/a r.local/a 1.25\n\nmysql mirrored/mysql 5.7.5\n"),
+    ("docker-compose.yml", "services:\n  db: {image: 'postgres:16'}\n"),
+    ("deploy/kustomization.yaml", "resources: [deployment.yaml]\nimages: [{name: a, newTag: '1'}]\n"),
+    (
+        "zarf.yaml",
+        "kind: ZarfPackageConfig\nmetadata: {name: x}\ncomponents:\n  - {name: a, images: ['r.example/a:1'], import: {path: b}}\n",
+    ),
+    (
+        "rendered.yaml",
+        "---\n# Source: shop/templates/a.yaml\napiVersion: v1\nkind: Pod\nspec: {containers: [{image: 'r.example/a:1'}]}\n",
+    ),
+    ("shop/Chart.yaml", "apiVersion: v2\nname: shop\nversion: 1.0.0\n"),
+    ("values.yaml", "replicas: 1\nimage: {repository: r.example/a, tag: '1'}\n"),
+    (
+        "catalog.lock",
+        "# Written by `bundle catalog lock`\nlockVersion: 1\ncatalog: {name: x, entries: []}\nimages: []\n",
+    ),
+    ("list.json", "{\"apiVersion\": \"v1\", \"kind\": \"List\", \"items\": [{\"kind\": \"Pod\"}]}"),
+];
+
+fn foreign() -> Gap {
+    let gap = Gap::new();
+    for folder in ["deploy", "shop"] {
+        std::fs::create_dir(gap.path(folder)).unwrap();
+    }
+    for (file, text) in FOREIGN {
+        std::fs::write(gap.path(file), text).unwrap();
+    }
+    gap
+}
+
+#[test]
+fn files_of_other_tools_are_named_with_the_way_out() {
+    let gap = foreign();
+    let mut said = String::new();
+    for (file, text) in FOREIGN {
+        let ran = gap.cli.run(&["export", file, "-o", "out.tar.zst"]);
+        assert_eq!(ran.code, 2, "{file}: {}", ran.shown());
+        said += &ran.stderr;
+        for arguments in [
+            &["catalog", "lint", file][..],
+            &["catalog", "lock", file, "-o", "new.lock"],
+            &["catalog", "show", file],
+        ] {
+            let ran = gap.cli.run(arguments);
+            assert_eq!(ran.code, 2, "{arguments:?}: {}", ran.shown());
+            assert!(ran.stderr.contains("not a catalog"), "{arguments:?}: {}", ran.stderr);
+        }
+        let ran = gap.fed(&["export", "-", "-o", "out.tar.zst"], text.as_bytes());
+        assert_eq!(ran.code, 2, "{file}: {}", ran.shown());
+    }
+    gap.snapshot("refusals", "foreign_files", &said);
+    assert!(!gap.path("out.tar.zst").exists());
+}
+
+#[test]
+fn what_other_tools_read_in_their_own_way_is_not_looked_into() {
+    let gap = foreign();
+    let mut said = String::new();
+    for (file, code) in [
+        ("hauler.yaml", 2),
+        ("sync.yaml", 2),
+        ("regsync.yml", 2),
+        ("isc.yaml", 2),
+        ("zarf.yaml", 2),
+        ("Images.lock", 0),
+        ("images.yml", 0),
+        ("docker-compose.yml", 0),
+        ("deploy/kustomization.yaml", 7),
+        ("rendered.yaml", 0),
+    ] {
+        let ran = gap.cli.run(&["catalog", "discover", file]);
+        assert_eq!(ran.code, code, "{file}: {}", ran.shown());
+        if code == 2 {
+            said += &ran.stderr;
+        }
+    }
+    gap.snapshot("refusals", "foreign_manifests", &said);
+}
+
+#[test]
+fn archives_of_other_tools_are_named_with_the_way_out() {
+    let gap = Gap::new();
+    let mut said = String::new();
+    for (file, names) in [
+        ("save.tar", &["blobs/sha256/aa", "index.json", "manifest.json"][..]),
+        ("zarf-package-x.tar.zst", &["checksums.txt", "components/a.tar", "zarf.yaml"]),
+        ("imgpkg.tar", &["manifest.json", "sha256-aa.tar.gz"]),
+        ("mirror_000001.tar", &["docker/registry/v2/repositories/a/link"]),
+        ("shop-1.0.0.tgz", &["shop/Chart.yaml"]),
+        ("shop-1.0.0.wrap.tgz", &["shop-1.0.0/chart/Images.lock"]),
+        ("other.tar", &["x"]),
+    ] {
+        let mut tar = tar::Builder::new(Vec::new());
+        for name in names {
+            let content = b"{\"image\": \"r.example/a:1\"}\nimage: r.example/a:1\n";
+            let mut header = tar::Header::new_gnu();
+            header.set_size(content.len() as u64);
+            header.set_mode(0o644);
+            tar.append_data(&mut header, name, &content[..]).unwrap();
+        }
+        let mut bytes = tar.into_inner().unwrap();
+        if file.contains("zst") {
+            bytes = zstd::encode_all(&bytes[..], 1).unwrap();
+        }
+        std::fs::write(gap.path(file), &bytes).unwrap();
+        let ran = gap.cli.run(&["export", file, "-o", "out.tar.zst"]);
+        assert_eq!(ran.code, 2, "{file}: {}", ran.shown());
+        said += &ran.stderr;
+        for arguments in [&["export", "-", "-o", "out.tar.zst"][..], &["catalog", "discover", "-"]] {
+            let ran = gap.fed(arguments, &bytes);
+            assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{file}: {}", ran.shown());
+            assert!(ran.stderr.contains("it is "), "{file}: {}", ran.stderr);
+        }
+        assert_eq!(gap.cli.run(&["catalog", "lint", file]).code, 2);
+        assert_eq!(gap.cli.run(&["catalog", "discover", file]).code, 2);
+    }
+    gap.snapshot("refusals", "foreign_archives", &said);
+}
+
 #[test]
 fn several_bad_lines_at_once() {
     let text = "r.example/App:1\nr.example/fine:1\nr.example/x:{{ .Values.tag }}\n\nr.example/y:a+b\nr.example/z@sha256:12\n";

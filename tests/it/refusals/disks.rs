@@ -173,11 +173,16 @@ fn a_disk_without_room_for_the_plan() {
     assert_eq!(gap.source.blob_gets().len(), 1);
 }
 
+#[expect(clippy::print_stderr, reason = "what is skipped is told")]
+fn tell(text: &str) {
+    eprintln!("{text}");
+}
+
 /// A disk of its own for a run, that fills up while it writes: `script` runs below it, and the program is `$0`.
 fn on_a_small_disk(gap: &Gap, megabytes: u32, script: &str) -> Option<Ran> {
     let may = Command::new("unshare").args(["-rm", "true"]).output();
     if !may.is_ok_and(|ran| ran.status.success()) {
-        eprintln!("skipped: this system gives nobody a mount of their own");
+        tell("skipped: this system gives nobody a mount of their own");
         return None;
     }
     std::fs::create_dir_all(gap.path("small")).unwrap();

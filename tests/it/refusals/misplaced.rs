@@ -142,7 +142,7 @@ fn what_stands_in_the_wrong_place_is_recognised() {
     let (gap, _) = small();
     let before = gap.files();
     for (command, says) in [
-        (&["export", "out.tar.zst"][..], "catalog out.tar.zst: it is compressed, as a bundle is"),
+        (&["export", "out.tar.zst"][..], "catalog out.tar.zst: it is a bundle, not a text"),
         (&["export", "quay.io/team/app:1"][..], "echo quay.io/team/app:1 | bundle export - -o FILE"),
         (&["export", "images.txt", "-o", "new", "--volume-size", "10"][..], "volumes of 10 bytes"),
         (&["repack", "out.tar.zst"][..], "what is made of bundles has no file name"),

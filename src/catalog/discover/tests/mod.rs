@@ -1,5 +1,10 @@
 //! Texts as people have them, and what is found in each.
 
+mod lists;
+mod parts;
+mod siblings;
+mod versions;
+
 use super::*;
 use crate::catalog::Catalog;
 
@@ -21,6 +26,13 @@ fn shown(found: &Discovery) -> String {
     );
     lines.push(format!("{} objects, {} secrets", found.objects, found.secrets));
     lines.join("\n")
+}
+
+/// Every image, and why others are unclear.
+fn brief(found: &Discovery) -> Vec<String> {
+    let unclear =
+        found.unclear.iter().map(|one| format!("{} {}", if one.hides { "HIDES" } else { "?" }, one.why));
+    names(found).into_iter().chain(unclear).collect()
 }
 
 fn names(found: &Discovery) -> Vec<String> {

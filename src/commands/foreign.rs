@@ -1,0 +1,99 @@
+//! What other tools wrote, given where a catalog or a manifest is expected: known by its own marks, and refused with
+//! the way out.
+
+use std::io::{self, BufRead, BufReader, Cursor, Read};
+use std::path::Path;
+
+use crate::app::text::typed;
+use crate::archive::{ARCHIVE_HEAD, ArchiveKind, is_archive};
+use crate::catalog::Format;
+use crate::catalog::discover::Foreign;
+use crate::catalog::list_of_hangar;
+use crate::failure::Failure;
+
+/// `input`, if it is a text; else what the archive is. `name` is what people call it.
+pub(super) fn text_of(
+    name: &str,
+    mut input: impl Read + Send + 'static,
+) -> io::Result<Result<impl BufRead + Send, ArchiveKind>> {
+    let mut head = Vec::new();
+    input.by_ref().take(ARCHIVE_HEAD as u64).read_to_end(&mut head)?;
+    let is_archive = is_archive(&head);
+    let whole = BufReader::with_capacity(64 << 10, Cursor::new(head).chain(input));
+    Ok(if is_archive { Err(ArchiveKind::of(whole, Path::new(name))) } else { Ok(whole) })
+}
+
+/// Refuses a text that is no catalog, where its marks say what it is.
+pub(super) fn refuse_text(name: &str, text: &[u8]) -> Result<(), Failure> {
+    let refused = |what: &str, way: String| {
+        Err(Failure::usage(format!("catalog {name}: it is {what}, not a catalog")).hint(way))
+    };
+    let shown = String::from_utf8_lossy(text);
+    match Format::sniff(&shown) {
+        Format::Yaml => match Foreign::of(text, name) {
+            Some(foreign) => refused(foreign.what(), foreign.way(name)),
+            None => Ok(()),
+        },
+        Format::List if list_of_hangar(&shown) => {
+            let file = file(name);
+            let way = format!(
+                "keep source and tag: awk '{{print $1 \":\" $3}}' {file} | bundle export - -o OUT.tar.zst"
+            );
+            refused("a list of hangar with sources, targets and tags", way)
+        }
+        Format::List => Ok(()),
+    }
+}
+
+/// An archive in the place of `place`.
+pub(super) fn refused(place: &str, name: &str, kind: ArchiveKind) -> Failure {
+    Failure::usage(format!("{place}: it is {}, not a text", what(kind))).hint(way(kind, name))
+}
+
+pub(super) fn what(kind: ArchiveKind) -> &'static str {
+    match kind {
+        ArchiveKind::Bundle => "a bundle",
+        ArchiveKind::Images => "an archive of images, as docker save and OCI tools write them",
+        ArchiveKind::Zarf => "a package of Zarf",
+        ArchiveKind::Imgpkg => "an archive of imgpkg",
+        ArchiveKind::OcMirror => "an archive of oc-mirror",
+        ArchiveKind::Chart => "a packed Helm chart",
+        ArchiveKind::WrappedChart => "a chart with its images, as dt wraps them",
+        ArchiveKind::Other => "an archive, or compressed",
+    }
+}
+
+/// The file as it is typed.
+fn file(name: &str) -> String {
+    if matches!(name, "-" | "stdin") { "FILE".to_owned() } else { typed(Path::new(name)) }
+}
+
+/// The way from an archive to a bundle.
+pub(super) fn way(kind: ArchiveKind, name: &str) -> String {
+    let file = file(name);
+    let export = "bundle export - -o OUT.tar.zst";
+    match kind {
+        ArchiveKind::Bundle => "bundle import sends a bundle; bundle repack makes another of it".to_owned(),
+        ArchiveKind::Images => format!(
+            "bundle import {file} -d REGISTRY sends the images of an OCI layout; for a bundle, list what it was made \
+             of: tar -xOf {file} manifest.json | jq -r '.[].RepoTags[]' | {export}"
+        ),
+        ArchiveKind::Zarf => format!("list its images: zarf package inspect images {file} | {export}"),
+        ArchiveKind::Imgpkg => format!(
+            "put it into a registry (imgpkg copy --tar {file} --to-repo REPOSITORY), and export from there what its \
+             .imgpkg/images.yml lists"
+        ),
+        ArchiveKind::OcMirror => {
+            "oc-mirror alone reads it; for a bundle, export what its image set configuration lists".to_owned()
+        }
+        ArchiveKind::Chart => format!(
+            "bundle catalog discover --chart {file} -o CATALOG.yaml finds its images; --add {file} takes the chart along"
+        ),
+        ArchiveKind::WrappedChart => {
+            format!("unpack it, and list its images: yq '.images[].image' Images.lock | {export}")
+        }
+        ArchiveKind::Other => {
+            "unpack it first; a catalog is YAML, JSON, or a text with one image on each line".to_owned()
+        }
+    }
+}
