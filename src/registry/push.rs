@@ -178,6 +178,11 @@ impl RegistryClient {
         if standing == Standing::Nothing {
             sessions.found_to_buffer();
         }
+        // The registry may have ended it for a request whose answer the earlier run did not live to see.
+        if let Ok(Some(_)) = self.has_blob(note.repository, note.digest).await {
+            note.ended();
+            return Ok(Some(0));
+        }
         upload.cancel().await;
         note.ended();
         Ok(None)

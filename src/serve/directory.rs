@@ -336,14 +336,12 @@ impl WritableStore for DirectoryStore {
     }
 
     fn finish_upload(&self, name: &RepositoryName, upload: &str, digest: &Digest) -> Result<(), StoreError> {
-        let whole = self.uploads.finish(name, upload, digest)?;
-        let _shared = self.removal.read();
-        // Replaces content that is already there, which heals it should it be damaged.
-        if let Err(error) = self.tree.publish(&whole, &digest.layout_path()) {
-            let _ = self.tree.remove(&whole);
-            return Err(error.into());
-        }
-        Ok(self.link_blob(name, digest)?)
+        self.uploads.finish(name, upload, digest, |whole| {
+            let _shared = self.removal.read();
+            // Replaces content that is already there, which heals it should it be damaged.
+            self.tree.publish(whole, &digest.layout_path())?;
+            self.link_blob(name, digest)
+        })
     }
 
     fn cancel_upload(&self, name: &RepositoryName, upload: &str) -> Result<(), StoreError> {

@@ -135,6 +135,9 @@ impl Uploads {
     pub(super) fn size(&self, repository: &RepositoryName, id: &str) -> Result<u64, StoreError> {
         let upload = self.find(repository, id)?;
         let mut state = lock(&upload.state);
+        if state.ended {
+            return Err(StoreError::UploadUnknown);
+        }
         state.touched = (self.clock)();
         Ok(state.size)
     }
@@ -162,13 +165,15 @@ impl Uploads {
         Ok(state.size)
     }
 
-    /// Ends the upload and returns the path of its file, checked and synced.
+    /// Ends the upload: its file, checked and synced, is handed to `publish`. The upload is known until that is done,
+    /// so nobody who asks finds neither an upload nor its blob.
     pub(super) fn finish(
         &self,
         repository: &RepositoryName,
         id: &str,
         digest: &Digest,
-    ) -> Result<String, StoreError> {
+        publish: impl FnOnce(&str) -> io::Result<()>,
+    ) -> Result<(), StoreError> {
         let upload = self.find(repository, id)?;
         let mut state = lock(&upload.state);
         if state.ended {
@@ -181,16 +186,18 @@ impl Uploads {
         if found.algorithm() != digest.algorithm() {
             found = hash(&file, digest.algorithm())?;
         }
-        if found == *digest {
+        let published = if found == *digest {
             file.sync_all()?;
-        }
+            publish(&upload.path).map_err(StoreError::from)
+        } else {
+            Err(StoreError::DigestMismatch { stated: Box::new(*digest), found: Box::new(found) })
+        };
         state.ended = true;
         lock(&self.open).remove(id);
-        if found != *digest {
+        if published.is_err() {
             let _ = self.tree.remove(&upload.path);
-            return Err(StoreError::DigestMismatch { stated: Box::new(*digest), found: Box::new(found) });
         }
-        Ok(upload.path.clone())
+        published
     }
 
     pub(super) fn cancel(&self, repository: &RepositoryName, id: &str) -> Result<(), StoreError> {

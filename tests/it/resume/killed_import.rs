@@ -3,9 +3,11 @@
 
 use std::time::Duration;
 
+use airgap_bundle::serve::WritableStore;
+
 use super::{FRAME, Gap, JOBS, MIB, TestImage, all_blobs, assert_whole};
 use crate::support::images::{ImageSpec, Layer, multi_platform};
-use crate::support::registry::{Effect, Fault, TestRegistry};
+use crate::support::registry::{Effect, Fault, Logged, TestRegistry};
 
 /// About 75 MiB in five images, with layers well above what may be sent again.
 fn several() -> (Gap, Vec<TestImage>) {
@@ -46,7 +48,7 @@ fn assert_nothing_half(gap: &Gap, images: &[TestImage]) -> usize {
 fn received(gap: &Gap) -> u64 {
     let log = gap.destination.log();
     let uploads = log.iter().filter(|one| one.path.contains("/blobs/uploads/"));
-    uploads.map(super::super::support::registry::Logged::received).sum()
+    uploads.map(Logged::received).sum()
 }
 
 /// Files that would tell the next run what to go on with.
@@ -151,6 +153,31 @@ fn a_half_sent_layer_goes_on_where_it_stopped_and_its_location_is_a_secret() {
     assert!(rest.received() <= 11 * MIB as u64, "{}", rest.received());
     let shown = ran.shown() + &String::from_utf8(gap.read("report.json")).unwrap();
     assert!(!shown.contains(&location));
+    assert_eq!(states(&gap), 0);
+}
+
+#[test]
+fn what_the_registry_finished_after_the_kill_is_not_sent_again() {
+    let (gap, images) = several();
+    let large = images[1].all_blobs().into_iter().max_by_key(|(_, bytes)| bytes.len()).unwrap().0;
+    gap.destination.fault(Fault::on("PUT", large.hex(), Effect::Delay(Duration::from_secs(3600))));
+    let host = gap.destination.host();
+    let mut run = gap.spawn(&["import", "out.tar.zst", "-d", &host, "--jobs", "2"]);
+    run.until("the end of the layer", || gap.destination.faulted() > 0);
+    run.kill();
+    gap.destination.heal();
+    let log = gap.destination.log();
+    let ends = |one: &&Logged| one.method == "PUT" && one.query.contains(&large.hex()[..]);
+    let upload = log.iter().find(ends).unwrap().path.rsplit_once('/').unwrap().1.to_owned();
+    let store = gap.destination.store();
+    store.finish_upload(&"team/app-1".parse().unwrap(), &upload, &large).unwrap();
+    gap.destination.forget();
+    // It is still at it when it is asked for the blob, and done when it is asked for the upload.
+    gap.destination.fault(Fault::status("HEAD", format!("/team/app-1/blobs/{large}"), 404));
+    gap.import("out.tar.zst", &["--jobs", "2"]);
+    assert_eq!(gap.destination.faulted(), 2);
+    assert_eq!(assert_nothing_half(&gap, &images), images.len());
+    assert!(received(&gap) < 30 * MIB as u64, "{}", received(&gap));
     assert_eq!(states(&gap), 0);
 }
 
