@@ -4,12 +4,12 @@ use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 
-use super::contents::{self, Contents, Fate, Manifests, Root};
+use super::contents::{Contents, Fate, Manifests, Root};
 use super::manifest::{
     ArtifactRow, BundleManifest, CatalogRecord, FORMAT_REVISION, ImageRow, MEDIA_TYPE, PROFILE,
     SCHEMA_VERSION,
 };
-use super::{ArchiveError, derived};
+use super::{ArchiveError, derived, proof};
 use crate::image::{
     ArtifactKind, Descriptor, Digest, ManifestKind, ParsedManifest, Platform, Reference, Repository, Tag,
     media_type,
@@ -25,7 +25,7 @@ pub(super) fn unpacked(
     if derived::index_json(&bundle)? != index {
         return Err(ArchiveError::Damaged("index.json is not the one that bundle.json implies".to_owned()));
     }
-    contents::prove(&bundle, small)?;
+    proof::prove(&bundle, small)?;
     Ok(bundle)
 }
 

@@ -11,12 +11,12 @@ use std::sync::{Mutex, OnceLock};
 use bytes::Bytes;
 use tar::{EntryType, Header};
 
-use super::contents::{self, Manifests};
+use super::contents::Manifests;
 use super::head::{self, FrameLens};
 use super::input::Input;
 use super::manifest::{BundleManifest, Group};
 use super::reader::FrameTable;
-use super::{ArchiveError, expansion, frame, member};
+use super::{ArchiveError, expansion, frame, member, proof};
 use crate::image::Digest;
 use crate::signing::Trust;
 
@@ -308,7 +308,7 @@ impl Head {
 
     /// Demands that `bundle` says what the manifests say, and that the head is the one that follows from both.
     pub(crate) fn prove(&self, bundle: &BundleManifest) -> Result<(), ArchiveError> {
-        let (is_same, shared) = rayon::join(|| self.prove_bytes(bundle), || contents::prove(bundle, self));
+        let (is_same, shared) = rayon::join(|| self.prove_bytes(bundle), || proof::prove(bundle, self));
         is_same?;
         let _ = self.shared.set(shared?);
         Ok(())

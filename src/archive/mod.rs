@@ -69,6 +69,7 @@ mod pins;
 mod pipe;
 mod piped;
 mod piped_layout;
+mod proof;
 mod reader;
 mod salvage;
 mod stash;

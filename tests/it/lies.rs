@@ -251,24 +251,32 @@ fn blobs_that_are_longer_shorter_or_elsewhere() {
 
 #[test]
 fn lists_that_lead_nowhere() {
-    exported("referrers whose next page is the same", Fails(&[1], "the list has no end"), |asked, _| {
-        when(asked.is("GET", "/referrers/"), || {
-            let headers = format!(
-                "content-type: application/vnd.oci.image.index.v1+json\r\nlink: <{}>; rel=\"next\"\r\n",
-                asked.path
-            );
-            Lie::Raw(answer("200 OK", &headers, br#"{"schemaVersion":2,"manifests":[]}"#))
-        })
-    });
-    exported("referrers with ever another page", Fails(&[1], "the list has no end"), |asked, _| {
-        when(asked.is("GET", "/referrers/"), || {
-            let headers = format!(
-                "content-type: application/vnd.oci.image.index.v1+json\r\nlink: </v2/team/app/referrers/x?page={}>; rel=\"next\"\r\n",
-                asked.lies
-            );
-            Lie::Raw(answer("200 OK", &headers, br#"{"schemaVersion":2,"manifests":[]}"#))
-        })
-    });
+    exported(
+        "referrers whose next page is the same",
+        Fails(&[1], "the list is too long, or has no end"),
+        |asked, _| {
+            when(asked.is("GET", "/referrers/"), || {
+                let headers = format!(
+                    "content-type: application/vnd.oci.image.index.v1+json\r\nlink: <{}>; rel=\"next\"\r\n",
+                    asked.path
+                );
+                Lie::Raw(answer("200 OK", &headers, br#"{"schemaVersion":2,"manifests":[]}"#))
+            })
+        },
+    );
+    exported(
+        "referrers with ever another page",
+        Fails(&[1], "the list is too long, or has no end"),
+        |asked, _| {
+            when(asked.is("GET", "/referrers/"), || {
+                let headers = format!(
+                    "content-type: application/vnd.oci.image.index.v1+json\r\nlink: </v2/team/app/referrers/x?page={}>; rel=\"next\"\r\n",
+                    asked.lies
+                );
+                Lie::Raw(answer("200 OK", &headers, br#"{"schemaVersion":2,"manifests":[]}"#))
+            })
+        },
+    );
     exported("a web page for referrers", Done, |asked, _| {
         when(asked.is("GET", "/referrers/"), || {
             Lie::Raw(answer("200 OK", "content-type: text/html\r\n", b"<html>"))

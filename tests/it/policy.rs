@@ -309,7 +309,7 @@ fn what_is_no_policy_stops_before_anything_is_asked() {
     }
     let file = std::fs::File::create(gap.path("policy.yaml")).unwrap();
     file.set_len(2 << 20).unwrap();
-    names(&with_policy(&gap, &["verify", "out.tar.zst"]), 2, &["at most 1024 KiB"]);
+    names(&with_policy(&gap, &["verify", "out.tar.zst"]), 2, &["larger than 1 MiB"]);
     std::fs::remove_file(gap.path("policy.yaml")).unwrap();
     names(&with_policy(&gap, &["verify", "out.tar.zst"]), 2, &["policy.yaml: No such file"]);
     assert!(gap.source.log().is_empty() && gap.destination.log().is_empty());

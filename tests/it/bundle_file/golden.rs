@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use airgap_bundle::archive::manifest::FORMAT_REVISION;
 use airgap_bundle::image::Digest;
 
-use super::{ImageSpec, Layer, TestImage, contents, multi_platform, written};
+use super::{ImageSpec, Layer, TestImage, contents, written};
 use crate::support::bundles::open_file;
 use crate::support::gap::{Gap, assert_whole};
+use crate::support::images::multi_platform_with;
 
 /// The revision of the format that the golden bundle was written by.
 const GOLDEN_REVISION: u32 = 1;
@@ -23,7 +24,7 @@ fn images() -> Vec<(&'static str, TestImage)> {
     vec![
         ("registry.example/team/app:1.0", app),
         ("registry.example/team/old:2", old),
-        ("docker.io/library/multi:latest", multi_platform(4)),
+        ("docker.io/library/multi:latest", multi_platform_with(4, "application/vnd.oci.image.layer.v1.tar")),
     ]
 }
 

@@ -243,6 +243,11 @@ pub fn index(children: Vec<((&str, &str), TestImage)>, docker: bool) -> TestImag
 
 /// amd64 and arm64 over one shared layer, and the attestation that `BuildKit` adds for the first.
 pub fn multi_platform(seed: u64) -> TestImage {
+    multi_platform_with(seed, "application/vnd.in-toto+json")
+}
+
+/// The same; the content of its attestation has this media type.
+pub fn multi_platform_with(seed: u64, statement_type: &str) -> TestImage {
     let shared = Layer::gzip(seed, 30_000);
     let child = |architecture, own| {
         let spec = ImageSpec::new(seed).platform("linux", architecture).layer(shared.clone());
@@ -251,8 +256,7 @@ pub fn multi_platform(seed: u64) -> TestImage {
     let (amd64, arm64) = (child("amd64", seed + 1), child("arm64", seed + 2));
     let statement = Layer::tar(seed, 500);
     let attestation = ImageSpec::new(seed + 3).platform("unknown", "unknown").layer(statement).build();
-    let attestation =
-        attestation.altered(|value| value["layers"][0]["mediaType"] = json!("application/vnd.in-toto+json"));
+    let attestation = attestation.altered(|value| value["layers"][0]["mediaType"] = json!(statement_type));
     let mut value = json!({
         "schemaVersion": 2, "mediaType": types::OCI_INDEX,
         "manifests": [amd64.descriptor(), arm64.descriptor(), attestation.descriptor()],

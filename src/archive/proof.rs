@@ -1,0 +1,46 @@
+//! That `bundle.json` lists exactly what its manifests refer to.
+
+use super::ArchiveError;
+use super::contents::{Contents, Manifests, fates, roots};
+use super::manifest::BundleManifest;
+use crate::image::ParsedManifest;
+
+/// Demands that `bundle` lists exactly what its manifests refer to, in the right order. Only foreign layers, which
+/// their publishers may keep out of registries, may be absent; and in a delta exactly what it requires. Tells for each
+/// image how many bytes of it something else uses too.
+pub(super) fn prove(bundle: &BundleManifest, manifests: &dyn Manifests) -> Result<Vec<u64>, ArchiveError> {
+    let mut contents = Contents::walk(&roots(bundle), manifests, &fates(bundle), bundle.blobs.len(), true)?;
+    if let Some(fault) = contents.faults.first() {
+        let name = match fault.root.checked_sub(bundle.images.len()) {
+            None => bundle.images[fault.root].name.to_string(),
+            Some(at) => format!("artifact {}", bundle.artifacts[at].digest),
+        };
+        return Err(ArchiveError::Damaged(format!("{name}: {}", fault.why)));
+    }
+    let required = bundle.requires.iter().flat_map(|requires| &requires.blobs);
+    if !contents.required.iter().eq(required.map(|blob| (&blob.digest, &blob.size))) {
+        let why = "bundle.json requires other blobs than its images lack".to_owned();
+        return Err(ArchiveError::Damaged(why));
+    }
+    if contents.blobs != bundle.blobs {
+        let listed = bundle.index();
+        let missing = contents.blobs.iter().find(|blob| listed.position(&blob.digest).is_none());
+        return Err(ArchiveError::Damaged(missing.map_or_else(
+            || "bundle.json lists other blobs than the manifests name".to_owned(),
+            |blob| format!("{} is needed by an image, but not in the bundle", blob.digest),
+        )));
+    }
+    for image in &bundle.images {
+        bundle.pins(image, manifests)?;
+    }
+    for row in bundle.artifacts.iter().filter(|row| row.tag.is_none()) {
+        let parsed = ParsedManifest::of(&manifests.manifest(&row.digest)?, Some(&row.media_type));
+        let subject = parsed.ok().and_then(|parsed| parsed.subject);
+        if subject.is_none_or(|subject| subject.digest != row.subject) {
+            let why = format!("artifact {} is not about {}", row.digest, row.subject);
+            return Err(ArchiveError::Damaged(why));
+        }
+    }
+    contents.shared.truncate(bundle.images.len());
+    Ok(contents.shared)
+}
