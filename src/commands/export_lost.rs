@@ -7,13 +7,17 @@ use crate::archive::{ImageFault, Users};
 use crate::failure::{ExitCode, blob_code};
 use crate::image::Reference;
 use crate::plan::{ExportPlan, Resolution};
-use crate::transfer::{LostBlob, Spool};
+use crate::transfer::{BlobError, LostBlob, Spool};
 
-/// Names every image that a lost blob costs.
+const GONE: &str = "an earlier run resolved this image, and it is gone since then: --fresh resolves it again";
+
+/// Names every image that a lost blob costs. What was resolved by an `earlier` run may be gone since then, which no
+/// repetition brings back.
 pub(super) fn report_lost(
     plan: &ExportPlan,
     spool: &Spool,
     lost: &[LostBlob],
+    earlier: bool,
     report: &mut RunReport,
 ) -> BTreeSet<usize> {
     let mut hit = BTreeSet::new();
@@ -28,11 +32,26 @@ pub(super) fn report_lost(
             let row = rows.get(&plan.bundle.images[image].name);
             if let Some(row) = row.filter(|_| hit.insert(image)) {
                 let why = format_args!("blob {digest}: {error}");
-                report.images[*row].failed(code, &source, &why, Vec::new());
+                let hints = if earlier && is_gone(error) { vec![GONE.to_owned()] } else { Vec::new() };
+                report.images[*row].failed(code, &source, &why, hints);
             }
         }
     }
     hit
+}
+
+/// Whether the registry has no such blob.
+fn is_gone(error: &BlobError) -> bool {
+    matches!(error, BlobError::Registry(error) if error.is_not_found())
+}
+
+/// The way on, after `lost`.
+pub(super) fn way_on(lost: &[LostBlob], earlier: bool) -> &'static str {
+    if earlier && lost.iter().all(|lost| is_gone(&lost.error)) {
+        GONE
+    } else {
+        "what is done is kept; run the same command again to go on"
+    }
 }
 
 /// Records the images whose manifests contradict themselves or each other.

@@ -3,7 +3,7 @@
 //! Every request can be sent again, since its body is a factory. A permit of the host's pacer is held until the
 //! answer's body is done with. Credentials stay with the origin they belong to; redirects are followed here.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -25,7 +25,7 @@ use super::sessions::Sessions;
 use super::stats::RequestKind;
 use super::token::Scope;
 use super::transport::{Transport, authority};
-use crate::image::HostName;
+use crate::image::{Digest, HostName, Repository};
 
 const MAX_REDIRECTS: usize = 10;
 const MAX_WARNINGS: usize = 100;
@@ -40,6 +40,8 @@ pub(super) struct Inner {
     pub(super) hosts: Mutex<HashMap<HostName, Arc<Host>>>,
     pub(super) warnings: Mutex<BTreeSet<String>>,
     pub(super) sessions: OnceLock<Sessions>,
+    /// Manifests that came from a registry.
+    pub(super) fetched: Mutex<HashSet<(Repository, Digest)>>,
 }
 
 /// One request, as often as it takes.

@@ -11,6 +11,7 @@ use super::body::Payload;
 use super::error::{ErrorKind, RegistryError};
 use super::host::Host;
 use super::http::{ABSENCES, Call, Retries, Target};
+use super::pace::locked;
 use super::retry::RateLimit;
 use super::stats::RequestKind;
 use super::token::Scope;
@@ -94,10 +95,18 @@ impl RegistryClient {
                 Ok((fetched, Some(claimed))) if matches!(target, ManifestTarget::Tag(_)) => {
                     return self.as_claimed(repository, target, fetched, &claimed).await;
                 }
-                Ok((fetched, _)) => return Ok(fetched),
+                Ok((fetched, _)) => {
+                    locked(&self.0.fetched).insert((repository.clone(), fetched.manifest.digest));
+                    return Ok(fetched);
+                }
                 Err(kind) => retries.after(call.error(kind)).await?,
             }
         }
+    }
+
+    /// Whether this client has fetched that manifest from there.
+    pub fn has_fetched(&self, repository: &Repository, digest: &Digest) -> bool {
+        locked(&self.0.fetched).contains(&(repository.clone(), *digest))
     }
 
     /// Decides between what came by `target` and the digest that the registry `claimed` for it: something on the way

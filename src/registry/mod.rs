@@ -119,7 +119,15 @@ impl RegistryClient {
         );
         let (hosts, warnings) = (Mutex::new(HashMap::new()), Mutex::new(BTreeSet::new()));
         let sessions = std::sync::OnceLock::new();
-        Self(Arc::new(Inner { options, transport, store, hosts, warnings, sessions }))
+        Self(Arc::new(Inner {
+            options,
+            transport,
+            store,
+            hosts,
+            warnings,
+            sessions,
+            fetched: Mutex::default(),
+        }))
     }
 
     /// Keeps note of large uploads in `sessions`, and goes on with those that are there. For the first caller.

@@ -12,11 +12,11 @@ use tokio::sync::mpsc;
 
 use super::download::BlobError;
 use super::fetch::{Piece, pieces};
-use super::{BlobSpool, Donor};
+use super::{BlobSpool, Donor, Places};
 use crate::archive::BlobRow;
 use crate::image::Hasher;
 use crate::plan::ExportPlan;
-use crate::registry::{BlobPlace, RegistryClient};
+use crate::registry::BlobPlace;
 use crate::report::Reporter;
 
 /// A blob up to this many bytes is complete and right before its first byte is handed over.
@@ -44,7 +44,7 @@ pub(super) enum Next {
 /// Where blobs come from.
 #[derive(Clone, Copy)]
 pub(super) struct Source<'a> {
-    pub(super) client: &'a RegistryClient,
+    pub(super) places: &'a Places<'a>,
     pub(super) plan: &'a ExportPlan,
     pub(super) reporter: &'a Reporter,
     pub(super) spool: Option<&'a BlobSpool>,
@@ -159,7 +159,7 @@ impl<'a> Source<'a> {
         let whole_first = blob.size <= SHARE && from == 0;
         let mut hasher = Hasher::for_digest(&blob.digest);
         let mut held = Vec::new();
-        let fetched = pieces(self.client, &place, blob, from, &bar, async |piece| {
+        let fetched = pieces(self.places, &place, blob, from, &bar, async |piece| {
             if whole_first {
                 for chunk in &piece {
                     hasher.update(chunk);
@@ -194,7 +194,7 @@ impl<'a> Source<'a> {
     ) -> Result<File, BlobError> {
         let mut waiting = tokio::task::block_in_place(|| spool.begin(blob))?;
         let bar = self.bar(place, blob, waiting.len());
-        pieces(self.client, place, blob, waiting.len(), &bar, async |piece| {
+        pieces(self.places, place, blob, waiting.len(), &bar, async |piece| {
             tokio::task::block_in_place(|| piece.iter().try_for_each(|chunk| waiting.write(chunk)))?;
             Ok(true)
         })

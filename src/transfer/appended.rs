@@ -161,10 +161,9 @@ impl FileExport<'_> {
     ) -> (Result<Downloaded, BlobError>, Sidecar) {
         let (layout, blobs) = (&plan.head.layout, &plan.bundle.blobs);
         self.reporter.begin(self.doing(), plan.payload(), past_bytes(plan, past));
-        let places = Places::new(plan, self.spool);
-        let elsewhere = |digest: &Digest| places.of(digest);
+        let places = Places::new(self.client, plan, self.spool);
         let source = Source {
-            client: self.client,
+            places: &places,
             plan,
             reporter: self.reporter,
             spool: self.blob_spool,
@@ -172,7 +171,7 @@ impl FileExport<'_> {
             jobs: self.jobs.max(1),
         };
         let (sink, position) = Growing::after(grown, shared);
-        let mut ordered = Ordered { source, elsewhere: &elsewhere, sink };
+        let mut ordered = Ordered { source, sink };
         let written = tokio::select! {
             written = ordered.run(position) => written,
             () = shared.stop.cancelled() => Err(Broken { index: 0, error: BlobError::Cancelled }),

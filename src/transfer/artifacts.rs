@@ -177,7 +177,7 @@ impl Resolver<'_> {
         tag: Option<Tag>,
     ) -> Result<ArtifactRow, Arc<ResolveError>> {
         let parsed: ParsedManifest = parse(manifest)?;
-        self.tree(repository, &parsed, 0, &Mutex::default()).await?;
+        self.tree(repository, (manifest.digest, &parsed), 0, &Mutex::default()).await?;
         Ok(ArtifactRow {
             artifact_type: parsed.effective_artifact_type().map(str::to_owned),
             digest: manifest.digest,

@@ -88,7 +88,7 @@ impl Download<'_> {
                 written = Written::new(data, &blob.digest);
             }
             let attempts =
-                attempts.get_or_insert_with(|| Attempts::new(&place, (self.elsewhere)(&blob.digest)));
+                attempts.get_or_insert_with(|| Attempts::new(&place, self.places.of(&blob.digest)));
             place = attempts.after(error)?;
         }
         self.journal.done(index)?;

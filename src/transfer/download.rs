@@ -12,11 +12,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::fetch::{Attempts, Piece, pieces};
 use super::journal::{Journal, Past};
-use super::{Donor, Front, TransferError};
+use super::{Donor, Front, Places, TransferError};
 use crate::archive::{self, BlobRow, FRAME_CONTENT, PartialFile, StoredWriter};
 use crate::image::{Digest, Hasher};
 use crate::plan::ExportPlan;
-use crate::registry::{BlobPlace, RegistryClient, RegistryError};
+use crate::registry::{BlobPlace, RegistryError};
 use crate::report::Reporter;
 
 /// Pieces that may wait between the network and the disk, per blob.
@@ -61,14 +61,13 @@ pub struct Downloaded {
 
 /// Everything one export run works with.
 pub struct Download<'a> {
-    pub client: &'a RegistryClient,
     pub plan: &'a ExportPlan,
     pub file: &'a PartialFile,
     pub journal: &'a Journal,
     /// What of the partial is trusted and has been read back.
     pub past: &'a Past,
-    /// Other repositories that have a blob, for when the first has lost it.
-    pub elsewhere: &'a (dyn Fn(&Digest) -> Vec<BlobPlace> + Sync),
+    /// Where blobs are to be had.
+    pub places: &'a Places<'a>,
     /// Earlier partials that may have compressed blobs this plan wants.
     pub donors: &'a [Donor],
     /// One for each transfer that may run.
@@ -136,7 +135,7 @@ impl Download<'_> {
         let mut go_on = true;
         while let Err(error) = self.stored_from(&place, index, go_on, received).await {
             let attempts =
-                attempts.get_or_insert_with(|| Attempts::new(&place, (self.elsewhere)(&blob.digest)));
+                attempts.get_or_insert_with(|| Attempts::new(&place, self.places.of(&blob.digest)));
             // Content that was wrong is fetched from its start.
             go_on = !matches!(error, BlobError::Digest { .. });
             place = attempts.after(error)?;
@@ -193,7 +192,7 @@ impl Download<'_> {
         bar: &crate::report::Transfer,
         received: &AtomicU64,
     ) -> Result<(), BlobError> {
-        let work = pieces(self.client, place, blob, from, bar, async |piece| {
+        let work = pieces(self.places, place, blob, from, bar, async |piece| {
             received.fetch_add(piece.iter().map(|chunk| chunk.len() as u64).sum(), Ordering::Relaxed);
             // A receiver that is gone has failed, and says why itself.
             Ok(send.send(piece).await.is_ok())

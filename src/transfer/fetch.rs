@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 
-use super::BlobError;
+use super::{BlobError, Places};
 use crate::archive::BlobRow;
-use crate::registry::{BlobPlace, RegistryClient};
+use crate::registry::BlobPlace;
 use crate::report::Transfer;
 
 /// Network chunks are gathered into pieces of about this many bytes, so that hand-overs are few.
@@ -15,7 +15,7 @@ pub(super) type Piece = Vec<Bytes>;
 
 /// Reads `blob` from byte `from` on and gives its chunks to `each`, until that says that it wants no more.
 pub(super) async fn pieces(
-    client: &RegistryClient,
+    places: &Places<'_>,
     place: &BlobPlace,
     blob: &BlobRow,
     from: u64,
@@ -25,7 +25,7 @@ pub(super) async fn pieces(
     if from == blob.size {
         return Ok(());
     }
-    let mut stream = client.blob(place, &blob.digest, blob.size, from).await?;
+    let mut stream = places.open(place, &blob.digest, blob.size, from).await?;
     let (mut piece, mut gathered) = (Vec::new(), 0);
     while let Some(chunk) = stream.next().await? {
         bar.advance(chunk.len() as u64);

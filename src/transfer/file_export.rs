@@ -277,15 +277,13 @@ impl FileExport<'_> {
         shared: &Shared,
     ) -> Result<Downloaded, BlobError> {
         self.reporter.begin(self.doing(), plan.payload(), past_bytes(plan, past));
-        let places = Places::new(plan, self.spool);
-        let elsewhere = |digest: &Digest| places.of(digest);
+        let places = Places::new(self.client, plan, self.spool);
         let download = Download {
-            client: self.client,
             plan,
             file: &shared.file,
             journal: &shared.journal,
             past,
-            elsewhere: &elsewhere,
+            places: &places,
             donors,
             permits: &Semaphore::new(self.jobs.max(1)),
             jobs: self.jobs,

@@ -20,6 +20,7 @@ mod past;
 mod piped;
 mod places;
 mod resolve;
+mod resolve_children;
 mod source;
 mod spool;
 mod upload;

@@ -9,11 +9,11 @@ use std::io::{Read, Write};
 use super::ahead::{Ahead, Arriving, Coming, Next, Source};
 use super::download::BlobError;
 use super::fetch::Attempts;
-use super::{BlobSpool, TransferError};
+use super::{BlobSpool, Places, TransferError};
 use crate::archive::{self, FRAME_CONTENT, StoredEncoder};
-use crate::image::{Digest, Hasher};
+use crate::image::Hasher;
 use crate::plan::ExportPlan;
-use crate::registry::{BlobPlace, RegistryClient};
+use crate::registry::BlobPlace;
 use crate::report::Reporter;
 
 /// Where the bytes go.
@@ -55,7 +55,6 @@ pub struct Broken {
 /// Everything after the head of one file, in order.
 pub(super) struct Ordered<'a, S> {
     pub(super) source: Source<'a>,
-    pub(super) elsewhere: &'a (dyn Fn(&Digest) -> Vec<BlobPlace> + Sync),
     pub(super) sink: S,
 }
 
@@ -129,7 +128,7 @@ impl<'a, S: Sink> Ordered<'a, S> {
             }
             let first = BlobPlace::from(plan.source(index));
             let attempts = attempts.get_or_insert_with(|| {
-                Attempts::new(&first, (self.elsewhere)(&plan.bundle.blobs[index].digest))
+                Attempts::new(&first, self.source.places.of(&plan.bundle.blobs[index].digest))
             });
             let place = attempts.after(error)?;
             if wrong {
@@ -281,10 +280,9 @@ impl<'a> Writing<'a> {
 
 /// An export into a pipe. The head has been written already.
 pub struct StreamExport<'a, W> {
-    pub client: &'a RegistryClient,
     pub plan: &'a ExportPlan,
     pub out: W,
-    pub elsewhere: &'a (dyn Fn(&Digest) -> Vec<BlobPlace> + Sync),
+    pub places: &'a Places<'a>,
     pub spool: Option<&'a BlobSpool>,
     pub jobs: usize,
     pub reporter: &'a Reporter,
@@ -299,9 +297,9 @@ impl<W> std::fmt::Debug for StreamExport<'_, W> {
 impl<W: Write> StreamExport<'_, W> {
     /// Writes everything after the head.
     pub async fn run(self) -> Result<(), Broken> {
-        let Self { client, plan, reporter, spool, elsewhere, .. } = self;
-        let source = Source { client, plan, reporter, spool, donors: &[], jobs: self.jobs.max(1) };
-        let mut ordered = Ordered { source, elsewhere, sink: Pipe(self.out) };
+        let Self { places, plan, reporter, spool, .. } = self;
+        let source = Source { places, plan, reporter, spool, donors: &[], jobs: self.jobs.max(1) };
+        let mut ordered = Ordered { source, sink: Pipe(self.out) };
         let compressed = ordered.run(Position::start(plan)).await?;
         let last = plan.bundle.blobs.len().saturating_sub(1);
         let layout = &plan.head.layout;

@@ -11,8 +11,8 @@ use super::{Spool, TransferError};
 use crate::archive::manifest::MAX_HEAD_CONFIG;
 use crate::archive::{ArtifactRow, ImageRow, MAX_DEPTH, MAX_MANIFESTS, Manifests, Repinned, broken_pin};
 use crate::image::{
-    Descriptor, Digest, Hasher, ImageConfig, ManifestError, ManifestKind, NarrowError, ParsedManifest,
-    Platform, RawManifest, Reference, Repository, media_type,
+    Digest, ImageConfig, ManifestError, ManifestKind, NarrowError, ParsedManifest, Platform, RawManifest,
+    Reference, Repository, media_type,
 };
 use crate::plan::{Request, Resolution, ResolvedImage, Wanted};
 use crate::registry::{ErrorClass, ManifestTarget, RegistryClient, RegistryError};
@@ -209,7 +209,7 @@ impl Resolver<'_> {
         };
         self.spool.put(root.digest, &root.bytes).map_err(wrap)?;
         let below = Mutex::default();
-        self.tree(repository, &parsed, 0, &below).await?;
+        self.tree(repository, (original.unwrap_or(root.digest), &parsed), 0, &below).await?;
         let platforms = self.found_platforms(&parsed)?;
         if original.is_none() && parsed.kind == ManifestKind::Image && !self.wants_any(&platforms) {
             return Err(self.no_platform(&platforms));
@@ -255,11 +255,11 @@ impl Resolver<'_> {
         }
     }
 
-    /// Fetches children and configs below `parsed` into the spool; the children are added to `visited`.
+    /// Fetches children and configs below a manifest into the spool; the children are added to `visited`.
     pub(super) fn tree<'b>(
         &'b self,
         repository: &'b Repository,
-        parsed: &'b ParsedManifest,
+        (parent, parsed): (Digest, &'b ParsedManifest),
         depth: usize,
         visited: &'b Mutex<HashSet<Digest>>,
     ) -> BoxFuture<'b, Result<(), Arc<ResolveError>>> {
@@ -286,98 +286,34 @@ impl Resolver<'_> {
             }
             let mut pending = futures_util::stream::iter(children)
                 .map(|child| async move {
+                    let key = || (repository.clone(), child.digest);
+                    let fetch = || self.child(repository, &child.digest, child.size);
                     self.children
-                        .get(
-                            (repository.clone(), child.digest),
-                            Box::pin(self.child(repository, &child.digest, child.size)),
-                        )
+                        .get(key(), Box::pin(self.after_its_parent(repository, &parent, fetch)))
                         .await?;
                     let bytes =
                         self.spool.manifest(&child.digest).map_err(|e| wrap(TransferError::from(e)))?;
                     let parsed = ParsedManifest::of(&bytes, Some(&child.media_type));
                     let parsed = parsed
                         .map_err(|error| Arc::new(ResolveError::Manifest { digest: child.digest, error }))?;
-                    self.tree(repository, &parsed, depth + 1, visited).await
+                    self.tree(repository, (child.digest, &parsed), depth + 1, visited).await
                 })
                 .buffer_unordered(self.jobs.max(1));
             while let Some(result) = pending.next().await {
                 result?;
             }
             if let Some(config) = parsed.config.as_ref().filter(|config| config.size <= MAX_HEAD_CONFIG) {
+                let fetch = || self.config(repository, config);
                 self.children
-                    .get((repository.clone(), config.digest), Box::pin(self.config(repository, config)))
+                    .get(
+                        (repository.clone(), config.digest),
+                        Box::pin(self.after_its_parent(repository, &parent, fetch)),
+                    )
                     .await?;
             }
             Ok(())
         }
         .boxed()
-    }
-
-    pub(super) async fn child(
-        &self,
-        repository: &Repository,
-        digest: &Digest,
-        size: u64,
-    ) -> Result<(), Arc<ResolveError>> {
-        if self.spool.contains(digest) {
-            return Ok(());
-        }
-        let fetched = self.client.referred_manifest(repository, digest).await.map_err(wrap)?.manifest;
-        if fetched.size() != size {
-            let why = format!("{} bytes arrived where its descriptor says {size}", fetched.size());
-            return Err(Arc::new(ResolveError::Blob { digest: *digest, why }));
-        }
-        self.spool.put(*digest, &fetched.bytes).map_err(wrap)
-    }
-
-    /// Refuses a manifest that an index lists with another type and without a platform: some tools run it, whatever its
-    /// type. Other blobs, such as those of build caches, are known by their first bytes.
-    async fn refuse_manifest_as_blob(
-        &self,
-        repository: &Repository,
-        blob: &Descriptor,
-    ) -> Result<(), Arc<ResolveError>> {
-        // Larger ones are not manifests to anybody.
-        if blob.size > MAX_HEAD_CONFIG {
-            return Ok(());
-        }
-        let mut bytes = Vec::new();
-        let mut stream =
-            self.client.blob(&repository.into(), &blob.digest, blob.size, 0).await.map_err(wrap)?;
-        while let Some(chunk) = stream.next().await.map_err(wrap)? {
-            bytes.extend_from_slice(&chunk);
-            let first = bytes.trim_ascii_start().first();
-            if first.is_some_and(|first| *first != b'{') {
-                return Ok(());
-            }
-        }
-        match ParsedManifest::of(&bytes, None) {
-            Ok(_) | Err(ManifestError::Key { .. } | ManifestError::Ambiguous | ManifestError::Schema1) => {
-                let what = blob.media_type.chars().take(120).collect();
-                Err(Arc::new(ResolveError::ListedAsBlob { digest: blob.digest, what }))
-            }
-            Err(_) => Ok(()),
-        }
-    }
-
-    async fn config(&self, repository: &Repository, config: &Descriptor) -> Result<(), Arc<ResolveError>> {
-        if self.spool.contains(&config.digest) {
-            return Ok(());
-        }
-        let mut hasher = Hasher::for_digest(&config.digest);
-        let mut bytes = Vec::new();
-        let mut stream =
-            self.client.blob(&repository.into(), &config.digest, config.size, 0).await.map_err(wrap)?;
-        while let Some(chunk) = stream.next().await.map_err(wrap)? {
-            hasher.update(&chunk);
-            bytes.extend_from_slice(&chunk);
-        }
-        let found = hasher.finish();
-        if found != config.digest {
-            let why = format!("the registry sent content with digest {found}");
-            return Err(Arc::new(ResolveError::Blob { digest: config.digest, why }));
-        }
-        self.spool.put(config.digest, &bytes).map_err(wrap)
     }
 
     /// The index with only the platforms asked for. None when nothing changes.

@@ -10,6 +10,7 @@ use crate::support::images::{ImageSpec, Layer, TestImage, image};
 use crate::support::registry::{Effect, Fault};
 
 mod appended;
+mod caches;
 mod journal;
 mod killed_export;
 mod killed_import;
