@@ -73,10 +73,17 @@ pub fn aside(path: &Path, mode: u32) -> io::Result<NamedTempFile> {
     let permissions = std::fs::Permissions::from_mode(mode);
     let mut builder = tempfile::Builder::new();
     let aside = builder.prefix(PREFIX).rand_bytes(RANDOM).append(true).permissions(permissions);
-    let aside = aside.tempfile_in(folder)?;
+    let aside = aside.tempfile_in(folder).map_err(|error| without_path(&error))?;
     // Where nothing can be locked, nothing is removed either.
     let _ = aside.as_file().try_lock();
     Ok(aside)
+}
+
+/// The system's error alone: the name of the temporary file, which tempfile adds, means nothing to people.
+fn without_path(error: &io::Error) -> io::Error {
+    let text = error.to_string();
+    let own = text.split_once(" at path ").map_or(text.as_str(), |(own, _)| own);
+    io::Error::new(error.kind(), own)
 }
 
 /// Removes temporary files that runs which were killed have left in `folder`.

@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal, Write};
 
+use super::console;
 use crate::failure::ExitCode;
 
 const MASK: &str = "***";
@@ -11,8 +12,10 @@ const SHORTEST: usize = 6;
 /// Shows what is wrong with the arguments, or the help that was asked for.
 pub fn refuse(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() {
-        let _ = error.print();
-        return ExitCode::Done;
+        return match console::checked(error.print().and_then(|()| std::io::stdout().flush())) {
+            Ok(()) => ExitCode::Done,
+            Err(failure) => super::fail(&failure.into(), false),
+        };
     }
     let text = error.render();
     let styled = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();

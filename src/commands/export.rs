@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::custody::Origin;
-use super::export_lost::{report_faults, report_lost, without};
+use super::export_lost::{report_faults, report_lost, way_on, without};
 use super::export_there::There;
 use super::input::open_input;
 use super::policy::{self, Rules};
@@ -15,7 +15,7 @@ use super::{asked_again, base, export_target, keys, locked, network, request, tr
 use crate::archive::VolumeInput;
 use crate::cli::{ExportArgs, ForeignLayers, ResultFormat, WriteArgs};
 use crate::custody::Material;
-use crate::failure::{ExitCode, Failure, code_of};
+use crate::failure::{ExitCode, Failure};
 use crate::plan::{ExportPlan, PlanError, Request, Resolution, Signer};
 use crate::registry::RegistryClient;
 use crate::session::Session;
@@ -110,8 +110,7 @@ impl Export<'_> {
             Some(target) => self.to_file(target, report).await,
         };
         network::tell_of_hosts(self.client, &self.session.reporter);
-        report.write(result.as_ref().map_or_else(code_of, |code| *code), result.as_ref().err())?;
-        result
+        report.close(result, &self.session.reporter)
     }
 
     /// What the bundle gets as its signature.
@@ -155,6 +154,7 @@ impl Export<'_> {
         let fingerprint = self.request.fingerprint()?;
         let (mut resolution, mut unfinished, mut dropped) =
             self.resolution(&workspace, &spool, &fingerprint, report).await?;
+        let resumed = unfinished.as_ref().is_some_and(|earlier| earlier.header.request == fingerprint);
         let mut probed = None;
         loop {
             let draft = match run.draft(&resolution) {
@@ -177,15 +177,8 @@ impl Export<'_> {
             if there.is_complete(&draft)? {
                 workspace.finished()?;
                 blob_spool.map_or(Ok(()), BlobSpool::remove)?;
-                if !self.write.no_sidecar {
-                    let (file, id) = (open_input(target)?, draft.bundle.id()?);
-                    tokio::task::block_in_place(|| complete_sidecar(target, file.as_ref(), id))?;
-                }
-                report.all_done(ImageState::AlreadyThere);
                 self.session.reporter.say(&format!("{} is complete already", target.display()));
-                let kept = self.complete_beside(target, &draft, false).await?;
-                self.print_result(target, &draft, report, began, kept)?;
-                return Ok(self.ended(report));
+                return self.complete_already(target, &draft, report, began).await;
             }
             if self.request.base.is_some() && draft.bundle.requires.is_none() {
                 self.session.reporter.say("nothing of the base is of use here: this bundle needs no other");
@@ -212,14 +205,32 @@ impl Export<'_> {
                 self.print_result(target, &plan, report, began, kept)?;
                 return Ok(self.ended(report));
             };
-            let hit = report_lost(&plan, &spool, &lost, report);
+            let hit = report_lost(&plan, &spool, &lost, resumed, report);
             if !self.keep_going || hit.len() == resolution.images.len() {
-                return Err(failed(report, "what is done is kept; run the same command again to go on"));
+                return Err(failed(report, way_on(&lost, resumed)));
             }
             dropped += hit.len();
             resolution = without(resolution, &hit);
             unfinished = workspace.unfinished()?;
         }
+    }
+
+    /// Adds what an earlier run did not get to: the sidecar, and the files beside the bundle.
+    async fn complete_already(
+        &self,
+        target: &Path,
+        draft: &ExportPlan,
+        report: &mut RunReport,
+        began: std::time::Instant,
+    ) -> anyhow::Result<ExitCode> {
+        if !self.write.no_sidecar {
+            let (file, id) = (open_input(target)?, draft.bundle.id()?);
+            tokio::task::block_in_place(|| complete_sidecar(target, file.as_ref(), id))?;
+        }
+        report.all_done(ImageState::AlreadyThere);
+        let kept = self.complete_beside(target, draft, false).await?;
+        self.print_result(target, draft, report, began, kept)?;
+        Ok(self.ended(report))
     }
 
     /// Where blobs wait for their turn.
@@ -320,10 +331,10 @@ impl Export<'_> {
         let size = file.len();
         let summary = super::export_print::Summary { plan, target, size, volumes, received, took, with_self };
         match self.session.format {
-            ResultFormat::Json => super::print_json(&report.value()),
+            ResultFormat::Json => super::print_json(&report.value())?,
             ResultFormat::Human => {
                 let beside = [export_target::beside_bundle(self.write), kept].concat();
-                super::print(&summary.text(&beside));
+                super::print(&summary.text(&beside))?;
             }
         }
         Ok(())
@@ -381,11 +392,11 @@ impl Export<'_> {
             ResultFormat::Json => {
                 let mut value = super::export_print::plan_json(&plan);
                 value["preflight"] = preflight.json();
-                super::print_json(&value);
+                super::print_json(&value)?;
             }
             ResultFormat::Human => {
                 let plan = super::export_print::plan_text(&plan, self.client, &spool);
-                super::print(&format!("{plan}\n{}", preflight.text()));
+                super::print(&format!("{plan}\n{}", preflight.text()))?;
             }
         }
         allowed?;

@@ -7,7 +7,6 @@ use super::export_lost::report_lost;
 use super::run_report::{ImageState, RunReport};
 use crate::archive::ArchiveError;
 use crate::failure::{ExitCode, Failure};
-use crate::image::Digest;
 use crate::plan::ExportPlan;
 use crate::report::bytes;
 use crate::transfer::{BlobError, Broken, LostBlob, Places, Spool, StreamExport};
@@ -33,14 +32,12 @@ pub(super) async fn run(export: &Export<'_>, report: &mut RunReport) -> anyhow::
     })
     .map_err(explain_plan)?;
     reporter.begin("streaming", plan.payload(), 0);
-    let places = Places::new(&plan, &spool);
-    let elsewhere = |digest: &Digest| places.of(digest);
+    let places = Places::new(export.client, &plan, &spool);
     let blob_spool = export.blob_spool(None)?;
     let stream = StreamExport {
-        client: export.client,
         plan: &plan,
         out,
-        elsewhere: &elsewhere,
+        places: &places,
         spool: blob_spool.as_ref(),
         jobs: export.jobs,
         reporter,
@@ -56,7 +53,7 @@ pub(super) async fn run(export: &Export<'_>, report: &mut RunReport) -> anyhow::
         // The pipe is at fault, not an image.
         Err(Broken { error: BlobError::Transfer(error), .. }) => return Err(error.into()),
         Err(Broken { index, error }) => {
-            report_lost(&plan, &spool, &[LostBlob { index, error }], report);
+            report_lost(&plan, &spool, &[LostBlob { index, error }], false, report);
             return Err(failed(report, "the stream is cut off; start it again"));
         }
         Ok(()) => {}

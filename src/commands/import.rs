@@ -1,8 +1,7 @@
 //! `bundle import`: bundle → plan → what is missing → registry, image by image, each proven.
 
 use std::collections::HashSet;
-use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,16 +11,15 @@ use super::policy::Rules;
 use super::preflight::Preflight;
 use super::run_report::{ImageReport, ImageState, RunReport};
 use super::{input, network, policy};
-use crate::app::text::typed;
 use crate::archive::{ArchiveError, Holdings};
-use crate::cli::{ImportArgs, ResultFormat};
-use crate::destination::{Destination, Mapping, Preparation};
+use crate::cli::ImportArgs;
+use crate::destination::{Destination, Mapping};
 use crate::failure::{ExitCode, Failure, all_hints, code_of};
-use crate::image::{ArtifactCounts, Digest, Reference, matches};
+use crate::image::{Digest, Reference, matches};
 use crate::plan::{ImportPlan, Landing, Landings};
 use crate::policy::Selection;
 use crate::registry::{Environment, PingOutcome, RegistryClient, Sessions};
-use crate::report::{bytes, count};
+use crate::report::count;
 use crate::session::Session;
 use crate::signing::Vouched;
 use crate::transfer::{ArrivalError, Import, Sent};
@@ -51,8 +49,7 @@ pub(super) async fn run(session: &Session, args: &ImportArgs) -> anyhow::Result<
     };
     let result = run.import(values, opened.pipe, &mut report).await;
     network::tell_of_hosts(&client, &session.reporter);
-    report.write(result.as_ref().map_or_else(code_of, |code| *code), result.as_ref().err())?;
-    result
+    report.close(result, &session.reporter)
 }
 
 pub(super) struct Run<'a> {
@@ -90,11 +87,12 @@ impl Run<'_> {
         }));
         self.enforce(report)?;
         let landings = self.landings(report)?;
+        let unfit = report.failures().count();
         self.check_registry().await?;
         let (missing, present) = self.missing(&landings, report).await?;
         let mut plan = ImportPlan::new(bundle, self.holdings.as_ref(), missing, &present)?;
         let mut preflight = Preflight::default();
-        preflight.fine("names", format!("{} fit, and none meet", count(landings.len(), "name")));
+        preflight.fine("names", names_text(landings.len(), unfit));
         if let Some(requires) = &bundle.requires {
             let found = self.find_required(&mut plan, requires).await;
             preflight
@@ -112,10 +110,16 @@ impl Run<'_> {
             }
             preflight.registries(&self.client.stats());
             preflight.time(plan.bytes(), self.args.network.limit_rate);
-            self.print_plan(&plan, &landings, &preparation, &lacking, &preflight, report);
-            return self.take_off(preflight).map(|()| ExitCode::Done);
+            self.print_plan(&plan, &landings, &preparation, &lacking, &preflight, report)?;
+            self.take_off(preflight)?;
+            return match report.failures().next() {
+                None => Ok(ExitCode::Done),
+                Some(_) if self.goes_on() => Ok(ExitCode::Partly),
+                Some(_) => Err(report.failure().into()),
+            };
         }
-        if report.failures().next().is_some() && !self.goes_on() {
+        // A name that does not fit is the image's own; what was found at the destination may be about all of it.
+        if report.failures().count() > unfit && !self.goes_on() {
             return Err(report.failure().into());
         }
         preflight.registries(&self.client.stats());
@@ -134,19 +138,46 @@ impl Run<'_> {
             "seconds": began.elapsed().as_secs_f64(),
         }));
         network::tell_warnings(self.client, &self.session.reporter);
+        // What is written beside tells of what has arrived: it costs no image, and what became of those is said first.
+        let mut beside = Vec::new();
         if self.args.salvage {
-            self.ask_again(&plan, &sent)?;
+            beside.push(self.ask_again(&plan, &sent));
         }
-        self.write_receipt(report, receipt_signer.as_ref())?;
-        self.judge(read, report)?;
-        self.client.uploads_finished();
-        self.spare(&values.path, &values.text)?;
-        super::outputs::write(&values.path, &values.text)?;
-        self.print_summary(report, &sent, began, &values.path);
+        beside.push(self.write_receipt(report, receipt_signer.as_ref()));
+        let judged = self.judge(read, report);
+        // What has no name there is not missed there: all the rest has arrived.
+        let arrived =
+            judged.is_ok() || (report.failures().count() == unfit && !self.session.cancel.is_cancelled());
+        let written = match &values {
+            Some(values) if arrived => self.write_values(values).map(Some),
+            _ => Ok(None),
+        };
+        if arrived {
+            self.client.uploads_finished();
+            let written = written.as_ref().ok().and_then(Option::as_ref);
+            beside.push(self.print_summary(report, &sent, began, written));
+        }
+        beside.push(written.map(drop));
+        self.ended(judged, beside.into_iter().filter_map(Result::err).collect(), report)
+    }
+
+    /// How the run ends; of several errors the first counts, and the others are told.
+    fn ended(
+        &self,
+        judged: anyhow::Result<()>,
+        beside: Vec<anyhow::Error>,
+        report: &RunReport,
+    ) -> anyhow::Result<ExitCode> {
+        let reporter = &self.session.reporter;
+        let mut errors = judged.err().into_iter().chain(beside);
+        if let Some(first) = errors.next() {
+            errors.for_each(|error| reporter.warn(&error.to_string()));
+            return Err(first);
+        }
         if report.failures().next().is_none() {
             return Ok(ExitCode::Done);
         }
-        self.session.reporter.warn(&report.warning());
+        reporter.warn(&report.warning());
         Ok(ExitCode::Partly)
     }
 
@@ -292,7 +323,7 @@ impl Run<'_> {
                 );
             }
         }
-        if !unfit.is_empty() && !self.goes_on() {
+        if landings.is_empty() && !unfit.is_empty() {
             return Err(report.failure().into());
         }
         Ok(landings)
@@ -333,88 +364,6 @@ impl Run<'_> {
         }
     }
 
-    fn spare(&self, path: &Path, text: &str) -> anyhow::Result<()> {
-        let otherwise = "write the values elsewhere with --values FILE";
-        super::outputs::spare(path, text.as_bytes(), self.args.force, otherwise)
-    }
-
-    /// The values file to write. One of other content is found before anything is sent.
-    fn values(&self, path: PathBuf) -> anyhow::Result<Values> {
-        let (bundle, args) = (self.holdings.bundle(), self.args);
-        let text = super::values::text(bundle, self.destination, self.mapping(), args.style, &args.only)?;
-        if !self.args.dry_run {
-            self.spare(&path, &text)?;
-        }
-        Ok(Values { path, text })
-    }
-
-    fn print_plan(
-        &self,
-        plan: &ImportPlan,
-        landings: &[Landing],
-        preparation: &Preparation,
-        lacking: &[String],
-        preflight: &Preflight,
-        report: &RunReport,
-    ) {
-        let mut text = String::new();
-        let sent: HashSet<usize> = plan.arrivals.iter().map(|arrival| arrival.landing.image).collect();
-        for landing in landings.iter().filter(|landing| landing.main) {
-            let row = &report.images[landing.image];
-            let state = if sent.contains(&landing.image) { "send" } else { "there" };
-            let _ = writeln!(text, "{state:5}  {}  →  {}", row.name, place(landing));
-        }
-        let mut artifacts = ArtifactCounts::default();
-        for one in plan.arrivals.iter().flat_map(|arrival| &arrival.artifacts) {
-            artifacts.extend(self.holdings.bundle().artifacts[one.artifact].kind());
-        }
-        let with = if artifacts.is_empty() { String::new() } else { format!(" with {artifacts}") };
-        let _ = writeln!(
-            text,
-            "\n{}{with} to send, {}, {} at most",
-            count(sent.len(), "image"),
-            count(plan.uploads.len(), "blob"),
-            bytes(plan.bytes())
-        );
-        if !lacking.is_empty() {
-            let _ = writeln!(text, "{} to be made:\n  {}", preparation.nouns().1, lacking.join("\n  "));
-        }
-        match self.session.format {
-            ResultFormat::Human => super::print(&format!("{text}\n{}", preflight.text())),
-            ResultFormat::Json => {
-                let mut value = report.value();
-                value["toMake"] = lacking.into();
-                value["preflight"] = preflight.json();
-                super::print_json(&value);
-            }
-        }
-    }
-
-    fn print_summary(&self, report: &RunReport, sent: &Sent, began: Instant, values: &Path) {
-        if self.session.format == ResultFormat::Json {
-            return super::print_json(&report.value());
-        }
-        let number = |state| report.images.iter().filter(|image| image.state == state).count();
-        let images = count(number(ImageState::Done), "image");
-        let sent_images = match sent.artifacts {
-            none if none.is_empty() => format!("{images} sent"),
-            artifacts => format!("{images} sent, with {artifacts}"),
-        };
-        super::print(&format!(
-            "{}: {sent_images}, {} there already; {} ({}) uploaded, {} mounted, {} there already; in {:.1} s\n\n\
-             Helm values: {}\n  helm upgrade … --values {}\n",
-            self.destination,
-            number(ImageState::AlreadyThere),
-            count(usize::try_from(sent.uploaded).unwrap_or(usize::MAX), "blob"),
-            bytes(sent.bytes),
-            sent.mounted,
-            sent.already,
-            began.elapsed().as_secs_f64(),
-            values.display(),
-            typed(values),
-        ));
-    }
-
     /// `work`, unless the user wants out first.
     pub(super) async fn stoppable<T>(&self, work: impl Future<Output = T>) -> anyhow::Result<T> {
         tokio::select! {
@@ -431,7 +380,9 @@ pub(super) fn place(landing: &Landing) -> String {
     }
 }
 
-struct Values {
-    path: PathBuf,
-    text: String,
+/// `3 names fit, and none meet`.
+fn names_text(fit: usize, unfit: usize) -> String {
+    let (verb, others) = (if fit == 1 { "fits" } else { "fit" }, if unfit == 1 { "does" } else { "do" });
+    let rest = if unfit == 0 { String::new() } else { format!("; {unfit} {others} not") };
+    format!("{} {verb}, and none meet{rest}", count(fit, "name"))
 }

@@ -37,12 +37,12 @@ pub(super) async fn run(session: &Session, args: &InspectArgs) -> anyhow::Result
             "oldestReader": own.as_ref().map(|_| OLDEST_READER),
             "sharedBytes": shared,
             "bundle": bundle,
-        })),
+        }))?,
         ResultFormat::Human => {
             let path = args.bundle.as_deref().unwrap_or(Path::new(""));
             let signatures = super::trust::lines(&opened.vouched, path, opened.holdings.as_ref());
             let text = text(bundle, opened.holdings.as_ref(), &shared, id.as_deref(), own.is_some());
-            super::print(&(text + &signatures));
+            super::print(&(text + &signatures))?;
         }
     }
     Ok(ExitCode::Done)

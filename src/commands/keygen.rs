@@ -22,7 +22,7 @@ pub(super) fn run(args: &KeygenArgs) -> anyhow::Result<ExitCode> {
         private.display(),
         public.display(),
         key.public().id().short()
-    ));
+    ))?;
     Ok(ExitCode::Done)
 }
 

@@ -21,7 +21,7 @@ pub(super) async fn login(args: &LoginArgs) -> anyhow::Result<ExitCode> {
     let file =
         store_login(args.network.auth_file.as_deref(), &environment, &args.registry, &username, &password)?;
     let done = if args.no_check { "a login for" } else { "logged in to" };
-    super::print(&format!("{done} {} as {username}; stored in {}\n", args.registry, file.display()));
+    super::print(&format!("{done} {} as {username}; stored in {}\n", args.registry, file.display()))?;
     Ok(ExitCode::Done)
 }
 
@@ -39,7 +39,7 @@ async fn check(args: &LoginArgs, username: &str, password: &Secret) -> anyhow::R
         PingOutcome::Registry { authenticated: false } => super::print(&format!(
             "{} lets everyone in, so the password could not be checked\n",
             args.registry
-        )),
+        ))?,
         PingOutcome::NeedsLogin => {
             let message = format!("{} does not accept this user name and password", args.registry);
             return Err(Failure::new(ExitCode::Denied, message).into());
@@ -62,7 +62,7 @@ pub(super) fn logout(args: &LogoutArgs) -> anyhow::Result<ExitCode> {
         Some(file) => format!("the login for {} is removed from {}\n", args.registry, file.display()),
         None => format!("there was no login for {}\n", args.registry),
     };
-    super::print(&text);
+    super::print(&text)?;
     Ok(ExitCode::Done)
 }
 

@@ -5,6 +5,7 @@ mod asked_again;
 mod base;
 mod catalog;
 mod charts;
+mod console;
 mod coverage;
 mod custody;
 mod diff;
@@ -23,6 +24,8 @@ mod import_presence;
 mod import_receipt;
 mod import_salvage;
 mod import_shard;
+mod import_text;
+mod import_values;
 mod input;
 mod inspect;
 mod inventory;
@@ -59,6 +62,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 pub use arguments::refuse;
+
+use console::{print, print_json};
 
 use crate::cli::{CatalogCommand, Cli, Command};
 use crate::failure::{ExitCode, all_hints, code_of, render};
@@ -99,33 +104,28 @@ pub fn run(cli: Cli) -> ExitCode {
 
 async fn dispatch(command: Command, cancel: CancellationToken) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Export(args) => export::run(&Session::new(&args.output_style, cancel), &args).await,
+        Command::Export(args) => {
+            Box::pin(export::run(&Session::new(&args.output_style, cancel), &args)).await
+        }
         Command::Import(args) => import::run(&Session::new(&args.output_style, cancel), &args).await,
         Command::Verify(args) => verify::run(&Session::new(&args.output_style, cancel), &args).await,
         Command::Inspect(args) => inspect::run(&Session::new(&args.output_style, cancel), &args).await,
         Command::Serve(args) => serve::run(&Session::new(&args.output_style, cancel), &args).await,
         Command::Diff(args) => diff::run(&args),
         Command::Review(args) => review::run(&args),
-        Command::Repack(args) => repack::run(&Session::new(&args.output_style, cancel), &args).await,
+        Command::Repack(args) => {
+            Box::pin(repack::run(&Session::new(&args.output_style, cancel), &args)).await
+        }
         Command::Mirrors(args) => mirrors::run(&args),
         Command::Sign(args) => sign::run(&Session::new(&args.output_style, cancel), &args),
         Command::Keygen(args) => keygen::run(&args),
         Command::Values(args) => values::run(&args).await,
         Command::Login(args) => login::login(&args).await,
         Command::Logout(args) => login::logout(&args),
-        Command::Completions { shell } => Ok(manual::completions(shell)),
+        Command::Completions { shell } => manual::completions(shell),
         Command::Man { dir } => manual::man(dir.as_deref()),
         Command::Catalog(command) => catalog::run(&command, cancel).await,
     }
-}
-
-/// A result on stdout. A reader that has seen enough is no error.
-fn print(text: &str) {
-    let _ = std::io::stdout().lock().write_all(crate::report::printable(text).as_bytes());
-}
-
-fn print_json(value: &serde_json::Value) {
-    let _ = writeln!(std::io::stdout().lock(), "{}", crate::report::concealed(&format!("{value:#}")));
 }
 
 /// Whether what goes to stderr is JSON, one event a line: then so is the error at the end.

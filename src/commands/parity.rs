@@ -40,12 +40,7 @@ impl Export<'_> {
 pub(super) async fn rebuild(session: &Session, args: &RepackArgs) -> anyhow::Result<ExitCode> {
     let mut report = RunReport::new("repack", args.output_style.report.as_deref());
     let result = restore(session, args, &mut report).await;
-    report.write(
-        result.as_ref().map_or_else(crate::failure::code_of, |()| ExitCode::Done),
-        result.as_ref().err(),
-    )?;
-    result?;
-    Ok(ExitCode::Done)
+    report.close(result.map(|()| ExitCode::Done), &session.reporter)
 }
 
 async fn restore(session: &Session, args: &RepackArgs, report: &mut RunReport) -> anyhow::Result<()> {
@@ -79,13 +74,13 @@ async fn restore(session: &Session, args: &RepackArgs, report: &mut RunReport) -
     let names: Vec<String> = made.iter().map(|path| path.display().to_string()).collect();
     report.bundle = Some(json!({ "rebuilt": names }));
     match session.format {
-        ResultFormat::Json => super::print_json(&report.value()),
+        ResultFormat::Json => super::print_json(&report.value())?,
         ResultFormat::Human if names.is_empty() => {
-            super::print("every volume is whole: nothing to rebuild\n");
+            super::print("every volume is whole: nothing to rebuild\n")?;
         }
         ResultFormat::Human => {
             let lines: Vec<String> = names.iter().map(|name| format!("  {name}\n")).collect();
-            super::print(&format!("rebuilt, and as the list says:\n{}", lines.concat()));
+            super::print(&format!("rebuilt, and as the list says:\n{}", lines.concat()))?;
         }
     }
     Ok(())

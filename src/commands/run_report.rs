@@ -6,8 +6,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 pub(super) use crate::custody::ImageState;
-use crate::failure::{ExitCode, Failure, render};
+use crate::failure::{ExitCode, Failure, code_of, render};
 use crate::image::{Digest, Reference};
+use crate::report::Reporter;
 
 /// Rises when a field changes its meaning.
 const SCHEMA_VERSION: u32 = 1;
@@ -146,8 +147,25 @@ impl RunReport {
         })
     }
 
-    /// Writes the report, if one was asked for.
-    pub(super) fn write(&self, code: ExitCode, error: Option<&anyhow::Error>) -> anyhow::Result<()> {
+    /// Writes the report of a run that ended with `result`, if one was asked for, and gives the result back. A report that
+    /// cannot be written is an error of a run that went well, and a warning of another.
+    pub(super) fn close(
+        &self,
+        result: anyhow::Result<ExitCode>,
+        reporter: &Reporter,
+    ) -> anyhow::Result<ExitCode> {
+        let code = result.as_ref().map_or_else(code_of, |code| *code);
+        match (self.write(code, result.as_ref().err()), result) {
+            (Err(error), Ok(_)) => Err(error),
+            (Err(error), result) => {
+                reporter.warn(&error.to_string());
+                result
+            }
+            (Ok(()), result) => result,
+        }
+    }
+
+    fn write(&self, code: ExitCode, error: Option<&anyhow::Error>) -> anyhow::Result<()> {
         let Some(path) = &self.path else { return Ok(()) };
         let mut value = self.value();
         value["exitCode"] = (code as u8).into();

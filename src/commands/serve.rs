@@ -50,7 +50,7 @@ pub(super) async fn run(session: &Session, args: &ServeArgs) -> anyhow::Result<E
     };
     let server = bind(options, store).await?;
     for name in names {
-        super::print(&format!("{}/{name}\n", server.local_addr()));
+        super::print(&format!("{}/{name}\n", server.local_addr()))?;
     }
     let scheme = if args.tls_cert.is_some() { "https" } else { "http" };
     session.reporter.say(&format!("serving {what} on {scheme}://{}; Ctrl-C ends it", server.local_addr()));

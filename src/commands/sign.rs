@@ -33,7 +33,7 @@ pub(super) fn run(session: &Session, args: &SignArgs) -> anyhow::Result<ExitCode
             let signature = SigstoreBundle::sign_statement(&text, &key).to_file();
             let files = [(beside(&args.bundle, trust::SIGSTORE), signature)];
             write(&files, args.force)?;
-            tell(session.format, &what, None, &key, &files.map(|(path, _)| path));
+            tell(session.format, &what, None, &key, &files.map(|(path, _)| path))?;
             Ok(ExitCode::Done)
         }
         (Some(_), Role::Approver) => {
@@ -85,7 +85,7 @@ fn bundle(session: &Session, args: &SignArgs) -> anyhow::Result<ExitCode> {
     files.extend(of_statement(session, &base, &reader, &key)?);
     write(&files, args.force)?;
     let paths: Vec<PathBuf> = files.into_iter().map(|(path, _)| path).collect();
-    tell(session.format, "signed", Some(reader.id()), &key, &paths);
+    tell(session.format, "signed", Some(reader.id()), &key, &paths)?;
     Ok(ExitCode::Done)
 }
 
@@ -158,7 +158,7 @@ fn approve(session: &Session, args: &SignArgs) -> anyhow::Result<ExitCode> {
         approvals.add(&Approval::of(id, custody::circumstances(args.by.as_deref())), &key)?;
         outputs::write_beside(&path, &approvals.to_file()?)?;
     }
-    tell(session.format, "approved", Some(id), &key, &[path]);
+    tell(session.format, "approved", Some(id), &key, &[path])?;
     Ok(ExitCode::Done)
 }
 
@@ -173,14 +173,20 @@ fn statement(path: &Path) -> anyhow::Result<Option<Vec<u8>>> {
     Ok(custody::content(path)?.filter(|text| is_statement(text)))
 }
 
-fn tell(format: ResultFormat, done: &str, id: Option<Digest>, key: &PrivateKey, files: &[PathBuf]) {
+fn tell(
+    format: ResultFormat,
+    done: &str,
+    id: Option<Digest>,
+    key: &PrivateKey,
+    files: &[PathBuf],
+) -> Result<(), Failure> {
     let names: Vec<String> = files.iter().map(|path| path.display().to_string()).collect();
     let key = key.public().id();
     match format {
         ResultFormat::Json => super::print_json(&json!({ "id": id, "key": key, "files": names })),
         ResultFormat::Human => {
             let id = id.map_or_else(String::new, |id| format!("id {id}\n"));
-            super::print(&format!("{id}{done} with key {}:\n  {}\n", key.short(), names.join("\n  ")));
+            super::print(&format!("{id}{done} with key {}:\n  {}\n", key.short(), names.join("\n  ")))
         }
     }
 }

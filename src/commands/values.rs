@@ -24,7 +24,7 @@ pub(super) async fn run(args: &ValuesArgs) -> anyhow::Result<ExitCode> {
         super::outputs::keep_apart(&[("the bundle", &args.bundle)], &[("--pull-secret", file)])?;
         write_pull_secret(args, &destination, file).await?;
     }
-    super::print(&text);
+    super::print(&text)?;
     Ok(ExitCode::Done)
 }
 
@@ -46,7 +46,6 @@ pub(super) fn text(
             ValuesError::Conflicts(_) => failure.hint(
                 "give these rows value paths of their own in the catalog, or leave --per-image, --pin and --keep-host out",
             ),
-            ValuesError::Name { .. } => failure.hint("use a shorter path with -d"),
             _ => failure,
         }
         .into()

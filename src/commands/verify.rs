@@ -28,9 +28,7 @@ pub(super) async fn run(session: &Session, args: &VerifyArgs) -> anyhow::Result<
     super::outputs::keep_apart(&inputs, &outputs)?;
     let mut report = RunReport::new("verify", args.output_style.report.as_deref());
     let result = verify(session, args, &mut report).await;
-    report
-        .write(result.as_ref().map_or_else(crate::failure::code_of, |code| *code), result.as_ref().err())?;
-    result
+    report.close(result, &session.reporter)
 }
 
 async fn verify(session: &Session, args: &VerifyArgs, report: &mut RunReport) -> anyhow::Result<ExitCode> {
@@ -127,9 +125,9 @@ fn told(
 ) -> anyhow::Result<ExitCode> {
     let (text, lost) = covered.map(|covered| (covered.text, covered.failure)).unwrap_or_default();
     match session.format {
-        ResultFormat::Json => super::print_json(&report.value()),
-        ResultFormat::Human if wrong[0].is_none() => super::print(&format!("{whole}{text}")),
-        ResultFormat::Human => super::print(&text),
+        ResultFormat::Json => super::print_json(&report.value())?,
+        ResultFormat::Human if wrong[0].is_none() => super::print(&format!("{whole}{text}"))?,
+        ResultFormat::Human => super::print(&text)?,
     }
     let mut all = wrong.into_iter().chain([lost]).flatten().rev();
     match all.next() {

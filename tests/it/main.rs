@@ -28,6 +28,7 @@ mod preflight;
 mod refusals;
 mod repack;
 mod report;
+mod results;
 mod resume;
 mod review;
 mod roundtrip;

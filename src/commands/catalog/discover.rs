@@ -64,10 +64,10 @@ fn discover(session: &Session, args: &DiscoverArgs) -> anyhow::Result<ExitCode> 
     match target {
         Some(target) => {
             write(args, target, &text)?;
-            print(&format!("{}: {}\n", target.display(), count(found.images.len(), "image")));
+            print(&format!("{}: {}\n", target.display(), count(found.images.len(), "image")))?;
         }
-        None if session.format == ResultFormat::Json => print_json(&as_json(&found, &title)),
-        None if differs.is_none() => print(&text),
+        None if session.format == ResultFormat::Json => print_json(&as_json(&found, &title))?,
+        None if differs.is_none() => print(&text)?,
         None => {}
     }
     tell(session, &found, passed_by);
@@ -168,7 +168,7 @@ fn compare(session: &Session, args: &DiscoverArgs, name: &str, found: &Discovery
     if session.format == ResultFormat::Json {
         let missing: Vec<_> =
             missing.iter().map(|(image, found)| json!({ "image": image, "found": found })).collect();
-        print_json(&json!({ "catalog": name, "missing": missing, "unused": unused }));
+        print_json(&json!({ "catalog": name, "missing": missing, "unused": unused }))?;
     } else {
         let mut text = String::new();
         for (image, found) in &missing {
@@ -185,7 +185,7 @@ fn compare(session: &Session, args: &DiscoverArgs, name: &str, found: &Discovery
             "{text}{space}{} missing in {name}, {} of it not found, {same} in both\n",
             count(missing.len(), "image"),
             unused.len()
-        ));
+        ))?;
     }
     Ok(!missing.is_empty() || !unused.is_empty())
 }

@@ -71,7 +71,7 @@ pub(super) async fn run(session: &Session, args: &LintArgs) -> anyhow::Result<Ex
     }
     found.extend(contradictions(args, destination.as_ref(), mapping));
     found.sort_by_key(|one| (one.catalog.clone(), one.finding.line, one.finding.level));
-    show(session, &found, images.len());
+    show(session, &found, images.len())?;
     let worst = if args.strict { Level::Warning } else { Level::Error };
     let fails = found.iter().any(|one| one.finding.level <= worst);
     Ok(if fails { ExitCode::Content } else { ExitCode::Done })
@@ -257,7 +257,7 @@ fn reason(source: &Reference, error: &RegistryError) -> String {
     format!("{text}{hint}")
 }
 
-fn show(session: &Session, found: &[Found], images: usize) {
+fn show(session: &Session, found: &[Found], images: usize) -> Result<(), Failure> {
     let number = |level| found.iter().filter(|one| one.finding.level == level).count();
     let [errors, warnings, notes] = [Level::Error, Level::Warning, Level::Note].map(number);
     if session.format == ResultFormat::Json {
@@ -273,5 +273,5 @@ fn show(session: &Session, found: &[Found], images: usize) {
     }
     let end = format!("{}, {}, {}", count(errors, "error"), count(warnings, "warning"), count(notes, "note"));
     let space = if text.is_empty() { "" } else { "\n" };
-    print(&format!("{text}{space}{}: {end}\n", count(images, "image")));
+    print(&format!("{text}{space}{}: {end}\n", count(images, "image")))
 }

@@ -11,7 +11,7 @@ use crate::commands::request::Loaded;
 use crate::commands::resolving::Resolving;
 use crate::commands::run_report::{ImageReport, RunReport};
 use crate::commands::{locked, network, outputs, print, print_json, request};
-use crate::failure::{ExitCode, Failure, code_of};
+use crate::failure::{ExitCode, Failure};
 use crate::image::{Digest, ImageConfig, MediaType, ParsedManifest, media_type};
 use crate::plan::ResolvedImage;
 use crate::report::count;
@@ -24,8 +24,7 @@ const MAX_DEPTH: usize = 8;
 pub(super) async fn run(session: &Session, args: &LockArgs) -> anyhow::Result<ExitCode> {
     let mut report = RunReport::new("catalog lock", args.output_style.report.as_deref());
     let result = lock(session, args, &mut report).await;
-    report.write(result.as_ref().map_or_else(code_of, |code| *code), result.as_ref().err())?;
-    result
+    report.close(result, &session.reporter)
 }
 
 async fn lock(session: &Session, args: &LockArgs, report: &mut RunReport) -> anyhow::Result<ExitCode> {
@@ -156,7 +155,7 @@ fn created(spool: &Spool, digest: &Digest, media_type: &str) -> Option<String> {
 fn finish(session: &Session, args: &LockArgs, old: Option<&Lock>, new: &Lock) -> anyhow::Result<ExitCode> {
     let text = new.to_text()?;
     if args.output.as_os_str() == "-" {
-        print(&text);
+        print(&text)?;
         return Ok(ExitCode::Done);
     }
     let drift = old.map(|old| old.drift(new));
@@ -169,8 +168,8 @@ fn finish(session: &Session, args: &LockArgs, old: Option<&Lock>, new: &Lock) ->
         ResultFormat::Json => print_json(&json!({
             "lock": args.output, "images": new.images.len(), "written": !args.check && !same,
             "drift": drift.as_ref().map(drift_json),
-        })),
-        ResultFormat::Human => print(&summary(args, new, drift.as_ref())),
+        }))?,
+        ResultFormat::Human => print(&summary(args, new, drift.as_ref()))?,
     }
     let differs = drift.is_some_and(|drift| !drift.is_empty());
     Ok(if differs && args.exit_code { ExitCode::Differs } else { ExitCode::Done })

@@ -14,10 +14,7 @@ use crate::session::Session;
 
 pub(super) async fn run(command: &CatalogCommand, cancel: CancellationToken) -> anyhow::Result<ExitCode> {
     match command {
-        CatalogCommand::List => {
-            show::list();
-            Ok(ExitCode::Done)
-        }
+        CatalogCommand::List => show::list(),
         CatalogCommand::Show { catalog, format } => show::show(catalog, *format),
         CatalogCommand::Discover(args) => {
             discover::run(&Session::new(&args.output_style, cancel), args).await
@@ -28,7 +25,7 @@ pub(super) async fn run(command: &CatalogCommand, cancel: CancellationToken) -> 
                 (true, _) => builtin::EXAMPLE,
                 (_, true) => crate::policy::SCHEMA,
                 _ => builtin::SCHEMA,
-            });
+            })?;
             Ok(ExitCode::Done)
         }
         CatalogCommand::Lock(args) => lock::run(&Session::new(&args.output_style, cancel), args).await,

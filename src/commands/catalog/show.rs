@@ -5,10 +5,10 @@ use crate::cli::TableFormat;
 use crate::commands::{print, request};
 use crate::failure::ExitCode;
 
-pub(super) fn list() {
-    for name in builtin::names() {
-        print(&format!("{name}\n"));
-    }
+pub(super) fn list() -> anyhow::Result<ExitCode> {
+    let names = builtin::names().into_iter().map(|name| format!("{name}\n"));
+    print(&names.collect::<String>())?;
+    Ok(ExitCode::Done)
 }
 
 pub(super) fn show(catalog: &str, format: TableFormat) -> anyhow::Result<ExitCode> {
@@ -17,6 +17,6 @@ pub(super) fn show(catalog: &str, format: TableFormat) -> anyhow::Result<ExitCod
         TableFormat::Json => table::TableFormat::Json,
         TableFormat::Markdown => table::TableFormat::Markdown,
     };
-    print(&table::render(&request::read(catalog)?, format));
+    print(&table::render(&request::read(catalog)?, format))?;
     Ok(ExitCode::Done)
 }

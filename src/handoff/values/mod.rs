@@ -10,7 +10,7 @@ use crate::app::text::one_line;
 use crate::archive::ImageRow;
 use crate::archive::manifest::{CatalogRecord, EntryRecord};
 use crate::destination::{Destination, Mapping};
-use crate::image::{Reference, ReferenceError, Tag};
+use crate::image::{Digest, ReferenceError, Tag};
 
 /// The value path charts commonly read a registry override from.
 const COMMON_OVERRIDE: &str = "global.imageRegistry";
@@ -30,13 +30,23 @@ pub enum ValuesError {
     Nested(String),
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Conflicts(Vec<Conflict>),
-    #[error("{name}: {error}")]
-    Name { name: Box<Reference>, error: ReferenceError },
     #[error("the values cannot be written as YAML: {0}")]
     Yaml(String),
 }
 
-/// The override file of `images`, which stand in `catalog`, as YAML.
+/// How the first line of a file begins that [`helm_values`] made. The SHA-256 of all that follows the line ends it.
+const MADE: &str = "# Made by bundle; changed by nobody while the SHA-256 of the rest is ";
+
+/// Whether `file` is a values file as it was made, which nobody has changed since.
+pub fn is_as_made(file: &[u8]) -> bool {
+    let Some(end) = file.iter().position(|byte| *byte == b'\n') else { return false };
+    let (line, rest) = file.split_at(end);
+    let stated = line.strip_prefix(MADE.as_bytes());
+    stated.is_some_and(|stated| stated == Digest::sha256(&rest[1..]).hex().as_bytes())
+}
+
+/// The override file of `images`, which stand in `catalog`, as YAML. An image whose name does not fit there is left out,
+/// which the file says.
 pub fn helm_values(
     catalog: &CatalogRecord,
     images: &[&ImageRow],
@@ -44,16 +54,21 @@ pub fn helm_values(
     mapping: Mapping,
     style: ValuesStyle,
 ) -> Result<String, ValuesError> {
-    let mut rows = Vec::new();
+    let (mut rows, mut notes) = (Vec::new(), BTreeSet::new());
     for image in images {
         // Every image counts for the override, whether a row tells of it or not.
         let entries: Vec<_> =
             image.entries.iter().filter_map(|at| catalog.entries.get(*at as usize)).map(Some).collect();
         for entry in if entries.is_empty() { vec![None] } else { entries } {
-            rows.push(Row::new(image, entry, destination, mapping)?);
+            match Row::new(image, entry, destination, mapping) {
+                Ok(row) => rows.push(row),
+                Err(error) => {
+                    notes.insert(format!("{} is left out: {error}", image.name));
+                }
+            }
         }
     }
-    let mut file = File { catalog, base: destination.to_string(), style, notes: BTreeSet::new() };
+    let mut file = File { catalog, base: destination.to_string(), style, notes };
     let mut fixed = catalog.values.clone();
     let per_image = file.is_per_image(&rows, mapping);
     if per_image {
@@ -84,7 +99,7 @@ impl<'a> Row<'a> {
         entry: Option<&'a EntryRecord>,
         destination: &Destination,
         mapping: Mapping,
-    ) -> Result<Self, ValuesError> {
+    ) -> Result<Self, ReferenceError> {
         static NO_ROW: EntryRecord = EntryRecord {
             chart: String::new(),
             component: String::new(),
@@ -94,8 +109,7 @@ impl<'a> Row<'a> {
             tag_paths: Vec::new(),
         };
         let target = mapping.targets(&image.name, &image.digest).swap_remove(0);
-        let name = |error| ValuesError::Name { name: image.name.clone().into(), error };
-        destination.repository(&target).map_err(name)?;
+        destination.repository(&target)?;
         let (host, path) = match target.path.split_once('/') {
             Some((host, path)) if mapping.keep_host => (Some(host.to_owned()), path.to_owned()),
             _ => (None, target.path.clone()),
@@ -245,7 +259,8 @@ impl File<'_> {
             let yaml = serde_saphyr::to_string_with_options(&Value::Object(root), options);
             text += &yaml.map_err(|error| ValuesError::Yaml(error.to_string()))?;
         }
-        Ok(if text.ends_with('\n') { text } else { text + "\n" })
+        let text = if text.ends_with('\n') { text } else { text + "\n" };
+        Ok(format!("{MADE}{}\n{text}", Digest::sha256(text.as_bytes()).hex()))
     }
 }
 
