@@ -1,10 +1,12 @@
 //! Answers: read in bounds, watched for standing still, and turned into errors that explain themselves.
 
+use std::io::Read as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use flate2::read::MultiGzDecoder;
 use reqwest::StatusCode;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use tokio::time::timeout;
@@ -17,10 +19,14 @@ use super::redact::{clean, masked, masked_query, page_title};
 use super::retry::{self, RateLimit};
 use super::stats::Traffic;
 use super::transport::classify;
-use crate::image::HostName;
+use crate::image::{Digest, HostName};
 
 /// For errors, tokens and small JSON.
 pub(super) const SMALL_BODY: usize = 64 * 1024;
+pub(super) const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+
+/// Digests of an error body that are looked at.
+const MAX_DIGESTS: usize = 100;
 
 /// The answer to a request; its body is still to be read.
 pub(super) struct Answer {
@@ -82,16 +88,37 @@ impl Answer {
         Ok(chunk)
     }
 
-    /// The whole body, if it is not larger than `cap`.
-    pub(super) async fn read(mut self, cap: usize) -> Result<Bytes, ErrorKind> {
+    /// The whole body, if it is not larger than `cap`. For text such as JSON: what a proxy on the way put into gzip though
+    /// nobody asked for it is unpacked.
+    pub(super) async fn read(self, cap: usize) -> Result<Bytes, ErrorKind> {
+        let is_encoded = self.is_gzip();
+        let body = self.read_as_sent(cap).await?;
+        if is_encoded && body.starts_with(&GZIP_MAGIC) {
+            return unpacked(&body, cap);
+        }
+        Ok(body)
+    }
+
+    /// The whole body as it comes, if it is not larger than `cap`.
+    pub(super) async fn read_as_sent(mut self, cap: usize) -> Result<Bytes, ErrorKind> {
+        let length = self.content_length();
         let mut body = BytesMut::new();
         while let Some(chunk) = self.chunk().await? {
             if body.len() + chunk.len() > cap {
-                return Err(ErrorKind::Content(format!("the answer is larger than {cap} bytes")));
+                return Err(too_large(cap));
             }
             body.extend_from_slice(&chunk);
         }
+        if length.is_some_and(|length| length != body.len() as u64) {
+            return Err(ErrorKind::Broken("the answer ended early".to_owned()));
+        }
         Ok(body.freeze())
+    }
+
+    /// Whether the answer says that its body is in gzip (RFC 9110, 8.4.1.3). Some say so of a layer that is stored in it.
+    pub(super) fn is_gzip(&self) -> bool {
+        let encoding = self.header("content-encoding").unwrap_or_default().trim();
+        encoding.eq_ignore_ascii_case("gzip") || encoding.eq_ignore_ascii_case("x-gzip")
     }
 
     /// The length the head of the answer states.
@@ -147,15 +174,19 @@ impl Answer {
             }
         };
         let _ = timeout(stall, read).await;
+        if self.is_gzip() && body.starts_with(&GZIP_MAGIC) {
+            body = unpacked(&body, SMALL_BODY).unwrap_or_default().into();
+        }
         // Masked before it is cut to length, and after escapes are resolved.
         let mask = |text: &str| masked_query(&self.url, &self.known.mask(text));
         let body = mask(&String::from_utf8_lossy(&body));
         let (code, text) = explanation(body.as_bytes());
-        let text = mask(&text);
+        let (text, digests) = (mask(&text), digests_in(&body));
         ErrorKind::Status(Box::new(StatusAnswer {
             status,
             code,
             text,
+            digests,
             url,
             retry_after,
             rate_limit,
@@ -165,6 +196,32 @@ impl Answer {
             is_anonymous: self.is_anonymous,
         }))
     }
+}
+
+/// What is in `body`, which is gzip, if it is not larger than `cap`.
+pub(super) fn unpacked(body: &[u8], cap: usize) -> Result<Bytes, ErrorKind> {
+    let mut unpacked = Vec::new();
+    let mut content = MultiGzDecoder::new(body).take(cap as u64 + 1);
+    content.read_to_end(&mut unpacked).map_err(|error| {
+        ErrorKind::Broken(format!("the answer came in gzip, which cannot be read: {error}"))
+    })?;
+    if unpacked.len() > cap { Err(too_large(cap)) } else { Ok(unpacked.into()) }
+}
+
+fn too_large(cap: usize) -> ErrorKind {
+    ErrorKind::Content(format!("the answer is larger than {cap} bytes"))
+}
+
+/// The digests that stand in `text`, each once.
+fn digests_in(text: &str) -> Vec<Digest> {
+    let mut found = Vec::new();
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == ':';
+    for digest in text.split(|c| !is_part(c)).filter_map(|word| word.parse().ok()) {
+        if found.len() < MAX_DIGESTS && !found.contains(&digest) {
+            found.push(digest);
+        }
+    }
+    found
 }
 
 /// The first error code and the words of an error body: registry JSON, an HTML page's title, or plain text.

@@ -57,9 +57,9 @@ async fn taken(call: &Call<'_>, answer: Answer, cap: usize) -> Result<http::Resp
     let from_start = call.headers.get(RANGE).is_some_and(|range| range.as_bytes().starts_with(b"bytes=0-"));
     let is_small = answer.content_length().is_some_and(|length| length <= cap as u64);
     let body = match status {
-        StatusCode::PARTIAL_CONTENT => answer.read(cap).await?,
+        StatusCode::PARTIAL_CONTENT => answer.read_as_sent(cap).await?,
         StatusCode::OK if from_start && is_small => {
-            let body = answer.read(cap).await?;
+            let body = answer.read_as_sent(cap).await?;
             let range = body.len().checked_sub(1).map(|last| format!("bytes 0-{last}/{}", body.len()));
             if let Some(range) = range.and_then(|range| HeaderValue::try_from(range).ok()) {
                 headers.insert(CONTENT_RANGE, range);

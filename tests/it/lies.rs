@@ -107,15 +107,11 @@ fn manifests_that_are_not_what_was_said() {
         let digest = format!("docker-content-digest: sha256:{}\r\n", "0".repeat(64));
         when(asked.is("HEAD", MANIFEST), || Lie::Raw(of(image, &digest, b"")))
     });
-    exported(
-        "a manifest in gzip that nobody asked for",
-        Fails(&[3], "content-encoding gzip"),
-        |asked, image| {
-            when(asked.is("GET", MANIFEST), || {
-                Lie::Raw(of(image, "content-encoding: gzip\r\n", &gzip(&image.manifest)))
-            })
-        },
-    );
+    exported("a manifest in gzip that nobody asked for", Done, |asked, image| {
+        when(asked.is("GET", MANIFEST), || {
+            Lie::Raw(of(image, "content-encoding: gzip\r\n", &gzip(&image.manifest)))
+        })
+    });
     exported("a manifest without end", Fails(&[3], "larger than"), |asked, image| {
         when(asked.is("GET", MANIFEST), || {
             let head = format!(
@@ -306,7 +302,7 @@ fn registries_that_say_they_have_taken_it() {
     imported("a blob that is taken and not kept", Fails(&[1], "team/app"), |asked, _| {
         when(asked.is("PUT", UPLOADS), || Lie::Raw(answer("201 Created", "", b"")))
     });
-    imported("blobs that are said to be there", Fails(&[1], "team/app"), |asked, image| {
+    imported("blobs that are said to be there", Done, |asked, image| {
         when(asked.is("HEAD", "/blobs/"), || {
             let size = image.blobs.iter().find(|(digest, _)| asked.path.ends_with(&digest.to_string()));
             let head = format!(

@@ -52,7 +52,6 @@ async fn manifests_are_checked_against_their_own_hash() {
     })
     .await;
     let (client, repository) = (plain(), fake.repository("a"));
-    let by_tag = |tag: &str| ManifestTarget::Tag(tag.parse().unwrap());
     let fetched = client.manifest(&repository, &by_tag("v1")).await.unwrap();
     assert_eq!(fetched.manifest.digest, Digest::sha256(MANIFEST.as_bytes()));
     assert_eq!(fetched.warnings, ["old \"thing\""]);
@@ -293,4 +292,92 @@ async fn lists_are_read_page_by_page_and_fall_back() {
     }
     assert_eq!(fake.seen("GET", "/manifests/sha256-").len(), 2);
     assert_eq!(fake.seen("GET", "/referrers/").len(), 1, "a repository without them is asked once");
+}
+
+fn by_tag(tag: &str) -> ManifestTarget {
+    ManifestTarget::Tag(tag.parse().unwrap())
+}
+
+fn in_gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut encoder, bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// An answer that says it is in gzip, with or without its length.
+fn labelled(body: Vec<u8>, with_length: bool) -> Response<Body> {
+    let answer = status(200).header("content-encoding", "gzip").header("content-type", "application/json");
+    if with_length {
+        return answer.body(body.into()).unwrap();
+    }
+    let chunk = Ok::<_, std::io::Error>(Bytes::from(body));
+    answer.body(Body::from_stream(futures_util::stream::iter([chunk]))).unwrap()
+}
+
+#[tokio::test]
+async fn what_a_proxy_put_into_gzip_counts_by_its_digest() {
+    let layer = in_gzip(&content(5000));
+    for with_length in [true, false] {
+        // A config that a proxy packed; a layer that is stored so, of which a proxy only says so; a text of which it lies.
+        for (blob, sent) in [
+            (content(1000), in_gzip(&content(1000))),
+            (layer.clone().into(), layer.clone()),
+            (content(1000), content(1000).to_vec()),
+        ] {
+            let fake = Fake::start(move |seen| match seen.path.as_str() {
+                "/v2/" => reply(200, "{}"),
+                _ => labelled(sent.clone(), with_length),
+            })
+            .await;
+            assert_eq!(read(&plain(), &fake, &blob).await.unwrap().0, blob.to_vec());
+        }
+        let manifest =
+            br#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;
+        let digest = Digest::sha256(manifest);
+        let fake = Fake::start(move |seen| match seen.path.as_str() {
+            "/v2/" => reply(200, "{}"),
+            path if path.contains("/tags/list") => {
+                labelled(in_gzip(br#"{"name":"a/b","tags":["v1"]}"#), with_length)
+            }
+            path if path.ends_with("/denied") => {
+                let mut answer = labelled(
+                    in_gzip(br#"{"errors":[{"code":"DENIED","message":"not yours"}]}"#),
+                    with_length,
+                );
+                *answer.status_mut() = axum::http::StatusCode::FORBIDDEN;
+                answer
+            }
+            _ => labelled(in_gzip(manifest), with_length),
+        })
+        .await;
+        let repository = fake.repository("a/b");
+        for target in [by_tag("v1"), ManifestTarget::Digest(digest)] {
+            let fetched = plain().manifest(&repository, &target).await.unwrap();
+            assert_eq!(fetched.manifest.bytes, &manifest[..]);
+            let wanted = fetched.manifest;
+            assert_eq!(plain().gives_out(&repository, &target, &wanted).await.unwrap(), GivenOut::Same);
+        }
+        let error = plain().manifest(&repository, &by_tag("denied")).await.unwrap_err();
+        assert!(error.to_string().contains("DENIED (not yours)"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn gzip_that_holds_too_much_or_something_else_is_refused() {
+    let bomb = in_gzip(&vec![b' '; 64 << 20]);
+    let blob = content(1000);
+    let other = in_gzip(&content(999));
+    for (sent, words) in [(bomb, "larger than"), (other, "other content")] {
+        let for_manifest = sent.clone();
+        let fake = Fake::start(move |seen| match seen.path.as_str() {
+            "/v2/" => reply(200, "{}"),
+            _ => labelled(for_manifest.clone(), true),
+        })
+        .await;
+        let error = read(&plain(), &fake, &blob).await.unwrap_err();
+        assert_eq!(error.class(), ErrorClass::Content, "{error}");
+        assert!(error.to_string().contains(words), "{error}");
+        let error = plain().manifest(&fake.repository("a/b"), &by_tag("v1")).await.unwrap_err();
+        assert_eq!(error.class(), ErrorClass::Content, "{error}");
+    }
 }
