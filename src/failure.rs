@@ -112,11 +112,16 @@ fn code_of_one(error: &(dyn std::error::Error + 'static)) -> Option<ExitCode> {
     if let Some(error) = error.downcast_ref::<ArrivalError>() {
         return Some(match error.innermost() {
             ArrivalError::Registry(error) => registry_code(error),
+            ArrivalError::LostInPipe(_)
+            | ArrivalError::PassedBy(_)
+            | ArrivalError::Archive(ArchiveError::PassedBy(_)) => ExitCode::Partly,
             ArrivalError::Archive(error) => archive_code(error),
             ArrivalError::Content(_) => ExitCode::Content,
-            ArrivalError::LostInPipe(_) => ExitCode::Partly,
             ArrivalError::Cancelled => ExitCode::Interrupted,
-            ArrivalError::Unproven { .. } | ArrivalError::Blob { .. } => ExitCode::Failed,
+            ArrivalError::TagKept { .. }
+            | ArrivalError::ManifestRefused { .. }
+            | ArrivalError::Unproven { .. }
+            | ArrivalError::Blob { .. } => ExitCode::Failed,
         });
     }
     Some(match error.downcast_ref::<ResolveError>()? {
@@ -224,8 +229,28 @@ fn hints_of(error: &(dyn std::error::Error + 'static)) -> Vec<String> {
     if let Some(error) = error.downcast_ref::<PrepareError>() {
         return error.hint.iter().cloned().collect();
     }
-    if let Some(ArrivalError::LostInPipe(_)) = error.downcast_ref().map(ArrivalError::innermost) {
-        return vec!["send the same stream again, what arrived is not sent twice; with --spool DIR nothing that the registry loses is lost".to_owned()];
+    match error.downcast_ref().map(ArrivalError::innermost) {
+        Some(ArrivalError::TagKept { is_artifact, .. }) => {
+            let mut hints = vec!["leave tags with other content as they are: --on-conflict skip".to_owned()];
+            if *is_artifact {
+                hints.push("or leave signatures and the like out: --with none".to_owned());
+            }
+            return hints;
+        }
+        Some(ArrivalError::ManifestRefused { hint, error, .. }) => {
+            return hint.map(str::to_owned).or_else(|| error.hint()).into_iter().collect();
+        }
+        Some(ArrivalError::LostInPipe(_)) => {
+            return vec!["send the same stream again, what arrived is not sent twice; with --spool DIR nothing that the registry loses is lost".to_owned()];
+        }
+        Some(ArrivalError::PassedBy(_) | ArrivalError::Archive(ArchiveError::PassedBy(_))) => {
+            return vec![
+                "the registry says of blobs that they are there when they are not, or mounts none: import from a file, \
+                 which can be read again"
+                    .to_owned(),
+            ];
+        }
+        _ => {}
     }
     if let Some(ArchiveError::Storage { hint, .. }) = error.downcast_ref() {
         return hint.iter().cloned().collect();

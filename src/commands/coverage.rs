@@ -17,7 +17,6 @@ use crate::image::{RawManifest, Reference, Repository};
 use crate::registry::{ManifestTarget, RegistryClient};
 use crate::report::count;
 use crate::session::Session;
-use crate::transfer::names;
 
 /// What the manifests came to.
 pub(super) struct Covered {
@@ -121,7 +120,7 @@ async fn in_registry(
         (None, None) => (ManifestTarget::Digest(row.digest), row.digest),
     };
     let content = |why: String| (why, ExitCode::Content);
-    let found = client.head_manifest(place, &target).await.map_err(|error| {
+    let found = client.has_manifest(place, &target).await.map_err(|error| {
         let text = error.to_string();
         (text, code_of(&anyhow::Error::new(error)))
     })?;
@@ -130,7 +129,7 @@ async fn in_registry(
     };
     let same = found == wanted
         || Manifests::manifest(reader, &wanted).is_ok_and(|bytes| {
-            RawManifest::new(bytes, None, Some(&wanted)).is_ok_and(|manifest| names(&found, &manifest))
+            RawManifest::new(bytes, None, Some(&wanted)).is_ok_and(|manifest| manifest.is_named(&found))
         });
     if same {
         Ok(())

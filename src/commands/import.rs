@@ -144,10 +144,11 @@ impl Run<'_> {
             beside.push(self.ask_again(&plan, &sent));
         }
         beside.push(self.write_receipt(report, receipt_signer.as_ref()));
+        let was_read = read.is_ok();
         let judged = self.judge(read, report);
         // What has no name there is not missed there: all the rest has arrived.
-        let arrived =
-            judged.is_ok() || (report.failures().count() == unfit && !self.session.cancel.is_cancelled());
+        let is_rest_there = was_read && report.failures().count() == unfit;
+        let arrived = judged.is_ok() || (is_rest_there && !self.session.cancel.is_cancelled());
         let written = match &values {
             Some(values) if arrived => self.write_values(values).map(Some),
             _ => Ok(None),

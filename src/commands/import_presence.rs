@@ -12,7 +12,7 @@ use crate::failure::{all_hints, code_of};
 use crate::image::{Digest, RawManifest};
 use crate::plan::{Landing, Missing};
 use crate::registry::{ErrorClass, ManifestTarget};
-use crate::transfer::{ArrivalError, Beside, artifacts_there, names, present};
+use crate::transfer::{ArrivalError, Beside, artifacts_there, present};
 
 impl Run<'_> {
     /// The landings that the destination does not have, and those it has; the policy for tags with other content is applied.
@@ -152,7 +152,7 @@ impl Run<'_> {
     fn is(&self, there: &Digest, digest: &Digest, media_type: &str) -> bool {
         there == digest
             || self.holdings.manifest(digest).is_ok_and(|bytes| {
-                RawManifest::new(bytes, Some(media_type), Some(digest)).is_ok_and(|raw| names(there, &raw))
+                RawManifest::new(bytes, Some(media_type), Some(digest)).is_ok_and(|raw| raw.is_named(there))
             })
     }
 

@@ -107,7 +107,9 @@ async fn dispatch(command: Command, cancel: CancellationToken) -> anyhow::Result
         Command::Export(args) => {
             Box::pin(export::run(&Session::new(&args.output_style, cancel), &args)).await
         }
-        Command::Import(args) => import::run(&Session::new(&args.output_style, cancel), &args).await,
+        Command::Import(args) => {
+            Box::pin(import::run(&Session::new(&args.output_style, cancel), &args)).await
+        }
         Command::Verify(args) => verify::run(&Session::new(&args.output_style, cancel), &args).await,
         Command::Inspect(args) => inspect::run(&Session::new(&args.output_style, cancel), &args).await,
         Command::Serve(args) => serve::run(&Session::new(&args.output_style, cancel), &args).await,

@@ -124,6 +124,12 @@ impl RawManifest {
     pub fn size(&self) -> u64 {
         self.bytes.len() as u64
     }
+
+    /// Whether `digest` means it: its own digest, or that of the same bytes by another algorithm, as registries may name
+    /// one for a tag.
+    pub fn is_named(&self, digest: &Digest) -> bool {
+        *digest == self.digest || *digest == Digest::of(digest.algorithm(), &self.bytes)
+    }
 }
 
 impl ParsedManifest {

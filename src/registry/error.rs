@@ -6,7 +6,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::retry::RateLimit;
-use crate::image::HostName;
+use crate::image::{Digest, HostName};
 
 /// What the source of an upload reports.
 pub type SourceError = Box<dyn std::error::Error + Send + Sync>;
@@ -64,6 +64,8 @@ pub struct StatusAnswer {
     pub code: Option<String>,
     /// What the server said, cleaned.
     pub text: String,
+    /// The digests its body names, each once.
+    pub digests: Vec<Digest>,
     /// Masked.
     pub url: String,
     pub retry_after: Option<Duration>,
@@ -139,6 +141,21 @@ impl RegistryError {
     /// was still reading what a broken connection had under way when it was asked holds more by the next request.
     pub(super) fn is_out_of_order(&self) -> bool {
         self.status() == Some(416)
+    }
+
+    /// Whether a manifest was refused because the registry does not see what it refers to (distribution-spec, "Error
+    /// codes": `code-1`; `code-13` from some).
+    pub fn lacks_content(&self) -> bool {
+        matches!(self.status(), Some(400 | 404))
+            && matches!(self.code(), Some("MANIFEST_BLOB_UNKNOWN" | "BLOB_UNKNOWN" | "MANIFEST_UNKNOWN"))
+    }
+
+    /// The digests that the registry's answer names.
+    pub fn digests(&self) -> &[Digest] {
+        match &*self.kind {
+            ErrorKind::Status(answer) => &answer.digests,
+            _ => &[],
+        }
     }
 
     pub fn is_not_found(&self) -> bool {

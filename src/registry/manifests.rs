@@ -8,7 +8,7 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use super::RegistryClient;
 use super::answer::Answer;
 use super::body::Payload;
-use super::error::{ErrorKind, RegistryError};
+use super::error::{ErrorClass, ErrorKind, RegistryError};
 use super::host::Host;
 use super::http::{ABSENCES, Call, Retries, Target};
 use super::pace::locked;
@@ -19,8 +19,8 @@ use crate::image::{Digest, RawManifest, Repository, Tag, media_type};
 
 /// A manifest up to this many bytes is refused by no registry for its size.
 const SMALL_MANIFEST: u64 = 1 << 20;
-/// Tries for a manifest whose blobs the registry does not see yet.
-const SPACED_TRIES: u32 = 4;
+/// Tries for a manifest that the registry does not take: because it does not see the blobs yet, or because it cannot.
+const TRIES: u32 = 3;
 
 /// Which manifest of a repository.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -61,6 +61,15 @@ pub struct PutManifest {
     pub subject_recorded: bool,
     /// The digest it confirmed, if it named one.
     pub digest: Option<Digest>,
+}
+
+/// What a registry gives out where a manifest should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GivenOut {
+    Same,
+    /// Content with this digest, or a digest in its headers that the content does not have.
+    Other(Digest),
+    Nothing,
 }
 
 impl RegistryClient {
@@ -167,7 +176,7 @@ impl RegistryClient {
         if length.is_some_and(|length| length > cap as u64) {
             return Err(ErrorKind::Content(format!("the manifest is larger than {cap} bytes")));
         }
-        // Nobody asked for one. Where it is only said, the digest still decides.
+        // Nobody asked for one. What is in gzip is unpacked; the digest decides whether it is the manifest then.
         let encoding =
             answer.header("content-encoding").filter(|encoding| !encoding.eq_ignore_ascii_case("identity"));
         let encoding = encoding.map(|encoding| super::redact::clean(encoding, 40));
@@ -177,9 +186,6 @@ impl RegistryClient {
             ErrorKind::Content(why + &encoded.unwrap_or_default())
         };
         let bytes = answer.read(cap).await?;
-        if length.is_some_and(|length| length != bytes.len() as u64) {
-            return Err(ErrorKind::Broken("the manifest ended early".to_owned()));
-        }
         let pinned = match target {
             ManifestTarget::Digest(digest) => Some(digest),
             ManifestTarget::Tag(_) => None,
@@ -231,6 +237,49 @@ impl RegistryClient {
         }
     }
 
+    /// The digest of what is under `target`; `None` if there is nothing. A digest is believed once its manifest has come:
+    /// some registries say yes to any. For a tag, the digest they name says enough.
+    pub async fn has_manifest(
+        &self,
+        repository: &Repository,
+        target: &ManifestTarget,
+    ) -> Result<Option<Digest>, RegistryError> {
+        if matches!(target, ManifestTarget::Tag(_)) {
+            return self.head_manifest(repository, target).await;
+        }
+        match self.manifest(repository, target).await {
+            Ok(fetched) => Ok(Some(fetched.manifest.digest)),
+            // What is damaged there is not there.
+            Err(error) if matches!(error.class(), ErrorClass::NotFound | ErrorClass::Content) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether the registry gives out `wanted` under `target`, byte for byte: no header is trusted, except against it,
+    /// as nodes believe the digest it names.
+    pub async fn gives_out(
+        &self,
+        repository: &Repository,
+        target: &ManifestTarget,
+        wanted: &RawManifest,
+    ) -> Result<GivenOut, RegistryError> {
+        let host = self.0.host(repository.host());
+        let call = manifest_call(&host, Method::GET, repository, target);
+        let answer = self.0.send(&call).await?;
+        match answer.status.as_u16() {
+            200 => {}
+            404 => return Ok(GivenOut::Nothing),
+            _ => return Err(call.refusal(answer).await),
+        }
+        let named = answer.header("docker-content-digest").and_then(|text| text.parse::<Digest>().ok());
+        let bytes = answer.read(self.0.options.max_manifest).await.map_err(|kind| call.error(kind))?;
+        Ok(match named {
+            _ if bytes != wanted.bytes => GivenOut::Other(Digest::of(wanted.digest.algorithm(), &bytes)),
+            Some(named) if !wanted.is_named(&named) => GivenOut::Other(named),
+            _ => GivenOut::Same,
+        })
+    }
+
     /// Pushes exactly the bytes of `manifest`. Repeats where the registry does not see the blobs yet.
     pub async fn put_manifest(
         &self,
@@ -251,14 +300,24 @@ impl RegistryClient {
         let content_type = HeaderValue::from_str(&manifest.media_type)
             .map_err(|_| call.error(ErrorKind::Content("the media type cannot be sent".to_owned())))?;
         call.headers.insert(CONTENT_TYPE, content_type);
-        call.payload = Payload::Bytes(manifest.bytes.clone());
+        (call.payload, call.retry) = (Payload::Bytes(manifest.bytes.clone()), false);
         if manifest.size() > SMALL_MANIFEST {
             // Registries that refuse a large one say less about it.
             call.what = format!("{} of {} bytes", call.what, manifest.size());
         }
         let mut retries = Retries::new(&self.0, &host);
         loop {
-            let answer = self.0.send(&call).await?;
+            let answer = match self.0.send(&call).await {
+                Ok(answer) => answer,
+                // Some answer so to a manifest that they will never take.
+                Err(error) if error.status() == Some(500) && retries.failures() + 1 >= TRIES => {
+                    return Err(error);
+                }
+                Err(error) => {
+                    retries.after(error).await?;
+                    continue;
+                }
+            };
             if answer.status.is_success() && answer.is_html() {
                 let evidence = "it answers a pushed manifest with an HTML page".to_owned();
                 return Err(call.error(ErrorKind::NotARegistry(evidence)));
@@ -271,12 +330,7 @@ impl RegistryClient {
                 });
             }
             let error = call.refusal(answer).await;
-            let unseen = matches!(error.status(), Some(400 | 404))
-                && matches!(
-                    error.code(),
-                    Some("MANIFEST_BLOB_UNKNOWN" | "BLOB_UNKNOWN" | "MANIFEST_UNKNOWN")
-                );
-            if !unseen || retries.failures() + 1 >= SPACED_TRIES {
+            if !error.lacks_content() || retries.failures() + 1 >= TRIES {
                 return Err(error);
             }
             retries.after_any(error).await?;

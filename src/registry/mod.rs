@@ -59,7 +59,7 @@ pub use environment::Environment;
 pub use error::{ErrorClass, ErrorKind, RegistryError, SourceError, StatusAnswer};
 pub use held::{Held, HeldContent, HeldStore};
 pub use login::{remove_login, store_login};
-pub use manifests::{FetchedManifest, ManifestTarget, PutManifest};
+pub use manifests::{FetchedManifest, GivenOut, ManifestTarget, PutManifest};
 pub use options::ClientOptions;
 pub use pace::HEADS_PER_JOB;
 pub use ping::PingOutcome;

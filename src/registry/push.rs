@@ -102,18 +102,45 @@ impl RegistryClient {
             }
             return Ok(Pushed::Uploaded { bytes });
         }
+        self.upload(&host, &note, size, source, session).await
+    }
+
+    /// The same, without asking whether the blob is there: for a registry that says so of what it does not have.
+    pub async fn push_blob_unasked(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        size: u64,
+        source: &dyn BlobSource,
+    ) -> Result<Pushed, RegistryError> {
+        let host = self.0.host(repository.host());
+        let note = Note { sessions: self.0.sessions.get().filter(|_| size > LARGE), repository, digest };
+        note.ended();
+        self.upload(&host, &note, size, source, None).await
+    }
+
+    /// Goes down the ladder of forms, in `session` if there is one already.
+    async fn upload(
+        &self,
+        host: &Host,
+        note: &Note<'_>,
+        size: u64,
+        source: &dyn BlobSource,
+        mut session: Option<Upload>,
+    ) -> Result<Pushed, RegistryError> {
+        let (repository, digest) = (note.repository, note.digest);
         let remembered = host.upload_rung.load(Ordering::Relaxed);
         // Where only whole requests get through, smaller ones lose less.
         let mut rung = if note.buffers() { remembered.max(FIRST_CHUNKS) } else { remembered };
         let given_up = host.lost_uploads.load(Ordering::Relaxed) >= LOST_BEFORE_GIVING_UP;
-        let mut retries = if given_up { Retries::none(&self.0, &host) } else { Retries::new(&self.0, &host) };
+        let mut retries = if given_up { Retries::none(&self.0, host) } else { Retries::new(&self.0, host) };
         loop {
             let mut upload = match session.take() {
                 Some(upload) => upload,
                 None => Upload::begin(self, repository).await?,
             };
             note.opened(&upload);
-            let sent = send(&mut upload, LADDER[rung], size, source, &note, &mut retries).await;
+            let sent = send(&mut upload, LADDER[rung], size, source, note, &mut retries).await;
             let Err(error) = sent else {
                 note.ended();
                 host.lost_uploads.store(0, Ordering::Relaxed);
@@ -130,7 +157,7 @@ impl RegistryClient {
             if let Ok(Some(_)) = self.has_blob(repository, digest).await {
                 return Ok(Pushed::Uploaded { bytes: size });
             }
-            match verdict(&error, &host, rung, retries.failures()) {
+            match verdict(&error, host, rung, retries.failures()) {
                 Verdict::Climb(next) if next < LADDER.len() => rung = next,
                 Verdict::Final | Verdict::Climb(_) => return Err(error),
                 Verdict::Again => {

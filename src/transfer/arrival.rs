@@ -11,7 +11,7 @@ use super::upload::{ArrivalError, Run, unwrap_source};
 use crate::archive::{ArchiveError, ArtifactRow, Holdings};
 use crate::image::{Algorithm, Descriptor, Digest, ManifestKind, RawManifest, Repository, Tag};
 use crate::plan::{Arrival, Upload};
-use crate::registry::{HEADS_PER_JOB, ManifestTarget, RegistryClient, RegistryError};
+use crate::registry::{GivenOut, HEADS_PER_JOB, ManifestTarget, RegistryClient, RegistryError};
 
 /// Pauses before each look at what a registry says of an image that was just sent.
 const PROOF_WAITS: [Duration; 4] =
@@ -73,45 +73,46 @@ impl Run<'_> {
     async fn manifests(&self, arrival: &Arrival) -> Result<(), ArrivalError> {
         let repository = &arrival.landing.repository;
         let mut unlisted = Unlisted::new();
+        let mut untagged = Vec::new();
         for (digest, media_type) in &arrival.manifests {
             let is_root = arrival.manifests.last().is_some_and(|(root, _)| root == digest);
             // A push by tag is hashed with sha256: another digest has to be said.
             let by_tag = is_root && arrival.landing.tag.is_some() && digest.algorithm() == Algorithm::Sha256;
             if !by_tag || !arrival.artifacts.is_empty() {
-                self.put(repository, None, digest, media_type, &mut unlisted).await?;
+                untagged.push(self.put(arrival, None, digest, media_type, &mut unlisted).await?);
             }
         }
+        self.prove_each(repository, &untagged).await?;
         self.artifacts(arrival, &mut unlisted).await?;
-        let Some((root, root_type)) = arrival.manifests.last() else {
-            return Ok(());
-        };
-        let by_digest = ManifestTarget::Digest(*root);
-        let manifest = raw(self.import.holdings.as_ref(), root, root_type)?;
-        if let Some(tag) = &arrival.landing.tag {
-            self.put(repository, Some(tag), root, root_type, &mut unlisted).await?;
+        if let (Some(tag), Some((root, root_type))) = (&arrival.landing.tag, arrival.manifests.last()) {
+            let manifest = self.put(arrival, Some(tag), root, root_type, &mut unlisted).await?;
             self.prove(repository, &ManifestTarget::Tag(tag.clone()), &manifest).await?;
         }
-        self.list(repository, unlisted).await?;
-        self.prove(repository, &by_digest, &manifest).await
+        self.list(repository, unlisted).await
     }
 
     /// Puts what is about an image beside it, and proves that it is found there.
     async fn artifacts(&self, arrival: &Arrival, unlisted: &mut Unlisted) -> Result<(), ArrivalError> {
         let repository = &arrival.landing.repository;
         let mut about: BTreeMap<Digest, Vec<Digest>> = BTreeMap::new();
+        let mut untagged = Vec::new();
         for arriving in &arrival.artifacts {
             let row = &self.import.holdings.bundle().artifacts[arriving.artifact];
             for (digest, media_type) in &arriving.manifests {
                 let tag = row.tag.as_ref().filter(|_| *digest == row.digest);
-                let manifest = self.put(repository, tag, digest, media_type, unlisted).await?;
-                if let Some(tag) = tag {
-                    self.prove(repository, &ManifestTarget::Tag(tag.clone()), &manifest).await?;
+                let manifest = self.put(arrival, tag, digest, media_type, unlisted).await?;
+                match tag {
+                    Some(tag) => {
+                        self.prove(repository, &ManifestTarget::Tag(tag.clone()), &manifest).await?;
+                    }
+                    None => untagged.push(manifest),
                 }
             }
             if row.tag.is_none() {
                 about.entry(row.subject).or_default().push(row.digest);
             }
         }
+        self.prove_each(repository, &untagged).await?;
         self.list(repository, std::mem::take(unlisted)).await?;
         for (subject, referrers) in about {
             self.prove_listed(repository, &subject, &referrers).await?;
@@ -124,7 +125,7 @@ impl Run<'_> {
     /// Pushes one manifest by its tag, or its digest without one.
     async fn put(
         &self,
-        repository: &Repository,
+        arrival: &Arrival,
         tag: Option<&Tag>,
         digest: &Digest,
         media_type: &str,
@@ -132,7 +133,7 @@ impl Run<'_> {
     ) -> Result<RawManifest, ArrivalError> {
         let manifest = raw(self.import.holdings.as_ref(), digest, media_type)?;
         let target = tag.map_or(ManifestTarget::Digest(*digest), |tag| ManifestTarget::Tag(tag.clone()));
-        let put = self.import.client.put_manifest(repository, &target, &manifest).await?;
+        let put = self.put_insisting(arrival, &target, &manifest).await?;
         if !put.subject_recorded
             && let Ok(parsed) = manifest.parse()
             && let Some(subject) = &parsed.subject
@@ -172,37 +173,61 @@ impl Run<'_> {
         Err(ArrivalError::Unproven { place, wanted, found: "a list without it".to_owned() })
     }
 
-    /// An image counts when the registry names its digest itself.
+    /// Proves manifests that have no tag, several at once.
+    async fn prove_each(
+        &self,
+        repository: &Repository,
+        manifests: &[RawManifest],
+    ) -> Result<(), ArrivalError> {
+        let mut proofs = futures_util::stream::iter(manifests)
+            .map(|manifest| async move {
+                self.prove(repository, &ManifestTarget::Digest(manifest.digest), manifest).await
+            })
+            .buffer_unordered(self.import.jobs.max(1));
+        while let Some(proof) = proofs.next().await {
+            proof?;
+        }
+        Ok(())
+    }
+
+    /// A manifest counts when the registry gives it out again, byte for byte.
     async fn prove(
         &self,
         repository: &Repository,
         target: &ManifestTarget,
         wanted: &RawManifest,
     ) -> Result<(), ArrivalError> {
-        let mut found = None;
+        let mut found = GivenOut::Nothing;
         // A registry of many nodes may need a moment until each of them knows what one has taken.
         for wait in PROOF_WAITS {
             tokio::time::sleep(wait).await;
-            found = self.import.client.head_manifest(repository, target).await?;
-            if found.as_ref().is_some_and(|found| names(found, wanted)) {
+            found = self.import.client.gives_out(repository, target, wanted).await?;
+            if found == GivenOut::Same {
                 return Ok(());
             }
         }
-        let place = match target {
-            ManifestTarget::Tag(tag) => format!("{repository}:{tag}"),
-            ManifestTarget::Digest(digest) => format!("{repository}@{digest}"),
+        let place = place(repository, target);
+        let found = match found {
+            GivenOut::Other(digest) => digest.to_string(),
+            GivenOut::Same | GivenOut::Nothing => "nothing".to_owned(),
         };
-        let found = found.map_or("nothing".to_owned(), |digest| digest.to_string());
         Err(ArrivalError::Unproven { place, wanted: Box::new(wanted.digest), found })
     }
 }
 
-/// Whether `found`, which a registry says of a tag, means `manifest`: its digest, or the sha256 of the same bytes.
-pub fn names(found: &Digest, manifest: &RawManifest) -> bool {
-    *found == manifest.digest || *found == Digest::of(found.algorithm(), &manifest.bytes)
+/// A tag or digest as it is written behind its repository.
+pub(super) fn place(repository: &Repository, target: &ManifestTarget) -> String {
+    match target {
+        ManifestTarget::Tag(tag) => format!("{repository}:{tag}"),
+        ManifestTarget::Digest(digest) => format!("{repository}@{digest}"),
+    }
 }
 
-fn raw(holdings: &dyn Holdings, digest: &Digest, media_type: &str) -> Result<RawManifest, ArrivalError> {
+pub(super) fn raw(
+    holdings: &dyn Holdings,
+    digest: &Digest,
+    media_type: &str,
+) -> Result<RawManifest, ArrivalError> {
     let bytes = holdings.manifest(digest)?;
     let raw = RawManifest::new(bytes, Some(media_type), Some(digest));
     raw.map_err(|e| ArchiveError::Damaged(format!("manifest {digest}: {e}")).into())
@@ -256,7 +281,7 @@ async fn under_tag(
     let own = raw(holdings, &row.digest, &row.media_type)?;
     let found = match client.head_manifest(repository, &target).await? {
         None => return Ok(Beside::Absent),
-        Some(found) if names(&found, &own) => return Ok(Beside::There),
+        Some(found) if own.is_named(&found) => return Ok(Beside::There),
         Some(found) => found,
     };
     let there = client.manifest(repository, &target).await?.manifest;
@@ -268,8 +293,8 @@ async fn under_tag(
     Ok(if covers { Beside::There } else { Beside::Other(found) })
 }
 
-/// Which of `wanted` the destination has: for each, the digest its tag names now. Asked by as many HEAD requests
-/// at a time as go with `jobs`.
+/// Which of `wanted` the destination has: for each, the digest its tag names now. Asked by as many requests at a
+/// time as go with `jobs`.
 pub async fn present(
     client: &RegistryClient,
     wanted: &[(Repository, ManifestTarget)],
@@ -278,9 +303,9 @@ pub async fn present(
 ) -> HashMap<usize, Result<Option<Digest>, RegistryError>> {
     futures_util::stream::iter(wanted.iter().enumerate())
         .map(|(at, (repository, target))| async move {
-            let head = client.head_manifest(repository, target).await;
+            let there = client.has_manifest(repository, target).await;
             each();
-            (at, head)
+            (at, there)
         })
         .buffer_unordered(jobs.max(1).saturating_mul(HEADS_PER_JOB))
         .collect()

@@ -19,6 +19,7 @@ mod ordered;
 mod past;
 mod piped;
 mod places;
+mod refused;
 mod resolve;
 mod resolve_children;
 mod source;
@@ -29,7 +30,7 @@ mod workspace;
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub use arrival::{Beside, artifacts_there, names, present};
+pub use arrival::{Beside, artifacts_there, present};
 pub use blob_spool::BlobSpool;
 pub use bundles::OpenBundles;
 pub use checksum::{add_parity, complete_sidecar};

@@ -28,8 +28,22 @@ pub enum ArrivalError {
     /// It went by in a pipe, and the registry has lost what it got of it.
     #[error("{0}; a pipe cannot be read again")]
     LostInPipe(Box<RegistryError>),
-    #[error("the registry took it, but now names {found} for {place}, not {wanted}")]
+    /// It went by in a pipe since the registry said it was there, which it was not.
+    #[error("{0}; a pipe cannot be read again")]
+    PassedBy(Box<RegistryError>),
+    #[error("the registry took it, but now gives out {found} for {place}, not {wanted}")]
     Unproven { place: String, wanted: Box<Digest>, found: String },
+    #[error("{place} holds {there}, and the registry does not let it become {wanted}: {error}")]
+    TagKept {
+        place: String,
+        there: Box<Digest>,
+        wanted: Box<Digest>,
+        /// It is not an image's tag, but that of a signature or the like.
+        is_artifact: bool,
+        error: Box<RegistryError>,
+    },
+    #[error("{error}; {about}")]
+    ManifestRefused { about: String, hint: Option<&'static str>, error: Box<RegistryError> },
     #[error("stopped")]
     Cancelled,
 }
@@ -96,6 +110,8 @@ pub(super) struct Run<'a> {
     pub(super) blobs: Vec<SetOnce<BlobResult>>,
     /// Blobs that came to another repository than their home: several images there may wait for one.
     pub(super) mounts: Once<(Repository, Digest), BlobResult>,
+    /// Blobs that were sent once more, by round.
+    pub(super) sent_again: Once<(Repository, Digest, usize), BlobResult>,
     sent: std::sync::Mutex<Sent>,
     /// Images that are being completed at once.
     pub(super) finishing: Semaphore,
@@ -141,6 +157,7 @@ impl<'a> Run<'a> {
             import,
             blobs: import.plan.uploads.iter().map(|_| SetOnce::new()).collect(),
             mounts: Once::default(),
+            sent_again: Once::default(),
             sent: std::sync::Mutex::default(),
             finishing: Semaphore::new(import.jobs.max(1)),
         }
@@ -218,6 +235,9 @@ pub(super) fn unwrap_source(error: RegistryError) -> ArrivalError {
     };
     if let Some(WrongContent { wanted, found }) = source.downcast_ref() {
         return ArrivalError::Content(Box::new(WrongContent { wanted: *wanted, found: *found }));
+    }
+    if let Some(ArchiveError::PassedBy(digest)) = source.downcast_ref() {
+        return ArchiveError::PassedBy(*digest).into();
     }
     if let Some(damage) = source.downcast_ref::<ArchiveError>() {
         return ArrivalError::Archive(ArchiveError::Damaged(damage.damage()));

@@ -15,6 +15,7 @@ mod delta;
 mod discover;
 mod foreign;
 mod foreign_layers;
+mod insisting;
 mod lies;
 mod lint;
 mod lock;

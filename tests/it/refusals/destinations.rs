@@ -100,7 +100,7 @@ fn one_repository_that_refuses_does_not_stop_the_others() {
 fn a_registry_that_names_another_digest_afterwards_is_not_believed() {
     let (gap, _) = small();
     let other = format!("sha256:{}", "0".repeat(64));
-    let lie = Fault::on("HEAD", "/manifests/", Effect::Header("docker-content-digest", Some(other)));
+    let lie = Fault::on("GET", "/manifests/", Effect::Header("docker-content-digest", Some(other)));
     gap.destination.fault(lie.nth(2).always());
     let ran = gap.try_import("out.tar.zst", &[]);
     assert_eq!(ran.code, 1, "{}", ran.shown());
