@@ -104,8 +104,11 @@ impl Run<'_> {
             // What is not there yet lets nobody in.
             if lacking.is_empty() {
                 let writable = self.check_access(&plan, Probe::Login).await;
-                let places = plan.repositories().len();
-                let text = format!("let in for all {places} repositories; uploads are not tried");
+                let text = match plan.repositories().len() {
+                    0 => "nothing to send".to_owned(),
+                    1 => "let in for the one repository; not known whether it takes uploads".to_owned(),
+                    all => format!("let in for all {all} repositories; not known whether they take uploads"),
+                };
                 preflight.check("access", writable.map(|()| text));
             }
             preflight.registries(&self.client.stats());
@@ -302,7 +305,7 @@ impl Run<'_> {
         let (Landings(landings), unfit) = landings.map_err(super::export::explain_plan)?;
         for (row, image) in report.images.iter_mut().zip(&bundle.images) {
             if !selected(&image.name) {
-                row.state = ImageState::Skipped;
+                row.not_asked_for();
             }
         }
         // One part may be empty, all of them together not.

@@ -75,7 +75,7 @@ impl Run<'_> {
         if self.session.format == ResultFormat::Json {
             return Ok(super::print_json(&report.value())?);
         }
-        let number = |state| report.images.iter().filter(|image| image.state == state).count();
+        let number = |state| report.number(state);
         let images = count(number(ImageState::Done), "image");
         let sent_images = match sent.artifacts {
             none if none.is_empty() => format!("{images} sent"),

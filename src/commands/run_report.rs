@@ -32,6 +32,9 @@ pub(super) struct ImageReport {
     pub(super) bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) reason: Option<String>,
+    /// It is in the bundle, and was not asked for.
+    #[serde(skip)]
+    unasked: bool,
     #[serde(skip)]
     code: Option<ExitCode>,
     #[serde(skip)]
@@ -49,9 +52,15 @@ impl ImageReport {
             state: ImageState::NotTried,
             bytes: 0,
             reason: None,
+            unasked: false,
             code: None,
             hints: Vec::new(),
         }
+    }
+
+    /// Leaves it out of what the run is about.
+    pub(super) fn not_asked_for(&mut self) {
+        (self.state, self.unasked) = (ImageState::Skipped, true);
     }
 
     pub(super) fn resolved(&mut self, source: &Reference, digest: &Digest) {
@@ -102,6 +111,11 @@ impl RunReport {
         }
     }
 
+    /// How many of the images that were asked for are in `state`.
+    pub(super) fn number(&self, state: ImageState) -> usize {
+        self.images.iter().filter(|image| image.state == state && !image.unasked).count()
+    }
+
     pub(super) fn failures(&self) -> impl Iterator<Item = &ImageReport> {
         self.images.iter().filter(|image| image.state == ImageState::Failed)
     }
@@ -120,8 +134,8 @@ impl RunReport {
             .map(|image| format!("{}\n  {}", image.name, image.reason.as_deref().unwrap_or("failed")))
             .collect();
         let count = crate::report::count(all.len(), "image");
-        let mut failure =
-            Failure::new(code, format!("{count} of {} failed:\n{}", self.images.len(), list.join("\n")));
+        let asked = self.images.iter().filter(|image| !image.unasked).count();
+        let mut failure = Failure::new(code, format!("{count} of {asked} failed:\n{}", list.join("\n")));
         for hint in all.iter().flat_map(|image| &image.hints) {
             if !failure.hints.contains(hint) {
                 failure.hints.push(hint.clone());
