@@ -50,6 +50,7 @@ impl Run<'_> {
             count(plan.uploads.len(), "blob"),
             bytes(plan.bytes())
         );
+        text.push_str(&report.chosen("imported"));
         if !lacking.is_empty() {
             let _ = writeln!(text, "{} to be made:\n  {}", preparation.nouns().1, lacking.join("\n  "));
         }
@@ -93,6 +94,7 @@ impl Run<'_> {
             sent.already,
             began.elapsed().as_secs_f64(),
         );
+        text.push_str(&report.chosen("imported"));
         if let Some(WrittenValues { path, kept }) = values {
             let _ = write!(
                 text,

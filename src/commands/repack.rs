@@ -93,7 +93,7 @@ pub(super) async fn run(session: &Session, args: &RepackArgs) -> anyhow::Result<
 
 fn open(paths: &[std::path::PathBuf], trust: &TrustArgs) -> anyhow::Result<Vec<Arc<dyn Holdings>>> {
     let open = |path: &std::path::PathBuf| {
-        let holdings = input::open(Some(path), None, trust)?.holdings;
+        let holdings = input::open(Some(path), trust)?.holdings;
         if holdings.is_sequential() {
             let message =
                 format!("{} has no random access, so nothing can be picked out of it", holdings.name());
