@@ -3,13 +3,14 @@
 # umoci, nginx, openssl, zstd, coreutils; in-toto's Python. Each check prints ok, FAIL or skip; the last line counts them.
 #
 #   scripts/interop.sh [PATTERN]        with Debian's tools, about a minute after the build
-#   scripts/interop.sh --all [PATTERN]  also crane, oras, regctl, cosign 2 and 3, helm, distribution 3, zot and the
+#   scripts/interop.sh --all [PATTERN]  also crane, oras, regctl, cosign 2 and 3, helm, distribution 3, zot, Gitea and the
 #                                       distribution-spec's conformance suite (built with Go, where their modules can be
-#                                       had), and CHAOS_SECONDS (3600) of bad links, restarts and kills
+#                                       had), Pulp (from PyPI), and CHAOS_SECONDS (3600) of bad links, restarts and kills
 #
 # PATTERN chooses checks by name, as in a shell. BUNDLE names a program to test instead of building one.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/registries.sh"
 
 all=
 if [ "${1:-}" = --all ]; then all=1; shift; fi
@@ -1436,7 +1437,7 @@ for name in \
 done
 if [ -n "$all" ]; then
     for name in crane_reads_and_writes oras_reads_and_writes regctl_reads_and_writes cosign_2_and_signatures \
-        cosign_3_and_signatures distribution_3 signatures_behind_the_gap a_layer_of_5_gib zot_registry kubernetes_manifests_fit_the_schema \
+        cosign_3_and_signatures distribution_3 signatures_behind_the_gap a_layer_of_5_gib zot_registry gitea_registry pulp_registry kubernetes_manifests_fit_the_schema \
         helm_pulls_charts helm_loop_is_closed helm_loop_is_closed_for_cert_manager \
         conformance limit_rate_holds killed_again_and_again chaos; do
         check $name
