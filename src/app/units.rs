@@ -8,14 +8,22 @@ use parse_size::Config;
 /// The longest time a flag may ask for.
 const LONGEST: Duration = Duration::from_secs(86_400);
 
-/// Bytes: `700M`, `1.5G` and `4 GB` are decimal, `4GiB` is binary, `12` is bytes. `None` for what is no size, or is above
-/// 2⁶⁴.
+/// What may stand behind the number of a size.
+const UNITS: [&str; 18] =
+    ["", "B", "k", "K", "m", "M", "g", "G", "t", "T", "kB", "MB", "GB", "TB", "KiB", "MiB", "GiB", "TiB"];
+
+/// Bytes: `700M`, `1.5G` and `4GB` are decimal, `4GiB` is binary, `12` is bytes; at most three decimals. `None` for what
+/// is no size, or is 2⁶⁴ and above.
 pub fn size(text: &str) -> Option<u64> {
-    // The reader would also take an exponent and blanks around underscores, which nobody means.
-    let is_plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b' '));
-    let has_exponent =
-        text.as_bytes().windows(2).any(|pair| matches!(pair[0], b'e' | b'E') && pair[1].is_ascii_digit());
-    Config::new().with_decimal().parse_size(text).ok().filter(|_| is_plain && !has_exponent)
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    // The reader would also take exponents and blanks, which nobody means.
+    let is_one = match number.split_once('.') {
+        Some((whole, part)) => digits(whole) && digits(part) && part.len() <= 3 && !matches!(unit, "" | "B"),
+        None => digits(number),
+    };
+    (is_one && UNITS.contains(&unit)).then(|| Config::new().with_decimal().parse_size(text).ok())?
 }
 
 /// Bytes per second: a [`size`], with or without `/s`.
@@ -47,8 +55,9 @@ mod tests {
             ("1.5G", 1_500_000_000),
             ("1.5k", 1500),
             ("0.1T", 100_000_000_000),
+            ("0.001k", 1),
+            ("20m", 20_000_000),
             ("4GiB", 4 << 30),
-            ("4 GiB", 4 << 30),
             ("1.5KiB", 1536),
             ("9007199254740993", 9_007_199_254_740_993),
             ("18446744073709551615", u64::MAX),
@@ -64,6 +73,13 @@ mod tests {
             "x",
             "1x",
             "1.2.3",
+            "1.5",
+            "1.5B",
+            "1.0001k",
+            ".5G",
+            "5.G",
+            "4 GiB",
+            "4gib",
             "nan",
             "inf",
             "1e9",
@@ -78,7 +94,7 @@ mod tests {
     #[test]
     fn rates_are_sizes_in_a_second() {
         assert_eq!(
-            (rate("20M"), rate("1.5k"), rate("7"), rate("20 MB/s")),
+            (rate("20M"), rate("1.5k"), rate("7"), rate("20MB/s")),
             (Some(20_000_000), Some(1500), Some(7), Some(20_000_000))
         );
         assert!(["", "0", "/s", "M", "-1", "nan", "1e30", "x"].iter().all(|text| rate(text).is_none()));

@@ -1,33 +1,166 @@
-//! What an archive is that stands where a text was expected: by its first bytes, and by the names in it.
+//! What an archive or a folder is that is not what was expected: by its first bytes, and by the names in it.
 
+use std::fmt;
 use std::io::{BufRead, Read};
 use std::path::Path;
 
 use super::compression::{Packing, content_of, unread};
 use super::foreign_tar::Members;
+use super::tar_header::shown;
 
 /// As much of the content is read, in bytes, and as many names.
 const MAX_READ: u64 = 64 << 20;
 const MAX_NAMES: usize = 1000;
+/// Entries of a folder that are looked at.
+const MAX_ENTRIES: usize = 1000;
 /// Where a tar says that it is one.
 const USTAR: std::ops::Range<usize> = 257..262;
 
-/// What wrote an archive.
+/// What wrote an archive, or a folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ArchiveKind {
     /// A bundle of this program.
     Bundle,
-    /// Images, as `docker save` and OCI tools write them.
-    Images,
+    /// An OCI layout, or a part of one.
+    Layout,
+    /// `docker save` before Docker 25, as skopeo and others write it too.
+    DockerSave,
+    /// `docker save` before Docker 1.10.
+    OldDockerSave,
+    /// A folder of skopeo's `dir:` transport.
+    SkopeoFolder,
     Zarf,
     Imgpkg,
     OcMirror,
+    /// What a registry keeps its images in.
+    RegistryStorage,
     /// A packed Helm chart.
     Chart,
     /// A chart with its images, as `dt wrap` packs them.
     WrappedChart,
     /// None of these.
     Other,
+}
+
+impl fmt::Display for ArchiveKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Bundle => "a bundle",
+            Self::Layout => "an OCI layout",
+            Self::DockerSave => "an archive of `docker save` without an OCI layout",
+            Self::OldDockerSave => "an archive of `docker save` before Docker 1.10",
+            Self::SkopeoFolder => "a folder of skopeo's `dir:` transport",
+            Self::Zarf => "a Zarf package",
+            Self::Imgpkg => "an imgpkg tar",
+            Self::OcMirror => "an archive of oc-mirror",
+            Self::RegistryStorage => "the storage of a registry",
+            Self::Chart => "a packed Helm chart",
+            Self::WrappedChart => "a chart with its images, as dt wraps them",
+            Self::Other => "an archive, or compressed",
+        })
+    }
+}
+
+/// What the names of members tell.
+#[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a mark of its own")]
+pub(super) struct Marks {
+    bundle: bool,
+    layout: bool,
+    docker: bool,
+    repositories: bool,
+    imgpkg: bool,
+    zarf: bool,
+    checksums: bool,
+    components: bool,
+    oc_mirror: bool,
+    registry: bool,
+    directory: bool,
+    chart: bool,
+    wrapped: bool,
+    /// A folder in it that has a layout.
+    pub(super) nested: Option<String>,
+}
+
+impl Marks {
+    /// Takes in the name of a member.
+    pub(super) fn see(&mut self, name: &str) {
+        let is_hex = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let layer = name.strip_prefix("sha256-").and_then(|rest| rest.strip_suffix(".tar.gz"));
+        match name {
+            "bundle.json" => self.bundle = true,
+            "index.json" | "oci-layout" => self.layout = true,
+            "manifest.json" => self.docker = true,
+            "repositories" => self.repositories = true,
+            "zarf.yaml" => self.zarf = true,
+            "checksums.txt" => self.checksums = true,
+            "version" => self.directory = true,
+            _ if layer.is_some_and(is_hex) => self.imgpkg = true,
+            _ if ["isc_", "working-dir/", "publish/"].iter().any(|start| name.starts_with(start)) => {
+                self.oc_mirror = true;
+            }
+            _ if name.starts_with("docker/registry/") || name.starts_with("docker/v2/") => {
+                self.registry = true;
+            }
+            _ if name.starts_with("blobs/") => self.layout = true,
+            _ if name.starts_with("components/") => self.components = true,
+            _ => match name.split_once('/') {
+                Some((_, "Chart.yaml")) => self.chart = true,
+                Some((_, file)) if file.rsplit('/').next() == Some("Images.lock") => self.wrapped = true,
+                Some((_, "layer.tar")) => self.docker = true,
+                Some((folder, "oci-layout")) if self.nested.is_none() => {
+                    self.nested = Some(shown(folder.as_bytes()));
+                }
+                _ => {}
+            },
+        }
+    }
+
+    /// The marks of a folder.
+    pub(super) fn of_folder(folder: &Path) -> Self {
+        let mut marks = Self::default();
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten().take(MAX_ENTRIES) {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            marks.see(&name);
+            for inside in ["oci-layout", "Chart.yaml", "registry/v2"] {
+                if entry.path().join(inside).exists() {
+                    marks.see(&format!("{name}/{inside}/"));
+                    marks.see(&format!("{name}/{inside}"));
+                }
+            }
+        }
+        marks
+    }
+
+    /// What leaves no doubt, whatever comes after it.
+    fn certain(&self) -> Option<ArchiveKind> {
+        // Others have members named `checksums.txt` too.
+        if self.zarf || (self.checksums && self.components) {
+            Some(ArchiveKind::Zarf)
+        } else if self.bundle {
+            Some(ArchiveKind::Bundle)
+        } else if self.imgpkg {
+            Some(ArchiveKind::Imgpkg)
+        } else if self.oc_mirror {
+            Some(ArchiveKind::OcMirror)
+        } else {
+            self.wrapped.then_some(ArchiveKind::WrappedChart)
+        }
+    }
+
+    /// What all of them tell; a folder may be what an archive cannot.
+    pub(super) fn kind(&self, is_folder: bool) -> ArchiveKind {
+        match self.certain() {
+            Some(kind) => kind,
+            None if self.registry => ArchiveKind::RegistryStorage,
+            None if self.layout => ArchiveKind::Layout,
+            None if self.docker && is_folder && self.directory => ArchiveKind::SkopeoFolder,
+            None if self.docker => ArchiveKind::DockerSave,
+            None if self.repositories => ArchiveKind::OldDockerSave,
+            None if self.chart => ArchiveKind::Chart,
+            None => ArchiveKind::Other,
+        }
+    }
 }
 
 /// As many bytes of a file as [`is_archive`] looks at.
@@ -43,39 +176,15 @@ impl ArchiveKind {
     pub fn of(input: impl BufRead + Send + 'static, path: &Path) -> Self {
         let Ok((reader, _)) = content_of(input, path) else { return Self::Other };
         let mut members = Members::new(reader.take(MAX_READ), path);
-        let (mut kind, mut has_checksums) = (Self::Other, false);
+        let mut marks = Marks::default();
         for _ in 0..MAX_NAMES {
             let Ok(Some(member)) = members.next() else { break };
-            has_checksums |= member.name == "checksums.txt";
-            match Self::by(&member.name) {
-                // Others have members of this name too, so what comes later may say more.
-                Self::Images | Self::Other if has_checksums && member.name.starts_with("components/") => {
-                    return Self::Zarf;
-                }
-                Self::Images => kind = Self::Images,
-                Self::Other => {}
-                certain => return certain,
+            marks.see(&member.name);
+            if let Some(certain) = marks.certain() {
+                return certain;
             }
         }
-        kind
-    }
-
-    fn by(name: &str) -> Self {
-        let (folder, file) = name.rsplit_once('/').unwrap_or(("", name));
-        let of_oc_mirror = ["docker/registry/", "docker/v2/", "working-dir/", "publish/"];
-        match (folder, file) {
-            ("", "bundle.json") => Self::Bundle,
-            ("", "zarf.yaml") => Self::Zarf,
-            ("", layer) if layer.starts_with("sha256-") && layer.ends_with(".tar.gz") => Self::Imgpkg,
-            _ if of_oc_mirror.iter().any(|start| name.starts_with(start)) => Self::OcMirror,
-            (_, "Images.lock") => Self::WrappedChart,
-            (chart, "Chart.yaml") if !chart.is_empty() && !chart.contains('/') => Self::Chart,
-            ("", "manifest.json" | "index.json" | "oci-layout" | "repositories") | (_, "layer.tar") => {
-                Self::Images
-            }
-            (blobs, _) if blobs.starts_with("blobs/") => Self::Images,
-            _ => Self::Other,
-        }
+        marks.kind(false)
     }
 }
 
@@ -98,13 +207,16 @@ mod tests {
 
     #[test]
     fn archives_are_known_by_the_names_in_them() {
+        let imgpkg = format!("sha256-{}.tar.gz", "0a".repeat(32));
         for (names, kind) in [
             (&["bundle.json", "blobs/sha256/aa"][..], ArchiveKind::Bundle),
-            (&["blobs/sha256/aa", "index.json", "manifest.json"], ArchiveKind::Images),
-            (&["aa/VERSION", "aa/layer.tar", "manifest.json"], ArchiveKind::Images),
+            (&["blobs/sha256/aa", "index.json", "manifest.json"], ArchiveKind::Layout),
+            (&["aa/VERSION", "aa/layer.tar", "manifest.json"], ArchiveKind::DockerSave),
             (&["checksums.txt", "components/a.tar", "images/index.json", "zarf.yaml"], ArchiveKind::Zarf),
-            (&["manifest.json", "sha256-aa.tar.gz"], ArchiveKind::Imgpkg),
-            (&["docker/registry/v2/repositories/x/link"], ArchiveKind::OcMirror),
+            (&["checksums.txt", "components/a.tar"], ArchiveKind::Zarf),
+            (&["manifest.json", &imgpkg], ArchiveKind::Imgpkg),
+            (&["docker/registry/v2/repositories/x/link"], ArchiveKind::RegistryStorage),
+            (&["docker/registry/v2/repositories/x/link", "isc_2026"], ArchiveKind::OcMirror),
             (&["publish/.metadata.json"], ArchiveKind::OcMirror),
             (&["shop/Chart.yaml"], ArchiveKind::Chart),
             (&["shop-1.0/chart/values.yaml", "shop-1.0/chart/Images.lock"], ArchiveKind::WrappedChart),

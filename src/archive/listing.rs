@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use super::foreign_tar::{MAX_MEMBERS, Member};
-use super::other_tools::Marks;
+use super::kind::Marks;
 use super::tar_header::{Kind, shown};
 use super::{ArchiveError, head};
 use crate::image::Digest;

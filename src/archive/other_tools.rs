@@ -4,125 +4,51 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::tar_header::shown;
+use super::kind::{ArchiveKind, Marks};
 use super::{ArchiveError, compression};
 use crate::app::text::typed;
 use crate::image::Reference;
 
-/// Entries of a folder that are looked at.
-const MAX_ENTRIES: usize = 1000;
 /// `manifest.json` of `docker save`, in bytes.
 pub(super) const MAX_DOCKER: u64 = 1 << 20;
 
-/// What the names of members tell.
-#[derive(Debug, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a mark of its own")]
-pub(super) struct Marks {
-    docker: bool,
-    repositories: bool,
-    imgpkg: bool,
-    zarf: bool,
-    oc_mirror: bool,
-    registry: bool,
-    directory: bool,
-    chart: bool,
-    /// A folder in it that has a layout.
-    nested: Option<String>,
-}
-
-impl Marks {
-    /// Takes in the name of a member.
-    pub(super) fn see(&mut self, name: &str) {
-        let is_hex = |text: &str| text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let layer = name.strip_prefix("sha256-").and_then(|rest| rest.strip_suffix(".tar.gz"));
-        match name {
-            "manifest.json" => self.docker = true,
-            "repositories" => self.repositories = true,
-            "zarf.yaml" => self.zarf = true,
-            "version" => self.directory = true,
-            _ if layer.is_some_and(is_hex) => self.imgpkg = true,
-            _ if name.starts_with("isc_") || name.starts_with("working-dir/") => self.oc_mirror = true,
-            _ if name.starts_with("docker/registry/v2/") => self.registry = true,
-            _ => match name.split_once('/') {
-                Some((_, "Chart.yaml")) => self.chart = true,
-                Some((folder, "oci-layout")) if self.nested.is_none() => {
-                    self.nested = Some(shown(folder.as_bytes()));
-                }
-                _ => {}
-            },
+/// Why `path`, which has these marks, is not read, if it is of one of those tools. `docker` is its `manifest.json`.
+pub(super) fn recognised(marks: &Marks, path: &Path, docker: Option<&[u8]>) -> Option<ArchiveError> {
+    let (file, archive) = (given(path), path.display());
+    let is_folder = path.is_dir();
+    let kind = marks.kind(is_folder);
+    let hint = match kind {
+        ArchiveKind::Zarf => format!(
+            "its images are an OCI layout inside: tar --zstd -xf {file} images && bundle import images -d REGISTRY"
+        ),
+        ArchiveKind::Imgpkg => {
+            format!("push it with: imgpkg copy --tar {file} --to-repo REGISTRY/REPOSITORY")
         }
-    }
-
-    /// The marks of a folder.
-    pub(super) fn of_folder(folder: &Path) -> Self {
-        let mut marks = Self::default();
-        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten().take(MAX_ENTRIES) {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            marks.see(&name);
-            for inside in ["oci-layout", "Chart.yaml", "registry/v2"] {
-                if entry.path().join(inside).exists() {
-                    marks.see(&format!("{name}/{inside}/"));
-                    marks.see(&format!("{name}/{inside}"));
-                }
-            }
+        ArchiveKind::OcMirror => {
+            "replay it with: oc-mirror -c CONFIG --from file://FOLDER docker://REGISTRY --v2".to_owned()
         }
-        marks
-    }
-
-    /// What the archive at `path` is, if it is one of those. `docker` is its `manifest.json`.
-    pub(super) fn recognised(&self, path: &Path, docker: Option<&[u8]>) -> Option<ArchiveError> {
-        let (file, archive) = (given(path), path.display());
-        let folder = path.is_dir();
-        let (what, hint) = if self.zarf {
-            (
-                "a Zarf package",
-                format!(
-                    "its images are an OCI layout inside: tar --zstd -xf {file} images && bundle import images -d REGISTRY"
-                ),
-            )
-        } else if self.imgpkg {
-            ("an imgpkg tar", format!("push it with: imgpkg copy --tar {file} --to-repo REGISTRY/REPOSITORY"))
-        } else if self.oc_mirror {
-            (
-                "an archive of oc-mirror",
-                "replay it with: oc-mirror -c CONFIG --from file://FOLDER docker://REGISTRY --v2".to_owned(),
-            )
-        } else if self.registry {
-            (
-                "the storage of a registry",
-                "run a registry on it, and export from there: bundle export CATALOG -o FILE.tar.zst"
-                    .to_owned(),
-            )
-        } else if self.docker && folder && self.directory {
-            (
-                "a folder of skopeo's `dir:` transport",
-                format!("convert it with: skopeo copy --preserve-digests dir:{file} oci:FOLDER:NAME"),
-            )
-        } else if self.docker {
-            ("an archive of `docker save` without an OCI layout", of_docker(&file, docker))
-        } else if self.repositories {
-            (
-                "an archive of `docker save` before Docker 1.10",
-                "load it into docker, and save or push it from there".to_owned(),
-            )
-        } else if self.chart {
-            (
-                "a packed Helm chart",
-                format!("carry it in a bundle: bundle export --add {file} -o FILE.tar.zst"),
-            )
-        } else {
-            let nested = self.nested.as_ref()?;
-            let hint = if folder {
-                "name that folder".to_owned()
+        ArchiveKind::RegistryStorage => {
+            "run a registry on it, and export from there: bundle export CATALOG -o FILE.tar.zst".to_owned()
+        }
+        ArchiveKind::SkopeoFolder => {
+            format!("convert it with: skopeo copy --preserve-digests dir:{file} oci:FOLDER:NAME")
+        }
+        ArchiveKind::DockerSave => of_docker(&file, docker),
+        ArchiveKind::OldDockerSave => "load it into docker, and save or push it from there".to_owned(),
+        ArchiveKind::Chart => format!("carry it in a bundle: bundle export --add {file} -o FILE.tar.zst"),
+        ArchiveKind::WrappedChart => format!("push it with: dt unwrap {file} REGISTRY"),
+        ArchiveKind::Bundle | ArchiveKind::Layout | ArchiveKind::Other => {
+            let nested = marks.nested.as_ref()?;
+            let what = format!("{archive} holds an OCI layout in its folder {nested}, and none at its top");
+            let hint = if is_folder {
+                "name that folder"
             } else {
                 "unpack it and name that folder, or pack the folder from inside: tar -C FOLDER -cf FILE.tar ."
-                    .to_owned()
             };
-            let what = format!("{archive} holds an OCI layout in its folder {nested}, and none at its top");
-            return Some(ArchiveError::OtherFormat { what, hint });
-        };
-        Some(ArchiveError::OtherFormat { what: format!("{archive} is {what}"), hint })
-    }
+            return Some(ArchiveError::OtherFormat { what, hint: hint.to_owned() });
+        }
+    };
+    Some(ArchiveError::OtherFormat { what: format!("{archive} is {kind}"), hint })
 }
 
 /// A compression that is not read, by how the file at `path` begins.
@@ -171,7 +97,7 @@ mod tests {
         for name in names {
             marks.see(name);
         }
-        match marks.recognised(Path::new("a b.tar"), docker) {
+        match recognised(&marks, Path::new("a b.tar"), docker) {
             Some(ArchiveError::OtherFormat { what, hint }) => Some((what, hint)),
             _ => None,
         }

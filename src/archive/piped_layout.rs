@@ -186,12 +186,11 @@ impl Opening<'_> {
         let signature = self.small.whole(head::SIGNATURE, MAX_SIGNATURE)?;
         let Some(index) = &self.index else {
             let docker = self.small.whole(head::DOCKER, other_tools::MAX_DOCKER).ok().flatten();
-            return Err(self.listing.marks.recognised(Path::new(STDIN), docker.as_deref()).unwrap_or_else(
-                || {
+            return Err(other_tools::recognised(&self.listing.marks, Path::new(STDIN), docker.as_deref())
+                .unwrap_or_else(|| {
                     let why = "there is neither bundle.json nor index.json in what comes from stdin";
                     ArchiveError::NotABundle(why.to_owned())
-                },
-            ));
+                }));
         };
         let mut notes = Vec::new();
         let (bundle, chosen, id) = if let Some(own) = own {

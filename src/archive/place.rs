@@ -13,8 +13,9 @@ use bytes::Bytes;
 use super::compression::{Packing, decompress};
 use super::foreign_tar::{Member, Members};
 use super::head::{self, Sum};
+use super::kind::Marks;
 use super::listing::Listing;
-use super::other_tools::{self, Marks};
+use super::other_tools;
 use super::{ArchiveError, FileInput, Input};
 use crate::app::small_file;
 use crate::image::{Algorithm, Digest, Hasher};
@@ -155,8 +156,8 @@ impl Place {
     pub(super) fn recognised(&mut self, path: &Path) -> Option<ArchiveError> {
         let docker = self.whole(head::DOCKER, other_tools::MAX_DOCKER).ok().flatten();
         match self.listing() {
-            Some(listing) => listing.marks.recognised(path, docker.as_deref()),
-            None => Marks::of_folder(path).recognised(path, docker.as_deref()),
+            Some(listing) => other_tools::recognised(&listing.marks, path, docker.as_deref()),
+            None => other_tools::recognised(&Marks::of_folder(path), path, docker.as_deref()),
         }
     }
 

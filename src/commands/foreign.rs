@@ -47,20 +47,7 @@ pub(super) fn refuse_text(name: &str, text: &[u8]) -> Result<(), Failure> {
 
 /// An archive in the place of `place`.
 pub(super) fn refused(place: &str, name: &str, kind: ArchiveKind) -> Failure {
-    Failure::usage(format!("{place}: it is {}, not a text", what(kind))).hint(way(kind, name))
-}
-
-pub(super) fn what(kind: ArchiveKind) -> &'static str {
-    match kind {
-        ArchiveKind::Bundle => "a bundle",
-        ArchiveKind::Images => "an archive of images, as docker save and OCI tools write them",
-        ArchiveKind::Zarf => "a package of Zarf",
-        ArchiveKind::Imgpkg => "an archive of imgpkg",
-        ArchiveKind::OcMirror => "an archive of oc-mirror",
-        ArchiveKind::Chart => "a packed Helm chart",
-        ArchiveKind::WrappedChart => "a chart with its images, as dt wraps them",
-        ArchiveKind::Other => "an archive, or compressed",
-    }
+    Failure::usage(format!("{place}: it is {kind}, not a text")).hint(way(kind, name))
 }
 
 /// The file as it is typed.
@@ -74,10 +61,21 @@ pub(super) fn way(kind: ArchiveKind, name: &str) -> String {
     let export = "bundle export - -o OUT.tar.zst";
     match kind {
         ArchiveKind::Bundle => "bundle import sends a bundle; bundle repack makes another of it".to_owned(),
-        ArchiveKind::Images => format!(
-            "bundle import {file} -d REGISTRY sends the images of an OCI layout; for a bundle, list what it was made \
-             of: tar -xOf {file} manifest.json | jq -r '.[].RepoTags[]' | {export}"
+        ArchiveKind::Layout => {
+            format!(
+                "bundle import {file} -d REGISTRY sends its images; a bundle is made from the registry they came from"
+            )
+        }
+        ArchiveKind::DockerSave => format!(
+            "list what it was made of: tar -xOf {file} manifest.json | jq -r '.[].RepoTags[]' | {export}"
         ),
+        ArchiveKind::OldDockerSave | ArchiveKind::SkopeoFolder => {
+            "list the images it was made of, one on each line, and export that list".to_owned()
+        }
+        ArchiveKind::RegistryStorage => {
+            "run a registry on it, and export a list of its images from there; oc-mirror replays its own"
+                .to_owned()
+        }
         ArchiveKind::Zarf => format!("list its images: zarf package inspect images {file} | {export}"),
         ArchiveKind::Imgpkg => format!(
             "put it into a registry (imgpkg copy --tar {file} --to-repo REPOSITORY), and export from there what its \

@@ -44,8 +44,7 @@ impl Look<'_> {
         match foreign::text_of(name, input)? {
             Ok(text) => self.found.read(name, text),
             Err(kind) => {
-                let what = foreign::what(kind);
-                let why = format!("it is {what}, which is not looked into; {}", foreign::way(kind, name));
+                let why = format!("it is {kind}, which is not looked into; {}", foreign::way(kind, name));
                 self.found.files += 1;
                 self.found.unclear(Place::of(&name.into(), 0), why, true);
                 Ok(())
