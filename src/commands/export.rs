@@ -33,7 +33,7 @@ pub(super) async fn run(session: &Session, args: &ExportArgs) -> anyhow::Result<
     export_target::keep_apart(args, target.as_deref())?;
     let client = network::for_export(&args.network, args.registry.as_ref(), &catalog.request, &catalog.held)?;
     let (signer, policy) = (keys::signer(&write.sign)?, policy::load(&write.policy)?);
-    let mut report = RunReport::new("export", args.output_style.report.as_deref());
+    let mut report = RunReport::new("export", args.report.file.as_deref());
     let export = Export {
         session,
         write,

@@ -32,11 +32,11 @@ pub(super) async fn run(session: &Session, args: &ImportArgs) -> anyhow::Result<
     let inputs: Vec<_> = args.bundle.iter().map(|path| ("the bundle", path.as_path())).collect();
     let mut outputs = vec![("the values file", values.as_path())];
     outputs.extend(args.receipt.iter().map(|path| ("the receipt", path.as_path())));
-    outputs.extend(args.output_style.report.iter().map(|path| ("--report", path.as_path())));
+    outputs.extend(args.report.file.iter().map(|path| ("--report", path.as_path())));
     keep_apart(&inputs, &outputs)?;
     super::trust::tell(&opened.vouched, &session.reporter);
     let client = network::for_destination(&args.network, &destination)?;
-    let mut report = RunReport::new("import", args.output_style.report.as_deref());
+    let mut report = RunReport::new("import", args.report.file.as_deref());
     let run = Run {
         session,
         args,

@@ -22,7 +22,7 @@ use crate::transfer::Spool;
 const MAX_DEPTH: usize = 8;
 
 pub(super) async fn run(session: &Session, args: &LockArgs) -> anyhow::Result<ExitCode> {
-    let mut report = RunReport::new("catalog lock", args.output_style.report.as_deref());
+    let mut report = RunReport::new("catalog lock", args.report.file.as_deref());
     let result = lock(session, args, &mut report).await;
     report.close(result, &session.reporter)
 }
@@ -89,7 +89,7 @@ fn earlier(args: &LockArgs) -> anyhow::Result<Option<Lock>> {
 fn keep_apart(args: &LockArgs) -> anyhow::Result<()> {
     let inputs: Vec<_> = args.catalog.catalogs.iter().map(|name| ("the catalog", Path::new(name))).collect();
     let mut outputs = vec![("the lock", args.output.as_path())];
-    outputs.extend(args.output_style.report.iter().map(|path| ("--report", path.as_path())));
+    outputs.extend(args.report.file.iter().map(|path| ("--report", path.as_path())));
     outputs::keep_apart(&inputs, &outputs)
 }
 
