@@ -320,7 +320,7 @@ impl Run<'_> {
                     ExitCode::Failed,
                     &"",
                     &unfit.error,
-                    vec!["use a shorter path with -d".to_owned()],
+                    vec![unfit.error.hint().to_owned()],
                 );
             }
         }
