@@ -43,7 +43,13 @@ async fn lock(session: &Session, args: &LockArgs, report: &mut RunReport) -> any
     if args.keep {
         keep(&mut loaded, old.as_ref());
     }
-    let client = network::for_export(&args.network, args.registry.as_ref(), &loaded.request, &loaded.held)?;
+    let client = network::for_export(
+        &args.network,
+        args.registry.as_ref(),
+        &loaded.request,
+        &loaded.held,
+        &session.reporter,
+    )?;
     let images = &loaded.request.images;
     report.images =
         images.iter().map(|wanted| ImageReport::new(&wanted.name, wanted.sources.first())).collect();
@@ -55,7 +61,9 @@ async fn lock(session: &Session, args: &LockArgs, report: &mut RunReport) -> any
         keep_going: false,
     };
     let spool = Spool::anonymous()?;
-    let resolved = resolving.run(&spool, report).await?;
+    let resolved = resolving.run(&spool, report).await;
+    network::tell_warnings(&client, &session.reporter);
+    let resolved = resolved?;
     report.all_done(crate::commands::run_report::ImageState::Done);
     let images = resolved.resolution.images.iter().map(|image| {
         let mut locked = locked_image(image, &spool, args.dates)?;
