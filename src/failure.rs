@@ -258,25 +258,8 @@ fn hints_of(error: &(dyn std::error::Error + 'static)) -> Vec<String> {
         }
         _ => {}
     }
-    if let Some(ArchiveError::Storage { hint, .. }) = error.downcast_ref() {
-        return hint.iter().cloned().collect();
-    }
-    if let Some(ArchiveError::Volumes(_)) = error.downcast_ref() {
-        return vec![
-            "bring the volumes that are named again, all into one folder; the others are fine".to_owned(),
-        ];
-    }
-    if let Some(ArchiveError::SeveralSets { .. }) = error.downcast_ref() {
-        return vec!["name one of them, by any of its files".to_owned()];
-    }
-    if let Some(ArchiveError::Untrusted(error)) = error.downcast_ref() {
-        return vec![error.hint().to_owned()];
-    }
-    if let Some(ArchiveError::TooEarly(_)) = error.downcast_ref() {
-        return vec![
-            "give --spool DIR, where blobs wait until it is known what they are, or import it from a file"
-                .to_owned(),
-        ];
+    if let Some(error) = error.downcast_ref::<ArchiveError>() {
+        return error.hint().into_iter().collect();
     }
     if let Some(TransferError::Locked(_)) = error.downcast_ref::<TransferError>() {
         return vec!["wait for the other run, or choose another output with -o".to_owned()];

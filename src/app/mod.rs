@@ -1,5 +1,6 @@
 //! What every part of the program may use: how files of others are read and what counts as text in them, how its own are
-//! made, text of others in those, where other programs are found, and the request to stop.
+//! made, text of others in those, sizes and times as people write them, where other programs are found, and the request to
+//! stop.
 //!
 //! It stands at the bottom and knows nothing of images, registries or bundles.
 
@@ -9,4 +10,5 @@ pub mod programs;
 pub mod small_file;
 pub mod stop;
 pub mod text;
+pub mod units;
 pub mod unusable;

@@ -3,15 +3,14 @@
 //! One walk serves the writer, which plans with it, and the reader, which repeats it to prove that `bundle.json`
 //! says nothing but what the manifests say.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
 use super::ArchiveError;
 use super::manifest::{ArtifactRow, BlobRow, BundleManifest, MAX_HEAD_CONFIG};
 use crate::image::{
-    Descriptor, Digest, ManifestKind, MediaType, ParsedManifest, Positions, RawManifest, Role, media_type,
-    short_position,
+    Descriptor, Digest, ManifestKind, MediaType, ParsedManifest, Positions, Role, media_type, short_position,
 };
 
 /// Indexes nested deeper than this are refused.
@@ -372,18 +371,14 @@ impl ArtifactRow {
     }
 }
 
-/// A store of manifests in memory, for tests and small sets.
-impl<S: std::hash::BuildHasher + Sync> Manifests for HashMap<Digest, RawManifest, S> {
-    fn manifest(&self, digest: &Digest) -> Result<Bytes, ArchiveError> {
-        self.get(digest).map(|m| m.bytes.clone()).ok_or(ArchiveError::MissingManifest(*digest))
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use serde_json::json;
 
     use super::*;
+    use crate::image::RawManifest;
 
     fn manifest(layers: &[(&str, u64)]) -> (Root, RawManifest) {
         let row = |(name, size): &(&str, u64)| json!({ "mediaType": media_type::OCI_LAYER_GZIP, "digest": Digest::sha256(name.as_bytes()), "size": size });

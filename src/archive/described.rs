@@ -1,86 +1,95 @@
-//! What a layout's index and manifests say, in the terms of a bundle.
+//! What the index and the manifests of another tool's layout say, in the terms of a bundle.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
-use bytes::Bytes;
-
+use super::ArchiveError;
+use super::beside::{Beside, is_type_of_image, name_of, related, root_of, tag_of, unnamed};
 use super::contents::{Contents, Fate, Manifests, Root};
 use super::manifest::{
     ArtifactRow, BundleManifest, CatalogRecord, FORMAT_REVISION, ImageRow, MEDIA_TYPE, PROFILE,
     SCHEMA_VERSION,
 };
-use super::{ArchiveError, derived, proof};
-use crate::image::{
-    ArtifactKind, Descriptor, Digest, ManifestKind, ParsedManifest, Platform, Reference, Repository, Tag,
-    media_type,
-};
+use super::platforms::{Known, Leaves};
+use crate::image::{Descriptor, Digest, ManifestKind, ParsedManifest, Platform, Reference, media_type};
 
-/// A bundle of this program that was unpacked, or packed by another tool: its own manifest, which must fit the index.
-pub(super) fn unpacked(
-    own: &[u8],
-    index: &[u8],
-    small: &dyn Manifests,
-) -> Result<BundleManifest, ArchiveError> {
-    let bundle = BundleManifest::from_bytes(own)?;
-    if derived::index_json(&bundle)? != index {
-        return Err(ArchiveError::Damaged("index.json is not the one that bundle.json implies".to_owned()));
+/// Images that one message names.
+const NAMED: usize = 10;
+
+/// How the images of another tool's layout are taken.
+#[derive(Clone, Debug, Default)]
+pub struct LayoutOptions {
+    /// The name of the one image, which may come without one.
+    pub name: Option<Reference>,
+    /// Of images for several platforms, take the manifest of this one alone.
+    pub platform: Option<Platform>,
+    /// Take images without a name too, under a name that no registry has. For reading, not for importing.
+    pub nameless: bool,
+}
+
+impl LayoutOptions {
+    /// Refuses options that a bundle has no use for: its images have names, and all that belongs to them.
+    pub fn refuse_for_bundle(&self) -> Result<(), ArchiveError> {
+        match (&self.name, &self.platform) {
+            (Some(name), _) => Err(ArchiveError::NameUnneeded(name.to_string())),
+            (None, Some(platform)) => Err(ArchiveError::PlatformUnneeded(platform.to_string())),
+            (None, None) => Ok(()),
+        }
     }
-    proof::prove(&bundle, small)?;
-    Ok(bundle)
+}
+
+/// An image of which one platform is taken, and not the index that lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chosen {
+    /// Position of the image in the bundle.
+    pub image: usize,
+    pub platform: String,
+    pub index: Digest,
+}
+
+/// A layout in the terms of a bundle.
+#[derive(Debug)]
+pub(super) struct Described {
+    pub(super) bundle: BundleManifest,
+    pub(super) chosen: Vec<Chosen>,
+    /// What whoever imports it should know.
+    pub(super) notes: Vec<String>,
 }
 
 /// What the index and the manifests say, in the terms of a bundle. `small` has the configs too, as far as they are at hand.
 pub(super) fn describe(
     index: &ParsedManifest,
-    manifests: &HashMap<Digest, Bytes>,
+    known: &Known<'_>,
     small: &dyn Manifests,
-    name: Option<&Reference>,
-) -> Result<BundleManifest, ArchiveError> {
+    options: &LayoutOptions,
+) -> Result<Described, ArchiveError> {
+    let manifests = known.manifests;
     let (roots, others): (Vec<&Descriptor>, Vec<&Descriptor>) =
         index.manifests.iter().partition(|d| media_type::is_manifest(&d.media_type));
-    if let Some(image) = others.iter().find(|d| d.platform.is_some() || name_of(d).is_some()) {
+    if let Some(image) = others.iter().find(|d| d.platform.is_some() || matches!(name_of(d), Ok(Some(_)))) {
         let (digest, what) = (image.digest, &image.media_type);
         return Err(ArchiveError::Damaged(format!(
             "index.json lists {digest} as an image with the type {what:?}, which is not that of a manifest"
         )));
     }
-    let (mut images, mut used, mut nameless) = (Vec::new(), false, Vec::new());
-    let mut names = HashSet::new();
+    let mut found = Found::default();
+    let images: Vec<&Descriptor> = roots.iter().copied().filter(|root| related(root).is_none()).collect();
     for root in &roots {
         // A given name is for the one image there is: of several, nobody could tell which.
-        let given = name.filter(|_| roots.len() == 1).cloned();
-        used |= given.is_some();
-        let Some(name) = given.or_else(|| name_of(root)) else {
-            nameless.push(*root);
-            continue;
-        };
-        let parsed = manifests.get(&root.digest).map(|b| ParsedManifest::of(b, Some(&root.media_type)));
-        let parsed = parsed.ok_or(ArchiveError::MissingManifest(root.digest))?;
-        let parsed = parsed.map_err(|e| ArchiveError::Damaged(format!("{}: {e}", root.digest)))?;
-        if !names.insert(name.clone()) {
-            return Err(ArchiveError::Damaged(format!("the name {name} is there twice")));
-        }
-        images.push(ImageRow {
-            artifact_type: None,
-            digest: root.digest,
-            entries: Vec::new(),
-            media_type: parsed.media_type.clone(),
-            name: name.clone(),
-            platforms: platforms(&parsed),
-            size: root.size,
-            source: name,
-        });
+        let given = options.name.as_ref().filter(|_| images.len() == 1 && related(root).is_none());
+        found.add(root, given, known, options)?;
     }
-    if let Some(name) = name.filter(|_| !used) {
+    found.refuse_sparse(options)?;
+    let Found { mut images, beside, chosen, mut notes, is_name_used, .. } = found;
+    if let Some(name) = options.name.as_ref().filter(|_| !is_name_used) {
         return Err(ArchiveError::NameUnused(name.to_string()));
     }
     if images.is_empty() {
         return Err(match roots.first() {
-            Some(root) => ArchiveError::Nameless(root.digest),
+            Some(root) => unnamed(root),
             None => ArchiveError::NotABundle("its index.json lists no image".to_owned()),
         });
     }
-    let artifacts = beside(&images, &nameless, manifests)?;
+    let artifacts = beside.artifacts(&images, manifests, &mut notes)?;
     let mut roots: Vec<Root> = images.iter().map(root_of).collect();
     roots.extend(artifacts.iter().map(ArtifactRow::root));
     let contents = Contents::proven(&roots, small, &|_, _| Fate::Carried)?;
@@ -109,84 +118,124 @@ pub(super) fn describe(
     for image in &bundle.images {
         bundle.pins(image, manifests)?;
     }
-    Ok(bundle)
+    Ok(Described { bundle, chosen, notes })
 }
 
-/// The artifacts among entries without a name: they are about an image or about each other, by their subject or by a
-/// tag made from its digest. What else has no name is an image that nobody could ask for, unless it says that it is none.
-fn beside(
-    images: &[ImageRow],
-    nameless: &[&Descriptor],
-    manifests: &HashMap<Digest, Bytes>,
-) -> Result<Vec<ArtifactRow>, ArchiveError> {
-    let mut subjects: HashMap<Digest, &Repository> = HashMap::new();
-    for image in images {
-        for (digest, _) in Contents::all(&[root_of(image)], manifests)?.bottom_up {
-            subjects.entry(digest).or_insert(image.source.repository());
+/// The entries of an index, sorted out.
+#[derive(Default)]
+struct Found<'a> {
+    images: Vec<ImageRow>,
+    names: HashSet<Reference>,
+    is_name_used: bool,
+    beside: Beside<'a>,
+    chosen: Vec<Chosen>,
+    /// Images of which not everything is there, one line each, and the platform that is.
+    sparse: Vec<String>,
+    only: Vec<Option<Platform>>,
+    /// Images that do not have the platform that is wanted.
+    unfit: Vec<String>,
+    notes: Vec<String>,
+}
+
+impl<'a> Found<'a> {
+    fn add(
+        &mut self,
+        root: &'a Descriptor,
+        given: Option<&Reference>,
+        known: &Known<'_>,
+        options: &LayoutOptions,
+    ) -> Result<(), ArchiveError> {
+        self.is_name_used |= given.is_some();
+        let own = if given.is_some() || related(root).is_some() { Ok(None) } else { name_of(root) };
+        let name = given.cloned().or(own?);
+        let Some(name) = name.or_else(|| self.placeholder(root, known, options)) else {
+            self.beside.entries.push(root);
+            return Ok(());
+        };
+        self.beside.named.insert(name.clone(), root.digest);
+        let leaves = Leaves::of(root, known);
+        let taken = match (&leaves, &options.platform) {
+            (Some(leaves), Some(wanted)) => match leaves.choose(&name, wanted) {
+                Ok(chosen) => {
+                    if name.digest() == Some(&root.digest) {
+                        return Err(ArchiveError::PlatformPinned(name.to_string()));
+                    }
+                    let platform = chosen.platform.as_ref().map_or_else(String::new, ToString::to_string);
+                    self.chosen.push(Chosen { image: self.images.len(), platform, index: root.digest });
+                    self.beside.left_out.insert(root.digest);
+                    chosen
+                }
+                Err(why) => {
+                    self.unfit.push(why);
+                    return Ok(());
+                }
+            },
+            (Some(leaves), None) if !leaves.is_whole() => {
+                self.sparse.push(leaves.told(&name));
+                self.only.push(leaves.only());
+                return Ok(());
+            }
+            _ => root.clone(),
+        };
+        let bytes = known.manifests.get(&taken.digest).ok_or(ArchiveError::MissingManifest(taken.digest))?;
+        let parsed = ParsedManifest::of(bytes, Some(&taken.media_type))
+            .map_err(|e| ArchiveError::Damaged(format!("{}: {e}", taken.digest)))?;
+        if !self.names.insert(name.clone()) {
+            return Err(ArchiveError::Damaged(format!("the name {name} is there twice")));
         }
+        self.images.push(ImageRow {
+            artifact_type: None,
+            digest: taken.digest,
+            entries: Vec::new(),
+            media_type: parsed.media_type.clone(),
+            name: name.clone(),
+            platforms: platforms(&parsed),
+            size: taken.size,
+            source: name,
+        });
+        Ok(())
     }
-    let (mut found, mut left) = (Vec::new(), nameless.to_vec());
-    loop {
-        let before = left.len();
-        let mut unknown = Vec::new();
-        for root in left {
-            let bytes = manifests.get(&root.digest).ok_or(ArchiveError::MissingManifest(root.digest))?;
-            let parsed = ParsedManifest::of(bytes, Some(&root.media_type))
-                .map_err(|e| ArchiveError::Damaged(format!("{}: {e}", root.digest)))?;
-            let (subject, tag) = match (tag_of(root), &parsed.subject) {
-                (Some((tag, subject)), _) => (Some(subject), Some(tag)),
-                (None, subject) => (subject.as_ref().map(|subject| subject.digest), None),
-            };
-            let repository = subject.and_then(|subject| subjects.get(&subject).copied());
-            let (Some(subject), Some(repository)) = (subject, repository) else {
-                unknown.push(root);
-                continue;
-            };
-            subjects.entry(root.digest).or_insert(repository);
-            found.push(ArtifactRow {
-                artifact_type: parsed.effective_artifact_type().map(str::to_owned),
-                digest: root.digest,
-                media_type: parsed.media_type.clone(),
-                repository: repository.clone(),
-                size: bytes.len() as u64,
-                subject,
-                tag,
-            });
+
+    /// A name for an image that has none, where that is enough.
+    fn placeholder(
+        &mut self,
+        root: &Descriptor,
+        known: &Known<'_>,
+        options: &LayoutOptions,
+    ) -> Option<Reference> {
+        let bytes = known.manifests.get(&root.digest).filter(|_| options.nameless)?;
+        let parsed = ParsedManifest::of(bytes, Some(&root.media_type)).ok()?;
+        let is_artifact = related(root).is_some() || tag_of(root).is_some() || parsed.subject.is_some();
+        if is_artifact || root.artifact_type.as_deref().is_some_and(|t| !is_type_of_image(t)) {
+            return None;
         }
-        left = unknown;
-        if left.len() == before {
-            break;
+        self.notes.push(format!("{}; `bundle import` needs one", unnamed(root)));
+        format!("unnamed.invalid/image@{}", root.digest).parse().ok()
+    }
+
+    /// Refuses images of which the archive does not have what is wanted.
+    fn refuse_sparse(&mut self, options: &LayoutOptions) -> Result<(), ArchiveError> {
+        if let Some(wanted) = options.platform.as_ref().filter(|_| !self.unfit.is_empty()) {
+            let images = lines(&self.unfit);
+            return Err(ArchiveError::NoPlatform { wanted: wanted.to_string(), images });
         }
+        if self.sparse.is_empty() {
+            return Ok(());
+        }
+        let first = self.only.first().cloned().flatten();
+        let platform = first.filter(|first| self.only.iter().all(|only| only.as_ref() == Some(first)));
+        let platform = platform.map(|platform| platform.to_string());
+        Err(ArchiveError::Sparse { images: lines(&self.sparse), platform })
     }
-    // Some tools call images artifacts of the type of their config: those are images.
-    let type_of_image = |t: &str| matches!(t, media_type::OCI_CONFIG | media_type::DOCKER_CONFIG);
-    match left.iter().find(|root| root.artifact_type.as_deref().is_none_or(type_of_image)) {
-        Some(image) => Err(ArchiveError::Nameless(image.digest)),
-        None => Ok(found),
+}
+
+/// One image a line, as far as a screen has room for them.
+fn lines(images: &[String]) -> String {
+    let named = images[..images.len().min(NAMED)].join("\n");
+    match images.len().saturating_sub(NAMED) {
+        0 => named,
+        more => format!("{named}\n… and {more} more"),
     }
-}
-
-/// The image as a root, while its size is still that of its manifest alone.
-fn root_of(image: &ImageRow) -> Root {
-    Root { digest: image.digest, media_type: image.media_type.clone(), size: image.size }
-}
-
-/// The tag of a signature and the like, where the entry's name is one, and what that is about.
-fn tag_of(root: &Descriptor) -> Option<(Tag, Digest)> {
-    let name = root.annotations.get("org.opencontainers.image.ref.name")?;
-    let (hex, _) = name.strip_prefix("sha256-")?.split_once('.')?;
-    let (tag, subject) = (name.parse().ok()?, format!("sha256:{hex}").parse().ok()?);
-    ArtifactKind::of(&subject, Some(&tag)).map(|_| (tag, subject))
-}
-
-/// The full name in an index entry. Tag-only names say nothing about the repository and do not count.
-fn name_of(root: &Descriptor) -> Option<Reference> {
-    let full = |text: &String| text.contains('/') || text.contains('@');
-    ["io.containerd.image.name", "org.opencontainers.image.ref.name"]
-        .into_iter()
-        .filter_map(|key| root.annotations.get(key))
-        .filter(full)
-        .find_map(|text| text.parse().ok())
 }
 
 fn platforms(parsed: &ParsedManifest) -> Vec<String> {

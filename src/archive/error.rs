@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::compression::TooWide;
 use super::volumes::WrongVolume;
 use crate::app::own_file::is_no_space;
 use crate::image::Digest;
@@ -22,22 +23,34 @@ pub enum ArchiveError {
     UnknownVersion(String),
     #[error("manifest {0} is not in the bundle")]
     MissingManifest(Digest),
-    #[error(
-        "image {0} has no full name in the archive (a single one can be named with --name; several need theirs in index.json)"
-    )]
-    Nameless(Digest),
+    #[error(transparent)]
+    Nameless(NamelessImage),
+    #[error("index.json calls image {digest} {name}, which is not an image reference: {why}")]
+    BadName { digest: Digest, name: String, why: String },
     #[error("--name {0} is for an archive of one image, and this one has several")]
     NameUnused(String),
     #[error("--name {0} is for layouts of other tools; the images of a bundle have their names")]
     NameUnneeded(String),
+    #[error("--platform {0} is for layouts of other tools; the images of a bundle are imported as they are")]
+    PlatformUnneeded(String),
+    /// One image a line.
+    #[error("the archive does not contain {wanted} for every image:\n{images}")]
+    NoPlatform { wanted: String, images: String },
+    #[error("{0} is pinned to the digest of its index, which --platform leaves out")]
+    PlatformPinned(String),
+    /// One image a line, and the platform that all of them have.
+    #[error("the archive does not contain every platform of these images:\n{images}")]
+    Sparse { images: String, platform: Option<String> },
+    /// Something that another tool made, and what to do with it.
+    #[error("{what}")]
+    OtherFormat { what: String, hint: String },
     #[error("{0} cannot be sent again, since it comes from a pipe")]
     PassedBy(Digest),
     #[error("{0} comes before the index and the manifests that say what it is")]
     TooEarly(Digest),
-    #[error(
-        "reading {} takes a zstd window of {mib} MiB, and 128 MiB are allowed; pack it again without --long",
-        path.display()
-    )]
+    #[error("bundle.json comes after the layers")]
+    LateBundle,
+    #[error("{} needs a zstd window of {mib} MiB, and at most 128 MiB are supported", path.display())]
     Window { path: PathBuf, mib: u64 },
     /// Volumes that are missing, cut short or of another set, one a line.
     #[error("the bundle is not complete:\n{0}")]
@@ -60,6 +73,26 @@ pub enum ArchiveError {
     /// A bug, not an input: the caller broke a promise.
     #[error("internal contradiction: {0}")]
     Invariant(&'static str),
+}
+
+/// An image that nobody could ask for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamelessImage {
+    pub digest: Digest,
+    /// What the archive calls it, quoted.
+    pub found: Option<String>,
+}
+
+impl std::error::Error for NamelessImage {}
+
+impl std::fmt::Display for NamelessImage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "image {} has no full name in the archive", self.digest)?;
+        match &self.found {
+            Some(found) => write!(f, " (it is called {found} there)"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// What a server said of something that cannot be read over the network.
@@ -87,6 +120,22 @@ impl ArchiveError {
         }
     }
 
+    /// What went wrong with reading what is in `archive`: a medium that fails, or what a decompressor cannot make sense of.
+    pub(super) fn of_content(archive: &std::path::Path, error: io::Error) -> Self {
+        if error.raw_os_error().is_some() {
+            return Self::Io { path: archive.to_owned(), error };
+        }
+        if let Some(wide) = TooWide::found(&error, archive) {
+            return wide;
+        }
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof => {
+                Self::Damaged(format!("{} ends inside a member", archive.display()))
+            }
+            _ => Self::Damaged(format!("{}: {error}", archive.display())),
+        }
+    }
+
     /// What is damaged, without the words that it is.
     pub fn damage(&self) -> String {
         match self {
@@ -95,13 +144,51 @@ impl ArchiveError {
         }
     }
 
+    /// What to do about it, where that follows from the error alone.
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Nameless(_) | Self::BadName { .. } => {
+                "name the one image of an archive with --name REGISTRY/REPOSITORY:TAG; several need their names in index.json"
+                    .to_owned()
+            }
+            Self::LateBundle => "import it from a file".to_owned(),
+            Self::Window { .. } => "pack it again without --long and --ultra".to_owned(),
+            Self::OtherFormat { hint, .. } => hint.clone(),
+            Self::PlatformUnneeded(platform) => {
+                format!("make a bundle of one platform first: bundle repack FILE --platform {platform} -o FILE")
+            }
+            Self::PlatformPinned(_) => "name the image by its tag with --name REGISTRY/REPOSITORY:TAG".to_owned(),
+            Self::Sparse { platform: Some(platform), .. } => format!(
+                "import that platform alone with --platform {platform}: the tag then names its manifest, and not the index"
+            ),
+            Self::Sparse { platform: None, .. } => {
+                "import one platform alone with --platform OS/ARCH, or save the images again with all their platforms"
+                    .to_owned()
+            }
+            Self::TooEarly(_) => {
+                "give --spool DIR, where blobs wait until it is known what they are, or import it from a file".to_owned()
+            }
+            Self::Volumes(_) => {
+                "bring the volumes that are named again, all into one folder; the others are fine".to_owned()
+            }
+            Self::SeveralSets { .. } => "name one of them, by any of its files".to_owned(),
+            Self::Untrusted(error) => error.hint().to_owned(),
+            Self::Storage { hint, .. } => return hint.clone(),
+            _ => return None,
+        })
+    }
+
     /// Whether it is what was asked for that is at fault.
     pub fn is_usage(&self) -> bool {
         matches!(
             self,
             Self::TooEarly(_)
+                | Self::LateBundle
                 | Self::NameUnused(_)
                 | Self::NameUnneeded(_)
+                | Self::PlatformUnneeded(_)
+                | Self::NoPlatform { .. }
+                | Self::PlatformPinned(_)
                 | Self::SeveralSets { .. }
                 | Self::VolumeSize { .. }
         )

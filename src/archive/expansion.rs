@@ -41,35 +41,73 @@ pub(super) fn too_far(what: &str) -> ArchiveError {
     ))
 }
 
-/// Compressed input whose bytes are counted.
+/// Compressed input whose bytes are counted, and can be looked at before they are taken.
 pub(super) struct Counted<R> {
     input: R,
+    /// Taken from the input and not given on yet, from `at` on.
+    ahead: Vec<u8>,
+    at: usize,
     gauge: Gauge,
 }
 
 impl<R> Counted<R> {
     pub(super) fn new(input: R) -> (Self, Gauge) {
         let gauge = Gauge::default();
-        (Self { input, gauge: gauge.clone() }, gauge)
+        (Self { input, ahead: Vec::new(), at: 0, gauge: gauge.clone() }, gauge)
+    }
+
+    /// Bytes given on so far.
+    pub(super) fn position(&self) -> u64 {
+        self.gauge.0.load(Ordering::Relaxed)
     }
 }
 
-impl<R: Read> Read for Counted<R> {
+impl<R: BufRead> Counted<R> {
+    /// The next `most` bytes, which stay where they are; fewer only at the end of the input.
+    pub(super) fn peek(&mut self, most: usize) -> io::Result<&[u8]> {
+        // Frames may be shorter than what is looked at, so that a remainder is there before each of them.
+        self.ahead.drain(..self.at);
+        self.at = 0;
+        while self.ahead.len() < most {
+            let more = match self.input.fill_buf() {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                more => more?,
+            };
+            if more.is_empty() {
+                break;
+            }
+            let taken = more.len().min(most - self.ahead.len());
+            self.ahead.extend_from_slice(&more[..taken]);
+            self.input.consume(taken);
+        }
+        Ok(&self.ahead[..self.ahead.len().min(most)])
+    }
+}
+
+impl<R: BufRead> Read for Counted<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.input.read(buffer)?;
-        self.gauge.0.fetch_add(read as u64, Ordering::Relaxed);
+        let read = self.fill_buf()?.read(buffer)?;
+        self.consume(read);
         Ok(read)
     }
 }
 
 impl<R: BufRead> BufRead for Counted<R> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.at < self.ahead.len() {
+            return Ok(&self.ahead[self.at..]);
+        }
+        (self.ahead, self.at) = (Vec::new(), 0);
         self.input.fill_buf()
     }
 
     fn consume(&mut self, amount: usize) {
         self.gauge.0.fetch_add(amount as u64, Ordering::Relaxed);
-        self.input.consume(amount);
+        if self.at < self.ahead.len() {
+            self.at += amount;
+        } else {
+            self.input.consume(amount);
+        }
     }
 }
 
@@ -97,5 +135,27 @@ impl<R: Read> Read for Expanding<R> {
             )));
         }
         Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_looked_at_ahead_stays_small_however_short_the_frames_are() {
+        let input: Vec<u8> = (0..=u8::MAX).cycle().take(13 * 1000).collect();
+        let (mut counted, _) = Counted::new(&input[..]);
+        for at in (0..input.len()).step_by(13) {
+            let end = input.len().min(at + 18);
+            assert_eq!(counted.peek(4).unwrap(), &input[at..at + 4]);
+            assert_eq!(counted.peek(18).unwrap(), &input[at..end]);
+            assert!(counted.ahead.len() <= 18, "{} bytes at {at}", counted.ahead.len());
+            let mut taken = [0; 13];
+            counted.read_exact(&mut taken).unwrap();
+            assert_eq!(taken, input[at..at + 13]);
+        }
+        assert_eq!(counted.position(), input.len() as u64);
+        assert!(counted.peek(4).unwrap().is_empty());
     }
 }

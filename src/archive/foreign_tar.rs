@@ -1,21 +1,25 @@
 //! Members of other tools' tars: ustar, GNU long names and base-256 sizes, PAX paths and sizes, global headers.
 //!
 //! Headers are the tar crate's. The walk is not: it would hold a long name of any length in memory, and cannot be
-//! left between two members and gone on with.
+//! left between two members and gone on with. What follows the end-of-archive marker is read too: zeros are padding,
+//! anything else is left over, and the caller decides whether that is an error.
 
 use std::io::{self, Read, Seek};
 use std::path::Path;
 
-use tar::{EntryType, Header, PaxExtensions};
+use tar::{Header, PaxExtensions};
 
+use super::compression::{Leftover, TooWide};
 use super::expansion::{Gauge, too_far};
-use super::{ArchiveError, member};
+use super::reader::MAX_PADDING;
+use super::tar_header::{self, Kind, shown};
+use super::{ArchiveError, member, place};
+use crate::image::Digest;
 
 /// A name, or a set of PAX records, is never longer.
 const MAX_EXTENSION: u64 = 64 << 10;
 /// Members of a foreign archive.
-const MAX_MEMBERS: usize = 2_000_000;
-const MAX_SIZE: u64 = 1 << 53;
+pub(super) const MAX_MEMBERS: usize = 1_000_000;
 /// Members that are taken as a whole come in pieces of this many bytes.
 const PIECE: u64 = 1 << 20;
 
@@ -24,27 +28,37 @@ pub(super) struct Members<R> {
     reader: R,
     skip: fn(&mut R, u64) -> io::Result<()>,
     /// For messages.
-    archive: String,
+    archive: std::path::PathBuf,
     /// Bytes of the tar read or skipped so far.
     at: u64,
     /// Content of the current member that is still to come, and the padding after it.
     left: u64,
     padding: u64,
     count: usize,
+    leftover: Option<String>,
     /// Of the compressed input, if it is compressed; and the bytes of members that were taken as a whole.
     gauge: Option<Gauge>,
     held: u64,
 }
 
-/// A regular file in a tar.
+/// One member of a tar.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Member {
-    /// Without `./` before it.
+    /// As [`tar_header::plain_name`] spells it.
     pub(super) name: String,
+    pub(super) kind: Kind,
     /// In bytes.
     pub(super) size: u64,
     /// Where its content begins.
     pub(super) at: u64,
+}
+
+/// What extension headers say of the member after them.
+#[derive(Default)]
+struct Extensions {
+    name: Option<Vec<u8>>,
+    size: Option<Vec<u8>>,
+    is_sparse: bool,
 }
 
 impl<R: Read> Members<R> {
@@ -57,8 +71,18 @@ impl<R: Read> Members<R> {
     }
 
     fn with(reader: R, archive: &Path, skip: fn(&mut R, u64) -> io::Result<()>) -> Self {
-        let archive = archive.display().to_string();
-        Self { reader, skip, archive, at: 0, left: 0, padding: 0, count: 0, gauge: None, held: 0 }
+        Self {
+            reader,
+            skip,
+            archive: archive.to_owned(),
+            at: 0,
+            left: 0,
+            padding: 0,
+            count: 0,
+            leftover: None,
+            gauge: None,
+            held: 0,
+        }
     }
 
     /// For what comes out of compressed input: members that are taken as a whole may not expand too far.
@@ -69,7 +93,17 @@ impl<R: Read> Members<R> {
 
     /// The next regular file; none at the end of the archive. What was not read of the one before is skipped.
     pub(super) fn next(&mut self) -> Result<Option<Member>, ArchiveError> {
-        let (mut name, mut size) = (None, None);
+        loop {
+            match self.next_of_any_kind()? {
+                Some(member) if member.kind != Kind::File => {}
+                found => return Ok(found),
+            }
+        }
+    }
+
+    /// The next member of any kind.
+    pub(super) fn next_of_any_kind(&mut self) -> Result<Option<Member>, ArchiveError> {
+        let mut extensions = Extensions::default();
         loop {
             self.pass(self.left + self.padding)?;
             (self.left, self.padding) = (0, 0);
@@ -80,26 +114,59 @@ impl<R: Read> Members<R> {
             if self.count > MAX_MEMBERS {
                 return Err(ArchiveError::Damaged(format!("there are more than {MAX_MEMBERS} members")));
             }
-            let stated = header.entry_size().map_err(|error| self.not_a_tar(&error))?;
-            let kind = header.entry_type();
-            self.begins(if matches!(kind, EntryType::Regular) { size.unwrap_or(stated) } else { stated })?;
+            let kind = Kind::of(&header);
+            let is_extension =
+                matches!(kind, Some(Kind::LongName | Kind::LongLink | Kind::Records | Kind::GlobalRecords));
+            if !is_extension {
+                return self.begin(&header, kind, extensions).map(Some);
+            }
+            let size = tar_header::size(&header);
+            self.expect(size.map_err(|why| ArchiveError::Damaged(format!("a header of a long name {why}")))?);
             match kind {
-                EntryType::GNULongName => name = Some(text(&self.extension()?)),
-                EntryType::XHeader => (name, size) = self.pax(name, size)?,
-                EntryType::GNULongLink | EntryType::XGlobalHeader => drop(self.extension()?),
-                EntryType::GNUSparse => return Err(sparse(&text(&header.path_bytes()))),
-                EntryType::Regular | EntryType::Continuous => {
-                    let name = name.take().unwrap_or_else(|| text(&header.path_bytes()));
-                    let name = name.trim_start_matches("./").to_owned();
-                    // Before POSIX a folder was a file with a slash at its end.
-                    if !name.ends_with('/') {
-                        return Ok(Some(Member { name, size: self.left, at: self.at }));
-                    }
-                    size = None;
-                }
-                _ => (name, size) = (None, None),
+                Some(Kind::LongName) => extensions.name = Some(self.long_name()?),
+                Some(Kind::Records) => self.records(&mut extensions)?,
+                Some(Kind::GlobalRecords) => self.global_records()?,
+                _ => drop(self.extension()?),
             }
         }
+    }
+
+    /// The member that `header` stands before.
+    fn begin(
+        &mut self,
+        header: &Header,
+        kind: Option<Kind>,
+        extensions: Extensions,
+    ) -> Result<Member, ArchiveError> {
+        let raw = extensions.name.unwrap_or_else(|| header.path_bytes().into_owned());
+        let damaged = |why: &str| ArchiveError::Damaged(format!("the member {} {why}", shown(&raw)));
+        let mut kind = kind.ok_or_else(|| {
+            let letter = header.entry_type().as_byte();
+            damaged(&format!("has the tar type {}, which tools read in different ways", shown(&[letter])))
+        })?;
+        if kind == Kind::Sparse || extensions.is_sparse {
+            return Err(damaged("is a sparse file, which no layout needs"));
+        }
+        let size = match extensions.size {
+            Some(record) => tar_header::size_record(&record),
+            None => tar_header::size(header),
+        };
+        let size = size.map_err(|why| damaged(&why))?;
+        // Before POSIX a folder was a file with a slash at its end.
+        if kind == Kind::File && raw.ends_with(b"/") {
+            kind = Kind::Folder;
+        }
+        if kind != Kind::File && size > 0 {
+            let noun = kind.noun();
+            return Err(damaged(&format!("is {noun} with content, which tools read in different ways")));
+        }
+        let name = tar_header::plain_name(&raw).map_err(damaged)?;
+        if name.is_empty() && kind != Kind::Folder {
+            return Err(damaged("has no name"));
+        }
+        self.expect(size);
+        let name = String::from_utf8_lossy(&name).into_owned();
+        Ok(Member { name, kind, size, at: self.at })
     }
 
     /// The content of the current member, as far as it has not been read.
@@ -120,44 +187,93 @@ impl<R: Read> Members<R> {
             }
             let held = self.held + bytes.len() as u64;
             if self.gauge.as_ref().is_some_and(|gauge| !gauge.may_hold(held)) {
-                return Err(too_far(&format!("a member of {}", self.archive)));
+                return Err(too_far(&format!("a member of {}", self.archive.display())));
             }
         }
         self.held += bytes.len() as u64;
         Ok(Some(bytes))
     }
 
-    fn begins(&mut self, size: u64) -> Result<(), ArchiveError> {
-        if size >= MAX_SIZE {
-            return Err(ArchiveError::Damaged(format!("a member claims {size} bytes")));
-        }
-        (self.left, self.padding) = (size, member::padding(size));
-        Ok(())
+    /// The sha256 of the current member.
+    pub(super) fn hash(&mut self) -> Result<Digest, ArchiveError> {
+        let hashed = place::hash(&mut self.content());
+        hashed.map(|(_, digest)| digest).map_err(|error| self.not_a_tar(&error))
     }
 
-    /// The next header; none at the end blocks, or where the archive ends without them.
+    /// What follows the end of the archive, if it is more than padding. Known once there is no next member.
+    pub(super) fn leftover(&self) -> Option<&str> {
+        self.leftover.as_deref()
+    }
+
+    /// So many bytes of content come next.
+    fn expect(&mut self, size: u64) {
+        (self.left, self.padding) = (size, member::padding(size));
+    }
+
+    /// The next header; none at the end-of-archive marker, or where the archive ends without one.
     fn header(&mut self) -> Result<Option<Header>, ArchiveError> {
         let mut header = Header::new_old();
+        match self.block(header.as_mut_bytes()) {
+            Ok(0) => return Ok(None),
+            Ok(512) => {}
+            Ok(_) => return Err(self.not_a_tar(&io::ErrorKind::UnexpectedEof.into())),
+            Err(error) => return self.end(&error),
+        }
+        if header.as_bytes().iter().all(|byte| *byte == 0) {
+            return self.rest().map(|()| None);
+        }
+        if !is_intact(&header) {
+            return Err(self.not_a_tar(&io::Error::other("a header has a wrong checksum")));
+        }
+        Ok(Some(header))
+    }
+
+    /// Reads what follows the end-of-archive marker.
+    fn rest(&mut self) -> Result<(), ArchiveError> {
+        let (mut header, mut zeros) = (Header::new_old(), 0);
+        loop {
+            let at = self.at;
+            let read = match self.block(header.as_mut_bytes()) {
+                Ok(0) => return Ok(()),
+                Ok(read) => read,
+                Err(error) => return self.end(&error).map(drop),
+            };
+            zeros += read as u64;
+            if header.as_bytes()[..read].iter().all(|byte| *byte == 0) && zeros <= MAX_PADDING {
+                continue;
+            }
+            let is_member = read == 512 && zeros <= MAX_PADDING && is_intact(&header);
+            let what = if is_member {
+                format!("the member {}", shown(&header.path_bytes()))
+            } else {
+                format!("bytes from byte {at} of the tar on")
+            };
+            self.leftover = Some(format!("{what}, after the end-of-archive marker"));
+            return Ok(());
+        }
+    }
+
+    /// The end of the archive, where reading on gives `error`: there may be something else behind its compressed form.
+    fn end(&mut self, error: &io::Error) -> Result<Option<Header>, ArchiveError> {
+        self.leftover = Some(leftover(error).ok_or_else(|| self.not_a_tar(error))?.to_string());
+        Ok(None)
+    }
+
+    /// Fills `block`, as far as the archive goes.
+    fn block(&mut self, block: &mut [u8]) -> io::Result<usize> {
         let mut filled = 0;
-        while filled < header.as_bytes().len() {
-            match self.reader.read(&mut header.as_mut_bytes()[filled..]) {
-                Ok(0) if filled == 0 => return Ok(None),
-                Ok(0) => return Err(self.not_a_tar(&io::ErrorKind::UnexpectedEof.into())),
+        while filled < block.len() {
+            match self.reader.read(&mut block[filled..]) {
+                Ok(0) => break,
                 Ok(read) => filled += read,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(self.not_a_tar(&error)),
+                // What is left over behind the compressed form ends a block that has begun.
+                Err(error) if filled > 0 && leftover(&error).is_some() => break,
+                Err(error) => return Err(error),
             }
         }
         self.at += filled as u64;
-        if header.as_bytes().iter().all(|byte| *byte == 0) {
-            return Ok(None);
-        }
-        let mut sum = header.clone();
-        sum.set_cksum();
-        match (sum.cksum(), header.cksum()) {
-            (Ok(right), Ok(stated)) if right == stated => Ok(Some(header)),
-            _ => Err(self.not_a_tar(&io::Error::other("a header has a wrong checksum"))),
-        }
+        Ok(filled)
     }
 
     fn extension(&mut self) -> Result<Vec<u8>, ArchiveError> {
@@ -166,28 +282,41 @@ impl<R: Read> Members<R> {
         self.whole(MAX_EXTENSION)?.ok_or_else(long)
     }
 
+    fn long_name(&mut self) -> Result<Vec<u8>, ArchiveError> {
+        let mut name = self.extension()?;
+        // It is a C string.
+        name.truncate(name.iter().position(|byte| *byte == 0).unwrap_or(name.len()));
+        Ok(name)
+    }
+
     /// Name and size among PAX records, where they are there.
-    fn pax(
-        &mut self,
-        mut name: Option<String>,
-        mut size: Option<u64>,
-    ) -> Result<(Option<String>, Option<u64>), ArchiveError> {
+    fn records(&mut self, extensions: &mut Extensions) -> Result<(), ArchiveError> {
         let records = self.extension()?;
         for record in PaxExtensions::new(&records) {
             let record = record.map_err(|error| self.not_a_tar(&error))?;
             match record.key_bytes() {
-                b"path" => name = Some(text(record.value_bytes())),
-                b"size" => {
-                    let bad = |_| ArchiveError::Damaged("a member's size is no number".to_owned());
-                    size = Some(text(record.value_bytes()).parse().map_err(bad)?);
-                }
-                key if key.starts_with(b"GNU.sparse") => {
-                    return Err(sparse(name.as_deref().unwrap_or("a member")));
-                }
+                b"path" => extensions.name = Some(record.value_bytes().to_vec()),
+                b"size" => extensions.size = Some(record.value_bytes().to_vec()),
+                key if key.starts_with(b"GNU.sparse") => extensions.is_sparse = true,
                 _ => {}
             }
         }
-        Ok((name, size))
+        Ok(())
+    }
+
+    /// Records for all members may say who packed them, and not what they are called.
+    fn global_records(&mut self) -> Result<(), ArchiveError> {
+        let records = self.extension()?;
+        for record in PaxExtensions::new(&records) {
+            let record = record.map_err(|error| self.not_a_tar(&error))?;
+            if matches!(record.key_bytes(), b"path" | b"size" | b"linkpath") {
+                let key = shown(record.key_bytes());
+                return Err(ArchiveError::Damaged(format!(
+                    "a global header gives all members one {key}, which tools read in different ways"
+                )));
+            }
+        }
+        Ok(())
     }
 
     fn pass(&mut self, bytes: u64) -> Result<(), ArchiveError> {
@@ -196,11 +325,20 @@ impl<R: Read> Members<R> {
     }
 
     fn not_a_tar(&self, error: &io::Error) -> ArchiveError {
-        let archive = &self.archive;
-        if error.kind() == io::ErrorKind::UnexpectedEof && self.count > 0 {
-            return ArchiveError::Damaged(format!("{archive} ends inside a member"));
+        if let Some(wide) = TooWide::found(error, &self.archive) {
+            return wide;
         }
-        ArchiveError::NotABundle(format!("{archive} is no readable tar: {error}"))
+        let archive = self.archive.display();
+        if let Some(code) = error.raw_os_error() {
+            return ArchiveError::io(&self.archive)(io::Error::from_raw_os_error(code));
+        }
+        match error.kind() {
+            _ if self.count == 0 => {
+                ArchiveError::NotABundle(format!("{archive} is not a readable tar: {error}"))
+            }
+            io::ErrorKind::UnexpectedEof => ArchiveError::Damaged(format!("{archive} ends inside a member")),
+            _ => ArchiveError::Damaged(format!("{archive}, byte {} of the tar: {error}", self.at)),
+        }
     }
 }
 
@@ -208,9 +346,22 @@ impl<R: Read + Seek> Members<R> {
     /// For a file, in which content that nobody wants is passed over.
     pub(super) fn seekable(reader: R, archive: &Path) -> Self {
         Self::with(reader, archive, |reader, bytes| {
-            reader.seek_relative(i64::try_from(bytes).map_err(io::Error::other)?)
+            let Some(before_last) = bytes.checked_sub(1) else { return Ok(()) };
+            reader.seek_relative(i64::try_from(before_last).map_err(io::Error::other)?)?;
+            // A file can be sought in beyond its end.
+            reader.read_exact(&mut [0])
         })
     }
+}
+
+fn leftover(error: &io::Error) -> Option<&Leftover> {
+    error.get_ref()?.downcast_ref()
+}
+
+fn is_intact(header: &Header) -> bool {
+    let mut sum = header.clone();
+    sum.set_cksum();
+    matches!((sum.cksum(), header.cksum()), (Ok(right), Ok(stated)) if right == stated)
 }
 
 /// Reads the content of one member.
@@ -233,136 +384,5 @@ impl<R: Read> Read for Content<'_, R> {
     }
 }
 
-fn sparse(name: &str) -> ArchiveError {
-    ArchiveError::Damaged(format!("{name:?} is a sparse file, which no layout needs"))
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).trim_end_matches('\0').to_owned()
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn names(bytes: &[u8]) -> Result<Vec<(String, Vec<u8>)>, ArchiveError> {
-        let mut found = Vec::new();
-        let mut members = Members::new(bytes, Path::new("x.tar"));
-        while let Some(member) = members.next()? {
-            found.push((member.name, members.whole(u64::MAX)?.unwrap()));
-        }
-        Ok(found)
-    }
-
-    fn with(build: impl FnOnce(&mut tar::Builder<Vec<u8>>)) -> Vec<u8> {
-        let mut builder = tar::Builder::new(Vec::new());
-        build(&mut builder);
-        builder.into_inner().unwrap()
-    }
-
-    fn file(builder: &mut tar::Builder<Vec<u8>>, name: &str, content: &[u8]) {
-        let mut header = Header::new_gnu();
-        header.set_size(content.len() as u64);
-        builder.append_data(&mut header, name, content).unwrap();
-    }
-
-    #[test]
-    fn long_names_of_both_dialects_are_read() {
-        let long = format!("blobs/sha512/{}", "a".repeat(128));
-        let gnu = with(|b| file(b, &long, b"one"));
-        assert_eq!(names(&gnu).unwrap(), [(long.clone(), b"one".to_vec())]);
-        let pax = with(|b| {
-            b.append_pax_extensions([("path", long.as_bytes())]).unwrap();
-            file(b, "short", b"two");
-            file(b, "./next", b"three");
-        });
-        assert_eq!(names(&pax).unwrap(), [(long, b"two".to_vec()), ("next".to_owned(), b"three".to_vec())]);
-    }
-
-    #[test]
-    fn sizes_beyond_8_gib_are_read_in_every_dialect() {
-        let size = 9_u64 << 30;
-        // As Python writes it: nothing in the header, all in the record.
-        let pax = with(|b| {
-            b.append_pax_extensions([("size", size.to_string().as_bytes())]).unwrap();
-            file(b, "large", b"");
-        });
-        let mut gnu = Header::new_gnu();
-        gnu.set_path("large").unwrap();
-        gnu.set_size(size);
-        gnu.set_cksum();
-        let gnu = gnu.as_bytes().to_vec();
-        for start in [&pax[..pax.len() - 1024], &gnu[..]] {
-            let tail = with(|b| file(b, "next", b"x"));
-            // Nobody reads 9 GiB of zeros for this: they are passed over without being there.
-            let mut members = Members::with(start.chain(&tail[..]), Path::new("x.tar"), |reader, bytes| {
-                let held = if bytes >= 8 << 30 { 0 } else { bytes };
-                io::copy(&mut reader.take(held), &mut io::sink()).map(drop)
-            });
-            let large = members.next().unwrap().unwrap();
-            assert_eq!((large.name.as_str(), large.size), ("large", size));
-            assert_eq!(members.next().unwrap().unwrap().name, "next");
-            assert_eq!(members.at, start.len() as u64 + size + 512);
-            assert_eq!(members.next().unwrap(), None);
-        }
-    }
-
-    #[test]
-    fn other_members_are_passed_over_and_sparse_ones_refused() {
-        let mixed = with(|b| {
-            let mut global = Header::new_ustar();
-            global.set_entry_type(EntryType::XGlobalHeader);
-            let record = b"20 comment=whatever\n";
-            global.set_size(record.len() as u64);
-            b.append_data(&mut global, "pax_global_header", &record[..]).unwrap();
-            for kind in [EntryType::Directory, EntryType::Symlink, EntryType::Fifo] {
-                let mut header = Header::new_ustar();
-                header.set_entry_type(kind);
-                header.set_size(0);
-                b.append_data(&mut header, "other", io::empty()).unwrap();
-            }
-            file(b, "file", b"content");
-        });
-        assert_eq!(names(&mixed).unwrap(), [("file".to_owned(), b"content".to_vec())]);
-        let pax = with(|b| {
-            b.append_pax_extensions([("GNU.sparse.major", &b"1"[..])]).unwrap();
-            file(b, "holes", b"x");
-        });
-        let mut gnu = Header::new_gnu();
-        gnu.set_entry_type(EntryType::GNUSparse);
-        gnu.set_size(0);
-        gnu.set_cksum();
-        for bytes in [&pax[..], gnu.as_bytes()] {
-            assert!(names(bytes).unwrap_err().to_string().contains("sparse"));
-        }
-    }
-
-    #[test]
-    fn no_cut_is_taken_for_the_end() {
-        let tar = with(|b| {
-            file(b, "a", &[1; 600]);
-            file(b, "b", b"x");
-        });
-        // Whole members without end blocks are common enough.
-        let ends = [0, 512 + 1024, 512 + 1024 + 1024];
-        for len in 0..tar.len() - 1024 {
-            assert_eq!(names(&tar[..len]).is_ok(), ends.contains(&len), "{len}");
-        }
-        let mut seeking = Members::seekable(io::Cursor::new(&tar), Path::new("x.tar"));
-        let first = seeking.next().unwrap().unwrap();
-        assert_eq!((first.at, seeking.next().unwrap().unwrap().at), (512, 512 + 1024 + 512));
-    }
-
-    #[test]
-    fn a_name_that_would_fill_memory_is_refused() {
-        for kind in [EntryType::GNULongName, EntryType::XHeader] {
-            let mut header = Header::new_gnu();
-            header.set_entry_type(kind);
-            header.set_size(MAX_EXTENSION + 1);
-            header.set_cksum();
-            let bytes = header.as_bytes().chain(io::repeat(b'a').take(MAX_EXTENSION + 1));
-            let error = Members::new(bytes, Path::new("x.tar")).next().unwrap_err();
-            assert!(error.to_string().contains("name takes"), "{error}");
-        }
-    }
-}
+mod tests;

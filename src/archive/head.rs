@@ -37,6 +37,59 @@ pub(crate) struct Own<'a> {
     pub(crate) put: &'a dyn Fn(&mut Sink<'_>) -> Result<(), ArchiveError>,
 }
 
+/// Size and sha256 of a small member, if it is there.
+pub(crate) type Sum = Option<(u64, Digest)>;
+
+/// The members before the blobs that follow from `bundle.json` and the manifests it pins.
+pub(crate) struct Derived<'a> {
+    index: Vec<u8>,
+    docker: Option<Vec<u8>>,
+    sha256: Sums<'a>,
+    sha512: Sums<'a>,
+}
+
+impl<'a> Derived<'a> {
+    /// `id` is the sha256 of `bundle.json`, and `signature` what is beside it.
+    pub(crate) fn of(
+        bundle: &'a BundleManifest,
+        id: Digest,
+        signature: Option<&[u8]>,
+        manifests: &dyn Manifests,
+    ) -> Result<Self, ArchiveError> {
+        let index = derived::index_json(bundle)?;
+        let sha512 = Sums::of_blobs(bundle, Algorithm::Sha512);
+        let docker = derived::docker_manifest(bundle, manifests)?;
+        let mut sha256 = Sums::of_blobs(bundle, Algorithm::Sha256);
+        sha256.add(OCI_LAYOUT, derived::OCI_LAYOUT);
+        sha256.add(INDEX, &index);
+        sha256.add_digest(BUNDLE, id);
+        if let Some(signature) = signature {
+            sha256.add(SIGNATURE, signature);
+        }
+        if !sha512.is_empty() {
+            sha256.add_digest(SHA512SUMS, sha512.digest()?);
+        }
+        if let Some(docker) = &docker {
+            sha256.add(DOCKER, docker);
+        }
+        Ok(Self { index, docker, sha256, sha512 })
+    }
+
+    /// Each member with its size and sha256; none for one that this bundle does not have.
+    pub(crate) fn members(&self) -> Result<[(&'static str, Sum); 5], ArchiveError> {
+        let whole = |bytes: &[u8]| (bytes.len() as u64, Digest::sha256(bytes));
+        let sha512 =
+            if self.sha512.is_empty() { None } else { Some((self.sha512.len(), self.sha512.digest()?)) };
+        Ok([
+            (OCI_LAYOUT, Some(whole(derived::OCI_LAYOUT))),
+            (INDEX, Some(whole(&self.index))),
+            (SHA256SUMS, Some((self.sha256.len(), self.sha256.digest()?))),
+            (SHA512SUMS, sha512),
+            (DOCKER, self.docker.as_deref().map(whole)),
+        ])
+    }
+}
+
 /// Writes members 1 to 7, headers and padding included, to `sink`.
 pub(crate) fn generate(
     bundle: &BundleManifest,
@@ -45,24 +98,7 @@ pub(crate) fn generate(
     manifests: &dyn Manifests,
     sink: &mut Sink<'_>,
 ) -> Result<HeadNotes, ArchiveError> {
-    let index = derived::index_json(bundle)?;
-    let sha512 = Sums::of_blobs(bundle, Algorithm::Sha512);
-    let docker = derived::docker_manifest(bundle, manifests)?;
-
-    let mut sha256 = Sums::of_blobs(bundle, Algorithm::Sha256);
-    sha256.add(OCI_LAYOUT, derived::OCI_LAYOUT);
-    sha256.add(INDEX, &index);
-    sha256.add_digest(BUNDLE, own.id);
-    if let Some(signature) = signature {
-        sha256.add(SIGNATURE, signature);
-    }
-    if !sha512.is_empty() {
-        sha256.add_digest(SHA512SUMS, sha512.digest()?);
-    }
-    if let Some(docker) = &docker {
-        sha256.add(DOCKER, docker);
-    }
-
+    let Derived { index, docker, sha256, sha512 } = Derived::of(bundle, own.id, signature, manifests)?;
     put(OCI_LAYOUT, derived::OCI_LAYOUT, sink)?;
     put(INDEX, &index, sink)?;
     put_long(BUNDLE, own.len, own.put, sink)?;

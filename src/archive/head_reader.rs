@@ -119,7 +119,7 @@ impl Head {
             }
         }
         if head.content_len != at {
-            return Err(ArchiveError::Damaged("the head does not end on a frame boundary".into()));
+            return Err(ArchiveError::NotABundle("its head does not end on a frame boundary".into()));
         }
         Ok((head, bundle))
     }
@@ -212,6 +212,10 @@ impl Head {
             return Ok(false);
         };
         check_lens(bytes.len() as u64, u64::from(content))?;
+        // All but the last are full; other tools cut where they like.
+        if self.frames.last().is_some_and(|last| last.content as usize != frame::HEAD_FRAME_CONTENT) {
+            return Err(ArchiveError::NotABundle("its frames are not those of a bundle".into()));
+        }
         self.compressed += bytes.len() as u64;
         if !expansion::may_hold(self.content_len + u64::from(content), self.compressed) {
             return Err(expansion::too_far("its head"));

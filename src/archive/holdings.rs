@@ -1,12 +1,13 @@
 //! What import, serve and values need of a set of images, whatever holds it: a bundle, or another tool's layout.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use bytes::Bytes;
 
 use super::manifest::MAX_HEAD_CONFIG;
-use super::{ArchiveError, BundleManifest, BundleReader, Manifests};
-use crate::image::{Descriptor, Digest};
+use super::{ArchiveError, BundleManifest, BundleReader, Chosen, Manifests};
+use crate::image::{Descriptor, Digest, RawManifest};
 
 /// The content of a blob, piece by piece.
 pub type ContentPieces = Box<dyn Iterator<Item = Result<Bytes, ArchiveError>> + Send>;
@@ -74,6 +75,16 @@ pub trait Holdings: Manifests + Send + Sync + std::fmt::Debug {
         None
     }
 
+    /// Images of which one platform was taken, and not the index that lists it.
+    fn chosen(&self) -> &[Chosen] {
+        &[]
+    }
+
+    /// What whoever reads it should know. Out of a pipe more may come up until its end.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Whether every [`Self::open`] costs a pass over the whole: [`Self::stream`] is the way to read much of it.
     fn is_sequential(&self) -> bool {
         false
@@ -121,5 +132,19 @@ impl Holdings for BundleReader {
 
     fn signature(&self) -> Option<&[u8]> {
         BundleReader::signature(self)
+    }
+}
+
+/// A store of manifests in memory, for tests and small sets.
+impl<S: std::hash::BuildHasher + Sync> Manifests for HashMap<Digest, RawManifest, S> {
+    fn manifest(&self, digest: &Digest) -> Result<Bytes, ArchiveError> {
+        self.get(digest).map(|m| m.bytes.clone()).ok_or(ArchiveError::MissingManifest(*digest))
+    }
+}
+
+/// The same, where nothing but the bytes is needed.
+impl<S: std::hash::BuildHasher + Sync> Manifests for HashMap<Digest, Bytes, S> {
+    fn manifest(&self, digest: &Digest) -> Result<Bytes, ArchiveError> {
+        self.get(digest).cloned().ok_or(ArchiveError::MissingManifest(*digest))
     }
 }

@@ -3,9 +3,8 @@
 use std::io::{BufRead, Read};
 use std::path::Path;
 
-use super::foreign::content_of;
+use super::compression::{Packing, content_of, unread};
 use super::foreign_tar::Members;
-use super::frame::ZSTD_MAGIC;
 
 /// As much of the content is read, in bytes, and as many names.
 const MAX_READ: u64 = 64 << 20;
@@ -36,8 +35,7 @@ pub const ARCHIVE_HEAD: usize = 512;
 
 /// Whether a file that begins with `head` is a tar, or compressed.
 pub fn is_archive(head: &[u8]) -> bool {
-    let compressed: [&[u8]; 5] = [&ZSTD_MAGIC, &[0x1f, 0x8b], b"PK\x03\x04", b"\xfd7zXZ\0", b"BZh"];
-    compressed.iter().any(|magic| head.starts_with(magic)) || head.get(USTAR) == Some(b"ustar")
+    Packing::of(head) != Packing::Plain || unread(head).is_some() || head.get(USTAR) == Some(b"ustar")
 }
 
 impl ArchiveKind {
@@ -116,7 +114,10 @@ mod tests {
             assert!(is_archive(&bytes), "{names:?}");
             let packed = zstd::encode_all(&bytes[..], 1).unwrap();
             assert!(is_archive(&packed), "{names:?}");
-            for bytes in [bytes, packed] {
+            // As pzstd begins.
+            let skippable = [&[0x50, 0x2a, 0x4d, 0x18, 4, 0, 0, 0, 1, 2, 3, 4][..], &packed].concat();
+            assert!(is_archive(&skippable), "{names:?}");
+            for bytes in [bytes, packed, skippable] {
                 assert_eq!(ArchiveKind::of(Cursor::new(bytes), Path::new("x")), kind, "{names:?}");
             }
         }

@@ -141,6 +141,11 @@ impl SeekTableBuilder {
         self.table.log_frame(file, content).map_err(|e| ArchiveError::SeekTable(e.to_string()))
     }
 
+    /// The length of the table of so many frames: a skippable frame's header, the entries, a footer.
+    pub(crate) fn encoded_len(frames: u32) -> u64 {
+        8 + 8 * u64::from(frames) + 9
+    }
+
     pub(crate) fn encode(self) -> Vec<u8> {
         let mut serializer = self.table.into_serializer();
         let mut bytes = vec![0; serializer.encoded_len()];

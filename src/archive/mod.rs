@@ -42,8 +42,10 @@
 //! ([`crate::signing`]). Everything read is hostile until it has been derived again and compared.
 
 mod artifacts;
+mod beside;
 mod chart;
 mod chart_artifact;
+mod compression;
 mod content;
 mod contents;
 mod derived;
@@ -61,21 +63,28 @@ mod holdings;
 mod input;
 mod kind;
 mod layout;
+mod listing;
 pub mod manifest;
 mod member;
+mod other_tools;
 mod part;
 mod partial;
 mod pins;
 mod pipe;
 mod piped;
 mod piped_layout;
+mod place;
+mod platforms;
 mod proof;
 mod reader;
+mod repacked;
 mod salvage;
 mod stash;
 mod sums;
+mod tar_header;
 mod users;
 mod verify;
+mod verify_layout;
 mod volumes;
 
 pub use artifacts::ArtifactIndex;
@@ -85,7 +94,8 @@ pub use content::ContentReader;
 pub use contents::{
     Contents, Fate, Fates, ImageFault, MAX_DEPTH, MAX_MANIFESTS, Manifests, Root, fates, roots,
 };
-pub use error::{ArchiveError, StorageAnswer};
+pub use described::{Chosen, LayoutOptions};
+pub use error::{ArchiveError, NamelessImage, StorageAnswer};
 pub use foreign::ForeignLayout;
 pub use frame::{StoredEncoder, ZSTD_MAGIC};
 pub use head::HeadNotes;
@@ -100,7 +110,7 @@ pub use partial::{
 };
 pub use pins::{Pins, REPINNED, Repinned, broken_pin, repinned_extension};
 pub use pipe::{PipedContent, PipedHead, open_pipe};
-pub use piped::{Piped, Rest, unnamed};
+pub use piped::{Piped, Rest};
 pub use reader::BundleReader;
 pub use stash::{Stash, StashWriter};
 pub use users::Users;

@@ -14,6 +14,7 @@ use super::head_reader::Head;
 use super::holdings::{ContentPieces, Holdings, StreamEvent, StreamSink};
 use super::layout::Layout;
 use super::manifest::BundleManifest;
+use super::reader::MAX_PADDING;
 use super::{ArchiveError, frame, partial};
 use crate::image::Digest;
 use crate::signing::Trust;
@@ -150,9 +151,12 @@ impl<R: Read> PipedContent<R> {
             return Ok(());
         }
         let mut lens = Vec::new();
-        for (_, held) in frame::stored_frames(blob.size) {
+        for (stored, held) in frame::stored_frames(blob.size) {
             let bytes = read_frame(&mut self.input, frame::FRAME_CONTENT)?.ok_or_else(|| self.cut())?;
             self.at += bytes.len() as u64;
+            if bytes.len() as u64 > stored {
+                return Err(self.damaged("a compressed frame is longer than its content"));
+            }
             lens.push(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
             let content = frame::decompress(&bytes, usize::try_from(held).unwrap_or(0));
             each(content.map_err(|why| self.damaged(&why))?.into())?;
@@ -165,7 +169,27 @@ impl<R: Read> PipedContent<R> {
     fn finish(mut self) -> Result<(), ArchiveError> {
         let head = self.head.clone();
         let ending = partial::ending(&head.layout, &head.manifest.blobs, &self.compressed)?;
-        self.expect(&ending, || "the end of the archive or the seek table".to_owned())
+        self.expect(&ending, || "the end of the archive or the seek table".to_owned())?;
+        self.rest()
+    }
+
+    /// Reads what comes after the end, which may be padding.
+    fn rest(&mut self) -> Result<(), ArchiveError> {
+        let (end, mut buffer) = (self.at, vec![0; 64 << 10]);
+        loop {
+            match self.input.read(&mut buffer) {
+                Ok(0) => return Ok(()),
+                Ok(read) => self.at += read as u64,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(ArchiveError::of_pipe(error)),
+            }
+            let is_padding = self.at - end <= MAX_PADDING && buffer.iter().all(|byte| *byte == 0);
+            if !is_padding {
+                return Err(ArchiveError::Damaged(format!(
+                    "bytes follow the end of the bundle, after byte {end}"
+                )));
+            }
+        }
     }
 
     fn stored_frame(

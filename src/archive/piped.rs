@@ -9,8 +9,10 @@ use bytes::Bytes;
 
 use super::holdings::{ContentPieces, Holdings, StreamSink};
 use super::pipe::{PipedContent, read_head};
-use super::{ArchiveError, BundleManifest, Manifests, Stash, ZSTD_MAGIC, piped_layout};
-use crate::image::{Digest, Reference};
+use super::{
+    ArchiveError, BundleManifest, Chosen, LayoutOptions, Manifests, Stash, ZSTD_MAGIC, piped_layout,
+};
+use crate::image::Digest;
 use crate::signing::Trust;
 
 /// Reads everything that has not been read yet.
@@ -59,6 +61,14 @@ impl Holdings for Kept {
     fn signature(&self) -> Option<&[u8]> {
         self.known.signature()
     }
+
+    fn chosen(&self) -> &[Chosen] {
+        self.known.chosen()
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.known.notes()
+    }
 }
 
 impl std::fmt::Debug for Piped {
@@ -68,11 +78,11 @@ impl std::fmt::Debug for Piped {
 }
 
 impl Piped {
-    /// Reads as much of `input` as it takes to know what is in it, if `trust` lets it in. `name` and `spool` are for
-    /// layouts: the name of the one image, and a folder for what comes too early.
+    /// Reads as much of `input` as it takes to know what is in it, if `trust` lets it in. `spool` is a folder for what
+    /// comes too early in a layout.
     pub fn open(
         input: impl Read + Send + 'static,
-        name: Option<&Reference>,
+        options: &LayoutOptions,
         spool: Option<&Path>,
         trust: &Trust,
     ) -> Result<Self, ArchiveError> {
@@ -81,12 +91,12 @@ impl Piped {
         let is_zstd = start.starts_with(&ZSTD_MAGIC);
         let stash = Arc::new(Stash::new(spool)?);
         if !is_zstd {
-            return Self::layout(input, name, stash, trust);
+            return Self::layout(input, options, stash, trust);
         }
         let mut recorded = Recorded { input: &mut input, read: Vec::new() };
         match read_head(&mut recorded, trust) {
             Ok((head, at)) => {
-                unnamed(name)?;
+                options.refuse_for_bundle()?;
                 let head = Arc::new(head);
                 let content = PipedContent::after(head.clone(), input, at);
                 let rest = Box::new(move |sink: &mut StreamSink<'_>| content.stream(sink));
@@ -100,7 +110,7 @@ impl Piped {
             }
             Err(ArchiveError::NotABundle(why)) => {
                 let again = Cursor::new(recorded.read).chain(input);
-                Self::layout(again, name, stash, trust).map_err(|error| match error {
+                Self::layout(again, options, stash, trust).map_err(|error| match error {
                     ArchiveError::NotABundle(_) => ArchiveError::NotABundle(why),
                     other => other,
                 })
@@ -111,21 +121,16 @@ impl Piped {
 
     fn layout(
         input: impl BufRead + Send + 'static,
-        name: Option<&Reference>,
+        options: &LayoutOptions,
         stash: Arc<Stash>,
         trust: &Trust,
     ) -> Result<Self, ArchiveError> {
-        let (known, rest) = piped_layout::open(input, name, &stash, trust)?;
+        let (known, rest) = piped_layout::open(input, options, &stash, trust)?;
         let rest = Box::new(move |sink: &mut StreamSink<'_>| rest.stream(sink));
         let holdings = Arc::new(Kept { known, stash: stash.clone() });
         // What came too early does not come again.
         Ok(Self { at_hand: stash.digests(), holdings, stash, rest })
     }
-}
-
-/// Refuses a name for what has names: an image would not be where whoever gave it looks for it.
-pub fn unnamed(name: Option<&Reference>) -> Result<(), ArchiveError> {
-    name.map_or(Ok(()), |name| Err(ArchiveError::NameUnneeded(name.to_string())))
 }
 
 /// Keeps what it reads, should it have to be read again.

@@ -1,24 +1,31 @@
 //! Another tool's layout out of a pipe, or a bundle that was packed again: a tar, plain, gzip or zstd.
 //!
 //! It has to be said first what is in it: index and manifests before layers. What comes before that is held, up to
-//! 32 MiB in memory, and beyond that in a spool folder if there is one.
+//! 32 MiB in memory, and beyond that in a spool folder if there is one. What may be there and what may not is looked at
+//! member by member, to the end of the pipe.
 
 use std::collections::HashMap;
 use std::io::{BufRead, Read};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
+use super::compression::decompress;
 use super::contents::{MAX_DEPTH, Manifests};
-use super::described::{describe, unpacked};
-use super::foreign::{MAX_BUNDLE_JSON, MAX_JSON, MAX_MANIFEST, MAX_MANIFESTS, decompress, stream_member};
-use super::foreign_tar::Members;
+use super::described::{Chosen, Described, LayoutOptions, describe};
+use super::foreign::{check_version, ignored, stream_member};
+use super::foreign_tar::{Member, Members};
+use super::head::{self, Derived};
 use super::head_reader::MAX_SIGNATURE;
 use super::holdings::{ContentPieces, Holdings, StreamSink};
+use super::listing::{Listing, stranger_in_bundle};
 use super::manifest::BundleManifest;
-use super::{ArchiveError, Stash};
-use crate::image::{Descriptor, Digest, ParsedManifest, Reference, media_type};
+use super::place::{Budget, MAX_BUNDLE_JSON, MAX_JSON, MAX_LAYOUT, MAX_MANIFEST, SmallMembers, too_large};
+use super::platforms::Known;
+use super::tar_header::{Kind, shown};
+use super::{ArchiveError, Stash, other_tools, proof, repacked};
+use crate::image::{Descriptor, Digest, ParsedManifest, Platform, media_type};
 use crate::signing::Trust;
 
 const STDIN: &str = "stdin";
@@ -28,6 +35,8 @@ const STDIN: &str = "stdin";
 pub(super) struct PipedLayout {
     manifests: HashMap<Digest, Bytes>,
     bundle: BundleManifest,
+    chosen: Vec<Chosen>,
+    notes: Mutex<Vec<String>>,
     id: Option<Digest>,
     signature: Option<Vec<u8>>,
 }
@@ -38,49 +47,61 @@ pub(super) struct PipedRest {
     /// The member whose content is next.
     pending: Option<Digest>,
     layout: Arc<PipedLayout>,
+    listing: Listing,
+    small: SmallMembers,
 }
 
 /// Reads as far as it takes to know what the layout holds, and asks `trust` before any of it is believed.
 pub(super) fn open(
-    input: impl BufRead + Send + 'static,
-    name: Option<&Reference>,
+    mut input: impl BufRead + Send + 'static,
+    options: &LayoutOptions,
     stash: &Stash,
     trust: &Trust,
 ) -> Result<(Arc<PipedLayout>, PipedRest), ArchiveError> {
     let path = Path::new(STDIN);
+    let start = input.fill_buf().map_err(ArchiveError::of_pipe)?;
+    if let Some(error) = other_tools::compressed(path, start) {
+        return Err(error);
+    }
     let mut members = decompress(input, path)?;
     let mut opening = Opening {
+        listing: Listing::default(),
+        small: SmallMembers::default(),
         index: None,
-        own: None,
-        signature: None,
         manifests: HashMap::new(),
         missing: HashMap::new(),
-        budget: MAX_MANIFESTS,
+        platform: options.platform.as_ref(),
+        budget: Budget::default(),
         stash,
     };
     let mut pending = None;
-    while let Some(member) = members.next()? {
-        let digest = Digest::from_layout_path(&member.name);
+    while let Some(member) = members.next_of_any_kind()? {
+        opening.listing.add(&member)?;
+        let digest = Digest::from_layout_path(&member.name).filter(|_| member.kind == Kind::File);
         if let Some(digest) = digest.filter(|_| opening.is_complete()) {
             pending = Some(digest);
             break;
         }
-        opening.take(&member.name, digest, member.size, &mut members)?;
+        opening.take(&member, digest, &mut members)?;
     }
-    let layout = Arc::new(opening.finish(name, trust)?);
-    Ok((layout.clone(), PipedRest { members, pending, layout }))
+    opening.listing.leftover = members.leftover().map(str::to_owned);
+    let is_whole = pending.is_none();
+    let (layout, listing, small) = opening.finish(options, trust, is_whole)?;
+    let layout = Arc::new(layout);
+    Ok((layout.clone(), PipedRest { members, pending, layout, listing, small }))
 }
 
 /// A layout of which not everything is known yet.
 struct Opening<'a> {
-    index: Option<(Vec<u8>, ParsedManifest)>,
-    own: Option<Vec<u8>>,
-    signature: Option<Vec<u8>>,
+    listing: Listing,
+    small: SmallMembers,
+    index: Option<ParsedManifest>,
     manifests: HashMap<Digest, Bytes>,
     /// Manifests that are needed and have not come, with their descriptors and depth.
     missing: HashMap<Digest, (Descriptor, usize)>,
-    /// Bytes that manifests may still have together.
-    budget: u64,
+    /// Of images for several platforms, the one that is wanted.
+    platform: Option<&'a Platform>,
+    budget: Budget,
     /// Takes what comes too early.
     stash: &'a Stash,
 }
@@ -92,37 +113,26 @@ impl Opening<'_> {
 
     fn take<R: Read>(
         &mut self,
-        name: &str,
+        member: &Member,
         digest: Option<Digest>,
-        size: u64,
         members: &mut Members<R>,
     ) -> Result<(), ArchiveError> {
-        let large = |cap| ArchiveError::Damaged(format!("{name} is larger than {cap} bytes"));
-        match (name, digest) {
-            ("index.json", _) if self.index.is_none() => {
-                let bytes = members.whole(MAX_JSON)?.ok_or_else(|| large(MAX_JSON))?;
-                let parsed = ParsedManifest::of(&bytes, Some(media_type::OCI_INDEX))
+        let Some(digest) = digest else {
+            if member.kind == Kind::File && self.small.take(member, members)? && member.name == head::INDEX {
+                let index = self.small.whole(head::INDEX, MAX_JSON)?.unwrap_or_default();
+                let parsed = ParsedManifest::of(&index, Some(media_type::OCI_INDEX))
                     .map_err(|error| ArchiveError::Json("index.json", error.to_string()))?;
                 self.need(&parsed.manifests, 0)?;
-                self.index = Some((bytes, parsed));
+                self.index = Some(parsed);
             }
-            ("bundle.json", _) => {
-                self.own = Some(members.whole(MAX_BUNDLE_JSON)?.ok_or_else(|| large(MAX_BUNDLE_JSON))?);
-            }
-            ("bundle.json.sig", _) => {
-                self.signature = Some(members.whole(MAX_SIGNATURE)?.ok_or_else(|| large(MAX_SIGNATURE))?);
-            }
-            (_, Some(digest)) if self.missing.contains_key(&digest) => {
-                let bytes = members.whole(MAX_MANIFEST)?.ok_or_else(|| large(MAX_MANIFEST))?;
-                self.manifest(digest, bytes)?;
-            }
-            (_, Some(digest)) if !self.manifests.contains_key(&digest) => {
-                let is_held = self.stash.add(digest, size, members.content())?;
-                return if is_held { Ok(()) } else { Err(ArchiveError::TooEarly(digest)) };
-            }
-            _ => {}
+            return Ok(());
+        };
+        if self.missing.contains_key(&digest) {
+            let bytes = members.whole(MAX_MANIFEST)?;
+            return self.manifest(digest, bytes.ok_or_else(|| too_large(&member.name, MAX_MANIFEST))?);
         }
-        Ok(())
+        let is_held = self.stash.add(digest, member.size, members.content())?;
+        if is_held { Ok(()) } else { Err(ArchiveError::TooEarly(digest)) }
     }
 
     /// These manifests are part of it; some may have come already.
@@ -130,14 +140,21 @@ impl Opening<'_> {
         if depth > MAX_DEPTH {
             return Err(ArchiveError::Damaged("indexes are nested too deep".to_owned()));
         }
-        let manifests = descriptors.iter().filter(|d| media_type::is_manifest(&d.media_type));
-        for descriptor in manifests.filter(|d| !self.manifests.contains_key(&d.digest)).collect::<Vec<_>>() {
+        let wanted = |descriptor: &&Descriptor| {
+            // Below an index, only one platform counts.
+            let is_wanted = |wanted: &Platform| {
+                let platform = descriptor.platform.as_ref();
+                depth == 0 || platform.is_none_or(|platform| platform.satisfies(wanted))
+            };
+            media_type::is_manifest(&descriptor.media_type) && self.platform.is_none_or(is_wanted)
+        };
+        for descriptor in descriptors.iter().filter(wanted).cloned().collect::<Vec<_>>() {
             let digest = descriptor.digest;
             // Another one of the list may have brought it meanwhile.
             if self.manifests.contains_key(&digest) {
                 continue;
             }
-            self.missing.insert(digest, (descriptor.clone(), depth));
+            self.missing.insert(digest, (descriptor, depth));
             if let Some(bytes) = self.stash.whole(&digest, MAX_MANIFEST)? {
                 self.stash.forget(&digest);
                 self.manifest(digest, bytes)?;
@@ -148,41 +165,75 @@ impl Opening<'_> {
 
     /// A manifest that was missing is here.
     fn manifest(&mut self, digest: Digest, bytes: Vec<u8>) -> Result<(), ArchiveError> {
-        self.budget = self.budget.checked_sub(bytes.len() as u64).ok_or_else(|| {
-            let cap = MAX_MANIFESTS >> 20;
-            ArchiveError::Damaged(format!("its manifests are larger than {cap} MiB together"))
-        })?;
-        let actual = Digest::of(digest.algorithm(), &bytes);
-        if actual != digest {
-            return Err(ArchiveError::Damaged(format!("{digest}: the content has digest {actual}")));
-        }
+        let bytes = self.budget.manifest(&digest, bytes)?;
         let Some((descriptor, depth)) = self.missing.remove(&digest) else {
             return Ok(());
         };
         let parsed = ParsedManifest::of(&bytes, Some(&descriptor.media_type))
             .map_err(|error| ArchiveError::Damaged(format!("{digest}: {error}")))?;
-        self.manifests.insert(digest, bytes.into());
+        self.manifests.insert(digest, bytes);
         self.need(&parsed.manifests, depth + 1)
     }
 
-    fn finish(self, name: Option<&Reference>, trust: &Trust) -> Result<PipedLayout, ArchiveError> {
-        match &self.own {
-            Some(own) => trust.check(own, self.signature.as_deref()).map(|_| ())?,
-            None => trust.check_foreign()?,
-        }
-        let Some((index, parsed)) = self.index else {
-            let why = "there is neither bundle.json nor index.json in what comes from stdin";
-            return Err(ArchiveError::NotABundle(why.to_owned()));
+    /// What is known; `is_whole` says that the pipe has come to its end.
+    fn finish(
+        mut self,
+        options: &LayoutOptions,
+        trust: &Trust,
+        is_whole: bool,
+    ) -> Result<(PipedLayout, Listing, SmallMembers), ArchiveError> {
+        let own = self.small.whole(head::BUNDLE, MAX_BUNDLE_JSON)?;
+        let signature = self.small.whole(head::SIGNATURE, MAX_SIGNATURE)?;
+        let Some(index) = &self.index else {
+            let docker = self.small.whole(head::DOCKER, other_tools::MAX_DOCKER).ok().flatten();
+            return Err(self.listing.marks.recognised(Path::new(STDIN), docker.as_deref()).unwrap_or_else(
+                || {
+                    let why = "there is neither bundle.json nor index.json in what comes from stdin";
+                    ArchiveError::NotABundle(why.to_owned())
+                },
+            ));
         };
-        if let Some(digest) = self.missing.keys().min() {
-            return Err(ArchiveError::MissingManifest(*digest));
-        }
-        let id = self.own.as_deref().map(Digest::sha256);
-        let bundle = match self.own {
-            Some(own) => unpacked(&own, &index, &self.manifests)?,
-            None => describe(&parsed, &self.manifests, &self.manifests, name)?,
+        let mut notes = Vec::new();
+        let (bundle, chosen, id) = if let Some(own) = own {
+            options.refuse_for_bundle()?;
+            trust.check(&own, signature.as_deref())?;
+            let id = Digest::sha256(&own);
+            let bundle = BundleManifest::from_bytes(&own)?;
+            self.prove(&bundle, id, signature.as_deref())?;
+            (bundle, Vec::new(), Some(id))
+        } else {
+            trust.check_foreign()?;
+            if self.small.has(head::OCI_LAYOUT) {
+                check_version(self.small.whole(head::OCI_LAYOUT, MAX_LAYOUT)?.as_deref(), &mut notes)?;
+            }
+            let has = |digest: &Digest| !is_whole || self.listing.has(digest);
+            let known = Known { manifests: &self.manifests, has: &has };
+            let Described { bundle, chosen, notes: more } =
+                describe(index, &known, &self.manifests, options)?;
+            notes.extend(more);
+            (bundle, chosen, None)
         };
-        Ok(PipedLayout { manifests: self.manifests, bundle, id, signature: self.signature })
+        let notes = Mutex::new(notes);
+        let layout = PipedLayout { manifests: self.manifests, bundle, chosen, notes, id, signature };
+        Ok((layout, self.listing, self.small))
+    }
+
+    /// Proves that what has come is of `bundle`, as far as it has.
+    fn prove(
+        &self,
+        bundle: &BundleManifest,
+        id: Digest,
+        signature: Option<&[u8]>,
+    ) -> Result<(), ArchiveError> {
+        self.listing.refuse_strangers()?;
+        proof::prove(bundle, &self.manifests)?;
+        let listed = bundle.index();
+        let came = self.stash.digests().into_iter().chain(self.manifests.keys().copied());
+        if let Some(other) = came.into_iter().find(|digest| listed.position(digest).is_none()) {
+            return Err(stranger_in_bundle(&shown(other.layout_path().as_bytes())));
+        }
+        let derived = Derived::of(bundle, id, signature, &self.manifests)?;
+        repacked::check_derived(&derived, &|name| Ok(self.small.digest(name)), true)
     }
 }
 
@@ -212,21 +263,63 @@ impl Holdings for PipedLayout {
     fn signature(&self) -> Option<&[u8]> {
         self.signature.as_deref()
     }
+
+    fn chosen(&self) -> &[Chosen] {
+        &self.chosen
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 impl PipedRest {
     /// Reads everything to the end of the archive.
     pub(super) fn stream(mut self, sink: &mut StreamSink<'_>) -> Result<(), ArchiveError> {
-        let path = Path::new(STDIN);
+        let (path, layout) = (Path::new(STDIN), self.layout.clone());
+        let listed = layout.bundle.index();
         let mut next = self.pending.take();
         loop {
-            if let Some(digest) = next.filter(|digest| !self.layout.manifests.contains_key(digest)) {
-                stream_member(digest, self.members.content(), path, sink)?;
+            if let Some(digest) = next {
+                if layout.id.is_some() && listed.position(&digest).is_none() {
+                    return Err(stranger_in_bundle(&shown(digest.layout_path().as_bytes())));
+                }
+                if !layout.manifests.contains_key(&digest) {
+                    stream_member(digest, self.members.content(), path, sink)?;
+                }
             }
-            match self.members.next()? {
-                Some(member) => next = Digest::from_layout_path(&member.name),
-                None => return Ok(()),
+            let Some(member) = self.members.next_of_any_kind()? else { break };
+            self.listing.add(&member)?;
+            next = Digest::from_layout_path(&member.name).filter(|_| member.kind == Kind::File);
+            if next.is_none() && member.kind == Kind::File {
+                self.small.take(&member, &mut self.members)?;
+            }
+            if layout.id.is_some() {
+                self.listing.refuse_strangers()?;
+            } else if self.small.has(head::BUNDLE) {
+                return Err(ArchiveError::LateBundle);
             }
         }
+        self.listing.leftover = self.members.leftover().map(str::to_owned);
+        self.finish()
+    }
+
+    /// Looks at what has come only after the layers had begun.
+    fn finish(mut self) -> Result<(), ArchiveError> {
+        let layout = &self.layout;
+        if let Some(id) = layout.id {
+            self.listing.refuse_strangers()?;
+            let late = self.small.whole(head::SIGNATURE, MAX_SIGNATURE)?;
+            let signature = layout.signature.as_ref().or(late.as_ref()).map(Vec::as_slice);
+            let derived = Derived::of(&layout.bundle, id, signature, &layout.manifests)?;
+            return repacked::check_derived(&derived, &|name| Ok(self.small.digest(name)), false);
+        }
+        let mut notes = layout.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        let late = self.small.whole(head::OCI_LAYOUT, MAX_LAYOUT)?;
+        if late.is_some() || !self.small.has(head::OCI_LAYOUT) {
+            check_version(late.as_deref(), &mut notes)?;
+        }
+        notes.extend(self.listing.leftover.as_deref().map(ignored));
+        Ok(())
     }
 }

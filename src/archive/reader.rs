@@ -4,7 +4,7 @@
 //! member of the head has been derived again from `bundle.json` and its manifests, and compared.
 
 use std::io::{self, Read, Seek, SeekFrom};
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,14 +12,15 @@ use bytes::Bytes;
 use super::contents::Manifests;
 use super::head_reader::Head;
 use super::input::Input;
+use super::layout::{Layout, SeekTableBuilder};
 use super::manifest::{BlobRow, BundleManifest, Group};
 use super::pipe::open_pipe;
-use super::{ArchiveError, frame, layout::Layout};
+use super::{ArchiveError, VolumeInput, frame};
 use crate::image::{Digest, Positions, RawManifest};
 use crate::signing::Trust;
 
-/// Zero bytes that a medium may append to a file.
-const MAX_TRAILING_ZEROS: u64 = 64 << 20;
+/// Zero bytes that may follow the end of an archive: a medium, or another tool, appends them.
+pub(super) const MAX_PADDING: u64 = 64 << 20;
 
 /// An open bundle. Cheap to clone; reads from many threads.
 #[derive(Clone, Debug)]
@@ -70,7 +71,8 @@ impl BundleReader {
     }
 
     fn open_parts(input: &Arc<dyn Input>, trust: &Trust) -> Result<Self, ArchiveError> {
-        let (table, seek_table) = read_seek_table(&**input)?;
+        let (table, seek_table) =
+            read_seek_table(&**input).map_err(|error| Self::explain_end(input, trust, error))?;
         let (head, manifest) = Head::read(&**input, &table, trust)?;
         let layout = Layout::new(head.frame_lens(), &manifest.blobs);
         let compressed = locate_compressed(&table, &layout, &manifest.blobs)?;
@@ -120,9 +122,14 @@ impl BundleReader {
         self.0.input.name()
     }
 
+    /// The volumes it stands in, if it does.
+    pub fn in_volumes(&self) -> Option<&VolumeInput> {
+        self.0.input.volumes()
+    }
+
     /// How many files the bundle is in.
     pub fn volumes(&self) -> usize {
-        self.0.input.volumes().map_or(1, crate::archive::VolumeInput::count)
+        self.0.input.volumes().map_or(1, VolumeInput::count)
     }
 
     /// In bytes, as found.
@@ -231,10 +238,16 @@ pub(super) fn read_seek_table(input: &dyn Input) -> Result<(FrameTable, Range<u6
     let end = end_without_zeros(input)?;
     let mut tail = InputTail { input, end, at: 0 };
     let table = zeekstd::SeekTable::from_seekable(&mut tail).map_err(|_| without_table(input))?;
-    if table.size_comp() > end {
+    let range = table.size_comp()..end;
+    if range.start > end {
         return Err(ArchiveError::Damaged("the seek table lists more than the file has".into()));
     }
-    let range = table.size_comp()..end;
+    // What stands between the frames and the table would be read by other tools and seen by nobody here.
+    if end - range.start != SeekTableBuilder::encoded_len(table.num_frames()) {
+        return Err(ArchiveError::Damaged(
+            "the seek table does not follow the last frame that it lists".into(),
+        ));
+    }
     Ok((FrameTable { table }, range))
 }
 
@@ -247,9 +260,9 @@ fn without_table(input: &dyn Input) -> ArchiveError {
     }
 }
 
-fn end_without_zeros(input: &dyn Input) -> Result<u64, ArchiveError> {
+pub(super) fn end_without_zeros(input: &dyn Input) -> Result<u64, ArchiveError> {
     let mut end = input.len();
-    let floor = input.len().saturating_sub(MAX_TRAILING_ZEROS);
+    let floor = input.len().saturating_sub(MAX_PADDING);
     while end > floor {
         let take = (end - floor).min(64 << 10);
         let chunk = input.read_vec(end - take, usize::try_from(take).unwrap_or(0))?;
@@ -297,10 +310,10 @@ fn locate_compressed(
     blobs: &[BlobRow],
 ) -> Result<Vec<Vec<(u64, u32)>>, ArchiveError> {
     let mut next = u32::try_from(layout.head_frames().len()).unwrap_or(u32::MAX);
-    let mut expect = |content: u64, file: Option<u64>| {
+    let mut expect = |content: u64, file: RangeInclusive<u64>| {
         let entry = if next < table.len() { table.get(next)? } else { (0, 0, 0) };
         next += 1;
-        let fits = u64::from(entry.2) == content && file.is_none_or(|file| u64::from(entry.1) == file);
+        let fits = u64::from(entry.2) == content && file.contains(&u64::from(entry.1));
         if fits {
             Ok(entry)
         } else {
@@ -310,20 +323,22 @@ fn locate_compressed(
     let mut compressed = Vec::with_capacity(layout.compressed().len());
     for index in layout.stored().start..layout.compressed().end {
         let (file, content) = layout.joint_lens(blobs, index);
-        expect(content, Some(file))?;
+        expect(content, file..=file)?;
         if blobs[index].group() == Group::Stored {
             for (file, content) in frame::stored_frames(blobs[index].size) {
-                expect(content, Some(file))?;
+                expect(content, file..=file)?;
             }
         } else {
+            // A frame that compression would make longer is stored. Whoever reads a frame allocates its length.
             let frames = frame::stored_frames(blobs[index].size);
-            let frames: Result<Vec<_>, _> =
-                frames.map(|(_, content)| expect(content, None).map(|(at, file, _)| (at, file))).collect();
+            let frames: Result<Vec<_>, _> = frames
+                .map(|(stored, content)| expect(content, 1..=stored).map(|(at, file, _)| (at, file)))
+                .collect();
             compressed.push(frames?);
         }
     }
-    let tail = layout.tail(blobs);
-    expect(layout.tail_content_len(blobs), Some(tail.len() as u64))?;
+    let tail = layout.tail(blobs).len() as u64;
+    expect(layout.tail_content_len(blobs), tail..=tail)?;
     if next != table.len() {
         return Err(ArchiveError::Damaged(
             "the seek table lists more frames than bundle.json implies".into(),

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rayon::prelude::*;
 
 use super::manifest::FORMAT_REVISION;
-use super::{ArchiveError, BundleReader, Users, frame, partial};
+use super::{ArchiveError, BundleReader, Users, frame};
 use crate::image::{Digest, Hasher};
 
 /// One thing that is wrong with a bundle.
@@ -184,21 +184,17 @@ impl Check<'_> {
 
     /// End-of-archive blocks and seek table.
     fn ending(&self) -> Result<(), ArchiveError> {
-        let layout = self.reader.layout();
-        let lens = |index| {
-            self.reader
-                .frames(index)
-                .iter()
-                .map(|(_, len, _)| u32::try_from(*len).unwrap_or(u32::MAX))
-                .collect()
-        };
-        let compressed: Vec<Vec<u32>> = layout.compressed().map(lens).collect();
-        let expected = partial::ending(layout, &self.reader.manifest().blobs, &compressed)?;
+        let expected = self.reader.ending()?;
+        if let Some(range) = self.reader.what_follows()? {
+            self.report(range, None, "bytes follow the end of the bundle");
+            return Ok(());
+        }
         let intact = self.reader.seek_table().is_some();
         let end = self.reader.seek_table().map_or(self.reader.file_len(), |table| table.end);
-        let start = end.saturating_sub(expected.len() as u64);
-        let found = self.reader.input().read_vec(start, usize::try_from(end - start).unwrap_or(0));
-        if !intact || !found.is_ok_and(|found| found == expected) {
+        let start = self.reader.content_end().unwrap_or(end.saturating_sub(expected.len() as u64)).min(end);
+        let is_there = intact && end - start == expected.len() as u64;
+        let found = || self.reader.input().read_vec(start, expected.len());
+        if !is_there || !found().is_ok_and(|found| found == expected) {
             self.report(start..end, None, "the end of the file, with its seek table, is damaged or missing");
         }
         Ok(())

@@ -67,7 +67,8 @@ pub struct ExportArgs {
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct WriteArgs {
-    /// Where to write; `-` is stdout. Default of export: `<catalog>-<version>.tar.zst`.
+    /// Where to write; `-` is stdout. Default of export: `<catalog>-<version>.tar.zst`. Endings of other formats, such as
+    /// `.tar`, `.tgz` or `.zip`, are refused.
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// Cut the file into volumes of this size, for media: fat32, dvd5, dvd9, bd25, or bytes such as 700M or 4GiB-1.

@@ -9,7 +9,7 @@ use super::{
     ApprovalArgs, MappingArgs, NetworkArgs, OutputArgs, PolicyArgs, ReportArgs, SignKeyArgs, TrustArgs,
     ValuesStyleArgs, WithArgs,
 };
-use crate::image::Reference;
+use crate::image::{Platform, Reference};
 
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
@@ -35,6 +35,10 @@ pub struct ImportArgs {
     /// The name of the one image in a layout of another tool, for example when it comes without one.
     #[arg(long, value_name = "REF")]
     pub name: Option<Reference>,
+    /// Import only the manifest of this platform of multi-platform images, for layouts of other tools that do not contain
+    /// all platforms. The tag then names that manifest; the index is not imported.
+    #[arg(long, value_name = "OS/ARCH")]
+    pub platform: Option<Platform>,
     /// Where blobs out of a pipe may wait: large ones, should the registry lose an upload, and what comes before it
     /// is known. A folder; nothing stays in it.
     #[arg(long, value_name = "DIR")]
@@ -43,7 +47,7 @@ pub struct ImportArgs {
     pub with: WithArgs,
     /// Begin with the first volume and wait for the others, for discs that are changed or copies under way. The list
     /// (`X.volumes.json`) must be there.
-    #[arg(long, conflicts_with = "name")]
+    #[arg(long, conflicts_with_all = ["name", "platform"])]
     pub wait_for_volumes: bool,
     /// Go on without images that fail; exit code 7.
     #[arg(long)]
@@ -146,8 +150,15 @@ pub enum OnConflict {
 
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
+    /// The bundle, as it was exported, unpacked or packed again; or an OCI layout of another tool (folder or archive).
     #[arg(value_name = "BUNDLE")]
     pub bundle: PathBuf,
+    /// Name of the one image in a layout of another tool.
+    #[arg(long, value_name = "REF")]
+    pub name: Option<Reference>,
+    /// Check only this platform of multi-platform images in a layout of another tool, as `import --platform` reads it.
+    #[arg(long, value_name = "OS/ARCH")]
+    pub platform: Option<Platform>,
     /// Prove that every image that these rendered manifests name is in the bundle: files, folders, or `-`.
     #[arg(long, value_name = "FILE|DIR|-")]
     pub manifests: Vec<PathBuf>,

@@ -9,7 +9,7 @@ use super::export::Export;
 use super::{export_target, outputs, trust};
 use crate::app::own_file::beside;
 use crate::app::small_file;
-use crate::archive::{ArchiveError, BundleReader, Holdings};
+use crate::archive::{ArchiveError, Holdings};
 use crate::cli::VerifyArgs;
 use crate::custody::{ExportStatement, Receipt};
 use crate::failure::{ExitCode, Failure};
@@ -154,9 +154,11 @@ pub(super) struct Custody {
 }
 
 /// Checks the statement beside the bundle, if there is one, and the receipts that are named.
-pub(super) fn check(args: &VerifyArgs, reader: &BundleReader, trust: &Trust) -> anyhow::Result<Custody> {
+pub(super) fn check(args: &VerifyArgs, holdings: &dyn Holdings, trust: &Trust) -> anyhow::Result<Custody> {
     let mut custody = Custody::default();
-    let (bundle, id) = (reader.manifest(), reader.id());
+    // Nothing is said of a layout of another tool, which has no id.
+    let Some(id) = holdings.id() else { return Ok(custody) };
+    let bundle = holdings.bundle();
     let statement = beside(&trust::base(&args.bundle)?, STATEMENT);
     if let Some(text) = content(&statement)? {
         let parsed = ExportStatement::parse(&text);

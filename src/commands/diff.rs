@@ -6,7 +6,7 @@ use crate::failure::ExitCode;
 use crate::review::{self, Diff, Facts};
 
 pub(super) fn run(args: &DiffArgs) -> anyhow::Result<ExitCode> {
-    let facts = |path| anyhow::Ok(Facts::of(input::open(Some(path), None, &args.trust)?.holdings.as_ref())?);
+    let facts = |path| anyhow::Ok(Facts::of(input::open(Some(path), &args.trust)?.holdings.as_ref())?);
     let diff = Diff::of(&facts(&args.old)?, &facts(&args.new)?);
     match args.format {
         DiffFormat::Human => super::print(&review::text(&diff))?,

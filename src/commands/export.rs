@@ -47,7 +47,7 @@ pub(super) async fn run(session: &Session, args: &ExportArgs) -> anyhow::Result<
         materials: &catalog.materials,
         request: &catalog.request,
     };
-    export.run(target.as_deref(), &mut report).await
+    Box::pin(export.run(target.as_deref(), &mut report)).await
 }
 
 /// What is to be exported: of catalogs, a lock, or a request from the other side.

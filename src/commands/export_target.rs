@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{custody, outputs, trust};
 use crate::app::own_file::beside;
+use crate::app::text::typed;
 use crate::archive::{COLUMNS, Cut, folder_of, parity_len};
 use crate::cli::{ExportArgs, ReportArgs, WriteArgs};
 use crate::failure::{ExitCode, Failure};
@@ -34,7 +35,10 @@ pub(super) fn output(args: &WriteArgs, file_name: Option<&str>) -> anyhow::Resul
                 .into());
         }
         (Some(path), _) if path.as_os_str() == "-" => return Ok(None),
-        (Some(path), _) => path.clone(),
+        (Some(path), _) => {
+            refuse_other_format(path)?;
+            path.clone()
+        }
         (None, Some(name)) => PathBuf::from(name),
         (None, None) => {
             return Err(Failure::usage(
@@ -55,6 +59,33 @@ pub(super) fn output(args: &WriteArgs, file_name: Option<&str>) -> anyhow::Resul
     }
     refuse_special(&target)?;
     Ok(Some(target))
+}
+
+/// Endings of other formats, the longer ones first.
+const OTHER_FORMATS: [&str; 18] = [
+    ".tar.gz", ".tar.xz", ".tar.bz2", ".tar.lz4", ".tar.lz", ".tgz", ".txz", ".tbz2", ".tbz", ".tar", ".zip",
+    ".7z", ".rar", ".gz", ".xz", ".bz2", ".lz4", ".lz",
+];
+
+/// Other tools go by the name, and so do people: a file that says it is something else is found out behind the gap.
+fn refuse_other_format(target: &Path) -> anyhow::Result<()> {
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    let is_ending = |ending: &&&str| {
+        let start = name.len().checked_sub(ending.len());
+        start.and_then(|start| name.get(start..)).is_some_and(|end| end.eq_ignore_ascii_case(ending))
+    };
+    let Some(ending) = OTHER_FORMATS.iter().find(is_ending) else { return Ok(()) };
+    let stem = &name[..name.len() - ending.len()];
+    let stem = stem.strip_suffix(".tar.zst").unwrap_or(stem);
+    let stem = if stem.is_empty() { "bundle" } else { stem };
+    let better = target.with_file_name(format!("{stem}.tar.zst"));
+    let message = format!(
+        "{}: a bundle is a tar compressed with zstd, and the ending {ending} names another format",
+        target.display()
+    );
+    Err(Failure::usage(message)
+        .hint(format!("name it {}; endings that name no format are kept", typed(&better)))
+        .into())
 }
 
 /// The file is renamed into its place, which would put it where a device was, or a link.

@@ -82,6 +82,7 @@ impl Run<'_> {
             row.digest = Some(image.digest);
             row.bytes = image.size;
         }
+        let notes = self.begin_layout(report);
         report.bundle = Some(serde_json::json!({
             "file": self.holdings.name(), "id": self.holdings.id(), "signedBy": super::trust::signed_by(&self.vouched),
             "approvedBy": super::trust::approved_by(&self.vouched),
@@ -133,6 +134,7 @@ impl Run<'_> {
             "seconds": began.elapsed().as_secs_f64(),
         }));
         network::tell_warnings(self.client, &self.session.reporter);
+        self.tell_notes(notes);
         // What is written beside tells of what has arrived: it costs no image, and what became of those is said first.
         let mut beside = Vec::new();
         if self.args.salvage {
@@ -272,8 +274,8 @@ impl Run<'_> {
 
     /// The uploads that an earlier run of the same import left open.
     fn sessions(&self) -> anyhow::Result<Option<Sessions>> {
-        let what = self.holdings.bundle().to_bytes()?;
-        let key = Digest::sha256(format!("{} {}", Digest::sha256(&what), self.destination).as_bytes());
+        let id = self.holdings.id().map_or_else(|| self.holdings.bundle().id(), Ok)?;
+        let key = Digest::sha256(format!("{id} {}", self.destination).as_bytes());
         Ok(Sessions::open(&Environment::of_process(), &key.hex()[..32]))
     }
 
@@ -297,7 +299,7 @@ impl Run<'_> {
         let (Landings(landings), unfit) = landings.map_err(super::export::explain_plan)?;
         for (row, image) in report.images.iter_mut().zip(&bundle.images) {
             if !selected(&image.name) {
-                row.state = ImageState::Skipped;
+                row.not_asked_for();
             }
         }
         // One part may be empty, all of them together not.

@@ -63,23 +63,18 @@ impl Run<'_> {
         preflight: &mut Preflight,
     ) {
         const WHAT: &str = "access";
-        match plan.repositories().len() {
-            0 => preflight.fine(WHAT, "nothing is to be written"),
-            // What is not there yet lets nobody in.
-            _ if !lacking.is_empty() => {
-                preflight.fine(WHAT, "not known: what the images go into is to be created first");
-            }
-            places => {
-                let let_in = self.check_access(plan, Probe::Login).await;
-                let all = if places == 1 {
-                    "the one repository".to_owned()
-                } else {
-                    format!("all {places} repositories")
-                };
-                let text = format!("let in for {all}; whether uploads are allowed is not known");
-                preflight.check(WHAT, let_in.map(|()| text));
-            }
+        // What is not there yet lets nobody in.
+        if !lacking.is_empty() {
+            preflight.fine(WHAT, "not known: what the images go into is to be created first");
+            return;
         }
+        let let_in = self.check_access(plan, Probe::Login).await;
+        let text = match plan.repositories().len() {
+            0 => "nothing to send".to_owned(),
+            1 => "let in for the one repository; not known whether it takes uploads".to_owned(),
+            all => format!("let in for all {all} repositories; not known whether they take uploads"),
+        };
+        preflight.check(WHAT, let_in.map(|()| text));
     }
 
     /// Write access to every repository, before the first byte: all refusals at once, with what has to be created.

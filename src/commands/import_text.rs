@@ -50,6 +50,7 @@ impl Run<'_> {
             count(plan.uploads.len(), "blob"),
             bytes(plan.bytes())
         );
+        text.push_str(&report.chosen("imported"));
         if !lacking.is_empty() {
             let _ = writeln!(text, "{} to be made:\n  {}", preparation.nouns().1, lacking.join("\n  "));
         }
@@ -75,7 +76,7 @@ impl Run<'_> {
         if self.session.format == ResultFormat::Json {
             return Ok(super::print_json(&report.value())?);
         }
-        let number = |state| report.images.iter().filter(|image| image.state == state).count();
+        let number = |state| report.number(state);
         let images = count(number(ImageState::Done), "image");
         let sent_images = match sent.artifacts {
             none if none.is_empty() => format!("{images} sent"),
@@ -93,6 +94,7 @@ impl Run<'_> {
             sent.already,
             began.elapsed().as_secs_f64(),
         );
+        text.push_str(&report.chosen("imported"));
         if let Some(WrittenValues { path, kept }) = values {
             let _ = write!(
                 text,

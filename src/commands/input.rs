@@ -8,12 +8,12 @@ use super::import_salvage;
 use super::outputs::plain_name;
 use super::trust;
 use crate::archive::{
-    ArchiveError, BundleReader, FileInput, Holdings, Input, LIST_SUFFIX, Piped, Rest, Stash, VolumeInput,
-    Wait, WaitingVolumes, unnamed, volumes_of,
+    ArchiveError, BundleReader, FileInput, ForeignLayout, Holdings, Input, LIST_SUFFIX, LayoutOptions, Piped,
+    Rest, Stash, VolumeInput, Wait, WaitingVolumes, volumes_of,
 };
 use crate::cli::{ImportArgs, NetworkArgs, TrustArgs};
 use crate::failure::{ExitCode, Failure};
-use crate::image::{Digest, Reference};
+use crate::image::Digest;
 use crate::session::Session;
 use crate::signing::{Trust, Vouched};
 
@@ -43,21 +43,24 @@ pub(super) struct Pipe {
 
 /// Opens what `bundle import` was given.
 pub(super) fn open_for_import(session: &Session, args: &ImportArgs) -> anyhow::Result<ToImport> {
+    let options = LayoutOptions { name: args.name.clone(), platform: args.platform.clone(), nameless: false };
     if args.wait_for_volumes {
         let path = args.bundle.clone().unwrap_or_else(|| PathBuf::from("."));
         let trust = trust::with_approval(&args.trust, &args.approval, Some(&path))?;
         let volumes = WaitingVolumes::open(&path, patience(session))?;
-        return piped(Piped::open(volumes, args.name.as_ref(), args.spool.as_deref(), &trust)?, &trust);
+        return piped(Piped::open(volumes, &options, args.spool.as_deref(), &trust)?, &trust);
     }
     if args.bundle.as_deref() != Some(Path::new("-")) {
         let path = args.bundle.clone().map_or_else(the_one_here, Ok)?;
         let trust = trust::anywhere(&args.trust, &args.approval, &path, &args.network)?;
-        let opened = match open_as_anywhere(&path, args.name.as_ref(), &trust, &args.network) {
+        let opened = match open_as_anywhere(&path, &options, &trust, &args.network) {
             Err(error) if args.salvage => match error.downcast::<ArchiveError>() {
                 // What is not trusted is not whole in any of its parts.
                 Ok(error @ (ArchiveError::NotABundle(_) | ArchiveError::Untrusted(_))) => {
                     return Err(error.into());
                 }
+                // Only a bundle as it was exported can be told apart where it is damaged.
+                Ok(error) if !is_as_exported(&path) => return Err(error.into()),
                 Ok(error) => import_salvage::open(&path, &error, &session.reporter, &trust)?,
                 Err(error) => return Err(error),
             },
@@ -72,7 +75,7 @@ pub(super) fn open_for_import(session: &Session, args: &ImportArgs) -> anyhow::R
             .into());
     }
     let trust = trust::with_approval(&args.trust, &args.approval, None)?;
-    let opened = Piped::open(std::io::stdin(), args.name.as_ref(), args.spool.as_deref(), &trust)?;
+    let opened = Piped::open(std::io::stdin(), &options, args.spool.as_deref(), &trust)?;
     piped(opened, &trust)
 }
 
@@ -106,26 +109,30 @@ fn patience(session: &Session) -> Wait {
 /// the flags demand.
 pub(super) fn open_anywhere(
     path: Option<&Path>,
-    name: Option<&Reference>,
     trust: &TrustArgs,
     network: &NetworkArgs,
 ) -> anyhow::Result<Opened> {
     let Some(path) = path.filter(|path| is_address(path)) else {
-        return open(path, name, trust);
+        return open(path, trust);
     };
-    open_as_anywhere(path, name, &trust::at_address(trust::of(trust, None)?, path, network)?, network)
+    open_as_anywhere(
+        path,
+        &LayoutOptions::default(),
+        &trust::at_address(trust::of(trust, None)?, path, network)?,
+        network,
+    )
 }
 
 fn open_as_anywhere(
     path: &Path,
-    name: Option<&Reference>,
+    options: &LayoutOptions,
     trust: &Trust,
     network: &NetworkArgs,
 ) -> anyhow::Result<Opened> {
     if !is_address(path) {
-        return open_as(path, name, trust);
+        return open_as(path, options, trust);
     }
-    unnamed(name)?;
+    options.refuse_for_bundle()?;
     let reader = open_address(path, trust, network)?;
     let vouched = trust::vouched(trust, &reader)?;
     Ok(Opened { holdings: Arc::new(reader.clone()), own: Some(reader), stem: stem(path), vouched })
@@ -156,37 +163,44 @@ pub(super) fn is_address(path: &Path) -> bool {
 }
 
 /// Opens `path`, or the one bundle in the current folder, if it is trusted as the flags demand.
-pub(super) fn open(
-    path: Option<&Path>,
-    name: Option<&Reference>,
-    trust: &TrustArgs,
-) -> anyhow::Result<Opened> {
+pub(super) fn open(path: Option<&Path>, trust: &TrustArgs) -> anyhow::Result<Opened> {
     let path = match path {
         Some(path) => path.to_owned(),
         None => the_one_here()?,
     };
-    open_as(&path, name, &trust::of(trust, Some(&path))?)
+    open_as(&path, &LayoutOptions::default(), &trust::of(trust, Some(&path))?)
 }
 
 /// Opens `path` if it is trusted.
-fn open_as(path: &Path, name: Option<&Reference>, trust: &Trust) -> anyhow::Result<Opened> {
+fn open_as(path: &Path, options: &LayoutOptions, trust: &Trust) -> anyhow::Result<Opened> {
     let (holdings, own): (Arc<dyn Holdings>, _) = match open_trusted(path, trust) {
         Ok(reader) => {
-            unnamed(name)?;
+            options.refuse_for_bundle()?;
             (Arc::new(reader.clone()), Some(reader))
         }
-        Err(ArchiveError::NotABundle(why)) => {
-            let foreign = crate::archive::ForeignLayout::open_trusted(path, name, trust);
-            let foreign = foreign.map_err(|error| match error {
-                ArchiveError::NotABundle(_) => ArchiveError::NotABundle(why),
-                other => other,
-            })?;
-            (Arc::new(foreign), None)
-        }
+        Err(ArchiveError::NotABundle(why)) => (Arc::new(open_layout(path, why, options, trust)?), None),
         Err(error) => return Err(error.into()),
     };
     let vouched = trust::vouched(trust, holdings.as_ref())?;
     Ok(Opened { holdings, own, stem: stem(path), vouched })
+}
+
+/// Opens a layout of another tool, or a bundle in another container; `why` says that it is not a bundle as it was
+/// exported, for where it is neither.
+pub(super) fn open_layout(
+    path: &Path,
+    why: String,
+    options: &LayoutOptions,
+    trust: &Trust,
+) -> Result<ForeignLayout, ArchiveError> {
+    ForeignLayout::open_trusted(path, options, trust).map_err(|error| match error {
+        ArchiveError::NotABundle(_) => ArchiveError::NotABundle(why),
+        other => other,
+    })
+}
+
+fn is_as_exported(path: &Path) -> bool {
+    !matches!(open_bundle(path), Err(ArchiveError::NotABundle(_)))
 }
 
 /// Opens a bundle of this program's own making, in one file or in volumes.

@@ -20,7 +20,7 @@ pub(super) async fn run(session: &Session, args: &InspectArgs) -> anyhow::Result
     if let Some(destination) = &args.destination {
         return super::inventory::run(session, args, destination).await;
     }
-    let opened = input::open_anywhere(args.bundle.as_deref(), None, &args.trust, &args.network)?;
+    let opened = input::open_anywhere(args.bundle.as_deref(), &args.trust, &args.network)?;
     let own = opened.own;
     let bundle = opened.holdings.bundle();
     let shared = match &own {
@@ -77,7 +77,8 @@ fn text(
             let _ =
                 writeln!(text, "id {id}\nformat {SCHEMA_VERSION}, read by bundle {OLDEST_READER} and later");
             if !whole {
-                let _ = writeln!(text, "{} was unpacked or packed again: no random access", holdings.name());
+                let access = if holdings.is_sequential() { ", and has no random access" } else { "" };
+                let _ = writeln!(text, "{} was unpacked or packed again{access}", holdings.name());
             }
         }
         None => {

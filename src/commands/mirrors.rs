@@ -12,7 +12,7 @@ use crate::handoff::{MirrorError, MirrorFile, MirrorKind, Reach, mirror_files};
 pub(super) fn run(args: &MirrorsArgs) -> anyhow::Result<ExitCode> {
     let destination: Destination = args.destination.parse().map_err(|e| Failure::usage(format!("{e}")))?;
     refuse_misplaced(args)?;
-    let opened = input::open(Some(&args.bundle), None, &args.trust)?;
+    let opened = input::open(Some(&args.bundle), &args.trust)?;
     let bundle = opened.holdings.bundle();
     let mapping = Mapping {
         keep_host: args.mapping.keep_host || bundle.keeps_host(),

@@ -19,6 +19,7 @@ mod foreign;
 mod helm;
 mod import;
 mod import_base;
+mod import_layout;
 mod import_prepare;
 mod import_presence;
 mod import_receipt;
@@ -52,6 +53,7 @@ mod sign;
 mod trust;
 mod values;
 mod verify;
+mod verify_form;
 mod with_self;
 
 use std::io::Write;

@@ -88,12 +88,12 @@ pub(super) async fn run(session: &Session, args: &RepackArgs) -> anyhow::Result<
         materials: &loaded.materials,
         request: &loaded.request,
     };
-    export.run(target.as_deref(), &mut report).await
+    Box::pin(export.run(target.as_deref(), &mut report)).await
 }
 
 fn open(paths: &[std::path::PathBuf], trust: &TrustArgs) -> anyhow::Result<Vec<Arc<dyn Holdings>>> {
     let open = |path: &std::path::PathBuf| {
-        let holdings = input::open(Some(path), None, trust)?.holdings;
+        let holdings = input::open(Some(path), trust)?.holdings;
         if holdings.is_sequential() {
             let message =
                 format!("{} has no random access, so nothing can be picked out of it", holdings.name());

@@ -14,7 +14,7 @@ pub(super) fn run(args: &ReviewArgs) -> anyhow::Result<ExitCode> {
     inputs.extend(args.against.iter().map(|path| ("--against", path.as_path())));
     outputs::keep_apart(&inputs, &[("the review", &args.output)])?;
     let rules = policy::load(&args.policy)?;
-    let open = |path: &Path| anyhow::Ok(input::open(Some(path), None, &args.trust)?.holdings);
+    let open = |path: &Path| anyhow::Ok(input::open(Some(path), &args.trust)?.holdings);
     let holdings = open(&args.bundle)?;
     let now = Facts::of(holdings.as_ref())?;
     let findings =

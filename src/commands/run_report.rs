@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::archive::Chosen;
 pub(super) use crate::custody::ImageState;
 use crate::failure::{ExitCode, Failure, code_of, render};
 use crate::image::{Digest, Reference};
@@ -24,6 +25,11 @@ pub(super) struct ImageReport {
     pub(super) target: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) digest: Option<Digest>,
+    /// Where one platform was taken out of an index: which, and the index, which is not imported.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) platform: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) index: Option<Digest>,
     /// What the target's tag pointed at before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) replaced: Option<Digest>,
@@ -32,6 +38,9 @@ pub(super) struct ImageReport {
     pub(super) bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) reason: Option<String>,
+    /// It is in the bundle, and was not asked for.
+    #[serde(skip)]
+    unasked: bool,
     #[serde(skip)]
     code: Option<ExitCode>,
     #[serde(skip)]
@@ -45,13 +54,21 @@ impl ImageReport {
             source: source.map(ToString::to_string),
             target: None,
             digest: None,
+            platform: None,
+            index: None,
             replaced: None,
             state: ImageState::NotTried,
             bytes: 0,
             reason: None,
+            unasked: false,
             code: None,
             hints: Vec::new(),
         }
+    }
+
+    /// Leaves it out of what the run is about.
+    pub(super) fn not_asked_for(&mut self) {
+        (self.state, self.unasked) = (ImageState::Skipped, true);
     }
 
     pub(super) fn resolved(&mut self, source: &Reference, digest: &Digest) {
@@ -102,6 +119,30 @@ impl RunReport {
         }
     }
 
+    /// How many of the images that were asked for are in `state`.
+    pub(super) fn number(&self, state: ImageState) -> usize {
+        self.images.iter().filter(|image| image.state == state && !image.unasked).count()
+    }
+
+    /// Notes of which images one platform is taken.
+    pub(super) fn note_chosen(&mut self, chosen: &[Chosen]) {
+        for chosen in chosen {
+            let row = &mut self.images[chosen.image];
+            (row.platform, row.index) = (Some(chosen.platform.clone()), Some(chosen.index));
+        }
+    }
+
+    /// One line for each of them; `done` says what is not done with the index.
+    pub(super) fn chosen(&self, done: &str) -> String {
+        let taken = self.images.iter().filter(|image| image.state != ImageState::Skipped);
+        let line = |image: &ImageReport| {
+            let (platform, index, digest) = (image.platform.as_ref()?, image.index?, image.digest?);
+            let name = &image.name;
+            Some(format!("{name}: only {platform} ({digest}); its index {index} is not {done}\n"))
+        };
+        taken.filter_map(line).collect()
+    }
+
     pub(super) fn failures(&self) -> impl Iterator<Item = &ImageReport> {
         self.images.iter().filter(|image| image.state == ImageState::Failed)
     }
@@ -120,8 +161,8 @@ impl RunReport {
             .map(|image| format!("{}\n  {}", image.name, image.reason.as_deref().unwrap_or("failed")))
             .collect();
         let count = crate::report::count(all.len(), "image");
-        let mut failure =
-            Failure::new(code, format!("{count} of {} failed:\n{}", self.images.len(), list.join("\n")));
+        let asked = self.images.iter().filter(|image| !image.unasked).count();
+        let mut failure = Failure::new(code, format!("{count} of {asked} failed:\n{}", list.join("\n")));
         for hint in all.iter().flat_map(|image| &image.hints) {
             if !failure.hints.contains(hint) {
                 failure.hints.push(hint.clone());

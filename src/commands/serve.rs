@@ -20,7 +20,7 @@ pub(super) async fn run(session: &Session, args: &ServeArgs) -> anyhow::Result<E
     let mut names = Vec::new();
     let (store, what): (Arc<dyn Store>, String) = match (&args.bundle, &args.dir) {
         (Some(path), _) => {
-            let opened = input::open(Some(path), None, &args.trust)?;
+            let opened = input::open(Some(path), &args.trust)?;
             super::trust::tell(&opened.vouched, &session.reporter);
             if let Some(requires) = &opened.holdings.bundle().requires {
                 let message = format!("{} is a delta on bundle {}", path.display(), requires.base);

@@ -173,7 +173,8 @@ pub(super) fn vouched(trust: &Trust, holdings: &dyn Holdings) -> Result<Vouched,
     if !trust.demands() {
         return Ok(Vouched::default());
     }
-    Ok(trust.check(&holdings.bundle().to_bytes()?, holdings.signature())?)
+    let id = holdings.id().map_or_else(|| holdings.bundle().id(), Ok)?;
+    Ok(trust.check_id(id, holdings.signature())?)
 }
 
 /// Who has signed, for reports.

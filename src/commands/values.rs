@@ -13,7 +13,7 @@ use crate::report::{ProgressMode, Reporter};
 
 pub(super) async fn run(args: &ValuesArgs) -> anyhow::Result<ExitCode> {
     let destination: Destination = args.destination.parse().map_err(|e| Failure::usage(format!("{e}")))?;
-    let opened = input::open(Some(&args.bundle), None, &args.trust)?;
+    let opened = input::open(Some(&args.bundle), &args.trust)?;
     let bundle = opened.holdings.bundle();
     let mapping = Mapping {
         keep_host: args.mapping.keep_host || bundle.keeps_host(),

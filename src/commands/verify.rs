@@ -7,8 +7,9 @@ use serde_json::json;
 
 use super::coverage::{self, Covered};
 use super::run_report::{ImageReport, ImageState, RunReport};
-use super::{custody, input, parity, policy, trust};
-use crate::archive::{ArchiveError, BundleManifest, BundleReader, Problem};
+use super::verify_form::Form;
+use super::{custody, parity, policy, trust};
+use crate::archive::{BundleManifest, Problem};
 use crate::cli::{ResultFormat, VerifyArgs};
 use crate::failure::{ExitCode, Failure};
 use crate::policy::Selection;
@@ -16,7 +17,8 @@ use crate::report::{bytes, count};
 use crate::session::Session;
 
 /// What to do about volumes.
-const BRING: &str = "bring the volumes that are named again, all into one folder; the others are fine";
+pub(super) const BRING: &str =
+    "bring the volumes that are named again, all into one folder; the others are fine";
 
 /// So many images are named under one damaged place; a base may have thousands upon it.
 const NAMED: usize = 10;
@@ -34,46 +36,33 @@ pub(super) async fn run(session: &Session, args: &VerifyArgs) -> anyhow::Result<
 async fn verify(session: &Session, args: &VerifyArgs, report: &mut RunReport) -> anyhow::Result<ExitCode> {
     let rules = policy::load(&args.policy)?;
     let trust = trust::anywhere(&args.trust, &args.approval, &args.bundle, &args.network)?;
-    let reader = match input::open_trusted(&args.bundle, &trust) {
-        _ if input::is_address(&args.bundle) => input::open_address(&args.bundle, &trust, &args.network)?,
-        Err(ArchiveError::NotABundle(why)) => return Err(not_ours(&args.bundle, why)),
-        // A file that lost its end can still be told apart, blob by blob.
-        Err(error @ (ArchiveError::Damaged(_) | ArchiveError::SeekTable(_))) => {
-            let rest = input::open_damaged(&args.bundle)
-                .and_then(|(input, _)| BundleReader::salvage(&input, &trust));
-            rest.map_err(|other| if matches!(other, ArchiveError::Untrusted(_)) { other } else { error })?
-        }
-        Err(error @ ArchiveError::Volumes(_)) => {
-            let failure = Failure::new(ExitCode::Content, error.to_string()).hint(BRING);
-            return Err(parity::hope(session, &args.bundle)
-                .await
-                .into_iter()
-                .fold(failure, Failure::hint)
-                .into());
-        }
-        other => other?,
-    };
-    let vouched = trust::vouched(&trust, &reader)?;
-    let custody = custody::check(args, &reader, &trust)?;
-    let bundle = reader.manifest();
+    let form = Form::open(session, args, &trust).await?;
+    let holdings = form.holdings();
+    let vouched = trust::vouched(&trust, holdings)?;
+    let custody = custody::check(args, holdings, &trust)?;
+    for note in holdings.notes() {
+        session.reporter.warn(&format!("{}: {note}", holdings.name()));
+    }
+    let (bundle, id) = (holdings.bundle(), holdings.id());
     report.images = bundle.images.iter().map(|i| ImageReport::new(&i.name, Some(&i.source))).collect();
     for (row, image) in report.images.iter_mut().zip(&bundle.images) {
         row.digest = Some(image.digest);
     }
+    report.note_chosen(holdings.chosen());
     let findings =
-        rules.as_ref().map(|rules| rules.findings(&reader, Selection::ALL)).transpose()?.unwrap_or_default();
+        rules.as_ref().map(|rules| rules.findings(holdings, Selection::ALL)).transpose()?.unwrap_or_default();
     let forbidden = rules.and_then(|rules| rules.refusal(&findings, report, &session.reporter));
     let covered =
-        if args.manifests.is_empty() { None } else { Some(coverage::check(session, args, &reader).await?) };
+        if args.manifests.is_empty() { None } else { Some(coverage::check(session, args, holdings).await?) };
     if let Some(covered) = covered.as_ref().filter(|_| args.names_only) {
-        report.bundle = Some(json!({ "id": reader.id(), "manifests": covered.json }));
+        report.bundle = Some(json!({ "id": id, "manifests": covered.json }));
     }
     if args.names_only {
         return told(session, report, "", [None, custody.failure(), forbidden], covered);
     }
     let total: u64 = bundle.blobs.iter().map(|blob| blob.size).sum();
     session.reporter.begin("verifying", total, 0);
-    let problems = check(session, &reader).await?;
+    let problems = check(session, &form).await?;
     session.reporter.end();
     for problem in &problems {
         for image in &problem.images {
@@ -81,12 +70,12 @@ async fn verify(session: &Session, args: &VerifyArgs, report: &mut RunReport) ->
         }
     }
     report.all_done(ImageState::Done);
-    let spare = match reader.input().volumes().filter(|_| problems.is_empty()) {
+    let spare = match form.volumes().filter(|_| problems.is_empty()) {
         Some(volumes) => parity::spare(session, &args.bundle, volumes).await?,
         None => None,
     };
     let mut about = json!({
-        "id": reader.id(), "size": reader.file_len(), "problems": list(&problems, bundle), "signedBy": trust::signed_by(&vouched),
+        "id": id, "size": form.file_len(), "form": form.json(), "problems": list(&problems, bundle), "signedBy": trust::signed_by(&vouched),
         "approvedBy": trust::approved_by(&vouched), "statements": custody.json, "findings": findings,
     });
     if let Some(covered) = &covered {
@@ -97,18 +86,19 @@ async fn verify(session: &Session, args: &VerifyArgs, report: &mut RunReport) ->
     }
     report.bundle = Some(about);
     let whole = format!(
-        "whole: {}, {}, {}\nid {}\n{}{}{}{}",
+        "whole: {}, {}, {}\n{}{}{}{}{}{}",
         count(bundle.images.len(), "image"),
         count(bundle.blobs.len(), "blob"),
         bytes(total),
-        reader.id(),
-        trust::lines(&vouched, &args.bundle, &reader),
+        id.map_or_else(String::new, |id| format!("id {id}\n")),
+        form.text() + &report.chosen("checked"),
+        trust::lines(&vouched, &args.bundle, holdings),
         custody.text,
         super::export_print::left_out(bundle, bundle.required()),
         spare.as_ref().map_or("", |spare| &spare.text),
     );
-    let mut damage = (!problems.is_empty()).then(|| damage(&problems, bundle, reader.volumes() > 1));
-    if damage.is_some() {
+    let mut damage = (!problems.is_empty()).then(|| damage(&problems, bundle, form.hint()));
+    if damage.is_some() && form.volumes().is_some() {
         let hope = parity::hope(session, &args.bundle).await;
         damage = damage.map(|damage| hope.into_iter().fold(damage, Failure::hint));
     }
@@ -136,9 +126,9 @@ fn told(
     }
 }
 
-async fn check(session: &Session, reader: &BundleReader) -> anyhow::Result<Vec<Problem>> {
+async fn check(session: &Session, form: &Form) -> anyhow::Result<Vec<Problem>> {
     let cancelled = Arc::new(AtomicBool::new(false));
-    let (flag, own, reporter) = (cancelled.clone(), reader.clone(), session.reporter.clone());
+    let (flag, own, reporter) = (cancelled.clone(), form.clone(), session.reporter.clone());
     let mut work = tokio::task::spawn_blocking(move || own.verify(&flag, &|bytes| reporter.advance(bytes)));
     tokio::select! {
         problems = &mut work => Ok(problems??),
@@ -150,25 +140,7 @@ async fn check(session: &Session, reader: &BundleReader) -> anyhow::Result<Vec<P
     }
 }
 
-fn not_ours(path: &std::path::Path, why: String) -> anyhow::Error {
-    let error = anyhow::Error::new(ArchiveError::NotABundle(why));
-    let Ok(layout) = crate::archive::ForeignLayout::open(path, None) else { return error };
-    let what = match crate::archive::Holdings::id(&layout) {
-        Some(id) => format!("this is bundle {id}, but unpacked or packed again"),
-        None => "this is another tool's OCI layout".to_owned(),
-    };
-    Failure::new(ExitCode::Content, format!("{what}: only a bundle as it was exported can be verified"))
-        .hint("bundle import compares every digest of it while it sends; unpacked, sha256sum -c SHA256SUMS does")
-        .because(error)
-        .into()
-}
-
-fn damage(problems: &[Problem], bundle: &BundleManifest, in_volumes: bool) -> Failure {
-    let hint = if in_volumes {
-        BRING
-    } else {
-        "copy the file again, or export it again, and compare it with its .sha256 on both sides"
-    };
+fn damage(problems: &[Problem], bundle: &BundleManifest, hint: &str) -> Failure {
     let line = |problem: &Problem| {
         let blob = problem.blob.map_or_else(String::new, |digest| format!("\n  blob {digest}"));
         let named = problem.images.iter().take(NAMED);

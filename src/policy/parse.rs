@@ -7,7 +7,7 @@ use serde_saphyr::Spanned;
 use super::source::SourcePattern;
 use super::waiver::{NamePattern, Waiver};
 use super::{Policy, Rule};
-use crate::report::byte_size;
+use crate::app::units;
 
 /// Longest policy that is read, in bytes.
 pub const MAX_POLICY: u64 = 1 << 20;
@@ -81,7 +81,7 @@ fn sources(list: Spanned<Vec<Spanned<String>>>) -> Result<Vec<SourcePattern>, Po
 }
 
 fn size(text: &Spanned<String>) -> Result<u64, PolicyError> {
-    byte_size(&text.value)
+    units::size(&text.value)
         .filter(|size| *size > 0)
         .ok_or_else(|| wrong(text, "that is no size such as 700MB or 4GiB"))
 }

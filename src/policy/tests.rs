@@ -40,7 +40,7 @@ fn what_is_no_policy_is_refused_with_its_line() {
         ("sources:\n- Quay.io\n", 2, "names are lowercase"),
         ("sources:\n- quay.io/\n", 2, "there is nothing after the registry"),
         ("sources: quay.io\n", 1, "sequence"),
-        ("maxImageSize: 2 GB\n", 1, "\"2 GB\": that is no size"),
+        ("maxImageSize: 2 XB\n", 1, "\"2 XB\": that is no size"),
         ("pinned: true\nmaxBundleSize: 0\n", 2, "\"0\": that is no size"),
         ("waive: [{rule: noRoot, image: r.io/a, reason: x}]\n", 0, "it has no rule"),
         ("noRoot: true\nwaive:\n- rule: noroot\n", 3, ""),

@@ -182,6 +182,11 @@ impl RegistryError {
             || matches!(self.code(), Some("BLOB_UPLOAD_UNKNOWN" | "BLOB_UPLOAD_INVALID"))
     }
 
+    /// Whether the registry failed by itself: no proxy before it, no lack of room, and nothing that a wait would mend.
+    pub(super) fn is_server_fault(&self) -> bool {
+        self.status().is_some_and(|status| status >= 500 && !matches!(status, 502 | 503 | 504 | 507 | 522))
+    }
+
     /// Whether a chunk was refused for where it starts (distribution-spec, "Pushing a blob in chunks"). A registry that
     /// was still reading what a broken connection had under way when it was asked holds more by the next request.
     pub(super) fn is_out_of_order(&self) -> bool {

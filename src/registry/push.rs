@@ -307,6 +307,8 @@ async fn send(
     // Some registries count wrongly. When going on after a break does not lead to the blob, the break is what failed,
     // and only a new session helps.
     let (mut broken, mut reached) = (None, upload.offset());
+    // Where it was gone on after a break: some registries count there what they cannot use (Gitea).
+    let mut resumed_at = Some(upload.offset()).filter(|at| *at > 0);
     while upload.offset() < size {
         let from = upload.offset();
         let error =
@@ -318,6 +320,9 @@ async fn send(
                 Err(error) if error.source_error().is_some() => return Err(error),
                 Err(error) => error,
             };
+        if resumed_at == Some(from) && error.is_server_fault() {
+            return Err(broken.unwrap_or(error));
+        }
         let late = from > 0 && error.is_out_of_order();
         let held = if late || error.is_transient() { upload.status().await } else { Standing::Unknown };
         // One that refuses to go on from where it says it is does not know this form.
@@ -325,6 +330,7 @@ async fn send(
         match held {
             Standing::Holds(held) if (least..=size).contains(&held) => {
                 upload.resume_at(held);
+                resumed_at = Some(held);
                 // A break that got something through is no failed try.
                 if held > reached {
                     reached = held;
@@ -336,7 +342,7 @@ async fn send(
             _ => return Err(broken.unwrap_or(error)),
         }
     }
-    upload.settle(note.digest, retries).await.map_err(|error| broken.unwrap_or(error))
+    upload.settle(note.digest, resumed_at.is_some(), retries).await.map_err(|error| broken.unwrap_or(error))
 }
 
 fn verdict(error: &RegistryError, host: &Host, rung: usize, failures: u32) -> Verdict {

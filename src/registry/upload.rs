@@ -153,13 +153,15 @@ impl Upload {
     pub async fn finish(mut self, digest: &Digest) -> Result<(), RegistryError> {
         let client = self.client.clone();
         let host = client.0.host(self.repository.host());
-        self.settle(digest, &mut Retries::new(&client.0, &host)).await
+        self.settle(digest, false, &mut Retries::new(&client.0, &host)).await
     }
 
-    /// The same, as often as `retries` has it and the registry still holds all that was sent.
+    /// The same, as often as `retries` has it and the registry still holds all that was sent. Of a session that was gone
+    /// on with, a server error is believed at once.
     pub(super) async fn settle(
         &mut self,
         digest: &Digest,
+        resumed: bool,
         retries: &mut Retries<'_>,
     ) -> Result<(), RegistryError> {
         let client = self.client.clone();
@@ -167,6 +169,9 @@ impl Upload {
             // The answer may be lost while the blob is there.
             if let Ok(Some(_)) = client.has_blob(&self.repository, digest).await {
                 break;
+            }
+            if resumed && error.is_server_fault() {
+                return Err(error);
             }
             let (what, offset) = (self.what(), self.offset);
             retries.after(error).await?;
@@ -268,8 +273,11 @@ impl Upload {
         let Ok(answer) = client.0.send(&call).await else {
             return Standing::Unknown;
         };
-        let known = matches!(answer.status.as_u16(), 200 | 202 | 204);
-        let Some(held) = held(&answer).filter(|_| known) else {
+        let status = answer.status.as_u16();
+        // Of a session without a byte there is no range that would tell so: Gitea names none (distribution-spec #578).
+        let is_empty = status == 204 && answer.header("range").is_none();
+        let held = held(&answer).or_else(|| is_empty.then_some(0));
+        let Some(held) = held.filter(|_| matches!(status, 200 | 202 | 204)) else {
             return Standing::Unknown;
         };
         if let Some(location) = new_location(&answer) {

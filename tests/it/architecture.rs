@@ -20,14 +20,14 @@ const MAY_USE: [(&str, &[&str]); 24] = [
     ("plan", &["archive", "destination", "image", "signing"]),
     ("custody", &["archive", "image", "plan", "signing"]),
     ("facts", &["archive", "image"]),
-    ("policy", &["archive", "facts", "image", "report"]),
+    ("policy", &["app", "archive", "facts", "image", "report"]),
     ("review", &["app", "archive", "destination", "facts", "image", "policy", "report"]),
     ("handoff", &["app", "archive", "destination", "image", "registry", "secret"]),
     ("serve", &["app", "archive", "destination", "image"]),
     ("transfer", &["app", "archive", "image", "plan", "registry", "report", "signing"]),
     // Knows every error there is, and nothing but errors.
     ("failure", &["app", "archive", "destination", "registry", "transfer"]),
-    ("cli", &["catalog", "image", "report"]),
+    ("cli", &["app", "catalog", "image", "report"]),
     ("session", &["cli", "report"]),
     (
         "commands",

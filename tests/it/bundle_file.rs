@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use crate::support::bundles::{contents, open, piped, problems, written};
 use crate::support::images::{ImageSpec, Layer, TestImage, image, index, multi_platform};
 
+mod ends;
 mod golden;
 mod huge;
 mod imported;

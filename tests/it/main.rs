@@ -22,6 +22,7 @@ mod lock;
 mod memory;
 mod neighbours;
 mod one_reading;
+mod packed;
 mod parity;
 mod piped;
 mod policy;

@@ -2,6 +2,7 @@
 
 use crate::support::gap::{Gap, assert_whole};
 use crate::support::images::{artifact, image};
+use crate::support::registry::Fault;
 
 /// A catalog of four rows and three images.
 fn shop() -> Gap {
@@ -107,4 +108,23 @@ fn one_more_image_or_artifact_comes_along() {
     let ran = gap.cli.run(&["export", "--locked", "--add", "r.io/other:1"]);
     assert_eq!(ran.code, 2);
     assert!(ran.stderr.contains("lock it too"), "{}", ran.stderr);
+}
+
+/// What a run says of itself is about what was asked for.
+#[test]
+fn an_import_of_some_counts_those() {
+    let gap = shop();
+    exported(&gap, &[]);
+    let ran = gap.import("out.tar.zst", &["--only", "*/shop/worker:1"]);
+    assert!(ran.stdout.contains("1 image sent, 0 there already; "), "{}", ran.shown());
+    let dry = gap.import("out.tar.zst", &["--only", "*/shop/server:1", "--dry-run"]);
+    assert!(dry.stdout.contains("let in for the one repository;"), "{}", dry.shown());
+    let all = gap.import("out.tar.zst", &["--dry-run"]);
+    assert!(all.stdout.contains("let in for all 2 repositories;"), "{}", all.shown());
+    let there = gap.import("out.tar.zst", &["--only", "*/shop/worker:1", "--dry-run"]);
+    assert!(there.stdout.contains("nothing to send"), "{}", there.shown());
+    gap.destination.fault(Fault::status("PUT", "/shop/server/manifests/", 400).always());
+    let ran = gap.try_import("out.tar.zst", &["--only", "*/shop/server:1"]);
+    assert_eq!(ran.code, 1, "{}", ran.shown());
+    assert!(ran.stderr.contains("error: 1 image of 1 failed:"), "{}", ran.shown());
 }

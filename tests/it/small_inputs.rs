@@ -169,6 +169,34 @@ fn a_bundle_json_of_blanks_takes_no_memory() {
 }
 
 #[test]
+fn a_bundle_json_in_a_tar_is_no_larger_than_its_members_need() {
+    let gap = Gap::new();
+    let host = gap.destination.host();
+    // A file with a hole: it takes no disk, and would take all the memory.
+    let mut header = tar::Header::new_gnu();
+    header.set_size(900 << 20);
+    header.set_path("bundle.json").unwrap();
+    header.set_cksum();
+    std::fs::write(gap.path("hole.tar"), header.as_bytes()).unwrap();
+    let file = std::fs::File::options().append(true).open(gap.path("hole.tar")).unwrap();
+    file.set_len(512 + (900 << 20) + 1024).unwrap();
+    // Rows of nothing, which take many times their length.
+    let rows = repeated("{},", 60 << 20);
+    let own = format!(r#"{{"blobs":[],"catalog":{{"entries":[{rows}{{}}]}}}}"#);
+    std::fs::write(gap.path("crumbs.tar"), tar(&[("bundle.json".to_owned(), own.into_bytes())])).unwrap();
+    for (file, says) in [("hole.tar", "bundle.json is larger than"), ("crumbs.tar", "more small parts than")]
+    {
+        for arguments in [&["import", file, "-d", &host][..], &["verify", file], &["inspect", file]] {
+            let ran = bounded(&format!("{file} {arguments:?}"), &gap, arguments, b"");
+            assert!(ran.code == 3 && ran.stderr.contains(says), "{}", ran.shown());
+        }
+    }
+    let input = gap.read("crumbs.tar");
+    let ran = bounded("crumbs out of a pipe", &gap, &["import", "-", "-d", &host], &input);
+    assert!(ran.stderr.contains("neither") || ran.code == 3, "{}", ran.shown());
+}
+
+#[test]
 fn manifests_and_configs_take_little_more_than_their_size() {
     let gap = Gap::new();
     let host = gap.destination.host();

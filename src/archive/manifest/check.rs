@@ -98,6 +98,27 @@ impl BundleManifest {
     }
 }
 
+/// What a row and any other value may take in memory at the most, in bytes, and what may be taken for each byte of JSON
+/// and besides. Rows of real bundles take less than half of it.
+const ROW: u64 = 256;
+const VALUE: u64 = 32;
+const PER_BYTE: u64 = 4;
+const FREE: u64 = 64 << 20;
+
+/// Refuses JSON that consists of so many small parts that it would take many times its size in memory.
+pub(super) fn refuse_crumbs(json: &[u8]) -> Result<(), ArchiveError> {
+    let weight = |byte: &u8| match byte {
+        b'{' => ROW,
+        b'[' | b',' => VALUE,
+        _ => 0,
+    };
+    if json.iter().map(weight).sum::<u64>() <= FREE + PER_BYTE * json.len() as u64 {
+        return Ok(());
+    }
+    let why = "it consists of more small parts than any bundle has".to_owned();
+    Err(ArchiveError::Json("bundle.json", why))
+}
+
 /// Bytes of all `blobs`; none where no file could hold them. Offsets computed from such a sum never overflow.
 pub fn total(blobs: &[BlobRow]) -> Option<u64> {
     let sum = blobs.iter().try_fold(0u64, |sum, blob| sum.checked_add(blob.size))?;
@@ -110,6 +131,16 @@ mod tests {
     use super::super::{ArtifactRow, RequiredBlob, Requires};
     use super::*;
     use crate::image::{ArtifactKind, Digest, media_type};
+
+    #[test]
+    fn json_that_would_take_many_times_its_size_is_refused_unread() {
+        let of = |part: &str| part.repeat((10 << 20) / part.len());
+        for crumbs in ["{},", "[],", "\"\","] {
+            assert!(refuse_crumbs(of(crumbs).as_bytes()).is_err(), "{crumbs}");
+        }
+        let rows = String::from_utf8(sample().to_bytes().unwrap()).unwrap();
+        assert!(refuse_crumbs(of(&rows).as_bytes()).is_ok());
+    }
 
     #[test]
     fn what_this_version_cannot_read_past_is_refused_by_name() {

@@ -251,6 +251,7 @@ impl BundleManifest {
     /// Reads exactly what [`Self::to_bytes`] writes; other spellings, duplicate keys and unknown fields are refused.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ArchiveError> {
         let json = |e: serde_json::Error| ArchiveError::Json("bundle.json", e.to_string());
+        check::refuse_crumbs(bytes)?;
         let read = serde_json::from_slice::<Self>(bytes);
         // What a later version wrote may fail here in any way; which version it is says more than how it fails.
         let is_ours = |manifest: &Self| {

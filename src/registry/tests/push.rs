@@ -24,6 +24,18 @@ struct Faults {
     overstate: usize,
     /// So much more of the first request it kept only a part of is still under way when the status is asked for.
     late: usize,
+    resuming: Resuming,
+}
+
+/// What becomes of an upload that is gone on with.
+#[derive(Clone, Copy, Default, PartialEq)]
+enum Resuming {
+    #[default]
+    Works,
+    /// Nothing is said about the range of an upload that holds nothing.
+    MuteWhenEmpty,
+    /// The registry fails by itself at every request that goes on with an upload or ends an old one.
+    Fails,
 }
 
 #[derive(Default)]
@@ -36,6 +48,15 @@ struct Store {
     under_way: Vec<u8>,
 }
 
+/// Whether the request goes on with an upload, or ends the one of an earlier run.
+fn goes_on(seen: &Seen, session: &str) -> bool {
+    match seen.method.as_str() {
+        "PATCH" => seen.header("content-range").is_some_and(|range| !range.starts_with("0-")),
+        "PUT" => session == "old",
+        _ => false,
+    }
+}
+
 impl Store {
     fn answer(&mut self, seen: &Seen) -> Response<Body> {
         let (path, query) = seen.path.split_once('?').unwrap_or((&seen.path, ""));
@@ -44,6 +65,9 @@ impl Store {
             return reply(413, "<html><title>413 Request Entity Too Large</title>");
         }
         let session = path.rsplit('/').next().unwrap_or_default().to_owned();
+        if self.faults.resuming == Resuming::Fails && goes_on(seen, &session) {
+            return reply(500, "");
+        }
         match seen.method.as_str() {
             "HEAD" => match self.blobs.get(&session) {
                 Some(blob) => reply(200, blob.clone()),
@@ -55,6 +79,9 @@ impl Store {
                 };
                 let range = format!("0-{}", data.len().saturating_sub(1) + self.faults.overstate);
                 data.append(&mut self.under_way);
+                if self.faults.resuming == Resuming::MuteWhenEmpty && data.is_empty() {
+                    return reply(204, "");
+                }
                 status(204).header("range", range).body(Body::empty()).unwrap()
             }
             "POST" if parameter("mount").is_some() && self.faults.mountable => reply(201, ""),
@@ -339,8 +366,9 @@ async fn what_arrives_altered_is_sent_once_more_and_blamed_on_the_way() {
 /// An earlier run got so far: its session holds `held`, or is gone.
 async fn after_a_kill(
     held: Option<&[u8]>,
+    faults: Faults,
 ) -> (Fake, Arc<Mutex<Store>>, Memory, Result<Pushed, RegistryError>) {
-    let (fake, store) = registry(Faults::default()).await;
+    let (fake, store) = registry(faults).await;
     let source = Memory::new(&content(20 << 20));
     let repository = fake.repository("a");
     let home = tempfile::tempdir().unwrap();
@@ -362,7 +390,7 @@ async fn after_a_kill(
 async fn what_an_earlier_run_sent_is_not_sent_again() {
     let all = content(20 << 20);
     for held in [&all[..15 << 20], &all[..]] {
-        let (fake, _, source, pushed) = after_a_kill(Some(held)).await;
+        let (fake, _, source, pushed) = after_a_kill(Some(held), Faults::default()).await;
         assert_eq!(pushed.unwrap(), Pushed::Uploaded { bytes: (source.bytes.len() - held.len()) as u64 });
         assert!(fake.seen("POST", "").is_empty());
         let sent: usize = fake.seen("PATCH", "").iter().map(|seen| seen.body.len()).sum();
@@ -374,7 +402,7 @@ async fn what_an_earlier_run_sent_is_not_sent_again() {
 async fn a_session_that_is_not_what_it_seems_costs_one_clean_upload() {
     let (wrong, longer) = (vec![7; 9 << 20], vec![7; 21 << 20]);
     for held in [Some(&wrong[..]), Some(&longer[..]), None] {
-        let (fake, _, source, pushed) = after_a_kill(held).await;
+        let (fake, _, source, pushed) = after_a_kill(held, Faults::default()).await;
         assert_eq!(pushed.unwrap(), Pushed::Uploaded { bytes: 20 << 20 });
         assert_eq!(fake.seen("POST", "").len(), 1);
         let whole = fake.seen("PATCH", "").into_iter().filter(|seen| seen.header("content-range").is_none());
@@ -384,8 +412,37 @@ async fn a_session_that_is_not_what_it_seems_costs_one_clean_upload() {
 
 #[tokio::test]
 async fn where_only_whole_requests_get_through_they_are_smaller_the_next_time() {
-    let (fake, _, _, pushed) = after_a_kill(Some(b"")).await;
+    for resuming in [Resuming::Works, Resuming::MuteWhenEmpty] {
+        let faults = Faults { resuming, ..Faults::default() };
+        let (fake, _, _, pushed) = after_a_kill(Some(b""), faults).await;
+        assert_eq!(pushed.unwrap(), Pushed::Uploaded { bytes: 20 << 20 });
+        let sizes: Vec<_> = fake.seen("PATCH", "").iter().map(|seen| seen.body.len() >> 20).collect();
+        assert_eq!(sizes, [8, 8, 4]);
+    }
+}
+
+/// Gitea states what it got of a cut request, and can neither go on from there nor end it.
+#[tokio::test]
+async fn a_session_that_fails_where_it_is_gone_on_with_is_given_up_at_once() {
+    let all = content(20 << 20);
+    let faults = || Faults { resuming: Resuming::Fails, ..Faults::default() };
+    let (fake, _, source, pushed) = after_a_kill(Some(&all[..8 << 20]), faults()).await;
     assert_eq!(pushed.unwrap(), Pushed::Uploaded { bytes: 20 << 20 });
-    let sizes: Vec<_> = fake.seen("PATCH", "").iter().map(|seen| seen.body.len() >> 20).collect();
-    assert_eq!(sizes, [8, 8, 4]);
+    assert_eq!(fake.seen("PATCH", "/old").len(), 1);
+    assert_eq!(fake.seen("POST", "").len(), 1);
+    let sent: usize = fake.seen("PATCH", "").iter().map(|seen| seen.body.len()).sum();
+    assert_eq!(sent, source.bytes.len() + (12 << 20));
+
+    // All of it is there, and cannot be ended.
+    let (fake, _, _, pushed) = after_a_kill(Some(&all[..]), faults()).await;
+    assert_eq!(pushed.unwrap(), Pushed::Uploaded { bytes: 20 << 20 });
+    assert_eq!(fake.seen("PUT", "/old").len(), 1);
+
+    // Cut within one run.
+    let (fake, store) = registry(Faults { keep_only: vec![4000], ..faults() }).await;
+    let source = Memory::new(&content(10_000));
+    let pushed = plain().push_blob(&fake.repository("a"), &source.digest, 10_000, &source, None).await;
+    assert_eq!(pushed.unwrap(), Pushed::Uploaded { bytes: 10_000 });
+    assert_eq!(store.lock().unwrap().blobs[&source.digest.to_string()], source.bytes);
+    assert_eq!(fake.seen("PATCH", "").len(), 3);
 }

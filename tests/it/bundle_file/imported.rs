@@ -10,7 +10,7 @@ use std::io::{Cursor, Write as _};
 use std::sync::Arc;
 
 use airgap_bundle::archive::{
-    ArchiveError, BundleReader, ForeignLayout, Holdings, Input, Piped, Rest, Stash, StreamSink,
+    ArchiveError, BundleReader, ForeignLayout, Holdings, Input, LayoutOptions, Piped, Rest, Stash, StreamSink,
 };
 use airgap_bundle::destination::{Destination, Mapping};
 use airgap_bundle::plan::{ImportPlan, Landings, Missing};
@@ -42,7 +42,7 @@ fn opened(bytes: &[u8], way: Way) -> Result<Opened, ArchiveError> {
     let (trust, input) = (Trust::default(), Arc::new(Memory(bytes.to_vec())) as Arc<dyn Input>);
     if way == Way::Pipe {
         let Piped { holdings, at_hand, stash, rest } =
-            Piped::open(Cursor::new(bytes.to_vec()), None, None, &trust)?;
+            Piped::open(Cursor::new(bytes.to_vec()), &LayoutOptions::default(), None, &trust)?;
         return Ok(Opened::Piped(holdings, at_hand, stash, rest));
     }
     match BundleReader::open(&input) {

@@ -153,3 +153,28 @@ fn what_stands_in_the_wrong_place_is_recognised() {
         assert_eq!(gap.files(), before, "{command:?}");
     }
 }
+
+#[test]
+fn a_bundle_is_not_written_under_the_ending_of_another_format() {
+    let (gap, _) = small();
+    let before = gap.files();
+    for (name, better) in [
+        ("x.tar", "x.tar.zst"),
+        ("x.tar.gz", "x.tar.zst"),
+        ("x.TGZ", "x.tar.zst"),
+        ("./a b.zip", "'./a b.tar.zst'"),
+        ("x.tar.zst.gz", "x.tar.zst"),
+        (".tar", "bundle.tar.zst"),
+    ] {
+        for command in [&["export", "images.txt"][..], &["repack", "out.tar.zst"]] {
+            gap.source.forget();
+            let ran = gap.cli.run(&[command, &["-o", name]].concat());
+            assert_eq!(ran.code, 2, "{name}: {}", ran.shown());
+            assert!(ran.stderr.contains(&format!("name it {better};")), "{name}: {}", ran.shown());
+            assert_eq!(gap.source.log().len(), 0, "{name}");
+        }
+    }
+    assert_eq!(gap.files(), before);
+    gap.export(&["-o", "x.bundle"]);
+    gap.import("x.bundle", &[]);
+}

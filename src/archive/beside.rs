@@ -1,0 +1,160 @@
+//! Entries of another tool's index that are not images: signatures and the like, by a subject, a tag or a mark of their own.
+
+use std::collections::{HashMap, HashSet};
+
+use bytes::Bytes;
+
+use super::ArchiveError;
+use super::contents::{Contents, Root};
+use super::error::NamelessImage;
+use super::manifest::{ArtifactRow, ImageRow};
+use super::tar_header::shown;
+use crate::image::{
+    ArtifactKind, Descriptor, Digest, ParsedManifest, Reference, ReferenceError, Repository, Tag, media_type,
+};
+
+const CONTAINERD_NAME: &str = "io.containerd.image.name";
+const REF_NAME: &str = "org.opencontainers.image.ref.name";
+/// hauler gives signatures the name of their image, and says so here; before version 2 under the other prefix.
+const KIND: &str = "kind";
+const KINDS: [&str; 2] = ["dev.hauler/", "dev.cosignproject.cosign/"];
+
+/// Entries without a name of their own, and what they may be about.
+#[derive(Default)]
+pub(super) struct Beside<'a> {
+    pub(super) entries: Vec<&'a Descriptor>,
+    /// The digest that the index gives each name.
+    pub(super) named: HashMap<Reference, Digest>,
+    /// Indexes that are not taken.
+    pub(super) left_out: HashSet<Digest>,
+}
+
+impl Beside<'_> {
+    /// The artifacts among them: they are about an image or about each other. What else has no name is an image that
+    /// nobody could ask for, unless it says that it is none.
+    pub(super) fn artifacts(
+        &self,
+        images: &[ImageRow],
+        manifests: &HashMap<Digest, Bytes>,
+        notes: &mut Vec<String>,
+    ) -> Result<Vec<ArtifactRow>, ArchiveError> {
+        let mut subjects: HashMap<Digest, &Repository> = HashMap::new();
+        for image in images {
+            for (digest, _) in Contents::all(&[root_of(image)], manifests)?.bottom_up {
+                subjects.entry(digest).or_insert(image.source.repository());
+            }
+        }
+        let (mut found, mut left) = (Vec::new(), Vec::new());
+        for root in &self.entries {
+            let bytes = manifests.get(&root.digest).ok_or(ArchiveError::MissingManifest(root.digest))?;
+            let parsed = ParsedManifest::of(bytes, Some(&root.media_type))
+                .map_err(|e| ArchiveError::Damaged(format!("{}: {e}", root.digest)))?;
+            let (subject, tag) = match self.tag(root) {
+                Some((tag, subject)) => (Some(subject), Some(tag)),
+                None => (parsed.subject.as_ref().map(|subject| subject.digest), None),
+            };
+            left.push((*root, parsed, subject, tag));
+        }
+        loop {
+            let before = left.len();
+            let mut unknown = Vec::new();
+            for (root, parsed, subject, tag) in left {
+                let repository = subject.and_then(|subject| subjects.get(&subject).copied());
+                let (Some(about), Some(repository)) = (subject, repository) else {
+                    unknown.push((root, parsed, subject, tag));
+                    continue;
+                };
+                subjects.entry(root.digest).or_insert(repository);
+                found.push(ArtifactRow {
+                    artifact_type: parsed.effective_artifact_type().map(str::to_owned),
+                    digest: root.digest,
+                    media_type: parsed.media_type.clone(),
+                    repository: repository.clone(),
+                    size: manifests.get(&root.digest).map_or(root.size, |bytes| bytes.len() as u64),
+                    subject: about,
+                    tag,
+                });
+            }
+            left = unknown;
+            if left.len() == before {
+                break;
+            }
+        }
+        let total = left.len();
+        left.retain(|(_, _, subject, _)| !subject.is_some_and(|subject| self.left_out.contains(&subject)));
+        if left.len() < total {
+            let number = total - left.len();
+            notes.push(format!(
+                "artifacts that refer to an index that is not imported are left out ({number})"
+            ));
+        }
+        match left.iter().find(|(root, ..)| root.artifact_type.as_deref().is_none_or(is_type_of_image)) {
+            Some((image, ..)) => Err(unnamed(image)),
+            None => Ok(found),
+        }
+    }
+
+    /// The tag of a signature and the like, and what it is about.
+    fn tag(&self, root: &Descriptor) -> Option<(Tag, Digest)> {
+        tag_of(root).or_else(|| {
+            let kind = related(root)?;
+            let subject = *self.named.get(&name_of(root).ok()??)?;
+            Some((kind.tag(&subject)?, subject))
+        })
+    }
+}
+
+/// The image as a root, while its size is still that of its manifest alone.
+pub(super) fn root_of(image: &ImageRow) -> Root {
+    Root { digest: image.digest, media_type: image.media_type.clone(), size: image.size }
+}
+
+/// The tag of a signature and the like, where the entry's name is one, and what that is about.
+pub(super) fn tag_of(root: &Descriptor) -> Option<(Tag, Digest)> {
+    let name = root.annotations.get(REF_NAME)?;
+    let (hex, _) = name.strip_prefix("sha256-")?.split_once('.')?;
+    let (tag, subject) = (name.parse().ok()?, format!("sha256:{hex}").parse().ok()?);
+    ArtifactKind::of(&subject, Some(&tag)).map(|_| (tag, subject))
+}
+
+/// What the entry is to the image of the same name; none for an image, or where no tool says.
+pub(super) fn related(root: &Descriptor) -> Option<ArtifactKind> {
+    let kind = root.annotations.get(KIND)?;
+    match KINDS.iter().find_map(|prefix| kind.strip_prefix(prefix))? {
+        "sigs" => Some(ArtifactKind::Signature),
+        "atts" => Some(ArtifactKind::Attestation),
+        "sboms" => Some(ArtifactKind::Sbom),
+        other => other.starts_with("referrers").then_some(ArtifactKind::Referrer),
+    }
+}
+
+/// The full name in an index entry. Tag-only names say nothing about the repository and do not count; a full one that is
+/// not a reference is an error.
+pub(super) fn name_of(root: &Descriptor) -> Result<Option<Reference>, ArchiveError> {
+    let full = |text: &String| text.contains('/') || text.contains('@');
+    let texts = [CONTAINERD_NAME, REF_NAME].into_iter().filter_map(|key| root.annotations.get(key));
+    let mut wrong = None;
+    for text in texts.filter(full) {
+        match text.parse() {
+            Ok(name) => return Ok(Some(name)),
+            Err(why) => {
+                let (digest, name) = (root.digest, shown(text.as_bytes()));
+                let why = ReferenceError::to_string(&why);
+                wrong = wrong.or(Some(ArchiveError::BadName { digest, name, why }));
+            }
+        }
+    }
+    wrong.map_or(Ok(None), Err)
+}
+
+/// The error for an image without a full name.
+pub(super) fn unnamed(root: &Descriptor) -> ArchiveError {
+    let found = root.annotations.get(CONTAINERD_NAME).or_else(|| root.annotations.get(REF_NAME));
+    let found = found.map(|text| shown(text.as_bytes()));
+    ArchiveError::Nameless(NamelessImage { digest: root.digest, found })
+}
+
+/// Some tools call images artifacts of the type of their config.
+pub(super) fn is_type_of_image(artifact_type: &str) -> bool {
+    matches!(artifact_type, media_type::OCI_CONFIG | media_type::DOCKER_CONFIG)
+}

@@ -1,0 +1,143 @@
+//! Which members an archive has: each once, and in a bundle no others than its own.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use super::foreign_tar::{MAX_MEMBERS, Member};
+use super::other_tools::Marks;
+use super::tar_header::{Kind, shown};
+use super::{ArchiveError, head};
+use crate::image::Digest;
+
+/// The members of a bundle that are not blobs.
+const SMALL: [&str; 7] = [
+    head::OCI_LAYOUT,
+    head::INDEX,
+    head::BUNDLE,
+    head::SIGNATURE,
+    head::SHA256SUMS,
+    head::SHA512SUMS,
+    head::DOCKER,
+];
+/// The folders they are in, the root included.
+const FOLDERS: [&str; 4] = ["", "blobs", "blobs/sha256", "blobs/sha512"];
+
+/// A part of the hash of a name: names would take as much memory as the archive wants.
+type Key = [u8; 16];
+
+/// The members of an archive, or of a folder.
+#[derive(Debug, Default)]
+pub(super) struct Listing {
+    /// Where the content of each file begins, and its size; none for what is not a file.
+    members: HashMap<Key, Option<(u64, u64)>>,
+    /// The first member that no bundle has, for messages.
+    stranger: Option<String>,
+    pub(super) marks: Marks,
+    /// What follows the end of the archive.
+    pub(super) leftover: Option<String>,
+}
+
+impl Listing {
+    pub(super) fn add(&mut self, member: &Member) -> Result<(), ArchiveError> {
+        let name = member.name.as_str();
+        self.marks.see(name);
+        let has_place = match member.kind {
+            Kind::File => is_of_a_bundle(name),
+            Kind::Folder => FOLDERS.contains(&name),
+            _ => false,
+        };
+        if !has_place && self.stranger.is_none() {
+            self.stranger = Some(format!("{} ({})", shown(name.as_bytes()), member.kind.noun()));
+        }
+        if member.kind == Kind::Folder {
+            return Ok(());
+        }
+        let place = (member.kind == Kind::File).then_some((member.at, member.size));
+        if self.members.insert(key(name), place).is_some() {
+            let name = shown(name.as_bytes());
+            return Err(ArchiveError::Damaged(format!("the member {name} is there twice")));
+        }
+        Ok(())
+    }
+
+    /// Where the content of the file `name` begins, and its size.
+    pub(super) fn file(&self, name: &str) -> Option<(u64, u64)> {
+        *self.members.get(&key(name))?
+    }
+
+    pub(super) fn has(&self, digest: &Digest) -> bool {
+        self.file(&digest.layout_path()).is_some()
+    }
+
+    /// How many members there are besides folders.
+    pub(super) fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// How many of the members are small ones of a bundle.
+    pub(super) fn small(&self) -> usize {
+        SMALL.into_iter().filter(|name| self.file(name).is_some()).count()
+    }
+
+    /// Refuses what no bundle has a place for.
+    pub(super) fn refuse_strangers(&self) -> Result<(), ArchiveError> {
+        match (&self.stranger, &self.leftover) {
+            (Some(stranger), _) => Err(stranger_in_bundle(stranger)),
+            (None, Some(leftover)) => {
+                Err(ArchiveError::Damaged(format!("it holds a bundle, and more after its end: {leftover}")))
+            }
+            (None, None) => Ok(()),
+        }
+    }
+
+    /// What is in `folder`, which claims to be a bundle. Folders that no bundle has are not looked into.
+    pub(super) fn of_folder(folder: &Path) -> Result<Self, ArchiveError> {
+        let mut listing = Self::default();
+        let mut count = 0;
+        for inside in FOLDERS {
+            let path = folder.join(inside);
+            let entries = match std::fs::read_dir(&path) {
+                Err(error) if !inside.is_empty() && error.kind() == std::io::ErrorKind::NotFound => continue,
+                entries => entries.map_err(ArchiveError::io(&path))?,
+            };
+            for entry in entries {
+                count += 1;
+                if count > MAX_MEMBERS {
+                    return Err(ArchiveError::Damaged(format!("there are more than {MAX_MEMBERS} members")));
+                }
+                let entry = entry.map_err(ArchiveError::io(&path))?;
+                // Of the entry itself, not of what it leads to.
+                let meta = entry.metadata().map_err(ArchiveError::io(&entry.path()))?;
+                let name = entry.file_name().to_string_lossy().into_owned();
+                let name = if inside.is_empty() { name } else { format!("{inside}/{name}") };
+                let kind = match meta.file_type() {
+                    kind if kind.is_file() => Kind::File,
+                    kind if kind.is_dir() => Kind::Folder,
+                    kind if kind.is_symlink() => Kind::Link,
+                    _ => Kind::Other,
+                };
+                listing.add(&Member { name, kind, size: meta.len(), at: 0 })?;
+            }
+            // A link in the place of a folder leads elsewhere.
+            listing.refuse_strangers()?;
+        }
+        Ok(listing)
+    }
+}
+
+/// The error for a bundle that has more in it than its own members.
+pub(super) fn stranger_in_bundle(what: &str) -> ArchiveError {
+    ArchiveError::Damaged(format!("it holds a bundle, and also {what}, which is not part of the bundle"))
+}
+
+/// Whether some bundle has a member of this name.
+pub(super) fn is_of_a_bundle(name: &str) -> bool {
+    SMALL.contains(&name) || Digest::from_layout_path(name).is_some()
+}
+
+fn key(name: &str) -> Key {
+    let digest = Digest::sha256(name.as_bytes());
+    let mut key = Key::default();
+    key.copy_from_slice(&digest.as_bytes()[..16]);
+    key
+}

@@ -1,0 +1,153 @@
+//! Images of which an archive holds some platforms only, as `ctr images export` and `nerdctl save` write them after a pull:
+//! an index whose other manifests are absent.
+//!
+//! Such an index cannot be imported, since registries refuse it, and is never rewritten, since its digest would change.
+//! One of its platforms can: the tag then names the manifest of that platform, whose digest stays what it is.
+
+use std::collections::{HashMap, HashSet};
+
+use bytes::Bytes;
+
+use super::contents::{MAX_DEPTH, MAX_MANIFESTS};
+use crate::image::{Descriptor, Digest, ManifestKind, ParsedManifest, Platform, Reference, media_type};
+
+/// Absent platforms that a message names.
+const NAMED: usize = 4;
+
+/// What of an archive can be looked at before its layers.
+pub(super) struct Known<'a> {
+    pub(super) manifests: &'a HashMap<Digest, Bytes>,
+    /// Whether a blob is there; out of a pipe it may still come.
+    pub(super) has: &'a dyn Fn(&Digest) -> bool,
+}
+
+/// The manifests that an index leads to.
+pub(super) struct Leaves {
+    /// With whether each is there.
+    found: Vec<(Descriptor, bool)>,
+    /// An index below it is absent.
+    is_cut: bool,
+}
+
+impl Leaves {
+    /// None if `root` is not an index that is there.
+    pub(super) fn of(root: &Descriptor, known: &Known<'_>) -> Option<Self> {
+        let mut leaves = Self { found: Vec::new(), is_cut: false };
+        let mut seen = HashSet::new();
+        let mut level = vec![root.clone()];
+        for depth in 0..=MAX_DEPTH {
+            let mut next = Vec::new();
+            for descriptor in level {
+                let is_new = seen.len() < MAX_MANIFESTS && seen.insert(descriptor.digest);
+                if !is_new || !media_type::is_manifest(&descriptor.media_type) {
+                    continue;
+                }
+                let bytes = known.manifests.get(&descriptor.digest);
+                let parsed = bytes.and_then(|b| ParsedManifest::of(b, Some(&descriptor.media_type)).ok());
+                match parsed {
+                    Some(parsed) if parsed.kind == ManifestKind::Index => next.extend(parsed.manifests),
+                    _ if depth == 0 => return None,
+                    Some(parsed) => {
+                        // Who fetches one platform alone may have the manifests of all, and nothing more of the others.
+                        let config = parsed.config.is_none_or(|config| (known.has)(&config.digest));
+                        leaves.found.push((descriptor, config));
+                    }
+                    None => {
+                        leaves.is_cut |= media_type::is_index(&descriptor.media_type);
+                        leaves.found.push((descriptor, false));
+                    }
+                }
+            }
+            level = next;
+        }
+        Some(leaves)
+    }
+
+    pub(super) fn is_whole(&self) -> bool {
+        !self.is_cut && self.found.iter().all(|(_, is_there)| *is_there)
+    }
+
+    /// The platforms that are there, or that are not, each once.
+    fn platforms(&self, there: bool) -> Vec<String> {
+        let mut texts: Vec<String> = Vec::new();
+        for (descriptor, is_there) in &self.found {
+            let platform = descriptor.platform.as_ref().filter(|platform| !platform.is_unknown());
+            if let Some(platform) = platform.filter(|_| *is_there == there) {
+                let text = platform.to_string().chars().take(60).collect();
+                if !texts.contains(&text) {
+                    texts.push(text);
+                }
+            }
+        }
+        texts
+    }
+
+    /// The manifest for `wanted`, if there is exactly one; else what there is to say of it.
+    pub(super) fn choose(&self, name: &Reference, wanted: &Platform) -> Result<Descriptor, String> {
+        let fits = |exact: bool| {
+            self.found.iter().filter(move |(descriptor, is_there)| {
+                let platform = descriptor.platform.as_ref();
+                *is_there
+                    && platform.is_some_and(|own| if exact { own == wanted } else { own.satisfies(wanted) })
+            })
+        };
+        let chosen: Vec<&Descriptor> = match fits(true).count() {
+            1 => fits(true).map(|(descriptor, _)| descriptor).collect(),
+            _ => fits(false).map(|(descriptor, _)| descriptor).collect(),
+        };
+        match chosen[..] {
+            [one] => Ok(one.clone()),
+            [] => Err(format!("{name}: {wanted} is not there{}", there(&self.platforms(true)))),
+            _ => {
+                let texts: Vec<String> =
+                    chosen.iter().filter_map(|d| Some(d.platform.as_ref()?.to_string())).collect();
+                Err(format!(
+                    "{name}: several manifests are for {wanted} ({}); name the variant",
+                    listed(&texts)
+                ))
+            }
+        }
+    }
+
+    /// What of `name` is there and what is not, in one line.
+    pub(super) fn told(&self, name: &Reference) -> String {
+        let (here, absent) = (self.platforms(true), self.platforms(false));
+        let absent = if absent.is_empty() {
+            "a part of its index is not".to_owned()
+        } else {
+            format!("{} not", are(&absent))
+        };
+        if here.is_empty() {
+            return format!("{name}: no platform is there; {absent}");
+        }
+        format!("{name}: {} there; {absent}", are(&here))
+    }
+
+    /// The one platform that is there, as it is typed; none if there are several.
+    pub(super) fn only(&self) -> Option<Platform> {
+        match &self.platforms(true)[..] {
+            [one] => one.parse().ok(),
+            _ => None,
+        }
+    }
+}
+
+fn there(platforms: &[String]) -> String {
+    if platforms.is_empty() { String::new() } else { format!("; {} there", are(platforms)) }
+}
+
+/// `linux/amd64 is`, `linux/amd64 and linux/arm64 are`.
+fn are(platforms: &[String]) -> String {
+    format!("{} {}", listed(platforms), if platforms.len() == 1 { "is" } else { "are" })
+}
+
+fn listed(platforms: &[String]) -> String {
+    match platforms {
+        [] => String::new(),
+        [one] => one.clone(),
+        _ if platforms.len() > NAMED => {
+            format!("{} and {} more", platforms[..NAMED].join(", "), platforms.len() - NAMED)
+        }
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}

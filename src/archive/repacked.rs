@@ -1,0 +1,107 @@
+//! A bundle in another container than its own: unpacked into a folder, or packed again by another tool.
+//!
+//! With a `bundle.json`, exactly the members that it implies may be there: whatever else other tools would find in the
+//! archive is not covered by the signature. Members for other tools may be missing; those that are there have to be
+//! the ones that follow from `bundle.json`.
+
+use std::collections::HashSet;
+use std::io::{BufReader, Read};
+use std::path::Path;
+
+use super::foreign_tar::Members;
+use super::head::{self, Derived, Sum};
+use super::listing::{Listing, stranger_in_bundle};
+use super::place::{Place, decompressed};
+use super::tar_header::shown;
+use super::{ArchiveError, BundleManifest, Input};
+use crate::image::{Digest, Role};
+
+/// What `bundle.json` may take for each member of its archive, and at least, in bytes. It says less than a kilobyte of
+/// an image with its blobs, and at times holds an index out of which platforms were left.
+const OWN_PER_MEMBER: u64 = 4 << 10;
+const OWN_FREE: u64 = 64 << 20;
+
+/// The largest `bundle.json` that an archive of so many members can have.
+pub(super) fn own_cap(members: usize, cap: u64) -> u64 {
+    cap.min(OWN_FREE.saturating_add(OWN_PER_MEMBER.saturating_mul(members as u64)))
+}
+
+/// The manifests and indexes of a bundle.
+pub(super) fn manifests(bundle: &BundleManifest) -> HashSet<Digest> {
+    let manifests = bundle.blobs.iter().filter(|blob| matches!(blob.role, Role::Index | Role::Manifest));
+    manifests.map(|blob| blob.digest).collect()
+}
+
+/// Refuses blobs that are not those of `bundle`.
+pub(super) fn refuse_others(
+    bundle: &BundleManifest,
+    place: &Place,
+    listing: &Listing,
+) -> Result<(), ArchiveError> {
+    let own = bundle.blobs.iter().filter(|blob| listing.has(&blob.digest)).count();
+    // Each member is there once, so that one more than these is one that does not belong to it.
+    if listing.small() + own == listing.len() {
+        return Ok(());
+    }
+    let listed = bundle.index();
+    let is_other =
+        |name: &str| Digest::from_layout_path(name).is_some_and(|digest| listed.position(&digest).is_none());
+    let other = find(place, &is_other)?.unwrap_or_else(|| "another blob".to_owned());
+    Err(stranger_in_bundle(&shown(other.as_bytes())))
+}
+
+/// Refuses members for other tools that do not follow from a bundle and its manifests. `found` gives size and sha256 of
+/// those that are there. If `more` may come, a signature may be among it, which the lists of sums cover.
+pub(super) fn check_derived(
+    derived: &Derived<'_>,
+    found: &dyn Fn(&str) -> Result<Sum, ArchiveError>,
+    more: bool,
+) -> Result<(), ArchiveError> {
+    for (name, expected) in derived.members()? {
+        if more && (name == head::SHA256SUMS || found(name)?.is_none()) {
+            continue;
+        }
+        let why = match (found(name)?, expected) {
+            (Some(found), Some(expected)) if found == expected => continue,
+            (Some(_), Some(_)) => format!("{name} is not the one that bundle.json implies"),
+            (Some(_), None) => return Err(stranger_in_bundle(&format!("{name:?}"))),
+            (None, Some(_)) if matches!(name, head::OCI_LAYOUT | head::INDEX) => format!("{name} is missing"),
+            (None, _) => continue,
+        };
+        return Err(ArchiveError::Damaged(why));
+    }
+    Ok(())
+}
+
+/// The first file that is wanted.
+fn find(place: &Place, is_wanted: &dyn Fn(&str) -> bool) -> Result<Option<String>, ArchiveError> {
+    fn first<R: Read>(
+        mut members: Members<R>,
+        is_wanted: &dyn Fn(&str) -> bool,
+    ) -> Result<Option<String>, ArchiveError> {
+        while let Some(member) = members.next()? {
+            if is_wanted(&member.name) {
+                return Ok(Some(member.name));
+            }
+        }
+        Ok(None)
+    }
+    match place {
+        Place::Folder(folder) => {
+            for inside in ["blobs/sha256", "blobs/sha512"] {
+                for entry in std::fs::read_dir(folder.join(inside)).into_iter().flatten().flatten() {
+                    let name = format!("{inside}/{}", entry.file_name().to_string_lossy());
+                    if is_wanted(&name) {
+                        return Ok(Some(name));
+                    }
+                }
+            }
+            Ok(None)
+        }
+        Place::Tar { file, .. } => {
+            let path = file.name();
+            first(Members::seekable(BufReader::new(file.reader()?), Path::new(&path)), is_wanted)
+        }
+        Place::Stream { path, .. } => first(decompressed(path)?, is_wanted),
+    }
+}

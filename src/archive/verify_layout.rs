@@ -1,0 +1,162 @@
+//! Checking every blob of a layout against its digest: of a folder or a plain tar in parallel, of a compressed tar as it
+//! comes. Manifests were compared when it was opened, and the members of a bundle with what `bundle.json` implies.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rayon::prelude::*;
+
+use super::holdings::{Holdings, StreamEvent};
+use super::manifest::{BlobRow, MAX_HEAD_CONFIG};
+use super::{ArchiveError, ForeignLayout, Problem, Users};
+use crate::image::{Digest, Hasher, ImageConfig, Role};
+
+/// One blob on its way through the hasher.
+struct Passing<'a> {
+    blob: &'a BlobRow,
+    hasher: Hasher,
+    size: u64,
+    /// Of a config, which tools have to read in one way.
+    config: Vec<u8>,
+}
+
+impl<'a> Passing<'a> {
+    fn of(blob: &'a BlobRow) -> Self {
+        Self { blob, hasher: Hasher::for_digest(&blob.digest), size: 0, config: Vec::new() }
+    }
+
+    fn update(&mut self, piece: &[u8]) {
+        self.hasher.update(piece);
+        self.size += piece.len() as u64;
+        if self.blob.role == Role::Config && self.size <= MAX_HEAD_CONFIG {
+            self.config.extend_from_slice(piece);
+        }
+    }
+
+    /// What is wrong with it.
+    fn finish(self) -> Option<String> {
+        let (stated, found) = (self.blob.size, self.hasher.finish());
+        if self.size != stated {
+            return Some(format!("it has {} bytes, and its descriptor says {stated}", self.size));
+        }
+        if found != self.blob.digest {
+            return Some(format!("the content has digest {found}"));
+        }
+        let is_read = self.blob.role == Role::Config && stated <= MAX_HEAD_CONFIG;
+        let ambiguity = is_read.then(|| ImageConfig::ambiguity(&self.config)).flatten();
+        ambiguity.map(|error| error.to_string())
+    }
+}
+
+impl ForeignLayout {
+    /// Checks every blob that has not been compared with its digest yet. `moved` is told of content bytes checked.
+    pub fn verify(
+        &self,
+        cancelled: &AtomicBool,
+        moved: &(dyn Fn(u64) + Sync),
+    ) -> Result<Vec<Problem>, ArchiveError> {
+        let is_left = |blob: &&BlobRow| {
+            let is_done = self.manifests.contains_key(&blob.digest);
+            if is_done {
+                moved(blob.size);
+            }
+            !is_done
+        };
+        let left: Vec<&BlobRow> = self.bundle().blobs.iter().filter(is_left).collect();
+        let mut problems = if self.is_sequential() {
+            self.verify_in_order(&left, cancelled, moved)
+        } else {
+            let problems = Mutex::new(Vec::new());
+            left.par_iter().with_max_len(1).for_each(|blob| {
+                if !cancelled.load(Ordering::Relaxed)
+                    && let Some(what) = self.verify_blob(blob, moved)
+                {
+                    let problem = self.problem(Some(blob.digest), what);
+                    problems.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(problem);
+                }
+            });
+            problems.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
+        };
+        if problems.iter().any(|problem| problem.blob.is_some()) {
+            let users = Users::of(self.bundle(), self);
+            for problem in &mut problems {
+                problem.images = problem.blob.iter().flat_map(|digest| users.of_blob(digest)).collect();
+            }
+        }
+        let positions = self.bundle().index();
+        problems.sort_by_key(|problem| problem.blob.and_then(|digest| positions.position(&digest)));
+        Ok(problems)
+    }
+
+    fn problem(&self, blob: Option<Digest>, what: String) -> Problem {
+        let place = match &blob {
+            Some(digest) => format!("{}, {}", self.name(), digest.layout_path()),
+            None => self.name(),
+        };
+        Problem { range: None, place, blob, images: Vec::new(), what }
+    }
+
+    /// What is wrong with a blob that is read in place.
+    fn verify_blob(&self, blob: &BlobRow, moved: &(dyn Fn(u64) + Sync)) -> Option<String> {
+        let mut reader = match self.place.open_member(&blob.digest.layout_path()) {
+            Ok(Some(reader)) => reader,
+            Ok(None) => return Some("it is missing".to_owned()),
+            Err(error) => return Some(format!("it cannot be read: {error}")),
+        };
+        let (mut passing, mut buffer) = (Passing::of(blob), vec![0; 256 << 10]);
+        loop {
+            match io::Read::read(&mut reader, &mut buffer) {
+                Ok(0) => return passing.finish(),
+                Ok(read) => {
+                    passing.update(&buffer[..read]);
+                    moved(read as u64);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Some(format!("it cannot be read: {error}")),
+            }
+        }
+    }
+
+    /// Reads the whole archive once, in its order.
+    fn verify_in_order(
+        &self,
+        left: &[&BlobRow],
+        cancelled: &AtomicBool,
+        moved: &(dyn Fn(u64) + Sync),
+    ) -> Vec<Problem> {
+        let mut wanted: HashMap<Digest, &BlobRow> = left.iter().map(|blob| (blob.digest, *blob)).collect();
+        let (mut problems, mut passing) = (Vec::new(), None);
+        let read = self.stream(&mut |event| {
+            if cancelled.load(Ordering::Relaxed) {
+                return Err(ArchiveError::Invariant("cancelled"));
+            }
+            match event {
+                StreamEvent::Begin(digest) => passing = wanted.get(&digest).map(|blob| Passing::of(blob)),
+                StreamEvent::Piece(piece) => {
+                    if let Some(passing) = &mut passing {
+                        passing.update(&piece);
+                        moved(piece.len() as u64);
+                    }
+                }
+                StreamEvent::End => {
+                    if let Some(passed) = passing.take() {
+                        let digest = passed.blob.digest;
+                        wanted.remove(&digest);
+                        problems.extend(passed.finish().map(|what| self.problem(Some(digest), what)));
+                    }
+                }
+            }
+            Ok(())
+        });
+        let why = match read {
+            Err(_) if cancelled.load(Ordering::Relaxed) => return problems,
+            Ok(()) => "it is missing".to_owned(),
+            // Everything behind the damage is lost with it.
+            Err(error) => format!("it cannot be read: {}", error.damage()),
+        };
+        problems.extend(wanted.into_keys().map(|digest| self.problem(Some(digest), why.clone())));
+        problems
+    }
+}
