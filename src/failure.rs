@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use crate::app::own_file::is_no_space;
+use crate::app::unusable::Unusable;
 use crate::archive::{ArchiveError, StorageAnswer};
 use crate::destination::PrepareError;
 use crate::registry::{ErrorClass, RegistryError};
@@ -58,6 +59,11 @@ impl Failure {
 
     pub fn usage(message: impl Into<String>) -> Self {
         Self::new(ExitCode::Usage, message)
+    }
+
+    /// A file or setting that cannot be used, found before anything was sent.
+    pub fn unusable(what: Unusable) -> Self {
+        Self { hints: what.hint.into_iter().collect(), ..Self::usage(what.why) }
     }
 
     /// With what led to it; its own hints count too.

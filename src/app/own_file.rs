@@ -5,13 +5,14 @@
 //! replaced, and never followed. What killed runs left of the temporary ones is removed.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::fs::OFlags;
 use tempfile::NamedTempFile;
+use zeroize::Zeroizing;
 
 use super::stop;
 
@@ -58,11 +59,80 @@ fn refuse(why: &str) -> io::Error {
     io::Error::new(io::ErrorKind::AlreadyExists, why)
 }
 
-/// Gives `path` this content, whole or not at all. A link in its place is replaced, not followed.
+/// Gives `path` this content, whole or not at all, with the mode of a file for all as far as the user's mask allows. A
+/// link in its place is replaced, not followed.
 pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut aside = aside(path, 0o666)?;
-    aside.as_file_mut().write_all(content)?;
-    aside.persist(path).map(|_| ()).map_err(|error| error.error)
+    exchange(path, content, 0o666, false)
+}
+
+/// The same for a secret: nobody else can read it, not even for a moment, and it is on the disk when this returns.
+pub fn replace_private(path: &Path, content: &[u8]) -> io::Result<()> {
+    exchange(path, content, PRIVATE, true)
+}
+
+/// For nobody but the user.
+const PRIVATE: u32 = 0o600;
+
+fn exchange(path: &Path, content: &[u8], mode: u32, sync: bool) -> io::Result<()> {
+    let by_name = || {
+        let mut aside = aside(path, mode)?;
+        aside.as_file_mut().write_all(content)?;
+        if sync {
+            aside.as_file().sync_all()?;
+        }
+        aside.persist(path).map(|_| ()).map_err(|error| error.error)
+    };
+    match by_name() {
+        Err(error)
+            if is_fixed(&error) && std::fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file()) =>
+        {
+            overwrite(path, content, mode).map_err(|other| if is_no_space(&other) { other } else { error })
+        }
+        result => result,
+    }
+}
+
+/// Whether a file may be one that can be written to and not replaced: one that is mounted by itself, as containers get
+/// their configuration (`EBUSY`), or whose folder takes no other file.
+fn is_fixed(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ResourceBusy
+            | io::ErrorKind::ReadOnlyFilesystem
+            | io::ErrorKind::PermissionDenied
+            | io::ErrorKind::CrossesDevices
+    )
+}
+
+/// Writes into the file at `path` itself, which then is for nobody whom `mode` leaves out. If that fails, the old content
+/// is there again.
+fn overwrite(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    let mut file = open_existing(path, true)?;
+    let old_mode = file.metadata()?.permissions().mode();
+    if mode == PRIVATE && old_mode & 0o077 != 0 {
+        // A file of somebody else keeps its mode: whoever made it decides who reads it.
+        let _ = file.set_permissions(std::fs::Permissions::from_mode(old_mode & mode));
+    }
+    let mut old = Zeroizing::new(Vec::new());
+    file.read_to_end(&mut old)?;
+    reserve(&file, content.len())?;
+    // One write, as long as the old content at least: whoever reads meanwhile, or after a kill, finds the new text with
+    // blanks after it, and no end of the old one.
+    let mut padded = Zeroizing::new(content.to_vec());
+    padded.resize(content.len().max(old.len()), b' ');
+    let written = file.write_all_at(&padded, 0).and_then(|()| file.set_len(content.len() as u64));
+    written.and_then(|()| file.sync_all()).inspect_err(|_| {
+        let _ = file.write_all_at(&old, 0).and_then(|()| file.set_len(old.len() as u64));
+    })
+}
+
+/// Room for `length` bytes, before anything is overwritten. Where the file system cannot tell, the write will.
+fn reserve(file: &File, length: usize) -> io::Result<()> {
+    use rustix::fs::{FallocateFlags, fallocate};
+    match fallocate(file, FallocateFlags::KEEP_SIZE, 0, length.max(1) as u64) {
+        Err(error) if is_no_space(&error.into()) => Err(error.into()),
+        _ => Ok(()),
+    }
 }
 
 /// A new file in the folder of `path`, in nobody's way, with `mode` as far as the user's mask allows. It is held as long
@@ -182,6 +252,37 @@ mod tests {
         assert!(open(&folder.path().join("dangling"), false).is_err());
         assert!(!folder.path().join("nothing").exists());
         assert!(open(folder.path(), false).is_err());
+    }
+
+    #[test]
+    fn what_cannot_be_replaced_is_written_into_and_keeps_its_old_content_when_that_fails() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.json");
+        for (old, new) in [("{}", "{\"auths\":{}}"), ("{\"auths\":{}}", "{}"), ("", "x"), ("x", "")] {
+            std::fs::write(&path, old).unwrap();
+            let before = path.metadata().unwrap();
+            overwrite(&path, new.as_bytes(), 0o600).unwrap();
+            assert_eq!(path.metadata().unwrap().mode() & 0o777, 0o600);
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), new);
+            assert_eq!(path.metadata().unwrap().ino(), before.ino());
+        }
+        // No file is longer than this.
+        let limited =
+            "ulimit -f 1; trap '' XFSZ; exec \"$0\" --ignored --exact app::own_file::tests::writes_too_much";
+        std::fs::write(&path, "precious").unwrap();
+        let program = std::env::current_exe().unwrap();
+        let mut shell = std::process::Command::new("sh");
+        let ran = shell.args(["-c", limited]).arg(program).env("OVERWRITTEN", &path).output().unwrap();
+        assert!(ran.status.success(), "{ran:?}");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
+    }
+
+    #[test]
+    #[ignore = "run by the test above, where files cannot grow"]
+    fn writes_too_much() {
+        let path = std::env::var_os("OVERWRITTEN").unwrap();
+        let error = overwrite(Path::new(&path), &vec![b'x'; 1 << 20], 0o666).unwrap_err();
+        assert!(is_no_space(&error), "{error}");
     }
 
     #[test]

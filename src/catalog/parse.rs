@@ -9,6 +9,7 @@ use super::document::{self, Document, OneOrMany, Pairs, RawEntry, RawVariable, T
 use super::list;
 use super::template::is_variable_name;
 use super::{Catalog, CatalogErrors, Entry, Problem, Template, Variable};
+use crate::app::foreign_text::{self, NotText};
 use crate::image::Reference;
 
 const MAX_BYTES: usize = 4 << 20;
@@ -26,7 +27,7 @@ pub enum Format {
 impl Format {
     /// What `text` looks like. A list's lines have no blank after a colon, and YAML's keys have one.
     pub fn sniff(text: &str) -> Self {
-        let text = text.trim_start_matches('\u{feff}');
+        let text = foreign_text::without_mark(text);
         if list::is_output_of_grep(text) {
             return Self::List;
         }
@@ -60,16 +61,14 @@ impl Catalog {
         if bytes.len() > MAX_BYTES {
             return fail(Problem::general(format!("a catalog has at most {MAX_BYTES} bytes")));
         }
-        if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
-            let why = "the text is UTF-16, as PowerShell's > writes it; write it as UTF-8 (-Encoding utf8)";
-            return fail(Problem::general(why));
-        }
-        let text = match std::str::from_utf8(bytes) {
-            Ok(text) => text.trim_start_matches('\u{feff}'),
-            Err(error) => {
-                let line = bytes[..error.valid_up_to()].split(|byte| *byte == b'\n').count();
+        let text = match foreign_text::text(bytes) {
+            Ok(text) => text,
+            Err(NotText::NotUtf8) => {
+                let valid = std::str::from_utf8(bytes).map_or_else(|error| error.valid_up_to(), str::len);
+                let line = bytes[..valid].split(|byte| *byte == b'\n').count();
                 return fail(Problem::at(line as u64, "the text is not UTF-8"));
             }
+            Err(error) => return fail(Problem::general(error.to_string())),
         };
         let mut problems = Vec::new();
         let catalog = match format.unwrap_or_else(|| Format::sniff(text)) {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::common::pair;
-use super::{NetworkArgs, OutputArgs, WithArgs};
+use super::{NetworkArgs, OutputArgs, ReportArgs, WithArgs};
 use crate::catalog::SourceRewrite;
 use crate::image::HostName;
 
@@ -43,7 +43,7 @@ pub enum CatalogCommand {
         bundle catalog lock --check --exit-code       has a tag moved since?\n  \
         bundle catalog lock images.txt --keep         lock what is new, move nothing\n  \
         bundle export --locked")]
-    Lock(LockArgs),
+    Lock(Box<LockArgs>),
     /// Find what will cost somebody a night: tags that move, names that clash, values that are missing.
     ///
     /// Ends with exit code 3 when something will fail.
@@ -147,6 +147,8 @@ pub struct LockArgs {
     pub network: NetworkArgs,
     #[command(flatten)]
     pub output_style: OutputArgs,
+    #[command(flatten)]
+    pub report: ReportArgs,
 }
 
 /// `bundle catalog lint`.

@@ -63,12 +63,18 @@ pub struct OutputArgs {
     /// How results are printed.
     #[arg(long, value_enum, default_value_t = ResultFormat::Human)]
     pub format: ResultFormat,
-    /// Write a JSON report of the run, also when it fails.
-    #[arg(long, value_name = "FILE")]
-    pub report: Option<PathBuf>,
     /// Say more.
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub verbose: u8,
+}
+
+/// For the commands that have something to report.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Output")]
+pub struct ReportArgs {
+    /// Write a JSON report of the run, also when it fails.
+    #[arg(long = "report", id = "report", value_name = "FILE")]
+    pub file: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

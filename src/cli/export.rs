@@ -6,7 +6,8 @@ use clap::{Args, ValueEnum};
 
 use super::common::{printable, volume_size};
 use super::{
-    CatalogArgs, NetworkArgs, OutputArgs, PolicyArgs, SelectionArgs, SignKeyArgs, TrustArgs, WithArgs,
+    CatalogArgs, NetworkArgs, OutputArgs, PolicyArgs, ReportArgs, SelectionArgs, SignKeyArgs, TrustArgs,
+    WithArgs,
 };
 use crate::image::{HostName, Platform};
 
@@ -58,6 +59,8 @@ pub struct ExportArgs {
     pub network: NetworkArgs,
     #[command(flatten)]
     pub output_style: OutputArgs,
+    #[command(flatten)]
+    pub report: ReportArgs,
 }
 
 /// Where and how a bundle is written.

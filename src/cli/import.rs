@@ -6,8 +6,8 @@ use clap::{Args, ValueEnum};
 
 use super::common::{pair, printable};
 use super::{
-    ApprovalArgs, MappingArgs, NetworkArgs, OutputArgs, PolicyArgs, SignKeyArgs, TrustArgs, ValuesStyleArgs,
-    WithArgs,
+    ApprovalArgs, MappingArgs, NetworkArgs, OutputArgs, PolicyArgs, ReportArgs, SignKeyArgs, TrustArgs,
+    ValuesStyleArgs, WithArgs,
 };
 use crate::image::{Platform, Reference};
 
@@ -94,6 +94,8 @@ pub struct ImportArgs {
     pub network: NetworkArgs,
     #[command(flatten)]
     pub output_style: OutputArgs,
+    #[command(flatten)]
+    pub report: ReportArgs,
 }
 
 /// How repositories are made that are missing at Amazon ECR.
@@ -185,6 +187,8 @@ pub struct VerifyArgs {
     pub network: NetworkArgs,
     #[command(flatten)]
     pub output_style: OutputArgs,
+    #[command(flatten)]
+    pub report: ReportArgs,
 }
 
 #[derive(Debug, Args)]

@@ -21,7 +21,7 @@ use clap::{Parser, Subcommand};
 pub use catalog::{
     CatalogArgs, CatalogCommand, DiscoverArgs, LintArgs, LockArgs, RowArgs, SelectionArgs, TableFormat,
 };
-pub use common::{NetworkArgs, OutputArgs, ResultFormat, With, WithArgs};
+pub use common::{NetworkArgs, OutputArgs, ReportArgs, ResultFormat, With, WithArgs};
 pub use export::{ExportArgs, ForeignLayers, WriteArgs};
 pub use handoff::{MappingArgs, MirrorRuntime, MirrorsArgs, ValuesArgs, ValuesStyleArgs};
 #[cfg(feature = "ecr")]

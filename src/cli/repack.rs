@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{ForeignLayers, OutputArgs, RowArgs, SelectionArgs, TrustArgs, WithArgs, WriteArgs};
+use super::{ForeignLayers, OutputArgs, ReportArgs, RowArgs, SelectionArgs, TrustArgs, WithArgs, WriteArgs};
 use crate::image::Platform;
 
 #[derive(Debug, Args)]
@@ -46,6 +46,8 @@ pub struct RepackArgs {
     pub trust: TrustArgs,
     #[command(flatten)]
     pub output_style: OutputArgs,
+    #[command(flatten)]
+    pub report: ReportArgs,
 }
 
 impl RepackArgs {

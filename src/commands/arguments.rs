@@ -1,10 +1,13 @@
 //! Passwords and signed addresses that were typed into arguments: they are not repeated on the screen.
 
+use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 
 use super::console;
 use crate::failure::ExitCode;
 
+/// Read by clap, for the commands that have `--progress`.
+const PROGRESS: &str = "AIRGAP_BUNDLE_PROGRESS";
 const MASK: &str = "***";
 /// A shorter value of a query is not a secret, and hiding it would hide other text.
 const SHORTEST: usize = 6;
@@ -18,10 +21,29 @@ pub fn refuse(error: &clap::Error) -> ExitCode {
         };
     }
     let text = error.render();
+    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    if ask_for_json(&arguments) {
+        let text = masked(&text.to_string());
+        crate::report::write_json(&serde_json::json!({
+            "event": "error", "text": text, "hints": [], "exitCode": ExitCode::Usage as u8,
+        }));
+        return ExitCode::Usage;
+    }
     let styled = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let text = if styled { text.ansi().to_string() } else { text.to_string() };
     let _ = write!(std::io::stderr().lock(), "{}", masked(&text));
     ExitCode::Usage
+}
+
+/// Whether `arguments`, which need not be right, or else the environment ask for one JSON object a line on stderr.
+pub(super) fn ask_for_json(arguments: &[OsString]) -> bool {
+    let values = arguments.iter().zip(arguments.iter().skip(1)).filter(|(flag, _)| *flag == "--progress");
+    let mut values = values
+        .map(|(_, value)| value.to_str())
+        .chain(arguments.iter().map(|argument| argument.to_str()?.strip_prefix("--progress=")))
+        .flatten();
+    let by_variable = || std::env::var_os(PROGRESS).is_some_and(|value| value == "json");
+    values.next_back().map_or_else(by_variable, |value| value == "json")
 }
 
 /// What in this program's arguments must not be shown: passwords, and the queries of addresses, which may be signatures.
@@ -65,6 +87,15 @@ fn password(argument: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn json_is_asked_for_by_either_form_of_the_flag() {
+        let asked = |line: &str| ask_for_json(&line.split(' ').map(OsString::from).collect::<Vec<_>>());
+        assert!(asked("export --progress json --nonsense"));
+        assert!(asked("export --progress=json"));
+        assert!(!asked("export --progress plain json"));
+        assert!(!asked("export --progress"));
+    }
 
     #[test]
     fn passwords_in_addresses_are_found_and_digests_are_none() {

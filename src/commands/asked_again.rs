@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::request::{self, Loaded, MAX_CATALOG, file_name, material};
 use super::{base, locked};
-use crate::app::small_file;
+use crate::app::foreign_text;
 use crate::catalog::rewritten;
 use crate::cli::ExportArgs;
 use crate::custody::MaterialKind;
@@ -27,7 +27,9 @@ struct Known {
 /// The export that answers the request at `path`.
 pub(super) fn load(args: &ExportArgs, path: &Path, reporter: &Reporter) -> anyhow::Result<Loaded> {
     let usage = |why: String| Failure::usage(format!("--request {}: {why}", path.display()));
-    let bytes = small_file::named(path, MAX_CATALOG).map_err(|error| usage(error.to_string()))?;
+    let text = foreign_text::named(path, MAX_CATALOG)
+        .map_err(|error| Failure::unusable(error.about(format_args!("--request {}", path.display()))))?;
+    let bytes = text.into_bytes();
     let asked = SalvageRequest::from_bytes(&bytes).map_err(|error| usage(error.to_string()))?;
     compare(args, &asked, reporter)?;
     let (title, bundle) = (file_name(&asked.catalog.name, &asked.catalog.version), asked.bundle);

@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::{custody, input, trust};
+use crate::app::foreign_text::{self, NotText};
 use crate::app::small_file;
 use crate::archive::manifest::{MEDIA_TYPE, Requires};
 use crate::archive::{ArchiveError, BundleManifest};
@@ -18,6 +19,8 @@ use crate::signing::is_statement;
 
 /// Longest JSON read as a base.
 const MAX_JSON: u64 = 1 << 30;
+/// Bytes that tell JSON from a bundle, with a byte order mark before them.
+const HEAD: u64 = 4;
 
 /// Just enough of any document to say what it is.
 #[derive(Deserialize)]
@@ -81,12 +84,16 @@ fn json(path: &Path) -> anyhow::Result<Option<Vec<u8>>> {
         return Ok(None);
     }
     let refuse = |error: std::io::Error| Failure::usage(format!("--base {}: {error}", path.display()));
-    let mut first = [0];
-    let begins = small_file::regular(path).and_then(|mut file| file.read(&mut first)).map_err(refuse)?;
-    if begins == 0 || first != *b"{" {
+    let mut head = Vec::new();
+    let read = small_file::regular(path).and_then(|file| file.take(HEAD).read_to_end(&mut head));
+    read.map_err(refuse)?;
+    let is_utf16 = matches!(foreign_text::text(&head), Err(NotText::Encoding(_)));
+    if !is_utf16 && foreign_text::without_mark_bytes(&head).first() != Some(&b'{') {
         return Ok(None);
     }
-    let bytes = small_file::named(path, MAX_JSON).map_err(refuse)?;
+    let text = foreign_text::named(path, MAX_JSON)
+        .map_err(|error| Failure::unusable(error.about(format_args!("--base {}", path.display()))))?;
+    let bytes = text.into_bytes();
     // A list of volumes is JSON too.
     let is_list = path.to_str().is_some_and(|name| name.ends_with(crate::archive::LIST_SUFFIX));
     Ok((!is_list).then_some(bytes))

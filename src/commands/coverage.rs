@@ -66,7 +66,7 @@ pub(super) async fn check(
         }
     }
     if let Some(destination) = &given {
-        let client = network::for_destination(&args.network, destination)?;
+        let client = network::for_destination(&args.network, destination, &session.reporter)?;
         session.reporter.begin_count("asking the registry", there.len() as u64);
         let asked = futures_util::stream::iter(&there).map(|(name, one, image, place)| {
             let client = &client;
@@ -84,6 +84,7 @@ pub(super) async fn check(
             }
         };
         session.reporter.end();
+        network::tell_warnings(&client, &session.reporter);
         gaps.extend(answers.into_iter().flatten());
     }
     let taken = coverage.destination().filter(|_| given.is_none());

@@ -31,9 +31,10 @@ pub(super) async fn run(session: &Session, args: &ExportArgs) -> anyhow::Result<
     // A plan can be looked at before there is a place for it.
     let target = if write.dry_run { target.ok().flatten() } else { target? };
     export_target::keep_apart(args, target.as_deref())?;
-    let client = network::for_export(&args.network, args.registry.as_ref(), &catalog.request, &catalog.held)?;
+    let (registry, request, held) = (args.registry.as_ref(), &catalog.request, &catalog.held);
+    let client = network::for_export(&args.network, registry, request, held, &session.reporter)?;
     let (signer, policy) = (keys::signer(&write.sign)?, policy::load(&write.policy)?);
-    let mut report = RunReport::new("export", args.output_style.report.as_deref());
+    let mut report = RunReport::new("export", args.report.file.as_deref());
     let export = Export {
         session,
         write,
@@ -46,7 +47,7 @@ pub(super) async fn run(session: &Session, args: &ExportArgs) -> anyhow::Result<
         materials: &catalog.materials,
         request: &catalog.request,
     };
-    export.run(target.as_deref(), &mut report).await
+    Box::pin(export.run(target.as_deref(), &mut report)).await
 }
 
 /// What is to be exported: of catalogs, a lock, or a request from the other side.
@@ -109,6 +110,7 @@ impl Export<'_> {
             None => super::export_stream::run(self, report).await,
             Some(target) => self.to_file(target, report).await,
         };
+        network::tell_warnings(self.client, &self.session.reporter);
         network::tell_of_hosts(self.client, &self.session.reporter);
         report.close(result, &self.session.reporter)
     }

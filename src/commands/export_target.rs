@@ -6,7 +6,7 @@ use super::{custody, outputs, trust};
 use crate::app::own_file::beside;
 use crate::app::text::typed;
 use crate::archive::{COLUMNS, Cut, folder_of, parity_len};
-use crate::cli::{ExportArgs, OutputArgs, WriteArgs};
+use crate::cli::{ExportArgs, ReportArgs, WriteArgs};
 use crate::failure::{ExitCode, Failure};
 use crate::plan::ExportPlan;
 use crate::report::bytes;
@@ -115,7 +115,7 @@ pub(super) fn keep_apart(args: &ExportArgs, target: Option<&Path>) -> anyhow::Re
     inputs.extend(args.write.sign.sign_key.iter().map(|path| ("the key", path.as_path())));
     inputs.extend(args.write.policy.policy.iter().map(|path| ("the policy", path.as_path())));
     inputs.extend(args.base.iter().map(|path| ("the base", path.as_path())));
-    outputs::keep_apart(&inputs, &files(&args.write, target, &args.output_style))
+    outputs::keep_apart(&inputs, &files(&args.write, target, &args.report))
 }
 
 /// The endings of the files that come with a bundle.
@@ -141,7 +141,7 @@ pub(super) fn beside_bundle(write: &WriteArgs) -> Vec<String> {
 pub(super) fn files(
     write: &WriteArgs,
     target: Option<&Path>,
-    output: &OutputArgs,
+    report: &ReportArgs,
 ) -> Vec<(&'static str, PathBuf)> {
     let mut files = Vec::new();
     if let Some(target) = target {
@@ -153,7 +153,7 @@ pub(super) fn files(
             files.extend(super::with_self::files(target).map(|path| ("what --with-self writes", path)));
         }
     }
-    files.extend(output.report.iter().map(|path| ("--report", path.clone())));
+    files.extend(report.file.iter().map(|path| ("--report", path.clone())));
     files
 }
 

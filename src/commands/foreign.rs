@@ -4,6 +4,7 @@
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::path::Path;
 
+use crate::app::foreign_text::{self, NotText};
 use crate::app::text::typed;
 use crate::archive::{ARCHIVE_HEAD, ArchiveKind, is_archive};
 use crate::catalog::Format;
@@ -11,16 +12,33 @@ use crate::catalog::discover::Foreign;
 use crate::catalog::list_of_hangar;
 use crate::failure::Failure;
 
-/// `input`, if it is a text; else what the archive is. `name` is what people call it.
+/// What stands where a text is expected.
+pub(super) struct Packed {
+    pub(super) what: String,
+    /// The way from it to a bundle.
+    pub(super) way: String,
+}
+
+/// `input`, if it is a text; else what it is. `name` is what people call it.
 pub(super) fn text_of(
     name: &str,
     mut input: impl Read + Send + 'static,
-) -> io::Result<Result<impl BufRead + Send, ArchiveKind>> {
+) -> io::Result<Result<impl BufRead + Send, Packed>> {
     let mut head = Vec::new();
     input.by_ref().take(ARCHIVE_HEAD as u64).read_to_end(&mut head)?;
     let is_archive = is_archive(&head);
+    let compression = match foreign_text::text(&head) {
+        Err(NotText::Compressed(program)) => Some(program),
+        _ => None,
+    };
     let whole = BufReader::with_capacity(64 << 10, Cursor::new(head).chain(input));
-    Ok(if is_archive { Err(ArchiveKind::of(whole, Path::new(name))) } else { Ok(whole) })
+    if !is_archive {
+        return Ok(Ok(whole));
+    }
+    Ok(Err(match (ArchiveKind::of(whole, Path::new(name)), compression) {
+        (ArchiveKind::Other, Some(program)) => compressed(name, program),
+        (kind, _) => Packed { what: kind.to_string(), way: way(kind, name) },
+    }))
 }
 
 /// Refuses a text that is no catalog, where its marks say what it is.
@@ -45,9 +63,16 @@ pub(super) fn refuse_text(name: &str, text: &[u8]) -> Result<(), Failure> {
     }
 }
 
+/// A text, perhaps, once it is unpacked.
+fn compressed(name: &str, program: &'static str) -> Packed {
+    let (is_stdin, found) = (matches!(name, "-" | "stdin"), NotText::Compressed(program));
+    let refused = if is_stdin { found.of_stdin() } else { found.of(Path::new(name)) };
+    Packed { what: format!("compressed with {program}"), way: refused.hint.unwrap_or_default() }
+}
+
 /// An archive in the place of `place`.
-pub(super) fn refused(place: &str, name: &str, kind: ArchiveKind) -> Failure {
-    Failure::usage(format!("{place}: it is {kind}, not a text")).hint(way(kind, name))
+pub(super) fn refused(place: &str, packed: &Packed) -> Failure {
+    Failure::usage(format!("{place}: it is {}, not a text", packed.what)).hint(&packed.way)
 }
 
 /// The file as it is typed.
@@ -56,7 +81,7 @@ fn file(name: &str) -> String {
 }
 
 /// The way from an archive to a bundle.
-pub(super) fn way(kind: ArchiveKind, name: &str) -> String {
+fn way(kind: ArchiveKind, name: &str) -> String {
     let file = file(name);
     let export = "bundle export - -o OUT.tar.zst";
     match kind {

@@ -32,11 +32,11 @@ pub(super) async fn run(session: &Session, args: &ImportArgs) -> anyhow::Result<
     let inputs: Vec<_> = args.bundle.iter().map(|path| ("the bundle", path.as_path())).collect();
     let mut outputs = vec![("the values file", values.as_path())];
     outputs.extend(args.receipt.iter().map(|path| ("the receipt", path.as_path())));
-    outputs.extend(args.output_style.report.iter().map(|path| ("--report", path.as_path())));
+    outputs.extend(args.report.file.iter().map(|path| ("--report", path.as_path())));
     keep_apart(&inputs, &outputs)?;
     super::trust::tell(&opened.vouched, &session.reporter);
-    let client = network::for_destination(&args.network, &destination)?;
-    let mut report = RunReport::new("import", args.output_style.report.as_deref());
+    let client = network::for_destination(&args.network, &destination, &session.reporter)?;
+    let mut report = RunReport::new("import", args.report.file.as_deref());
     let run = Run {
         session,
         args,
@@ -48,6 +48,7 @@ pub(super) async fn run(session: &Session, args: &ImportArgs) -> anyhow::Result<
         rules,
     };
     let result = run.import(values, opened.pipe, &mut report).await;
+    network::tell_warnings(&client, &session.reporter);
     network::tell_of_hosts(&client, &session.reporter);
     report.close(result, &session.reporter)
 }
@@ -102,16 +103,7 @@ impl Run<'_> {
         let preparation = self.preparation(&plan).await?;
         let lacking = self.stoppable(preparation.lacking(&plan.repositories())).await??;
         if self.args.dry_run {
-            // What is not there yet lets nobody in.
-            if lacking.is_empty() {
-                let writable = self.check_access(&plan, Probe::Login).await;
-                let text = match plan.repositories().len() {
-                    0 => "nothing to send".to_owned(),
-                    1 => "let in for the one repository; not known whether it takes uploads".to_owned(),
-                    all => format!("let in for all {all} repositories; not known whether they take uploads"),
-                };
-                preflight.check("access", writable.map(|()| text));
-            }
+            self.look_for_access(&plan, &lacking, &mut preflight).await;
             preflight.registries(&self.client.stats());
             preflight.time(plan.bytes(), self.args.network.limit_rate);
             self.print_plan(&plan, &landings, &preparation, &lacking, &preflight, report)?;
@@ -321,12 +313,7 @@ impl Run<'_> {
         for unfit in &unfit {
             let row = report.images.iter_mut().find(|row| row.name == unfit.name);
             if let Some(row) = row {
-                row.failed(
-                    ExitCode::Failed,
-                    &"",
-                    &unfit.error,
-                    vec!["use a shorter path with -d".to_owned()],
-                );
+                row.failed(ExitCode::Failed, &"", &unfit.error, vec![unfit.error.hint().to_owned()]);
             }
         }
         if landings.is_empty() && !unfit.is_empty() {

@@ -1,10 +1,13 @@
 //! What has to be true of a destination before the first byte: what must be made is made, every repository can be
 //! written to.
 
+use std::collections::BTreeSet;
+
 use futures_util::StreamExt;
 
 use super::import::Run;
-use crate::app::small_file;
+use super::preflight::Preflight;
+use crate::app::foreign_text;
 use crate::destination::{Preparation, is_harbor};
 use crate::failure::{Failure, code_of};
 use crate::image::Repository;
@@ -52,6 +55,28 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// What a dry run can tell of write access: it opens no upload, so that a yes is never sure.
+    pub(super) async fn look_for_access(
+        &self,
+        plan: &ImportPlan,
+        lacking: &[String],
+        preflight: &mut Preflight,
+    ) {
+        const WHAT: &str = "access";
+        // What is not there yet lets nobody in.
+        if !lacking.is_empty() {
+            preflight.fine(WHAT, "not known: what the images go into is to be created first");
+            return;
+        }
+        let let_in = self.check_access(plan, Probe::Login).await;
+        let text = match plan.repositories().len() {
+            0 => "nothing to send".to_owned(),
+            1 => "let in for the one repository; not known whether it takes uploads".to_owned(),
+            all => format!("let in for all {all} repositories; not known whether they take uploads"),
+        };
+        preflight.check(WHAT, let_in.map(|()| text));
+    }
+
     /// Write access to every repository, before the first byte: all refusals at once, with what has to be created.
     pub(super) async fn check_access(&self, plan: &ImportPlan, probe: Probe) -> anyhow::Result<()> {
         let checks = futures_util::stream::iter(plan.repositories())
@@ -76,8 +101,7 @@ impl Run<'_> {
         };
         let mut hints = self.what_to_create(&refused).await;
         hints.extend(first.hint().filter(|_| hints.is_empty()));
-        let list: Vec<_> =
-            refused.iter().map(|(repository, error)| format!("{repository}: {error}")).collect();
+        let list = told(&refused);
         let message = format!("{} cannot be written to:\n{}", self.destination, list.join("\n"));
         let code = code_of(&anyhow::Error::new(refused.remove(0).1));
         let mut failure = Failure::new(code, message);
@@ -108,11 +132,47 @@ impl Run<'_> {
         }
         let missing: Vec<String> =
             of_class(ErrorClass::NotFound).map(|(repository, _)| repository.path().to_owned()).collect();
-        match missing.as_slice() {
+        match owners(&missing).as_slice() {
             [] => Vec::new(),
-            paths => vec![format!("create these at {host} first:\n{}", paths.join("\n"))],
+            owners => vec![
+                format!(
+                    "create at {host} first: these repositories, or the project, organization or user that they begin \
+                     with: {}",
+                    owners.join(", ")
+                ),
+                format!("or choose a prefix that is there already: -d {host}/PREFIX"),
+            ],
         }
     }
+}
+
+/// The first parts of `paths`: what most registries want to exist before they create repositories below it.
+fn owners(paths: &[String]) -> Vec<&str> {
+    let owners: BTreeSet<&str> =
+        paths.iter().map(|path| path.split_once('/').map_or(path.as_str(), |(owner, _)| owner)).collect();
+    owners.into_iter().collect()
+}
+
+/// Each reason once, after the repositories that it is for. Reasons differ in what names the repository, so they are
+/// compared by what the registry answered.
+fn told(refused: &[(&Repository, RegistryError)]) -> Vec<String> {
+    let mut reasons: Vec<(&RegistryError, Vec<&Repository>)> = Vec::new();
+    for (repository, error) in refused {
+        match reasons.iter_mut().find(|(known, _)| known.is_like(error)) {
+            Some((_, repositories)) => repositories.push(repository),
+            None => reasons.push((error, vec![repository])),
+        }
+    }
+    let lines = reasons.into_iter().map(|(error, repositories)| {
+        let mut names = repositories.into_iter();
+        let mut text = names.next().map(|first| format!("{first}: {error}")).unwrap_or_default();
+        for name in names {
+            text.push_str("\n  the same for ");
+            text.push_str(&name.to_string());
+        }
+        text
+    });
+    lines.collect()
 }
 
 /// Longest lifecycle policy that is read, in bytes. ECR's own limit is 30,720 characters.
@@ -125,8 +185,9 @@ impl crate::cli::EcrArgs {
     fn options(&self) -> anyhow::Result<crate::destination::ecr::EcrOptions> {
         let read = |path: &std::path::PathBuf| {
             let usage = |why: String| Failure::usage(format!("--ecr-lifecycle {}: {why}", path.display()));
-            let text = small_file::named(path, MAX_LIFECYCLE).map_err(|error| usage(error.to_string()))?;
-            let text = String::from_utf8(text).map_err(|_| usage("it is not UTF-8".to_owned()))?;
+            let place = format!("--ecr-lifecycle {}", path.display());
+            let text = foreign_text::named(path, MAX_LIFECYCLE);
+            let text = text.map_err(|error| Failure::unusable(error.about(place)))?;
             serde_json::from_str::<serde::de::IgnoredAny>(&text).map_err(|error| usage(error.to_string()))?;
             Ok::<_, Failure>(text)
         };

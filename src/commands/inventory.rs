@@ -27,7 +27,7 @@ pub(super) async fn run(
         wanted.sources = places(&wanted.name, &destination, mapping);
     }
     request.with = ArtifactKind::ALL.to_vec();
-    let client = network::for_destination(&args.network, &destination)?;
+    let client = network::for_destination(&args.network, &destination, &session.reporter)?;
     let spool = Spool::anonymous()?;
     let reporter = &session.reporter;
     reporter.begin_count("asking what is there", request.images.len() as u64);
@@ -38,6 +38,7 @@ pub(super) async fn run(
         () = session.cancel.cancelled() => return Err(super::export::interrupted("nothing has been written")),
     };
     reporter.end();
+    network::tell_warnings(&client, reporter);
     let absent = absent(&resolved)?;
     let inventory = inventory(&resolved, &spool)?;
     let text = inventory.to_text()?;

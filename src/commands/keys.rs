@@ -5,7 +5,7 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
-use crate::app::small_file;
+use crate::app::{foreign_text, small_file};
 use crate::cli::{PassphraseArgs, SignKeyArgs};
 use crate::failure::Failure;
 use crate::secret::Secret;
@@ -27,7 +27,7 @@ pub(super) fn signer(args: &SignKeyArgs) -> anyhow::Result<Option<PrivateKey>> {
 /// A private key, unlocked.
 pub(super) fn private(path: &Path, passphrase: &PassphraseArgs) -> anyhow::Result<PrivateKey> {
     let bytes = content(path)?;
-    let locked = match std::str::from_utf8(&bytes).map_err(|_| KeyError::NotPem).and_then(KeyFile::parse) {
+    let locked = match KeyFile::parse(pem(path, &bytes)?) {
         Ok(KeyFile::Open(key)) => return Ok(key),
         Ok(KeyFile::Locked(locked)) => locked,
         Err(error) => return Err(unusable(path, &error)),
@@ -71,8 +71,7 @@ pub(super) fn new_passphrase(args: &PassphraseArgs) -> anyhow::Result<Secret> {
 /// The public keys in a file; any of them will do.
 pub(super) fn public(path: &Path) -> anyhow::Result<Vec<NamedKey>> {
     let bytes = content(path)?;
-    let text = std::str::from_utf8(&bytes).map_err(|_| KeyError::NotPem);
-    let keys = text.and_then(PublicKey::parse_all).map_err(|error| unusable(path, &error))?;
+    let keys = PublicKey::parse_all(pem(path, &bytes)?).map_err(|error| unusable(path, &error))?;
     Ok(keys.into_iter().map(|key| NamedKey { name: path.display().to_string(), key }).collect())
 }
 
@@ -80,14 +79,13 @@ pub(super) fn public(path: &Path) -> anyhow::Result<Vec<NamedKey>> {
 fn given(args: &PassphraseArgs) -> anyhow::Result<Option<Secret>> {
     if let Some(file) = &args.passphrase_file {
         let bytes = content(file)?;
-        let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
-        let line = std::str::from_utf8(line.strip_suffix(b"\r").unwrap_or(line));
-        let line =
-            line.map_err(|_| Failure::usage(format!("{}: its first line is not UTF-8", file.display())))?;
-        return Ok(Some(Secret::new(line)));
+        let text = foreign_text::text(&bytes);
+        let text = text.map_err(|error| Failure::unusable(error.of(file).about(file.display())))?;
+        return Ok(Some(Secret::new(text.lines().next().unwrap_or_default())));
     }
-    match std::env::var(VARIABLE) {
-        Ok(text) => Ok(Some(Secret::new(text))),
+    match std::env::var(VARIABLE).map(Zeroizing::new) {
+        // A file that a secret is made of ends with a line break, which comes along with it.
+        Ok(text) => Ok(Some(Secret::new(text.trim_end_matches(['\r', '\n'])))),
         Err(std::env::VarError::NotPresent) => Ok(None),
         Err(std::env::VarError::NotUnicode(_)) => {
             Err(Failure::usage(format!("{VARIABLE} is not UTF-8")).into())
@@ -113,6 +111,12 @@ fn content(path: &Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {
     let refuse = |why: String| Failure::usage(format!("{}: {why}", path.display()));
     let bytes = small_file::named(path, MAX_KEY_FILE).map_err(|error| refuse(error.to_string()))?;
     Ok(Zeroizing::new(bytes))
+}
+
+/// The text of the key file at `path`.
+fn pem<'a>(path: &Path, bytes: &'a [u8]) -> anyhow::Result<&'a str> {
+    let text = foreign_text::pem(bytes);
+    Ok(text.map_err(|error| Failure::unusable(error.of(path).about(path.display())))?)
 }
 
 fn unusable(path: &Path, error: &KeyError) -> anyhow::Error {

@@ -5,7 +5,7 @@ use std::path::Path;
 use futures_util::StreamExt;
 
 use super::request::{Loaded, file_name, material};
-use crate::app::small_file;
+use crate::app::{foreign_text, small_file};
 use crate::archive::ArtifactRow;
 use crate::archive::manifest::{CatalogRecord, EntryRecord};
 use crate::catalog::lock::{Lock, LockedArtifact, LockedCatalog, LockedEntry, LockedImage};
@@ -34,7 +34,9 @@ fn text(path: &Path) -> anyhow::Result<Option<Vec<u8>>> {
 }
 
 fn parse(path: &Path, text: &[u8]) -> anyhow::Result<Lock> {
-    Lock::parse(text).map_err(|error| Failure::usage(format!("lock {}: {error}", path.display())).into())
+    let place = format!("lock {}", path.display());
+    let text = foreign_text::text(text).map_err(|error| Failure::unusable(error.of(path).about(&place)))?;
+    Lock::parse(text.as_bytes()).map_err(|error| Failure::usage(format!("{place}: {error}")).into())
 }
 
 /// The request that the lock at `path` stands for. Catalogs that are named too must still be what was locked.

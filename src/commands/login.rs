@@ -1,11 +1,14 @@
 //! `bundle login` and `bundle logout`: credentials in the file that container tools share.
 
 use super::network;
+use crate::app::own_file::is_no_space;
 use crate::cli::{LoginArgs, LogoutArgs};
 use crate::failure::{ExitCode, Failure};
 use crate::registry::{
-    Environment, GivenCredentials, PingOutcome, RegistryClient, remove_login, store_login,
+    ClientOptions, Environment, GivenCredentials, PingOutcome, RegistryClient, StoreError, remove_login,
+    store_login,
 };
+use crate::report::{ProgressMode, Reporter};
 use crate::secret::Secret;
 
 pub(super) async fn login(args: &LoginArgs) -> anyhow::Result<ExitCode> {
@@ -13,13 +16,14 @@ pub(super) async fn login(args: &LoginArgs) -> anyhow::Result<ExitCode> {
         Some(username) => username.clone(),
         None => ask_username()?,
     };
+    network::check_username(&username)?;
     let password = network::password(&args.network)?;
     if !args.no_check {
         check(args, &username, &password).await?;
     }
     let environment = Environment::of_process();
-    let file =
-        store_login(args.network.auth_file.as_deref(), &environment, &args.registry, &username, &password)?;
+    let file = args.network.auth_file.as_deref();
+    let file = store_login(file, &environment, &args.registry, &username, &password).map_err(explain)?;
     let done = if args.no_check { "a login for" } else { "logged in to" };
     super::print(&format!("{done} {} as {username}; stored in {}\n", args.registry, file.display()))?;
     Ok(ExitCode::Done)
@@ -33,8 +37,13 @@ async fn check(args: &LoginArgs, username: &str, password: &Secret) -> anyhow::R
         password: password.clone(),
         origin: "bundle login",
     };
-    let client = RegistryClient::new(network::options(&args.network, vec![given]));
-    match client.ping(&args.registry).await? {
+    // The file to be written need not be there yet.
+    let options = ClientOptions { auth_file: None, ..network::options(&args.network, vec![given]) };
+    let (client, reporter) = (RegistryClient::new(options), Reporter::new(ProgressMode::Auto, 0));
+    network::check(&client, std::slice::from_ref(&args.registry), &reporter)?;
+    let outcome = client.ping(&args.registry).await;
+    network::tell_warnings(&client, &reporter);
+    match outcome? {
         PingOutcome::Registry { authenticated: true } => {}
         PingOutcome::Registry { authenticated: false } => super::print(&format!(
             "{} lets everyone in, so the password could not be checked\n",
@@ -58,12 +67,24 @@ async fn check(args: &LoginArgs, username: &str, password: &Secret) -> anyhow::R
 
 pub(super) fn logout(args: &LogoutArgs) -> anyhow::Result<ExitCode> {
     let environment = Environment::of_process();
-    let text = match remove_login(args.auth_file.as_deref(), &environment, &args.registry)? {
+    let removed = remove_login(args.auth_file.as_deref(), &environment, &args.registry).map_err(explain)?;
+    let text = match removed {
         Some(file) => format!("the login for {} is removed from {}\n", args.registry, file.display()),
         None => format!("there was no login for {}\n", args.registry),
     };
     super::print(&text)?;
     Ok(ExitCode::Done)
+}
+
+/// An error of a file on this machine is not one of the registry.
+fn explain(error: StoreError) -> Failure {
+    let message = error.to_string();
+    let code = match error {
+        StoreError::Unusable(unusable) => return Failure::unusable(unusable),
+        StoreError::Write { error, .. } if is_no_space(&error) => ExitCode::NoSpace,
+        StoreError::Write { .. } => ExitCode::Failed,
+    };
+    Failure::new(code, message).hint("name another file with --auth-file FILE")
 }
 
 fn ask_username() -> anyhow::Result<String> {

@@ -43,8 +43,8 @@ impl Look<'_> {
     fn read(&mut self, name: &str, input: impl Read + Send + 'static) -> std::io::Result<()> {
         match foreign::text_of(name, input)? {
             Ok(text) => self.found.read(name, text),
-            Err(kind) => {
-                let why = format!("it is {kind}, which is not looked into; {}", foreign::way(kind, name));
+            Err(packed) => {
+                let why = format!("it is {}, which is not looked into; {}", packed.what, packed.way);
                 self.found.files += 1;
                 self.found.unclear(Place::of(&name.into(), 0), why, true);
                 Ok(())

@@ -144,7 +144,9 @@ fn reports_as_json(command: &Command) -> bool {
         Command::Repack(args) => &args.output_style,
         Command::Catalog(CatalogCommand::Lock(args)) => &args.output_style,
         Command::Catalog(CatalogCommand::Lint(args)) => &args.output_style,
-        _ => return false,
+        Command::Catalog(CatalogCommand::Discover(args)) => &args.output_style,
+        // Those without the flag: the variable is for them too.
+        _ => return arguments::ask_for_json(&[]),
     };
     output.progress == crate::report::ProgressMode::Json
 }

@@ -3,14 +3,16 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::app::small_file;
+use zeroize::Zeroizing;
+
+use crate::app::{foreign_text, small_file};
 use crate::archive::Input;
 use crate::cli::NetworkArgs;
 use crate::destination::Destination;
 use crate::failure::Failure;
-use crate::image::{HostName, Reference};
+use crate::image::HostName;
 use crate::plan::Request;
-use crate::registry::{ClientOptions, GivenCredentials, Held, RegistryClient};
+use crate::registry::{ClientOptions, Environment, GivenCredentials, Held, RegistryClient};
 use crate::report::Reporter;
 use crate::secret::Secret;
 
@@ -23,17 +25,17 @@ pub(super) fn for_export(
     registry: Option<&HostName>,
     request: &Request,
     held: &Held,
+    reporter: &Reporter,
 ) -> anyhow::Result<RegistryClient> {
     check_auth_file(network)?;
+    let asked = request.images.iter().filter(|image| !image.pin.is_some_and(|pin| held.contains(&pin)));
+    let hosts: BTreeSet<HostName> =
+        asked.flat_map(|image| &image.sources).map(|source| source.host().clone()).collect();
+    let hosts: Vec<HostName> = hosts.into_iter().collect();
     let mut given = Vec::new();
     if let Some(username) = &network.username {
-        let asked = request.images.iter().filter(|image| !image.pin.is_some_and(|pin| held.contains(&pin)));
-        let mut hosts: Vec<&HostName> = asked.flat_map(|image| &image.sources).map(Reference::host).collect();
-        hosts.sort();
-        hosts.dedup();
         let host = match (registry, hosts.as_slice()) {
-            (Some(host), _) => host,
-            (None, [host]) => host,
+            (Some(host), _) | (None, [host]) => host,
             (None, hosts) => {
                 let list: Vec<_> = hosts.iter().map(ToString::to_string).collect();
                 return Err(Failure::usage(format!(
@@ -48,11 +50,23 @@ pub(super) fn for_export(
         given.push(from_flags(network, username, host.clone())?);
     }
     let quay: HostName = "quay.io".parse()?;
-    given.extend(from_environment("STS_REGISTRY_USERNAME", "STS_REGISTRY_PASSWORD", quay));
+    if hosts.contains(&quay) {
+        let pair = ["STS_REGISTRY_USERNAME", "STS_REGISTRY_PASSWORD"];
+        given.extend(from_environment(pair, quay, &Environment::of_process(), reporter)?);
+    }
     let sources = request.images.iter().flat_map(|image| &image.sources);
     let login_hosts: BTreeSet<HostName> = sources.map(|source| source.host().clone()).collect();
     let login_hosts = login_hosts.into_iter().collect();
-    Ok(client(ClientOptions { held: held.clone(), login_hosts, ..options(network, given) }))
+    let client = client(ClientOptions { held: held.clone(), login_hosts, ..options(network, given) });
+    check(&client, &hosts, reporter)?;
+    Ok(client)
+}
+
+/// Settings that cannot be used are one error, before the network is asked for anything.
+pub(super) fn check(client: &RegistryClient, hosts: &[HostName], reporter: &Reporter) -> Result<(), Failure> {
+    let checked = client.check_settings(hosts).map_err(Failure::unusable);
+    tell_warnings(client, reporter);
+    checked
 }
 
 /// A client that also has logins made by clouds.
@@ -69,6 +83,7 @@ fn client(options: ClientOptions) -> RegistryClient {
 pub(super) fn for_destination(
     network: &NetworkArgs,
     destination: &Destination,
+    reporter: &Reporter,
 ) -> anyhow::Result<RegistryClient> {
     check_auth_file(network)?;
     let host = destination.host().clone();
@@ -76,14 +91,17 @@ pub(super) fn for_destination(
     if let Some(username) = &network.username {
         given.push(from_flags(network, username, host.clone())?);
     }
-    given.extend(from_environment("DST_REGISTRY_USERNAME", "DST_REGISTRY_PASSWORD", host.clone()));
+    let pair = ["DST_REGISTRY_USERNAME", "DST_REGISTRY_PASSWORD"];
+    given.extend(from_environment(pair, host.clone(), &Environment::of_process(), reporter)?);
     let mut options = options(network, given);
     if destination.plain_http {
-        options.plain_http.push(host);
+        options.plain_http.push(host.clone());
     } else if destination.tls {
-        options.tls_only.push(host);
+        options.tls_only.push(host.clone());
     }
-    Ok(client(options))
+    let client = client(options);
+    check(&client, &[host], reporter)?;
+    Ok(client)
 }
 
 /// What registries had to say beside their answers, each once.
@@ -134,39 +152,77 @@ pub(super) fn tell_of_hosts(client: &RegistryClient, reporter: &Reporter) {
 }
 
 fn from_flags(network: &NetworkArgs, username: &str, host: HostName) -> anyhow::Result<GivenCredentials> {
+    check_username(username)?;
     let password = password(network)?;
     Ok(GivenCredentials { host, username: username.to_owned(), password, origin: "--username" })
+}
+
+/// Refuses a user name that no login can have: HTTP separates it from the password by a colon.
+pub(super) fn check_username(username: &str) -> Result<(), Failure> {
+    if username.is_empty() || username.contains(':') {
+        return Err(Failure::usage("a user name must not be empty or contain a colon"));
+    }
+    Ok(())
 }
 
 /// The password from stdin, or asked for on a terminal.
 pub(super) fn password(network: &NetworkArgs) -> anyhow::Result<Secret> {
     if network.password_stdin {
         let refuse = |why: String| Failure::usage(format!("the password on stdin: {why}"));
-        let text = small_file::stdin(MAX_PASSWORD).map_err(|error| refuse(error.to_string()))?;
-        let text = String::from_utf8(text).map_err(|_| refuse("it is not UTF-8".to_owned()))?;
-        return Ok(Secret::new(text.trim_end_matches(['\r', '\n']).to_owned()));
+        let bytes = small_file::stdin(MAX_PASSWORD).map(Zeroizing::new);
+        let bytes = bytes.map_err(|error| refuse(error.to_string()))?;
+        let text = foreign_text::text(&bytes)
+            .map_err(|error| Failure::unusable(error.of_stdin().about("the password on stdin")))?;
+        let password = Secret::new(without_line_break(text));
+        return if password.is_empty() { Err(refuse("it is empty".to_owned()).into()) } else { Ok(password) };
     }
-    let asked = rpassword::prompt_password("Password: ");
-    Ok(Secret::new(asked.map_err(|error| {
-        Failure::usage(format!("no password: {error}")).hint("give it on stdin with --password-stdin")
-    })?))
+    let asked = rpassword::prompt_password("Password: ").map(Secret::new);
+    let hint = "give it on stdin with --password-stdin";
+    let password = asked.map_err(|error| Failure::usage(format!("no password: {error}")).hint(hint))?;
+    if password.is_empty() {
+        return Err(Failure::usage("the password is empty").hint(hint).into());
+    }
+    Ok(password)
+}
+
+/// `text` without the line break that a file or a here-document puts at its end.
+fn without_line_break(text: &str) -> &str {
+    text.trim_end_matches(['\r', '\n'])
 }
 
 /// The pair of variables of the tool that this one replaces; both must be set.
 fn from_environment(
-    username: &'static str,
-    password: &'static str,
+    pair: [&'static str; 2],
     host: HostName,
-) -> Option<GivenCredentials> {
-    let value = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    environment: &Environment,
+    reporter: &Reporter,
+) -> anyhow::Result<Option<GivenCredentials>> {
+    let value = |name| -> anyhow::Result<Option<Secret>> {
+        let value = environment.exact(name).map_err(Failure::unusable)?.unwrap_or_default();
+        let value = without_line_break(foreign_text::without_mark(value));
+        Ok((!value.is_empty()).then(|| Secret::new(value)))
+    };
+    let [username, password] = pair;
     let (user, secret) = (value(username)?, value(password)?);
-    Some(GivenCredentials { host, username: user, password: Secret::new(secret), origin: username })
+    match (user, secret) {
+        (Some(user), Some(password)) => {
+            check_username(user.expose()).map_err(|error| Failure::usage(format!("{username}: {error}")))?;
+            let username_text = user.expose().to_owned();
+            Ok(Some(GivenCredentials { host, username: username_text, password, origin: username }))
+        }
+        (None, None) => Ok(None),
+        (there, _) => {
+            let (set, lacking) = if there.is_some() { (username, password) } else { (password, username) };
+            reporter.warn(&format!("{set} is set but {lacking} is empty or not set, so neither is used"));
+            Ok(None)
+        }
+    }
 }
 
 /// What lies at an address on the network.
 #[cfg(feature = "object-storage")]
 pub(super) fn remote(address: &str, network: &NetworkArgs) -> anyhow::Result<Arc<dyn Input>> {
-    let client = for_files(network);
+    let client = for_files(network)?;
     let opened =
         tokio::task::block_in_place(|| crate::storage::RemoteInput::open(address, &client, network.retries));
     Ok(Arc::new(opened?))
@@ -175,7 +231,7 @@ pub(super) fn remote(address: &str, network: &NetworkArgs) -> anyhow::Result<Arc
 /// What lies there, if there is something.
 #[cfg(feature = "object-storage")]
 pub(super) fn remote_beside(address: &str, network: &NetworkArgs) -> anyhow::Result<Option<Arc<dyn Input>>> {
-    let client = for_files(network);
+    let client = for_files(network)?;
     let opened = tokio::task::block_in_place(|| {
         crate::storage::RemoteInput::beside(address, &client, network.retries)
     });
@@ -184,8 +240,10 @@ pub(super) fn remote_beside(address: &str, network: &NetworkArgs) -> anyhow::Res
 
 /// A client of its own: what was given for registries is not for web servers.
 #[cfg(feature = "object-storage")]
-fn for_files(network: &NetworkArgs) -> RegistryClient {
-    RegistryClient::new(options(network, Vec::new()))
+fn for_files(network: &NetworkArgs) -> Result<RegistryClient, Failure> {
+    let client = RegistryClient::new(options(network, Vec::new()));
+    client.check_settings(&[]).map_err(Failure::unusable)?;
+    Ok(client)
 }
 
 #[cfg(not(feature = "object-storage"))]
@@ -198,4 +256,28 @@ pub(super) fn remote(address: &str, _: &NetworkArgs) -> anyhow::Result<Arc<dyn I
 #[cfg(not(feature = "object-storage"))]
 pub(super) fn remote_beside(address: &str, network: &NetworkArgs) -> anyhow::Result<Option<Arc<dyn Input>>> {
     remote(address, network).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn given(user: &str, password: &str) -> anyhow::Result<Option<(String, String)>> {
+        let environment = Environment::of(&[("A_USER", user), ("A_PASSWORD", password)]);
+        let pair = ["A_USER", "A_PASSWORD"];
+        let given = from_environment(pair, "r.io".parse()?, &environment, &Reporter::silent())?;
+        Ok(given.map(|given| (given.username, given.password.expose().to_owned())))
+    }
+
+    #[test]
+    fn variables_count_as_a_pair_and_lose_the_line_break_at_their_end() {
+        let both = |user: &str, password: &str| Some((user.to_owned(), password.to_owned()));
+        assert_eq!(given("u", "p").unwrap(), both("u", "p"));
+        assert_eq!(given("u\n", "\u{feff} p \r\n").unwrap(), both("u", " p "));
+        for (user, password) in [("u", ""), ("", "p"), ("u", "\n"), ("", "")] {
+            assert_eq!(given(user, password).unwrap(), None, "{user:?} {password:?}");
+        }
+        let error = given("u:x", "geheim").unwrap_err().to_string();
+        assert_eq!(error, "A_USER: a user name must not be empty or contain a colon");
+    }
 }

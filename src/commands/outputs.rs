@@ -9,8 +9,7 @@ use crate::failure::{ExitCode, Failure};
 
 /// In bytes. File systems allow 255, of which the endings of an unfinished export take some.
 const MAX_NAME: usize = 200;
-/// Modes of files, before the user's mask.
-const READABLE: u32 = 0o666;
+/// The mode of a secret.
 const PRIVATE: u32 = 0o600;
 
 /// Refuses when an output is an input, or two outputs are one file. Each comes with what the user calls it.
@@ -99,23 +98,20 @@ pub(super) fn write(path: &Path, text: impl AsRef<[u8]>) -> anyhow::Result<()> {
         return Err(Failure::new(ExitCode::Failed, message).hint("choose another name").into());
     }
     let place = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let replace = || {
-        let mut aside = own_file::aside(&place, READABLE)?;
-        aside.as_file_mut().write_all(text.as_ref())?;
-        aside.persist(&place).map_err(|error| error.error)
-    };
-    replace().map(|_| ()).map_err(failed)
+    own_file::replace(&place, text.as_ref()).map_err(failed)
 }
 
 /// Writes a secret: whole or not at all, and never readable by others, not even for a moment. A file in its place
 /// stays, unless it may be replaced.
 pub(super) fn write_private(path: &Path, text: &str, replace: bool) -> anyhow::Result<()> {
     let write = || {
+        if replace {
+            return own_file::replace_private(path, text.as_bytes());
+        }
         let mut aside = own_file::aside(path, PRIVATE)?;
         aside.as_file_mut().write_all(text.as_bytes())?;
         aside.as_file().sync_all()?;
-        let kept = if replace { aside.persist(path) } else { aside.persist_noclobber(path) };
-        kept.map(|_| ()).map_err(|error| error.error)
+        aside.persist_noclobber(path).map(|_| ()).map_err(|error| error.error)
     };
     write().map_err(|error| Failure::io(path, &error).into())
 }

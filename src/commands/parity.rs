@@ -38,7 +38,7 @@ impl Export<'_> {
 
 /// `bundle repack --rebuild`.
 pub(super) async fn rebuild(session: &Session, args: &RepackArgs) -> anyhow::Result<ExitCode> {
-    let mut report = RunReport::new("repack", args.output_style.report.as_deref());
+    let mut report = RunReport::new("repack", args.report.file.as_deref());
     let result = restore(session, args, &mut report).await;
     report.close(result.map(|()| ExitCode::Done), &session.reporter)
 }

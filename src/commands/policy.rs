@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::run_report::RunReport;
-use crate::app::small_file;
+use crate::app::foreign_text;
 use crate::archive::{ArchiveError, Holdings, Manifests};
 use crate::cli::PolicyArgs;
 use crate::failure::{ExitCode, Failure};
@@ -27,8 +27,9 @@ pub(super) fn load(args: &PolicyArgs) -> anyhow::Result<Option<Rules>> {
 fn read(path: &Path) -> anyhow::Result<Rules> {
     let file = path.display().to_string();
     let refuse = |why: &dyn std::fmt::Display| Failure::usage(format!("{file}: {why}"));
-    let bytes = small_file::named(path, MAX_POLICY).map_err(|error| refuse(&error))?;
-    let policy = Policy::parse(&bytes).map_err(|error| {
+    let text = foreign_text::named(path, MAX_POLICY);
+    let text = text.map_err(|error| Failure::unusable(error.about(&file)))?;
+    let policy = Policy::parse(text.as_bytes()).map_err(|error| {
         refuse(&error).hint(
             "a policy has some of: sources, pinned, signature, sbom, noRoot, maxImageSize, maxBundleSize; \
              and waive, for what they do not hold for",

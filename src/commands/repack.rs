@@ -44,7 +44,7 @@ pub(super) async fn run(session: &Session, args: &RepackArgs) -> anyhow::Result<
     inputs.extend(write.policy.policy.iter().map(|path| ("the policy", path.as_path())));
     inputs.extend(args.base.iter().map(|path| ("the base", path.as_path())));
     inputs.extend(write.sign.sign_key.iter().map(|path| ("the key", path.as_path())));
-    outputs::keep_apart(&inputs, &export_target::files(write, target.as_deref(), &args.output_style))?;
+    outputs::keep_apart(&inputs, &export_target::files(write, target.as_deref(), &args.report))?;
     let bundles = open(&args.bundles, &args.trust)?;
     let fill = open(&args.fill_from, &args.trust)?;
     let materials = bundles.iter().chain(&fill).filter_map(|holdings| material(holdings.as_ref()));
@@ -75,7 +75,7 @@ pub(super) async fn run(session: &Session, args: &RepackArgs) -> anyhow::Result<
         ([path], [holdings]) => Origin::of(path, holdings.as_ref())?,
         _ => None,
     };
-    let mut report = RunReport::new("repack", args.output_style.report.as_deref());
+    let mut report = RunReport::new("repack", args.report.file.as_deref());
     let export = Export {
         session,
         write,
@@ -88,7 +88,7 @@ pub(super) async fn run(session: &Session, args: &RepackArgs) -> anyhow::Result<
         materials: &loaded.materials,
         request: &loaded.request,
     };
-    export.run(target.as_deref(), &mut report).await
+    Box::pin(export.run(target.as_deref(), &mut report)).await
 }
 
 fn open(paths: &[std::path::PathBuf], trust: &TrustArgs) -> anyhow::Result<Vec<Arc<dyn Holdings>>> {

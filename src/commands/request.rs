@@ -1,11 +1,13 @@
 //! From catalog arguments to a request: which images, under which names, from where.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ffi::OsStr;
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
 use super::foreign;
 use super::outputs::plain_name;
+use crate::app::foreign_text::{self, NotText};
 use crate::app::small_file;
 use crate::app::text::typed;
 use crate::archive::manifest::{CatalogRecord, EntryRecord};
@@ -139,6 +141,10 @@ pub(super) fn read(name: &str) -> anyhow::Result<Catalog> {
 }
 
 fn parse(name: &str, text: &[u8]) -> anyhow::Result<Catalog> {
+    if let Err(error @ NotText::Encoding(_)) = foreign_text::text(text) {
+        let refused = if name == "-" { error.of_stdin() } else { error.of(Path::new(name)) };
+        return Err(Failure::unusable(refused.about(format_args!("catalog {name}"))).into());
+    }
     foreign::refuse_text(name, text)?;
     Catalog::parse(text, None).map_err(|e| Failure::usage(format!("catalog {name}: {e}")).into())
 }
@@ -150,8 +156,11 @@ fn text(name: &str) -> anyhow::Result<Vec<u8>> {
         Box::new(small_file::stdin_stream())
     } else if Path::new(name).exists() || looks_like_a_file(name) {
         Box::new(small_file::stream(Path::new(name)).map_err(|error| {
-            let failure = usage(error.to_string());
-            if name.parse::<Reference>().is_err() || error.kind() != std::io::ErrorKind::NotFound {
+            if error.kind() != std::io::ErrorKind::NotFound {
+                return usage(error.to_string());
+            }
+            let failure = usage("there is no such file".to_owned());
+            if is_called_a_text(name) || name.parse::<Reference>().is_err() {
                 return failure;
             }
             failure.hint(format!(
@@ -164,12 +173,20 @@ fn text(name: &str) -> anyhow::Result<Vec<u8>> {
         return Ok(shipped.as_bytes().to_vec());
     };
     let input = foreign::text_of(name, input).map_err(|e| usage(e.to_string()))?;
-    let input = input.map_err(|kind| foreign::refused(&format!("catalog {name}"), name, kind))?;
+    let input = input.map_err(|packed| foreign::refused(&format!("catalog {name}"), &packed))?;
     let bytes = small_file::all(input, MAX_CATALOG).map_err(|error| usage(error.to_string()))?;
     Ok(bytes)
 }
 
 /// A path, or a name with an ending: nobody means a built-in catalog by it.
+/// Whether `name` ends as files of catalogs and lists do, and thus means no image.
+fn is_called_a_text(name: &str) -> bool {
+    let ending = Path::new(name).extension().map(OsStr::to_ascii_lowercase);
+    ending.is_some_and(|ending| {
+        ["yaml", "yml", "json", "txt", "list", "lock"].iter().any(|known| ending == *known)
+    })
+}
+
 fn looks_like_a_file(name: &str) -> bool {
     name.contains('/') || (!name.contains('@') && Path::new(name).extension().is_some())
 }

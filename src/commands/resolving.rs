@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::run_report::RunReport;
-use crate::failure::{ExitCode, code_of};
+use crate::failure::code_of;
 use crate::image::Reference;
 use crate::plan::{Request, Wanted};
 use crate::registry::{ErrorClass, RegistryClient};
@@ -54,11 +54,10 @@ impl Resolving<'_> {
         }
         if !resolved.failures.is_empty() && (!self.keep_going || resolved.resolution.images.is_empty()) {
             let failure = report.failure();
-            let hint = match failure.code {
-                ExitCode::Failed | ExitCode::Content => {
-                    "correct the catalog, or leave these images out with --keep-going"
-                }
-                _ => "run it again when that is mended, or leave these images out with --keep-going",
+            let hint = if resolved.failures.iter().any(|failure| is_of_catalog(&failure.error)) {
+                "correct the catalog, or leave these images out with --keep-going"
+            } else {
+                "run it again when that is mended, or leave these images out with --keep-going"
             };
             return Err(failure.hint(hint).into());
         }
@@ -66,9 +65,20 @@ impl Resolving<'_> {
     }
 }
 
+/// Whether the catalog asks for what does not exist; all else is a matter of the registry or of the way to it.
+fn is_of_catalog(error: &ResolveError) -> bool {
+    match error {
+        ResolveError::Registry(error) => error.class() == ErrorClass::NotFound,
+        ResolveError::NoPlatform { .. } | ResolveError::Pinned => true,
+        _ => false,
+    }
+}
+
 /// Where images went that are no longer where the chart looks for them.
 fn source_hint(source: &Reference, error: &ResolveError) -> Vec<String> {
-    let gone = matches!(error, ResolveError::Registry(e) if matches!(e.class(), ErrorClass::NotFound | ErrorClass::Denied));
+    // What the registry itself says, and not a proxy or a credentials file.
+    let gone = matches!(error, ResolveError::Registry(e)
+        if e.status().is_some() && matches!(e.class(), ErrorClass::NotFound | ErrorClass::Denied));
     let bitnami = source.host().is_docker_hub() && source.repository().path().starts_with("bitnami/");
     if gone && bitnami {
         return vec![

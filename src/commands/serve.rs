@@ -48,7 +48,11 @@ pub(super) async fn run(session: &Session, args: &ServeArgs) -> anyhow::Result<E
         notices: Notices::new(move |text| reporter.warn(text)),
         limits: Limits::default(),
     };
-    let server = bind(options, store).await?;
+    let server = bind(options, store).await;
+    let server = server.map_err(|error| match error.unusable() {
+        Ok(unusable) => Failure::unusable(unusable).into(),
+        Err(error) => anyhow::Error::new(error),
+    })?;
     for name in names {
         super::print(&format!("{}/{name}\n", server.local_addr()))?;
     }

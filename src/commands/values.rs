@@ -58,8 +58,11 @@ async fn write_pull_secret(args: &ValuesArgs, destination: &Destination, file: &
     if file.as_os_str() == "-" || super::outputs::is_no_file(file) {
         return Err(Failure::usage("--pull-secret writes to a file, never to a screen or a pipe").into());
     }
-    let client = network::for_destination(&args.network, destination)?;
-    let Some(config) = client.docker_config(destination.host(), destination.prefix()).await? else {
+    let reporter = Reporter::new(ProgressMode::Auto, 0);
+    let client = network::for_destination(&args.network, destination, &reporter)?;
+    let config = client.docker_config(destination.host(), destination.prefix()).await;
+    network::tell_warnings(&client, &reporter);
+    let Some(config) = config? else {
         let message = format!("there is no login for {} to make a pull secret of", destination.host());
         return Err(Failure::new(ExitCode::Denied, message)
             .hint("give --username, or store it first: bundle login REGISTRY")
@@ -68,7 +71,7 @@ async fn write_pull_secret(args: &ValuesArgs, destination: &Destination, file: &
     let manifest = pull_secret(&name, &config);
     super::outputs::spare(file, manifest.expose().as_bytes(), args.force, "")?;
     super::outputs::write_private(file, manifest.expose(), true)?;
-    Reporter::new(ProgressMode::Auto, 0).say(&format!(
+    reporter.say(&format!(
         "pull secret for {}: {}\n  kubectl apply -f {}\n  and in pods or charts: imagePullSecrets: [{{ name: {} }}]",
         destination.host(),
         file.display(),

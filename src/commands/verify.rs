@@ -24,11 +24,11 @@ pub(super) const BRING: &str =
 const NAMED: usize = 10;
 
 pub(super) async fn run(session: &Session, args: &VerifyArgs) -> anyhow::Result<ExitCode> {
-    let outputs: Vec<_> = args.output_style.report.iter().map(|path| ("--report", path.as_path())).collect();
+    let outputs: Vec<_> = args.report.file.iter().map(|path| ("--report", path.as_path())).collect();
     let mut inputs = vec![("the bundle", args.bundle.as_path())];
     inputs.extend(args.manifests.iter().map(|path| ("the manifests", path.as_path())));
     super::outputs::keep_apart(&inputs, &outputs)?;
-    let mut report = RunReport::new("verify", args.output_style.report.as_deref());
+    let mut report = RunReport::new("verify", args.report.file.as_deref());
     let result = verify(session, args, &mut report).await;
     report.close(result, &session.reporter)
 }

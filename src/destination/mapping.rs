@@ -127,6 +127,33 @@ pub enum DestinationError {
     Login,
     #[error("destination {text:?}: {error}")]
     Reference { text: String, error: ReferenceError },
+    #[error("destination {text:?}: {scheme}:// is not how a registry is reached; write -d {form}")]
+    Scheme { text: String, scheme: String, form: String },
+    #[error(
+        "destination {text:?}: /{version} is where a registry's API begins, not part of a name; write -d {form}"
+    )]
+    Api { text: String, version: String, form: String },
+}
+
+/// Why an image has no name at a destination.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    #[error(transparent)]
+    Reference(#[from] ReferenceError),
+    #[error("Docker Hub has repositories of two parts only (NAMESPACE/NAME), and this is {0:?}")]
+    TooDeep(String),
+}
+
+impl NameError {
+    /// What to do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Reference(_) => "use a shorter path with -d",
+            Self::TooDeep(_) => {
+                "use -d docker.io without a path where the images have two parts already, or another registry"
+            }
+        }
+    }
 }
 
 impl Destination {
@@ -140,14 +167,18 @@ impl Destination {
     }
 
     /// The repository of `target`, checked against the limits of names.
-    pub fn repository(&self, target: &Target) -> Result<Repository, ReferenceError> {
+    pub fn repository(&self, target: &Target) -> Result<Repository, NameError> {
         self.path(&target.path)
     }
 
     /// The repository of a target's path.
-    pub fn path(&self, path: &str) -> Result<Repository, ReferenceError> {
+    pub fn path(&self, path: &str) -> Result<Repository, NameError> {
         let joint = if self.prefix.is_empty() { "" } else { "/" };
-        Repository::new(self.host.clone(), &format!("{}{joint}{path}", self.prefix))
+        let repository = Repository::new(self.host.clone(), &format!("{}{joint}{path}", self.prefix))?;
+        if self.host.is_docker_hub() && repository.path().matches('/').count() > 1 {
+            return Err(NameError::TooDeep(repository.path().to_owned()));
+        }
+        Ok(repository)
     }
 }
 
@@ -155,14 +186,35 @@ impl FromStr for Destination {
     type Err = DestinationError;
 
     fn from_str(text: &str) -> Result<Self, DestinationError> {
-        let (plain_http, tls) = (text.starts_with("http://"), text.starts_with("https://"));
-        let rest = text.trim_start_matches("https://").trim_start_matches("http://").trim_end_matches('/');
+        let (scheme, rest) =
+            text.split_once("://").map_or((None, text), |(scheme, rest)| (Some(scheme), rest));
+        let scheme = scheme.map(str::to_ascii_lowercase);
+        let rest = rest.trim_end_matches('/');
         let (host, prefix) = rest.split_once('/').unwrap_or((rest, ""));
         if host.is_empty() {
             return Err(DestinationError::Empty(text.to_owned()));
         }
         if host.contains('@') {
             return Err(DestinationError::Login);
+        }
+        // `docker://` and `oci://` are how skopeo and helm write it, and say nothing of how the registry is reached.
+        let (plain_http, tls) = match scheme.as_deref() {
+            None | Some("docker" | "oci") => (false, false),
+            Some("http") => (true, false),
+            Some("https") => (false, true),
+            Some(other) => {
+                let (text, scheme) = (text.to_owned(), other.to_owned());
+                return Err(DestinationError::Scheme { text, scheme, form: rest.to_owned() });
+            }
+        };
+        let (version, inside) = prefix.split_once('/').unwrap_or((prefix, ""));
+        if matches!(version, "v1" | "v2") {
+            let scheme = if plain_http { "http://" } else { "" };
+            let inside = if inside.starts_with('_') { "" } else { inside };
+            let joint = if inside.is_empty() { "" } else { "/" };
+            let (text, version) = (text.to_owned(), version.to_owned());
+            let form = format!("{scheme}{host}{joint}{inside}");
+            return Err(DestinationError::Api { text, version, form });
         }
         if prefix.contains([':', '@']) {
             return Err(DestinationError::NotARegistry(text.to_owned()));
@@ -225,6 +277,19 @@ mod tests {
     }
 
     #[test]
+    fn docker_hub_has_two_levels() {
+        let place = |destination: &str, path: &str| {
+            destination.parse::<Destination>().unwrap().path(path).map(|place| place.to_string())
+        };
+        assert_eq!(place("docker.io", "acme/app"), Ok("docker.io/acme/app".to_owned()));
+        assert_eq!(place("docker.io/acme", "app"), Ok("docker.io/acme/app".to_owned()));
+        assert_eq!(place("r.io/acme", "team/app"), Ok("r.io/acme/team/app".to_owned()));
+        for (destination, path) in [("docker.io/acme", "team/app"), ("index.docker.io", "acme/team/app")] {
+            assert_eq!(place(destination, path), Err(NameError::TooDeep("acme/team/app".to_owned())));
+        }
+    }
+
+    #[test]
     fn destinations_in_all_their_forms() {
         for (text, host, prefix, http) in [
             ("reg.local", "reg.local", "", false),
@@ -239,6 +304,26 @@ mod tests {
             assert_eq!(parts, (host, prefix, http), "{text}");
             assert_eq!(destination.tls, text.starts_with("https://"), "{text}");
         }
+        for (text, expected) in [
+            ("docker://reg.local/a", "reg.local/a"),
+            ("oci://reg.local:5000", "reg.local:5000"),
+            ("HTTPS://reg.local/a/", "reg.local/a"),
+        ] {
+            assert_eq!(text.parse::<Destination>().unwrap().to_string(), expected, "{text}");
+        }
+        for (text, form) in [
+            ("reg.local/v2/", "reg.local"),
+            ("https://reg.local:5000/v2", "reg.local:5000"),
+            ("http://reg.local/v2/", "http://reg.local"),
+            ("reg.local/v2/_catalog", "reg.local"),
+            ("reg.local/v1/team/a", "reg.local/team/a"),
+            ("ftp://reg.local/a", "reg.local/a"),
+            ("docker-daemon://reg.local", "reg.local"),
+        ] {
+            let error = text.parse::<Destination>().unwrap_err().to_string();
+            assert!(error.ends_with(&format!("write -d {form}")), "{error}");
+        }
+        assert_eq!("reg.local/v2app".parse::<Destination>().unwrap().prefix(), "v2app");
         for text in ["", "https://", "reg.local/a:1", "reg.local/A", "user@reg.local", "reg local"] {
             assert!(text.parse::<Destination>().is_err(), "{text}");
         }

@@ -7,5 +7,5 @@ mod mapping;
 mod prepare;
 
 pub use harbor::is_harbor;
-pub use mapping::{Collision, Destination, DestinationError, Mapping, Target, collisions};
+pub use mapping::{Collision, Destination, DestinationError, Mapping, NameError, Target, collisions};
 pub use prepare::{Preparation, PrepareError};

@@ -87,6 +87,9 @@ impl FromStr for HostName {
             if lower.contains("://") {
                 return Err(refuse("the host alone is wanted, without http:// or https://"));
             }
+            if lower.contains('/') {
+                return Err(refuse("the host alone is wanted, without a path"));
+            }
             if port.is_some_and(|port| port.contains(':')) {
                 return Err(refuse("IPv6 addresses are written in brackets, [::1]:5000"));
             }

@@ -7,8 +7,8 @@ use crate::archive::manifest::RequiredBlob;
 use crate::archive::{
     ArchiveError, BlobIndex, BlobRow, BundleManifest, Contents, Fates, Group, Manifests, Root, fates, roots,
 };
-use crate::destination::{Destination, Mapping, collisions};
-use crate::image::{Digest, MediaType, Reference, ReferenceError, Repository, Role, Tag, short_position};
+use crate::destination::{Destination, Mapping, NameError, collisions};
+use crate::image::{Digest, MediaType, Reference, Repository, Role, Tag, short_position};
 
 /// One place an image goes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub struct Landings(pub Vec<Landing>);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unfit {
     pub name: Reference,
-    pub error: ReferenceError,
+    pub error: NameError,
 }
 
 impl Landings {

@@ -12,7 +12,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use tokio::time::timeout;
 use url::Url;
 
-use super::error::{ErrorKind, StatusAnswer};
+use super::error::{About, ErrorKind, StatusAnswer};
 use super::known::KnownSecrets;
 use super::pace::{Permit, RateLimiter};
 use super::redact::{clean, masked, masked_query, page_title};
@@ -194,6 +194,8 @@ impl Answer {
             blocked,
             elsewhere: self.elsewhere.take(),
             is_anonymous: self.is_anonymous,
+            passed_over: None,
+            about: About::default(),
         }))
     }
 }

@@ -1,8 +1,8 @@
 //! Proving who we are to one registry: challenges, tokens, and the one renewal a request may cause.
 //!
-//! Tokens are kept per scope; a slot is locked while its token is fetched, so 30 parallel requests are one call
-//! to the token endpoint. Credentials go to the registry they belong to and to the realm it names over an
-//! equally safe connection, nowhere else.
+//! Tokens are kept per scope, and per what was asked for, since different scopes may lead to the same request. Both are
+//! locked while a token is fetched, so 30 parallel requests are one call to the token endpoint. Credentials go to the
+//! registry they belong to and to the realm it names over an equally safe connection, nowhere else.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,18 +25,48 @@ use super::http::Inner;
 use super::pace::locked;
 use super::redact::masked;
 use super::token::{self, Scope, TokenReply, TokenRequest};
+use crate::app::unusable::Unusable;
+
+/// Registries that word each of their challenges in another way must not fill the memory.
+const MOST_ASKED: usize = 1024;
 
 /// What one registry wants, and what was obtained for it.
 #[derive(Default)]
 pub(super) struct AuthState {
     demand: Mutex<Option<Demand>>,
     slots: Mutex<HashMap<Scope, Slot>>,
+    asked: Mutex<HashMap<Asked, AskedSlot>>,
     /// By repository path.
     credentials: tokio::sync::Mutex<HashMap<String, Option<Arc<Credentials>>>>,
+    /// Why credentials in a usual place were not used, the first of them.
+    passed_over: Mutex<Option<Unusable>>,
     serial: AtomicU64,
 }
 
 type Slot = Arc<tokio::sync::Mutex<Option<Token>>>;
+type AskedSlot = Arc<tokio::sync::Mutex<Option<(Option<Arc<Credentials>>, Token)>>>;
+
+/// What the token endpoint is asked for.
+#[derive(PartialEq, Eq, Hash)]
+struct Asked {
+    realm: Url,
+    service: Option<String>,
+    scopes: Vec<String>,
+}
+
+impl AuthState {
+    pub(super) fn passed_over(&self) -> Option<Unusable> {
+        locked(&self.passed_over).clone()
+    }
+
+    fn asked(&self, asked: Asked) -> AskedSlot {
+        let mut slots = locked(&self.asked);
+        if slots.len() >= MOST_ASKED {
+            slots.clear();
+        }
+        Arc::clone(slots.entry(asked).or_default())
+    }
+}
 
 /// The scheme a registry asks for.
 #[derive(Clone, Debug)]
@@ -45,6 +75,7 @@ enum Demand {
     Bearer { realm: Url, service: Option<String> },
 }
 
+#[derive(Clone)]
 struct Token {
     proof: Proof,
     renew_at: Instant,
@@ -76,7 +107,7 @@ impl Inner {
                     None => None,
                 };
                 let wanted = Wanted { realm: &realm, service: service.as_deref(), challenged };
-                let fresh = self.token(host, scope, wanted, false).await?;
+                let fresh = self.token(host, scope, wanted, None).await?;
                 Ok(Some(token.insert(fresh).proof.clone()))
             }
         }
@@ -145,7 +176,7 @@ impl Inner {
         }
         let challenged = challenge.param("scope").map(str::to_owned);
         let wanted = Wanted { realm: &realm, service: service.as_deref(), challenged };
-        let fresh = self.token(host, scope, wanted, refused.is_some()).await?;
+        let fresh = self.token(host, scope, wanted, refused).await?;
         Ok(Some(token.insert(fresh).proof.clone()))
     }
 
@@ -178,14 +209,18 @@ impl Inner {
         if !renewed && let Some(credentials) = known.get(path) {
             return Ok(credentials.clone());
         }
-        let found = self.store.lookup(&host.name, path, renewed).await.map_err(|why| {
+        let looked = self.store.lookup(&host.name, path, renewed).await.map_err(|why| {
             RegistryError::new(
                 &host.name,
                 format!("credentials for {}", host.name),
                 ErrorKind::Credentials(why),
             )
         })?;
-        let found = found.map(Arc::new);
+        for unusable in looked.passed_over {
+            self.warnings.add(format!("{unusable}; continuing without it"));
+            locked(&host.auth.passed_over).get_or_insert(unusable);
+        }
+        let found = looked.found.map(Arc::new);
         known.insert(path.to_owned(), found.clone());
         Ok(found)
     }
@@ -196,12 +231,25 @@ impl Inner {
         host: &Host,
         scope: &Scope,
         wanted: Wanted<'_>,
-        renewed: bool,
+        refused: Option<&Proof>,
     ) -> Result<Token, RegistryError> {
-        let mut credentials = self.credentials(host, &scope.path, renewed).await?;
+        let mut credentials = self.credentials(host, &scope.path, refused.is_some()).await?;
         // A token for nobody in particular may be had from anywhere.
         if credentials.is_some() {
             self.check_login_at(wanted.realm, &host.name, &format!("token for {}", described(host, scope)))?;
+        }
+        let slot = host.auth.asked(Asked {
+            realm: wanted.realm.clone(),
+            service: wanted.service.map(str::to_owned),
+            scopes: scope.parameters(wanted.challenged.as_deref()),
+        });
+        let mut slot = slot.lock().await;
+        if let Some((with, token)) = &*slot
+            && *with == credentials
+            && token.renew_at > Instant::now()
+            && refused.is_none_or(|refused| refused.serial != token.proof.serial)
+        {
+            return Ok(token.clone());
         }
         let mut reply = self.fetch(host, scope, &wanted, credentials.as_deref()).await;
         if let Err(error) = &reply
@@ -223,7 +271,9 @@ impl Inner {
         let serial = host.auth.serial.fetch_add(1, Ordering::Relaxed);
         let proof = Proof { header, origin, serial };
         let renew_at = Instant::now() + reply.life - (reply.life / 4).min(Duration::from_secs(30));
-        Ok(Token { proof, renew_at, challenged: wanted.challenged })
+        let token = Token { proof, renew_at, challenged: wanted.challenged };
+        *slot = Some((credentials, token.clone()));
+        Ok(token)
     }
 
     async fn fetch(

@@ -8,8 +8,11 @@ use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde_json::{Map, Value};
+use zeroize::Zeroizing;
 
-use crate::app::small_file;
+use super::redact;
+use crate::app::unusable::Unusable;
+use crate::app::{foreign_text, small_file};
 use crate::image::HostName;
 use crate::secret::Secret;
 
@@ -37,62 +40,100 @@ pub(super) enum Login {
     Bearer(Secret),
 }
 
-/// What a file says.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Found {
-    Login(Login),
-    Helper(String),
-    Nothing,
-}
-
 /// Reads `file`. `Ok(None)` if it does not exist.
-pub(super) fn read(file: &Path) -> Result<Option<Map<String, Value>>, String> {
-    let refuse = |error: std::io::Error| format!("cannot read credential file {}: {error}", file.display());
+pub(super) fn read(file: &Path) -> Result<Option<Map<String, Value>>, Unusable> {
+    let about = |error: Unusable| error.about(format_args!("cannot read credential file {}", file.display()));
     let bytes = match small_file::named(file, MAX_FILE) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(refuse(error)),
+        Err(error) => return Err(about(error.into())),
     };
-    if bytes.iter().all(u8::is_ascii_whitespace) {
+    let text = foreign_text::text(&bytes).map_err(|error| about(error.of(file)))?;
+    if text.trim().is_empty() {
         return Ok(Some(Map::new()));
     }
-    match serde_json::from_slice(&bytes) {
+    match serde_json::from_str(text) {
         Ok(Value::Object(object)) => Ok(Some(object)),
-        Ok(_) => Err(format!("credential file {} is not a JSON object", file.display())),
-        Err(e) => Err(format!(
-            "credential file {} is not valid JSON (line {}, column {})",
-            file.display(),
-            e.line(),
-            e.column()
-        )),
+        Ok(_) => Err(of_file(file, "it is not a JSON object")),
+        Err(e) => {
+            let why = format!("it is not valid JSON (line {}, column {})", e.line(), e.column());
+            Err(of_file(file, &why))
+        }
     }
 }
 
-/// What the file says for `host` and `path`: `credHelpers`, then `credsStore`, then `auths`.
-pub(super) fn helper(object: &Map<String, Value>, host: &HostName) -> Found {
-    let own = object.get("credHelpers").and_then(Value::as_object).and_then(|helpers| {
-        let (_, name) = helpers.iter().find(|(key, _)| normalized(key) == host.as_str())?;
-        name.as_str()
+/// Why `file` cannot be used, never with any of its text.
+pub(super) fn of_file(file: &Path, why: &str) -> Unusable {
+    Unusable::new(format!("credential file {}: {why}", file.display()))
+        .hint("correct it, or name another one with --auth-file FILE")
+}
+
+/// A credential helper that a file names.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Helper {
+    pub(super) name: String,
+    /// For this very host (`credHelpers`), not for all (`credsStore`).
+    pub(super) is_own: bool,
+}
+
+/// The helper to ask for `host`: that of `credHelpers`, else that of `credsStore`.
+pub(super) fn helper(
+    object: &Map<String, Value>,
+    host: &HostName,
+    file: &Path,
+) -> Result<Option<Helper>, Unusable> {
+    let own = section(object, "credHelpers", file)?.and_then(|helpers| {
+        helpers.iter().find(|(key, _)| normalized(key) == host.as_str()).map(|(_, name)| name)
     });
-    let name =
-        own.or_else(|| object.get("credsStore").and_then(Value::as_str)).filter(|name| !name.is_empty());
-    name.map_or(Found::Nothing, |name| Found::Helper(name.to_owned()))
+    let (key, name) = match own {
+        Some(name) => ("credHelpers", Some(name)),
+        None => ("credsStore", object.get("credsStore")),
+    };
+    match name {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(name)) if name.is_empty() => Ok(None),
+        Some(Value::String(name)) => Ok(Some(Helper { name: name.clone(), is_own: own.is_some() })),
+        Some(_) => Err(of_file(file, &format!("`{key}` does not hold the name of a credential helper"))),
+    }
+}
+
+fn section<'a>(
+    object: &'a Map<String, Value>,
+    key: &str,
+    file: &Path,
+) -> Result<Option<&'a Map<String, Value>>, Unusable> {
+    match object.get(key) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Object(section)) => Ok(Some(section)),
+        Some(_) => Err(of_file(file, &format!("`{key}` is not a JSON object"))),
+    }
 }
 
 /// The login stored in the file itself; the longest key that covers `path` counts. `legacy`: a `.dockercfg`,
-/// where the entries are the top level.
-pub(super) fn login(object: &Map<String, Value>, host: &HostName, path: &str, legacy: bool) -> Found {
-    let auths = if legacy { Some(object) } else { object.get("auths").and_then(Value::as_object) };
-    let Some(auths) = auths else { return Found::Nothing };
+/// where the entries are the top level. One that is for this path and cannot be used is an error.
+pub(super) fn login(
+    object: &Map<String, Value>,
+    host: &HostName,
+    path: &str,
+    legacy: bool,
+    file: &Path,
+) -> Result<Option<Login>, Unusable> {
+    let auths = if legacy { Some(object) } else { section(object, "auths", file)? };
+    let Some(auths) = auths else { return Ok(None) };
     let mut scope = if path.is_empty() { host.to_string() } else { format!("{host}/{path}") };
     loop {
-        let mut matching = auths.iter().filter(|(key, _)| normalized(key) == scope);
-        if let Some(login) = matching.find_map(|(_, entry)| decode(entry.as_object()?)) {
-            return Found::Login(login);
+        for (key, entry) in auths.iter().filter(|(key, _)| normalized(key) == scope) {
+            let login = decode(entry).map_err(|why| {
+                let why = format!("the login for {} in it cannot be used: {why}", redact::clean(key, 200));
+                of_file(file, &why).hint(format!("store it again: bundle login {host}"))
+            })?;
+            if login.is_some() {
+                return Ok(login);
+            }
         }
         match scope.rfind('/') {
             Some(slash) => scope.truncate(slash),
-            None => return Found::Nothing,
+            None => return Ok(None),
         }
     }
 }
@@ -114,27 +155,53 @@ pub(super) fn normalized(key: &str) -> String {
     }
 }
 
-fn decode(entry: &Map<String, Value>) -> Option<Login> {
-    let field = |key: &str| entry.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
-    if let Some(token) = field("registrytoken") {
-        return Some(Login::Bearer(Secret::new(token)));
+/// The login of one entry; none of one that only marks that a helper has it.
+fn decode(entry: &Value) -> Result<Option<Login>, &'static str> {
+    let Value::Object(entry) = entry else { return Err("it is not a JSON object") };
+    let field = |key: &'static str| match entry.get(key) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.as_str()).filter(|text| !text.is_empty())),
+        Some(_) => Err(match key {
+            "auth" => "`auth` is not a string",
+            _ => "a part of it is not a string",
+        }),
+    };
+    if let Some(token) = field("registrytoken")? {
+        return Ok(Some(Login::Bearer(Secret::new(token))));
     }
-    let pair = field("auth").and_then(decode_pair).or_else(|| {
-        Some((field("username")?.to_owned(), Secret::new(field("password").unwrap_or_default())))
-    });
-    if let Some(token) = field("identitytoken") {
+    let pair = match (field("auth")?, field("username")?, field("password")?) {
+        (Some(auth), ..) => Some(decode_pair(auth)?),
+        (None, None, None) => None,
+        (None, username, password) => {
+            Some((username.unwrap_or_default().to_owned(), secret(password.unwrap_or_default())))
+        }
+    };
+    if let Some(token) = field("identitytoken")? {
         let username = pair.map(|(username, _)| username).unwrap_or_default();
-        return Some(Login::Identity { username, token: Secret::new(token) });
+        return Ok(Some(Login::Identity { username, token: Secret::new(token) }));
     }
-    let (username, password) = pair?;
-    (!username.is_empty()).then_some(Login::Basic { username, password })
+    match pair {
+        None => Ok(None),
+        Some((username, _)) if username.is_empty() => Err("it has no user name"),
+        Some((_, password)) if password.is_empty() => Err("it has no password"),
+        Some((username, password)) => Ok(Some(Login::Basic { username, password })),
+    }
 }
 
-fn decode_pair(auth: &str) -> Option<(String, Secret)> {
-    let bytes = BASE64.decode(auth.trim()).ok()?;
-    let text = String::from_utf8(bytes).ok()?;
-    let (username, password) = text.split_once(':')?;
-    Some((username.to_owned(), Secret::new(password.trim_end_matches('\0'))))
+/// What `auth` holds. Go's readers, docker among them, pass over line breaks in it: `base64` breaks its output at 76
+/// characters. What `echo` adds to the password goes, too.
+fn decode_pair(auth: &str) -> Result<(String, Secret), &'static str> {
+    let unbroken = Zeroizing::new(auth.replace(|c: char| c.is_ascii_whitespace(), ""));
+    let bytes = BASE64.decode(&*unbroken).map(Zeroizing::new).map_err(|_| "`auth` is not base64")?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| "`auth` does not hold UTF-8")?;
+    let (username, password) =
+        text.split_once(':').ok_or("`auth` has no colon between user name and password")?;
+    Ok((username.to_owned(), secret(password.trim_end_matches('\0'))))
+}
+
+/// A password out of a file, without the line break at its end that comes of making it one.
+fn secret(text: &str) -> Secret {
+    Secret::new(text.trim_end_matches(['\r', '\n']))
 }
 
 /// `username:password` as `auth` fields and Basic headers hold it.
@@ -150,13 +217,20 @@ mod tests {
         serde_json::from_str(text).unwrap()
     }
 
+    type Found = Result<Option<Login>, Unusable>;
+
+    #[expect(clippy::unnecessary_wraps, reason = "it is compared with what is found")]
     fn basic(username: &str, password: &str) -> Found {
-        Found::Login(Login::Basic { username: username.into(), password: Secret::new(password) })
+        Ok(Some(Login::Basic { username: username.into(), password: Secret::new(password) }))
+    }
+
+    fn login(object: &Map<String, Value>, host: &str, path: &str) -> Found {
+        super::login(object, &host.parse().unwrap(), path, false, Path::new("f"))
     }
 
     fn looked_up(key: &str, host: &str, path: &str) -> bool {
         let file = object(&format!(r#"{{"auths":{{"{key}":{{"username":"u","password":"p"}}}}}}"#));
-        login(&file, &host.parse().unwrap(), path, false) == basic("u", "p")
+        login(&file, host, path) == basic("u", "p")
     }
 
     #[test]
@@ -191,44 +265,101 @@ mod tests {
             r#"{"auths":{"r.io":{"username":"host","password":"1"},"r.io/a":{"username":"a","password":"2"},
                 "r.io/a/b":{}}}"#,
         );
-        let host = "r.io".parse().unwrap();
-        assert_eq!(login(&file, &host, "a/b/c", false), basic("a", "2"));
-        assert_eq!(login(&file, &host, "x", false), basic("host", "1"));
-        assert_eq!(login(&object(r#"{"auths":{"r.io":{}}}"#), &host, "a", false), Found::Nothing);
+        assert_eq!(login(&file, "r.io", "a/b/c"), basic("a", "2"));
+        assert_eq!(login(&file, "r.io", "x"), basic("host", "1"));
+        assert_eq!(login(&object(r#"{"auths":{"r.io":{}}}"#), "r.io", "a"), Ok(None));
     }
 
     #[test]
     fn auth_fields_are_decoded_in_all_their_forms() {
         let identity = |username: &str| {
-            Found::Login(Login::Identity { username: username.into(), token: Secret::new("it") })
+            Ok(Some(Login::Identity { username: username.into(), token: Secret::new("it") }))
+        };
+        let long = "p".repeat(80);
+        let broken = {
+            let auth = encode_pair("u", &Secret::new(&*long));
+            format!("{{\"auth\":\"{}\\n{}\\r\\n\"}}", &auth[..76], &auth[76..])
         };
         for (entry, expected) in [
             (r#"{"auth":"dTpwOnE="}"#, basic("u", "p:q")),
             (r#"{"auth":"dTpwOnE"}"#, basic("u", "p:q")),
             (r#"{"auth":"dTpwAAA="}"#, basic("u", "p")),
-            (r#"{"auth":"bm9jb2xvbg=="}"#, Found::Nothing),
-            (r#"{"auth":"%%%"}"#, Found::Nothing),
+            (&broken, basic("u", &long)),
+            // Made with `echo u:p | base64`.
+            (r#"{"auth":"dTpwCg=="}"#, basic("u", "p")),
+            (r#"{"username":"u","password":"p\r\n"}"#, basic("u", "p")),
             (r#"{"auth":"","username":"u","password":"p"}"#, basic("u", "p")),
             (
                 r#"{"auth":"MDAwMDAwMDAtMDAwMC0wMDAwLTAwMDAtMDAwMDAwMDAwMDAwOg==","identitytoken":"it"}"#,
                 identity("00000000-0000-0000-0000-000000000000"),
             ),
             (r#"{"identitytoken":"it"}"#, identity("")),
-            (r#"{"registrytoken":"rt"}"#, Found::Login(Login::Bearer(Secret::new("rt")))),
-            (r#"{"auth":7}"#, Found::Nothing),
+            (r#"{"registrytoken":"rt"}"#, Ok(Some(Login::Bearer(Secret::new("rt"))))),
+            (r#"{"email":"x","auth":null}"#, Ok(None)),
         ] {
             let file = object(&format!(r#"{{"auths":{{"r.io":{entry}}}}}"#));
-            assert_eq!(login(&file, &"r.io".parse().unwrap(), "a", false), expected, "{entry}");
+            assert_eq!(login(&file, "r.io", "a"), expected, "{entry}");
         }
         let legacy = object(r#"{"https://index.docker.io/v1/":{"auth":"dTpw","email":"x"}}"#);
-        assert_eq!(login(&legacy, &"docker.io".parse().unwrap(), "a", true), basic("u", "p"));
+        let host = "docker.io".parse().unwrap();
+        assert_eq!(super::login(&legacy, &host, "a", true, Path::new("f")), basic("u", "p"));
+    }
+
+    #[test]
+    fn what_is_for_the_host_and_cannot_be_used_is_named_and_not_shown() {
+        for (entry, why) in [
+            (r#"{"auth":"bm9jb2xvbg=="}"#, "`auth` has no colon between user name and password"),
+            (r#"{"auth":"%geheim%"}"#, "`auth` is not base64"),
+            (r#"{"auth":"dTr8"}"#, "`auth` does not hold UTF-8"),
+            (r#"{"auth":7}"#, "`auth` is not a string"),
+            (r#"{"username":"u","password":7}"#, "a part of it is not a string"),
+            (r#"{"auth":"OnA="}"#, "it has no user name"),
+            (r#"{"auth":"dTo="}"#, "it has no password"),
+            (r#"{"username":"u"}"#, "it has no password"),
+            (r#"{"password":"geheim"}"#, "it has no user name"),
+            (r#""geheim""#, "it is not a JSON object"),
+        ] {
+            let file = object(&format!(r#"{{"auths":{{"https://r.io/v2/":{entry}}}}}"#));
+            let error = login(&file, "r.io", "a").unwrap_err();
+            let expected =
+                format!("credential file f: the login for https://r.io/v2/ in it cannot be used: {why}");
+            assert_eq!(error.why, expected, "{entry}");
+            assert_eq!(error.hint.as_deref(), Some("store it again: bundle login r.io"));
+            assert_eq!(login(&file, "s.io", "a"), Ok(None));
+        }
+        let host = "r.io".parse().unwrap();
+        for text in [r#"{"credHelpers":[]}"#, r#"{"credHelpers":{"r.io":7}}"#, r#"{"credsStore":{}}"#] {
+            let error = helper(&object(text), &host, Path::new("f")).unwrap_err();
+            assert!(error.why.starts_with("credential file f: `cred"), "{error}");
+        }
+        let error = login(&object(r#"{"auths":[]}"#), "r.io", "a").unwrap_err();
+        assert_eq!(error.why, "credential file f: `auths` is not a JSON object");
+    }
+
+    #[test]
+    fn a_file_in_another_encoding_is_named_and_a_mark_at_its_start_is_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("config.json");
+        std::fs::write(&file, "\u{feff}{\"auths\":{}}").unwrap();
+        assert_eq!(read(&file).unwrap().unwrap().len(), 1);
+        std::fs::write(&file, "\u{feff}").unwrap();
+        assert!(read(&file).unwrap().unwrap().is_empty());
+        std::fs::write(&file, b"\xff\xfe{\0}\0").unwrap();
+        let error = read(&file).unwrap_err();
+        assert!(error.why.ends_with("config.json: it is UTF-16, not UTF-8"), "{error}");
+        assert!(error.hint.unwrap().starts_with("convert it: iconv "));
     }
 
     #[test]
     fn helpers_come_before_the_store() {
-        let file = object(r#"{"credHelpers":{"https://r.io":"one"},"credsStore":"two"}"#);
-        assert_eq!(helper(&file, &"r.io".parse().unwrap()), Found::Helper("one".into()));
-        assert_eq!(helper(&file, &"s.io".parse().unwrap()), Found::Helper("two".into()));
-        assert_eq!(helper(&Map::new(), &"s.io".parse().unwrap()), Found::Nothing);
+        let file = object(r#"{"credHelpers":{"https://r.io":"one","s.io":""},"credsStore":"two"}"#);
+        let helper = |file: &Map<String, Value>, host: &str| {
+            let found = helper(file, &host.parse().unwrap(), Path::new("f")).unwrap();
+            found.map(|helper| (helper.name, helper.is_own))
+        };
+        assert_eq!(helper(&file, "r.io"), Some(("one".to_owned(), true)));
+        assert_eq!(helper(&file, "s.io"), None);
+        assert_eq!(helper(&file, "t.io"), Some(("two".to_owned(), false)));
+        assert_eq!(helper(&Map::new(), "s.io"), None);
     }
 }

@@ -367,6 +367,7 @@ fn blob_call<'a>(host: &'a Host, method: Method, repository: &Repository, digest
     call.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     call.scope = Scope::pull(repository.path());
     call.kind = RequestKind::BlobGet;
+    call.about.algorithm = Some(digest.algorithm());
     call
 }
 

@@ -5,8 +5,11 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::hint;
+use super::proxy::ProxyName;
 use super::retry::RateLimit;
-use crate::image::{Digest, HostName};
+use crate::app::unusable::Unusable;
+use crate::image::{Algorithm, Digest, HostName};
 
 /// What the source of an upload reports.
 pub type SourceError = Box<dyn std::error::Error + Send + Sync>;
@@ -30,8 +33,10 @@ pub enum ErrorKind {
     Connect(String),
     /// The peer does not speak TLS.
     NotTls,
+    /// The proxy on the way there does not let us through.
+    Proxy { proxy: ProxyName, fault: ProxyFault },
     /// The certificate is not acceptable.
-    Certificate(String),
+    Certificate(BadCertificate),
     /// Any other failure of the TLS handshake.
     Tls(String),
     /// The connection broke in the middle of an exchange.
@@ -47,13 +52,40 @@ pub enum ErrorKind {
     /// The answer breaks the protocol.
     Protocol(String),
     /// A credential file or helper cannot be used.
-    Credentials(String),
+    Credentials(Unusable),
     /// An option of this client cannot be used: a CA file, a proxy URL.
-    Configuration(String),
+    Configuration(Unusable),
     /// What was to be uploaded could not be read, or is damaged.
     Source(SourceError),
     /// What is on this machine and needs no registry could not be read, or is damaged.
     Held(SourceError),
+}
+
+/// What a proxy does instead of its work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProxyFault {
+    /// It asks for a user name and password (407): `given` ones are not the right ones.
+    Login { given: bool },
+    /// It is down, or its name is unknown.
+    Unreachable(String),
+    /// It opens no connection to the host.
+    NoTunnel,
+}
+
+/// Why a certificate is not acceptable, and what that is a matter of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadCertificate {
+    pub why: String,
+    pub cause: CertificateCause,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CertificateCause {
+    /// Expired or not valid yet; or a clock is wrong.
+    Time,
+    Name,
+    Issuer,
+    Other,
 }
 
 /// An answer with an error status.
@@ -78,6 +110,19 @@ pub struct StatusAnswer {
     pub elsewhere: Option<HostName>,
     /// No login was offered, since the host is none of those that images are pulled from.
     pub is_anonymous: bool,
+    /// Why a login that is stored for the host was not sent.
+    pub passed_over: Option<Unusable>,
+    /// What the request was for.
+    pub about: About,
+}
+
+/// What a request is for, as far as hints need to know.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct About {
+    /// It is part of an upload that the registry has let begin.
+    pub within_upload: bool,
+    /// It names content by a digest of this algorithm.
+    pub algorithm: Option<Algorithm>,
 }
 
 /// Failures by what the caller does about them; exit codes derive from this.
@@ -184,10 +229,15 @@ impl RegistryError {
             | ErrorKind::Certificate(_)
             | ErrorKind::Tls(_)
             | ErrorKind::Broken(_)
-            | ErrorKind::Stalled(_) => ErrorClass::Unreachable,
+            | ErrorKind::Stalled(_)
+            | ErrorKind::Proxy { fault: ProxyFault::Unreachable(_) | ProxyFault::NoTunnel, .. } => {
+                ErrorClass::Unreachable
+            }
             ErrorKind::NotARegistry(_) => ErrorClass::NotARegistry,
             ErrorKind::Content(_) => ErrorClass::Content,
-            ErrorKind::Credentials(_) | ErrorKind::PlainLogin(_) => ErrorClass::Denied,
+            ErrorKind::Credentials(_)
+            | ErrorKind::PlainLogin(_)
+            | ErrorKind::Proxy { fault: ProxyFault::Login { .. }, .. } => ErrorClass::Denied,
             ErrorKind::Protocol(_)
             | ErrorKind::Configuration(_)
             | ErrorKind::Source(_)
@@ -197,32 +247,25 @@ impl RegistryError {
 
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
-        let host = &self.host;
-        Some(match &*self.kind {
-            ErrorKind::Status(answer) => return answer.hint(answer.elsewhere.as_ref().unwrap_or(host)),
-            ErrorKind::PlainLogin(_) => {
-                format!("if the network up to {host} is trusted, allow it: --plain-http {host}")
+        hint::of(&self.host, &self.kind)
+    }
+
+    /// Whether the registry gave the same answer to another request of the same kind.
+    pub fn is_like(&self, other: &Self) -> bool {
+        match (&*self.kind, &*other.kind) {
+            (ErrorKind::Status(one), ErrorKind::Status(other)) => {
+                (one.status, &one.code, &one.text) == (other.status, &other.code, &other.text)
             }
-            ErrorKind::RateLimited { .. } => {
-                "log in (authenticated users have a higher limit) or run the same command again later: \
-                 what is done is kept"
-                    .to_owned()
-            }
-            ErrorKind::Connect(_) => {
-                format!("check the name, the port and the proxy settings (HTTPS_PROXY, NO_PROXY) for {host}")
-            }
-            ErrorKind::NotTls => format!("if {host} speaks plain HTTP, say so: --plain-http {host}"),
-            ErrorKind::Certificate(_) => {
-                format!(
-                    "give the certificate authority with --ca-file FILE, or accept any: --tls-no-verify {host}"
-                )
-            }
-            ErrorKind::NotARegistry(_) => format!(
-                "check the address of {host}: a proxy, a login page or another service may be answering"
-            ),
-            ErrorKind::Stalled(_) => "a slower network needs a longer --timeout".to_owned(),
-            _ => return None,
-        })
+            _ => self.kind.to_string() == other.kind.to_string(),
+        }
+    }
+
+    /// Whether the request named content by an algorithm that not every registry knows.
+    pub(super) fn is_of_rare_digest(&self) -> bool {
+        match &*self.kind {
+            ErrorKind::Status(answer) => answer.about.algorithm.is_some_and(|one| one != Algorithm::Sha256),
+            _ => false,
+        }
     }
 
     pub(super) fn retry_after(&self) -> Option<Duration> {
@@ -239,6 +282,7 @@ impl ErrorKind {
         match self {
             Self::Status(answer) => is_transient_status(answer.status),
             Self::Connect(_) | Self::Broken(_) | Self::Stalled(_) => true,
+            Self::Proxy { fault, .. } => !matches!(fault, ProxyFault::Login { .. }),
             _ => false,
         }
     }
@@ -261,39 +305,6 @@ impl StatusAnswer {
             408 | 499 | 502 | 503 | 504 | 522 => ErrorClass::Unreachable,
             _ => ErrorClass::Other,
         }
-    }
-
-    fn hint(&self, host: &HostName) -> Option<String> {
-        if self.blocked {
-            return Some(format!(
-                "a firewall or proxy before {host} does not let this content pass: ask for an exception"
-            ));
-        }
-        // What is sent was checked while it was read, so it is not the sender's content that is wrong.
-        if matches!(self.code.as_deref(), Some("DIGEST_INVALID" | "SIZE_INVALID")) {
-            return Some(format!(
-                "what is sent reaches {host} altered: look at proxies and the link on the way"
-            ));
-        }
-        Some(match self.status {
-            401 | 403 if self.is_anonymous => format!(
-                "{host} is not one of the registries that images come from, so no login is sent to it; leave such \
-                 layers where they are with --foreign-layers keep-urls"
-            ),
-            401 if self.credentials_from.is_none() => {
-                format!("no credentials for {host}: bundle login {host}")
-            }
-            401 | 403 => format!("check that the account may do this, or log in again: bundle login {host}"),
-            404 if self.code.as_deref() == Some("NAME_UNKNOWN") => {
-                "create the repository or project first, or correct its name".to_owned()
-            }
-            405 => format!("{host} may be in read-only mode"),
-            407 => "the proxy wants credentials: put them into the proxy URL (user:password@)".to_owned(),
-            413 => format!("{host}, or a proxy before it, limits the size of requests: raise that limit"),
-            415 => format!("{host} does not accept this media type: its settings can allow it"),
-            507 => format!("make room on {host}, then run the same command again"),
-            _ => return None,
-        })
     }
 }
 
@@ -334,12 +345,21 @@ impl fmt::Display for ErrorKind {
             }
             Self::Connect(why) => write!(f, "cannot connect: {why}"),
             Self::NotTls => f.write_str("the server does not speak TLS on this port"),
-            Self::Certificate(why) => write!(f, "the server's certificate is not trusted: {why}"),
+            Self::Proxy { proxy, fault } => match fault {
+                ProxyFault::Login { given: true } => {
+                    write!(f, "{proxy} does not accept the user name and password in {}", proxy.variable)
+                }
+                ProxyFault::Login { given: false } => write!(f, "{proxy} asks for a user name and password"),
+                ProxyFault::Unreachable(why) => write!(f, "cannot connect to {proxy}: {why}"),
+                ProxyFault::NoTunnel => write!(f, "{proxy} opens no connection to this host"),
+            },
+            Self::Certificate(bad) => write!(f, "the server's certificate is not trusted: {}", bad.why),
             Self::Tls(why) => write!(f, "TLS: {why}"),
             Self::Broken(why) => write!(f, "the connection broke: {why}"),
             Self::Stalled(time) => write!(f, "nothing moved for {} s", time.as_secs_f32()),
             Self::NotARegistry(evidence) => write!(f, "this is not a container registry: {evidence}"),
-            Self::Content(why) | Self::Credentials(why) | Self::Configuration(why) => f.write_str(why),
+            Self::Content(why) => f.write_str(why),
+            Self::Credentials(unusable) | Self::Configuration(unusable) => unusable.fmt(f),
             Self::PlainLogin(url) => {
                 write!(f, "{url} asks for a login over plain HTTP, which would send it in clear text")
             }

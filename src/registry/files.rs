@@ -12,6 +12,7 @@ use super::answer::{Answer, SMALL_BODY};
 use super::body::Payload;
 use super::error::{ErrorKind, RegistryError};
 use super::http::{Call, Target};
+use crate::app::unusable::Unusable;
 use crate::image::HostName;
 
 impl RegistryClient {
@@ -26,7 +27,8 @@ impl RegistryClient {
         cap: usize,
     ) -> Result<http::Response<Bytes>, RegistryError> {
         let (head, ()) = request.into_parts();
-        let unusable = |why: String| RegistryError::new(name, "file", ErrorKind::Configuration(why));
+        let unusable =
+            |why: String| RegistryError::new(name, "file", ErrorKind::Configuration(Unusable::new(why)));
         let url = Url::parse(&head.uri.to_string());
         let url = url.map_err(|_| unusable("this address cannot be used".to_owned()))?;
         if !self.0.may_log_in_at(&url) {

@@ -2,7 +2,6 @@
 //!
 //! No shell, a timeout, bounded output; standard error is chatter and is dropped.
 
-use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
@@ -11,6 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::environment::Environment;
 use crate::app::programs;
+use crate::app::unusable::Unusable;
 use crate::secret::Secret;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -22,7 +22,7 @@ pub(super) async fn get(
     name: &str,
     server: &str,
     environment: &Environment,
-) -> Result<Option<(String, Secret)>, String> {
+) -> Result<Option<(String, Secret)>, Unusable> {
     let program = format!("docker-credential-{name}");
     let path = find(&program, environment)?;
     let exchange = async {
@@ -47,16 +47,16 @@ pub(super) async fn get(
     };
     let (status, output) = tokio::time::timeout(TIMEOUT, exchange)
         .await
-        .map_err(|_| format!("credential helper {program} did not answer within {} s", TIMEOUT.as_secs()))?
-        .map_err(|error| format!("credential helper {program} failed: {error}"))?;
+        .map_err(|_| failed(&program, server, &format!("did not answer within {} s", TIMEOUT.as_secs())))?
+        .map_err(|error| failed(&program, server, &format!("failed: {error}")))?;
     if !status.success() {
         if String::from_utf8_lossy(&output).trim() == NOT_FOUND {
             return Ok(None);
         }
         // The output may hold anything, so only the fact is told.
-        return Err(format!("credential helper {program} failed for {server} ({status})"));
+        return Err(failed(&program, server, &format!("failed for {server} ({status})")));
     }
-    let unusable = || format!("credential helper {program} gave no usable answer for {server}");
+    let unusable = || failed(&program, server, &format!("gave no usable answer for {server}"));
     let value: serde_json::Value = serde_json::from_slice(&output).map_err(|_| unusable())?;
     let field = |key| value.get(key).and_then(serde_json::Value::as_str);
     let (Some(username), Some(secret)) = (field("Username"), field("Secret")) else {
@@ -69,11 +69,21 @@ pub(super) async fn get(
 }
 
 /// The helper on `PATH`. Its name comes from a file, so it must not be a path itself.
-fn find(program: &str, environment: &Environment) -> Result<PathBuf, String> {
+fn find(program: &str, environment: &Environment) -> Result<PathBuf, Unusable> {
     if !program.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)) {
-        return Err("the name of a credential helper in the configuration is not usable".to_owned());
+        return Err(Unusable::new("the name of a credential helper in the configuration is not usable"));
     }
-    let path = environment.get("PATH").unwrap_or_default();
-    programs::find(program, OsStr::new(path))
-        .ok_or_else(|| format!("credential helper {program} is configured, but not found on PATH"))
+    let path = environment.raw("PATH").unwrap_or_default();
+    programs::find(program, path).ok_or_else(|| {
+        Unusable::new(format!("credential helper {program} is configured, but not found on PATH")).hint(
+            "install it, or name another credentials file with --auth-file FILE; bundle login writes one",
+        )
+    })
+}
+
+/// What the user can find out with the same question.
+fn failed(program: &str, server: &str, why: &str) -> Unusable {
+    Unusable::new(format!("credential helper {program} {why}")).hint(format!(
+        "see what it says: echo {server} | {program} get; or name another file with --auth-file FILE"
+    ))
 }

@@ -19,6 +19,7 @@ use super::http::Inner;
 use super::pace::Pace;
 use super::retry::RateLimit;
 use super::stats::RequestKind;
+use crate::app::unusable::Unusable;
 use crate::image::{Digest, HostName};
 
 /// A loopback server that does not answer a TLS greeting by then speaks plain HTTP.
@@ -121,6 +122,6 @@ fn origin(host: &Host, scheme: &str) -> Result<Url, RegistryError> {
 }
 
 fn unusable(host: &Host) -> RegistryError {
-    let kind = ErrorKind::Configuration("this host name cannot be part of a URL".to_owned());
+    let kind = ErrorKind::Configuration(Unusable::new("this host name cannot be part of a URL"));
     RegistryError::new(&host.name, format!("registry {}", host.name), kind)
 }

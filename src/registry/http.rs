@@ -3,7 +3,7 @@
 //! Every request can be sent again, since its body is a factory. A permit of the host's pacer is held until the
 //! answer's body is done with. Credentials stay with the origin they belong to; redirects are followed here.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -15,7 +15,7 @@ use super::answer::Answer;
 use super::auth::Proof;
 use super::body::Payload;
 use super::credentials::CredentialStore;
-use super::error::{ErrorKind, RegistryError, is_transient_status};
+use super::error::{About, ErrorKind, RegistryError, is_transient_status};
 use super::host::Host;
 use super::options::ClientOptions;
 use super::pace::locked;
@@ -25,10 +25,10 @@ use super::sessions::Sessions;
 use super::stats::RequestKind;
 use super::token::Scope;
 use super::transport::{Transport, authority};
+use super::warnings::Warnings;
 use crate::image::{Digest, HostName, Repository};
 
 const MAX_REDIRECTS: usize = 10;
-const MAX_WARNINGS: usize = 100;
 /// How often what must be there is asked for again when it is not.
 pub(super) const ABSENCES: u32 = 2;
 
@@ -38,7 +38,7 @@ pub(super) struct Inner {
     pub(super) transport: Transport,
     pub(super) store: CredentialStore,
     pub(super) hosts: Mutex<HashMap<HostName, Arc<Host>>>,
-    pub(super) warnings: Mutex<BTreeSet<String>>,
+    pub(super) warnings: Warnings,
     pub(super) sessions: OnceLock<Sessions>,
     /// Manifests that came from a registry.
     pub(super) fetched: Mutex<HashSet<(Repository, Digest)>>,
@@ -61,6 +61,8 @@ pub(super) struct Call<'a> {
     pub(super) anonymous: bool,
     /// What the request is about, for messages.
     pub(super) what: String,
+    /// The same, for hints.
+    pub(super) about: About,
 }
 
 /// Where a request goes.
@@ -86,6 +88,7 @@ impl<'a> Call<'a> {
             by_password: false,
             anonymous: false,
             what: what.into(),
+            about: About::default(),
         }
     }
 
@@ -97,7 +100,12 @@ impl<'a> Call<'a> {
     pub(super) async fn refusal(&self, answer: Answer) -> RegistryError {
         let origin = answer.proof_origin.clone();
         let is_upload = self.payload.length() > 0;
-        self.error(answer.into_refusal(origin, is_upload).await)
+        let mut kind = answer.into_refusal(origin, is_upload).await;
+        if let ErrorKind::Status(answer) = &mut kind {
+            answer.about = self.about;
+            answer.passed_over = self.host.auth.passed_over();
+        }
+        self.error(kind)
     }
 }
 
@@ -331,10 +339,7 @@ impl Inner {
 
     /// Keeps what is to be told of a registry.
     pub(super) fn warn(&self, host: &HostName, text: &str) {
-        let mut warnings = locked(&self.warnings);
-        if warnings.len() < MAX_WARNINGS {
-            warnings.insert(format!("{host}: {text}"));
-        }
+        self.warnings.add(format!("{host}: {text}"));
     }
 }
 

@@ -353,5 +353,8 @@ fn manifest_call<'a>(
     let mut call = Call::new(host, method, Target::Path(path), target.described(repository));
     call.headers.insert(ACCEPT, HeaderValue::from_static(media_type::ACCEPT_MANIFESTS));
     (call.scope, call.kind) = (scope, kind);
+    if let ManifestTarget::Digest(digest) = target {
+        call.about.algorithm = Some(digest.algorithm());
+    }
     call
 }

@@ -10,6 +10,7 @@ mod auth;
 mod auth_file;
 mod blobs;
 mod body;
+mod certificates;
 mod challenge;
 mod credentials;
 mod environment;
@@ -19,6 +20,7 @@ mod files;
 pub mod fuzzing;
 mod held;
 mod helper;
+mod hint;
 mod host;
 mod http;
 mod known;
@@ -41,28 +43,34 @@ mod tls;
 mod token;
 mod transport;
 mod upload;
+mod warnings;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
+use url::Url;
 
 pub use blobs::{BlobPlace, BlobStream};
 pub use credentials::{CredentialProvider, GivenCredentials};
 pub use environment::Environment;
-pub use error::{ErrorClass, ErrorKind, RegistryError, SourceError, StatusAnswer};
+pub use error::{
+    About, BadCertificate, CertificateCause, ErrorClass, ErrorKind, ProxyFault, RegistryError, SourceError,
+    StatusAnswer,
+};
 pub use held::{Held, HeldContent, HeldStore};
-pub use login::{remove_login, store_login};
+pub use login::{StoreError, remove_login, store_login};
 pub use manifests::{FetchedManifest, GivenOut, ManifestTarget, PutManifest};
 pub use options::ClientOptions;
 pub use pace::HEADS_PER_JOB;
 pub use ping::PingOutcome;
+pub use proxy::ProxyName;
 pub use push::Pushed;
 pub use referrers::Referrers;
 pub use retry::RateLimit;
@@ -70,7 +78,8 @@ pub use sessions::Sessions;
 pub use stats::{HostStats, Stats};
 pub use upload::Upload;
 
-use crate::image::Digest;
+use crate::app::unusable::Unusable;
+use crate::image::{Digest, HostName};
 use credentials::CredentialStore;
 use http::Inner;
 use pace::{RateLimiter, locked};
@@ -78,6 +87,7 @@ use proxy::ProxyRules;
 use stats::Traffic;
 use tls::TlsSettings;
 use transport::Transport;
+use warnings::Warnings;
 
 /// Where the bytes of an upload come from; it can be opened again as often as the network needs it.
 ///
@@ -95,10 +105,15 @@ pub struct RegistryClient(Arc<Inner>);
 impl RegistryClient {
     /// A client with `options`. Reads no file and sends nothing yet.
     pub fn new(options: ClientOptions) -> Self {
-        let environment = &options.environment;
+        let (environment, warnings) = (&options.environment, Warnings::default());
         let transport = Transport {
-            tls: TlsSettings::new(options.ca_files.clone(), options.client_cert.clone(), environment),
-            proxies: ProxyRules::from_environment(environment),
+            tls: TlsSettings::new(
+                options.ca_files.clone(),
+                options.client_cert.clone(),
+                environment,
+                warnings.clone(),
+            ),
+            proxies: ProxyRules::from_environment(environment, &warnings),
             limiter: options.limit_rate.map(|rate| Arc::new(RateLimiter::new(rate))),
             traffic: Arc::new(Traffic::default()),
             known: Arc::default(),
@@ -117,7 +132,7 @@ impl RegistryClient {
             options.last_resort.clone(),
             environment.clone(),
         );
-        let (hosts, warnings) = (Mutex::new(HashMap::new()), Mutex::new(BTreeSet::new()));
+        let hosts = Mutex::new(HashMap::new());
         let sessions = std::sync::OnceLock::new();
         Self(Arc::new(Inner {
             options,
@@ -128,6 +143,26 @@ impl RegistryClient {
             sessions,
             fetched: Mutex::default(),
         }))
+    }
+
+    /// Whether the settings that matter for `hosts` can be used: certificate authorities, client certificates, the
+    /// credentials file that was named, proxies. Reads files and sends nothing.
+    pub fn check_settings(&self, hosts: &[HostName]) -> Result<(), Unusable> {
+        let Inner { options, transport, .. } = &*self.0;
+        transport.tls.check()?;
+        if let Some(file) = &options.auth_file {
+            auth_file::read(file)?;
+        }
+        for host in hosts.iter().filter(|host| !host.is_loopback()) {
+            let scheme = if options.plain_http.contains(host) { "http" } else { "https" };
+            // Where this is not a URL, the request will say so.
+            if let Ok(url) = Url::parse(&format!("{scheme}://{}/", host.connect_authority()))
+                && let Err(ErrorKind::Configuration(unusable)) = transport.route(&url, true)
+            {
+                return Err(unusable);
+            }
+        }
+        Ok(())
     }
 
     /// Keeps note of large uploads in `sessions`, and goes on with those that are there. For the first caller.
@@ -169,9 +204,9 @@ impl RegistryClient {
         }
     }
 
-    /// The distinct warnings registries gave since the last call, each with its host.
+    /// The distinct warnings about registries and settings since the last call.
     pub fn take_warnings(&self) -> Vec<String> {
-        std::mem::take(&mut *locked(&self.0.warnings)).into_iter().collect()
+        self.0.warnings.take()
     }
 }
 

@@ -13,6 +13,7 @@ use super::body::Payload;
 use super::error::{ErrorKind, RegistryError};
 use super::http::{Call, Target};
 use super::transport::classify;
+use crate::app::unusable::Unusable;
 use crate::image::HostName;
 
 /// Far above any answer of the services that are asked.
@@ -55,10 +56,11 @@ impl RegistryClient {
     ) -> Result<http::Response<Vec<u8>>, ErrorKind> {
         let (head, body) = request.into_parts();
         let url = Url::parse(&head.uri.to_string());
-        let url = url.map_err(|_| ErrorKind::Configuration("a service's address is no URL".to_owned()))?;
-        let client = self.0.transport.client(&url, false)?;
-        let sent = client.request(head.method, url).headers(head.headers).body(body).send().await;
-        let mut answer = sent.map_err(|error| classify(&error))?;
+        let url =
+            url.map_err(|_| ErrorKind::Configuration(Unusable::new("a service's address is not a URL")))?;
+        let route = self.0.transport.route(&url, false)?;
+        let sent = route.client.request(head.method, url).headers(head.headers).body(body).send().await;
+        let mut answer = sent.map_err(|error| route.classify(&error))?;
         let mut bytes = Vec::new();
         while let Some(chunk) = answer.chunk().await.map_err(|error| classify(&error))? {
             if bytes.len() + chunk.len() > SERVICE_BODY {

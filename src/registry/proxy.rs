@@ -3,26 +3,55 @@
 //! `NO_PROXY` holds hosts (with their subdomains), `.suffix` and `*.suffix` (subdomains only), `host:port`,
 //! addresses, CIDR blocks and `*`. Loopback never goes through a proxy, nor do the services that give a machine or
 //! container its cloud credentials.
+//!
+//! The matcher of `hyper-util` is not used: of what stands here it knows neither `host:port` nor `*.suffix`, splits at
+//! commas only, lets `.suffix` cover the suffix itself, and takes a proxy that it cannot read for none.
 
+use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use url::{Host, Url};
 
 use super::environment::Environment;
+use super::redact::{clean, masked_origin};
+use super::warnings::Warnings;
+use crate::app::unusable::Unusable;
+
+/// Characters that end the address of a proxy, or its user name and password, when they stand for themselves.
+const ENCODED: [(char, &str); 4] = [('\\', "%5C"), ('/', "%2F"), ('?', "%3F"), ('#', "%23")];
 
 /// The proxies of the environment.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(super) struct ProxyRules {
-    http: Option<Setting>,
-    https: Option<Setting>,
+    http: Setting,
+    https: Setting,
     exceptions: Vec<Exception>,
 }
 
-#[derive(Clone)]
-struct Setting {
-    variable: &'static str,
-    url: String,
+/// A proxy; none where no variable names one.
+type Setting = Result<Option<Arc<Proxy>>, Unusable>;
+
+/// One proxy, and the variable that names it.
+pub(super) struct Proxy {
+    /// With its user name and password.
+    pub(super) url: Url,
+    pub(super) name: ProxyName,
+    pub(super) has_login: bool,
+}
+
+/// What people know a proxy by: its address without a login, and the variable that it comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProxyName {
+    pub address: String,
+    pub variable: &'static str,
+}
+
+impl fmt::Display for ProxyName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the proxy {} ({})", self.address, self.variable)
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -33,45 +62,106 @@ enum Exception {
 }
 
 impl ProxyRules {
-    pub(super) fn from_environment(environment: &Environment) -> Self {
+    pub(super) fn from_environment(environment: &Environment, warnings: &Warnings) -> Self {
         let setting = |names: &[&'static str]| {
-            names.iter().find_map(|name| {
-                let url = environment.get(name)?.trim();
-                (!url.is_empty()).then(|| Setting { variable: name, url: url.to_owned() })
-            })
+            for name in names {
+                if let Some(text) = environment.text(name)? {
+                    return Ok(Some(Arc::new(Proxy::parse(name, text)?)));
+                }
+            }
+            Ok(None)
         };
-        let no_proxy =
-            environment.get("NO_PROXY").or_else(|| environment.get("no_proxy")).unwrap_or_default();
         Self {
             http: setting(&["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"]),
             https: setting(&["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]),
-            exceptions: no_proxy.split([',', ' ']).filter_map(Exception::parse).collect(),
+            exceptions: exceptions(environment, warnings),
         }
     }
 
-    /// The proxy for `target`. A setting that is no URL is an error that names its variable, not its text.
-    pub(super) fn proxy_for(&self, target: &Url) -> Result<Option<Url>, String> {
+    /// The proxy for `target`. A setting that cannot be used is an error that names its variable, not its text.
+    pub(super) fn proxy_for(&self, target: &Url) -> Setting {
         let setting = if target.scheme() == "https" { &self.https } else { &self.http };
-        let Some(setting) = setting else { return Ok(None) };
-        if is_local(target) || self.exceptions.iter().any(|exception| exception.covers(target)) {
+        if matches!(setting, Ok(None))
+            || is_local(target)
+            || self.exceptions.iter().any(|exception| exception.covers(target))
+        {
             return Ok(None);
         }
-        let text =
-            if setting.url.contains("://") { setting.url.clone() } else { format!("http://{}", setting.url) };
-        let proxy = Url::parse(&text).map_err(|_| format!("{} is not a URL", setting.variable))?;
-        match proxy.scheme() {
-            "http" | "https" if proxy.has_host() => Ok(Some(proxy)),
-            _ => Err(format!("{} must be an http:// or https:// URL", setting.variable)),
+        setting.clone()
+    }
+}
+
+/// What `NO_PROXY` lists. An entry that is none is told and covers nothing.
+fn exceptions(environment: &Environment, warnings: &Warnings) -> Vec<Exception> {
+    let set = ["NO_PROXY", "no_proxy"].into_iter().find_map(|name| match environment.text(name) {
+        Ok(text) => text.map(|text| (name, text)),
+        Err(unusable) => {
+            warnings.add(unusable.why);
+            None
+        }
+    });
+    let Some((variable, text)) = set else { return Vec::new() };
+    let mut exceptions = Vec::new();
+    for entry in text.split([',', ' ']).map(str::trim).filter(|entry| !entry.is_empty()) {
+        match Exception::parse(entry) {
+            Some(exception) => exceptions.push(exception),
+            None => warnings.add(format!(
+                "{variable}: {:?} is neither a host, an address nor a network, and exempts nothing",
+                clean(entry, 100)
+            )),
         }
     }
+    exceptions
+}
+
+impl Proxy {
+    /// A proxy out of `variable`. The `url` crate, as browsers do, takes `\` for `/`, and both, `?` and `#` for the end of
+    /// the address: a password with one of these would be sent to a host that is half of a user name.
+    fn parse(variable: &'static str, text: &str) -> Result<Self, Unusable> {
+        let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
+        let scheme = scheme.to_ascii_lowercase();
+        if !matches!(scheme.as_str(), "http" | "https") {
+            return Err(Unusable::new(format!("{variable} must be an http:// or https:// URL")).hint(
+                format!("write {variable}=http://HOST:PORT; other kinds of proxies are not supported"),
+            ));
+        }
+        let (login, address) =
+            rest.rsplit_once('@').map_or((None, rest), |(login, host)| (Some(login), host));
+        if let Some(login) = login {
+            check_login(variable, &scheme, login, address)?;
+        }
+        let url = Url::parse(&format!("{scheme}://{rest}")).ok().filter(Url::has_host);
+        let url = url.ok_or_else(|| {
+            Unusable::new(format!("{variable} is not the URL of a proxy"))
+                .hint(format!("write {variable}=http://HOST:PORT, or http://USER:PASSWORD@HOST:PORT"))
+        })?;
+        let name = ProxyName { address: masked_origin(&url), variable };
+        Ok(Self { has_login: login.is_some(), url, name })
+    }
+}
+
+/// Refuses a user name and password in which a character would end the address.
+fn check_login(variable: &str, scheme: &str, login: &str, address: &str) -> Result<(), Unusable> {
+    let found: Vec<_> = ENCODED.iter().filter(|(character, _)| login.contains(*character)).collect();
+    if found.is_empty() {
+        return Ok(());
+    }
+    let list = |of: &dyn Fn(&(char, &str)) -> String| {
+        found.iter().map(|pair| of(pair)).collect::<Vec<_>>().join(" and ")
+    };
+    let characters = list(&|(character, _)| format!("`{character}`"));
+    let encoded = list(&|(character, code)| format!("`{character}` as {code}"));
+    let address = address.split(['/', '?', '#', '\\']).next().unwrap_or_default();
+    let address = clean(address, 200);
+    Err(Unusable::new(format!(
+        "the user name or password in {variable} has {characters} in it, which ends the address of the proxy"
+    ))
+    .hint(format!("write {encoded}: {variable}={scheme}://USER:PASSWORD@{address}")))
 }
 
 impl Exception {
     fn parse(text: &str) -> Option<Self> {
-        let text = text.trim().to_ascii_lowercase();
-        if text.is_empty() {
-            return None;
-        }
+        let text = text.to_ascii_lowercase();
         if text == "*" {
             return Some(Self::Everything);
         }
@@ -87,7 +177,8 @@ impl Exception {
         };
         let suffix = name.strip_prefix("*.").or_else(|| name.strip_prefix('.'));
         let bare = suffix.unwrap_or(name).trim_matches(['[', ']']).trim_end_matches('.');
-        (!bare.is_empty()).then(|| Self::Name { name: bare.to_owned(), port, itself: suffix.is_none() })
+        let is_name = !bare.is_empty() && bare.chars().all(|c| c.is_alphanumeric() || "-_.:".contains(c));
+        is_name.then(|| Self::Name { name: bare.to_owned(), port, itself: suffix.is_none() })
     }
 
     fn covers(&self, target: &Url) -> bool {
@@ -126,12 +217,16 @@ mod tests {
     use super::*;
 
     fn rules(variables: &[(&str, &str)]) -> ProxyRules {
-        ProxyRules::from_environment(&Environment::of(variables))
+        ProxyRules::from_environment(&Environment::of(variables), &Warnings::default())
+    }
+
+    fn proxy(variables: &[(&str, &str)], target: &str) -> Result<Option<String>, Unusable> {
+        let found = rules(variables).proxy_for(&Url::parse(target).unwrap());
+        found.map(|proxy| proxy.map(|proxy| proxy.url.to_string()))
     }
 
     fn goes_direct(no_proxy: &str, url: &str) -> bool {
-        let rules = rules(&[("ALL_PROXY", "proxy:3128"), ("NO_PROXY", no_proxy)]);
-        rules.proxy_for(&Url::parse(url).unwrap()).unwrap().is_none()
+        proxy(&[("ALL_PROXY", "proxy:3128"), ("NO_PROXY", no_proxy)], url).unwrap().is_none()
     }
 
     #[test]
@@ -171,18 +266,58 @@ mod tests {
         ] {
             assert!(goes_direct("", url), "{url}");
         }
-        let rules = rules(&[("https_proxy", "http://u:p@s:1"), ("http_proxy", "")]);
-        assert!(rules.proxy_for(&Url::parse("http://a/").unwrap()).unwrap().is_none());
-        let proxy = rules.proxy_for(&Url::parse("https://a/").unwrap()).unwrap().unwrap();
-        assert_eq!(proxy.as_str(), "http://u:p@s:1/");
+        let variables = [("https_proxy", "http://u:p@s:1"), ("http_proxy", "")];
+        assert_eq!(proxy(&variables, "http://a/"), Ok(None));
+        assert_eq!(proxy(&variables, "https://a/"), Ok(Some("http://u:p@s:1/".to_owned())));
     }
 
     #[test]
     fn a_bad_setting_is_named_and_not_shown() {
-        for url in ["http://u:secret@:x", "socks5://secret:1"] {
-            let error =
-                rules(&[("HTTPS_PROXY", url)]).proxy_for(&Url::parse("https://a/").unwrap()).unwrap_err();
-            assert!(error.contains("HTTPS_PROXY") && !error.contains("secret"), "{error}");
+        for url in ["http://u:secret@:x", "socks5://secret:1", "http://", "http://sec ret"] {
+            let error = proxy(&[("HTTPS_PROXY", url)], "https://a/").unwrap_err();
+            let text = format!("{error} {:?}", error.hint);
+            assert!(error.why.contains("HTTPS_PROXY") && !text.contains("sec"), "{text}");
+            // It is nothing to hosts that need no proxy.
+            assert_eq!(proxy(&[("HTTPS_PROXY", url), ("NO_PROXY", "a")], "https://a/"), Ok(None));
         }
+    }
+
+    #[test]
+    fn characters_that_end_an_address_are_refused_with_their_code() {
+        for (login, characters, encoded) in [
+            (r"CORP\secret:pw", r"`\`", r"`\` as %5C"),
+            ("secret:p#w", "`#`", "`#` as %23"),
+            ("secret:p/w?", "`/` and `?`", "`/` as %2F and `?` as %3F"),
+            ("secret:p#w@x", "`#`", "`#` as %23"),
+        ] {
+            for scheme in ["http://", ""] {
+                let value = format!("{scheme}{login}@proxy.corp:3128/");
+                let error = proxy(&[("ALL_PROXY", &value)], "https://a/").unwrap_err();
+                let why = format!(
+                    "the user name or password in ALL_PROXY has {characters} in it, which ends the address of the proxy"
+                );
+                assert_eq!(error.why, why);
+                let hint = format!("write {encoded}: ALL_PROXY=http://USER:PASSWORD@proxy.corp:3128");
+                assert_eq!(error.hint, Some(hint));
+            }
+        }
+        // What is encoded, and what needs no code.
+        let login = "HTTP://CORP%5Cu:p%23%2F@w:x!$&'()*+,;=@proxy.corp:3128";
+        let found = rules(&[("HTTP_PROXY", login)]).proxy_for(&Url::parse("http://a/").unwrap());
+        let found = found.unwrap().unwrap();
+        assert_eq!((found.url.username(), found.url.host_str()), ("CORP%5Cu", Some("proxy.corp")));
+        assert_eq!(found.name.to_string(), "the proxy http://proxy.corp:3128 (HTTP_PROXY)");
+        assert!(found.has_login);
+    }
+
+    #[test]
+    fn exceptions_that_are_none_are_told() {
+        let warnings = Warnings::default();
+        let environment = Environment::of(&[("no_proxy", "a.io, b:port,.,10.0.0.0/64 c.io")]);
+        let rules = ProxyRules::from_environment(&environment, &warnings);
+        assert_eq!(rules.exceptions.len(), 2);
+        let told = warnings.take();
+        assert_eq!(told.len(), 3);
+        assert!(told[0].starts_with("no_proxy: \".\" is neither a host"), "{told:?}");
     }
 }

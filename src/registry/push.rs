@@ -16,7 +16,7 @@ use super::stats::RequestKind;
 use super::token::Scope;
 use super::upload::{MountAnswer, Standing, Upload};
 use super::{BlobSource, RegistryClient};
-use crate::image::{Digest, Repository};
+use crate::image::{Algorithm, Digest, Repository};
 
 /// How a blob got to where it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,7 +137,7 @@ impl RegistryClient {
         loop {
             let mut upload = match session.take() {
                 Some(upload) => upload,
-                None => Upload::begin(self, repository).await?,
+                None => Upload::begin(self, repository, digest.algorithm()).await?,
             };
             note.opened(&upload);
             let sent = send(&mut upload, LADDER[rung], size, source, note, &mut retries).await;
@@ -184,7 +184,7 @@ impl RegistryClient {
         let Some((sessions, location)) = note.earlier() else {
             return Ok(None);
         };
-        let mut upload = Upload::at(self, note.repository, location);
+        let mut upload = Upload::at(self, note.repository, note.digest.algorithm(), location);
         let standing = upload.status().await;
         if let Standing::Holds(held) = standing
             && held <= size
@@ -253,7 +253,7 @@ impl RegistryClient {
 
     /// Whether blobs may be pushed to `repository`: opens an upload and gives it up again.
     pub async fn check_push_access(&self, repository: &Repository) -> Result<(), RegistryError> {
-        Upload::begin(self, repository).await?.cancel().await;
+        Upload::begin(self, repository, Algorithm::Sha256).await?.cancel().await;
         Ok(())
     }
 }
@@ -350,8 +350,9 @@ fn verdict(error: &RegistryError, host: &Host, rung: usize, failures: u32) -> Ve
         return Verdict::Again;
     }
     match (error.status(), error.code()) {
-        // The source vouches for its content, so it was the way there that garbled it; not twice in a row.
-        (_, Some("DIGEST_INVALID")) if failures == 0 => Verdict::Again,
+        // The source vouches for its content, so it was the way there that garbled it; not twice in a row. A registry that
+        // does not know the algorithm will not know it the second time.
+        (_, Some("DIGEST_INVALID")) if failures == 0 && !error.is_of_rare_digest() => Verdict::Again,
         (_, Some("DIGEST_INVALID")) => Verdict::Final,
         _ if error.is_lost_session() => {
             host.pace.slow_down();

@@ -10,12 +10,18 @@ use url::Url;
 /// Masking shorter values of a query would mask words.
 const SHORTEST_VALUE: usize = 6;
 
-/// The URL without user info, query and fragment; `?…` stands for a query.
-pub(super) fn masked(url: &Url) -> String {
+/// The scheme, host and port of a URL.
+pub(super) fn masked_origin(url: &Url) -> String {
     let mut text = format!("{}://{}", url.scheme(), url.host_str().unwrap_or_default());
     if let Some(port) = url.port() {
         let _ = write!(text, ":{port}");
     }
+    text
+}
+
+/// The URL without user info, query and fragment; `?…` stands for a query.
+pub(super) fn masked(url: &Url) -> String {
+    let mut text = masked_origin(url);
     text.push_str(url.path());
     if url.query().is_some() {
         text.push_str("?…");

@@ -12,8 +12,7 @@ use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{
     CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
 };
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{
@@ -21,17 +20,24 @@ use rustls::{
     RootCertStore, SignatureScheme,
 };
 
+use super::certificates::{self, CertsDir};
 use super::environment::Environment;
-use crate::app::small_file;
+use super::error::{BadCertificate, CertificateCause};
+use super::redact::clean;
+use super::warnings::Warnings;
+use crate::app::unusable::Unusable;
 
-/// Certificate files are kilobytes; a bundle of all public roots is 200.
-const MAX_FILE: u64 = 8 * 1024 * 1024;
+/// Variables that name the system's roots.
+const SYSTEM_ROOTS: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
 
 /// Where trust comes from; shared by all hosts.
 pub(super) struct TlsSettings {
     pub(super) ca_files: Vec<PathBuf>,
     pub(super) client_cert: Option<(PathBuf, PathBuf)>,
     cert_dirs: Vec<PathBuf>,
+    /// Those of [`SYSTEM_ROOTS`] that are set: what is wrong with the roots is then worth a warning.
+    named_roots: Vec<&'static str>,
+    warnings: Warnings,
     system: OnceLock<Vec<CertificateDer<'static>>>,
 }
 
@@ -40,13 +46,26 @@ impl TlsSettings {
         ca_files: Vec<PathBuf>,
         client_cert: Option<(PathBuf, PathBuf)>,
         environment: &Environment,
+        warnings: Warnings,
     ) -> Self {
         let mut cert_dirs =
             vec![PathBuf::from("/etc/containers/certs.d"), PathBuf::from("/etc/docker/certs.d")];
         if let Some(home) = environment.config_home() {
             cert_dirs.insert(0, home.join("containers/certs.d"));
         }
-        Self { ca_files, client_cert, cert_dirs, system: OnceLock::new() }
+        let named_roots = SYSTEM_ROOTS.into_iter().filter(|name| environment.raw(name).is_some()).collect();
+        Self { ca_files, client_cert, cert_dirs, named_roots, warnings, system: OnceLock::new() }
+    }
+
+    /// Whether the files that the user named can be used.
+    pub(super) fn check(&self) -> Result<(), Unusable> {
+        for file in &self.ca_files {
+            certificates::authorities(file, &self.warnings)?;
+        }
+        if let Some((certificate, key)) = &self.client_cert {
+            identity(certificate, key, &rustls::crypto::ring::default_provider())?;
+        }
+        Ok(())
     }
 
     /// The configuration for one `authority` (host, or host and port). `is_registry`: only a registry the user
@@ -57,45 +76,34 @@ impl TlsSettings {
         verify: bool,
         is_registry: bool,
         http2: bool,
-    ) -> Result<ClientConfig, String> {
+    ) -> Result<ClientConfig, Unusable> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
-            .map_err(|error| format!("TLS cannot be set up: {error}"))?;
+            .map_err(|error| Unusable::new(format!("TLS cannot be set up: {error}")))?;
         let mut given = Vec::new();
         for file in &self.ca_files {
-            given.extend(certificates(file)?);
+            given.extend(certificates::authorities(file, &self.warnings)?);
         }
-        let mut identity = self.client_cert.clone().filter(|_| is_registry);
+        let mut own = self.client_cert.clone().filter(|_| is_registry);
         for dir in &self.cert_dirs {
             // `host` and `host:443` are one.
             let other = authority.strip_suffix(":443").map_or(format!("{authority}:443"), str::to_owned);
             for name in [authority, &other] {
-                let found = CertsDir::read(&dir.join(name))?;
+                let found = CertsDir::read(&dir.join(name), &self.warnings)?;
                 for file in &found.authorities {
-                    given.extend(certificates(file)?);
+                    given.extend(certificates::authorities(file, &self.warnings)?);
                 }
-                identity = identity.or(found.identity);
+                own = own.or(found.identity);
             }
         }
         let trust = if verify { self.trust(given, &provider)? } else { Trust::Anybody };
         let verifier = Verifier { algorithms: provider.signature_verification_algorithms, trust };
         let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier));
-        let mut config = match identity {
+        let mut config = match own {
             None => builder.with_no_client_auth(),
             Some((certificate, key)) => {
-                let chain = certificates(&certificate)?;
-                let private = PrivateKeyDer::from_pem_slice(&read_bounded(&key)?)
-                    .map_err(|_| format!("{} holds no usable private key (PEM)", key.display()))?;
-                let refuse = |error| format!("{} and {}: {error}", certificate.display(), key.display());
-                let private = provider.key_provider.load_private_key(private).map_err(refuse)?;
-                let own = CertifiedKey::new(chain, private);
-                // What else is wrong with it, the server may see differently.
-                if let Err(error @ TlsError::InconsistentKeys(InconsistentKeys::KeyMismatch)) =
-                    own.keys_match()
-                {
-                    return Err(refuse(error));
-                }
+                let own = identity(&certificate, &key, &provider)?;
                 builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(own)))
             }
         };
@@ -108,9 +116,19 @@ impl TlsSettings {
         &self,
         given: Vec<CertificateDer<'static>>,
         provider: &Arc<CryptoProvider>,
-    ) -> Result<Trust, String> {
-        // Errors of single files in the system store are not ours to report: what could be read counts.
-        let system = self.system.get_or_init(|| rustls_native_certs::load_native_certs().certs);
+    ) -> Result<Trust, Unusable> {
+        let system = self.system.get_or_init(|| {
+            let loaded = rustls_native_certs::load_native_certs();
+            // Errors of single files in the system's own store are not ours to report: what could be read counts.
+            for error in loaded.errors.iter().filter(|_| !self.named_roots.is_empty()) {
+                self.warnings.add(format!(
+                    "{}: {}",
+                    self.named_roots.join(", "),
+                    clean(&error.to_string(), 300)
+                ));
+            }
+            loaded.certs
+        });
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(system.iter().cloned());
         roots.add_parsable_certificates(given.iter().cloned());
@@ -119,59 +137,23 @@ impl TlsSettings {
         }
         let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
             .build()
-            .map_err(|error| format!("TLS roots cannot be used: {error}"))?;
+            .map_err(|error| Unusable::new(format!("TLS roots cannot be used: {error}")))?;
         Ok(Trust::Roots { inner, given })
     }
 }
 
-/// What lies in `certs.d/<host>`: `*.crt` are authorities, `<n>.cert` with `<n>.key` is our own certificate.
-#[derive(Default)]
-struct CertsDir {
-    authorities: Vec<PathBuf>,
-    identity: Option<(PathBuf, PathBuf)>,
-}
-
-impl CertsDir {
-    fn read(dir: &Path) -> Result<Self, String> {
-        // A directory that is not there or not ours to read is no part of the configuration.
-        let Ok(entries) = std::fs::read_dir(dir) else {
-            return Ok(Self::default());
-        };
-        let mut files: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-        files.sort();
-        let mut found = Self::default();
-        for file in &files {
-            match file.extension().and_then(|e| e.to_str()) {
-                Some("crt") => found.authorities.push(file.clone()),
-                Some("cert") => {
-                    let key = file.with_extension("key");
-                    if !files.contains(&key) {
-                        return Err(format!("{} has no {} beside it", file.display(), key.display()));
-                    }
-                    found.identity.get_or_insert((file.clone(), key));
-                }
-                Some("key") if !files.contains(&file.with_extension("cert")) => {
-                    let cert = file.with_extension("cert");
-                    return Err(format!("{} has no {} beside it", file.display(), cert.display()));
-                }
-                _ => {}
-            }
-        }
-        Ok(found)
+/// Our own certificate with its key.
+fn identity(certificate: &Path, key: &Path, provider: &CryptoProvider) -> Result<CertifiedKey, Unusable> {
+    let (chain, private) = (certificates::chain(certificate)?, certificates::private_key(key)?);
+    let refuse =
+        |error: TlsError| Unusable::new(format!("{} and {}: {error}", certificate.display(), key.display()));
+    let private = provider.key_provider.load_private_key(private).map_err(refuse)?;
+    let own = CertifiedKey::new(chain, private);
+    match own.keys_match() {
+        Err(error @ TlsError::InconsistentKeys(InconsistentKeys::KeyMismatch)) => Err(refuse(error)),
+        // What else is wrong with it, the server may see differently.
+        _ => Ok(own),
     }
-}
-
-fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let pem = read_bounded(file)?;
-    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-    match certificates {
-        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
-        _ => Err(format!("{} holds no certificate in PEM form", file.display())),
-    }
-}
-
-fn read_bounded(file: &Path) -> Result<Vec<u8>, String> {
-    small_file::named(file, MAX_FILE).map_err(|error| format!("cannot read {}: {error}", file.display()))
 }
 
 /// Judges the certificate of a server; signatures are always checked.
@@ -242,50 +224,67 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// The cause of a refused certificate, in words.
-pub(super) fn explain(error: &CertificateError) -> String {
-    match error {
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            "it has expired (or this machine's clock is wrong)".to_owned()
+/// The cause of a refused certificate.
+pub(super) fn explain(error: &CertificateError) -> BadCertificate {
+    let (why, cause) = match error {
+        CertificateError::Expired => ("it has expired".to_owned(), CertificateCause::Time),
+        CertificateError::ExpiredContext { time, not_after } => (
+            format!("it expired on {}, and this machine's clock says {}", date(*not_after), date(*time)),
+            CertificateCause::Time,
+        ),
+        CertificateError::NotValidYet => ("it is not valid yet".to_owned(), CertificateCause::Time),
+        CertificateError::NotValidYetContext { time, not_before } => (
+            format!(
+                "it is valid from {} on, and this machine's clock says {}",
+                date(*not_before),
+                date(*time)
+            ),
+            CertificateCause::Time,
+        ),
+        CertificateError::NotValidForName => {
+            ("it is for another host name".to_owned(), CertificateCause::Name)
         }
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            "it is not valid yet (or this machine's clock is wrong)".to_owned()
-        }
-        CertificateError::NotValidForName => "it is for another host name".to_owned(),
         CertificateError::NotValidForNameContext { expected, presented } => {
-            let presented =
-                presented.iter().take(5).map(|p| super::redact::clean(p, 100)).collect::<Vec<_>>();
+            let presented = presented.iter().take(5).map(|p| clean(p, 100)).collect::<Vec<_>>();
             let presented = if presented.is_empty() {
                 "none; a common name does not count".to_owned()
             } else {
                 presented.join(", ")
             };
-            format!("it is for another host name than {} (its names: {presented})", expected.to_str())
+            let why =
+                format!("it is for another host name than {} (its names: {presented})", expected.to_str());
+            (why, CertificateCause::Name)
         }
-        CertificateError::Other(why) => format!(
-            "it cannot stand for a server ({}); a self-signed one must itself be given as an authority",
-            super::redact::clean(&why.to_string(), 100)
-        ),
-        CertificateError::UnknownIssuer => "its issuer is not among the trusted authorities".to_owned(),
-        other => super::redact::clean(&other.to_string(), 200),
-    }
+        CertificateError::Other(why) => {
+            let why = format!(
+                "it cannot stand for a server ({}); a self-signed one must itself be given as an authority",
+                clean(&why.to_string(), 100)
+            );
+            (why, CertificateCause::Issuer)
+        }
+        CertificateError::UnknownIssuer => {
+            ("its issuer is not among the trusted authorities".to_owned(), CertificateCause::Issuer)
+        }
+        other => (clean(&other.to_string(), 200), CertificateCause::Other),
+    };
+    BadCertificate { why, cause }
+}
+
+/// A time as people write it, in UTC.
+fn date(time: UnixTime) -> String {
+    let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+    jiff::Timestamp::from_second(seconds).map_or_else(
+        |_| "a day beyond all calendars".to_owned(),
+        |time| time.strftime("%F %R UTC").to_string(),
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn half_a_client_certificate_is_named() {
-        let dir = tempfile::tempdir().unwrap();
-        for name in ["a.cert", "b.key"] {
-            let host = dir.path().join(name);
-            std::fs::create_dir(&host).unwrap();
-            std::fs::write(host.join(name), "").unwrap();
-            let error = CertsDir::read(&host).err().unwrap();
-            assert!(error.contains(name) && error.contains("beside"), "{error}");
-        }
-        assert!(CertsDir::read(&dir.path().join("none")).unwrap().identity.is_none());
+    fn settings(ca_files: Vec<PathBuf>, identity: Option<(PathBuf, PathBuf)>) -> TlsSettings {
+        TlsSettings::new(ca_files, identity, &Environment::default(), Warnings::default())
     }
 
     /// As `openssl x509 -req` makes them unless told otherwise.
@@ -305,22 +304,24 @@ PYfN/0Xhjqh/ZwIgWeYZO7DEPFCsAi88exH6SfmMI3ucD4mdt2wuNUgcgSQ=
         std::fs::write(&certificate, VERSION_1).unwrap();
         std::fs::write(&key, rcgen::KeyPair::generate().unwrap().serialize_pem()).unwrap();
         let identity = Some((certificate, key.clone()));
-        let settings = TlsSettings::new(Vec::new(), identity, &Environment::default());
-        settings.config("r.io", true, true, false).unwrap();
+        let own = settings(Vec::new(), identity);
+        own.config("r.io", true, true, false).unwrap();
         // One that can be read must fit its key.
         let other = rcgen::generate_simple_self_signed(["a".to_owned()]).unwrap();
         let certificate = dir.path().join("other.pem");
         std::fs::write(&certificate, other.cert.pem()).unwrap();
-        let settings = TlsSettings::new(Vec::new(), Some((certificate, key)), &Environment::default());
+        let settings = settings(Vec::new(), Some((certificate, key)));
         let error = settings.config("r.io", true, true, false).unwrap_err();
-        assert!(error.contains("other.pem and"), "{error}");
+        assert!(error.why.contains("other.pem and"), "{error}");
+        assert_eq!(settings.check(), Err(error));
     }
 
     #[test]
     fn a_file_without_certificates_is_named() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let settings = TlsSettings::new(vec![file.path().to_owned()], None, &Environment::default());
+        let settings = settings(vec![file.path().to_owned()], None);
         let error = settings.config("r.io", true, true, false).unwrap_err();
-        assert!(error.contains("no certificate"), "{error}");
+        assert!(error.why.contains("no certificate"), "{error}");
+        assert_eq!(settings.check(), Err(error));
     }
 }

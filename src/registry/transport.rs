@@ -8,20 +8,21 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use reqwest::Method;
 use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderValue};
+use reqwest::{Method, StatusCode};
 use url::Url;
 
 use super::answer::Answer;
 use super::body::{Payload, Transmission};
-use super::error::ErrorKind;
+use super::error::{ErrorKind, ProxyFault};
 use super::host::Host;
 use super::known::KnownSecrets;
 use super::pace::{RateLimiter, locked};
-use super::proxy::ProxyRules;
+use super::proxy::{Proxy, ProxyRules};
 use super::redact::clean;
 use super::stats::Traffic;
 use super::tls::{TlsSettings, explain};
+use crate::app::unusable::Unusable;
 use crate::image::HostName;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -42,7 +43,38 @@ pub(super) struct Transport {
     pub(super) tls_no_verify: Vec<String>,
     /// Addresses of names that are known already.
     pub(super) addresses: Vec<(String, Vec<SocketAddr>)>,
-    pub(super) clients: Mutex<HashMap<(String, bool), reqwest::Client>>,
+    pub(super) clients: Mutex<HashMap<(String, bool), Route>>,
+}
+
+/// The way to one origin.
+#[derive(Clone)]
+pub(super) struct Route {
+    pub(super) client: reqwest::Client,
+    proxy: Option<Arc<Proxy>>,
+}
+
+impl Route {
+    /// What a failed exchange was: of the proxy, where there is one and it came to nothing there.
+    pub(super) fn classify(&self, error: &reqwest::Error) -> ErrorKind {
+        match (&self.proxy, classify(error)) {
+            (Some(proxy), ErrorKind::Connect(why)) => {
+                let fault = match tunnel_error(error).as_deref() {
+                    Some("proxy authorization required") => ProxyFault::Login { given: proxy.has_login },
+                    Some("unsuccessful") => ProxyFault::NoTunnel,
+                    _ => ProxyFault::Unreachable(why),
+                };
+                ErrorKind::Proxy { proxy: proxy.name.clone(), fault }
+            }
+            (_, kind) => kind,
+        }
+    }
+
+    /// What an answer is that comes from the proxy and not from where the request was for.
+    fn refusal(&self, status: StatusCode) -> Option<ErrorKind> {
+        let proxy = self.proxy.as_ref().filter(|_| status == StatusCode::PROXY_AUTHENTICATION_REQUIRED)?;
+        let fault = ProxyFault::Login { given: proxy.has_login };
+        Some(ErrorKind::Proxy { proxy: proxy.name.clone(), fault })
+    }
 }
 
 impl Transport {
@@ -56,7 +88,7 @@ impl Transport {
         payload: &Payload<'_>,
         registry: Option<&Host>,
     ) -> Result<Answer, ErrorKind> {
-        let client = self.client(url, registry.is_some())?;
+        let route = self.route(url, registry.is_some())?;
         let length = payload.length();
         let has_body = method == Method::POST || method == Method::PUT || method == Method::PATCH;
         if has_body {
@@ -66,7 +98,7 @@ impl Transport {
             self.known.add_header(authorization);
         }
         let watch = Arc::new(Transmission::new(length == 0));
-        let mut request = client.request(method, url.clone()).headers(headers);
+        let mut request = route.client.request(method, url.clone()).headers(headers);
         if has_body && length > 0 {
             request = request.body(payload.body(&watch, self.limiter.clone(), Arc::clone(&self.traffic)));
         }
@@ -77,17 +109,22 @@ impl Transport {
         if let Some(error) = locked(&watch.source_error).take() {
             return Err(ErrorKind::Source(error));
         }
-        let response = outcome.map_err(|error| classify(&error))?;
+        let response = outcome.map_err(|error| route.classify(&error))?;
+        if let Some(kind) = route.refusal(response.status()) {
+            return Err(kind);
+        }
         let (traffic, known) = (Arc::clone(&self.traffic), Arc::clone(&self.known));
         Ok(Answer::new(url, response, self.stall, self.limiter.clone(), traffic, known))
     }
 
-    pub(super) fn client(&self, url: &Url, is_registry: bool) -> Result<reqwest::Client, ErrorKind> {
+    /// The way to `url`; settings that cannot be used are an [`ErrorKind::Configuration`].
+    pub(super) fn route(&self, url: &Url, is_registry: bool) -> Result<Route, ErrorKind> {
+        let refuse = |why: String| ErrorKind::Configuration(Unusable::new(why));
         let authority = authority(url);
         let key = (format!("{}://{authority}", url.scheme()), is_registry);
         let mut clients = locked(&self.clients);
-        if let Some(client) = clients.get(&key) {
-            return Ok(client.clone());
+        if let Some(route) = clients.get(&key) {
+            return Ok(route.clone());
         }
         let mut builder = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
@@ -109,7 +146,7 @@ impl Transport {
             builder = builder.http1_only();
         }
         let proxy = self.proxies.proxy_for(url).map_err(ErrorKind::Configuration)?;
-        if url.scheme() == "https" || proxy.as_ref().is_some_and(|proxy| proxy.scheme() == "https") {
+        if url.scheme() == "https" || proxy.as_ref().is_some_and(|proxy| proxy.url.scheme() == "https") {
             let verify = !self.tls_no_verify.contains(&authority);
             let config = self.tls.config(&authority, verify, is_registry, self.http2);
             builder = builder.tls_backend_preconfigured(config.map_err(ErrorKind::Configuration)?);
@@ -118,19 +155,19 @@ impl Transport {
             let provider = Arc::new(rustls::crypto::ring::default_provider());
             let config = rustls::ClientConfig::builder_with_provider(provider)
                 .with_safe_default_protocol_versions()
-                .map_err(|error| ErrorKind::Configuration(format!("TLS cannot be set up: {error}")))?
+                .map_err(|error| refuse(format!("TLS cannot be set up: {error}")))?
                 .with_root_certificates(rustls::RootCertStore::empty())
                 .with_no_client_auth();
             builder = builder.tls_backend_preconfigured(config);
         }
-        if let Some(proxy) = proxy {
-            let refuse =
-                |_| ErrorKind::Configuration("the proxy of the environment cannot be used".to_owned());
-            builder = builder.proxy(reqwest::Proxy::all(proxy).map_err(refuse)?);
+        if let Some(proxy) = &proxy {
+            let through = reqwest::Proxy::all(proxy.url.clone());
+            builder = builder.proxy(through.map_err(|_| refuse(format!("{} cannot be used", proxy.name)))?);
         }
-        let client = builder.build().map_err(|error| ErrorKind::Configuration(innermost(&error)))?;
-        clients.insert(key, client.clone());
-        Ok(client)
+        let client = builder.build().map_err(|error| refuse(innermost(&error)))?;
+        let route = Route { client, proxy };
+        clients.insert(key, route.clone());
+        Ok(route)
     }
 }
 
@@ -157,7 +194,7 @@ pub(super) fn classify(error: &reqwest::Error) -> ErrorKind {
     }
     let why = innermost(error);
     if error.is_builder() {
-        ErrorKind::Configuration(why)
+        ErrorKind::Configuration(Unusable::new(why))
     } else if error.is_connect() {
         ErrorKind::Connect(why)
     } else {
@@ -177,6 +214,13 @@ fn tls_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Erro
         return Some(tls);
     }
     error.source().and_then(tls_error)
+}
+
+/// What a proxy made of the request for a connection through it. The type of the error is not public, so that its words are
+/// what there is to go by; a test has both of them.
+fn tunnel_error(error: &(dyn StdError + 'static)) -> Option<String> {
+    let own = error.to_string().strip_prefix("tunnel error: ").map(str::to_owned);
+    own.or_else(|| error.source().and_then(tunnel_error))
 }
 
 /// The last cause, which is the one that tells something; outer ones repeat the URL.

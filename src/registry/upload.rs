@@ -12,19 +12,20 @@ use url::Url;
 
 use super::answer::Answer;
 use super::body::Payload;
-use super::error::{ErrorKind, RegistryError};
+use super::error::{About, ErrorKind, RegistryError};
 use super::http::{Call, Retries, Target};
 use super::location::{resolve, with_query};
 use super::stats::RequestKind;
 use super::token::Scope;
 use super::{BlobSource, RegistryClient};
-use crate::image::{Digest, Repository};
+use crate::image::{Algorithm, Digest, Repository};
 
 /// An upload in progress. For data that cannot be replayed; [`RegistryClient::push_blob`] is for all other.
 pub struct Upload {
     client: RegistryClient,
     repository: Repository,
     location: Url,
+    algorithm: Algorithm,
     /// Bytes the registry has confirmed.
     offset: u64,
 }
@@ -49,12 +50,19 @@ pub(super) enum MountAnswer {
 }
 
 impl Upload {
-    /// Opens a session.
-    pub async fn begin(client: &RegistryClient, repository: &Repository) -> Result<Self, RegistryError> {
+    /// Opens a session for a blob whose digest is by `algorithm`. Registries may compute the digest while they read, and
+    /// have to know which one (distribution-spec 1.2, "Pushing blobs").
+    pub async fn begin(
+        client: &RegistryClient,
+        repository: &Repository,
+        algorithm: Algorithm,
+    ) -> Result<Self, RegistryError> {
         let host = client.0.host(repository.host());
-        let path = format!("/v2/{}/blobs/uploads/", repository.path());
+        let named = named(algorithm).map(|named| format!("?{named}")).unwrap_or_default();
+        let path = format!("/v2/{}/blobs/uploads/{named}", repository.path());
         let mut call = Call::new(&host, Method::POST, Target::Path(path), format!("upload to {repository}"));
         (call.scope, call.kind) = (Scope::push(repository.path()), RequestKind::BlobPush);
+        call.about.algorithm = Some(algorithm);
         let answer = client.0.send(&call).await?;
         if !matches!(answer.status.as_u16(), 201 | 202) {
             if answer.is_html() {
@@ -63,14 +71,18 @@ impl Upload {
             }
             return Err(call.refusal(answer).await);
         }
-        Self::of(client, repository, &answer).ok_or_else(|| {
+        Self::of(client, repository, algorithm, &answer).ok_or_else(|| {
             call.error(ErrorKind::Protocol("an upload was opened without a usable location".to_owned()))
         })
     }
 
-    fn of(client: &RegistryClient, repository: &Repository, answer: &Answer) -> Option<Self> {
-        let location = new_location(answer)?;
-        Some(Self { client: client.clone(), repository: repository.clone(), location, offset: 0 })
+    fn of(
+        client: &RegistryClient,
+        repository: &Repository,
+        algorithm: Algorithm,
+        answer: &Answer,
+    ) -> Option<Self> {
+        Some(Self::at(client, repository, algorithm, new_location(answer)?))
     }
 
     /// Asks to take a blob over from another repository of the same registry.
@@ -81,7 +93,9 @@ impl Upload {
         from: &Repository,
     ) -> Result<MountAnswer, RegistryError> {
         let host = client.0.host(repository.host());
-        let path = format!("/v2/{}/blobs/uploads/?mount={digest}&from={}", repository.path(), from.path());
+        let named = named(digest.algorithm()).map(|named| format!("&{named}")).unwrap_or_default();
+        let (path, from_path) = (repository.path(), from.path());
+        let path = format!("/v2/{path}/blobs/uploads/?mount={digest}&from={from_path}{named}");
         let mut call =
             Call::new(&host, Method::POST, Target::Path(path), format!("mount {digest} to {repository}"));
         call.scope = Scope { from: Some(from.path().to_owned()), ..Scope::push(repository.path()) };
@@ -92,7 +106,8 @@ impl Upload {
         };
         Ok(match answer.status.as_u16() {
             201 => MountAnswer::Mounted,
-            202 => Self::of(client, repository, &answer).map_or(MountAnswer::Refused, MountAnswer::Session),
+            202 => Self::of(client, repository, digest.algorithm(), &answer)
+                .map_or(MountAnswer::Refused, MountAnswer::Session),
             _ => MountAnswer::Refused,
         })
     }
@@ -124,7 +139,7 @@ impl Upload {
             }?;
             match self.status().await {
                 Standing::Holds(held) if (self.offset..=end).contains(&held) => self.offset = held,
-                _ if anew => *self = Self::begin(&client, &self.repository).await?,
+                _ if anew => *self = Self::begin(&client, &self.repository, self.algorithm).await?,
                 _ => {
                     let kind = ErrorKind::Broken("the registry lost what was sent so far".to_owned());
                     return Err(RegistryError::new(self.repository.host(), self.what(), kind));
@@ -236,8 +251,13 @@ impl Upload {
     }
 
     /// A session that was opened before.
-    pub(super) fn at(client: &RegistryClient, repository: &Repository, location: Url) -> Self {
-        Self { client: client.clone(), repository: repository.clone(), location, offset: 0 }
+    pub(super) fn at(
+        client: &RegistryClient,
+        repository: &Repository,
+        algorithm: Algorithm,
+        location: Url,
+    ) -> Self {
+        Self { client: client.clone(), repository: repository.clone(), location, algorithm, offset: 0 }
     }
 
     /// Where the session is now.
@@ -275,12 +295,18 @@ impl Upload {
     fn call<'a>(&self, host: &'a super::host::Host, method: Method, url: Url) -> Call<'a> {
         let mut call = Call::new(host, method, Target::Url(url), self.what());
         (call.scope, call.kind) = (Scope::push(self.repository.path()), RequestKind::BlobPush);
+        call.about = About { within_upload: true, algorithm: Some(self.algorithm) };
         call
     }
 
     fn what(&self) -> String {
         format!("upload to {}", self.repository)
     }
+}
+
+/// The parameter that names `algorithm`, where it is not the usual one.
+fn named(algorithm: Algorithm) -> Option<String> {
+    (algorithm != Algorithm::Sha256).then(|| format!("digest-algorithm={}", algorithm.name()))
 }
 
 fn new_location(answer: &Answer) -> Option<Url> {

@@ -11,7 +11,8 @@ use axum::http::header::AUTHORIZATION;
 use base64::Engine as _;
 use tokio::sync::Semaphore;
 
-use crate::app::small_file;
+use crate::app::foreign_text;
+use crate::app::unusable::Unusable;
 use crate::image::Digest;
 
 /// Longest file of users that is read, in bytes.
@@ -22,8 +23,8 @@ const REMEMBERED: usize = 256;
 
 #[derive(Debug, thiserror::Error)]
 pub enum HtpasswdError {
-    #[error("{path}: {source}")]
-    Read { path: PathBuf, source: std::io::Error },
+    #[error("{0}")]
+    Read(Unusable),
     #[error("{path}, line {line}: {why}")]
     Line { path: PathBuf, line: usize, why: &'static str },
     #[error("{0} has no user, so nobody could log in")]
@@ -46,11 +47,8 @@ impl std::fmt::Debug for Users {
 
 impl Users {
     pub fn from_htpasswd(path: &Path) -> Result<Self, HtpasswdError> {
-        let unreadable = |source| HtpasswdError::Read { path: path.to_owned(), source };
-        let text = small_file::named(path, MAX_HTPASSWD).map_err(unreadable)?;
-        let text = String::from_utf8(text).map_err(|_| {
-            unreadable(std::io::Error::new(std::io::ErrorKind::InvalidData, "it is not UTF-8"))
-        })?;
+        let text = foreign_text::named(path, MAX_HTPASSWD)
+            .map_err(|error| HtpasswdError::Read(error.about(path.display())))?;
         let mut hashes = HashMap::new();
         for (index, line) in text.lines().enumerate() {
             let line = line.trim();

@@ -35,6 +35,11 @@ use super::pace::Patient;
 use super::room::{Answering, Full, Guest, Room};
 use super::routes::Registry;
 use super::store::Store;
+use crate::app::foreign_text;
+use crate::app::unusable::Unusable;
+
+/// Longest certificate or key that is read, in bytes.
+const MAX_PEM: u64 = 1 << 20;
 
 /// Connections beyond a client's limit that are told so at once; further ones are closed without a word.
 const TURNED_AWAY: usize = 16;
@@ -60,10 +65,20 @@ pub struct ServeOptions {
 pub enum ServeError {
     #[error("cannot listen on {address}: {source}")]
     Listen { address: SocketAddr, source: io::Error },
-    #[error("{path}: {why}")]
-    Tls { path: PathBuf, why: String },
+    #[error("{0}")]
+    Tls(Unusable),
     #[error(transparent)]
     Htpasswd(#[from] HtpasswdError),
+}
+
+impl ServeError {
+    /// The file that cannot be used, where that is what is wrong.
+    pub fn unusable(self) -> Result<Unusable, Self> {
+        match self {
+            Self::Tls(unusable) | Self::Htpasswd(HtpasswdError::Read(unusable)) => Ok(unusable),
+            other => Err(other),
+        }
+    }
 }
 
 /// A registry that listens, but answers only once it runs.
@@ -286,14 +301,19 @@ impl HttpBody for Held {
 }
 
 fn acceptor(chain_path: &Path, key_path: &Path) -> Result<TlsAcceptor, ServeError> {
-    let refuse = |path: &Path, why: String| ServeError::Tls { path: path.to_owned(), why };
-    let chain = CertificateDer::pem_file_iter(chain_path)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+    let refuse = |path: &Path, why: String| ServeError::Tls(Unusable::new(why).about(path.display()));
+    let text = |path: &Path| {
+        let text = foreign_text::named_pem(path, MAX_PEM);
+        text.map_err(|error| ServeError::Tls(error.about(path.display())))
+    };
+    let chain = CertificateDer::pem_slice_iter(text(chain_path)?.as_bytes())
+        .collect::<Result<Vec<_>, _>>()
         .map_err(|e| refuse(chain_path, e.to_string()))?;
     if chain.is_empty() {
         return Err(refuse(chain_path, "there is no certificate in it".to_owned()));
     }
-    let key = PrivateKeyDer::from_pem_file(key_path).map_err(|e| refuse(key_path, e.to_string()))?;
+    let key = PrivateKeyDer::from_pem_slice(text(key_path)?.as_bytes());
+    let key = key.map_err(|e| refuse(key_path, e.to_string()))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

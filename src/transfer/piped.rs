@@ -261,7 +261,8 @@ impl Run<'_> {
             return there.map(drop);
         }
         let bar = self.import.reporter.transfer(upload.home.path(), upload.size, 0);
-        let mut session = Upload::begin(client, &upload.home).await.map_err(ArrivalError::Registry);
+        let session = Upload::begin(client, &upload.home, upload.digest.algorithm()).await;
+        let mut session = session.map_err(ArrivalError::Registry);
         let mut hasher = Hasher::for_digest(&upload.digest);
         let mut chunk = BytesMut::new();
         let complete = loop {

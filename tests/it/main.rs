@@ -42,6 +42,7 @@ mod second_reader;
 mod selection;
 mod serve;
 mod serve_bundle;
+mod settings;
 mod shard;
 mod small_inputs;
 #[cfg(feature = "object-storage")]

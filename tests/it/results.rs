@@ -184,6 +184,10 @@ fn on_a_file_system_that_takes_nothing_the_error_names_the_users_file() {
         ("mirrors out.tar.zst -d reg.local --for containerd -o disk/certs.d".to_owned(), "disk/certs.d"),
         ("catalog lock images.txt -o disk/catalog.lock".to_owned(), "disk/catalog.lock"),
         ("man --dir disk/man".to_owned(), "disk/man"),
+        (
+            "login reg.local --username u --password-stdin --no-check --auth-file disk/auth.json".to_owned(),
+            "disk/auth.json",
+        ),
     ] {
         for (options, code, why) in
             [("ro,size=1m", 1, "Read-only file system"), ("size=4k", 6, "No space left")]

@@ -23,10 +23,12 @@ mod words;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, BufRead};
+use std::path::Path;
 use std::sync::Arc;
 
 use serde::Serialize;
 
+use crate::app::foreign_text::NotText;
 use crate::image::Reference;
 use node::Stop;
 use object::Walk;
@@ -117,8 +119,9 @@ impl Discovery {
         let file: Arc<str> = file.into();
         let (mut text, watch) = (Text::new(input), Watch::default());
         if text.is_utf16()? {
-            let why = "the text is UTF-16, as PowerShell's > writes it; write it as UTF-8 (-Encoding utf8)";
-            self.unclear(Place::of(&file, 1), why.to_owned(), true);
+            let refused = NotText::Encoding("UTF-16").of(Path::new(&*file));
+            let way = refused.hint.map(|way| format!("; {way}")).unwrap_or_default();
+            self.unclear(Place::of(&file, 1), refused.why + &way, true);
             return Ok(());
         }
         while let Some(first) = text.next_document(&watch)? {

@@ -206,7 +206,13 @@ async fn ask(
         repinned: None,
     });
     let request = Request { images: wanted.collect(), ..Request::default() };
-    let client = network::for_export(&args.network, args.registry.as_ref(), &request, &Held::default())?;
+    let client = network::for_export(
+        &args.network,
+        args.registry.as_ref(),
+        &request,
+        &Held::default(),
+        &session.reporter,
+    )?;
     session.reporter.begin_count("asking for images", remote().count() as u64);
     let client = &client;
     let asked = futures_util::stream::iter(remote()).map(|listed| async move {
@@ -222,6 +228,7 @@ async fn ask(
         }
     };
     session.reporter.end();
+    network::tell_warnings(client, &session.reporter);
     for (listed, answer) in answers {
         match answer {
             Ok(digest) => {

@@ -22,7 +22,7 @@ use crate::transfer::Spool;
 const MAX_DEPTH: usize = 8;
 
 pub(super) async fn run(session: &Session, args: &LockArgs) -> anyhow::Result<ExitCode> {
-    let mut report = RunReport::new("catalog lock", args.output_style.report.as_deref());
+    let mut report = RunReport::new("catalog lock", args.report.file.as_deref());
     let result = lock(session, args, &mut report).await;
     report.close(result, &session.reporter)
 }
@@ -43,7 +43,13 @@ async fn lock(session: &Session, args: &LockArgs, report: &mut RunReport) -> any
     if args.keep {
         keep(&mut loaded, old.as_ref());
     }
-    let client = network::for_export(&args.network, args.registry.as_ref(), &loaded.request, &loaded.held)?;
+    let client = network::for_export(
+        &args.network,
+        args.registry.as_ref(),
+        &loaded.request,
+        &loaded.held,
+        &session.reporter,
+    )?;
     let images = &loaded.request.images;
     report.images =
         images.iter().map(|wanted| ImageReport::new(&wanted.name, wanted.sources.first())).collect();
@@ -55,7 +61,9 @@ async fn lock(session: &Session, args: &LockArgs, report: &mut RunReport) -> any
         keep_going: false,
     };
     let spool = Spool::anonymous()?;
-    let resolved = resolving.run(&spool, report).await?;
+    let resolved = resolving.run(&spool, report).await;
+    network::tell_warnings(&client, &session.reporter);
+    let resolved = resolved?;
     report.all_done(crate::commands::run_report::ImageState::Done);
     let images = resolved.resolution.images.iter().map(|image| {
         let mut locked = locked_image(image, &spool, args.dates)?;
@@ -89,7 +97,7 @@ fn earlier(args: &LockArgs) -> anyhow::Result<Option<Lock>> {
 fn keep_apart(args: &LockArgs) -> anyhow::Result<()> {
     let inputs: Vec<_> = args.catalog.catalogs.iter().map(|name| ("the catalog", Path::new(name))).collect();
     let mut outputs = vec![("the lock", args.output.as_path())];
-    outputs.extend(args.output_style.report.iter().map(|path| ("--report", path.as_path())));
+    outputs.extend(args.report.file.iter().map(|path| ("--report", path.as_path())));
     outputs::keep_apart(&inputs, &outputs)
 }
 

@@ -9,8 +9,8 @@ use super::assign::{Conflict, Need, assign};
 use crate::app::text::one_line;
 use crate::archive::ImageRow;
 use crate::archive::manifest::{CatalogRecord, EntryRecord};
-use crate::destination::{Destination, Mapping};
-use crate::image::{Digest, ReferenceError, Tag};
+use crate::destination::{Destination, Mapping, NameError};
+use crate::image::{Digest, Tag};
 
 /// The value path charts commonly read a registry override from.
 const COMMON_OVERRIDE: &str = "global.imageRegistry";
@@ -99,7 +99,7 @@ impl<'a> Row<'a> {
         entry: Option<&'a EntryRecord>,
         destination: &Destination,
         mapping: Mapping,
-    ) -> Result<Self, ReferenceError> {
+    ) -> Result<Self, NameError> {
         static NO_ROW: EntryRecord = EntryRecord {
             chart: String::new(),
             component: String::new(),

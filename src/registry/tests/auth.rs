@@ -55,6 +55,30 @@ async fn many_requests_fetch_one_token() {
     assert!(asked[0].header("authorization").is_none());
 }
 
+/// Some registries name a repository in the challenge of their root.
+#[tokio::test]
+async fn different_requests_that_ask_for_one_token_fetch_it_once() {
+    for at_once in [false, true] {
+        let (registry, realm) = with_tokens(300, |_| true).await;
+        let client = plain();
+        let (repository, host) = (registry.repository("a/b"), registry.host.clone());
+        if at_once {
+            let (ping, target) = (client.ping(&host), target());
+            let (ping, manifest) = tokio::join!(ping, client.manifest(&repository, &target));
+            ping.unwrap();
+            manifest.unwrap();
+        } else {
+            client.ping(&host).await.unwrap();
+            client.manifest(&repository, &target()).await.unwrap();
+        }
+        assert_eq!(realm.seen("GET", "/token").len(), 1, "at once: {at_once}");
+        // What is refused is fetched again, and what is for another login or scope is not shared.
+        plain().ping(&host).await.unwrap();
+        client.manifest(&repository, &target()).await.unwrap();
+        assert_eq!(realm.seen("GET", "/token").len(), 3);
+    }
+}
+
 #[tokio::test]
 async fn a_token_that_expired_unnoticed_is_renewed_once() {
     let (registry, realm) = with_tokens(300, |_| true).await;

@@ -253,7 +253,7 @@ async fn empty_blobs_and_sessions_by_hand_work() {
     let pushed = client.push_blob(&repository, &empty.digest, 0, &empty, None).await.unwrap();
     assert_eq!(pushed, Pushed::Uploaded { bytes: 0 });
     let bytes = content(5000);
-    let mut upload = Upload::begin(&client, &repository).await.unwrap();
+    let mut upload = Upload::begin(&client, &repository, Algorithm::Sha256).await.unwrap();
     upload.append(bytes.slice(..3000)).await.unwrap();
     upload.append(bytes.slice(3000..)).await.unwrap();
     assert_eq!(upload.offset(), 5000);
@@ -320,7 +320,7 @@ async fn what_arrives_late_of_data_that_cannot_be_replayed_is_not_sent_again_eit
     let faults = Faults { keep_only: vec![4000], late: 500, ..Faults::default() };
     let (fake, store) = registry(faults).await;
     let (bytes, client) = (content(10_000), plain());
-    let mut upload = Upload::begin(&client, &fake.repository("a")).await.unwrap();
+    let mut upload = Upload::begin(&client, &fake.repository("a"), Algorithm::Sha256).await.unwrap();
     upload.append(bytes.clone()).await.unwrap();
     upload.finish(&Digest::sha256(&bytes)).await.unwrap();
     assert_eq!(store.lock().unwrap().blobs[&Digest::sha256(&bytes).to_string()], bytes);

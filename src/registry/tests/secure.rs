@@ -127,7 +127,16 @@ async fn the_cause_of_a_refused_certificate_is_named() {
         let error = ping(&host, Some(&certificate.chain)).await.unwrap_err();
         assert_eq!(error.class(), ErrorClass::Unreachable);
         assert!(error.to_string().contains(says), "{error}");
+        // Another authority is no way out of either.
+        let hint = error.hint().unwrap();
+        let expected = if says == "expired" { "clock" } else { "names" };
+        assert!(hint.contains(expected) && !hint.contains("--ca-file"), "{hint}");
     }
+    let tomorrow = self_signed(&["127.0.0.1"], |params| params.not_before = rcgen::date_time_ymd(2999, 1, 1));
+    let host = server(&tomorrow, ROOT).await;
+    let error = ping(&host, Some(&tomorrow.chain)).await.unwrap_err();
+    assert!(error.to_string().contains("valid from 2999-01-01"), "{error}");
+    assert!(error.hint().unwrap().contains("clock"), "{:?}", error.hint());
 }
 
 #[tokio::test]
