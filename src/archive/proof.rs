@@ -30,8 +30,14 @@ pub(super) fn prove(bundle: &BundleManifest, manifests: &dyn Manifests) -> Resul
             |blob| format!("{} is needed by an image, but not in the bundle", blob.digest),
         )));
     }
-    for image in &bundle.images {
+    for (image, size) in bundle.images.iter().zip(&contents.sizes) {
         bundle.pins(image, manifests)?;
+        if image.size != *size {
+            let name = &image.name;
+            let why =
+                format!("bundle.json gives {name} {} bytes, and what it refers to has {size}", image.size);
+            return Err(ArchiveError::Damaged(why));
+        }
     }
     for row in bundle.artifacts.iter().filter(|row| row.tag.is_none()) {
         let parsed = ParsedManifest::of(&manifests.manifest(&row.digest)?, Some(&row.media_type));

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::app::text::one_line;
 use crate::app::text::typed;
 use crate::archive::{BundleManifest, Contents, Fate, LIST_SUFFIX, Manifests, fates, parity_name, roots};
 use crate::image::{Descriptor, Platform};
@@ -160,7 +161,7 @@ pub(super) fn table(bundle: &BundleManifest, shared: &[u64]) -> String {
             image.digest.short(),
             bytes(image.size),
             bytes(*shared),
-            image.platforms.join(", "),
+            one_line(&image.platforms.join(", ")),
         );
     }
     text

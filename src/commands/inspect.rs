@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::json;
 
 use super::{export_print, input};
+use crate::app::text::one_line;
 use crate::archive::manifest::SCHEMA_VERSION;
 use crate::archive::{BundleManifest, Holdings};
 use crate::cli::{InspectArgs, ResultFormat};
@@ -69,8 +70,9 @@ fn text(
     text.push_str(&export_print::left_out(bundle, bundle.required()));
     if !bundle.catalog.name.is_empty() {
         let set: Vec<_> = bundle.catalog.variables.iter().map(|(k, v)| format!("{k}={v}")).collect();
-        let set = set.join("  ");
-        let _ = writeln!(text, "catalog {} {}  {set}", bundle.catalog.name, bundle.catalog.version);
+        let line = format!("catalog {} {}  {}", bundle.catalog.name, bundle.catalog.version, set.join("  "));
+        // It is the bundle's word, and must not look like a line of ours.
+        let _ = writeln!(text, "{}", one_line(&line));
     }
     match id {
         Some(id) => {

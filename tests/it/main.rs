@@ -15,6 +15,7 @@ mod delta;
 mod discover;
 mod foreign;
 mod foreign_layers;
+mod forged;
 mod insisting;
 mod lies;
 mod lint;
