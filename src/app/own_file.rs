@@ -11,14 +11,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::fs::OFlags;
+use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
 use zeroize::Zeroizing;
 
 use super::stop;
 
-/// What temporary files are called before six random characters.
-const PREFIX: &str = ".bundle-";
-const RANDOM: usize = 6;
+/// How the names of temporary files begin.
+const PREFIX: &str = ".airgap-bundle-";
+/// Names that are tried before a folder is given up.
+const TRIES: usize = 16;
 /// A temporary file that nobody holds and that is older than this was left behind.
 const LEFT_BEHIND: Duration = Duration::from_secs(60);
 /// How long another run may change a file before this one gives up, and how often it looks.
@@ -141,12 +143,34 @@ pub fn aside(path: &Path, mode: u32) -> io::Result<NamedTempFile> {
     let folder = folder_of(path);
     remove_left_behind(folder);
     let permissions = std::fs::Permissions::from_mode(mode);
-    let mut builder = tempfile::Builder::new();
-    let aside = builder.prefix(PREFIX).rand_bytes(RANDOM).append(true).permissions(permissions);
-    let aside = aside.tempfile_in(folder).map_err(|error| without_path(&error))?;
+    let mut tries = 0;
+    let aside = loop {
+        let (name, mut builder) = (temporary_name(fastrand::u64(..)), tempfile::Builder::new());
+        let aside = builder.prefix(&name).rand_bytes(0).append(true).permissions(permissions.clone());
+        match aside.tempfile_in(folder) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && tries < TRIES => tries += 1,
+            made => break made.map_err(|error| without_path(&error))?,
+        }
+    };
     // Where nothing can be locked, nothing is removed either.
     let _ = aside.as_file().try_lock();
     Ok(aside)
+}
+
+/// The name that goes with `random`. It ends with a checksum of it: nobody gives such a name to a file of their own.
+fn temporary_name(random: u64) -> String {
+    let random = format!("{random:016x}");
+    let sum = Sha256::digest(format!("a temporary file of airgap-bundle: {random}"));
+    let sum = sum.iter().take(8).fold(0u64, |sum, byte| sum << 8 | u64::from(*byte));
+    format!("{PREFIX}{random}-{sum:016x}")
+}
+
+/// Whether a temporary file of this program has that name.
+fn is_temporary_name(name: &str) -> bool {
+    let random = name.strip_prefix(PREFIX).and_then(|rest| rest.split_once('-')).map(|(random, _)| random);
+    random
+        .and_then(|random| u64::from_str_radix(random, 16).ok())
+        .is_some_and(|random| temporary_name(random) == name)
 }
 
 /// The system's error alone: the name of the temporary file, which tempfile adds, means nothing to people.
@@ -158,12 +182,8 @@ fn without_path(error: &io::Error) -> io::Error {
 
 /// Removes temporary files that runs which were killed have left in `folder`.
 fn remove_left_behind(folder: &Path) {
-    let is_ours = |name: &str| {
-        let random = name.strip_prefix(PREFIX).unwrap_or_default();
-        random.len() == RANDOM && random.bytes().all(|b| b.is_ascii_alphanumeric())
-    };
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    for entry in entries.filter(|entry| entry.file_name().to_str().is_some_and(is_ours)) {
+    for entry in entries.filter(|entry| entry.file_name().to_str().is_some_and(is_temporary_name)) {
         let path = entry.path();
         let Ok(file) = open_existing(&path, false) else { continue };
         let is_left_behind = file.metadata().is_ok_and(|meta| {
@@ -225,6 +245,7 @@ pub fn beside(path: &Path, suffix: &str) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::os::unix::fs::symlink;
     use std::time::SystemTime;
 
@@ -295,33 +316,33 @@ mod tests {
             file.set_modified(old).unwrap();
             file
         };
-        make(".bundle-abc123");
-        for other in [".bundle-abc12", ".bundle-abc1234", ".bundle-abc-12", "bundle-abc123", "x"] {
+        let ours = temporary_name;
+        let altered = ours(2).replace('0', "1");
+        make(&ours(1));
+        for other in [
+            &altered,
+            ".bundle-config",
+            ".bundle-abc123",
+            ".airgap-bundle-backup",
+            ".airgap-bundle-0123-4567",
+            "x",
+        ] {
             make(other);
         }
-        File::create(path(".bundle-fresh1")).unwrap();
-        let held = make(".bundle-held01");
+        File::create(path(&ours(3))).unwrap();
+        let held = make(&ours(4));
         held.lock().unwrap();
-        symlink(path("x"), path(".bundle-link01")).unwrap();
+        symlink(path("x"), path(&ours(5))).unwrap();
         drop(aside(&path("out"), 0o666).unwrap());
-        let mut left: Vec<String> = std::fs::read_dir(folder.path())
+        let left: BTreeSet<String> = std::fs::read_dir(folder.path())
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();
-        left.sort();
-        assert_eq!(
-            left,
-            [
-                ".bundle-abc-12",
-                ".bundle-abc12",
-                ".bundle-abc1234",
-                ".bundle-fresh1",
-                ".bundle-held01",
-                ".bundle-link01",
-                "bundle-abc123",
-                "x"
-            ]
+        let stays = [ours(3), ours(4), ours(5), altered].into_iter().chain(
+            [".bundle-config", ".bundle-abc123", ".airgap-bundle-backup", ".airgap-bundle-0123-4567", "x"]
+                .map(str::to_owned),
         );
+        assert_eq!(left, stays.collect());
     }
 
     #[test]

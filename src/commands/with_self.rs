@@ -77,9 +77,7 @@ fn own() -> anyhow::Result<PathBuf> {
 
 /// The program, whole or not at all, and executable where the disk has such a thing.
 fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".bundle-").permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755));
-    let mut aside = builder.tempfile_in(folder_of(to))?;
+    let mut aside = own_file::aside(to, 0o755)?;
     std::io::copy(&mut std::fs::File::open(from)?, aside.as_file_mut())?;
     aside.flush()?;
     aside.as_file().sync_all()?;

@@ -208,7 +208,7 @@ fn on_a_file_system_that_takes_nothing_the_error_names_the_users_file() {
             let words = String::from_utf8_lossy(&output.stderr).into_owned();
             assert_eq!(output.status.code(), Some(code), "{line} ({options}): {words}");
             assert!(words.contains(name) && words.contains(why), "{line} ({options}): {words}");
-            assert!(!words.contains(".bundle-"), "{line} ({options}): {words}");
+            assert!(!words.contains(".airgap-bundle-"), "{line} ({options}): {words}");
         }
     }
     assert_whole(&gap.destination, "team/app", "1", &image);
