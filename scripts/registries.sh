@@ -13,7 +13,7 @@ home_of() {
 as() {
     local user=$1
     shift
-    setpriv --reuid "$user" --regid "$(id -g "$user")" --clear-groups env HOME="$home" "$@"
+    env -C "$home" setpriv --reuid "$user" --regid "$(id -g "$user")" --clear-groups env HOME="$home" "$@"
 }
 
 free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
@@ -40,7 +40,9 @@ gitea() {
     home_of gitea nobody
     local port
     port=$(free_port)
+    # Where nobody else may look, that user may not either.
     cp "$program" "$home/gitea"
+    cp -r "$cache/gitea-v1.26.2/options" "$cache/gitea-v1.26.2/templates" "$home/"
     cat >"$home/app.ini" <<END
 RUN_USER = nobody
 WORK_PATH = $home
@@ -50,7 +52,7 @@ HTTP_PORT = $port
 ROOT_URL = http://127.0.0.1:$port/
 OFFLINE_MODE = true
 DISABLE_SSH = true
-STATIC_ROOT_PATH = $cache/gitea-v1.26.2
+STATIC_ROOT_PATH = $home
 [database]
 DB_TYPE = sqlite3
 PATH = $home/gitea.db
@@ -61,15 +63,15 @@ INTERNAL_TOKEN = $(as nobody "$home/gitea" generate secret INTERNAL_TOKEN)
 [packages]
 ENABLED = true
 END
-    chown nobody "$home/app.ini"
+    chown -R nobody "$home"
     password=pass-word-1
     as nobody "$home/gitea" --config "$home/app.ini" migrate >migrate.log 2>&1
     as nobody "$home/gitea" --config "$home/app.ini" admin user create --admin --username adm --password "$password" \
         --email adm@example.com --must-change-password=false >user.log 2>&1
-    start gitea.log setpriv --reuid nobody --regid "$(id -g nobody)" --clear-groups env HOME="$home" \
+    start gitea.log env -C "$home" setpriv --reuid nobody --regid "$(id -g nobody)" --clear-groups env HOME="$home" \
         "$home/gitea" --config "$home/app.ini" web
     served=127.0.0.1:$port
-    wait_for Gitea curl -s -o /dev/null "http://$served/v2/"
+    wait_for_long Gitea curl -s -o /dev/null "http://$served/v2/" || { tail -n 20 gitea.log; return 1; }
 }
 
 # What Gitea and Pulp have to do alike. $1: what goes before every repository there; then arguments for curl.

@@ -356,7 +356,13 @@ fn redirect(answer: &Answer) -> Option<Result<Url, String>> {
     let location = answer.headers.get(LOCATION)?;
     let target = answer.url.join(&String::from_utf8_lossy(location.as_bytes()));
     Some(match target {
-        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(url),
+        Ok(mut url) if matches!(url.scheme(), "http" | "https") && url.has_host() => {
+            // No login comes from where an answer leads.
+            let is_bare = url.set_username("").and_then(|()| url.set_password(None));
+            is_bare
+                .map(|()| url)
+                .map_err(|()| "a redirect to something that has no place for a login".to_owned())
+        }
         _ => Err("a redirect to something that is not an http(s) URL".to_owned()),
     })
 }
