@@ -3,7 +3,7 @@
 //! One walk serves the writer, which plans with it, and the reader, which repeats it to prove that `bundle.json`
 //! says nothing but what the manifests say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
 
@@ -96,6 +96,8 @@ struct Walk<'a> {
     positions: Positions,
     /// What indexes list with the type of a blob, and the root it belongs to.
     listed_as_blobs: Vec<(usize, Digest)>,
+    /// Types under which manifests are stated that do not state their own.
+    untyped: HashMap<Digest, MediaType>,
     /// Manifests and indexes of the current root.
     of_root: usize,
     /// Bytes of manifests that were read.
@@ -141,6 +143,7 @@ impl Contents {
             uses,
             positions,
             listed_as_blobs: Vec::new(),
+            untyped: HashMap::new(),
             of_root: 0,
             read: 0,
             contents,
@@ -181,6 +184,14 @@ impl Walk<'_> {
         }
         let role = if media_type::is_index(stated) { Role::Index } else { Role::Manifest };
         let first_visit = self.position(digest).is_none();
+        if let Some(other) = self.untyped.get(digest).filter(|other| **other != *stated) {
+            let why = format!(
+                "it states {digest} as {stated:?}, and elsewhere it is stated as {:?}; it does not say itself which it \
+                 is, and tools would treat it differently",
+                other.as_str()
+            );
+            self.fault(root, why);
+        }
         // A digest cannot contain itself, so a visit per root and manifest bounds the walk on any input.
         if !self.add(root, digest, stated, size, role, false) {
             return Ok(());
@@ -206,6 +217,9 @@ impl Walk<'_> {
             }
         };
         drop(bytes);
+        if !parsed.states_type && first_visit {
+            self.untyped.insert(*digest, stated.into());
+        }
         for child in &parsed.manifests {
             if media_type::is_manifest(&child.media_type) {
                 if (self.fate)(child, Role::Manifest) == Fate::LeftOut {

@@ -243,5 +243,5 @@ fn platforms(parsed: &ParsedManifest) -> Vec<String> {
         return Vec::new();
     }
     let known = parsed.manifests.iter().filter_map(|child| child.platform.as_ref());
-    known.filter(|p: &&Platform| !p.is_unknown()).map(ToString::to_string).collect()
+    known.filter(|p: &&Platform| p.is_nameable()).map(ToString::to_string).collect()
 }

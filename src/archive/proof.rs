@@ -1,9 +1,11 @@
 //! That `bundle.json` lists exactly what its manifests refer to.
 
+use std::collections::HashSet;
+
 use super::ArchiveError;
 use super::contents::{Contents, Manifests, fates, roots};
-use super::manifest::BundleManifest;
-use crate::image::ParsedManifest;
+use super::manifest::{BundleManifest, ImageRow};
+use crate::image::{Descriptor, ImageConfig, ParsedManifest};
 
 /// Demands that `bundle` lists exactly what its manifests refer to, in the right order. Only foreign layers, which
 /// their publishers may keep out of registries, may be absent; and in a delta exactly what it requires. Tells for each
@@ -38,6 +40,7 @@ pub(super) fn prove(bundle: &BundleManifest, manifests: &dyn Manifests) -> Resul
                 format!("bundle.json gives {name} {} bytes, and what it refers to has {size}", image.size);
             return Err(ArchiveError::Damaged(why));
         }
+        prove_platforms(image, manifests)?;
     }
     for row in bundle.artifacts.iter().filter(|row| row.tag.is_none()) {
         let parsed = ParsedManifest::of(&manifests.manifest(&row.digest)?, Some(&row.media_type));
@@ -49,4 +52,35 @@ pub(super) fn prove(bundle: &BundleManifest, manifests: &dyn Manifests) -> Resul
     }
     contents.shared.truncate(bundle.images.len());
     Ok(contents.shared)
+}
+
+/// Refuses a row that names platforms that neither the index nor the config of the image has. An archive of another tool
+/// need not have the config at hand.
+fn prove_platforms(image: &ImageRow, manifests: &dyn Manifests) -> Result<(), ArchiveError> {
+    if image.platforms.is_empty() {
+        return Ok(());
+    }
+    let bytes = manifests.manifest(&image.digest)?;
+    let Ok(parsed) = ParsedManifest::of(&bytes, Some(&image.media_type)) else { return Ok(()) };
+    let mut has: HashSet<String> = parsed.manifests.iter().filter_map(named).collect();
+    if let Some(config) = &parsed.config {
+        let bytes = match manifests.manifest(&config.digest) {
+            Err(ArchiveError::MissingManifest(_)) => return Ok(()),
+            bytes => bytes?,
+        };
+        let platform = ImageConfig::of(&bytes).ok().and_then(|config| config.platform);
+        has.extend(platform.map(|platform| platform.to_string()));
+    }
+    match image.platforms.iter().find(|platform| !has.contains(*platform)) {
+        Some(platform) => Err(ArchiveError::Damaged(format!(
+            "{} is listed for {platform}, which it is not for",
+            image.name
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// The platform that an entry of an index is for.
+fn named(child: &Descriptor) -> Option<String> {
+    child.platform.as_ref().filter(|platform| platform.is_nameable()).map(ToString::to_string)
 }

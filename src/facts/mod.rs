@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 
-use crate::archive::{ArchiveError, MAX_DEPTH, MAX_MANIFESTS, Manifests};
+use crate::archive::{ArchiveError, ArtifactRow, MAX_DEPTH, MAX_MANIFESTS, Manifests};
 use crate::image::{Descriptor, Digest, ImageConfig, ManifestKind, ParsedManifest, Runnable, media_type};
 
 /// Gives the bytes of a config, verified; none where they are not at hand.
@@ -52,6 +52,11 @@ impl Variant {
         }
     }
 
+    /// Whether a container can be made of it, for all that anybody can tell.
+    pub fn may_run(&self) -> bool {
+        self.runs_as().is_some()
+    }
+
     /// Whom it runs as; none for what does not run.
     pub fn runs_as(&self) -> Option<RunsAs> {
         match &self.runs {
@@ -63,32 +68,60 @@ impl Variant {
     }
 }
 
-/// Everything below the manifest or index `root`, in the order of the indexes, each digest once.
+/// Everything below the manifest or index `root`, in the order of the indexes, each digest once for each type that it is
+/// listed with.
 pub fn variants(
     root: &Digest,
     media_type: &str,
     manifests: &dyn Manifests,
     configs: Configs<'_>,
 ) -> Result<Vec<Variant>, ArchiveError> {
-    let mut walk =
-        Walk { manifests, configs, seen: HashSet::new(), found: Vec::new(), attestations: Vec::new() };
-    walk.add(root, media_type, None, 0)?;
-    let Walk { seen, mut found, attestations, .. } = walk;
-    // What is listed as something else too has been judged as that.
-    found.extend(attestations.into_iter().filter(|attestation| !seen.contains(&attestation.digest)));
+    Walk::below(root, media_type, manifests, configs, ParsedManifest::runnable)
+}
+
+/// What can run of an artifact about another manifest, and so is more than an artifact.
+pub fn running_beside(
+    artifact: &ArtifactRow,
+    manifests: &dyn Manifests,
+    configs: Configs<'_>,
+) -> Result<Vec<Variant>, ArchiveError> {
+    let (root, media_type) = (&artifact.digest, &artifact.media_type);
+    let mut found = Walk::below(root, media_type, manifests, configs, ParsedManifest::runnable_beside)?;
+    found.retain(Variant::may_run);
     Ok(found)
 }
+
+/// What runtimes make of a manifest with this config.
+type Judge = fn(&ParsedManifest, Option<&[u8]>) -> Runnable;
 
 struct Walk<'a> {
     manifests: &'a dyn Manifests,
     configs: Configs<'a>,
-    /// All but attestations.
-    seen: HashSet<Digest>,
+    judge: Judge,
+    /// All but attestations, with the types that they are listed with.
+    seen: HashSet<(Digest, String)>,
     found: Vec<Variant>,
     attestations: Vec<Variant>,
 }
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
+    fn below(
+        root: &Digest,
+        media_type: &str,
+        manifests: &'a dyn Manifests,
+        configs: Configs<'a>,
+        judge: Judge,
+    ) -> Result<Vec<Variant>, ArchiveError> {
+        let (seen, found, attestations) = (HashSet::new(), Vec::new(), Vec::new());
+        let mut walk = Walk { manifests, configs, judge, seen, found, attestations };
+        walk.add(root, media_type, None, 0)?;
+        let Walk { mut found, attestations, .. } = walk;
+        // What is listed as something else too has been judged as that.
+        let judged: HashSet<Digest> = found.iter().map(|variant| variant.digest).collect();
+        found.extend(attestations.into_iter().filter(|attestation| !judged.contains(&attestation.digest)));
+        Ok(found)
+    }
+
     fn add(
         &mut self,
         digest: &Digest,
@@ -96,7 +129,7 @@ impl Walk<'_> {
         entry: Option<&Descriptor>,
         depth: usize,
     ) -> Result<(), ArchiveError> {
-        if !self.seen.insert(*digest) {
+        if !self.seen.insert((*digest, stated.to_owned())) {
             return Ok(());
         }
         let unknown = |why: &str| Variant {
@@ -124,6 +157,14 @@ impl Walk<'_> {
                 return Ok(());
             }
         };
+        // A manifest that states its type itself is the same one under every other.
+        let is_same = |other: &Variant| {
+            other.digest == *digest
+                && other.manifest.as_ref().is_some_and(|m| m.media_type == parsed.media_type)
+        };
+        if parsed.states_type && self.found.iter().any(is_same) {
+            return Ok(());
+        }
         if parsed.kind == ManifestKind::Index {
             for child in &parsed.manifests {
                 match self.attestation(child)? {
@@ -133,8 +174,8 @@ impl Walk<'_> {
             }
             return Ok(());
         }
-        let config = parsed.config.as_ref().and_then(|config| (self.configs)(config));
-        let runs = match parsed.runnable(config.as_deref()) {
+        let config = self.config_of(&parsed);
+        let runs = match (self.judge)(&parsed, config.as_deref()) {
             Runnable::Container(config) => Runs::Container(config),
             Runnable::Artifact => Runs::Artifact,
             Runnable::Unknown(why) => Runs::Unknown(why),
@@ -151,6 +192,10 @@ impl Walk<'_> {
         Ok(())
     }
 
+    fn config_of(&self, manifest: &ParsedManifest) -> Option<Vec<u8>> {
+        manifest.config.as_ref().and_then(|config| (self.configs)(config))
+    }
+
     /// `child` as an attestation, if it calls itself one and its content is that of one.
     fn attestation(&self, child: &Descriptor) -> Result<Option<Variant>, ArchiveError> {
         let Some(subject) = child.attests().filter(|_| media_type::is_manifest(&child.media_type)) else {
@@ -158,7 +203,9 @@ impl Walk<'_> {
         };
         let bytes = self.manifests.manifest(&child.digest)?;
         let parsed = ParsedManifest::of(&bytes, Some(&child.media_type)).ok();
-        Ok(parsed.filter(ParsedManifest::holds_attestations).map(|parsed| Variant {
+        let holds_statements =
+            |parsed: &ParsedManifest| parsed.holds_statements(self.config_of(parsed).as_deref());
+        Ok(parsed.filter(holds_statements).map(|parsed| Variant {
             platform: platform_of(Some(child), None),
             digest: child.digest,
             entry: Some(child.clone()),

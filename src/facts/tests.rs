@@ -129,3 +129,24 @@ fn an_index_without_end_comes_to_one() {
     }
     assert!(store.found(&entries).last().unwrap().contains("too large"));
 }
+
+#[test]
+fn a_manifest_is_judged_under_every_type_that_it_is_listed_with() {
+    const DOCKER: &str = "application/vnd.docker.distribution.manifest.v2+json";
+    let mut store = Store::default();
+    let (config, size) = store.put(&json!({ "name": "x", "version": "1" }));
+    let chart = json!({
+        "schemaVersion": 2, "layers": [],
+        "config": { "mediaType": "application/vnd.cncf.helm.config.v1+json", "digest": config, "size": size },
+    });
+    let (digest, len) = store.put(&chart);
+    let listed = |media_type| json!({ "mediaType": media_type, "digest": digest, "size": len });
+    let (oci, docker) = (listed(IMAGE), listed(DOCKER));
+    assert_eq!(store.found(&[oci.clone(), oci.clone()]), [": artifact"]);
+    assert_eq!(store.found(&[oci.clone(), docker.clone()]), [": artifact", ": runs as \"\""]);
+    assert_eq!(store.found(&[docker, oci]), [": runs as \"\"", ": artifact"]);
+    // One that states its type has that one.
+    let app = store.image("1000", &[]);
+    let called = entry(&app, &json!({ "mediaType": DOCKER }));
+    assert_eq!(store.found(&[app, called]), [": runs as \"1000\""]);
+}

@@ -73,6 +73,8 @@ pub struct ImageConfig {
     pub exposed_ports: BTreeSet<String>,
     pub volumes: BTreeSet<String>,
     pub labels: BTreeMap<String, String>,
+    /// Digests of its layers when they are not compressed, as they stand there.
+    pub diff_ids: Vec<String>,
 }
 
 /// Why a config cannot be read, or not in one way.
@@ -96,14 +98,8 @@ impl ImageConfig {
     pub fn of(bytes: &[u8]) -> Result<Self, ConfigError> {
         let root = ROOT.read(bytes).map_err(|error| ConfigError::Key { place: "", error })?;
         let root = root.ok_or(ConfigError::NotAnObject)?;
-        let part = |place: &'static str, keys: Keys, value: Option<&&'_ RawValue>| {
-            let Some(value) = value else { return Ok(()) };
-            keys.read(value.get().as_bytes()).map(|_| ()).map_err(|error| ConfigError::Key { place, error })
-        };
-        part("rootfs", ROOTFS, root.get("rootfs"))?;
-        let config = root.get("config").map(|value| CONFIG.read(value.get().as_bytes())).transpose();
-        let config = config.map_err(|error| ConfigError::Key { place: "config", error })?;
-        let config = config.flatten().unwrap_or_default();
+        let rootfs = part("rootfs", ROOTFS, root.get("rootfs"))?;
+        let config = part("config", CONFIG, root.get("config"))?;
         part("config.Healthcheck", HEALTH_CHECK, config.get("Healthcheck"))?;
         Ok(Self {
             platform: platform(&root),
@@ -117,6 +113,7 @@ impl ImageConfig {
             exposed_ports: names(&config, "ExposedPorts"),
             volumes: names(&config, "Volumes"),
             labels: labels(&config),
+            diff_ids: words(&rootfs, "diff_ids"),
         })
     }
 
@@ -149,16 +146,52 @@ impl ImageConfig {
         by_name
     }
 
+    /// Whether it says anything about a container: what runs in it, how, or on which platform.
+    pub(super) fn is_to_run(&self) -> bool {
+        let texts = [&self.user, &self.working_dir, &self.stop_signal];
+        let lists = [&self.entrypoint, &self.cmd, &self.env];
+        texts.iter().any(|text| !text.is_empty())
+            || lists.iter().any(|list| !list.is_empty())
+            || !self.exposed_ports.is_empty()
+            || !self.volumes.is_empty()
+            || self.platform.as_ref().is_some_and(|platform| !platform.is_unknown())
+    }
+
     /// Whether it runs as root: by saying so, by not saying anything else, or by a number that runtimes have taken for
     /// root since it is none of a user (CVE-2024-40635). A name is taken at its word: what number it has says a file in
-    /// the layers.
+    /// the layers. An administrator of Windows counts as root. So does an image for Windows that names no user: which
+    /// one it gets is a matter of its base.
     pub fn is_root(&self) -> bool {
         const USERS: std::ops::RangeInclusive<i128> = 1..=i32::MAX as i128;
+        let is_linux = self.platform.as_ref().is_some_and(|platform| platform.os == "linux");
+        if is_administrator(&self.user, is_linux) {
+            return true;
+        }
         let user = self.user.split(':').next().unwrap_or_default();
         let is_number = user.strip_prefix(['-', '+']).unwrap_or(user).bytes().all(|b| b.is_ascii_digit());
         let is_a_user = || user.parse().is_ok_and(|number| USERS.contains(&number));
         user == "root" || (is_number && !is_a_user())
     }
+}
+
+/// Whether Windows knows `user` as an account with all rights, with or without a domain, by name or SID. On Linux some of
+/// the names are those of any user.
+fn is_administrator(user: &str, is_linux: bool) -> bool {
+    const ALWAYS: [&str; 4] = ["containeradministrator", "s-1-5-93-2-1", "s-1-5-18", "s-1-5-32-544"];
+    const WINDOWS: [&str; 5] = ["system", "localsystem", "local system", "administrator", "administrators"];
+    let name = user.trim().rsplit(['\\', '/']).next().unwrap_or_default().trim().to_lowercase();
+    ALWAYS.contains(&name.as_str()) || (!is_linux && WINDOWS.contains(&name.as_str()))
+}
+
+/// The fields of the object under a key, if it is one.
+fn part<'a>(
+    place: &'static str,
+    keys: Keys,
+    value: Option<&&'a RawValue>,
+) -> Result<Fields<'a>, ConfigError> {
+    let read = value.map(|value| keys.read(value.get().as_bytes())).transpose();
+    let read = read.map_err(|error| ConfigError::Key { place, error })?;
+    Ok(read.flatten().unwrap_or_default())
 }
 
 /// The value of `key`, if it has this shape.
@@ -291,5 +324,27 @@ mod tests {
             let config = ImageConfig { user: user.to_owned(), ..ImageConfig::default() };
             assert_eq!(config.is_root(), root, "{user}");
         }
+        for (os, user, root) in [
+            ("windows", "ContainerAdministrator", true),
+            ("windows", "CONTAINERADMINISTRATOR", true),
+            ("linux", "ContainerAdministrator", true),
+            ("windows", "User Manager\\ContainerAdministrator", true),
+            ("windows", "NT AUTHORITY\\SYSTEM", true),
+            ("windows", "nt authority\\system ", true),
+            ("windows", ".\\Administrator", true),
+            ("windows", "S-1-5-18", true),
+            ("windows", "", true),
+            ("windows", "ContainerUser", false),
+            ("windows", "NT AUTHORITY\\NetworkService", false),
+            ("linux", "system", false),
+            ("linux", "administrator", false),
+        ] {
+            let platform = format!("{os}/amd64").parse().ok();
+            let config = ImageConfig { user: user.to_owned(), platform, ..ImageConfig::default() };
+            assert_eq!(config.is_root(), root, "{os}: {user}");
+        }
+        // Nothing says that it is not for Windows.
+        let config = ImageConfig { user: "Administrator".to_owned(), ..ImageConfig::default() };
+        assert!(config.is_root());
     }
 }

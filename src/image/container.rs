@@ -43,8 +43,31 @@ const ARTIFACT_CONFIGS: [&str; 24] = [
     "application/vnd.devcontainers",
     "application/vnd.gitpod.config.v1+json",
 ];
-/// Types under which attestations are stored as layers.
-const IN_TOTO: &str = "application/vnd.in-toto";
+/// Types under which signatures, attestations and SBOMs are stored as layers: `BuildKit`'s, in-toto's (spec/v1, storage
+/// convention), cosign's and sigstore's. None is that of a file system.
+const STATEMENTS: [&str; 20] = [
+    IN_TOTO,
+    "application/vnd.in-toto.provenance+dsse",
+    "application/vnd.in-toto.spdx+dsse",
+    "application/vnd.in-toto.cyclonedx+dsse",
+    "application/vnd.in-toto.vsa+dsse",
+    "application/vnd.in-toto.test-result+dsse",
+    "application/vnd.in-toto.scai+dsse",
+    "application/vnd.in-toto.link+dsse",
+    "application/vnd.dsse.envelope.v1+json",
+    "application/vnd.dev.sigstore.bundle.v0.3+json",
+    "application/vnd.dev.cosign.simplesigning.v1+json",
+    "application/jose+json",
+    "application/cose",
+    "application/spdx+json",
+    "text/spdx",
+    "text/spdx+json",
+    "application/vnd.cyclonedx",
+    "application/vnd.cyclonedx+json",
+    "application/vnd.cyclonedx+xml",
+    "application/vnd.syft+json",
+];
+const IN_TOTO: &str = "application/vnd.in-toto+json";
 
 impl ParsedManifest {
     /// Whether its config, by its type alone, is that of an image.
@@ -63,7 +86,7 @@ impl ParsedManifest {
         let Some(descriptor) = &self.config else {
             return Runnable::Unknown("it has no config".to_owned());
         };
-        let is_image = self.has_image_config() || self.media_type == media_type::DOCKER_MANIFEST;
+        let is_image = self.runs_by_type();
         let is_artifact = !is_image && ARTIFACT_CONFIGS.contains(&descriptor.media_type.as_str());
         let Some(config) = config else {
             return if is_artifact {
@@ -89,25 +112,56 @@ impl ParsedManifest {
 
     /// What its config says in a way that tools read differently, if it does. `config` is its content.
     pub fn ambiguity(&self, config: &[u8]) -> Option<ConfigError> {
-        let runs_by_type = self.has_image_config() || self.media_type == media_type::DOCKER_MANIFEST;
-        if runs_by_type {
+        if self.runs_by_type() {
             ImageConfig::of(config).err().filter(ConfigError::is_ambiguous)
         } else {
             ImageConfig::ambiguity(config)
         }
     }
 
-    /// Whether its content is that of attestations about another manifest, as `BuildKit` stores them.
-    pub fn holds_attestations(&self) -> bool {
-        self.kind == ManifestKind::Image
+    /// Whether runtimes take it for an image whatever its config contains.
+    fn runs_by_type(&self) -> bool {
+        self.has_image_config() || self.media_type == media_type::DOCKER_MANIFEST
+    }
+
+    /// What runtimes make of it where it is about another manifest: tools store signatures under configs of images, and
+    /// artifacts under types that nobody else knows.
+    pub fn runnable_beside(&self, config: Option<&[u8]>) -> Runnable {
+        if self.holds_statements(config) {
+            return Runnable::Artifact;
+        }
+        let cannot_run = self.config.is_none()
+            || (!self.runs_by_type() && config.is_some_and(|config| !ImageConfig::is_like(config)));
+        match self.runnable(config) {
+            Runnable::Unknown(_) if cannot_run => Runnable::Artifact,
+            other => other,
+        }
+    }
+
+    /// Whether it holds nothing but statements about another manifest, such as attestations and signatures: by the exact
+    /// types of its layers, and by a config that gives nothing to run and whose layers are stored as they are. A root
+    /// file system under such a type would be compressed, and runtimes check its digests against the config.
+    pub fn holds_statements(&self, config: Option<&[u8]>) -> bool {
+        let types = self.kind == ManifestKind::Image
             && !self.layers.is_empty()
-            && self.layers.iter().all(|layer| layer.media_type.starts_with(IN_TOTO))
+            && self.layers.iter().all(|layer| STATEMENTS.contains(&layer.media_type.as_str()));
+        let config = config.and_then(|config| ImageConfig::of(config).ok());
+        let are_stored_as_they_are = |diff_ids: &[String]| {
+            diff_ids.is_empty()
+                || diff_ids.iter().eq(self
+                    .layers
+                    .iter()
+                    .map(|layer| layer.digest.to_string())
+                    .collect::<Vec<_>>()
+                    .iter())
+        };
+        types && config.is_some_and(|config| !config.is_to_run() && are_stored_as_they_are(&config.diff_ids))
     }
 }
 
 impl Descriptor {
     /// What this entry of an index says it is an attestation about (`BuildKit`, attestation storage). Whether it is one
-    /// is settled by its content, [`ParsedManifest::holds_attestations`].
+    /// is settled by its content, [`ParsedManifest::holds_statements`].
     pub fn attests(&self) -> Option<super::Digest> {
         let is_unknown = self.platform.as_ref().is_some_and(super::Platform::is_unknown);
         if !is_unknown || self.annotations.get("vnd.docker.reference.type")? != "attestation-manifest" {
@@ -161,6 +215,52 @@ mod tests {
             assert!(found.contains(says), "{own} {config} {content}: {found}");
         }
         assert_eq!(manifest(oci, helm).runnable(None), Runnable::Artifact);
+        // About another manifest, what has neither the type nor the content of an image cannot run.
+        let config = "application/vnd.example.notes";
+        assert_eq!(manifest(oci, config).runnable_beside(Some(b"{}")), Runnable::Artifact);
+        assert!(matches!(manifest(oci, config).runnable_beside(None), Runnable::Unknown(_)));
+        for (own, config) in [(oci, config), (oci, media_type::OCI_CONFIG), (docker, helm)] {
+            let found = manifest(own, config).runnable_beside(Some(root.as_bytes()));
+            assert!(matches!(found, Runnable::Container(_)), "{own} {config}");
+        }
         assert!(matches!(manifest(docker, helm).runnable(None), Runnable::Unknown(_)));
+    }
+
+    #[test]
+    fn statements_are_known_by_exact_types_and_by_nothing_to_run() {
+        let layer = super::super::Digest::sha256(b"layer");
+        let holds = |media_type: &str, config: &str| {
+            let mut manifest = manifest(media_type::OCI_MANIFEST, media_type::OCI_CONFIG);
+            let mut descriptor = manifest.config.clone().unwrap();
+            (descriptor.media_type, descriptor.digest) = (media_type.into(), layer);
+            manifest.layers = vec![descriptor];
+            manifest.holds_statements(Some(config.as_bytes()))
+        };
+        let build_kit = format!(
+            r#"{{"architecture":"unknown","os":"unknown","config":{{}},"rootfs":{{"type":"layers","diff_ids":["{layer}"]}}}}"#
+        );
+        for media_type in STATEMENTS {
+            assert!(holds(media_type, &build_kit) && holds(media_type, "{}"), "{media_type}");
+        }
+        for media_type in [
+            "application/vnd.in-toto-x.tar+gzip",
+            "application/vnd.in-toto",
+            "application/vnd.in-toto+json.tar",
+            media_type::OCI_LAYER_TAR,
+        ] {
+            assert!(!holds(media_type, &build_kit), "{media_type}");
+        }
+        for config in [
+            r#"{"config":{"User":"0"}}"#,
+            r#"{"config":{"Cmd":["/f"]}}"#,
+            r#"{"config":{"Entrypoint":"/f"}}"#,
+            r#"{"config":{"Env":["A=1"]}}"#,
+            r#"{"os":"linux","architecture":"amd64"}"#,
+            &build_kit.replace(&layer.to_string(), "sha256:00"),
+            "no",
+        ] {
+            assert!(!holds(IN_TOTO, config), "{config}");
+        }
+        assert!(!manifest(media_type::OCI_MANIFEST, media_type::OCI_CONFIG).holds_statements(Some(b"{}")));
     }
 }

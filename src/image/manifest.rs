@@ -70,6 +70,8 @@ pub enum ManifestKind {
 pub struct ParsedManifest {
     pub kind: ManifestKind,
     pub media_type: MediaType,
+    /// Whether it states that type itself. Otherwise it is what the descriptor says that leads to it.
+    pub states_type: bool,
     pub artifact_type: Option<String>,
     pub subject: Option<Descriptor>,
     /// Children of an index.
@@ -171,6 +173,7 @@ impl ParsedManifest {
         Ok(Self {
             kind,
             media_type,
+            states_type: own.is_some(),
             artifact_type: text(&fields, "artifactType", "")?.filter(|text| !text.is_empty()),
             subject: one("subject")?,
             manifests: descriptors(&fields, "manifests")?,

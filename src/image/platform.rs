@@ -30,6 +30,11 @@ impl Platform {
         self.os == "unknown" && self.architecture == "unknown"
     }
 
+    /// Whether an image can be listed as one for it: something runs on it, and its name can be typed.
+    pub fn is_nameable(&self) -> bool {
+        !self.is_unknown() && self.to_string().parse::<Self>().is_ok()
+    }
+
     /// Whether an image for `self` is what a user asking for `wanted` means. A wanted variant must match; none
     /// accepts any, and the default variants (`arm64/v8`, `arm/v7`) equal their absence.
     pub fn satisfies(&self, wanted: &Self) -> bool {
@@ -106,8 +111,25 @@ mod tests {
 
     #[test]
     fn refuses_nonsense() {
-        for text in ["", "linux", "linux/", "/amd64", "linux/amd64/v1/x", "linux/am d64", "li\u{202e}nux/x"] {
+        for text in [
+            "",
+            "linux",
+            "linux/",
+            "/amd64",
+            "linux/amd64/v1/x",
+            "linux/am d64",
+            "li\u{202e}nux/x",
+            "linux/arm64\nx",
+            "linux/arm64 ",
+            "linux/arm64/\t",
+        ] {
             assert!(text.parse::<Platform>().is_err(), "{text}");
+            let mut parts = text.splitn(3, '/').map(str::to_owned);
+            let mut part = || parts.next();
+            let (os, architecture) = (part().unwrap_or_default(), part().unwrap_or_default());
+            let found = Platform { os, architecture, variant: part(), os_version: None };
+            assert!(!found.is_nameable(), "{text}");
         }
+        assert!(!platform("unknown/unknown").is_nameable() && platform("linux/arm64/v8").is_nameable());
     }
 }

@@ -6,7 +6,7 @@ use super::beside::Means;
 use crate::archive::{
     ArchiveError, ArtifactIndex, BundleManifest, Contents, ImageRow, Manifests, Pins, Root, fates,
 };
-use crate::facts::{Configs, Runs, RunsAs, Variant, variants};
+use crate::facts::{Configs, Runs, RunsAs, Variant, running_beside, variants};
 use crate::image::{ArtifactKind, Digest, ParsedManifest, Reference};
 
 /// What rules ask of a bundle.
@@ -32,6 +32,8 @@ pub struct ImageFacts {
     pub sbom: bool,
     /// Whom each of its platforms runs as; what is known to be an artifact has none.
     pub runs_as: Vec<(String, RunsAs)>,
+    /// The same of what stands beside it and can run, by digest.
+    pub beside: Vec<(Digest, RunsAs)>,
 }
 
 /// What of a bundle is judged: all of it, or what an import sends.
@@ -67,13 +69,18 @@ impl Facts {
                 continue;
             }
             roots.push(index.image(at).clone());
-            let mut beside: HashMap<Digest, Means> = HashMap::new();
+            let (mut beside, mut running): (HashMap<Digest, Means>, _) = (HashMap::new(), Vec::new());
             for at in index.of_image(at, manifests)? {
                 let artifact = &bundle.artifacts[at];
                 if artifact.kind().is_none_or(|kind| !selection.with.contains(&kind)) {
                     continue;
                 }
                 roots.push(index.artifact(at).clone());
+                let runs = running_beside(artifact, manifests, configs)?;
+                if !runs.is_empty() {
+                    running.extend(runs.iter().filter_map(|own| Some((artifact.digest, own.runs_as()?))));
+                    continue;
+                }
                 let bytes = manifests.manifest(&artifact.digest)?;
                 if let Ok(parsed) = ParsedManifest::of(&bytes, Some(&artifact.media_type)) {
                     beside.entry(artifact.subject).or_default().add(Means::of(artifact, &parsed));
@@ -89,6 +96,7 @@ impl Facts {
                 signature: means.signature,
                 sbom: means.sbom,
                 runs_as: variants.iter().filter_map(runs_as).collect(),
+                beside: running,
             });
         }
         Ok(Self { images, size: size(bundle, &roots, manifests)? })

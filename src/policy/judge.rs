@@ -50,10 +50,18 @@ impl Policy {
     }
 }
 
-/// Why an image may run as root: one line for all its platforms that do.
+/// Why an image may run as root: one line for all its platforms that do, and for what stands beside it.
 fn root(image: &ImageFacts) -> Option<String> {
-    let mut all: Vec<(String, Vec<&str>)> = Vec::new();
-    for (platform, runs_as) in &image.runs_as {
+    let beside = image.beside.iter().map(|(digest, runs_as)| (format!("artifact {digest}"), runs_as));
+    let mut lines = lines(image.runs_as.iter().map(|(platform, runs_as)| (platform.clone(), runs_as)));
+    lines.extend(self::lines(beside));
+    (!lines.is_empty()).then(|| lines.join("; "))
+}
+
+/// For each reason: what it holds for.
+fn lines<'a>(what: impl Iterator<Item = (String, &'a RunsAs)>) -> Vec<String> {
+    let mut all: Vec<(String, Vec<String>)> = Vec::new();
+    for (name, runs_as) in what {
         let why = match runs_as {
             RunsAs::User(_) => continue,
             RunsAs::Root(user) if user.is_empty() => "runs as root, since it names no user".to_owned(),
@@ -61,14 +69,13 @@ fn root(image: &ImageFacts) -> Option<String> {
             RunsAs::Unknown(why) => format!("may run as root: {why}"),
         };
         match all.iter_mut().find(|(own, _)| *own == why) {
-            Some((_, platforms)) => platforms.push(platform),
-            None => all.push((why, vec![platform])),
+            Some((_, names)) => names.push(name),
+            None => all.push((why, vec![name])),
         }
     }
-    let on = |(why, mut platforms): (String, Vec<&str>)| {
-        platforms.retain(|platform| !platform.is_empty());
-        if platforms.is_empty() { why } else { format!("{why} [{}]", platforms.join(", ")) }
+    let on = |(why, mut names): (String, Vec<String>)| {
+        names.retain(|name| !name.is_empty());
+        if names.is_empty() { why } else { format!("{why} [{}]", names.join(", ")) }
     };
-    let lines: Vec<String> = all.into_iter().map(on).collect();
-    (!lines.is_empty()).then(|| lines.join("; "))
+    all.into_iter().map(on).collect()
 }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::facts::RunsAs;
+use crate::image::Digest;
 
 const TODAY: jiff::civil::Date = jiff::civil::date(2026, 11, 25);
 
@@ -16,6 +17,7 @@ fn image(source: &str, runs_as: &[(&str, RunsAs)]) -> ImageFacts {
         signature: true,
         sbom: true,
         runs_as: runs_as.iter().map(|(platform, user)| ((*platform).to_owned(), user.clone())).collect(),
+        beside: Vec::new(),
     }
 }
 
@@ -148,6 +150,15 @@ fn one_platform_that_may_run_as_root_is_enough() {
         let findings = found("noRoot: true", image("r.io/a/app:1", &runs_as));
         assert_eq!(findings, expected.into_iter().collect::<Vec<_>>());
     }
+    // What stands beside the image is named, and is not taken for the image itself.
+    let artifact = Digest::sha256(b"artifact");
+    let image = ImageFacts {
+        beside: vec![(artifact, root("0")), (Digest::sha256(b"other"), user())],
+        ..image("r.io/a/app:1", &[("", root("0"))])
+    };
+    let says =
+        format!("noRoot: r.io/a/app:1 runs as root (\"0\"); runs as root (\"0\") [artifact {artifact}]");
+    assert_eq!(found("noRoot: true", image), [says]);
 }
 
 #[test]

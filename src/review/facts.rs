@@ -95,17 +95,21 @@ impl Facts {
             for (digest, size) in &needs {
                 blobs.entry(*digest).or_insert((*size, 0)).1 += 1;
             }
+            let small = |config: &Descriptor| holdings.small(config);
+            let mut variants = facts::variants(&row.digest, &row.media_type, holdings, &small)?;
             let mut artifacts = ArtifactCounts::default();
             for artifact in index.of_image(at, holdings)? {
-                artifacts.extend(bundle.artifacts[artifact].kind());
+                let artifact = &bundle.artifacts[artifact];
+                let running = facts::running_beside(artifact, holdings, &small)?;
+                // What can run is shown as that, and is no signature for being called one.
+                artifacts.extend(artifact.kind().filter(|_| running.is_empty()));
+                variants.extend(running.into_iter().map(beside));
             }
             let used_by = row.entries.iter().filter_map(|entry| bundle.catalog.entries.get(*entry as usize));
             let used_by = used_by.map(|entry| match (entry.chart.as_str(), entry.component.as_str()) {
                 (chart, "") => chart.to_owned(),
                 (chart, component) => format!("{chart}/{component}"),
             });
-            let small = |config: &Descriptor| holdings.small(config);
-            let variants = facts::variants(&row.digest, &row.media_type, holdings, &small)?;
             images.push(ImageFacts {
                 name: row.name.clone(),
                 source: row.source.clone(),
@@ -183,6 +187,12 @@ impl ImageFacts {
             labels.get(key).or_else(|| variant.annotations.get(key)).map(String::as_str)
         })
     }
+}
+
+/// What stands beside the image and can run; its platform is none of the image's.
+fn beside(mut found: facts::Variant) -> facts::Variant {
+    found.platform = format!("beside it: {}", found.platform).trim_end_matches([':', ' ']).to_owned();
+    found
 }
 
 /// One entry, as people see it.

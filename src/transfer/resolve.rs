@@ -341,7 +341,7 @@ impl Resolver<'_> {
         if parsed.kind == ManifestKind::Index {
             let mut found: Vec<Platform> = Vec::new();
             let platforms = parsed.manifests.iter().filter_map(|child| child.platform.as_ref());
-            for platform in platforms.filter(|p| !p.is_unknown() && !p.os.is_empty()) {
+            for platform in platforms.filter(|p| p.is_nameable()) {
                 let platform = Platform { os_version: None, ..platform.clone() };
                 if !found.contains(&platform) {
                     found.push(platform);

@@ -13,6 +13,7 @@ mod coverage;
 mod custody;
 mod delta;
 mod discover;
+mod disguises;
 mod foreign;
 mod foreign_layers;
 mod forged;

@@ -39,7 +39,8 @@ impl BundleManifest {
                 return refuse(format!("{} names a catalog entry that is not there", image.name));
             }
         }
-        if self.platforms.iter().any(|p| p.parse::<Platform>().is_err()) {
+        let of_images = self.images.iter().flat_map(|image| &image.platforms);
+        if self.platforms.iter().chain(of_images).any(|p| p.parse::<Platform>().is_err()) {
             return refuse("a platform is not valid".into());
         }
         self.check_required(&carried).or_else(refuse)?;
@@ -148,6 +149,16 @@ mod tests {
         let error = BundleManifest::from_bytes(&bundle.to_bytes().unwrap()).unwrap_err();
         assert!(matches!(error, ArchiveError::UnknownVersion(_)), "{error}");
         assert!(error.to_string().contains("formatRevision 2"), "{error}");
+    }
+
+    #[test]
+    fn a_platform_that_cannot_be_typed_is_refused() {
+        for text in ["linux/arm64\nx", "linux/arm64 ", "", "linux/\u{1b}[1m"] {
+            let mut bundle = sample();
+            bundle.images[0].platforms = vec![text.to_owned()];
+            let error = BundleManifest::from_bytes(&bundle.to_bytes().unwrap()).unwrap_err().to_string();
+            assert!(error.contains("a platform is not valid"), "{text:?}: {error}");
+        }
     }
 
     #[test]
