@@ -31,6 +31,7 @@ pub(super) fn prove(bundle: &BundleManifest, manifests: &dyn Manifests) -> Resul
         )));
     }
     for image in &bundle.images {
+        ArchiveError::unless_stopped()?;
         bundle.pins(image, manifests)?;
     }
     for row in bundle.artifacts.iter().filter(|row| row.tag.is_none()) {

@@ -3,31 +3,73 @@
 //! Every entry of an index is listed. An attestation counts as one by its content, and only where nothing else in the
 //! image has its digest; whatever cannot be judged says why.
 
-use std::collections::HashSet;
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use crate::archive::{ArchiveError, MAX_DEPTH, MAX_MANIFESTS, Manifests};
-use crate::image::{Descriptor, Digest, ImageConfig, ManifestKind, ParsedManifest, Runnable, media_type};
+use crate::image::{
+    Descriptor, Digest, ImageConfig, ManifestKind, ParsedManifest, ReadConfig, Runnable, media_type,
+};
 
 /// Gives the bytes of a config, verified; none where they are not at hand.
-pub type Configs<'a> = &'a dyn Fn(&Descriptor) -> Option<Vec<u8>>;
+pub type ConfigBytes<'a> = &'a dyn Fn(&Descriptor) -> Option<Vec<u8>>;
+
+/// Configs that are kept for the next manifest with the same one.
+const MAX_CONFIGS: usize = 1000;
+/// Characters of a platform that people see.
+const MAX_PLATFORM: usize = 255;
+
+/// Reads each config once: many manifests may share a large one.
+pub struct Configs<'a> {
+    bytes: ConfigBytes<'a>,
+    read: RefCell<HashMap<(Digest, u64), Option<ReadConfig>>>,
+}
+
+impl std::fmt::Debug for Configs<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Configs").field("read", &self.read.borrow().len()).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Configs<'a> {
+    pub fn new(bytes: ConfigBytes<'a>) -> Self {
+        Self { bytes, read: RefCell::default() }
+    }
+
+    fn get(&self, config: &Descriptor) -> Option<ReadConfig> {
+        // The size is part of the key, since a config that is said to be too large is not at hand.
+        let key = (config.digest, config.size);
+        if let Some(known) = self.read.borrow().get(&key) {
+            return known.clone();
+        }
+        let found = (self.bytes)(config).map(|bytes| ReadConfig::of(&bytes));
+        let mut read = self.read.borrow_mut();
+        if read.len() >= MAX_CONFIGS {
+            read.clear();
+        }
+        read.insert(key, found.clone());
+        found
+    }
+}
 
 /// One manifest below an image, or what an index lists in the place of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Variant {
+pub struct Variant<T> {
     /// Of the entry that leads to it, else of its config; empty where neither says.
     pub platform: String,
     pub digest: Digest,
     /// The entry of the index, if one leads to it.
     pub entry: Option<Descriptor>,
-    /// None where it cannot be read.
-    pub manifest: Option<ParsedManifest>,
+    /// What the caller keeps of the manifest; none where it cannot be read.
+    pub kept: Option<T>,
     pub runs: Runs,
 }
 
 /// What becomes of a variant where it is pulled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Runs {
-    Container(Box<ImageConfig>),
+    Container(Arc<ImageConfig>),
     Artifact,
     /// It holds attestations about this manifest.
     Attests(Digest),
@@ -43,7 +85,7 @@ pub enum RunsAs {
     Unknown(String),
 }
 
-impl Variant {
+impl<T> Variant<T> {
     /// The config, where a container can be made with it.
     pub fn config(&self) -> Option<&ImageConfig> {
         match &self.runs {
@@ -63,15 +105,17 @@ impl Variant {
     }
 }
 
-/// Everything below the manifest or index `root`, in the order of the indexes, each digest once.
-pub fn variants(
+/// Everything below the manifest or index `root`, in the order of the indexes, each digest once. Of each manifest there
+/// is what `keep` takes from it: all of them together may be large.
+pub fn variants<T>(
     root: &Digest,
     media_type: &str,
     manifests: &dyn Manifests,
-    configs: Configs<'_>,
-) -> Result<Vec<Variant>, ArchiveError> {
+    configs: &Configs<'_>,
+    keep: &dyn Fn(&ParsedManifest) -> T,
+) -> Result<Vec<Variant<T>>, ArchiveError> {
     let mut walk =
-        Walk { manifests, configs, seen: HashSet::new(), found: Vec::new(), attestations: Vec::new() };
+        Walk { manifests, configs, keep, seen: HashSet::new(), found: Vec::new(), attestations: Vec::new() };
     walk.add(root, media_type, None, 0)?;
     let Walk { seen, mut found, attestations, .. } = walk;
     // What is listed as something else too has been judged as that.
@@ -79,16 +123,17 @@ pub fn variants(
     Ok(found)
 }
 
-struct Walk<'a> {
+struct Walk<'a, T> {
     manifests: &'a dyn Manifests,
-    configs: Configs<'a>,
+    configs: &'a Configs<'a>,
+    keep: &'a dyn Fn(&ParsedManifest) -> T,
     /// All but attestations.
     seen: HashSet<Digest>,
-    found: Vec<Variant>,
-    attestations: Vec<Variant>,
+    found: Vec<Variant<T>>,
+    attestations: Vec<Variant<T>>,
 }
 
-impl Walk<'_> {
+impl<T> Walk<'_, T> {
     fn add(
         &mut self,
         digest: &Digest,
@@ -103,7 +148,7 @@ impl Walk<'_> {
             platform: platform_of(entry, None),
             digest: *digest,
             entry: entry.cloned(),
-            manifest: None,
+            kept: None,
             runs: Runs::Unknown(why.to_owned()),
         };
         if depth > MAX_DEPTH || self.seen.len() > MAX_MANIFESTS {
@@ -116,6 +161,7 @@ impl Walk<'_> {
             self.found.push(unknown(&why));
             return Ok(());
         }
+        ArchiveError::unless_stopped()?;
         let bytes = self.manifests.manifest(digest)?;
         let parsed = match ParsedManifest::of(&bytes, Some(stated)) {
             Ok(parsed) => parsed,
@@ -133,8 +179,8 @@ impl Walk<'_> {
             }
             return Ok(());
         }
-        let config = parsed.config.as_ref().and_then(|config| (self.configs)(config));
-        let runs = match parsed.runnable(config.as_deref()) {
+        let config = parsed.config.as_ref().and_then(|config| self.configs.get(config));
+        let runs = match parsed.runnable(config.as_ref()) {
             Runnable::Container(config) => Runs::Container(config),
             Runnable::Artifact => Runs::Artifact,
             Runnable::Unknown(why) => Runs::Unknown(why),
@@ -143,7 +189,7 @@ impl Walk<'_> {
             platform: String::new(),
             digest: *digest,
             entry: entry.cloned(),
-            manifest: Some(parsed),
+            kept: Some((self.keep)(&parsed)),
             runs,
         };
         variant.platform = platform_of(entry, variant.config());
@@ -152,17 +198,18 @@ impl Walk<'_> {
     }
 
     /// `child` as an attestation, if it calls itself one and its content is that of one.
-    fn attestation(&self, child: &Descriptor) -> Result<Option<Variant>, ArchiveError> {
+    fn attestation(&self, child: &Descriptor) -> Result<Option<Variant<T>>, ArchiveError> {
         let Some(subject) = child.attests().filter(|_| media_type::is_manifest(&child.media_type)) else {
             return Ok(None);
         };
+        ArchiveError::unless_stopped()?;
         let bytes = self.manifests.manifest(&child.digest)?;
         let parsed = ParsedManifest::of(&bytes, Some(&child.media_type)).ok();
         Ok(parsed.filter(ParsedManifest::holds_attestations).map(|parsed| Variant {
             platform: platform_of(Some(child), None),
             digest: child.digest,
             entry: Some(child.clone()),
-            manifest: Some(parsed),
+            kept: Some((self.keep)(&parsed)),
             runs: Runs::Attests(subject),
         }))
     }
@@ -171,7 +218,8 @@ impl Walk<'_> {
 fn platform_of(entry: Option<&Descriptor>, config: Option<&ImageConfig>) -> String {
     let of_entry = entry.and_then(|entry| entry.platform.as_ref());
     let of_config = || config.and_then(|config| config.platform.as_ref());
-    of_entry.or_else(of_config).map(ToString::to_string).unwrap_or_default()
+    let platform = of_entry.or_else(of_config).map(ToString::to_string).unwrap_or_default();
+    if platform.len() > MAX_PLATFORM { platform.chars().take(MAX_PLATFORM).collect() } else { platform }
 }
 
 #[cfg(test)]

@@ -3,17 +3,33 @@
 //! Whatever is not known to be an artifact counts as an image: podman runs a Docker manifest whatever type its config
 //! has, and Docker takes several types for that of an image (moby/moby, distribution `ImageTypes`).
 
+use std::sync::Arc;
+
 use super::{ConfigError, Descriptor, ImageConfig, ManifestKind, ParsedManifest, media_type};
 
 /// What becomes of a manifest where it is pulled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Runnable {
     /// A container can be made of it, with this config.
-    Container(Box<ImageConfig>),
+    Container(Arc<ImageConfig>),
     /// It is an artifact: no runtime takes it for an image.
     Artifact,
     /// Nobody can tell what would run, and why.
     Unknown(String),
+}
+
+/// The content of a config as it was read: once for all manifests that have it.
+#[derive(Clone, Debug)]
+pub struct ReadConfig {
+    /// Whether a runtime could take it for the config of an image.
+    is_like: bool,
+    config: Result<Arc<ImageConfig>, ConfigError>,
+}
+
+impl ReadConfig {
+    pub fn of(bytes: &[u8]) -> Self {
+        Self { is_like: ImageConfig::is_like(bytes), config: ImageConfig::of(bytes).map(Arc::new) }
+    }
 }
 
 /// Config types of artifacts. An artifact of another type is judged as an image would be.
@@ -54,16 +70,21 @@ impl ParsedManifest {
         })
     }
 
-    /// What runtimes make of it, where `config` is the content of its config, if at hand. An index is asked about child
+    /// Whether runtimes take its config for that of an image, whatever the content is.
+    pub fn runs_by_type(&self) -> bool {
+        self.has_image_config() || self.media_type == media_type::DOCKER_MANIFEST
+    }
+
+    /// What runtimes make of it, where `config` is its config, if at hand. An index is asked about child
     /// by child.
-    pub fn runnable(&self, config: Option<&[u8]>) -> Runnable {
+    pub fn runnable(&self, config: Option<&ReadConfig>) -> Runnable {
         if self.kind == ManifestKind::Artifact {
             return Runnable::Artifact;
         }
         let Some(descriptor) = &self.config else {
             return Runnable::Unknown("it has no config".to_owned());
         };
-        let is_image = self.has_image_config() || self.media_type == media_type::DOCKER_MANIFEST;
+        let is_image = self.runs_by_type();
         let is_artifact = !is_image && ARTIFACT_CONFIGS.contains(&descriptor.media_type.as_str());
         let Some(config) = config else {
             return if is_artifact {
@@ -72,9 +93,9 @@ impl ParsedManifest {
                 Runnable::Unknown("its config is not at hand".to_owned())
             };
         };
-        if is_image || ImageConfig::is_like(config) {
-            return match ImageConfig::of(config) {
-                Ok(config) => Runnable::Container(Box::new(config)),
+        if is_image || config.is_like {
+            return match &config.config {
+                Ok(config) => Runnable::Container(config.clone()),
                 Err(error) => Runnable::Unknown(error.to_string()),
             };
         }
@@ -89,8 +110,7 @@ impl ParsedManifest {
 
     /// What its config says in a way that tools read differently, if it does. `config` is its content.
     pub fn ambiguity(&self, config: &[u8]) -> Option<ConfigError> {
-        let runs_by_type = self.has_image_config() || self.media_type == media_type::DOCKER_MANIFEST;
-        if runs_by_type {
+        if self.runs_by_type() {
             ImageConfig::of(config).err().filter(ConfigError::is_ambiguous)
         } else {
             ImageConfig::ambiguity(config)
@@ -153,7 +173,7 @@ mod tests {
             (oci, media_type::OCI_EMPTY, "{}", "artifact"),
             (oci, media_type::OCI_EMPTY, root, "container"),
         ] {
-            let found = match manifest(own, config).runnable(Some(content.as_bytes())) {
+            let found = match manifest(own, config).runnable(Some(&ReadConfig::of(content.as_bytes()))) {
                 Runnable::Container(_) => "container".to_owned(),
                 Runnable::Artifact => "artifact".to_owned(),
                 Runnable::Unknown(why) => why,
