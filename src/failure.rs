@@ -185,7 +185,9 @@ pub fn blob_code(error: &BlobError) -> ExitCode {
 }
 
 fn archive_code(error: &ArchiveError) -> ExitCode {
-    if error.is_usage() {
+    if matches!(error, ArchiveError::Stopped) {
+        ExitCode::Interrupted
+    } else if error.is_usage() {
         ExitCode::Usage
     } else if let ArchiveError::Storage { answer, .. } = error {
         if *answer == StorageAnswer::Denied { ExitCode::Denied } else { ExitCode::Unreachable }

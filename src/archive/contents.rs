@@ -10,7 +10,8 @@ use bytes::Bytes;
 use super::ArchiveError;
 use super::manifest::{ArtifactRow, BlobRow, BundleManifest, MAX_HEAD_CONFIG};
 use crate::image::{
-    Descriptor, Digest, ManifestKind, MediaType, ParsedManifest, Positions, Role, media_type, short_position,
+    ConfigError, Descriptor, Digest, ManifestKind, MediaType, ParsedManifest, Positions, Role, media_type,
+    short_position,
 };
 
 /// Indexes nested deeper than this are refused.
@@ -91,6 +92,8 @@ struct Walk<'a> {
     fate: &'a Fates<'a>,
     /// Configs are read too, and refused where tools read them in different ways.
     reads_configs: bool,
+    /// What was found in configs, by digest and whether the manifest makes it the config of an image.
+    configs: HashMap<(Digest, bool), Option<ConfigError>>,
     uses: Vec<Use>,
     /// Of the uses.
     positions: Positions,
@@ -140,6 +143,7 @@ impl Contents {
             manifests,
             fate,
             reads_configs,
+            configs: HashMap::new(),
             uses,
             positions,
             listed_as_blobs: Vec::new(),
@@ -203,6 +207,7 @@ impl Walk<'_> {
             }
             return Ok(());
         }
+        ArchiveError::unless_stopped()?;
         let bytes = self.manifests.manifest(digest)?;
         self.read += bytes.len() as u64;
         if self.read > MAX_READ {
@@ -273,12 +278,17 @@ impl Walk<'_> {
             return Ok(());
         }
         // A layout of another tool need not have it at hand: there it is read where it is sent.
-        let bytes = match self.manifests.manifest(&config.digest) {
-            Ok(bytes) => bytes,
-            Err(ArchiveError::MissingManifest(_)) => return Ok(()),
-            Err(error) => return Err(error),
-        };
-        if let Some(error) = parsed.ambiguity(&bytes) {
+        // Many manifests may share a large one.
+        let key = (config.digest, parsed.runs_by_type());
+        if !self.configs.contains_key(&key) {
+            let bytes = match self.manifests.manifest(&config.digest) {
+                Ok(bytes) => bytes,
+                Err(ArchiveError::MissingManifest(_)) => return Ok(()),
+                Err(error) => return Err(error),
+            };
+            self.configs.insert(key, parsed.ambiguity(&bytes));
+        }
+        if let Some(Some(error)) = self.configs.get(&key).cloned() {
             self.fault(root, format!("{digest}: {error}"));
         }
         Ok(())

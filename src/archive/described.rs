@@ -74,6 +74,7 @@ pub(super) fn describe(
     let mut found = Found::default();
     let images: Vec<&Descriptor> = roots.iter().copied().filter(|root| related(root).is_none()).collect();
     for root in &roots {
+        ArchiveError::unless_stopped()?;
         // A given name is for the one image there is: of several, nobody could tell which.
         let given = options.name.as_ref().filter(|_| images.len() == 1 && related(root).is_none());
         found.add(root, given, known, options)?;
@@ -116,6 +117,7 @@ pub(super) fn describe(
         schema_version: SCHEMA_VERSION,
     };
     for image in &bundle.images {
+        ArchiveError::unless_stopped()?;
         bundle.pins(image, manifests)?;
     }
     Ok(Described { bundle, chosen, notes })

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::compression::TooWide;
 use super::volumes::WrongVolume;
 use crate::app::own_file::is_no_space;
+use crate::app::stop;
 use crate::image::Digest;
 use crate::signing::Untrusted;
 
@@ -70,6 +71,9 @@ pub enum ArchiveError {
     NotABundle(String),
     #[error("the archive is damaged: {0}")]
     Damaged(String),
+    /// A signal asked for the end while something long was read.
+    #[error("stopped")]
+    Stopped,
     /// A bug, not an input: the caller broke a promise.
     #[error("internal contradiction: {0}")]
     Invariant(&'static str),
@@ -107,6 +111,11 @@ pub enum StorageAnswer {
 }
 
 impl ArchiveError {
+    /// For loops whose length others decide: an error once a signal has asked for the end.
+    pub fn unless_stopped() -> Result<(), Self> {
+        if stop::is_requested() { Err(Self::Stopped) } else { Ok(()) }
+    }
+
     pub(crate) fn io(path: &std::path::Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |error| Self::Io { path, error }
@@ -196,7 +205,7 @@ impl ArchiveError {
 
     /// Whether the content is at fault rather than the machine.
     pub fn is_content(&self) -> bool {
-        !self.is_usage() && !matches!(self, Self::Io { .. } | Self::Invariant(_))
+        !self.is_usage() && !matches!(self, Self::Io { .. } | Self::Invariant(_) | Self::Stopped)
     }
 
     /// Whether a disk is full.

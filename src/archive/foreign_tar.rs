@@ -14,6 +14,7 @@ use super::expansion::{Gauge, too_far};
 use super::reader::MAX_PADDING;
 use super::tar_header::{self, Kind, shown};
 use super::{ArchiveError, member, place};
+use crate::app::stop;
 use crate::image::Digest;
 
 /// A name, or a set of PAX records, is never longer.
@@ -22,6 +23,8 @@ const MAX_EXTENSION: u64 = 64 << 10;
 pub(super) const MAX_MEMBERS: usize = 1_000_000;
 /// Members that are taken as a whole come in pieces of this many bytes.
 const PIECE: u64 = 1 << 20;
+/// Bytes of content that are passed over before the request to stop is looked at again.
+const PASSED: u64 = 64 << 20;
 
 /// Walks a tar, member by member.
 pub(super) struct Members<R> {
@@ -64,8 +67,18 @@ struct Extensions {
 impl<R: Read> Members<R> {
     pub(super) fn new(reader: R, archive: &Path) -> Self {
         let skip = |reader: &mut R, bytes: u64| {
-            let skipped = io::copy(&mut reader.take(bytes), &mut io::sink())?;
-            if skipped == bytes { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+            let mut left = bytes;
+            while left > 0 {
+                if stop::is_requested() {
+                    return Err(io::Error::other("stopped"));
+                }
+                let piece = left.min(PASSED);
+                if io::copy(&mut reader.take(piece), &mut io::sink())? != piece {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+                left -= piece;
+            }
+            Ok(())
         };
         Self::with(reader, archive, skip)
     }
@@ -181,6 +194,7 @@ impl<R: Read> Members<R> {
         }
         let mut bytes = Vec::new();
         loop {
+            ArchiveError::unless_stopped()?;
             let read = self.content().take(PIECE).read_to_end(&mut bytes);
             if read.map_err(|error| self.not_a_tar(&error))? == 0 {
                 break;
@@ -320,6 +334,7 @@ impl<R: Read> Members<R> {
     }
 
     fn pass(&mut self, bytes: u64) -> Result<(), ArchiveError> {
+        ArchiveError::unless_stopped()?;
         self.at += bytes;
         (self.skip)(&mut self.reader, bytes).map_err(|error| self.not_a_tar(&error))
     }
@@ -327,6 +342,9 @@ impl<R: Read> Members<R> {
     fn not_a_tar(&self, error: &io::Error) -> ArchiveError {
         if let Some(wide) = TooWide::found(error, &self.archive) {
             return wide;
+        }
+        if stop::is_requested() {
+            return ArchiveError::Stopped;
         }
         let archive = self.archive.display();
         if let Some(code) = error.raw_os_error() {

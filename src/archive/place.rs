@@ -17,7 +17,7 @@ use super::kind::Marks;
 use super::listing::Listing;
 use super::other_tools;
 use super::{ArchiveError, FileInput, Input};
-use crate::app::small_file;
+use crate::app::{small_file, stop};
 use crate::image::{Algorithm, Digest, Hasher};
 
 /// JSON members of a foreign archive, in bytes.
@@ -307,6 +307,9 @@ pub(super) fn hash(reader: &mut dyn Read) -> io::Result<(u64, Digest)> {
     let (mut hasher, mut size) = (Hasher::new(Algorithm::Sha256), 0);
     let mut buffer = vec![0; 64 << 10];
     loop {
+        if stop::is_requested() {
+            return Err(io::Error::other("stopped"));
+        }
         match reader.read(&mut buffer) {
             Ok(0) => return Ok((size, hasher.finish())),
             Ok(read) => {

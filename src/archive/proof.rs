@@ -33,6 +33,7 @@ pub(super) fn prove(bundle: &BundleManifest, manifests: &dyn Manifests) -> Resul
         )));
     }
     for (image, size) in bundle.images.iter().zip(&contents.sizes) {
+        ArchiveError::unless_stopped()?;
         bundle.pins(image, manifests)?;
         if image.size != *size {
             let name = &image.name;

@@ -4,9 +4,12 @@ use std::path::Path;
 
 use super::{input, outputs, policy};
 use crate::cli::{ReviewArgs, ReviewFormat};
-use crate::failure::ExitCode;
+use crate::failure::{ExitCode, Failure};
 use crate::policy::Selection;
 use crate::review::{self, Diff, Facts, Page};
+
+/// Bytes of what images say of themselves, where nothing is left out.
+const MAX_LISTED: usize = 256 << 20;
 
 pub(super) fn run(args: &ReviewArgs) -> anyhow::Result<ExitCode> {
     let mut inputs = vec![("the bundle", args.bundle.as_path())];
@@ -23,7 +26,13 @@ pub(super) fn run(args: &ReviewArgs) -> anyhow::Result<ExitCode> {
     let old = old.map(|old| Facts::of(old.as_ref())).transpose()?;
     let diff = old.as_ref().map(|old| Diff::of(old, &now));
     let page = Page { facts: &now, diff: diff.as_ref(), findings: &findings, today: jiff::Timestamp::now() };
-    let text = match args.format.unwrap_or_else(|| format_of(&args.output)) {
+    let format = args.format.unwrap_or_else(|| format_of(&args.output));
+    if format != ReviewFormat::Html && now.weight() > MAX_LISTED {
+        let why = format!("its images say more than the {} MiB that JSON and CSV may have", MAX_LISTED >> 20);
+        let hint = "write a page instead, with --format html";
+        return Err(Failure::new(ExitCode::Content, why).hint(hint).into());
+    }
+    let text = match format {
         ReviewFormat::Html => review::page(&page),
         ReviewFormat::Json => format!("{:#}\n", review::json(&page)),
         ReviewFormat::Csv => String::from_utf8(review::csv(&page)?)?,

@@ -3,31 +3,73 @@
 //! Every entry of an index is listed. An attestation counts as one by its content, and only where nothing else in the
 //! image has its digest; whatever cannot be judged says why.
 
-use std::collections::HashSet;
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use crate::archive::{ArchiveError, ArtifactRow, MAX_DEPTH, MAX_MANIFESTS, Manifests};
-use crate::image::{Descriptor, Digest, ImageConfig, ManifestKind, ParsedManifest, Runnable, media_type};
+use crate::image::{
+    Descriptor, Digest, ImageConfig, ManifestKind, ParsedManifest, ReadConfig, Runnable, media_type,
+};
 
 /// Gives the bytes of a config, verified; none where they are not at hand.
-pub type Configs<'a> = &'a dyn Fn(&Descriptor) -> Option<Vec<u8>>;
+pub type ConfigBytes<'a> = &'a dyn Fn(&Descriptor) -> Option<Vec<u8>>;
+
+/// Configs that are kept for the next manifest with the same one.
+const MAX_CONFIGS: usize = 1000;
+/// Characters of a platform that people see.
+const MAX_PLATFORM: usize = 255;
+
+/// Reads each config once: many manifests may share a large one.
+pub struct Configs<'a> {
+    bytes: ConfigBytes<'a>,
+    read: RefCell<HashMap<(Digest, u64), Option<ReadConfig>>>,
+}
+
+impl std::fmt::Debug for Configs<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Configs").field("read", &self.read.borrow().len()).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Configs<'a> {
+    pub fn new(bytes: ConfigBytes<'a>) -> Self {
+        Self { bytes, read: RefCell::default() }
+    }
+
+    fn get(&self, config: &Descriptor) -> Option<ReadConfig> {
+        // The size is part of the key, since a config that is said to be too large is not at hand.
+        let key = (config.digest, config.size);
+        if let Some(known) = self.read.borrow().get(&key) {
+            return known.clone();
+        }
+        let found = (self.bytes)(config).map(|bytes| ReadConfig::of(&bytes));
+        let mut read = self.read.borrow_mut();
+        if read.len() >= MAX_CONFIGS {
+            read.clear();
+        }
+        read.insert(key, found.clone());
+        found
+    }
+}
 
 /// One manifest below an image, or what an index lists in the place of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Variant {
+pub struct Variant<T> {
     /// Of the entry that leads to it, else of its config; empty where neither says.
     pub platform: String,
     pub digest: Digest,
     /// The entry of the index, if one leads to it.
     pub entry: Option<Descriptor>,
-    /// None where it cannot be read.
-    pub manifest: Option<ParsedManifest>,
+    /// What the caller keeps of the manifest; none where it cannot be read.
+    pub kept: Option<T>,
     pub runs: Runs,
 }
 
 /// What becomes of a variant where it is pulled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Runs {
-    Container(Box<ImageConfig>),
+    Container(Arc<ImageConfig>),
     Artifact,
     /// It holds attestations about this manifest.
     Attests(Digest),
@@ -43,7 +85,7 @@ pub enum RunsAs {
     Unknown(String),
 }
 
-impl Variant {
+impl<T> Variant<T> {
     /// The config, where a container can be made with it.
     pub fn config(&self) -> Option<&ImageConfig> {
         match &self.runs {
@@ -69,53 +111,61 @@ impl Variant {
 }
 
 /// Everything below the manifest or index `root`, in the order of the indexes, each digest once for each type that it is
-/// listed with.
-pub fn variants(
+/// listed with. Of each manifest there is what `keep` takes from it: all of them together may be large.
+pub fn variants<T>(
     root: &Digest,
     media_type: &str,
     manifests: &dyn Manifests,
-    configs: Configs<'_>,
-) -> Result<Vec<Variant>, ArchiveError> {
-    Walk::below(root, media_type, manifests, configs, ParsedManifest::runnable)
+    configs: &Configs<'_>,
+    keep: &dyn Fn(&ParsedManifest) -> T,
+) -> Result<Vec<Variant<T>>, ArchiveError> {
+    Walk::new(manifests, configs, keep, ParsedManifest::runnable).below(root, media_type)
 }
 
 /// What can run of an artifact about another manifest, and so is more than an artifact.
-pub fn running_beside(
+pub fn running_beside<T>(
     artifact: &ArtifactRow,
     manifests: &dyn Manifests,
-    configs: Configs<'_>,
-) -> Result<Vec<Variant>, ArchiveError> {
-    let (root, media_type) = (&artifact.digest, &artifact.media_type);
-    let mut found = Walk::below(root, media_type, manifests, configs, ParsedManifest::runnable_beside)?;
+    configs: &Configs<'_>,
+    keep: &dyn Fn(&ParsedManifest) -> T,
+) -> Result<Vec<Variant<T>>, ArchiveError> {
+    let walk = Walk::new(manifests, configs, keep, ParsedManifest::runnable_beside);
+    let mut found = walk.below(&artifact.digest, &artifact.media_type)?;
     found.retain(Variant::may_run);
     Ok(found)
 }
 
 /// What runtimes make of a manifest with this config.
-type Judge = fn(&ParsedManifest, Option<&[u8]>) -> Runnable;
+type Judge = fn(&ParsedManifest, Option<&ReadConfig>) -> Runnable;
 
-struct Walk<'a> {
+struct Walk<'a, T> {
     manifests: &'a dyn Manifests,
-    configs: Configs<'a>,
+    configs: &'a Configs<'a>,
+    keep: &'a dyn Fn(&ParsedManifest) -> T,
     judge: Judge,
     /// All but attestations, with the types that they are listed with.
     seen: HashSet<(Digest, String)>,
-    found: Vec<Variant>,
-    attestations: Vec<Variant>,
+    /// Those that state their type themselves: they are the same under every other.
+    settled: HashSet<Digest>,
+    found: Vec<Variant<T>>,
+    attestations: Vec<Variant<T>>,
 }
 
-impl<'a> Walk<'a> {
-    fn below(
-        root: &Digest,
-        media_type: &str,
+impl<'a, T> Walk<'a, T> {
+    fn new(
         manifests: &'a dyn Manifests,
-        configs: Configs<'a>,
+        configs: &'a Configs<'a>,
+        keep: &'a dyn Fn(&ParsedManifest) -> T,
         judge: Judge,
-    ) -> Result<Vec<Variant>, ArchiveError> {
-        let (seen, found, attestations) = (HashSet::new(), Vec::new(), Vec::new());
-        let mut walk = Walk { manifests, configs, judge, seen, found, attestations };
-        walk.add(root, media_type, None, 0)?;
-        let Walk { mut found, attestations, .. } = walk;
+    ) -> Self {
+        let (seen, settled) = (HashSet::new(), HashSet::new());
+        let (found, attestations) = (Vec::new(), Vec::new());
+        Self { manifests, configs, keep, judge, seen, settled, found, attestations }
+    }
+
+    fn below(mut self, root: &Digest, media_type: &str) -> Result<Vec<Variant<T>>, ArchiveError> {
+        self.add(root, media_type, None, 0)?;
+        let Walk { mut found, attestations, .. } = self;
         // What is listed as something else too has been judged as that.
         let judged: HashSet<Digest> = found.iter().map(|variant| variant.digest).collect();
         found.extend(attestations.into_iter().filter(|attestation| !judged.contains(&attestation.digest)));
@@ -136,7 +186,7 @@ impl<'a> Walk<'a> {
             platform: platform_of(entry, None),
             digest: *digest,
             entry: entry.cloned(),
-            manifest: None,
+            kept: None,
             runs: Runs::Unknown(why.to_owned()),
         };
         if depth > MAX_DEPTH || self.seen.len() > MAX_MANIFESTS {
@@ -149,6 +199,7 @@ impl<'a> Walk<'a> {
             self.found.push(unknown(&why));
             return Ok(());
         }
+        ArchiveError::unless_stopped()?;
         let bytes = self.manifests.manifest(digest)?;
         let parsed = match ParsedManifest::of(&bytes, Some(stated)) {
             Ok(parsed) => parsed,
@@ -157,12 +208,7 @@ impl<'a> Walk<'a> {
                 return Ok(());
             }
         };
-        // A manifest that states its type itself is the same one under every other.
-        let is_same = |other: &Variant| {
-            other.digest == *digest
-                && other.manifest.as_ref().is_some_and(|m| m.media_type == parsed.media_type)
-        };
-        if parsed.states_type && self.found.iter().any(is_same) {
+        if parsed.states_type && !self.settled.insert(*digest) {
             return Ok(());
         }
         if parsed.kind == ManifestKind::Index {
@@ -175,7 +221,7 @@ impl<'a> Walk<'a> {
             return Ok(());
         }
         let config = self.config_of(&parsed);
-        let runs = match (self.judge)(&parsed, config.as_deref()) {
+        let runs = match (self.judge)(&parsed, config.as_ref()) {
             Runnable::Container(config) => Runs::Container(config),
             Runnable::Artifact => Runs::Artifact,
             Runnable::Unknown(why) => Runs::Unknown(why),
@@ -184,7 +230,7 @@ impl<'a> Walk<'a> {
             platform: String::new(),
             digest: *digest,
             entry: entry.cloned(),
-            manifest: Some(parsed),
+            kept: Some((self.keep)(&parsed)),
             runs,
         };
         variant.platform = platform_of(entry, variant.config());
@@ -192,24 +238,25 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    fn config_of(&self, manifest: &ParsedManifest) -> Option<Vec<u8>> {
-        manifest.config.as_ref().and_then(|config| (self.configs)(config))
+    fn config_of(&self, manifest: &ParsedManifest) -> Option<ReadConfig> {
+        manifest.config.as_ref().and_then(|config| self.configs.get(config))
     }
 
     /// `child` as an attestation, if it calls itself one and its content is that of one.
-    fn attestation(&self, child: &Descriptor) -> Result<Option<Variant>, ArchiveError> {
+    fn attestation(&self, child: &Descriptor) -> Result<Option<Variant<T>>, ArchiveError> {
         let Some(subject) = child.attests().filter(|_| media_type::is_manifest(&child.media_type)) else {
             return Ok(None);
         };
+        ArchiveError::unless_stopped()?;
         let bytes = self.manifests.manifest(&child.digest)?;
         let parsed = ParsedManifest::of(&bytes, Some(&child.media_type)).ok();
         let holds_statements =
-            |parsed: &ParsedManifest| parsed.holds_statements(self.config_of(parsed).as_deref());
+            |parsed: &ParsedManifest| parsed.holds_statements(self.config_of(parsed).as_ref());
         Ok(parsed.filter(holds_statements).map(|parsed| Variant {
             platform: platform_of(Some(child), None),
             digest: child.digest,
             entry: Some(child.clone()),
-            manifest: Some(parsed),
+            kept: Some((self.keep)(&parsed)),
             runs: Runs::Attests(subject),
         }))
     }
@@ -218,7 +265,8 @@ impl<'a> Walk<'a> {
 fn platform_of(entry: Option<&Descriptor>, config: Option<&ImageConfig>) -> String {
     let of_entry = entry.and_then(|entry| entry.platform.as_ref());
     let of_config = || config.and_then(|config| config.platform.as_ref());
-    of_entry.or_else(of_config).map(ToString::to_string).unwrap_or_default()
+    let platform = of_entry.or_else(of_config).map(ToString::to_string).unwrap_or_default();
+    if platform.len() > MAX_PLATFORM { platform.chars().take(MAX_PLATFORM).collect() } else { platform }
 }
 
 #[cfg(test)]

@@ -36,7 +36,7 @@ impl Store {
     fn found(&mut self, entries: &[Value]) -> Vec<String> {
         let (root, _) = self.put(&json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": entries }));
         let configs = |config: &Descriptor| self.0.get(&config.digest).map(|bytes| bytes.to_vec());
-        let found = variants(&root, INDEX, &*self, &configs).unwrap();
+        let found = variants(&root, INDEX, &*self, &Configs::new(&configs), &|_| ()).unwrap();
         let shown = found.iter().map(|variant| {
             let what = match &variant.runs {
                 Runs::Container(config) => format!("runs as {:?}", config.user),

@@ -9,7 +9,8 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::Platform;
-use super::decisive::{self, Fields, KeyError, Keys};
+use super::decisive::{Fields, KeyError, Keys};
+use super::kept::{self, Cut};
 
 const ROOT: Keys = Keys {
     decisive: &["config", "rootfs", "os", "architecture", "variant", "os.version", "os.features"],
@@ -54,7 +55,13 @@ const HEALTH_CHECK: Keys = Keys {
 };
 const ROOTFS: Keys = Keys { decisive: &["type", "diff_ids"], lenient: &[] };
 
-/// The parts of a config that people decide upon.
+/// Characters of a user. No runtime finds one with a longer name, and the whole of it decides whether that is root.
+const MAX_USER: usize = 4096;
+/// Bytes of what names a platform.
+const MAX_PLATFORM: usize = 255;
+
+/// The parts of a config that people decide upon. Only [`Self::user`] and [`Self::platform`] are decided upon by the
+/// program, and both are whole; of all other fields the beginning is kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ImageConfig {
     /// What it was built for; none where it does not say, or says nonsense.
@@ -73,8 +80,10 @@ pub struct ImageConfig {
     pub exposed_ports: BTreeSet<String>,
     pub volumes: BTreeSet<String>,
     pub labels: BTreeMap<String, String>,
-    /// Digests of its layers when they are not compressed, as they stand there.
-    pub diff_ids: Vec<String>,
+    /// Digests of its layers when they are not compressed, as they stand there; none where there are too many to keep.
+    pub diff_ids: Option<Vec<String>>,
+    /// What is not kept, by the name of the field in this program's outputs.
+    pub cut: BTreeMap<&'static str, Cut>,
 }
 
 /// Why a config cannot be read, or not in one way.
@@ -84,6 +93,8 @@ pub enum ConfigError {
     NotAnObject,
     #[error("{}{error}", if place.is_empty() { "the config: ".to_owned() } else { format!("the config: {place}: ") })]
     Key { place: &'static str, error: KeyError },
+    #[error("the config: the user is longer than {MAX_USER} bytes")]
+    LongUser,
 }
 
 impl ConfigError {
@@ -101,19 +112,29 @@ impl ImageConfig {
         let rootfs = part("rootfs", ROOTFS, root.get("rootfs"))?;
         let config = part("config", CONFIG, root.get("config"))?;
         part("config.Healthcheck", HEALTH_CHECK, config.get("Healthcheck"))?;
+        let user: String = value(&config, "User").unwrap_or_default();
+        if user.len() > MAX_USER {
+            return Err(ConfigError::LongUser);
+        }
+        let (mut cut, mut ids_cut) = (BTreeMap::new(), BTreeMap::new());
+        let diff_ids = keep(&mut ids_cut, "layer", rootfs.get("diff_ids"), kept::words);
+        let diff_ids = Some(diff_ids).filter(|_| ids_cut.is_empty());
         Ok(Self {
             platform: platform(&root),
-            created: value(&root, "created"),
-            user: value(&config, "User").unwrap_or_default(),
-            entrypoint: words(&config, "Entrypoint"),
-            cmd: words(&config, "Cmd"),
-            working_dir: value(&config, "WorkingDir").unwrap_or_default(),
-            stop_signal: value(&config, "StopSignal").unwrap_or_default(),
-            env: words(&config, "Env"),
-            exposed_ports: names(&config, "ExposedPorts"),
-            volumes: names(&config, "Volumes"),
-            labels: labels(&config),
-            diff_ids: words(&rootfs, "diff_ids"),
+            created: keep(&mut cut, "created", root.get("created"), kept::text),
+            user,
+            entrypoint: keep(&mut cut, "entrypoint", config.get("Entrypoint"), kept::words),
+            cmd: keep(&mut cut, "command", config.get("Cmd"), kept::words),
+            working_dir: keep(&mut cut, "working directory", config.get("WorkingDir"), kept::text)
+                .unwrap_or_default(),
+            stop_signal: keep(&mut cut, "stop signal", config.get("StopSignal"), kept::text)
+                .unwrap_or_default(),
+            env: keep(&mut cut, "env", config.get("Env"), kept::words),
+            exposed_ports: keep(&mut cut, "port", config.get("ExposedPorts"), kept::names),
+            volumes: keep(&mut cut, "volume", config.get("Volumes"), kept::names),
+            labels: keep(&mut cut, "label", config.get("Labels"), kept::texts),
+            diff_ids,
+            cut,
         })
     }
 
@@ -154,7 +175,16 @@ impl ImageConfig {
             || lists.iter().any(|list| !list.is_empty())
             || !self.exposed_ports.is_empty()
             || !self.volumes.is_empty()
+            || !self.cut.is_empty()
             || self.platform.as_ref().is_some_and(|platform| !platform.is_unknown())
+    }
+
+    /// Bytes of the texts that are kept.
+    pub fn weight(&self) -> usize {
+        let words = self.entrypoint.iter().chain(&self.cmd).chain(&self.env);
+        let names = self.exposed_ports.iter().chain(&self.volumes);
+        let labels = self.labels.iter().flat_map(|(name, value)| [name, value]);
+        words.chain(names).chain(labels).map(String::len).sum()
     }
 
     /// Whether it runs as root: by saying so, by not saying anything else, or by a number that runtimes have taken for
@@ -199,35 +229,24 @@ fn value<T: DeserializeOwned>(fields: &Fields<'_>, key: &str) -> Option<T> {
     serde_json::from_str(fields.get(key)?.get()).ok()
 }
 
-/// A list of texts; one text alone is a list to Docker. What is not a text is left out.
-fn words(fields: &Fields<'_>, key: &str) -> Vec<String> {
-    let Some(field) = fields.get(key) else { return Vec::new() };
-    match decisive::list(field) {
-        Some(items) => items.into_iter().filter_map(decisive::text).collect(),
-        None => decisive::text(field).into_iter().collect(),
-    }
-}
-
-/// The keys of an object.
-fn names(fields: &Fields<'_>, key: &str) -> BTreeSet<String> {
-    let object = fields
-        .get(key)
-        .and_then(|field| serde_json::from_str::<BTreeMap<String, &RawValue>>(field.get()).ok());
-    object.into_iter().flatten().map(|(name, _)| name).collect()
-}
-
-fn labels(fields: &Fields<'_>) -> BTreeMap<String, String> {
-    let labels = fields
-        .get("Labels")
-        .and_then(|labels| serde_json::from_str::<BTreeMap<String, &RawValue>>(labels.get()).ok());
-    let text = |(name, value): (String, &RawValue)| Some((name, decisive::text(value)?));
-    labels.into_iter().flatten().filter_map(text).collect()
+/// What `read` keeps of a field; what it cuts is noted under `name`.
+fn keep<T: Default>(
+    cut: &mut BTreeMap<&'static str, Cut>,
+    name: &'static str,
+    field: Option<&&RawValue>,
+    read: impl Fn(&RawValue) -> (T, Option<Cut>),
+) -> T {
+    let Some(field) = field else { return T::default() };
+    let (kept, left) = read(field);
+    cut.extend(left.map(|left| (name, left)));
+    kept
 }
 
 fn platform(root: &Fields<'_>) -> Option<Platform> {
     let part = |key: &str| value::<String>(root, key).filter(|text| !text.is_empty());
     let variant = part("variant").map(|variant| format!("/{variant}")).unwrap_or_default();
-    format!("{}/{}{variant}", part("os")?, part("architecture")?).parse().ok()
+    let name = format!("{}/{}{variant}", part("os")?, part("architecture")?);
+    if name.len() > MAX_PLATFORM { None } else { name.parse().ok() }
 }
 
 #[cfg(test)]
@@ -256,6 +275,22 @@ mod tests {
         assert_eq!(ImageConfig::of(odd), Ok(ImageConfig::default()));
         assert_eq!(ImageConfig::of(br#"{"config":null}"#), Ok(ImageConfig::default()));
         assert_eq!(ImageConfig::of(b"[]"), Err(ConfigError::NotAnObject));
+    }
+
+    #[test]
+    fn what_decides_is_whole_or_nothing() {
+        let with_user =
+            |user: &str| ImageConfig::of(format!(r#"{{"config":{{"User":"{user}"}}}}"#).as_bytes());
+        // A number with many zeros in front of it is not root, and would be if it were cut.
+        let user = format!("{}7", "0".repeat(2000));
+        let config = with_user(&user).unwrap();
+        assert_eq!((config.is_root(), config.user), (false, user));
+        let error = with_user(&"0".repeat(MAX_USER + 1)).unwrap_err();
+        assert!(error == ConfigError::LongUser && !error.is_ambiguous());
+        let env = r#""a","#.repeat(300);
+        let config = format!(r#"{{"config":{{"Env":[{env}"b"],"User":"7"}}}}"#);
+        let config = ImageConfig::of(config.as_bytes()).unwrap();
+        assert_eq!((config.env.len(), config.cut["env"].entries, config.user.as_str()), (200, 101, "7"));
     }
 
     #[test]

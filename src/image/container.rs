@@ -3,17 +3,33 @@
 //! Whatever is not known to be an artifact counts as an image: podman runs a Docker manifest whatever type its config
 //! has, and Docker takes several types for that of an image (moby/moby, distribution `ImageTypes`).
 
+use std::sync::Arc;
+
 use super::{ConfigError, Descriptor, ImageConfig, ManifestKind, ParsedManifest, media_type};
 
 /// What becomes of a manifest where it is pulled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Runnable {
     /// A container can be made of it, with this config.
-    Container(Box<ImageConfig>),
+    Container(Arc<ImageConfig>),
     /// It is an artifact: no runtime takes it for an image.
     Artifact,
     /// Nobody can tell what would run, and why.
     Unknown(String),
+}
+
+/// The content of a config as it was read: once for all manifests that have it.
+#[derive(Clone, Debug)]
+pub struct ReadConfig {
+    /// Whether a runtime could take it for the config of an image.
+    is_like: bool,
+    config: Result<Arc<ImageConfig>, ConfigError>,
+}
+
+impl ReadConfig {
+    pub fn of(bytes: &[u8]) -> Self {
+        Self { is_like: ImageConfig::is_like(bytes), config: ImageConfig::of(bytes).map(Arc::new) }
+    }
 }
 
 /// Config types of artifacts. An artifact of another type is judged as an image would be.
@@ -77,9 +93,9 @@ impl ParsedManifest {
         })
     }
 
-    /// What runtimes make of it, where `config` is the content of its config, if at hand. An index is asked about child
+    /// What runtimes make of it, where `config` is its config, if at hand. An index is asked about child
     /// by child.
-    pub fn runnable(&self, config: Option<&[u8]>) -> Runnable {
+    pub fn runnable(&self, config: Option<&ReadConfig>) -> Runnable {
         if self.kind == ManifestKind::Artifact {
             return Runnable::Artifact;
         }
@@ -95,9 +111,9 @@ impl ParsedManifest {
                 Runnable::Unknown("its config is not at hand".to_owned())
             };
         };
-        if is_image || ImageConfig::is_like(config) {
-            return match ImageConfig::of(config) {
-                Ok(config) => Runnable::Container(Box::new(config)),
+        if is_image || config.is_like {
+            return match &config.config {
+                Ok(config) => Runnable::Container(config.clone()),
                 Err(error) => Runnable::Unknown(error.to_string()),
             };
         }
@@ -120,18 +136,18 @@ impl ParsedManifest {
     }
 
     /// Whether runtimes take it for an image whatever its config contains.
-    fn runs_by_type(&self) -> bool {
+    pub fn runs_by_type(&self) -> bool {
         self.has_image_config() || self.media_type == media_type::DOCKER_MANIFEST
     }
 
     /// What runtimes make of it where it is about another manifest: tools store signatures under configs of images, and
     /// artifacts under types that nobody else knows.
-    pub fn runnable_beside(&self, config: Option<&[u8]>) -> Runnable {
+    pub fn runnable_beside(&self, config: Option<&ReadConfig>) -> Runnable {
         if self.holds_statements(config) {
             return Runnable::Artifact;
         }
-        let cannot_run = self.config.is_none()
-            || (!self.runs_by_type() && config.is_some_and(|config| !ImageConfig::is_like(config)));
+        let cannot_run =
+            self.config.is_none() || (!self.runs_by_type() && config.is_some_and(|config| !config.is_like));
         match self.runnable(config) {
             Runnable::Unknown(_) if cannot_run => Runnable::Artifact,
             other => other,
@@ -141,21 +157,17 @@ impl ParsedManifest {
     /// Whether it holds nothing but statements about another manifest, such as attestations and signatures: by the exact
     /// types of its layers, and by a config that gives nothing to run and whose layers are stored as they are. A root
     /// file system under such a type would be compressed, and runtimes check its digests against the config.
-    pub fn holds_statements(&self, config: Option<&[u8]>) -> bool {
+    pub fn holds_statements(&self, config: Option<&ReadConfig>) -> bool {
         let types = self.kind == ManifestKind::Image
             && !self.layers.is_empty()
             && self.layers.iter().all(|layer| STATEMENTS.contains(&layer.media_type.as_str()));
-        let config = config.and_then(|config| ImageConfig::of(config).ok());
-        let are_stored_as_they_are = |diff_ids: &[String]| {
-            diff_ids.is_empty()
-                || diff_ids.iter().eq(self
-                    .layers
-                    .iter()
-                    .map(|layer| layer.digest.to_string())
-                    .collect::<Vec<_>>()
-                    .iter())
-        };
-        types && config.is_some_and(|config| !config.is_to_run() && are_stored_as_they_are(&config.diff_ids))
+        let own: Vec<String> = self.layers.iter().map(|layer| layer.digest.to_string()).collect();
+        let are_stored_as_they_are = |ids: &Vec<String>| ids.is_empty() || *ids == own;
+        let config = config.and_then(|config| config.config.as_ref().ok());
+        types
+            && config.is_some_and(|config| {
+                !config.is_to_run() && config.diff_ids.as_ref().is_some_and(are_stored_as_they_are)
+            })
     }
 }
 
@@ -207,7 +219,7 @@ mod tests {
             (oci, media_type::OCI_EMPTY, "{}", "artifact"),
             (oci, media_type::OCI_EMPTY, root, "container"),
         ] {
-            let found = match manifest(own, config).runnable(Some(content.as_bytes())) {
+            let found = match manifest(own, config).runnable(Some(&ReadConfig::of(content.as_bytes()))) {
                 Runnable::Container(_) => "container".to_owned(),
                 Runnable::Artifact => "artifact".to_owned(),
                 Runnable::Unknown(why) => why,
@@ -217,10 +229,10 @@ mod tests {
         assert_eq!(manifest(oci, helm).runnable(None), Runnable::Artifact);
         // About another manifest, what has neither the type nor the content of an image cannot run.
         let config = "application/vnd.example.notes";
-        assert_eq!(manifest(oci, config).runnable_beside(Some(b"{}")), Runnable::Artifact);
+        assert_eq!(manifest(oci, config).runnable_beside(Some(&ReadConfig::of(b"{}"))), Runnable::Artifact);
         assert!(matches!(manifest(oci, config).runnable_beside(None), Runnable::Unknown(_)));
         for (own, config) in [(oci, config), (oci, media_type::OCI_CONFIG), (docker, helm)] {
-            let found = manifest(own, config).runnable_beside(Some(root.as_bytes()));
+            let found = manifest(own, config).runnable_beside(Some(&ReadConfig::of(root.as_bytes())));
             assert!(matches!(found, Runnable::Container(_)), "{own} {config}");
         }
         assert!(matches!(manifest(docker, helm).runnable(None), Runnable::Unknown(_)));
@@ -234,7 +246,7 @@ mod tests {
             let mut descriptor = manifest.config.clone().unwrap();
             (descriptor.media_type, descriptor.digest) = (media_type.into(), layer);
             manifest.layers = vec![descriptor];
-            manifest.holds_statements(Some(config.as_bytes()))
+            manifest.holds_statements(Some(&ReadConfig::of(config.as_bytes())))
         };
         let build_kit = format!(
             r#"{{"architecture":"unknown","os":"unknown","config":{{}},"rootfs":{{"type":"layers","diff_ids":["{layer}"]}}}}"#
@@ -261,6 +273,9 @@ mod tests {
         ] {
             assert!(!holds(IN_TOTO, config), "{config}");
         }
-        assert!(!manifest(media_type::OCI_MANIFEST, media_type::OCI_CONFIG).holds_statements(Some(b"{}")));
+        assert!(
+            !manifest(media_type::OCI_MANIFEST, media_type::OCI_CONFIG)
+                .holds_statements(Some(&ReadConfig::of(b"{}")))
+        );
     }
 }

@@ -6,7 +6,7 @@ use super::beside::Means;
 use crate::archive::{
     ArchiveError, ArtifactIndex, BundleManifest, Contents, ImageRow, Manifests, Pins, Root, fates,
 };
-use crate::facts::{Configs, Runs, RunsAs, Variant, running_beside, variants};
+use crate::facts::{ConfigBytes, Configs, Runs, RunsAs, Variant, running_beside, variants};
 use crate::image::{ArtifactKind, Digest, ParsedManifest, Reference};
 
 /// What rules ask of a bundle.
@@ -59,10 +59,10 @@ impl Facts {
     pub fn of(
         bundle: &BundleManifest,
         manifests: &dyn Manifests,
-        configs: Configs<'_>,
+        configs: ConfigBytes<'_>,
         selection: Selection<'_>,
     ) -> Result<Self, ArchiveError> {
-        let index = ArtifactIndex::of(bundle);
+        let (index, configs) = (ArtifactIndex::of(bundle), Configs::new(configs));
         let (mut images, mut roots) = (Vec::with_capacity(bundle.images.len()), Vec::new());
         for (at, row) in bundle.images.iter().enumerate() {
             if !(selection.images)(&row.name) {
@@ -76,7 +76,7 @@ impl Facts {
                     continue;
                 }
                 roots.push(index.artifact(at).clone());
-                let runs = running_beside(artifact, manifests, configs)?;
+                let runs = running_beside(artifact, manifests, &configs, &|_| ())?;
                 if !runs.is_empty() {
                     running.extend(runs.iter().filter_map(|own| Some((artifact.digest, own.runs_as()?))));
                     continue;
@@ -86,7 +86,8 @@ impl Facts {
                     beside.entry(artifact.subject).or_default().add(Means::of(artifact, &parsed));
                 }
             }
-            let variants = variants(&row.digest, &row.media_type, manifests, configs)?;
+            let variants =
+                variants(&row.digest, &row.media_type, manifests, &configs, &Means::of_predicates)?;
             let means = means(&row.digest, &variants, beside);
             images.push(ImageFacts {
                 name: row.name.clone(),
@@ -104,7 +105,7 @@ impl Facts {
 }
 
 /// Of one platform among several; an image that has no others has no need to say which it is.
-fn runs_as(variant: &Variant) -> Option<(String, RunsAs)> {
+fn runs_as(variant: &Variant<Means>) -> Option<(String, RunsAs)> {
     let platform = variant.entry.as_ref().map_or_else(String::new, |_| variant.platform.clone());
     Some((platform, variant.runs_as()?))
 }
@@ -134,10 +135,10 @@ fn size(bundle: &BundleManifest, roots: &[Root], manifests: &dyn Manifests) -> R
 }
 
 /// What is about the image itself, or about each of its platforms.
-fn means(root: &Digest, variants: &[Variant], mut beside: HashMap<Digest, Means>) -> Means {
+fn means(root: &Digest, variants: &[Variant<Means>], mut beside: HashMap<Digest, Means>) -> Means {
     for variant in variants {
-        if let (Runs::Attests(subject), Some(manifest)) = (&variant.runs, &variant.manifest) {
-            beside.entry(*subject).or_default().add(Means::of_predicates(manifest));
+        if let (Runs::Attests(subject), Some(means)) = (&variant.runs, variant.kept) {
+            beside.entry(*subject).or_default().add(means);
         }
     }
     let of = |digest: &Digest| beside.get(digest).copied().unwrap_or_default();

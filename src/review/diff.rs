@@ -223,5 +223,13 @@ fn changes(platform: &str, old: &ImageConfig, new: &ImageConfig) -> Vec<ConfigCh
     pairs("volume", &present(&old.volumes), &present(&new.volumes));
     pairs("label", &old.labels, &new.labels);
     compare("created".into(), old.created.clone(), new.created.clone());
+    // What is not kept is compared by its digest.
+    let cut = |config: &ImageConfig, name: &str| {
+        let cut = config.cut.get(name)?;
+        Some(format!("{} with {} more, {}", name, cut.entries, cut.digest.short()))
+    };
+    for name in old.cut.keys().chain(new.cut.keys()).collect::<BTreeSet<_>>() {
+        compare(format!("{name}, as a whole"), cut(old, name), cut(new, name));
+    }
     found
 }

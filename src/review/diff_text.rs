@@ -1,5 +1,6 @@
 //! A difference in words: for a terminal, and as Markdown for a ticket.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use super::diff::{ConfigChange, Diff, ImageChange};
@@ -85,11 +86,10 @@ pub(super) fn details(change: &ImageChange) -> Vec<String> {
     }
     // What is the same on all platforms is said once.
     let mut said: Vec<(&ConfigChange, Vec<&str>)> = Vec::new();
+    let mut places = HashMap::new();
     for change in &change.config {
-        let same = |(other, _): &&mut (&ConfigChange, Vec<&str>)| {
-            (&other.field, &other.old, &other.new) == (&change.field, &change.old, &change.new)
-        };
-        match said.iter_mut().find(same) {
+        let place = *places.entry((&change.field, &change.old, &change.new)).or_insert(said.len());
+        match said.get_mut(place) {
             Some((_, platforms)) => platforms.push(&change.platform),
             None => said.push((change, vec![&change.platform])),
         }

@@ -1,14 +1,27 @@
 //! What a bundle says of each of its images: platforms, configs, layers, what is shared, what is signed.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use crate::archive::{ArchiveError, ArtifactIndex, Contents, Holdings, fates};
 use crate::destination::Mapping;
-use crate::facts::{self, Runs};
-use crate::image::{ArtifactCounts, Descriptor, Digest, ImageConfig, Reference};
+use crate::facts::{self, Configs, Runs};
+use crate::image::{
+    Annotations, ArtifactCounts, Descriptor, Digest, ImageConfig, MediaType, ParsedManifest, Reference,
+    shortened,
+};
 
 /// Annotations of an entry and its manifest that are kept, each.
 const MAX_ANNOTATIONS: usize = 256;
+
+/// Digests with sizes in bytes.
+type Needs = Arc<HashMap<Digest, u64>>;
+
+/// What is shared by all names of one image.
+type Known = (Arc<[Variant]>, Needs);
+
+/// Bytes that a layer takes where it is listed.
+const LAYER: usize = 100;
 
 /// A layer as a manifest lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,7 +50,7 @@ pub struct Variant {
     pub digest: Digest,
     pub kind: Kind,
     /// Empty for what is not a container.
-    pub config: ImageConfig,
+    pub config: Arc<ImageConfig>,
     pub layers: Vec<Layer>,
     /// Of the manifest and of the index entry.
     pub annotations: BTreeMap<String, String>,
@@ -61,11 +74,11 @@ pub struct ImageFacts {
     pub size: u64,
     /// Bytes of what no other image here needs.
     pub own: u64,
-    pub variants: Vec<Variant>,
+    pub variants: Arc<[Variant]>,
     /// What is about it.
     pub artifacts: ArtifactCounts,
     /// Everything it needs, with sizes.
-    pub blobs: HashMap<Digest, u64>,
+    pub blobs: Needs,
 }
 
 /// What a bundle says of itself.
@@ -87,24 +100,39 @@ impl Facts {
         let (index, fate) = (ArtifactIndex::of(bundle), fates(bundle));
         let mapping = Mapping { keep_host: bundle.keeps_host(), ..Mapping::default() };
         let mut blobs: HashMap<Digest, (u64, u32)> = HashMap::new();
+        let small = |config: &Descriptor| holdings.small(config);
+        let configs = Configs::new(&small);
+        // Names of the same image share what is known of it.
+        let mut known: HashMap<(Digest, MediaType), Known> = HashMap::new();
         let mut images = Vec::with_capacity(bundle.images.len());
         for (at, row) in bundle.images.iter().enumerate() {
-            let contents = Contents::collect(std::slice::from_ref(index.image(at)), holdings, &fate)?;
-            let carried = contents.blobs.iter().map(|blob| (blob.digest, blob.size));
-            let needs: HashMap<Digest, u64> = carried.chain(contents.required).collect();
-            for (digest, size) in &needs {
+            ArchiveError::unless_stopped()?;
+            let key = (row.digest, row.media_type.clone());
+            let (variants, needs) = if let Some(same) = known.get(&key) {
+                same.clone()
+            } else {
+                let contents = Contents::collect(std::slice::from_ref(index.image(at)), holdings, &fate)?;
+                let carried = contents.blobs.iter().map(|blob| (blob.digest, blob.size));
+                let needs: Needs = Arc::new(carried.chain(contents.required).collect());
+                let found = facts::variants(&row.digest, &row.media_type, holdings, &configs, &Kept::of)?;
+                let found: Known = (found.into_iter().map(variant).collect(), needs);
+                known.insert(key, found.clone());
+                found
+            };
+            for (digest, size) in needs.iter() {
                 blobs.entry(*digest).or_insert((*size, 0)).1 += 1;
             }
-            let small = |config: &Descriptor| holdings.small(config);
-            let mut variants = facts::variants(&row.digest, &row.media_type, holdings, &small)?;
             let mut artifacts = ArtifactCounts::default();
+            let mut running = Vec::new();
             for artifact in index.of_image(at, holdings)? {
                 let artifact = &bundle.artifacts[artifact];
-                let running = facts::running_beside(artifact, holdings, &small)?;
+                let runs = facts::running_beside(artifact, holdings, &configs, &Kept::of)?;
                 // What can run is shown as that, and is no signature for being called one.
-                artifacts.extend(artifact.kind().filter(|_| running.is_empty()));
-                variants.extend(running.into_iter().map(beside));
+                artifacts.extend(artifact.kind().filter(|_| runs.is_empty()));
+                running.extend(runs.into_iter().map(variant).map(beside));
             }
+            let variants =
+                if running.is_empty() { variants } else { variants.iter().cloned().chain(running).collect() };
             let used_by = row.entries.iter().filter_map(|entry| bundle.catalog.entries.get(*entry as usize));
             let used_by = used_by.map(|entry| match (entry.chart.as_str(), entry.component.as_str()) {
                 (chart, "") => chart.to_owned(),
@@ -119,7 +147,7 @@ impl Facts {
                 used_by: used_by.filter(|text| !text.is_empty()).collect(),
                 size: row.size,
                 own: 0,
-                variants: variants.into_iter().map(variant).collect(),
+                variants,
                 artifacts,
                 blobs: needs,
             });
@@ -134,6 +162,15 @@ impl Facts {
         };
         let base = bundle.requires.as_ref().map(|requires| (requires.base, bundle.required()));
         Ok(Self { title, id: holdings.id(), images, blobs, base })
+    }
+
+    /// Bytes of what all platforms say of themselves, as often as it would be written.
+    pub fn weight(&self) -> usize {
+        let variants = self.images.iter().flat_map(|image| image.variants.iter());
+        let annotations = |variant: &Variant| -> usize {
+            variant.annotations.iter().map(|(name, value)| name.len() + value.len()).sum()
+        };
+        variants.map(|v| v.config.weight() + annotations(v) + v.layers.len() * LAYER).sum()
     }
 
     /// Bytes of all distinct blobs.
@@ -166,7 +203,7 @@ impl ImageFacts {
     /// Whom its containers run as, each once; empty for what does not run.
     pub fn users(&self) -> Vec<&str> {
         let mut users = Vec::new();
-        for variant in &self.variants {
+        for variant in self.variants.iter() {
             let user = match &variant.kind {
                 Kind::Container if variant.config.user.is_empty() => "root (unset)",
                 Kind::Container => &variant.config.user,
@@ -190,26 +227,52 @@ impl ImageFacts {
 }
 
 /// What stands beside the image and can run; its platform is none of the image's.
-fn beside(mut found: facts::Variant) -> facts::Variant {
-    found.platform = format!("beside it: {}", found.platform).trim_end_matches([':', ' ']).to_owned();
+fn beside(mut found: Variant) -> Variant {
+    let platform = format!("beside it: {}", found.platform);
+    platform.trim_end_matches([':', ' ']).clone_into(&mut found.platform);
     found
 }
 
+/// What is kept of a manifest.
+#[derive(Default)]
+struct Kept {
+    layers: Vec<Layer>,
+    annotations: BTreeMap<String, String>,
+}
+
+impl Kept {
+    fn of(manifest: &ParsedManifest) -> Self {
+        let layer = |layer: &Descriptor| Layer { digest: layer.digest, size: layer.size };
+        Self {
+            layers: manifest.layers.iter().map(layer).collect(),
+            annotations: annotations(&manifest.annotations),
+        }
+    }
+}
+
+/// The first annotations, shortened.
+fn annotations(own: &Annotations) -> BTreeMap<String, String> {
+    let first = own.first(MAX_ANNOTATIONS).into_iter();
+    first.map(|(key, value)| (shortened(&key), shortened(&value))).collect()
+}
+
 /// One entry, as people see it.
-fn variant(found: facts::Variant) -> Variant {
-    let manifest = found.manifest.as_ref();
-    let entry = found.entry.as_ref().map(|entry| &entry.annotations);
-    let annotations = manifest.map(|manifest| &manifest.annotations).into_iter().chain(entry);
-    let layers = manifest.into_iter().flat_map(|manifest| &manifest.layers);
+fn variant(found: facts::Variant<Kept>) -> Variant {
+    let kept = found.kept.unwrap_or_default();
+    let mut all = kept.annotations;
+    if let Some(entry) = &found.entry {
+        all.extend(annotations(&entry.annotations));
+    }
+    let none = Arc::<ImageConfig>::default;
     let (config, kind) = match found.runs {
-        Runs::Container(config) => (*config, Kind::Container),
-        Runs::Artifact => (ImageConfig::default(), Kind::Artifact),
-        Runs::Attests(subject) => (ImageConfig::default(), Kind::Attestation(subject)),
-        Runs::Unknown(why) => (ImageConfig::default(), Kind::Unclear(why)),
+        Runs::Container(config) => (config, Kind::Container),
+        Runs::Artifact => (none(), Kind::Artifact),
+        Runs::Attests(subject) => (none(), Kind::Attestation(subject)),
+        Runs::Unknown(why) => (none(), Kind::Unclear(why)),
     };
     Variant {
-        annotations: annotations.flat_map(|own| own.first(MAX_ANNOTATIONS)).collect(),
-        layers: layers.map(|layer| Layer { digest: layer.digest, size: layer.size }).collect(),
+        annotations: all,
+        layers: kept.layers,
         platform: found.platform,
         digest: found.digest,
         config,

@@ -4,6 +4,7 @@
 //! terminal, a browser or a spreadsheet. Nothing here reads a clock or a registry; the page needs neither a network nor
 //! a script.
 
+mod details;
 mod diff;
 mod diff_text;
 mod facts;

@@ -8,8 +8,8 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::diff::{Diff, ImageChange};
 use super::diff_text;
-use super::facts::{Facts, ImageFacts, Kind, Variant};
-use super::findings;
+use super::facts::{Facts, ImageFacts, Kind};
+use super::{details, findings};
 use crate::policy::Finding;
 use crate::report::{bytes, count, printable};
 
@@ -20,18 +20,6 @@ const MAX_BARS: usize = 40;
 const MAX_SHARED: usize = 25;
 /// Texts from images longer than this are cut.
 const MAX_TEXT: usize = 400;
-/// Labels that are shown by name; the others are listed below them.
-const LABELS: [(&str, &str); 8] = [
-    ("title", "org.opencontainers.image.title"),
-    ("version", "org.opencontainers.image.version"),
-    ("revision", "org.opencontainers.image.revision"),
-    ("licences", "org.opencontainers.image.licenses"),
-    ("source code", "org.opencontainers.image.source"),
-    ("vendor", "org.opencontainers.image.vendor"),
-    ("base image", "org.opencontainers.image.base.name"),
-    ("description", "org.opencontainers.image.description"),
-];
-
 /// What the page shows.
 #[derive(Clone, Copy, Debug)]
 pub struct Page<'a> {
@@ -47,6 +35,7 @@ pub struct Page<'a> {
 /// The page as HTML.
 pub fn page(page: &Page<'_>) -> String {
     let facts = page.facts;
+    let mut room = details::MAX_PAGE;
     let markup = html! {
         (DOCTYPE)
         html lang="en" {
@@ -76,7 +65,9 @@ pub fn page(page: &Page<'_>) -> String {
                 (shared(facts))
                 section {
                     h2 { "Each image" }
-                    @for (at, image) in facts.images.iter().enumerate() { (details(at, image, page.today)) }
+                    @for (at, image) in facts.images.iter().enumerate() {
+                        (details::of(at, image, page.today, &mut room))
+                    }
                 }
                 footer { "Made by bundle " (env!("CARGO_PKG_VERSION")) " on " (page.today.strftime("%F")) "." }
             }
@@ -127,7 +118,7 @@ fn has(image: &ImageFacts, noun: &str) -> bool {
 }
 
 /// Days since the image was built; none where it does not say, or says what no clock has said.
-fn age(image: &ImageFacts, today: Timestamp) -> Option<i64> {
+pub(super) fn age(image: &ImageFacts, today: Timestamp) -> Option<i64> {
     let created: Timestamp = image.main()?.config.created.as_deref()?.parse().ok()?;
     let days = (today.as_second() - created.as_second()) / 86_400;
     // Reproducible builds say 1970, or 1980.
@@ -264,7 +255,7 @@ fn row(at: usize, image: &ImageFacts, today: Timestamp) -> Markup {
     }
 }
 
-fn told(days: i64) -> String {
+pub(super) fn told(days: i64) -> String {
     match days {
         0..=59 => format!("{days} d"),
         60..=729 => format!("{} mo", days / 30),
@@ -304,71 +295,4 @@ fn shared(facts: &Facts) -> Markup {
 /// Bytes that are carried once instead of by each of `users`.
 fn saved(size: u64, users: u32) -> u64 {
     size.saturating_mul(u64::from(users.saturating_sub(1)))
-}
-
-fn details(at: usize, image: &ImageFacts, today: Timestamp) -> Markup {
-    html! {
-        article id=(format!("i{at}")) {
-            h3 { (safe(&image.name.to_string())) }
-            dl {
-                (field("digest", &image.digest.to_string()))
-                (field("pulled from", &image.source.to_string()))
-                @for target in &image.targets { (field("behind the gap", target)) }
-                @if let Some(kind) = &image.artifact_type { (field("no image, but", kind)) }
-                (field("size", &format!("{}, {} of it its own", bytes(image.size), bytes(image.own))))
-                (field("used by", &image.used_by.join(", ")))
-                (field("beside it", &image.artifacts.to_string()))
-                @for (name, key) in LABELS { (field(name, image.label(key).unwrap_or_default())) }
-            }
-            @for variant in &image.variants { (variant_of(image, variant, today)) }
-        }
-    }
-}
-
-fn variant_of(image: &ImageFacts, variant: &Variant, today: Timestamp) -> Markup {
-    let config = &variant.config;
-    let list = |set: &std::collections::BTreeSet<String>| set.iter().cloned().collect::<Vec<_>>().join(" ");
-    let layers: u64 = variant.layers.iter().map(|layer| layer.size).sum();
-    let created = config.created.as_deref().unwrap_or_default();
-    let created = match age(image, today) {
-        Some(days) if image.main() == Some(variant) => format!("{created} ({})", told(days)),
-        _ => created.to_owned(),
-    };
-    let known = LABELS.map(|(_, key)| key);
-    let labels = config.labels.iter().filter(|(key, _)| !known.contains(&key.as_str()));
-    html! {
-        div.variant {
-            @if !variant.platform.is_empty() { h4 { (safe(&variant.platform)) } }
-            dl {
-                @if image.variants.len() > 1 { (field("digest", &variant.digest.to_string())) }
-                (field("built", &created))
-                (kind_of(variant))
-                (field("entrypoint", &config.entrypoint.join(" ")))
-                (field("command", &config.cmd.join(" ")))
-                (field("working directory", &config.working_dir))
-                (field("ports", &list(&config.exposed_ports)))
-                (field("volumes", &list(&config.volumes)))
-                (field("layers", &format!("{}, {}", variant.layers.len(), bytes(layers))))
-                @for entry in &config.env { (field("env", entry)) }
-                @for (name, value) in labels { (field("label", &format!("{name} = {value}"))) }
-            }
-        }
-    }
-}
-
-/// Whom it runs as, or why it does not run.
-fn kind_of(variant: &Variant) -> Markup {
-    let user = &variant.config.user;
-    match &variant.kind {
-        Kind::Container if user.is_empty() => field("user", "root (unset)"),
-        Kind::Container => field("user", user),
-        Kind::Artifact => field("kind", "artifact; no container is made of it"),
-        Kind::Attestation(subject) => field("kind", &format!("attestation about {subject}")),
-        Kind::Unclear(why) => field("kind", &format!("unclear, and may run: {why}")),
-    }
-}
-
-/// A name and a value; nothing where there is no value.
-fn field(name: &str, value: &str) -> Markup {
-    html! { @if !value.is_empty() { dt { (name) } dd { (safe(value)) } } }
 }

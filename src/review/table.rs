@@ -42,7 +42,7 @@ pub fn csv(page: &Page<'_>) -> Result<Vec<u8>, csv::Error> {
         if image.variants.is_empty() {
             writer.write_record(row(image, None, &findings))?;
         }
-        for variant in &image.variants {
+        for variant in image.variants.iter() {
             writer.write_record(row(image, Some(variant), &findings))?;
         }
     }
@@ -77,7 +77,7 @@ fn bundle_row(page: &Page<'_>, findings: &str) -> Vec<String> {
 }
 
 fn row(image: &ImageFacts, variant: Option<&Variant>, findings: &str) -> Vec<String> {
-    let config = variant.map(|variant| &variant.config);
+    let config = variant.map(|variant| variant.config.as_ref());
     let text = |of: fn(&crate::image::ImageConfig) -> String| config.map(of).unwrap_or_default();
     let label = |key: &str| image.label(key).unwrap_or_default().to_owned();
     let cells = vec![
@@ -146,6 +146,7 @@ pub fn json(page: &Page<'_>) -> Value {
                 "command": config.cmd, "workingDir": config.working_dir, "env": config.env_by_name(),
                 "ports": config.exposed_ports, "volumes": config.volumes, "labels": config.labels,
                 "annotations": variant.annotations,
+                "leftOut": config.cut.iter().map(|(name, cut)| (*name, cut.entries)).collect::<std::collections::BTreeMap<_, _>>(),
                 "layers": variant.layers.iter().map(|l| json!({"digest": l.digest, "size": l.size})).collect::<Vec<_>>(),
             })
         });

@@ -48,6 +48,7 @@ mod settings;
 mod shard;
 mod small_inputs;
 #[cfg(feature = "object-storage")]
+mod stopping;
 mod storage;
 mod support;
 mod trust;

@@ -238,6 +238,84 @@ fn manifests_and_configs_take_little_more_than_their_size() {
     }
 }
 
+/// Manifests that differ in one annotation and share a config of 4 MiB with a million words, and all blobs.
+fn sharing_a_config(number: usize) -> (Vec<serde_json::Value>, Vec<Vec<u8>>) {
+    let env = repeated(r#""a","#, 4_000_000);
+    let config = format!(
+        r#"{{"os":"linux","architecture":"amd64","rootfs":{{}},"config":{{"User":"7","Env":[{env}"b=1"]}}}}"#
+    );
+    let (config, layer) = (config.into_bytes(), b"layer".to_vec());
+    let (of_config, of_layer) = (Digest::sha256(&config), Digest::sha256(&layer));
+    let size = config.len();
+    let (mut entries, mut blobs) = (Vec::new(), vec![config, layer]);
+    for n in 0..number {
+        let manifest = json!({
+            "schemaVersion": 2, "mediaType": MANIFEST, "annotations": { "n": n.to_string() },
+            "config": { "mediaType": "application/vnd.oci.image.config.v1+json", "digest": of_config, "size": size },
+            "layers": [{ "mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": of_layer, "size": 5 }],
+        });
+        let manifest = manifest.to_string().into_bytes();
+        entries.push(json!({
+            "mediaType": MANIFEST, "digest": Digest::sha256(&manifest), "size": manifest.len(),
+        }));
+        blobs.push(manifest);
+    }
+    (entries, blobs)
+}
+
+fn named(mut entry: serde_json::Value, name: &str) -> serde_json::Value {
+    entry["annotations"] = json!({ "org.opencontainers.image.ref.name": name });
+    entry
+}
+
+fn layout_of(entries: &[serde_json::Value], blobs: &[Vec<u8>]) -> Vec<u8> {
+    let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": entries }).to_string();
+    layout(&index, &blobs.iter().map(Vec::as_slice).collect::<Vec<_>>())
+}
+
+#[test]
+fn images_that_share_a_config_take_the_memory_of_one() {
+    let gap = Gap::new();
+    let (entries, blobs) = sharing_a_config(24);
+    let entries = entries.into_iter().enumerate();
+    let entries: Vec<_> =
+        entries.map(|(n, entry)| named(entry, &format!("r.example.com/a/app:{n}"))).collect();
+    std::fs::write(gap.path("x.tar"), layout_of(&entries, &blobs)).unwrap();
+    for output in ["x.html", "x.json", "x.csv"] {
+        let what = format!("24 images with one config as {output}");
+        let ran = bounded(&what, &gap, &["review", "x.tar", "-o", output], b"");
+        assert_eq!(ran.code, 0, "{}", ran.shown());
+        let size = gap.read(output).len() as u64;
+        assert!(size < 8 * MIB, "{output} has {size} bytes");
+    }
+    let page = String::from_utf8(gap.read("x.html")).unwrap();
+    assert!(page.contains("and 999801 more"), "the page says what it leaves out");
+    let ran = bounded("a diff of one config", &gap, &["diff", "x.tar", "x.tar"], b"");
+    assert_eq!(ran.code, 0, "{}", ran.shown());
+}
+
+#[test]
+fn platforms_that_share_a_config_take_the_memory_of_one() {
+    let gap = Gap::new();
+    let (mut entries, mut blobs) = sharing_a_config(200);
+    for (n, entry) in entries.iter_mut().enumerate() {
+        entry["platform"] = json!({ "os": "linux", "architecture": "amd64", "variant": format!("v{n}") });
+    }
+    let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": entries }).to_string();
+    let entry =
+        json!({ "mediaType": INDEX, "digest": Digest::sha256(index.as_bytes()), "size": index.len() });
+    blobs.push(index.into_bytes());
+    let entries = [named(entry, "r.example.com/a/app:1")];
+    std::fs::write(gap.path("x.tar"), layout_of(&entries, &blobs)).unwrap();
+    std::fs::write(gap.path("policy.yaml"), "noRoot: true\n").unwrap();
+    let ran = bounded("200 platforms, verified", &gap, &["verify", "x.tar", "--policy", "policy.yaml"], b"");
+    assert_eq!(ran.code, 0, "{}", ran.shown());
+    let ran = bounded("200 platforms, reviewed", &gap, &["review", "x.tar", "-o", "x.html"], b"");
+    assert_eq!(ran.code, 0, "{}", ran.shown());
+    let size = gap.read("x.html").len() as u64;
+    assert!(size < MIB, "the page has {size} bytes");
+}
+
 #[test]
 fn configs_are_looked_at_one_after_another() {
     let mut gap = Gap::new();
