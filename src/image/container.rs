@@ -146,16 +146,13 @@ impl ParsedManifest {
             && !self.layers.is_empty()
             && self.layers.iter().all(|layer| STATEMENTS.contains(&layer.media_type.as_str()));
         let config = config.and_then(|config| ImageConfig::of(config).ok());
-        let are_stored_as_they_are = |diff_ids: &[String]| {
-            diff_ids.is_empty()
-                || diff_ids.iter().eq(self
-                    .layers
-                    .iter()
-                    .map(|layer| layer.digest.to_string())
-                    .collect::<Vec<_>>()
-                    .iter())
-        };
-        types && config.is_some_and(|config| !config.is_to_run() && are_stored_as_they_are(&config.diff_ids))
+        types && config.is_some_and(|config| !config.is_to_run() && self.is_stored_as_in(&config.diff_ids))
+    }
+
+    /// Whether its layers have these digests when they are not compressed, or none are given.
+    fn is_stored_as_in(&self, diff_ids: &[String]) -> bool {
+        let layers = self.layers.iter().map(|layer| layer.digest.to_string());
+        diff_ids.is_empty() || layers.eq(diff_ids.iter().cloned())
     }
 }
 

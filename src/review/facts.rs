@@ -191,7 +191,8 @@ impl ImageFacts {
 
 /// What stands beside the image and can run; its platform is none of the image's.
 fn beside(mut found: facts::Variant) -> facts::Variant {
-    found.platform = format!("beside it: {}", found.platform).trim_end_matches([':', ' ']).to_owned();
+    let own = std::mem::take(&mut found.platform);
+    found.platform = if own.is_empty() { "beside it".to_owned() } else { format!("beside it: {own}") };
     found
 }
 
