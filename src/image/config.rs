@@ -80,8 +80,10 @@ pub struct ImageConfig {
     pub exposed_ports: BTreeSet<String>,
     pub volumes: BTreeSet<String>,
     pub labels: BTreeMap<String, String>,
-    /// Digests of its layers when they are not compressed, as they stand there; none where there are too many to keep.
-    pub diff_ids: Option<Vec<String>>,
+    /// Digests of its layers when they are not compressed, as they stand there.
+    pub diff_ids: Vec<String>,
+    /// There are more of them than are kept.
+    pub diff_ids_cut: bool,
     /// What is not kept, by the name of the field in this program's outputs.
     pub cut: BTreeMap<&'static str, Cut>,
 }
@@ -118,7 +120,6 @@ impl ImageConfig {
         }
         let (mut cut, mut ids_cut) = (BTreeMap::new(), BTreeMap::new());
         let diff_ids = keep(&mut ids_cut, "layer", rootfs.get("diff_ids"), kept::words);
-        let diff_ids = Some(diff_ids).filter(|_| ids_cut.is_empty());
         Ok(Self {
             platform: platform(&root),
             created: keep(&mut cut, "created", root.get("created"), kept::text),
@@ -134,6 +135,7 @@ impl ImageConfig {
             volumes: keep(&mut cut, "volume", config.get("Volumes"), kept::names),
             labels: keep(&mut cut, "label", config.get("Labels"), kept::texts),
             diff_ids,
+            diff_ids_cut: !ids_cut.is_empty(),
             cut,
         })
     }

@@ -161,13 +161,17 @@ impl ParsedManifest {
         let types = self.kind == ManifestKind::Image
             && !self.layers.is_empty()
             && self.layers.iter().all(|layer| STATEMENTS.contains(&layer.media_type.as_str()));
-        let own: Vec<String> = self.layers.iter().map(|layer| layer.digest.to_string()).collect();
-        let are_stored_as_they_are = |ids: &Vec<String>| ids.is_empty() || *ids == own;
         let config = config.and_then(|config| config.config.as_ref().ok());
         types
             && config.is_some_and(|config| {
-                !config.is_to_run() && config.diff_ids.as_ref().is_some_and(are_stored_as_they_are)
+                !config.is_to_run() && !config.diff_ids_cut && self.is_stored_as_in(&config.diff_ids)
             })
+    }
+
+    /// Whether its layers have these digests when they are not compressed, or none are given.
+    fn is_stored_as_in(&self, diff_ids: &[String]) -> bool {
+        let layers = self.layers.iter().map(|layer| layer.digest.to_string());
+        diff_ids.is_empty() || layers.eq(diff_ids.iter().cloned())
     }
 }
 

@@ -228,8 +228,8 @@ impl ImageFacts {
 
 /// What stands beside the image and can run; its platform is none of the image's.
 fn beside(mut found: Variant) -> Variant {
-    let platform = format!("beside it: {}", found.platform);
-    platform.trim_end_matches([':', ' ']).clone_into(&mut found.platform);
+    let own = std::mem::take(&mut found.platform);
+    found.platform = if own.is_empty() { "beside it".to_owned() } else { format!("beside it: {own}") };
     found
 }
 
