@@ -39,7 +39,7 @@ impl Template {
     }
 
     /// The text with the variables that `values` knows filled in; others stay as they are. It is cut where it is longer than
-    /// [`MAX_FILLED`], so that whoever takes it can see that it is.
+    /// `MAX_FILLED`, so that whoever takes it can see that it is.
     pub fn fill(&self, values: &BTreeMap<String, String>) -> String {
         let mut filled = String::new();
         for part in &self.parts {
