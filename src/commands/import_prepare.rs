@@ -7,6 +7,7 @@ use futures_util::StreamExt;
 
 use super::import::Run;
 use super::preflight::Preflight;
+#[cfg(feature = "ecr")]
 use crate::app::foreign_text;
 use crate::destination::{Preparation, is_harbor};
 use crate::failure::{Failure, code_of};
