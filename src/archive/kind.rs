@@ -67,6 +67,7 @@ impl fmt::Display for ArchiveKind {
 pub(super) struct Marks {
     bundle: bool,
     layout: bool,
+    blobs: bool,
     docker: bool,
     repositories: bool,
     imgpkg: bool,
@@ -102,7 +103,7 @@ impl Marks {
             _ if name.starts_with("docker/registry/") || name.starts_with("docker/v2/") => {
                 self.registry = true;
             }
-            _ if name.starts_with("blobs/") => self.layout = true,
+            _ if name.starts_with("blobs/") => self.blobs = true,
             _ if name.starts_with("components/") => self.components = true,
             _ => match name.split_once('/') {
                 Some((_, "Chart.yaml")) => self.chart = true,
@@ -148,16 +149,24 @@ impl Marks {
         }
     }
 
-    /// What all of them tell; a folder may be what an archive cannot.
-    pub(super) fn kind(&self, is_folder: bool) -> ArchiveKind {
+    /// What all of them tell.
+    fn kind(&self) -> ArchiveKind {
+        match self.certain() {
+            None if self.layout && !self.registry => ArchiveKind::Layout,
+            _ => self.without_layout(false),
+        }
+    }
+
+    /// The same for what cannot be read as a layout; a folder may be what an archive cannot.
+    pub(super) fn without_layout(&self, is_folder: bool) -> ArchiveKind {
         match self.certain() {
             Some(kind) => kind,
             None if self.registry => ArchiveKind::RegistryStorage,
-            None if self.layout => ArchiveKind::Layout,
             None if self.docker && is_folder && self.directory => ArchiveKind::SkopeoFolder,
             None if self.docker => ArchiveKind::DockerSave,
             None if self.repositories => ArchiveKind::OldDockerSave,
             None if self.chart => ArchiveKind::Chart,
+            None if self.blobs => ArchiveKind::Layout,
             None => ArchiveKind::Other,
         }
     }
@@ -184,7 +193,7 @@ impl ArchiveKind {
                 return certain;
             }
         }
-        marks.kind(false)
+        marks.kind()
     }
 }
 

@@ -16,7 +16,7 @@ pub(super) const MAX_DOCKER: u64 = 1 << 20;
 pub(super) fn recognised(marks: &Marks, path: &Path, docker: Option<&[u8]>) -> Option<ArchiveError> {
     let (file, archive) = (given(path), path.display());
     let is_folder = path.is_dir();
-    let kind = marks.kind(is_folder);
+    let kind = marks.without_layout(is_folder);
     let hint = match kind {
         ArchiveKind::Zarf => format!(
             "its images are an OCI layout inside: tar --zstd -xf {file} images && bundle import images -d REGISTRY"
@@ -116,6 +116,12 @@ mod tests {
             (&["docker/registry/v2/x", "isc_2026"], "oc-mirror", "oc-mirror -c"),
             (&["docker/registry/v2/x"], "storage of a registry", "bundle export"),
             (&["manifest.json", "repositories", "x/layer.tar"], "docker save", "skopeo copy docker-archive:"),
+            // A layout that lost its index.
+            (
+                &["oci-layout", "blobs/sha256/aa", "manifest.json"],
+                "docker save",
+                "skopeo copy docker-archive:",
+            ),
             (&["repositories", "x/VERSION"], "before Docker 1.10", "load it"),
             (&["shop/Chart.yaml", "shop/values.yaml"], "Helm chart", "--add"),
             (&["x/oci-layout", "x/index.json"], "in its folder \"x\"", "tar -C FOLDER"),
