@@ -10,8 +10,10 @@ use super::text::typed;
 use super::unusable::Unusable;
 
 const MARK: &str = "\u{feff}";
-const GZIP: &[u8] = &[0x1f, 0x8b];
-const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
+/// How gzip begins (RFC 1952, 2.3.1).
+pub const GZIP: [u8; 2] = [0x1f, 0x8b];
+/// How a zstd frame begins (RFC 8878, 3.1.1).
+pub const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
 /// Why bytes are not the text that is expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -46,10 +48,10 @@ pub fn text(bytes: &[u8]) -> Result<&str, NotText> {
     if let Some(encoding) = encoding(bytes) {
         return Err(NotText::Encoding(encoding));
     }
-    if bytes.starts_with(GZIP) {
+    if bytes.starts_with(&GZIP) {
         return Err(NotText::Compressed("gzip"));
     }
-    if bytes.starts_with(ZSTD) {
+    if bytes.starts_with(&ZSTD) {
         return Err(NotText::Compressed("zstd"));
     }
     let text = std::str::from_utf8(bytes).map_err(|_| NotText::NotUtf8)?;

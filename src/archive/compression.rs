@@ -14,11 +14,11 @@ use super::expansion::{Counted, Expanding, Gauge};
 use super::foreign_tar::Members;
 use super::reader::MAX_PADDING;
 use super::{ArchiveError, frame};
+use crate::app::foreign_text::GZIP;
 
 /// What every stock zstd accepts without a flag, in bytes.
 pub(super) const MAX_WINDOW: u64 = 128 << 20;
 
-const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 /// The first byte of a skippable frame's magic number is any of 0x50 to 0x5f (RFC 8878, 3.1.2).
 const SKIPPABLE_MAGIC: [u8; 3] = [0x2a, 0x4d, 0x18];
 /// Magic number and length.
@@ -35,7 +35,7 @@ pub(super) enum Packing {
 impl Packing {
     /// By how the file begins.
     pub(super) fn of(start: &[u8]) -> Self {
-        if start.starts_with(&GZIP_MAGIC) {
+        if start.starts_with(&GZIP) {
             Self::Gzip
         } else if start.starts_with(&frame::ZSTD_MAGIC) || is_skippable(start) {
             Self::Zstd

@@ -17,7 +17,7 @@ pub(crate) const HEAD_FRAME_CONTENT: usize = 1 << 20;
 pub(crate) const BLOCK_CONTENT: u64 = 128 << 10;
 
 /// How a zstd frame begins (RFC 8878, 3.1.1).
-pub const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+pub use crate::app::foreign_text::ZSTD as ZSTD_MAGIC;
 /// `Frame_Header_Descriptor`: 8-byte content size, no single segment, content checksum, no dictionary.
 const STORED_DESCRIPTOR: u8 = 0xc4;
 /// `Window_Descriptor` of a 128 KiB window.

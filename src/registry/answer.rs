@@ -19,11 +19,11 @@ use super::redact::{clean, masked, masked_query, page_title};
 use super::retry::{self, RateLimit};
 use super::stats::Traffic;
 use super::transport::classify;
+use crate::app::foreign_text::GZIP;
 use crate::image::{Digest, HostName};
 
 /// For errors, tokens and small JSON.
 pub(super) const SMALL_BODY: usize = 64 * 1024;
-pub(super) const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 /// Digests of an error body that are looked at.
 const MAX_DIGESTS: usize = 100;
@@ -93,7 +93,7 @@ impl Answer {
     pub(super) async fn read(self, cap: usize) -> Result<Bytes, ErrorKind> {
         let is_encoded = self.is_gzip();
         let body = self.read_as_sent(cap).await?;
-        if is_encoded && body.starts_with(&GZIP_MAGIC) {
+        if is_encoded && body.starts_with(&GZIP) {
             return unpacked(&body, cap);
         }
         Ok(body)
@@ -174,7 +174,7 @@ impl Answer {
             }
         };
         let _ = timeout(stall, read).await;
-        if self.is_gzip() && body.starts_with(&GZIP_MAGIC) {
+        if self.is_gzip() && body.starts_with(&GZIP) {
             body = unpacked(&body, SMALL_BODY).unwrap_or_default().into();
         }
         // Masked before it is cut to length, and after escapes are resolved.

@@ -14,7 +14,7 @@ use reqwest::header::{ACCEPT_ENCODING, HeaderValue, RANGE};
 use url::Url;
 
 use super::RegistryClient;
-use super::answer::{Answer, GZIP_MAGIC, unpacked};
+use super::answer::{Answer, unpacked};
 use super::error::{ErrorKind, RegistryError, SourceError};
 use super::host::Host;
 use super::http::{ABSENCES, Call, Retries, Target};
@@ -22,6 +22,7 @@ use super::redact::masked;
 use super::stats::RequestKind;
 use super::token::Scope;
 use super::transport::authority;
+use crate::app::foreign_text::GZIP;
 use crate::image::{Digest, HostName, Repository};
 
 /// Blobs up to so many bytes are held in memory where it takes all of them to know what came.
@@ -344,7 +345,7 @@ async fn decided(digest: Digest, size: u64, answer: Answer) -> Result<Bytes, Err
     if is_it(&came) {
         return Ok(came);
     }
-    let unpacked = if came.starts_with(&GZIP_MAGIC) { unpacked(&came, size)? } else { came };
+    let unpacked = if came.starts_with(&GZIP) { unpacked(&came, size)? } else { came };
     if is_it(&unpacked) {
         return Ok(unpacked);
     }
