@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rayon::prelude::*;
 
 use super::manifest::FORMAT_REVISION;
-use super::{ArchiveError, BundleReader, Users, frame};
+use super::{ArchiveError, BundleManifest, BundleReader, Manifests, Users, frame};
 use crate::image::{Digest, Hasher};
 
 /// One thing that is wrong with a bundle.
@@ -54,7 +54,7 @@ impl BundleReader {
         results.collect::<Result<Vec<()>, ArchiveError>>()?;
         check.ending()?;
         let mut problems = check.problems.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-        self.find_images(&mut problems);
+        find_images(&mut problems, self.manifest(), self);
         if let Some(volumes) = self.input().volumes() {
             let wrong = volumes.check(0..volumes.count(), &problems, cancelled);
             problems.extend(wrong);
@@ -62,15 +62,16 @@ impl BundleReader {
         problems.sort_by_key(|problem| problem.range.as_ref().map_or(0, |range| range.start));
         Ok(problems)
     }
+}
 
-    fn find_images(&self, problems: &mut [Problem]) {
-        if problems.iter().all(|problem| problem.blob.is_none()) {
-            return;
-        }
-        let users = Users::of(self.manifest(), self);
-        for problem in problems {
-            problem.images = problem.blob.iter().flat_map(|digest| users.of_blob(digest)).collect();
-        }
+/// Notes of each problem with a blob which images need it.
+pub(super) fn find_images(problems: &mut [Problem], bundle: &BundleManifest, manifests: &dyn Manifests) {
+    if problems.iter().all(|problem| problem.blob.is_none()) {
+        return;
+    }
+    let users = Users::of(bundle, manifests);
+    for problem in problems {
+        problem.images = problem.blob.iter().flat_map(|digest| users.of_blob(digest)).collect();
     }
 }
 

@@ -10,7 +10,8 @@ use rayon::prelude::*;
 
 use super::holdings::{Holdings, StreamEvent};
 use super::manifest::{BlobRow, MAX_HEAD_CONFIG};
-use super::{ArchiveError, ForeignLayout, Problem, Users};
+use super::verify::find_images;
+use super::{ArchiveError, ForeignLayout, Problem};
 use crate::image::{Digest, Hasher, ImageConfig, Role};
 
 /// One blob on its way through the hasher.
@@ -79,12 +80,7 @@ impl ForeignLayout {
             });
             problems.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
         };
-        if problems.iter().any(|problem| problem.blob.is_some()) {
-            let users = Users::of(self.bundle(), self);
-            for problem in &mut problems {
-                problem.images = problem.blob.iter().flat_map(|digest| users.of_blob(digest)).collect();
-            }
-        }
+        find_images(&mut problems, self.bundle(), self);
         let positions = self.bundle().index();
         problems.sort_by_key(|problem| problem.blob.and_then(|digest| positions.position(&digest)));
         Ok(problems)
