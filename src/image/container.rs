@@ -59,9 +59,9 @@ const ARTIFACT_CONFIGS: [&str; 24] = [
     "application/vnd.devcontainers",
     "application/vnd.gitpod.config.v1+json",
 ];
-/// Types under which signatures, attestations and SBOMs are stored as layers: `BuildKit`'s, in-toto's (spec/v1, storage
+/// Types under which signatures and attestations are stored as layers, beside those of SBOMs: `BuildKit`'s, in-toto's (spec/v1, storage
 /// convention), cosign's and sigstore's. None is that of a file system.
-const STATEMENTS: [&str; 20] = [
+const STATEMENTS: [&str; 13] = [
     IN_TOTO,
     "application/vnd.in-toto.provenance+dsse",
     "application/vnd.in-toto.spdx+dsse",
@@ -75,15 +75,12 @@ const STATEMENTS: [&str; 20] = [
     "application/vnd.dev.cosign.simplesigning.v1+json",
     "application/jose+json",
     "application/cose",
-    "application/spdx+json",
-    "text/spdx",
-    "text/spdx+json",
-    "application/vnd.cyclonedx",
-    "application/vnd.cyclonedx+json",
-    "application/vnd.cyclonedx+xml",
-    "application/vnd.syft+json",
 ];
 const IN_TOTO: &str = "application/vnd.in-toto+json";
+
+fn is_statement(media_type: &str) -> bool {
+    STATEMENTS.contains(&media_type) || media_type::SBOMS.contains(&media_type)
+}
 
 impl ParsedManifest {
     /// Whether its config, by its type alone, is that of an image.
@@ -160,7 +157,7 @@ impl ParsedManifest {
     pub fn holds_statements(&self, config: Option<&ReadConfig>) -> bool {
         let types = self.kind == ManifestKind::Image
             && !self.layers.is_empty()
-            && self.layers.iter().all(|layer| STATEMENTS.contains(&layer.media_type.as_str()));
+            && self.layers.iter().all(|layer| is_statement(&layer.media_type));
         let config = config.and_then(|config| config.config.as_ref().ok());
         types
             && config.is_some_and(|config| {

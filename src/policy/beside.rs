@@ -1,21 +1,13 @@
 //! What stands beside an image: which of it is a signature, which an SBOM, by the types that tools give them.
 
 use crate::archive::ArtifactRow;
-use crate::image::{Annotations, ArtifactKind, ParsedManifest};
+use crate::image::{Annotations, ArtifactKind, ParsedManifest, media_type};
 
 /// Signatures that name their subject: notation's, and cosign's before its bundles.
 const SIGNATURE_TYPES: [&str; 2] =
     ["application/vnd.cncf.notary.signature", "application/vnd.dev.cosign.artifact.sig.v1+json"];
-const SBOM_TYPES: [&str; 8] = [
-    "application/spdx+json",
-    "text/spdx",
-    "text/spdx+json",
-    "application/vnd.cyclonedx",
-    "application/vnd.cyclonedx+json",
-    "application/vnd.cyclonedx+xml",
-    "application/vnd.syft+json",
-    "application/vnd.dev.cosign.artifact.sbom.v1+json",
-];
+/// What cosign calls an SBOM, whatever its format.
+const COSIGN_SBOM: &str = "application/vnd.dev.cosign.artifact.sbom.v1+json";
 /// What in-toto statements about SBOMs call themselves, whatever the version.
 const SBOM_PREDICATES: [&str; 2] = ["https://spdx.dev/Document", "https://cyclonedx.org/"];
 /// What cosign 3 signs images with.
@@ -47,7 +39,7 @@ impl Means {
                 means.signature |= SIGNATURE_TYPES.contains(&own)
                     // A bundle of a plain signature has no predicate.
                     || (own.starts_with(SIGSTORE_BUNDLE) && names_none);
-                means.sbom |= SBOM_TYPES.contains(&own);
+                means.sbom |= own == COSIGN_SBOM || media_type::SBOMS.contains(&own);
                 means
             }
             None => Self::default(),
