@@ -18,7 +18,10 @@ const MASK: &str = "***";
 
 /// Passwords, tokens, and what they look like in addresses, forms, JSON, HTML and headers.
 #[derive(Default)]
-pub(super) struct KnownSecrets(Mutex<BTreeSet<String>>);
+pub(super) struct KnownSecrets(
+    /// Their ASCII letters in lower case.
+    Mutex<BTreeSet<String>>,
+);
 
 impl KnownSecrets {
     pub(super) fn add(&self, secret: &Secret) {
@@ -49,8 +52,7 @@ impl KnownSecrets {
         let known = locked(&self.0);
         let lower = text.to_ascii_lowercase();
         // Longest first: a pair holds its password. Servers change the case of what they encode.
-        let is_in = |secret: &&String| lower.contains(&secret.to_ascii_lowercase());
-        let mut found: Vec<&String> = known.iter().filter(is_in).collect();
+        let mut found: Vec<&String> = known.iter().filter(|secret| lower.contains(secret.as_str())).collect();
         found.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
         found.iter().fold(text.to_owned(), |text, secret| without(&text, secret))
     }
@@ -67,16 +69,16 @@ impl KnownSecrets {
     /// Whether `text` is new.
     fn insert(&self, text: &str) -> bool {
         let mut known = locked(&self.0);
-        text.len() >= SHORTEST && known.len() < MOST && known.insert(text.to_owned())
+        text.len() >= SHORTEST && known.len() < MOST && known.insert(text.to_ascii_lowercase())
     }
 }
 
-/// `text` with the mask in the place of `secret`, whatever the case of its ASCII letters.
+/// `text` with the mask in the place of `secret`, which is in lower case, whatever the case of its ASCII letters there.
 fn without(text: &str, secret: &str) -> String {
-    let (lower, secret) = (text.to_ascii_lowercase(), secret.to_ascii_lowercase());
+    let lower = text.to_ascii_lowercase();
     let (mut masked, mut done) = (String::with_capacity(text.len()), 0);
     // Lower case moves no byte of ASCII, and leaves all others as they are.
-    for (at, _) in lower.match_indices(&secret) {
+    for (at, _) in lower.match_indices(secret) {
         masked.push_str(&text[done..at]);
         masked.push_str(MASK);
         done = at + secret.len();
