@@ -15,7 +15,7 @@ use super::{Digest, decisive};
 /// Entries of one list.
 const MAX_ENTRIES: usize = 200;
 /// Characters of one text.
-const MAX_CHARS: usize = 1000;
+pub const MAX_CHARS: usize = 1000;
 /// Bytes of all texts of one list.
 const MAX_BYTES: usize = 32 << 10;
 
@@ -28,9 +28,9 @@ pub struct Cut {
     pub digest: Digest,
 }
 
-/// Shortens a text for people.
-pub fn shortened(text: &str) -> String {
-    match text.char_indices().nth(MAX_CHARS) {
+/// `text` for people, of which so many characters are shown at the most.
+pub fn shortened(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
     }
@@ -49,7 +49,7 @@ impl Keeper {
     /// A text, if there is room for it.
     fn keep(&mut self, text: String) -> Option<String> {
         let text = if text.len() > MAX_CHARS {
-            let short = shortened(&text);
+            let short = shortened(&text, MAX_CHARS);
             self.is_cut |= short != text;
             short
         } else {
@@ -134,7 +134,7 @@ pub(super) fn texts(field: &RawValue) -> (BTreeMap<String, String>, Option<Cut>)
             return;
         }
         let Some(value) = decisive::text(value) else { return };
-        let (short_name, short) = (shortened(&name), shortened(&value));
+        let (short_name, short) = (shortened(&name, MAX_CHARS), shortened(&value, MAX_CHARS));
         keeper.is_cut |= short != value || short_name != name;
         if texts.contains_key(&short_name) || keeper.bytes + short_name.len() + short.len() > MAX_BYTES {
             keeper.leave_out();

@@ -27,7 +27,7 @@ pub use container::{ReadConfig, Runnable};
 pub use decisive::KeyError;
 pub use digest::{Algorithm, Digest, DigestError, Hasher};
 pub use host::HostName;
-pub use kept::{Cut, shortened};
+pub use kept::{Cut, MAX_CHARS, shortened};
 pub use layout::layout_version;
 pub use manifest::{Descriptor, ManifestError, ManifestKind, ParsedManifest, RawManifest};
 pub use media_type::{MediaType, Role};

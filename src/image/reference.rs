@@ -11,7 +11,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::host::HostName;
-use super::{Digest, DigestError};
+use super::{Digest, DigestError, shortened};
 
 /// Clients cap host, slash and path together at this many characters.
 const MAX_NAME: usize = 255;
@@ -237,11 +237,7 @@ fn is_host_with_port(name: &str) -> bool {
 
 /// Foreign text for an error message: bounded, and the `{:?}` of the message escapes control characters.
 pub(super) fn shown(text: &str) -> String {
-    if text.chars().count() <= 200 {
-        text.to_owned()
-    } else {
-        text.chars().take(200).chain(['…']).collect()
-    }
+    shortened(text, 200)
 }
 
 impl fmt::Display for Repository {

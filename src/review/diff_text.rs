@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use super::diff::{ConfigChange, Diff, ImageChange};
 use crate::app::text::markdown as escaped;
+use crate::image::shortened;
 use crate::report::{bytes, count};
 
 /// Values longer than this are cut.
@@ -99,7 +100,9 @@ pub(super) fn details(change: &ImageChange) -> Vec<String> {
             (None, Some("")) => "added".to_owned(),
             (Some(""), None) => "removed".to_owned(),
             (old, new) => {
-                let shown = |value: Option<&str>| value.map_or("nothing".to_owned(), cut);
+                let shown = |value: Option<&str>| {
+                    value.map_or("nothing".to_owned(), |value| shortened(value, MAX_VALUE))
+                };
                 format!("{} → {}", shown(old), shown(new))
             }
         };
@@ -111,13 +114,6 @@ pub(super) fn details(change: &ImageChange) -> Vec<String> {
         lines.push(format!("beside it: {old} → {new}"));
     }
     lines
-}
-
-fn cut(value: &str) -> String {
-    if value.chars().count() <= MAX_VALUE {
-        return value.to_owned();
-    }
-    value.chars().take(MAX_VALUE).chain(['…']).collect()
 }
 
 /// The figures.

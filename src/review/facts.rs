@@ -7,8 +7,8 @@ use crate::archive::{ArchiveError, ArtifactIndex, Contents, Holdings, fates};
 use crate::destination::Mapping;
 use crate::facts::{self, Configs, Runs};
 use crate::image::{
-    Annotations, ArtifactCounts, Descriptor, Digest, ImageConfig, MediaType, ParsedManifest, Reference,
-    shortened,
+    Annotations, ArtifactCounts, Descriptor, Digest, ImageConfig, MAX_CHARS, MediaType, ParsedManifest,
+    Reference, shortened,
 };
 
 /// Annotations of an entry and its manifest that are kept, each.
@@ -253,7 +253,7 @@ impl Kept {
 /// The first annotations, shortened.
 fn annotations(own: &Annotations) -> BTreeMap<String, String> {
     let first = own.first(MAX_ANNOTATIONS).into_iter();
-    first.map(|(key, value)| (shortened(&key), shortened(&value))).collect()
+    first.map(|(key, value)| (shortened(&key, MAX_CHARS), shortened(&value, MAX_CHARS))).collect()
 }
 
 /// One entry, as people see it.

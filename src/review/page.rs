@@ -10,6 +10,7 @@ use super::diff::{Diff, ImageChange};
 use super::diff_text;
 use super::facts::{Facts, ImageFacts, Kind};
 use super::{details, findings};
+use crate::image::shortened;
 use crate::policy::Finding;
 use crate::report::{bytes, count, printable};
 
@@ -78,11 +79,7 @@ pub fn page(page: &Page<'_>) -> String {
 
 /// Text from an image as text: nothing invisible, nothing endless. Escaping is the template's.
 pub(super) fn safe(text: &str) -> String {
-    let text = printable(text);
-    if text.chars().count() <= MAX_TEXT {
-        return text;
-    }
-    text.chars().take(MAX_TEXT).chain(['…']).collect()
+    shortened(&printable(text), MAX_TEXT)
 }
 
 fn tiles(page: &Page<'_>) -> Markup {
