@@ -343,24 +343,29 @@ tls_from_a_private_authority() {
     "$binary" verify back.tar.zst
 }
 
-# behind_proxy DIRECTIVES: nginx on a free port; its address is in $proxied afterwards.
-behind_proxy() {
-    local port tries=0
-    while :; do
-        port=$((20000 + RANDOM % 20000))
-        cat >nginx.conf <<END
+# nginx_conf HTTP-LINES SERVER-LINES: an nginx.conf with one server, which keeps to this folder.
+nginx_conf() {
+    cat >nginx.conf <<END
 daemon off; user root; pid $PWD/nginx.pid; error_log $PWD/error.log;
 events {}
 http {
     access_log $PWD/access.log;
     client_body_temp_path $PWD/body; proxy_temp_path $PWD/proxy; fastcgi_temp_path $PWD/f; uwsgi_temp_path $PWD/u; scgi_temp_path $PWD/s;
-    client_max_body_size ${body_limit:-0};
+    $1
     server {
-        listen 127.0.0.1:$port;
-        location / { proxy_set_header Host \$http_host; $1 }
+        $2
     }
 }
 END
+}
+
+# behind_proxy DIRECTIVES: nginx on a free port; its address is in $proxied afterwards.
+behind_proxy() {
+    local port tries=0
+    while :; do
+        port=$((20000 + RANDOM % 20000))
+        nginx_conf "client_max_body_size ${body_limit:-0};" \
+            "listen 127.0.0.1:$port; location / { proxy_set_header Host \$http_host; $1 }"
         if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
             start nginx.log nginx -c "$PWD/nginx.conf"
             if wait_for nginx test -s nginx.pid; then break; fi
@@ -378,19 +383,9 @@ proxied() {
     local port tries=0
     while :; do
         port=$((20000 + RANDOM % 20000))
-        cat >nginx.conf <<END
-daemon off; user root; pid $PWD/nginx.pid; error_log $PWD/error.log;
-events {}
-http {
-    access_log $PWD/access.log;
-    client_body_temp_path $PWD/body; proxy_temp_path $PWD/proxy; fastcgi_temp_path $PWD/f; uwsgi_temp_path $PWD/u; scgi_temp_path $PWD/s;
-    server {
-        listen 127.0.0.1:$port ${2:-};
+        nginx_conf '' "listen 127.0.0.1:$port ${2:-};
         $1
-        location / { proxy_pass http://$served; proxy_set_header Host \$http_host; proxy_set_header X-Forwarded-Proto \$scheme; }
-    }
-}
-END
+        location / { proxy_pass http://$served; proxy_set_header Host \$http_host; proxy_set_header X-Forwarded-Proto \$scheme; }"
         if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
             start nginx.log nginx -c "$PWD/nginx.conf"
             if wait_for nginx test -s nginx.pid; then break; fi
@@ -932,6 +927,26 @@ go_program() {
     [ -x "$program" ] || skip "$2 builds no $1"
 }
 
+# built_in_a_copy NAME MODULE@VERSION PACKAGE TAGS [FOLDER…]: the same in a copy of the module, as `go install` wants a list
+# of versions that is not served for all. The folders of the module that the program reads are beside it then.
+built_in_a_copy() {
+    local name=$1 module=$2 package=$3 tags=$4 source home folder
+    shift 4
+    have go || skip "no Go here"
+    home=$cache/$name-${module##*@}
+    program=$home/$name
+    [ -x "$program" ] && return
+    mkdir -p "$home"
+    source=$(GOTOOLCHAIN=local go mod download -json "$module" 2>go.log | jq -r .Dir)
+    [ -d "$source" ] || skip "$name cannot be had: $(tail -1 go.log)"
+    cp -r "$source" module
+    chmod -R u+w module
+    (cd module && GOTOOLCHAIN=local GOFLAGS=-mod=mod go build -tags "$tags" -o "$program" "$package") >go.log 2>&1 ||
+        skip "$name cannot be built: $(tail -1 go.log)"
+    for folder in "$@"; do cp -r "module/$folder" "$home/"; done
+    rm -rf module
+}
+
 crane_reads_and_writes() {
     go_program crane github.com/google/go-containerregistry/cmd/crane@v0.22.1
     local name
@@ -1101,21 +1116,9 @@ a_layer_of_5_gib() {
     echo "# import took ${peak:-?} kB of memory"
 }
 
-# zot 1.4.3, the last version whose module can be had: its path is in $program. It is built in a copy of its module,
-# as `go install` wants a list of versions that is not served.
+# zot 1.4.3, the last version whose module can be had: its path is in $program.
 zot_program() {
-    have go || skip "no Go here"
-    program=$cache/zot-v1.4.3/zot
-    [ -x "$program" ] && return
-    local module
-    mkdir -p "$cache/zot-v1.4.3"
-    module=$(GOTOOLCHAIN=local go mod download -json github.com/project-zot/zot@v1.4.3 2>go.log | jq -r .Dir)
-    [ -d "$module" ] || skip "zot cannot be had: $(tail -1 go.log)"
-    cp -r "$module" zot
-    chmod -R u+w zot
-    (cd zot && GOTOOLCHAIN=local GOFLAGS=-mod=mod CGO_ENABLED=0 go build -tags containers_image_openpgp -o "$program" ./cmd/zot) >go.log 2>&1 ||
-        skip "zot cannot be built: $(tail -1 go.log)"
-    rm -rf zot
+    CGO_ENABLED=0 built_in_a_copy zot github.com/project-zot/zot@v1.4.3 ./cmd/zot containers_image_openpgp
 }
 
 # zot: one on a free port; its address is in $served afterwards.

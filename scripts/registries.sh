@@ -19,19 +19,7 @@ as() {
 free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 
 gitea_program() {
-    have go || skip "no Go here"
-    program=$cache/gitea-v1.26.2/gitea
-    [ -x "$program" ] && return
-    local module
-    mkdir -p "$cache/gitea-v1.26.2"
-    module=$(GOTOOLCHAIN=local go mod download -json code.gitea.io/gitea@v1.26.2 2>go.log | jq -r .Dir)
-    [ -d "$module" ] || skip "Gitea cannot be had: $(tail -1 go.log)"
-    cp -r "$module" gitea
-    chmod -R u+w gitea
-    (cd gitea && GOTOOLCHAIN=local GOFLAGS=-mod=mod CGO_ENABLED=1 go build -tags 'sqlite sqlite_unlock_notify' -o "$program" .) >go.log 2>&1 ||
-        skip "Gitea cannot be built: $(tail -1 go.log)"
-    cp -r gitea/options gitea/templates "$cache/gitea-v1.26.2/"
-    rm -rf gitea
+    CGO_ENABLED=1 built_in_a_copy gitea code.gitea.io/gitea@v1.26.2 . 'sqlite sqlite_unlock_notify' options templates
 }
 
 # gitea: one with the user adm, whose password is $password; its address is in $served afterwards.
@@ -42,7 +30,7 @@ gitea() {
     port=$(free_port)
     # Where nobody else may look, that user may not either.
     cp "$program" "$home/gitea"
-    cp -r "$cache/gitea-v1.26.2/options" "$cache/gitea-v1.26.2/templates" "$home/"
+    cp -r "$(dirname "$program")/options" "$(dirname "$program")/templates" "$home/"
     cat >"$home/app.ini" <<END
 RUN_USER = nobody
 WORK_PATH = $home
@@ -170,24 +158,11 @@ get_user_model().objects.create_superuser('adm', password='$password')" >adm.log
     start worker2.log "$venv/bin/pulpcore-worker"
     PATH=$path
     wait_for_long Pulp curl -fsS -o /dev/null "http://127.0.0.1:$api/pulp/api/v3/status/"
-    cat >nginx.conf <<END
-daemon off; user root; pid $PWD/nginx.pid; error_log $PWD/error.log;
-events {}
-http {
-    access_log $PWD/access.log;
-    client_body_temp_path $PWD/body; proxy_temp_path $PWD/proxy; fastcgi_temp_path $PWD/f; uwsgi_temp_path $PWD/u; scgi_temp_path $PWD/s;
-    client_max_body_size 0;
-    server {
-        listen 127.0.0.1:$port;
-        proxy_set_header Host \$http_host;
-        proxy_set_header X-Forwarded-Proto \$scheme;
-        proxy_redirect off;
+    nginx_conf 'client_max_body_size 0;' "listen 127.0.0.1:$port;
+        proxy_set_header Host \$http_host; proxy_set_header X-Forwarded-Proto \$scheme; proxy_redirect off;
         location /pulp/container/ { proxy_pass http://127.0.0.1:$content; }
         location /pulp/content/ { proxy_pass http://127.0.0.1:$content; }
-        location / { proxy_pass http://127.0.0.1:$api; }
-    }
-}
-END
+        location / { proxy_pass http://127.0.0.1:$api; }"
     start nginx.log nginx -c "$PWD/nginx.conf"
     served=127.0.0.1:$port
     wait_for nginx curl -s -o /dev/null "http://$served/v2/"
