@@ -12,8 +12,8 @@ const LONGEST: Duration = Duration::from_secs(86_400);
 const UNITS: [&str; 18] =
     ["", "B", "k", "K", "m", "M", "g", "G", "t", "T", "kB", "MB", "GB", "TB", "KiB", "MiB", "GiB", "TiB"];
 
-/// Bytes: `700M`, `1.5G` and `4GB` are decimal, `4GiB` is binary, `12` is bytes; at most three decimals. `None` for what
-/// is no size, or is 2⁶⁴ and above.
+/// Bytes: `700M`, `1.5G` and `4GB` are decimal, `4GiB` is binary, `12` is bytes; at most three decimals. `None` where
+/// `text` is something else, or more than [`u64::MAX`].
 pub fn size(text: &str) -> Option<u64> {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());

@@ -214,7 +214,7 @@ impl<R: Read> Members<R> {
         hashed.map(|(_, digest)| digest).map_err(|error| self.not_a_tar(&error))
     }
 
-    /// What follows the end of the archive, if it is more than padding. Known once there is no next member.
+    /// What follows the end of the archive, other than padding. It is only known when all members have been read.
     pub(super) fn leftover(&self) -> Option<&str> {
         self.leftover.as_deref()
     }
