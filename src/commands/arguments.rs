@@ -17,7 +17,7 @@ pub fn refuse(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() {
         return match console::checked(error.print().and_then(|()| std::io::stdout().flush())) {
             Ok(()) => ExitCode::Done,
-            Err(failure) => super::fail(&failure.into(), false),
+            Err(failure) => console::show_error(&failure.into(), false),
         };
     }
     let text = error.render();

@@ -9,9 +9,9 @@ pub(super) fn run(args: &DiffArgs) -> anyhow::Result<ExitCode> {
     let facts = |path| anyhow::Ok(Facts::of(input::open(Some(path), &args.trust)?.holdings.as_ref())?);
     let diff = Diff::of(&facts(&args.old)?, &facts(&args.new)?);
     match args.format {
-        DiffFormat::Human => super::print(&review::text(&diff))?,
-        DiffFormat::Markdown => super::print(&review::markdown(&diff))?,
-        DiffFormat::Json => super::print_json(&serde_json::to_value(&diff)?)?,
+        DiffFormat::Human => super::console::print(&review::text(&diff))?,
+        DiffFormat::Markdown => super::console::print(&review::markdown(&diff))?,
+        DiffFormat::Json => super::console::print_json(&serde_json::to_value(&diff)?)?,
     }
     Ok(if args.exit_code && !diff.is_empty() { ExitCode::Differs } else { ExitCode::Done })
 }

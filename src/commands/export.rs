@@ -333,10 +333,10 @@ impl Export<'_> {
         let size = file.len();
         let summary = super::export_print::Summary { plan, target, size, volumes, received, took, with_self };
         match self.session.format {
-            ResultFormat::Json => super::print_json(&report.value())?,
+            ResultFormat::Json => super::console::print_json(&report.value())?,
             ResultFormat::Human => {
                 let beside = [export_target::beside_bundle(self.write), kept].concat();
-                super::print(&summary.text(&beside))?;
+                super::console::print(&summary.text(&beside))?;
             }
         }
         Ok(())
@@ -394,11 +394,11 @@ impl Export<'_> {
             ResultFormat::Json => {
                 let mut value = super::export_print::plan_json(&plan);
                 value["preflight"] = preflight.json();
-                super::print_json(&value)?;
+                super::console::print_json(&value)?;
             }
             ResultFormat::Human => {
                 let plan = super::export_print::plan_text(&plan, self.client, &spool);
-                super::print(&format!("{plan}\n{}", preflight.text()))?;
+                super::console::print(&format!("{plan}\n{}", preflight.text()))?;
             }
         }
         allowed?;

@@ -55,12 +55,12 @@ impl Run<'_> {
             let _ = writeln!(text, "{} to be made:\n  {}", preparation.nouns().1, lacking.join("\n  "));
         }
         match self.session.format {
-            ResultFormat::Human => super::print(&format!("{text}\n{}", preflight.text()))?,
+            ResultFormat::Human => super::console::print(&format!("{text}\n{}", preflight.text()))?,
             ResultFormat::Json => {
                 let mut value = report.value();
                 value["toMake"] = lacking.into();
                 value["preflight"] = preflight.json();
-                super::print_json(&value)?;
+                super::console::print_json(&value)?;
             }
         }
         Ok(())
@@ -74,7 +74,7 @@ impl Run<'_> {
         values: Option<&WrittenValues>,
     ) -> anyhow::Result<()> {
         if self.session.format == ResultFormat::Json {
-            return Ok(super::print_json(&report.value())?);
+            return Ok(super::console::print_json(&report.value())?);
         }
         let number = |state| report.number(state);
         let images = count(number(ImageState::Done), "image");
@@ -106,6 +106,6 @@ impl Run<'_> {
                 let _ = writeln!(text, "{} was changed by somebody and stays as it is", kept.display());
             }
         }
-        Ok(super::print(&text)?)
+        Ok(super::console::print(&text)?)
     }
 }

@@ -30,7 +30,7 @@ pub(super) async fn run(session: &Session, args: &InspectArgs) -> anyhow::Result
     };
     let id = opened.holdings.id().map(|id| id.to_string());
     match session.format {
-        ResultFormat::Json => super::print_json(&json!({
+        ResultFormat::Json => super::console::print_json(&json!({
             "id": id,
             "size": own.as_ref().map(crate::archive::BundleReader::file_len),
             "signed": own.as_ref().is_some_and(|reader| reader.signature().is_some()),
@@ -43,7 +43,7 @@ pub(super) async fn run(session: &Session, args: &InspectArgs) -> anyhow::Result
             let path = args.bundle.as_deref().unwrap_or(Path::new(""));
             let signatures = super::trust::lines(&opened.vouched, path, opened.holdings.as_ref());
             let text = text(bundle, opened.holdings.as_ref(), &shared, id.as_deref(), own.is_some());
-            super::print(&(text + &signatures))?;
+            super::console::print(&(text + &signatures))?;
         }
     }
     Ok(ExitCode::Done)

@@ -47,10 +47,10 @@ pub(super) async fn run(
         outputs::write(path, &text)?;
     }
     match session.format {
-        ResultFormat::Json => super::print(&text)?,
+        ResultFormat::Json => super::console::print(&text)?,
         ResultFormat::Human => {
             let absent = absent.into_iter().map(|name| format!("not there  {name}\n"));
-            super::print(&(absent.collect::<String>() + &summary(&inventory, args)))?;
+            super::console::print(&(absent.collect::<String>() + &summary(&inventory, args)))?;
         }
     }
     Ok(ExitCode::Done)

@@ -17,7 +17,7 @@ pub(super) fn run(args: &KeygenArgs) -> anyhow::Result<ExitCode> {
     let key = PrivateKey::generate()?;
     outputs::write_private(&private, &key.to_pem(passphrase.as_ref())?, false)?;
     outputs::write(&public, key.public().to_pem())?;
-    super::print(&format!(
+    super::console::print(&format!(
         "{}  signs; keep it, and its pass phrase, to yourself\n{}  checks; bring it inside by a way of its own (key {})\n",
         private.display(),
         public.display(),

@@ -25,7 +25,11 @@ pub(super) async fn login(args: &LoginArgs) -> anyhow::Result<ExitCode> {
     let file = args.network.auth_file.as_deref();
     let file = store_login(file, &environment, &args.registry, &username, &password).map_err(explain)?;
     let done = if args.no_check { "a login for" } else { "logged in to" };
-    super::print(&format!("{done} {} as {username}; stored in {}\n", args.registry, file.display()))?;
+    super::console::print(&format!(
+        "{done} {} as {username}; stored in {}\n",
+        args.registry,
+        file.display()
+    ))?;
     Ok(ExitCode::Done)
 }
 
@@ -45,7 +49,7 @@ async fn check(args: &LoginArgs, username: &str, password: &Secret) -> anyhow::R
     network::tell_warnings(&client, &reporter);
     match outcome? {
         PingOutcome::Registry { authenticated: true } => {}
-        PingOutcome::Registry { authenticated: false } => super::print(&format!(
+        PingOutcome::Registry { authenticated: false } => super::console::print(&format!(
             "{} lets everyone in, so the password could not be checked\n",
             args.registry
         ))?,
@@ -72,7 +76,7 @@ pub(super) fn logout(args: &LogoutArgs) -> anyhow::Result<ExitCode> {
         Some(file) => format!("the login for {} is removed from {}\n", args.registry, file.display()),
         None => format!("there was no login for {}\n", args.registry),
     };
-    super::print(&text)?;
+    super::console::print(&text)?;
     Ok(ExitCode::Done)
 }
 

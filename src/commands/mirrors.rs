@@ -32,7 +32,7 @@ pub(super) fn run(args: &MirrorsArgs) -> anyhow::Result<ExitCode> {
     })?;
     match &args.output {
         Some(folder) => write(folder, &files, args.force)?,
-        None => super::print(&joined(&files))?,
+        None => super::console::print(&joined(&files))?,
     }
     Ok(ExitCode::Done)
 }
@@ -91,7 +91,7 @@ fn write(folder: &Path, files: &[MirrorFile], force: bool) -> anyhow::Result<()>
             std::fs::create_dir_all(parent).map_err(|error| failed(parent, &error))?;
         }
         outputs::write(&path, &file.text)?;
-        super::print(&format!("{}\n", path.display()))?;
+        super::console::print(&format!("{}\n", path.display()))?;
     }
     Ok(())
 }

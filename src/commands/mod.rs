@@ -56,7 +56,6 @@ mod verify;
 mod verify_form;
 mod with_self;
 
-use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -65,10 +64,8 @@ use tokio_util::sync::CancellationToken;
 
 pub use arguments::refuse;
 
-use console::{print, print_json};
-
 use crate::cli::{CatalogCommand, Cli, Command};
-use crate::failure::{ExitCode, all_hints, code_of, render};
+use crate::failure::ExitCode;
 use crate::session::Session;
 
 /// Runs one command to its exit code. Errors have been shown when this returns.
@@ -76,10 +73,10 @@ pub fn run(cli: Cli) -> ExitCode {
     crate::report::conceal(arguments::secrets());
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return fail(&anyhow::Error::new(error).context("starting"), false),
+        Err(error) => return console::show_error(&anyhow::Error::new(error).context("starting"), false),
     };
     let as_json = reports_as_json(&cli.command);
-    let fail = |error: &anyhow::Error| fail(error, as_json);
+    let fail = |error: &anyhow::Error| console::show_error(error, as_json);
     let cancel = CancellationToken::new();
     let signals = Arc::new(Signals::default());
     let result = runtime.block_on(async {
@@ -149,19 +146,6 @@ fn reports_as_json(command: &Command) -> bool {
         _ => return arguments::ask_for_json(&[]),
     };
     output.progress == crate::report::ProgressMode::Json
-}
-
-fn fail(error: &anyhow::Error, as_json: bool) -> ExitCode {
-    let (code, text) = (code_of(error), crate::report::printable(&render(error)));
-    if as_json {
-        let hints = all_hints(error);
-        crate::report::write_json(&serde_json::json!({
-            "event": "error", "text": text, "hints": hints, "exitCode": code as u8,
-        }));
-    } else {
-        let _ = write!(std::io::stderr().lock(), "{text}");
-    }
-    code
 }
 
 /// The first SIGINT or SIGTERM asks the command to stop where it can go on later; the second ends it at once.

@@ -74,13 +74,13 @@ async fn restore(session: &Session, args: &RepackArgs, report: &mut RunReport) -
     let names: Vec<String> = made.iter().map(|path| path.display().to_string()).collect();
     report.bundle = Some(json!({ "rebuilt": names }));
     match session.format {
-        ResultFormat::Json => super::print_json(&report.value())?,
+        ResultFormat::Json => super::console::print_json(&report.value())?,
         ResultFormat::Human if names.is_empty() => {
-            super::print("every volume is whole: nothing to rebuild\n")?;
+            super::console::print("every volume is whole: nothing to rebuild\n")?;
         }
         ResultFormat::Human => {
             let lines: Vec<String> = names.iter().map(|name| format!("  {name}\n")).collect();
-            super::print(&format!("rebuilt, and as the list says:\n{}", lines.concat()))?;
+            super::console::print(&format!("rebuilt, and as the list says:\n{}", lines.concat()))?;
         }
     }
     Ok(())

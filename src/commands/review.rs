@@ -38,12 +38,12 @@ pub(super) fn run(args: &ReviewArgs) -> anyhow::Result<ExitCode> {
         ReviewFormat::Csv => String::from_utf8(review::csv(&page)?)?,
     };
     if args.output.as_os_str() == "-" {
-        super::print(&text)?;
+        super::console::print(&text)?;
         return Ok(ExitCode::Done);
     }
     outputs::spare(&args.output, text.as_bytes(), args.force, "")?;
     outputs::write(&args.output, &text)?;
-    super::print(&format!("{}\n", args.output.display()))?;
+    super::console::print(&format!("{}\n", args.output.display()))?;
     Ok(ExitCode::Done)
 }
 

@@ -54,7 +54,7 @@ pub(super) async fn run(session: &Session, args: &ServeArgs) -> anyhow::Result<E
         Err(error) => anyhow::Error::new(error),
     })?;
     for name in names {
-        super::print(&format!("{}/{name}\n", server.local_addr()))?;
+        super::console::print(&format!("{}/{name}\n", server.local_addr()))?;
     }
     let scheme = if args.tls_cert.is_some() { "https" } else { "http" };
     session.reporter.say(&format!("serving {what} on {scheme}://{}; Ctrl-C ends it", server.local_addr()));

@@ -183,10 +183,14 @@ fn tell(
     let names: Vec<String> = files.iter().map(|path| path.display().to_string()).collect();
     let key = key.public().id();
     match format {
-        ResultFormat::Json => super::print_json(&json!({ "id": id, "key": key, "files": names })),
+        ResultFormat::Json => super::console::print_json(&json!({ "id": id, "key": key, "files": names })),
         ResultFormat::Human => {
             let id = id.map_or_else(String::new, |id| format!("id {id}\n"));
-            super::print(&format!("{id}{done} with key {}:\n  {}\n", key.short(), names.join("\n  ")))
+            super::console::print(&format!(
+                "{id}{done} with key {}:\n  {}\n",
+                key.short(),
+                names.join("\n  ")
+            ))
         }
     }
 }

@@ -24,7 +24,7 @@ pub(super) async fn run(args: &ValuesArgs) -> anyhow::Result<ExitCode> {
         super::outputs::keep_apart(&[("the bundle", &args.bundle)], &[("--pull-secret", file)])?;
         write_pull_secret(args, &destination, file).await?;
     }
-    super::print(&text)?;
+    super::console::print(&text)?;
     Ok(ExitCode::Done)
 }
 

@@ -115,9 +115,9 @@ fn told(
 ) -> anyhow::Result<ExitCode> {
     let (text, lost) = covered.map(|covered| (covered.text, covered.failure)).unwrap_or_default();
     match session.format {
-        ResultFormat::Json => super::print_json(&report.value())?,
-        ResultFormat::Human if wrong[0].is_none() => super::print(&format!("{whole}{text}"))?,
-        ResultFormat::Human => super::print(&text)?,
+        ResultFormat::Json => super::console::print_json(&report.value())?,
+        ResultFormat::Human if wrong[0].is_none() => super::console::print(&format!("{whole}{text}"))?,
+        ResultFormat::Human => super::console::print(&text)?,
     }
     let mut all = wrong.into_iter().chain([lost]).flatten().rev();
     match all.next() {

@@ -2,7 +2,8 @@
 
 use crate::catalog::{builtin, table};
 use crate::cli::TableFormat;
-use crate::commands::{print, request};
+use crate::commands::console::print;
+use crate::commands::request;
 use crate::failure::ExitCode;
 
 pub(super) fn list() -> anyhow::Result<ExitCode> {
