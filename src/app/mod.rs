@@ -1,9 +1,10 @@
-//! What every part of the program may use: how files of others are read and what counts as text in them, how its own are
+//! What every part of the program may use: what errors mean for whoever runs it, how files of others are read and what counts as text in them, how its own are
 //! made, text of others in those, sizes and times as people write them, where other programs are found, and the request to
 //! stop.
 //!
 //! It stands at the bottom and knows nothing of images, registries or bundles.
 
+pub mod failure;
 pub mod foreign_text;
 pub mod own_file;
 pub mod programs;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::compression::TooWide;
 use super::volumes::WrongVolume;
+use crate::app::failure::{ExitCode, Explain};
 use crate::app::own_file::is_no_space;
 use crate::app::stop;
 use crate::image::Digest;
@@ -77,6 +78,24 @@ pub enum ArchiveError {
     /// A bug, not an input: the caller broke a promise.
     #[error("internal contradiction: {0}")]
     Invariant(&'static str),
+}
+
+impl Explain for ArchiveError {
+    fn calls_for(&self) -> Option<ExitCode> {
+        Some(match self {
+            Self::Stopped => ExitCode::Interrupted,
+            Self::Storage { answer: StorageAnswer::Denied, .. } => ExitCode::Denied,
+            Self::Storage { .. } => ExitCode::Unreachable,
+            error if error.is_usage() => ExitCode::Usage,
+            error if error.is_no_space() => ExitCode::NoSpace,
+            error if error.is_content() => ExitCode::Content,
+            _ => ExitCode::Failed,
+        })
+    }
+
+    fn hints(&self) -> Vec<String> {
+        self.hint().into_iter().collect()
+    }
 }
 
 /// An image that nobody could ask for.

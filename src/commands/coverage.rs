@@ -7,11 +7,12 @@ use serde_json::{Value, json};
 
 use super::manifests::Look;
 use super::network;
+use crate::app::failure::Explain;
 use crate::archive::Holdings;
 use crate::catalog::discover::{Discovery, Found, Rank};
 use crate::cli::VerifyArgs;
 use crate::destination::{Destination, Mapping};
-use crate::failure::{ExitCode, Failure, code_of};
+use crate::failure::{ExitCode, Failure};
 use crate::handoff::{Answer, Coverage};
 use crate::image::{RawManifest, Reference, Repository};
 use crate::registry::{ManifestTarget, RegistryClient};
@@ -77,12 +78,7 @@ pub(super) async fn check(
             }
         });
         let asked = asked.buffered(usize::from(args.network.jobs)).collect::<Vec<_>>();
-        let answers = tokio::select! {
-            answers = asked => answers,
-            () = session.cancel.cancelled() => {
-                return Err(super::export::interrupted("not every image has been asked for"));
-            }
-        };
+        let answers = session.stoppable("not every image has been asked for", asked).await?;
         session.reporter.end();
         network::tell_warnings(&client, &session.reporter);
         gaps.extend(answers.into_iter().flatten());
@@ -121,10 +117,8 @@ async fn in_registry(
         (None, None) => (ManifestTarget::Digest(row.digest), row.digest),
     };
     let content = |why: String| (why, ExitCode::Content);
-    let found = client.has_manifest(place, &target).await.map_err(|error| {
-        let text = error.to_string();
-        (text, code_of(&anyhow::Error::new(error)))
-    })?;
+    let found =
+        client.has_manifest(place, &target).await.map_err(|error| (error.to_string(), error.exit_code()))?;
     let Some(found) = found else {
         return Err(content(format!("it is in the bundle, but not in the registry at {place}")));
     };

@@ -15,13 +15,13 @@ use super::{asked_again, base, export_target, keys, locked, network, request, tr
 use crate::archive::VolumeInput;
 use crate::cli::{ExportArgs, ForeignLayers, ResultFormat, WriteArgs};
 use crate::custody::Material;
-use crate::failure::{ExitCode, Failure};
+use crate::failure::ExitCode;
 use crate::plan::{ExportPlan, PlanError, Request, Resolution, Signer};
 use crate::registry::RegistryClient;
 use crate::session::Session;
 use crate::signing::PrivateKey;
 use crate::transfer::{
-    BlobSpool, FileExport, FileExportError, Outcome, Resolved, Spool, Unfinished, Workspace, complete_sidecar,
+    BlobSpool, FileExport, Outcome, Resolved, Spool, Unfinished, Workspace, complete_sidecar,
 };
 
 pub(super) async fn run(session: &Session, args: &ExportArgs) -> anyhow::Result<ExitCode> {
@@ -164,16 +164,14 @@ impl Export<'_> {
                 Err(PlanError::Images(faults)) => {
                     let hit = report_faults(&resolution, &faults, report);
                     if !self.keep_going || hit.len() == resolution.images.len() {
-                        return Err(failed(
-                            report,
-                            "leave these images out, or go on without them with --keep-going",
-                        ));
+                        let hint = "leave these images out, or go on without them with --keep-going";
+                        return Err(report.failure().hint(hint).into());
                     }
                     dropped += hit.len();
                     resolution = without(resolution, &hit);
                     continue;
                 }
-                Err(error) => return Err(explain_plan(error)),
+                Err(error) => return Err(error.into()),
             };
             self.enforce(&draft, &spool, report)?;
             if there.is_complete(&draft)? {
@@ -194,9 +192,8 @@ impl Export<'_> {
             let probe = || export_target::medium(self.session, self.write, target, &draft);
             let medium = probed.map_or_else(probe, Ok)?;
             probed = Some(medium);
-            let prepared =
-                run.prepare(medium, &resolution, draft, unfinished.take(), marked, stamp).map_err(explain)?;
-            let (plan, outcome) = run.transfer(prepared).await.map_err(explain)?;
+            let prepared = run.prepare(medium, &resolution, draft, unfinished.take(), marked, stamp)?;
+            let (plan, outcome) = run.transfer(prepared).await?;
             let Outcome::Lost(lost) = outcome else {
                 blob_spool.map_or(Ok(()), BlobSpool::remove)?;
                 if self.origin.is_none() {
@@ -209,7 +206,7 @@ impl Export<'_> {
             };
             let hit = report_lost(&plan, &spool, &lost, resumed, report);
             if !self.keep_going || hit.len() == resolution.images.len() {
-                return Err(failed(report, way_on(&lost, resumed)));
+                return Err(report.failure().hint(way_on(&lost, resumed)).into());
             }
             dropped += hit.len();
             resolution = without(resolution, &hit);
@@ -291,10 +288,9 @@ impl Export<'_> {
         };
         let resolved = resolving.run(spool, report).await?;
         let reporter = &self.session.reporter;
-        tokio::select! {
-            () = locked::warn_of_drift(self.client, self.request, resolving.jobs, reporter) => Ok(resolved),
-            () = self.session.cancel.cancelled() => Err(interrupted("nothing has been written yet")),
-        }
+        let drift = locked::warn_of_drift(self.client, self.request, resolving.jobs, reporter);
+        self.session.stoppable("nothing has been written yet", drift).await?;
+        Ok(resolved)
     }
 
     fn print_result(
@@ -387,7 +383,7 @@ impl Export<'_> {
         let spool = Spool::anonymous()?;
         let resolved = self.resolve(&spool, report).await?;
         let plan = ExportPlan::new(self.request, &resolved.resolution, self.seal(), &spool, &mut |_| Ok(()));
-        let plan = plan.map_err(explain_plan)?;
+        let plan = plan?;
         let preflight = self.preflight(&plan, target);
         let allowed = self.enforce(&plan, &spool, report);
         match self.session.format {
@@ -411,37 +407,4 @@ impl Export<'_> {
 
 fn now() -> String {
     jiff::Timestamp::now().strftime("%F %T UTC").to_string()
-}
-
-fn explain(error: FileExportError) -> anyhow::Error {
-    match error {
-        FileExportError::Plan(error) => explain_plan(error),
-        FileExportError::Interrupted => {
-            interrupted("what is done is kept; run the same command again to go on")
-        }
-        other => other.into(),
-    }
-}
-
-pub(super) fn explain_plan(error: PlanError) -> anyhow::Error {
-    match error {
-        PlanError::Collisions(_) => Failure::new(ExitCode::Failed, error.to_string())
-            .hint("give one of them another name in the catalog, or keep source hosts in names with --keep-host")
-            .into(),
-        PlanError::Images(faults) => {
-            let lines: Vec<_> = faults.iter().map(|fault| fault.why.clone()).collect();
-            Failure::new(ExitCode::Content, lines.join("\n")).into()
-        }
-        PlanError::TooLarge => Failure::new(ExitCode::Content, error.to_string()).into(),
-        PlanError::Archive(error) => error.into(),
-    }
-}
-
-pub(super) fn interrupted(kept: &str) -> anyhow::Error {
-    Failure::new(ExitCode::Interrupted, format!("stopped; {kept}")).into()
-}
-
-/// One error for all images that failed; the report has each.
-pub(super) fn failed(report: &RunReport, hint: &str) -> anyhow::Error {
-    report.failure().hint(hint).into()
 }

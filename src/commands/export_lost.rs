@@ -3,8 +3,9 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::run_report::RunReport;
+use crate::app::failure::Explain;
 use crate::archive::{ImageFault, Users};
-use crate::failure::{ExitCode, blob_code};
+use crate::failure::ExitCode;
 use crate::image::Reference;
 use crate::plan::{ExportPlan, Resolution};
 use crate::transfer::{BlobError, LostBlob, Spool};
@@ -27,7 +28,7 @@ pub(super) fn report_lost(
     for LostBlob { index, error } in lost {
         let digest = plan.bundle.blobs[*index].digest;
         let source = plan.source(*index).clone();
-        let code = blob_code(error);
+        let code = error.exit_code();
         for image in users.of_blob(&digest) {
             let row = rows.get(&plan.bundle.images[image].name);
             if let Some(row) = row.filter(|_| hit.insert(image)) {

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use super::export::{Export, explain_plan, failed, interrupted};
+use super::export::Export;
 use super::export_lost::report_lost;
 use super::run_report::{ImageState, RunReport};
 use crate::archive::ArchiveError;
@@ -24,13 +24,12 @@ pub(super) async fn run(export: &Export<'_>, report: &mut RunReport) -> anyhow::
     let mut out = std::io::BufWriter::with_capacity(1 << 20, std::io::stdout());
     let stdout = |error| ArchiveError::Io { path: "stdout".into(), error };
     let plan = ExportPlan::new(export.request, &resolved.resolution, export.seal(), &spool, &mut |_| Ok(()));
-    let plan = plan.map_err(explain_plan)?;
+    let plan = plan?;
     export.enforce(&plan, &spool, report)?;
     // Planned without output first: a collision found halfway must not leave half a head in the pipe.
     ExportPlan::new(export.request, &resolved.resolution, export.seal(), &spool, &mut |head| {
         out.write_all(head).map_err(stdout)
-    })
-    .map_err(explain_plan)?;
+    })?;
     reporter.begin("streaming", plan.payload(), 0);
     let places = Places::new(export.client, &plan, &spool);
     let blob_spool = export.blob_spool(None)?;
@@ -42,19 +41,15 @@ pub(super) async fn run(export: &Export<'_>, report: &mut RunReport) -> anyhow::
         jobs: export.jobs,
         reporter,
     };
-    let result = tokio::select! {
-        result = stream.run() => result,
-        () = export.session.cancel.cancelled() => {
-            return Err(interrupted("the stream is cut off, and no importer will take it for whole"));
-        }
-    };
+    let kept = "the stream is cut off, and no importer will take it for whole";
+    let result = export.session.stoppable(kept, stream.run()).await?;
     reporter.end();
     match result {
         // The pipe is at fault, not an image.
         Err(Broken { error: BlobError::Transfer(error), .. }) => return Err(error.into()),
         Err(Broken { index, error }) => {
             report_lost(&plan, &spool, &[LostBlob { index, error }], false, report);
-            return Err(failed(report, "the stream is cut off; start it again"));
+            return Err(report.failure().hint("the stream is cut off; start it again").into());
         }
         Ok(()) => {}
     }

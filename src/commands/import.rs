@@ -11,10 +11,11 @@ use super::policy::Rules;
 use super::preflight::Preflight;
 use super::run_report::{ImageReport, ImageState, RunReport};
 use super::{input, network, policy};
+use crate::app::failure::Explain;
 use crate::archive::{ArchiveError, Holdings};
 use crate::cli::ImportArgs;
 use crate::destination::{Destination, Mapping};
-use crate::failure::{ExitCode, Failure, all_hints, code_of};
+use crate::failure::{ExitCode, Failure};
 use crate::image::{Digest, Reference, matches};
 use crate::plan::{ImportPlan, Landing, Landings};
 use crate::policy::Selection;
@@ -245,7 +246,7 @@ impl Run<'_> {
                 self.session.reporter.warn(&report.warning());
             }
             let kept = "images that are complete are there; run the same command again to go on";
-            return Err(super::export::interrupted(kept));
+            return Err(Failure::interrupted(kept).into());
         }
         // What a pipe has lost is lost: there is nothing to stop for.
         let goes_on = self.goes_on() || report.failed_partly();
@@ -296,7 +297,7 @@ impl Run<'_> {
         let in_share = |name: &Reference| share.as_ref().is_none_or(|share| share.images.contains(name));
         let selected = |name: &Reference| matches(&self.args.only, name) && in_share(name);
         let landings = Landings::new(bundle, self.destination, self.mapping(), &selected);
-        let (Landings(landings), unfit) = landings.map_err(super::export::explain_plan)?;
+        let (Landings(landings), unfit) = landings?;
         for (row, image) in report.images.iter_mut().zip(&bundle.images) {
             if !selected(&image.name) {
                 row.not_asked_for();
@@ -349,20 +350,14 @@ impl Run<'_> {
             Ok(()) if row.state == ImageState::NotTried => row.state = ImageState::Done,
             Ok(()) | Err(ArrivalError::Cancelled) => {}
             Err(error) => {
-                let text = error.to_string();
-                let error = anyhow::Error::new(error);
-                let hints = all_hints(&error);
-                row.failed(code_of(&error), &place(landing), &text, hints);
+                row.failed(error.exit_code(), &place(landing), &error, error.hints());
             }
         }
     }
 
     /// `work`, unless the user wants out first.
     pub(super) async fn stoppable<T>(&self, work: impl Future<Output = T>) -> anyhow::Result<T> {
-        tokio::select! {
-            result = work => Ok(result),
-            () = self.session.cancel.cancelled() => Err(super::export::interrupted("nothing has been sent yet")),
-        }
+        Ok(self.session.stoppable("nothing has been sent yet", work).await?)
     }
 }
 

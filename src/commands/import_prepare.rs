@@ -7,10 +7,11 @@ use futures_util::StreamExt;
 
 use super::import::Run;
 use super::preflight::Preflight;
+use crate::app::failure::Explain;
 #[cfg(feature = "ecr")]
 use crate::app::foreign_text;
 use crate::destination::{Preparation, is_harbor};
-use crate::failure::{Failure, code_of};
+use crate::failure::{ExitCode, Failure};
 use crate::image::Repository;
 use crate::plan::ImportPlan;
 use crate::registry::{ErrorClass, RegistryError};
@@ -104,7 +105,7 @@ impl Run<'_> {
         hints.extend(first.hint().filter(|_| hints.is_empty()));
         let list = told(&refused);
         let message = format!("{} cannot be written to:\n{}", self.destination, list.join("\n"));
-        let code = code_of(&anyhow::Error::new(refused.remove(0).1));
+        let code = refused[0].1.exit_code();
         let mut failure = Failure::new(code, message);
         failure.hints = hints;
         Err(failure.into())

@@ -6,9 +6,10 @@ use futures_util::StreamExt;
 
 use super::import::{Run, place};
 use super::run_report::{ImageReport, ImageState, RunReport};
+use crate::app::failure::Explain;
 use crate::archive::ArtifactIndex;
 use crate::cli::OnConflict;
-use crate::failure::{all_hints, code_of};
+use crate::failure::ExitCode;
 use crate::image::{Digest, RawManifest};
 use crate::plan::{Landing, Missing};
 use crate::registry::{ErrorClass, ManifestTarget};
@@ -63,7 +64,7 @@ impl Run<'_> {
                         continue;
                     }
                     Err(conflict) => {
-                        fail(row, &place(landing), conflict);
+                        fail(row, &place(landing), &conflict);
                         continue;
                     }
                 },
@@ -72,7 +73,7 @@ impl Run<'_> {
                 Ok(None) => true,
                 Err(error) if error.class() == ErrorClass::Denied => true,
                 Err(error) => {
-                    fail(row, &place(landing), error);
+                    fail(row, &place(landing), &error);
                     continue;
                 }
             };
@@ -120,19 +121,23 @@ impl Run<'_> {
         asked.sort_by_key(|(at, ..)| *at);
         let mut lacking = HashMap::new();
         for (at, artifacts, there) in asked {
+            let (row, place) = (&mut report.images[landings[at].image], place(&landings[at]));
             let missing = match there {
-                Ok(there) => self.lacking(&landings[at], there),
+                Ok(there) => {
+                    self.lacking(&landings[at], there).map_err(|conflict| fail(row, &place, &conflict))
+                }
                 Err(ArrivalError::Registry(error)) if error.class() == ErrorClass::Denied => Ok(artifacts),
-                Err(error) => Err(error.into()),
+                Err(error) => {
+                    fail(row, &place, &error);
+                    Err(())
+                }
             };
-            let row = &mut report.images[landings[at].image];
-            lacking
-                .insert(at, missing.map_err(|error: anyhow::Error| fail(row, &place(&landings[at]), error)));
+            lacking.insert(at, missing);
         }
         Ok(lacking)
     }
 
-    fn lacking(&self, landing: &Landing, there: Vec<(usize, Beside)>) -> anyhow::Result<Vec<usize>> {
+    fn lacking(&self, landing: &Landing, there: Vec<(usize, Beside)>) -> Result<Vec<usize>, Conflict> {
         let mut lacking = Vec::new();
         for (at, beside) in there {
             let tag = self.holdings.bundle().artifacts[at].tag.as_ref();
@@ -177,10 +182,14 @@ impl Run<'_> {
 #[error("the tag is there with other content ({0})")]
 struct Conflict(Digest);
 
-fn fail(row: &mut ImageReport, place: &str, error: impl Into<anyhow::Error>) {
-    let error = error.into();
-    let text = error.to_string();
-    row.failed(code_of(&error), &place, &text, all_hints(&error));
+impl Explain for Conflict {
+    fn calls_for(&self) -> Option<ExitCode> {
+        Some(ExitCode::Failed)
+    }
+}
+
+fn fail(row: &mut ImageReport, place: &str, error: &dyn Explain) {
+    row.failed(error.exit_code(), &place, &error, error.hints());
 }
 
 fn target(landing: &Landing, digest: &Digest) -> ManifestTarget {

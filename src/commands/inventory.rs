@@ -1,10 +1,11 @@
 //! `bundle inspect -d`: what a registry holds of a catalog, for an export that shall bring only the rest.
 
+use crate::app::failure::Explain;
 use crate::app::text::typed;
 use crate::archive::Root;
 use crate::cli::{CatalogArgs, InspectArgs, ResultFormat};
 use crate::destination::{Destination, Mapping};
-use crate::failure::{ExitCode, Failure, registry_code};
+use crate::failure::{ExitCode, Failure};
 use crate::image::{ArtifactKind, Digest, Reference};
 use crate::plan::{Inventory, InventoryImage, Stock};
 use crate::report::{bytes, count};
@@ -33,10 +34,7 @@ pub(super) async fn run(
     reporter.begin_count("asking what is there", request.images.len() as u64);
     let step = |_: &_, _| reporter.step();
     let work = resolve(&client, &spool, &request, usize::from(args.network.jobs), &step);
-    let resolved = tokio::select! {
-        resolved = work => resolved,
-        () = session.cancel.cancelled() => return Err(super::export::interrupted("nothing has been written")),
-    };
+    let resolved = session.stoppable("nothing has been written", work).await?;
     reporter.end();
     network::tell_warnings(&client, reporter);
     let absent = absent(&resolved)?;
@@ -75,7 +73,7 @@ fn absent(resolved: &Resolved) -> anyhow::Result<Vec<Reference>> {
             ResolveError::Registry(error) if error.is_not_found() => absent.push(source.clone()),
             ResolveError::Registry(error) => {
                 let hints = error.hint();
-                let mut failure = Failure::new(registry_code(error), format!("{source}: {error}"));
+                let mut failure = Failure::new(error.exit_code(), format!("{source}: {error}"));
                 failure.hints.extend(hints);
                 return Err(failure.into());
             }

@@ -1,12 +1,11 @@
 //! Parity volumes: made at the end of an export, told of by `verify`, used by `bundle repack --rebuild`.
 
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use serde_json::json;
 
-use super::export::{Export, interrupted};
+use super::export::Export;
 use super::run_report::RunReport;
 use crate::app::text::typed;
 use crate::archive::{ArchiveError, Survey, VolumeInput};
@@ -24,11 +23,10 @@ impl Export<'_> {
         };
         let (own, sidecar) = (target.to_owned(), !self.write.no_sidecar);
         self.session.reporter.begin("parity", size, 0);
-        let made = blocking(
-            self.session,
-            "parity is made when the same command is run again",
-            move |moved, stop| add_parity(&own, usize::from(number), sidecar, moved, stop),
-        );
+        let made =
+            self.session.blocking("parity is made when the same command is run again", move |moved, stop| {
+                add_parity(&own, usize::from(number), sidecar, moved, stop)
+            });
         let made = made.await;
         self.session.reporter.end();
         made?;
@@ -65,7 +63,7 @@ async fn restore(session: &Session, args: &RepackArgs, report: &mut RunReport) -
     }
     let size = survey.list().size;
     session.reporter.begin("rebuilding", if wrong.is_empty() { 0 } else { size }, 0);
-    let made = blocking(session, "no volume has been replaced", move |moved, stop| {
+    let made = session.blocking("no volume has been replaced", move |moved, stop| {
         survey.rebuild(folder.as_deref(), moved, stop)
     });
     let made = made.await;
@@ -152,32 +150,11 @@ fn outlook(survey: &Survey) -> String {
 
 async fn survey(session: &Session, path: &Path) -> anyhow::Result<Option<Survey>> {
     let path = path.to_owned();
-    blocking(session, "nothing was changed", move |_, stop| {
-        let survey = Survey::of(&path, stop)?;
-        Ok::<_, ArchiveError>((!stop.load(Ordering::Relaxed)).then_some(survey))
-    })
-    .await
-    .map(Option::flatten)
-}
-
-/// Runs long work on a thread of its own, which Ctrl-C ends; `left` says what is left then.
-async fn blocking<T: Send + 'static, E>(
-    session: &Session,
-    left: &str,
-    work: impl FnOnce(&(dyn Fn(u64) + Sync), &AtomicBool) -> Result<T, E> + Send + 'static,
-) -> anyhow::Result<T>
-where
-    E: std::error::Error + Send + Sync + 'static,
-{
-    let stop = Arc::new(AtomicBool::new(false));
-    let (flag, reporter) = (stop.clone(), session.reporter.clone());
-    let mut task = tokio::task::spawn_blocking(move || work(&|bytes| reporter.advance(bytes), &flag));
-    tokio::select! {
-        done = &mut task => Ok(done??),
-        () = session.cancel.cancelled() => {
-            stop.store(true, Ordering::Relaxed);
-            let _ = task.await;
-            Err(interrupted(left))
-        }
-    }
+    session
+        .blocking("nothing was changed", move |_, stop| {
+            let survey = Survey::of(&path, stop)?;
+            Ok::<_, ArchiveError>((!stop.load(Ordering::Relaxed)).then_some(survey))
+        })
+        .await
+        .map(Option::flatten)
 }

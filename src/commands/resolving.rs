@@ -1,9 +1,8 @@
 //! Resolving a request for people to see: progress, what changed its digest, and every failure with its way out.
 
-use std::sync::Arc;
-
 use super::run_report::RunReport;
-use crate::failure::code_of;
+use crate::app::failure::Explain;
+use crate::failure::ExitCode;
 use crate::image::Reference;
 use crate::plan::{Request, Wanted};
 use crate::registry::{ErrorClass, RegistryClient};
@@ -26,10 +25,7 @@ impl Resolving<'_> {
         reporter.begin_count("resolving images", self.request.images.len() as u64);
         let step = |_: &Wanted, _| reporter.step();
         let work = resolve(self.client, spool, self.request, self.jobs, &step);
-        let resolved = tokio::select! {
-            resolved = work => resolved,
-            () = self.session.cancel.cancelled() => return Err(super::export::interrupted("nothing has been written yet")),
-        };
+        let resolved = self.session.stoppable("nothing has been written yet", work).await?;
         reporter.end();
         for (image, position) in resolved.resolution.images.iter().zip(&resolved.positions) {
             report.images[*position].resolved(&image.row.source, &image.row.digest);
@@ -45,12 +41,12 @@ impl Resolving<'_> {
             reporter.warn(note);
         }
         for failure in &resolved.failures {
-            let error = anyhow::Error::new(SharedError(failure.error.clone()));
             let mut hints = source_hint(&failure.source, &failure.error);
             if self.request.images[failure.image].pin.is_some() {
                 hints.push("the lock says so; bundle catalog lock finds what is there now".to_owned());
             }
-            report.images[failure.image].failed(code_of(&error), &failure.source, &failure.error, hints);
+            let code = failure.error.exit_code();
+            report.images[failure.image].failed(code, &failure.source, &failure.error, hints);
         }
         if !resolved.failures.is_empty() && (!self.keep_going || resolved.resolution.images.is_empty()) {
             let failure = report.failure();
@@ -90,21 +86,5 @@ fn source_hint(source: &Reference, error: &ResolveError) -> Vec<String> {
         ResolveError::Registry(error) => error.hint().into_iter().collect(),
         ResolveError::Pinned => vec!["allow it with --repin, or leave --platform out".to_owned()],
         _ => Vec::new(),
-    }
-}
-
-/// An error that several images share.
-#[derive(Debug)]
-struct SharedError<E>(Arc<E>);
-
-impl<E: std::error::Error> std::fmt::Display for SharedError<E> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl<E: std::error::Error + 'static> std::error::Error for SharedError<E> {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&*self.0)
     }
 }

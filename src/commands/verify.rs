@@ -1,8 +1,5 @@
 //! `bundle verify`: every checksum, in parallel, offline; all problems.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use serde_json::json;
 
 use super::coverage::{self, Covered};
@@ -127,17 +124,9 @@ fn told(
 }
 
 async fn check(session: &Session, form: &Form) -> anyhow::Result<Vec<Problem>> {
-    let cancelled = Arc::new(AtomicBool::new(false));
-    let (flag, own, reporter) = (cancelled.clone(), form.clone(), session.reporter.clone());
-    let mut work = tokio::task::spawn_blocking(move || own.verify(&flag, &|bytes| reporter.advance(bytes)));
-    tokio::select! {
-        problems = &mut work => Ok(problems??),
-        () = session.cancel.cancelled() => {
-            cancelled.store(true, Ordering::Relaxed);
-            let _ = work.await;
-            Err(super::export::interrupted("what was checked so far was right"))
-        }
-    }
+    let form = form.clone();
+    let kept = "what was checked so far was right";
+    session.blocking(kept, move |advance, stop| form.verify(stop, advance)).await
 }
 
 fn damage(problems: &[Problem], bundle: &BundleManifest, hint: &str) -> Failure {

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use futures_util::StreamExt;
 
 use super::harbor;
+use crate::app::failure::{ExitCode, Explain};
 use crate::image::{HostName, Repository};
 use crate::registry::{ErrorClass, RegistryClient, RegistryError};
 
@@ -22,6 +23,16 @@ pub struct PrepareError {
     why: String,
     pub class: ErrorClass,
     pub hint: Option<String>,
+}
+
+impl Explain for PrepareError {
+    fn calls_for(&self) -> Option<ExitCode> {
+        Some(self.class.exit_code())
+    }
+
+    fn hints(&self) -> Vec<String> {
+        self.hint.iter().cloned().collect()
+    }
 }
 
 impl PrepareError {

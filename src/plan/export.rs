@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::app::failure::{ExitCode, Explain};
 use crate::archive::manifest::{
     CatalogRecord, FORMAT_REVISION, MEDIA_TYPE, PROFILE, RequiredBlob, Requires, SCHEMA_VERSION, total,
 };
@@ -99,12 +100,38 @@ pub enum PlanError {
     #[error("different images would get the same name at the destination:\n  {}", list(.0))]
     Collisions(Vec<Collision>),
     /// Images that cannot be carried as their manifests stand, by position in the resolution.
-    #[error("some images cannot be carried as they are")]
+    #[error("{}", reasons(.0))]
     Images(Vec<ImageFault>),
     #[error("the images together claim more bytes than any disk holds")]
     TooLarge,
     #[error(transparent)]
     Archive(#[from] ArchiveError),
+}
+
+impl Explain for PlanError {
+    fn calls_for(&self) -> Option<ExitCode> {
+        match self {
+            Self::Collisions(_) => Some(ExitCode::Failed),
+            Self::Images(_) | Self::TooLarge => Some(ExitCode::Content),
+            Self::Archive(error) => error.calls_for(),
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Collisions(_) => vec![
+                "give one of them another name in the catalog, or keep source hosts in names with --keep-host"
+                    .to_owned(),
+            ],
+            Self::Images(_) | Self::TooLarge => Vec::new(),
+            Self::Archive(error) => error.hints(),
+        }
+    }
+}
+
+fn reasons(faults: &[ImageFault]) -> String {
+    let reasons: Vec<&str> = faults.iter().map(|fault| fault.why.as_str()).collect();
+    reasons.join("\n")
 }
 
 fn list(collisions: &[Collision]) -> String {

@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::BlobSource;
 use super::error::SourceError;
+use super::error::WrongLength;
 use super::pace::{RateLimiter, locked};
 use super::stats::Traffic;
 
@@ -85,7 +86,7 @@ impl Sending {
             self.watch.enter(Phase::Source);
             let Some(bytes) = self.stream.next().await.transpose()? else {
                 if self.left > 0 {
-                    return Err(format!("the content ended {} bytes early", self.left).into());
+                    return Err(WrongLength::Short(self.left).into());
                 }
                 self.watch.enter(Phase::Answer);
                 return Ok(None);
@@ -94,7 +95,7 @@ impl Sending {
             if length == 0 {
                 continue;
             }
-            self.left = self.left.checked_sub(length).ok_or("the content is longer than stated")?;
+            self.left = self.left.checked_sub(length).ok_or(WrongLength::Long)?;
             if let Some(limiter) = &self.limiter {
                 limiter.take(bytes.len()).await;
             }

@@ -8,11 +8,40 @@ use std::time::Duration;
 use super::hint;
 use super::proxy::ProxyName;
 use super::retry::RateLimit;
+use crate::app::failure::{ExitCode, Explain};
 use crate::app::unusable::Unusable;
 use crate::image::{Algorithm, Digest, HostName};
 
 /// What the source of an upload reports.
-pub type SourceError = Box<dyn std::error::Error + Send + Sync>;
+#[derive(Debug)]
+pub struct SourceError(Box<dyn Explain + Send + Sync>);
+
+impl<E: Explain + Send + Sync> From<E> for SourceError {
+    fn from(error: E) -> Self {
+        Self(Box::new(error))
+    }
+}
+
+impl fmt::Display for SourceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A source gives another number of bytes than it said.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum WrongLength {
+    #[error("the content ended {0} bytes early")]
+    Short(u64),
+    #[error("the content is longer than stated")]
+    Long,
+}
+
+impl Explain for WrongLength {
+    fn calls_for(&self) -> Option<ExitCode> {
+        None
+    }
+}
 
 /// A failed conversation with a registry.
 pub struct RegistryError {
@@ -213,9 +242,9 @@ impl RegistryError {
     }
 
     /// What the source of an upload said, if it was the source that failed.
-    pub fn source_error(&self) -> Option<&(dyn std::error::Error + Send + Sync + 'static)> {
+    pub fn source_error(&self) -> Option<&(dyn Explain + Send + Sync)> {
         match &*self.kind {
-            ErrorKind::Source(error) | ErrorKind::Held(error) => Some(error.as_ref()),
+            ErrorKind::Source(error) | ErrorKind::Held(error) => Some(error.0.as_ref()),
             _ => None,
         }
     }
@@ -277,6 +306,30 @@ impl RegistryError {
     }
 }
 
+impl ErrorClass {
+    pub fn exit_code(self) -> ExitCode {
+        match self {
+            Self::Denied => ExitCode::Denied,
+            Self::Unreachable | Self::RateLimited => ExitCode::Unreachable,
+            Self::NoSpace => ExitCode::NoSpace,
+            Self::Content => ExitCode::Content,
+            Self::NotFound | Self::NotARegistry | Self::Other => ExitCode::Failed,
+        }
+    }
+}
+
+impl Explain for RegistryError {
+    /// That of what was to be sent, where it is at fault.
+    fn calls_for(&self) -> Option<ExitCode> {
+        let source = self.source_error().and_then(|source| source.calls_for());
+        Some(source.unwrap_or_else(|| self.class().exit_code()))
+    }
+
+    fn hints(&self) -> Vec<String> {
+        self.hint().into_iter().collect()
+    }
+}
+
 impl ErrorKind {
     pub(super) fn is_transient(&self) -> bool {
         match self {
@@ -326,7 +379,7 @@ impl fmt::Debug for RegistryError {
 impl std::error::Error for RegistryError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &*self.kind {
-            ErrorKind::Source(error) => Some(error.as_ref()),
+            ErrorKind::Source(error) => Some(error.0.as_ref()),
             _ => None,
         }
     }

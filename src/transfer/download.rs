@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::fetch::{Attempts, Piece, pieces};
 use super::journal::{Journal, Past};
 use super::{Donor, Front, Places, TransferError};
+use crate::app::failure::{ExitCode, Explain};
 use crate::archive::{self, BlobRow, FRAME_CONTENT, PartialFile, StoredWriter};
 use crate::image::{Digest, Hasher};
 use crate::plan::ExportPlan;
@@ -31,6 +32,25 @@ pub enum BlobError {
     Digest { wanted: Box<Digest>, found: Box<Digest> },
     #[error("stopped")]
     Cancelled,
+}
+
+impl Explain for BlobError {
+    fn calls_for(&self) -> Option<ExitCode> {
+        match self {
+            Self::Registry(error) => error.calls_for(),
+            Self::Transfer(error) => error.calls_for(),
+            Self::Digest { .. } => Some(ExitCode::Content),
+            Self::Cancelled => Some(ExitCode::Interrupted),
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Registry(error) => error.hints(),
+            Self::Transfer(error) => error.hints(),
+            Self::Digest { .. } | Self::Cancelled => Vec::new(),
+        }
+    }
 }
 
 impl BlobError {

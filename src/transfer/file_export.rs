@@ -15,6 +15,7 @@ use super::{
     BlobError, BlobSpool, Donor, Download, Downloaded, Front, LostBlob, Medium, Places, Spool, TransferError,
     Unfinished, Workspace, free_space, keep_barriers, recheck,
 };
+use crate::app::failure::{ExitCode, Explain};
 use crate::archive::{ArchiveError, Cut, FRAME_CONTENT, PartialFile};
 use crate::image::{Algorithm, Digest, Hasher};
 use crate::plan::{ExportPlan, PlanError, Request, Resolution, Signer};
@@ -29,8 +30,28 @@ pub enum FileExportError {
     Transfer(#[from] TransferError),
     #[error(transparent)]
     Blob(#[from] BlobError),
-    #[error("stopped")]
+    #[error("stopped; what is done is kept; run the same command again to go on")]
     Interrupted,
+}
+
+impl Explain for FileExportError {
+    fn calls_for(&self) -> Option<ExitCode> {
+        match self {
+            Self::Plan(error) => error.calls_for(),
+            Self::Transfer(error) => error.calls_for(),
+            Self::Blob(error) => error.calls_for(),
+            Self::Interrupted => Some(ExitCode::Interrupted),
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Plan(error) => error.hints(),
+            Self::Transfer(error) => error.hints(),
+            Self::Blob(error) => error.hints(),
+            Self::Interrupted => Vec::new(),
+        }
+    }
 }
 
 impl From<ArchiveError> for FileExportError {

@@ -47,6 +47,7 @@ pub use spool::Spool;
 pub use upload::{ArrivalError, Arrived, Import, Sent};
 pub use workspace::{Unfinished, Workspace, occupied};
 
+use crate::app::failure::{ExitCode, Explain};
 use crate::archive::ArchiveError;
 
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +61,24 @@ pub enum TransferError {
     /// A bug, not an input: the caller broke a promise.
     #[error("internal contradiction: {0}")]
     Invariant(&'static str),
+}
+
+impl Explain for TransferError {
+    fn calls_for(&self) -> Option<ExitCode> {
+        match self {
+            Self::Archive(error) => error.calls_for(),
+            Self::Io { error, .. } => error.calls_for().or(Some(ExitCode::Failed)),
+            Self::Locked(_) | Self::Invariant(_) => Some(ExitCode::Failed),
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Archive(error) => error.hints(),
+            Self::Locked(_) => vec!["wait for the other run, or choose another output with -o".to_owned()],
+            Self::Io { .. } | Self::Invariant(_) => Vec::new(),
+        }
+    }
 }
 
 impl TransferError {

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::once::Once;
 use super::{Spool, TransferError};
+use crate::app::failure::{ExitCode, Explain};
 use crate::archive::manifest::MAX_HEAD_CONFIG;
 use crate::archive::{ArtifactRow, ImageRow, MAX_DEPTH, MAX_MANIFESTS, Manifests, Repinned, broken_pin};
 use crate::image::{
@@ -46,6 +47,31 @@ pub enum ResolveError {
     Blob { digest: Digest, why: String },
     #[error("stopped")]
     Cancelled,
+}
+
+impl Explain for ResolveError {
+    fn calls_for(&self) -> Option<ExitCode> {
+        match self {
+            Self::Registry(error) => error.calls_for(),
+            Self::Transfer(error) => error.calls_for(),
+            Self::Manifest { .. }
+            | Self::TooDeep
+            | Self::TooMany
+            | Self::ListedAsBlob { .. }
+            | Self::OtherDigest { .. }
+            | Self::Blob { .. } => Some(ExitCode::Content),
+            Self::NoPlatform { .. } | Self::Pinned => Some(ExitCode::Failed),
+            Self::Cancelled => Some(ExitCode::Interrupted),
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Registry(error) => error.hints(),
+            Self::Transfer(error) => error.hints(),
+            _ => Vec::new(),
+        }
+    }
 }
 
 /// One image that could not be resolved: its position, where it was looked for, and why.

@@ -10,6 +10,7 @@ use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt};
 use tokio::sync::mpsc;
 
+use crate::app::failure::{ExitCode, Explain};
 use crate::archive::{ArchiveError, Holdings};
 use crate::image::{Digest, Hasher};
 use crate::registry::{BlobPlace, BlobSource, RegistryClient, RegistryError, SourceError};
@@ -37,6 +38,12 @@ pub struct HeldBlob {
 pub struct WrongContent {
     pub wanted: Digest,
     pub found: Digest,
+}
+
+impl Explain for WrongContent {
+    fn calls_for(&self) -> Option<ExitCode> {
+        Some(ExitCode::Content)
+    }
 }
 
 impl BlobSource for HeldBlob {
@@ -112,10 +119,7 @@ impl HeldBlob {
         for piece in self.holdings.open(&self.digest, at)? {
             let mut piece = piece?;
             if at + piece.len() as u64 > self.size {
-                return Err(Box::new(ArchiveError::Damaged(format!(
-                    "{} is longer than planned",
-                    self.digest
-                ))));
+                return Err(ArchiveError::Damaged(format!("{} is longer than planned", self.digest)).into());
             }
             if let Some(hasher) = &mut hasher {
                 hasher.update(&piece);
@@ -140,7 +144,7 @@ impl HeldBlob {
         if let Some(found) = hasher.map(Hasher::finish)
             && found != self.digest
         {
-            return Err(Box::new(WrongContent { wanted: self.digest, found }));
+            return Err(WrongContent { wanted: self.digest, found }.into());
         }
         if let Some(last) = held {
             let _ = send.blocking_send(Ok(last));

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::once::Once;
 use super::source::{FarBlob, HeldBlob, WrongContent};
+use crate::app::failure::{ExitCode, Explain};
 use crate::archive::{ArchiveError, Holdings};
 use crate::image::{ArtifactCounts, ArtifactKind, Digest, Repository};
 use crate::plan::{ImportPlan, Upload, sending_order};
@@ -51,6 +52,54 @@ pub enum ArrivalError {
 impl From<WrongContent> for ArrivalError {
     fn from(error: WrongContent) -> Self {
         Self::Content(Box::new(error))
+    }
+}
+
+impl Explain for ArrivalError {
+    fn calls_for(&self) -> Option<ExitCode> {
+        match self {
+            Self::Registry(error) => error.calls_for(),
+            Self::LostInPipe(_) | Self::PassedBy(_) | Self::Archive(ArchiveError::PassedBy(_)) => {
+                Some(ExitCode::Partly)
+            }
+            Self::Archive(error) => error.calls_for(),
+            Self::Content(_) => Some(ExitCode::Content),
+            Self::Cancelled => Some(ExitCode::Interrupted),
+            Self::Blob { error, .. } => error.calls_for(),
+            Self::TagKept { .. } | Self::ManifestRefused { .. } | Self::Unproven { .. } => {
+                Some(ExitCode::Failed)
+            }
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Registry(error) => error.hints(),
+            Self::Blob { error, .. } => error.hints(),
+            Self::TagKept { is_artifact, .. } => {
+                let mut hints =
+                    vec!["leave tags with other content as they are: --on-conflict skip".to_owned()];
+                if *is_artifact {
+                    hints.push("or leave signatures and the like out: --with none".to_owned());
+                }
+                hints
+            }
+            Self::ManifestRefused { hint, error, .. } => {
+                hint.map_or_else(|| error.hints(), |hint| vec![hint.to_owned()])
+            }
+            Self::LostInPipe(_) => vec![
+                "send the same stream again, what arrived is not sent twice; with --spool DIR nothing that the \
+                 registry loses is lost"
+                    .to_owned(),
+            ],
+            Self::PassedBy(_) | Self::Archive(ArchiveError::PassedBy(_)) => vec![
+                "the registry says of blobs that they are there when they are not, or mounts none: import from a \
+                 file, which can be read again"
+                    .to_owned(),
+            ],
+            Self::Archive(error) => error.hints(),
+            Self::Content(_) | Self::Unproven { .. } | Self::Cancelled => Vec::new(),
+        }
     }
 }
 
@@ -233,6 +282,7 @@ pub(super) fn unwrap_source(error: RegistryError) -> ArrivalError {
     let Some(source) = error.source_error() else {
         return ArrivalError::Registry(error);
     };
+    let source: &(dyn std::error::Error + 'static) = source;
     if let Some(WrongContent { wanted, found }) = source.downcast_ref() {
         return ArrivalError::Content(Box::new(WrongContent { wanted: *wanted, found: *found }));
     }

@@ -27,10 +27,7 @@ const SHOWN: usize = 20;
 pub(super) async fn run(session: &Session, args: &DiscoverArgs) -> anyhow::Result<ExitCode> {
     let (own, arguments) = (session.clone(), args.clone());
     let work = tokio::task::spawn_blocking(move || discover(&own, &arguments));
-    tokio::select! {
-        result = work => result?,
-        () = session.cancel.cancelled() => Err(crate::commands::export::interrupted("nothing has been written")),
-    }
+    session.stoppable("nothing has been written", work).await??
 }
 
 fn discover(session: &Session, args: &DiscoverArgs) -> anyhow::Result<ExitCode> {

@@ -222,12 +222,7 @@ async fn ask(
         (listed, answer)
     });
     let answers = asked.buffered(usize::from(args.network.jobs)).collect::<Vec<_>>();
-    let answers = tokio::select! {
-        answers = answers => answers,
-        () = session.cancel.cancelled() => {
-            return Err(crate::commands::export::interrupted("not every registry has been asked"));
-        }
-    };
+    let answers = session.stoppable("not every registry has been asked", answers).await?;
     session.reporter.end();
     network::tell_warnings(client, &session.reporter);
     for (listed, answer) in answers {

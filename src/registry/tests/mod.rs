@@ -155,7 +155,7 @@ impl BlobSource for Memory {
         let last = if Digest::of(self.digest.algorithm(), &self.bytes) == self.digest {
             Ok(part.slice(half..))
         } else {
-            Err("the blob is damaged".into())
+            Err(std::io::Error::other("the blob is damaged").into())
         };
         futures_util::stream::iter([Ok(part.slice(..half)), last]).boxed()
     }

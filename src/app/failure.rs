@@ -1,0 +1,114 @@
+//! What an error means for whoever runs the program: its exit code, and what can be done.
+//!
+//! Each error type says so itself, in the module that owns it ([`Explain`]); nothing follows from an error's text. A
+//! [`Failure`] is an error with its words in place.
+
+use std::path::Path;
+
+use super::own_file::is_no_space;
+use super::unusable::Unusable;
+
+/// An error that knows its exit code and its hints.
+pub trait Explain: std::error::Error + 'static {
+    /// The exit code it calls for; none where that depends on its causes.
+    fn calls_for(&self) -> Option<ExitCode>;
+
+    /// The exit code of a run that ends with it.
+    fn exit_code(&self) -> ExitCode {
+        self.calls_for().unwrap_or(ExitCode::Failed)
+    }
+
+    /// What can be done about it, each a command or flag that can be typed where there is one.
+    fn hints(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+impl Explain for std::io::Error {
+    fn calls_for(&self) -> Option<ExitCode> {
+        is_no_space(self).then_some(ExitCode::NoSpace)
+    }
+}
+
+impl Explain for Failure {
+    fn calls_for(&self) -> Option<ExitCode> {
+        Some(self.code)
+    }
+
+    fn hints(&self) -> Vec<String> {
+        self.hints.clone()
+    }
+}
+
+/// The program's exit codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExitCode {
+    Done = 0,
+    Failed = 1,
+    Usage = 2,
+    Content = 3,
+    Denied = 4,
+    Unreachable = 5,
+    NoSpace = 6,
+    Partly = 7,
+    /// What was compared differs, and the exit code was asked to say so.
+    Differs = 8,
+    Interrupted = 130,
+    Terminated = 143,
+}
+
+impl From<ExitCode> for std::process::ExitCode {
+    fn from(code: ExitCode) -> Self {
+        Self::from(code as u8)
+    }
+}
+
+/// An error that knows its exit code, and what the user can do.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    pub code: ExitCode,
+    pub message: String,
+    pub hints: Vec<String>,
+    #[source]
+    pub cause: Option<anyhow::Error>,
+}
+
+impl Failure {
+    pub fn new(code: ExitCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), hints: Vec::new(), cause: None }
+    }
+
+    /// A file that cannot be read or written.
+    pub fn io(path: &Path, error: &std::io::Error) -> Self {
+        let code = if is_no_space(error) { ExitCode::NoSpace } else { ExitCode::Failed };
+        Self::new(code, format!("{}: {error}", path.display()))
+    }
+
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::new(ExitCode::Usage, message)
+    }
+
+    /// A file or setting that cannot be used, found before anything was sent.
+    pub fn unusable(what: Unusable) -> Self {
+        Self { hints: what.hint.into_iter().collect(), ..Self::usage(what.why) }
+    }
+
+    /// A run that was ended by a signal; `kept` says what is left of it.
+    pub fn interrupted(kept: &str) -> Self {
+        Self::new(ExitCode::Interrupted, format!("stopped; {kept}"))
+    }
+
+    /// With what led to it; its own hints count too.
+    #[must_use]
+    pub fn because(mut self, cause: anyhow::Error) -> Self {
+        self.cause = Some(cause);
+        self
+    }
+
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+}
