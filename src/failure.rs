@@ -2,8 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::app::failure::Explain;
-pub use crate::app::failure::{ExitCode, Failure};
+use crate::app::failure::{ExitCode, Explain, Failure};
 use crate::archive::ArchiveError;
 use crate::destination::PrepareError;
 use crate::plan::PlanError;

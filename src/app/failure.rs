@@ -79,6 +79,11 @@ impl Failure {
         Self { code, message: message.into(), hints: Vec::new(), cause: None }
     }
 
+    /// The failure that `error` is, in its own words.
+    pub fn of(error: &dyn Explain) -> Self {
+        Self { hints: error.hints(), ..Self::new(error.exit_code(), error.to_string()) }
+    }
+
     /// A file that cannot be read or written.
     pub fn io(path: &Path, error: &std::io::Error) -> Self {
         let code = if is_no_space(error) { ExitCode::NoSpace } else { ExitCode::Failed };

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 
 use super::console;
-use crate::failure::ExitCode;
+use crate::app::failure::ExitCode;
 
 /// Read by clap, for the commands that have `--progress`.
 const PROGRESS: &str = "AIRGAP_BUNDLE_PROGRESS";

@@ -7,11 +7,11 @@ use std::path::Path;
 
 use super::request::{self, Loaded, MAX_CATALOG, file_name, material};
 use super::{base, locked};
+use crate::app::failure::{ExitCode, Failure};
 use crate::app::foreign_text;
 use crate::catalog::rewritten;
 use crate::cli::ExportArgs;
 use crate::custody::MaterialKind;
-use crate::failure::{ExitCode, Failure};
 use crate::image::{Digest, Reference};
 use crate::plan::{SalvageRequest, Wanted};
 use crate::report::Reporter;

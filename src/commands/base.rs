@@ -5,14 +5,14 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::{custody, input, trust};
+use super::{input, sidecar, trust};
+use crate::app::failure::{ExitCode, Failure};
 use crate::app::foreign_text::{self, NotText};
 use crate::app::small_file;
 use crate::archive::manifest::{MEDIA_TYPE, Requires};
 use crate::archive::{ArchiveError, BundleManifest};
 use crate::cli::TrustArgs;
 use crate::custody::Receipt;
-use crate::failure::{ExitCode, Failure};
 use crate::image::Digest;
 use crate::plan::{Inventory, base};
 use crate::signing::is_statement;
@@ -50,7 +50,7 @@ pub(super) fn load(path: &Path, args: &TrustArgs) -> anyhow::Result<Requires> {
         )
     };
     if is_statement(&json) {
-        custody::signer(path, &json, &trust)?.map_err(untrusted)?;
+        sidecar::signer_of(path, &json, &trust)?.map_err(untrusted)?;
         return Ok(Receipt::parse(&json).map_err(no_base)?.base(&json));
     }
     let preamble: Preamble = serde_json::from_slice(&json).map_err(|error| no_base(error.to_string()))?;

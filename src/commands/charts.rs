@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use super::request::Loaded;
+use crate::app::failure::Failure;
 use crate::archive::ChartArtifact;
-use crate::failure::Failure;
 use crate::image::Reference;
 
 /// Where a chart is called that nobody gave a name.

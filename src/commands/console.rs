@@ -5,7 +5,8 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use crate::failure::{ExitCode, Failure, all_hints, code_of, render};
+use crate::app::failure::{ExitCode, Failure};
+use crate::failure::{all_hints, code_of, render};
 
 /// A result for people. What could move a cursor or hide text is shown as U+FFFD.
 pub(super) fn print(text: &str) -> Result<(), Failure> {

@@ -7,12 +7,11 @@ use serde_json::{Value, json};
 
 use super::manifests::Look;
 use super::network;
-use crate::app::failure::Explain;
+use crate::app::failure::{ExitCode, Explain, Failure};
 use crate::archive::Holdings;
 use crate::catalog::discover::{Discovery, Found, Rank};
 use crate::cli::VerifyArgs;
 use crate::destination::{Destination, Mapping};
-use crate::failure::{ExitCode, Failure};
 use crate::handoff::{Answer, Coverage};
 use crate::image::{RawManifest, Reference, Repository};
 use crate::registry::{ManifestTarget, RegistryClient};

@@ -1,8 +1,8 @@
 //! `bundle diff`: what one bundle has that another has not.
 
 use super::input;
+use crate::app::failure::ExitCode;
 use crate::cli::{DiffArgs, DiffFormat};
-use crate::failure::ExitCode;
 use crate::review::{self, Diff, Facts};
 
 pub(super) fn run(args: &DiffArgs) -> anyhow::Result<ExitCode> {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::custody::Origin;
+use super::export_finish::{Finish, Origin};
 use super::export_lost::{report_faults, report_lost, way_on, without};
 use super::export_there::There;
 use super::input::open_input;
@@ -11,11 +11,11 @@ use super::preflight::Preflight;
 use super::request::Loaded;
 use super::resolving::Resolving;
 use super::run_report::{ImageReport, ImageState, RunReport};
-use super::{asked_again, base, export_target, keys, locked, network, request, trust};
+use super::{asked_again, base, export_target, keys, locked, network, request, sidecar, trust};
+use crate::app::failure::ExitCode;
 use crate::archive::VolumeInput;
 use crate::cli::{ExportArgs, ForeignLayers, ResultFormat, WriteArgs};
 use crate::custody::Material;
-use crate::failure::ExitCode;
 use crate::plan::{ExportPlan, PlanError, Request, Resolution, Signer};
 use crate::registry::RegistryClient;
 use crate::session::Session;
@@ -121,6 +121,16 @@ impl Export<'_> {
         self.signer.map(Signer::Key).or_else(kept)
     }
 
+    fn finish(&self) -> Finish<'_> {
+        Finish {
+            session: self.session,
+            write: self.write,
+            signer: self.signer,
+            origin: self.origin,
+            materials: self.materials,
+        }
+    }
+
     async fn to_file(&self, target: &Path, report: &mut RunReport) -> anyhow::Result<ExitCode> {
         let began = std::time::Instant::now();
         if self.write.with_self {
@@ -199,7 +209,7 @@ impl Export<'_> {
                 if self.origin.is_none() {
                     there.warn_of_strangers(&plan.bundle.id()?, &self.session.reporter);
                 }
-                let kept = self.complete_beside(target, &plan, true).await?;
+                let kept = self.finish().run(target, &plan, true).await?;
                 report.all_done(ImageState::Done);
                 self.print_result(target, &plan, report, began, kept)?;
                 return Ok(self.ended(report));
@@ -227,7 +237,7 @@ impl Export<'_> {
             tokio::task::block_in_place(|| complete_sidecar(target, file.as_ref(), id))?;
         }
         report.all_done(ImageState::AlreadyThere);
-        let kept = self.complete_beside(target, draft, false).await?;
+        let kept = self.finish().run(target, draft, false).await?;
         self.print_result(target, draft, report, began, kept)?;
         Ok(self.ended(report))
     }
@@ -331,7 +341,7 @@ impl Export<'_> {
         match self.session.format {
             ResultFormat::Json => super::console::print_json(&report.value())?,
             ResultFormat::Human => {
-                let beside = [export_target::beside_bundle(self.write), kept].concat();
+                let beside = [sidecar::written_with(self.write), kept].concat();
                 super::console::print(&summary.text(&beside))?;
             }
         }
@@ -376,7 +386,7 @@ impl Export<'_> {
         if self.write.skip_preflight {
             return Ok(());
         }
-        preflight.judge()
+        Ok(preflight.judge()?)
     }
 
     async fn dry_run(&self, target: Option<&Path>, report: &mut RunReport) -> anyhow::Result<ExitCode> {

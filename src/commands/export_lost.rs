@@ -3,9 +3,8 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::run_report::RunReport;
-use crate::app::failure::Explain;
+use crate::app::failure::{ExitCode, Explain};
 use crate::archive::{ImageFault, Users};
-use crate::failure::ExitCode;
 use crate::image::Reference;
 use crate::plan::{ExportPlan, Resolution};
 use crate::transfer::{BlobError, LostBlob, Spool};

@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{custody, outputs, trust};
+use super::{outputs, sidecar};
+use crate::app::failure::{ExitCode, Failure};
 use crate::app::own_file::beside;
 use crate::app::text::typed;
 use crate::archive::{COLUMNS, Cut, folder_of, parity_len};
 use crate::cli::{ExportArgs, ReportArgs, WriteArgs};
-use crate::failure::{ExitCode, Failure};
 use crate::plan::ExportPlan;
 use crate::report::bytes;
 use crate::session::Session;
@@ -118,25 +118,6 @@ pub(super) fn keep_apart(args: &ExportArgs, target: Option<&Path>) -> anyhow::Re
     outputs::keep_apart(&inputs, &files(&args.write, target, &args.report))
 }
 
-/// The endings of the files that come with a bundle.
-pub(super) fn beside_bundle(write: &WriteArgs) -> Vec<String> {
-    let is_signed = write.sign.sign_key.is_some();
-    let mut suffixes = Vec::new();
-    if !write.no_sidecar {
-        suffixes.push(".sha256".to_owned());
-    }
-    if is_signed {
-        suffixes.push(trust::SIGSTORE.to_owned());
-    }
-    if write.statement {
-        suffixes.push(custody::STATEMENT.to_owned());
-    }
-    if write.statement && is_signed {
-        suffixes.push(format!("{}{}", custody::STATEMENT, trust::SIGSTORE));
-    }
-    suffixes
-}
-
 /// The files that are written, with what they are.
 pub(super) fn files(
     write: &WriteArgs,
@@ -147,7 +128,7 @@ pub(super) fn files(
     if let Some(target) = target {
         files.push(("the bundle", target.to_owned()));
         files.extend(
-            beside_bundle(write).iter().map(|suffix| ("what lies beside it", beside(target, suffix))),
+            sidecar::written_with(write).iter().map(|suffix| ("what lies beside it", beside(target, suffix))),
         );
         if write.with_self {
             files.extend(super::with_self::files(target).map(|path| ("what --with-self writes", path)));
@@ -164,11 +145,11 @@ pub(super) fn cut_size(write: &WriteArgs) -> Option<u64> {
 }
 
 /// Refuses a plan that the disk of `target` has no room for, before anything is written; else says what room there is.
-pub(super) fn check_space(target: &Path, plan: &ExportPlan, write: &WriteArgs) -> anyhow::Result<String> {
+pub(super) fn check_space(target: &Path, plan: &ExportPlan, write: &WriteArgs) -> Result<String, Failure> {
     let content = plan.head.layout.max_len();
     let mut needed = content;
     if let Some(size) = cut_size(write) {
-        Cut::new(size, content)?;
+        Cut::new(size, content).map_err(|error| Failure::of(&error))?;
         needed += u64::from(write.parity.unwrap_or(0)) * parity_len(size, content);
     }
     let file = cut_size(write).map_or(content, |size| size.min(content));
@@ -181,9 +162,9 @@ pub(super) fn check_space(target: &Path, plan: &ExportPlan, write: &WriteArgs) -
             target.display(),
             bytes(largest)
         );
-        return Err(Failure::new(ExitCode::NoSpace, message)
-            .hint("cut it into volumes with --volume-size fat32, or write to a disk with another file system")
-            .into());
+        return Err(Failure::new(ExitCode::NoSpace, message).hint(
+            "cut it into volumes with --volume-size fat32, or write to a disk with another file system",
+        ));
     }
     let Some(free) = free_space(target) else {
         return Ok(format!("{} for {}; what is free there is not known", bytes(needed), target.display()));
@@ -201,8 +182,7 @@ pub(super) fn check_space(target: &Path, plan: &ExportPlan, write: &WriteArgs) -
             target.display()
         ),
     )
-    .hint("free some space, write to another disk with -o FILE, or keep fewer platforms with --platform")
-    .into())
+    .hint("free some space, write to another disk with -o FILE, or keep fewer platforms with --platform"))
 }
 
 fn told_medium() -> Option<String> {

@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use super::custody::COMPANY;
 use super::export_target;
 use super::input::open_bundle;
+use super::sidecar::{self, SIDECARS};
+use crate::app::failure::{ExitCode, Failure};
 use crate::app::own_file::beside;
 use crate::archive::{LIST_SUFFIX, VolumeInput, folder_of, volumes_of};
 use crate::cli::WriteArgs;
-use crate::failure::{ExitCode, Failure};
 use crate::image::Digest;
 use crate::plan::ExportPlan;
 use crate::report::Reporter;
@@ -92,7 +92,7 @@ impl<'a> There<'a> {
         if self.id == Some(*id) {
             return;
         }
-        let own = export_target::beside_bundle(self.write).into_iter();
+        let own = sidecar::written_with(self.write).into_iter();
         let own: Vec<PathBuf> = own.map(|suffix| beside(self.target, &suffix)).collect();
         for path in self.company().iter().filter(|path| path.exists() && !own.contains(path)) {
             let path = path.display();
@@ -102,6 +102,6 @@ impl<'a> There<'a> {
     }
 
     fn company(&self) -> Vec<PathBuf> {
-        COMPANY.into_iter().map(|suffix| beside(self.target, suffix)).collect()
+        SIDECARS.into_iter().map(|suffix| beside(self.target, suffix)).collect()
     }
 }

@@ -4,13 +4,13 @@
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::path::Path;
 
+use crate::app::failure::Failure;
 use crate::app::foreign_text::{self, NotText};
 use crate::app::text::typed;
 use crate::archive::{ARCHIVE_HEAD, ArchiveKind, is_archive};
 use crate::catalog::Format;
 use crate::catalog::discover::Foreign;
 use crate::catalog::list_of_hangar;
-use crate::failure::Failure;
 
 /// What stands where a text is expected.
 pub(super) struct Packed {

@@ -5,8 +5,8 @@ use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 
+use crate::app::failure::{ExitCode, Failure};
 use crate::app::programs;
-use crate::failure::{ExitCode, Failure};
 
 /// What is kept of what helm says on stderr.
 const MAX_WORDS: u64 = 64 << 10;

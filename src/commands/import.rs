@@ -11,11 +11,10 @@ use super::policy::Rules;
 use super::preflight::Preflight;
 use super::run_report::{ImageReport, ImageState, RunReport};
 use super::{input, network, policy};
-use crate::app::failure::Explain;
+use crate::app::failure::{ExitCode, Explain, Failure};
 use crate::archive::{ArchiveError, Holdings};
 use crate::cli::ImportArgs;
 use crate::destination::{Destination, Mapping};
-use crate::failure::{ExitCode, Failure};
 use crate::image::{Digest, Reference, matches};
 use crate::plan::{ImportPlan, Landing, Landings};
 use crate::policy::Selection;
@@ -196,7 +195,7 @@ impl Run<'_> {
     fn take_off(&self, preflight: Preflight) -> anyhow::Result<()> {
         let reporter = &self.session.reporter;
         preflight.warnings().for_each(|warning| reporter.warn(&warning));
-        if self.args.skip_preflight { Ok(()) } else { preflight.judge() }
+        if self.args.skip_preflight { Ok(()) } else { Ok(preflight.judge()?) }
     }
 
     /// Sends what the plan says; what came of each image goes into `report`. The last result is that of reading.
@@ -356,8 +355,8 @@ impl Run<'_> {
     }
 
     /// `work`, unless the user wants out first.
-    pub(super) async fn stoppable<T>(&self, work: impl Future<Output = T>) -> anyhow::Result<T> {
-        Ok(self.session.stoppable("nothing has been sent yet", work).await?)
+    pub(super) async fn stoppable<T>(&self, work: impl Future<Output = T>) -> Result<T, Failure> {
+        self.session.stoppable("nothing has been sent yet", work).await
     }
 }
 

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 use futures_util::StreamExt;
 
 use super::import::Run;
+use crate::app::failure::{ExitCode, Failure};
 use crate::archive::manifest::{RequiredBlob, Requires};
 use crate::destination::Mapping;
-use crate::failure::{ExitCode, Failure};
 use crate::image::{Digest, Repository};
 use crate::plan::{ImportPlan, Upload};
 use crate::registry::{ErrorClass, RegistryError};
@@ -20,7 +20,7 @@ impl Run<'_> {
         &self,
         plan: &mut ImportPlan,
         requires: &Requires,
-    ) -> anyhow::Result<()> {
+    ) -> Result<(), Failure> {
         let mapping = self.mapping();
         let rows: HashMap<Digest, &RequiredBlob> = requires.blobs.iter().map(|b| (b.digest, b)).collect();
         let required: Vec<usize> = (0..plan.uploads.len()).filter(|at| !plan.uploads[*at].carried).collect();
@@ -43,7 +43,7 @@ impl Run<'_> {
         asked.sort_by_key(|(at, _)| *at);
         let mut lacking = Vec::new();
         for (at, found) in asked {
-            match found? {
+            match found.map_err(|error| Failure::of(&error))? {
                 Some(repository) => plan.uploads[at].held_by = Some(repository),
                 None => lacking.push(at),
             }
@@ -86,7 +86,7 @@ impl Run<'_> {
         Ok(None)
     }
 
-    fn without_base(&self, plan: &ImportPlan, requires: &Requires, lacking: &[usize]) -> anyhow::Error {
+    fn without_base(&self, plan: &ImportPlan, requires: &Requires, lacking: &[usize]) -> Failure {
         let bundle = self.holdings.bundle();
         let mut of_images: BTreeMap<usize, usize> = BTreeMap::new();
         for arrival in &plan.arrivals {
@@ -108,6 +108,5 @@ impl Run<'_> {
         Failure::new(ExitCode::Failed, message)
             .hint(format!("import its base first, the bundle with the id {}", requires.base))
             .hint("or make the delta whole where the base is: bundle repack DELTA --fill-from BASE -o FILE")
-            .into()
     }
 }

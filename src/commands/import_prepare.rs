@@ -7,11 +7,10 @@ use futures_util::StreamExt;
 
 use super::import::Run;
 use super::preflight::Preflight;
-use crate::app::failure::Explain;
+use crate::app::failure::{Explain, Failure};
 #[cfg(feature = "ecr")]
 use crate::app::foreign_text;
 use crate::destination::{Preparation, is_harbor};
-use crate::failure::{ExitCode, Failure};
 use crate::image::Repository;
 use crate::plan::ImportPlan;
 use crate::registry::{ErrorClass, RegistryError};
@@ -80,7 +79,7 @@ impl Run<'_> {
     }
 
     /// Write access to every repository, before the first byte: all refusals at once, with what has to be created.
-    pub(super) async fn check_access(&self, plan: &ImportPlan, probe: Probe) -> anyhow::Result<()> {
+    pub(super) async fn check_access(&self, plan: &ImportPlan, probe: Probe) -> Result<(), Failure> {
         let checks = futures_util::stream::iter(plan.repositories())
             .map(|repository| async move {
                 let result = match probe {
@@ -108,7 +107,7 @@ impl Run<'_> {
         let code = refused[0].1.exit_code();
         let mut failure = Failure::new(code, message);
         failure.hints = hints;
-        Err(failure.into())
+        Err(failure)
     }
 
     /// What is missing there, as far as the refusals tell. Harbor answers 401, 403 or 404 where a project is missing,

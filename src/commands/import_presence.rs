@@ -6,10 +6,9 @@ use futures_util::StreamExt;
 
 use super::import::{Run, place};
 use super::run_report::{ImageReport, ImageState, RunReport};
-use crate::app::failure::Explain;
+use crate::app::failure::{ExitCode, Explain};
 use crate::archive::ArtifactIndex;
 use crate::cli::OnConflict;
-use crate::failure::ExitCode;
 use crate::image::{Digest, RawManifest};
 use crate::plan::{Landing, Missing};
 use crate::registry::{ErrorClass, ManifestTarget};

@@ -2,9 +2,9 @@
 
 use super::import::Run;
 use super::run_report::RunReport;
-use super::{custody, keys};
+use super::{keys, sidecar};
+use crate::app::failure::{ExitCode, Failure};
 use crate::custody::{ArrivedImage, Receipt};
-use crate::failure::{ExitCode, Failure};
 use crate::signing::PrivateKey;
 
 impl Run<'_> {
@@ -20,7 +20,7 @@ impl Run<'_> {
         if self.args.dry_run {
             return Ok(None);
         }
-        let there = custody::content(path)?;
+        let there = sidecar::content(path)?;
         if !self.args.force && there.is_some_and(|json| Receipt::parse(&json).is_err()) {
             return Err(Failure::new(
                 ExitCode::Failed,
@@ -55,9 +55,9 @@ impl Run<'_> {
             self.holdings.as_ref(),
             self.destination.to_string(),
             report.images.iter().zip(&bundle.images).map(row).collect(),
-            custody::circumstances(self.args.by.as_deref()),
+            sidecar::circumstances(self.args.by.as_deref()),
         )?;
-        custody::write_signed(path, &receipt.to_file()?, signer)?;
+        sidecar::write_signed(path, &receipt.to_file()?, signer)?;
         self.session.reporter.say(&format!("receipt: {}", path.display()));
         Ok(())
     }

@@ -2,48 +2,15 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use super::import::Run;
-use super::input::{self, Opened};
-use super::{outputs, trust};
+use super::outputs;
 use crate::app::text::typed;
 use crate::archive::manifest::RequiredBlob;
-use crate::archive::{ArchiveError, BundleReader};
-use crate::failure::{ExitCode, Failure};
 use crate::image::{Digest, Repository};
 use crate::plan::{ImportPlan, SalvageRequest};
-use crate::report::{Reporter, count};
-use crate::signing::Trust;
+use crate::report::count;
 use crate::transfer::Sent;
-
-/// Opens a bundle as far as it can be read, since `why` stands against opening it as a whole one.
-pub(super) fn open(
-    path: &std::path::Path,
-    why: &ArchiveError,
-    reporter: &Reporter,
-    trust: &Trust,
-) -> anyhow::Result<Opened> {
-    let (input, wrong) = input::open_damaged(path)?;
-    let reader = BundleReader::salvage(&input, trust).map_err(|error| match error {
-        ArchiveError::Untrusted(_) => anyhow::Error::new(error),
-        error => Failure::new(
-            ExitCode::Content,
-            format!("{}: its beginning, which says what is in it, is damaged", path.display()),
-        )
-        .hint("copy the file again, or its first volume; without its beginning nothing can be told from it")
-        .because(anyhow::Error::new(error).context(why.to_string()))
-        .into(),
-    })?;
-    if wrong.is_empty() {
-        reporter.warn(&why.to_string());
-    }
-    for line in &wrong {
-        reporter.warn(line);
-    }
-    let vouched = trust::vouched(trust, &reader)?;
-    Ok(Opened { holdings: Arc::new(reader.clone()), own: Some(reader), stem: input::stem(path), vouched })
-}
 
 impl Run<'_> {
     /// Writes down what has to come again, and says where.

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use super::import::Run;
+use crate::app::failure::Failure;
 use crate::cli::ShardArg;
-use crate::failure::Failure;
 use crate::image::{Reference, matches};
 use crate::plan::Shards;
 use crate::report::{bytes, count};

@@ -4,16 +4,17 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::import_salvage;
+use super::bundle_name::{is_address, stem, without_number};
 use super::outputs::plain_name;
 use super::trust;
+use crate::app::failure::{ExitCode, Failure};
 use crate::archive::{
     ArchiveError, BundleReader, FileInput, ForeignLayout, Holdings, Input, LIST_SUFFIX, LayoutOptions, Piped,
     Rest, Stash, VolumeInput, Wait, WaitingVolumes, volumes_of,
 };
 use crate::cli::{ImportArgs, NetworkArgs, TrustArgs};
-use crate::failure::{ExitCode, Failure};
 use crate::image::Digest;
+use crate::report::Reporter;
 use crate::session::Session;
 use crate::signing::{Trust, Vouched};
 
@@ -61,7 +62,7 @@ pub(super) fn open_for_import(session: &Session, args: &ImportArgs) -> anyhow::R
                 }
                 // Only a bundle as it was exported can be told apart where it is damaged.
                 Ok(error) if !is_as_exported(&path) => return Err(error.into()),
-                Ok(error) => import_salvage::open(&path, &error, &session.reporter, &trust)?,
+                Ok(error) => open_salvaged(&path, &error, &session.reporter, &trust)?,
                 Err(error) => return Err(error),
             },
             opened => opened?,
@@ -156,12 +157,6 @@ pub(super) fn open_address(
     Ok(BundleReader::open_trusted(&input, trust)?)
 }
 
-/// Whether `path` is one on the network.
-pub(super) fn is_address(path: &Path) -> bool {
-    let starts = |scheme: &&str| path.to_str().is_some_and(|text| text.starts_with(scheme));
-    ["https://", "http://", "s3://"].iter().any(starts)
-}
-
 /// Opens `path`, or the one bundle in the current folder, if it is trusted as the flags demand.
 pub(super) fn open(path: Option<&Path>, trust: &TrustArgs) -> anyhow::Result<Opened> {
     let path = match path {
@@ -213,6 +208,34 @@ pub(super) fn open_trusted(path: &Path, trust: &Trust) -> Result<BundleReader, A
     BundleReader::open_trusted(&open_input(path)?, trust)
 }
 
+/// Opens a bundle as far as it can be read, since `why` stands against opening it as a whole one.
+fn open_salvaged(
+    path: &Path,
+    why: &ArchiveError,
+    reporter: &Reporter,
+    trust: &Trust,
+) -> anyhow::Result<Opened> {
+    let (input, wrong) = open_damaged(path)?;
+    let reader = BundleReader::salvage(&input, trust).map_err(|error| match error {
+        ArchiveError::Untrusted(_) => anyhow::Error::new(error),
+        error => Failure::new(
+            ExitCode::Content,
+            format!("{}: its beginning, which says what is in it, is damaged", path.display()),
+        )
+        .hint("copy the file again, or its first volume; without its beginning nothing can be told from it")
+        .because(anyhow::Error::new(error).context(why.to_string()))
+        .into(),
+    })?;
+    if wrong.is_empty() {
+        reporter.warn(&why.to_string());
+    }
+    for line in &wrong {
+        reporter.warn(line);
+    }
+    let vouched = trust::vouched(trust, &reader)?;
+    Ok(Opened { holdings: Arc::new(reader.clone()), own: Some(reader), stem: stem(path), vouched })
+}
+
 /// The bytes of a bundle: a file, or the volumes that `path` names.
 pub(super) fn open_input(path: &Path) -> Result<Arc<dyn Input>, ArchiveError> {
     if let Some(volumes) = VolumeInput::open(path)? {
@@ -230,25 +253,6 @@ pub(super) fn open_damaged(path: &Path) -> Result<(Arc<dyn Input>, Vec<String>),
         Some((volumes, wrong)) => (Arc::new(volumes), wrong),
         None => (open_input(path)?, Vec::new()),
     })
-}
-
-/// The file name without the endings of a bundle, and without those of volumes.
-pub(super) fn stem(path: &Path) -> String {
-    let text = path.to_string_lossy();
-    // The query of an address may be a signature, with slashes in it.
-    let place = if is_address(path) { text.split(['?', '#']).next().unwrap_or_default() } else { &text };
-    let name = Path::new(place).file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let name = without_number(&name).unwrap_or(&name);
-    let endings = [".tar.zst", ".tar.gz", ".tgz", ".tar"];
-    let stem = endings.iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(name);
-    if stem.is_empty() { "bundle".to_owned() } else { stem.to_owned() }
-}
-
-/// What volumes are called after, where `name` is that of one, or of their list.
-fn without_number(name: &str) -> Option<&str> {
-    let is_number = |end: &str| end.len() >= 3 && end.bytes().all(|byte| byte.is_ascii_digit());
-    let number = || name.rsplit_once('.').filter(|(_, end)| is_number(end));
-    name.strip_suffix(LIST_SUFFIX).or_else(|| number().map(|(name, _)| name))
 }
 
 fn the_one_here() -> anyhow::Result<PathBuf> {
@@ -286,26 +290,4 @@ fn looks_like_one(path: &Path) -> bool {
             | ArchiveError::UnknownVersion(_)
             | ArchiveError::Json(..))
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn stems_lose_their_endings() {
-        for (path, expected) in [
-            ("a/b-1.0.tar.zst", "b-1.0"),
-            ("b-1.0.tar.zst.001", "b-1.0"),
-            ("b-1.0.tar.zst.volumes.json", "b-1.0"),
-            ("x.tgz", "x"),
-            ("dir", "dir"),
-            ("https://s3.example.com/a/b-1.0.tar.zst?X-Amz-Credential=x/20261128/y&sig=a%2Fb", "b-1.0"),
-            ("https://s3.example.com/?prefix=a/b.tar.zst", "s3.example.com"),
-            ("a?b/c.tar.zst", "c"),
-            (".tar", "bundle"),
-        ] {
-            assert_eq!(stem(Path::new(path)), expected);
-        }
-    }
 }

@@ -6,11 +6,11 @@ use std::path::Path;
 use serde_json::json;
 
 use super::{export_print, input};
+use crate::app::failure::ExitCode;
 use crate::app::text::one_line;
 use crate::archive::manifest::SCHEMA_VERSION;
 use crate::archive::{BundleManifest, Holdings};
 use crate::cli::{InspectArgs, ResultFormat};
-use crate::failure::ExitCode;
 use crate::report::{bytes, count};
 use crate::session::Session;
 

@@ -1,11 +1,10 @@
 //! `bundle inspect -d`: what a registry holds of a catalog, for an export that shall bring only the rest.
 
-use crate::app::failure::Explain;
+use crate::app::failure::{ExitCode, Explain, Failure};
 use crate::app::text::typed;
 use crate::archive::Root;
 use crate::cli::{CatalogArgs, InspectArgs, ResultFormat};
 use crate::destination::{Destination, Mapping};
-use crate::failure::{ExitCode, Failure};
 use crate::image::{ArtifactKind, Digest, Reference};
 use crate::plan::{Inventory, InventoryImage, Stock};
 use crate::report::{bytes, count};

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use super::{keys, outputs};
+use crate::app::failure::{ExitCode, Failure};
 use crate::app::own_file::beside;
 use crate::cli::KeygenArgs;
-use crate::failure::{ExitCode, Failure};
 use crate::signing::PrivateKey;
 
 pub(super) fn run(args: &KeygenArgs) -> anyhow::Result<ExitCode> {

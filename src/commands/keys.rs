@@ -5,9 +5,9 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
+use crate::app::failure::Failure;
 use crate::app::{foreign_text, small_file};
 use crate::cli::{PassphraseArgs, SignKeyArgs};
-use crate::failure::Failure;
 use crate::secret::Secret;
 use crate::signing::{KeyError, KeyFile, LockedKey, MAX_KEY_FILE, NamedKey, PrivateKey, PublicKey};
 

@@ -5,13 +5,13 @@ use std::path::Path;
 use futures_util::StreamExt;
 
 use super::request::{Loaded, file_name, material};
+use crate::app::failure::{ExitCode, Failure};
 use crate::app::{foreign_text, small_file};
 use crate::archive::ArtifactRow;
 use crate::archive::manifest::{CatalogRecord, EntryRecord};
 use crate::catalog::lock::{Lock, LockedArtifact, LockedCatalog, LockedEntry, LockedImage};
 use crate::cli::{CatalogArgs, NetworkArgs, SelectionArgs};
 use crate::custody::MaterialKind;
-use crate::failure::{ExitCode, Failure};
 use crate::image::{Digest, Repository};
 use crate::plan::{Request, Wanted};
 use crate::registry::{ManifestTarget, RegistryClient};

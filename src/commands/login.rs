@@ -1,9 +1,9 @@
 //! `bundle login` and `bundle logout`: credentials in the file that container tools share.
 
 use super::network;
+use crate::app::failure::{ExitCode, Failure};
 use crate::app::own_file::is_no_space;
 use crate::cli::{LoginArgs, LogoutArgs};
-use crate::failure::{ExitCode, Failure};
 use crate::registry::{
     ClientOptions, Environment, GivenCredentials, PingOutcome, RegistryClient, StoreError, remove_login,
     store_login,

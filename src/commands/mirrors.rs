@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::{input, outputs};
+use crate::app::failure::{ExitCode, Failure};
 use crate::cli::{MirrorRuntime, MirrorsArgs};
 use crate::destination::{Destination, Mapping};
-use crate::failure::{ExitCode, Failure};
 use crate::handoff::{MirrorError, MirrorFile, MirrorKind, Reach, mirror_files};
 
 pub(super) fn run(args: &MirrorsArgs) -> anyhow::Result<ExitCode> {

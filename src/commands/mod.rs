@@ -3,6 +3,7 @@
 mod arguments;
 mod asked_again;
 mod base;
+mod bundle_name;
 mod catalog;
 mod charts;
 mod console;
@@ -10,6 +11,7 @@ mod coverage;
 mod custody;
 mod diff;
 mod export;
+mod export_finish;
 mod export_lost;
 mod export_print;
 mod export_stream;
@@ -49,6 +51,7 @@ mod review;
 mod run_report;
 mod selection;
 mod serve;
+mod sidecar;
 mod sign;
 mod trust;
 mod values;
@@ -64,8 +67,8 @@ use tokio_util::sync::CancellationToken;
 
 pub use arguments::refuse;
 
+use crate::app::failure::ExitCode;
 use crate::cli::{CatalogCommand, Cli, Command};
-use crate::failure::ExitCode;
 use crate::session::Session;
 
 /// Runs one command to its exit code. Errors have been shown when this returns.

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
+use crate::app::failure::Failure;
 use crate::app::{foreign_text, small_file};
 use crate::archive::Input;
 use crate::cli::NetworkArgs;
 use crate::destination::Destination;
-use crate::failure::Failure;
 use crate::image::HostName;
 use crate::plan::Request;
 use crate::registry::{ClientOptions, Environment, GivenCredentials, Held, RegistryClient};

@@ -3,9 +3,9 @@
 use std::io::{self, Read, Write as _};
 use std::path::{Path, PathBuf};
 
+use crate::app::failure::{ExitCode, Failure};
 use crate::app::{own_file, small_file};
 use crate::archive::ZSTD_MAGIC;
-use crate::failure::{ExitCode, Failure};
 
 /// In bytes. File systems allow 255, of which the endings of an unfinished export take some.
 const MAX_NAME: usize = 200;

@@ -1,38 +1,17 @@
-//! Parity volumes: made at the end of an export, told of by `verify`, used by `bundle repack --rebuild`.
+//! Parity volumes that are there: reported by `verify`, used by `bundle repack --rebuild`.
 
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use serde_json::json;
 
-use super::export::Export;
 use super::run_report::RunReport;
+use crate::app::failure::{ExitCode, Failure};
 use crate::app::text::typed;
 use crate::archive::{ArchiveError, Survey, VolumeInput};
 use crate::cli::{RepackArgs, ResultFormat};
-use crate::failure::{ExitCode, Failure};
 use crate::report::count;
 use crate::session::Session;
-use crate::transfer::add_parity;
-
-impl Export<'_> {
-    /// Adds the parity volumes that are asked for and not there yet.
-    pub(super) async fn protect(&self, target: &Path, size: u64) -> anyhow::Result<()> {
-        let Some(number) = self.write.parity else {
-            return Ok(());
-        };
-        let (own, sidecar) = (target.to_owned(), !self.write.no_sidecar);
-        self.session.reporter.begin("parity", size, 0);
-        let made =
-            self.session.blocking("parity is made when the same command is run again", move |moved, stop| {
-                add_parity(&own, usize::from(number), sidecar, moved, stop)
-            });
-        let made = made.await;
-        self.session.reporter.end();
-        made?;
-        Ok(())
-    }
-}
 
 /// `bundle repack --rebuild`.
 pub(super) async fn rebuild(session: &Session, args: &RepackArgs) -> anyhow::Result<ExitCode> {

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use super::run_report::RunReport;
+use crate::app::failure::{ExitCode, Failure};
 use crate::app::foreign_text;
 use crate::archive::{ArchiveError, Holdings, Manifests};
 use crate::cli::PolicyArgs;
-use crate::failure::{ExitCode, Failure};
 use crate::image::Descriptor;
 use crate::plan::ExportPlan;
 use crate::policy::{Facts, Finding, MAX_POLICY, Policy, Selection};

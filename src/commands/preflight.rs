@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use crate::failure::{ExitCode, Failure, all_hints, code_of};
+use crate::app::failure::{ExitCode, Failure};
 use crate::registry::Stats;
 use crate::report::bytes;
 
@@ -18,7 +18,7 @@ enum Verdict {
     Fine,
     /// People should know; the run goes on.
     Watch,
-    Fails(anyhow::Error),
+    Fails(Failure),
 }
 
 #[derive(Debug)]
@@ -42,7 +42,7 @@ impl Preflight {
     }
 
     /// The result of a check: what it says when all is well, or what is wrong.
-    pub(super) fn check(&mut self, what: &'static str, result: anyhow::Result<impl Into<String>>) {
+    pub(super) fn check(&mut self, what: &'static str, result: Result<impl Into<String>, Failure>) {
         match result {
             Ok(text) => self.fine(what, text),
             Err(error) => {
@@ -108,23 +108,23 @@ impl Preflight {
     }
 
     /// The one failure as it is; several together, with the class of the first.
-    pub(super) fn judge(self) -> anyhow::Result<()> {
+    pub(super) fn judge(self) -> Result<(), Failure> {
         let failed = self.0.into_iter().filter_map(|check| match check.verdict {
             Verdict::Fails(error) => Some(error),
             Verdict::Fine | Verdict::Watch => None,
         });
-        let mut failed: Vec<anyhow::Error> = failed.collect();
-        // Whoever wants out has not asked for anything else.
-        if let Some(at) = failed.iter().position(|error| code_of(error) == ExitCode::Interrupted) {
+        let mut failed: Vec<Failure> = failed.collect();
+        // An interrupt hides all other failures.
+        if let Some(at) = failed.iter().position(|error| error.code == ExitCode::Interrupted) {
             return Err(failed.swap_remove(at));
         }
         if failed.len() < 2 {
             return failed.pop().map_or(Ok(()), Err);
         }
         let lines: Vec<String> = failed.iter().map(ToString::to_string).collect();
-        let mut failure = Failure::new(code_of(&failed[0]), lines.join("\n"));
-        failure.hints = failed.iter().flat_map(all_hints).collect();
-        Err(failure.into())
+        let mut failure = Failure::new(failed[0].code, lines.join("\n"));
+        failure.hints = failed.into_iter().flat_map(|failed| failed.hints).collect();
+        Err(failure)
     }
 }
 
@@ -157,18 +157,15 @@ mod tests {
         let mut preflight = Preflight::default();
         preflight.fine("names", "they fit");
         let space = Failure::new(ExitCode::NoSpace, "no room").hint("make some");
-        preflight.check("space", Err::<String, _>(space.into()));
-        preflight.check("access", Err::<String, _>(Failure::new(ExitCode::Denied, "not let in").into()));
+        preflight.check("space", Err::<String, _>(space));
+        preflight.check("access", Err::<String, _>(Failure::new(ExitCode::Denied, "not let in")));
         assert_eq!(
             preflight.text(),
             "ok     names       they fit\nFAILS  space       no room\nFAILS  access      not let in\n"
         );
         let error = preflight.judge().unwrap_err();
-        assert_eq!(
-            (code_of(&error), error.to_string()),
-            (ExitCode::NoSpace, "no room\nnot let in".to_owned())
-        );
-        assert_eq!(all_hints(&error), ["make some"]);
+        assert_eq!((error.code, error.to_string()), (ExitCode::NoSpace, "no room\nnot let in".to_owned()));
+        assert_eq!(error.hints, ["make some"]);
     }
 
     #[test]

@@ -7,16 +7,16 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::custody::Origin;
 use super::export::Export;
+use super::export_finish::Origin;
 use super::request::{Loaded, join, positions};
 use super::run_report::RunReport;
 use super::{base, export_target, input, keys, outputs, policy, trust};
+use crate::app::failure::{ExitCode, Failure};
 use crate::archive::manifest::{EntryRecord, RequiredBlob, Requires};
 use crate::archive::{ArtifactIndex, Fate, Holdings, Pins, Repinned, fates};
 use crate::cli::{ForeignLayers, RepackArgs, TrustArgs};
 use crate::custody::{Material, MaterialKind};
-use crate::failure::{ExitCode, Failure};
 use crate::image::{ParsedManifest, media_type};
 use crate::plan::Wanted;
 use crate::registry::{ClientOptions, Held, RegistryClient};

@@ -7,6 +7,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::foreign;
 use super::outputs::plain_name;
+use crate::app::failure::Failure;
 use crate::app::foreign_text::{self, NotText};
 use crate::app::small_file;
 use crate::app::text::typed;
@@ -14,7 +15,6 @@ use crate::archive::manifest::{CatalogRecord, EntryRecord};
 use crate::catalog::{Catalog, ResolvedCatalog, ResolvedImage, builtin};
 use crate::cli::{CatalogArgs, NetworkArgs, SelectionArgs};
 use crate::custody::{Material, MaterialKind};
-use crate::failure::Failure;
 use crate::image::{Digest, Reference};
 use crate::plan::{Request, Wanted};
 use crate::registry::Held;

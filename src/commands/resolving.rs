@@ -2,7 +2,6 @@
 
 use super::run_report::RunReport;
 use crate::app::failure::Explain;
-use crate::failure::ExitCode;
 use crate::image::Reference;
 use crate::plan::{Request, Wanted};
 use crate::registry::{ErrorClass, RegistryClient};

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use super::{input, outputs, policy};
+use crate::app::failure::{ExitCode, Failure};
 use crate::cli::{ReviewArgs, ReviewFormat};
-use crate::failure::{ExitCode, Failure};
 use crate::policy::Selection;
 use crate::review::{self, Diff, Facts, Page};
 

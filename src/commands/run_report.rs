@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::app::failure::{ExitCode, Failure};
 use crate::archive::Chosen;
 pub(super) use crate::custody::ImageState;
-use crate::failure::{ExitCode, Failure, code_of, render};
+use crate::failure::{code_of, render};
 use crate::image::{Digest, Reference};
 use crate::report::Reporter;
 

@@ -6,10 +6,10 @@ use std::path::Path;
 use super::charts::is_packed;
 use super::request::Loaded;
 use super::{charts, request};
+use crate::app::failure::Failure;
 use crate::archive::manifest::EntryRecord;
 use crate::catalog::{Catalog, Format, SourceRewrite};
 use crate::cli::SelectionArgs;
-use crate::failure::Failure;
 use crate::image::{Reference, glob, matches};
 
 impl Loaded {

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::input;
+use crate::app::failure::{ExitCode, Failure};
 use crate::app::own_file;
 use crate::cli::ServeArgs;
 use crate::destination::Mapping;
-use crate::failure::{ExitCode, Failure};
 use crate::serve::{BundleStore, DirectoryError, DirectoryStore, Limits, Notices, ServeOptions, Store, bind};
 use crate::session::Session;
 

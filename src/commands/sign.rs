@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::{custody, input, keys, outputs, trust};
+use super::{input, keys, outputs, sidecar, trust};
+use crate::app::failure::{ExitCode, Failure};
 use crate::app::own_file::FolderLock;
 use crate::app::own_file::beside;
 use crate::app::small_file;
 use crate::archive::BundleReader;
 use crate::cli::{ResultFormat, Role, SignArgs};
 use crate::custody::{Arrived, ExportStatement, Exported, Receipt};
-use crate::failure::{ExitCode, Failure};
 use crate::image::Digest;
 use crate::session::Session;
 use crate::signing::{
@@ -31,7 +31,7 @@ pub(super) fn run(session: &Session, args: &SignArgs) -> anyhow::Result<ExitCode
             let what = said_by(&args.bundle, &text)?;
             let key = keys::private(&args.key, &args.passphrase)?;
             let signature = SigstoreBundle::sign_statement(&text, &key).to_file();
-            let files = [(beside(&args.bundle, trust::SIGSTORE), signature)];
+            let files = [(beside(&args.bundle, sidecar::SIGSTORE), signature)];
             write(&files, args.force)?;
             tell(session.format, &what, None, &key, &files.map(|(path, _)| path))?;
             Ok(ExitCode::Done)
@@ -77,10 +77,10 @@ fn bundle(session: &Session, args: &SignArgs) -> anyhow::Result<ExitCode> {
     let reader = input::open_bundle(&args.bundle)?;
     let key = keys::private(&args.key, &args.passphrase)?;
     let content = reader.manifest().to_bytes()?;
-    let base = trust::base(&args.bundle)?;
+    let base = sidecar::base(&args.bundle)?;
     let mut files = vec![
-        (beside(&base, trust::SIGNATURE), key.sign(&content).to_file()),
-        (beside(&base, trust::SIGSTORE), SigstoreBundle::sign(&content, &key).to_file()),
+        (beside(&base, sidecar::SIGNATURE), key.sign(&content).to_file()),
+        (beside(&base, sidecar::SIGSTORE), SigstoreBundle::sign(&content, &key).to_file()),
     ];
     files.extend(of_statement(session, &base, &reader, &key)?);
     write(&files, args.force)?;
@@ -97,16 +97,16 @@ fn of_statement(
     reader: &BundleReader,
     key: &PrivateKey,
 ) -> anyhow::Result<Option<(PathBuf, String)>> {
-    let path = beside(base, custody::STATEMENT);
-    let Some(text) = custody::content(&path)? else { return Ok(None) };
-    let signature = beside(&path, trust::SIGSTORE);
+    let path = beside(base, sidecar::STATEMENT);
+    let Some(text) = sidecar::content(&path)? else { return Ok(None) };
+    let signature = beside(&path, sidecar::SIGSTORE);
     let parsed = ExportStatement::parse_exactly(&text);
     let wrong = match &parsed {
         Ok(statement) => statement.contradicts(reader.manifest(), &reader.id()).map(str::to_owned),
         Err(why) => Some(why.clone()),
     };
     let by_another = || {
-        let there = custody::content(&signature)?;
+        let there = sidecar::content(&signature)?;
         let there = there.and_then(|there| SigstoreBundle::parse(&there).ok().flatten());
         let envelope = there.as_ref().and_then(SigstoreBundle::envelope);
         let envelope = envelope.filter(|envelope| envelope.statement() == Some(&text[..]));
@@ -136,7 +136,7 @@ fn of_statement(
 /// Adds an approval to those there are. One by the same key stays as it is.
 fn approve(session: &Session, args: &SignArgs) -> anyhow::Result<ExitCode> {
     let id = input::open_bundle(&args.bundle)?.id();
-    let path = beside(&trust::base(&args.bundle)?, trust::APPROVALS);
+    let path = beside(&sidecar::base(&args.bundle)?, sidecar::APPROVALS);
     // Before it is asked for a pass phrase: nobody is to be kept waiting for that.
     let key = keys::private(&args.key, &args.passphrase)?;
     let alone = FolderLock::beside(&path);
@@ -155,7 +155,7 @@ fn approve(session: &Session, args: &SignArgs) -> anyhow::Result<ExitCode> {
         }
     };
     if !approvals.has(&key.public(), &id) {
-        approvals.add(&Approval::of(id, custody::circumstances(args.by.as_deref())), &key)?;
+        approvals.add(&Approval::of(id, sidecar::circumstances(args.by.as_deref())), &key)?;
         outputs::write_beside(&path, &approvals.to_file()?)?;
     }
     tell(session.format, "approved", Some(id), &key, &[path])?;
@@ -170,7 +170,7 @@ fn statement(path: &Path) -> anyhow::Result<Option<Vec<u8>>> {
     if !is_json {
         return Ok(None);
     }
-    Ok(custody::content(path)?.filter(|text| is_statement(text)))
+    Ok(sidecar::content(path)?.filter(|text| is_statement(text)))
 }
 
 fn tell(

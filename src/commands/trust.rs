@@ -1,29 +1,21 @@
 //! What a bundle is asked for before anything in it is believed: keys from flags, signatures from beside it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::input::is_address;
-use super::keys;
+use super::bundle_name::is_address;
+use super::{keys, sidecar};
+use crate::app::failure::Failure;
 use crate::app::own_file::beside;
 use crate::app::small_file;
-use crate::archive::{ArchiveError, Holdings, volume_base};
+use crate::archive::{ArchiveError, Holdings};
 use crate::cli::{ApprovalArgs, NetworkArgs, TrustArgs};
-use crate::failure::Failure;
 use crate::report::Reporter;
 use crate::signing::{Approvals, Circumstances, Evidence, MAX_EVIDENCE, NamedKey, Trust, Untrusted, Vouched};
 
-/// The bare signature beside a bundle.
-pub(super) const SIGNATURE: &str = ".sig";
-/// The sigstore bundle beside a bundle.
-pub(super) const SIGSTORE: &str = ".sigstore.json";
-
 /// The keys of a site, for every command.
 const VERIFY_KEY: &str = "AIRGAP_BUNDLE_VERIFY_KEY";
-
-/// A reviewer's approvals beside a bundle.
-pub(super) const APPROVALS: &str = ".approvals";
 
 /// What the bundle at `path` is asked for; none is one out of a pipe or at an address. Without a key nothing is read.
 pub(super) fn of(args: &TrustArgs, path: Option<&Path>) -> anyhow::Result<Trust> {
@@ -43,7 +35,7 @@ pub(super) fn of(args: &TrustArgs, path: Option<&Path>) -> anyhow::Result<Trust>
         let none = || Failure::usage(format!("--signature: there is no {}", file.display()));
         trust.beside.push(found.ok_or_else(none)?);
     }
-    for file in path.map(beside_bundle).transpose()?.into_iter().flatten() {
+    for file in path.map(sidecar::signatures).transpose()?.into_iter().flatten() {
         trust.beside.extend(evidence(&file)?);
     }
     Ok(trust)
@@ -81,8 +73,8 @@ pub(super) fn with_approval(
         let none = || Failure::usage(format!("--approvals: there is no {}", file.display()));
         trust.approvals.push(approvals(file)?.ok_or_else(none)?);
     }
-    if let Some(base) = path.map(base).transpose()?.filter(|base| base.file_name().is_some()) {
-        trust.approvals.extend(approvals(&beside(&base, APPROVALS))?);
+    if let Some(base) = path.map(sidecar::base).transpose()?.filter(|base| base.file_name().is_some()) {
+        trust.approvals.extend(approvals(&beside(&base, sidecar::APPROVALS))?);
     }
     Ok(trust)
 }
@@ -104,8 +96,9 @@ pub(super) fn anywhere(
 /// is signed for itself alone.
 pub(super) fn at_address(mut trust: Trust, address: &Path, network: &NetworkArgs) -> anyhow::Result<Trust> {
     let address = address.to_string_lossy();
-    let signatures = [SIGNATURE, SIGSTORE].into_iter().filter(|_| trust.demands_signature());
-    let approvals = [APPROVALS].into_iter().filter(|_| !trust.approvers.is_empty());
+    let signatures =
+        [sidecar::SIGNATURE, sidecar::SIGSTORE].into_iter().filter(|_| trust.demands_signature());
+    let approvals = [sidecar::APPROVALS].into_iter().filter(|_| !trust.approvers.is_empty());
     let wanted: Vec<&str> = signatures.chain(approvals).filter(|_| !address.contains(['?', '#'])).collect();
     for suffix in wanted {
         let Some(found) = super::network::remote_beside(&format!("{address}{suffix}"), network)? else {
@@ -116,7 +109,7 @@ pub(super) fn at_address(mut trust: Trust, address: &Path, network: &NetworkArgs
             return Err(too_large(place).into());
         }
         let bytes = found.read_vec(0, usize::try_from(found.len())?)?;
-        if suffix == APPROVALS {
+        if suffix == sidecar::APPROVALS {
             trust.approvals.push(approvals_of(place, &bytes)?);
         } else {
             trust.beside.push(Evidence::read(place, &bytes).map_err(ArchiveError::from)?);
@@ -133,21 +126,6 @@ pub(super) fn approvals(file: &Path) -> anyhow::Result<Option<Approvals>> {
 
 fn approvals_of(place: String, bytes: &[u8]) -> Result<Approvals, ArchiveError> {
     Approvals::read(place.clone(), bytes).map_err(|why| Untrusted::Unreadable { place, why }.into())
-}
-
-/// Where signatures of the bundle at `path` lie. Those of volumes have the name that the volumes have in common.
-pub(super) fn beside_bundle(path: &Path) -> Result<Vec<PathBuf>, ArchiveError> {
-    let base = base(path)?;
-    // A folder such as `..` has no name, and nothing beside it.
-    let has_name = base.file_name().is_some();
-    Ok([SIGNATURE, SIGSTORE].into_iter().filter(|_| has_name).map(|suffix| beside(&base, suffix)).collect())
-}
-
-/// What the files beside a bundle are called after.
-pub(super) fn base(path: &Path) -> Result<PathBuf, ArchiveError> {
-    let base = volume_base(path)?.unwrap_or_else(|| path.to_owned());
-    // Without a slash at the end.
-    Ok(base.components().collect())
 }
 
 /// The signature in a file, if the file is there.
@@ -201,7 +179,7 @@ pub(super) fn lines(vouched: &Vouched, path: &Path, holdings: &dyn Holdings) -> 
 
 /// Whether there is any signature, by whomever.
 fn is_signed(path: &Path, holdings: &dyn Holdings) -> bool {
-    let beside = beside_bundle(path).unwrap_or_default();
+    let beside = sidecar::signatures(path).unwrap_or_default();
     holdings.signature().is_some() || beside.iter().any(|file| file.exists())
 }
 

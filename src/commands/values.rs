@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use super::{input, network};
+use crate::app::failure::{ExitCode, Failure};
 use crate::app::text::typed;
 use crate::archive::BundleManifest;
 use crate::cli::{ValuesArgs, ValuesStyleArgs};
 use crate::destination::{Destination, Mapping};
-use crate::failure::{ExitCode, Failure};
 use crate::handoff::{SecretName, ValuesError, ValuesStyle, helm_values, pull_secret};
 use crate::report::{ProgressMode, Reporter};
 

@@ -6,16 +6,12 @@ use super::coverage::{self, Covered};
 use super::run_report::{ImageReport, ImageState, RunReport};
 use super::verify_form::Form;
 use super::{custody, parity, policy, trust};
+use crate::app::failure::{ExitCode, Failure};
 use crate::archive::{BundleManifest, Problem};
 use crate::cli::{ResultFormat, VerifyArgs};
-use crate::failure::{ExitCode, Failure};
 use crate::policy::Selection;
 use crate::report::{bytes, count};
 use crate::session::Session;
-
-/// What to do about volumes.
-pub(super) const BRING: &str =
-    "bring the volumes that are named again, all into one folder; the others are fine";
 
 /// So many images are named under one damaged place; a base may have thousands upon it.
 const NAMED: usize = 10;

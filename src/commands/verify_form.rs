@@ -6,18 +6,22 @@ use std::sync::atomic::AtomicBool;
 
 use serde_json::{Value, json};
 
+use super::bundle_name::is_address;
 use super::{input, parity};
+use crate::app::failure::{ExitCode, Failure};
 use crate::archive::{
     ArchiveError, BundleReader, ForeignLayout, Holdings, LayoutOptions, Problem, VolumeInput,
 };
 use crate::cli::VerifyArgs;
-use crate::failure::{ExitCode, Failure};
 use crate::session::Session;
 use crate::signing::{Trust, Untrusted};
 
 /// The keys of a site, which are no flags of one command.
 const SITE: [(&str, &str); 2] =
     [("--verify-key", "AIRGAP_BUNDLE_VERIFY_KEY"), ("--require-approval", "AIRGAP_BUNDLE_REQUIRE_APPROVAL")];
+
+/// What to do about volumes.
+const BRING: &str = "bring the volumes that are named again, all into one folder; the others are fine";
 
 /// What is verified.
 #[derive(Clone)]
@@ -41,7 +45,7 @@ impl Form {
                 .into());
         }
         let reader = match input::open_trusted(path, trust) {
-            _ if input::is_address(path) => input::open_address(path, trust, &args.network)?,
+            _ if is_address(path) => input::open_address(path, trust, &args.network)?,
             Err(ArchiveError::NotABundle(why)) => {
                 let layout = input::open_layout(path, why, &options, trust);
                 let layout = layout.map_err(|error| refuse_keys(args, error))?;
@@ -57,7 +61,7 @@ impl Form {
                 rest.map_err(|other| if matches!(other, ArchiveError::Untrusted(_)) { other } else { error })?
             }
             Err(error @ ArchiveError::Volumes(_)) => {
-                let failure = Failure::new(ExitCode::Content, error.to_string()).hint(super::verify::BRING);
+                let failure = Failure::new(ExitCode::Content, error.to_string()).hint(BRING);
                 return Err(parity::hope(session, path)
                     .await
                     .into_iter()
@@ -106,7 +110,7 @@ impl Form {
     /// What to do about damage.
     pub(super) fn hint(&self) -> &'static str {
         match self {
-            Self::Exported(reader) if reader.volumes() > 1 => super::verify::BRING,
+            Self::Exported(reader) if reader.volumes() > 1 => BRING,
             Self::Exported(_) => {
                 "copy the file again, or export it again, and compare it with its .sha256 on both sides"
             }

@@ -3,33 +3,13 @@
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
-use super::export::Export;
-use super::{custody, outputs};
+use super::bundle_name::stem;
+use super::outputs;
+use crate::app::failure::{ExitCode, Failure};
 use crate::app::own_file;
 use crate::app::text::typed;
-use crate::archive::{VolumeInput, folder_of};
-use crate::failure::{ExitCode, Failure};
+use crate::archive::folder_of;
 use crate::image::{Algorithm, Digest, Hasher};
-use crate::plan::ExportPlan;
-
-impl Export<'_> {
-    /// What goes beside a bundle that is done: signature and statement, parity, the program. Gives the endings of files that
-    /// came along.
-    pub(super) async fn complete_beside(
-        &self,
-        target: &Path,
-        plan: &ExportPlan,
-        is_new: bool,
-    ) -> anyhow::Result<Vec<String>> {
-        let kept = custody::write_beside(self, target, plan, is_new)?;
-        self.protect(target, plan.head.layout.max_len()).await?;
-        if self.write.with_self {
-            let volumes = VolumeInput::open(target)?;
-            write(target, volumes.map(|volumes| volumes.path(0)).as_deref())?;
-        }
-        Ok(kept)
-    }
-}
 
 /// What the program is called there.
 const NAME: &str = "bundle";
@@ -37,7 +17,7 @@ const NAME: &str = "bundle";
 /// The files that are written for the bundle `target`: the program, its checksum, the text.
 pub(super) fn files(target: &Path) -> [PathBuf; 3] {
     let folder = folder_of(target);
-    let stem = super::input::stem(target);
+    let stem = stem(target);
     [folder.join(NAME), folder.join(format!("{NAME}.sha256")), folder.join(format!("{stem}.README.txt"))]
 }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+use crate::app::failure::{ExitCode, Failure};
 use crate::app::small_file;
 use crate::archive::{MAX_CHART_FILE, MAX_CHART_FILES, chart_files};
 use crate::catalog::discover::{Discovery, Rank, Title, is_about_a_chart};
@@ -14,7 +15,6 @@ use crate::commands::console::{print, print_json};
 use crate::commands::helm::Chart;
 use crate::commands::manifests::{Look, failed};
 use crate::commands::{outputs, request};
-use crate::failure::{ExitCode, Failure};
 use crate::image::Reference;
 use crate::report::count;
 use crate::session::Session;

@@ -7,6 +7,7 @@ use futures_util::StreamExt;
 use serde::Serialize;
 use serde_json::json;
 
+use crate::app::failure::{ExitCode, Failure};
 use crate::archive::ImageRow;
 use crate::catalog::lint::{Finding, Level, lint};
 use crate::catalog::{Catalog, ResolvedImage};
@@ -14,7 +15,6 @@ use crate::cli::{LintArgs, ResultFormat};
 use crate::commands::console::{print, print_json};
 use crate::commands::{charts, network, request};
 use crate::destination::{Destination, Mapping, collisions};
-use crate::failure::{ExitCode, Failure};
 use crate::handoff::{ValuesError, ValuesStyle, helm_values};
 use crate::image::{Digest, Reference};
 use crate::plan::{Request, Wanted};

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::json;
 
+use crate::app::failure::{ExitCode, Failure};
 use crate::archive::{Contents, Manifests, Root, folder_of};
 use crate::catalog::lock::{Drift, Lock, LockedImage};
 use crate::cli::{LockArgs, ResultFormat};
@@ -12,7 +13,6 @@ use crate::commands::request::Loaded;
 use crate::commands::resolving::Resolving;
 use crate::commands::run_report::{ImageReport, RunReport};
 use crate::commands::{locked, network, outputs, request};
-use crate::failure::{ExitCode, Failure};
 use crate::image::{Digest, ImageConfig, MediaType, ParsedManifest, media_type};
 use crate::plan::ResolvedImage;
 use crate::report::count;

@@ -7,9 +7,9 @@ mod show;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::app::failure::ExitCode;
 use crate::catalog::builtin;
 use crate::cli::CatalogCommand;
-use crate::failure::ExitCode;
 use crate::session::Session;
 
 pub(super) async fn run(command: &CatalogCommand, cancel: CancellationToken) -> anyhow::Result<ExitCode> {

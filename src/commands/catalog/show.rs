@@ -1,10 +1,10 @@
 //! `bundle catalog list` and `bundle catalog show`.
 
+use crate::app::failure::ExitCode;
 use crate::catalog::{builtin, table};
 use crate::cli::TableFormat;
 use crate::commands::console::print;
 use crate::commands::request;
-use crate::failure::ExitCode;
 
 pub(super) fn list() -> anyhow::Result<ExitCode> {
     let names = builtin::names().into_iter().map(|name| format!("{name}\n"));
