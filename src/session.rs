@@ -9,6 +9,9 @@ use crate::app::failure::Failure;
 use crate::cli::{OutputArgs, ResultFormat};
 use crate::report::Reporter;
 
+/// What is left of an import that a signal ends before its first byte, for [`Session::stoppable`].
+pub const NOTHING_SENT: &str = "nothing has been sent yet";
+
 #[derive(Clone, Debug)]
 pub struct Session {
     pub reporter: Reporter,

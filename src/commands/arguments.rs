@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 
-use super::console;
+use super::{console, ending};
 use crate::app::failure::ExitCode;
 
 /// Read by clap, for the commands that have `--progress`.
@@ -17,7 +17,7 @@ pub fn refuse(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() {
         return match console::checked(error.print().and_then(|()| std::io::stdout().flush())) {
             Ok(()) => ExitCode::Done,
-            Err(failure) => console::show_error(&failure.into(), false),
+            Err(failure) => ending::show_error(&failure.into(), false),
         };
     }
     let text = error.render();

@@ -36,19 +36,17 @@ pub(super) fn packed(name: &Reference, path: &Path) -> anyhow::Result<ChartArtif
     Ok(chart)
 }
 
-impl Loaded {
-    /// Makes `name` the artifact of the chart at `path`.
-    pub(super) fn pack(&mut self, name: &Reference, path: &Path) -> anyhow::Result<()> {
-        let chart = packed(name, path)?;
-        for wanted in self.request.images.iter_mut().filter(|wanted| wanted.name == *name) {
-            wanted.sources = vec![name.clone()];
-            wanted.pin = Some(chart.digest());
-            // Nothing is about it anywhere.
-            wanted.artifacts = Some(Vec::new());
-        }
-        self.held.extend([chart.manifest]);
-        self.held.extend(chart.blobs);
-        self.archives.insert(name.clone(), path.to_owned());
-        Ok(())
+/// Makes `name` in `loaded` the artifact of the chart at `path`.
+pub(super) fn pack(loaded: &mut Loaded, name: &Reference, path: &Path) -> anyhow::Result<()> {
+    let chart = packed(name, path)?;
+    for wanted in loaded.request.images.iter_mut().filter(|wanted| wanted.name == *name) {
+        wanted.sources = vec![name.clone()];
+        wanted.pin = Some(chart.digest());
+        // Nothing is about it anywhere.
+        wanted.artifacts = Some(Vec::new());
     }
+    loaded.held.extend([chart.manifest]);
+    loaded.held.extend(chart.blobs);
+    loaded.archives.insert(name.clone(), path.to_owned());
+    Ok(())
 }

@@ -1,12 +1,11 @@
-//! Results on stdout, whole or with an error, and the error of a command on stderr.
+//! Results on stdout, whole or with an error.
 //!
 //! A reader that has gone away has seen enough: a closed pipe is not an error.
 
 use std::io::{self, Write};
 use std::path::Path;
 
-use crate::app::failure::{ExitCode, Failure};
-use crate::failure::{all_hints, code_of, render};
+use crate::app::failure::Failure;
 
 /// A result for people. What could move a cursor or hide text is shown as U+FFFD.
 pub(super) fn print(text: &str) -> Result<(), Failure> {
@@ -32,18 +31,4 @@ pub(super) fn checked(result: io::Result<()>) -> Result<(), Failure> {
         }
         _ => Ok(()),
     }
-}
-
-/// Shows the error that ends a command, and gives its exit code.
-pub(super) fn show_error(error: &anyhow::Error, as_json: bool) -> ExitCode {
-    let (code, text) = (code_of(error), crate::report::printable(&render(error)));
-    if as_json {
-        let hints = all_hints(error);
-        crate::report::write_json(&serde_json::json!({
-            "event": "error", "text": text, "hints": hints, "exitCode": code as u8,
-        }));
-    } else {
-        let _ = write!(io::stderr().lock(), "{text}");
-    }
-    code
 }

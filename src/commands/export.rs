@@ -11,7 +11,7 @@ use super::preflight::Preflight;
 use super::request::Loaded;
 use super::resolving::Resolving;
 use super::run_report::{ImageReport, ImageState, RunReport};
-use super::{asked_again, base, export_target, keys, locked, network, request, sidecar, trust};
+use super::{asked_again, base, ending, export_target, keys, locked, network, request, sidecar, trust};
 use crate::app::failure::ExitCode;
 use crate::archive::VolumeInput;
 use crate::cli::{ExportArgs, ForeignLayers, ResultFormat, WriteArgs};
@@ -47,7 +47,8 @@ pub(super) async fn run(session: &Session, args: &ExportArgs) -> anyhow::Result<
         materials: &catalog.materials,
         request: &catalog.request,
     };
-    Box::pin(export.run(target.as_deref(), &mut report)).await
+    let result = Box::pin(export.run(target.as_deref(), &mut report)).await;
+    ending::close(&report, result, &session.reporter)
 }
 
 /// What is to be exported: of catalogs, a lock, or a request from the other side.
@@ -96,7 +97,7 @@ pub(super) struct Export<'a> {
 }
 
 impl Export<'_> {
-    /// Plans or writes the bundle; no target is stdout. The report is written however it ends.
+    /// Plans or writes the bundle; no target is stdout.
     pub(super) async fn run(
         &self,
         target: Option<&Path>,
@@ -112,7 +113,7 @@ impl Export<'_> {
         };
         network::tell_warnings(self.client, &self.session.reporter);
         network::tell_of_hosts(self.client, &self.session.reporter);
-        report.close(result, &self.session.reporter)
+        result
     }
 
     /// What the bundle gets as its signature.

@@ -3,25 +3,32 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::import_prepare::Probe;
+use super::import_base::BaseSearch;
+use super::import_prepare::{Preparing, Probe};
+use super::import_presence::Presence;
+use super::import_text::Found;
+use super::import_values::WrittenValues;
 use super::outputs::keep_apart;
 use super::policy::Rules;
 use super::preflight::Preflight;
 use super::run_report::{ImageReport, ImageState, RunReport};
-use super::{input, network, policy};
+use super::{
+    console, ending, import_receipt, import_salvage, import_shard, import_text, import_values, input,
+    network, policy,
+};
 use crate::app::failure::{ExitCode, Explain, Failure};
-use crate::archive::{ArchiveError, Holdings};
-use crate::cli::ImportArgs;
+use crate::archive::{ArchiveError, BundleManifest, Holdings};
+use crate::cli::{ImportArgs, ResultFormat};
 use crate::destination::{Destination, Mapping};
 use crate::image::{Digest, Reference, matches};
 use crate::plan::{ImportPlan, Landing, Landings};
 use crate::policy::Selection;
 use crate::registry::{Environment, PingOutcome, RegistryClient, Sessions};
 use crate::report::count;
-use crate::session::Session;
-use crate::signing::Vouched;
+use crate::session::{NOTHING_SENT, Session};
+use crate::signing::{PrivateKey, Vouched};
 use crate::transfer::{ArrivalError, Import, Sent};
 
 pub(super) async fn run(session: &Session, args: &ImportArgs) -> anyhow::Result<ExitCode> {
@@ -50,12 +57,12 @@ pub(super) async fn run(session: &Session, args: &ImportArgs) -> anyhow::Result<
     let result = run.import(values, opened.pipe, &mut report).await;
     network::tell_warnings(&client, &session.reporter);
     network::tell_of_hosts(&client, &session.reporter);
-    report.close(result, &session.reporter)
+    ending::close(&report, result, &session.reporter)
 }
 
-pub(super) struct Run<'a> {
-    pub(super) session: &'a Session,
-    pub(super) args: &'a ImportArgs,
+struct Run<'a> {
+    session: &'a Session,
+    args: &'a ImportArgs,
     pub(super) client: &'a RegistryClient,
     pub(super) destination: &'a Destination,
     pub(super) holdings: Arc<dyn Holdings>,
@@ -75,14 +82,22 @@ impl Run<'_> {
     ) -> anyhow::Result<ExitCode> {
         let began = Instant::now();
         let bundle = self.holdings.bundle();
-        let values = self.values(values)?;
-        let receipt_signer = self.receipt_signer()?;
+        let values = import_values::plan(
+            self.args,
+            bundle,
+            self.destination,
+            self.mapping(),
+            values,
+            &self.session.reporter,
+        )?;
+        let receipt_signer = import_receipt::signer(self.args)?;
         report.images = bundle.images.iter().map(|i| ImageReport::new(&i.name, Some(&i.source))).collect();
         for (row, image) in report.images.iter_mut().zip(&bundle.images) {
             row.digest = Some(image.digest);
             row.bytes = image.size;
         }
-        let notes = self.begin_layout(report);
+        report.note_chosen(self.holdings.chosen());
+        let notes = self.tell_notes(0);
         report.bundle = Some(serde_json::json!({
             "file": self.holdings.name(), "id": self.holdings.id(), "signedBy": super::trust::signed_by(&self.vouched),
             "approvedBy": super::trust::approved_by(&self.vouched),
@@ -91,22 +106,31 @@ impl Run<'_> {
         let landings = self.landings(report)?;
         let unfit = report.failures().count();
         self.check_registry().await?;
-        let (missing, present) = self.missing(&landings, report).await?;
+        let (missing, present) = self.presence().missing(&landings, report).await?;
         let mut plan = ImportPlan::new(bundle, self.holdings.as_ref(), missing, &present)?;
         let mut preflight = Preflight::default();
         preflight.fine("names", names_text(landings.len(), unfit));
         if let Some(requires) = &bundle.requires {
-            let found = self.find_required(&mut plan, requires).await;
-            preflight
-                .check("base", found.map(|()| format!("what bundle {} brought is there", requires.base)));
+            let there = format!("what bundle {} brought is there", requires.base);
+            let found = self.base_search(bundle).find_all(&plan, requires).await;
+            let found = found.map(|held| plan.mount_from(held));
+            preflight.check("base", found.map(|()| there));
         }
-        let preparation = self.preparation(&plan).await?;
-        let lacking = self.stoppable(preparation.lacking(&plan.repositories())).await??;
+        let preparing = self.preparing();
+        let preparation = preparing.preparation(&plan, self.args).await?;
+        let lacking =
+            self.session.stoppable(NOTHING_SENT, preparation.lacking(&plan.repositories())).await??;
         if self.args.dry_run {
-            self.look_for_access(&plan, &lacking, &mut preflight).await;
+            preparing.look_for_access(&plan, &lacking, &mut preflight).await;
             preflight.registries(&self.client.stats());
             preflight.time(plan.bytes(), self.args.network.limit_rate);
-            self.print_plan(&plan, &landings, &preparation, &lacking, &preflight, report)?;
+            let (landings, lacking) = (&landings[..], &lacking[..]);
+            let found =
+                Found { plan: &plan, landings, preparation: &preparation, lacking, preflight: &preflight };
+            match self.session.format {
+                ResultFormat::Human => console::print(&found.text(bundle, report))?,
+                ResultFormat::Json => console::print_json(&found.json(report))?,
+            }
             self.take_off(preflight)?;
             return match report.failures().next() {
                 None => Ok(ExitCode::Done),
@@ -120,9 +144,9 @@ impl Run<'_> {
         }
         preflight.registries(&self.client.stats());
         self.take_off(preflight)?;
-        self.prepare(&preparation, &lacking).await?;
+        preparing.make(&preparation, &lacking).await?;
         if !self.args.skip_preflight {
-            self.check_access(&plan, Probe::Upload).await?;
+            preparing.check_access(&plan, Probe::Upload).await?;
         }
         if let Some(sessions) = self.sessions()? {
             self.client.keep_sessions(sessions);
@@ -138,7 +162,8 @@ impl Run<'_> {
         // What is written beside tells of what has arrived: it costs no image, and what became of those is said first.
         let mut beside = Vec::new();
         if self.args.salvage {
-            beside.push(self.ask_again(&plan, &sent));
+            let (holdings, reporter) = (self.holdings.as_ref(), &self.session.reporter);
+            beside.push(import_salvage::ask_again(holdings, &self.stem, &plan, &sent, reporter));
         }
         beside.push(self.write_receipt(report, receipt_signer.as_ref()));
         let was_read = read.is_ok();
@@ -147,16 +172,74 @@ impl Run<'_> {
         let is_rest_there = was_read && report.failures().count() == unfit;
         let arrived = judged.is_ok() || (is_rest_there && !self.session.cancel.is_cancelled());
         let written = match &values {
-            Some(values) if arrived => self.write_values(values).map(Some),
+            Some(values) if arrived => {
+                import_values::write(values, self.destination, self.args.force).map(Some)
+            }
             _ => Ok(None),
         };
         if arrived {
             self.client.uploads_finished();
             let written = written.as_ref().ok().and_then(Option::as_ref);
-            beside.push(self.print_summary(report, &sent, began, written));
+            beside.push(self.print_summary(report, &sent, began.elapsed(), written));
         }
         beside.push(written.map(drop));
         self.ended(judged, beside.into_iter().filter_map(Result::err).collect(), report)
+    }
+
+    /// Says what there is to know of the archive, without what was `said` before; how much there is.
+    fn tell_notes(&self, said: usize) -> usize {
+        let notes = self.holdings.notes();
+        for note in notes.iter().skip(said) {
+            self.session.reporter.warn(&format!("{}: {note}", self.holdings.name()));
+        }
+        notes.len()
+    }
+
+    fn jobs(&self) -> usize {
+        usize::from(self.args.network.jobs)
+    }
+
+    fn presence(&self) -> Presence<'_> {
+        Presence {
+            session: self.session,
+            client: self.client,
+            holdings: self.holdings.as_ref(),
+            on_conflict: self.args.on_conflict,
+            with: &self.args.with.with.0,
+            jobs: self.jobs(),
+        }
+    }
+
+    fn base_search<'a>(&'a self, bundle: &'a BundleManifest) -> BaseSearch<'a> {
+        let (mapping, jobs) = (self.mapping(), self.jobs());
+        let Self { session, client, destination, .. } = self;
+        BaseSearch { session, client, destination, bundle, mapping, jobs }
+    }
+
+    fn preparing(&self) -> Preparing<'_> {
+        let Self { session, client, destination, .. } = self;
+        Preparing { session, client, destination, jobs: self.jobs() }
+    }
+
+    fn write_receipt(&self, report: &RunReport, signer: Option<&PrivateKey>) -> anyhow::Result<()> {
+        let (holdings, reporter) = (self.holdings.as_ref(), &self.session.reporter);
+        import_receipt::write(self.args, holdings, self.destination, report, signer, reporter)
+    }
+
+    fn print_summary(
+        &self,
+        report: &RunReport,
+        sent: &Sent,
+        took: Duration,
+        values: Option<&WrittenValues>,
+    ) -> anyhow::Result<()> {
+        match self.session.format {
+            ResultFormat::Json => console::print_json(&report.value())?,
+            ResultFormat::Human => {
+                console::print(&import_text::summary(self.destination, report, sent, took, values))?;
+            }
+        }
+        Ok(())
     }
 
     /// How the run ends; of several errors the first counts, and the others are told.
@@ -210,7 +293,7 @@ impl Run<'_> {
             client: self.client,
             holdings: &self.holdings,
             plan,
-            jobs: usize::from(self.args.network.jobs),
+            jobs: self.jobs(),
             reporter: &self.session.reporter,
             cancel: &self.session.cancel,
         };
@@ -289,7 +372,7 @@ impl Run<'_> {
     /// Where everything goes. Names that collide, or do not fit, are refused before anything is sent.
     fn landings(&self, report: &mut RunReport) -> anyhow::Result<Vec<Landing>> {
         let bundle = self.holdings.bundle();
-        let share = self.share()?;
+        let share = import_shard::of(self.args, self.holdings.as_ref())?;
         if let Some(share) = &share {
             self.session.reporter.say(&share.text);
         }
@@ -308,7 +391,7 @@ impl Run<'_> {
             return Err(Failure::usage("no image of the bundle matches --only").into());
         }
         for landing in landings.iter().filter(|landing| landing.main) {
-            report.images[landing.image].target = Some(place(landing));
+            report.images[landing.image].target = Some(landing.place());
         }
         for unfit in &unfit {
             let row = report.images.iter_mut().find(|row| row.name == unfit.name);
@@ -324,7 +407,7 @@ impl Run<'_> {
 
     async fn check_registry(&self) -> anyhow::Result<()> {
         let host = self.destination.host();
-        match self.stoppable(self.client.ping(host)).await?? {
+        match self.session.stoppable(NOTHING_SENT, self.client.ping(host)).await?? {
             PingOutcome::Unclear { status } => self
                 .session
                 .reporter
@@ -337,7 +420,7 @@ impl Run<'_> {
     /// Says what has arrived; what has not is told at the end, all of it together.
     fn tell(&self, plan: &ImportPlan, at: usize, result: &Result<(), ArrivalError>) {
         if result.is_ok() {
-            let place = place(&plan.arrivals[at].landing);
+            let place = plan.arrivals[at].landing.place();
             self.session.reporter.detail(&format!("{place} is there"));
         }
     }
@@ -349,21 +432,9 @@ impl Run<'_> {
             Ok(()) if row.state == ImageState::NotTried => row.state = ImageState::Done,
             Ok(()) | Err(ArrivalError::Cancelled) => {}
             Err(error) => {
-                row.failed(error.exit_code(), &place(landing), &error, error.hints());
+                row.failed(error.exit_code(), &landing.place(), &error, error.hints());
             }
         }
-    }
-
-    /// `work`, unless the user wants out first.
-    pub(super) async fn stoppable<T>(&self, work: impl Future<Output = T>) -> Result<T, Failure> {
-        self.session.stoppable("nothing has been sent yet", work).await
-    }
-}
-
-pub(super) fn place(landing: &Landing) -> String {
-    match &landing.tag {
-        Some(tag) => format!("{}:{tag}", landing.repository),
-        None => landing.repository.to_string(),
     }
 }
 

@@ -4,24 +4,35 @@ use std::collections::{BTreeMap, HashMap};
 
 use futures_util::StreamExt;
 
-use super::import::Run;
 use crate::app::failure::{ExitCode, Failure};
+use crate::archive::BundleManifest;
 use crate::archive::manifest::{RequiredBlob, Requires};
-use crate::destination::Mapping;
+use crate::destination::{Destination, Mapping};
 use crate::image::{Digest, Repository};
 use crate::plan::{ImportPlan, Upload};
-use crate::registry::{ErrorClass, RegistryError};
+use crate::registry::{ErrorClass, RegistryClient, RegistryError};
 use crate::report::count;
+use crate::session::{NOTHING_SENT, Session};
 
-impl Run<'_> {
-    /// Finds for each blob that `plan` needs and the bundle does not carry where the destination has it. All that is
-    /// nowhere is named together, with the base that has it.
-    pub(super) async fn find_required(
+/// Looks at a destination for what a base has brought there.
+pub(super) struct BaseSearch<'a> {
+    pub(super) session: &'a Session,
+    pub(super) client: &'a RegistryClient,
+    pub(super) destination: &'a Destination,
+    pub(super) bundle: &'a BundleManifest,
+    pub(super) mapping: Mapping,
+    pub(super) jobs: usize,
+}
+
+impl BaseSearch<'_> {
+    /// Where the destination has each blob that `plan` needs and the bundle does not carry, by position in the plan's
+    /// uploads. All that is nowhere is named together, with the base that has it.
+    pub(super) async fn find_all(
         &self,
-        plan: &mut ImportPlan,
+        plan: &ImportPlan,
         requires: &Requires,
-    ) -> Result<(), Failure> {
-        let mapping = self.mapping();
+    ) -> Result<Vec<(usize, Repository)>, Failure> {
+        let mapping = self.mapping;
         let rows: HashMap<Digest, &RequiredBlob> = requires.blobs.iter().map(|b| (b.digest, b)).collect();
         let required: Vec<usize> = (0..plan.uploads.len()).filter(|at| !plan.uploads[*at].carried).collect();
         let reporter = &self.session.reporter;
@@ -36,19 +47,19 @@ impl Run<'_> {
                     (at, found)
                 }
             })
-            .buffer_unordered(usize::from(self.args.network.jobs))
+            .buffer_unordered(self.jobs)
             .collect::<Vec<_>>();
-        let mut asked = self.stoppable(asked).await?;
+        let mut asked = self.session.stoppable(NOTHING_SENT, asked).await?;
         reporter.end();
         asked.sort_by_key(|(at, _)| *at);
-        let mut lacking = Vec::new();
+        let (mut held, mut lacking) = (Vec::new(), Vec::new());
         for (at, found) in asked {
             match found.map_err(|error| Failure::of(&error))? {
-                Some(repository) => plan.uploads[at].held_by = Some(repository),
+                Some(repository) => held.push((at, repository)),
                 None => lacking.push(at),
             }
         }
-        if lacking.is_empty() { Ok(()) } else { Err(self.without_base(plan, requires, &lacking)) }
+        if lacking.is_empty() { Ok(held) } else { Err(self.without_base(plan, requires, &lacking)) }
     }
 
     /// The first repository that has the blob: its home, those of the base under either way of naming, and where the
@@ -60,7 +71,7 @@ impl Run<'_> {
         mapping: Mapping,
     ) -> Result<Option<Repository>, RegistryError> {
         let other = Mapping { keep_host: !mapping.keep_host, ..mapping };
-        let images = &self.holdings.bundle().images;
+        let images = &self.bundle.images;
         let unnamed = row.is_none_or(|row| row.repositories.is_empty());
         let all = images.iter().filter(|_| unnamed).map(|image| image.name.repository());
         let named = || row.into_iter().flat_map(|row| &row.repositories).chain(all.clone());
@@ -87,7 +98,7 @@ impl Run<'_> {
     }
 
     fn without_base(&self, plan: &ImportPlan, requires: &Requires, lacking: &[usize]) -> Failure {
-        let bundle = self.holdings.bundle();
+        let bundle = self.bundle;
         let mut of_images: BTreeMap<usize, usize> = BTreeMap::new();
         for arrival in &plan.arrivals {
             let of_image = of_images.entry(arrival.landing.image).or_default();

@@ -5,15 +5,16 @@ use std::collections::BTreeSet;
 
 use futures_util::StreamExt;
 
-use super::import::Run;
 use super::preflight::Preflight;
 use crate::app::failure::{Explain, Failure};
 #[cfg(feature = "ecr")]
 use crate::app::foreign_text;
-use crate::destination::{Preparation, is_harbor};
+use crate::cli::ImportArgs;
+use crate::destination::{Destination, Preparation, is_harbor};
 use crate::image::Repository;
 use crate::plan::ImportPlan;
-use crate::registry::{ErrorClass, RegistryError};
+use crate::registry::{ErrorClass, RegistryClient, RegistryError};
+use crate::session::{NOTHING_SENT, Session};
 
 /// How write access is looked for.
 #[derive(Clone, Copy, Debug)]
@@ -24,33 +25,45 @@ pub(super) enum Probe {
     Upload,
 }
 
-impl Run<'_> {
+/// A destination, and how it is prepared for an import.
+pub(super) struct Preparing<'a> {
+    pub(super) session: &'a Session,
+    pub(super) client: &'a RegistryClient,
+    pub(super) destination: &'a Destination,
+    pub(super) jobs: usize,
+}
+
+impl Preparing<'_> {
     /// How this destination is prepared.
     // Only AWS is waited for.
     #[cfg_attr(not(feature = "ecr"), allow(clippy::unused_async))]
-    pub(super) async fn preparation(&self, plan: &ImportPlan) -> anyhow::Result<Preparation> {
+    pub(super) async fn preparation(
+        &self,
+        plan: &ImportPlan,
+        args: &ImportArgs,
+    ) -> anyhow::Result<Preparation> {
         let host = self.destination.host();
         if plan.arrivals.is_empty() {
             return Ok(Preparation::None);
         }
-        if self.args.create_projects {
+        if args.create_projects {
             let client = self.client.clone();
             return Ok(Preparation::Harbor { client, host: host.clone() });
         }
         #[cfg(feature = "ecr")]
         if let Some(ecr) = crate::destination::ecr::EcrHost::of(host) {
-            let options = self.args.ecr.options()?;
+            let options = args.ecr.options()?;
             // Boxed: loading AWS's configuration is a large future, for the few who need it.
             let ecr = Box::pin(crate::destination::ecr::Ecr::new(ecr, self.client, options));
-            return Ok(Preparation::Ecr(Box::new(self.stoppable(ecr).await?)));
+            return Ok(Preparation::Ecr(Box::new(self.session.stoppable(NOTHING_SENT, ecr).await?)));
         }
         Ok(Preparation::None)
     }
 
     /// Makes what is lacking, and says so.
-    pub(super) async fn prepare(&self, preparation: &Preparation, lacking: &[String]) -> anyhow::Result<()> {
+    pub(super) async fn make(&self, preparation: &Preparation, lacking: &[String]) -> anyhow::Result<()> {
         for name in lacking {
-            self.stoppable(preparation.make(name)).await??;
+            self.session.stoppable(NOTHING_SENT, preparation.make(name)).await??;
             self.session.reporter.say(&format!("made {} {name}", preparation.nouns().0));
         }
         Ok(())
@@ -88,10 +101,11 @@ impl Run<'_> {
                 };
                 (repository, result)
             })
-            .buffer_unordered(usize::from(self.args.network.jobs))
+            .buffer_unordered(self.jobs)
             .collect::<Vec<_>>();
         let mut refused: Vec<_> = self
-            .stoppable(checks)
+            .session
+            .stoppable(NOTHING_SENT, checks)
             .await?
             .into_iter()
             .filter_map(|(repository, result)| result.err().map(|error| (repository, error)))

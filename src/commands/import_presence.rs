@@ -4,17 +4,28 @@ use std::collections::HashMap;
 
 use futures_util::StreamExt;
 
-use super::import::{Run, place};
 use super::run_report::{ImageReport, ImageState, RunReport};
 use crate::app::failure::{ExitCode, Explain};
-use crate::archive::ArtifactIndex;
+use crate::archive::{ArtifactIndex, Holdings};
 use crate::cli::OnConflict;
-use crate::image::{Digest, RawManifest};
+use crate::image::{ArtifactKind, Digest, RawManifest};
 use crate::plan::{Landing, Missing};
-use crate::registry::{ErrorClass, ManifestTarget};
+use crate::registry::{ErrorClass, ManifestTarget, RegistryClient};
+use crate::session::{NOTHING_SENT, Session};
 use crate::transfer::{ArrivalError, Beside, artifacts_there, present};
 
-impl Run<'_> {
+/// Compares a bundle with what is at its destination.
+pub(super) struct Presence<'a> {
+    pub(super) session: &'a Session,
+    pub(super) client: &'a RegistryClient,
+    pub(super) holdings: &'a dyn Holdings,
+    pub(super) on_conflict: OnConflict,
+    /// Which signatures and the like come along.
+    pub(super) with: &'a [ArtifactKind],
+    pub(super) jobs: usize,
+}
+
+impl Presence<'_> {
     /// The landings that the destination does not have, and those it has; the policy for tags with other content is applied.
     pub(super) async fn missing(
         &self,
@@ -30,8 +41,9 @@ impl Run<'_> {
             })
             .collect();
         reporter.begin_count("asking what is there", wanted.len() as u64);
-        let jobs = usize::from(self.args.network.jobs);
-        let mut found = self.stoppable(present(self.client, &wanted, jobs, &|| reporter.step())).await?;
+        let step = || reporter.step();
+        let asked = present(self.client, &wanted, self.jobs, &step);
+        let mut found = self.session.stoppable(NOTHING_SENT, asked).await?;
         reporter.end();
         let mut artifacts = self.artifacts(landings, report).await?;
         let (mut missing, mut present) = (Vec::new(), Vec::new());
@@ -52,7 +64,7 @@ impl Run<'_> {
                     }
                     false
                 }
-                Ok(Some(there)) => match self.may_replace(&place(landing), &there) {
+                Ok(Some(there)) => match self.may_replace(&landing.place(), &there) {
                     Ok(true) => {
                         row.replaced = Some(there);
                         true
@@ -63,7 +75,7 @@ impl Run<'_> {
                         continue;
                     }
                     Err(conflict) => {
-                        fail(row, &place(landing), &conflict);
+                        fail(row, &landing.place(), &conflict);
                         continue;
                     }
                 },
@@ -72,7 +84,7 @@ impl Run<'_> {
                 Ok(None) => true,
                 Err(error) if error.class() == ErrorClass::Denied => true,
                 Err(error) => {
-                    fail(row, &place(landing), &error);
+                    fail(row, &landing.place(), &error);
                     continue;
                 }
             };
@@ -93,13 +105,12 @@ impl Run<'_> {
         landings: &[Landing],
         report: &mut RunReport,
     ) -> anyhow::Result<HashMap<usize, Result<Vec<usize>, ()>>> {
-        let (bundle, holdings) = (self.holdings.bundle(), self.holdings.as_ref());
-        let kinds = &self.args.with.with.0;
+        let (bundle, holdings) = (self.holdings.bundle(), self.holdings);
         let index = ArtifactIndex::of(bundle);
         let mut wanted = Vec::new();
         for (at, landing) in landings.iter().enumerate() {
             let mut artifacts = index.of_image(landing.image, holdings)?;
-            artifacts.retain(|at| bundle.artifacts[*at].kind().is_some_and(|kind| kinds.contains(&kind)));
+            artifacts.retain(|at| bundle.artifacts[*at].kind().is_some_and(|kind| self.with.contains(&kind)));
             if !artifacts.is_empty() {
                 wanted.push((at, artifacts));
             }
@@ -113,14 +124,14 @@ impl Run<'_> {
                 reporter.step();
                 (at, artifacts, there)
             })
-            .buffer_unordered(usize::from(self.args.network.jobs))
+            .buffer_unordered(self.jobs)
             .collect::<Vec<_>>();
-        let mut asked = self.stoppable(asked).await?;
+        let mut asked = self.session.stoppable(NOTHING_SENT, asked).await?;
         reporter.end();
         asked.sort_by_key(|(at, ..)| *at);
         let mut lacking = HashMap::new();
         for (at, artifacts, there) in asked {
-            let (row, place) = (&mut report.images[landings[at].image], place(&landings[at]));
+            let (row, place) = (&mut report.images[landings[at].image], landings[at].place());
             let missing = match there {
                 Ok(there) => {
                     self.lacking(&landings[at], there).map_err(|conflict| fail(row, &place, &conflict))
@@ -163,7 +174,7 @@ impl Run<'_> {
     /// Whether the policy replaces a tag with other content, leaves it alone, or calls it a failure.
     fn may_replace(&self, place: &str, there: &Digest) -> Result<bool, Conflict> {
         let reporter = &self.session.reporter;
-        match self.args.on_conflict {
+        match self.on_conflict {
             OnConflict::Overwrite => {
                 reporter.say(&format!("{place} has other content and is replaced ({there})"));
                 Ok(true)

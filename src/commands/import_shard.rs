@@ -2,9 +2,9 @@
 
 use std::collections::HashSet;
 
-use super::import::Run;
 use crate::app::failure::Failure;
-use crate::cli::ShardArg;
+use crate::archive::Holdings;
+use crate::cli::{ImportArgs, ShardArg};
 use crate::image::{Reference, matches};
 use crate::plan::Shards;
 use crate::report::{bytes, count};
@@ -21,29 +21,27 @@ pub(super) struct Share {
     pub(super) text: String,
 }
 
-impl Run<'_> {
-    /// The images that this run is for; none where it is for all of them.
-    pub(super) fn share(&self) -> anyhow::Result<Option<Share>> {
-        let Some(ShardArg { index, count: number }) = self.args.shard else {
-            return Ok(None);
-        };
-        let index = index.map_or_else(|| completion_index(number), Ok)?;
-        let bundle = self.holdings.bundle();
-        let selected = |name: &Reference| matches(&self.args.only, name);
-        let shards = Shards::new(bundle, self.holdings.as_ref(), &selected, number)?;
-        let own = bundle.images.iter().zip(&shards.of_image).filter(|(_, shard)| **shard == Some(index));
-        let images: HashSet<Reference> = own.map(|(image, _)| image.name.clone()).collect();
-        let all = shards.of_image.iter().flatten().count();
-        let text = format!(
-            "part {} of {number}: {} of {all}, {} of {}; of these, {} are in several parts",
-            index + 1,
-            count(images.len(), "image"),
-            bytes(shards.bytes[index]),
-            bytes(shards.bytes.iter().sum::<u64>()),
-            bytes(shards.repeated),
-        );
-        Ok(Some(Share { images, of: all, text }))
-    }
+/// The images that this run is for; none where it is for all of them.
+pub(super) fn of(args: &ImportArgs, holdings: &dyn Holdings) -> anyhow::Result<Option<Share>> {
+    let Some(ShardArg { index, count: number }) = args.shard else {
+        return Ok(None);
+    };
+    let index = index.map_or_else(|| completion_index(number), Ok)?;
+    let bundle = holdings.bundle();
+    let selected = |name: &Reference| matches(&args.only, name);
+    let shards = Shards::new(bundle, holdings, &selected, number)?;
+    let own = bundle.images.iter().zip(&shards.of_image).filter(|(_, shard)| **shard == Some(index));
+    let images: HashSet<Reference> = own.map(|(image, _)| image.name.clone()).collect();
+    let all = shards.of_image.iter().flatten().count();
+    let text = format!(
+        "part {} of {number}: {} of {all}, {} of {}; of these, {} are in several parts",
+        index + 1,
+        count(images.len(), "image"),
+        bytes(shards.bytes[index]),
+        bytes(shards.bytes.iter().sum::<u64>()),
+        bytes(shards.repeated),
+    );
+    Ok(Some(Share { images, of: all, text }))
 }
 
 fn completion_index(number: usize) -> anyhow::Result<usize> {

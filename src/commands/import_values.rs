@@ -3,11 +3,14 @@
 
 use std::path::{Path, PathBuf};
 
-use super::import::Run;
 use super::outputs;
+use crate::app::failure::Failure;
 use crate::app::small_file;
-use crate::failure::all_hints;
-use crate::handoff::is_as_made;
+use crate::archive::BundleManifest;
+use crate::cli::ImportArgs;
+use crate::destination::{Destination, Mapping};
+use crate::handoff::{ValuesStyle, bundle_values, is_as_made};
+use crate::report::Reporter;
 
 /// Files of one destination that may have been changed, before there is no further name.
 const MOST: usize = 100;
@@ -27,34 +30,42 @@ pub(super) struct WrittenValues {
     pub(super) kept: Option<PathBuf>,
 }
 
-impl Run<'_> {
-    /// The values file to write; none where the catalog contradicts itself, unless values of a certain kind were asked for:
-    /// then that is found before anything is sent.
-    pub(super) fn values(&self, path: PathBuf) -> anyhow::Result<Option<Values>> {
-        let (bundle, args) = (self.holdings.bundle(), self.args);
-        let style = args.style;
-        match super::values::text(bundle, self.destination, self.mapping(), style, &args.only) {
-            Ok(text) => Ok(Some(Values { path, text })),
-            Err(error) if style.per_image || style.pin || args.mapping.keep_host => Err(error),
-            Err(error) => {
-                let hints = all_hints(&error).into_iter().map(|hint| format!("\nhint: {hint}"));
-                self.session.reporter.warn(&format!("no values file: {error}{}", hints.collect::<String>()));
-                Ok(None)
-            }
+/// The values file to write; none where the catalog contradicts itself, unless values of a certain kind were asked for:
+/// then that is found before anything is sent.
+pub(super) fn plan(
+    args: &ImportArgs,
+    bundle: &BundleManifest,
+    destination: &Destination,
+    mapping: Mapping,
+    path: PathBuf,
+    reporter: &Reporter,
+) -> Result<Option<Values>, Failure> {
+    let style = ValuesStyle { per_image: args.style.per_image, pin: args.style.pin };
+    match bundle_values(bundle, destination, mapping, style, &args.only) {
+        Ok(text) => Ok(Some(Values { path, text })),
+        Err(error) if style.per_image || style.pin || args.mapping.keep_host => Err(error),
+        Err(error) => {
+            let hints = error.hints.iter().map(|hint| format!("\nhint: {hint}"));
+            reporter.warn(&format!("no values file: {error}{}", hints.collect::<String>()));
+            Ok(None)
         }
     }
+}
 
-    /// Writes the values file under the first name that is free for it.
-    pub(super) fn write_values(&self, values: &Values) -> anyhow::Result<WrittenValues> {
-        let Values { path, text } = values;
-        let is_free = |path: &Path| self.args.force || is_free(path, text.as_bytes());
-        let others = || (1..=MOST).map(|number| named_after(path, &self.destination.to_string(), number));
-        let place = std::iter::once(path.clone()).chain(others()).find(|path| is_free(path));
-        let place = place.unwrap_or_else(|| path.clone());
-        outputs::write(&place, text)?;
-        let kept = (place != *path).then(|| path.clone());
-        Ok(WrittenValues { path: place, kept })
-    }
+/// Writes the values file under the first name that is free for it.
+pub(super) fn write(
+    values: &Values,
+    destination: &Destination,
+    force: bool,
+) -> anyhow::Result<WrittenValues> {
+    let Values { path, text } = values;
+    let is_free = |path: &Path| force || is_free(path, text.as_bytes());
+    let others = || (1..=MOST).map(|number| named_after(path, &destination.to_string(), number));
+    let place = std::iter::once(path.clone()).chain(others()).find(|path| is_free(path));
+    let place = place.unwrap_or_else(|| path.clone());
+    outputs::write(&place, text)?;
+    let kept = (place != *path).then(|| path.clone());
+    Ok(WrittenValues { path: place, kept })
 }
 
 /// Whether nothing of anybody is lost where `text` is written to `path`.

@@ -100,7 +100,7 @@ pub(super) fn again(lock: &Lock, args: &CatalogArgs, folder: &Path) -> anyhow::R
 fn pack(loaded: &mut Loaded, lock: &Lock, folder: &Path) -> anyhow::Result<()> {
     for image in &lock.images {
         if let Some(archive) = &image.archive {
-            loaded.pack(&image.name, &folder.join(archive))?;
+            super::charts::pack(loaded, &image.name, &folder.join(archive))?;
         }
     }
     Ok(())

@@ -10,6 +10,7 @@ mod console;
 mod coverage;
 mod custody;
 mod diff;
+mod ending;
 mod export;
 mod export_finish;
 mod export_lost;
@@ -21,7 +22,6 @@ mod foreign;
 mod helm;
 mod import;
 mod import_base;
-mod import_layout;
 mod import_prepare;
 mod import_presence;
 mod import_receipt;
@@ -76,10 +76,10 @@ pub fn run(cli: Cli) -> ExitCode {
     crate::report::conceal(arguments::secrets());
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return console::show_error(&anyhow::Error::new(error).context("starting"), false),
+        Err(error) => return ending::show_error(&anyhow::Error::new(error).context("starting"), false),
     };
     let as_json = reports_as_json(&cli.command);
-    let fail = |error: &anyhow::Error| console::show_error(error, as_json);
+    let fail = |error: &anyhow::Error| ending::show_error(error, as_json);
     let cancel = CancellationToken::new();
     let signals = Arc::new(Signals::default());
     let result = runtime.block_on(async {

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use serde_json::json;
 
+use super::ending;
 use super::run_report::RunReport;
 use crate::app::failure::{ExitCode, Failure};
 use crate::app::text::typed;
@@ -17,7 +18,7 @@ use crate::session::Session;
 pub(super) async fn rebuild(session: &Session, args: &RepackArgs) -> anyhow::Result<ExitCode> {
     let mut report = RunReport::new("repack", args.report.file.as_deref());
     let result = restore(session, args, &mut report).await;
-    report.close(result.map(|()| ExitCode::Done), &session.reporter)
+    ending::close(&report, result.map(|()| ExitCode::Done), &session.reporter)
 }
 
 async fn restore(session: &Session, args: &RepackArgs, report: &mut RunReport) -> anyhow::Result<()> {

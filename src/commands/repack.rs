@@ -11,7 +11,7 @@ use super::export::Export;
 use super::export_finish::Origin;
 use super::request::{Loaded, join, positions};
 use super::run_report::RunReport;
-use super::{base, export_target, input, keys, outputs, policy, trust};
+use super::{base, ending, export_target, input, keys, outputs, policy, trust};
 use crate::app::failure::{ExitCode, Failure};
 use crate::archive::manifest::{EntryRecord, RequiredBlob, Requires};
 use crate::archive::{ArtifactIndex, Fate, Holdings, Pins, Repinned, fates};
@@ -88,7 +88,8 @@ pub(super) async fn run(session: &Session, args: &RepackArgs) -> anyhow::Result<
         materials: &loaded.materials,
         request: &loaded.request,
     };
-    Box::pin(export.run(target.as_deref(), &mut report)).await
+    let result = Box::pin(export.run(target.as_deref(), &mut report)).await;
+    ending::close(&report, result, &session.reporter)
 }
 
 fn open(paths: &[std::path::PathBuf], trust: &TrustArgs) -> anyhow::Result<Vec<Arc<dyn Holdings>>> {

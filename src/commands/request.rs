@@ -5,8 +5,8 @@ use std::ffi::OsStr;
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
-use super::foreign;
 use super::outputs::plain_name;
+use super::{charts, foreign};
 use crate::app::failure::Failure;
 use crate::app::foreign_text::{self, NotText};
 use crate::app::small_file;
@@ -73,7 +73,7 @@ pub(super) fn load(args: &CatalogArgs, network: &NetworkArgs) -> anyhow::Result<
         let archives: Vec<_> = resolved.images.iter().filter_map(of_archives).collect();
         add(&mut loaded.request, resolved, &title, &version).map_err(usage)?;
         for (image, path) in archives {
-            loaded.pack(&image, &below(name, &path)?)?;
+            charts::pack(&mut loaded, &image, &below(name, &path)?)?;
         }
     }
     Ok(loaded)

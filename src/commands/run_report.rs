@@ -8,9 +8,7 @@ use serde_json::Value;
 use crate::app::failure::{ExitCode, Failure};
 use crate::archive::Chosen;
 pub(super) use crate::custody::ImageState;
-use crate::failure::{code_of, render};
 use crate::image::{Digest, Reference};
-use crate::report::Reporter;
 
 /// Rises when a field changes its meaning.
 const SCHEMA_VERSION: u32 = 1;
@@ -101,7 +99,7 @@ impl ImageReport {
 #[derive(Debug)]
 pub(super) struct RunReport {
     command: &'static str,
-    path: Option<PathBuf>,
+    pub(super) path: Option<PathBuf>,
     pub(super) bundle: Option<Value>,
     pub(super) images: Vec<ImageReport>,
     /// Further figures: bytes moved, requests, seconds.
@@ -187,32 +185,5 @@ impl RunReport {
             "images": self.images,
             "totals": self.totals,
         })
-    }
-
-    /// Writes the report of a run that ended with `result`, if one was asked for, and gives the result back. A report that
-    /// cannot be written is an error of a run that went well, and a warning of another.
-    pub(super) fn close(
-        &self,
-        result: anyhow::Result<ExitCode>,
-        reporter: &Reporter,
-    ) -> anyhow::Result<ExitCode> {
-        let code = result.as_ref().map_or_else(code_of, |code| *code);
-        match (self.write(code, result.as_ref().err()), result) {
-            (Err(error), Ok(_)) => Err(error),
-            (Err(error), result) => {
-                reporter.warn(&error.to_string());
-                result
-            }
-            (Ok(()), result) => result,
-        }
-    }
-
-    fn write(&self, code: ExitCode, error: Option<&anyhow::Error>) -> anyhow::Result<()> {
-        let Some(path) = &self.path else { return Ok(()) };
-        let mut value = self.value();
-        value["exitCode"] = (code as u8).into();
-        value["error"] = error.map(|error| crate::report::printable(&render(error))).into();
-        let text = crate::report::concealed(&serde_json::to_string_pretty(&value)?);
-        super::outputs::write(path, &(text + "\n"))
     }
 }

@@ -19,7 +19,7 @@ impl Loaded {
             if is_packed(image) {
                 let name = charts::name_of(Path::new(image))?;
                 self.one_more(&name.to_string(), rewrites)?;
-                self.pack(&name, Path::new(image))?;
+                charts::pack(self, &name, Path::new(image))?;
             } else {
                 self.one_more(image, rewrites)?;
             }

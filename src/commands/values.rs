@@ -5,10 +5,9 @@ use std::path::Path;
 use super::{input, network};
 use crate::app::failure::{ExitCode, Failure};
 use crate::app::text::typed;
-use crate::archive::BundleManifest;
-use crate::cli::{ValuesArgs, ValuesStyleArgs};
+use crate::cli::ValuesArgs;
 use crate::destination::{Destination, Mapping};
-use crate::handoff::{SecretName, ValuesError, ValuesStyle, helm_values, pull_secret};
+use crate::handoff::{SecretName, ValuesStyle, bundle_values, pull_secret};
 use crate::report::{ProgressMode, Reporter};
 
 pub(super) async fn run(args: &ValuesArgs) -> anyhow::Result<ExitCode> {
@@ -19,37 +18,14 @@ pub(super) async fn run(args: &ValuesArgs) -> anyhow::Result<ExitCode> {
         keep_host: args.mapping.keep_host || bundle.keeps_host(),
         no_synthetic_tags: args.mapping.no_synthetic_tags,
     };
-    let text = text(bundle, &destination, mapping, args.style, &args.only)?;
+    let style = ValuesStyle { per_image: args.style.per_image, pin: args.style.pin };
+    let text = bundle_values(bundle, &destination, mapping, style, &args.only)?;
     if let Some(file) = &args.pull_secret {
         super::outputs::keep_apart(&[("the bundle", &args.bundle)], &[("--pull-secret", file)])?;
         write_pull_secret(args, &destination, file).await?;
     }
     super::console::print(&text)?;
     Ok(ExitCode::Done)
-}
-
-/// The values file of `bundle`.
-pub(super) fn text(
-    bundle: &BundleManifest,
-    destination: &Destination,
-    mapping: Mapping,
-    style: ValuesStyleArgs,
-    only: &[String],
-) -> anyhow::Result<String> {
-    let style = ValuesStyle { per_image: style.per_image, pin: style.pin };
-    let images: Vec<_> =
-        bundle.images.iter().filter(|image| crate::image::matches(only, &image.name)).collect();
-    let text = helm_values(&bundle.catalog, &images, destination, mapping, style);
-    text.map_err(|error| {
-        let failure = Failure::new(ExitCode::Failed, format!("the Helm values: {error}"));
-        match error {
-            ValuesError::Conflicts(_) => failure.hint(
-                "give these rows value paths of their own in the catalog, or leave --per-image, --pin and --keep-host out",
-            ),
-            _ => failure,
-        }
-        .into()
-    })
 }
 
 async fn write_pull_secret(args: &ValuesArgs, destination: &Destination, file: &Path) -> anyhow::Result<()> {

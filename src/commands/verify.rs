@@ -5,7 +5,7 @@ use serde_json::json;
 use super::coverage::{self, Covered};
 use super::run_report::{ImageReport, ImageState, RunReport};
 use super::verify_form::Form;
-use super::{custody, parity, policy, trust};
+use super::{custody, ending, parity, policy, trust};
 use crate::app::failure::{ExitCode, Failure};
 use crate::archive::{BundleManifest, Problem};
 use crate::cli::{ResultFormat, VerifyArgs};
@@ -23,7 +23,7 @@ pub(super) async fn run(session: &Session, args: &VerifyArgs) -> anyhow::Result<
     super::outputs::keep_apart(&inputs, &outputs)?;
     let mut report = RunReport::new("verify", args.report.file.as_deref());
     let result = verify(session, args, &mut report).await;
-    report.close(result, &session.reporter)
+    ending::close(&report, result, &session.reporter)
 }
 
 async fn verify(session: &Session, args: &VerifyArgs, report: &mut RunReport) -> anyhow::Result<ExitCode> {

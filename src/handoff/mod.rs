@@ -11,4 +11,4 @@ pub use assign::Conflict;
 pub use coverage::{Answer, Coverage};
 pub use mirrors::{MirrorError, MirrorFile, MirrorKind, Reach, mirror_files};
 pub use pull_secret::{SecretName, SecretNameError, pull_secret};
-pub use values::{ValuesError, ValuesStyle, helm_values, is_as_made};
+pub use values::{ValuesError, ValuesStyle, bundle_values, helm_values, is_as_made};

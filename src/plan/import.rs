@@ -22,6 +22,16 @@ pub struct Landing {
     pub main: bool,
 }
 
+impl Landing {
+    /// Where that is, as it is pulled from there: `registry.local/shop/server:1.2`, without a tag the repository.
+    pub fn place(&self) -> String {
+        match &self.tag {
+            Some(tag) => format!("{}:{tag}", self.repository),
+            None => self.repository.to_string(),
+        }
+    }
+}
+
 /// Where every selected image goes.
 #[derive(Clone, Debug, Default)]
 pub struct Landings(pub Vec<Landing>);
@@ -119,6 +129,13 @@ pub struct ImportPlan {
 }
 
 impl ImportPlan {
+    /// Takes the blobs at these positions from repositories of the destination that were found to hold them.
+    pub fn mount_from(&mut self, held: Vec<(usize, Repository)>) {
+        for (at, repository) in held {
+            self.uploads[at].held_by = Some(repository);
+        }
+    }
+
     /// Plans what is `missing`; `present` are the landings whose image is there.
     pub fn new(
         bundle: &BundleManifest,

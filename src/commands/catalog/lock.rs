@@ -12,7 +12,7 @@ use crate::commands::console::{print, print_json};
 use crate::commands::request::Loaded;
 use crate::commands::resolving::Resolving;
 use crate::commands::run_report::{ImageReport, RunReport};
-use crate::commands::{locked, network, outputs, request};
+use crate::commands::{ending, locked, network, outputs, request};
 use crate::image::{Digest, ImageConfig, MediaType, ParsedManifest, media_type};
 use crate::plan::ResolvedImage;
 use crate::report::count;
@@ -25,7 +25,7 @@ const MAX_DEPTH: usize = 8;
 pub(super) async fn run(session: &Session, args: &LockArgs) -> anyhow::Result<ExitCode> {
     let mut report = RunReport::new("catalog lock", args.report.file.as_deref());
     let result = lock(session, args, &mut report).await;
-    report.close(result, &session.reporter)
+    ending::close(&report, result, &session.reporter)
 }
 
 async fn lock(session: &Session, args: &LockArgs, report: &mut RunReport) -> anyhow::Result<ExitCode> {

@@ -6,9 +6,10 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value};
 
 use super::assign::{Conflict, Need, assign};
+use crate::app::failure::{ExitCode, Failure};
 use crate::app::text::one_line;
-use crate::archive::ImageRow;
 use crate::archive::manifest::{CatalogRecord, EntryRecord};
+use crate::archive::{BundleManifest, ImageRow};
 use crate::destination::{Destination, Mapping, NameError};
 use crate::image::{Digest, Tag};
 
@@ -43,6 +44,27 @@ pub fn is_as_made(file: &[u8]) -> bool {
     let (line, rest) = file.split_at(end);
     let stated = line.strip_prefix(MADE.as_bytes());
     stated.is_some_and(|stated| stated == Digest::sha256(&rest[1..]).hex().as_bytes())
+}
+
+/// The override file of the images of `bundle` whose names fit one of `only`, or of all of them.
+pub fn bundle_values(
+    bundle: &BundleManifest,
+    destination: &Destination,
+    mapping: Mapping,
+    style: ValuesStyle,
+    only: &[String],
+) -> Result<String, Failure> {
+    let images: Vec<_> =
+        bundle.images.iter().filter(|image| crate::image::matches(only, &image.name)).collect();
+    helm_values(&bundle.catalog, &images, destination, mapping, style).map_err(|error| {
+        let failure = Failure::new(ExitCode::Failed, format!("the Helm values: {error}"));
+        match error {
+            ValuesError::Conflicts(_) => failure.hint(
+                "give these rows value paths of their own in the catalog, or leave --per-image, --pin and --keep-host out",
+            ),
+            _ => failure,
+        }
+    })
 }
 
 /// The override file of `images`, which stand in `catalog`, as YAML. An image whose name does not fit there is left out,
