@@ -5,7 +5,8 @@
 
 use std::path::Path;
 
-use super::request::{self, Loaded, MAX_CATALOG, file_name, material};
+use super::loaded::Loaded;
+use super::request::{self, MAX_CATALOG, file_name, material};
 use super::{base, locked};
 use crate::app::failure::{ExitCode, Failure};
 use crate::app::foreign_text;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::request::Loaded;
+use super::loaded::Loaded;
 use crate::app::failure::Failure;
 use crate::archive::ChartArtifact;
 use crate::image::Reference;

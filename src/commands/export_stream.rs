@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use super::export::Export;
+use super::export_job::ExportJob;
 use super::export_lost::report_lost;
 use super::run_report::{ImageState, RunReport};
 use crate::app::failure::{ExitCode, Failure};
@@ -11,7 +11,7 @@ use crate::plan::ExportPlan;
 use crate::report::bytes;
 use crate::transfer::{BlobError, Broken, LostBlob, Places, Spool, StreamExport};
 
-pub(super) async fn run(export: &Export<'_>, report: &mut RunReport) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(job: &ExportJob<'_>, report: &mut RunReport) -> anyhow::Result<ExitCode> {
     use std::io::IsTerminal;
     if std::io::stdout().is_terminal() {
         return Err(Failure::usage("a bundle is not written to a terminal")
@@ -19,30 +19,30 @@ pub(super) async fn run(export: &Export<'_>, report: &mut RunReport) -> anyhow::
             .into());
     }
     let spool = Spool::anonymous()?;
-    let resolved = export.resolve(&spool, report).await?;
-    let reporter = &export.session.reporter;
+    let resolved = job.resolve(&spool, report).await?;
+    let reporter = &job.session.reporter;
     let mut out = std::io::BufWriter::with_capacity(1 << 20, std::io::stdout());
     let stdout = |error| ArchiveError::Io { path: "stdout".into(), error };
-    let plan = ExportPlan::new(export.request, &resolved.resolution, export.seal(), &spool, &mut |_| Ok(()));
+    let plan = ExportPlan::new(job.request, &resolved.resolution, job.seal(), &spool, &mut |_| Ok(()));
     let plan = plan?;
-    export.enforce(&plan, &spool, report)?;
+    job.enforce(&plan, &spool, report)?;
     // Planned without output first: a collision found halfway must not leave half a head in the pipe.
-    ExportPlan::new(export.request, &resolved.resolution, export.seal(), &spool, &mut |head| {
+    ExportPlan::new(job.request, &resolved.resolution, job.seal(), &spool, &mut |head| {
         out.write_all(head).map_err(stdout)
     })?;
     reporter.begin("streaming", plan.payload(), 0);
-    let places = Places::new(export.client, &plan, &spool);
-    let blob_spool = export.blob_spool(None)?;
+    let places = Places::new(job.client, &plan, &spool);
+    let blob_spool = job.blob_spool(None)?;
     let stream = StreamExport {
         plan: &plan,
         out,
         places: &places,
         spool: blob_spool.as_ref(),
-        jobs: export.jobs,
+        jobs: job.jobs,
         reporter,
     };
     let kept = "the stream is cut off, and no importer will take it for whole";
-    let result = export.session.stoppable(kept, stream.run()).await?;
+    let result = job.session.stoppable(kept, stream.run()).await?;
     reporter.end();
     match result {
         // The pipe is at fault, not an image.
@@ -60,5 +60,5 @@ pub(super) async fn run(export: &Export<'_>, report: &mut RunReport) -> anyhow::
         super::export_print::images_and_artifacts(&plan.bundle),
         bytes(plan.distinct())
     ));
-    Ok(export.ended(report))
+    Ok(job.ended(report))
 }

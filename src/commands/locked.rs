@@ -4,7 +4,8 @@ use std::path::Path;
 
 use futures_util::StreamExt;
 
-use super::request::{Loaded, file_name, material};
+use super::loaded::Loaded;
+use super::request::{file_name, material};
 use crate::app::failure::{ExitCode, Failure};
 use crate::app::{foreign_text, small_file};
 use crate::archive::ArtifactRow;

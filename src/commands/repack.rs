@@ -7,11 +7,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::export::Export;
 use super::export_finish::Origin;
-use super::request::{Loaded, join, positions};
+use super::export_job::ExportJob;
+use super::loaded::Loaded;
+use super::request::{join, positions};
 use super::run_report::RunReport;
-use super::{base, ending, export_target, input, keys, outputs, policy, trust};
+use super::{base, ending, export_run, export_target, input, keys, outputs, policy, trust};
 use crate::app::failure::{ExitCode, Failure};
 use crate::archive::manifest::{EntryRecord, RequiredBlob, Requires};
 use crate::archive::{ArtifactIndex, Fate, Holdings, Pins, Repinned, fates};
@@ -76,7 +77,7 @@ pub(super) async fn run(session: &Session, args: &RepackArgs) -> anyhow::Result<
         _ => None,
     };
     let mut report = RunReport::new("repack", args.report.file.as_deref());
-    let export = Export {
+    let job = ExportJob {
         session,
         write,
         keep_going: false,
@@ -88,7 +89,7 @@ pub(super) async fn run(session: &Session, args: &RepackArgs) -> anyhow::Result<
         materials: &loaded.materials,
         request: &loaded.request,
     };
-    let result = Box::pin(export.run(target.as_deref(), &mut report)).await;
+    let result = Box::pin(export_run::run(&job, target.as_deref(), &mut report)).await;
     ending::close(&report, result, &session.reporter)
 }
 

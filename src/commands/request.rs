@@ -1,10 +1,11 @@
 //! From catalog arguments to a request: which images, under which names, from where.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
+use super::loaded::Loaded;
 use super::outputs::plain_name;
 use super::{charts, foreign};
 use crate::app::failure::Failure;
@@ -17,29 +18,11 @@ use crate::cli::{CatalogArgs, NetworkArgs, SelectionArgs};
 use crate::custody::{Material, MaterialKind};
 use crate::image::{Digest, Reference};
 use crate::plan::{Request, Wanted};
-use crate::registry::Held;
 
 /// What `bundle export` takes without an argument.
 const DEFAULT: &str = "stackstate@4.1";
 /// A catalog longer than this is no catalog.
 pub(super) const MAX_CATALOG: u64 = 64 << 20;
-
-/// A request, and what is told of it besides.
-#[derive(Debug, Default)]
-pub(super) struct Loaded {
-    pub(super) request: Request,
-    /// Of each row of the catalog.
-    pub(super) labels: Vec<Vec<String>>,
-    /// The name of the file it becomes; none for several catalogs or stdin.
-    pub(super) file_name: Option<String>,
-    /// What `--add` named.
-    pub(super) added: BTreeSet<Reference>,
-    /// Packed charts by what they are called, and their content.
-    pub(super) archives: BTreeMap<Reference, PathBuf>,
-    pub(super) held: Held,
-    /// What it was made of.
-    pub(super) materials: Vec<Material>,
-}
 
 /// The catalogs that were named, or the one that nobody needs to name.
 pub(super) fn names(args: &CatalogArgs, network: &NetworkArgs) -> anyhow::Result<Vec<String>> {

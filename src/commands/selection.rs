@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::charts::is_packed;
-use super::request::Loaded;
+use super::loaded::Loaded;
 use super::{charts, request};
 use crate::app::failure::Failure;
 use crate::archive::manifest::EntryRecord;

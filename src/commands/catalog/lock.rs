@@ -9,7 +9,7 @@ use crate::archive::{Contents, Manifests, Root, folder_of};
 use crate::catalog::lock::{Drift, Lock, LockedImage};
 use crate::cli::{LockArgs, ResultFormat};
 use crate::commands::console::{print, print_json};
-use crate::commands::request::Loaded;
+use crate::commands::loaded::Loaded;
 use crate::commands::resolving::Resolving;
 use crate::commands::run_report::{ImageReport, RunReport};
 use crate::commands::{ending, locked, network, outputs, request};
