@@ -29,6 +29,7 @@ mod import_base;
 mod import_prepare;
 mod import_presence;
 mod import_receipt;
+mod import_run;
 mod import_salvage;
 mod import_shard;
 mod import_text;
