@@ -30,16 +30,20 @@ pub mod cli;
 pub mod commands;
 pub mod custody;
 pub mod destination;
+pub mod export;
 pub mod facts;
 pub mod failure;
 pub mod handoff;
 pub mod image;
+pub mod import;
+pub mod inputs;
 #[doc = include_str!("performance.md")]
 pub mod performance {}
 pub mod plan;
 pub mod policy;
 pub mod registry;
 pub mod report;
+pub mod request;
 pub mod review;
 pub mod secret;
 pub mod serve;

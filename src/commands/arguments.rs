@@ -3,8 +3,9 @@
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 
-use super::{console, ending};
+use super::ending;
 use crate::app::failure::ExitCode;
+use crate::session::console;
 
 /// Read by clap, for the commands that have `--progress`.
 const PROGRESS: &str = "AIRGAP_BUNDLE_PROGRESS";

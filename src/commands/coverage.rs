@@ -6,7 +6,6 @@ use futures_util::StreamExt;
 use serde_json::{Value, json};
 
 use super::manifests::Look;
-use super::network;
 use crate::app::failure::{ExitCode, Explain, Failure};
 use crate::archive::Holdings;
 use crate::catalog::discover::{Discovery, Found, Rank};
@@ -14,6 +13,7 @@ use crate::cli::VerifyArgs;
 use crate::destination::{Destination, Mapping};
 use crate::handoff::{Answer, Coverage};
 use crate::image::{RawManifest, Reference, Repository};
+use crate::inputs::clients;
 use crate::registry::{ManifestTarget, RegistryClient};
 use crate::report::count;
 use crate::session::Session;
@@ -66,7 +66,7 @@ pub(super) async fn check(
         }
     }
     if let Some(destination) = &given {
-        let client = network::for_destination(&args.network, destination, &session.reporter)?;
+        let client = clients::for_destination(&args.network, destination, &session.reporter)?;
         session.reporter.begin_count("asking the registry", there.len() as u64);
         let asked = futures_util::stream::iter(&there).map(|(name, one, image, place)| {
             let client = &client;
@@ -79,7 +79,7 @@ pub(super) async fn check(
         let asked = asked.buffered(usize::from(args.network.jobs)).collect::<Vec<_>>();
         let answers = session.stoppable("not every image has been asked for", asked).await?;
         session.reporter.end();
-        network::tell_warnings(&client, &session.reporter);
+        clients::tell_warnings(&client, &session.reporter);
         gaps.extend(answers.into_iter().flatten());
     }
     let taken = coverage.destination().filter(|_| given.is_none());

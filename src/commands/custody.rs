@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::sidecar;
 use crate::app::failure::{ExitCode, Failure};
 use crate::app::own_file::beside;
 use crate::archive::Holdings;
 use crate::cli::VerifyArgs;
 use crate::custody::{ExportStatement, Receipt};
+use crate::session::sidecar;
 use crate::signing::{Circumstances, Trust};
 
 /// What statements and receipts say of a bundle.

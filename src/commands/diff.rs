@@ -1,17 +1,17 @@
 //! `bundle diff`: what one bundle has that another has not.
 
-use super::input;
 use crate::app::failure::ExitCode;
 use crate::cli::{DiffArgs, DiffFormat};
+use crate::inputs::open_bundle;
 use crate::review::{self, Diff, Facts};
 
 pub(super) fn run(args: &DiffArgs) -> anyhow::Result<ExitCode> {
-    let facts = |path| anyhow::Ok(Facts::of(input::open(Some(path), &args.trust)?.holdings.as_ref())?);
+    let facts = |path| anyhow::Ok(Facts::of(open_bundle::open(Some(path), &args.trust)?.holdings.as_ref())?);
     let diff = Diff::of(&facts(&args.old)?, &facts(&args.new)?);
     match args.format {
-        DiffFormat::Human => super::console::print(&review::text(&diff))?,
-        DiffFormat::Markdown => super::console::print(&review::markdown(&diff))?,
-        DiffFormat::Json => super::console::print_json(&serde_json::to_value(&diff)?)?,
+        DiffFormat::Human => crate::session::console::print(&review::text(&diff))?,
+        DiffFormat::Markdown => crate::session::console::print(&review::markdown(&diff))?,
+        DiffFormat::Json => crate::session::console::print_json(&serde_json::to_value(&diff)?)?,
     }
     Ok(if args.exit_code && !diff.is_empty() { ExitCode::Differs } else { ExitCode::Done })
 }

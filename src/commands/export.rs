@@ -1,25 +1,26 @@
 //! `bundle export`: what the arguments ask for becomes one request, and that is exported.
 
-use super::export_job::ExportJob;
-use super::loaded::Loaded;
-use super::run_report::RunReport;
-use super::{
-    asked_again, base, ending, export_run, export_target, keys, locked, network, policy, request, trust,
-};
+use super::ending;
 use crate::app::failure::ExitCode;
 use crate::cli::{ExportArgs, ForeignLayers};
+use crate::export::job::ExportJob;
+use crate::export::{self, target};
+use crate::inputs::{clients, keys, policy_check, trust};
+use crate::request::loaded::Loaded;
+use crate::request::{again, base, catalogs, lock};
 use crate::session::Session;
+use crate::session::run_report::RunReport;
 
 pub(super) async fn run(session: &Session, args: &ExportArgs) -> anyhow::Result<ExitCode> {
     let catalog = load(session, args)?;
     let write = &args.write;
-    let target = export_target::output(write, catalog.file_name.as_deref());
+    let target = target::output(write, catalog.file_name.as_deref());
     // A plan can be looked at before there is a place for it.
     let target = if write.dry_run { target.ok().flatten() } else { target? };
-    export_target::keep_apart(args, target.as_deref())?;
+    target::keep_apart(args, target.as_deref())?;
     let (registry, request, held) = (args.registry.as_ref(), &catalog.request, &catalog.held);
-    let client = network::for_export(&args.network, registry, request, held, &session.reporter)?;
-    let (signer, policy) = (keys::signer(&write.sign)?, policy::load(&write.policy)?);
+    let client = clients::for_export(&args.network, registry, request, held, &session.reporter)?;
+    let (signer, policy) = (keys::signer(&write.sign)?, policy_check::load(&write.policy)?);
     let mut report = RunReport::new("export", args.report.file.as_deref());
     let job = ExportJob {
         session,
@@ -33,7 +34,7 @@ pub(super) async fn run(session: &Session, args: &ExportArgs) -> anyhow::Result<
         materials: &catalog.materials,
         request: &catalog.request,
     };
-    let result = Box::pin(export_run::run(&job, target.as_deref(), &mut report)).await;
+    let result = Box::pin(export::run(&job, target.as_deref(), &mut report)).await;
     ending::close(&report, result, &session.reporter)
 }
 
@@ -44,11 +45,11 @@ fn load(session: &Session, args: &ExportArgs) -> anyhow::Result<Loaded> {
         trust::refuse_unused(&args.trust, hint)?;
     }
     if let Some(path) = &args.request {
-        return asked_again::load(args, path, &session.reporter);
+        return again::load(args, path, &session.reporter);
     }
     let mut catalog = match &args.locked {
-        Some(lock) => locked::load(&args.catalog, &args.selection, &args.network, lock)?,
-        None => request::load_with(&args.catalog, &args.selection, &args.network)?,
+        Some(lock) => lock::load(&args.catalog, &args.selection, &args.network, lock)?,
+        None => catalogs::load_with(&args.catalog, &args.selection, &args.network)?,
     };
     catalog.select(&args.selection)?;
     let request = &mut catalog.request;

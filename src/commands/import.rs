@@ -2,19 +2,20 @@
 
 use std::path::PathBuf;
 
-use super::import_run::ImportJob;
-use super::outputs::keep_apart;
-use super::run_report::RunReport;
-use super::{ending, input, network, policy, trust};
+use super::ending;
 use crate::app::failure::{ExitCode, Failure};
 use crate::cli::ImportArgs;
 use crate::destination::Destination;
+use crate::import::ImportJob;
+use crate::inputs::{clients, open_bundle, policy_check, trust};
 use crate::session::Session;
+use crate::session::output_files::keep_apart;
+use crate::session::run_report::RunReport;
 
 pub(super) async fn run(session: &Session, args: &ImportArgs) -> anyhow::Result<ExitCode> {
     let destination: Destination = args.destination.parse().map_err(|e| Failure::usage(format!("{e}")))?;
-    let rules = policy::load(&args.policy)?;
-    let opened = input::open_for_import(session, args)?;
+    let rules = policy_check::load(&args.policy)?;
+    let opened = open_bundle::open_for_import(session, args)?;
     let values = args.values.clone().unwrap_or_else(|| PathBuf::from(format!("{}.values.yaml", opened.stem)));
     let inputs: Vec<_> = args.bundle.iter().map(|path| ("the bundle", path.as_path())).collect();
     let mut outputs = vec![("the values file", values.as_path())];
@@ -22,7 +23,7 @@ pub(super) async fn run(session: &Session, args: &ImportArgs) -> anyhow::Result<
     outputs.extend(args.report.file.iter().map(|path| ("--report", path.as_path())));
     keep_apart(&inputs, &outputs)?;
     trust::tell(&opened.vouched, &session.reporter);
-    let client = network::for_destination(&args.network, &destination, &session.reporter)?;
+    let client = clients::for_destination(&args.network, &destination, &session.reporter)?;
     let mut report = RunReport::new("import", args.report.file.as_deref());
     let job = ImportJob {
         session,
@@ -35,7 +36,7 @@ pub(super) async fn run(session: &Session, args: &ImportArgs) -> anyhow::Result<
         rules,
     };
     let result = job.run(values, opened.pipe, &mut report).await;
-    network::tell_warnings(&client, &session.reporter);
-    network::tell_of_hosts(&client, &session.reporter);
+    clients::tell_warnings(&client, &session.reporter);
+    clients::tell_of_hosts(&client, &session.reporter);
     ending::close(&report, result, &session.reporter)
 }

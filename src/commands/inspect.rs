@@ -5,12 +5,13 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::{export_print, input};
 use crate::app::failure::ExitCode;
 use crate::app::text::one_line;
 use crate::archive::manifest::SCHEMA_VERSION;
 use crate::archive::{BundleManifest, Holdings};
 use crate::cli::{InspectArgs, ResultFormat};
+use crate::export::text;
+use crate::inputs::open_bundle;
 use crate::report::{bytes, count};
 use crate::session::Session;
 
@@ -21,29 +22,29 @@ pub(super) async fn run(session: &Session, args: &InspectArgs) -> anyhow::Result
     if let Some(destination) = &args.destination {
         return super::inventory::run(session, args, destination).await;
     }
-    let opened = input::open_anywhere(args.bundle.as_deref(), &args.trust, &args.network)?;
+    let opened = open_bundle::open_anywhere(args.bundle.as_deref(), &args.trust, &args.network)?;
     let own = opened.own;
     let bundle = opened.holdings.bundle();
     let shared = match &own {
         Some(reader) => reader.shared().to_vec(),
-        None => export_print::shared_of(bundle, opened.holdings.as_ref()),
+        None => text::shared_of(bundle, opened.holdings.as_ref()),
     };
     let id = opened.holdings.id().map(|id| id.to_string());
     match session.format {
-        ResultFormat::Json => super::console::print_json(&json!({
+        ResultFormat::Json => crate::session::console::print_json(&json!({
             "id": id,
             "size": own.as_ref().map(crate::archive::BundleReader::file_len),
             "signed": own.as_ref().is_some_and(|reader| reader.signature().is_some()),
-            "signedBy": super::trust::signed_by(&opened.vouched),
+            "signedBy": crate::inputs::trust::signed_by(&opened.vouched),
             "oldestReader": own.as_ref().map(|_| OLDEST_READER),
             "sharedBytes": shared,
             "bundle": bundle,
         }))?,
         ResultFormat::Human => {
             let path = args.bundle.as_deref().unwrap_or(Path::new(""));
-            let signatures = super::trust::lines(&opened.vouched, path, opened.holdings.as_ref());
+            let signatures = crate::inputs::trust::lines(&opened.vouched, path, opened.holdings.as_ref());
             let text = text(bundle, opened.holdings.as_ref(), &shared, id.as_deref(), own.is_some());
-            super::console::print(&(text + &signatures))?;
+            crate::session::console::print(&(text + &signatures))?;
         }
     }
     Ok(ExitCode::Done)
@@ -56,18 +57,18 @@ fn text(
     id: Option<&str>,
     whole: bool,
 ) -> String {
-    let mut text = export_print::table(bundle, shared);
+    let mut text = text::table(bundle, shared);
     let distinct: u64 = bundle.blobs.iter().map(|blob| blob.size).sum();
     let alone: u64 = bundle.images.iter().map(|image| image.size).sum();
     let _ = writeln!(
         text,
         "\n{}, {}: {} together, {} if each were carried alone",
-        export_print::images_and_artifacts(bundle),
+        text::images_and_artifacts(bundle),
         count(bundle.blobs.len(), "blob"),
         bytes(distinct),
         bytes(alone)
     );
-    text.push_str(&export_print::left_out(bundle, bundle.required()));
+    text.push_str(&text::left_out(bundle, bundle.required()));
     if !bundle.catalog.name.is_empty() {
         let set: Vec<_> = bundle.catalog.variables.iter().map(|(k, v)| format!("{k}={v}")).collect();
         let line = format!("catalog {} {}  {}", bundle.catalog.name, bundle.catalog.version, set.join("  "));

@@ -6,12 +6,12 @@ use crate::archive::Root;
 use crate::cli::{CatalogArgs, InspectArgs, ResultFormat};
 use crate::destination::{Destination, Mapping};
 use crate::image::{ArtifactKind, Digest, Reference};
+use crate::inputs::clients;
 use crate::plan::{Inventory, InventoryImage, Stock};
 use crate::report::{bytes, count};
-use crate::session::Session;
+use crate::request::catalogs;
+use crate::session::{Session, output_files};
 use crate::transfer::{ResolveError, Resolved, Spool, Unresolved, resolve};
-
-use super::{network, outputs, request};
 
 pub(super) async fn run(
     session: &Session,
@@ -20,14 +20,14 @@ pub(super) async fn run(
 ) -> anyhow::Result<ExitCode> {
     let destination: Destination = destination.parse().map_err(|e| Failure::usage(format!("{e}")))?;
     let catalogs = CatalogArgs { catalogs: args.catalog.clone(), set: args.set.clone(), source: Vec::new() };
-    let mut request = request::load(&catalogs, &args.network)?.request;
+    let mut request = catalogs::load(&catalogs, &args.network)?.request;
     let mapping =
         Mapping { keep_host: args.mapping.keep_host, no_synthetic_tags: args.mapping.no_synthetic_tags };
     for wanted in &mut request.images {
         wanted.sources = places(&wanted.name, &destination, mapping);
     }
     request.with = ArtifactKind::ALL.to_vec();
-    let client = network::for_destination(&args.network, &destination, &session.reporter)?;
+    let client = clients::for_destination(&args.network, &destination, &session.reporter)?;
     let spool = Spool::anonymous()?;
     let reporter = &session.reporter;
     reporter.begin_count("asking what is there", request.images.len() as u64);
@@ -35,19 +35,19 @@ pub(super) async fn run(
     let work = resolve(&client, &spool, &request, usize::from(args.network.jobs), &step);
     let resolved = session.stoppable("nothing has been written", work).await?;
     reporter.end();
-    network::tell_warnings(&client, reporter);
+    clients::tell_warnings(&client, reporter);
     let absent = absent(&resolved)?;
     let inventory = inventory(&resolved, &spool)?;
     let text = inventory.to_text()?;
     if let Some(path) = &args.output {
-        outputs::spare(path, text.as_bytes(), args.force, "")?;
-        outputs::write(path, &text)?;
+        output_files::spare(path, text.as_bytes(), args.force, "")?;
+        output_files::write(path, &text)?;
     }
     match session.format {
-        ResultFormat::Json => super::console::print(&text)?,
+        ResultFormat::Json => crate::session::console::print(&text)?,
         ResultFormat::Human => {
             let absent = absent.into_iter().map(|name| format!("not there  {name}\n"));
-            super::console::print(&(absent.collect::<String>() + &summary(&inventory, args)))?;
+            crate::session::console::print(&(absent.collect::<String>() + &summary(&inventory, args)))?;
         }
     }
     Ok(ExitCode::Done)

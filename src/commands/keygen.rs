@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use super::{keys, outputs};
 use crate::app::failure::{ExitCode, Failure};
 use crate::app::own_file::beside;
 use crate::cli::KeygenArgs;
+use crate::inputs::keys;
+use crate::session::output_files;
 use crate::signing::PrivateKey;
 
 pub(super) fn run(args: &KeygenArgs) -> anyhow::Result<ExitCode> {
@@ -15,9 +16,9 @@ pub(super) fn run(args: &KeygenArgs) -> anyhow::Result<ExitCode> {
     }
     let passphrase = if args.no_passphrase { None } else { Some(keys::new_passphrase(&args.passphrase)?) };
     let key = PrivateKey::generate()?;
-    outputs::write_private(&private, &key.to_pem(passphrase.as_ref())?, false)?;
-    outputs::write(&public, key.public().to_pem())?;
-    super::console::print(&format!(
+    output_files::write_private(&private, &key.to_pem(passphrase.as_ref())?, false)?;
+    output_files::write(&public, key.public().to_pem())?;
+    crate::session::console::print(&format!(
         "{}  signs; keep it, and its pass phrase, to yourself\n{}  checks; bring it inside by a way of its own (key {})\n",
         private.display(),
         public.display(),

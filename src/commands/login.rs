@@ -1,9 +1,9 @@
 //! `bundle login` and `bundle logout`: credentials in the file that container tools share.
 
-use super::network;
 use crate::app::failure::{ExitCode, Failure};
 use crate::app::own_file::is_no_space;
 use crate::cli::{LoginArgs, LogoutArgs};
+use crate::inputs::clients;
 use crate::registry::{
     ClientOptions, Environment, GivenCredentials, PingOutcome, RegistryClient, StoreError, remove_login,
     store_login,
@@ -16,8 +16,8 @@ pub(super) async fn login(args: &LoginArgs) -> anyhow::Result<ExitCode> {
         Some(username) => username.clone(),
         None => ask_username()?,
     };
-    network::check_username(&username)?;
-    let password = network::password(&args.network)?;
+    clients::check_username(&username)?;
+    let password = clients::password(&args.network)?;
     if !args.no_check {
         check(args, &username, &password).await?;
     }
@@ -25,7 +25,7 @@ pub(super) async fn login(args: &LoginArgs) -> anyhow::Result<ExitCode> {
     let file = args.network.auth_file.as_deref();
     let file = store_login(file, &environment, &args.registry, &username, &password).map_err(explain)?;
     let done = if args.no_check { "a login for" } else { "logged in to" };
-    super::console::print(&format!(
+    crate::session::console::print(&format!(
         "{done} {} as {username}; stored in {}\n",
         args.registry,
         file.display()
@@ -42,14 +42,14 @@ async fn check(args: &LoginArgs, username: &str, password: &Secret) -> anyhow::R
         origin: "bundle login",
     };
     // The file to be written need not be there yet.
-    let options = ClientOptions { auth_file: None, ..network::options(&args.network, vec![given]) };
+    let options = ClientOptions { auth_file: None, ..clients::options(&args.network, vec![given]) };
     let (client, reporter) = (RegistryClient::new(options), Reporter::new(ProgressMode::Auto, 0));
-    network::check(&client, std::slice::from_ref(&args.registry), &reporter)?;
+    clients::check(&client, std::slice::from_ref(&args.registry), &reporter)?;
     let outcome = client.ping(&args.registry).await;
-    network::tell_warnings(&client, &reporter);
+    clients::tell_warnings(&client, &reporter);
     match outcome? {
         PingOutcome::Registry { authenticated: true } => {}
-        PingOutcome::Registry { authenticated: false } => super::console::print(&format!(
+        PingOutcome::Registry { authenticated: false } => crate::session::console::print(&format!(
             "{} lets everyone in, so the password could not be checked\n",
             args.registry
         ))?,
@@ -76,7 +76,7 @@ pub(super) fn logout(args: &LogoutArgs) -> anyhow::Result<ExitCode> {
         Some(file) => format!("the login for {} is removed from {}\n", args.registry, file.display()),
         None => format!("there was no login for {}\n", args.registry),
     };
-    super::console::print(&text)?;
+    crate::session::console::print(&text)?;
     Ok(ExitCode::Done)
 }
 

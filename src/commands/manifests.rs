@@ -3,10 +3,10 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::foreign;
 use crate::app::failure::Failure;
 use crate::app::small_file;
 use crate::catalog::discover::{Discovery, Place, is_kustomization};
+use crate::request::foreign;
 
 /// Endings of files that are looked into when a folder is named.
 const ENDINGS: [&str; 3] = ["yaml", "yml", "json"];

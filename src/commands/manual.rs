@@ -4,9 +4,9 @@ use std::path::Path;
 
 use clap::CommandFactory;
 
-use super::console;
 use crate::app::failure::{ExitCode, Failure};
 use crate::cli::Cli;
+use crate::session::console;
 
 pub(super) fn completions(shell: clap_complete::Shell) -> anyhow::Result<ExitCode> {
     let mut text = Vec::new();

@@ -3,16 +3,17 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use super::{input, outputs};
 use crate::app::failure::{ExitCode, Failure};
 use crate::cli::{MirrorRuntime, MirrorsArgs};
 use crate::destination::{Destination, Mapping};
 use crate::handoff::{MirrorError, MirrorFile, MirrorKind, Reach, mirror_files};
+use crate::inputs::open_bundle;
+use crate::session::output_files;
 
 pub(super) fn run(args: &MirrorsArgs) -> anyhow::Result<ExitCode> {
     let destination: Destination = args.destination.parse().map_err(|e| Failure::usage(format!("{e}")))?;
     refuse_misplaced(args)?;
-    let opened = input::open(Some(&args.bundle), &args.trust)?;
+    let opened = open_bundle::open(Some(&args.bundle), &args.trust)?;
     let bundle = opened.holdings.bundle();
     let mapping = Mapping {
         keep_host: args.mapping.keep_host || bundle.keeps_host(),
@@ -32,7 +33,7 @@ pub(super) fn run(args: &MirrorsArgs) -> anyhow::Result<ExitCode> {
     })?;
     match &args.output {
         Some(folder) => write(folder, &files, args.force)?,
-        None => super::console::print(&joined(&files))?,
+        None => crate::session::console::print(&joined(&files))?,
     }
     Ok(ExitCode::Done)
 }
@@ -83,15 +84,15 @@ fn write(folder: &Path, files: &[MirrorFile], force: bool) -> anyhow::Result<()>
     // All of them are looked at before the first is written.
     for file in files {
         let path = folder.join(&file.path);
-        outputs::spare(&path, file.text.as_bytes(), force, "write into another folder with -o DIR")?;
+        output_files::spare(&path, file.text.as_bytes(), force, "write into another folder with -o DIR")?;
     }
     for file in files {
         let path = folder.join(&file.path);
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent).map_err(|error| failed(parent, &error))?;
         }
-        outputs::write(&path, &file.text)?;
-        super::console::print(&format!("{}\n", path.display()))?;
+        output_files::write(&path, &file.text)?;
+        crate::session::console::print(&format!("{}\n", path.display()))?;
     }
     Ok(())
 }

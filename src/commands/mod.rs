@@ -1,69 +1,29 @@
 //! One verb per file, each a straight line; here the dispatch, the runtime, and what a signal does.
 
 mod arguments;
-mod asked_again;
-mod base;
-mod bundle_name;
 mod catalog;
-mod charts;
-mod console;
 mod coverage;
 mod custody;
 mod diff;
 mod ending;
 mod export;
-mod export_dry_run;
-mod export_file;
-mod export_finish;
-mod export_job;
-mod export_lost;
-mod export_print;
-mod export_run;
-mod export_stream;
-mod export_target;
-mod export_there;
-mod foreign;
 mod helm;
 mod import;
-mod import_base;
-mod import_prepare;
-mod import_presence;
-mod import_receipt;
-mod import_run;
-mod import_salvage;
-mod import_shard;
-mod import_text;
-mod import_values;
-mod input;
 mod inspect;
 mod inventory;
 mod keygen;
-mod keys;
-mod loaded;
-mod locked;
 mod login;
 mod manifests;
 mod manual;
 mod mirrors;
-mod network;
-mod outputs;
 mod parity;
-mod policy;
-mod preflight;
 mod repack;
-mod request;
-mod resolving;
 mod review;
-mod run_report;
-mod selection;
 mod serve;
-mod sidecar;
 mod sign;
-mod trust;
 mod values;
 mod verify;
 mod verify_form;
-mod with_self;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -71,11 +31,11 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-pub use arguments::refuse;
-
 use crate::app::failure::ExitCode;
 use crate::cli::{CatalogCommand, Cli, Command};
 use crate::session::Session;
+
+pub use arguments::refuse;
 
 /// Runs one command to its exit code. Errors have been shown when this returns.
 pub fn run(cli: Cli) -> ExitCode {

@@ -6,13 +6,13 @@ use std::sync::atomic::Ordering;
 use serde_json::json;
 
 use super::ending;
-use super::run_report::RunReport;
 use crate::app::failure::{ExitCode, Failure};
 use crate::app::text::typed;
 use crate::archive::{ArchiveError, Survey, VolumeInput};
 use crate::cli::{RepackArgs, ResultFormat};
 use crate::report::count;
 use crate::session::Session;
+use crate::session::run_report::RunReport;
 
 /// `bundle repack --rebuild`.
 pub(super) async fn rebuild(session: &Session, args: &RepackArgs) -> anyhow::Result<ExitCode> {
@@ -52,13 +52,13 @@ async fn restore(session: &Session, args: &RepackArgs, report: &mut RunReport) -
     let names: Vec<String> = made.iter().map(|path| path.display().to_string()).collect();
     report.bundle = Some(json!({ "rebuilt": names }));
     match session.format {
-        ResultFormat::Json => super::console::print_json(&report.value())?,
+        ResultFormat::Json => crate::session::console::print_json(&report.value())?,
         ResultFormat::Human if names.is_empty() => {
-            super::console::print("every volume is whole: nothing to rebuild\n")?;
+            crate::session::console::print("every volume is whole: nothing to rebuild\n")?;
         }
         ResultFormat::Human => {
             let lines: Vec<String> = names.iter().map(|name| format!("  {name}\n")).collect();
-            super::console::print(&format!("rebuilt, and as the list says:\n{}", lines.concat()))?;
+            crate::session::console::print(&format!("rebuilt, and as the list says:\n{}", lines.concat()))?;
         }
     }
     Ok(())

@@ -7,21 +7,24 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::export_finish::Origin;
-use super::export_job::ExportJob;
-use super::loaded::Loaded;
-use super::request::{join, positions};
-use super::run_report::RunReport;
-use super::{base, ending, export_run, export_target, input, keys, outputs, policy, trust};
+use super::ending;
 use crate::app::failure::{ExitCode, Failure};
 use crate::archive::manifest::{EntryRecord, RequiredBlob, Requires};
 use crate::archive::{ArtifactIndex, Fate, Holdings, Pins, Repinned, fates};
 use crate::cli::{ForeignLayers, RepackArgs, TrustArgs};
 use crate::custody::{Material, MaterialKind};
+use crate::export::finish::Origin;
+use crate::export::job::ExportJob;
+use crate::export::{self, target};
 use crate::image::{ParsedManifest, media_type};
+use crate::inputs::{keys, open_bundle, policy_check, trust};
 use crate::plan::Wanted;
 use crate::registry::{ClientOptions, Held, RegistryClient};
-use crate::session::Session;
+use crate::request::base;
+use crate::request::catalogs::{join, positions};
+use crate::request::loaded::Loaded;
+use crate::session::run_report::RunReport;
+use crate::session::{Session, output_files};
 use crate::transfer::OpenBundles;
 
 pub(super) async fn run(session: &Session, args: &RepackArgs) -> anyhow::Result<ExitCode> {
@@ -38,14 +41,14 @@ pub(super) async fn run(session: &Session, args: &RepackArgs) -> anyhow::Result<
             .hint("say where to write with -o FILE")
             .into());
     }
-    let target = export_target::output(write, None);
+    let target = target::output(write, None);
     let target = if write.dry_run { target.ok().flatten() } else { target? };
     let mut inputs: Vec<_> = args.bundles.iter().map(|path| ("a bundle", path.as_path())).collect();
     inputs.extend(args.fill_from.iter().map(|path| ("--fill-from", path.as_path())));
     inputs.extend(write.policy.policy.iter().map(|path| ("the policy", path.as_path())));
     inputs.extend(args.base.iter().map(|path| ("the base", path.as_path())));
     inputs.extend(write.sign.sign_key.iter().map(|path| ("the key", path.as_path())));
-    outputs::keep_apart(&inputs, &export_target::files(write, target.as_deref(), &args.report))?;
+    output_files::keep_apart(&inputs, &target::files(write, target.as_deref(), &args.report))?;
     let bundles = open(&args.bundles, &args.trust)?;
     let fill = open(&args.fill_from, &args.trust)?;
     let materials = bundles.iter().chain(&fill).filter_map(|holdings| material(holdings.as_ref()));
@@ -71,7 +74,7 @@ pub(super) async fn run(session: &Session, args: &RepackArgs) -> anyhow::Result<
         jobs: usize::from(args.jobs),
         ..ClientOptions::default()
     });
-    let (signer, policy) = (keys::signer(&write.sign)?, policy::load(&write.policy)?);
+    let (signer, policy) = (keys::signer(&write.sign)?, policy_check::load(&write.policy)?);
     let origin = match (&args.bundles[..], &bundles[..]) {
         ([path], [holdings]) => Origin::of(path, holdings.as_ref())?,
         _ => None,
@@ -89,13 +92,13 @@ pub(super) async fn run(session: &Session, args: &RepackArgs) -> anyhow::Result<
         materials: &loaded.materials,
         request: &loaded.request,
     };
-    let result = Box::pin(export_run::run(&job, target.as_deref(), &mut report)).await;
+    let result = Box::pin(export::run(&job, target.as_deref(), &mut report)).await;
     ending::close(&report, result, &session.reporter)
 }
 
 fn open(paths: &[std::path::PathBuf], trust: &TrustArgs) -> anyhow::Result<Vec<Arc<dyn Holdings>>> {
     let open = |path: &std::path::PathBuf| {
-        let holdings = input::open(Some(path), trust)?.holdings;
+        let holdings = open_bundle::open(Some(path), trust)?.holdings;
         if holdings.is_sequential() {
             let message =
                 format!("{} has no random access, so nothing can be picked out of it", holdings.name());

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use super::{input, outputs, policy};
 use crate::app::failure::{ExitCode, Failure};
 use crate::cli::{ReviewArgs, ReviewFormat};
+use crate::inputs::{open_bundle, policy_check};
 use crate::policy::Selection;
 use crate::review::{self, Diff, Facts, Page};
+use crate::session::output_files;
 
 /// Bytes of what images say of themselves, where nothing is left out.
 const MAX_LISTED: usize = 256 << 20;
@@ -15,9 +16,9 @@ pub(super) fn run(args: &ReviewArgs) -> anyhow::Result<ExitCode> {
     let mut inputs = vec![("the bundle", args.bundle.as_path())];
     inputs.extend(args.policy.policy.iter().map(|path| ("the policy", path.as_path())));
     inputs.extend(args.against.iter().map(|path| ("--against", path.as_path())));
-    outputs::keep_apart(&inputs, &[("the review", &args.output)])?;
-    let rules = policy::load(&args.policy)?;
-    let open = |path: &Path| anyhow::Ok(input::open(Some(path), &args.trust)?.holdings);
+    output_files::keep_apart(&inputs, &[("the review", &args.output)])?;
+    let rules = policy_check::load(&args.policy)?;
+    let open = |path: &Path| anyhow::Ok(open_bundle::open(Some(path), &args.trust)?.holdings);
     let holdings = open(&args.bundle)?;
     let now = Facts::of(holdings.as_ref())?;
     let findings =
@@ -38,12 +39,12 @@ pub(super) fn run(args: &ReviewArgs) -> anyhow::Result<ExitCode> {
         ReviewFormat::Csv => String::from_utf8(review::csv(&page)?)?,
     };
     if args.output.as_os_str() == "-" {
-        super::console::print(&text)?;
+        crate::session::console::print(&text)?;
         return Ok(ExitCode::Done);
     }
-    outputs::spare(&args.output, text.as_bytes(), args.force, "")?;
-    outputs::write(&args.output, &text)?;
-    super::console::print(&format!("{}\n", args.output.display()))?;
+    output_files::spare(&args.output, text.as_bytes(), args.force, "")?;
+    output_files::write(&args.output, &text)?;
+    crate::session::console::print(&format!("{}\n", args.output.display()))?;
     Ok(ExitCode::Done)
 }
 

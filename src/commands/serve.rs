@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::input;
 use crate::app::failure::{ExitCode, Failure};
 use crate::app::own_file;
 use crate::cli::ServeArgs;
 use crate::destination::Mapping;
+use crate::inputs::open_bundle;
 use crate::serve::{BundleStore, DirectoryError, DirectoryStore, Limits, Notices, ServeOptions, Store, bind};
 use crate::session::Session;
 
@@ -20,8 +20,8 @@ pub(super) async fn run(session: &Session, args: &ServeArgs) -> anyhow::Result<E
     let mut names = Vec::new();
     let (store, what): (Arc<dyn Store>, String) = match (&args.bundle, &args.dir) {
         (Some(path), _) => {
-            let opened = input::open(Some(path), &args.trust)?;
-            super::trust::tell(&opened.vouched, &session.reporter);
+            let opened = open_bundle::open(Some(path), &args.trust)?;
+            crate::inputs::trust::tell(&opened.vouched, &session.reporter);
             if let Some(requires) = &opened.holdings.bundle().requires {
                 let message = format!("{} is a delta on bundle {}", path.display(), requires.base);
                 return Err(Failure::new(ExitCode::Failed, format!("{message}, and not whole without it"))
@@ -54,7 +54,7 @@ pub(super) async fn run(session: &Session, args: &ServeArgs) -> anyhow::Result<E
         Err(error) => anyhow::Error::new(error),
     })?;
     for name in names {
-        super::console::print(&format!("{}/{name}\n", server.local_addr()))?;
+        crate::session::console::print(&format!("{}/{name}\n", server.local_addr()))?;
     }
     let scheme = if args.tls_cert.is_some() { "https" } else { "http" };
     session.reporter.say(&format!("serving {what} on {scheme}://{}; Ctrl-C ends it", server.local_addr()));

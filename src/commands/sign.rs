@@ -6,16 +6,15 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::{input, keys, outputs, sidecar, trust};
 use crate::app::failure::{ExitCode, Failure};
-use crate::app::own_file::FolderLock;
-use crate::app::own_file::beside;
+use crate::app::own_file::{FolderLock, beside};
 use crate::app::small_file;
 use crate::archive::BundleReader;
 use crate::cli::{ResultFormat, Role, SignArgs};
 use crate::custody::{Arrived, ExportStatement, Exported, Receipt};
 use crate::image::Digest;
-use crate::session::Session;
+use crate::inputs::{keys, open_bundle, trust};
+use crate::session::{Session, output_files, sidecar};
 use crate::signing::{
     Approval, Approvals, Predicate as _, PrivateKey, SigstoreBundle, is_statement, predicate_type,
 };
@@ -68,13 +67,13 @@ fn said_by(path: &Path, text: &[u8]) -> anyhow::Result<String> {
 /// Signatures that stand in nobody else's place.
 fn write(files: &[(PathBuf, String)], force: bool) -> anyhow::Result<()> {
     for (path, text) in files {
-        outputs::spare(path, text.as_bytes(), force, "")?;
+        output_files::spare(path, text.as_bytes(), force, "")?;
     }
-    files.iter().try_for_each(|(path, text)| outputs::write_beside(path, text))
+    files.iter().try_for_each(|(path, text)| output_files::write_beside(path, text))
 }
 
 fn bundle(session: &Session, args: &SignArgs) -> anyhow::Result<ExitCode> {
-    let reader = input::open_bundle(&args.bundle)?;
+    let reader = open_bundle::open_bundle(&args.bundle)?;
     let key = keys::private(&args.key, &args.passphrase)?;
     let content = reader.manifest().to_bytes()?;
     let base = sidecar::base(&args.bundle)?;
@@ -135,7 +134,7 @@ fn of_statement(
 
 /// Adds an approval to those there are. One by the same key stays as it is.
 fn approve(session: &Session, args: &SignArgs) -> anyhow::Result<ExitCode> {
-    let id = input::open_bundle(&args.bundle)?.id();
+    let id = open_bundle::open_bundle(&args.bundle)?.id();
     let path = beside(&sidecar::base(&args.bundle)?, sidecar::APPROVALS);
     // Before it is asked for a pass phrase: nobody is to be kept waiting for that.
     let key = keys::private(&args.key, &args.passphrase)?;
@@ -156,7 +155,7 @@ fn approve(session: &Session, args: &SignArgs) -> anyhow::Result<ExitCode> {
     };
     if !approvals.has(&key.public(), &id) {
         approvals.add(&Approval::of(id, sidecar::circumstances(args.by.as_deref())), &key)?;
-        outputs::write_beside(&path, &approvals.to_file()?)?;
+        output_files::write_beside(&path, &approvals.to_file()?)?;
     }
     tell(session.format, "approved", Some(id), &key, &[path])?;
     Ok(ExitCode::Done)
@@ -183,10 +182,12 @@ fn tell(
     let names: Vec<String> = files.iter().map(|path| path.display().to_string()).collect();
     let key = key.public().id();
     match format {
-        ResultFormat::Json => super::console::print_json(&json!({ "id": id, "key": key, "files": names })),
+        ResultFormat::Json => {
+            crate::session::console::print_json(&json!({ "id": id, "key": key, "files": names }))
+        }
         ResultFormat::Human => {
             let id = id.map_or_else(String::new, |id| format!("id {id}\n"));
-            super::console::print(&format!(
+            crate::session::console::print(&format!(
                 "{id}{done} with key {}:\n  {}\n",
                 key.short(),
                 names.join("\n  ")

@@ -2,17 +2,17 @@
 
 use std::path::Path;
 
-use super::{input, network};
 use crate::app::failure::{ExitCode, Failure};
 use crate::app::text::typed;
 use crate::cli::ValuesArgs;
 use crate::destination::{Destination, Mapping};
 use crate::handoff::{SecretName, ValuesStyle, bundle_values, pull_secret};
+use crate::inputs::{clients, open_bundle};
 use crate::report::{ProgressMode, Reporter};
 
 pub(super) async fn run(args: &ValuesArgs) -> anyhow::Result<ExitCode> {
     let destination: Destination = args.destination.parse().map_err(|e| Failure::usage(format!("{e}")))?;
-    let opened = input::open(Some(&args.bundle), &args.trust)?;
+    let opened = open_bundle::open(Some(&args.bundle), &args.trust)?;
     let bundle = opened.holdings.bundle();
     let mapping = Mapping {
         keep_host: args.mapping.keep_host || bundle.keeps_host(),
@@ -21,23 +21,26 @@ pub(super) async fn run(args: &ValuesArgs) -> anyhow::Result<ExitCode> {
     let style = ValuesStyle { per_image: args.style.per_image, pin: args.style.pin };
     let text = bundle_values(bundle, &destination, mapping, style, &args.only)?;
     if let Some(file) = &args.pull_secret {
-        super::outputs::keep_apart(&[("the bundle", &args.bundle)], &[("--pull-secret", file)])?;
+        crate::session::output_files::keep_apart(
+            &[("the bundle", &args.bundle)],
+            &[("--pull-secret", file)],
+        )?;
         write_pull_secret(args, &destination, file).await?;
     }
-    super::console::print(&text)?;
+    crate::session::console::print(&text)?;
     Ok(ExitCode::Done)
 }
 
 async fn write_pull_secret(args: &ValuesArgs, destination: &Destination, file: &Path) -> anyhow::Result<()> {
     let name = SecretName::new(&args.secret_name, args.namespace.as_deref());
     let name = name.map_err(|error| Failure::usage(error.to_string()))?;
-    if file.as_os_str() == "-" || super::outputs::is_no_file(file) {
+    if file.as_os_str() == "-" || crate::session::output_files::is_no_file(file) {
         return Err(Failure::usage("--pull-secret writes to a file, never to a screen or a pipe").into());
     }
     let reporter = Reporter::new(ProgressMode::Auto, 0);
-    let client = network::for_destination(&args.network, destination, &reporter)?;
+    let client = clients::for_destination(&args.network, destination, &reporter)?;
     let config = client.docker_config(destination.host(), destination.prefix()).await;
-    network::tell_warnings(&client, &reporter);
+    clients::tell_warnings(&client, &reporter);
     let Some(config) = config? else {
         let message = format!("there is no login for {} to make a pull secret of", destination.host());
         return Err(Failure::new(ExitCode::Denied, message)
@@ -45,8 +48,8 @@ async fn write_pull_secret(args: &ValuesArgs, destination: &Destination, file: &
             .into());
     };
     let manifest = pull_secret(&name, &config);
-    super::outputs::spare(file, manifest.expose().as_bytes(), args.force, "")?;
-    super::outputs::write_private(file, manifest.expose(), true)?;
+    crate::session::output_files::spare(file, manifest.expose().as_bytes(), args.force, "")?;
+    crate::session::output_files::write_private(file, manifest.expose(), true)?;
     reporter.say(&format!(
         "pull secret for {}: {}\n  kubectl apply -f {}\n  and in pods or charts: imagePullSecrets: [{{ name: {} }}]",
         destination.host(),

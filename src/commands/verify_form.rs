@@ -6,13 +6,14 @@ use std::sync::atomic::AtomicBool;
 
 use serde_json::{Value, json};
 
-use super::bundle_name::is_address;
-use super::{input, parity};
+use super::parity;
 use crate::app::failure::{ExitCode, Failure};
 use crate::archive::{
     ArchiveError, BundleReader, ForeignLayout, Holdings, LayoutOptions, Problem, VolumeInput,
 };
 use crate::cli::VerifyArgs;
+use crate::inputs::bundle_name::is_address;
+use crate::inputs::open_bundle;
 use crate::session::Session;
 use crate::signing::{Trust, Untrusted};
 
@@ -44,10 +45,10 @@ impl Form {
                 .hint("write it to a file first; `bundle import -` compares every digest while it sends")
                 .into());
         }
-        let reader = match input::open_trusted(path, trust) {
-            _ if is_address(path) => input::open_address(path, trust, &args.network)?,
+        let reader = match open_bundle::open_trusted(path, trust) {
+            _ if is_address(path) => open_bundle::open_address(path, trust, &args.network)?,
             Err(ArchiveError::NotABundle(why)) => {
-                let layout = input::open_layout(path, why, &options, trust);
+                let layout = open_bundle::open_layout(path, why, &options, trust);
                 let layout = layout.map_err(|error| refuse_keys(args, error))?;
                 if layout.id().is_none() {
                     refuse_flags(args)?;
@@ -56,8 +57,8 @@ impl Form {
             }
             // A file that lost its end can still be told apart, blob by blob.
             Err(error @ (ArchiveError::Damaged(_) | ArchiveError::SeekTable(_))) => {
-                let rest =
-                    input::open_damaged(path).and_then(|(input, _)| BundleReader::salvage(&input, trust));
+                let rest = open_bundle::open_damaged(path)
+                    .and_then(|(input, _)| BundleReader::salvage(&input, trust));
                 rest.map_err(|other| if matches!(other, ArchiveError::Untrusted(_)) { other } else { error })?
             }
             Err(error @ ArchiveError::Volumes(_)) => {

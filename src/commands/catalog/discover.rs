@@ -11,13 +11,13 @@ use crate::app::small_file;
 use crate::archive::{MAX_CHART_FILE, MAX_CHART_FILES, chart_files};
 use crate::catalog::discover::{Discovery, Rank, Title, is_about_a_chart};
 use crate::cli::{DiscoverArgs, ResultFormat};
-use crate::commands::console::{print, print_json};
 use crate::commands::helm::Chart;
 use crate::commands::manifests::{Look, failed};
-use crate::commands::{outputs, request};
 use crate::image::Reference;
 use crate::report::count;
-use crate::session::Session;
+use crate::request::catalogs;
+use crate::session::console::{print, print_json};
+use crate::session::{Session, output_files};
 
 /// Sub-charts in sub-charts that are followed.
 const MAX_DEPTH: usize = 64;
@@ -34,7 +34,7 @@ fn discover(session: &Session, args: &DiscoverArgs) -> anyhow::Result<ExitCode> 
     let target = args.output.as_deref().filter(|path| path.as_os_str() != "-");
     if let Some(target) = target {
         let inputs: Vec<_> = args.inputs.iter().map(|path| ("the input", path.as_path())).collect();
-        outputs::keep_apart(&inputs, &[("the catalog", target)])?;
+        output_files::keep_apart(&inputs, &[("the catalog", target)])?;
     }
     let mut found = Discovery::default();
     let own = target.and_then(|target| target.canonicalize().ok());
@@ -151,13 +151,13 @@ fn title(args: &DiscoverArgs, found: &Discovery) -> Title {
 }
 
 fn write(args: &DiscoverArgs, target: &Path, text: &str) -> anyhow::Result<()> {
-    outputs::spare(target, text.as_bytes(), args.force, "see what differs with --diff")?;
-    outputs::write(target, text)
+    output_files::spare(target, text.as_bytes(), args.force, "see what differs with --diff")?;
+    output_files::write(target, text)
 }
 
 /// Prints what the catalog called `name` has otherwise; whether anything.
 fn compare(session: &Session, args: &DiscoverArgs, name: &str, found: &Discovery) -> anyhow::Result<bool> {
-    let catalog = request::read(name)?;
+    let catalog = catalogs::read(name)?;
     let resolved = catalog.resolve(&args.set).map_err(|e| Failure::usage(format!("catalog {name}: {e}")))?;
     let listed: BTreeSet<&Reference> = resolved.images.iter().map(|image| &image.reference).collect();
     let missing: Vec<_> = found.images.iter().filter(|(image, _)| !listed.contains(image)).collect();

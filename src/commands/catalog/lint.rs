@@ -12,15 +12,16 @@ use crate::archive::ImageRow;
 use crate::catalog::lint::{Finding, Level, lint};
 use crate::catalog::{Catalog, ResolvedImage};
 use crate::cli::{LintArgs, ResultFormat};
-use crate::commands::console::{print, print_json};
-use crate::commands::{charts, network, request};
 use crate::destination::{Destination, Mapping, collisions};
 use crate::handoff::{ValuesError, ValuesStyle, helm_values};
 use crate::image::{Digest, Reference};
+use crate::inputs::clients;
 use crate::plan::{Request, Wanted};
 use crate::registry::{Held, ManifestTarget, RegistryClient, RegistryError};
 use crate::report::count;
+use crate::request::{catalogs, charts};
 use crate::session::Session;
+use crate::session::console::{print, print_json};
 
 /// Clients cap host and path of a name at 255 characters together; this much is left for a registry and its prefix.
 const ROOM: usize = 80;
@@ -50,8 +51,8 @@ pub(super) async fn run(session: &Session, args: &LintArgs) -> anyhow::Result<Ex
         .transpose()
         .map_err(|e| Failure::usage(format!("{e}")))?;
     let (mut found, mut images) = (Vec::new(), Vec::new());
-    for name in &request::names(&args.catalog, &args.network)? {
-        let catalog = request::read(name)?;
+    for name in &catalogs::names(&args.catalog, &args.network)? {
+        let catalog = catalogs::read(name)?;
         let findings = lint(&catalog, &args.catalog.set);
         found.extend(findings.into_iter().map(|finding| Found { catalog: name.clone(), finding }));
         images.extend(listed(name, &catalog, args)?);
@@ -65,7 +66,7 @@ pub(super) async fn run(session: &Session, args: &LintArgs) -> anyhow::Result<Ex
     for listed in &images {
         place(listed, mapping, destination.as_ref(), &mut found);
         if let Some(archive) = &listed.image.archive {
-            let path = request::folder(&listed.catalog).join(archive);
+            let path = catalogs::folder(&listed.catalog).join(archive);
             let fault = charts::packed(&listed.image.reference, &path).err();
             found.extend(fault.map(|error| listed.find(Level::Error, "bad-archive", error.to_string())));
         }
@@ -133,7 +134,7 @@ fn clashes(
 fn contradictions(args: &LintArgs, destination: Option<&Destination>, mapping: Mapping) -> Vec<Found> {
     // What cannot be loaded is a finding already, and stdin has been read.
     let stdin = args.catalog.catalogs.iter().any(|name| name == "-");
-    let Some(Ok(loaded)) = (!stdin).then(|| request::load(&args.catalog, &args.network)) else {
+    let Some(Ok(loaded)) = (!stdin).then(|| catalogs::load(&args.catalog, &args.network)) else {
         return Vec::new();
     };
     let placeholder = "registry.invalid".parse().ok();
@@ -207,7 +208,7 @@ async fn ask(
         repinned: None,
     });
     let request = Request { images: wanted.collect(), ..Request::default() };
-    let client = network::for_export(
+    let client = clients::for_export(
         &args.network,
         args.registry.as_ref(),
         &request,
@@ -224,7 +225,7 @@ async fn ask(
     let answers = asked.buffered(usize::from(args.network.jobs)).collect::<Vec<_>>();
     let answers = session.stoppable("not every registry has been asked", answers).await?;
     session.reporter.end();
-    network::tell_warnings(client, &session.reporter);
+    clients::tell_warnings(client, &session.reporter);
     for (listed, answer) in answers {
         match answer {
             Ok(digest) => {

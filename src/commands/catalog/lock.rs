@@ -8,15 +8,17 @@ use crate::app::failure::{ExitCode, Failure};
 use crate::archive::{Contents, Manifests, Root, folder_of};
 use crate::catalog::lock::{Drift, Lock, LockedImage};
 use crate::cli::{LockArgs, ResultFormat};
-use crate::commands::console::{print, print_json};
-use crate::commands::loaded::Loaded;
-use crate::commands::resolving::Resolving;
-use crate::commands::run_report::{ImageReport, RunReport};
-use crate::commands::{ending, locked, network, outputs, request};
+use crate::commands::ending;
+use crate::export::resolving::Resolving;
 use crate::image::{Digest, ImageConfig, MediaType, ParsedManifest, media_type};
+use crate::inputs::clients;
 use crate::plan::ResolvedImage;
 use crate::report::count;
-use crate::session::Session;
+use crate::request::loaded::Loaded;
+use crate::request::{catalogs, lock};
+use crate::session::console::{print, print_json};
+use crate::session::run_report::{ImageReport, RunReport};
+use crate::session::{Session, output_files};
 use crate::transfer::Spool;
 
 /// Indexes inside indexes that are followed for a date.
@@ -34,9 +36,9 @@ async fn lock(session: &Session, args: &LockArgs, report: &mut RunReport) -> any
     // Without a catalog the rows are those that were locked.
     let mut loaded = match &old {
         Some(old) if args.catalog.catalogs.is_empty() => {
-            locked::again(old, &args.catalog, folder_of(&args.output))?
+            lock::again(old, &args.catalog, folder_of(&args.output))?
         }
-        _ => request::load(&args.catalog, &args.network)?,
+        _ => catalogs::load(&args.catalog, &args.network)?,
     };
     loaded.add(&args.selection.add, &args.catalog.source)?;
     loaded.select(&args.selection)?;
@@ -44,7 +46,7 @@ async fn lock(session: &Session, args: &LockArgs, report: &mut RunReport) -> any
     if args.keep {
         keep(&mut loaded, old.as_ref());
     }
-    let client = network::for_export(
+    let client = clients::for_export(
         &args.network,
         args.registry.as_ref(),
         &loaded.request,
@@ -63,15 +65,15 @@ async fn lock(session: &Session, args: &LockArgs, report: &mut RunReport) -> any
     };
     let spool = Spool::anonymous()?;
     let resolved = resolving.run(&spool, report).await;
-    network::tell_warnings(&client, &session.reporter);
+    clients::tell_warnings(&client, &session.reporter);
     let resolved = resolved?;
-    report.all_done(crate::commands::run_report::ImageState::Done);
+    report.all_done(crate::session::run_report::ImageState::Done);
     let images = resolved.resolution.images.iter().map(|image| {
         let mut locked = locked_image(image, &spool, args.dates)?;
         locked.archive = loaded.archives.get(&locked.name).map(|path| below(folder_of(&args.output), path));
         Ok(locked)
     });
-    let new = Lock::new(locked::catalog_of(&loaded), images.collect::<anyhow::Result<_>>()?);
+    let new = Lock::new(lock::catalog_of(&loaded), images.collect::<anyhow::Result<_>>()?);
     finish(session, args, old.as_ref(), &new)
 }
 
@@ -80,7 +82,7 @@ fn earlier(args: &LockArgs) -> anyhow::Result<Option<Lock>> {
     if args.output.as_os_str() == "-" {
         return Ok(None);
     }
-    match locked::read(&args.output) {
+    match lock::read(&args.output) {
         Ok(None) if args.check => {
             let message = format!("there is no lock {} to compare with", args.output.display());
             Err(Failure::usage(message).hint("write it first: bundle catalog lock").into())
@@ -99,7 +101,7 @@ fn keep_apart(args: &LockArgs) -> anyhow::Result<()> {
     let inputs: Vec<_> = args.catalog.catalogs.iter().map(|name| ("the catalog", Path::new(name))).collect();
     let mut outputs = vec![("the lock", args.output.as_path())];
     outputs.extend(args.report.file.iter().map(|path| ("--report", path.as_path())));
-    outputs::keep_apart(&inputs, &outputs)
+    output_files::keep_apart(&inputs, &outputs)
 }
 
 /// Pins what `old` has locked, where it was found then.
@@ -130,7 +132,7 @@ fn locked_image(image: &ResolvedImage, spool: &Spool, dates: bool) -> anyhow::Re
         platforms: row.platforms.clone(),
         size: contents.sizes.first().copied().unwrap_or_default(),
         created: if dates { created(spool, &row.digest, &row.media_type) } else { None },
-        artifacts: image.artifacts.iter().map(locked::locked_artifact).collect(),
+        artifacts: image.artifacts.iter().map(lock::locked_artifact).collect(),
     })
 }
 
@@ -171,7 +173,7 @@ fn finish(session: &Session, args: &LockArgs, old: Option<&Lock>, new: &Lock) ->
     // The same text is not written again, so that nothing looks changed.
     let same = old.is_some_and(|old| old.to_text().is_ok_and(|old| old == text));
     if !args.check && !same {
-        outputs::write(&args.output, &text)?;
+        output_files::write(&args.output, &text)?;
     }
     match session.format {
         ResultFormat::Json => print_json(&json!({

@@ -21,7 +21,7 @@ pub(super) async fn run(command: &CatalogCommand, cancel: CancellationToken) -> 
         }
         CatalogCommand::Lint(args) => lint::run(&Session::new(&args.output_style, cancel), args).await,
         CatalogCommand::Schema { example, policy } => {
-            crate::commands::console::print(match (example, policy) {
+            crate::session::console::print(match (example, policy) {
                 (true, _) => builtin::EXAMPLE,
                 (_, true) => crate::policy::SCHEMA,
                 _ => builtin::SCHEMA,

@@ -3,8 +3,8 @@
 use crate::app::failure::ExitCode;
 use crate::catalog::{builtin, table};
 use crate::cli::TableFormat;
-use crate::commands::console::print;
-use crate::commands::request;
+use crate::request::catalogs;
+use crate::session::console::print;
 
 pub(super) fn list() -> anyhow::Result<ExitCode> {
     let names = builtin::names().into_iter().map(|name| format!("{name}\n"));
@@ -18,6 +18,6 @@ pub(super) fn show(catalog: &str, format: TableFormat) -> anyhow::Result<ExitCod
         TableFormat::Json => table::TableFormat::Json,
         TableFormat::Markdown => table::TableFormat::Markdown,
     };
-    print(&table::render(&request::read(catalog)?, format))?;
+    print(&table::render(&catalogs::read(catalog)?, format))?;
     Ok(ExitCode::Done)
 }

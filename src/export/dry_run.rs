@@ -1,0 +1,40 @@
+//! A dry run: the plan and what stands against it are shown, and nothing is written.
+
+use std::path::Path;
+
+use super::job::ExportJob;
+use super::text;
+use crate::app::failure::ExitCode;
+use crate::cli::ResultFormat;
+use crate::plan::ExportPlan;
+use crate::session::console;
+use crate::session::run_report::RunReport;
+use crate::transfer::Spool;
+
+pub(crate) async fn run(
+    job: &ExportJob<'_>,
+    target: Option<&Path>,
+    report: &mut RunReport,
+) -> anyhow::Result<ExitCode> {
+    let spool = Spool::anonymous()?;
+    let resolved = job.resolve(&spool, report).await?;
+    let plan = ExportPlan::new(job.request, &resolved.resolution, job.seal(), &spool, &mut |_| Ok(()))?;
+    let preflight = job.preflight(&plan, target);
+    let allowed = job.enforce(&plan, &spool, report);
+    match job.session.format {
+        ResultFormat::Json => {
+            let mut value = text::plan_json(&plan);
+            value["preflight"] = preflight.json();
+            console::print_json(&value)?;
+        }
+        ResultFormat::Human => {
+            let plan = text::plan_text(&plan, job.client, &spool);
+            console::print(&format!("{plan}\n{}", preflight.text()))?;
+        }
+    }
+    allowed?;
+    if !job.write.skip_preflight {
+        preflight.judge()?;
+    }
+    Ok(job.ended(report))
+}

@@ -1,0 +1,244 @@
+//! An export into a file: what an earlier run left is taken up, and nothing has its name before it is whole.
+
+use std::path::Path;
+use std::time::Instant;
+
+use super::existing::There;
+use super::finish::Finish;
+use super::job::ExportJob;
+use super::lost::{report_faults, report_lost, way_on, without};
+use super::{target, text, with_self};
+use crate::app::failure::ExitCode;
+use crate::archive::VolumeInput;
+use crate::cli::ResultFormat;
+use crate::inputs::open_bundle::open_input;
+use crate::plan::{ExportPlan, PlanError, Resolution};
+use crate::session::preflight::Preflight;
+use crate::session::run_report::{ImageState, RunReport};
+use crate::session::{console, sidecar};
+use crate::transfer::{BlobSpool, FileExport, Outcome, Spool, Unfinished, Workspace, complete_sidecar};
+
+/// Writes the bundle `target`, and what goes beside it.
+pub(crate) async fn run(
+    job: &ExportJob<'_>,
+    target: &Path,
+    report: &mut RunReport,
+) -> anyhow::Result<ExitCode> {
+    FileRun { job, target }.run(report).await
+}
+
+struct FileRun<'a> {
+    job: &'a ExportJob<'a>,
+    target: &'a Path,
+}
+
+impl FileRun<'_> {
+    async fn run(&self, report: &mut RunReport) -> anyhow::Result<ExitCode> {
+        let (job, target) = (self.job, self.target);
+        let began = Instant::now();
+        if job.write.with_self {
+            with_self::check(target, job.write.force)?;
+        }
+        let workspace = Workspace::open(target)?;
+        if job.write.fresh {
+            workspace.discard()?;
+        }
+        let spool = workspace.spool()?;
+        let mut blob_spool = job.blob_spool(Some(target))?;
+        if let Some(old) = blob_spool.take_if(|_| job.write.fresh) {
+            old.remove()?;
+            blob_spool = job.blob_spool(Some(target))?;
+        }
+        let there = There::under(target, job.write);
+        let stale = there.stale();
+        let run = FileExport {
+            client: job.client,
+            request: job.request,
+            signer: job.seal(),
+            workspace: &workspace,
+            spool: &spool,
+            jobs: job.jobs,
+            reporter: &job.session.reporter,
+            cancel: &job.session.cancel,
+            sidecar: !job.write.no_sidecar,
+            parity: job.write.parity.map_or(0, usize::from),
+            volume_size: target::cut_size(job.write),
+            blob_spool: blob_spool.as_ref(),
+            stale: &stale,
+        };
+        let fingerprint = job.request.fingerprint()?;
+        let (mut resolution, mut unfinished, mut dropped) =
+            self.resolution(&workspace, &spool, &fingerprint, report).await?;
+        let resumed = unfinished.as_ref().is_some_and(|earlier| earlier.header.request == fingerprint);
+        let mut probed = None;
+        loop {
+            let draft = match run.draft(&resolution) {
+                Ok(draft) => draft,
+                Err(PlanError::Images(faults)) => {
+                    let hit = report_faults(&resolution, &faults, report);
+                    if !job.keep_going || hit.len() == resolution.images.len() {
+                        let hint = "leave these images out, or go on without them with --keep-going";
+                        return Err(report.failure().hint(hint).into());
+                    }
+                    dropped += hit.len();
+                    resolution = without(resolution, &hit);
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            job.enforce(&draft, &spool, report)?;
+            if there.is_complete(&draft)? {
+                workspace.finished()?;
+                blob_spool.map_or(Ok(()), BlobSpool::remove)?;
+                job.session.reporter.say(&format!("{} is complete already", target.display()));
+                return self.complete_already(&draft, report, began).await;
+            }
+            if job.request.base.is_some() && draft.bundle.requires.is_none() {
+                job.session.reporter.say("nothing of the base is of use here: this bundle needs no other");
+            }
+            self.take_off(job.preflight(&draft, Some(target)))?;
+            // A run that dropped images is not what a later run of the same request shall go on with.
+            let marked =
+                if dropped == 0 { fingerprint.clone() } else { format!("{fingerprint} less {dropped}") };
+            let earlier = unfinished.as_ref().filter(|u| u.header.request == marked);
+            let stamp = earlier.map_or_else(now, |u| u.header.resolved_at.clone());
+            let probe = || target::medium(job.session, job.write, target, &draft);
+            let medium = probed.map_or_else(probe, Ok)?;
+            probed = Some(medium);
+            let prepared = run.prepare(medium, &resolution, draft, unfinished.take(), marked, stamp)?;
+            let (plan, outcome) = run.transfer(prepared).await?;
+            let Outcome::Lost(lost) = outcome else {
+                blob_spool.map_or(Ok(()), BlobSpool::remove)?;
+                if job.origin.is_none() {
+                    there.warn_of_strangers(&plan.bundle.id()?, &job.session.reporter);
+                }
+                let kept = self.finish().run(target, &plan, true).await?;
+                report.all_done(ImageState::Done);
+                self.print_result(&plan, report, began, kept)?;
+                return Ok(job.ended(report));
+            };
+            let hit = report_lost(&plan, &spool, &lost, resumed, report);
+            if !job.keep_going || hit.len() == resolution.images.len() {
+                return Err(report.failure().hint(way_on(&lost, resumed)).into());
+            }
+            dropped += hit.len();
+            resolution = without(resolution, &hit);
+            unfinished = workspace.unfinished()?;
+        }
+    }
+
+    /// Adds what an earlier run did not get to: the sidecar, and the files beside the bundle.
+    async fn complete_already(
+        &self,
+        draft: &ExportPlan,
+        report: &mut RunReport,
+        began: Instant,
+    ) -> anyhow::Result<ExitCode> {
+        let (job, target) = (self.job, self.target);
+        if !job.write.no_sidecar {
+            let (file, id) = (open_input(target)?, draft.bundle.id()?);
+            tokio::task::block_in_place(|| complete_sidecar(target, file.as_ref(), id))?;
+        }
+        report.all_done(ImageState::AlreadyThere);
+        let kept = self.finish().run(target, draft, false).await?;
+        self.print_result(draft, report, began, kept)?;
+        Ok(job.ended(report))
+    }
+
+    /// What an earlier run of the same request resolved to, or what the registries say now; then the earlier run
+    /// itself, whatever its request, and how many images failed.
+    async fn resolution(
+        &self,
+        workspace: &Workspace,
+        spool: &Spool,
+        fingerprint: &str,
+        report: &mut RunReport,
+    ) -> anyhow::Result<(Resolution, Option<Unfinished>, usize)> {
+        let job = self.job;
+        let unfinished = workspace.unfinished()?;
+        if let Some(earlier) = unfinished.as_ref().filter(|u| u.header.request == fingerprint)
+            && let Ok(resolution) = serde_json::from_value::<Resolution>(earlier.header.resolution.clone())
+        {
+            job.session.reporter.say(&format!(
+                "going on with the run whose tags were resolved on {}; --fresh starts over",
+                earlier.header.resolved_at
+            ));
+            for image in &resolution.images {
+                let row = report.images.iter_mut().find(|row| row.name == image.row.name);
+                if let Some(row) = row {
+                    row.resolved(&image.row.source, &image.row.digest);
+                }
+            }
+            return Ok((resolution, unfinished, 0));
+        }
+        let resolved = job.resolve(spool, report).await?;
+        Ok((resolved.resolution, unfinished, resolved.failures.len()))
+    }
+
+    /// Ends the run where something stands against it, unless it shall not matter.
+    fn take_off(&self, preflight: Preflight) -> anyhow::Result<()> {
+        let job = self.job;
+        let reporter = &job.session.reporter;
+        preflight.warnings().for_each(|warning| reporter.warn(&warning));
+        reporter.detail(&preflight.text());
+        if job.write.skip_preflight {
+            return Ok(());
+        }
+        Ok(preflight.judge()?)
+    }
+
+    fn finish(&self) -> Finish<'_> {
+        let job = self.job;
+        Finish {
+            session: job.session,
+            write: job.write,
+            signer: job.signer,
+            origin: job.origin,
+            materials: job.materials,
+        }
+    }
+
+    fn print_result(
+        &self,
+        plan: &ExportPlan,
+        report: &mut RunReport,
+        began: Instant,
+        kept: Vec<String>,
+    ) -> anyhow::Result<()> {
+        let (job, target) = (self.job, self.target);
+        let file = open_input(target)?;
+        report.bundle = Some(serde_json::json!({
+            "file": target.display().to_string(), "size": file.len(), "id": plan.bundle.id()?,
+        }));
+        let stats = job.client.stats();
+        let received = (!job.client.is_offline()).then_some(stats.bytes_received);
+        for image in &plan.bundle.images {
+            if let Some(row) = report.images.iter_mut().find(|row| row.name == image.name) {
+                row.bytes = image.size;
+            }
+        }
+        report.totals = Some(serde_json::json!({
+            "blobs": plan.bundle.blobs.len(), "blobBytes": plan.distinct(), "aloneBytes": plan.alone,
+            "bytesReceived": stats.bytes_received, "seconds": began.elapsed().as_secs_f64(),
+        }));
+        let volumes = VolumeInput::open(target)?.map(|volumes| {
+            let (count, parity) = (volumes.count(), volumes.list().map_or(0, |list| list.parity.len()));
+            text::Volumes { first: volumes.path(0), last: volumes.path(count - 1), count, parity }
+        });
+        let (took, with_self) = (began.elapsed(), job.write.with_self);
+        let size = file.len();
+        let summary = text::Summary { plan, target, size, volumes, received, took, with_self };
+        match job.session.format {
+            ResultFormat::Json => console::print_json(&report.value())?,
+            ResultFormat::Human => {
+                let beside = [sidecar::written_with(job.write), kept].concat();
+                console::print(&summary.text(&beside))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn now() -> String {
+    jiff::Timestamp::now().strftime("%F %T UTC").to_string()
+}

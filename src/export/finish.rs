@@ -1,0 +1,148 @@
+//! What comes after the last byte of a bundle: signature and statement, parity volumes, the program, each beside it.
+
+use std::path::{Path, PathBuf};
+
+use super::with_self;
+use crate::app::own_file::beside;
+use crate::archive::{ArchiveError, BundleManifest, Holdings, VolumeInput};
+use crate::cli::WriteArgs;
+use crate::custody::{ExportStatement, Material};
+use crate::image::Digest;
+use crate::plan::{ExportPlan, Signer};
+use crate::report::Reporter;
+use crate::session::{Session, output_files, sidecar};
+use crate::signing::{PrivateKey, SigstoreBundle};
+use crate::transfer::add_parity;
+
+/// The one bundle that another is made of.
+pub(crate) struct Origin {
+    id: Digest,
+    signature: Option<Vec<u8>>,
+    /// What the files beside it are called after.
+    base: PathBuf,
+}
+
+impl Origin {
+    /// None of a layout of another tool, which nobody has signed.
+    pub(crate) fn of(path: &Path, holdings: &dyn Holdings) -> Result<Option<Self>, ArchiveError> {
+        let Some(id) = holdings.id() else { return Ok(None) };
+        let signature = holdings.signature().map(<[u8]>::to_vec);
+        Ok(Some(Self { id, signature, base: sidecar::base(path)? }))
+    }
+
+    /// The signature that stands in it.
+    pub(crate) fn signature(&self) -> Option<Signer<'_>> {
+        self.signature.as_deref().map(|signature| Signer::Kept { id: self.id, signature })
+    }
+
+    /// Brings along what is said of it, where `target` is the same bundle: the endings of the files. What has other
+    /// content there stays, and is told.
+    fn accompany(
+        &self,
+        write: &WriteArgs,
+        reporter: &Reporter,
+        target: &Path,
+        id: &Digest,
+    ) -> anyhow::Result<Vec<String>> {
+        let mut brought = Vec::new();
+        let own = sidecar::written_with(write);
+        // A new statement is not what the old signature is of.
+        let is_own = |suffix: &str| own.iter().any(|own| suffix.starts_with(own.as_str()));
+        for suffix in sidecar::SIDECARS.into_iter().filter(|suffix| self.id == *id && !is_own(suffix)) {
+            let (from, to) = (beside(&self.base, suffix), beside(target, suffix));
+            let Some(bytes) = sidecar::content(&from)? else { continue };
+            let there = sidecar::content(&to)?;
+            if there.is_some_and(|there| there != bytes) && !write.force {
+                reporter.warn(&format!(
+                    "{} has other content than {} and stays; copy it yourself, or replace it with --force",
+                    to.display(),
+                    from.display()
+                ));
+                continue;
+            }
+            output_files::write_beside(&to, &bytes)?;
+            brought.push(suffix.to_owned());
+        }
+        Ok(brought)
+    }
+}
+
+/// What the files beside a bundle are made of.
+pub(crate) struct Finish<'a> {
+    pub(crate) session: &'a Session,
+    pub(crate) write: &'a WriteArgs,
+    /// Signs the bundle and its statement.
+    pub(crate) signer: Option<&'a PrivateKey>,
+    pub(crate) origin: Option<&'a Origin>,
+    /// What the bundle is made of, for the statement.
+    pub(crate) materials: &'a [Material],
+}
+
+impl Finish<'_> {
+    /// Writes everything that goes beside the bundle `target`; the endings of files that came along from the bundle it is
+    /// made of. What is there already of the same bundle stays, unless the bundle `is_new`.
+    pub(crate) async fn run(
+        &self,
+        target: &Path,
+        plan: &ExportPlan,
+        is_new: bool,
+    ) -> anyhow::Result<Vec<String>> {
+        let (bundle, id) = (&plan.bundle, plan.bundle.id()?);
+        let (write, reporter) = (self.write, &self.session.reporter);
+        let brought = self.origin.map(|origin| origin.accompany(write, reporter, target, &id));
+        let brought = brought.transpose()?.unwrap_or_default();
+        if let Some(key) = self.signer {
+            let signed = SigstoreBundle::sign(&bundle.to_bytes()?, key);
+            output_files::write_beside(&beside(target, sidecar::SIGSTORE), signed.to_file())?;
+        }
+        self.write_statement(target, bundle, id, is_new)?;
+        self.add_parity(target, plan.head.layout.max_len()).await?;
+        if write.with_self {
+            let volumes = VolumeInput::open(target)?;
+            with_self::write(target, volumes.map(|volumes| volumes.path(0)).as_deref())?;
+        }
+        Ok(brought)
+    }
+
+    /// A statement of the same bundle that is there already stays, unless the bundle `is_new`.
+    fn write_statement(
+        &self,
+        target: &Path,
+        bundle: &BundleManifest,
+        id: Digest,
+        is_new: bool,
+    ) -> anyhow::Result<()> {
+        let path = beside(target, sidecar::STATEMENT);
+        let is_there = || {
+            let there = sidecar::content(&path).ok().flatten();
+            there.is_some_and(|json| {
+                ExportStatement::parse(&json).is_ok_and(|statement| statement.is_about(&id))
+            })
+        };
+        if !self.write.statement || (!is_new && is_there()) {
+            return Ok(());
+        }
+        let circumstances = sidecar::circumstances(self.write.by.as_deref());
+        let text = ExportStatement::of(bundle, id, circumstances, self.materials.to_vec()).to_file()?;
+        sidecar::unsign(&path)?;
+        output_files::write_beside(&path, &text)?;
+        sidecar::sign(&path, &text, self.signer)
+    }
+
+    /// Adds the parity volumes that are asked for and not there yet, over `size` bytes.
+    async fn add_parity(&self, target: &Path, size: u64) -> anyhow::Result<()> {
+        let Some(number) = self.write.parity else {
+            return Ok(());
+        };
+        let (own, sidecar) = (target.to_owned(), !self.write.no_sidecar);
+        self.session.reporter.begin("parity", size, 0);
+        let kept = "parity is made when the same command is run again";
+        let made = self
+            .session
+            .blocking(kept, move |moved, stop| add_parity(&own, usize::from(number), sidecar, moved, stop));
+        let made = made.await;
+        self.session.reporter.end();
+        made?;
+        Ok(())
+    }
+}

@@ -1,0 +1,109 @@
+//! One export with everything it needs, and the steps that a file, a stream and a dry run have in common.
+
+use std::path::{Path, PathBuf};
+
+use super::finish::Origin;
+use super::resolving::Resolving;
+use super::target;
+use crate::app::failure::ExitCode;
+use crate::cli::WriteArgs;
+use crate::custody::Material;
+use crate::inputs::clients;
+use crate::inputs::policy_check::Rules;
+use crate::plan::{ExportPlan, Request, Signer};
+use crate::registry::RegistryClient;
+use crate::request::lock;
+use crate::session::Session;
+use crate::session::preflight::Preflight;
+use crate::session::run_report::RunReport;
+use crate::signing::PrivateKey;
+use crate::transfer::{BlobSpool, Resolved, Spool};
+
+/// One export with everything it needs.
+pub(crate) struct ExportJob<'a> {
+    pub(crate) session: &'a Session,
+    pub(crate) write: &'a WriteArgs,
+    /// Leave out images that fail.
+    pub(crate) keep_going: bool,
+    pub(crate) jobs: usize,
+    pub(crate) client: &'a RegistryClient,
+    /// Signs the bundle.
+    pub(crate) signer: Option<&'a PrivateKey>,
+    /// The one bundle it is made of, whose signatures it keeps where it is the same bundle.
+    pub(crate) origin: Option<&'a Origin>,
+    /// What it has to keep to.
+    pub(crate) policy: Option<&'a Rules>,
+    /// What the bundle is made of.
+    pub(crate) materials: &'a [Material],
+    pub(crate) request: &'a Request,
+}
+
+impl ExportJob<'_> {
+    /// What the bundle gets as its signature.
+    pub(crate) fn seal(&self) -> Option<Signer<'_>> {
+        let kept = || self.origin.and_then(Origin::signature);
+        self.signer.map(Signer::Key).or_else(kept)
+    }
+
+    /// Where blobs wait for their turn.
+    pub(crate) fn blob_spool(&self, target: Option<&Path>) -> anyhow::Result<Option<BlobSpool>> {
+        let open = |folder: &PathBuf| BlobSpool::open(folder, target);
+        Ok(self.write.spool.as_ref().map(open).transpose()?)
+    }
+
+    /// Resolves every image; failures end the export unless it may keep going.
+    pub(crate) async fn resolve(&self, spool: &Spool, report: &mut RunReport) -> anyhow::Result<Resolved> {
+        let resolving = Resolving {
+            session: self.session,
+            client: self.client,
+            request: self.request,
+            jobs: self.jobs,
+            keep_going: self.keep_going,
+        };
+        let resolved = resolving.run(spool, report).await?;
+        let reporter = &self.session.reporter;
+        let drift = lock::warn_of_drift(self.client, self.request, resolving.jobs, reporter);
+        self.session.stoppable("nothing has been written yet", drift).await?;
+        Ok(resolved)
+    }
+
+    /// Refuses a plan that the policy does not let pass, before any layer of it is fetched.
+    pub(crate) fn enforce(
+        &self,
+        plan: &ExportPlan,
+        spool: &Spool,
+        report: &mut RunReport,
+    ) -> anyhow::Result<()> {
+        let Some(rules) = self.policy else { return Ok(()) };
+        match rules.refusal(&rules.planned(plan, spool)?, report, &self.session.reporter) {
+            Some(refusal) => Err(refusal.into()),
+            None => Ok(()),
+        }
+    }
+
+    /// What stands for and against writing `plan`.
+    pub(crate) fn preflight(&self, plan: &ExportPlan, target: Option<&Path>) -> Preflight {
+        let mut preflight = Preflight::default();
+        let longest = plan.bundle.images.iter().map(|image| image.name.repository().path().len()).max();
+        preflight.fine("names", format!("the longest has {} characters; none meet", longest.unwrap_or(0)));
+        if let Some(target) = target {
+            let space = target::check_space(target, plan, self.write);
+            preflight.check("space", space);
+        }
+        if !self.client.is_offline() {
+            preflight.registries(&self.client.stats());
+            preflight.time(plan.payload(), self.client.limit_rate());
+        }
+        preflight
+    }
+
+    /// Done, or done in part: then the images that are missing are named.
+    pub(crate) fn ended(&self, report: &RunReport) -> ExitCode {
+        clients::tell_warnings(self.client, &self.session.reporter);
+        if report.failures().next().is_none() {
+            return ExitCode::Done;
+        }
+        self.session.reporter.warn(&report.warning());
+        ExitCode::Partly
+    }
+}

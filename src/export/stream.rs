@@ -1,0 +1,64 @@
+//! `bundle export -o -`: the same bytes to stdout, in one pass. Nothing is kept for a later run.
+
+use std::io::Write;
+
+use super::job::ExportJob;
+use super::lost::report_lost;
+use crate::app::failure::{ExitCode, Failure};
+use crate::archive::ArchiveError;
+use crate::plan::ExportPlan;
+use crate::report::bytes;
+use crate::session::run_report::{ImageState, RunReport};
+use crate::transfer::{BlobError, Broken, LostBlob, Places, Spool, StreamExport};
+
+pub(crate) async fn run(job: &ExportJob<'_>, report: &mut RunReport) -> anyhow::Result<ExitCode> {
+    use std::io::IsTerminal;
+    if std::io::stdout().is_terminal() {
+        return Err(Failure::usage("a bundle is not written to a terminal")
+            .hint("redirect it, for example: bundle export -o - | ssh inside bundle import - -d REGISTRY")
+            .into());
+    }
+    let spool = Spool::anonymous()?;
+    let resolved = job.resolve(&spool, report).await?;
+    let reporter = &job.session.reporter;
+    let mut out = std::io::BufWriter::with_capacity(1 << 20, std::io::stdout());
+    let stdout = |error| ArchiveError::Io { path: "stdout".into(), error };
+    let plan = ExportPlan::new(job.request, &resolved.resolution, job.seal(), &spool, &mut |_| Ok(()));
+    let plan = plan?;
+    job.enforce(&plan, &spool, report)?;
+    // Planned without output first: a collision found halfway must not leave half a head in the pipe.
+    ExportPlan::new(job.request, &resolved.resolution, job.seal(), &spool, &mut |head| {
+        out.write_all(head).map_err(stdout)
+    })?;
+    reporter.begin("streaming", plan.payload(), 0);
+    let places = Places::new(job.client, &plan, &spool);
+    let blob_spool = job.blob_spool(None)?;
+    let stream = StreamExport {
+        plan: &plan,
+        out,
+        places: &places,
+        spool: blob_spool.as_ref(),
+        jobs: job.jobs,
+        reporter,
+    };
+    let kept = "the stream is cut off, and no importer will take it for whole";
+    let result = job.session.stoppable(kept, stream.run()).await?;
+    reporter.end();
+    match result {
+        // The pipe is at fault, not an image.
+        Err(Broken { error: BlobError::Transfer(error), .. }) => return Err(error.into()),
+        Err(Broken { index, error }) => {
+            report_lost(&plan, &spool, &[LostBlob { index, error }], false, report);
+            return Err(report.failure().hint("the stream is cut off; start it again").into());
+        }
+        Ok(()) => {}
+    }
+    report.all_done(ImageState::Done);
+    report.bundle = Some(serde_json::json!({ "file": "-", "id": plan.bundle.id()? }));
+    reporter.say(&format!(
+        "{}, {} streamed",
+        super::text::images_and_artifacts(&plan.bundle),
+        bytes(plan.distinct())
+    ));
+    Ok(job.ended(report))
+}

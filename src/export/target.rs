@@ -1,0 +1,216 @@
+//! Where an export writes: the file, the room on its disk, and how that disk is written.
+
+use std::path::{Path, PathBuf};
+
+use crate::app::failure::{ExitCode, Failure};
+use crate::app::own_file::beside;
+use crate::app::text::typed;
+use crate::archive::{COLUMNS, Cut, folder_of, parity_len};
+use crate::cli::{ExportArgs, ReportArgs, WriteArgs};
+use crate::plan::ExportPlan;
+use crate::report::bytes;
+use crate::session::{Session, output_files, sidecar};
+use crate::transfer::{FAT_LARGEST, Medium, free_space, largest_file, occupied};
+
+/// `sparse`, `filling` or `fat` (filling, and no large files): what a medium would be found to be. For tests.
+const MEDIUM: &str = "AIRGAP_BUNDLE_MEDIUM";
+
+/// Where to write; none for stdout.
+pub(crate) fn output(args: &WriteArgs, file_name: Option<&str>) -> anyhow::Result<Option<PathBuf>> {
+    let target = match (&args.output, file_name) {
+        (Some(path), _) if path.as_os_str() == "-" && args.volume_size.is_some() => {
+            return Err(Failure::usage("a stream is not cut into volumes")
+                .hint("cut it where it arrives: bundle repack FILE --volume-size SIZE -o FILE")
+                .into());
+        }
+        (Some(path), _) if path.as_os_str() == "-" && args.with_self => {
+            return Err(Failure::usage("a stream has nothing beside it, and so not this program")
+                .hint("write a file with -o FILE")
+                .into());
+        }
+        (Some(path), _) if path.as_os_str() == "-" && args.statement => {
+            return Err(Failure::usage("a stream has nothing beside it, and so no statement")
+                .hint("write a file with -o FILE")
+                .into());
+        }
+        (Some(path), _) if path.as_os_str() == "-" => return Ok(None),
+        (Some(path), _) => {
+            refuse_other_format(path)?;
+            path.clone()
+        }
+        (None, Some(name)) => PathBuf::from(name),
+        (None, None) => {
+            return Err(Failure::usage(
+                "several catalogs, or one from stdin, have no file name of their own",
+            )
+            .hint("say where to write with -o FILE")
+            .into());
+        }
+    };
+    let folder = folder_of(&target);
+    if !folder.is_dir() {
+        return Err(Failure::new(ExitCode::Failed, format!("there is no folder {}", folder.display()))
+            .hint("make it first, or choose another place with -o FILE")
+            .into());
+    }
+    if target.is_dir() {
+        return Err(Failure::usage(format!("{} is a folder; -o names a file", target.display())).into());
+    }
+    refuse_special(&target)?;
+    Ok(Some(target))
+}
+
+/// Endings of other formats, the longer ones first.
+const OTHER_FORMATS: [&str; 18] = [
+    ".tar.gz", ".tar.xz", ".tar.bz2", ".tar.lz4", ".tar.lz", ".tgz", ".txz", ".tbz2", ".tbz", ".tar", ".zip",
+    ".7z", ".rar", ".gz", ".xz", ".bz2", ".lz4", ".lz",
+];
+
+/// Other tools go by the name, and so do people: a file that says it is something else is found out behind the gap.
+fn refuse_other_format(target: &Path) -> anyhow::Result<()> {
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    let is_ending = |ending: &&&str| {
+        let start = name.len().checked_sub(ending.len());
+        start.and_then(|start| name.get(start..)).is_some_and(|end| end.eq_ignore_ascii_case(ending))
+    };
+    let Some(ending) = OTHER_FORMATS.iter().find(is_ending) else { return Ok(()) };
+    let stem = &name[..name.len() - ending.len()];
+    let stem = stem.strip_suffix(".tar.zst").unwrap_or(stem);
+    let stem = if stem.is_empty() { "bundle" } else { stem };
+    let better = target.with_file_name(format!("{stem}.tar.zst"));
+    let message = format!(
+        "{}: a bundle is a tar compressed with zstd, and the ending {ending} names another format",
+        target.display()
+    );
+    Err(Failure::usage(message)
+        .hint(format!("name it {}; endings that name no format are kept", typed(&better)))
+        .into())
+}
+
+/// The file is renamed into its place, which would put it where a device was, or a link.
+fn refuse_special(target: &Path) -> anyhow::Result<()> {
+    let refuse = |why: String, hint: &str| Err(Failure::usage(why).hint(hint).into());
+    let shown = target.display();
+    if output_files::is_no_file(target) {
+        return refuse(
+            format!("{shown} is no regular file"),
+            "-o - writes the bundle to stdout, for pipes and devices",
+        );
+    }
+    match std::fs::read_link(target) {
+        Ok(to) => refuse(
+            format!("{shown} leads to {}", to.display()),
+            "name that file with -o: what is unfinished, and the checksum, lie beside it",
+        ),
+        Err(_) => Ok(()),
+    }
+}
+
+/// Catalogs, the bundle with its sidecar, and the report are different files.
+pub(crate) fn keep_apart(args: &ExportArgs, target: Option<&Path>) -> anyhow::Result<()> {
+    let mut inputs: Vec<_> =
+        args.catalog.catalogs.iter().map(|name| ("the catalog", Path::new(name))).collect();
+    inputs.extend(args.locked.iter().map(|path| ("the lock", path.as_path())));
+    inputs.extend(args.write.sign.sign_key.iter().map(|path| ("the key", path.as_path())));
+    inputs.extend(args.write.policy.policy.iter().map(|path| ("the policy", path.as_path())));
+    inputs.extend(args.base.iter().map(|path| ("the base", path.as_path())));
+    output_files::keep_apart(&inputs, &files(&args.write, target, &args.report))
+}
+
+/// The files that are written, with what they are.
+pub(crate) fn files(
+    write: &WriteArgs,
+    target: Option<&Path>,
+    report: &ReportArgs,
+) -> Vec<(&'static str, PathBuf)> {
+    let mut files = Vec::new();
+    if let Some(target) = target {
+        files.push(("the bundle", target.to_owned()));
+        files.extend(
+            sidecar::written_with(write).iter().map(|suffix| ("what lies beside it", beside(target, suffix))),
+        );
+        if write.with_self {
+            files.extend(super::with_self::files(target).map(|path| ("what --with-self writes", path)));
+        }
+    }
+    files.extend(report.file.iter().map(|path| ("--report", path.clone())));
+    files
+}
+
+/// Bytes of each volume, where the bundle is cut: parity needs a multiple of [`COLUMNS`].
+pub(crate) fn cut_size(write: &WriteArgs) -> Option<u64> {
+    let unit = if write.parity.is_some() { COLUMNS } else { 1 };
+    write.volume_size.map(|size| size / unit * unit)
+}
+
+/// Refuses a plan that the disk of `target` has no room for, before anything is written; else says what room there is.
+pub(crate) fn check_space(target: &Path, plan: &ExportPlan, write: &WriteArgs) -> Result<String, Failure> {
+    let content = plan.head.layout.max_len();
+    let mut needed = content;
+    if let Some(size) = cut_size(write) {
+        Cut::new(size, content).map_err(|error| Failure::of(&error))?;
+        needed += u64::from(write.parity.unwrap_or(0)) * parity_len(size, content);
+    }
+    let file = cut_size(write).map_or(content, |size| size.min(content));
+    let largest =
+        if told_medium().as_deref() == Some("fat") { Some(FAT_LARGEST) } else { largest_file(target) };
+    if let Some(largest) = largest.filter(|largest| *largest < file) {
+        let message = format!(
+            "the bundle needs a file of {}, but the file system of {} holds none larger than {}",
+            bytes(file),
+            target.display(),
+            bytes(largest)
+        );
+        return Err(Failure::new(ExitCode::NoSpace, message).hint(
+            "cut it into volumes with --volume-size fat32, or write to a disk with another file system",
+        ));
+    }
+    let Some(free) = free_space(target) else {
+        return Ok(format!("{} for {}; what is free there is not known", bytes(needed), target.display()));
+    };
+    let usable = free.saturating_add(occupied(target));
+    if usable >= needed {
+        return Ok(format!("{} for {}, {} free", bytes(needed), target.display(), bytes(usable)));
+    }
+    Err(Failure::new(
+        ExitCode::NoSpace,
+        format!(
+            "the bundle needs {}, but there is room for {} in the folder of {}",
+            bytes(needed),
+            bytes(usable),
+            target.display()
+        ),
+    )
+    .hint("free some space, write to another disk with -o FILE, or keep fewer platforms with --platform"))
+}
+
+fn told_medium() -> Option<String> {
+    std::env::var(MEDIUM).ok()
+}
+
+/// How `target` is written, which is to hold what `plan` says: found out, or told by a test.
+pub(crate) fn medium(
+    session: &Session,
+    args: &WriteArgs,
+    target: &Path,
+    plan: &ExportPlan,
+) -> anyhow::Result<Medium> {
+    let medium = match told_medium().as_deref() {
+        Some("sparse") => Medium::Sparse,
+        Some("filling" | "fat") => Medium::Filling,
+        Some(other) => return Err(Failure::usage(format!("{MEDIUM} is {other:?}")).into()),
+        None => Medium::of(target, plan.head.layout.max_len()),
+    };
+    if medium == Medium::Filling {
+        let parallel = if args.spool.is_some() {
+            ""
+        } else {
+            "; with --spool DIR on another disk, downloads need not wait for it"
+        };
+        session.reporter.say(&format!(
+            "the disk of {} fills gaps with zeros, so the file is written in order{parallel}",
+            target.display()
+        ));
+    }
+    Ok(medium)
+}

@@ -1,0 +1,207 @@
+//! What of a bundle the destination has already, and what the policy makes of tags with other content.
+
+use std::collections::HashMap;
+
+use futures_util::StreamExt;
+
+use crate::app::failure::{ExitCode, Explain};
+use crate::archive::{ArtifactIndex, Holdings};
+use crate::cli::OnConflict;
+use crate::image::{ArtifactKind, Digest, RawManifest};
+use crate::plan::{Landing, Missing};
+use crate::registry::{ErrorClass, ManifestTarget, RegistryClient};
+use crate::session::run_report::{ImageReport, ImageState, RunReport};
+use crate::session::{NOTHING_SENT, Session};
+use crate::transfer::{ArrivalError, Beside, artifacts_there, present};
+
+/// Compares a bundle with what is at its destination.
+pub(crate) struct Presence<'a> {
+    pub(crate) session: &'a Session,
+    pub(crate) client: &'a RegistryClient,
+    pub(crate) holdings: &'a dyn Holdings,
+    pub(crate) on_conflict: OnConflict,
+    /// Which signatures and the like come along.
+    pub(crate) with: &'a [ArtifactKind],
+    pub(crate) jobs: usize,
+}
+
+impl Presence<'_> {
+    /// The landings that the destination does not have, and those it has; the policy for tags with other content is applied.
+    pub(crate) async fn missing(
+        &self,
+        landings: &[Landing],
+        report: &mut RunReport,
+    ) -> anyhow::Result<(Vec<Missing>, Vec<Landing>)> {
+        let bundle = self.holdings.bundle();
+        let reporter = &self.session.reporter;
+        let wanted: Vec<_> = landings
+            .iter()
+            .map(|landing| {
+                (landing.repository.clone(), target(landing, &bundle.images[landing.image].digest))
+            })
+            .collect();
+        reporter.begin_count("asking what is there", wanted.len() as u64);
+        let step = || reporter.step();
+        let asked = present(self.client, &wanted, self.jobs, &step);
+        let mut found = self.session.stoppable(NOTHING_SENT, asked).await?;
+        reporter.end();
+        let mut artifacts = self.artifacts(landings, report).await?;
+        let (mut missing, mut present) = (Vec::new(), Vec::new());
+        for (at, landing) in landings.iter().enumerate() {
+            let digest = bundle.images[landing.image].digest;
+            let row = &mut report.images[landing.image];
+            let Ok(artifacts) = artifacts.remove(&at).unwrap_or(Ok(Vec::new())) else {
+                continue;
+            };
+            let is_missing = match found.remove(&at).unwrap_or(Ok(None)) {
+                Ok(Some(there)) if self.is(&there, &digest, &bundle.images[landing.image].media_type) => {
+                    present.push(landing.clone());
+                    if row.state == ImageState::NotTried {
+                        row.state = ImageState::AlreadyThere;
+                    }
+                    if artifacts.is_empty() {
+                        continue;
+                    }
+                    false
+                }
+                Ok(Some(there)) => match self.may_replace(&landing.place(), &there) {
+                    Ok(true) => {
+                        row.replaced = Some(there);
+                        true
+                    }
+                    Ok(false) => {
+                        row.state = ImageState::Skipped;
+                        row.reason = Some(format!("the tag names {there}"));
+                        continue;
+                    }
+                    Err(conflict) => {
+                        fail(row, &landing.place(), &conflict);
+                        continue;
+                    }
+                },
+                // Some registries deny that a repository exists to those who may yet create it by pushing: write
+                // access, checked next, decides.
+                Ok(None) => true,
+                Err(error) if error.class() == ErrorClass::Denied => true,
+                Err(error) => {
+                    fail(row, &landing.place(), &error);
+                    continue;
+                }
+            };
+            missing.push(Missing { landing: landing.clone(), image: is_missing, artifacts });
+        }
+        for Missing { landing, .. } in &missing {
+            let row = &mut report.images[landing.image];
+            if row.state == ImageState::AlreadyThere {
+                row.state = ImageState::NotTried;
+            }
+        }
+        Ok((missing, present))
+    }
+
+    /// For each landing with artifacts, by position, those it lacks; an error where that has failed the image.
+    async fn artifacts(
+        &self,
+        landings: &[Landing],
+        report: &mut RunReport,
+    ) -> anyhow::Result<HashMap<usize, Result<Vec<usize>, ()>>> {
+        let (bundle, holdings) = (self.holdings.bundle(), self.holdings);
+        let index = ArtifactIndex::of(bundle);
+        let mut wanted = Vec::new();
+        for (at, landing) in landings.iter().enumerate() {
+            let mut artifacts = index.of_image(landing.image, holdings)?;
+            artifacts.retain(|at| bundle.artifacts[*at].kind().is_some_and(|kind| self.with.contains(&kind)));
+            if !artifacts.is_empty() {
+                wanted.push((at, artifacts));
+            }
+        }
+        let reporter = &self.session.reporter;
+        reporter.begin_count("asking for signatures and the like", wanted.len() as u64);
+        let asked = futures_util::stream::iter(wanted)
+            .map(|(at, artifacts)| async move {
+                let there =
+                    artifacts_there(self.client, holdings, &landings[at].repository, &artifacts).await;
+                reporter.step();
+                (at, artifacts, there)
+            })
+            .buffer_unordered(self.jobs)
+            .collect::<Vec<_>>();
+        let mut asked = self.session.stoppable(NOTHING_SENT, asked).await?;
+        reporter.end();
+        asked.sort_by_key(|(at, ..)| *at);
+        let mut lacking = HashMap::new();
+        for (at, artifacts, there) in asked {
+            let (row, place) = (&mut report.images[landings[at].image], landings[at].place());
+            let missing = match there {
+                Ok(there) => {
+                    self.lacking(&landings[at], there).map_err(|conflict| fail(row, &place, &conflict))
+                }
+                Err(ArrivalError::Registry(error)) if error.class() == ErrorClass::Denied => Ok(artifacts),
+                Err(error) => {
+                    fail(row, &place, &error);
+                    Err(())
+                }
+            };
+            lacking.insert(at, missing);
+        }
+        Ok(lacking)
+    }
+
+    fn lacking(&self, landing: &Landing, there: Vec<(usize, Beside)>) -> Result<Vec<usize>, Conflict> {
+        let mut lacking = Vec::new();
+        for (at, beside) in there {
+            let tag = self.holdings.bundle().artifacts[at].tag.as_ref();
+            let is_missing = match (beside, tag) {
+                (Beside::There, _) => false,
+                (Beside::Other(found), Some(tag)) => {
+                    self.may_replace(&format!("{}:{tag}", landing.repository), &found)?
+                }
+                _ => true,
+            };
+            lacking.extend(is_missing.then_some(at));
+        }
+        Ok(lacking)
+    }
+
+    /// Whether a tag that names `there` holds the manifest `digest`.
+    fn is(&self, there: &Digest, digest: &Digest, media_type: &str) -> bool {
+        there == digest
+            || self.holdings.manifest(digest).is_ok_and(|bytes| {
+                RawManifest::new(bytes, Some(media_type), Some(digest)).is_ok_and(|raw| raw.is_named(there))
+            })
+    }
+
+    /// Whether the policy replaces a tag with other content, leaves it alone, or calls it a failure.
+    fn may_replace(&self, place: &str, there: &Digest) -> Result<bool, Conflict> {
+        let reporter = &self.session.reporter;
+        match self.on_conflict {
+            OnConflict::Overwrite => {
+                reporter.say(&format!("{place} has other content and is replaced ({there})"));
+                Ok(true)
+            }
+            OnConflict::Skip => {
+                reporter.say(&format!("{place} has other content and is left alone ({there})"));
+                Ok(false)
+            }
+            OnConflict::Fail => Err(Conflict(*there)),
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the tag is there with other content ({0})")]
+struct Conflict(Digest);
+
+impl Explain for Conflict {
+    fn calls_for(&self) -> Option<ExitCode> {
+        Some(ExitCode::Failed)
+    }
+}
+
+fn fail(row: &mut ImageReport, place: &str, error: &dyn Explain) {
+    row.failed(error.exit_code(), &place, &error, error.hints());
+}
+
+fn target(landing: &Landing, digest: &Digest) -> ManifestTarget {
+    landing.tag.clone().map_or(ManifestTarget::Digest(*digest), ManifestTarget::Tag)
+}

@@ -1,0 +1,66 @@
+//! `import --receipt`: what arrived, for those outside, and for the next delta.
+
+use crate::app::failure::{ExitCode, Failure};
+use crate::archive::{Holdings, ImageRow};
+use crate::cli::ImportArgs;
+use crate::custody::{ArrivedImage, Receipt};
+use crate::destination::Destination;
+use crate::inputs::keys;
+use crate::report::Reporter;
+use crate::session::run_report::{ImageReport, RunReport};
+use crate::session::sidecar;
+use crate::signing::PrivateKey;
+
+/// The key that will sign the receipt. What must not be replaced by one is found before anything is sent.
+pub(crate) fn signer(args: &ImportArgs) -> anyhow::Result<Option<PrivateKey>> {
+    let Some(path) = &args.receipt else {
+        if let Some(key) = &args.sign.sign_key {
+            let message = format!("{} is to sign a receipt, and none is asked for", key.display());
+            return Err(Failure::usage(message).hint("say where it goes with --receipt FILE").into());
+        }
+        return keys::signer(&args.sign);
+    };
+    if args.dry_run {
+        return Ok(None);
+    }
+    let there = sidecar::content(path)?;
+    if !args.force && there.is_some_and(|json| Receipt::parse(&json).is_err()) {
+        return Err(Failure::new(ExitCode::Failed, format!("{} exists and is no receipt", path.display()))
+            .hint("replace it with --force, or choose another name")
+            .into());
+    }
+    keys::signer(&args.sign)
+}
+
+/// Writes down what is there now, whatever did not arrive.
+pub(crate) fn write(
+    args: &ImportArgs,
+    holdings: &dyn Holdings,
+    destination: &Destination,
+    report: &RunReport,
+    signer: Option<&PrivateKey>,
+    reporter: &Reporter,
+) -> anyhow::Result<()> {
+    let Some(path) = &args.receipt else {
+        return Ok(());
+    };
+    let bundle = holdings.bundle();
+    let row = |(row, image): (&ImageReport, &ImageRow)| ArrivedImage {
+        name: image.name.clone(),
+        target: row.target.clone(),
+        digest: image.digest,
+        replaced: row.replaced,
+        state: row.state,
+    };
+    let receipt = Receipt::of(
+        bundle,
+        holdings.id(),
+        holdings,
+        destination.to_string(),
+        report.images.iter().zip(&bundle.images).map(row).collect(),
+        sidecar::circumstances(args.by.as_deref()),
+    )?;
+    sidecar::write_signed(path, &receipt.to_file()?, signer)?;
+    reporter.say(&format!("receipt: {}", path.display()));
+    Ok(())
+}

@@ -1,0 +1,123 @@
+//! What a delta builds on: every blob that it does not carry must be at the destination before anything is sent.
+
+use std::collections::{BTreeMap, HashMap};
+
+use futures_util::StreamExt;
+
+use crate::app::failure::{ExitCode, Failure};
+use crate::archive::BundleManifest;
+use crate::archive::manifest::{RequiredBlob, Requires};
+use crate::destination::{Destination, Mapping};
+use crate::image::{Digest, Repository};
+use crate::plan::{ImportPlan, Upload};
+use crate::registry::{ErrorClass, RegistryClient, RegistryError};
+use crate::report::count;
+use crate::session::{NOTHING_SENT, Session};
+
+/// Looks at a destination for what a base has brought there.
+pub(crate) struct BaseSearch<'a> {
+    pub(crate) session: &'a Session,
+    pub(crate) client: &'a RegistryClient,
+    pub(crate) destination: &'a Destination,
+    pub(crate) bundle: &'a BundleManifest,
+    pub(crate) mapping: Mapping,
+    pub(crate) jobs: usize,
+}
+
+impl BaseSearch<'_> {
+    /// Where the destination has each blob that `plan` needs and the bundle does not carry, by position in the plan's
+    /// uploads. All that is nowhere is named together, with the base that has it.
+    pub(crate) async fn find_all(
+        &self,
+        plan: &ImportPlan,
+        requires: &Requires,
+    ) -> Result<Vec<(usize, Repository)>, Failure> {
+        let mapping = self.mapping;
+        let rows: HashMap<Digest, &RequiredBlob> = requires.blobs.iter().map(|b| (b.digest, b)).collect();
+        let required: Vec<usize> = (0..plan.uploads.len()).filter(|at| !plan.uploads[*at].carried).collect();
+        let reporter = &self.session.reporter;
+        reporter.begin_count("looking for what the base has brought", required.len() as u64);
+        let uploads = &plan.uploads;
+        let asked = futures_util::stream::iter(required)
+            .map(|at| {
+                let row = rows.get(&uploads[at].digest).copied();
+                async move {
+                    let found = self.find(&uploads[at], row, mapping).await;
+                    reporter.step();
+                    (at, found)
+                }
+            })
+            .buffer_unordered(self.jobs)
+            .collect::<Vec<_>>();
+        let mut asked = self.session.stoppable(NOTHING_SENT, asked).await?;
+        reporter.end();
+        asked.sort_by_key(|(at, _)| *at);
+        let (mut held, mut lacking) = (Vec::new(), Vec::new());
+        for (at, found) in asked {
+            match found.map_err(|error| Failure::of(&error))? {
+                Some(repository) => held.push((at, repository)),
+                None => lacking.push(at),
+            }
+        }
+        if lacking.is_empty() { Ok(held) } else { Err(self.without_base(plan, requires, &lacking)) }
+    }
+
+    /// The first repository that has the blob: its home, those of the base under either way of naming, and where the
+    /// base does not say, those of all images here.
+    async fn find(
+        &self,
+        upload: &Upload,
+        row: Option<&RequiredBlob>,
+        mapping: Mapping,
+    ) -> Result<Option<Repository>, RegistryError> {
+        let other = Mapping { keep_host: !mapping.keep_host, ..mapping };
+        let images = &self.bundle.images;
+        let unnamed = row.is_none_or(|row| row.repositories.is_empty());
+        let all = images.iter().filter(|_| unnamed).map(|image| image.name.repository());
+        let named = || row.into_iter().flat_map(|row| &row.repositories).chain(all.clone());
+        let mapped = [mapping, other].into_iter().flat_map(|mapping| {
+            let paths = named().flat_map(move |name| mapping.paths(name));
+            paths.filter_map(|path| self.destination.path(&path).ok())
+        });
+        let mut places = vec![upload.home.clone()];
+        for place in upload.held_by.iter().cloned().chain(mapped) {
+            if !places.contains(&place) {
+                places.push(place);
+            }
+        }
+        for place in places {
+            match self.client.has_blob(&place, &upload.digest).await {
+                Ok(Some(size)) if size == upload.size => return Ok(Some(place)),
+                Ok(_) => {}
+                // What may not be read cannot be mounted from either.
+                Err(error) if error.class() == ErrorClass::Denied => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+
+    fn without_base(&self, plan: &ImportPlan, requires: &Requires, lacking: &[usize]) -> Failure {
+        let bundle = self.bundle;
+        let mut of_images: BTreeMap<usize, usize> = BTreeMap::new();
+        for arrival in &plan.arrivals {
+            let of_image = of_images.entry(arrival.landing.image).or_default();
+            let lacks = |at: &&u32| lacking.contains(&(**at as usize));
+            *of_image = (*of_image).max(arrival.blobs.iter().filter(lacks).count());
+        }
+        let lines: Vec<String> = of_images
+            .into_iter()
+            .filter(|(_, lacking)| *lacking > 0)
+            .map(|(image, lacking)| format!("{}: {}", bundle.images[image].name, count(lacking, "blob")))
+            .collect();
+        let message = format!(
+            "{} lacks {} that this delta builds on:\n{}",
+            self.destination,
+            count(lacking.len(), "blob"),
+            lines.join("\n")
+        );
+        Failure::new(ExitCode::Failed, message)
+            .hint(format!("import its base first, the bundle with the id {}", requires.base))
+            .hint("or make the delta whole where the base is: bundle repack DELTA --fill-from BASE -o FILE")
+    }
+}

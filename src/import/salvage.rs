@@ -1,0 +1,62 @@
+//! `import --salvage`: what is whole arrives; what is not is asked for again, in a small file for the other side.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use crate::app::text::typed;
+use crate::archive::Holdings;
+use crate::archive::manifest::RequiredBlob;
+use crate::image::{Digest, Repository};
+use crate::plan::{ImportPlan, SalvageRequest};
+use crate::report::{Reporter, count};
+use crate::session::output_files;
+use crate::transfer::Sent;
+
+/// Writes down what has to come again, and says where.
+pub(crate) fn ask_again(
+    holdings: &dyn Holdings,
+    stem: &str,
+    plan: &ImportPlan,
+    sent: &Sent,
+    reporter: &Reporter,
+) -> anyhow::Result<()> {
+    let Some(id) = holdings.id().filter(|_| !sent.damaged.is_empty()) else {
+        return Ok(());
+    };
+    let is_damaged = |at: &u32| sent.damaged.binary_search(&(*at as usize)).is_ok();
+    let hit = plan.arrivals.iter().filter(|arrival| arrival.blobs.iter().any(is_damaged));
+    let mut images: Vec<usize> = hit.map(|arrival| arrival.landing.image).collect();
+    images.sort_unstable();
+    images.dedup();
+    let bundle = holdings.bundle();
+    let names: HashMap<&Repository, &Repository> = plan
+        .arrivals
+        .iter()
+        .map(|arrival| &arrival.landing)
+        .map(|landing| (&landing.repository, bundle.images[landing.image].name.repository()))
+        .collect();
+    let of_them = plan.arrivals.iter().filter(|arrival| images.binary_search(&arrival.landing.image).is_ok());
+    let arrived = of_them.flat_map(|arrival| &arrival.blobs).filter(|at| !is_damaged(at));
+    let arrived = arrived.map(|at| &plan.uploads[*at as usize]);
+    let present = arrived.map(|upload| RequiredBlob {
+        digest: upload.digest,
+        repositories: names.get(&upload.home).map(|name| (*name).clone()).into_iter().collect(),
+        size: upload.size,
+    });
+    let present = present.collect();
+    let missing: Vec<Digest> = sent.damaged.iter().map(|at| plan.uploads[*at].digest).collect();
+    let lost = missing.len();
+    let request = SalvageRequest::new(bundle, id, &images, missing, present, holdings)?;
+    let text = request.to_text()?;
+    let name = format!("{}.request-{}.json", stem, Digest::sha256(text.as_bytes()).short());
+    let path = PathBuf::from(name);
+    output_files::write(&path, &text)?;
+    reporter.say(&format!(
+        "{} of {} cannot be read; what is needed again stands in {}\n  outside:  bundle export --request {}",
+        count(lost, "blob"),
+        count(images.len(), "image"),
+        path.display(),
+        typed(&path)
+    ));
+    Ok(())
+}

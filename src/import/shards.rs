@@ -1,0 +1,59 @@
+//! `import --shard`: which images of the bundle are this machine's.
+
+use std::collections::HashSet;
+
+use crate::app::failure::Failure;
+use crate::archive::Holdings;
+use crate::cli::{ImportArgs, ShardArg};
+use crate::image::{Reference, matches};
+use crate::plan::Shards;
+use crate::report::{bytes, count};
+
+/// What an Indexed Job of Kubernetes tells each of its pods, counted from 0.
+const COMPLETION_INDEX: &str = "JOB_COMPLETION_INDEX";
+
+/// The part of one machine.
+pub(crate) struct Share {
+    pub(crate) images: HashSet<Reference>,
+    /// How many images all parts together have.
+    pub(crate) of: usize,
+    /// For people.
+    pub(crate) text: String,
+}
+
+/// The images that this run is for; none where it is for all of them.
+pub(crate) fn of(args: &ImportArgs, holdings: &dyn Holdings) -> anyhow::Result<Option<Share>> {
+    let Some(ShardArg { index, count: number }) = args.shard else {
+        return Ok(None);
+    };
+    let index = index.map_or_else(|| completion_index(number), Ok)?;
+    let bundle = holdings.bundle();
+    let selected = |name: &Reference| matches(&args.only, name);
+    let shards = Shards::new(bundle, holdings, &selected, number)?;
+    let own = bundle.images.iter().zip(&shards.of_image).filter(|(_, shard)| **shard == Some(index));
+    let images: HashSet<Reference> = own.map(|(image, _)| image.name.clone()).collect();
+    let all = shards.of_image.iter().flatten().count();
+    let text = format!(
+        "part {} of {number}: {} of {all}, {} of {}; of these, {} are in several parts",
+        index + 1,
+        count(images.len(), "image"),
+        bytes(shards.bytes[index]),
+        bytes(shards.bytes.iter().sum::<u64>()),
+        bytes(shards.repeated),
+    );
+    Ok(Some(Share { images, of: all, text }))
+}
+
+fn completion_index(number: usize) -> anyhow::Result<usize> {
+    let text = std::env::var(COMPLETION_INDEX).map_err(|_| {
+        Failure::usage(format!("--shard {number} takes the part from {COMPLETION_INDEX}, which is not set"))
+            .hint(format!("say which part it is: --shard 1/{number}"))
+    })?;
+    text.parse().ok().filter(|index| *index < number).ok_or_else(|| {
+        Failure::usage(format!(
+            "{COMPLETION_INDEX} is {text:?}, which is none of {number} parts, counted from 0"
+        ))
+        .hint("let the number of completions be that of the parts")
+        .into()
+    })
+}

@@ -1,0 +1,107 @@
+//! What an import prints: the plan of a dry run, and the summary.
+
+use std::collections::HashSet;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::values::WrittenValues;
+use crate::app::text::typed;
+use crate::archive::BundleManifest;
+use crate::destination::{Destination, Preparation};
+use crate::image::ArtifactCounts;
+use crate::plan::{ImportPlan, Landing};
+use crate::report::{bytes, count};
+use crate::session::preflight::Preflight;
+use crate::session::run_report::{ImageState, RunReport};
+use crate::transfer::Sent;
+
+/// What a dry run has found.
+pub(crate) struct Found<'a> {
+    pub(crate) plan: &'a ImportPlan,
+    pub(crate) landings: &'a [Landing],
+    pub(crate) preparation: &'a Preparation,
+    /// What has to be made at the destination first.
+    pub(crate) lacking: &'a [String],
+    pub(crate) preflight: &'a Preflight,
+}
+
+impl Found<'_> {
+    /// One line for each image, with totals and the preflight.
+    pub(crate) fn text(&self, bundle: &BundleManifest, report: &RunReport) -> String {
+        let Self { plan, landings, preparation, lacking, preflight } = self;
+        let mut text = String::new();
+        let sent: HashSet<usize> = plan.arrivals.iter().map(|arrival| arrival.landing.image).collect();
+        for landing in landings.iter().filter(|landing| landing.main) {
+            let row = &report.images[landing.image];
+            let state = match row.state {
+                ImageState::Failed => "fails",
+                ImageState::Skipped => "skip",
+                _ if sent.contains(&landing.image) => "send",
+                _ => "there",
+            };
+            let _ = writeln!(text, "{state:5}  {}  →  {}", row.name, landing.place());
+        }
+        let mut artifacts = ArtifactCounts::default();
+        for one in plan.arrivals.iter().flat_map(|arrival| &arrival.artifacts) {
+            artifacts.extend(bundle.artifacts[one.artifact].kind());
+        }
+        let with = if artifacts.is_empty() { String::new() } else { format!(" with {artifacts}") };
+        let _ = writeln!(
+            text,
+            "\n{}{with} to send, {}, {} at most",
+            count(sent.len(), "image"),
+            count(plan.uploads.len(), "blob"),
+            bytes(plan.bytes())
+        );
+        text.push_str(&report.chosen("imported"));
+        if !lacking.is_empty() {
+            let _ = writeln!(text, "{} to be made:\n  {}", preparation.nouns().1, lacking.join("\n  "));
+        }
+        format!("{text}\n{}", preflight.text())
+    }
+
+    pub(crate) fn json(&self, report: &RunReport) -> Value {
+        let mut value = report.value();
+        value["toMake"] = self.lacking.into();
+        value["preflight"] = self.preflight.json();
+        value
+    }
+}
+
+/// The last lines of an import: what was sent, and where the Helm values are.
+pub(crate) fn summary(
+    destination: &Destination,
+    report: &RunReport,
+    sent: &Sent,
+    took: Duration,
+    values: Option<&WrittenValues>,
+) -> String {
+    let number = |state| report.number(state);
+    let images = count(number(ImageState::Done), "image");
+    let sent_images = match sent.artifacts {
+        none if none.is_empty() => format!("{images} sent"),
+        artifacts => format!("{images} sent, with {artifacts}"),
+    };
+    let skipped = number(ImageState::Skipped);
+    let skipped = if skipped == 0 { String::new() } else { format!(", {skipped} skipped") };
+    let mut text = format!(
+        "{destination}: {sent_images}, {} there already{skipped}; {} ({}) uploaded, {} mounted, {} there already; in {:.1} s\n",
+        number(ImageState::AlreadyThere),
+        count(usize::try_from(sent.uploaded).unwrap_or(usize::MAX), "blob"),
+        bytes(sent.bytes),
+        sent.mounted,
+        sent.already,
+        took.as_secs_f64(),
+    );
+    text.push_str(&report.chosen("imported"));
+    if let Some(WrittenValues { path, kept }) = values {
+        let _ =
+            write!(text, "\nHelm values: {}\n  helm upgrade … --values {}\n", path.display(), typed(path));
+        if let Some(kept) = kept {
+            let _ = writeln!(text, "{} was changed by somebody and stays as it is", kept.display());
+        }
+    }
+    text
+}

@@ -1,0 +1,107 @@
+//! The values file of an import, for Helm. It is never a reason not to import: one that somebody has changed stays, and
+//! the new one gets a name with the destination in it.
+
+use std::path::{Path, PathBuf};
+
+use crate::app::failure::Failure;
+use crate::app::small_file;
+use crate::archive::BundleManifest;
+use crate::cli::ImportArgs;
+use crate::destination::{Destination, Mapping};
+use crate::handoff::{ValuesStyle, bundle_values, is_as_made};
+use crate::report::Reporter;
+use crate::session::output_files;
+
+/// Files of one destination that may have been changed, before there is no further name.
+const MOST: usize = 100;
+/// A longer file is none of ours, in bytes.
+const MAX_FILE: u64 = 64 << 20;
+
+/// What will be written.
+pub(crate) struct Values {
+    path: PathBuf,
+    text: String,
+}
+
+/// What was written.
+pub(crate) struct WrittenValues {
+    pub(crate) path: PathBuf,
+    /// The file of the usual name, which somebody has changed.
+    pub(crate) kept: Option<PathBuf>,
+}
+
+/// The values file to write; none where the catalog contradicts itself, unless values of a certain kind were asked for:
+/// then that is found before anything is sent.
+pub(crate) fn plan(
+    args: &ImportArgs,
+    bundle: &BundleManifest,
+    destination: &Destination,
+    mapping: Mapping,
+    path: PathBuf,
+    reporter: &Reporter,
+) -> Result<Option<Values>, Failure> {
+    let style = ValuesStyle { per_image: args.style.per_image, pin: args.style.pin };
+    match bundle_values(bundle, destination, mapping, style, &args.only) {
+        Ok(text) => Ok(Some(Values { path, text })),
+        Err(error) if style.per_image || style.pin || args.mapping.keep_host => Err(error),
+        Err(error) => {
+            let hints = error.hints.iter().map(|hint| format!("\nhint: {hint}"));
+            reporter.warn(&format!("no values file: {error}{}", hints.collect::<String>()));
+            Ok(None)
+        }
+    }
+}
+
+/// Writes the values file under the first name that is free for it.
+pub(crate) fn write(
+    values: &Values,
+    destination: &Destination,
+    force: bool,
+) -> anyhow::Result<WrittenValues> {
+    let Values { path, text } = values;
+    let is_free = |path: &Path| force || is_free(path, text.as_bytes());
+    let others = || (1..=MOST).map(|number| named_after(path, &destination.to_string(), number));
+    let place = std::iter::once(path.clone()).chain(others()).find(|path| is_free(path));
+    let place = place.unwrap_or_else(|| path.clone());
+    output_files::write(&place, text)?;
+    let kept = (place != *path).then(|| path.clone());
+    Ok(WrittenValues { path: place, kept })
+}
+
+/// Whether nothing of anybody is lost where `text` is written to `path`.
+fn is_free(path: &Path, text: &[u8]) -> bool {
+    match std::fs::symlink_metadata(path) {
+        Err(_) => true,
+        // A device or a pipe that was named has no content that could be lost.
+        Ok(_) if output_files::is_no_file(path) => !path.is_dir(),
+        Ok(_) => small_file::named(path, MAX_FILE).is_ok_and(|there| there == text || is_as_made(&there)),
+    }
+}
+
+/// `shop.values.yaml` for a destination: `shop.registry.local-5000.values.yaml`, and with a number from the second on.
+fn named_after(path: &Path, destination: &str, number: usize) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let (stem, ending) = [".values.yaml", ".yaml", ".yml"]
+        .iter()
+        .find_map(|ending| Some((name.strip_suffix(ending)?, *ending)))
+        .unwrap_or((&name, ""));
+    let number = if number == 1 { String::new() } else { format!("-{number}") };
+    path.with_file_name(format!("{stem}.{}{number}{ending}", output_files::plain_name(destination)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_destination_goes_before_the_ending() {
+        for (path, number, expected) in [
+            ("a/shop.values.yaml", 1, "a/shop.r.local-5000-m.values.yaml"),
+            ("shop.values.yaml", 2, "shop.r.local-5000-m-2.values.yaml"),
+            ("v.yml", 1, "v.r.local-5000-m.yml"),
+            ("values", 3, "values.r.local-5000-m-3"),
+        ] {
+            assert_eq!(named_after(Path::new(path), "r.local:5000/m", number), Path::new(expected));
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! Which bundle a command reads: the one named, or the one in the current folder.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::bundle_name::{is_address, stem, without_number};
+use super::trust;
+use crate::app::failure::{ExitCode, Failure};
+use crate::archive::{
+    ArchiveError, BundleReader, FileInput, ForeignLayout, Holdings, Input, LIST_SUFFIX, LayoutOptions, Piped,
+    Rest, Stash, VolumeInput, Wait, WaitingVolumes, volumes_of,
+};
+use crate::cli::{ImportArgs, NetworkArgs, TrustArgs};
+use crate::image::Digest;
+use crate::report::Reporter;
+use crate::session::Session;
+use crate::session::output_files::plain_name;
+use crate::signing::{Trust, Vouched};
+
+/// An open bundle, and what files derived from it are called after.
+pub(crate) struct Opened {
+    pub(crate) holdings: Arc<dyn Holdings>,
+    /// The bundle itself, when it is as it was exported.
+    pub(crate) own: Option<BundleReader>,
+    pub(crate) stem: String,
+    pub(crate) vouched: Vouched,
+}
+
+/// A bundle to import: from a file, or out of a pipe.
+pub(crate) struct ToImport {
+    pub(crate) holdings: Arc<dyn Holdings>,
+    pub(crate) stem: String,
+    pub(crate) vouched: Vouched,
+    pub(crate) pipe: Option<Pipe>,
+}
+
+/// What of a pipe has come, and the rest of it.
+pub(crate) struct Pipe {
+    pub(crate) at_hand: HashSet<Digest>,
+    pub(crate) stash: Arc<Stash>,
+    pub(crate) rest: Rest,
+}
+
+/// Opens what `bundle import` was given.
+pub(crate) fn open_for_import(session: &Session, args: &ImportArgs) -> anyhow::Result<ToImport> {
+    let options = LayoutOptions { name: args.name.clone(), platform: args.platform.clone(), nameless: false };
+    if args.wait_for_volumes {
+        let path = args.bundle.clone().unwrap_or_else(|| PathBuf::from("."));
+        let trust = trust::with_approval(&args.trust, &args.approval, Some(&path))?;
+        let volumes = WaitingVolumes::open(&path, patience(session))?;
+        return piped(Piped::open(volumes, &options, args.spool.as_deref(), &trust)?, &trust);
+    }
+    if args.bundle.as_deref() != Some(Path::new("-")) {
+        let path = args.bundle.clone().map_or_else(the_one_here, Ok)?;
+        let trust = trust::anywhere(&args.trust, &args.approval, &path, &args.network)?;
+        let opened = match open_as_anywhere(&path, &options, &trust, &args.network) {
+            Err(error) if args.salvage => match error.downcast::<ArchiveError>() {
+                // What is not trusted is not whole in any of its parts.
+                Ok(error @ (ArchiveError::NotABundle(_) | ArchiveError::Untrusted(_))) => {
+                    return Err(error.into());
+                }
+                // Only a bundle as it was exported can be told apart where it is damaged.
+                Ok(error) if !is_as_exported(&path) => return Err(error.into()),
+                Ok(error) => open_salvaged(&path, &error, &session.reporter, &trust)?,
+                Err(error) => return Err(error),
+            },
+            opened => opened?,
+        };
+        let Opened { holdings, stem, vouched, .. } = opened;
+        return Ok(ToImport { holdings, stem, vouched, pipe: None });
+    }
+    if args.network.password_stdin {
+        return Err(Failure::usage("the bundle and the password cannot both come from stdin")
+            .hint("store the login first: bundle login REGISTRY")
+            .into());
+    }
+    let trust = trust::with_approval(&args.trust, &args.approval, None)?;
+    let opened = Piped::open(std::io::stdin(), &options, args.spool.as_deref(), &trust)?;
+    piped(opened, &trust)
+}
+
+fn piped(Piped { holdings, at_hand, stash, rest }: Piped, trust: &Trust) -> anyhow::Result<ToImport> {
+    let catalog = &holdings.bundle().catalog;
+    let stem = match (catalog.name.as_str(), catalog.version.as_str()) {
+        ("", _) => "bundle".to_owned(),
+        (name, "") => plain_name(name),
+        (name, version) => plain_name(&format!("{name}-{version}")),
+    };
+    let vouched = trust::vouched(trust, holdings.as_ref())?;
+    Ok(ToImport { holdings, stem, vouched, pipe: Some(Pipe { at_hand, stash, rest }) })
+}
+
+/// Waits for volumes until the user wants no more, and says once for each that it is waited for.
+fn patience(session: &Session) -> Wait {
+    const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_millis(500);
+    let (reporter, cancel) = (session.reporter.clone(), session.cancel.clone());
+    let mut said = String::new();
+    Box::new(move |path, entry| {
+        if said != entry.name {
+            said.clone_from(&entry.name);
+            reporter.say(&format!("waiting for {} (volume {})", path.display(), entry.number));
+        }
+        std::thread::sleep(LOOK_AGAIN);
+        !cancel.is_cancelled()
+    })
+}
+
+/// Opens `path`, which may be an address on the network, or the one bundle in the current folder, if it is trusted as
+/// the flags demand.
+pub(crate) fn open_anywhere(
+    path: Option<&Path>,
+    trust: &TrustArgs,
+    network: &NetworkArgs,
+) -> anyhow::Result<Opened> {
+    let Some(path) = path.filter(|path| is_address(path)) else {
+        return open(path, trust);
+    };
+    open_as_anywhere(
+        path,
+        &LayoutOptions::default(),
+        &trust::at_address(trust::of(trust, None)?, path, network)?,
+        network,
+    )
+}
+
+fn open_as_anywhere(
+    path: &Path,
+    options: &LayoutOptions,
+    trust: &Trust,
+    network: &NetworkArgs,
+) -> anyhow::Result<Opened> {
+    if !is_address(path) {
+        return open_as(path, options, trust);
+    }
+    options.refuse_for_bundle()?;
+    let reader = open_address(path, trust, network)?;
+    let vouched = trust::vouched(trust, &reader)?;
+    Ok(Opened { holdings: Arc::new(reader.clone()), own: Some(reader), stem: stem(path), vouched })
+}
+
+/// Opens a bundle at an address on the network, if it is trusted.
+pub(crate) fn open_address(
+    address: &Path,
+    trust: &Trust,
+    network: &NetworkArgs,
+) -> anyhow::Result<BundleReader> {
+    let text = address.to_string_lossy();
+    let path = text.split(['?', '#']).next().unwrap_or(&text);
+    // `.2026` may be a date.
+    let is_volume = |base: &str| [".0", LIST_SUFFIX].iter().any(|end| path[base.len()..].starts_with(end));
+    if without_number(path).is_some_and(is_volume) {
+        let failure = Failure::usage(format!("{path}: volumes are not read over the network"));
+        return Err(failure.hint("fetch all of them into one folder, and name that").into());
+    }
+    let input = super::clients::remote(&text, network)?;
+    Ok(BundleReader::open_trusted(&input, trust)?)
+}
+
+/// Opens `path`, or the one bundle in the current folder, if it is trusted as the flags demand.
+pub(crate) fn open(path: Option<&Path>, trust: &TrustArgs) -> anyhow::Result<Opened> {
+    let path = match path {
+        Some(path) => path.to_owned(),
+        None => the_one_here()?,
+    };
+    open_as(&path, &LayoutOptions::default(), &trust::of(trust, Some(&path))?)
+}
+
+/// Opens `path` if it is trusted.
+fn open_as(path: &Path, options: &LayoutOptions, trust: &Trust) -> anyhow::Result<Opened> {
+    let (holdings, own): (Arc<dyn Holdings>, _) = match open_trusted(path, trust) {
+        Ok(reader) => {
+            options.refuse_for_bundle()?;
+            (Arc::new(reader.clone()), Some(reader))
+        }
+        Err(ArchiveError::NotABundle(why)) => (Arc::new(open_layout(path, why, options, trust)?), None),
+        Err(error) => return Err(error.into()),
+    };
+    let vouched = trust::vouched(trust, holdings.as_ref())?;
+    Ok(Opened { holdings, own, stem: stem(path), vouched })
+}
+
+/// Opens a layout of another tool, or a bundle in another container; `why` says that it is not a bundle as it was
+/// exported, for where it is neither.
+pub(crate) fn open_layout(
+    path: &Path,
+    why: String,
+    options: &LayoutOptions,
+    trust: &Trust,
+) -> Result<ForeignLayout, ArchiveError> {
+    ForeignLayout::open_trusted(path, options, trust).map_err(|error| match error {
+        ArchiveError::NotABundle(_) => ArchiveError::NotABundle(why),
+        other => other,
+    })
+}
+
+fn is_as_exported(path: &Path) -> bool {
+    !matches!(open_bundle(path), Err(ArchiveError::NotABundle(_)))
+}
+
+/// Opens a bundle of this program's own making, in one file or in volumes.
+pub(crate) fn open_bundle(path: &Path) -> Result<BundleReader, ArchiveError> {
+    open_trusted(path, &Trust::default())
+}
+
+/// The same, if it is trusted.
+pub(crate) fn open_trusted(path: &Path, trust: &Trust) -> Result<BundleReader, ArchiveError> {
+    BundleReader::open_trusted(&open_input(path)?, trust)
+}
+
+/// Opens a bundle as far as it can be read, since `why` stands against opening it as a whole one.
+fn open_salvaged(
+    path: &Path,
+    why: &ArchiveError,
+    reporter: &Reporter,
+    trust: &Trust,
+) -> anyhow::Result<Opened> {
+    let (input, wrong) = open_damaged(path)?;
+    let reader = BundleReader::salvage(&input, trust).map_err(|error| match error {
+        ArchiveError::Untrusted(_) => anyhow::Error::new(error),
+        error => Failure::new(
+            ExitCode::Content,
+            format!("{}: its beginning, which says what is in it, is damaged", path.display()),
+        )
+        .hint("copy the file again, or its first volume; without its beginning nothing can be told from it")
+        .because(anyhow::Error::new(error).context(why.to_string()))
+        .into(),
+    })?;
+    if wrong.is_empty() {
+        reporter.warn(&why.to_string());
+    }
+    for line in &wrong {
+        reporter.warn(line);
+    }
+    let vouched = trust::vouched(trust, &reader)?;
+    Ok(Opened { holdings: Arc::new(reader.clone()), own: Some(reader), stem: stem(path), vouched })
+}
+
+/// The bytes of a bundle: a file, or the volumes that `path` names.
+pub(crate) fn open_input(path: &Path) -> Result<Arc<dyn Input>, ArchiveError> {
+    if let Some(volumes) = VolumeInput::open(path)? {
+        return Ok(Arc::new(volumes));
+    }
+    if path.is_dir() {
+        return Err(ArchiveError::NotABundle(format!("{} is a folder", path.display())));
+    }
+    Ok(Arc::new(FileInput::open(path)?))
+}
+
+/// The same as far as it can be read: with what is wrong with its volumes, one a line.
+pub(crate) fn open_damaged(path: &Path) -> Result<(Arc<dyn Input>, Vec<String>), ArchiveError> {
+    Ok(match VolumeInput::gather(path)? {
+        Some((volumes, wrong)) => (Arc::new(volumes), wrong),
+        None => (open_input(path)?, Vec::new()),
+    })
+}
+
+fn the_one_here() -> anyhow::Result<PathBuf> {
+    let files = std::fs::read_dir(".")?
+        .filter_map(|entry| Some(entry.ok()?.file_name().into()))
+        .filter(|path: &PathBuf| path.to_string_lossy().ends_with(".tar.zst"));
+    let sets = volumes_of(Path::new("."))?.into_iter();
+    let sets = sets.filter_map(|base| base.file_name().map(PathBuf::from));
+    let mut found: Vec<PathBuf> =
+        files.chain(sets).filter(|path| open_bundle(path).is_ok() || looks_like_one(path)).collect();
+    found.sort();
+    match found.len() {
+        1 => Ok(found.remove(0)),
+        0 => Err(Failure::usage("there is no bundle (*.tar.zst, or its volumes) in this folder")
+            .hint("name it: bundle import FILE -d REGISTRY")
+            .into()),
+        n => {
+            let list: Vec<_> = found.iter().map(|path| format!("  {}", path.display())).collect();
+            Err(Failure::new(
+                ExitCode::Usage,
+                format!("{n} bundles are in this folder:\n{}", list.join("\n")),
+            )
+            .hint("name one: bundle import FILE -d REGISTRY")
+            .into())
+        }
+    }
+}
+
+/// A bundle that cannot be opened is still the one the user means: opening it again tells what is wrong.
+fn looks_like_one(path: &Path) -> bool {
+    matches!(
+        open_bundle(path),
+        Err(ArchiveError::Damaged(_)
+            | ArchiveError::Volumes(_)
+            | ArchiveError::UnknownVersion(_)
+            | ArchiveError::Json(..))
+    )
+}

@@ -1,0 +1,95 @@
+//! `--policy`: the rules of a site against a bundle, before anything of it moves.
+
+use std::path::Path;
+
+use crate::app::failure::{ExitCode, Failure};
+use crate::app::foreign_text;
+use crate::archive::{ArchiveError, Holdings, Manifests};
+use crate::cli::PolicyArgs;
+use crate::image::Descriptor;
+use crate::plan::ExportPlan;
+use crate::policy::{Facts, Finding, MAX_POLICY, Policy, Selection};
+use crate::report::{Reporter, count};
+use crate::session::run_report::RunReport;
+use crate::transfer::Spool;
+
+/// A policy, and what the user calls it.
+pub(crate) struct Rules {
+    file: String,
+    policy: Policy,
+}
+
+/// The policy that is named, if one is.
+pub(crate) fn load(args: &PolicyArgs) -> anyhow::Result<Option<Rules>> {
+    args.policy.as_deref().map(read).transpose()
+}
+
+fn read(path: &Path) -> anyhow::Result<Rules> {
+    let file = path.display().to_string();
+    let refuse = |why: &dyn std::fmt::Display| Failure::usage(format!("{file}: {why}"));
+    let text = foreign_text::named(path, MAX_POLICY);
+    let text = text.map_err(|error| Failure::unusable(error.about(&file)))?;
+    let policy = Policy::parse(text.as_bytes()).map_err(|error| {
+        refuse(&error).hint(
+            "a policy has some of: sources, pinned, signature, sbom, noRoot, maxImageSize, maxBundleSize; \
+             and waive, for what they do not hold for",
+        )
+    })?;
+    Ok(Rules { file, policy })
+}
+
+impl Rules {
+    /// What stands against a bundle that exists, or against what is selected of it.
+    pub(crate) fn findings(
+        &self,
+        holdings: &dyn Holdings,
+        selection: Selection<'_>,
+    ) -> Result<Vec<Finding>, ArchiveError> {
+        let facts = Facts::of(holdings.bundle(), holdings, &|config| holdings.small(config), selection)?;
+        Ok(self.policy.findings(&facts, today()))
+    }
+
+    /// What stands against one that is planned: its manifests and configs are in the spool.
+    pub(crate) fn planned(&self, plan: &ExportPlan, spool: &Spool) -> Result<Vec<Finding>, ArchiveError> {
+        let config = |config: &Descriptor| spool.manifest(&config.digest).ok().map(Vec::from);
+        Ok(self.policy.findings(&Facts::of(&plan.bundle, spool, &config, Selection::ALL)?, today()))
+    }
+
+    /// All findings that count as one error, and as the failures of their images; none where there are none. Those that
+    /// are waived are said.
+    pub(crate) fn refusal(
+        &self,
+        findings: &[Finding],
+        report: &mut RunReport,
+        reporter: &Reporter,
+    ) -> Option<Failure> {
+        let (findings, waived): (Vec<_>, Vec<_>) = findings.iter().partition(|finding| finding.counts());
+        for finding in waived {
+            reporter.say(&finding.to_string());
+        }
+        if findings.is_empty() {
+            return None;
+        }
+        for row in &mut report.images {
+            let own: Vec<String> = findings
+                .iter()
+                .filter(|finding| finding.image.as_ref() == Some(&row.name))
+                .map(|finding| format!("{}: {}", finding.rule, finding.why))
+                .collect();
+            if !own.is_empty() {
+                row.failed(ExitCode::Content, &"", &format_args!("policy: {}", own.join("; ")), Vec::new());
+            }
+        }
+        let lines: Vec<String> = findings.iter().map(ToString::to_string).collect();
+        let number = count(findings.len(), "finding");
+        let message = format!("{} does not let this pass, {number}:\n{}", self.file, lines.join("\n"));
+        Some(Failure::new(ExitCode::Content, message).hint(
+            "leave these images out with --skip where the bundle is made, or ask those who keep the policy",
+        ))
+    }
+}
+
+/// In UTC, so that a waiver ends everywhere at once.
+fn today() -> jiff::civil::Date {
+    jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date()
+}

@@ -1,0 +1,107 @@
+//! `--base`: what the destination has already, from a bundle, its `bundle.json`, an inventory, or a receipt.
+
+use std::io::Read;
+use std::path::Path;
+
+use serde::Deserialize;
+
+use crate::app::failure::{ExitCode, Failure};
+use crate::app::foreign_text::{self, NotText};
+use crate::app::small_file;
+use crate::archive::manifest::{MEDIA_TYPE, Requires};
+use crate::archive::{ArchiveError, BundleManifest};
+use crate::cli::TrustArgs;
+use crate::custody::Receipt;
+use crate::image::Digest;
+use crate::inputs::{open_bundle, trust};
+use crate::plan::{Inventory, base};
+use crate::session::sidecar;
+use crate::signing::is_statement;
+
+/// Longest JSON read as a base.
+const MAX_JSON: u64 = 1 << 30;
+/// Bytes that tell JSON from a bundle, with a byte order mark before them.
+const HEAD: u64 = 4;
+
+/// Just enough of any document to say what it is.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Preamble {
+    #[serde(default)]
+    media_type: String,
+}
+
+/// Reads the base at `path`, if it is trusted as the flags demand.
+pub(crate) fn load(path: &Path, args: &TrustArgs) -> anyhow::Result<Requires> {
+    let trust = trust::of(args, Some(path))?;
+    let Some(json) = json(path)? else {
+        let reader = open_bundle::open_trusted(path, &trust)?;
+        return Ok(base::of_bundle(reader.manifest(), reader.id(), &reader)?);
+    };
+    let no_base = |why: String| {
+        Failure::new(ExitCode::Content, format!("{}: {why}", path.display())).hint(
+            "--base takes a bundle, its bundle.json, what bundle inspect -d REGISTRY --catalog FILE wrote, or the \
+             receipt of an import",
+        )
+    };
+    let untrusted = |why: String| {
+        let message = format!("{}: {why}", path.display());
+        Failure::new(ExitCode::Content, message).hint(
+            "build on what somebody has signed: a bundle, or the receipt of an import (bundle sign FILE --key KEY)",
+        )
+    };
+    if is_statement(&json) {
+        sidecar::signer_of(path, &json, &trust)?.map_err(untrusted)?;
+        return Ok(Receipt::parse(&json).map_err(no_base)?.base(&json));
+    }
+    let preamble: Preamble = serde_json::from_slice(&json).map_err(|error| no_base(error.to_string()))?;
+    match preamble.media_type.as_str() {
+        MEDIA_TYPE => {
+            trust.check(&json, None).map_err(ArchiveError::from)?;
+            Ok(base::of_manifest(&BundleManifest::from_bytes(&json)?, Digest::sha256(&json)))
+        }
+        other if Inventory::is(other) && trust.demands_signature() => {
+            Err(untrusted("an inventory has no signature, and one is demanded".to_owned()).into())
+        }
+        other if Inventory::is(other) => Ok(Inventory::base(&json)?),
+        other => Err(no_base(format!("{other:.100?} is nothing to build on")).into()),
+    }
+}
+
+/// What the bundle at `path`, or its `bundle.json`, says, and its id.
+pub(crate) fn bundle(path: &Path, args: &TrustArgs) -> anyhow::Result<(BundleManifest, Digest)> {
+    let trust = trust::of(args, Some(path))?;
+    let Some(json) = json(path)? else {
+        let reader = open_bundle::open_trusted(path, &trust)?;
+        return Ok((reader.manifest().clone(), reader.id()));
+    };
+    trust.check(&json, None).map_err(ArchiveError::from)?;
+    Ok((BundleManifest::from_bytes(&json)?, Digest::sha256(&json)))
+}
+
+/// The content of the file at `path`, if it is JSON.
+fn json(path: &Path) -> anyhow::Result<Option<Vec<u8>>> {
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let refuse = |error: std::io::Error| Failure::usage(format!("--base {}: {error}", path.display()));
+    let mut head = Vec::new();
+    let read = small_file::regular(path).and_then(|file| file.take(HEAD).read_to_end(&mut head));
+    read.map_err(refuse)?;
+    let is_utf16 = matches!(foreign_text::text(&head), Err(NotText::Encoding(_)));
+    if !is_utf16 && foreign_text::without_mark_bytes(&head).first() != Some(&b'{') {
+        return Ok(None);
+    }
+    let text = foreign_text::named(path, MAX_JSON)
+        .map_err(|error| Failure::unusable(error.about(format_args!("--base {}", path.display()))))?;
+    let bytes = text.into_bytes();
+    // A list of volumes is JSON too.
+    let is_list = path.to_str().is_some_and(|name| name.ends_with(crate::archive::LIST_SUFFIX));
+    Ok((!is_list).then_some(bytes))
+}
+
+/// What a delta is called: after its base.
+pub(crate) fn delta_name(file_name: &str, base: &Digest) -> String {
+    let stem = file_name.strip_suffix(".tar.zst").unwrap_or(file_name);
+    format!("{stem}.delta-{}.tar.zst", &base.hex()[..8])
+}

@@ -1,0 +1,284 @@
+//! Between a lock and a request: what is written down of one, and how another is made of it.
+
+use std::path::Path;
+
+use futures_util::StreamExt;
+
+use super::catalogs::{file_name, material};
+use super::loaded::Loaded;
+use crate::app::failure::{ExitCode, Failure};
+use crate::app::{foreign_text, small_file};
+use crate::archive::ArtifactRow;
+use crate::archive::manifest::{CatalogRecord, EntryRecord};
+use crate::catalog::lock::{Lock, LockedArtifact, LockedCatalog, LockedEntry, LockedImage};
+use crate::cli::{CatalogArgs, NetworkArgs, SelectionArgs};
+use crate::custody::MaterialKind;
+use crate::image::{Digest, Repository};
+use crate::plan::{Request, Wanted};
+use crate::registry::{ManifestTarget, RegistryClient};
+use crate::report::Reporter;
+
+/// Longest lock that is read, in bytes.
+const MAX_LOCK: u64 = 64 << 20;
+
+/// Reads the lock at `path`; none if there is no such file.
+pub(crate) fn read(path: &Path) -> anyhow::Result<Option<Lock>> {
+    text(path)?.map(|text| parse(path, &text)).transpose()
+}
+
+fn text(path: &Path) -> anyhow::Result<Option<Vec<u8>>> {
+    match small_file::named(path, MAX_LOCK) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Failure::usage(format!("lock {}: {error}", path.display())).into()),
+    }
+}
+
+fn parse(path: &Path, text: &[u8]) -> anyhow::Result<Lock> {
+    let place = format!("lock {}", path.display());
+    let text = foreign_text::text(text).map_err(|error| Failure::unusable(error.of(path).about(&place)))?;
+    Lock::parse(text.as_bytes()).map_err(|error| Failure::usage(format!("{place}: {error}")).into())
+}
+
+/// The request that the lock at `path` stands for. Catalogs that are named too must still be what was locked.
+pub(crate) fn load(
+    args: &CatalogArgs,
+    selection: &SelectionArgs,
+    network: &NetworkArgs,
+    path: &Path,
+) -> anyhow::Result<Loaded> {
+    let Some(text) = text(path)? else {
+        return Err(Failure::usage(format!("there is no lock {}", path.display()))
+            .hint("bundle catalog lock writes it")
+            .into());
+    };
+    let lock = parse(path, &text)?;
+    let mut materials = vec![material(MaterialKind::Lock, &path.to_string_lossy(), &text)];
+    if !args.catalogs.is_empty() {
+        let named = super::catalogs::load_with(args, selection, network)?;
+        let catalog = catalog_of(&named);
+        materials.extend(named.materials);
+        if catalog != lock.catalog {
+            return Err(outdated(path, &lock.catalog, &catalog));
+        }
+    }
+    let mut loaded = from_lock(&lock, args)?;
+    loaded.materials = materials;
+    pack(&mut loaded, &lock, crate::archive::folder_of(path))?;
+    let is_locked =
+        |wanted: &&Wanted| lock.image(&wanted.name).is_none_or(|locked| wanted.pin == Some(locked.digest));
+    if let Some(changed) = loaded.request.images.iter().find(|wanted| !is_locked(wanted)) {
+        let message = format!(
+            "{} is another chart than the one that was locked",
+            loaded.archives[&changed.name].display()
+        );
+        return Err(Failure::new(ExitCode::Failed, message)
+            .hint("put the locked one back, or lock the new one: bundle catalog lock")
+            .into());
+    }
+    loaded.add(&selection.add, &args.source)?;
+    if let Some(open) = loaded.request.images.iter().find(|wanted| wanted.pin.is_none()) {
+        let message = format!("--add {}: it is not in {}", open.name, path.display());
+        return Err(Failure::usage(message)
+            .hint(format!("lock it too: bundle catalog lock --add {}", open.name))
+            .into());
+    }
+    if loaded.request.images.is_empty() {
+        return Err(Failure::usage(format!("lock {} lists no image", path.display())).into());
+    }
+    Ok(loaded)
+}
+
+/// The rows of `lock`, which is in `folder`, with their digests to be found anew.
+pub(crate) fn again(lock: &Lock, args: &CatalogArgs, folder: &Path) -> anyhow::Result<Loaded> {
+    let mut loaded = from_lock(lock, args)?;
+    loaded.request.images.iter_mut().for_each(|wanted| (wanted.pin, wanted.artifacts) = (None, None));
+    pack(&mut loaded, lock, folder)?;
+    Ok(loaded)
+}
+
+/// Makes the artifacts of the charts that `lock` names below `folder`.
+fn pack(loaded: &mut Loaded, lock: &Lock, folder: &Path) -> anyhow::Result<()> {
+    for image in &lock.images {
+        if let Some(archive) = &image.archive {
+            super::charts::pack(loaded, &image.name, &folder.join(archive))?;
+        }
+    }
+    Ok(())
+}
+
+fn from_lock(lock: &Lock, args: &CatalogArgs) -> anyhow::Result<Loaded> {
+    if args.catalogs.is_empty() && !args.set.is_empty() {
+        let why = "a lock has its variables filled in, so --set needs a catalog to set them in";
+        return Err(Failure::usage(why)
+            .hint("name the catalog, and lock it again with the new values")
+            .into());
+    }
+    let mut loaded = request_of(lock);
+    for wanted in &mut loaded.request.images {
+        wanted.sources = crate::catalog::rewritten(&wanted.sources, &args.source)
+            .map_err(|error| Failure::usage(error.to_string()))?;
+    }
+    Ok(loaded)
+}
+
+fn outdated(path: &Path, locked: &LockedCatalog, now: &LockedCatalog) -> anyhow::Error {
+    let has =
+        |catalog: &LockedCatalog, row: &LockedEntry| catalog.entries.iter().any(|e| e.image == row.image);
+    let mut lines: Vec<String> = Vec::new();
+    for row in now.entries.iter().filter(|row| !has(locked, row)) {
+        lines.push(format!("{} is in the catalog, not in the lock", row.image));
+    }
+    for row in locked.entries.iter().filter(|row| !has(now, row)) {
+        lines.push(format!("{} is in the lock, not in the catalog", row.image));
+    }
+    lines.dedup();
+    if lines.is_empty() {
+        lines.push("its rows, value paths or variables are others".to_owned());
+    }
+    let message = format!("the catalog is not what {} was made of:\n{}", path.display(), lines.join("\n"));
+    Failure::new(ExitCode::Failed, message)
+        .hint(
+            "bundle catalog lock brings it up to date; or leave the catalog out, and the lock alone decides",
+        )
+        .into()
+}
+
+fn request_of(lock: &Lock) -> Loaded {
+    let catalog = &lock.catalog;
+    let mut request = Request {
+        catalog: CatalogRecord {
+            entries: catalog.entries.iter().map(record).collect(),
+            name: catalog.name.clone(),
+            registry_override: catalog.registry_override.clone(),
+            values: catalog.values.clone(),
+            per_image_values: catalog.per_image_values.clone(),
+            variables: catalog.variables.clone(),
+            version: catalog.version.clone(),
+        },
+        ..Request::default()
+    };
+    for (at, entry) in catalog.entries.iter().enumerate() {
+        let at = u32::try_from(at).unwrap_or(u32::MAX);
+        if let Some(wanted) = request.images.iter_mut().find(|wanted| wanted.name == entry.image) {
+            wanted.entries.push(at);
+        } else if let Some(locked) = lock.image(&entry.image) {
+            let source = locked.source.clone().unwrap_or_else(|| locked.name.clone());
+            request.images.push(Wanted {
+                name: locked.name.clone(),
+                sources: vec![source.clone()],
+                entries: vec![at],
+                artifacts: Some(artifacts(locked, source.repository())),
+                pin: Some(locked.digest),
+                repinned: None,
+            });
+        }
+    }
+    Loaded {
+        request,
+        labels: catalog.entries.iter().map(|entry| entry.labels.clone()).collect(),
+        file_name: Some(file_name(&catalog.name, &catalog.version)),
+        ..Loaded::default()
+    }
+}
+
+fn artifacts(image: &LockedImage, repository: &Repository) -> Vec<ArtifactRow> {
+    let row = |locked: &LockedArtifact| ArtifactRow {
+        artifact_type: locked.artifact_type.clone(),
+        digest: locked.digest,
+        media_type: locked.media_type.clone(),
+        repository: repository.clone(),
+        size: locked.size,
+        subject: locked.subject,
+        tag: locked.tag.clone(),
+    };
+    image.artifacts.iter().map(row).collect()
+}
+
+/// What a lock keeps of an artifact.
+pub(crate) fn locked_artifact(row: &ArtifactRow) -> LockedArtifact {
+    LockedArtifact {
+        subject: row.subject,
+        tag: row.tag.clone(),
+        artifact_type: row.artifact_type.clone(),
+        digest: row.digest,
+        media_type: row.media_type.clone(),
+        size: row.size,
+    }
+}
+
+fn record(entry: &LockedEntry) -> EntryRecord {
+    EntryRecord {
+        chart: entry.chart.clone(),
+        component: entry.component.clone(),
+        registry_path: entry.registry.clone(),
+        repository_path: entry.repository.clone(),
+        tag_paths: entry.tag.clone(),
+        digest_path: entry.digest.clone(),
+    }
+}
+
+/// What a lock keeps of the catalogs in `loaded`.
+pub(crate) fn catalog_of(loaded: &Loaded) -> LockedCatalog {
+    let CatalogRecord { entries, name, per_image_values, registry_override, values, variables, version } =
+        loaded.request.catalog.clone();
+    let labels = loaded.labels.iter().cloned().chain(std::iter::repeat(Vec::new()));
+    let rows = entries.into_iter().zip(labels).enumerate().filter_map(|(at, (entry, labels))| {
+        let uses = |wanted: &&Wanted| wanted.entries.iter().any(|entry| *entry as usize == at);
+        Some(LockedEntry {
+            image: loaded.request.images.iter().find(uses)?.name.clone(),
+            chart: entry.chart,
+            component: entry.component,
+            registry: entry.registry_path,
+            repository: entry.repository_path,
+            tag: entry.tag_paths,
+            digest: entry.digest_path,
+            labels,
+        })
+    });
+    LockedCatalog {
+        entries: rows.collect(),
+        name,
+        per_image_values,
+        registry_override,
+        values,
+        variables,
+        version,
+    }
+}
+
+/// Says which tags name something else by now than what is locked. The bundle is not touched by it, so a registry
+/// that does not answer is no failure.
+pub(crate) async fn warn_of_drift(
+    client: &RegistryClient,
+    request: &Request,
+    jobs: usize,
+    reporter: &Reporter,
+) {
+    let locked: Vec<_> = request.images.iter().filter_map(|wanted| Some((wanted, wanted.pin?))).collect();
+    let asked = futures_util::stream::iter(locked).map(|(wanted, pin)| async move {
+        let source = wanted.sources.first()?;
+        if source.digest().is_some() || client.holds(&pin) {
+            return None;
+        }
+        let target = ManifestTarget::Tag(source.tag()?.clone());
+        let now = client.head_manifest(source.repository(), &target).await;
+        Some((source, pin, now))
+    });
+    let found: Vec<_> = asked.buffered(jobs.max(1)).filter_map(std::future::ready).collect().await;
+    for (source, pin, now) in found {
+        match now {
+            Ok(Some(now)) if same(&now, &pin) => {}
+            Ok(Some(now)) => reporter.warn(&format!(
+                "{source} has moved since it was locked: {pin} is exported, the tag names {now} now"
+            )),
+            Ok(None) => reporter.warn(&format!("{source} is gone since it was locked; {pin} is still there")),
+            Err(error) => reporter.detail(&format!("{source}: whether the tag moved is not known: {error}")),
+        }
+    }
+}
+
+/// Whether the two may name the same content: digests of different algorithms cannot be compared.
+fn same(now: &Digest, pin: &Digest) -> bool {
+    now == pin || now.algorithm() != pin.algorithm()
+}

@@ -1,0 +1,190 @@
+//! `--report FILE`: what became of each image, as JSON. Written on success, on failure and on Ctrl-C.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::app::failure::{ExitCode, Failure};
+use crate::archive::Chosen;
+use crate::image::{Digest, Reference};
+
+pub(crate) use crate::custody::ImageState;
+
+/// Rises when a field changes its meaning.
+const SCHEMA_VERSION: u32 = 1;
+
+/// One image of a run.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ImageReport {
+    pub(crate) name: Reference,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) source: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) target: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) digest: Option<Digest>,
+    /// Where one platform was taken out of an index: which, and the index, which is not imported.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) platform: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) index: Option<Digest>,
+    /// What the target's tag pointed at before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) replaced: Option<Digest>,
+    pub(crate) state: ImageState,
+    /// Bytes of its distinct manifests and blobs, whether they moved in this run or not.
+    pub(crate) bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<String>,
+    /// It is in the bundle, and was not asked for.
+    #[serde(skip)]
+    unasked: bool,
+    #[serde(skip)]
+    code: Option<ExitCode>,
+    #[serde(skip)]
+    hints: Vec<String>,
+}
+
+impl ImageReport {
+    pub(crate) fn new(name: &Reference, source: Option<&Reference>) -> Self {
+        Self {
+            name: name.clone(),
+            source: source.map(ToString::to_string),
+            target: None,
+            digest: None,
+            platform: None,
+            index: None,
+            replaced: None,
+            state: ImageState::NotTried,
+            bytes: 0,
+            reason: None,
+            unasked: false,
+            code: None,
+            hints: Vec::new(),
+        }
+    }
+
+    /// Leaves it out of what the run is about.
+    pub(crate) fn not_asked_for(&mut self) {
+        (self.state, self.unasked) = (ImageState::Skipped, true);
+    }
+
+    pub(crate) fn resolved(&mut self, source: &Reference, digest: &Digest) {
+        self.source = Some(source.to_string());
+        self.digest = Some(*digest);
+    }
+
+    /// Records the failure; the first of an image counts.
+    pub(crate) fn failed(
+        &mut self,
+        code: ExitCode,
+        place: &dyn std::fmt::Display,
+        reason: &dyn std::fmt::Display,
+        hints: Vec<String>,
+    ) {
+        if self.state != ImageState::Failed {
+            self.state = ImageState::Failed;
+            self.code = Some(code);
+            let (place, reason) = (place.to_string(), reason.to_string());
+            // Many errors name the place themselves.
+            let says_where = place.is_empty() || reason.contains(&place);
+            self.reason = Some(if says_where { reason } else { format!("{place}: {reason}") });
+            self.hints = hints;
+        }
+    }
+}
+
+/// The report of one run.
+#[derive(Debug)]
+pub(crate) struct RunReport {
+    command: &'static str,
+    pub(crate) path: Option<PathBuf>,
+    pub(crate) bundle: Option<Value>,
+    pub(crate) images: Vec<ImageReport>,
+    /// Further figures: bytes moved, requests, seconds.
+    pub(crate) totals: Option<Value>,
+}
+
+impl RunReport {
+    pub(crate) fn new(command: &'static str, path: Option<&Path>) -> Self {
+        Self { command, path: path.map(Path::to_owned), bundle: None, images: Vec::new(), totals: None }
+    }
+
+    /// Sets the state of every image that has none yet.
+    pub(crate) fn all_done(&mut self, state: ImageState) {
+        for image in self.images.iter_mut().filter(|image| image.state == ImageState::NotTried) {
+            image.state = state;
+        }
+    }
+
+    /// How many of the images that were asked for are in `state`.
+    pub(crate) fn number(&self, state: ImageState) -> usize {
+        self.images.iter().filter(|image| image.state == state && !image.unasked).count()
+    }
+
+    /// Notes of which images one platform is taken.
+    pub(crate) fn note_chosen(&mut self, chosen: &[Chosen]) {
+        for chosen in chosen {
+            let row = &mut self.images[chosen.image];
+            (row.platform, row.index) = (Some(chosen.platform.clone()), Some(chosen.index));
+        }
+    }
+
+    /// One line for each of them; `done` says what is not done with the index.
+    pub(crate) fn chosen(&self, done: &str) -> String {
+        let taken = self.images.iter().filter(|image| image.state != ImageState::Skipped);
+        let line = |image: &ImageReport| {
+            let (platform, index, digest) = (image.platform.as_ref()?, image.index?, image.digest?);
+            let name = &image.name;
+            Some(format!("{name}: only {platform} ({digest}); its index {index} is not {done}\n"))
+        };
+        taken.filter_map(line).collect()
+    }
+
+    pub(crate) fn failures(&self) -> impl Iterator<Item = &ImageReport> {
+        self.images.iter().filter(|image| image.state == ImageState::Failed)
+    }
+
+    /// Whether every failure is of the kind that leaves the rest whole.
+    pub(crate) fn failed_partly(&self) -> bool {
+        self.failures().all(|image| image.code == Some(ExitCode::Partly))
+    }
+
+    /// All failed images as one error, with the class of the first in catalog order.
+    pub(crate) fn failure(&self) -> Failure {
+        let all: Vec<&ImageReport> = self.failures().collect();
+        let code = all.first().and_then(|image| image.code).unwrap_or(ExitCode::Failed);
+        let list: Vec<String> = all
+            .iter()
+            .map(|image| format!("{}\n  {}", image.name, image.reason.as_deref().unwrap_or("failed")))
+            .collect();
+        let count = crate::report::count(all.len(), "image");
+        let asked = self.images.iter().filter(|image| !image.unasked).count();
+        let mut failure = Failure::new(code, format!("{count} of {asked} failed:\n{}", list.join("\n")));
+        for hint in all.iter().flat_map(|image| &image.hints) {
+            if !failure.hints.contains(hint) {
+                failure.hints.push(hint.clone());
+            }
+        }
+        failure
+    }
+
+    /// The same for a run that ends well without them, hints included.
+    pub(crate) fn warning(&self) -> String {
+        let failure = self.failure();
+        let hints = failure.hints.iter().map(|hint| format!("\nhint: {hint}"));
+        failure.message + &hints.collect::<String>()
+    }
+
+    pub(crate) fn value(&self) -> Value {
+        serde_json::json!({
+            "schemaVersion": SCHEMA_VERSION,
+            "command": self.command,
+            "bundle": self.bundle,
+            "images": self.images,
+            "totals": self.totals,
+        })
+    }
+}
