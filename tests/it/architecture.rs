@@ -1,4 +1,8 @@
-//! The two rules of the house: decisions touch neither network nor files, and nothing depends upwards.
+//! The rules of the house: decisions touch neither network nor files, nothing depends upwards, and no files of one
+//! folder use each other in a circle.
+
+mod circles;
+mod source_graph;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
