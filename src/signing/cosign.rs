@@ -8,7 +8,7 @@ use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use super::KeyError;
-use super::private_key::scrypt_is_affordable;
+use super::derivation_limits::scrypt_is_affordable;
 use super::signature::as_base64;
 use crate::secret::Secret;
 

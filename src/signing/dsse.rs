@@ -4,7 +4,6 @@
 use serde::{Deserialize, Serialize};
 
 use super::signature::as_base64;
-use super::sigstore::hint;
 use super::{PrivateKey, PublicKey, Signature};
 use crate::image::Digest;
 
@@ -32,7 +31,7 @@ struct EnvelopeSignature {
 impl Envelope {
     /// The in-toto statement `payload`, signed by `key`.
     pub fn sign(payload: &[u8], key: &PrivateKey) -> Self {
-        Self::sign_as(payload, key, hint(&key.public()))
+        Self::sign_as(payload, key, key.public().hint())
     }
 
     /// The same for a sigstore bundle, which says itself by whom it is: cosign takes no key's name inside of it.
@@ -59,7 +58,7 @@ impl Envelope {
 
     /// Whether it says that `key` has signed it.
     pub fn claims(&self, key: &PublicKey) -> bool {
-        self.signatures.iter().any(|own| own.keyid == hint(key))
+        self.signatures.iter().any(|own| own.keyid == key.hint())
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod approval;
 mod cosign;
+mod derivation_limits;
 mod dsse;
 mod error;
 mod evidence;

@@ -6,24 +6,20 @@ use p256::SecretKey;
 use p256::ecdsa::SigningKey;
 use p256::ecdsa::signature::Signer;
 use p256::elliptic_curve::Generate;
-use pkcs8::pkcs5::pbes2::{Kdf, Parameters};
+use pkcs8::pkcs5::pbes2::Parameters;
 use pkcs8::{
     DecodePrivateKey, EncodePrivateKey, EncryptedPrivateKeyInfoOwned, LineEnding, PrivateKeyInfoRef,
 };
 use zeroize::Zeroizing;
 
 use super::cosign::CosignKey;
+use super::derivation_limits::affordable;
 use super::pem::{Block, blocks};
 use super::{KeyError, PublicKey, Signature};
 use crate::secret::Secret;
 
 /// OWASP's figure for PBKDF2 with HMAC-SHA-256. PBKDF2 rather than scrypt: every openssl reads it.
 const ITERATIONS: u32 = 600_000;
-/// A minute's work; RFC 8018 calls 10 million suitable for the most critical keys.
-const MAX_ITERATIONS: u32 = 20_000_000;
-/// In bytes.
-const MAX_SCRYPT_MEMORY: u64 = 256 << 20;
-const MAX_SCRYPT_LANES: u64 = 16;
 
 /// A private key for ECDSA on P-256. It cannot be printed, and is wiped when dropped.
 pub struct PrivateKey(SigningKey);
@@ -113,24 +109,6 @@ impl LockedKey {
         };
         key.map(|key| PrivateKey(key.into())).map_err(|_| KeyError::Algorithm)
     }
-}
-
-/// A file must not say how much memory and time its pass phrase takes without a limit.
-fn affordable(parameters: &Parameters) -> Result<(), KeyError> {
-    let fine = match &parameters.kdf {
-        Kdf::Pbkdf2(kdf) => kdf.iteration_count <= MAX_ITERATIONS,
-        Kdf::Scrypt(kdf) => {
-            scrypt_is_affordable(kdf.cost_parameter, kdf.block_size.into(), kdf.parallelization.into())
-        }
-        _ => return Err(KeyError::Encryption),
-    };
-    if fine { Ok(()) } else { Err(KeyError::Costly) }
-}
-
-/// Whether scrypt with these parameters (N, r, p of RFC 7914) takes less than any key file needs.
-pub(super) fn scrypt_is_affordable(cost: u64, block: u64, lanes: u64) -> bool {
-    let memory = cost.checked_mul(block).and_then(|product| product.checked_mul(128));
-    memory.is_some_and(|memory| memory <= MAX_SCRYPT_MEMORY) && lanes <= MAX_SCRYPT_LANES
 }
 
 impl PrivateKey {

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use p256::ecdsa::VerifyingKey;
 use p256::ecdsa::signature::hazmat::PrehashVerifier;
 use pkcs8::{DecodePublicKey, EncodePublicKey, LineEnding};
@@ -66,6 +68,11 @@ impl PublicKey {
     /// The sha256 of its DER form (SubjectPublicKeyInfo): what sigstore's `hint` is made of.
     pub fn id(&self) -> Digest {
         self.id
+    }
+
+    /// How signatures name the key.
+    pub(super) fn hint(&self) -> String {
+        STANDARD.encode(self.id().as_bytes())
     }
 
     /// Whether `signature` is by this key over the content with this sha256.

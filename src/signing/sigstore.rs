@@ -1,8 +1,6 @@
 //! Sigstore bundles, version 0.3, with a key rather than a certificate (sigstore protobuf-specs,
 //! `sigstore_bundle.proto`, in its JSON form): what cosign 3 writes and wants.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use super::signature::as_base64;
@@ -63,7 +61,7 @@ impl SigstoreBundle {
         };
         Self {
             media_type: MEDIA_TYPE.to_owned(),
-            verification_material: Material { public_key: Some(KeyHint { hint: hint(&key.public()) }) },
+            verification_material: Material { public_key: Some(KeyHint { hint: key.public().hint() }) },
             message_signature: Some(MessageSignature {
                 message_digest: digest,
                 signature: key.sign(message).to_der(),
@@ -76,7 +74,7 @@ impl SigstoreBundle {
     pub fn sign_statement(payload: &[u8], key: &PrivateKey) -> Self {
         Self {
             media_type: MEDIA_TYPE.to_owned(),
-            verification_material: Material { public_key: Some(KeyHint { hint: hint(&key.public()) }) },
+            verification_material: Material { public_key: Some(KeyHint { hint: key.public().hint() }) },
             message_signature: None,
             dsse_envelope: Some(Envelope::sign_unnamed(payload, key)),
         }
@@ -109,7 +107,7 @@ impl SigstoreBundle {
 
     /// Whether it says that it is by `key`.
     pub fn claims(&self, key: &PublicKey) -> bool {
-        self.verification_material.public_key.as_ref().is_some_and(|own| own.hint == hint(key))
+        self.verification_material.public_key.as_ref().is_some_and(|own| own.hint == key.hint())
     }
 
     /// The sha256 of what it signs; none where it signs no message.
@@ -123,9 +121,4 @@ impl SigstoreBundle {
     pub fn signature(&self) -> Option<Signature> {
         Signature::from_der(&self.message_signature.as_ref()?.signature)
     }
-}
-
-/// How a key is called.
-pub(super) fn hint(key: &PublicKey) -> String {
-    STANDARD.encode(key.id().as_bytes())
 }

@@ -161,8 +161,6 @@ const EXCEPTIONS: &[(Exception<'_>, &str)] = &[
     (Exception::Circle(&["registry/error.rs", "registry/hint.rs"]), "Not untied yet."),
     (Exception::Circle(&["report/mod.rs", "report/progress.rs"]), "Not untied yet."),
     (Exception::Circle(&["serve/directory.rs", "serve/marker.rs"]), "Not untied yet."),
-    (Exception::Circle(&["signing/cosign.rs", "signing/private_key.rs"]), "Not untied yet."),
-    (Exception::Circle(&["signing/dsse.rs", "signing/sigstore.rs"]), "Not untied yet."),
     (
         Exception::Circle(&["transfer/appended.rs", "transfer/file_export.rs"]),
         "Export and its resumption are to be split by job.",
