@@ -15,30 +15,30 @@ use futures_util::{Stream, stream};
 
 use super::CHUNK;
 use super::answer::{Answer, DOCKER_CONTENT_DIGEST, Refusal, empty, header};
+use super::backend::Backend;
 use super::notices::Notices;
-use super::routes::Registry;
 use super::store::RepositoryName;
 use crate::image::{Digest, Hasher};
 
 pub(super) async fn answer(
-    registry: &Registry,
+    backend: &Backend,
     name: RepositoryName,
     digest: Digest,
     request: Request<Body>,
 ) -> Answer {
     match *request.method() {
-        Method::GET | Method::HEAD => get(registry, name, digest, &request.into_parts().0).await,
+        Method::GET | Method::HEAD => get(backend, name, digest, &request.into_parts().0).await,
         Method::DELETE => {
-            registry.write(move |store| store.delete_blob(&name, &digest)).await?;
+            backend.write(move |store| store.delete_blob(&name, &digest)).await?;
             Ok(empty(StatusCode::ACCEPTED))
         }
         _ => Err(Refusal::method("GET, HEAD, DELETE")),
     }
 }
 
-async fn get(registry: &Registry, name: RepositoryName, digest: Digest, head: &Parts) -> Answer {
+async fn get(backend: &Backend, name: RepositoryName, digest: Digest, head: &Parts) -> Answer {
     let asked = name.clone();
-    let size = registry.read(move |store| store.blob_size(&asked, &digest)).await?;
+    let size = backend.read(move |store| store.blob_size(&asked, &digest)).await?;
     let etag = format!("\"{digest}\"");
     let headers = &head.headers;
     if matches_etag(headers, &etag) {
@@ -48,7 +48,7 @@ async fn get(registry: &Registry, name: RepositoryName, digest: Digest, head: &P
         return Ok(response);
     }
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    let fits = registry.has_parts() && text(IF_RANGE).is_none_or(|condition| condition.trim() == etag);
+    let fits = backend.has_parts() && text(IF_RANGE).is_none_or(|condition| condition.trim() == etag);
     let asked =
         if fits { text(RANGE).map_or(Asked::Whole, |text| asked_range(text, size)) } else { Asked::Whole };
     let (status, range) = match asked {
@@ -64,18 +64,18 @@ async fn get(registry: &Registry, name: RepositoryName, digest: Digest, head: &P
         Body::empty()
     } else {
         let wanted = range.clone();
-        let reader = registry.read(move |store| store.open_blob(&name, &digest, wanted)).await?;
+        let reader = backend.read(move |store| store.open_blob(&name, &digest, wanted)).await?;
         let content = Content::new(reader, &digest, &range, size);
         // What begins with damage, or is small enough to be checked as a whole, gets an error instead of an answer.
-        let first = registry.read(move |_| Ok(content.step()?)).await?;
-        Body::from_stream(chunks(first, registry.notices().clone()))
+        let first = backend.read(move |_| Ok(content.step()?)).await?;
+        Body::from_stream(chunks(first, backend.notices().clone()))
     };
     let mut response = Response::new(body);
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_LENGTH, HeaderValue::from(range.end - range.start));
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-    let units = if registry.has_parts() { "bytes" } else { "none" };
+    let units = if backend.has_parts() { "bytes" } else { "none" };
     headers.insert(ACCEPT_RANGES, HeaderValue::from_static(units));
     headers.insert(DOCKER_CONTENT_DIGEST, header(&digest.to_string()));
     headers.insert(ETAG, header(&etag));

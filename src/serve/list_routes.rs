@@ -6,23 +6,24 @@ use axum::http::header::{HeaderValue, LINK};
 use serde_json::{Value, json};
 
 use super::answer::{Answer, OCI_FILTERS_APPLIED, Refusal, header, json_answer};
+use super::backend::Backend;
 use super::listing::{Listed, MAX_PAGE, Page};
-use super::routes::{Query, Registry};
+use super::request::Query;
 use super::store::RepositoryName;
 use crate::image::{Descriptor, Digest, media_type};
 
-pub(super) async fn tags(registry: &Registry, name: RepositoryName, query: &Query<'_>) -> Answer {
+pub(super) async fn tags(backend: &Backend, name: RepositoryName, query: &Query<'_>) -> Answer {
     let (asked, page) = (name.clone(), page(query)?);
     let most = page.most;
-    let tags = registry.read(move |store| store.tags(&asked, &page)).await?;
+    let tags = backend.read(move |store| store.tags(&asked, &page)).await?;
     let body = json!({ "name": name.as_str(), "tags": tags.items });
     Ok(listed(&format!("/v2/{name}/tags/list"), most, &tags, &body))
 }
 
-pub(super) async fn catalog(registry: &Registry, query: &Query<'_>) -> Answer {
+pub(super) async fn catalog(backend: &Backend, query: &Query<'_>) -> Answer {
     let page = page(query)?;
     let most = page.most;
-    let names = registry.read(move |store| store.repositories(&page)).await?;
+    let names = backend.read(move |store| store.repositories(&page)).await?;
     let body = json!({ "repositories": names.items });
     Ok(listed("/v2/_catalog", most, &names, &body))
 }
@@ -50,13 +51,13 @@ fn next(path: &str, query: &[(&str, &str)]) -> HeaderValue {
 }
 
 pub(super) async fn referrers(
-    registry: &Registry,
+    backend: &Backend,
     name: RepositoryName,
     digest: Digest,
     query: &Query<'_>,
 ) -> Answer {
     let (asked, after) = (name.clone(), query.digest("last")?);
-    let mut found = registry.read(move |store| store.referrers(&asked, &digest, after.as_ref())).await?;
+    let mut found = backend.read(move |store| store.referrers(&asked, &digest, after.as_ref())).await?;
     let filter = query.get("artifactType").filter(|wanted| !wanted.is_empty());
     if let Some(wanted) = &filter {
         found.descriptors.retain(|referrer| referrer.artifact_type.as_deref() == Some(wanted));

@@ -10,13 +10,14 @@ use axum::http::{HeaderValue, Method, Request, Response, StatusCode};
 use bytes::{Bytes, BytesMut};
 
 use super::answer::{Answer, DOCKER_CONTENT_DIGEST, OCI_SUBJECT, Refusal, empty, header};
+use super::backend::Backend;
 use super::blob_routes::matches_etag;
-use super::routes::{Query, Registry, valid_reference};
+use super::request::{Query, valid_reference};
 use super::store::{MAX_MANIFEST, Needed, RepositoryName, StoreError, TagOrDigest};
 use crate::image::{Algorithm, Digest, ParsedManifest, RawManifest};
 
 pub(super) async fn answer(
-    registry: &Registry,
+    backend: &Backend,
     name: RepositoryName,
     reference: &str,
     query: &Query<'_>,
@@ -25,19 +26,19 @@ pub(super) async fn answer(
     match *request.method() {
         Method::GET | Method::HEAD => {
             let wanted = valid_reference(reference, StatusCode::NOT_FOUND)?;
-            get(registry, name, wanted, &request.into_parts().0).await
+            get(backend, name, wanted, &request.into_parts().0).await
         }
         Method::PUT => {
-            registry.check_writable()?;
+            backend.check_writable()?;
             let wanted = valid_reference(reference, StatusCode::BAD_REQUEST)?;
-            put(registry, name, wanted, query.digest("digest")?, request).await
+            put(backend, name, wanted, query.digest("digest")?, request).await
         }
         Method::DELETE => {
-            registry.check_writable()?;
+            backend.check_writable()?;
             match valid_reference(reference, StatusCode::NOT_FOUND)? {
-                TagOrDigest::Tag(tag) => registry.write(move |store| store.delete_tag(&name, &tag)).await?,
+                TagOrDigest::Tag(tag) => backend.write(move |store| store.delete_tag(&name, &tag)).await?,
                 TagOrDigest::Digest(digest) => {
-                    registry.write(move |store| store.delete_manifest(&name, &digest)).await?;
+                    backend.write(move |store| store.delete_manifest(&name, &digest)).await?;
                 }
             }
             Ok(empty(StatusCode::ACCEPTED))
@@ -46,8 +47,8 @@ pub(super) async fn answer(
     }
 }
 
-async fn get(registry: &Registry, name: RepositoryName, wanted: TagOrDigest, head: &Parts) -> Answer {
-    let manifest = registry.read(move |store| store.manifest(&name, &wanted)).await?;
+async fn get(backend: &Backend, name: RepositoryName, wanted: TagOrDigest, head: &Parts) -> Answer {
+    let manifest = backend.read(move |store| store.manifest(&name, &wanted)).await?;
     let etag = format!("\"{}\"", manifest.digest);
     let mut response = if matches_etag(&head.headers, &etag) {
         let mut response = empty(StatusCode::NOT_MODIFIED);
@@ -67,7 +68,7 @@ async fn get(registry: &Registry, name: RepositoryName, wanted: TagOrDigest, hea
 }
 
 async fn put(
-    registry: &Registry,
+    backend: &Backend,
     name: RepositoryName,
     wanted: TagOrDigest,
     stated: Option<Digest>,
@@ -75,15 +76,15 @@ async fn put(
 ) -> Answer {
     let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let content_type = content_type.map(|t| t.split(';').next().unwrap_or(t).trim().to_owned());
-    let bytes = read_manifest(registry, request).await?;
+    let bytes = read_manifest(backend, request).await?;
     let (tag, stated) = match wanted {
         TagOrDigest::Tag(tag) => (Some(tag), stated),
         TagOrDigest::Digest(digest) => (None, Some(digest)),
     };
     let location = name.clone();
     // What is being read from JSON takes many times its size, and the permit stays with the work when the client leaves.
-    let permit = registry.parsing().await?;
-    let taken = registry.write(move |store| {
+    let permit = backend.parsing().await?;
+    let taken = backend.write(move |store| {
         let _permit = permit;
         let (manifest, parsed) = match check(bytes, content_type.as_deref(), stated) {
             Ok(checked) => checked,
@@ -123,7 +124,7 @@ fn check(
     Ok((RawManifest { bytes, digest, media_type }, parsed))
 }
 
-async fn read_manifest(registry: &Registry, request: Request<Body>) -> Result<Bytes, Refusal> {
+async fn read_manifest(backend: &Backend, request: Request<Body>) -> Result<Bytes, Refusal> {
     let too_large = || {
         let message = format!("the manifest is larger than {MAX_MANIFEST} bytes");
         Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "MANIFEST_INVALID", message)
@@ -133,7 +134,7 @@ async fn read_manifest(registry: &Registry, request: Request<Body>) -> Result<By
         return Err(too_large());
     }
     let mut bytes = BytesMut::new();
-    let mut body = registry.incoming(request.into_body());
+    let mut body = backend.incoming(request.into_body());
     while let Some(frame) = body.next().await? {
         if (bytes.len() + frame.len()) as u64 > MAX_MANIFEST {
             return Err(too_large());

@@ -8,7 +8,6 @@ use std::path::Path;
 
 use rustix::fs::FileType;
 
-use super::directory::DirectoryError;
 use super::tree::Tree;
 
 pub(super) const MARKER: &str = "bundle-registry";
@@ -19,19 +18,28 @@ const CONTENT: &str = "airgap-bundle registry 1";
 /// What registries of versions without a marker consist of.
 const OLDER: [&str; 5] = ["blobs", "lock", "oci-layout", "repositories", "uploads"];
 
+/// Whether a folder may be used as a registry's.
+pub(super) enum Claim {
+    Registry,
+    /// A registry of a newer version.
+    Newer,
+    Foreign {
+        is_older: bool,
+    },
+}
+
 /// Confirms that the folder is a registry's, or makes it one where it is empty.
-pub(super) fn claim(tree: &Tree, path: &Path) -> Result<(), DirectoryError> {
-    let io = |source| DirectoryError::Io { path: path.to_owned(), source };
-    let found = tree.read_small(MARKER).map_err(io)?;
+pub(super) fn claim(tree: &Tree) -> io::Result<Claim> {
+    let found = tree.read_small(MARKER)?;
     let text = found.as_deref().map(String::from_utf8_lossy);
     let text = text.as_deref().map(str::trim_end);
     if text == Some(CONTENT) {
-        return Ok(());
+        return Ok(Claim::Registry);
     }
     // A start that was killed may have left the marker unfinished.
     let is_unfinished = text.is_none_or(|text| CONTENT.starts_with(text));
     if !is_unfinished && text.is_some_and(|text| text.starts_with(KIND)) {
-        return Err(DirectoryError::Newer(path.to_owned()));
+        return Ok(Claim::Newer);
     }
     let mut names = Vec::new();
     tree.list("", |name, kind| match (name, kind) {
@@ -39,15 +47,15 @@ pub(super) fn claim(tree: &Tree, path: &Path) -> Result<(), DirectoryError> {
         ("lost+found", FileType::Directory) => {}
         (MARKER, FileType::RegularFile) if is_unfinished => {}
         _ => names.push(name.to_owned()),
-    })
-    .map_err(io)?;
+    })?;
     if !names.is_empty() {
         let is_older = names.iter().all(|name| OLDER.contains(&&**name))
-            && tree.is_folder("repositories").map_err(io)?
-            && tree.is_file("lock").map_err(io)?;
-        return Err(DirectoryError::Foreign { path: path.to_owned(), is_older });
+            && tree.is_folder("repositories")?
+            && tree.is_file("lock")?;
+        return Ok(Claim::Foreign { is_older });
     }
-    make(tree).map_err(io)
+    make(tree)?;
+    Ok(Claim::Registry)
 }
 
 fn make(tree: &Tree) -> io::Result<()> {

@@ -5,6 +5,7 @@
 
 mod answer;
 mod auth;
+mod backend;
 mod blob_routes;
 mod bundle;
 mod directory;
@@ -18,6 +19,8 @@ mod marker;
 mod needs;
 mod notices;
 mod pace;
+mod registry_folder;
+mod request;
 mod room;
 mod routes;
 mod server;

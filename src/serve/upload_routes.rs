@@ -10,24 +10,25 @@ use bytes::BytesMut;
 
 use super::CHUNK;
 use super::answer::{Answer, DOCKER_CONTENT_DIGEST, DOCKER_UPLOAD_UUID, Refusal, empty, header};
+use super::backend::Backend;
 use super::limits::Peer;
-use super::routes::{Query, Registry};
+use super::request::Query;
 use super::store::{RepositoryName, StoreError};
 use crate::image::{Algorithm, Digest};
 
 /// POST: a mount, a whole blob, or a new upload.
 pub(super) async fn start(
-    registry: &Registry,
+    backend: &Backend,
     name: RepositoryName,
     query: &Query<'_>,
     request: Request<Body>,
 ) -> Answer {
-    registry.check_writable()?;
+    backend.check_writable()?;
     if let Some(digest) = query.digest("mount")?
         && let Some(from) = query.get("from").and_then(|from| from.parse::<RepositoryName>().ok())
     {
         let into = name.clone();
-        match registry.write(move |store| store.mount(&into, &from, &digest)).await {
+        match backend.write(move |store| store.mount(&into, &from, &digest)).await {
             Ok(()) => return Ok(created(&name, &digest)),
             // A mount that cannot be had becomes an upload (distribution-spec, "Mounting a blob").
             Err(refusal) if refusal.status == StatusCode::NOT_FOUND => {}
@@ -45,10 +46,10 @@ pub(super) async fn start(
     };
     let repository = name.clone();
     let client = request.extensions().get::<Peer>().copied();
-    let upload = registry.write(move |store| store.start_upload(&repository, algorithm, client)).await?;
+    let upload = backend.write(move |store| store.start_upload(&repository, algorithm, client)).await?;
     match whole {
         Some(digest) => {
-            let session = Session { registry, name: &name, upload: &upload };
+            let session = Session { backend, name: &name, upload: &upload };
             let done = match session.append(0, request.into_body()).await {
                 Ok(_) => session.finish(digest).await,
                 Err(refusal) => Err(refusal),
@@ -65,14 +66,14 @@ pub(super) async fn start(
 
 /// GET, PATCH, PUT and DELETE of an upload.
 pub(super) async fn answer(
-    registry: &Registry,
+    backend: &Backend,
     name: RepositoryName,
     upload: &str,
     query: &Query<'_>,
     request: Request<Body>,
 ) -> Answer {
-    registry.check_writable()?;
-    let session = Session { registry, name: &name, upload };
+    backend.check_writable()?;
+    let session = Session { backend, name: &name, upload };
     match *request.method() {
         Method::GET => Ok(progress(&name, upload, session.size().await?, StatusCode::NO_CONTENT)),
         Method::PATCH => {
@@ -95,7 +96,7 @@ pub(super) async fn answer(
 }
 
 struct Session<'a> {
-    registry: &'a Registry,
+    backend: &'a Backend,
     name: &'a RepositoryName,
     upload: &'a str,
 }
@@ -103,7 +104,7 @@ struct Session<'a> {
 impl Session<'_> {
     async fn size(&self) -> Result<u64, Refusal> {
         let (name, upload) = (self.name.clone(), self.upload.to_owned());
-        self.registry.write(move |store| store.upload_size(&name, &upload)).await
+        self.backend.write(move |store| store.upload_size(&name, &upload)).await
     }
 
     /// Takes a body whose `Content-Range`, if it has one, must go on where the upload is.
@@ -127,7 +128,7 @@ impl Session<'_> {
 
     /// Appends the body at `offset` and returns the upload's new size.
     async fn append(&self, mut offset: u64, body: Body) -> Result<u64, Refusal> {
-        let mut body = self.registry.incoming(body);
+        let mut body = self.backend.incoming(body);
         let mut gathered = BytesMut::with_capacity(CHUNK);
         loop {
             let frame = body.next().await;
@@ -138,7 +139,7 @@ impl Session<'_> {
             if gathered.len() >= CHUNK || (is_last && !gathered.is_empty()) {
                 let (name, upload) = (self.name.clone(), self.upload.to_owned());
                 let piece = gathered.split().freeze();
-                let appended = self.registry.write(move |store| {
+                let appended = self.backend.write(move |store| {
                     match store.append(&name, &upload, offset, &piece) {
                         // Somebody else appends to the same upload.
                         Err(StoreError::OutOfOrder { size }) => Ok(Err(size)),
@@ -155,13 +156,13 @@ impl Session<'_> {
 
     async fn finish(&self, digest: Digest) -> Answer {
         let (name, upload) = (self.name.clone(), self.upload.to_owned());
-        self.registry.write(move |store| store.finish_upload(&name, &upload, &digest)).await?;
+        self.backend.write(move |store| store.finish_upload(&name, &upload, &digest)).await?;
         Ok(created(self.name, &digest))
     }
 
     async fn cancel(&self) -> Result<(), Refusal> {
         let (name, upload) = (self.name.clone(), self.upload.to_owned());
-        self.registry.write(move |store| store.cancel_upload(&name, &upload)).await
+        self.backend.write(move |store| store.cancel_upload(&name, &upload)).await
     }
 
     fn out_of_order(&self, size: u64) -> Refusal {

@@ -129,16 +129,6 @@ const EXCEPTIONS: &[(Exception<'_>, &str)] = &[
         "Not untied yet.",
     ),
     (
-        Exception::Circle(&[
-            "serve/blob_routes.rs",
-            "serve/list_routes.rs",
-            "serve/manifest_routes.rs",
-            "serve/routes.rs",
-            "serve/upload_routes.rs",
-        ]),
-        "Not untied yet.",
-    ),
-    (
         Exception::Circle(&["catalog/list/columns.rs", "catalog/list/mod.rs", "catalog/parse.rs"]),
         "Not untied yet.",
     ),
@@ -160,7 +150,6 @@ const EXCEPTIONS: &[(Exception<'_>, &str)] = &[
     (Exception::Circle(&["policy/mod.rs", "policy/waiver.rs"]), "Not untied yet."),
     (Exception::Circle(&["registry/error.rs", "registry/hint.rs"]), "Not untied yet."),
     (Exception::Circle(&["report/mod.rs", "report/progress.rs"]), "Not untied yet."),
-    (Exception::Circle(&["serve/directory.rs", "serve/marker.rs"]), "Not untied yet."),
     (
         Exception::Circle(&["transfer/appended.rs", "transfer/file_export.rs"]),
         "Export and its resumption are to be split by job.",
@@ -190,7 +179,6 @@ const EXCEPTIONS: &[(Exception<'_>, &str)] = &[
         Exception::Impl("registry/mod.rs", "RegistryClient"),
         "One file for each HTTP verb: the client is the sum of what registries are asked.",
     ),
-    (Exception::Impl("serve/directory.rs", "DirectoryStore"), "Not gathered yet."),
     (Exception::Impl("transfer/download.rs", "Download"), "Not gathered yet."),
     (Exception::Impl("transfer/file_export.rs", "FileExport"), "Not gathered yet."),
     (Exception::Impl("transfer/resolve.rs", "Resolver"), "Not gathered yet."),
