@@ -5,7 +5,7 @@
 
 use serde_json::{Value, json};
 
-use super::prepare::PrepareError;
+use super::prepare_error::PrepareError;
 use crate::image::HostName;
 use crate::registry::{ErrorClass, RegistryClient};
 

@@ -20,7 +20,7 @@ use futures_util::future::BoxFuture;
 
 pub use host::EcrHost;
 
-use super::prepare::PrepareError;
+use super::prepare_error::PrepareError;
 use crate::image::HostName;
 use crate::registry::{CredentialProvider, ErrorClass, RegistryClient};
 use crate::secret::Secret;

@@ -132,10 +132,6 @@ const EXCEPTIONS: &[(Exception<'_>, &str)] = &[
         Exception::Circle(&["catalog/list/columns.rs", "catalog/list/mod.rs", "catalog/parse.rs"]),
         "Not untied yet.",
     ),
-    (
-        Exception::Circle(&["destination/ecr/mod.rs", "destination/harbor.rs", "destination/prepare.rs"]),
-        "Not untied yet.",
-    ),
     (Exception::Circle(&["review/details.rs", "review/findings.rs", "review/page.rs"]), "Not untied yet."),
     (Exception::Circle(&["catalog/discover/parts.rs", "catalog/discover/scope.rs"]), "Not untied yet."),
     (
