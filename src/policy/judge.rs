@@ -2,11 +2,25 @@
 
 use jiff::civil::Date;
 
-use super::{Facts, Finding, ImageFacts, Policy, Rule, waiver};
+use super::facts::{Facts, ImageFacts};
+use super::finding::Finding;
+use super::parse::{PolicyError, Rules};
+use super::rule::Rule;
+use super::waiver;
 use crate::facts::RunsAs;
 use crate::report::bytes;
 
+/// The rules of a site. At least one of them is in force.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Policy {
+    rules: Rules,
+}
+
 impl Policy {
+    pub fn parse(bytes: &[u8]) -> Result<Self, PolicyError> {
+        Ok(Self { rules: Rules::parse(bytes)? })
+    }
+
     /// Everything that stands against the rules, image by image, the bundle last; with what is waived on this day (UTC).
     pub fn findings(&self, facts: &Facts, today: Date) -> Vec<Finding> {
         let mut findings = Vec::new();
@@ -14,12 +28,12 @@ impl Policy {
             let against = |(rule, why)| Finding::new(rule, Some(image.name.clone()), why);
             findings.extend(self.against(image).into_iter().map(against));
         }
-        if let Some(most) = self.max_bundle_size.filter(|most| facts.size > *most) {
+        if let Some(most) = self.rules.max_bundle_size.filter(|most| facts.size > *most) {
             let why = format!("has {}, and {} is allowed", bytes(facts.size), bytes(most));
             findings.push(Finding::new(Rule::MaxBundleSize, None, why));
         }
         for finding in &mut findings {
-            waiver::apply(&self.waivers, finding, today);
+            waiver::apply(&self.rules.waivers, finding, today);
         }
         findings
     }
@@ -27,22 +41,23 @@ impl Policy {
     fn against(&self, image: &ImageFacts) -> Vec<(Rule, String)> {
         let mut found = Vec::new();
         let source = image.source.repository();
-        if !self.sources.is_empty() && !self.sources.iter().any(|pattern| pattern.allows(source)) {
+        if !self.rules.sources.is_empty() && !self.rules.sources.iter().any(|pattern| pattern.allows(source))
+        {
             found.push((Rule::Sources, format!("comes from {source}, which is not on the list")));
         }
-        if self.pinned {
+        if self.rules.pinned {
             found.extend(image.unpinned.clone().map(|why| (Rule::Pinned, why)));
         }
-        if self.signature && !image.signature {
+        if self.rules.signature && !image.signature {
             found.push((Rule::Signature, "comes without a signature".to_owned()));
         }
-        if self.sbom && !image.sbom {
+        if self.rules.sbom && !image.sbom {
             found.push((Rule::Sbom, "comes without an SBOM".to_owned()));
         }
-        if self.no_root {
+        if self.rules.no_root {
             found.extend(root(image).map(|why| (Rule::NoRoot, why)));
         }
-        if let Some(most) = self.max_image_size.filter(|most| image.size > *most) {
+        if let Some(most) = self.rules.max_image_size.filter(|most| image.size > *most) {
             let why = format!("has {}, and {} is allowed", bytes(image.size), bytes(most));
             found.push((Rule::MaxImageSize, why));
         }

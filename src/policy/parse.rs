@@ -4,10 +4,13 @@ use jiff::civil::Date;
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
+use super::rule::Rule;
 use super::source::SourcePattern;
 use super::waiver::{NamePattern, Waiver};
-use super::{Policy, Rule};
 use crate::app::units;
+
+/// The JSON Schema of policies.
+pub const SCHEMA: &str = include_str!("policy.schema.json");
 
 /// Longest policy that is read, in bytes.
 pub const MAX_POLICY: u64 = 1 << 20;
@@ -46,15 +49,33 @@ struct WaiverDocument {
     until: Option<Spanned<String>>,
 }
 
-impl Policy {
-    pub fn parse(bytes: &[u8]) -> Result<Self, PolicyError> {
+/// What a policy says. At least one rule is in force.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a rule")]
+pub(super) struct Rules {
+    /// Where images may come from; empty: from anywhere.
+    pub(super) sources: Vec<SourcePattern>,
+    pub(super) pinned: bool,
+    pub(super) signature: bool,
+    pub(super) sbom: bool,
+    pub(super) no_root: bool,
+    /// In bytes.
+    pub(super) max_image_size: Option<u64>,
+    /// In bytes.
+    pub(super) max_bundle_size: Option<u64>,
+    /// What they do not hold for.
+    pub(super) waivers: Vec<Waiver>,
+}
+
+impl Rules {
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, PolicyError> {
         let text = std::str::from_utf8(bytes).map_err(|_| error(0, "it is not UTF-8"))?;
         let none = || error(0, "it has no rule, and so nothing would be checked");
         let options = serde_saphyr::options! { with_snippet: false, strict_booleans: true };
         let document: Option<Document> =
             serde_saphyr::from_str_with_options(text, options).map_err(|error| unreadable(&error))?;
         let document = document.ok_or_else(none)?;
-        let policy = Self {
+        let rules = Self {
             sources: document.sources.map(sources).transpose()?.unwrap_or_default(),
             pinned: document.pinned.unwrap_or(false),
             signature: document.signature.unwrap_or(false),
@@ -64,11 +85,11 @@ impl Policy {
             max_bundle_size: document.max_bundle_size.map(|text| size(&text)).transpose()?,
             waivers: Vec::new(),
         };
-        if policy == Self::default() {
+        if rules == Self::default() {
             return Err(none());
         }
         let waivers = document.waive.iter().flatten().map(waiver);
-        Ok(Self { waivers: waivers.collect::<Result<_, _>>()?, ..policy })
+        Ok(Self { waivers: waivers.collect::<Result<_, _>>()?, ..rules })
     }
 }
 

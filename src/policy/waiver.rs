@@ -1,9 +1,9 @@
 //! Exceptions from the rules: of which image, from which rule, why, and until when.
 
 use jiff::civil::Date;
-use serde::Serialize;
 
-use super::{Finding, Rule};
+use super::finding::{Finding, Waived};
+use super::rule::Rule;
 use crate::image::{Reference, glob};
 
 /// One exception.
@@ -15,15 +15,6 @@ pub(super) struct Waiver {
     pub(super) reason: String,
     /// The last day on which it counts, in UTC.
     pub(super) until: Option<Date>,
-}
-
-/// Why a finding does not count.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Waived {
-    pub reason: String,
-    /// The last day, as `2027-01-31`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub until: Option<String>,
 }
 
 impl Waiver {
