@@ -6,7 +6,20 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{ProgressMode, bytes, write_json};
+use super::amounts::bytes;
+use super::json_events::write_json;
+
+/// How progress is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum ProgressMode {
+    /// Bars on a terminal, plain lines elsewhere.
+    Auto,
+    Bar,
+    Plain,
+    /// One JSON object per line.
+    Json,
+    None,
+}
 
 /// Plain lines and JSON events come at most this often.
 const LINE_EVERY_MILLIS: u64 = 5000;

@@ -144,7 +144,6 @@ const EXCEPTIONS: &[(Exception<'_>, &str)] = &[
     ),
     (Exception::Circle(&["image/host.rs", "image/reference.rs"]), "Not untied yet."),
     (Exception::Circle(&["registry/error.rs", "registry/hint.rs"]), "Not untied yet."),
-    (Exception::Circle(&["report/mod.rs", "report/progress.rs"]), "Not untied yet."),
     (
         Exception::Circle(&["transfer/appended.rs", "transfer/file_export.rs"]),
         "Export and its resumption are to be split by job.",

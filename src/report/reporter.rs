@@ -1,0 +1,92 @@
+//! Where a command says what it does: the one that is handed around.
+
+use std::io::IsTerminal;
+use std::sync::Arc;
+
+use super::concealed::printable;
+use super::json_events::write_json;
+use super::progress::{Progress, ProgressMode, Transfer};
+
+/// Where a command says what it does. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Reporter(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    mode: ProgressMode,
+    verbose: u8,
+    progress: Progress,
+}
+
+impl Reporter {
+    pub fn new(mode: ProgressMode, verbose: u8) -> Self {
+        let fancy = std::io::stderr().is_terminal()
+            && std::env::var_os("CI").is_none()
+            && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+        let mode = match mode {
+            ProgressMode::Auto if fancy => ProgressMode::Bar,
+            ProgressMode::Auto => ProgressMode::Plain,
+            other => other,
+        };
+        Self(Arc::new(Inner { mode, verbose, progress: Progress::new(mode) }))
+    }
+
+    pub fn silent() -> Self {
+        Self::new(ProgressMode::None, 0)
+    }
+
+    /// Something the user should know.
+    pub fn say(&self, text: &str) {
+        self.line("message", text, "");
+    }
+
+    /// Something that may be wrong.
+    pub fn warn(&self, text: &str) {
+        self.line("warning", text, "warning: ");
+    }
+
+    /// Something for those who asked for details with `-v`.
+    pub fn detail(&self, text: &str) {
+        if self.0.verbose > 0 {
+            self.line("detail", text, "");
+        }
+    }
+
+    fn line(&self, kind: &str, text: &str, prefix: &str) {
+        match self.0.mode {
+            ProgressMode::None if kind != "warning" => {}
+            ProgressMode::Json => write_json(&serde_json::json!({ "event": kind, "text": text })),
+            _ => self.0.progress.print(&format!("{prefix}{}", printable(text))),
+        }
+    }
+
+    /// Begins a phase of `bytes` to move, of which `already` need no moving.
+    pub fn begin(&self, name: &str, bytes: u64, already: u64) {
+        self.0.progress.begin(name, bytes, already);
+    }
+
+    /// Begins a phase that is counted in things, not bytes.
+    pub fn begin_count(&self, name: &str, count: u64) {
+        self.0.progress.begin_count(name, count);
+    }
+
+    /// One more thing of a phase begun with [`Self::begin_count`].
+    pub fn step(&self) {
+        self.0.progress.advance(1);
+    }
+
+    /// So many more bytes of a phase that has no transfers of its own.
+    pub fn advance(&self, bytes: u64) {
+        self.0.progress.advance(bytes);
+    }
+
+    /// Ends the phase.
+    pub fn end(&self) {
+        self.0.progress.end();
+    }
+
+    /// One blob on its way; `from` bytes are there already.
+    pub fn transfer(&self, label: &str, size: u64, from: u64) -> Transfer {
+        self.0.progress.transfer(&printable(label), size, from)
+    }
+}
