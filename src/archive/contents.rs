@@ -10,8 +10,8 @@ use bytes::Bytes;
 use super::ArchiveError;
 use super::manifest::{ArtifactRow, BlobRow, BundleManifest, MAX_HEAD_CONFIG};
 use crate::image::{
-    ConfigError, Descriptor, Digest, ManifestKind, MediaType, ParsedManifest, Positions, Role, media_type,
-    short_position,
+    ConfigError, Descriptor, Digest, ManifestKind, MediaType, ParsedManifest, Positions, Role,
+    config_ambiguity, media_type, short_position,
 };
 
 /// Indexes nested deeper than this are refused.
@@ -286,7 +286,7 @@ impl Walk<'_> {
                 Err(ArchiveError::MissingManifest(_)) => return Ok(()),
                 Err(error) => return Err(error),
             };
-            self.configs.insert(key, parsed.ambiguity(&bytes));
+            self.configs.insert(key, config_ambiguity(&parsed, &bytes));
         }
         if let Some(Some(error)) = self.configs.get(&key).cloned() {
             self.fault(root, format!("{digest}: {error}"));

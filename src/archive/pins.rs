@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::ArchiveError;
 use super::contents::Manifests;
 use super::manifest::{BundleManifest, ImageRow, MAX_HEAD_CONFIG};
-use crate::image::{Digest, Platform, RawManifest, Reference, media_type};
+use crate::image::{Digest, Platform, RawManifest, Reference, media_type, narrow};
 
 /// The key in `extensions`: originals by the digest of the narrowed index.
 pub const REPINNED: &str = "repinned";
@@ -42,7 +42,8 @@ impl Repinned {
         let original = RawManifest::new(bytes.into(), Some(media_type), Some(pin)).ok();
         let (Some(platforms), Some(original)) = (platforms, original) else { return false };
         original.digest == *pin
-            && original.narrow(&platforms).is_ok_and(|made| made.is_some_and(|made| made.digest == *narrowed))
+            && narrow(&original, &platforms)
+                .is_ok_and(|made| made.is_some_and(|made| made.digest == *narrowed))
     }
 }
 

@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use crate::archive::{ArchiveError, ArtifactRow, MAX_DEPTH, MAX_MANIFESTS, Manifests};
 use crate::image::{
-    Descriptor, Digest, ImageConfig, ManifestKind, ParsedManifest, ReadConfig, Runnable, media_type,
+    Descriptor, Digest, ImageConfig, ManifestKind, ParsedManifest, ReadConfig, Runnable, holds_statements,
+    media_type,
 };
 
 /// Gives the bytes of a config, verified; none where they are not at hand.
@@ -119,7 +120,7 @@ pub fn variants<T>(
     configs: &Configs<'_>,
     keep: &dyn Fn(&ParsedManifest) -> T,
 ) -> Result<Vec<Variant<T>>, ArchiveError> {
-    Walk::new(manifests, configs, keep, ParsedManifest::runnable).below(root, media_type)
+    Walk::new(manifests, configs, keep, Runnable::of).below(root, media_type)
 }
 
 /// What can run of an artifact about another manifest, and so is more than an artifact.
@@ -129,7 +130,7 @@ pub fn running_beside<T>(
     configs: &Configs<'_>,
     keep: &dyn Fn(&ParsedManifest) -> T,
 ) -> Result<Vec<Variant<T>>, ArchiveError> {
-    let walk = Walk::new(manifests, configs, keep, ParsedManifest::runnable_beside);
+    let walk = Walk::new(manifests, configs, keep, Runnable::beside);
     let mut found = walk.below(&artifact.digest, &artifact.media_type)?;
     found.retain(Variant::may_run);
     Ok(found)
@@ -250,9 +251,9 @@ impl<'a, T> Walk<'a, T> {
         ArchiveError::unless_stopped()?;
         let bytes = self.manifests.manifest(&child.digest)?;
         let parsed = ParsedManifest::of(&bytes, Some(&child.media_type)).ok();
-        let holds_statements =
-            |parsed: &ParsedManifest| parsed.holds_statements(self.config_of(parsed).as_ref());
-        Ok(parsed.filter(holds_statements).map(|parsed| Variant {
+        let is_statement =
+            |parsed: &ParsedManifest| holds_statements(parsed, self.config_of(parsed).as_ref());
+        Ok(parsed.filter(is_statement).map(|parsed| Variant {
             platform: platform_of(Some(child), None),
             digest: child.digest,
             entry: Some(child.clone()),

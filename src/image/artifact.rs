@@ -6,9 +6,8 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize, Serializer};
-use serde_json::{Value, json};
 
-use super::{Algorithm, Descriptor, Digest, ParsedManifest, RawManifest, Tag};
+use super::{Algorithm, Digest, Tag};
 
 /// What a manifest is to the one it is about, by the way it is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -108,37 +107,10 @@ pub fn referrers_tag(subject: &Digest) -> Tag {
     tag.parse().expect("71 characters of lowercase letters, digits and one dash are a tag")
 }
 
-impl Descriptor {
-    /// The descriptor under which `manifest` is listed as a referrer of its subject: artifact type and annotations come
-    /// from the manifest (distribution-spec, "Listing Referrers").
-    pub fn of_referrer(manifest: &RawManifest, parsed: &ParsedManifest) -> Self {
-        Self {
-            media_type: manifest.media_type.clone(),
-            digest: manifest.digest,
-            size: manifest.size(),
-            platform: None,
-            artifact_type: parsed.effective_artifact_type().map(str::to_owned),
-            annotations: parsed.annotations.clone(),
-            urls: Vec::new(),
-        }
-    }
-
-    /// The descriptor as it stands in a list of referrers.
-    pub fn to_json(&self) -> Value {
-        let mut value = json!({ "mediaType": self.media_type, "digest": self.digest, "size": self.size });
-        if let Some(artifact_type) = &self.artifact_type {
-            value["artifactType"] = json!(artifact_type);
-        }
-        let annotations = self.annotations.to_map();
-        if !annotations.is_empty() {
-            value["annotations"] = Value::Object(annotations);
-        }
-        value
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::{ConfigError, Descriptor, ImageConfig, ManifestKind, ParsedManifest, media_type};
+use super::{ConfigError, ImageConfig, ManifestKind, ParsedManifest, media_type};
 
 /// What becomes of a manifest where it is pulled.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,106 +82,80 @@ fn is_statement(media_type: &str) -> bool {
     STATEMENTS.contains(&media_type) || media_type::SBOMS.contains(&media_type)
 }
 
-impl ParsedManifest {
-    /// Whether its config, by its type alone, is that of an image.
-    pub fn has_image_config(&self) -> bool {
-        self.config.as_ref().is_some_and(|config| {
-            matches!(config.media_type.as_str(), media_type::OCI_CONFIG | media_type::DOCKER_CONFIG)
-        })
-    }
-
-    /// What runtimes make of it, where `config` is its config, if at hand. An index is asked about child
+impl Runnable {
+    /// What runtimes make of `manifest`, where `config` is its config, if at hand. An index is asked about child
     /// by child.
-    pub fn runnable(&self, config: Option<&ReadConfig>) -> Runnable {
-        if self.kind == ManifestKind::Artifact {
-            return Runnable::Artifact;
+    pub fn of(manifest: &ParsedManifest, config: Option<&ReadConfig>) -> Self {
+        if manifest.kind == ManifestKind::Artifact {
+            return Self::Artifact;
         }
-        let Some(descriptor) = &self.config else {
-            return Runnable::Unknown("it has no config".to_owned());
+        let Some(descriptor) = &manifest.config else {
+            return Self::Unknown("it has no config".to_owned());
         };
-        let is_image = self.runs_by_type();
+        let is_image = manifest.runs_by_type();
         let is_artifact = !is_image && ARTIFACT_CONFIGS.contains(&descriptor.media_type.as_str());
         let Some(config) = config else {
             return if is_artifact {
-                Runnable::Artifact
+                Self::Artifact
             } else {
-                Runnable::Unknown("its config is not at hand".to_owned())
+                Self::Unknown("its config is not at hand".to_owned())
             };
         };
         if is_image || config.is_like {
             return match &config.config {
-                Ok(config) => Runnable::Container(config.clone()),
-                Err(error) => Runnable::Unknown(error.to_string()),
+                Ok(config) => Self::Container(config.clone()),
+                Err(error) => Self::Unknown(error.to_string()),
             };
         }
         if is_artifact {
-            return Runnable::Artifact;
+            return Self::Artifact;
         }
         let shown: String = descriptor.media_type.chars().take(120).collect();
-        Runnable::Unknown(format!(
-            "its config has the type {shown:?}, which is not known to be an artifact's"
-        ))
+        Self::Unknown(format!("its config has the type {shown:?}, which is not known to be an artifact's"))
     }
 
-    /// What its config says in a way that tools read differently, if it does. `config` is its content.
-    pub fn ambiguity(&self, config: &[u8]) -> Option<ConfigError> {
-        if self.runs_by_type() {
-            ImageConfig::of(config).err().filter(ConfigError::is_ambiguous)
-        } else {
-            ImageConfig::ambiguity(config)
-        }
-    }
-
-    /// Whether runtimes take it for an image whatever its config contains.
-    pub fn runs_by_type(&self) -> bool {
-        self.has_image_config() || self.media_type == media_type::DOCKER_MANIFEST
-    }
-
-    /// What runtimes make of it where it is about another manifest: tools store signatures under configs of images, and
+    /// What runtimes make of `manifest` where it is about another manifest: tools store signatures under configs of images, and
     /// artifacts under types that nobody else knows.
-    pub fn runnable_beside(&self, config: Option<&ReadConfig>) -> Runnable {
-        if self.holds_statements(config) {
-            return Runnable::Artifact;
+    pub fn beside(manifest: &ParsedManifest, config: Option<&ReadConfig>) -> Self {
+        if holds_statements(manifest, config) {
+            return Self::Artifact;
         }
-        let cannot_run =
-            self.config.is_none() || (!self.runs_by_type() && config.is_some_and(|config| !config.is_like));
-        match self.runnable(config) {
-            Runnable::Unknown(_) if cannot_run => Runnable::Artifact,
+        let cannot_run = manifest.config.is_none()
+            || (!manifest.runs_by_type() && config.is_some_and(|config| !config.is_like));
+        match Self::of(manifest, config) {
+            Self::Unknown(_) if cannot_run => Self::Artifact,
             other => other,
         }
     }
+}
 
-    /// Whether it holds nothing but statements about another manifest, such as attestations and signatures: by the exact
-    /// types of its layers, and by a config that gives nothing to run and whose layers are stored as they are. A root
-    /// file system under such a type would be compressed, and runtimes check its digests against the config.
-    pub fn holds_statements(&self, config: Option<&ReadConfig>) -> bool {
-        let types = self.kind == ManifestKind::Image
-            && !self.layers.is_empty()
-            && self.layers.iter().all(|layer| is_statement(&layer.media_type));
-        let config = config.and_then(|config| config.config.as_ref().ok());
-        types
-            && config.is_some_and(|config| {
-                !config.is_to_run() && !config.diff_ids_cut && self.is_stored_as_in(&config.diff_ids)
-            })
-    }
-
-    /// Whether its layers have these digests when they are not compressed, or none are given.
-    fn is_stored_as_in(&self, diff_ids: &[String]) -> bool {
-        let layers = self.layers.iter().map(|layer| layer.digest.to_string());
-        diff_ids.is_empty() || layers.eq(diff_ids.iter().cloned())
+/// What the config of `manifest` says in a way that tools read differently, if it does. `config` is its content.
+pub fn config_ambiguity(manifest: &ParsedManifest, config: &[u8]) -> Option<ConfigError> {
+    if manifest.runs_by_type() {
+        ImageConfig::of(config).err().filter(ConfigError::is_ambiguous)
+    } else {
+        ImageConfig::ambiguity(config)
     }
 }
 
-impl Descriptor {
-    /// What this entry of an index says it is an attestation about (`BuildKit`, attestation storage). Whether it is one
-    /// is settled by its content, [`ParsedManifest::holds_statements`].
-    pub fn attests(&self) -> Option<super::Digest> {
-        let is_unknown = self.platform.as_ref().is_some_and(super::Platform::is_unknown);
-        if !is_unknown || self.annotations.get("vnd.docker.reference.type")? != "attestation-manifest" {
-            return None;
-        }
-        self.annotations.get("vnd.docker.reference.digest")?.parse().ok()
-    }
+/// Whether `manifest` holds nothing but statements about another manifest, such as attestations and signatures: by the exact
+/// types of its layers, and by a config that gives nothing to run and whose layers are stored as they are. A root
+/// file system under such a type would be compressed, and runtimes check its digests against the config.
+pub fn holds_statements(manifest: &ParsedManifest, config: Option<&ReadConfig>) -> bool {
+    let types = manifest.kind == ManifestKind::Image
+        && !manifest.layers.is_empty()
+        && manifest.layers.iter().all(|layer| is_statement(&layer.media_type));
+    let config = config.and_then(|config| config.config.as_ref().ok());
+    types
+        && config.is_some_and(|config| {
+            !config.is_to_run() && !config.diff_ids_cut && is_stored_as_in(manifest, &config.diff_ids)
+        })
+}
+
+/// Whether the layers of `manifest` have these digests when they are not compressed, or none are given.
+fn is_stored_as_in(manifest: &ParsedManifest, diff_ids: &[String]) -> bool {
+    let layers = manifest.layers.iter().map(|layer| layer.digest.to_string());
+    diff_ids.is_empty() || layers.eq(diff_ids.iter().cloned())
 }
 
 #[cfg(test)]
@@ -220,23 +194,27 @@ mod tests {
             (oci, media_type::OCI_EMPTY, "{}", "artifact"),
             (oci, media_type::OCI_EMPTY, root, "container"),
         ] {
-            let found = match manifest(own, config).runnable(Some(&ReadConfig::of(content.as_bytes()))) {
+            let found = match Runnable::of(&manifest(own, config), Some(&ReadConfig::of(content.as_bytes())))
+            {
                 Runnable::Container(_) => "container".to_owned(),
                 Runnable::Artifact => "artifact".to_owned(),
                 Runnable::Unknown(why) => why,
             };
             assert!(found.contains(says), "{own} {config} {content}: {found}");
         }
-        assert_eq!(manifest(oci, helm).runnable(None), Runnable::Artifact);
+        assert_eq!(Runnable::of(&manifest(oci, helm), None), Runnable::Artifact);
         // About another manifest, what has neither the type nor the content of an image cannot run.
         let config = "application/vnd.example.notes";
-        assert_eq!(manifest(oci, config).runnable_beside(Some(&ReadConfig::of(b"{}"))), Runnable::Artifact);
-        assert!(matches!(manifest(oci, config).runnable_beside(None), Runnable::Unknown(_)));
+        assert_eq!(
+            Runnable::beside(&manifest(oci, config), Some(&ReadConfig::of(b"{}"))),
+            Runnable::Artifact
+        );
+        assert!(matches!(Runnable::beside(&manifest(oci, config), None), Runnable::Unknown(_)));
         for (own, config) in [(oci, config), (oci, media_type::OCI_CONFIG), (docker, helm)] {
-            let found = manifest(own, config).runnable_beside(Some(&ReadConfig::of(root.as_bytes())));
+            let found = Runnable::beside(&manifest(own, config), Some(&ReadConfig::of(root.as_bytes())));
             assert!(matches!(found, Runnable::Container(_)), "{own} {config}");
         }
-        assert!(matches!(manifest(docker, helm).runnable(None), Runnable::Unknown(_)));
+        assert!(matches!(Runnable::of(&manifest(docker, helm), None), Runnable::Unknown(_)));
     }
 
     #[test]
@@ -247,7 +225,7 @@ mod tests {
             let mut descriptor = manifest.config.clone().unwrap();
             (descriptor.media_type, descriptor.digest) = (media_type.into(), layer);
             manifest.layers = vec![descriptor];
-            manifest.holds_statements(Some(&ReadConfig::of(config.as_bytes())))
+            holds_statements(&manifest, Some(&ReadConfig::of(config.as_bytes())))
         };
         let build_kit = format!(
             r#"{{"architecture":"unknown","os":"unknown","config":{{}},"rootfs":{{"type":"layers","diff_ids":["{layer}"]}}}}"#
@@ -274,9 +252,9 @@ mod tests {
         ] {
             assert!(!holds(IN_TOTO, config), "{config}");
         }
-        assert!(
-            !manifest(media_type::OCI_MANIFEST, media_type::OCI_CONFIG)
-                .holds_statements(Some(&ReadConfig::of(b"{}")))
-        );
+        assert!(!holds_statements(
+            &manifest(media_type::OCI_MANIFEST, media_type::OCI_CONFIG),
+            Some(&ReadConfig::of(b"{}"))
+        ));
     }
 }

@@ -4,8 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::ReferenceError;
-use super::reference::shown;
+use super::reference_error::{ReferenceError, shown};
 
 const HUB: &str = "docker.io";
 

@@ -6,10 +6,13 @@
 //! it, so that no document takes much more memory than its own size.
 
 use bytes::Bytes;
-use serde_json::value::RawValue;
 
+use super::annotations::Annotations;
 use super::decisive::{self, Fields, KeyError, Keys};
-use super::{Annotations, Digest, DigestError, MediaType, Platform, media_type};
+use super::descriptor::{Descriptor, text};
+use super::digest::{Algorithm, Digest};
+use super::manifest_error::ManifestError;
+use super::media_type::{self, MediaType};
 
 /// Of a manifest or index.
 const MANIFEST: Keys = Keys {
@@ -26,13 +29,6 @@ const MANIFEST: Keys = Keys {
     ],
     lenient: &["annotations"],
 };
-const DESCRIPTOR: Keys = Keys {
-    decisive: &["mediaType", "digest", "size", "urls", "platform", "artifactType", "data"],
-    lenient: &["annotations"],
-};
-const PLATFORM: Keys =
-    Keys { decisive: &["os", "architecture", "variant", "os.version", "os.features"], lenient: &[] };
-
 /// A manifest or index exactly as the registry sent it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RawManifest {
@@ -40,20 +36,6 @@ pub struct RawManifest {
     pub digest: Digest,
     /// From the body's `mediaType`, else from the answer or descriptor that led here, else from its fields.
     pub media_type: MediaType,
-}
-
-/// A descriptor as it stands in a manifest (OCI image-spec, descriptor.md).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Descriptor {
-    pub media_type: MediaType,
-    pub digest: Digest,
-    /// In bytes.
-    pub size: u64,
-    pub platform: Option<Platform>,
-    pub artifact_type: Option<String>,
-    pub annotations: Annotations,
-    /// Where the content may also be had; only foreign layers need it.
-    pub urls: Vec<String>,
 }
 
 /// Which of the three shapes a manifest has.
@@ -82,28 +64,6 @@ pub struct ParsedManifest {
     pub annotations: Annotations,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ManifestError {
-    #[error("the manifest is not JSON: {0}")]
-    Json(String),
-    #[error("{}{error}", within(place))]
-    Key { place: String, error: KeyError },
-    #[error("obsolete schema 1 manifest: rebuild or re-push the image with a current tool")]
-    Schema1,
-    #[error(
-        "the manifest has both layers and manifests, so tools disagree about what it is (CVE-2021-41190)"
-    )]
-    Ambiguous,
-    #[error("the manifest has neither manifests, layers, blobs nor a config")]
-    Shapeless,
-    #[error("the manifest says it is {0:?}, which is no manifest type known here")]
-    UnknownType(String),
-    #[error("the manifest says it is {declared:?}, but its fields are those of {found}")]
-    WrongType { declared: String, found: &'static str },
-    #[error("{place}: {why}")]
-    Descriptor { place: String, why: String },
-}
-
 impl RawManifest {
     /// Keeps `bytes`, takes their sha256 unless `pinned` names another algorithm, and settles the media type.
     /// Whether the digest is the expected one is for the caller to check.
@@ -112,7 +72,7 @@ impl RawManifest {
         stated_type: Option<&str>,
         pinned: Option<&Digest>,
     ) -> Result<Self, ManifestError> {
-        let algorithm = pinned.map_or(super::Algorithm::Sha256, Digest::algorithm);
+        let algorithm = pinned.map_or(Algorithm::Sha256, Digest::algorithm);
         let digest = Digest::of(algorithm, &bytes);
         let media_type = ParsedManifest::of(&bytes, stated_type)?.media_type;
         Ok(Self { bytes, digest, media_type })
@@ -131,6 +91,20 @@ impl RawManifest {
     /// one for a tag.
     pub fn is_named(&self, digest: &Digest) -> bool {
         *digest == self.digest || *digest == Digest::of(digest.algorithm(), &self.bytes)
+    }
+
+    /// The descriptor under which it is listed as a referrer of its subject: artifact type and annotations come from
+    /// the manifest (distribution-spec, "Listing Referrers").
+    pub fn as_referrer(&self, parsed: &ParsedManifest) -> Descriptor {
+        Descriptor {
+            media_type: self.media_type.clone(),
+            digest: self.digest,
+            size: self.size(),
+            platform: None,
+            artifact_type: parsed.effective_artifact_type().map(str::to_owned),
+            annotations: parsed.annotations.clone(),
+            urls: Vec::new(),
+        }
     }
 }
 
@@ -169,7 +143,8 @@ impl ParsedManifest {
             ManifestKind::Artifact => descriptors(&fields, "blobs")?,
             ManifestKind::Index => Vec::new(),
         };
-        let one = |key: &str| fields.get(key).map(|value| descriptor(value, || key.to_owned())).transpose();
+        let one =
+            |key: &str| fields.get(key).map(|value| Descriptor::read(value, || key.to_owned())).transpose();
         Ok(Self {
             kind,
             media_type,
@@ -191,6 +166,18 @@ impl ParsedManifest {
     /// The artifact type as the referrers API reports it: the field, else the config's media type.
     pub fn effective_artifact_type(&self) -> Option<&str> {
         self.artifact_type.as_deref().or_else(|| self.config.as_ref().map(|c| c.media_type.as_str()))
+    }
+
+    /// Whether its config, by its type alone, is that of an image.
+    pub fn has_image_config(&self) -> bool {
+        self.config.as_ref().is_some_and(|config| {
+            matches!(config.media_type.as_str(), media_type::OCI_CONFIG | media_type::DOCKER_CONFIG)
+        })
+    }
+
+    /// Whether runtimes take it for an image whatever its config contains.
+    pub fn runs_by_type(&self) -> bool {
+        self.has_image_config() || self.media_type == media_type::DOCKER_MANIFEST
     }
 }
 
@@ -220,85 +207,13 @@ fn settle_type(
     }
 }
 
-/// `layers[0]: `, or nothing at the top.
-fn within(place: &str) -> String {
-    if place.is_empty() { String::new() } else { format!("{place}: ") }
-}
-
-/// A text. Anything else under its key is read as absent by some tools, and makes others refuse the whole document.
-fn text(fields: &Fields<'_>, key: &'static str, place: &str) -> Result<Option<String>, ManifestError> {
-    let Some(value) = fields.get(key) else {
-        return Ok(None);
-    };
-    let wrong = || ManifestError::Descriptor {
-        place: format!("{}{key}", within(place)),
-        why: "not a string".to_owned(),
-    };
-    decisive::text(value).ok_or_else(wrong).map(Some)
-}
-
 fn descriptors(fields: &Fields<'_>, key: &str) -> Result<Vec<Descriptor>, ManifestError> {
     let Some(value) = fields.get(key) else {
         return Ok(Vec::new());
     };
     let not_a_list = || ManifestError::Descriptor { place: key.to_owned(), why: "not a list".to_owned() };
     let items = decisive::list(value).ok_or_else(not_a_list)?;
-    items.into_iter().enumerate().map(|(i, item)| descriptor(item, || format!("{key}[{i}]"))).collect()
-}
-
-fn descriptor(value: &RawValue, place: impl Fn() -> String) -> Result<Descriptor, ManifestError> {
-    let refuse = |why: &str| ManifestError::Descriptor { place: place(), why: why.to_owned() };
-    let key = |error| ManifestError::Key { place: place(), error };
-    let fields = DESCRIPTOR.read(value.get().as_bytes()).map_err(key)?;
-    let fields = fields.ok_or_else(|| refuse("not a descriptor object"))?;
-    let text = |key| text(&fields, key, &place());
-    let digest = text("digest")?.filter(|digest| !digest.is_empty());
-    let digest = digest.ok_or_else(|| refuse("the descriptor has no digest"))?;
-    let digest = digest.parse().map_err(|e: DigestError| refuse(&e.to_string()))?;
-    let size = fields.get("size").map_or("absent", |size| size.get());
-    let size: u64 = serde_json::from_str(size).map_err(|_| {
-        refuse(&format!("size {} is not a number of bytes", size.chars().take(40).collect::<String>()))
-    })?;
-    // Sums and tar's base-256 fields stay far inside u64 and canonical JSON's integers below this.
-    if size >= 1 << 53 {
-        return Err(refuse(&format!("size {size} is beyond anything storable")));
-    }
-    let platform = fields.get("platform").map(|value| platform(value, &place())).transpose()?;
-    let urls = match fields.get("urls") {
-        Some(urls) => {
-            serde_json::from_str(urls.get()).map_err(|_| refuse("urls is not a list of strings"))?
-        }
-        None => Vec::new(),
-    };
-    Ok(Descriptor {
-        media_type: text("mediaType")?
-            .as_deref()
-            .filter(|text| !text.is_empty())
-            .unwrap_or("application/octet-stream")
-            .into(),
-        digest,
-        size,
-        platform,
-        artifact_type: text("artifactType")?.filter(|text| !text.is_empty()),
-        annotations: Annotations::new(fields.get("annotations").copied()),
-        urls,
-    })
-}
-
-fn platform(value: &RawValue, place: &str) -> Result<Platform, ManifestError> {
-    let place = format!("{place}.platform");
-    let fields = PLATFORM.read(value.get().as_bytes());
-    let fields = fields.map_err(|error| ManifestError::Key { place: place.clone(), error })?;
-    let not_an_object =
-        || ManifestError::Descriptor { place: place.clone(), why: "not an object".to_owned() };
-    let fields = fields.ok_or_else(not_an_object)?;
-    let text = |key| Ok(text(&fields, key, &place)?.filter(|text| !text.is_empty()));
-    Ok(Platform {
-        os: text("os")?.unwrap_or_default(),
-        architecture: text("architecture")?.unwrap_or_default(),
-        variant: text("variant")?,
-        os_version: text("os.version")?,
-    })
+    items.into_iter().enumerate().map(|(i, item)| Descriptor::read(item, || format!("{key}[{i}]"))).collect()
 }
 
 #[cfg(test)]

@@ -11,37 +11,12 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::host::HostName;
-use super::{Digest, DigestError, shortened};
+use super::reference_error::{ReferenceError, shown};
+use super::{Digest, DigestError};
 
 /// Clients cap host, slash and path together at this many characters.
 const MAX_NAME: usize = 255;
 const MAX_TAG: usize = 128;
-
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ReferenceError {
-    #[error("the reference is empty")]
-    Empty,
-    #[error("{0:?} names a registry, but no image in it")]
-    RegistryOnly(String),
-    #[error("{0:?} has a part that was never filled in (a template such as {{{{ … }}}} or a variable)")]
-    Unrendered(String),
-    #[error("{host:?} is not a registry host: {why}")]
-    Host { host: String, why: &'static str },
-    #[error("repository {0:?} must be lowercase")]
-    Uppercase(String),
-    #[error(
-        "repository {0:?} is not valid (lowercase letters and digits, joined by one '.', one or two '_', or '-'s)"
-    )]
-    Path(String),
-    #[error("tag {0:?} holds '+', which no registry stores; charts write '_' in its place")]
-    TagPlus(String),
-    #[error("tag {0:?} is not valid (1 to 128 of letters, digits, '_', '.', '-'; no '.' or '-' first)")]
-    Tag(String),
-    #[error("name {0:?} is longer than 255 characters, which registries refuse")]
-    TooLong(String),
-    #[error(transparent)]
-    Digest(#[from] DigestError),
-}
 
 /// A repository in a registry, without tag or digest. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -233,11 +208,6 @@ fn is_host_with_port(name: &str) -> bool {
     (host == "localhost" || host.starts_with('[') || host.contains('.'))
         && port.bytes().all(|b| b.is_ascii_digit())
         && name.parse::<HostName>().is_ok()
-}
-
-/// Foreign text for an error message: bounded, and the `{:?}` of the message escapes control characters.
-pub(super) fn shown(text: &str) -> String {
-    shortened(text, 200)
 }
 
 impl fmt::Display for Repository {

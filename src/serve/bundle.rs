@@ -14,7 +14,7 @@ use super::listing::{Gathering, Listed, MAX_REFERRERS, Page, Referrers};
 use super::store::{RepositoryName, Store, StoreError, TagOrDigest};
 use crate::archive::{ArchiveError, ArtifactIndex, ContentPieces, Contents, Holdings, fates};
 use crate::destination::Mapping;
-use crate::image::{Descriptor, Digest, MediaType, RawManifest, Tag};
+use crate::image::{Digest, MediaType, RawManifest, Tag};
 
 #[derive(Debug)]
 pub struct BundleStore {
@@ -146,7 +146,7 @@ impl Store for BundleStore {
         for (count, digest) in about.enumerate() {
             let raw = self.raw(shelf, digest)?;
             let parsed = raw.parse().map_err(io::Error::other)?;
-            if count == MAX_REFERRERS || !found.add(Descriptor::of_referrer(&raw, &parsed)) {
+            if count == MAX_REFERRERS || !found.add(raw.as_referrer(&parsed)) {
                 found.next = last;
                 break;
             }

@@ -22,7 +22,7 @@ use super::registry_folder::{
 use super::store::{Needed, RepositoryName, Store, StoreError, TagOrDigest, WritableStore};
 use super::tree::Tree;
 use super::uploads::{Clock, Uploads};
-use crate::image::{Algorithm, Descriptor, Digest, RawManifest, Tag};
+use crate::image::{Algorithm, Digest, RawManifest, Tag};
 
 const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 
@@ -187,7 +187,7 @@ impl Store for DirectoryStore {
             // A link may stand alone after a crash, or while its manifest is being removed.
             if let Ok(manifest) = self.folder.manifest_at(name, &digest)
                 && let Ok(parsed) = manifest.parse()
-                && !found.add(Descriptor::of_referrer(&manifest, &parsed))
+                && !found.add(manifest.as_referrer(&parsed))
             {
                 found.next = last;
                 return Ok(found);

@@ -119,7 +119,7 @@ pub trait Store: Send + Sync {
     /// The manifest's exact bytes.
     fn manifest(&self, repository: &RepositoryName, wanted: &TagOrDigest) -> Result<RawManifest, StoreError>;
 
-    /// The manifests of the repository whose `subject` is `digest` (see [`Descriptor::of_referrer`]), as many as fit on
+    /// The manifests of the repository whose `subject` is `digest` (see [`RawManifest::as_referrer`]), as many as fit on
     /// a page after the one that ended with `after`; none is no error.
     fn referrers(
         &self,

@@ -139,7 +139,7 @@ impl Run<'_> {
             && let Some(subject) = &parsed.subject
         {
             let referrers = unlisted.entry(subject.digest).or_default();
-            referrers.push(Descriptor::of_referrer(&manifest, &parsed));
+            referrers.push(manifest.as_referrer(&parsed));
         }
         Ok(manifest)
     }

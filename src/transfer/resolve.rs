@@ -13,7 +13,7 @@ use crate::archive::manifest::MAX_HEAD_CONFIG;
 use crate::archive::{ArtifactRow, ImageRow, MAX_DEPTH, MAX_MANIFESTS, Manifests, Repinned, broken_pin};
 use crate::image::{
     Digest, ImageConfig, ManifestError, ManifestKind, NarrowError, ParsedManifest, Platform, RawManifest,
-    Reference, Repository, media_type,
+    Reference, Repository, media_type, narrow,
 };
 use crate::plan::{Request, Resolution, ResolvedImage, Wanted};
 use crate::registry::{ErrorClass, ManifestTarget, RegistryClient, RegistryError};
@@ -344,7 +344,7 @@ impl Resolver<'_> {
 
     /// The index with only the platforms asked for. None when nothing changes.
     fn narrow(&self, root: &RawManifest) -> Result<Option<RawManifest>, Arc<ResolveError>> {
-        root.narrow(&self.platforms).map_err(|error| match error {
+        narrow(root, &self.platforms).map_err(|error| match error {
             NarrowError::NoPlatform(found) => self.no_platform(&found),
             NarrowError::Manifest(error) => Arc::new(ResolveError::Manifest { digest: root.digest, error }),
         })
