@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 
 use super::facts::{ImageFacts, Kind, Variant};
-use super::page::{age, safe, told};
+use super::foreign_text::{age, safe, told};
 use crate::image::ImageConfig;
 use crate::report::bytes;
 

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use maud::{Markup, html};
 
-use super::page::{Page, safe};
+use super::facts::Facts;
+use super::foreign_text::safe;
 use crate::image::Reference;
 use crate::policy::Finding;
 use crate::report::count;
@@ -12,11 +13,11 @@ use crate::report::count;
 /// Where on the page each image is told of.
 type Places<'a> = HashMap<&'a Reference, usize>;
 
-pub(super) fn sections(page: &Page<'_>) -> Markup {
-    let images = page.facts.images.iter().enumerate();
+pub(super) fn sections(facts: &Facts, findings: &[Finding]) -> Markup {
+    let images = facts.images.iter().enumerate();
     let places: Places<'_> = images.map(|(at, image)| (&image.name, at)).collect();
     let (against, waived): (Vec<&Finding>, Vec<&Finding>) =
-        page.findings.iter().partition(|finding| finding.counts());
+        findings.iter().partition(|finding| finding.counts());
     html! {
         @if !against.is_empty() {
             section.findings { h2 { "What the policy has against it" } (rules(against, &places)) }

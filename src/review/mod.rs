@@ -9,6 +9,7 @@ mod diff;
 mod diff_text;
 mod facts;
 mod findings;
+mod foreign_text;
 mod page;
 mod table;
 

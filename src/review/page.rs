@@ -9,18 +9,17 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use super::diff::{Diff, ImageChange};
 use super::diff_text;
 use super::facts::{Facts, ImageFacts, Kind};
+use super::foreign_text::{age, safe, told};
 use super::{details, findings};
-use crate::image::shortened;
 use crate::policy::Finding;
-use crate::report::{bytes, count, printable};
+use crate::report::{bytes, count};
 
 const STYLE: &str = include_str!("page.css");
 /// Images with a bar, largest first.
 const MAX_BARS: usize = 40;
 /// Shared layers listed, largest first.
 const MAX_SHARED: usize = 25;
-/// Texts from images longer than this are cut.
-const MAX_TEXT: usize = 400;
+
 /// What the page shows.
 #[derive(Clone, Copy, Debug)]
 pub struct Page<'a> {
@@ -59,7 +58,7 @@ pub fn page(page: &Page<'_>) -> String {
                     }
                 }
                 (tiles(page))
-                (findings::sections(page))
+                (findings::sections(facts, page.findings))
                 @if let Some(diff) = page.diff { (changes(diff)) }
                 (bars(facts))
                 (images(page))
@@ -75,11 +74,6 @@ pub fn page(page: &Page<'_>) -> String {
         }
     };
     markup.into_string()
-}
-
-/// Text from an image as text: nothing invisible, nothing endless. Escaping is the template's.
-pub(super) fn safe(text: &str) -> String {
-    shortened(&printable(text), MAX_TEXT)
 }
 
 fn tiles(page: &Page<'_>) -> Markup {
@@ -112,14 +106,6 @@ fn tiles(page: &Page<'_>) -> Markup {
 /// Whether something of this kind is beside the image.
 fn has(image: &ImageFacts, noun: &str) -> bool {
     image.artifacts.to_string().contains(noun)
-}
-
-/// Days since the image was built; none where it does not say, or says what no clock has said.
-pub(super) fn age(image: &ImageFacts, today: Timestamp) -> Option<i64> {
-    let created: Timestamp = image.main()?.config.created.as_deref()?.parse().ok()?;
-    let days = (today.as_second() - created.as_second()) / 86_400;
-    // Reproducible builds say 1970, or 1980.
-    (created.as_second() > 400_000_000 && days >= 0).then_some(days)
 }
 
 fn changes(diff: &Diff) -> Markup {
@@ -249,14 +235,6 @@ fn row(at: usize, image: &ImageFacts, today: Timestamp) -> Markup {
             td data-of="ports" { (ports.join(" ")) }
             td data-of="beside it" { @if image.artifacts.is_empty() { span.soft { "nothing" } } @else { (image.artifacts) } }
         }
-    }
-}
-
-pub(super) fn told(days: i64) -> String {
-    match days {
-        0..=59 => format!("{days} d"),
-        60..=729 => format!("{} mo", days / 30),
-        _ => format!("{} y", days / 365),
     }
 }
 
