@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{MirrorError, MirrorFile, Mirrors};
+use super::mirror_file::{MirrorError, MirrorFile};
+use super::source_hosts::Mirrors;
 use crate::app::text::one_line;
 
 /// `hosts.toml` (containerd, docs/hosts.md). The destination stands in for the server too, so that nothing is asked
@@ -71,81 +72,71 @@ struct Tls<'a> {
     insecure_skip_verify: bool,
 }
 
-impl Mirrors<'_> {
-    pub(super) fn containerd(&self) -> Result<Vec<MirrorFile>, MirrorError> {
-        let file = |(host, below): &(crate::image::HostName, String)| {
-            let origin = format!("{}://{}", self.scheme(), self.destination.host());
-            let has_path = !below.is_empty();
-            let server = if has_path { format!("{origin}/v2/{below}") } else { origin };
-            let settings = HostSettings {
-                capabilities: ["pull", "resolve"],
-                override_path: has_path,
-                skip_verify: self.reach.tls_no_verify,
-                ca: self.reach.ca_file.as_deref(),
-            };
-            let host_of = BTreeMap::from([(server.clone(), settings.clone())]);
-            let hosts = Hosts { server, settings, host: host_of };
-            let toml = toml::to_string(&hosts).map_err(|error| MirrorError::Write(error.to_string()))?;
-            let text = format!(
-                "# What is named {host}/… comes from {}, and from nowhere else.\n\
-                 # /etc/containerd/certs.d/{host}/hosts.toml, where config.toml says config_path = \"/etc/containerd/certs.d\".\n{toml}",
-                self.location(below)
-            );
-            Ok(MirrorFile { path: format!("certs.d/{host}/hosts.toml"), text })
+pub(super) fn containerd(mirrors: &Mirrors<'_>) -> Result<Vec<MirrorFile>, MirrorError> {
+    let file = |(host, below): &(crate::image::HostName, String)| {
+        let origin = format!("{}://{}", mirrors.scheme(), mirrors.destination.host());
+        let has_path = !below.is_empty();
+        let server = if has_path { format!("{origin}/v2/{below}") } else { origin };
+        let settings = HostSettings {
+            capabilities: ["pull", "resolve"],
+            override_path: has_path,
+            skip_verify: mirrors.reach.tls_no_verify,
+            ca: mirrors.reach.ca_file.as_deref(),
         };
-        self.sources.iter().map(file).collect()
-    }
-
-    pub(super) fn rancher(&self, product: &str) -> Result<Vec<MirrorFile>, MirrorError> {
-        let endpoint = format!("{}://{}", self.scheme(), self.destination.host());
-        let mirror = |below: &str| Mirror {
-            endpoint: [endpoint.clone()],
-            rewrite: if below.is_empty() {
-                BTreeMap::new()
-            } else {
-                [("^(.*)$", format!("{below}/$1"))].into()
-            },
-        };
-        let tls =
-            Tls { ca_file: self.reach.ca_file.as_deref(), insecure_skip_verify: self.reach.tls_no_verify };
-        let has_tls = tls.ca_file.is_some() || tls.insecure_skip_verify;
-        let file = RegistriesYaml {
-            mirrors: self.sources.iter().map(|(host, below)| (host.as_str(), mirror(below))).collect(),
-            configs: has_tls
-                .then(|| (self.destination.host().as_str(), Config { tls }))
-                .into_iter()
-                .collect(),
-        };
-        let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
-        let yaml = serde_saphyr::to_string_with_options(&file, options);
-        let yaml = yaml.map_err(|error| MirrorError::Write(error.to_string()))?;
+        let host_of = BTreeMap::from([(server.clone(), settings.clone())]);
+        let hosts = Hosts { server, settings, host: host_of };
+        let toml = toml::to_string(&hosts).map_err(|error| MirrorError::Write(error.to_string()))?;
         let text = format!(
-            "# /etc/rancher/{product}/registries.yaml on every node; {product} is restarted after it.\n\
-             # With --disable-default-registry-endpoint nothing is looked for at the source after that.\n\
-             # A login goes below configs.{}.auth (username, password).\n{yaml}",
-            self.destination.host()
+            "# What is named {host}/… comes from {}, and from nowhere else.\n\
+             # /etc/containerd/certs.d/{host}/hosts.toml, where config.toml says config_path = \"/etc/containerd/certs.d\".\n{toml}",
+            mirrors.location(below)
         );
-        Ok(vec![MirrorFile { path: "registries.yaml".to_owned(), text }])
-    }
+        Ok(MirrorFile { path: format!("certs.d/{host}/hosts.toml"), text })
+    };
+    mirrors.sources.iter().map(file).collect()
+}
 
-    pub(super) fn containers(&self, who: &str) -> Result<Vec<MirrorFile>, MirrorError> {
-        let registry = self.sources.iter().map(|(host, below)| Registry {
-            prefix: host.to_string(),
-            location: self.location(below),
-            insecure: self.reach.plain_http || self.reach.tls_no_verify,
-        });
-        let conf = RegistriesConf { registry: registry.collect() };
-        let toml = toml::to_string(&conf).map_err(|error| MirrorError::Write(error.to_string()))?;
-        let authority = match &self.reach.ca_file {
-            Some(file) => format!(
-                "# The registry's authority: {} as /etc/containers/certs.d/{}/ca.crt.\n",
-                one_line(file),
-                self.destination.host()
-            ),
-            None => String::new(),
-        };
-        let text =
-            format!("# /etc/containers/registries.conf.d/50-bundle.conf, for {who}.\n{authority}{toml}");
-        Ok(vec![MirrorFile { path: "50-bundle.conf".to_owned(), text }])
-    }
+pub(super) fn rancher(mirrors: &Mirrors<'_>, product: &str) -> Result<Vec<MirrorFile>, MirrorError> {
+    let endpoint = format!("{}://{}", mirrors.scheme(), mirrors.destination.host());
+    let mirror = |below: &str| Mirror {
+        endpoint: [endpoint.clone()],
+        rewrite: if below.is_empty() { BTreeMap::new() } else { [("^(.*)$", format!("{below}/$1"))].into() },
+    };
+    let tls =
+        Tls { ca_file: mirrors.reach.ca_file.as_deref(), insecure_skip_verify: mirrors.reach.tls_no_verify };
+    let has_tls = tls.ca_file.is_some() || tls.insecure_skip_verify;
+    let file = RegistriesYaml {
+        mirrors: mirrors.sources.iter().map(|(host, below)| (host.as_str(), mirror(below))).collect(),
+        configs: has_tls.then(|| (mirrors.destination.host().as_str(), Config { tls })).into_iter().collect(),
+    };
+    let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
+    let yaml = serde_saphyr::to_string_with_options(&file, options);
+    let yaml = yaml.map_err(|error| MirrorError::Write(error.to_string()))?;
+    let text = format!(
+        "# /etc/rancher/{product}/registries.yaml on every node; {product} is restarted after it.\n\
+         # With --disable-default-registry-endpoint nothing is looked for at the source after that.\n\
+         # A login goes below configs.{}.auth (username, password).\n{yaml}",
+        mirrors.destination.host()
+    );
+    Ok(vec![MirrorFile { path: "registries.yaml".to_owned(), text }])
+}
+
+pub(super) fn containers(mirrors: &Mirrors<'_>, who: &str) -> Result<Vec<MirrorFile>, MirrorError> {
+    let registry = mirrors.sources.iter().map(|(host, below)| Registry {
+        prefix: host.to_string(),
+        location: mirrors.location(below),
+        insecure: mirrors.reach.plain_http || mirrors.reach.tls_no_verify,
+    });
+    let conf = RegistriesConf { registry: registry.collect() };
+    let toml = toml::to_string(&conf).map_err(|error| MirrorError::Write(error.to_string()))?;
+    let authority = match &mirrors.reach.ca_file {
+        Some(file) => format!(
+            "# The registry's authority: {} as /etc/containers/certs.d/{}/ca.crt.\n",
+            one_line(file),
+            mirrors.destination.host()
+        ),
+        None => String::new(),
+    };
+    let text = format!("# /etc/containers/registries.conf.d/50-bundle.conf, for {who}.\n{authority}{toml}");
+    Ok(vec![MirrorFile { path: "50-bundle.conf".to_owned(), text }])
 }

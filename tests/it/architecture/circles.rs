@@ -161,7 +161,6 @@ const EXCEPTIONS: &[(Exception<'_>, &str)] = &[
     (Exception::Impl("commands/export.rs", "Export"), "Not gathered yet."),
     (Exception::Impl("commands/import.rs", "Run"), "Not gathered yet."),
     (Exception::Impl("commands/request.rs", "Loaded"), "Not gathered yet."),
-    (Exception::Impl("handoff/mirrors/mod.rs", "Mirrors"), "Not gathered yet."),
     (Exception::Impl("registry/http.rs", "Inner"), "Not gathered yet."),
     (
         Exception::Impl("registry/mod.rs", "RegistryClient"),

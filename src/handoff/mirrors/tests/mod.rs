@@ -3,6 +3,8 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::archive::ImageRow;
+use crate::destination::Mapping;
 use crate::image::{Digest, media_type};
 
 fn row(name: &str) -> ImageRow {

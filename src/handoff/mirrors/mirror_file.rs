@@ -1,0 +1,21 @@
+//! A file of configuration, and why it cannot be written.
+
+use crate::image::HostName;
+
+/// A file for the nodes or the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MirrorFile {
+    /// Below the folder it belongs into.
+    pub path: String,
+    pub text: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MirrorError {
+    #[error("the images have no source hosts to be pulled from elsewhere")]
+    Nothing,
+    #[error("{0} cannot stand in this configuration: {1}")]
+    Host(HostName, &'static str),
+    #[error("the configuration cannot be written: {0}")]
+    Write(String),
+}
