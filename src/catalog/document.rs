@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer};
 use serde_saphyr::budget::BudgetBreach;
 use serde_saphyr::{Error as YamlError, Location, Spanned};
 
-use super::Problem;
+use super::problem::Problem;
 
 /// Lists and tables inside each other. A catalog has four levels.
 const MAX_DEPTH: usize = 32;

@@ -271,7 +271,7 @@ images:
     chart: shop
   - image: r.io/d@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
 ";
-        let catalog = Catalog::parse(text.as_bytes(), None).unwrap();
+        let catalog = crate::catalog::parse(text.as_bytes(), None).unwrap();
         let show = |findings: Vec<Finding>| {
             let line =
                 |f: Finding| format!("{:?} {} {}: {}", f.line.unwrap_or(0), f.level, f.rule, f.message);

@@ -1,16 +1,17 @@
 //! Reading catalogs: YAML, JSON, or plain text with one image per line; all problems at once.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde_saphyr::Spanned;
 
-use super::document::{self, Document, OneOrMany, Pairs, RawEntry, RawVariable, Text};
+use super::contents::{Catalog, Variable};
+use super::document::{self, Document, Pairs, RawVariable, Text};
+use super::fields::{assemble, check_reference, line_of, printable, template, value_path};
 use super::list;
-use super::template::is_variable_name;
-use super::{Catalog, CatalogErrors, Entry, Problem, Template, Variable};
+use super::problem::{CatalogErrors, Problem};
+use super::spelling::spelling;
+use super::template::{Template, is_variable_name};
 use crate::app::foreign_text::{self, NotText};
-use crate::image::Reference;
 
 const MAX_BYTES: usize = 4 << 20;
 const MAX_IMAGES: usize = 10_000;
@@ -54,81 +55,37 @@ impl Format {
     }
 }
 
-impl Catalog {
-    /// Reads a catalog; without a `format`, by the look of it.
-    pub fn parse(bytes: &[u8], format: Option<Format>) -> Result<Self, CatalogErrors> {
-        let fail = |problem| Err(CatalogErrors(vec![problem]));
-        if bytes.len() > MAX_BYTES {
-            return fail(Problem::general(format!("a catalog has at most {MAX_BYTES} bytes")));
+/// Reads a catalog; without a `format`, by the look of it.
+pub fn parse(bytes: &[u8], format: Option<Format>) -> Result<Catalog, CatalogErrors> {
+    let fail = |problem| Err(CatalogErrors(vec![problem]));
+    if bytes.len() > MAX_BYTES {
+        return fail(Problem::general(format!("a catalog has at most {MAX_BYTES} bytes")));
+    }
+    let text = match foreign_text::text(bytes) {
+        Ok(text) => text,
+        Err(NotText::NotUtf8) => {
+            let valid = std::str::from_utf8(bytes).map_or_else(|error| error.valid_up_to(), str::len);
+            let line = bytes[..valid].split(|byte| *byte == b'\n').count();
+            return fail(Problem::at(line as u64, "the text is not UTF-8"));
         }
-        let text = match foreign_text::text(bytes) {
-            Ok(text) => text,
-            Err(NotText::NotUtf8) => {
-                let valid = std::str::from_utf8(bytes).map_or_else(|error| error.valid_up_to(), str::len);
-                let line = bytes[..valid].split(|byte| *byte == b'\n').count();
-                return fail(Problem::at(line as u64, "the text is not UTF-8"));
-            }
-            Err(error) => return fail(Problem::general(error.to_string())),
-        };
-        let mut problems = Vec::new();
-        let catalog = match format.unwrap_or_else(|| Format::sniff(text)) {
-            Format::List => list::read(text, &mut problems),
-            Format::Yaml => match document::read(text) {
-                Ok(document) => build(document, &mut problems),
-                Err(problem) => return fail(problem),
-            },
-        };
-        if catalog.entries.len() > MAX_IMAGES {
-            return fail(Problem::general(format!("a catalog has at most {MAX_IMAGES} images")));
-        }
-        if catalog.entries.is_empty() && problems.is_empty() {
-            problems.push(Problem::general("the catalog has no images"));
-        }
-        CatalogErrors::check(problems)?;
-        Ok(catalog)
+        Err(error) => return fail(Problem::general(error.to_string())),
+    };
+    let mut problems = Vec::new();
+    let catalog = match format.unwrap_or_else(|| Format::sniff(text)) {
+        Format::List => list::read(text, &mut problems),
+        Format::Yaml => match document::read(text) {
+            Ok(document) => build(document, &mut problems),
+            Err(problem) => return fail(problem),
+        },
+    };
+    if catalog.entries.len() > MAX_IMAGES {
+        return fail(Problem::general(format!("a catalog has at most {MAX_IMAGES} images")));
     }
-}
-
-/// An image without what people paste along with it: blanks, quotes, a scheme, a slash at the end.
-pub(super) fn spelling(text: &str) -> Cow<'_, str> {
-    let text = text.trim();
-    let text = ['"', '\'']
-        .iter()
-        .find_map(|quote| text.strip_prefix(*quote)?.strip_suffix(*quote))
-        .unwrap_or(text)
-        .trim();
-    let schemes = ["docker://", "https://", "http://"];
-    let text = schemes.iter().find_map(|scheme| text.strip_prefix(scheme)).unwrap_or(text);
-    let text = text.trim_end_matches('/');
-    match text.strip_prefix("oci://") {
-        // Versions of charts may have a `+`, for which Helm writes `_` in tags.
-        Some(artifact) => artifact.replace('+', "_").into(),
-        None => text.into(),
+    if catalog.entries.is_empty() && problems.is_empty() {
+        problems.push(Problem::general("the catalog has no images"));
     }
-}
-
-pub(super) fn template(text: &str, line: u64, problems: &mut Vec<Problem>) -> Option<Template> {
-    if let Some(problem) = unprintable(text, line) {
-        problems.push(problem);
-        return None;
-    }
-    // A Helm template, rather than one of ours: the reference parser says so best.
-    if text.contains("{{") {
-        problems.extend(text.parse::<Reference>().err().map(|e| Problem::at(line, e.to_string())));
-        return None;
-    }
-    text.parse()
-        .map_err(|e: super::template::TemplateError| problems.push(Problem::at(line, e.to_string())))
-        .ok()
-}
-
-/// What needs no variable is checked at once.
-pub(super) fn check_reference(image: &Template, line: u64, problems: &mut Vec<Problem>) {
-    if image.variables().next().is_none()
-        && let Err(error) = image.as_str().parse::<Reference>()
-    {
-        problems.push(Problem::at(line, error.to_string()));
-    }
+    CatalogErrors::check(problems)?;
+    Ok(catalog)
 }
 
 fn build(document: Document, problems: &mut Vec<Problem>) -> Catalog {
@@ -208,35 +165,6 @@ fn build_variable(raw: RawVariable, problems: &mut Vec<Problem>) -> Variable {
     }
 }
 
-pub(super) fn assemble(raw: RawEntry, image: Template, line: u64, problems: &mut Vec<Problem>) -> Entry {
-    let mut sources = Vec::new();
-    for source in raw.source.0 {
-        let line = line_of(&source, line);
-        if let Some(source) = template(&spelling(&source.value), line, problems) {
-            check_reference(&source, line, problems);
-            sources.push(source);
-        }
-    }
-    if raw.archive.is_some() && !sources.is_empty() {
-        problems.push(Problem::at(line, "an image comes from an archive or from a source, not from both"));
-    }
-    let many = |OneOrMany(texts): OneOrMany| texts.into_iter().map(Some);
-    Entry {
-        line,
-        image,
-        sources,
-        tag_paths: many(raw.tag).filter_map(|path| value_path(path, line, problems)).collect(),
-        labels: many(raw.labels).filter_map(|label| printable(label, line, problems)).collect(),
-        archive: printable(raw.archive, line, problems),
-        chart: printable(raw.chart, line, problems),
-        component: printable(raw.component, line, problems),
-        registry_path: value_path(raw.registry, line, problems),
-        digest_path: value_path(raw.digest, line, problems),
-        repository_path: value_path(raw.repository, line, problems),
-        note: printable(raw.note, line, problems),
-    }
-}
-
 fn check_variables(
     template: &Template,
     line: u64,
@@ -246,42 +174,6 @@ fn check_variables(
     for name in template.variables().filter(|name| !known.contains_key(*name)) {
         problems.push(Problem::at(line, format!("variable {name} is not declared under \"variables\"")));
     }
-}
-
-fn line_of(text: &Text, otherwise: u64) -> u64 {
-    match text.referenced.line() {
-        0 => otherwise,
-        line => line,
-    }
-}
-
-/// Catalogs are shown in terminals and written into other files, so nothing in them moves a cursor.
-fn unprintable(text: &str, line: u64) -> Option<Problem> {
-    let hidden = |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    let shown = || text.chars().take(80).collect::<String>();
-    text.contains(hidden).then(|| Problem::at(line, format!("{:?} has a control character", shown())))
-}
-
-fn printable(text: Option<Text>, line: u64, problems: &mut Vec<Problem>) -> Option<String> {
-    let text = text?;
-    let problem = unprintable(text.value.trim_end(), line_of(&text, line));
-    let is_fine = problem.is_none();
-    problems.extend(problem);
-    is_fine.then(|| text.value.trim_end().to_owned())
-}
-
-fn value_path(text: Option<Text>, line: u64, problems: &mut Vec<Problem>) -> Option<String> {
-    let text = text?;
-    let valid = |part: &str| {
-        !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b))
-    };
-    if text.value.split('.').all(valid) {
-        return Some(text.value);
-    }
-    let shown: String = text.value.chars().take(80).collect();
-    let message = format!("{shown:?} is no path of a value (names joined by dots)");
-    problems.push(Problem::at(line_of(&text, line), message));
-    None
 }
 
 #[cfg(test)]
@@ -294,7 +186,7 @@ mod tests {
         #[test]
         fn no_text_makes_the_parser_panic(text in "[ \\n:\"'#$@/a-z0-9.{}\\[\\]&*!|>-]{0,80}") {
             for format in [None, Some(Format::Yaml), Some(Format::List)] {
-                if let Ok(catalog) = Catalog::parse(text.as_bytes(), format) {
+                if let Ok(catalog) = parse(text.as_bytes(), format) {
                     let _ = catalog.resolve(&[]);
                 }
             }
@@ -302,7 +194,7 @@ mod tests {
 
         #[test]
         fn no_bytes_make_the_parser_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = Catalog::parse(&bytes, None);
+            let _ = parse(&bytes, None);
         }
     }
 }

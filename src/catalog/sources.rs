@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::parse::spelling;
+use super::spelling::spelling;
 use crate::image::{HostName, ReferenceError, Repository};
 
 /// One rewrite of sources.

@@ -129,7 +129,7 @@ fn parse(name: &str, text: &[u8]) -> anyhow::Result<Catalog> {
         return Err(Failure::unusable(refused.about(format_args!("catalog {name}"))).into());
     }
     foreign::refuse_text(name, text)?;
-    Catalog::parse(text, None).map_err(|e| Failure::usage(format!("catalog {name}: {e}")).into())
+    crate::catalog::parse(text, None).map_err(|e| Failure::usage(format!("catalog {name}: {e}")).into())
 }
 
 /// The text of a catalog.

@@ -8,7 +8,7 @@ use super::charts::{self, is_packed};
 use super::loaded::Loaded;
 use crate::app::failure::Failure;
 use crate::archive::manifest::EntryRecord;
-use crate::catalog::{Catalog, Format, SourceRewrite};
+use crate::catalog::{Format, SourceRewrite};
 use crate::cli::SelectionArgs;
 use crate::image::{Reference, glob, matches};
 
@@ -29,7 +29,7 @@ impl Loaded {
 
     fn one_more(&mut self, image: &str, rewrites: &[SourceRewrite]) -> anyhow::Result<()> {
         let usage = |error: &dyn std::fmt::Display| Failure::usage(format!("--add {image}: {error}"));
-        let catalog = Catalog::parse(image.as_bytes(), Some(Format::List)).map_err(|e| usage(&e))?;
+        let catalog = crate::catalog::parse(image.as_bytes(), Some(Format::List)).map_err(|e| usage(&e))?;
         let mut resolved = catalog.resolve(&[]).map_err(|e| usage(&e))?;
         resolved.rewrite_sources(rewrites).map_err(|e| usage(&e))?;
         self.added.extend(resolved.images.iter().map(|image| image.reference.clone()));

@@ -4,12 +4,12 @@ use airgap_bundle::catalog::table::{TableFormat, render};
 use airgap_bundle::catalog::{Catalog, Format, SourceRewrite, builtin};
 
 fn parse(text: &str) -> Catalog {
-    Catalog::parse(text.as_bytes(), None).unwrap()
+    airgap_bundle::catalog::parse(text.as_bytes(), None).unwrap()
 }
 
 /// The problems of a catalog, one per line.
 fn problems(text: &str) -> String {
-    Catalog::parse(text.as_bytes(), None).unwrap_err().to_string()
+    airgap_bundle::catalog::parse(text.as_bytes(), None).unwrap_err().to_string()
 }
 
 fn set(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -170,8 +170,10 @@ images:
         let error = problems(text);
         assert!(error.contains("no images") || error.contains("line"), "{text:?}: {error}");
     }
-    assert!(Catalog::parse(b"nginx\n\xff\n", None).unwrap_err().to_string().starts_with("line 2"));
-    assert!(Catalog::parse(b"\xff\xfen\0", None).unwrap_err().to_string().contains("UTF-16"));
+    assert!(
+        airgap_bundle::catalog::parse(b"nginx\n\xff\n", None).unwrap_err().to_string().starts_with("line 2")
+    );
+    assert!(airgap_bundle::catalog::parse(b"\xff\xfen\0", None).unwrap_err().to_string().contains("UTF-16"));
 }
 
 #[test]
@@ -254,7 +256,7 @@ fn bombs_end_in_an_error() {
         entries.push_str(&entry);
     }
     for text in [aliases, entries, format!("images: {}", "[".repeat(100_000)), "x".repeat(5 << 20)] {
-        assert!(Catalog::parse(text.as_bytes(), None).is_err());
+        assert!(airgap_bundle::catalog::parse(text.as_bytes(), None).is_err());
     }
     let aliases: Vec<String> = (0..60_000).map(|n| format!("  v{n}: *a")).collect();
     let replayed = format!("values:\n  a: &a x\n{}\n", aliases.join("\n"));

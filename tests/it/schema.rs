@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use airgap_bundle::catalog::{Catalog, builtin};
+use airgap_bundle::catalog::builtin;
 use airgap_bundle::policy::{self, Policy, Rule};
 use jsonschema::Validator;
 use proptest::prelude::*;
@@ -37,7 +37,7 @@ fn what_is_shipped_fits_the_schema() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|ending| ending == "yaml") {
             let text = std::fs::read_to_string(&path).unwrap();
-            Catalog::parse(text.as_bytes(), None).unwrap();
+            airgap_bundle::catalog::parse(text.as_bytes(), None).unwrap();
             let catalog: Value = serde_saphyr::from_str(&text).unwrap();
             assert_eq!(errors(schema, &catalog), [""; 0], "{}", path.display());
             seen += 1;
@@ -57,7 +57,8 @@ fn the_example_has_every_key_and_exports() {
         assert!(example["images"].as_array().unwrap().iter().any(|image| image.get(&key).is_some()), "{key}");
     }
     let set = [("MIRROR".to_owned(), "mirror.example.com".to_owned())];
-    let resolved = Catalog::parse(builtin::EXAMPLE.as_bytes(), None).unwrap().resolve(&set).unwrap();
+    let resolved =
+        airgap_bundle::catalog::parse(builtin::EXAMPLE.as_bytes(), None).unwrap().resolve(&set).unwrap();
     assert_eq!(resolved.images[1].sources[0].to_string(), "mirror.example.com/shop/server:2.4.0");
 }
 
@@ -82,8 +83,10 @@ fn keys_that_are_none_and_values_of_another_kind_are_refused_by_both() {
         (json!({ "images": ["r.io/a:1"], "variables": { "X": { "secret": "yes" } } }), false),
         (json!("r.io/a:1"), false),
     ] {
-        let parsed =
-            Catalog::parse(catalog.to_string().as_bytes(), Some(airgap_bundle::catalog::Format::Yaml));
+        let parsed = airgap_bundle::catalog::parse(
+            catalog.to_string().as_bytes(),
+            Some(airgap_bundle::catalog::Format::Yaml),
+        );
         assert_eq!(
             (parsed.is_ok(), errors(schema, &catalog).is_empty()),
             (is_fine, is_fine),
@@ -161,7 +164,7 @@ proptest! {
     #[test]
     fn parser_and_schema_agree(catalog in catalog()) {
         let schema = schema();
-        let parsed = Catalog::parse(catalog.to_string().as_bytes(), Some(airgap_bundle::catalog::Format::Yaml));
+        let parsed = airgap_bundle::catalog::parse(catalog.to_string().as_bytes(), Some(airgap_bundle::catalog::Format::Yaml));
         let errors = errors(schema, &catalog);
         prop_assert_eq!(parsed.is_ok(), errors.is_empty(), "{}\n{:?}\n{:?}", catalog, parsed.err(), errors);
     }

@@ -1,7 +1,7 @@
 //! What stands in a line beside its first image: more images, a digest, a platform, a target, a note.
 
-use super::{Listed, plain, shown, unquoted};
-use crate::catalog::parse::spelling;
+use super::listed::{Listed, plain, shown, unquoted};
+use crate::catalog::spelling::spelling;
 use crate::image::Reference;
 
 const SYSTEMS: [&str; 4] = ["linux", "windows", "darwin", "freebsd"];

@@ -2,13 +2,12 @@
 
 #![no_main]
 
-use airgap_bundle::catalog::Catalog;
 use airgap_bundle::catalog::lock::Lock;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     // A message that names what is wrong must not fail on it either.
-    match Catalog::parse(bytes, None) {
+    match airgap_bundle::catalog::parse(bytes, None) {
         Ok(catalog) => assert!(format!("{catalog:?}").len() < 1 << 28),
         Err(errors) => assert!(!errors.to_string().is_empty()),
     }

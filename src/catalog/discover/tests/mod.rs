@@ -6,7 +6,6 @@ mod siblings;
 mod versions;
 
 use super::*;
-use crate::catalog::Catalog;
 
 fn discovered(text: &str) -> Discovery {
     let mut found = Discovery::default();
@@ -373,7 +372,7 @@ fn the_catalog_that_is_written_reads_back() {
     let title = Title { name: Some("shop".to_owned()), version: Some("1.10".to_owned()) };
     let catalog = found.to_catalog(&title).unwrap();
     insta::assert_snapshot!(catalog);
-    let catalog = Catalog::parse(catalog.as_bytes(), None).unwrap();
+    let catalog = crate::catalog::parse(catalog.as_bytes(), None).unwrap();
     assert_eq!(catalog.version.as_deref(), Some("1.10"));
     assert_eq!(
         catalog.entries.iter().map(|entry| entry.image.as_str().to_owned()).collect::<Vec<_>>(),
