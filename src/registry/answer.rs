@@ -12,13 +12,13 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use tokio::time::timeout;
 use url::Url;
 
-use super::error::{About, ErrorKind, StatusAnswer};
+use super::error_kind::{About, ErrorKind, StatusAnswer};
+use super::exchange_failure::classify;
 use super::known::KnownSecrets;
 use super::pace::{Permit, RateLimiter};
 use super::redact::{clean, masked, masked_query, page_title};
 use super::retry::{self, RateLimit};
 use super::stats::Traffic;
-use super::transport::classify;
 use crate::app::foreign_text::GZIP;
 use crate::image::{Digest, HostName};
 

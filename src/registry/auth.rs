@@ -4,9 +4,8 @@
 //! locked while a token is fetched, so 30 parallel requests are one call to the token endpoint. Credentials go to the
 //! registry they belong to and to the realm it names over an equally safe connection, nowhere else.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use reqwest::Method;
@@ -16,82 +15,31 @@ use url::Url;
 
 use super::answer::{Answer, SMALL_BODY};
 use super::auth_file::Login;
+use super::auth_state::{Asked, Demand, Proof, Token};
 use super::body::Payload;
 use super::challenge::{self, Challenge};
-use super::credentials::Credentials;
-use super::error::{ErrorKind, RegistryError};
+use super::credentials::{CredentialStore, Credentials};
+use super::error::RegistryError;
+use super::error_kind::ErrorKind;
 use super::host::Host;
-use super::http::Inner;
+use super::login_rules::check_login_at;
+use super::options::ClientOptions;
 use super::pace::locked;
 use super::redact::masked;
+use super::scheme::base;
 use super::token::{self, Scope, TokenReply, TokenRequest};
-use crate::app::unusable::Unusable;
+use super::transport::Transport;
+use super::warnings::Warnings;
 
-/// Registries that word each of their challenges in another way must not fill the memory.
-const MOST_ASKED: usize = 1024;
-
-/// What one registry wants, and what was obtained for it.
-#[derive(Default)]
-pub(super) struct AuthState {
-    demand: Mutex<Option<Demand>>,
-    slots: Mutex<HashMap<Scope, Slot>>,
-    asked: Mutex<HashMap<Asked, AskedSlot>>,
-    /// By repository path.
-    credentials: tokio::sync::Mutex<HashMap<String, Option<Arc<Credentials>>>>,
-    /// Why credentials in a usual place were not used, the first of them.
-    passed_over: Mutex<Option<Unusable>>,
-    serial: AtomicU64,
+/// What it takes to prove who we are; borrowed from the client.
+pub(super) struct Authenticator<'a> {
+    pub(super) options: &'a ClientOptions,
+    pub(super) transport: &'a Transport,
+    pub(super) store: &'a CredentialStore,
+    pub(super) warnings: &'a Warnings,
 }
 
-type Slot = Arc<tokio::sync::Mutex<Option<Token>>>;
-type AskedSlot = Arc<tokio::sync::Mutex<Option<(Option<Arc<Credentials>>, Token)>>>;
-
-/// What the token endpoint is asked for.
-#[derive(PartialEq, Eq, Hash)]
-struct Asked {
-    realm: Url,
-    service: Option<String>,
-    scopes: Vec<String>,
-}
-
-impl AuthState {
-    pub(super) fn passed_over(&self) -> Option<Unusable> {
-        locked(&self.passed_over).clone()
-    }
-
-    fn asked(&self, asked: Asked) -> AskedSlot {
-        let mut slots = locked(&self.asked);
-        if slots.len() >= MOST_ASKED {
-            slots.clear();
-        }
-        Arc::clone(slots.entry(asked).or_default())
-    }
-}
-
-/// The scheme a registry asks for.
-#[derive(Clone, Debug)]
-enum Demand {
-    Basic,
-    Bearer { realm: Url, service: Option<String> },
-}
-
-#[derive(Clone)]
-struct Token {
-    proof: Proof,
-    renew_at: Instant,
-    /// As the registry words it, for the renewal.
-    challenged: Option<String>,
-}
-
-/// An `Authorization` header, and where it came from.
-#[derive(Clone)]
-pub(super) struct Proof {
-    pub(super) header: HeaderValue,
-    pub(super) origin: Option<String>,
-    serial: u64,
-}
-
-impl Inner {
+impl Authenticator<'_> {
     /// The header for a request that has not been challenged yet, as far as the registry's wishes are known.
     pub(super) async fn authorize(&self, host: &Host, scope: &Scope) -> Result<Option<Proof>, RegistryError> {
         let demand = locked(&host.auth.demand).clone();
@@ -236,7 +184,8 @@ impl Inner {
         let mut credentials = self.credentials(host, &scope.path, refused.is_some()).await?;
         // A token for nobody in particular may be had from anywhere.
         if credentials.is_some() {
-            self.check_login_at(wanted.realm, &host.name, &format!("token for {}", described(host, scope)))?;
+            let what = format!("token for {}", described(host, scope));
+            check_login_at(self.options, wanted.realm, &host.name, &what)?;
         }
         let slot = host.auth.asked(Asked {
             realm: wanted.realm.clone(),
@@ -318,25 +267,25 @@ impl Inner {
                 if let Some(authorization) = authorization {
                     headers.insert(AUTHORIZATION, authorization);
                 }
-                self.transport.exchange(&url, Method::GET, headers, &Payload::Empty, None).await
+                self.transport.exchange(&url, Method::GET, headers, &Payload::Empty, false).await
             }
             TokenRequest::Post { url, form } => {
                 headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
                 let body = Payload::Bytes(form.expose().to_owned().into());
-                self.transport.exchange(&url, Method::POST, headers, &body, None).await
+                self.transport.exchange(&url, Method::POST, headers, &body, false).await
             }
         }
     }
 
     async fn root_challenges(&self, host: &Host) -> Vec<Challenge> {
-        let Ok(base) = self.base(host).await else {
+        let Ok(base) = base(self.options, self.transport, host).await else {
             return Vec::new();
         };
         let Ok(url) = base.join("/v2/") else {
             return Vec::new();
         };
         let empty = (HeaderMap::new(), Payload::Empty);
-        match self.transport.exchange(&url, Method::GET, empty.0, &empty.1, Some(host)).await {
+        match self.transport.exchange(&url, Method::GET, empty.0, &empty.1, true).await {
             Ok(answer) => challenges(&answer.headers),
             Err(_) => Vec::new(),
         }

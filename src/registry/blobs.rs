@@ -15,13 +15,14 @@ use url::Url;
 
 use super::RegistryClient;
 use super::answer::{Answer, unpacked};
-use super::error::{ErrorKind, RegistryError, SourceError};
+use super::authority::host_of;
+use super::error::RegistryError;
+use super::error_kind::{ErrorKind, SourceError};
 use super::host::Host;
 use super::http::{ABSENCES, Call, Retries, Target};
 use super::redact::masked;
 use super::stats::RequestKind;
 use super::token::Scope;
-use super::transport::authority;
 use crate::app::foreign_text::GZIP;
 use crate::image::{Digest, HostName, Repository};
 
@@ -104,7 +105,7 @@ impl BlobPlace {
     /// A place outside of registries; none if `url` is no http(s) URL.
     pub fn elsewhere(url: &str) -> Option<Self> {
         let url = Url::parse(url).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
-        let host = authority(&url).parse().ok()?;
+        let host = host_of(&url)?;
         Some(Self::Elsewhere(url, host))
     }
 

@@ -9,8 +9,7 @@ use futures_util::stream::{BoxStream, StreamExt as _};
 use tokio::time::{Instant, sleep_until};
 
 use super::BlobSource;
-use super::error::SourceError;
-use super::error::WrongLength;
+use super::error_kind::{SourceError, WrongLength};
 use super::pace::{RateLimiter, locked};
 use super::stats::Traffic;
 

@@ -10,8 +10,10 @@ use url::Url;
 use super::RegistryClient;
 use super::answer::{Answer, SMALL_BODY};
 use super::body::Payload;
-use super::error::{ErrorKind, RegistryError};
+use super::error::RegistryError;
+use super::error_kind::ErrorKind;
 use super::http::{Call, Target};
+use super::login_rules::may_log_in_at;
 use crate::app::unusable::Unusable;
 use crate::image::HostName;
 
@@ -31,7 +33,7 @@ impl RegistryClient {
             |why: String| RegistryError::new(name, "file", ErrorKind::Configuration(Unusable::new(why)));
         let url = Url::parse(&head.uri.to_string());
         let url = url.map_err(|_| unusable("this address cannot be used".to_owned()))?;
-        if !self.0.may_log_in_at(&url) {
+        if !may_log_in_at(&self.0.options, &url) {
             return Err(unusable(format!("plain HTTP to {name} is not allowed without --plain-http")));
         }
         let host = self.0.host(name);
@@ -40,7 +42,7 @@ impl RegistryClient {
         call.headers = head.headers;
         let answer = if call.headers.contains_key(AUTHORIZATION) {
             let (method, headers) = (call.method.clone(), call.headers.clone());
-            let answer = self.0.transport.exchange(&url, method, headers, &Payload::Empty, None).await;
+            let answer = self.0.transport.exchange(&url, method, headers, &Payload::Empty, false).await;
             answer.map_err(|kind| call.error(kind))?
         } else {
             self.0.attempt(&call).await?

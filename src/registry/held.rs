@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 
-use super::error::ErrorKind;
+use super::error_kind::ErrorKind;
 use super::{BlobSource, FetchedManifest, SourceError};
 use crate::image::{Algorithm, Digest, MediaType, RawManifest};
 

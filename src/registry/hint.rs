@@ -1,6 +1,6 @@
 //! What to do about a failure: it follows from the cause, never from the exit code that several causes share.
 
-use super::error::{BadCertificate, CertificateCause, ErrorKind, ProxyFault, StatusAnswer};
+use super::error_kind::{BadCertificate, CertificateCause, ErrorKind, ProxyFault, StatusAnswer};
 use super::proxy::ProxyName;
 use crate::image::{Algorithm, HostName};
 

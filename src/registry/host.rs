@@ -3,27 +3,16 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
-use reqwest::Method;
-use reqwest::header::HeaderMap;
 use tokio::sync::OnceCell;
-use tokio::time::timeout;
 use url::Url;
 
-use super::auth::AuthState;
-use super::body::Payload;
-use super::error::{ErrorKind, RegistryError};
-use super::http::Inner;
-use super::pace::Pace;
+use super::auth_state::AuthState;
+use super::pace::{Pace, locked};
 use super::retry::RateLimit;
-use super::stats::RequestKind;
-use crate::app::unusable::Unusable;
+use super::stats::{HostStats, RequestKind};
 use crate::image::{Digest, HostName};
-
-/// A loopback server that does not answer a TLS greeting by then speaks plain HTTP.
-const PROBE: Duration = Duration::from_secs(5);
 
 /// One registry.
 pub(super) struct Host {
@@ -44,7 +33,7 @@ pub(super) struct Host {
     pub(super) without_referrers: Mutex<HashSet<String>>,
     /// One at a time writes the list of a repository's and subject's referrers.
     pub(super) fallback_lists: Mutex<HashMap<(String, Digest), FallbackList>>,
-    scheme: OnceCell<&'static str>,
+    pub(super) scheme: OnceCell<&'static str>,
 }
 
 type FallbackList = Arc<tokio::sync::Mutex<()>>;
@@ -71,57 +60,23 @@ impl Host {
     pub(super) fn speaks(&self, url: &Url) {
         let _ = self.scheme.set(if url.scheme() == "https" { "https" } else { "http" });
     }
-}
 
-impl Inner {
-    /// `https://<authority>/`, or `http://` where that is allowed: by name, or for loopback after TLS was tried.
-    pub(super) async fn base(&self, host: &Host) -> Result<Url, RegistryError> {
-        let scheme = host
-            .scheme
-            .get_or_try_init(|| async {
-                if self.options.tls_only.contains(&host.name) {
-                    Ok("https")
-                } else if self.options.plain_http.contains(&host.name) {
-                    Ok("http")
-                } else if host.name.is_loopback() {
-                    self.probe(host).await
-                } else {
-                    Ok("https")
-                }
-            })
-            .await?;
-        origin(host, scheme)
-    }
-
-    async fn probe(&self, host: &Host) -> Result<&'static str, RegistryError> {
-        let ask = async |scheme| {
-            let url = origin(host, scheme)?.join("/v2/");
-            let url = url.map_err(|_| unusable(host))?;
-            let exchange =
-                self.transport.exchange(&url, Method::GET, HeaderMap::new(), &Payload::Empty, Some(host));
-            let outcome = timeout(PROBE, exchange).await.unwrap_or(Err(ErrorKind::Stalled(PROBE)));
-            Ok::<_, RegistryError>(outcome.map(drop))
-        };
-        match ask("https").await? {
-            Ok(()) => return Ok("https"),
-            // It speaks TLS. What is wrong with it is told by the request itself; never fall back from here.
-            Err(ErrorKind::Certificate(_) | ErrorKind::Tls(_) | ErrorKind::Configuration(_)) => {
-                return Ok("https");
-            }
-            Err(_) => {}
-        }
-        match ask("http").await? {
-            Ok(()) => Ok("http"),
-            Err(kind) => Err(RegistryError::new(&host.name, format!("registry {}", host.name), kind)),
+    /// What has happened here so far.
+    pub(super) fn stats(&self) -> HostStats {
+        let count = |kind: RequestKind| self.requests[kind as usize].load(Ordering::Relaxed);
+        HostStats {
+            host: self.name.clone(),
+            manifest_heads: count(RequestKind::ManifestHead),
+            manifest_gets: count(RequestKind::ManifestGet),
+            manifest_puts: count(RequestKind::ManifestPut),
+            blob_heads: count(RequestKind::BlobHead),
+            blob_gets: count(RequestKind::BlobGet),
+            blob_pushes: count(RequestKind::BlobPush),
+            other: count(RequestKind::Other),
+            concurrency: self.pace.transfers.limit(),
+            fewest: self.pace.transfers.fewest(),
+            rate_limit: locked(&self.rate_limit).clone(),
+            clock_ahead: *locked(&self.clock_ahead),
         }
     }
-}
-
-fn origin(host: &Host, scheme: &str) -> Result<Url, RegistryError> {
-    Url::parse(&format!("{scheme}://{}/", host.name.connect_authority())).map_err(|_| unusable(host))
-}
-
-fn unusable(host: &Host) -> RegistryError {
-    let kind = ErrorKind::Configuration(Unusable::new("this host name cannot be part of a URL"));
-    RegistryError::new(&host.name, format!("registry {}", host.name), kind)
 }

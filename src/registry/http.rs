@@ -12,19 +12,24 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, LOCATION};
 use url::Url;
 
 use super::answer::Answer;
-use super::auth::Proof;
+use super::auth::{Authenticator, asks_for_more};
+use super::auth_state::Proof;
+use super::authority::host_of;
 use super::body::Payload;
 use super::credentials::CredentialStore;
-use super::error::{About, ErrorKind, RegistryError, is_transient_status};
+use super::error::RegistryError;
+use super::error_kind::{About, ErrorKind, is_transient_status};
 use super::host::Host;
+use super::login_rules::{check_login_at, is_plain};
 use super::options::ClientOptions;
 use super::pace::locked;
 use super::redact::masked;
 use super::retry::{self, LONGEST_WAIT, RateLimit, backoff};
+use super::scheme::base;
 use super::sessions::Sessions;
 use super::stats::RequestKind;
 use super::token::Scope;
-use super::transport::{Transport, authority};
+use super::transport::Transport;
 use super::warnings::Warnings;
 use crate::image::{Digest, HostName, Repository};
 
@@ -192,6 +197,11 @@ impl Inner {
         Arc::clone(host)
     }
 
+    fn authenticator(&self) -> Authenticator<'_> {
+        let Self { options, transport, store, warnings, .. } = self;
+        Authenticator { options, transport, store, warnings }
+    }
+
     /// Sends `call` until it has an answer that is not a passing failure.
     pub(super) async fn send(&self, call: &Call<'_>) -> Result<Answer, RegistryError> {
         let mut retries = Retries::new(self, call.host);
@@ -214,7 +224,7 @@ impl Inner {
 
     /// Sends `call` once: with a login where one is asked for, and on to where redirects lead.
     pub(super) async fn attempt(&self, call: &Call<'_>) -> Result<Answer, RegistryError> {
-        let base = self.base(call.host).await?;
+        let base = base(&self.options, &self.transport, call.host).await?;
         let unusable = || call.error(ErrorKind::Protocol("a URL that cannot be used".to_owned()));
         let mut url = match &call.target {
             Target::Path(path) => base.join(path).map_err(|_| unusable())?,
@@ -224,9 +234,9 @@ impl Inner {
         let mut proof = if url.origin() != base.origin() || call.anonymous {
             None
         } else if call.by_password {
-            self.basic(call.host, &call.scope, false).await?
+            self.authenticator().basic(call.host, &call.scope, false).await?
         } else {
-            self.authorize(call.host, &call.scope).await?
+            self.authenticator().authorize(call.host, &call.scope).await?
         };
         // Whose the proof is. It is dropped when a redirect leads elsewhere.
         let mut proof_origin = base.origin();
@@ -235,12 +245,13 @@ impl Inner {
         loop {
             let mut headers = call.headers.clone();
             if let Some(proof) = proof.as_ref().filter(|_| url.origin() == proof_origin) {
-                self.check_login_at(&url, &call.host.name, &call.what)?;
+                check_login_at(&self.options, &url, &call.host.name, &call.what)?;
                 headers.insert(AUTHORIZATION, proof.header.clone());
             }
             call.host.requests[call.kind as usize].fetch_add(1, Ordering::Relaxed);
             let home = (url.origin() == base.origin()).then_some(call.host);
-            let answer = self.transport.exchange(&url, method.clone(), headers, &call.payload, home).await;
+            let answer =
+                self.transport.exchange(&url, method.clone(), headers, &call.payload, home.is_some()).await;
             let mut answer = answer.map_err(|kind| call.error(kind))?;
             answer.is_anonymous = call.anonymous;
             if home.is_none() {
@@ -251,7 +262,7 @@ impl Inner {
             if answer.status.as_u16() == 401 && !renewed {
                 // A proof made for this very request is not worth renewing, unless its scope was too narrow.
                 renewed = sent.is_some();
-                if !(fresh && renewed) || super::auth::asks_for_more(&answer.headers) {
+                if !(fresh && renewed) || asks_for_more(&answer.headers) {
                     let offered = self.offer(call, home, &answer, sent.as_ref()).await?;
                     if let Some(offered) = offered {
                         (proof, proof_origin, fresh) = (Some(offered), url.origin(), true);
@@ -265,7 +276,7 @@ impl Inner {
                     return Err(call.error(ErrorKind::Protocol("too many redirects".to_owned())));
                 }
                 let next = next.map_err(|why| call.error(ErrorKind::Protocol(why)))?;
-                if next.scheme() == "http" && url.scheme() == "https" && !self.is_plain(&next) {
+                if next.scheme() == "http" && url.scheme() == "https" && !is_plain(&self.options, &next) {
                     let why = format!("a redirect from https to {}", masked(&next));
                     return Err(call.error(ErrorKind::Protocol(why)));
                 }
@@ -293,36 +304,16 @@ impl Inner {
             return Ok(None);
         }
         // Whoever asks in plain HTTP gets no login, nor may it say where one is to be sent.
-        self.check_login_at(&answer.url, &call.host.name, &call.what)?;
+        check_login_at(&self.options, &answer.url, &call.host.name, &call.what)?;
         if let Some(home) = home {
-            return self.answer_challenge(home, &call.scope, answer, refused).await;
+            return self.authenticator().answer_challenge(home, &call.scope, answer, refused).await;
         }
         // The target of a redirect may be a registry with its own rules, and gets its own credentials or none.
         let Some(name) = host_of(&answer.url) else {
             return Ok(None);
         };
         let host = self.host(&name);
-        self.answer_challenge(&host, &call.scope, answer, refused).await
-    }
-
-    fn is_plain(&self, url: &Url) -> bool {
-        host_of(url).is_some_and(|name| self.options.plain_http.contains(&name))
-    }
-
-    /// Whether a login may be sent to `url`, whatever led there: over plain HTTP only to loopback, and to hosts that were
-    /// named for it.
-    pub(super) fn may_log_in_at(&self, url: &Url) -> bool {
-        url.scheme() == "https"
-            || host_of(url).is_some_and(|name| name.is_loopback() || self.options.plain_http.contains(&name))
-    }
-
-    /// An error that names the host of `url`, else `host`, where no login may be sent to it.
-    pub(super) fn check_login_at(&self, url: &Url, host: &HostName, what: &str) -> Result<(), RegistryError> {
-        if self.may_log_in_at(url) {
-            return Ok(());
-        }
-        let name = host_of(url).unwrap_or_else(|| host.clone());
-        Err(RegistryError::new(&name, what, ErrorKind::PlainLogin(masked(url))))
+        self.authenticator().answer_challenge(&host, &call.scope, answer, refused).await
     }
 
     fn note(&self, host: &Host, answer: &Answer) {
@@ -341,11 +332,6 @@ impl Inner {
     pub(super) fn warn(&self, host: &HostName, text: &str) {
         self.warnings.add(format!("{host}: {text}"));
     }
-}
-
-/// The registry, or other server, that an address leads to.
-pub(super) fn host_of(url: &Url) -> Option<HostName> {
-    authority(url).parse().ok()
 }
 
 /// Where the answer sends us, if it does.

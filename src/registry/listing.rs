@@ -4,7 +4,8 @@ use reqwest::Method;
 use serde::Deserialize;
 
 use super::RegistryClient;
-use super::error::{ErrorKind, RegistryError};
+use super::error::RegistryError;
+use super::error_kind::ErrorKind;
 use super::http::{Call, Target};
 use super::location::next_page;
 use super::token::Scope;

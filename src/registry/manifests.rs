@@ -5,10 +5,12 @@ use std::sync::atomic::Ordering;
 use reqwest::Method;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 
-use super::RegistryClient;
 use super::answer::Answer;
 use super::body::Payload;
-use super::error::{ErrorClass, ErrorKind, RegistryError};
+use super::client::RegistryClient;
+use super::error::RegistryError;
+use super::error_kind::{ErrorClass, ErrorKind};
+use super::fetched_manifest::FetchedManifest;
 use super::host::Host;
 use super::http::{ABSENCES, Call, Retries, Target};
 use super::pace::locked;
@@ -43,15 +45,6 @@ impl ManifestTarget {
             Self::Digest(digest) => format!("manifest {repository}@{digest}"),
         }
     }
-}
-
-/// A manifest as fetched.
-#[derive(Clone, Debug)]
-pub struct FetchedManifest {
-    pub manifest: RawManifest,
-    /// `Warning` headers of this answer.
-    pub warnings: Vec<String>,
-    pub rate_limit: Option<RateLimit>,
 }
 
 /// What a registry said to a pushed manifest.

@@ -10,9 +10,10 @@ use url::Url;
 use super::RegistryClient;
 use super::answer::SMALL_BODY;
 use super::body::Payload;
-use super::error::{ErrorKind, RegistryError};
+use super::error::RegistryError;
+use super::error_kind::ErrorKind;
+use super::exchange_failure::classify;
 use super::http::{Call, Target};
-use super::transport::classify;
 use crate::app::unusable::Unusable;
 use crate::image::HostName;
 

@@ -5,7 +5,8 @@ use reqwest::header::WWW_AUTHENTICATE;
 
 use super::RegistryClient;
 use super::answer::{SMALL_BODY, explanation};
-use super::error::{ErrorKind, RegistryError};
+use super::error::RegistryError;
+use super::error_kind::ErrorKind;
 use super::http::{Call, Target};
 use crate::image::HostName;
 

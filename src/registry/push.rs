@@ -8,7 +8,8 @@ use reqwest::Method;
 use url::Url;
 
 use super::body::Payload;
-use super::error::{ErrorClass, RegistryError};
+use super::error::RegistryError;
+use super::error_kind::ErrorClass;
 use super::host::Host;
 use super::http::{Call, Retries, Target};
 use super::sessions::Sessions;

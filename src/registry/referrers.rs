@@ -9,7 +9,8 @@ use reqwest::header::{ACCEPT, HeaderValue};
 use serde_json::{Value, json};
 
 use super::RegistryClient;
-use super::error::{ErrorKind, RegistryError};
+use super::error::RegistryError;
+use super::error_kind::ErrorKind;
 use super::http::{Call, Target};
 use super::listing::{MAX_BYTES, MAX_PAGES, endless};
 use super::location::next_page;

@@ -1,9 +1,7 @@
 //! Counters of what went over the wire, for reports and progress.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 
-use super::host::Host;
-use super::pace::locked;
 use super::retry::RateLimit;
 use crate::image::HostName;
 
@@ -60,24 +58,4 @@ pub struct HostStats {
     pub rate_limit: Option<RateLimit>,
     /// Seconds by which its clock is ahead of this machine's, where it tells.
     pub clock_ahead: Option<i64>,
-}
-
-impl HostStats {
-    pub(super) fn of(host: &Host) -> Self {
-        let count = |kind: RequestKind| host.requests[kind as usize].load(Ordering::Relaxed);
-        Self {
-            host: host.name.clone(),
-            manifest_heads: count(RequestKind::ManifestHead),
-            manifest_gets: count(RequestKind::ManifestGet),
-            manifest_puts: count(RequestKind::ManifestPut),
-            blob_heads: count(RequestKind::BlobHead),
-            blob_gets: count(RequestKind::BlobGet),
-            blob_pushes: count(RequestKind::BlobPush),
-            other: count(RequestKind::Other),
-            concurrency: host.pace.transfers.limit(),
-            fewest: host.pace.transfers.fewest(),
-            rate_limit: locked(&host.rate_limit).clone(),
-            clock_ahead: *locked(&host.clock_ahead),
-        }
-    }
 }

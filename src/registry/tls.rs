@@ -22,7 +22,7 @@ use rustls::{
 
 use super::certificates::{self, CertsDir};
 use super::environment::Environment;
-use super::error::{BadCertificate, CertificateCause};
+use super::error_kind::{BadCertificate, CertificateCause};
 use super::redact::clean;
 use super::warnings::Warnings;
 use crate::app::unusable::Unusable;

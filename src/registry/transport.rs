@@ -3,7 +3,6 @@
 //! No redirects, no retries, no authentication here. There is no total timeout; what is watched is progress.
 
 use std::collections::HashMap;
-use std::error::Error as StdError;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -13,17 +12,16 @@ use reqwest::{Method, StatusCode};
 use url::Url;
 
 use super::answer::Answer;
+use super::authority::authority;
 use super::body::{Payload, Transmission};
-use super::error::{ErrorKind, ProxyFault};
-use super::host::Host;
+use super::error_kind::{ErrorKind, ProxyFault};
+use super::exchange_failure::{classify, innermost, tunnel_error};
 use super::known::KnownSecrets;
 use super::pace::{RateLimiter, locked};
 use super::proxy::{Proxy, ProxyRules};
-use super::redact::clean;
 use super::stats::Traffic;
-use super::tls::{TlsSettings, explain};
+use super::tls::TlsSettings;
 use crate::app::unusable::Unusable;
-use crate::image::HostName;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
@@ -78,7 +76,7 @@ impl Route {
 }
 
 impl Transport {
-    /// Sends one request and waits for the head of its answer. `registry`: set if the URL is at that registry
+    /// Sends one request and waits for the head of its answer. `is_registry`: the URL is at that registry
     /// itself, not at a host it pointed to.
     pub(super) async fn exchange(
         &self,
@@ -86,9 +84,9 @@ impl Transport {
         method: Method,
         mut headers: HeaderMap,
         payload: &Payload<'_>,
-        registry: Option<&Host>,
+        is_registry: bool,
     ) -> Result<Answer, ErrorKind> {
-        let route = self.route(url, registry.is_some())?;
+        let route = self.route(url, is_registry)?;
         let length = payload.length();
         let has_body = method == Method::POST || method == Method::PUT || method == Method::PATCH;
         if has_body {
@@ -169,65 +167,4 @@ impl Transport {
         clients.insert(key, route.clone());
         Ok(route)
     }
-}
-
-/// `host` or `host:port`, as `certs.d` and `--tls-no-verify` name it.
-pub(super) fn authority(url: &Url) -> String {
-    let host = url.host_str().unwrap_or_default();
-    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
-}
-
-/// The authority of an https URL to `host`, where the standard port is not written.
-pub(super) fn tls_authority(host: &HostName) -> String {
-    let authority = host.connect_authority();
-    authority.strip_suffix(":443").unwrap_or(authority).to_owned()
-}
-
-/// What a failed exchange was.
-pub(super) fn classify(error: &reqwest::Error) -> ErrorKind {
-    if let Some(tls) = tls_error(error) {
-        return match tls {
-            rustls::Error::InvalidCertificate(why) => ErrorKind::Certificate(explain(why)),
-            rustls::Error::InvalidMessage(_) => ErrorKind::NotTls,
-            other => ErrorKind::Tls(clean(&other.to_string(), 200)),
-        };
-    }
-    let why = innermost(error);
-    if error.is_builder() {
-        ErrorKind::Configuration(Unusable::new(why))
-    } else if error.is_connect() {
-        ErrorKind::Connect(why)
-    } else {
-        ErrorKind::Broken(why)
-    }
-}
-
-/// The TLS failure among the causes of `error`. An I/O error hides what it wraps from `source`, and may wrap
-/// another I/O error.
-fn tls_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Error> {
-    if let Some(tls) = error.downcast_ref::<rustls::Error>() {
-        return Some(tls);
-    }
-    if let Some(inner) = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref)
-        && let Some(tls) = tls_error(inner)
-    {
-        return Some(tls);
-    }
-    error.source().and_then(tls_error)
-}
-
-/// What a proxy made of the request for a connection through it. The type of the error is not public, so that its words are
-/// what there is to go by; a test has both of them.
-fn tunnel_error(error: &(dyn StdError + 'static)) -> Option<String> {
-    let own = error.to_string().strip_prefix("tunnel error: ").map(str::to_owned);
-    own.or_else(|| error.source().and_then(tunnel_error))
-}
-
-/// The last cause, which is the one that tells something; outer ones repeat the URL.
-fn innermost(error: &dyn StdError) -> String {
-    let mut current = error;
-    while let Some(source) = current.source() {
-        current = source;
-    }
-    clean(&current.to_string(), 200)
 }

@@ -12,7 +12,8 @@ use url::Url;
 
 use super::answer::Answer;
 use super::body::Payload;
-use super::error::{About, ErrorKind, RegistryError};
+use super::error::RegistryError;
+use super::error_kind::{About, ErrorKind};
 use super::http::{Call, Retries, Target};
 use super::location::{resolve, with_query};
 use super::stats::RequestKind;
