@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::app::failure::Failure;
 use crate::app::small_file;
-use crate::catalog::discover::{Discovery, Place, is_kustomization};
+use crate::catalog::discover::{self, Discovery, Place, is_kustomization};
 use crate::request::foreign;
 
 /// Endings of files that are looked into when a folder is named.
@@ -42,7 +42,7 @@ impl Look<'_> {
     /// Looks into a text. Of an archive nothing is taken, as that would look like all of it.
     fn read(&mut self, name: &str, input: impl Read + Send + 'static) -> std::io::Result<()> {
         match foreign::text_of(name, input)? {
-            Ok(text) => self.found.read(name, text),
+            Ok(text) => discover::read(self.found, name, text),
             Err(packed) => {
                 let why = format!("it is {}, which is not looked into; {}", packed.what, packed.way);
                 self.found.files += 1;

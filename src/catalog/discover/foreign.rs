@@ -5,9 +5,10 @@
 
 use std::path::Path;
 
+use super::file_names::{file_of, folder_of, is_kustomization};
 use super::node::{self, Node, Object, Value};
-use super::object::{Sort, file_of, folder_of, is_kustomization};
 use super::text::{Text, Watch};
+use super::walk::Sort;
 use crate::app::text::typed;
 
 /// A file of another tool.

@@ -1,11 +1,11 @@
 //! Lists of images: what an item calls its image, and what Kustomize makes of the images of others.
 
+use super::discovery::Rank;
 use super::guess;
 use super::node::{Node, Pair, Value};
-use super::object::Walk;
-use super::walk::Under;
+use super::under::Under;
+use super::walk::Walk;
 use super::words::{Part, Role};
-use crate::catalog::discover::Rank;
 use crate::image::Reference;
 
 /// What an item calls the image that is copied; the first that is there counts.
@@ -100,43 +100,41 @@ impl<'n> Meaning<'n> {
     }
 }
 
-impl Walk<'_> {
-    /// An item of a list of images that is more than one text: of Kustomize, or with several tags. Whether it is such.
-    pub(super) fn special_item(&mut self, node: &Node, source: Option<&str>) -> bool {
-        if node.get("newName").is_some() || node.get("newTag").is_some() {
-            self.renamed(node);
-            return true;
-        }
-        let tags = node.get("tags").and_then(Node::list).filter(|tags| !tags.is_empty());
-        let names = || ["image", "repository"].into_iter().find(|key| node.text_of(key).is_some());
-        let name = source.or_else(names);
-        let (Some(tags), Some(name)) = (tags, name.and_then(|key| node.text_of(key))) else { return false };
-        for tag in tags.iter().take(MAX_TAGS) {
-            let whole = match &tag.value {
-                Value::Text(scalar) => format!("{name}:{}", scalar.text),
-                _ => name.to_owned(),
-            };
-            let guess = guess::whole(&whole, true);
-            self.guess(guess, tag.line, "image");
-        }
-        true
+/// An item of a list of images that is more than one text: of Kustomize, or with several tags. Whether it is such.
+pub(super) fn special_item(walk: &mut Walk<'_>, node: &Node, source: Option<&str>) -> bool {
+    if node.get("newName").is_some() || node.get("newTag").is_some() {
+        renamed(walk, node);
+        return true;
     }
+    let tags = node.get("tags").and_then(Node::list).filter(|tags| !tags.is_empty());
+    let names = || ["image", "repository"].into_iter().find(|key| node.text_of(key).is_some());
+    let name = source.or_else(names);
+    let (Some(tags), Some(name)) = (tags, name.and_then(|key| node.text_of(key))) else { return false };
+    for tag in tags.iter().take(MAX_TAGS) {
+        let whole = match &tag.value {
+            Value::Text(scalar) => format!("{name}:{}", scalar.text),
+            _ => name.to_owned(),
+        };
+        let guess = guess::whole(&whole, true);
+        walk.guess(guess, tag.line, "image");
+    }
+    true
+}
 
-    /// What Kustomize puts in the place of the images called `name`.
-    fn renamed(&mut self, node: &Node) {
-        let text = |key: &str| node.text_of(key).map(str::trim).filter(|text| !text.is_empty());
-        let Some(name) = text("newName").or_else(|| text("name")) else { return };
-        let (tag, digest) = (text("newTag"), text("digest"));
-        if tag.is_none() && digest.is_none() && !guess::has_version(name) {
-            let old = guess::short(text("name").unwrap_or_default());
-            let why = format!("{:?} gets its tag from the manifests that name {old:?}", guess::short(name));
-            return self.unclear(node.line, why, true);
-        }
-        let tag = tag.map(|tag| format!(":{tag}")).unwrap_or_default();
-        let digest = digest.map(|digest| format!("@{digest}")).unwrap_or_default();
-        match format!("{name}{tag}{digest}").parse::<Reference>() {
-            Ok(reference) => self.image(reference, Rank::Probable, node.line),
-            Err(error) => self.unclear(node.line, error.to_string(), true),
-        }
+/// What Kustomize puts in the place of the images called `name`.
+fn renamed(walk: &mut Walk<'_>, node: &Node) {
+    let text = |key: &str| node.text_of(key).map(str::trim).filter(|text| !text.is_empty());
+    let Some(name) = text("newName").or_else(|| text("name")) else { return };
+    let (tag, digest) = (text("newTag"), text("digest"));
+    if tag.is_none() && digest.is_none() && !guess::has_version(name) {
+        let old = guess::short(text("name").unwrap_or_default());
+        let why = format!("{:?} gets its tag from the manifests that name {old:?}", guess::short(name));
+        return walk.unclear(node.line, why, true);
+    }
+    let tag = tag.map(|tag| format!(":{tag}")).unwrap_or_default();
+    let digest = digest.map(|digest| format!("@{digest}")).unwrap_or_default();
+    match format!("{name}{tag}{digest}").parse::<Reference>() {
+        Ok(reference) => walk.image(reference, Rank::Probable, node.line),
+        Err(error) => walk.unclear(node.line, error.to_string(), true),
     }
 }

@@ -5,7 +5,11 @@
 //! silently shorter than the truth.
 
 mod chart;
+mod discovery;
+mod documents;
+mod file_names;
 mod foreign;
+mod groups;
 mod guess;
 mod lists;
 mod node;
@@ -17,195 +21,18 @@ mod scope;
 mod siblings;
 mod text;
 mod told;
+mod under;
+mod values;
 mod walk;
 mod words;
 
-use std::collections::BTreeMap;
-use std::fmt;
-use std::io::{self, BufRead};
-use std::path::Path;
-use std::sync::Arc;
-
-use serde::Serialize;
-
-use crate::app::foreign_text::NotText;
-use crate::image::Reference;
-use node::Stop;
-use object::Walk;
-use text::{Text, Watch};
-
-pub use chart::is_about_a_chart;
+pub use chart::{is_about_a_chart, read_chart};
+pub use discovery::{Discovery, Found, Place, Rank, Unclear};
+pub use documents::read;
+pub use file_names::is_kustomization;
 pub use foreign::Foreign;
-pub use object::is_kustomization;
 pub use parts::ValuePaths;
-pub use render::Title;
-
-/// Places kept of one image; the others are counted.
-const MAX_PLACES: usize = 8;
-/// What is unclear and kept one by one; the rest is counted.
-const MAX_UNCLEAR: usize = 1000;
-
-/// How sure it is that the cluster will pull an image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Rank {
-    /// A container or image volume of a workload names it.
-    Certain,
-    /// It stands in an environment variable, an argument, an annotation, a configuration, a custom resource, or in
-    /// values.
-    Probable,
-}
-
-/// Where something was found.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Place {
-    pub file: Arc<str>,
-    pub line: u64,
-    /// `Deployment shop/server`.
-    #[serde(skip_serializing_if = "str::is_empty")]
-    pub object: Arc<str>,
-    /// `spec.template.spec.containers[0].image`.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub path: String,
-    /// The chart whose template it is, as Helm says above every document.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub chart: Option<Arc<str>>,
-}
-
-/// One image.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Found {
-    pub rank: Rank,
-    /// The first places, the best rank first.
-    pub places: Vec<Place>,
-    /// How many places there are.
-    pub count: usize,
-}
-
-/// Something that was looked at and not understood.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Unclear {
-    #[serde(flatten)]
-    pub place: Place,
-    pub why: String,
-    /// An image may be missing because of it.
-    pub hides: bool,
-}
-
-/// Everything that was found.
-#[derive(Debug, Default)]
-pub struct Discovery {
-    pub images: BTreeMap<Reference, Found>,
-    pub unclear: Vec<Unclear>,
-    /// How many are unclear, listed or not, and how many of them may hide an image.
-    pub unclear_count: usize,
-    pub hiding_count: usize,
-    pub files: usize,
-    pub objects: usize,
-    /// Secrets, which are not looked into.
-    pub secrets: usize,
-    /// What charts say of themselves: name and version.
-    pub charts: Vec<(String, String)>,
-    /// Where a chart's values tell images in parts.
-    pub value_paths: Vec<ValuePaths>,
-    /// Values have a `global.imageRegistry`.
-    pub registry_override: bool,
-}
-
-impl Discovery {
-    /// Looks through the documents of `input`, which people know as `file`. An error is one of reading.
-    pub fn read(&mut self, file: &str, input: impl BufRead) -> io::Result<()> {
-        self.files += 1;
-        let file: Arc<str> = file.into();
-        let (mut text, watch) = (Text::new(input), Watch::default());
-        if text.is_utf16()? {
-            let refused = NotText::Encoding("UTF-16").of(Path::new(&*file));
-            let way = refused.hint.map(|way| format!("; {way}")).unwrap_or_default();
-            self.unclear(Place::of(&file, 1), refused.why + &way, true);
-            return Ok(());
-        }
-        while let Some(first) = text.next_document(&watch)? {
-            let mut walk = Walk::new(self, &file);
-            let result = node::read_document(&mut text, first, &watch, &mut |object| {
-                walk.object(&object, watch.source.borrow().as_deref());
-            });
-            match result {
-                Ok(()) => {}
-                Err(Stop::Io(error)) => return Err(error),
-                Err(Stop::Syntax { line, message }) => {
-                    let hint = if watch.has_template.get() {
-                        "; it has {{ }} in it: templates are rendered first (helm template)"
-                    } else {
-                        ""
-                    };
-                    let why = format!("what begins in line {first} is no YAML: {message}{hint}");
-                    self.unclear(Place::of(&file, line), why, true);
-                }
-            }
-        }
-        for line in std::mem::take(&mut text.garbled) {
-            self.unclear(Place::of(&file, line), "the text is not UTF-8".to_owned(), true);
-        }
-        Ok(())
-    }
-
-    fn image(&mut self, reference: Reference, rank: Rank, place: Place) {
-        let found =
-            self.images.entry(reference).or_insert_with(|| Found { rank, places: Vec::new(), count: 0 });
-        found.count += 1;
-        let is_better = rank < found.rank;
-        found.rank = found.rank.min(rank);
-        if is_better {
-            found.places.insert(0, place);
-            found.places.truncate(MAX_PLACES);
-        } else if found.places.len() < MAX_PLACES {
-            found.places.push(place);
-        }
-    }
-
-    /// Records what is not understood; the same thing of the same object once.
-    pub fn unclear(&mut self, place: Place, why: String, hides: bool) {
-        self.unclear_count += 1;
-        self.hiding_count += usize::from(hides);
-        if self.unclear.len() < MAX_UNCLEAR {
-            self.unclear.push(Unclear { place, why, hides });
-        }
-    }
-
-    /// How many images have `rank`.
-    pub fn count(&self, rank: Rank) -> usize {
-        self.images.values().filter(|found| found.rank == rank).count()
-    }
-}
-
-impl Place {
-    pub fn of(file: &Arc<str>, line: u64) -> Self {
-        Self { file: file.clone(), line, object: "".into(), path: String::new(), chart: None }
-    }
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.file)?;
-        if self.line > 0 {
-            write!(f, ":{}", self.line)?;
-        }
-        if !self.object.is_empty() {
-            write!(f, ": {}", self.object)?;
-        }
-        if !self.path.is_empty() {
-            let joint = if self.object.is_empty() { ": " } else { ", " };
-            write!(f, "{joint}{}", self.path)?;
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Display for Unclear {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place, self.why)
-    }
-}
+pub use render::{Title, to_catalog};
 
 #[cfg(test)]
 mod tests;

@@ -4,8 +4,9 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::walk::OVERRIDE;
-use super::{Discovery, Found, Rank, ValuePaths};
+use super::discovery::{Discovery, Found, Rank};
+use super::parts::ValuePaths;
+use super::values::OVERRIDE;
 use crate::app::text::one_line;
 use crate::image::Reference;
 
@@ -49,58 +50,56 @@ struct Row<'a> {
     note: String,
 }
 
-impl Discovery {
-    /// The catalog as YAML; certain images first. What is unclear stands at its end, as comments.
-    pub fn to_catalog(&self, title: &Title) -> Result<String, String> {
-        let of = |rank| self.images.iter().filter(move |(_, found)| found.rank == rank);
-        let rows = of(Rank::Certain).chain(of(Rank::Probable)).map(|(name, found)| self.row(name, found));
-        let document = Document {
-            name: title.name.as_deref().map(shown),
-            version: title.version.as_deref().map(shown),
-            registry_override: self.registry_override.then_some(OVERRIDE),
-            images: rows.collect(),
-        };
-        let mut text = format!(
-            "# Found by `bundle catalog discover`: {} certain, {} probable.\n\
-             # Certain: a workload's container names it. Probable: it stands somewhere else, as the note says; an export\n\
-             # leaves those out with --skip-label probable.\n",
-            self.count(Rank::Certain),
-            self.count(Rank::Probable)
-        );
-        text += &crate::catalog::document::to_yaml(&document)?;
-        if !self.unclear.is_empty() {
-            let _ = writeln!(text, "# Looked at and not understood ({}):", self.unclear_count);
-            for unclear in self.unclear.iter().take(MAX_LINES) {
-                let line = one_line(&unclear.to_string());
-                let _ = writeln!(text, "#   {line}");
-            }
-            if self.unclear_count > MAX_LINES {
-                let _ = writeln!(text, "#   and {} more", self.unclear_count - MAX_LINES);
-            }
+/// What was found as a catalog in YAML; certain images first. What is unclear stands at its end, as comments.
+pub fn to_catalog(found: &Discovery, title: &Title) -> Result<String, String> {
+    let of = |rank| found.images.iter().filter(move |(_, image)| image.rank == rank);
+    let rows = of(Rank::Certain).chain(of(Rank::Probable)).map(|(name, image)| row(found, name, image));
+    let document = Document {
+        name: title.name.as_deref().map(shown),
+        version: title.version.as_deref().map(shown),
+        registry_override: found.registry_override.then_some(OVERRIDE),
+        images: rows.collect(),
+    };
+    let mut text = format!(
+        "# Found by `bundle catalog discover`: {} certain, {} probable.\n\
+         # Certain: a workload's container names it. Probable: it stands somewhere else, as the note says; an export\n\
+         # leaves those out with --skip-label probable.\n",
+        found.count(Rank::Certain),
+        found.count(Rank::Probable)
+    );
+    text += &crate::catalog::document::to_yaml(&document)?;
+    if !found.unclear.is_empty() {
+        let _ = writeln!(text, "# Looked at and not understood ({}):", found.unclear_count);
+        for unclear in found.unclear.iter().take(MAX_LINES) {
+            let line = one_line(&unclear.to_string());
+            let _ = writeln!(text, "#   {line}");
         }
-        Ok(text)
-    }
-
-    fn row<'a>(&'a self, name: &Reference, found: &'a Found) -> Row<'a> {
-        let first = found.places.first();
-        let paths = self.paths_of(name);
-        Row {
-            chart: first.and_then(|place| place.chart.as_deref()).map(shown),
-            component: first.map_or_else(String::new, |place| shown(&place.object)),
-            image: name.to_string(),
-            registry: paths.and_then(|paths| paths.registry_path.as_deref()),
-            repository: paths.map(|paths| paths.repository_path.as_str()),
-            tag: paths.and_then(|paths| paths.tag_path.as_deref()),
-            labels: (found.rank == Rank::Probable).then_some("probable"),
-            note: note(found),
+        if found.unclear_count > MAX_LINES {
+            let _ = writeln!(text, "#   and {} more", found.unclear_count - MAX_LINES);
         }
     }
+    Ok(text)
+}
 
-    /// The value paths of an image, where values tell of its repository in one place and no other.
-    fn paths_of(&self, name: &Reference) -> Option<&ValuePaths> {
-        let mut fitting = self.value_paths.iter().filter(|paths| paths.repository == *name.repository());
-        fitting.next().filter(|_| fitting.next().is_none())
+fn row<'a>(discovery: &'a Discovery, name: &Reference, found: &'a Found) -> Row<'a> {
+    let first = found.places.first();
+    let paths = paths_of(discovery, name);
+    Row {
+        chart: first.and_then(|place| place.chart.as_deref()).map(shown),
+        component: first.map_or_else(String::new, |place| shown(&place.object)),
+        image: name.to_string(),
+        registry: paths.and_then(|paths| paths.registry_path.as_deref()),
+        repository: paths.map(|paths| paths.repository_path.as_str()),
+        tag: paths.and_then(|paths| paths.tag_path.as_deref()),
+        labels: (found.rank == Rank::Probable).then_some("probable"),
+        note: note(found),
     }
+}
+
+/// The value paths of an image, where values tell of its repository in one place and no other.
+fn paths_of<'a>(found: &'a Discovery, name: &Reference) -> Option<&'a ValuePaths> {
+    let mut fitting = found.value_paths.iter().filter(|paths| paths.repository == *name.repository());
+    fitting.next().filter(|_| fitting.next().is_none())
 }
 
 /// The first place, and how many others there are.

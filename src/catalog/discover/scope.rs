@@ -2,9 +2,9 @@
 
 use std::rc::Rc;
 
+use super::groups::{Group, Groups};
 use super::guess;
 use super::node::{Node, Value};
-use super::parts::{Group, Groups};
 use super::words::Part;
 
 /// Registry, path and tag of the images that do not say their own.

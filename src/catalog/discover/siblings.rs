@@ -3,28 +3,26 @@
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
-use std::fmt::Write as _;
 use std::rc::Rc;
 
-use super::guess;
+use super::groups::Groups;
 use super::node::{Node, Scalar, Value};
-use super::object::Walk;
-use super::parts::{Around, Groups, Stand};
+use super::parts::{Around, Stand, put_together};
 use super::scan;
 use super::scope::Defaults;
-use super::walk::Under;
+use super::walk::Walk;
 use super::words::Part;
 
 /// No reference is longer, so longer values of variables are not put into others.
 const MAX_VALUE: usize = 512;
 
 /// One of several texts.
-struct Named<'n> {
-    key: Cow<'n, str>,
-    text: Cow<'n, str>,
-    line: u64,
+pub(super) struct Named<'n> {
+    pub(super) key: Cow<'n, str>,
+    pub(super) text: Cow<'n, str>,
+    pub(super) line: u64,
     /// What comes after the path of them all.
-    path: String,
+    pub(super) path: String,
 }
 
 /// Whether each of these says a name and the value it has: parameters of Argo CD, variables.
@@ -40,7 +38,10 @@ pub(super) fn known(items: &[Rc<Node>]) -> HashMap<String, String> {
 }
 
 /// The value of each of these, with those before it filled in as Kubernetes does: `$(REGISTRY)/tool`.
-fn values<'n>(items: &'n [Rc<Node>], known: &mut HashMap<String, String>) -> Vec<Option<Cow<'n, str>>> {
+pub(super) fn values<'n>(
+    items: &'n [Rc<Node>],
+    known: &mut HashMap<String, String>,
+) -> Vec<Option<Cow<'n, str>>> {
     let mut values = Vec::new();
     for item in items {
         let named = named_value(item);
@@ -57,7 +58,7 @@ fn values<'n>(items: &'n [Rc<Node>], known: &mut HashMap<String, String>) -> Vec
 }
 
 /// `text` with the variables that are known, where all of them are.
-fn filled<'t>(text: &'t str, known: &HashMap<String, String>) -> Cow<'t, str> {
+pub(super) fn filled<'t>(text: &'t str, known: &HashMap<String, String>) -> Cow<'t, str> {
     let (mut rest, mut whole) = (text, String::new());
     while let Some((before, after)) = rest.split_once("$(") {
         let value = after.split_once(')').and_then(|(name, after)| Some((known.get(name)?, after)));
@@ -70,7 +71,7 @@ fn filled<'t>(text: &'t str, known: &HashMap<String, String>) -> Cow<'t, str> {
 }
 
 /// The name an item has, and its value, or the one it has by default.
-fn named_value(item: &Node) -> Option<(&str, &Node, &Scalar)> {
+pub(super) fn named_value(item: &Node) -> Option<(&str, &Node, &Scalar)> {
     let name = item.text_of("name").or_else(|| item.text_of("key"))?;
     let node = item.get("value").or_else(|| item.get("default"))?;
     match &node.value {
@@ -79,152 +80,75 @@ fn named_value(item: &Node) -> Option<(&str, &Node, &Scalar)> {
     }
 }
 
-impl Walk<'_> {
-    /// Items with a name and a value each: the name is the key of the value.
-    pub(super) fn named_values<'n>(&mut self, items: &'n [Rc<Node>], depth: usize) {
-        let values = values(items, &mut HashMap::new());
-        let named = |((at, item), text): ((usize, &'n Rc<Node>), Option<Cow<'n, str>>)| {
-            let (name, node, _) = named_value(item)?;
-            let path = format!("[{at}] {}", guess::short(name));
-            Some((at, Named { key: name.into(), text: text?, line: node.line, path }))
+/// A text of many words; `line_of` says where its lines are, counted from 0.
+pub(super) fn many_words(walk: &mut Walk<'_>, text: &str, is_image: bool, line_of: impl Fn(u64) -> u64) {
+    let was_loose = std::mem::replace(&mut walk.is_loose, true);
+    let mut read: HashSet<(u64, String)> = HashSet::new();
+    for group in scan::values(text).into_iter().filter(|group| group.len() > 1) {
+        let named = |one: &scan::Value| Named {
+            key: one.key.clone().into(),
+            text: one.text.clone().into(),
+            line: line_of(one.line),
+            path: String::new(),
         };
-        let named = items.iter().enumerate().zip(values).filter_map(named);
-        let (places, named): (Vec<usize>, Vec<Named<'_>>) = named.unzip();
-        let read = self.side_by_side(&named);
-        let read: HashMap<usize, bool> = places.iter().copied().zip(read).collect();
-        let texts: HashMap<usize, &Named<'_>> = places.into_iter().zip(&named).collect();
-        let mut at = 0;
-        self.each(items, |walk, item| {
-            let (here, is_read) = (texts.get(&at), read.get(&at).copied().unwrap_or(false));
-            at += 1;
-            let (Some(named), Some((name, node, scalar))) = (here, named_value(item)) else {
-                return walk.any(item, Under::NOTHING, depth + 1);
-            };
-            let length = walk.path.len();
-            let _ = write!(walk.path, " {}", guess::short(name));
-            if !is_read && named.text == scalar.text {
-                walk.text(scalar, node.line, name);
-            } else if !is_read {
-                walk.word(named.text.trim(), node.line, name);
-            }
-            walk.path.truncate(length);
-            if let Value::Map(pairs) = &item.value {
-                let others = pairs
-                    .iter()
-                    .filter(|pair| !matches!(pair.key.as_str(), "name" | "key" | "value" | "default"));
-                walk.pairs(item, others, Under::NOTHING, depth + 1);
-            }
-        });
+        let named: Vec<_> = group.iter().map(named).collect();
+        let is_read = side_by_side(walk, &named);
+        let done = group.into_iter().zip(is_read).filter(|(_, is_read)| *is_read);
+        read.extend(done.map(|(one, _)| (one.line, one.text)));
     }
-
-    /// Arguments: `--key=value`, or `--key` and the value after it.
-    pub(super) fn arguments(&mut self, items: &[Rc<Node>], depth: usize) {
-        let (mut named, mut flags, mut flag) = (Vec::new(), Vec::new(), "");
-        for (at, item) in items.iter().enumerate() {
-            let before = std::mem::take(&mut flag);
-            flags.push((before, named.len()));
-            let Value::Text(scalar) = &item.value else { continue };
-            let text = scalar.text.trim();
-            if text.starts_with('-') && !text.contains('=') {
-                flag = text;
-            }
-            if !text.contains(char::is_whitespace) && flag.is_empty() {
-                let text = filled(text, &self.known);
-                named.extend(assigned(before, &text).into_iter().map(|(key, value)| Named {
-                    key: key.into(),
-                    text: value.into(),
-                    line: item.line,
-                    path: format!("[{at}]"),
-                }));
-            }
+    scan::within(text, is_image, &mut |number, word, guess| {
+        if read.is_empty() || !read.contains(&(number, word.to_owned())) {
+            walk.guess(guess, line_of(number), "");
         }
-        flags.push(("", named.len()));
-        let read = self.side_by_side(&named);
-        let mut at = 0;
-        self.each(items, |walk, item| {
-            let (before, first) = flags[at];
-            let own = first..flags[at + 1].1;
-            at += 1;
-            let Value::Text(scalar) = &item.value else { return walk.any(item, Under::NOTHING, depth) };
-            if own.is_empty() {
-                return walk.text(scalar, item.line, before);
-            }
-            for one in own.filter(|one| !read[*one]) {
-                walk.word(&named[one].text, named[one].line, &named[one].key);
-            }
-        });
-    }
+    });
+    walk.is_loose = was_loose;
+}
 
-    /// A text of many words; `line_of` says where its lines are, counted from 0.
-    pub(super) fn many_words(&mut self, text: &str, is_image: bool, line_of: impl Fn(u64) -> u64) {
-        let was_loose = std::mem::replace(&mut self.is_loose, true);
-        let mut read: HashSet<(u64, String)> = HashSet::new();
-        for group in scan::values(text).into_iter().filter(|group| group.len() > 1) {
-            let named = |one: &scan::Value| Named {
-                key: one.key.clone().into(),
-                text: one.text.clone().into(),
-                line: line_of(one.line),
-                path: String::new(),
-            };
-            let named: Vec<_> = group.iter().map(named).collect();
-            let is_read = self.side_by_side(&named);
-            let done = group.into_iter().zip(is_read).filter(|(_, is_read)| *is_read);
-            read.extend(done.map(|(one, _)| (one.line, one.text)));
+/// Puts the parts among `named` together; says of each of them whether it was read so.
+pub(super) fn side_by_side(walk: &mut Walk<'_>, named: &[Named<'_>]) -> Vec<bool> {
+    let (mut groups, mut places, mut repeated) = (Groups::default(), HashMap::new(), HashSet::new());
+    for (at, one) in named.iter().enumerate() {
+        walk.steps += 1;
+        if let Some(other) = places.insert(&*one.key, at)
+            && named[other].text != one.text
+        {
+            repeated.insert(&*one.key);
         }
-        scan::within(text, is_image, &mut |number, word, guess| {
-            if read.is_empty() || !read.contains(&(number, word.to_owned())) {
-                self.guess(guess, line_of(number), "");
-            }
-        });
-        self.is_loose = was_loose;
+        groups.add(&one.key, &one.text, one.line, false);
     }
-
-    /// Puts the parts among `named` together; says of each of them whether it was read so.
-    fn side_by_side(&mut self, named: &[Named<'_>]) -> Vec<bool> {
-        let (mut groups, mut places, mut repeated) = (Groups::default(), HashMap::new(), HashSet::new());
+    let defaults = Defaults::flat(&groups);
+    let around = Around { says_image: false, stand: Stand::Flat, is_source: false, defaults: &defaults };
+    let mut read = vec![false; named.len()];
+    for (stem, group) in &groups.by_stem {
+        let Some(whole) = put_together(group, stem, &around) else { continue };
+        // Which tag belongs to which name is not known where several stand side by side.
+        if whole.keys.iter().any(|key| repeated.contains(key)) {
+            continue;
+        }
+        // A name alone says more in its own place: what it is built from, or that it is no image.
+        if whole.result.is_err()
+            && !group.has(Part::Tag)
+            && !group.has(Part::Digest)
+            && !group.has(Part::Version)
+        {
+            continue;
+        }
         for (at, one) in named.iter().enumerate() {
-            self.steps += 1;
-            if let Some(other) = places.insert(&*one.key, at)
-                && named[other].text != one.text
-            {
-                repeated.insert(&*one.key);
-            }
-            groups.add(&one.key, &one.text, one.line, false);
+            read[at] |= whole.keys.contains(&&*one.key);
         }
-        let defaults = Defaults::flat(&groups);
-        let around = Around { says_image: false, stand: Stand::Flat, is_source: false, defaults: &defaults };
-        let mut read = vec![false; named.len()];
-        for (stem, group) in &groups.by_stem {
-            let Some(whole) = group.put_together(stem, &around) else { continue };
-            // Which tag belongs to which name is not known where several stand side by side.
-            if whole.keys.iter().any(|key| repeated.contains(key)) {
-                continue;
-            }
-            // A name alone says more in its own place: what it is built from, or that it is no image.
-            if whole.result.is_err()
-                && !group.has(Part::Tag)
-                && !group.has(Part::Digest)
-                && !group.has(Part::Version)
-            {
-                continue;
-            }
-            for (at, one) in named.iter().enumerate() {
-                read[at] |= whole.keys.contains(&&*one.key);
-            }
-            let length = self.path.len();
-            if let Some(at) = places.get(whole.name.key) {
-                self.path.push_str(&named[*at].path);
-            }
-            self.whole(&whole);
-            self.path.truncate(length);
+        let length = walk.path.len();
+        if let Some(at) = places.get(whole.name.key) {
+            walk.path.push_str(&named[*at].path);
         }
-        read
+        walk.whole(&whole);
+        walk.path.truncate(length);
     }
+    read
 }
 
 /// What an argument assigns: `--key=value`, `-Dkey=value`, several of them with commas between (`--set a=1,b=2`), or
 /// the value of the flag before it.
-fn assigned(flag: &str, text: &str) -> Vec<(String, String)> {
+pub(super) fn assigned(flag: &str, text: &str) -> Vec<(String, String)> {
     let pair = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
     let (own, value) = match text.split_once('=').filter(|_| text.starts_with('-')) {
         Some((own, value)) => (own, value),

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::app::failure::{ExitCode, Failure};
 use crate::app::small_file;
 use crate::archive::{MAX_CHART_FILE, MAX_CHART_FILES, chart_files};
-use crate::catalog::discover::{Discovery, Rank, Title, is_about_a_chart};
+use crate::catalog::discover::{Discovery, Rank, Title, is_about_a_chart, read, read_chart, to_catalog};
 use crate::cli::{DiscoverArgs, ResultFormat};
 use crate::commands::helm::Chart;
 use crate::commands::manifests::{Look, failed};
@@ -58,7 +58,7 @@ fn discover(session: &Session, args: &DiscoverArgs) -> anyhow::Result<ExitCode> 
         return Err(nothing(&found));
     }
     let title = title(args, &found);
-    let text = found.to_catalog(&title).map_err(|error| Failure::new(ExitCode::Failed, error))?;
+    let text = to_catalog(&found, &title).map_err(|error| Failure::new(ExitCode::Failed, error))?;
     match target {
         Some(target) => {
             write(args, target, &text)?;
@@ -98,7 +98,7 @@ fn chart(session: &Session, args: &DiscoverArgs, name: &str, found: &mut Discove
         let with = if files.is_empty() { String::new() } else { format!(" with {}", files.join(", ")) };
         session.reporter.detail(&format!("rendering {name}{with}"));
         let mut rendering = local.render(&files)?;
-        found.read(&format!("{name}{with}"), rendering.output())?;
+        read(found, &format!("{name}{with}"), rendering.output())?;
         rendering.finish()?;
     }
     Ok(())
@@ -114,7 +114,7 @@ fn about(path: &Path, name: &str, found: &mut Discovery) -> anyhow::Result<()> {
         files.extend(chart_files(path, &is_about_a_chart)?.into_iter().map(|file| (file.path, file.bytes)));
     }
     let files: Vec<(&str, &[u8])> = files.iter().map(|(path, bytes)| (path.as_str(), &bytes[..])).collect();
-    Ok(found.read_chart(name, &files)?)
+    Ok(read_chart(found, name, &files)?)
 }
 
 fn collect(

@@ -1,6 +1,6 @@
 //! Lists of images, and what Kustomize makes of images.
 
-use super::{Discovery, brief, discovered, names};
+use super::{Discovery, brief, discovered, names, read};
 
 #[test]
 fn items_of_lists_of_images_name_theirs_in_many_ways() {
@@ -49,9 +49,8 @@ images:
     let kustomization = "HIDES a kustomization takes what it deploys from other files and changes it; render it: \
                          kubectl kustomize deploy/prod | bundle catalog discover -";
     let mut found = Discovery::default();
-    found
-        .read("deploy/prod/kustomization.yaml", format!("resources: [../base]\n{images}").as_bytes())
-        .unwrap();
+    let text = format!("resources: [../base]\n{images}");
+    read(&mut found, "deploy/prod/kustomization.yaml", text.as_bytes()).unwrap();
     let unclear: Vec<String> = found.unclear.iter().map(|one| format!("HIDES {}", one.why)).collect();
     assert_eq!(names(&found), &expected[..3]);
     assert_eq!(unclear, [kustomization, expected[3]]);

@@ -9,7 +9,7 @@ use super::*;
 
 fn discovered(text: &str) -> Discovery {
     let mut found = Discovery::default();
-    found.read("x.yaml", text.as_bytes()).unwrap();
+    read(&mut found, "x.yaml", text.as_bytes()).unwrap();
     found
 }
 
@@ -257,7 +257,7 @@ fn values_of_sub_charts_have_the_paths_of_the_whole_chart() {
         ("Chart.yaml", root),
         ("values.yaml", b"global: { imageRegistry: }\n"),
     ];
-    found.read_chart("shop", &files).unwrap();
+    read_chart(&mut found, "shop", &files).unwrap();
     let paths: Vec<&str> = found.value_paths.iter().map(|paths| paths.repository_path.as_str()).collect();
     assert_eq!(paths, ["broker.image.repository", "broker.common.image.repository"]);
     assert_eq!(names(&found), ["r.io/k:1"]);
@@ -341,10 +341,10 @@ fn texts_in_other_spellings_are_read_or_named() {
     assert_eq!(names(&discovered(tabs)), ["r.io/tabs:1"]);
     let mut found = Discovery::default();
     let utf16: Vec<u8> = "\u{feff}kind: Pod\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
-    found.read("w.yaml", &utf16[..]).unwrap();
+    read(&mut found, "w.yaml", &utf16[..]).unwrap();
     assert!(found.unclear[0].hides && found.unclear[0].why.contains("UTF-16"));
     let mut found = Discovery::default();
-    found.read("latin.yaml", &b"a: 1\nb: caf\xe9\nimage: r.io/x:1\n"[..]).unwrap();
+    read(&mut found, "latin.yaml", &b"a: 1\nb: caf\xe9\nimage: r.io/x:1\n"[..]).unwrap();
     assert_eq!(found.unclear[0].to_string(), "latin.yaml:2: the text is not UTF-8");
     assert_eq!(names(&found), ["r.io/x:1"]);
     let version = "%YAML 1.2\n---\nimage: r.io/directive:1\n...\n---\nimage: r.io/after:1\n";
@@ -368,9 +368,9 @@ fn the_catalog_that_is_written_reads_back() {
     let text = "---\n# Source: shop/templates/x.yaml\napiVersion: apps/v1\nkind: Deployment\nmetadata: { name: \"it's: #1\" }\nspec: { template: { spec: { containers: [\n\
 { name: a, image: quay.io/shop/server:2.4.0, args: [--sidecar-image=r.io/s:1], env: [{ name: X, value: \"{{ x }}\" }] },\n{ name: b, image: \"{{ y }}\" }] } } }\n";
     let mut found = discovered(text);
-    found.read("values.yaml", "global: { imageRegistry: '' }\nserver: { image: { registry: quay.io, repository: shop/server, tag: 2.4.0 } }\n".as_bytes()).unwrap();
+    read(&mut found, "values.yaml", "global: { imageRegistry: '' }\nserver: { image: { registry: quay.io, repository: shop/server, tag: 2.4.0 } }\n".as_bytes()).unwrap();
     let title = Title { name: Some("shop".to_owned()), version: Some("1.10".to_owned()) };
-    let catalog = found.to_catalog(&title).unwrap();
+    let catalog = to_catalog(&found, &title).unwrap();
     insta::assert_snapshot!(catalog);
     let catalog = crate::catalog::parse(catalog.as_bytes(), None).unwrap();
     assert_eq!(catalog.version.as_deref(), Some("1.10"));
