@@ -286,7 +286,7 @@ impl Walk<'_> {
                 Err(ArchiveError::MissingManifest(_)) => return Ok(()),
                 Err(error) => return Err(error),
             };
-            self.configs.insert(key, config_ambiguity(&parsed, &bytes));
+            self.configs.insert(key, config_ambiguity(parsed, &bytes));
         }
         if let Some(Some(error)) = self.configs.get(&key).cloned() {
             self.fault(root, format!("{digest}: {error}"));

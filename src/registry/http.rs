@@ -306,14 +306,15 @@ impl Inner {
         // Whoever asks in plain HTTP gets no login, nor may it say where one is to be sent.
         check_login_at(&self.options, &answer.url, &call.host.name, &call.what)?;
         if let Some(home) = home {
-            return self.authenticator().answer_challenge(home, &call.scope, answer, refused).await;
+            // Boxed, since it is rare and would make every request's future larger.
+            return Box::pin(self.authenticator().answer_challenge(home, &call.scope, answer, refused)).await;
         }
         // The target of a redirect may be a registry with its own rules, and gets its own credentials or none.
         let Some(name) = host_of(&answer.url) else {
             return Ok(None);
         };
         let host = self.host(&name);
-        self.authenticator().answer_challenge(&host, &call.scope, answer, refused).await
+        Box::pin(self.authenticator().answer_challenge(&host, &call.scope, answer, refused)).await
     }
 
     fn note(&self, host: &Host, answer: &Answer) {
