@@ -3,6 +3,9 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+/// Bytes of a blob that are in memory at once, per request.
+pub const CHUNK: usize = 256 << 10;
+
 /// A client, as far as limits go: an IP address. Not a network of them: in a site all nodes may be in one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Peer(IpAddr);

@@ -32,13 +32,10 @@ mod uploads;
 pub use auth::{HtpasswdError, Users};
 pub use bundle::BundleStore;
 pub use directory::{DirectoryError, DirectoryStore};
-pub use limits::{Limits, PaceLimits, Peer, UploadLimits};
+pub use limits::{CHUNK, Limits, PaceLimits, Peer, UploadLimits};
 pub use listing::{Listed, Page, Referrers};
 pub use notices::Notices;
 pub use routes::Registry;
 pub use server::{ServeError, ServeOptions, Server, bind};
 pub use store::{MAX_MANIFEST, Needed, RepositoryName, Store, StoreError, TagOrDigest, WritableStore};
 pub use uploads::Clock;
-
-/// Bytes of a blob that are in memory at once, per request.
-pub const CHUNK: usize = 256 << 10;

@@ -8,10 +8,9 @@ use axum::http::header::{CONTENT_LENGTH, CONTENT_RANGE, LOCATION, RANGE};
 use axum::http::{HeaderValue, Method, Request, Response, StatusCode};
 use bytes::BytesMut;
 
-use super::CHUNK;
 use super::answer::{Answer, DOCKER_CONTENT_DIGEST, DOCKER_UPLOAD_UUID, Refusal, empty, header};
 use super::backend::Backend;
-use super::limits::Peer;
+use super::limits::{CHUNK, Peer};
 use super::request::Query;
 use super::store::{RepositoryName, StoreError};
 use crate::image::{Algorithm, Digest};
