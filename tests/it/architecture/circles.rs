@@ -117,23 +117,62 @@ const EXCEPTIONS: &[(Exception<'_>, &str)] = &[
         Exception::Circle(&["transfer/download.rs", "transfer/fetch.rs"]),
         "Export and its resumption are to be split by job.",
     ),
-    (Exception::Impl("archive/foreign.rs", "ForeignLayout"), "Not gathered yet."),
-    (Exception::Impl("archive/manifest/mod.rs", "ArtifactRow"), "Not gathered yet."),
-    (Exception::Impl("archive/manifest/mod.rs", "BundleManifest"), "Not gathered yet."),
-    (Exception::Impl("archive/reader.rs", "BundleReader"), "Not gathered yet."),
-    (Exception::Impl("archive/volumes/input.rs", "VolumeInput"), "Not gathered yet."),
-    (Exception::Impl("commands/export.rs", "Export"), "Not gathered yet."),
-    (Exception::Impl("commands/import.rs", "Run"), "Not gathered yet."),
-    (Exception::Impl("commands/request.rs", "Loaded"), "Not gathered yet."),
+    (
+        Exception::Impl("archive/foreign.rs", "ForeignLayout"),
+        "Its methods are to be gathered, or to become functions of the few fields that they need.",
+    ),
+    (
+        Exception::Impl("archive/manifest/mod.rs", "ArtifactRow"),
+        "Its methods are to be gathered, or to become functions of the few fields that they need.",
+    ),
+    (
+        Exception::Impl("archive/manifest/mod.rs", "BundleManifest"),
+        "Its methods are to be gathered, or to become functions of the few fields that they need.",
+    ),
+    (
+        Exception::Impl("archive/reader.rs", "BundleReader"),
+        "Its methods are to be gathered, or to become functions of the few fields that they need.",
+    ),
+    (
+        Exception::Impl("archive/volumes/input.rs", "VolumeInput"),
+        "Its methods are to be gathered, or to become functions of the few fields that they need.",
+    ),
+    (
+        Exception::Impl("commands/export.rs", "Export"),
+        "Its methods are to be gathered, or to become functions of the few fields that they need.",
+    ),
+    (
+        Exception::Impl("commands/import.rs", "Run"),
+        "Its methods are to be gathered, or to become functions of the few fields that they need.",
+    ),
+    (
+        Exception::Impl("commands/request.rs", "Loaded"),
+        "Its methods are to be gathered, or to become functions of the few fields that they need.",
+    ),
     (
         Exception::Impl("registry/client.rs", "RegistryClient"),
         "One file for each HTTP verb: the client is the sum of what registries are asked.",
     ),
-    (Exception::Impl("transfer/download.rs", "Download"), "Not gathered yet."),
-    (Exception::Impl("transfer/file_export.rs", "FileExport"), "Not gathered yet."),
-    (Exception::Impl("transfer/resolve.rs", "Resolver"), "Not gathered yet."),
-    (Exception::Impl("transfer/upload.rs", "Import"), "Not gathered yet."),
-    (Exception::Impl("transfer/upload.rs", "Run"), "Not gathered yet."),
+    (
+        Exception::Impl("transfer/download.rs", "Download"),
+        "Its methods are to be gathered, or to become functions of the few fields that they need.",
+    ),
+    (
+        Exception::Impl("transfer/file_export.rs", "FileExport"),
+        "Its methods are to be gathered, or to become functions of the few fields that they need.",
+    ),
+    (
+        Exception::Impl("transfer/resolve.rs", "Resolver"),
+        "Its methods are to be gathered, or to become functions of the few fields that they need.",
+    ),
+    (
+        Exception::Impl("transfer/upload.rs", "Import"),
+        "Its methods are to be gathered, or to become functions of the few fields that they need.",
+    ),
+    (
+        Exception::Impl("transfer/upload.rs", "Run"),
+        "Its methods are to be gathered, or to become functions of the few fields that they need.",
+    ),
     (
         Exception::Verb("catalog/discover.rs", "export.rs"),
         "The function for interrupted runs is to leave the verb.",
