@@ -8,31 +8,87 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// What each module may name, beside itself. A module that is missing here has no place in the house yet.
-const MAY_USE: [(&str, &[&str]); 24] = [
+const MAY_USE: [(&str, &[&str]); 28] = [
     ("app", &[]),
     ("image", &[]),
     ("catalog", &["app", "image"]),
     ("registry", &["app", "image", "secret"]),
     ("archive", &["app", "image", "signing"]),
-    ("destination", &["image", "registry", "report", "secret"]),
+    ("destination", &["app", "image", "registry", "report", "secret"]),
     ("storage", &["archive", "destination", "image", "registry"]),
     // Cannot be shown.
     ("secret", &[]),
     // Is told things, and asks nobody.
     ("report", &[]),
     ("signing", &["image", "secret"]),
-    ("plan", &["archive", "destination", "image", "signing"]),
+    ("plan", &["app", "archive", "destination", "image", "signing"]),
     ("custody", &["archive", "image", "plan", "signing"]),
     ("facts", &["archive", "image"]),
     ("policy", &["app", "archive", "facts", "image", "report"]),
     ("review", &["app", "archive", "destination", "facts", "image", "policy", "report"]),
-    ("handoff", &["app", "archive", "destination", "image", "registry", "secret"]),
+    ("handoff", &["app", "archive", "destination", "image", "secret"]),
     ("serve", &["app", "archive", "destination", "image"]),
-    ("transfer", &["app", "archive", "image", "plan", "registry", "report", "signing"]),
-    // Knows every error there is, and nothing but errors.
-    ("failure", &["app", "archive", "destination", "registry", "transfer"]),
+    ("transfer", &["app", "archive", "image", "plan", "registry", "report"]),
     ("cli", &["app", "catalog", "image", "report"]),
-    ("session", &["cli", "report"]),
+    // What a run is handed and leaves behind: it knows neither export nor import.
+    ("session", &["app", "archive", "cli", "custody", "image", "registry", "report", "signing"]),
+    // What a run reads before it begins.
+    (
+        "inputs",
+        &[
+            "app",
+            "archive",
+            "cli",
+            "destination",
+            "image",
+            "plan",
+            "policy",
+            "registry",
+            "report",
+            "secret",
+            "session",
+            "signing",
+            "storage",
+            "transfer",
+        ],
+    ),
+    (
+        "request",
+        &[
+            "app", "archive", "catalog", "cli", "custody", "image", "inputs", "plan", "registry", "report",
+            "session", "signing",
+        ],
+    ),
+    // The two engines, which know nothing of each other.
+    (
+        "export",
+        &[
+            "app", "archive", "cli", "custody", "image", "inputs", "plan", "registry", "report", "request",
+            "session", "signing", "transfer",
+        ],
+    ),
+    (
+        "import",
+        &[
+            "app",
+            "archive",
+            "cli",
+            "custody",
+            "destination",
+            "handoff",
+            "image",
+            "inputs",
+            "plan",
+            "policy",
+            "registry",
+            "report",
+            "session",
+            "signing",
+            "transfer",
+        ],
+    ),
+    // Lists the errors that explain themselves, and knows nothing else.
+    ("failure", &["app", "archive", "destination", "plan", "registry", "transfer"]),
     (
         "commands",
         &[
@@ -42,19 +98,22 @@ const MAY_USE: [(&str, &[&str]); 24] = [
             "cli",
             "custody",
             "destination",
+            "export",
             "failure",
             "handoff",
             "image",
+            "import",
+            "inputs",
             "plan",
             "policy",
             "registry",
             "report",
+            "request",
             "review",
             "secret",
             "serve",
             "session",
             "signing",
-            "storage",
             "transfer",
         ],
     ),

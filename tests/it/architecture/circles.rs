@@ -82,34 +82,6 @@ const EXCEPTIONS: &[(Exception<'_>, &str)] = &[
         "The format is read and written by files that all know each other; it is to be split into reading, writing and foreign layouts.",
     ),
     (
-        Exception::Circle(&[
-            "commands/asked_again.rs",
-            "commands/base.rs",
-            "commands/custody.rs",
-            "commands/export.rs",
-            "commands/export_print.rs",
-            "commands/export_stream.rs",
-            "commands/export_target.rs",
-            "commands/export_there.rs",
-            "commands/import.rs",
-            "commands/import_prepare.rs",
-            "commands/import_salvage.rs",
-            "commands/input.rs",
-            "commands/resolving.rs",
-            "commands/trust.rs",
-            "commands/with_self.rs",
-        ]),
-        "Verbs share functions that stand in other verbs; these move to files of their own.",
-    ),
-    (
-        Exception::Circle(&["commands/arguments.rs", "commands/mod.rs"]),
-        "Verbs share functions that stand in other verbs; these move to files of their own.",
-    ),
-    (
-        Exception::Circle(&["commands/verify.rs", "commands/verify_form.rs"]),
-        "Verbs share functions that stand in other verbs; these move to files of their own.",
-    ),
-    (
         Exception::Circle(&["transfer/appended.rs", "transfer/file_export.rs"]),
         "Export and its resumption are to be split by job.",
     ),
@@ -138,18 +110,6 @@ const EXCEPTIONS: &[(Exception<'_>, &str)] = &[
         "Its methods are to be gathered, or to become functions of the few fields that they need.",
     ),
     (
-        Exception::Impl("commands/export.rs", "Export"),
-        "Its methods are to be gathered, or to become functions of the few fields that they need.",
-    ),
-    (
-        Exception::Impl("commands/import.rs", "Run"),
-        "Its methods are to be gathered, or to become functions of the few fields that they need.",
-    ),
-    (
-        Exception::Impl("commands/request.rs", "Loaded"),
-        "Its methods are to be gathered, or to become functions of the few fields that they need.",
-    ),
-    (
         Exception::Impl("registry/client.rs", "RegistryClient"),
         "One file for each HTTP verb: the client is the sum of what registries are asked.",
     ),
@@ -173,20 +133,6 @@ const EXCEPTIONS: &[(Exception<'_>, &str)] = &[
         Exception::Impl("transfer/upload.rs", "Run"),
         "Its methods are to be gathered, or to become functions of the few fields that they need.",
     ),
-    (
-        Exception::Verb("catalog/discover.rs", "export.rs"),
-        "The function for interrupted runs is to leave the verb.",
-    ),
-    (
-        Exception::Verb("catalog/lint.rs", "export.rs"),
-        "The function for interrupted runs is to leave the verb.",
-    ),
-    (Exception::Verb("import.rs", "export.rs"), "The function for interrupted runs is to leave the verb."),
-    (
-        Exception::Verb("repack.rs", "export.rs"),
-        "Repacking is an export from a file; the engine is to leave the verb.",
-    ),
-    (Exception::Verb("verify.rs", "export.rs"), "The function for interrupted runs is to leave the verb."),
 ];
 
 #[test]
