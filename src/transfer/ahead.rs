@@ -10,7 +10,7 @@ use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::mpsc;
 
-use super::download::BlobError;
+use super::blob_error::BlobError;
 use super::fetch::{Piece, pieces};
 use super::{BlobSpool, Donor, Places};
 use crate::archive::BlobRow;

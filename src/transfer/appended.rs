@@ -6,10 +6,10 @@
 
 use super::ahead::Source;
 use super::checksum::{Checksum, read_range};
-use super::file_export::{Shared, Sidecar, past_bytes};
+use super::file_run::{Shared, Sidecar};
 use super::journal::{Journal, Past};
 use super::ordered::{Begun, Ordered, Position, Sink};
-use super::{BlobError, Broken, Donor, Downloaded, FileExport, Front, LostBlob, Places, TransferError};
+use super::{BlobError, BlobSpool, Broken, Donor, Downloaded, Front, LostBlob, Places, TransferError};
 use crate::archive::{self, Cut, FRAME_CONTENT, Input, PartialFile, StoredFrame, stored_len};
 use crate::image::{Digest, Hasher};
 use crate::plan::ExportPlan;
@@ -149,34 +149,31 @@ impl Grown {
     }
 }
 
-impl FileExport<'_> {
+/// Writes what is missing of a plan into a file that only grows.
+pub(super) struct Appending<'a> {
+    pub(super) plan: &'a ExportPlan,
+    pub(super) places: &'a Places<'a>,
+    /// Where blobs may wait for their turn.
+    pub(super) blob_spool: Option<&'a BlobSpool>,
+    pub(super) donors: &'a [Donor],
+    pub(super) jobs: usize,
+    pub(super) reporter: &'a Reporter,
+    pub(super) shared: &'a Shared,
+}
+
+impl Appending<'_> {
     /// Writes what is missing after `grown`, in order, and hashes the file on the way.
-    pub(super) async fn append(
-        &self,
-        plan: &ExportPlan,
-        grown: Grown,
-        past: &Past,
-        donors: &[Donor],
-        shared: &Shared,
-    ) -> (Result<Downloaded, BlobError>, Sidecar) {
+    pub(super) async fn run(&self, grown: Grown) -> (Result<Downloaded, BlobError>, Sidecar) {
+        let Self { plan, places, donors, reporter, shared, .. } = *self;
         let (layout, blobs) = (&plan.head.layout, &plan.bundle.blobs);
-        self.reporter.begin(self.doing(), plan.payload(), past_bytes(plan, past));
-        let places = Places::new(self.client, plan, self.spool);
-        let source = Source {
-            places: &places,
-            plan,
-            reporter: self.reporter,
-            spool: self.blob_spool,
-            donors,
-            jobs: self.jobs.max(1),
-        };
+        let (spool, jobs) = (self.blob_spool, self.jobs.max(1));
+        let source = Source { places, plan, reporter, spool, donors, jobs };
         let (sink, position) = Growing::after(grown, shared);
         let mut ordered = Ordered { source, sink };
         let written = tokio::select! {
             written = ordered.run(position) => written,
             () = shared.stop.cancelled() => Err(Broken { index: 0, error: BlobError::Cancelled }),
         };
-        self.reporter.end();
         let sink = ordered.sink;
         match written {
             Ok(compressed) => {

@@ -7,7 +7,8 @@ use std::sync::atomic::AtomicU64;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::download::{BlobError, Download, LostBlob};
+use super::blob_error::{BlobError, LostBlob};
+use super::download::{Download, QUEUE};
 use super::fetch::{Attempts, Piece};
 use super::{Donor, TransferError};
 use crate::archive::{self, ArchiveError, FRAME_CONTENT, Input};
@@ -16,7 +17,6 @@ use crate::registry::BlobPlace;
 
 /// Frames that are being compressed at once; each holds 8 MiB.
 const IN_FLIGHT: usize = 2;
-const QUEUE: usize = 3;
 
 /// Frames of one blob that are in the file, and the hasher of their content.
 struct Written {
@@ -34,27 +34,29 @@ impl Written {
 
 type Compressing = JoinHandle<Result<(Vec<u8>, u64), ArchiveError>>;
 
-impl Download<'_> {
+pub(super) struct CompressedPart<'r, 'a>(pub(super) &'r Download<'a>);
+
+impl CompressedPart<'_, '_> {
     /// Fetches and writes the compressed blobs; their frame lengths and the end of the part come back.
-    pub(super) async fn compressed(
+    pub(super) async fn all(
         &self,
         received: &AtomicU64,
         lost: &Mutex<Vec<LostBlob>>,
     ) -> Result<(Vec<Vec<u32>>, u64), BlobError> {
-        let layout = &self.plan.head.layout;
+        let layout = &self.0.plan.head.layout;
         let mut at = layout.stored_end();
         let mut all = Vec::with_capacity(layout.compressed().len());
         for index in layout.compressed() {
             match self.compressed_blob(index, at, received).await {
                 Ok(written) => {
                     at = written.at;
-                    self.front.extended(at);
+                    self.0.front.extended(at);
                     all.push(written.frames);
                 }
                 // The next one takes its place: this plan will not be finished, but what is fetched is not lost.
                 Err(error) => {
                     let stop = matches!(error, BlobError::Transfer(_) | BlobError::Cancelled);
-                    self.keep(Err(LostBlob { index, error }), lost);
+                    self.0.keep(Err(LostBlob { index, error }), lost);
                     if stop {
                         break;
                     }
@@ -70,17 +72,17 @@ impl Download<'_> {
         at: u64,
         received: &AtomicU64,
     ) -> Result<Written, BlobError> {
-        let blob = &self.plan.bundle.blobs[index];
-        let joint = archive::joint(&self.plan.head.layout, &self.plan.bundle.blobs, index);
+        let blob = &self.0.plan.bundle.blobs[index];
+        let joint = archive::joint(&self.0.plan.head.layout, &self.0.plan.bundle.blobs, index);
         let data = at + joint.len() as u64;
         let mut written = tokio::task::block_in_place(|| self.compressed_past(index, data))?;
-        self.file.write_at(at, &joint).map_err(TransferError::from)?;
+        self.0.file.write_at(at, &joint).map_err(TransferError::from)?;
         if written.content == 0 && tokio::task::block_in_place(|| self.take_over(index, &mut written))? {
-            self.journal.done(index)?;
+            self.0.journal.done(index)?;
             return Ok(written);
         }
-        let _permit = self.permits.acquire().await;
-        let mut place = BlobPlace::from(self.plan.source(index));
+        let _permit = self.0.permits.acquire().await;
+        let mut place = BlobPlace::from(self.0.plan.source(index));
         let mut attempts: Option<Attempts> = None;
         while let Err(error) = self.compressed_from(&place, index, &mut written, received).await {
             // Content that was wrong is fetched from its start.
@@ -88,10 +90,10 @@ impl Download<'_> {
                 written = Written::new(data, &blob.digest);
             }
             let attempts =
-                attempts.get_or_insert_with(|| Attempts::new(&place, self.places.of(&blob.digest)));
+                attempts.get_or_insert_with(|| Attempts::new(&place, self.0.places.of(&blob.digest)));
             place = attempts.after(error)?;
         }
-        self.journal.done(index)?;
+        self.0.journal.done(index)?;
         Ok(written)
     }
 
@@ -102,12 +104,12 @@ impl Download<'_> {
         written: &mut Written,
         received: &AtomicU64,
     ) -> Result<(), BlobError> {
-        let blob = &self.plan.bundle.blobs[index];
+        let blob = &self.0.plan.bundle.blobs[index];
         let label = format!("{place} {}", blob.digest.short());
-        let bar = self.reporter.transfer(&label, blob.size, written.content);
+        let bar = self.0.reporter.transfer(&label, blob.size, written.content);
         let (send, receive) = mpsc::channel::<Piece>(QUEUE);
         let from = written.content;
-        let fetch = self.fetch(place, blob, from, send, &bar, received);
+        let fetch = self.0.fetch(place, blob, from, send, &bar, received);
         let (fetched, wrote) = tokio::join!(fetch, self.write_compressed(index, written, receive));
         wrote?;
         fetched?;
@@ -120,15 +122,15 @@ impl Download<'_> {
 
     /// What an earlier run left of the blob at this very place, as far as its frames open.
     fn compressed_past(&self, index: usize, data: u64) -> Result<Written, TransferError> {
-        let blob = &self.plan.bundle.blobs[index];
+        let blob = &self.0.plan.bundle.blobs[index];
         let mut written = Written::new(data, &blob.digest);
         let key = u32::try_from(index).unwrap_or(u32::MAX);
-        for &(at, len) in self.past.compressed.get(&key).into_iter().flatten() {
+        for &(at, len) in self.0.past.compressed.get(&key).into_iter().flatten() {
             let held = FRAME_CONTENT.min(blob.size - written.content);
             if at != written.at || held == 0 {
                 break;
             }
-            let bytes = self.file.read_vec(at, len as usize)?;
+            let bytes = self.0.file.read_vec(at, len as usize)?;
             let Ok(content) = archive::open_frame(&bytes, usize::try_from(held).unwrap_or(0)) else {
                 break;
             };
@@ -142,7 +144,7 @@ impl Download<'_> {
 
     /// Copies the blob's frames from an earlier partial of another request, if one has all of them and they are right.
     fn take_over(&self, index: usize, written: &mut Written) -> Result<bool, TransferError> {
-        for donor in self.donors {
+        for donor in self.0.donors {
             if self.take_over_from(donor, index, written)? {
                 return Ok(true);
             }
@@ -156,16 +158,16 @@ impl Download<'_> {
         index: usize,
         written: &mut Written,
     ) -> Result<bool, TransferError> {
-        let blob = &self.plan.bundle.blobs[index];
+        let blob = &self.0.plan.bundle.blobs[index];
         let (at, frames, hasher) = (written.at, Vec::new(), Hasher::for_digest(&blob.digest));
         let mut copied = Written { at, frames, hasher, content: 0 };
         let lens = donor.frames(&blob.digest).unwrap_or_default();
         let mut lens = lens.iter().map(|(_, len)| *len);
         donor.each_frame(blob, &mut |bytes, content| {
             copied.hasher.update(content);
-            self.file.write_at(copied.at, bytes)?;
+            self.0.file.write_at(copied.at, bytes)?;
             let len = lens.next().unwrap_or(0);
-            self.journal.compressed(index, copied.at, len)?;
+            self.0.journal.compressed(index, copied.at, len)?;
             copied.frames.push(len);
             copied.at += u64::from(len);
             copied.content += content.len() as u64;
@@ -175,7 +177,7 @@ impl Download<'_> {
         if right {
             *written = copied;
         } else if !copied.frames.is_empty() {
-            self.journal.begun_again(index)?;
+            self.0.journal.begun_again(index)?;
         }
         Ok(right)
     }
@@ -186,7 +188,7 @@ impl Download<'_> {
         written: &mut Written,
         mut receive: mpsc::Receiver<Piece>,
     ) -> Result<(), TransferError> {
-        let size = self.plan.bundle.blobs[index].size;
+        let size = self.0.plan.bundle.blobs[index].size;
         let mut pending: VecDeque<Compressing> = VecDeque::new();
         let mut frame: Vec<u8> = Vec::new();
         let mut taken = written.content;
@@ -229,10 +231,10 @@ impl Download<'_> {
         };
         let done = task.await.map_err(|_| TransferError::Invariant("compressing a frame panicked"))?;
         let (bytes, content) = done?;
-        tokio::task::block_in_place(|| self.file.write_at(written.at, &bytes))?;
+        tokio::task::block_in_place(|| self.0.file.write_at(written.at, &bytes))?;
         let len = u32::try_from(bytes.len()).map_err(|_| TransferError::Invariant("a frame over 4 GiB"))?;
-        self.journal.compressed(index, written.at, len)?;
-        self.front.wrote(u64::from(len));
+        self.0.journal.compressed(index, written.at, len)?;
+        self.0.front.wrote(u64::from(len));
         written.frames.push(len);
         written.at += u64::from(len);
         written.content += content;

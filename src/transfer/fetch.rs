@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 
-use super::{BlobError, Places};
+use super::Places;
+use super::blob_error::BlobError;
 use crate::archive::BlobRow;
 use crate::registry::BlobPlace;
 use crate::report::Transfer;

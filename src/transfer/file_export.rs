@@ -4,19 +4,19 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::appended::Grown;
+use super::appended::{Appending, Grown};
 use super::checksum::{Seal, read_range};
+use super::file_run::{Shared, Sidecar, past_bytes};
 use super::front::follow;
-use super::journal::{Header, Journal, Past};
+use super::journal::{Header, Past};
 use super::{
     BlobError, BlobSpool, Donor, Download, Downloaded, Front, LostBlob, Medium, Places, Spool, TransferError,
-    Unfinished, Workspace, free_space, keep_barriers, recheck,
+    Unfinished, Workspace, free_space, keep_barriers, parallel, recheck,
 };
 use crate::app::failure::{ExitCode, Explain};
-use crate::archive::{ArchiveError, Cut, FRAME_CONTENT, PartialFile};
+use crate::archive::{ArchiveError, Cut, PartialFile};
 use crate::image::{Algorithm, Digest, Hasher};
 use crate::plan::{ExportPlan, PlanError, Request, Resolution, Signer};
 use crate::registry::RegistryClient;
@@ -110,36 +110,6 @@ pub struct Prepared {
     header: Header,
     /// How far the file is whole, when it can only grow.
     grown: Option<Grown>,
-}
-
-/// What runs beside the downloads, sharing the file with them.
-pub(super) struct Shared {
-    pub(super) file: Arc<PartialFile>,
-    pub(super) journal: Arc<Journal>,
-    pub(super) front: Arc<Front>,
-    /// Ends the run: because the user wants that, or because the file cannot be written.
-    pub(super) stop: CancellationToken,
-}
-
-/// The checksums of the file or its volumes, as they come about.
-pub(super) enum Sidecar {
-    None,
-    /// By one who reads behind the front.
-    Followed(JoinHandle<Result<Option<Vec<Digest>>, TransferError>>),
-    /// By the one who wrote it in order.
-    Known(Vec<Digest>),
-}
-
-impl Sidecar {
-    async fn checksums(self) -> Result<Option<Vec<Digest>>, TransferError> {
-        match self {
-            Self::None => Ok(None),
-            Self::Known(checksums) => Ok(Some(checksums)),
-            Self::Followed(follower) => {
-                follower.await.unwrap_or(Err(TransferError::Invariant("the sidecar's hasher panicked")))
-            }
-        }
-    }
 }
 
 impl FileExport<'_> {
@@ -250,7 +220,20 @@ impl FileExport<'_> {
         ));
         let cut = header.cut;
         let (downloaded, sidecar) = if let Some(grown) = grown {
-            self.append(&plan, grown, &past, &donors, &shared).await
+            let places = Places::new(self.client, &plan, self.spool);
+            let appending = Appending {
+                plan: &plan,
+                places: &places,
+                blob_spool: self.blob_spool,
+                donors: &donors,
+                jobs: self.jobs,
+                reporter: self.reporter,
+                shared: &shared,
+            };
+            self.reporter.begin(self.doing(), plan.payload(), past_bytes(&plan, &past));
+            let appended = appending.run(grown).await;
+            self.reporter.end();
+            appended
         } else {
             let follower = (self.sidecar || cut.is_some()).then(|| {
                 let (front, file) = (shared.front.clone(), shared.file.clone());
@@ -286,7 +269,7 @@ impl FileExport<'_> {
     }
 
     /// In a word for people.
-    pub(super) fn doing(&self) -> &'static str {
+    fn doing(&self) -> &'static str {
         if self.client.is_offline() { "copying" } else { "downloading" }
     }
 
@@ -312,7 +295,7 @@ impl FileExport<'_> {
             cancel: &shared.stop,
             front: &shared.front,
         };
-        let result = download.run().await;
+        let result = parallel::run(&download).await;
         self.reporter.end();
         result
     }
@@ -359,11 +342,4 @@ fn head_digest(file: &PartialFile, plan: &ExportPlan) -> Result<Digest, Transfer
     let mut hasher = Hasher::new(Algorithm::Sha256);
     read_range(file, 0..len, &mut |bytes| hasher.update(bytes))?;
     Ok(hasher.finish())
-}
-
-pub(super) fn past_bytes(plan: &ExportPlan, past: &Past) -> u64 {
-    let size = |index: &u32| plan.bundle.blobs.get(*index as usize).map_or(0, |blob| blob.size);
-    let done: u64 = past.done.iter().map(size).sum();
-    let half = past.progress.iter().filter(|(index, _)| !past.done.contains(index));
-    done + half.map(|(_, frames)| frames * FRAME_CONTENT).sum::<u64>()
 }

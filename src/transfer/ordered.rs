@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 
 use super::ahead::{Ahead, Arriving, Coming, Next, Source};
-use super::download::BlobError;
+use super::blob_error::BlobError;
 use super::fetch::Attempts;
 use super::{BlobSpool, Places, TransferError};
 use crate::archive::{self, FRAME_CONTENT, StoredEncoder};

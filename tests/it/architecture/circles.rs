@@ -82,14 +82,6 @@ const EXCEPTIONS: &[(Exception<'_>, &str)] = &[
         "The format is read and written by files that all know each other; it is to be split into reading, writing and foreign layouts.",
     ),
     (
-        Exception::Circle(&["transfer/appended.rs", "transfer/file_export.rs"]),
-        "Export and its resumption are to be split by job.",
-    ),
-    (
-        Exception::Circle(&["transfer/download.rs", "transfer/fetch.rs"]),
-        "Export and its resumption are to be split by job.",
-    ),
-    (
         Exception::Impl("archive/foreign.rs", "ForeignLayout"),
         "Its methods are to be gathered, or to become functions of the few fields that they need.",
     ),
@@ -112,14 +104,6 @@ const EXCEPTIONS: &[(Exception<'_>, &str)] = &[
     (
         Exception::Impl("registry/client.rs", "RegistryClient"),
         "One file for each HTTP verb: the client is the sum of what registries are asked.",
-    ),
-    (
-        Exception::Impl("transfer/download.rs", "Download"),
-        "Its methods are to be gathered, or to become functions of the few fields that they need.",
-    ),
-    (
-        Exception::Impl("transfer/file_export.rs", "FileExport"),
-        "Its methods are to be gathered, or to become functions of the few fields that they need.",
     ),
     (
         Exception::Impl("transfer/resolve.rs", "Resolver"),

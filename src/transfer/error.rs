@@ -1,0 +1,45 @@
+//! What can go wrong with files that hold what is in motion.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::app::failure::{ExitCode, Explain};
+use crate::archive::ArchiveError;
+
+#[derive(Debug, thiserror::Error)]
+pub enum TransferError {
+    #[error("{}: {error}", path.display())]
+    Io { path: PathBuf, error: io::Error },
+    #[error("another run is writing here: {} is locked", .0.display())]
+    Locked(PathBuf),
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// A bug, not an input: the caller broke a promise.
+    #[error("internal contradiction: {0}")]
+    Invariant(&'static str),
+}
+
+impl Explain for TransferError {
+    fn calls_for(&self) -> Option<ExitCode> {
+        match self {
+            Self::Archive(error) => error.calls_for(),
+            Self::Io { error, .. } => error.calls_for().or(Some(ExitCode::Failed)),
+            Self::Locked(_) | Self::Invariant(_) => Some(ExitCode::Failed),
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Archive(error) => error.hints(),
+            Self::Locked(_) => vec!["wait for the other run, or choose another output with -o".to_owned()],
+            Self::Io { .. } | Self::Invariant(_) => Vec::new(),
+        }
+    }
+}
+
+impl TransferError {
+    pub(crate) fn io(path: &Path) -> impl Fn(io::Error) -> Self {
+        let path = path.to_owned();
+        move |error| Self::Io { path: path.clone(), error }
+    }
+}
