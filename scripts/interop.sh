@@ -1059,8 +1059,8 @@ timed() {
     took=$((($(date +%s%N) - began) / 1000000))
 }
 
-# --limit-rate over ten seconds, of one large layer and of several at once: within 5 % of what it says.
-# No faster than the limit; how much slower depends on the machine, and is reported.
+# --limit-rate over ten seconds, of one large layer and of several at once: no faster than the limit; how much slower
+# depends on the machine, and is reported.
 limit_rate_holds() {
     local n layers=() kind figures=''
     for n in 1 2 3 4 5 6 7 8 9 10; do
