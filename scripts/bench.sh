@@ -11,8 +11,9 @@
 #
 # All take turns in every round, and another one begins it each time. Everything is kept in $BENCH_DIR (default
 # ~/.cache/bundle-bench, about 35 GB, 8 without part c): the corpora, the peers (built with Go at the versions below where
-# it is there) and results.tsv, from which bench/table.py makes the tables. BUNDLE names a program to time instead of
-# building one. As root it runs in a network namespace of its own, so that the bytes on the loopback are its own.
+# it is there) and results.tsv. bench/table.py makes tables of it and writes them into bench/RESULTS.md; parts that were not
+# run keep their tables. BUNDLE names a program to time instead of building one. As root it runs in a network namespace of
+# its own, so that the bytes on the loopback are its own.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 bench=$root/scripts/bench
@@ -341,6 +342,6 @@ for part in "${parts[@]}"; do
     "part_$part"
     stop_all
 done
-python3 "$bench/table.py" "$raw" | tee "$data/results.md"
+python3 "$bench/table.py" "$raw" "$bench/RESULTS.md" | tee "$data/results.md"
 note
 note "kept: $data/results.md, $data/results.tsv"

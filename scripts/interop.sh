@@ -7,13 +7,15 @@
 #                                       distribution-spec's conformance suite (built with Go, where their modules can be
 #                                       had), Pulp (from PyPI), and CHAOS_SECONDS (3600) of bad links, restarts and kills
 #
+# --write, first or after --all, writes the versions that were tried into tests/COMPATIBILITY.md when no check failed.
 # PATTERN chooses checks by name, as in a shell. BUNDLE names a program to test instead of building one.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/registries.sh"
 
-all=
+all='' write=''
 if [ "${1:-}" = --all ]; then all=1; shift; fi
+if [ "${1:-}" = --write ]; then write=1; shift; fi
 pattern=${1:-*}
 
 work=$(mktemp -d)
@@ -615,7 +617,7 @@ serve_a_bundle_to_skopeo() {
     fails 1 sk copy -q --dest-tls-verify=false dir:out "docker://$served/shop/ui:new"
 }
 
-# What the README tells scanners to do ("Scanning before the gap"), with skopeo in the scanner's place.
+# What the manual tells scanners to do (`bundle help trust`, "Scanning before the gap"), with skopeo in the scanner's place.
 scanners_read_from_a_bundle() {
     serve file "$file"
     "$binary" inspect "$file" --format json |
@@ -1447,6 +1449,30 @@ if [ -n "$all" ]; then
         check $name
     done
 fi
+
+# The versions that were tried, between the marks of tests/COMPATIBILITY.md.
+write_versions() {
+    local page=$root/tests/COMPATIBILITY.md names=() name version
+    for name in docker-registry skopeo podman umoci nginx containerd dockerd zstd openssl; do
+        have "$name" || continue
+        version=$(case $name in
+            nginx) nginx -v 2>&1 ;;
+            openssl) openssl version ;;
+            *) "$name" --version ;;
+        esac | grep -oE '[0-9]+\.[0-9]+(\.[0-9]+)?' | head -1)
+        names+=("$name $version")
+    done
+    local list
+    list=$(printf '%s, ' "${names[@]}")
+    {
+        sed '/^<!-- versions -->$/q' "$page"
+        printf '%s, %s: %s.\n' "$(date +%F)" "$(. /etc/os-release && echo "$PRETTY_NAME, $(uname -m)")" "${list%, }" | fold -s -w 120 | sed 's/ $//'
+        sed -n '/^<!-- \/versions -->$/,$p' "$page"
+    } >"$work/page"
+    cat "$work/page" >"$page"
+    note "written: tests/COMPATIBILITY.md"
+}
+if [ -n "$write" ] && [ $failed = 0 ] && [ "$pattern" = '*' ]; then write_versions; fi
 
 title "Result"
 printf '%s passed, %s failed, %s skipped\n' $passed $failed $skipped

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Makes Markdown of the bench's raw figures: table.py RESULTS.tsv [README.md]
+"""Makes Markdown of the bench's raw figures: table.py RESULTS.tsv [RESULTS.md]
 
-With a README, what lies between `<!-- bench -->` and `<!-- /bench -->` in it is replaced.
+With a page, the sections between `<!-- bench -->` and `<!-- /bench -->` in it are replaced by those of the same heading; parts
+that were not run keep their figures.
 """
 
 import collections
@@ -135,12 +136,22 @@ text = io.StringIO()
 with contextlib.redirect_stdout(text):
     everything()
 text = text.getvalue().rstrip() + "\n"
+
+
+def sections(text):
+    """A text's parts by their headings: the lines that are bold as a whole."""
+    parts = re.split(r"^(\*\*[^*\n]+\*\*)$", text, flags=re.M)
+    return {heading: body.strip() for heading, body in zip(parts[1::2], parts[2::2])}
+
+
 if len(sys.argv) > 2:
-    with open(sys.argv[2]) as readme:
-        page = readme.read()
-    page, count = re.subn(r"(<!-- bench -->\n).*?(<!-- /bench -->)", lambda found: found[1] + "\n" + text + "\n" + found[2], page, flags=re.S)
-    if not count:
+    with open(sys.argv[2]) as file:
+        page = file.read()
+    before, begin, rest = page.partition("<!-- bench -->\n")
+    there, end, after = rest.partition("<!-- /bench -->")
+    if not end:
         sys.exit(f"{sys.argv[2]} has no place for the tables")
-    with open(sys.argv[2], "w") as readme:
-        readme.write(page)
+    merged = sections(there) | sections(text)
+    with open(sys.argv[2], "w") as file:
+        file.write(before + begin + "".join(f"\n{heading}\n\n{body}\n" for heading, body in merged.items()) + "\n" + end + after)
 print(text, end="")
