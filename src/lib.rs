@@ -37,6 +37,7 @@ pub mod handoff;
 pub mod image;
 pub mod import;
 pub mod inputs;
+pub mod manual;
 #[doc = include_str!("performance.md")]
 pub mod performance {}
 pub mod plan;

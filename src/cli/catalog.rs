@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::common::heading::{INPUT, NETWORK, OUTPUT, SELECTION};
 use super::common::pair;
 use super::{NetworkArgs, OutputArgs, ReportArgs, WithArgs};
 use crate::catalog::SourceRewrite;
@@ -12,14 +13,19 @@ use crate::image::HostName;
 /// Which images, under which names, from where.
 #[derive(Clone, Debug, Args)]
 pub struct CatalogArgs {
-    /// A built-in catalog (see `bundle catalog list`), a file, or `-`: YAML, JSON, or one image per line.
+    /// Built-in catalog, file, or `-` for stdin: YAML, JSON, or one image per line.
+    ///
+    /// Several catalogs are joined. `bundle catalog list` lists the built-in ones, `bundle help catalogs` describes
+    /// the format.
     #[arg(value_name = "CATALOG")]
     pub catalogs: Vec<String>,
-    /// Set a variable of the catalog.
-    #[arg(long, value_name = "VAR=VALUE", value_parser = pair)]
+    /// Set a variable of the catalog (repeatable).
+    #[arg(long, value_name = "VAR=VALUE", value_parser = pair, help_heading = INPUT)]
     pub set: Vec<(String, String)>,
-    /// Pull what the catalog names FROM… from TO… instead; names behind the gap stay.
-    #[arg(long, value_name = "FROM=TO")]
+    /// Pull from TO… what the catalog calls FROM… (repeatable).
+    ///
+    /// The names at the destination do not change.
+    #[arg(long, value_name = "FROM=TO", help_heading = INPUT)]
     pub source: Vec<SourceRewrite>,
 }
 
@@ -27,47 +33,48 @@ pub struct CatalogArgs {
 pub enum CatalogCommand {
     /// List the built-in catalogs.
     List,
-    /// Print a catalog's configuration table.
+    /// Print a catalog as a table.
     Show {
-        /// A built-in catalog, a file, or `-`.
+        /// Built-in catalog, file, or `-` for stdin.
         #[arg(default_value = "stackstate@4.1")]
         catalog: String,
-        #[arg(long, value_enum, default_value_t = TableFormat::Text)]
+        /// Format of the table.
+        #[arg(long, value_enum, default_value_t = TableFormat::Text, value_name = "FORMAT", help_heading = OUTPUT)]
         format: TableFormat,
     },
-    /// Write down which digest every reference has now.
+    /// Record the digest that every reference has now.
     ///
-    /// The lock goes into version control; `bundle export --locked` downloads what it says and nothing else. Locking
-    /// again tells what moved; without a CATALOG it locks the rows again that are in the lock.
+    /// Keep the lock in version control; `bundle export --locked` downloads exactly what it says. Locking again
+    /// reports which tags moved. Without a CATALOG, the rows of the existing lock are locked again.
     #[command(after_help = "Examples:\n  bundle catalog lock stackstate@4.1\n  \
-        bundle catalog lock --check --exit-code       has a tag moved since?\n  \
-        bundle catalog lock images.txt --keep         lock what is new, move nothing\n  \
+        bundle catalog lock --check --exit-code     has a tag moved since?\n  \
+        bundle catalog lock images.txt --keep       lock what is new, change nothing else\n  \
         bundle export --locked")]
     Lock(Box<LockArgs>),
-    /// Find what will cost somebody a night: tags that move, names that clash, values that are missing.
+    /// Find likely problems: moving tags, names that collide, missing values.
     ///
-    /// Ends with exit code 3 when something will fail.
+    /// The exit code is 3 when something will fail, with --strict also for warnings.
     #[command(after_help = "Examples:\n  bundle catalog lint shop.yaml\n  \
         bundle catalog lint shop.yaml -d registry.local/mirror --online --strict")]
     Lint(LintArgs),
-    /// Print the JSON Schema of catalogs, or of policies, for editors and other tools.
+    /// Print the JSON Schema of catalogs or policies.
     #[command(
         after_help = "Examples:\n  bundle catalog schema >catalog.schema.json\n  bundle catalog schema --example >shop.yaml\n  \
         bundle catalog schema --policy >policy.schema.json"
     )]
     Schema {
-        /// Print a catalog with every key there is, explained.
-        #[arg(long, conflicts_with = "policy")]
+        /// Print a catalog with every key, explained.
+        #[arg(long, conflicts_with = "policy", help_heading = OUTPUT)]
         example: bool,
-        /// Print the schema of what --policy of other commands reads.
-        #[arg(long)]
+        /// Print the schema of the files that --policy of other commands reads.
+        #[arg(long, help_heading = OUTPUT)]
         policy: bool,
     },
-    /// Make a catalog of what manifests or a chart name.
+    /// Generate a catalog from rendered manifests or a Helm chart.
     ///
-    /// Certain is what containers of workloads name; probable what stands in environment variables, arguments,
-    /// annotations, configurations, custom resources and values. What is not understood is listed; where an image may
-    /// be missing because of it, the exit code is 7.
+    /// An image is certain when a container of a workload names it, and probable when it is found elsewhere: in
+    /// environment variables, arguments, annotations, configurations, custom resources and values. What is not
+    /// understood is listed; where an image may be missing because of it, the exit code is 7.
     #[command(
         after_help = "Examples:\n  helm template shop ./shop | bundle catalog discover - -o shop.yaml\n  \
         bundle catalog discover --chart ./shop --values small.yaml --values base.yaml,large.yaml\n  \
@@ -78,37 +85,37 @@ pub enum CatalogCommand {
 
 /// Which rows of the catalogs.
 #[derive(Clone, Debug, Default, Args)]
-#[command(next_help_heading = "Selection")]
 pub struct RowArgs {
-    /// Only images whose name matches; `*` and `?` as in a shell.
-    #[arg(long, value_name = "PATTERN")]
+    /// Only images whose name matches; `*` and `?` as in a shell (repeatable).
+    #[arg(long, value_name = "PATTERN", help_heading = SELECTION)]
     pub only: Vec<String>,
-    /// No images whose name matches.
-    #[arg(long, value_name = "PATTERN")]
+    /// Leave out images whose name matches (repeatable).
+    #[arg(long, value_name = "PATTERN", help_heading = SELECTION)]
     pub skip: Vec<String>,
-    /// Only rows of charts that match.
-    #[arg(long, value_name = "PATTERN")]
+    /// Only rows of charts that match (repeatable).
+    #[arg(long, value_name = "PATTERN", help_heading = SELECTION, hide_short_help = true)]
     pub only_chart: Vec<String>,
-    /// Only rows of components that match.
-    #[arg(long, value_name = "PATTERN")]
+    /// Only rows of components that match (repeatable).
+    #[arg(long, value_name = "PATTERN", help_heading = SELECTION, hide_short_help = true)]
     pub only_component: Vec<String>,
 }
 
 /// Which rows of the catalogs, and what beside them.
 #[derive(Clone, Debug, Default, Args)]
-#[command(next_help_heading = "Selection")]
 pub struct SelectionArgs {
     #[command(flatten)]
     pub rows: RowArgs,
-    /// Only rows with this label.
-    #[arg(long, value_name = "LABEL")]
+    /// Only rows with this label (repeatable).
+    #[arg(long, value_name = "LABEL", help_heading = SELECTION, hide_short_help = true)]
     pub only_label: Vec<String>,
-    /// No rows with this label, for example optional or probable.
-    #[arg(long, value_name = "LABEL")]
+    /// Leave out rows with this label, for example `optional` or `probable` (repeatable).
+    #[arg(long, value_name = "LABEL", help_heading = SELECTION, hide_short_help = true)]
     pub skip_label: Vec<String>,
-    /// One more image, artifact in a registry (`oci://host/charts/name:version`), or packed chart (`./name-1.0.0.tgz`);
-    /// never left out.
-    #[arg(long, value_name = "IMAGE")]
+    /// Add an image, an `oci://` artifact or a packed chart (repeatable).
+    ///
+    /// For example `oci://host/charts/name:version` or `./name-1.0.0.tgz`. What is added is not affected by --only
+    /// and --skip.
+    #[arg(long, value_name = "IMAGE", help_heading = SELECTION)]
     pub add: Vec<String>,
 }
 
@@ -118,37 +125,37 @@ pub struct SelectionArgs {
 pub struct LockArgs {
     #[command(flatten)]
     pub catalog: CatalogArgs,
+    /// Keep the digests that are locked already; lock only what is new.
+    #[arg(long, help_heading = INPUT)]
+    pub keep: bool,
     #[command(flatten)]
     pub selection: SelectionArgs,
-    /// Where to write the lock; `-` is stdout.
-    #[arg(short, long, value_name = "FILE", default_value = "catalog.lock")]
-    pub output: PathBuf,
-    /// Compare with the lock that is there, and write nothing.
-    #[arg(long)]
-    pub check: bool,
-    /// With differences, end with exit code 8.
-    #[arg(long)]
-    pub exit_code: bool,
     #[command(flatten)]
     pub with: WithArgs,
-    /// Keep the digests that are locked already; lock only what is new.
-    #[arg(long)]
-    pub keep: bool,
-    /// Note when each image was built.
-    #[arg(long)]
+    /// Lock file to write; `-` is stdout.
+    #[arg(short, long, value_name = "FILE", default_value = "catalog.lock", help_heading = OUTPUT)]
+    pub output: PathBuf,
+    /// Compare with the existing lock; write nothing.
+    #[arg(long, help_heading = OUTPUT)]
+    pub check: bool,
+    /// End with exit code 8 when there are differences.
+    #[arg(long, help_heading = OUTPUT)]
+    pub exit_code: bool,
+    /// Record when each image was built.
+    #[arg(long, help_heading = OUTPUT)]
     pub dates: bool,
-    /// Replace a file that is no lock.
-    #[arg(long)]
+    /// Replace an existing file of other content.
+    #[arg(long, help_heading = OUTPUT)]
     pub force: bool,
-    /// The registry that --username is for, when the catalog names several.
-    #[arg(long, value_name = "HOST", requires = "username")]
-    pub registry: Option<HostName>,
-    #[command(flatten)]
-    pub network: NetworkArgs,
     #[command(flatten)]
     pub output_style: OutputArgs,
     #[command(flatten)]
     pub report: ReportArgs,
+    /// Registry that --username is for, when the catalog names several.
+    #[arg(long, value_name = "REGISTRY", requires = "username", help_heading = NETWORK, hide_short_help = true)]
+    pub registry: Option<HostName>,
+    #[command(flatten)]
+    pub network: NetworkArgs,
 }
 
 /// `bundle catalog lint`.
@@ -156,65 +163,67 @@ pub struct LockArgs {
 pub struct LintArgs {
     #[command(flatten)]
     pub catalog: CatalogArgs,
-    /// Check names against this registry and prefix.
-    #[arg(short, long, value_name = "REGISTRY[/PREFIX]")]
+    /// Also check the names at this registry, with an optional path prefix.
+    #[arg(short, long, value_name = "REGISTRY", help_heading = INPUT)]
     pub destination: Option<String>,
     /// Keep source hosts in destination names: `<dest>/quay.io/a/b`.
-    #[arg(long)]
+    #[arg(long, help_heading = INPUT)]
     pub keep_host: bool,
-    /// Ask for every image where it is said to be.
-    #[arg(long)]
+    /// Check at the registries that every image exists.
+    #[arg(long, help_heading = INPUT)]
     pub online: bool,
-    /// End with exit code 3 for warnings too.
-    #[arg(long)]
+    /// Treat warnings as errors.
+    #[arg(long, help_heading = INPUT)]
     pub strict: bool,
-    /// The registry that --username is for, when the catalog names several.
-    #[arg(long, value_name = "HOST", requires = "username")]
+    #[command(flatten)]
+    pub output_style: OutputArgs,
+    /// Registry that --username is for, when the catalog names several.
+    #[arg(long, value_name = "REGISTRY", requires = "username", help_heading = NETWORK, hide_short_help = true)]
     pub registry: Option<HostName>,
     #[command(flatten)]
     pub network: NetworkArgs,
-    #[command(flatten)]
-    pub output_style: OutputArgs,
 }
 
 /// `bundle catalog discover`.
 #[derive(Clone, Debug, Args)]
 pub struct DiscoverArgs {
-    /// Manifests: files, folders, or `-` for stdin.
-    #[arg(value_name = "FILE|DIR|-", required_unless_present = "chart")]
+    /// Rendered manifests: files, folders, or `-` for stdin.
+    #[arg(value_name = "MANIFESTS", required_unless_present = "chart")]
     pub inputs: Vec<PathBuf>,
-    /// Render this chart with helm: a folder, a .tgz, a name in a repository, or oci://…
-    #[arg(long, value_name = "CHART")]
+    /// Chart to render with helm: folder, .tgz, oci:// or name.
+    #[arg(long, value_name = "CHART", help_heading = INPUT)]
     pub chart: Option<String>,
-    /// The repository that --chart is in.
-    #[arg(long, value_name = "URL", requires = "chart")]
+    /// Helm repository of --chart.
+    #[arg(long, value_name = "URL", requires = "chart", help_heading = INPUT)]
     pub repo: Option<String>,
-    /// The version of --chart.
-    #[arg(long, value_name = "VERSION", requires = "chart")]
+    /// Version of --chart.
+    #[arg(long, value_name = "VERSION", requires = "chart", help_heading = INPUT)]
     pub chart_version: Option<String>,
-    /// Values to render --chart with; repeated, each is rendered, and all their images count. `A,B` is A with B over it.
-    #[arg(long, value_name = "FILE[,FILE]", requires = "chart")]
+    /// Values for --chart (repeatable: one rendering each).
+    ///
+    /// The images of all renderings count. `A,B` is one rendering with the values of B over those of A.
+    #[arg(long, value_name = "FILE[,FILE]", requires = "chart", help_heading = INPUT)]
     pub values: Vec<String>,
-    /// A further argument of `helm template`, for example --helm-arg=--kube-version=1.30.
-    #[arg(long, value_name = "ARG", requires = "chart", allow_hyphen_values = true)]
+    /// Additional argument for `helm template` (repeatable), for example --helm-arg=--kube-version=1.30.
+    #[arg(long, value_name = "ARG", requires = "chart", allow_hyphen_values = true, help_heading = INPUT, hide_short_help = true)]
     pub helm_arg: Vec<String>,
-    /// Leave out what is only probable.
-    #[arg(long)]
+    /// Leave out images that are only probable.
+    #[arg(long, help_heading = SELECTION)]
     pub certain: bool,
-    /// Where to write the catalog. Default: stdout.
-    #[arg(short, long, value_name = "FILE")]
+    /// Catalog to write. Default: stdout.
+    #[arg(short, long, value_name = "FILE", help_heading = OUTPUT)]
     pub output: Option<PathBuf>,
-    /// Tell what this catalog has otherwise, instead of printing one.
-    #[arg(long, value_name = "CATALOG")]
+    /// Print the differences to this catalog instead of a new one.
+    #[arg(long, value_name = "CATALOG", help_heading = OUTPUT)]
     pub diff: Option<String>,
-    /// Set a variable of the catalog of --diff.
-    #[arg(long, value_name = "VAR=VALUE", value_parser = pair, requires = "diff")]
+    /// Set a variable of the catalog (repeatable).
+    #[arg(long, value_name = "VAR=VALUE", value_parser = pair, requires = "diff", help_heading = OUTPUT)]
     pub set: Vec<(String, String)>,
-    /// With differences, end with exit code 8.
-    #[arg(long, requires = "diff")]
+    /// End with exit code 8 when there are differences.
+    #[arg(long, requires = "diff", help_heading = OUTPUT)]
     pub exit_code: bool,
     /// Replace an existing file of other content.
-    #[arg(long)]
+    #[arg(long, help_heading = OUTPUT)]
     pub force: bool,
     #[command(flatten)]
     pub output_style: OutputArgs,

@@ -9,71 +9,94 @@ use crate::app::units;
 use crate::image::{ArtifactKind, HostName};
 use crate::report::ProgressMode;
 
+/// The groups that flags stand in, in the order of the help pages.
+pub(super) mod heading {
+    pub(in crate::cli) const INPUT: &str = "Input";
+    pub(in crate::cli) const SELECTION: &str = "Selection";
+    pub(in crate::cli) const OUTPUT: &str = "Output";
+    pub(in crate::cli) const MEDIA: &str = "Media";
+    pub(in crate::cli) const RESUME: &str = "Resume";
+    pub(in crate::cli) const TRUST: &str = "Trust";
+    pub(in crate::cli) const NETWORK: &str = "Network";
+}
+use heading::{NETWORK, OUTPUT, SELECTION};
+
 /// How registries are reached.
 #[derive(Clone, Debug, Args)]
-#[command(next_help_heading = "Network")]
 pub struct NetworkArgs {
-    /// Transfers at once, at most.
-    #[arg(short, long, value_name = "N", default_value_t = 6, env = "AIRGAP_BUNDLE_JOBS", value_parser = clap::value_parser!(u16).range(1..=64))]
-    pub jobs: u16,
-    /// Bytes per second over all transfers, for example 20M.
-    #[arg(long, value_name = "RATE", env = "AIRGAP_BUNDLE_LIMIT_RATE", value_parser = rate)]
-    pub limit_rate: Option<u64>,
-    /// Tries per request.
-    #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=100))]
-    pub retries: u32,
-    /// Give up on a connection that has been silent for so long, for example 90s or 5m.
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
-    pub timeout: Duration,
-    /// Trust these certificate authorities too (PEM; repeatable).
-    #[arg(long, value_name = "FILE", env = "AIRGAP_BUNDLE_CA_FILE", value_delimiter = ':')]
-    pub ca_file: Vec<PathBuf>,
-    /// Client certificate (PEM).
-    #[arg(long, value_name = "FILE", requires = "client_key")]
-    pub client_cert: Option<PathBuf>,
-    /// Its private key (PEM).
-    #[arg(long, value_name = "FILE", requires = "client_cert")]
-    pub client_key: Option<PathBuf>,
-    /// Speak plain HTTP to this registry (repeatable). Loopback registries need no flag.
-    #[arg(long, value_name = "HOST")]
-    pub plain_http: Vec<HostName>,
-    /// Do not verify the certificate of this registry (repeatable).
-    #[arg(long, value_name = "HOST")]
-    pub tls_no_verify: Vec<HostName>,
-    /// Offer HTTP/2 as well, for servers that speak nothing else. Several connections of HTTP/1.1 are faster.
-    #[arg(long)]
-    pub http2: bool,
     /// User name for the registry.
-    #[arg(short, long)]
+    #[arg(short, long, value_name = "NAME", help_heading = NETWORK)]
     pub username: Option<String>,
     /// Read the password from stdin.
-    #[arg(long, requires = "username")]
+    #[arg(long, requires = "username", help_heading = NETWORK)]
     pub password_stdin: bool,
     /// Credentials file to use instead of the default ones.
-    #[arg(long, value_name = "FILE", env = "AIRGAP_BUNDLE_AUTH_FILE")]
+    ///
+    /// Environment: `AIRGAP_BUNDLE_AUTH_FILE`.
+    #[arg(long, value_name = "FILE", env = "AIRGAP_BUNDLE_AUTH_FILE", hide_env = true, help_heading = NETWORK)]
     pub auth_file: Option<PathBuf>,
+    /// Trust these additional certificate authorities (PEM, repeatable).
+    ///
+    /// Environment: `AIRGAP_BUNDLE_CA_FILE`, several separated by `:`.
+    #[arg(long, value_name = "FILE", env = "AIRGAP_BUNDLE_CA_FILE", hide_env = true, value_delimiter = ':', help_heading = NETWORK)]
+    pub ca_file: Vec<PathBuf>,
+    /// Client certificate (PEM).
+    #[arg(long, value_name = "FILE", requires = "client_key", help_heading = NETWORK, hide_short_help = true)]
+    pub client_cert: Option<PathBuf>,
+    /// Private key of the client certificate (PEM).
+    #[arg(long, value_name = "FILE", requires = "client_cert", help_heading = NETWORK, hide_short_help = true)]
+    pub client_key: Option<PathBuf>,
+    /// Use plain HTTP for this registry (repeatable).
+    ///
+    /// Registries on loopback do not need this flag.
+    #[arg(long, value_name = "REGISTRY", help_heading = NETWORK)]
+    pub plain_http: Vec<HostName>,
+    /// Do not verify the certificate of this registry (repeatable).
+    #[arg(long, value_name = "REGISTRY", help_heading = NETWORK)]
+    pub tls_no_verify: Vec<HostName>,
+    /// Maximum number of concurrent transfers.
+    ///
+    /// Environment: `AIRGAP_BUNDLE_JOBS`.
+    #[arg(short, long, value_name = "N", default_value_t = 6, env = "AIRGAP_BUNDLE_JOBS", hide_env = true, value_parser = clap::value_parser!(u16).range(1..=64), help_heading = NETWORK)]
+    pub jobs: u16,
+    /// Limit on bytes per second over all transfers, for example 20M.
+    ///
+    /// Environment: `AIRGAP_BUNDLE_LIMIT_RATE`.
+    #[arg(long, value_name = "RATE", env = "AIRGAP_BUNDLE_LIMIT_RATE", hide_env = true, value_parser = rate, help_heading = NETWORK)]
+    pub limit_rate: Option<u64>,
+    /// Attempts per request.
+    #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=100), help_heading = NETWORK, hide_short_help = true)]
+    pub retries: u32,
+    /// Abort a connection after this long without data, for example 90s or 5m.
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration, help_heading = NETWORK, hide_short_help = true)]
+    pub timeout: Duration,
+    /// Offer HTTP/2, for servers that speak nothing else. Several connections of HTTP/1.1 are faster.
+    #[arg(long, help_heading = NETWORK, hide_short_help = true)]
+    pub http2: bool,
 }
 
 /// What is shown, and how.
 #[derive(Clone, Debug, Args)]
-#[command(next_help_heading = "Output")]
 pub struct OutputArgs {
-    #[arg(long, value_enum, default_value_t = ProgressMode::Auto, env = "AIRGAP_BUNDLE_PROGRESS")]
+    /// Progress on stderr: auto, bar, plain, json or none.
+    ///
+    /// `auto` shows bars on a terminal and plain lines elsewhere; `json` writes one JSON event per line. Environment:
+    /// `AIRGAP_BUNDLE_PROGRESS`.
+    #[arg(long, value_enum, value_name = "FORM", default_value_t = ProgressMode::Auto, env = "AIRGAP_BUNDLE_PROGRESS", hide_env = true, hide_possible_values = true, help_heading = OUTPUT)]
     pub progress: ProgressMode,
-    /// How results are printed.
-    #[arg(long, value_enum, default_value_t = ResultFormat::Human)]
+    /// Results on stdout: human or json.
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = ResultFormat::Human, hide_possible_values = true, help_heading = OUTPUT)]
     pub format: ResultFormat,
-    /// Say more.
-    #[arg(short, long, action = clap::ArgAction::Count)]
+    /// Print more details.
+    #[arg(short, long, action = clap::ArgAction::Count, help_heading = OUTPUT)]
     pub verbose: u8,
 }
 
 /// For the commands that have something to report.
 #[derive(Clone, Debug, Args)]
-#[command(next_help_heading = "Output")]
 pub struct ReportArgs {
     /// Write a JSON report of the run, also when it fails.
-    #[arg(long = "report", id = "report", value_name = "FILE")]
+    #[arg(long = "report", id = "report", value_name = "FILE", help_heading = OUTPUT)]
     pub file: Option<PathBuf>,
 }
 
@@ -153,8 +176,11 @@ fn with(text: &str) -> Result<With, String> {
 /// What comes along with the images.
 #[derive(Clone, Debug, Args)]
 pub struct WithArgs {
-    /// Signatures and the like that come along with images and their children: some of these, or none.
-    #[arg(long, value_name = "KINDS", default_value = "signatures,attestations,sboms,referrers", value_parser = with)]
+    /// Carry these kinds of artifacts with the images, or `none`. Default: all.
+    ///
+    /// Kinds, separated by commas: signatures, attestations, sboms, referrers. Artifacts of an image's children are
+    /// carried too.
+    #[arg(long, value_name = "KINDS", default_value = "signatures,attestations,sboms,referrers", value_parser = with, hide_default_value = true, help_heading = SELECTION)]
     pub with: With,
 }
 

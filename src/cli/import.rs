@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::common::heading::{INPUT, MEDIA, OUTPUT, RESUME, SELECTION, TRUST};
 use super::common::{pair, printable};
 use super::{
     ApprovalArgs, MappingArgs, NetworkArgs, OutputArgs, PolicyArgs, ReportArgs, SignKeyArgs, TrustArgs,
@@ -11,109 +12,126 @@ use super::{
 };
 use crate::image::{Platform, Reference};
 
+/// The group of the flags for Amazon ECR.
+#[cfg(feature = "ecr")]
+const ECR: &str = "Amazon ECR (missing repositories)";
+
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct ImportArgs {
-    /// The bundle, an OCI layout of another tool (folder or archive), or `-`. Default: the one bundle in this folder.
+    /// Bundle, OCI layout, address, or `-` for stdin. Default: the one bundle in this folder.
+    ///
+    /// A bundle is a file, its volumes, or a folder; an address begins with https://, http:// or s3://.
     #[arg(value_name = "BUNDLE")]
     pub bundle: Option<PathBuf>,
-    /// The registry, with a path that goes before every repository if need be.
-    #[arg(short, long, value_name = "REGISTRY[/PREFIX]")]
-    pub destination: String,
-    /// Only images whose name matches; `*` and `?` as in a shell.
-    #[arg(long, value_name = "PATTERN")]
+    /// Name of the one image in a layout of another tool.
+    ///
+    /// For example when the layout has no name for it.
+    #[arg(long, value_name = "REFERENCE", help_heading = INPUT, hide_short_help = true)]
+    pub name: Option<Reference>,
+    /// Only images whose name matches; `*` and `?` as in a shell (repeatable).
+    #[arg(long, value_name = "PATTERN", help_heading = SELECTION)]
     pub only: Vec<String>,
-    /// Send only part I of N, so that N machines share the work: every image is in one part, whatever the registry has.
-    /// N alone takes the part from `JOB_COMPLETION_INDEX`, which an Indexed Job of Kubernetes counts from 0.
-    #[arg(long, value_name = "I/N", value_parser = shard)]
+    /// Import one platform of a layout of another tool that lacks others.
+    ///
+    /// The tag then names the manifest of that platform; the index is not imported.
+    #[arg(long, value_name = "OS/ARCH", help_heading = SELECTION, hide_short_help = true)]
+    pub platform: Option<Platform>,
+    /// Send only part I of N, so that N machines share the work.
+    ///
+    /// Every image is in one part, whatever the registry holds. N alone takes the part from `JOB_COMPLETION_INDEX`, which an
+    /// Indexed Job of Kubernetes counts from 0.
+    #[arg(long, value_name = "I/N", value_parser = shard, help_heading = SELECTION)]
     pub shard: Option<ShardArg>,
-    /// What to do where a tag has other content.
-    #[arg(long, value_enum, default_value_t = OnConflict::Overwrite)]
+    #[command(flatten)]
+    pub with: WithArgs,
+    /// Registry to push to, with an optional path prefix.
+    #[arg(short, long, value_name = "REGISTRY", help_heading = OUTPUT)]
+    pub destination: String,
+    /// For a tag in use: overwrite, skip or fail.
+    ///
+    /// This is about tags with other content. `overwrite` moves the tag and `skip` leaves it, both with a message. `fail` fails the image.
+    #[arg(long, value_enum, value_name = "ACTION", default_value_t = OnConflict::Overwrite, hide_possible_values = true, help_heading = OUTPUT)]
     pub on_conflict: OnConflict,
     #[command(flatten)]
     pub mapping: MappingArgs,
-    /// The name of the one image in a layout of another tool, for example when it comes without one.
-    #[arg(long, value_name = "REF")]
-    pub name: Option<Reference>,
-    /// Import only the manifest of this platform of multi-platform images, for layouts of other tools that do not contain
-    /// all platforms. The tag then names that manifest; the index is not imported.
-    #[arg(long, value_name = "OS/ARCH")]
-    pub platform: Option<Platform>,
-    /// Where blobs out of a pipe may wait: large ones, should the registry lose an upload, and what comes before it
-    /// is known. A folder; nothing stays in it.
-    #[arg(long, value_name = "DIR")]
-    pub spool: Option<PathBuf>,
-    #[command(flatten)]
-    pub with: WithArgs,
-    /// Begin with the first volume and wait for the others, for discs that are changed or copies under way. The list
-    /// (`X.volumes.json`) must be there.
-    #[arg(long, conflicts_with_all = ["name", "platform"])]
-    pub wait_for_volumes: bool,
-    /// Go on without images that fail; exit code 7.
-    #[arg(long)]
-    pub keep_going: bool,
-    /// From a damaged bundle, import every image that is whole, and write down what has to come again
-    /// (`<bundle>.request-….json`, for `bundle export --request`); exit code 7.
-    #[arg(long)]
-    pub salvage: bool,
-    /// Print the plan and what stands against it, and send nothing.
-    #[arg(long)]
+    /// Print the plan and any problems; write nothing.
+    #[arg(long, help_heading = OUTPUT)]
     pub dry_run: bool,
-    /// Do not look for write access and what a delta builds on before the first byte: images fail one by one instead.
-    #[arg(long)]
-    pub skip_preflight: bool,
-    /// Where to write the Helm values. Default: `<bundle>.values.yaml`.
-    #[arg(long, value_name = "FILE")]
+    /// File for the Helm values. Default: `<bundle>.values.yaml`.
+    #[arg(long, value_name = "FILE", help_heading = OUTPUT)]
     pub values: Option<PathBuf>,
     #[command(flatten)]
     pub style: ValuesStyleArgs,
-    /// Replace an existing values file of other content.
-    #[arg(long)]
+    /// Replace an existing file of other content.
+    #[arg(long, help_heading = OUTPUT)]
     pub force: bool,
-    /// Make missing Harbor projects (private ones), the first component of every target's path.
-    #[arg(long)]
+    /// Create missing Harbor projects, as private ones.
+    ///
+    /// The project is the first component of every target's path.
+    #[arg(long, help_heading = OUTPUT, hide_short_help = true)]
     pub create_projects: bool,
-    #[cfg(feature = "ecr")]
-    #[command(flatten)]
-    pub ecr: EcrArgs,
-    /// Write a receipt of what arrived, signed with --sign-key.
-    #[arg(long, value_name = "FILE", help_heading = "Trust")]
-    pub receipt: Option<PathBuf>,
-    /// Who imports. Default: user@host.
-    #[arg(long, value_name = "NAME", help_heading = "Trust", value_parser = printable, requires = "receipt")]
-    pub by: Option<String>,
-    #[command(flatten)]
-    pub sign: SignKeyArgs,
+    /// Directory that buffers blobs read from a pipe. Emptied afterwards.
+    ///
+    /// Large blobs are kept there until they are sent, so that failed uploads can be retried.
+    #[arg(long, value_name = "DIR", help_heading = MEDIA)]
+    pub spool: Option<PathBuf>,
+    /// Begin with the first volume and wait for the others.
+    ///
+    /// For discs that are changed, or copies in progress. The list (`X.volumes.json`) must be there.
+    #[arg(long, conflicts_with_all = ["name", "platform"], help_heading = MEDIA)]
+    pub wait_for_volumes: bool,
+    /// Leave out images that fail; the exit code is then 7.
+    #[arg(long, help_heading = RESUME)]
+    pub keep_going: bool,
+    /// Import every whole image of a damaged bundle.
+    ///
+    /// What is missing is written to `<bundle>.request-….json`, for `bundle export --request`. The exit code is then 7.
+    #[arg(long, help_heading = RESUME)]
+    pub salvage: bool,
+    /// Skip the checks made before the run (free space, access, …).
+    #[arg(long, help_heading = RESUME, hide_short_help = true)]
+    pub skip_preflight: bool,
     #[command(flatten)]
     pub trust: TrustArgs,
     #[command(flatten)]
     pub approval: ApprovalArgs,
     #[command(flatten)]
     pub policy: PolicyArgs,
+    /// Write a receipt of what arrived, signed with --sign-key.
+    #[arg(long, value_name = "FILE", help_heading = TRUST)]
+    pub receipt: Option<PathBuf>,
+    /// Name in the receipt. Default: user@host.
+    #[arg(long, value_name = "NAME", help_heading = TRUST, value_parser = printable, requires = "receipt", hide_short_help = true)]
+    pub by: Option<String>,
     #[command(flatten)]
-    pub network: NetworkArgs,
+    pub sign: SignKeyArgs,
     #[command(flatten)]
     pub output_style: OutputArgs,
     #[command(flatten)]
     pub report: ReportArgs,
+    #[command(flatten)]
+    pub network: NetworkArgs,
+    #[cfg(feature = "ecr")]
+    #[command(flatten)]
+    pub ecr: EcrArgs,
 }
 
-/// How repositories are made that are missing at Amazon ECR.
+/// How missing repositories are created at Amazon ECR.
 #[cfg(feature = "ecr")]
 #[derive(Clone, Debug, Args)]
-#[command(next_help_heading = "Amazon ECR, where missing repositories are made")]
 pub struct EcrArgs {
-    /// Tags cannot be moved.
-    #[arg(long)]
+    /// Create repositories whose tags cannot be moved.
+    #[arg(long, help_heading = ECR, hide_short_help = true)]
     pub ecr_immutable_tags: bool,
-    /// Images are scanned when they are pushed.
-    #[arg(long)]
+    /// Create repositories that scan images when they are pushed.
+    #[arg(long, help_heading = ECR, hide_short_help = true)]
     pub ecr_scan_on_push: bool,
-    /// Encrypt with this KMS key.
-    #[arg(long, value_name = "ARN")]
+    /// Create repositories that are encrypted with this KMS key.
+    #[arg(long, value_name = "ARN", help_heading = ECR, hide_short_help = true)]
     pub ecr_kms_key: Option<String>,
-    /// Give each this lifecycle policy.
-    #[arg(long, value_name = "JSON-FILE")]
+    /// Create repositories with this lifecycle policy (JSON).
+    #[arg(long, value_name = "FILE", help_heading = ECR, hide_short_help = true)]
     pub ecr_lifecycle: Option<PathBuf>,
 }
 
@@ -150,32 +168,43 @@ pub enum OnConflict {
 
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
-    /// The bundle, as it was exported, unpacked or packed again; or an OCI layout of another tool (folder or archive).
+    /// Bundle, as exported, unpacked or packed again; its address; or an OCI layout.
     #[arg(value_name = "BUNDLE")]
     pub bundle: PathBuf,
     /// Name of the one image in a layout of another tool.
-    #[arg(long, value_name = "REF")]
+    #[arg(long, value_name = "REFERENCE", help_heading = INPUT, hide_short_help = true)]
     pub name: Option<Reference>,
-    /// Check only this platform of multi-platform images in a layout of another tool, as `import --platform` reads it.
-    #[arg(long, value_name = "OS/ARCH")]
-    pub platform: Option<Platform>,
-    /// Prove that every image that these rendered manifests name is in the bundle: files, folders, or `-`.
-    #[arg(long, value_name = "FILE|DIR|-")]
+    /// Check that all images of these rendered manifests are in the bundle.
+    ///
+    /// Files, folders, or `-` for stdin (repeatable).
+    #[arg(long, value_name = "MANIFESTS", help_heading = INPUT)]
     pub manifests: Vec<PathBuf>,
-    /// With --manifests: prove that they are in this registry too, with the digests of the bundle.
-    #[arg(short, long, value_name = "REGISTRY[/PREFIX]", requires = "manifests")]
+    /// With --manifests: check that the images are in this registry too.
+    ///
+    /// They must have the digests of the bundle. The registry may be followed by a path prefix.
+    #[arg(short, long, value_name = "REGISTRY", requires = "manifests", help_heading = INPUT)]
     pub destination: Option<String>,
+    /// Treat warnings as errors.
+    ///
+    /// With --manifests: images that are only probable are required too.
+    #[arg(long, requires = "manifests", help_heading = INPUT)]
+    pub strict: bool,
+    /// With --manifests: do not read the content of the bundle.
+    ///
+    /// Names and digests are compared.
+    #[arg(long, requires = "manifests", help_heading = INPUT)]
+    pub names_only: bool,
+    /// Check one platform of a layout of another tool that lacks others.
+    ///
+    /// As `bundle import --platform` reads it.
+    #[arg(long, value_name = "OS/ARCH", help_heading = SELECTION, hide_short_help = true)]
+    pub platform: Option<Platform>,
     #[command(flatten)]
     pub mapping: MappingArgs,
-    /// With --manifests: what only probably is an image has to be there too.
-    #[arg(long, requires = "manifests")]
-    pub strict: bool,
-    /// With --manifests: compare names and digests, and do not read the content of the bundle.
-    #[arg(long, requires = "manifests")]
-    pub names_only: bool,
-    /// Check that this receipt is of the bundle, and that every image arrived (repeatable; those of one destination
-    /// count together).
-    #[arg(long, value_name = "FILE", help_heading = "Trust")]
+    /// Check a receipt: that it is of this bundle, and every image arrived.
+    ///
+    /// Repeatable; receipts of one destination count together.
+    #[arg(long, value_name = "FILE", help_heading = TRUST)]
     pub receipt: Vec<PathBuf>,
     #[command(flatten)]
     pub trust: TrustArgs,
@@ -184,40 +213,43 @@ pub struct VerifyArgs {
     #[command(flatten)]
     pub policy: PolicyArgs,
     #[command(flatten)]
-    pub network: NetworkArgs,
-    #[command(flatten)]
     pub output_style: OutputArgs,
     #[command(flatten)]
     pub report: ReportArgs,
+    #[command(flatten)]
+    pub network: NetworkArgs,
 }
 
 #[derive(Debug, Args)]
 pub struct InspectArgs {
+    /// Bundle, address of a bundle, or OCI layout of another tool.
     #[arg(value_name = "BUNDLE", required_unless_present = "destination", conflicts_with = "destination")]
     pub bundle: Option<PathBuf>,
-    /// Show instead what this registry holds of a catalog, as `export --base` takes it.
-    #[arg(short, long, value_name = "REGISTRY[/PREFIX]", requires = "catalog")]
+    /// Show what this registry holds of --catalog, instead of a bundle.
+    ///
+    /// The result is an inventory for `bundle export --base`. The registry may be followed by a path prefix.
+    #[arg(short, long, value_name = "REGISTRY", requires = "catalog", help_heading = INPUT)]
     pub destination: Option<String>,
-    /// With -d: the catalog; a built-in one, a file, or `-`.
-    #[arg(long, value_name = "CATALOG", requires = "destination")]
+    /// With -d: built-in catalog, file, or `-` for stdin (repeatable).
+    #[arg(long, value_name = "CATALOG", requires = "destination", help_heading = INPUT)]
     pub catalog: Vec<String>,
-    /// With --catalog: set a variable of it.
-    #[arg(long, value_name = "VAR=VALUE", value_parser = pair, requires = "catalog")]
+    /// Set a variable of the catalog (repeatable).
+    #[arg(long, value_name = "VAR=VALUE", value_parser = pair, requires = "catalog", help_heading = INPUT)]
     pub set: Vec<(String, String)>,
-    /// With -d: write the inventory to this file.
-    #[arg(short, long, value_name = "FILE", requires = "destination")]
+    /// With -d: inventory file to write.
+    #[arg(short, long, value_name = "FILE", requires = "destination", help_heading = OUTPUT)]
     pub output: Option<PathBuf>,
     /// Replace an existing file of other content.
-    #[arg(long)]
+    #[arg(long, help_heading = OUTPUT)]
     pub force: bool,
     #[command(flatten)]
     pub mapping: MappingArgs,
     #[command(flatten)]
     pub trust: TrustArgs,
     #[command(flatten)]
-    pub network: NetworkArgs,
-    #[command(flatten)]
     pub output_style: OutputArgs,
+    #[command(flatten)]
+    pub network: NetworkArgs,
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ use clap::{Parser, Subcommand};
 pub use catalog::{
     CatalogArgs, CatalogCommand, DiscoverArgs, LintArgs, LockArgs, RowArgs, SelectionArgs, TableFormat,
 };
+use common::heading::OUTPUT;
 pub use common::{NetworkArgs, OutputArgs, ReportArgs, ResultFormat, With, WithArgs};
 pub use export::{ExportArgs, ForeignLayers, WriteArgs};
 pub use handoff::{MappingArgs, MirrorRuntime, MirrorsArgs, ValuesArgs, ValuesStyleArgs};
@@ -40,13 +41,20 @@ pub use trust::{
 /// Outside, `bundle export` downloads every image of a catalog into one compressed, checksummed file. Someone
 /// carries the file across. Inside, `bundle import -d REGISTRY` replays it into an isolated registry.
 #[derive(Debug, Parser)]
-#[command(name = "bundle", version, propagate_version = true, max_term_width = 100)]
 #[command(
-    after_help = "Examples:\n  bundle export                                  the built-in catalog, all platforms\n  \
-    bundle export images.txt -o images.tar.zst     a list of your own, one image per line\n  \
-    bundle import -d registry.local:5000           the one bundle in this folder, into a registry\n  \
-    bundle verify images.tar.zst                   every checksum, offline"
+    name = "bundle",
+    version,
+    propagate_version = true,
+    max_term_width = 100,
+    disable_help_subcommand = true
 )]
+#[command(after_help = "Examples:
+  bundle export                                the built-in catalog, all platforms
+  bundle export images.txt -o images.tar.zst   your own list, one image per line
+  bundle import -d registry.local:5000         the one bundle in this folder
+  bundle verify images.tar.zst                 every checksum, offline
+
+The manual is in the program: bundle help lists its pages.")]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
@@ -55,99 +63,148 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Download every image of a catalog into one file.
-    #[command(
-        after_help = "Examples:\n  bundle export\n  bundle export stackstate@4.1 --set VERSION=sts-v4.1.3 \
-        --source docker.io/bitnami=docker.io/bitnamilegacy\n  bundle export images.txt --platform linux/amd64 --dry-run\n  \
-        helm template … | grep image: | awk '{print $2}' | bundle export - -o app.tar.zst\n  \
-        bundle export images.txt --policy policy.yaml --statement --sign-key site.key"
-    )]
+    ///
+    /// An interrupted export continues when the same command is run again. Nothing has the final name before it is whole.
+    #[command(after_help = "Examples:
+  bundle export
+  bundle export stackstate@4.1 --set VERSION=sts-v4.1.3 \\
+      --source docker.io/bitnami=docker.io/bitnamilegacy
+  bundle export images.txt --platform linux/amd64 --dry-run
+  helm template shop ./shop | bundle catalog discover - | bundle export - -o app.tar.zst
+  bundle export images.txt --policy policy.yaml --statement --sign-key site.key
+
+More flags: bundle help export. Manual: bundle help catalogs, bundle help transfer.")]
     Export(ExportArgs),
     /// Replay a bundle into a registry.
-    #[command(after_help = "Examples:\n  bundle import -d registry.local:5000\n  \
-        bundle import images.tar.zst -d registry.local/mirror --only '*/kafka*'\n  \
-        ssh outside bundle export images.txt -o - | bundle import - -d registry.local\n  \
-        bundle import images.tar.zst -d registry.local --require-approval reviewer.pub --receipt receipt.json")]
+    ///
+    /// Everything is checked while it is read, and each tag is read back. An import that is run again sends only what is
+    /// missing.
+    #[command(after_help = "Examples:
+  bundle import -d registry.local:5000
+  bundle import images.tar.zst -d registry.local/mirror --only '*/kafka*'
+  ssh outside bundle export images.txt -o - | bundle import - -d registry.local
+  bundle import images.tar.zst -d registry.local \\
+      --require-approval reviewer.pub --receipt receipt.json
+
+More flags: bundle help import. Manual: bundle help transfer, bundle help registries.")]
     Import(ImportArgs),
-    /// Check every byte of a bundle, offline; or that it has every image that manifests name.
-    #[command(after_help = "Examples:\n  bundle verify shop.tar.zst\n  \
-        bundle verify shop.tar.zst --verify-key site.pub --policy policy.yaml\n  \
-        bundle verify shop.tar.zst --receipt receipt.json\n  \
-        helm template shop ./shop --values shop.values.yaml | bundle verify shop.tar.zst --manifests - -d registry.local")]
+    /// Check every byte of a bundle, offline; with --manifests also that no image is missing.
+    #[command(after_help = "Examples:
+  bundle verify shop.tar.zst
+  bundle verify shop.tar.zst --verify-key site.pub --policy policy.yaml
+  bundle verify shop.tar.zst --receipt receipt.json
+  helm template shop ./shop | bundle verify shop.tar.zst --manifests - -d registry.local")]
     Verify(VerifyArgs),
-    /// Show what is in a bundle.
+    /// Show what is in a bundle, or what a registry holds of a catalog.
+    #[command(after_help = "Examples:
+  bundle inspect shop.tar.zst
+  bundle inspect -d registry.local --catalog shop.yaml -o inventory.json")]
     Inspect(InspectArgs),
-    /// Serve a bundle, or a folder, as an OCI registry.
+    /// Serve a bundle, or a directory, as an OCI registry.
     ///
-    /// A bundle is served read-only, straight out of the file. A folder is a small read-write registry for trials,
-    /// tests and small sites; it is no replacement for a production registry.
-    #[command(
-        after_help = "Examples:\n  bundle serve images.tar.zst\n  bundle serve --dir ./registry --address 127.0.0.1:5000"
-    )]
+    /// A bundle is served read-only, straight from the file. A directory is a small read-write registry for trials, tests and
+    /// small sites; it does not replace a production registry.
+    #[command(after_help = "Examples:
+  bundle serve images.tar.zst
+  bundle serve --dir ./registry --address 127.0.0.1:5000")]
     Serve(ServeArgs),
-    /// Show what one bundle has that another has not: images, digests, bytes, how they run.
-    #[command(after_help = "Examples:\n  bundle diff shop-2.4.tar.zst shop-2.5.tar.zst\n  \
-        bundle diff shop-2.4.tar.zst shop-2.5.tar.zst --format markdown >> ticket.md")]
+    /// Compare two bundles: images, digests, bytes, how they run.
+    #[command(after_help = "Examples:
+  bundle diff shop-2.4.tar.zst shop-2.5.tar.zst
+  bundle diff shop-2.4.tar.zst shop-2.5.tar.zst --format markdown >>ticket.md")]
     Diff(DiffArgs),
-    /// Write a page for the reviewer at the gap: every image with what it is, runs as, holds, and what changed.
-    #[command(
-        after_help = "Examples:\n  bundle review shop-2.5.tar.zst -o review.html --against shop-2.4.tar.zst\n  \
-        bundle review shop-2.5.tar.zst -o images.csv"
-    )]
+    /// Write a page for the reviewer at the gap.
+    ///
+    /// For every image: what it is, how it runs, what it holds, and what changed.
+    #[command(after_help = "Examples:
+  bundle review shop-2.5.tar.zst -o review.html --against shop-2.4.tar.zst
+  bundle review shop-2.5.tar.zst -o images.csv")]
     Review(ReviewArgs),
-    /// Make one bundle of bundles, offline.
+    /// Split, merge, subset or complete bundles, offline.
     ///
-    /// Cut into other volumes or none, a part, several together with their layers shared, a delta made whole again, or
-    /// two bundles made a delta. Nothing is asked of any registry, and the same content gives the same bytes.
-    #[command(
-        after_help = "Examples:\n  bundle repack shop-2.4.tar.zst --volume-size fat32 -o /media/stick/shop.tar.zst\n  \
-        bundle repack shop-2.4.tar.zst --only '*/kafka*' --platform linux/amd64 -o kafka.tar.zst\n  \
-        bundle repack shop.tar.zst tools.tar.zst -o ship.tar.zst\n  \
-        bundle repack shop-2.5.delta-0f3c9a12.tar.zst --fill-from shop-2.4.tar.zst -o shop-2.5.tar.zst"
-    )]
+    /// No registry is asked, and the same content gives the same bytes. Two bundles can also be made into a delta.
+    #[command(after_help = "Examples:
+  bundle repack shop-2.4.tar.zst --volume-size fat32 -o /media/stick/shop.tar.zst
+  bundle repack shop-2.4.tar.zst --only '*/kafka*' --platform linux/amd64 -o kafka.tar.zst
+  bundle repack shop.tar.zst tools.tar.zst -o ship.tar.zst
+  bundle repack shop-2.5.delta-0f3c9a12.tar.zst --fill-from shop-2.4.tar.zst \\
+      -o shop-2.5.tar.zst
+  bundle repack --rebuild images.tar.zst")]
     Repack(RepackArgs),
-    /// Sign a bundle, a statement or a receipt, in files beside it.
+    /// Sign a bundle, a statement or a receipt.
     ///
-    /// The bundle itself stays as it is. FILE.sig is for openssl and older cosign, FILE.sigstore.json for newer cosign;
-    /// either makes `bundle import --verify-key` take the bundle. A reviewer signs with `--role approver`, in
-    /// FILE.approvals, which makes `bundle import --require-approval` take it.
-    #[command(after_help = "Examples:\n  bundle sign shop.tar.zst --key site.key\n  \
-        bundle import shop.tar.zst -d registry.local --verify-key site.pub\n  \
-        bundle sign shop.tar.zst --role approver --key reviewer.key --by 'Grace Hopper'\n  \
-        bundle import shop.tar.zst -d registry.local --require-approval reviewer.pub\n  \
-        bundle sign receipt.json --key inside.key")]
+    /// The signature is written to sidecar files; the signed file does not change. FILE.sig is for openssl and older cosign,
+    /// FILE.sigstore.json for newer cosign, and `--verify-key` accepts either. A reviewer signs with `--role approver` into
+    /// FILE.approvals, for `--require-approval`.
+    #[command(after_help = "Examples:
+  bundle sign shop.tar.zst --key site.key
+  bundle import shop.tar.zst -d registry.local --verify-key site.pub
+  bundle sign shop.tar.zst --role approver --key reviewer.key --by 'Grace Hopper'
+  bundle import shop.tar.zst -d registry.local --require-approval reviewer.pub
+  bundle sign receipt.json --key inside.key")]
     Sign(SignArgs),
-    /// Make a pair of keys: one to sign with, one to check with.
-    #[command(after_help = "Examples:\n  bundle keygen -o site             site.key and site.pub\n  \
-        bundle export --sign-key site.key\n  \
-        AIRGAP_BUNDLE_VERIFY_KEY=/etc/bundle/site.pub bundle import -d registry.local")]
+    /// Create a pair of keys for signing and verifying.
+    #[command(after_help = "Examples:
+  bundle keygen -o site                  writes site.key and site.pub
+  bundle export --sign-key site.key
+  bundle import -d registry.local --verify-key site.pub")]
     Keygen(KeygenArgs),
-    /// Print the Helm values that point the chart at the destination.
-    #[command(
-        after_help = "Examples:\n  bundle values shop.tar.zst -d registry.local/mirror >values.yaml\n  \
-        bundle values shop.tar.zst -d registry.local --per-image --pin\n  \
-        bundle values shop.tar.zst -d registry.local --pull-secret secret.yaml >values.yaml"
-    )]
+    /// Print the Helm values that point the chart at a registry.
+    #[command(after_help = "Examples:
+  bundle values shop.tar.zst -d registry.local/mirror >values.yaml
+  bundle values shop.tar.zst -d registry.local --per-image --pin
+  bundle values shop.tar.zst -d registry.local --pull-secret secret.yaml >values.yaml")]
     Values(ValuesArgs),
-    /// Print the configuration that makes nodes pull from the destination, so that charts need no change.
-    #[command(
-        after_help = "Examples:\n  bundle mirrors shop.tar.zst -d registry.local/mirror --for containerd -o /etc/containerd\n  \
-        bundle mirrors shop.tar.zst -d registry.local --for k3s >registries.yaml\n  \
-        bundle mirrors shop.tar.zst -d registry.local --for openshift | oc apply -f -"
-    )]
+    /// Print mirror configuration, so that charts need no change.
+    ///
+    /// With it, nodes pull from the registry what charts name elsewhere.
+    #[command(after_help = "Examples:
+  bundle mirrors shop.tar.zst -d registry.local/mirror --for containerd -o /etc/containerd
+  bundle mirrors shop.tar.zst -d registry.local --for k3s >registries.yaml
+  bundle mirrors shop.tar.zst -d registry.local --for openshift | oc apply -f -")]
     Mirrors(MirrorsArgs),
-    /// Store a login for a registry, checked against it.
+    /// Check and store the login for a registry.
+    ///
+    /// The password is read from the terminal, or from stdin with --password-stdin.
+    #[command(after_help = "Examples:
+  bundle login quay.io
+  bundle login registry.local --username deploy --password-stdin <password")]
     Login(LoginArgs),
     /// Remove a stored login.
     Logout(LogoutArgs),
-    /// Show catalogs.
+    /// List, check, lock and generate catalogs.
     #[command(subcommand)]
     Catalog(CatalogCommand),
     /// Print completions for a shell.
-    Completions { shell: clap_complete::Shell },
-    /// Print the manual page, or write all of them into a folder.
+    Completions {
+        /// Shell to complete for.
+        shell: clap_complete::Shell,
+    },
+    /// Print a man page, write all of them, or write the manual as HTML.
+    #[command(after_help = "Examples:
+  bundle man --dir man
+  bundle man --html bundle-manual.html")]
     Man {
-        #[arg(long, value_name = "DIR")]
+        /// Write man pages of all commands and of the manual into this directory.
+        #[arg(long, value_name = "DIR", help_heading = OUTPUT)]
         dir: Option<PathBuf>,
+        /// Write the manual as one HTML file that needs no network; `-` is stdout.
+        #[arg(long, value_name = "FILE", conflicts_with = "dir", help_heading = OUTPUT)]
+        html: Option<PathBuf>,
+        /// Replace an existing file of other content.
+        #[arg(long, requires = "html", help_heading = OUTPUT)]
+        force: bool,
+    },
+    /// Show the help of a command, or a page of the manual.
+    #[command(
+        after_help = "Examples:\n  bundle help                    all commands, and the pages of the manual\n  \
+        bundle help export             all flags of a command\n  \
+        bundle help troubleshooting    a page of the manual; on a terminal through $PAGER or less"
+    )]
+    Help {
+        /// Command, such as `export` or `catalog lock`, or topic, such as `trust`.
+        #[arg(value_name = "COMMAND|TOPIC")]
+        words: Vec<String>,
     },
 }
 

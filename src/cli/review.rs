@@ -4,21 +4,22 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::common::heading::{INPUT, OUTPUT};
 use super::{PolicyArgs, TrustArgs};
 
 #[derive(Debug, Args)]
 pub struct DiffArgs {
-    /// The bundle there was: a file, volumes, or an OCI layout of another tool.
+    /// Older bundle: a file, volumes, or an OCI layout of another tool.
     #[arg(value_name = "OLD")]
     pub old: PathBuf,
-    /// The bundle there is now.
+    /// Newer bundle.
     #[arg(value_name = "NEW")]
     pub new: PathBuf,
-    /// How the difference is printed.
-    #[arg(long, value_enum, default_value_t = DiffFormat::Human)]
+    /// Results on stdout: human, json or markdown.
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = DiffFormat::Human, hide_possible_values = true, help_heading = OUTPUT)]
     pub format: DiffFormat,
-    /// With differences, end with exit code 8.
-    #[arg(long)]
+    /// End with exit code 8 when there are differences.
+    #[arg(long, help_heading = OUTPUT)]
     pub exit_code: bool,
     #[command(flatten)]
     pub trust: TrustArgs,
@@ -33,23 +34,23 @@ pub enum DiffFormat {
 
 #[derive(Debug, Args)]
 pub struct ReviewArgs {
-    /// The bundle to be decided upon.
+    /// Bundle to review.
     #[arg(value_name = "BUNDLE")]
     pub bundle: PathBuf,
-    /// Where to write; `-` is stdout.
-    #[arg(short, long, value_name = "FILE", default_value = "review.html")]
-    pub output: PathBuf,
-    /// What to write. Default: as the file's ending says, else html.
-    #[arg(long, value_enum)]
-    pub format: Option<ReviewFormat>,
     /// Show what changed since this bundle.
-    #[arg(long, value_name = "OLD")]
+    #[arg(long, value_name = "OLD", help_heading = INPUT)]
     pub against: Option<PathBuf>,
+    /// File to write; `-` is stdout.
+    #[arg(short, long, value_name = "FILE", default_value = "review.html", help_heading = OUTPUT)]
+    pub output: PathBuf,
+    /// Format: html, csv or json. Default: by the file's ending.
+    #[arg(long, value_enum, value_name = "FORMAT", hide_possible_values = true, help_heading = OUTPUT)]
+    pub format: Option<ReviewFormat>,
+    /// Replace an existing file of other content.
+    #[arg(long, help_heading = OUTPUT)]
+    pub force: bool,
     #[command(flatten)]
     pub policy: PolicyArgs,
-    /// Replace an existing file of other content.
-    #[arg(long)]
-    pub force: bool,
     #[command(flatten)]
     pub trust: TrustArgs,
 }

@@ -5,35 +5,39 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::common::heading::{INPUT, NETWORK};
 use super::{OutputArgs, TrustArgs};
 
 #[derive(Debug, Args)]
 pub struct ServeArgs {
-    /// The bundle to serve, read-only.
+    /// Bundle to serve, read-only.
     #[arg(value_name = "BUNDLE", required_unless_present = "dir", conflicts_with = "dir")]
     pub bundle: Option<PathBuf>,
-    /// Serve this folder as a read-write registry. A folder that is empty or missing becomes one.
-    #[arg(long, value_name = "DIR")]
+    /// Serve this directory as a read-write registry.
+    ///
+    /// An empty or missing directory becomes one; any other directory is refused.
+    #[arg(long, value_name = "DIR", help_heading = INPUT)]
     pub dir: Option<PathBuf>,
-    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:5000")]
-    pub address: SocketAddr,
-    /// Certificate chain (PEM) for HTTPS.
-    #[arg(long, value_name = "FILE", requires = "tls_key")]
-    pub tls_cert: Option<PathBuf>,
-    /// Its private key (PEM).
-    #[arg(long, value_name = "FILE", requires = "tls_cert")]
-    pub tls_key: Option<PathBuf>,
-    /// Users and bcrypt hashes, as `htpasswd -B` writes them.
-    #[arg(long, value_name = "FILE")]
-    pub htpasswd: Option<PathBuf>,
-    /// Listen beyond this machine without TLS and users all the same.
-    #[arg(long)]
-    pub open: bool,
-    /// Write the address listened on to this file, once it is.
-    #[arg(long, value_name = "FILE")]
-    pub address_file: Option<PathBuf>,
-    #[command(flatten)]
-    pub trust: TrustArgs,
     #[command(flatten)]
     pub output_style: OutputArgs,
+    #[command(flatten)]
+    pub trust: TrustArgs,
+    /// Address to listen on.
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:5000", help_heading = NETWORK)]
+    pub address: SocketAddr,
+    /// Write the address to this file once the server listens.
+    #[arg(long, value_name = "FILE", help_heading = NETWORK, hide_short_help = true)]
+    pub address_file: Option<PathBuf>,
+    /// Certificate chain for HTTPS (PEM).
+    #[arg(long, value_name = "FILE", requires = "tls_key", help_heading = NETWORK)]
+    pub tls_cert: Option<PathBuf>,
+    /// Private key of the certificate (PEM).
+    #[arg(long, value_name = "FILE", requires = "tls_cert", help_heading = NETWORK)]
+    pub tls_key: Option<PathBuf>,
+    /// File with users and bcrypt hashes, as `htpasswd -B` writes it.
+    #[arg(long, value_name = "FILE", help_heading = NETWORK)]
+    pub htpasswd: Option<PathBuf>,
+    /// Allow non-loopback addresses without TLS and authentication.
+    #[arg(long, help_heading = NETWORK)]
+    pub open: bool,
 }

@@ -46,13 +46,15 @@ pub fn run(cli: Cli) -> ExitCode {
     };
     let as_json = reports_as_json(&cli.command);
     let fail = |error: &anyhow::Error| ending::show_error(error, as_json);
+    // Ctrl-C in a pager is for the pager, which must not be left alone with the terminal.
+    let is_read = matches!(cli.command, Command::Help { .. });
     let cancel = CancellationToken::new();
     let signals = Arc::new(Signals::default());
     let result = runtime.block_on(async {
         // Before anything is opened that may have to be waited for.
         let registered =
             signal(SignalKind::interrupt()).and_then(|one| Ok((one, signal(SignalKind::terminate())?)));
-        let watched = signals.clone().watch(registered.ok(), cancel.clone());
+        let watched = signals.clone().watch(registered.ok().filter(|_| !is_read), cancel.clone());
         let watching = tokio::spawn(watched);
         let result = Box::pin(dispatch(cli.command, cancel)).await;
         watching.abort();
@@ -93,7 +95,8 @@ async fn dispatch(command: Command, cancel: CancellationToken) -> anyhow::Result
         Command::Login(args) => login::login(&args).await,
         Command::Logout(args) => login::logout(&args),
         Command::Completions { shell } => manual::completions(shell),
-        Command::Man { dir } => manual::man(dir.as_deref()),
+        Command::Man { dir, html, force } => manual::man(dir.as_deref(), html.as_deref(), force),
+        Command::Help { words } => manual::help(&words),
         Command::Catalog(command) => catalog::run(&command, cancel).await,
     }
 }

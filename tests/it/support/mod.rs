@@ -11,6 +11,7 @@ pub mod gap;
 pub mod images;
 pub mod liar;
 pub mod link;
+pub mod pages;
 pub mod rebuilt;
 pub mod registry;
 
