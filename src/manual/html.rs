@@ -16,7 +16,7 @@ nav > ul > li { margin: 0.6rem 0; font-weight: 600; }
 nav ul ul { font-weight: 400; }
 nav a { text-decoration: none; }
 nav a:hover { text-decoration: underline; }
-main { max-width: 50rem; padding: 0 1rem 4rem; margin: 0 auto; }
+main { max-width: 56rem; padding: 0 1rem 4rem; margin: 0 auto; }
 @media (min-width: 70rem) {
   nav { position: fixed; inset: 0 auto 0 0; width: 17rem; overflow: auto; border-right: 1px solid var(--line); }
   main { margin-left: 20rem; }
@@ -26,6 +26,7 @@ h2 { margin-top: 2.2rem; }
 h3 { margin-top: 1.6rem; font-size: 1rem; }
 code, pre { font: 0.875em/1.45 ui-monospace, monospace; background: var(--code); border-radius: 3px; }
 code { padding: 0.1em 0.25em; overflow-wrap: anywhere; }
+code.short { white-space: nowrap; }
 pre { padding: 0.7rem 0.9rem; overflow-x: auto; }
 pre code { padding: 0; background: none; overflow-wrap: normal; }
 table { border-collapse: collapse; display: block; overflow-x: auto; }
@@ -33,15 +34,18 @@ th, td { border: 1px solid var(--line); padding: 0.3rem 0.6rem; text-align: left
 @media print { nav { position: static; width: auto; } main { margin: 0; } }
 ";
 
+/// Code of at most so many bytes stays on one line.
+const UNBROKEN: usize = 32;
+
 /// The manual of the program of this version.
 pub fn html(version: &str) -> String {
     let mut contents = String::new();
     let mut body = String::new();
     for page in &PAGES {
         let (events, headings) = linked(page);
-        contents += &format!("<li><a href=\"#{}\">{}</a>\n<ul>\n", page.topic, escaped(page.title));
+        contents.extend(["<li>", &link(page.topic, page.title), "\n<ul>\n"]);
         for (id, text) in headings {
-            contents += &format!("<li><a href=\"#{id}\">{}</a></li>\n", escaped(&text));
+            contents.extend(["<li>", &link(&id, &text), "</li>\n"]);
         }
         contents += "</ul></li>\n";
         body += "<section>\n";
@@ -89,12 +93,21 @@ fn linked(page: &Page) -> (Vec<Event<'static>>, Vec<(String, String)>) {
                 let link = format!("<a href=\"#{topic}\"><code>{}</code></a>", escaped(&code));
                 events.push(Event::InlineHtml(link.into()));
             }
+            // A browser breaks lines after hyphens, also those of a flag.
+            Event::Code(code) if begun.is_none() && code.len() <= UNBROKEN => {
+                let short = format!("<code class=\"short\">{}</code>", escaped(&code));
+                events.push(Event::InlineHtml(short.into()));
+            }
             // What looks like a tag in a page is a word in angle brackets.
             Event::Html(text) | Event::InlineHtml(text) => events.push(Event::Text(text).into_static()),
             event => events.push(event.into_static()),
         }
     }
     (events, headings)
+}
+
+fn link(id: &str, text: &str) -> String {
+    format!("<a href=\"#{id}\">{}</a>", escaped(text))
 }
 
 fn plain(events: &[Event]) -> String {

@@ -5,15 +5,18 @@ use roff::{Inline, Roff, bold, italic, roman};
 
 use super::Page;
 
+/// An empty argument of a request, which the `roff` crate would drop. A date would change with every build.
+const NO_DATE: &str = "\"\"";
+
 /// `bundle-TOPIC.7`, for the program of this version.
 pub fn man_page(page: &Page, version: &str) -> String {
     let mut man = Man::default();
     let (name, source) = (format!("BUNDLE-{}", page.topic.to_uppercase()), format!("bundle {version}"));
-    man.roff.control("TH", [name.as_str(), "7", "", source.as_str(), "bundle manual"]);
-    man.roff.control("SH", ["NAME"]);
-    man.roff.text([roman(format!("bundle-{} - {}", page.topic, page.line))]);
+    man.roff.control("TH", [name.as_str(), "7", NO_DATE, source.as_str(), "bundle manual"]);
     // Hyphens and stretched lines make flags and paths hard to copy.
     man.roff.control("nh", []).control("ad", ["l"]);
+    man.roff.control("SH", ["NAME"]);
+    man.roff.text([roman(format!("bundle-{} - {}", page.topic, page.line))]);
     let mut is_opening = true;
     for event in super::parser(page.text) {
         if let Event::Start(tag) = &event
@@ -33,22 +36,29 @@ pub fn man_page(page: &Page, version: &str) -> String {
 struct Man {
     roff: Roff,
     line: Vec<Inline>,
-    is_bold: bool,
-    is_italic: bool,
-    is_head: bool,
+    font: Font,
     /// Of each list that is open, the number of its next item; none for bullets.
     lists: Vec<Option<u64>>,
     /// The next paragraph follows the mark of its item.
     is_after_mark: bool,
-    /// The heads of the table's columns.
+    /// The row that is being read has the heads of the columns.
+    is_head: bool,
     heads: Vec<String>,
     column: usize,
+}
+
+#[derive(Clone, Copy, Default)]
+enum Font {
+    #[default]
+    Roman,
+    Bold,
+    Italic,
 }
 
 impl Man {
     fn take(&mut self, event: Event) {
         match event {
-            Event::Start(tag) => self.begin(tag),
+            Event::Start(tag) => self.begin(&tag),
             Event::End(tag) => self.end(tag),
             Event::Text(text) | Event::Html(text) | Event::InlineHtml(text) => self.push(&text),
             Event::Code(text) => self.line.push(bold(text.into_string())),
@@ -59,14 +69,14 @@ impl Man {
     }
 
     fn push(&mut self, text: &str) {
-        self.line.push(match (self.is_bold, self.is_italic) {
-            (true, _) => bold(text),
-            (_, true) => italic(text),
-            _ => roman(text),
+        self.line.push(match self.font {
+            Font::Roman => roman(text),
+            Font::Bold => bold(text),
+            Font::Italic => italic(text),
         });
     }
 
-    fn begin(&mut self, tag: Tag) {
+    fn begin(&mut self, tag: &Tag) {
         match tag {
             Tag::Paragraph if !std::mem::take(&mut self.is_after_mark) => {
                 self.flush();
@@ -81,7 +91,7 @@ impl Man {
                 if !self.lists.is_empty() {
                     self.roff.control("RS", ["4"]);
                 }
-                self.lists.push(first);
+                self.lists.push(*first);
             }
             Tag::Item => {
                 self.flush();
@@ -96,8 +106,8 @@ impl Man {
                 }
                 self.is_after_mark = true;
             }
-            Tag::Strong => self.is_bold = true,
-            Tag::Emphasis => self.is_italic = true,
+            Tag::Strong => self.font = Font::Bold,
+            Tag::Emphasis => self.font = Font::Italic,
             Tag::TableHead => {
                 self.heads.clear();
                 self.is_head = true;
@@ -132,12 +142,10 @@ impl Man {
                     self.roff.control("RE", []);
                 }
             }
-            TagEnd::Paragraph | TagEnd::Item => self.flush(),
-            TagEnd::Strong => self.is_bold = false,
-            TagEnd::Emphasis => self.is_italic = false,
+            TagEnd::Paragraph | TagEnd::Item | TagEnd::TableRow => self.flush(),
+            TagEnd::Strong | TagEnd::Emphasis => self.font = Font::Roman,
             TagEnd::TableHead => self.is_head = false,
             TagEnd::TableCell => self.cell(),
-            TagEnd::TableRow => self.flush(),
             _ => {}
         }
     }
@@ -201,7 +209,7 @@ mod tests {
         let page = Page { topic: "x", title: "X", line: "about x", text };
         let man = man_page(&page, "1.0");
         for part in [
-            ".TH BUNDLE-X 7 \"\" \"bundle 1.0\" \"bundle manual\"\n.SH NAME\nbundle\\-x \\- about x\n.nh\n.ad l\n.SH DESCRIPTION\n",
+            ".TH BUNDLE-X 7 \"\" \"bundle 1.0\" \"bundle manual\"\n.nh\n.ad l\n.SH NAME\nbundle\\-x \\- about x\n.SH DESCRIPTION\n",
             "One \\fBtwo\\fR \\fIthree\\fR.\n",
             ".SH \"Say \\(dqx\\(dq\"\n",
             ".IP \\(bu 3\na\n.IP \\(bu 3\nb \\fBc\\fR\n",

@@ -55,6 +55,10 @@ fn all(host: &str) -> Vec<Vec<String>> {
         "keygen -o new --no-passphrase",
         "completions bash",
         "man",
+        "man --html -",
+        "help",
+        "help trust",
+        "help export",
         "--help",
         "import --help",
         "--version",
@@ -170,6 +174,7 @@ fn on_a_file_system_that_takes_nothing_the_error_names_the_users_file() {
         ("mirrors out.tar.zst -d reg.local --for containerd -o disk/certs.d".to_owned(), "disk/certs.d"),
         ("catalog lock images.txt -o disk/catalog.lock".to_owned(), "disk/catalog.lock"),
         ("man --dir disk/man".to_owned(), "disk/man"),
+        ("man --html disk/manual.html".to_owned(), "disk/manual.html"),
         (
             "login reg.local --username u --password-stdin --no-check --auth-file disk/auth.json".to_owned(),
             "disk/auth.json",

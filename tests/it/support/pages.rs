@@ -34,7 +34,7 @@ pub fn blocks() -> Vec<Block> {
                     let (page, language) = (page.clone(), language.to_owned());
                     open = Some(Block { page, language, text: String::new() });
                 }
-                (None, Some(block)) => block.text += &format!("{line}\n"),
+                (None, Some(block)) => block.text.extend([line, "\n"]),
                 (None, None) => {}
             }
         }
