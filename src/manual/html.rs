@@ -147,7 +147,7 @@ mod tests {
             topic: "x",
             title: "X",
             line: "",
-            text: "# X\n\n## A `b`\n\n## A b\n\n<script>alert(1)</script> & <REG>, `bundle help trust`\n\n<div>\n",
+            text: "# X\n\n## A `b`\n\n## A b\n\nSee <script>alert(1)</script> & <REG>, `bundle help trust`\n\n<div>\n",
         };
         let (events, headings) = linked(&page);
         let mut html = String::new();
