@@ -3,7 +3,7 @@
 //! [`image`] says *what*, [`catalog`] *which*; [`registry`], [`archive`] and [`destination`] *where*; [`plan`]
 //! *decides*; [`transfer`] *moves*; [`commands`] *tells the story*; [`handoff`] is what the cluster needs
 //! afterwards; [`review`] what people decide upon; [`serve`] the embedded registry; [`report`] what people see while
-//! waiting.
+//! waiting; [`manual`] what they read before.
 //!
 //! **Before and after.** [`catalog::discover`] finds the images in charts and manifests, [`catalog::lint`] judges
 //! what was written down, [`catalog::lock`] pins it; [`handoff`] writes the values, mirrors and pull secret that the

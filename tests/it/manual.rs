@@ -125,6 +125,36 @@ fn every_link_leads_to_a_file_or_an_anchor_that_exists() {
     }
 }
 
+/// The pages that list things list all of them.
+#[test]
+fn every_command_page_and_variable_is_listed() {
+    let (pages, root) = (pages(), Cli::command());
+    let readme = &pages["README.md"];
+    assert!(readme.lines().count() <= 200, "the README is an entrance, not a manual");
+    for page in &PAGES {
+        assert!(readme.contains(&format!("| `bundle help {}` |", page.topic)), "README.md: {}", page.topic);
+    }
+    let mut commands = vec![&root];
+    while let Some(command) = commands.pop() {
+        commands.extend(command.get_subcommands());
+        for variable in command.get_arguments().filter_map(|argument| argument.get_env()) {
+            let cell = format!("| `{}` |", variable.to_str().unwrap());
+            assert!(pages["reference"].contains(&cell), "reference: {cell}");
+        }
+    }
+    for command in root.get_subcommands() {
+        assert!(
+            readme.contains(&format!("`bundle {}`", command.get_name())),
+            "README.md: {}",
+            command.get_name()
+        );
+    }
+    for code in [0, 1, 2, 3, 4, 5, 6, 7, 8] {
+        let row = format!("\n| {code} | ");
+        assert!(readme.contains(&row) && pages["reference"].contains(&row), "exit code {code}");
+    }
+}
+
 /// What is listed as an error message is one: its fixed parts stand in the sources.
 #[test]
 fn every_message_of_the_page_on_troubleshooting_is_in_the_sources() {
