@@ -1,8 +1,9 @@
 //! The manual: its pages, and the forms in which they can be read without a network.
 //!
 //! This module owns the text. The pages are Markdown that reads well as it stands, because `bundle help TOPIC` prints it,
-//! apart from wide tables ([`Page::plain`]); [`man_page`] and [`html()`] make man pages and one HTML file of the same text. Everything here is pure: who
-//! prints, pages or writes files is `commands::manual`. Help texts of commands and flags belong to `cli`.
+//! apart from wide tables ([`Page::plain`]); [`man_page`] and [`html()`] make man pages and one HTML file of the same
+//! text. Everything here is pure: who prints, pages or writes files is `commands::manual`. Help texts of commands and flags
+//! belong to `cli`.
 //!
 //! A page refers to another one by writing `bundle help TOPIC` as code, which becomes a link where links exist.
 
