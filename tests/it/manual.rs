@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use airgap_bundle::cli::Cli;
 use airgap_bundle::manual::{PAGES, html, man_page};
@@ -227,6 +228,30 @@ fn pages_are_printed_and_written_as_man_pages_and_html() {
     let refused = program.run(&["man", "--html", "manual.html"]);
     assert!(refused.code == 1 && refused.stderr.contains("--force"), "{}", refused.shown());
     assert_eq!(program.run(&["man", "--html", "manual.html", "--force"]).code, 0);
+}
+
+/// `script` of util-linux is a terminal.
+#[test]
+fn on_a_terminal_a_page_goes_through_the_pager() {
+    let shown = |pager: &str| {
+        let program = Program::new().env("PAGER", pager);
+        let (model, line) = (program.command(&[]), format!("{} help trust", env!("CARGO_BIN_EXE_bundle")));
+        let mut script = Command::new("script");
+        script
+            .args(["-qec", &line, "/dev/null"])
+            .current_dir(program.folder())
+            .env_clear()
+            .stdin(Stdio::null());
+        let output =
+            script.envs(model.get_envs().filter_map(|(key, value)| Some((key, value?)))).output().ok()?;
+        Some(String::from_utf8_lossy(&output.stdout).replace('\r', ""))
+    };
+    let Some(paged) = shown("sed 's/^/> /'") else { return };
+    assert!(paged.contains("> # Trust\n"), "{paged}");
+    for none in ["", "cat", "a-pager-that-is-not-there"] {
+        let plain = shown(none).unwrap();
+        assert!(plain.starts_with("# Trust\n"), "{none:?}: {plain}");
+    }
 }
 
 /// The shop of `scripts/quickstart.sh`, with small layers.
