@@ -7,7 +7,11 @@ use crate::archive::ArchiveError;
 use crate::destination::PrepareError;
 use crate::plan::PlanError;
 use crate::registry::RegistryError;
-use crate::transfer::{ArrivalError, BlobError, FileExportError, ResolveError, TransferError};
+use crate::transfer::blob_error::BlobError;
+use crate::transfer::error::TransferError;
+use crate::transfer::file_export::FileExportError;
+use crate::transfer::resolve::ResolveError;
+use crate::transfer::upload::ArrivalError;
 
 /// The one list of the errors that explain themselves.
 fn explained<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a dyn Explain> {

@@ -106,7 +106,7 @@ pub use layout::Layout;
 pub use manifest::{ArtifactRow, BlobIndex, BlobRow, BundleManifest, Group, ImageRow};
 pub use partial::{
     DraftedHead, FRAME_CONTENT, PartialFile, StoredFrame, StoredWriter, compressed_frame, draft_head, ending,
-    folder_of, joint, open_frame, read_back, stored_len, sync_folder,
+    joint, open_frame, read_back, stored_len, sync_folder,
 };
 pub use pins::{Pins, REPINNED, Repinned, broken_pin, repinned_extension};
 pub use pipe::{PipedContent, PipedHead, open_pipe};

@@ -10,6 +10,7 @@ use super::layout::{Layout, SeekTableBuilder};
 use super::manifest::{BlobRow, BundleManifest};
 use super::volumes::{Cut, Files, Names, failed};
 use super::{ArchiveError, Input, expansion};
+use crate::app::own_file::folder_of;
 use crate::image::{Digest, Hasher};
 
 /// Encoded bytes are written in pieces of about this size.
@@ -186,11 +187,6 @@ pub fn ending(layout: &Layout, blobs: &[BlobRow], compressed: &[Vec<u32>]) -> Re
     table.log(bytes.len() as u64, layout.tail_content_len(blobs))?;
     bytes.extend(table.encode());
     Ok(bytes)
-}
-
-/// The folder a file stands in.
-pub fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Makes a rename in the folder of `path` durable.

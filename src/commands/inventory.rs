@@ -11,7 +11,11 @@ use crate::plan::{Inventory, InventoryImage, Stock};
 use crate::report::{bytes, count};
 use crate::request::catalogs;
 use crate::session::{Session, output_files};
-use crate::transfer::{ResolveError, Resolved, Spool, Unresolved, resolve};
+use crate::transfer::resolve::ResolveError;
+use crate::transfer::resolve::Resolved;
+use crate::transfer::resolve::Unresolved;
+use crate::transfer::resolve::resolve;
+use crate::transfer::spool::Spool;
 
 pub(super) async fn run(
     session: &Session,

@@ -25,7 +25,7 @@ use crate::request::catalogs::{join, positions};
 use crate::request::loaded::Loaded;
 use crate::session::run_report::RunReport;
 use crate::session::{Session, output_files};
-use crate::transfer::OpenBundles;
+use crate::transfer::bundles::OpenBundles;
 
 pub(super) async fn run(session: &Session, args: &RepackArgs) -> anyhow::Result<ExitCode> {
     if args.rebuild {

@@ -9,7 +9,7 @@ use crate::cli::ResultFormat;
 use crate::plan::ExportPlan;
 use crate::session::console;
 use crate::session::run_report::RunReport;
-use crate::transfer::Spool;
+use crate::transfer::spool::Spool;
 
 pub(crate) async fn run(
     job: &ExportJob<'_>,

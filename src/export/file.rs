@@ -16,7 +16,13 @@ use crate::plan::{ExportPlan, PlanError, Resolution};
 use crate::session::preflight::Preflight;
 use crate::session::run_report::{ImageState, RunReport};
 use crate::session::{console, sidecar};
-use crate::transfer::{BlobSpool, FileExport, Outcome, Spool, Unfinished, Workspace, complete_sidecar};
+use crate::transfer::blob_spool::BlobSpool;
+use crate::transfer::checksum::complete_sidecar;
+use crate::transfer::file_export::FileExport;
+use crate::transfer::file_export::Outcome;
+use crate::transfer::spool::Spool;
+use crate::transfer::workspace::Unfinished;
+use crate::transfer::workspace::Workspace;
 
 /// Writes the bundle `target`, and what goes beside it.
 pub(crate) async fn run(

@@ -12,7 +12,7 @@ use crate::plan::{ExportPlan, Signer};
 use crate::report::Reporter;
 use crate::session::{Session, output_files, sidecar};
 use crate::signing::{PrivateKey, SigstoreBundle};
-use crate::transfer::add_parity;
+use crate::transfer::checksum::add_parity;
 
 /// The one bundle that another is made of.
 pub(crate) struct Origin {

@@ -17,7 +17,9 @@ use crate::session::Session;
 use crate::session::preflight::Preflight;
 use crate::session::run_report::RunReport;
 use crate::signing::PrivateKey;
-use crate::transfer::{BlobSpool, Resolved, Spool};
+use crate::transfer::blob_spool::BlobSpool;
+use crate::transfer::resolve::Resolved;
+use crate::transfer::spool::Spool;
 
 /// One export with everything it needs.
 pub(crate) struct ExportJob<'a> {

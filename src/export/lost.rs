@@ -7,7 +7,9 @@ use crate::archive::{ImageFault, Users};
 use crate::image::Reference;
 use crate::plan::{ExportPlan, Resolution};
 use crate::session::run_report::RunReport;
-use crate::transfer::{BlobError, LostBlob, Spool};
+use crate::transfer::blob_error::BlobError;
+use crate::transfer::blob_error::LostBlob;
+use crate::transfer::spool::Spool;
 
 const GONE: &str = "an earlier run resolved this image, and it is gone since then: --fresh resolves it again";
 

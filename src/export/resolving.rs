@@ -6,7 +6,10 @@ use crate::plan::{Request, Wanted};
 use crate::registry::{ErrorClass, RegistryClient};
 use crate::session::Session;
 use crate::session::run_report::RunReport;
-use crate::transfer::{ResolveError, Resolved, Spool, resolve};
+use crate::transfer::resolve::ResolveError;
+use crate::transfer::resolve::Resolved;
+use crate::transfer::resolve::resolve;
+use crate::transfer::spool::Spool;
 
 /// A request to be resolved, and how.
 pub(crate) struct Resolving<'a> {

@@ -9,7 +9,12 @@ use crate::archive::ArchiveError;
 use crate::plan::ExportPlan;
 use crate::report::bytes;
 use crate::session::run_report::{ImageState, RunReport};
-use crate::transfer::{BlobError, Broken, LostBlob, Places, Spool, StreamExport};
+use crate::transfer::blob_error::BlobError;
+use crate::transfer::blob_error::LostBlob;
+use crate::transfer::ordered::Broken;
+use crate::transfer::ordered::StreamExport;
+use crate::transfer::places::Places;
+use crate::transfer::spool::Spool;
 
 pub(crate) async fn run(job: &ExportJob<'_>, report: &mut RunReport) -> anyhow::Result<ExitCode> {
     use std::io::IsTerminal;

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use crate::app::failure::{ExitCode, Failure};
 use crate::app::own_file;
+use crate::app::own_file::folder_of;
 use crate::app::text::typed;
-use crate::archive::folder_of;
 use crate::image::{Algorithm, Digest, Hasher};
 use crate::inputs::bundle_name::stem;
 use crate::session::output_files;

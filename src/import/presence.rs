@@ -12,7 +12,10 @@ use crate::plan::{Landing, Missing};
 use crate::registry::{ErrorClass, ManifestTarget, RegistryClient};
 use crate::session::run_report::{ImageReport, ImageState, RunReport};
 use crate::session::{NOTHING_SENT, Session};
-use crate::transfer::{ArrivalError, Beside, artifacts_there, present};
+use crate::transfer::arrival::Beside;
+use crate::transfer::arrival::artifacts_there;
+use crate::transfer::arrival::present;
+use crate::transfer::upload::ArrivalError;
 
 /// Compares a bundle with what is at its destination.
 pub(crate) struct Presence<'a> {

@@ -10,7 +10,7 @@ use crate::image::{Digest, Repository};
 use crate::plan::{ImportPlan, SalvageRequest};
 use crate::report::{Reporter, count};
 use crate::session::output_files;
-use crate::transfer::Sent;
+use crate::transfer::upload::Sent;
 
 /// Writes down what has to come again, and says where.
 pub(crate) fn ask_again(

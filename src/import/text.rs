@@ -15,7 +15,7 @@ use crate::plan::{ImportPlan, Landing};
 use crate::report::{bytes, count};
 use crate::session::preflight::Preflight;
 use crate::session::run_report::{ImageState, RunReport};
-use crate::transfer::Sent;
+use crate::transfer::upload::Sent;
 
 /// What a dry run has found.
 pub(crate) struct Found<'a> {

@@ -11,7 +11,7 @@ use crate::plan::ExportPlan;
 use crate::policy::{Facts, Finding, MAX_POLICY, Policy, Selection};
 use crate::report::{Reporter, count};
 use crate::session::run_report::RunReport;
-use crate::transfer::Spool;
+use crate::transfer::spool::Spool;
 
 /// A policy, and what the user calls it.
 pub(crate) struct Rules {

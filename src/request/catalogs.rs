@@ -85,7 +85,7 @@ pub(crate) fn material(kind: MaterialKind, name: &str, content: &[u8]) -> Materi
 /// The folder that paths in the catalog called `name` are below.
 pub(crate) fn folder(name: &str) -> PathBuf {
     let is_file = Path::new(name).is_file();
-    if is_file { crate::archive::folder_of(Path::new(name)).to_owned() } else { PathBuf::new() }
+    if is_file { crate::app::own_file::folder_of(Path::new(name)).to_owned() } else { PathBuf::new() }
 }
 
 /// A file that the catalog called `name` names, which has to be below its folder: a catalog of somebody else must not pick

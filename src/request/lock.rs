@@ -64,7 +64,7 @@ pub(crate) fn load(
     }
     let mut loaded = from_lock(&lock, args)?;
     loaded.materials = materials;
-    pack(&mut loaded, &lock, crate::archive::folder_of(path))?;
+    pack(&mut loaded, &lock, crate::app::own_file::folder_of(path))?;
     let is_locked =
         |wanted: &&Wanted| lock.image(&wanted.name).is_none_or(|locked| wanted.pin == Some(locked.digest));
     if let Some(changed) = loaded.request.images.iter().find(|wanted| !is_locked(wanted)) {

@@ -11,8 +11,10 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::mpsc;
 
 use super::blob_error::BlobError;
+use super::blob_spool::BlobSpool;
 use super::fetch::{Piece, pieces};
-use super::{BlobSpool, Donor, Places};
+use super::past::Donor;
+use super::places::Places;
 use crate::archive::BlobRow;
 use crate::image::Hasher;
 use crate::plan::ExportPlan;

@@ -5,11 +5,19 @@
 //! trusted after a kill; what stands after that is cut off.
 
 use super::ahead::Source;
+use super::blob_error::BlobError;
+use super::blob_error::LostBlob;
+use super::blob_spool::BlobSpool;
 use super::checksum::{Checksum, read_range};
+use super::download::Downloaded;
+use super::error::TransferError;
 use super::file_run::{Shared, Sidecar};
+use super::front::Front;
 use super::journal::{Journal, Past};
+use super::ordered::Broken;
 use super::ordered::{Begun, Ordered, Position, Sink};
-use super::{BlobError, BlobSpool, Broken, Donor, Downloaded, Front, LostBlob, Places, TransferError};
+use super::past::Donor;
+use super::places::Places;
 use crate::archive::{self, Cut, FRAME_CONTENT, Input, PartialFile, StoredFrame, stored_len};
 use crate::image::{Digest, Hasher};
 use crate::plan::ExportPlan;

@@ -9,8 +9,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::StreamExt;
 
-use super::TransferError;
-use super::resolve::{About, ResolveError, Resolver, parse, wrap};
+use super::error::TransferError;
+use super::resolve::About;
+use super::resolve::ResolveError;
+use super::resolve::Resolver;
+use super::resolve::parse;
+use super::resolve::wrap;
 use crate::archive::{ArtifactRow, MAX_DEPTH, Manifests};
 use crate::image::{
     ArtifactKind, Descriptor, Digest, ParsedManifest, RawManifest, Repository, Tag, media_type,

@@ -1,6 +1,6 @@
 //! Why a blob could not be fetched.
 
-use super::TransferError;
+use super::error::TransferError;
 use crate::app::failure::{ExitCode, Explain};
 use crate::image::Digest;
 use crate::registry::RegistryError;

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use super::TransferError;
+use super::error::TransferError;
 use crate::app::own_file;
 use crate::archive::BlobRow;
 use crate::image::{Digest, Hasher};
@@ -46,7 +46,8 @@ impl BlobSpool {
             own.push(format!("bundle-spool-{}", &name[..12]));
         }
         let occupied = if target.is_some() { occupied(&own) } else { 0 };
-        let free = super::free_space(&folder.join("x")).map_or(u64::MAX, |free| free.saturating_sub(RESERVE));
+        let free = super::medium::free_space(&folder.join("x"))
+            .map_or(u64::MAX, |free| free.saturating_sub(RESERVE));
         Ok(Self { folder: own, kept: target.is_some(), room: free.saturating_add(occupied) })
     }
 

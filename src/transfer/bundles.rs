@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::HeldBlob;
+use super::source::HeldBlob;
 use crate::archive::Holdings;
 use crate::image::Digest;
 use crate::registry::{HeldContent, HeldStore};

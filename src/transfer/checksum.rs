@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use super::TransferError;
+use super::error::TransferError;
 use crate::app::own_file::{self, beside};
 use crate::archive::{Cut, Input, LIST_SUFFIX, VolumeEntry, VolumeList, protect, remove_parity};
 use crate::image::{Algorithm, Digest, Hasher};

@@ -9,8 +9,9 @@ use tokio::task::JoinHandle;
 
 use super::blob_error::{BlobError, LostBlob};
 use super::download::{Download, QUEUE};
+use super::error::TransferError;
 use super::fetch::{Attempts, Piece};
-use super::{Donor, TransferError};
+use super::past::Donor;
 use crate::archive::{self, ArchiveError, FRAME_CONTENT, Input};
 use crate::image::{Digest, Hasher};
 use crate::registry::BlobPlace;

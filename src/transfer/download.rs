@@ -8,8 +8,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::blob_error::{BlobError, LostBlob};
 use super::fetch::{Piece, pieces};
+use super::front::Front;
 use super::journal::{Journal, Past};
-use super::{Donor, Front, Places};
+use super::past::Donor;
+use super::places::Places;
 use crate::archive::{BlobRow, PartialFile};
 use crate::plan::ExportPlan;
 use crate::registry::BlobPlace;

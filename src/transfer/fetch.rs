@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 
-use super::Places;
 use super::blob_error::BlobError;
+use super::places::Places;
 use crate::archive::BlobRow;
 use crate::registry::BlobPlace;
 use crate::report::Transfer;
@@ -84,7 +84,7 @@ mod tests {
         });
         let digest = || Digest::sha256(b"x").into();
         let wrong = || BlobError::Digest { wanted: digest(), found: digest() };
-        let lost = || BlobError::Transfer(super::super::TransferError::Invariant("lost"));
+        let lost = || BlobError::Transfer(crate::transfer::error::TransferError::Invariant("lost"));
         let mut attempts = Attempts::new(&a, vec![a.clone(), b.clone(), c.clone()]);
         assert_eq!(attempts.after(wrong()).unwrap(), a);
         assert_eq!(attempts.after(wrong()).unwrap(), b);

@@ -7,14 +7,27 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::appended::{Appending, Grown};
+use super::blob_error::BlobError;
+use super::blob_error::LostBlob;
+use super::blob_spool::BlobSpool;
 use super::checksum::{Seal, read_range};
+use super::download::Download;
+use super::download::Downloaded;
+use super::error::TransferError;
 use super::file_run::{Shared, Sidecar, past_bytes};
+use super::front::Front;
 use super::front::follow;
+use super::front::keep_barriers;
 use super::journal::{Header, Past};
-use super::{
-    BlobError, BlobSpool, Donor, Download, Downloaded, Front, LostBlob, Medium, Places, Spool, TransferError,
-    Unfinished, Workspace, free_space, keep_barriers, parallel, recheck,
-};
+use super::medium::Medium;
+use super::medium::free_space;
+use super::parallel;
+use super::past::Donor;
+use super::past::recheck;
+use super::places::Places;
+use super::spool::Spool;
+use super::workspace::Unfinished;
+use super::workspace::Workspace;
 use crate::app::failure::{ExitCode, Explain};
 use crate::archive::{ArchiveError, Cut, PartialFile};
 use crate::image::{Algorithm, Digest, Hasher};

@@ -8,8 +8,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::TransferError;
 use super::checksum::{Checksum, read_range};
+use super::error::TransferError;
 use super::journal::Journal;
 use crate::archive::{BlobRow, Cut, FRAME_CONTENT, Layout, PartialFile, stored_len};
 use crate::image::Digest;

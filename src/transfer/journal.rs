@@ -13,7 +13,7 @@ use std::sync::Mutex;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh64::xxh64;
 
-use super::TransferError;
+use super::error::TransferError;
 use crate::app::own_file;
 use crate::archive::{Cut, PartialFile};
 use crate::image::Digest;

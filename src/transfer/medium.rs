@@ -4,7 +4,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
 use crate::app::own_file;
-use crate::archive::folder_of;
+use crate::app::own_file::folder_of;
 
 /// Where the probe writes its byte, at the most: beyond what file systems with gaps allocate at once.
 const MAX_GAP: u64 = 2 << 20;

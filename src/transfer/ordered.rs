@@ -8,8 +8,10 @@ use std::io::{Read, Write};
 
 use super::ahead::{Ahead, Arriving, Coming, Next, Source};
 use super::blob_error::BlobError;
+use super::blob_spool::BlobSpool;
+use super::error::TransferError;
 use super::fetch::Attempts;
-use super::{BlobSpool, Places, TransferError};
+use super::places::Places;
 use crate::archive::{self, FRAME_CONTENT, StoredEncoder};
 use crate::image::Hasher;
 use crate::plan::ExportPlan;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use rayon::prelude::*;
 
-use super::TransferError;
+use super::error::TransferError;
 use super::journal::{Header, Journal, Past};
 use crate::archive::{
     self, ArchiveError, BlobRow, FRAME_CONTENT, Input, PartialFile, StoredWriter, stored_len,

@@ -13,7 +13,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{BoxStream, FuturesUnordered};
 use tokio::sync::mpsc;
 
-use super::free_space;
+use super::medium::free_space;
 use super::source::WrongContent;
 use super::upload::{ArrivalError, Arrived, Import, Run, Sent, Settled, unwrap_source};
 use crate::archive::{ArchiveError, Stash, StreamEvent, StreamSink};

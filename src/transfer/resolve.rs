@@ -6,8 +6,9 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::error::TransferError;
 use super::once::Once;
-use super::{Spool, TransferError};
+use super::spool::Spool;
 use crate::app::failure::{ExitCode, Explain};
 use crate::archive::manifest::MAX_HEAD_CONFIG;
 use crate::archive::{ArtifactRow, ImageRow, MAX_DEPTH, MAX_MANIFESTS, Manifests, Repinned, broken_pin};

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::resolve::{ResolveError, Resolver, wrap};
+use super::resolve::ResolveError;
+use super::resolve::Resolver;
+use super::resolve::wrap;
 use crate::archive::manifest::MAX_HEAD_CONFIG;
 use crate::image::{Descriptor, Digest, Hasher, ManifestError, ParsedManifest, Repository};
 use crate::registry::ManifestTarget;

@@ -13,7 +13,7 @@ use std::sync::Mutex;
 
 use bytes::Bytes;
 
-use super::TransferError;
+use super::error::TransferError;
 use crate::app::own_file;
 use crate::archive::{ArchiveError, Manifests};
 use crate::image::Digest;

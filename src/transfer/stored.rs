@@ -7,9 +7,9 @@ use std::sync::atomic::AtomicU64;
 
 use tokio::sync::mpsc;
 
-use super::TransferError;
 use super::blob_error::{BlobError, LostBlob};
 use super::download::{Download, QUEUE};
+use super::error::TransferError;
 use super::fetch::{Attempts, Piece};
 use crate::archive::{self, FRAME_CONTENT, StoredWriter};
 use crate::image::{Digest, Hasher};

@@ -6,8 +6,10 @@
 
 use std::path::{Path, PathBuf};
 
+use super::error::TransferError;
 use super::journal::{Header, Journal, OutputLock, Past, boot_id, read_journal, write_journal};
-use super::{Donor, Spool, TransferError};
+use super::past::Donor;
+use super::spool::Spool;
 use crate::app::own_file::beside;
 use crate::archive::{Cut, LIST_SUFFIX, PartialFile, sync_folder};
 
@@ -201,7 +203,7 @@ fn volumes(path: &Path) -> Vec<PathBuf> {
                     .is_some_and(|n| n.len() >= 3 && n.bytes().all(|b| b.is_ascii_digit()))
         })
     };
-    let entries = std::fs::read_dir(crate::archive::folder_of(path)).into_iter().flatten().flatten();
+    let entries = std::fs::read_dir(crate::app::own_file::folder_of(path)).into_iter().flatten().flatten();
     let mut found: Vec<PathBuf> = entries
         .filter(|entry| is_volume(&entry.file_name()))
         .map(|entry| path.with_file_name(entry.file_name()))

@@ -188,7 +188,7 @@ pub fn volumes_of(folder: &Path) -> Result<Vec<PathBuf>, ArchiveError> {
 /// The volumes of `base` by number, with their sizes.
 fn numbered(base: &Path) -> Result<BTreeMap<usize, (PathBuf, u64)>, ArchiveError> {
     let mut found = BTreeMap::new();
-    let folder = crate::archive::folder_of(base);
+    let folder = crate::app::own_file::folder_of(base);
     if !folder.is_dir() {
         return Ok(found);
     }

@@ -10,8 +10,9 @@ use rayon::prelude::*;
 use super::input::{volume_base, with};
 use super::parity::{Recoding, fresh, parity_len, remove};
 use super::{LIST_SUFFIX, VolumeEntry, VolumeList};
+use crate::app::own_file::folder_of;
 use crate::app::small_file;
-use crate::archive::{ArchiveError, folder_of};
+use crate::archive::ArchiveError;
 use crate::image::{Algorithm, Digest, Hasher};
 
 /// Files are read in pieces of this size.

@@ -5,7 +5,8 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::app::failure::{ExitCode, Failure};
-use crate::archive::{Contents, Manifests, Root, folder_of};
+use crate::app::own_file::folder_of;
+use crate::archive::{Contents, Manifests, Root};
 use crate::catalog::lock::{Drift, Lock, LockedImage};
 use crate::cli::{LockArgs, ResultFormat};
 use crate::commands::ending;
@@ -19,7 +20,7 @@ use crate::request::{catalogs, lock};
 use crate::session::console::{print, print_json};
 use crate::session::run_report::{ImageReport, RunReport};
 use crate::session::{Session, output_files};
-use crate::transfer::Spool;
+use crate::transfer::spool::Spool;
 
 /// Indexes inside indexes that are followed for a date.
 const MAX_DEPTH: usize = 8;

@@ -18,7 +18,7 @@ use airgap_bundle::registry::{ClientOptions, Environment, RegistryClient};
 use airgap_bundle::report::Reporter;
 use airgap_bundle::serve::{Page, RepositoryName, Store, TagOrDigest};
 use airgap_bundle::signing::Trust;
-use airgap_bundle::transfer::Import;
+use airgap_bundle::transfer::upload::Import;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
