@@ -5,13 +5,13 @@ use std::fmt::Write as _;
 use crate::app::failure::{ExitCode, Explain, Failure};
 use crate::archive::ArchiveError;
 use crate::destination::PrepareError;
+use crate::export::resolve::resolver::ResolveError;
+use crate::export::write::blob_error::BlobError;
+use crate::export::write::error::TransferError;
+use crate::export::write::file_export::FileExportError;
+use crate::import::upload::ArrivalError;
 use crate::plan::PlanError;
 use crate::registry::RegistryError;
-use crate::transfer::blob_error::BlobError;
-use crate::transfer::error::TransferError;
-use crate::transfer::file_export::FileExportError;
-use crate::transfer::resolve::ResolveError;
-use crate::transfer::upload::ArrivalError;
 
 /// The one list of the errors that explain themselves.
 fn explained<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a dyn Explain> {

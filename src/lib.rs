@@ -52,4 +52,3 @@ pub mod session;
 pub mod signing;
 #[cfg(feature = "object-storage")]
 pub mod storage;
-pub mod transfer;

@@ -6,6 +6,8 @@
 
 pub mod failure;
 pub mod foreign_text;
+pub mod medium;
+pub mod once;
 pub mod own_file;
 pub mod programs;
 pub mod small_file;

@@ -5,17 +5,14 @@ use crate::app::text::typed;
 use crate::archive::Root;
 use crate::cli::{CatalogArgs, InspectArgs, ResultFormat};
 use crate::destination::{Destination, Mapping};
+use crate::export::resolve::resolver::{ResolveError, Resolved, Unresolved, resolve};
+use crate::export::resolve::spool::Spool;
 use crate::image::{ArtifactKind, Digest, Reference};
 use crate::inputs::clients;
 use crate::plan::{Inventory, InventoryImage, Stock};
 use crate::report::{bytes, count};
 use crate::request::catalogs;
 use crate::session::{Session, output_files};
-use crate::transfer::resolve::ResolveError;
-use crate::transfer::resolve::Resolved;
-use crate::transfer::resolve::Unresolved;
-use crate::transfer::resolve::resolve;
-use crate::transfer::spool::Spool;
 
 pub(super) async fn run(
     session: &Session,

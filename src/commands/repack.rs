@@ -21,11 +21,11 @@ use crate::inputs::{keys, open_bundle, policy_check, trust};
 use crate::plan::Wanted;
 use crate::registry::{ClientOptions, Held, RegistryClient};
 use crate::request::base;
+use crate::request::bundles::OpenBundles;
 use crate::request::catalogs::{join, positions};
 use crate::request::loaded::Loaded;
 use crate::session::run_report::RunReport;
 use crate::session::{Session, output_files};
-use crate::transfer::bundles::OpenBundles;
 
 pub(super) async fn run(session: &Session, args: &RepackArgs) -> anyhow::Result<ExitCode> {
     if args.rebuild {

@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use super::job::ExportJob;
+use super::resolve::spool::Spool;
 use super::text;
 use crate::app::failure::ExitCode;
 use crate::cli::ResultFormat;
 use crate::plan::ExportPlan;
 use crate::session::console;
 use crate::session::run_report::RunReport;
-use crate::transfer::spool::Spool;
 
 pub(crate) async fn run(
     job: &ExportJob<'_>,

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use super::target;
+use super::write::file_export::Stale;
 use crate::app::failure::{ExitCode, Failure};
-use crate::app::own_file::beside;
-use crate::app::own_file::folder_of;
+use crate::app::own_file::{beside, folder_of};
 use crate::archive::{LIST_SUFFIX, VolumeInput, volumes_of};
 use crate::cli::WriteArgs;
 use crate::image::Digest;
@@ -13,7 +13,6 @@ use crate::inputs::open_bundle::open_bundle;
 use crate::plan::ExportPlan;
 use crate::report::Reporter;
 use crate::session::sidecar::{self, SIDECARS};
-use crate::transfer::file_export::Stale;
 
 pub(crate) struct There<'a> {
     target: &'a Path,

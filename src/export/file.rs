@@ -7,6 +7,11 @@ use super::existing::There;
 use super::finish::Finish;
 use super::job::ExportJob;
 use super::lost::{report_faults, report_lost, way_on, without};
+use super::resolve::spool::Spool;
+use super::resume::workspace::{Unfinished, Workspace};
+use super::write::blob_spool::BlobSpool;
+use super::write::checksum::complete_sidecar;
+use super::write::file_export::{FileExport, Outcome};
 use super::{target, text, with_self};
 use crate::app::failure::ExitCode;
 use crate::archive::VolumeInput;
@@ -16,13 +21,6 @@ use crate::plan::{ExportPlan, PlanError, Resolution};
 use crate::session::preflight::Preflight;
 use crate::session::run_report::{ImageState, RunReport};
 use crate::session::{console, sidecar};
-use crate::transfer::blob_spool::BlobSpool;
-use crate::transfer::checksum::complete_sidecar;
-use crate::transfer::file_export::FileExport;
-use crate::transfer::file_export::Outcome;
-use crate::transfer::spool::Spool;
-use crate::transfer::workspace::Unfinished;
-use crate::transfer::workspace::Workspace;
 
 /// Writes the bundle `target`, and what goes beside it.
 pub(crate) async fn run(

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::with_self;
+use super::write::checksum::add_parity;
 use crate::app::own_file::beside;
 use crate::archive::{ArchiveError, BundleManifest, Holdings, VolumeInput};
 use crate::cli::WriteArgs;
@@ -12,7 +13,6 @@ use crate::plan::{ExportPlan, Signer};
 use crate::report::Reporter;
 use crate::session::{Session, output_files, sidecar};
 use crate::signing::{PrivateKey, SigstoreBundle};
-use crate::transfer::checksum::add_parity;
 
 /// The one bundle that another is made of.
 pub(crate) struct Origin {

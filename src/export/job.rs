@@ -3,8 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use super::finish::Origin;
-use super::resolving::Resolving;
+use super::resolve::resolver::Resolved;
+use super::resolve::spool::Spool;
+use super::resolve::told::Resolving;
 use super::target;
+use super::write::blob_spool::BlobSpool;
 use crate::app::failure::ExitCode;
 use crate::cli::WriteArgs;
 use crate::custody::Material;
@@ -17,9 +20,6 @@ use crate::session::Session;
 use crate::session::preflight::Preflight;
 use crate::session::run_report::RunReport;
 use crate::signing::PrivateKey;
-use crate::transfer::blob_spool::BlobSpool;
-use crate::transfer::resolve::Resolved;
-use crate::transfer::spool::Spool;
 
 /// One export with everything it needs.
 pub(crate) struct ExportJob<'a> {

@@ -2,14 +2,13 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use super::resolve::spool::Spool;
+use super::write::blob_error::{BlobError, LostBlob};
 use crate::app::failure::{ExitCode, Explain};
 use crate::archive::{ImageFault, Users};
 use crate::image::Reference;
 use crate::plan::{ExportPlan, Resolution};
 use crate::session::run_report::RunReport;
-use crate::transfer::blob_error::BlobError;
-use crate::transfer::blob_error::LostBlob;
-use crate::transfer::spool::Spool;
 
 const GONE: &str = "an earlier run resolved this image, and it is gone since then: --fresh resolves it again";
 

@@ -13,11 +13,13 @@ mod file;
 pub(crate) mod finish;
 pub(crate) mod job;
 mod lost;
-pub(crate) mod resolving;
+pub mod resolve;
+pub mod resume;
 mod stream;
 pub(crate) mod target;
 pub(crate) mod text;
 pub(crate) mod with_self;
+pub mod write;
 
 use std::path::Path;
 

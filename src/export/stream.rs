@@ -4,17 +4,15 @@ use std::io::Write;
 
 use super::job::ExportJob;
 use super::lost::report_lost;
+use super::resolve::spool::Spool;
+use super::write::blob_error::{BlobError, LostBlob};
+use super::write::ordered::{Broken, StreamExport};
+use super::write::places::Places;
 use crate::app::failure::{ExitCode, Failure};
 use crate::archive::ArchiveError;
 use crate::plan::ExportPlan;
 use crate::report::bytes;
 use crate::session::run_report::{ImageState, RunReport};
-use crate::transfer::blob_error::BlobError;
-use crate::transfer::blob_error::LostBlob;
-use crate::transfer::ordered::Broken;
-use crate::transfer::ordered::StreamExport;
-use crate::transfer::places::Places;
-use crate::transfer::spool::Spool;
 
 pub(crate) async fn run(job: &ExportJob<'_>, report: &mut RunReport) -> anyhow::Result<ExitCode> {
     use std::io::IsTerminal;

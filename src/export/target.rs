@@ -2,20 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
+use super::resume::workspace::occupied;
 use crate::app::failure::{ExitCode, Failure};
-use crate::app::own_file::beside;
-use crate::app::own_file::folder_of;
+use crate::app::medium::{FAT_LARGEST, Medium, free_space, largest_file};
+use crate::app::own_file::{beside, folder_of};
 use crate::app::text::typed;
 use crate::archive::{COLUMNS, Cut, parity_len};
 use crate::cli::{ExportArgs, ReportArgs, WriteArgs};
 use crate::plan::ExportPlan;
 use crate::report::bytes;
 use crate::session::{Session, output_files, sidecar};
-use crate::transfer::medium::FAT_LARGEST;
-use crate::transfer::medium::Medium;
-use crate::transfer::medium::free_space;
-use crate::transfer::medium::largest_file;
-use crate::transfer::workspace::occupied;
 
 /// `sparse`, `filling` or `fat` (filling, and no large files): what a medium would be found to be. For tests.
 const MEDIUM: &str = "AIRGAP_BUNDLE_MEDIUM";

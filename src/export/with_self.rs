@@ -4,8 +4,7 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use crate::app::failure::{ExitCode, Failure};
-use crate::app::own_file;
-use crate::app::own_file::folder_of;
+use crate::app::own_file::{self, folder_of};
 use crate::app::text::typed;
 use crate::image::{Algorithm, Digest, Hasher};
 use crate::inputs::bundle_name::stem;

@@ -7,13 +7,18 @@
 //! **Send.** Blobs, then manifests, tag and proof of each image ([`Import`]).
 //! **Complete.** The report, the receipt, the request for what was damaged, the Helm values.
 
+pub mod arrival;
+pub mod piped;
 mod prepare;
 mod presence;
 mod receipt;
+mod refused;
 mod required;
 mod salvage;
 mod shards;
+pub mod source;
 mod text;
+pub mod upload;
 mod values;
 
 use std::collections::HashSet;
@@ -36,13 +41,11 @@ use crate::session::preflight::Preflight;
 use crate::session::run_report::{ImageReport, ImageState, RunReport};
 use crate::session::{NOTHING_SENT, Session, console};
 use crate::signing::{PrivateKey, Vouched};
-use crate::transfer::upload::ArrivalError;
-use crate::transfer::upload::Import;
-use crate::transfer::upload::Sent;
 use prepare::{Preparing, Probe};
 use presence::Presence;
 use required::BaseSearch;
 use text::Found;
+use upload::{ArrivalError, Import, Sent};
 use values::WrittenValues;
 
 /// One import with everything it needs.

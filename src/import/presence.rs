@@ -4,6 +4,8 @@ use std::collections::HashMap;
 
 use futures_util::StreamExt;
 
+use super::arrival::{Beside, artifacts_there, present};
+use super::upload::ArrivalError;
 use crate::app::failure::{ExitCode, Explain};
 use crate::archive::{ArtifactIndex, Holdings};
 use crate::cli::OnConflict;
@@ -12,10 +14,6 @@ use crate::plan::{Landing, Missing};
 use crate::registry::{ErrorClass, ManifestTarget, RegistryClient};
 use crate::session::run_report::{ImageReport, ImageState, RunReport};
 use crate::session::{NOTHING_SENT, Session};
-use crate::transfer::arrival::Beside;
-use crate::transfer::arrival::artifacts_there;
-use crate::transfer::arrival::present;
-use crate::transfer::upload::ArrivalError;
 
 /// Compares a bundle with what is at its destination.
 pub(crate) struct Presence<'a> {

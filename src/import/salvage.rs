@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
+use super::upload::Sent;
 use crate::app::text::typed;
 use crate::archive::Holdings;
 use crate::archive::manifest::RequiredBlob;
@@ -10,7 +11,6 @@ use crate::image::{Digest, Repository};
 use crate::plan::{ImportPlan, SalvageRequest};
 use crate::report::{Reporter, count};
 use crate::session::output_files;
-use crate::transfer::upload::Sent;
 
 /// Writes down what has to come again, and says where.
 pub(crate) fn ask_again(

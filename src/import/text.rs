@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::upload::Sent;
 use super::values::WrittenValues;
 use crate::app::text::typed;
 use crate::archive::BundleManifest;
@@ -15,7 +16,6 @@ use crate::plan::{ImportPlan, Landing};
 use crate::report::{bytes, count};
 use crate::session::preflight::Preflight;
 use crate::session::run_report::{ImageState, RunReport};
-use crate::transfer::upload::Sent;
 
 /// What a dry run has found.
 pub(crate) struct Found<'a> {

@@ -11,7 +11,6 @@ use crate::plan::ExportPlan;
 use crate::policy::{Facts, Finding, MAX_POLICY, Policy, Selection};
 use crate::report::{Reporter, count};
 use crate::session::run_report::RunReport;
-use crate::transfer::spool::Spool;
 
 /// A policy, and what the user calls it.
 pub(crate) struct Rules {
@@ -50,7 +49,11 @@ impl Rules {
     }
 
     /// What stands against one that is planned: its manifests and configs are in the spool.
-    pub(crate) fn planned(&self, plan: &ExportPlan, spool: &Spool) -> Result<Vec<Finding>, ArchiveError> {
+    pub(crate) fn planned(
+        &self,
+        plan: &ExportPlan,
+        spool: &dyn Manifests,
+    ) -> Result<Vec<Finding>, ArchiveError> {
         let config = |config: &Descriptor| spool.manifest(&config.digest).ok().map(Vec::from);
         Ok(self.policy.findings(&Facts::of(&plan.bundle, spool, &config, Selection::ALL)?, today()))
     }

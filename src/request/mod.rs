@@ -4,6 +4,7 @@
 
 pub(crate) mod again;
 pub(crate) mod base;
+pub(crate) mod bundles;
 pub(crate) mod catalogs;
 pub(crate) mod charts;
 pub(crate) mod foreign;

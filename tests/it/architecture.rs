@@ -30,7 +30,6 @@ const MAY_USE: [(&str, &[&str]); 29] = [
     ("review", &["app", "archive", "destination", "facts", "image", "policy", "report"]),
     ("handoff", &["app", "archive", "destination", "image", "secret"]),
     ("serve", &["app", "archive", "destination", "image"]),
-    ("transfer", &["app", "archive", "image", "plan", "registry", "report"]),
     ("cli", &["app", "catalog", "image", "report"]),
     // What a run is handed and leaves behind: it knows neither export nor import.
     ("session", &["app", "archive", "cli", "custody", "image", "registry", "report", "signing"]),
@@ -51,14 +50,13 @@ const MAY_USE: [(&str, &[&str]); 29] = [
             "session",
             "signing",
             "storage",
-            "transfer",
         ],
     ),
     (
         "request",
         &[
-            "app", "archive", "catalog", "cli", "custody", "image", "inputs", "plan", "registry", "report",
-            "session", "signing",
+            "app", "archive", "catalog", "cli", "custody", "image", "import", "inputs", "plan", "registry",
+            "report", "session", "signing",
         ],
     ),
     // The two engines, which know nothing of each other.
@@ -66,7 +64,7 @@ const MAY_USE: [(&str, &[&str]); 29] = [
         "export",
         &[
             "app", "archive", "cli", "custody", "image", "inputs", "plan", "registry", "report", "request",
-            "session", "signing", "transfer",
+            "session", "signing",
         ],
     ),
     (
@@ -86,11 +84,10 @@ const MAY_USE: [(&str, &[&str]); 29] = [
             "report",
             "session",
             "signing",
-            "transfer",
         ],
     ),
     // Lists the errors that explain themselves, and knows nothing else.
-    ("failure", &["app", "archive", "destination", "plan", "registry", "transfer"]),
+    ("failure", &["app", "archive", "destination", "export", "import", "plan", "registry"]),
     (
         "commands",
         &[
@@ -117,7 +114,6 @@ const MAY_USE: [(&str, &[&str]); 29] = [
             "serve",
             "session",
             "signing",
-            "transfer",
         ],
     ),
     ("main", &[]),

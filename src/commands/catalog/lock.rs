@@ -10,7 +10,8 @@ use crate::archive::{Contents, Manifests, Root};
 use crate::catalog::lock::{Drift, Lock, LockedImage};
 use crate::cli::{LockArgs, ResultFormat};
 use crate::commands::ending;
-use crate::export::resolving::Resolving;
+use crate::export::resolve::spool::Spool;
+use crate::export::resolve::told::Resolving;
 use crate::image::{Digest, ImageConfig, MediaType, ParsedManifest, media_type};
 use crate::inputs::clients;
 use crate::plan::ResolvedImage;
@@ -20,7 +21,6 @@ use crate::request::{catalogs, lock};
 use crate::session::console::{print, print_json};
 use crate::session::run_report::{ImageReport, RunReport};
 use crate::session::{Session, output_files};
-use crate::transfer::spool::Spool;
 
 /// Indexes inside indexes that are followed for a date.
 const MAX_DEPTH: usize = 8;

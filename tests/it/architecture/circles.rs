@@ -106,15 +106,15 @@ const EXCEPTIONS: &[(Exception<'_>, &str)] = &[
         "One file for each HTTP verb: the client is the sum of what registries are asked.",
     ),
     (
-        Exception::Impl("transfer/resolve.rs", "Resolver"),
+        Exception::Impl("export/resolve/resolver.rs", "Resolver"),
         "Its methods are to be gathered, or to become functions of the few fields that they need.",
     ),
     (
-        Exception::Impl("transfer/upload.rs", "Import"),
+        Exception::Impl("import/upload.rs", "Import"),
         "Its methods are to be gathered, or to become functions of the few fields that they need.",
     ),
     (
-        Exception::Impl("transfer/upload.rs", "Run"),
+        Exception::Impl("import/upload.rs", "Run"),
         "Its methods are to be gathered, or to become functions of the few fields that they need.",
     ),
 ];

@@ -13,12 +13,12 @@ use airgap_bundle::archive::{
     ArchiveError, BundleReader, ForeignLayout, Holdings, Input, LayoutOptions, Piped, Rest, Stash, StreamSink,
 };
 use airgap_bundle::destination::{Destination, Mapping};
+use airgap_bundle::import::upload::Import;
 use airgap_bundle::plan::{ImportPlan, Landings, Missing};
 use airgap_bundle::registry::{ClientOptions, Environment, RegistryClient};
 use airgap_bundle::report::Reporter;
 use airgap_bundle::serve::{Page, RepositoryName, Store, TagOrDigest};
 use airgap_bundle::signing::Trust;
-use airgap_bundle::transfer::upload::Import;
 use tokio_util::sync::CancellationToken;
 
 use super::*;

@@ -1,0 +1,197 @@
+//! The finished front of a partial: up to where every byte is final, and when a barrier is due.
+//!
+//! Blobs complete out of order; what follows the file in order (the sidecar's hasher) waits here for the front.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::journal::Journal;
+use crate::archive::{BlobRow, Cut, FRAME_CONTENT, Layout, PartialFile, stored_len};
+use crate::export::write::checksum::{Checksum, read_range};
+use crate::export::write::error::TransferError;
+use crate::image::Digest;
+
+/// A barrier at the latest after so many bytes, or so much time.
+const BARRIER_BYTES: u64 = 256 << 20;
+const BARRIER_EVERY: Duration = Duration::from_secs(5);
+
+#[derive(Debug)]
+pub struct Front {
+    state: Mutex<State>,
+    moved: Condvar,
+    barrier: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Index of the first stored blob.
+    first: usize,
+    head_len: u64,
+    blobs: Vec<Place>,
+    /// The first stored blob that is not complete, counted from `first`.
+    next: usize,
+    /// Where the part after the stored blobs is complete.
+    end: u64,
+    unsynced: u64,
+    /// Bytes behind the front have been written anew.
+    rewritten: bool,
+    /// No more will come: the file is complete, or given up.
+    closed: Option<bool>,
+}
+
+/// A stored blob's data in the file, and how far it is in place.
+#[derive(Debug)]
+struct Place {
+    start: u64,
+    end: u64,
+    at: u64,
+    done: bool,
+}
+
+impl Front {
+    pub fn new(layout: &Layout, blobs: &[BlobRow]) -> Self {
+        let stored = layout.stored();
+        let first = stored.start;
+        let blobs = stored
+            .map(|index| {
+                let start = layout.data_offset(index);
+                Place { start, end: start + stored_len(blobs[index].size), at: start, done: false }
+            })
+            .collect();
+        let (head_len, end) = (layout.head_len(), layout.stored_end());
+        let state =
+            State { first, head_len, blobs, next: 0, end, unsynced: 0, rewritten: false, closed: None };
+        Self { state: Mutex::new(state), moved: Condvar::new(), barrier: Notify::new() }
+    }
+
+    /// So many frames of stored blob `index` are in place.
+    pub fn advanced(&self, index: usize, frames: u64) {
+        let mut state = self.lock();
+        let at = index - state.first;
+        let place = &mut state.blobs[at];
+        place.at = (place.start + stored_len(frames * FRAME_CONTENT)).min(place.end);
+        if at == state.next {
+            self.moved.notify_all();
+        }
+    }
+
+    /// Stored blob `index` is complete and right.
+    pub fn finished(&self, index: usize) {
+        let mut state = self.lock();
+        let at = index - state.first;
+        state.blobs[at].done = true;
+        while state.blobs.get(state.next).is_some_and(|place| place.done) {
+            state.next += 1;
+        }
+        self.moved.notify_all();
+    }
+
+    /// A blob is fetched anew: what was said of its bytes does not hold.
+    pub fn rewrites(&self) {
+        self.lock().rewritten = true;
+    }
+
+    /// Everything after the stored blobs is complete up to `end`.
+    pub fn extended(&self, end: u64) {
+        self.lock().end = end;
+        self.moved.notify_all();
+    }
+
+    /// The file is complete (`true`), or given up.
+    pub fn close(&self, complete: bool) {
+        self.lock().closed.get_or_insert(complete);
+        self.moved.notify_all();
+        self.barrier.notify_one();
+    }
+
+    /// Counts written bytes towards the next barrier.
+    pub fn wrote(&self, bytes: u64) {
+        let mut state = self.lock();
+        state.unsynced += bytes;
+        if state.unsynced >= BARRIER_BYTES {
+            state.unsynced = 0;
+            self.barrier.notify_one();
+        }
+    }
+
+    /// Waits until more than `beyond` bytes are final. None when the file is complete or given up before.
+    fn wait(&self, beyond: u64) -> Option<u64> {
+        let mut state = self.lock();
+        loop {
+            let front = state.position();
+            if front > beyond {
+                return Some(front);
+            }
+            if state.closed.is_some() {
+                return None;
+            }
+            state = self.moved.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn position(&self) -> u64 {
+        match self.blobs.get(self.next) {
+            // A blob's joint is written with its first piece: before that, what stands before it is the front.
+            Some(place) if place.at > place.start => place.at,
+            Some(_) => self.next.checked_sub(1).map_or(self.head_len, |before| self.blobs[before].end),
+            None => self.end,
+        }
+    }
+}
+
+/// Hashes the file behind the front, from the page cache while downloads run. None when it was given up.
+pub(crate) fn follow(
+    front: &Front,
+    file: &PartialFile,
+    cut: Option<Cut>,
+) -> Result<Option<Vec<Digest>>, TransferError> {
+    let mut checksum = Checksum::new(cut);
+    let mut at = 0;
+    while let Some(end) = front.wait(at) {
+        read_range(file, at..end, &mut |bytes| checksum.update(bytes))?;
+        at = end;
+    }
+    let (complete, rewritten) = {
+        let state = front.lock();
+        (state.closed == Some(true), state.rewritten)
+    };
+    if complete && rewritten {
+        checksum = Checksum::new(cut);
+        read_range(file, 0..at, &mut |bytes| checksum.update(bytes))?;
+    }
+    Ok(complete.then(|| checksum.finish()))
+}
+
+/// Sets barriers while `front` is open. A failed sync ends the run: nothing since the last barrier can be trusted.
+pub async fn keep_barriers(
+    front: Arc<Front>,
+    file: Arc<PartialFile>,
+    journal: Arc<Journal>,
+    cancel: CancellationToken,
+) -> Result<(), TransferError> {
+    loop {
+        tokio::select! {
+            () = front.barrier.notified() => {}
+            () = tokio::time::sleep(BARRIER_EVERY) => {}
+        }
+        if front.lock().closed.is_some() {
+            return Ok(());
+        }
+        let (file, journal) = (file.clone(), journal.clone());
+        let synced = tokio::task::spawn_blocking(move || journal.barrier(&file)).await;
+        let synced = synced.unwrap_or(Err(TransferError::Invariant("the barrier panicked")));
+        if let Err(error) = synced {
+            cancel.cancel();
+            return Err(error);
+        }
+    }
+}

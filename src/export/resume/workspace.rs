@@ -1,0 +1,224 @@
+//! The files of an unfinished export, and the right to write them.
+//!
+//! `X.partial`, `X.partial.journal` (locked), `X.partial.manifests`; `X.partial.old.1` with a journal of its own while
+//! a changed request takes over what an earlier one had, and `.2` and so on when that was cut off and the request
+//! changed again. Nothing has the name `X` before it is complete and right.
+
+use std::path::{Path, PathBuf};
+
+use super::journal::{Header, Journal, OutputLock, Past, boot_id, read_journal, write_journal};
+use super::past::Donor;
+use crate::app::own_file::beside;
+use crate::archive::{Cut, LIST_SUFFIX, PartialFile, sync_folder};
+use crate::export::resolve::spool::Spool;
+use crate::export::write::error::TransferError;
+
+/// What partials that were set aside are numbered with.
+const NUMBERS: std::ops::Range<u32> = 1..100;
+
+#[derive(Debug)]
+pub struct Workspace {
+    target: PathBuf,
+    lock: OutputLock,
+    boot: Option<String>,
+}
+
+/// What an interrupted run of the same request left.
+#[derive(Debug)]
+pub struct Unfinished {
+    pub header: Header,
+    pub past: Past,
+}
+
+impl Workspace {
+    /// Takes the right to write `target`; refuses while another run has it.
+    pub fn open(target: &Path) -> Result<Self, TransferError> {
+        let lock = OutputLock::take(&beside(target, ".partial.journal"))?;
+        Ok(Self { target: target.to_owned(), lock, boot: boot_id() })
+    }
+
+    pub fn target(&self) -> &Path {
+        &self.target
+    }
+
+    fn partial(&self) -> PathBuf {
+        beside(&self.target, ".partial")
+    }
+
+    /// What an earlier run left, whatever its request.
+    pub fn unfinished(&self) -> Result<Option<Unfinished>, TransferError> {
+        let past = self.lock.past(self.boot.as_deref())?;
+        let unfinished = past.map(|(header, past)| Unfinished { header, past });
+        if let Some(cut) = unfinished.as_ref().and_then(|unfinished| unfinished.header.cut) {
+            self.take_back_names(cut)?;
+        }
+        Ok(unfinished.filter(|_| !volumes(&self.partial()).is_empty()))
+    }
+
+    /// Volumes are named one after another, and the list comes last: a set without it was not finished.
+    fn take_back_names(&self, cut: Cut) -> Result<(), TransferError> {
+        if beside(&self.target, LIST_SUFFIX).exists() {
+            return Ok(());
+        }
+        for index in 0.. {
+            let (partial, named) = (cut.name(&self.partial(), index), cut.name(&self.target, index));
+            if partial.exists() || !named.exists() {
+                break;
+            }
+            std::fs::rename(&named, &partial).map_err(TransferError::io(&named))?;
+        }
+        Ok(())
+    }
+
+    /// Removes everything an earlier run left.
+    pub fn discard(&self) -> Result<(), TransferError> {
+        remove_all(&self.partial())?;
+        remove(&beside(&self.target, ".partial.manifests"))?;
+        self.drop_donors()
+    }
+
+    pub fn spool(&self) -> Result<Spool, TransferError> {
+        Spool::open(&beside(&self.target, ".partial.manifests"), false)
+    }
+
+    /// The partial as an earlier run left it.
+    pub fn reopen(&self, cut: Option<Cut>) -> Result<PartialFile, TransferError> {
+        Ok(PartialFile::open(&self.partial(), cut, false)?)
+    }
+
+    /// A new, empty partial. What the journal says of the one before is forgotten first.
+    pub fn begin(&self, cut: Option<Cut>) -> Result<PartialFile, TransferError> {
+        self.lock.forget()?;
+        remove_all(&self.partial())?;
+        Ok(PartialFile::open(&self.partial(), cut, true)?)
+    }
+
+    /// Sets an earlier partial aside: its blobs may serve another request.
+    pub fn set_aside(&self, unfinished: Unfinished) -> Result<(), TransferError> {
+        let Unfinished { header, past } = unfinished;
+        if past.done.is_empty() {
+            return Ok(());
+        }
+        let free =
+            NUMBERS.map(|number| (number, self.donor(number))).find(|(_, old)| volumes(old).is_empty());
+        // Nobody is cut off so often; what is too much is fetched again.
+        let Some((number, old)) = free else { return Ok(()) };
+        // Its journal goes first: without it nothing of the file would be believed.
+        self.reopen(header.cut)?.sync()?;
+        write_journal(&self.donor_journal(number), &header, &past, self.boot.as_deref())?;
+        for path in volumes(&self.partial()) {
+            let suffix = path.to_string_lossy()[self.partial().to_string_lossy().len()..].to_owned();
+            let new = beside(&old, &suffix);
+            std::fs::rename(&path, &new).map_err(TransferError::io(&new))?;
+        }
+        Ok(sync_folder(&old)?)
+    }
+
+    /// The partials that were set aside, the latest first.
+    pub fn donors(&self) -> Result<Vec<Donor>, TransferError> {
+        let mut donors = Vec::new();
+        for number in NUMBERS.take_while(|number| !volumes(&self.donor(*number)).is_empty()) {
+            if let Some((header, past)) = read_journal(&self.donor_journal(number), self.boot.as_deref())? {
+                let file = PartialFile::open(&self.donor(number), header.cut, false)?;
+                donors.push(Donor::new(file, &header, past));
+            }
+        }
+        donors.reverse();
+        Ok(donors)
+    }
+
+    fn donor(&self, number: u32) -> PathBuf {
+        donor(&self.target, number)
+    }
+
+    fn donor_journal(&self, number: u32) -> PathBuf {
+        beside(&self.donor(number), ".journal")
+    }
+
+    /// Begins the journal of this run.
+    pub fn journal(&self, header: &Header, past: &Past) -> Result<Journal, TransferError> {
+        Journal::begin(&self.lock, header, past, self.boot.as_deref())
+    }
+
+    /// Frees what donors still hold.
+    pub fn drop_donors(&self) -> Result<(), TransferError> {
+        let is_there =
+            |number: &u32| !volumes(&self.donor(*number)).is_empty() || self.donor_journal(*number).exists();
+        // From the last one down, so that those that are left stay countable.
+        for number in NUMBERS.take_while(is_there).collect::<Vec<_>>().into_iter().rev() {
+            remove_all(&self.donor(number))?;
+            remove(&self.donor_journal(number))?;
+        }
+        Ok(())
+    }
+
+    /// Removes what only an unfinished export needs.
+    pub fn finished(&self) -> Result<(), TransferError> {
+        self.discard()?;
+        self.lock.remove()
+    }
+}
+
+/// Bytes that earlier, unfinished files of `target` occupy, which a new one reuses.
+pub fn occupied(target: &Path) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    let partial = volumes(&beside(target, ".partial"));
+    let donors = NUMBERS.map(|number| volumes(&donor(target, number))).take_while(|paths| !paths.is_empty());
+    std::iter::once(partial)
+        .chain(donors)
+        .flatten()
+        .filter_map(|path| std::fs::metadata(path).ok())
+        .map(|meta| meta.blocks() * 512)
+        .sum()
+}
+
+fn donor(target: &Path, number: u32) -> PathBuf {
+    beside(target, &format!(".partial.old.{number}"))
+}
+
+impl Drop for Workspace {
+    /// A run that stops before anything was begun leaves no empty journal behind.
+    fn drop(&mut self) {
+        let journal = beside(&self.target, ".partial.journal");
+        if std::fs::metadata(&journal).is_ok_and(|meta| meta.len() == 0)
+            && volumes(&self.partial()).is_empty()
+        {
+            let _ = std::fs::remove_file(journal);
+            let _ = std::fs::remove_file(beside(&self.target, ".partial.manifests"));
+        }
+    }
+}
+
+/// The file of this name, and the volumes of it.
+fn volumes(path: &Path) -> Vec<PathBuf> {
+    let is_volume = |name: &std::ffi::OsStr| {
+        let suffix = name.to_str().and_then(|name| {
+            let own = path.file_name()?.to_str()?;
+            name.strip_prefix(own)
+        });
+        suffix.is_some_and(|suffix| {
+            suffix.is_empty()
+                || suffix
+                    .strip_prefix('.')
+                    .is_some_and(|n| n.len() >= 3 && n.bytes().all(|b| b.is_ascii_digit()))
+        })
+    };
+    let entries = std::fs::read_dir(crate::app::own_file::folder_of(path)).into_iter().flatten().flatten();
+    let mut found: Vec<PathBuf> = entries
+        .filter(|entry| is_volume(&entry.file_name()))
+        .map(|entry| path.with_file_name(entry.file_name()))
+        .collect();
+    found.sort();
+    found
+}
+
+fn remove_all(path: &Path) -> Result<(), TransferError> {
+    volumes(path).iter().try_for_each(|path| remove(path))
+}
+
+pub(crate) fn remove(path: &Path) -> Result<(), TransferError> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(TransferError::io(path)(error)),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,224 @@
+//! Fetching ahead of someone who takes blobs strictly in order: a bounded window in memory, or a spool on a disk.
+//!
+//! In memory each of the next `jobs` blobs gets a share of the window. With a spool, blobs are complete and right on
+//! its disk before their turn, as many as there is room for.
+
+use std::collections::VecDeque;
+use std::fs::File;
+
+use futures_util::future::LocalBoxFuture;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio::sync::mpsc;
+
+use super::blob_error::BlobError;
+use super::blob_spool::BlobSpool;
+use super::fetch::{Piece, pieces};
+use super::places::Places;
+use crate::archive::BlobRow;
+use crate::export::resume::past::Donor;
+use crate::image::Hasher;
+use crate::plan::ExportPlan;
+use crate::registry::BlobPlace;
+use crate::report::Reporter;
+
+/// A blob up to this many bytes is complete and right before its first byte is handed over.
+const SHARE: u64 = 8 << 20;
+const QUEUE: usize = 14;
+/// Blobs that may wait in a spool for their turn.
+const SPOOLED: usize = 1000;
+
+/// What comes of a blob, in order.
+pub(crate) enum Coming {
+    Piece(Piece),
+    /// All of it, from its start.
+    Spooled(File),
+}
+
+pub(crate) type Arriving = mpsc::Receiver<Result<Coming, BlobError>>;
+
+/// Where the next blob is to be had.
+pub(crate) enum Next {
+    Arriving(Arriving),
+    /// An earlier partial has it.
+    Donated,
+}
+
+/// Where blobs come from.
+#[derive(Clone, Copy)]
+pub(crate) struct Source<'a> {
+    pub(crate) places: &'a Places<'a>,
+    pub(crate) plan: &'a ExportPlan,
+    pub(crate) reporter: &'a Reporter,
+    pub(crate) spool: Option<&'a BlobSpool>,
+    pub(crate) donors: &'a [Donor],
+    pub(crate) jobs: usize,
+}
+
+/// The blobs under way.
+pub(crate) struct Ahead<'a> {
+    source: Source<'a>,
+    left: std::ops::Range<usize>,
+    /// Content bytes of the first blob that are there already.
+    from: u64,
+    running: FuturesUnordered<LocalBoxFuture<'a, ()>>,
+    /// With the bytes each takes of the spool.
+    waiting: VecDeque<(usize, Next, u64)>,
+    /// Bytes that still fit into the spool.
+    room: u64,
+    /// Blobs that are being taken: one at most.
+    taken: usize,
+}
+
+impl<'a> Ahead<'a> {
+    /// `left`: the blobs to fetch, of which the first has `from` bytes already.
+    pub(crate) fn new(source: Source<'a>, left: std::ops::Range<usize>, from: u64) -> Self {
+        let room = source.spool.map_or(0, BlobSpool::room);
+        Self {
+            source,
+            left,
+            from,
+            running: FuturesUnordered::new(),
+            waiting: VecDeque::new(),
+            room,
+            taken: 0,
+        }
+    }
+
+    /// The next blob. Its place in the spool is free when `done` has been called with its last result.
+    pub(crate) fn next(&mut self) -> Option<(usize, Next, u64)> {
+        self.fill();
+        let next = self.waiting.pop_front();
+        self.taken = usize::from(next.is_some());
+        next
+    }
+
+    /// A blob from [`Self::next`] has been taken.
+    pub(crate) fn done(&mut self, index: usize, held: u64) {
+        self.taken = 0;
+        self.room += held;
+        if let Some(spool) = self.source.spool.filter(|_| held > 0) {
+            spool.forget(&self.source.plan.bundle.blobs[index].digest);
+        }
+    }
+
+    /// Does `work` while fetching goes on.
+    pub(crate) async fn beside<T>(&mut self, work: impl Future<Output = T>) -> T {
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                result = &mut work => return result,
+                Some(()) = self.running.next() => self.fill(),
+            }
+        }
+    }
+
+    /// A blob from byte `from` on, out of turn.
+    pub(crate) fn direct(&self, place: BlobPlace, index: usize, from: u64) -> Next {
+        self.start(place, index, from)
+    }
+
+    /// Begins fetching as soon as a blob is among the next few.
+    fn fill(&mut self) {
+        while let Some(index) = (!self.left.is_empty()).then_some(self.left.start) {
+            let Source { plan, spool, donors, jobs, .. } = self.source;
+            let blob = &plan.bundle.blobs[index];
+            if self.from == 0 && donors.iter().any(|donor| donor.has(&blob.digest)) {
+                self.waiting.push_back((index, Next::Donated, 0));
+            } else if let Some(spool) = spool.filter(|_| blob.size <= self.room && self.from == 0) {
+                if self.running.len() >= jobs || self.waiting.len() >= SPOOLED {
+                    return;
+                }
+                self.room -= blob.size;
+                let (send, receive) = mpsc::channel(1);
+                self.running.push(Box::pin(self.source.spooled(spool, index, send)));
+                self.waiting.push_back((index, Next::Arriving(receive), blob.size));
+            } else if self.waiting.len() + self.taken < if spool.is_some() { 1 } else { jobs } {
+                // What does not fit into the spool waits until everything before it is gone.
+                let next = self.start(plan.source(index).into(), index, self.from);
+                self.waiting.push_back((index, next, 0));
+                self.from = 0;
+            } else {
+                return;
+            }
+            self.left.start += 1;
+        }
+    }
+
+    fn start(&self, place: BlobPlace, index: usize, from: u64) -> Next {
+        let (send, receive) = mpsc::channel(QUEUE);
+        self.running.push(Box::pin(self.source.fetched(place, index, from, send)));
+        Next::Arriving(receive)
+    }
+}
+
+type Sender = mpsc::Sender<Result<Coming, BlobError>>;
+
+impl<'a> Source<'a> {
+    /// Fetches blob `index` into `send`: a small one whole and checked, a large one as it comes.
+    async fn fetched(self, place: BlobPlace, index: usize, from: u64, send: Sender) {
+        let blob = &self.plan.bundle.blobs[index];
+        let bar = self.bar(&place, blob, from);
+        let whole_first = blob.size <= SHARE && from == 0;
+        let mut hasher = Hasher::for_digest(&blob.digest);
+        let mut held = Vec::new();
+        let fetched = pieces(self.places, &place, blob, from, &bar, async |piece| {
+            if whole_first {
+                for chunk in &piece {
+                    hasher.update(chunk);
+                }
+                held.extend(piece);
+                return Ok(true);
+            }
+            Ok(send.send(Ok(Coming::Piece(piece))).await.is_ok())
+        });
+        let result = match fetched.await {
+            Ok(()) if whole_first => compare(blob, hasher).map(|()| Coming::Piece(held)),
+            Ok(()) => return,
+            Err(error) => Err(error),
+        };
+        // A receiver that is gone has failed before this.
+        let _ = send.send(result).await;
+    }
+
+    /// Fetches blob `index` onto the spool's disk, going on where an earlier run stopped.
+    async fn spooled(self, spool: &'a BlobSpool, index: usize, send: Sender) {
+        let blob = &self.plan.bundle.blobs[index];
+        let _ = send
+            .send(self.into_spool(spool, blob, &self.plan.source(index).into()).await.map(Coming::Spooled))
+            .await;
+    }
+
+    async fn into_spool(
+        self,
+        spool: &BlobSpool,
+        blob: &BlobRow,
+        place: &BlobPlace,
+    ) -> Result<File, BlobError> {
+        let mut waiting = tokio::task::block_in_place(|| spool.begin(blob))?;
+        let bar = self.bar(place, blob, waiting.len());
+        pieces(self.places, place, blob, waiting.len(), &bar, async |piece| {
+            tokio::task::block_in_place(|| piece.iter().try_for_each(|chunk| waiting.write(chunk)))?;
+            Ok(true)
+        })
+        .await?;
+        let (file, hasher) = waiting.complete()?;
+        if let Err(error) = compare(blob, hasher) {
+            spool.forget(&blob.digest);
+            return Err(error);
+        }
+        Ok(file)
+    }
+
+    fn bar(&self, place: &BlobPlace, blob: &BlobRow, from: u64) -> crate::report::Transfer {
+        self.reporter.transfer(&format!("{place} {}", blob.digest.short()), blob.size, from)
+    }
+}
+
+pub(crate) fn compare(blob: &BlobRow, hasher: Hasher) -> Result<(), BlobError> {
+    let found = hasher.finish();
+    if found == blob.digest {
+        Ok(())
+    } else {
+        Err(BlobError::Digest { wanted: blob.digest.into(), found: found.into() })
+    }
+}

@@ -1,0 +1,51 @@
+//! Why a blob could not be fetched.
+
+use super::error::TransferError;
+use crate::app::failure::{ExitCode, Explain};
+use crate::image::Digest;
+use crate::registry::RegistryError;
+
+#[derive(Debug, thiserror::Error)]
+pub enum BlobError {
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    #[error(transparent)]
+    Transfer(#[from] TransferError),
+    #[error("the registry sent content with digest {found}, not {wanted}")]
+    Digest { wanted: Box<Digest>, found: Box<Digest> },
+    #[error("stopped")]
+    Cancelled,
+}
+
+impl Explain for BlobError {
+    fn calls_for(&self) -> Option<ExitCode> {
+        match self {
+            Self::Registry(error) => error.calls_for(),
+            Self::Transfer(error) => error.calls_for(),
+            Self::Digest { .. } => Some(ExitCode::Content),
+            Self::Cancelled => Some(ExitCode::Interrupted),
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Registry(error) => error.hints(),
+            Self::Transfer(error) => error.hints(),
+            Self::Digest { .. } | Self::Cancelled => Vec::new(),
+        }
+    }
+}
+
+impl BlobError {
+    /// Whether going on with other blobs makes no sense: the disk is at fault, or the user wants out.
+    pub(crate) fn is_final(&self) -> bool {
+        matches!(self, Self::Transfer(_) | Self::Cancelled)
+    }
+}
+
+/// A blob that could not be fetched.
+#[derive(Debug)]
+pub struct LostBlob {
+    pub index: usize,
+    pub error: BlobError,
+}

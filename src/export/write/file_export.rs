@@ -1,0 +1,351 @@
+//! One export into a file: head into the partial, what can be taken over, downloads, barriers, sidecar, final name.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use super::appended::{Appending, Grown};
+use super::blob_error::{BlobError, LostBlob};
+use super::blob_spool::BlobSpool;
+use super::checksum::{Seal, read_range};
+use super::download::{Download, Downloaded};
+use super::error::TransferError;
+use super::file_run::{Shared, Sidecar, past_bytes};
+use super::parallel;
+use super::places::Places;
+use crate::app::failure::{ExitCode, Explain};
+use crate::app::medium::{Medium, free_space};
+use crate::archive::{ArchiveError, Cut, PartialFile};
+use crate::export::resolve::spool::Spool;
+use crate::export::resume::front::{Front, follow, keep_barriers};
+use crate::export::resume::journal::{Header, Past};
+use crate::export::resume::past::{Donor, recheck};
+use crate::export::resume::workspace::{Unfinished, Workspace};
+use crate::image::{Algorithm, Digest, Hasher};
+use crate::plan::{ExportPlan, PlanError, Request, Resolution, Signer};
+use crate::registry::RegistryClient;
+use crate::report::{Reporter, bytes};
+
+#[derive(Debug, thiserror::Error)]
+pub enum FileExportError {
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    #[error(transparent)]
+    Transfer(#[from] TransferError),
+    #[error(transparent)]
+    Blob(#[from] BlobError),
+    #[error("stopped; what is done is kept; run the same command again to go on")]
+    Interrupted,
+}
+
+impl Explain for FileExportError {
+    fn calls_for(&self) -> Option<ExitCode> {
+        match self {
+            Self::Plan(error) => error.calls_for(),
+            Self::Transfer(error) => error.calls_for(),
+            Self::Blob(error) => error.calls_for(),
+            Self::Interrupted => Some(ExitCode::Interrupted),
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Plan(error) => error.hints(),
+            Self::Transfer(error) => error.hints(),
+            Self::Blob(error) => error.hints(),
+            Self::Interrupted => Vec::new(),
+        }
+    }
+}
+
+impl From<ArchiveError> for FileExportError {
+    fn from(error: ArchiveError) -> Self {
+        Self::Transfer(error.into())
+    }
+}
+
+/// How the downloads of a plan ended.
+#[derive(Debug)]
+pub enum Outcome {
+    /// The file has its name.
+    Complete,
+    /// Some blobs cannot be had; what was fetched stays in the partial.
+    Lost(Vec<LostBlob>),
+}
+
+/// Everything an export into a file works with.
+#[derive(Debug)]
+pub struct FileExport<'a> {
+    pub client: &'a RegistryClient,
+    pub request: &'a Request,
+    /// Signs the bundle.
+    pub signer: Option<Signer<'a>>,
+    pub workspace: &'a Workspace,
+    pub spool: &'a Spool,
+    pub jobs: usize,
+    pub reporter: &'a Reporter,
+    pub cancel: &'a CancellationToken,
+    /// Write `.sha256` beside the file.
+    pub sidecar: bool,
+    /// Parity volumes that are made afterwards.
+    pub parity: usize,
+    /// Bytes of each volume, when the file is cut into some.
+    pub volume_size: Option<u64>,
+    /// Where blobs may wait for their turn, should the medium take them in order only.
+    pub blob_spool: Option<&'a BlobSpool>,
+    pub stale: &'a Stale,
+}
+
+/// Files that go when the file takes its name, unless it is the bundle that they are about.
+#[derive(Debug)]
+pub struct Stale {
+    /// None where nobody knows.
+    pub of: Option<Digest>,
+    pub files: Vec<PathBuf>,
+}
+
+/// A plan whose head is in the partial, with what can be taken over.
+#[derive(Debug)]
+pub struct Prepared {
+    pub plan: ExportPlan,
+    file: PartialFile,
+    past: Past,
+    donors: Vec<Donor>,
+    header: Header,
+    /// How far the file is whole, when it can only grow.
+    grown: Option<Grown>,
+}
+
+impl FileExport<'_> {
+    /// The plan of `resolution`, before anything is written: what is refused must not cost an earlier partial.
+    pub fn draft(&self, resolution: &Resolution) -> Result<ExportPlan, PlanError> {
+        ExportPlan::new(self.request, resolution, self.signer, self.spool, &mut |_| Ok(()))
+    }
+
+    /// Puts the head of the file in place. The partial of `unfinished` is gone on with when it is of the same
+    /// `request` and has the same head; else its blobs may serve the new one.
+    pub fn prepare(
+        &self,
+        medium: Medium,
+        resolution: &Resolution,
+        draft: ExportPlan,
+        unfinished: Option<Unfinished>,
+        request: String,
+        resolved_at: String,
+    ) -> Result<Prepared, FileExportError> {
+        let cut = self.cut(&draft)?;
+        let same = |u: &Unfinished| {
+            u.header.request == request && u.header.head == draft.head.digest && u.header.cut == cut
+        };
+        if let Some(Unfinished { header, past }) = unfinished.as_ref().filter(|unfinished| same(unfinished)) {
+            let file = self.workspace.reopen(cut)?;
+            // A run may have ended between a new head and its journal.
+            if head_digest(&file, &draft)? == draft.head.digest {
+                let donors = self.donors(medium, &draft)?;
+                let (past, grown) = match medium {
+                    Medium::Sparse => (recheck(&file, &draft, past.clone(), self.reporter)?, None),
+                    Medium::Filling => {
+                        let grown = Grown::checked(&file, &draft, cut, past, self.reporter)?;
+                        (grown.past(&draft, past), Some(grown))
+                    }
+                };
+                return Ok(Prepared { plan: draft, file, past, donors, header: header.clone(), grown });
+            }
+        } else if let Some(unfinished) = unfinished {
+            self.workspace.set_aside(unfinished)?;
+        }
+        let stored = serde_json::to_value(resolution);
+        let stored = stored.map_err(|_| TransferError::Invariant("a resolution is not JSON"))?;
+        let donors = self.donors(medium, &draft)?;
+        let file = self.workspace.begin(cut)?;
+        let mut at = 0;
+        let plan = ExportPlan::new(self.request, resolution, self.signer, self.spool, &mut |bytes| {
+            file.write_at(at, bytes)?;
+            at += bytes.len() as u64;
+            Ok(())
+        })?;
+        let mut header = Header::new(request, resolved_at, stored, plan.head.digest);
+        header.blobs = places(&plan);
+        header.cut = cut;
+        let grown = match medium {
+            Medium::Sparse => None,
+            Medium::Filling => Some(Grown::head(&file, &plan, cut)?),
+        };
+        Ok(Prepared { plan, file, past: Past::default(), donors, header, grown })
+    }
+
+    /// How the file of `plan` is cut.
+    fn cut(&self, plan: &ExportPlan) -> Result<Option<Cut>, ArchiveError> {
+        self.volume_size.map(|size| Cut::new(size, plan.head.layout.max_len())).transpose()
+    }
+
+    /// Earlier partials that may serve `plan`. A medium that fills gaps gives no space back either before a file is
+    /// gone: there the two must fit beside each other, or the blobs are fetched again.
+    fn donors(&self, medium: Medium, plan: &ExportPlan) -> Result<Vec<Donor>, TransferError> {
+        let donors = self.workspace.donors()?;
+        let needed = plan.head.layout.max_len();
+        let fits = || free_space(self.workspace.target()).is_none_or(|free| free >= needed);
+        if medium == Medium::Filling && !donors.is_empty() && !fits() {
+            self.reporter.say("there is no room to take over what an earlier run has: it is fetched again");
+            drop(donors);
+            self.workspace.drop_donors()?;
+            return Ok(Vec::new());
+        }
+        Ok(donors)
+    }
+
+    /// Downloads what is missing, and gives the file its name when nothing is.
+    pub async fn transfer(&self, prepared: Prepared) -> Result<(ExportPlan, Outcome), FileExportError> {
+        let Prepared { plan, file, mut past, donors, header, grown } = prepared;
+        if grown.is_none() {
+            file.set_len(plan.head.layout.max_len())?;
+        }
+        self.spool.sync()?;
+        file.sync()?;
+        let journal = self.workspace.journal(&header, &past)?;
+        let offers: u64 = donors.iter().map(|donor| donor.offers(&plan, &past)).sum();
+        if offers > 0 {
+            self.reporter.say(&format!("taking over {} from an earlier run", bytes(offers)));
+        }
+        if grown.is_none() {
+            for donor in &donors {
+                donor.give(&plan, &file, &journal, &mut past)?;
+            }
+        }
+        let front = Arc::new(Front::new(&plan.head.layout, &plan.bundle.blobs));
+        // A file that cannot be written ends everything too, and is not what the user asked for.
+        let stop = self.cancel.child_token();
+        let shared = Shared { file: Arc::new(file), journal: Arc::new(journal), front, stop };
+        let barriers = tokio::spawn(keep_barriers(
+            shared.front.clone(),
+            shared.file.clone(),
+            shared.journal.clone(),
+            shared.stop.clone(),
+        ));
+        let cut = header.cut;
+        let (downloaded, sidecar) = if let Some(grown) = grown {
+            let places = Places::new(self.client, &plan, self.spool);
+            let appending = Appending {
+                plan: &plan,
+                places: &places,
+                blob_spool: self.blob_spool,
+                donors: &donors,
+                jobs: self.jobs,
+                reporter: self.reporter,
+                shared: &shared,
+            };
+            self.reporter.begin(self.doing(), plan.payload(), past_bytes(&plan, &past));
+            let appended = appending.run(grown).await;
+            self.reporter.end();
+            appended
+        } else {
+            let follower = (self.sidecar || cut.is_some()).then(|| {
+                let (front, file) = (shared.front.clone(), shared.file.clone());
+                tokio::task::spawn_blocking(move || follow(&front, &file, cut))
+            });
+            let downloaded = self.download(&plan, &past, &donors, &shared).await;
+            (downloaded, follower.map_or(Sidecar::None, Sidecar::Followed))
+        };
+        drop(donors);
+        let finished = self.finish(&plan, downloaded, &shared);
+        shared.front.close(false);
+        let synced = barriers.await.unwrap_or(Err(TransferError::Invariant("the barrier task panicked")));
+        if let Err(error) = synced {
+            // After a failed sync nobody knows what is on the medium: nothing of it may be trusted later.
+            self.workspace.finished()?;
+            return Err(error.into());
+        }
+        if finished.is_err() && self.cancel.is_cancelled() {
+            shared.journal.barrier(&shared.file)?;
+            return Err(FileExportError::Interrupted);
+        }
+        let outcome = finished?;
+        if matches!(outcome, Outcome::Complete) {
+            if let Some(checksums) = sidecar.checksums().await? {
+                let bundle = plan.bundle.id()?;
+                let (target, len) = (self.workspace.target(), shared.file.len()?);
+                Seal { target, cut, bundle, len, sidecar: self.sidecar, parity: self.parity }
+                    .write(&checksums)?;
+            }
+            self.workspace.finished()?;
+        }
+        Ok((plan, outcome))
+    }
+
+    /// In a word for people.
+    fn doing(&self) -> &'static str {
+        if self.client.is_offline() { "copying" } else { "downloading" }
+    }
+
+    async fn download(
+        &self,
+        plan: &ExportPlan,
+        past: &Past,
+        donors: &[Donor],
+        shared: &Shared,
+    ) -> Result<Downloaded, BlobError> {
+        self.reporter.begin(self.doing(), plan.payload(), past_bytes(plan, past));
+        let places = Places::new(self.client, plan, self.spool);
+        let download = Download {
+            plan,
+            file: &shared.file,
+            journal: &shared.journal,
+            past,
+            places: &places,
+            donors,
+            permits: &Semaphore::new(self.jobs.max(1)),
+            jobs: self.jobs,
+            reporter: self.reporter,
+            cancel: &shared.stop,
+            front: &shared.front,
+        };
+        let result = parallel::run(&download).await;
+        self.reporter.end();
+        result
+    }
+
+    fn finish(
+        &self,
+        plan: &ExportPlan,
+        downloaded: Result<Downloaded, BlobError>,
+        shared: &Shared,
+    ) -> Result<Outcome, FileExportError> {
+        let done = downloaded?;
+        if !done.lost.is_empty() {
+            return Ok(Outcome::Lost(done.lost));
+        }
+        let (layout, blobs) = (&plan.head.layout, &plan.bundle.blobs);
+        let target = self.workspace.target();
+        // Should this run end in between.
+        Seal::remove(target)?;
+        if self.stale.of != Some(plan.bundle.id()?) {
+            self.stale.files.iter().try_for_each(|path| crate::export::resume::workspace::remove(path))?;
+        }
+        let len = shared.file.finish(layout, blobs, &done.compressed, done.end, target)?;
+        shared.front.extended(len);
+        shared.front.close(true);
+        Ok(Outcome::Complete)
+    }
+}
+
+fn places(plan: &ExportPlan) -> Vec<(u32, Digest, u64, u64)> {
+    let layout = &plan.head.layout;
+    let place = |index: usize| {
+        let blob = &plan.bundle.blobs[index];
+        (u32::try_from(index).unwrap_or(u32::MAX), blob.digest, blob.size, layout.data_offset(index))
+    };
+    (layout.stored().start..layout.compressed().end).map(place).collect()
+}
+
+/// The digest of what stands where the head of `plan` should be.
+fn head_digest(file: &PartialFile, plan: &ExportPlan) -> Result<Digest, TransferError> {
+    let len = plan.head.layout.head_len();
+    if file.len()? < len {
+        return Ok(Digest::sha256(b""));
+    }
+    let mut hasher = Hasher::new(Algorithm::Sha256);
+    read_range(file, 0..len, &mut |bytes| hasher.update(bytes))?;
+    Ok(hasher.finish())
+}

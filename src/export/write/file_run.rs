@@ -1,0 +1,51 @@
+//! What the parts of one run into a file share: the file, its journal, how far it is whole, and its checksums.
+
+use std::sync::Arc;
+
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::error::TransferError;
+use crate::archive::{FRAME_CONTENT, PartialFile};
+use crate::export::resume::front::Front;
+use crate::export::resume::journal::{Journal, Past};
+use crate::image::Digest;
+use crate::plan::ExportPlan;
+
+/// What runs beside the downloads, sharing the file with them.
+pub(crate) struct Shared {
+    pub(crate) file: Arc<PartialFile>,
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) front: Arc<Front>,
+    /// Ends the run: because the user wants that, or because the file cannot be written.
+    pub(crate) stop: CancellationToken,
+}
+
+/// The checksums of the file or its volumes, as they come about.
+pub(crate) enum Sidecar {
+    None,
+    /// By one who reads behind the front.
+    Followed(JoinHandle<Result<Option<Vec<Digest>>, TransferError>>),
+    /// By the one who wrote it in order.
+    Known(Vec<Digest>),
+}
+
+impl Sidecar {
+    pub(crate) async fn checksums(self) -> Result<Option<Vec<Digest>>, TransferError> {
+        match self {
+            Self::None => Ok(None),
+            Self::Known(checksums) => Ok(Some(checksums)),
+            Self::Followed(follower) => {
+                follower.await.unwrap_or(Err(TransferError::Invariant("the sidecar's hasher panicked")))
+            }
+        }
+    }
+}
+
+/// Bytes of the blobs of `plan` that an earlier run has left.
+pub(crate) fn past_bytes(plan: &ExportPlan, past: &Past) -> u64 {
+    let size = |index: &u32| plan.bundle.blobs.get(*index as usize).map_or(0, |blob| blob.size);
+    let done: u64 = past.done.iter().map(size).sum();
+    let half = past.progress.iter().filter(|(index, _)| !past.done.contains(index));
+    done + half.map(|(_, frames)| frames * FRAME_CONTENT).sum::<u64>()
+}

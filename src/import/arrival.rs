@@ -1,0 +1,313 @@
+//! Completing an image once its blobs are there: mounts, children, root, tag, and the proof that the registry has it.
+
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+
+use super::upload::{ArrivalError, Run, unwrap_source};
+use crate::archive::{ArchiveError, ArtifactRow, Holdings};
+use crate::image::{Algorithm, Descriptor, Digest, ManifestKind, RawManifest, Repository, Tag};
+use crate::plan::{Arrival, Upload};
+use crate::registry::{GivenOut, HEADS_PER_JOB, ManifestTarget, RegistryClient, RegistryError};
+
+/// Pauses before each look at what a registry says of an image that was just sent.
+const PROOF_WAITS: [Duration; 4] =
+    [Duration::ZERO, Duration::from_millis(300), Duration::from_secs(1), Duration::from_secs(4)];
+
+/// Referrers by subject that the registry did not say it has recorded.
+type Unlisted = BTreeMap<Digest, Vec<Descriptor>>;
+
+impl Run<'_> {
+    /// Waits for the blobs of an image, then completes it without a pause: mounts, children, root, proof.
+    pub(crate) async fn complete(&self, arrival: &Arrival) -> Result<(), ArrivalError> {
+        for &blob in &arrival.blobs {
+            let upload = &self.import.plan.uploads[blob as usize];
+            if let Err(error) = self.blobs[blob as usize].wait().await {
+                return Err(ArrivalError::Blob { digest: upload.digest.into(), error: error.clone() });
+            }
+        }
+        let _permit = self.finishing.acquire().await.map_err(|_| ArrivalError::Cancelled)?;
+        if self.import.cancel.is_cancelled() {
+            return Err(ArrivalError::Cancelled);
+        }
+        // Boxed: its state is some kilobytes, and all images of an import wait above at once.
+        Box::pin(self.finish(arrival)).await
+    }
+
+    async fn finish(&self, arrival: &Arrival) -> Result<(), ArrivalError> {
+        let repository = &arrival.landing.repository;
+        let elsewhere: Vec<&Upload> = arrival
+            .blobs
+            .iter()
+            .map(|blob| &self.import.plan.uploads[*blob as usize])
+            .filter(|upload| upload.home != *repository)
+            .collect();
+        let mut mounts = futures_util::stream::iter(elsewhere)
+            .map(|upload| async move {
+                let mount = async { self.mount(repository, upload).await.map_err(Arc::new) };
+                let result = self.mounts.get((repository.clone(), upload.digest), Box::pin(mount)).await;
+                result.map_err(|error| ArrivalError::Blob { digest: upload.digest.into(), error })
+            })
+            .buffer_unordered(self.import.jobs.max(1));
+        while let Some(mounted) = mounts.next().await {
+            mounted?;
+        }
+        self.manifests(arrival).await
+    }
+
+    /// Brings a blob of another repository here: mounted, or sent again where the registry does not mount.
+    async fn mount(&self, repository: &Repository, upload: &Upload) -> Result<(), ArrivalError> {
+        let source = self.import.source(upload, &upload.home, None);
+        let client = self.import.client;
+        let pushed =
+            client.push_blob(repository, &upload.digest, upload.size, &*source, Some(&upload.home)).await;
+        self.count(&pushed.map_err(unwrap_source)?);
+        Ok(())
+    }
+
+    /// Children, then the root, then what is about them, and only then the tag: whoever sees the image can also see
+    /// that it is signed.
+    async fn manifests(&self, arrival: &Arrival) -> Result<(), ArrivalError> {
+        let repository = &arrival.landing.repository;
+        let mut unlisted = Unlisted::new();
+        let mut untagged = Vec::new();
+        for (digest, media_type) in &arrival.manifests {
+            let is_root = arrival.manifests.last().is_some_and(|(root, _)| root == digest);
+            // A push by tag is hashed with sha256: another digest has to be said.
+            let by_tag = is_root && arrival.landing.tag.is_some() && digest.algorithm() == Algorithm::Sha256;
+            if !by_tag || !arrival.artifacts.is_empty() {
+                untagged.push(self.put(arrival, None, digest, media_type, &mut unlisted).await?);
+            }
+        }
+        self.prove_each(repository, &untagged).await?;
+        self.artifacts(arrival, &mut unlisted).await?;
+        if let (Some(tag), Some((root, root_type))) = (&arrival.landing.tag, arrival.manifests.last()) {
+            let manifest = self.put(arrival, Some(tag), root, root_type, &mut unlisted).await?;
+            self.prove(repository, &ManifestTarget::Tag(tag.clone()), &manifest).await?;
+        }
+        self.list(repository, unlisted).await
+    }
+
+    /// Puts what is about an image beside it, and proves that it is found there.
+    async fn artifacts(&self, arrival: &Arrival, unlisted: &mut Unlisted) -> Result<(), ArrivalError> {
+        let repository = &arrival.landing.repository;
+        let mut about: BTreeMap<Digest, Vec<Digest>> = BTreeMap::new();
+        let mut untagged = Vec::new();
+        for arriving in &arrival.artifacts {
+            let row = &self.import.holdings.bundle().artifacts[arriving.artifact];
+            for (digest, media_type) in &arriving.manifests {
+                let tag = row.tag.as_ref().filter(|_| *digest == row.digest);
+                let manifest = self.put(arrival, tag, digest, media_type, unlisted).await?;
+                match tag {
+                    Some(tag) => {
+                        self.prove(repository, &ManifestTarget::Tag(tag.clone()), &manifest).await?;
+                    }
+                    None => untagged.push(manifest),
+                }
+            }
+            if row.tag.is_none() {
+                about.entry(row.subject).or_default().push(row.digest);
+            }
+        }
+        self.prove_each(repository, &untagged).await?;
+        self.list(repository, std::mem::take(unlisted)).await?;
+        for (subject, referrers) in about {
+            self.prove_listed(repository, &subject, &referrers).await?;
+        }
+        let rows = arrival.artifacts.iter().map(|one| &self.import.holdings.bundle().artifacts[one.artifact]);
+        self.count_artifacts(rows.filter_map(ArtifactRow::kind));
+        Ok(())
+    }
+
+    /// Pushes one manifest by its tag, or its digest without one.
+    async fn put(
+        &self,
+        arrival: &Arrival,
+        tag: Option<&Tag>,
+        digest: &Digest,
+        media_type: &str,
+        unlisted: &mut Unlisted,
+    ) -> Result<RawManifest, ArrivalError> {
+        let manifest = raw(self.import.holdings.as_ref(), digest, media_type)?;
+        let target = tag.map_or(ManifestTarget::Digest(*digest), |tag| ManifestTarget::Tag(tag.clone()));
+        let put = self.put_insisting(arrival, &target, &manifest).await?;
+        if !put.subject_recorded
+            && let Ok(parsed) = manifest.parse()
+            && let Some(subject) = &parsed.subject
+        {
+            let referrers = unlisted.entry(subject.digest).or_default();
+            referrers.push(manifest.as_referrer(&parsed));
+        }
+        Ok(manifest)
+    }
+
+    /// Keeps the lists of referrers that the registry does not keep itself.
+    async fn list(&self, repository: &Repository, unlisted: Unlisted) -> Result<(), ArrivalError> {
+        for (subject, referrers) in unlisted {
+            self.import.client.list_referrers(repository, &subject, &referrers).await?;
+        }
+        Ok(())
+    }
+
+    /// Referrers count when the registry lists them, by itself or under the fallback tag.
+    async fn prove_listed(
+        &self,
+        repository: &Repository,
+        subject: &Digest,
+        referrers: &[Digest],
+    ) -> Result<(), ArrivalError> {
+        let mut missing = None;
+        for wait in PROOF_WAITS {
+            tokio::time::sleep(wait).await;
+            let listed = self.import.client.referrers(repository, subject).await?.descriptors;
+            missing = referrers.iter().find(|digest| listed.iter().all(|d| d.digest != **digest));
+            if missing.is_none() {
+                return Ok(());
+            }
+        }
+        let wanted = Box::new(missing.copied().unwrap_or(*subject));
+        let place = format!("the referrers of {repository}@{subject}");
+        Err(ArrivalError::Unproven { place, wanted, found: "a list without it".to_owned() })
+    }
+
+    /// Proves manifests that have no tag, several at once.
+    async fn prove_each(
+        &self,
+        repository: &Repository,
+        manifests: &[RawManifest],
+    ) -> Result<(), ArrivalError> {
+        let mut proofs = futures_util::stream::iter(manifests)
+            .map(|manifest| async move {
+                self.prove(repository, &ManifestTarget::Digest(manifest.digest), manifest).await
+            })
+            .buffer_unordered(self.import.jobs.max(1));
+        while let Some(proof) = proofs.next().await {
+            proof?;
+        }
+        Ok(())
+    }
+
+    /// A manifest counts when the registry gives it out again, byte for byte.
+    async fn prove(
+        &self,
+        repository: &Repository,
+        target: &ManifestTarget,
+        wanted: &RawManifest,
+    ) -> Result<(), ArrivalError> {
+        let mut found = GivenOut::Nothing;
+        // A registry of many nodes may need a moment until each of them knows what one has taken.
+        for wait in PROOF_WAITS {
+            tokio::time::sleep(wait).await;
+            found = self.import.client.gives_out(repository, target, wanted).await?;
+            if found == GivenOut::Same {
+                return Ok(());
+            }
+        }
+        let place = place(repository, target);
+        let found = match found {
+            GivenOut::Other(digest) => digest.to_string(),
+            GivenOut::Same | GivenOut::Nothing => "nothing".to_owned(),
+        };
+        Err(ArrivalError::Unproven { place, wanted: Box::new(wanted.digest), found })
+    }
+}
+
+/// A tag or digest as it is written behind its repository.
+pub(crate) fn place(repository: &Repository, target: &ManifestTarget) -> String {
+    match target {
+        ManifestTarget::Tag(tag) => format!("{repository}:{tag}"),
+        ManifestTarget::Digest(digest) => format!("{repository}@{digest}"),
+    }
+}
+
+pub(crate) fn raw(
+    holdings: &dyn Holdings,
+    digest: &Digest,
+    media_type: &str,
+) -> Result<RawManifest, ArrivalError> {
+    let bytes = holdings.manifest(digest)?;
+    let raw = RawManifest::new(bytes, Some(media_type), Some(digest));
+    raw.map_err(|e| ArchiveError::Damaged(format!("manifest {digest}: {e}")).into())
+}
+
+/// What a place has of an artifact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beside {
+    There,
+    Absent,
+    /// Its tag names something else.
+    Other(Digest),
+}
+
+/// What `repository` has of artifacts, given and returned by position in the bundle.
+pub async fn artifacts_there(
+    client: &RegistryClient,
+    holdings: &dyn Holdings,
+    repository: &Repository,
+    artifacts: &[usize],
+) -> Result<Vec<(usize, Beside)>, ArrivalError> {
+    let rows = &holdings.bundle().artifacts;
+    let mut lists: HashMap<Digest, Vec<Descriptor>> = HashMap::new();
+    let mut found = Vec::with_capacity(artifacts.len());
+    for &at in artifacts {
+        let row = &rows[at];
+        if let Some(tag) = &row.tag {
+            found.push((at, under_tag(client, holdings, repository, tag, row).await?));
+            continue;
+        }
+        let list = match lists.entry(row.subject) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(client.referrers(repository, &row.subject).await?.descriptors),
+        };
+        let listed = list.iter().any(|listed| listed.digest == row.digest);
+        found.push((at, if listed { Beside::There } else { Beside::Absent }));
+    }
+    Ok(found)
+}
+
+/// A tag that holds what `row` says and more counts as holding it: whoever signs an image again behind the gap adds to
+/// the same manifest, and that must not be lost.
+async fn under_tag(
+    client: &RegistryClient,
+    holdings: &dyn Holdings,
+    repository: &Repository,
+    tag: &Tag,
+    row: &ArtifactRow,
+) -> Result<Beside, ArrivalError> {
+    let target = ManifestTarget::Tag(tag.clone());
+    let own = raw(holdings, &row.digest, &row.media_type)?;
+    let found = match client.head_manifest(repository, &target).await? {
+        None => return Ok(Beside::Absent),
+        Some(found) if own.is_named(&found) => return Ok(Beside::There),
+        Some(found) => found,
+    };
+    let there = client.manifest(repository, &target).await?.manifest;
+    let (Ok(own), Ok(there)) = (own.parse(), there.parse()) else {
+        return Ok(Beside::Other(found));
+    };
+    let has = |layer: &Descriptor| there.layers.iter().any(|other| other.digest == layer.digest);
+    let covers = own.kind == ManifestKind::Image && !own.layers.is_empty() && own.layers.iter().all(has);
+    Ok(if covers { Beside::There } else { Beside::Other(found) })
+}
+
+/// Which of `wanted` the destination has: for each, the digest its tag names now. Asked by as many requests at a
+/// time as go with `jobs`.
+pub async fn present(
+    client: &RegistryClient,
+    wanted: &[(Repository, ManifestTarget)],
+    jobs: usize,
+    each: &(dyn Fn() + Sync),
+) -> HashMap<usize, Result<Option<Digest>, RegistryError>> {
+    futures_util::stream::iter(wanted.iter().enumerate())
+        .map(|(at, (repository, target))| async move {
+            let there = client.has_manifest(repository, target).await;
+            each();
+            (at, there)
+        })
+        .buffer_unordered(jobs.max(1).saturating_mul(HEADS_PER_JOB))
+        .collect()
+        .await
+}

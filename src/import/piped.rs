@@ -1,0 +1,370 @@
+//! Importing from a pipe, or from an archive that can only be read in order: blobs come once, in order, and are sent on as they come.
+//!
+//! A small blob is gathered, compared with its digest and sent like any other. A large one goes out in chunks of one
+//! upload session, each held in memory until the registry has it; the session is committed only when the digest is
+//! right. With a spool folder a large one is kept there until it is sent, as often as that takes; without one, a blob
+//! that the registry loses is lost for its images, and the others go on. What the plan does not need is dropped.
+
+use std::collections::{HashMap, HashSet};
+
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::{BoxStream, FuturesUnordered};
+use tokio::sync::mpsc;
+
+use super::source::WrongContent;
+use super::upload::{ArrivalError, Arrived, Import, Run, Sent, Settled, unwrap_source};
+use crate::app::medium::free_space;
+use crate::archive::{ArchiveError, Stash, StreamEvent, StreamSink};
+use crate::image::{Digest, Hasher, ImageConfig};
+use crate::plan;
+use crate::registry::{BlobSource, ErrorClass, Pushed, RegistryError, SourceError, Upload};
+
+/// Blobs up to this many bytes are gathered before they are sent.
+const GATHERED: u64 = 8 << 20;
+/// Larger ones are sent in chunks of this many bytes.
+const CHUNK: usize = 16 << 20;
+const QUEUE: usize = 4;
+
+/// A blob in memory.
+struct Gathered {
+    pieces: Vec<Bytes>,
+}
+
+impl BlobSource for Gathered {
+    fn open(&self, from: u64, length: u64) -> BoxStream<'static, Result<Bytes, SourceError>> {
+        let (mut skip, mut left) = (from, length);
+        let cut = self.pieces.iter().filter_map(|piece| {
+            let len = piece.len() as u64;
+            let start = skip.min(len);
+            skip -= start;
+            let take = (len - start).min(left);
+            left -= take;
+            let range = usize::try_from(start).ok()?..usize::try_from(start + take).ok()?;
+            (take > 0).then(|| Ok(piece.slice(range)))
+        });
+        futures_util::stream::iter(cut.collect::<Vec<_>>()).boxed()
+    }
+}
+
+type Pushes<'a> = FuturesUnordered<BoxFuture<'a, ()>>;
+
+impl Import<'_> {
+    /// Sends what is missing as `read` brings it, on a thread of its own. What is `at_hand`, or at the destination, does
+    /// not come from there.
+    /// `stash` keeps what may have to be sent again, where the holdings cannot be read again. The last result is that
+    /// of reading to the end.
+    pub async fn run_piped<F>(
+        &self,
+        at_hand: &HashSet<Digest>,
+        stash: Option<&Stash>,
+        read: F,
+        each: &Settled<'_>,
+    ) -> (Vec<Arrived>, Sent, Result<(), ArchiveError>)
+    where
+        F: FnOnce(&mut StreamSink<'_>) -> Result<(), ArchiveError> + Send + 'static,
+    {
+        let run = Run::new(self);
+        let (send, receive) = mpsc::channel(QUEUE);
+        let reading = tokio::task::spawn_blocking(move || {
+            read(&mut |event| {
+                send.blocking_send(event).map_err(|_| ArchiveError::Damaged("stopped".to_owned()))
+            })
+        });
+        let feed = async {
+            run.at_hand(at_hand).await;
+            run.feed(stash, receive).await;
+            let read = reading.await.unwrap_or(Err(ArchiveError::Invariant("the reading thread panicked")));
+            let why = read.as_ref().err().map_or("it is not in the archive".to_owned(), ArchiveError::damage);
+            for at in 0..self.plan.uploads.len() {
+                // Those that are settled already stay as they are.
+                run.settle(at, Err(ArrivalError::Archive(ArchiveError::Damaged(why.clone()))));
+            }
+            read
+        };
+        let (read, arrived) = tokio::join!(feed, run.arrivals(each));
+        (arrived, run.sent(), read)
+    }
+}
+
+impl Run<'_> {
+    async fn feed(&self, stash: Option<&Stash>, mut events: mpsc::Receiver<StreamEvent>) {
+        let plan = self.import.plan;
+        let mut wanted: HashMap<Digest, usize> =
+            plan.uploads.iter().enumerate().map(|(at, upload)| (upload.digest, at)).collect();
+        wanted.retain(|_, at| plan.uploads[*at].carried);
+        let mut pushes: Pushes<'_> = FuturesUnordered::new();
+        while let Some(event) = beside(&mut pushes, events.recv()).await {
+            let StreamEvent::Begin(digest) = event else { continue };
+            // Each blob once, should an archive hold it twice.
+            let Some(at) = wanted.remove(&digest) else { continue };
+            let upload = &plan.uploads[at];
+            if upload.size <= GATHERED {
+                let Some(pieces) = beside(&mut pushes, gather(&mut events, upload.size)).await else {
+                    continue;
+                };
+                while pushes.len() >= self.import.jobs.max(1) {
+                    pushes.next().await;
+                }
+                pushes.push(Box::pin(self.push_gathered(at, upload, pieces)));
+            } else if let Some(stash) = stash.filter(|stash| stash.folder().is_some()) {
+                while pushes.len() >= self.import.jobs.max(1) || !fits(stash, upload.size, pushes.is_empty())
+                {
+                    pushes.next().await;
+                }
+                match beside(&mut pushes, self.keep(stash, upload, &mut events)).await {
+                    Ok(true) => pushes.push(Box::pin(self.push_kept(stash, at, upload))),
+                    Ok(false) => self.settle(at, Ok(())),
+                    Err(error) => self.settle(at, Err(error)),
+                }
+            } else {
+                match beside(&mut pushes, self.push_chunks(upload, &mut events)).await {
+                    Err(ArrivalError::Registry(error)) if may_be_sent_again(&error) => {
+                        // An archive can be read again, from its start; a pipe cannot.
+                        if self.import.holdings.is_sequential() {
+                            pushes.push(Box::pin(self.upload(at, upload)));
+                        } else {
+                            self.settle(at, Err(ArrivalError::LostInPipe(Box::new(error))));
+                        }
+                    }
+                    result => self.settle(at, result),
+                }
+            }
+            if self.import.cancel.is_cancelled() {
+                break;
+            }
+        }
+        while pushes.next().await.is_some() {}
+    }
+
+    async fn at_hand(&self, at_hand: &HashSet<Digest>) {
+        let uploads = self.import.plan.uploads.iter().enumerate();
+        let is_at_hand = |upload: &plan::Upload| !upload.carried || at_hand.contains(&upload.digest);
+        let send = |(at, upload)| async move {
+            match check_config(upload, || self.content(upload)) {
+                Ok(()) => self.upload(at, upload).await,
+                Err(error) => self.settle(at, Err(error.into())),
+            }
+        };
+        futures_util::stream::iter(uploads.filter(|(_, upload)| is_at_hand(upload)))
+            .map(send)
+            .buffer_unordered(self.import.jobs.max(1))
+            .for_each(|()| futures_util::future::ready(()))
+            .await;
+    }
+
+    /// The content of a small blob that is at hand, to be looked at; none where it cannot be read, which sending it tells.
+    fn content(&self, upload: &plan::Upload) -> Option<Vec<u8>> {
+        let mut content = Vec::new();
+        for piece in self.import.holdings.open(&upload.digest, 0).ok()? {
+            content.extend_from_slice(&piece.ok()?);
+            if content.len() as u64 > upload.size {
+                return None;
+            }
+        }
+        Some(content)
+    }
+
+    async fn push_gathered(&self, at: usize, upload: &plan::Upload, pieces: Vec<Bytes>) {
+        let mut hasher = Hasher::for_digest(&upload.digest);
+        for piece in &pieces {
+            hasher.update(piece);
+        }
+        let found = hasher.finish();
+        if found != upload.digest {
+            let error = WrongContent { wanted: upload.digest, found };
+            return self.settle(at, Err(error.into()));
+        }
+        if let Err(error) = check_config(upload, || Some(pieces.concat())) {
+            return self.settle(at, Err(error.into()));
+        }
+        let bar = self.import.reporter.transfer(upload.home.path(), upload.size, 0);
+        let source = Gathered { pieces };
+        let pushed = self
+            .import
+            .client
+            .push_blob(&upload.home, &upload.digest, upload.size, &source, upload.held_by.as_ref())
+            .await;
+        bar.advance(upload.size);
+        self.settle(at, pushed.map(|pushed| self.count(&pushed)).map_err(unwrap_source));
+    }
+
+    /// Takes a large blob into the stash; `false` when the destination has it already.
+    async fn keep(
+        &self,
+        stash: &Stash,
+        upload: &plan::Upload,
+        events: &mut mpsc::Receiver<StreamEvent>,
+    ) -> Result<bool, ArrivalError> {
+        let there = self.is_there(upload).await;
+        if !matches!(there, Ok(false)) {
+            drop_rest(events).await;
+            return there.map(|_| false);
+        }
+        let mut hasher = Hasher::for_digest(&upload.digest);
+        let begun = stash.begin(upload.digest);
+        let mut written = begun.and_then(|writer| writer.ok_or(ArchiveError::PassedBy(upload.digest)));
+        while let Some(StreamEvent::Piece(piece)) = events.recv().await {
+            hasher.update(&piece);
+            // A full disk costs this blob; the others are still read.
+            written = written.and_then(|mut writer| {
+                tokio::task::block_in_place(|| writer.write(&piece))?;
+                Ok(writer)
+            });
+        }
+        let writer = written?;
+        let found = hasher.finish();
+        if found != upload.digest {
+            return Err(WrongContent { wanted: upload.digest, found }.into());
+        }
+        writer.finish();
+        Ok(true)
+    }
+
+    /// Sends a blob from the stash, and frees its place when no other repository may need it.
+    async fn push_kept(&self, stash: &Stash, at: usize, upload: &plan::Upload) {
+        self.upload(at, upload).await;
+        let key = u32::try_from(at).unwrap_or(u32::MAX);
+        let mut users = self.import.plan.arrivals.iter().filter(|arrival| arrival.blobs.contains(&key));
+        if users.all(|arrival| arrival.landing.repository == upload.home) {
+            stash.forget(&upload.digest);
+        }
+    }
+
+    /// Whether the destination has a blob, or takes it over from another repository.
+    async fn is_there(&self, upload: &plan::Upload) -> Result<bool, ArrivalError> {
+        let client = self.import.client;
+        let there = match &upload.held_by {
+            Some(from) if client.mount_blob(&upload.home, &upload.digest, from).await.unwrap_or(false) => {
+                true
+            }
+            _ => client.has_blob(&upload.home, &upload.digest).await?.is_some(),
+        };
+        if there {
+            self.import.reporter.transfer(upload.home.path(), upload.size, 0).advance(upload.size);
+            self.count(&Pushed::AlreadyThere);
+        }
+        Ok(there)
+    }
+
+    /// Sends a large blob in chunks of one session. Whatever happens, its events are consumed to its end.
+    async fn push_chunks(
+        &self,
+        upload: &plan::Upload,
+        events: &mut mpsc::Receiver<StreamEvent>,
+    ) -> Result<(), ArrivalError> {
+        let client = self.import.client;
+        let there = self.is_there(upload).await;
+        if !matches!(there, Ok(false)) {
+            drop_rest(events).await;
+            return there.map(drop);
+        }
+        let bar = self.import.reporter.transfer(upload.home.path(), upload.size, 0);
+        let session = Upload::begin(client, &upload.home, upload.digest.algorithm()).await;
+        let mut session = session.map_err(ArrivalError::Registry);
+        let mut hasher = Hasher::for_digest(&upload.digest);
+        let mut chunk = BytesMut::new();
+        let complete = loop {
+            match events.recv().await {
+                Some(StreamEvent::Piece(piece)) => {
+                    hasher.update(&piece);
+                    bar.advance(piece.len() as u64);
+                    if session.is_ok() {
+                        chunk.extend_from_slice(&piece);
+                    }
+                    if chunk.len() >= CHUNK {
+                        append(&mut session, chunk.split().freeze()).await;
+                    }
+                }
+                Some(StreamEvent::End) => break true,
+                Some(StreamEvent::Begin(_)) | None => break false,
+            }
+        };
+        if !chunk.is_empty() {
+            append(&mut session, chunk.freeze()).await;
+        }
+        let session = session?;
+        let found = hasher.finish();
+        if !complete || found != upload.digest || self.import.cancel.is_cancelled() {
+            session.cancel().await;
+            return Err(WrongContent { wanted: upload.digest, found }.into());
+        }
+        session.finish(&upload.digest).await.map_err(ArrivalError::Registry)?;
+        self.count(&Pushed::Uploaded { bytes: upload.size });
+        Ok(())
+    }
+}
+
+/// Refuses a config that tools read in different ways. Where configs can be read before anything is sent that has been
+/// looked at already; out of a pipe each is looked at when it comes.
+fn check_config(
+    upload: &plan::Upload,
+    content: impl FnOnce() -> Option<Vec<u8>>,
+) -> Result<(), ArchiveError> {
+    if !upload.is_config || !upload.carried || upload.size > GATHERED {
+        return Ok(());
+    }
+    match content().and_then(|content| ImageConfig::ambiguity(&content)) {
+        Some(error) => Err(ArchiveError::Damaged(format!("{}: {error}", upload.digest))),
+        None => Ok(()),
+    }
+}
+
+/// Whether another session, or another form of upload, may do what this one did not.
+fn may_be_sent_again(error: &RegistryError) -> bool {
+    !matches!(error.class(), ErrorClass::Denied | ErrorClass::NoSpace | ErrorClass::RateLimited)
+}
+
+/// Whether the stash has room for `size` bytes; when `nothing` will free any, it has to be tried.
+fn fits(stash: &Stash, size: u64, nothing: bool) -> bool {
+    let free = || stash.folder().and_then(|folder| free_space(&folder.join("x")));
+    nothing || free().is_none_or(|free| free >= size)
+}
+
+/// Appends to a session that is well; a failure ends it, and the rest of the blob is read past.
+async fn append(session: &mut Result<Upload, ArrivalError>, chunk: Bytes) {
+    if let Ok(upload) = session
+        && let Err(error) = upload.append(chunk).await
+    {
+        *session = Err(ArrivalError::Registry(error));
+    }
+}
+
+/// Does `work` while pushes go on.
+async fn beside<T>(pushes: &mut Pushes<'_>, work: impl Future<Output = T>) -> T {
+    tokio::pin!(work);
+    loop {
+        tokio::select! {
+            result = &mut work => return result,
+            Some(()) = pushes.next() => {}
+        }
+    }
+}
+
+/// The pieces up to the end of a blob; none when it breaks off, or is longer than it should be.
+async fn gather(events: &mut mpsc::Receiver<StreamEvent>, size: u64) -> Option<Vec<Bytes>> {
+    let (mut pieces, mut gathered) = (Vec::new(), 0);
+    loop {
+        match events.recv().await? {
+            StreamEvent::Piece(piece) => {
+                gathered += piece.len() as u64;
+                if gathered > size {
+                    return None;
+                }
+                pieces.push(piece);
+            }
+            StreamEvent::End => return Some(pieces),
+            StreamEvent::Begin(_) => return None,
+        }
+    }
+}
+
+/// Reads past the rest of a blob.
+async fn drop_rest(events: &mut mpsc::Receiver<StreamEvent>) {
+    while let Some(event) = events.recv().await {
+        if matches!(event, StreamEvent::End) {
+            break;
+        }
+    }
+}

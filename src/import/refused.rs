@@ -1,0 +1,164 @@
+//! Manifests that a registry does not take at once: what it lost is sent again, and what it will not have is told in
+//! words that help.
+
+use std::sync::Arc;
+
+use super::arrival::{place, raw};
+use super::upload::{ArrivalError, Run, unwrap_source};
+use crate::archive::ArchiveError;
+use crate::image::{Descriptor, Digest, ManifestKind, RawManifest};
+use crate::plan::{Arrival, Upload};
+use crate::registry::{ErrorClass, GivenOut, ManifestTarget, PutManifest, RegistryError};
+
+/// How often the content of one manifest is sent again to a registry that says it has it, and then has not.
+const ROUNDS: usize = 3;
+
+/// What may help where the urls of foreign layers are refused.
+const URLS: &str =
+    "allow such urls in the registry's settings (docker-registry: validation.manifests.urls.allow)";
+/// What may help where a type of manifest is refused that not all registries know.
+const RARE: &str = "a newer version of the registry, or another of its settings, may take such a manifest";
+
+impl Run<'_> {
+    /// Pushes `manifest`. Where the registry lacks what it refers to, that is sent without asking first: some say of a
+    /// blob that it is there when it is not.
+    pub(crate) async fn put_insisting(
+        &self,
+        arrival: &Arrival,
+        target: &ManifestTarget,
+        manifest: &RawManifest,
+    ) -> Result<PutManifest, ArrivalError> {
+        let repository = &arrival.landing.repository;
+        let mut round = 0;
+        loop {
+            let put = self.import.client.put_manifest(repository, target, manifest).await;
+            let error = match put {
+                Ok(put) => return Ok(put),
+                Err(error) if error.lacks_content() && round < ROUNDS => error,
+                Err(error) => return Err(self.explained(arrival, target, manifest, error).await),
+            };
+            round += 1;
+            if !self.send_again(arrival, manifest, error.digests(), round).await.map_err(
+                |again| match again.innermost() {
+                    ArrivalError::Archive(ArchiveError::PassedBy(_)) => {
+                        ArrivalError::PassedBy(Box::new(error))
+                    }
+                    _ => again,
+                },
+            )? {
+                round = ROUNDS;
+            }
+        }
+    }
+
+    /// Sends those of `named` that `manifest` refers to, or all that it refers to where none is. `false`: there is
+    /// nothing of it to send.
+    async fn send_again(
+        &self,
+        arrival: &Arrival,
+        manifest: &RawManifest,
+        named: &[Digest],
+        round: usize,
+    ) -> Result<bool, ArrivalError> {
+        let Ok(parsed) = manifest.parse() else { return Ok(false) };
+        let all: Vec<&Descriptor> =
+            parsed.config.iter().chain(&parsed.layers).chain(&parsed.manifests).collect();
+        let some: Vec<&Descriptor> = all.iter().copied().filter(|one| named.contains(&one.digest)).collect();
+        let mut sent = false;
+        for descriptor in if some.is_empty() { all } else { some } {
+            let upload = self.uploads_of(arrival).find(|upload| upload.digest == descriptor.digest);
+            if let Some(upload) = upload {
+                self.send_unasked(arrival, upload, round).await?;
+                sent = true;
+            } else if let Some((digest, media_type)) =
+                manifests_of(arrival).find(|(digest, _)| **digest == descriptor.digest)
+            {
+                let child = raw(self.import.holdings.as_ref(), digest, media_type)?;
+                let target = ManifestTarget::Digest(*digest);
+                self.import.client.put_manifest(&arrival.landing.repository, &target, &child).await?;
+                sent = true;
+            }
+        }
+        Ok(sent)
+    }
+
+    fn uploads_of<'a>(&'a self, arrival: &'a Arrival) -> impl Iterator<Item = &'a Upload> {
+        arrival.blobs.iter().map(|blob| &self.import.plan.uploads[*blob as usize])
+    }
+
+    /// Once in each round, however many images wait for it.
+    async fn send_unasked(
+        &self,
+        arrival: &Arrival,
+        upload: &Upload,
+        round: usize,
+    ) -> Result<(), ArrivalError> {
+        let repository = &arrival.landing.repository;
+        let send = async {
+            let there = upload.held_by.as_ref().unwrap_or(&upload.home);
+            let source = self.import.source(upload, there, None);
+            let push =
+                self.import.client.push_blob_unasked(repository, &upload.digest, upload.size, &*source);
+            let pushed = push.await.map_err(unwrap_source).map_err(Arc::new)?;
+            self.count(&pushed);
+            Ok(())
+        };
+        let key = (repository.clone(), upload.digest, round);
+        let sent = self.sent_again.get(key, Box::pin(send)).await;
+        sent.map_err(|error| ArrivalError::Blob { digest: upload.digest.into(), error })
+    }
+
+    /// Why a registry does not take a manifest, as far as can be known.
+    async fn explained(
+        &self,
+        arrival: &Arrival,
+        target: &ManifestTarget,
+        manifest: &RawManifest,
+        error: RegistryError,
+    ) -> ArrivalError {
+        let repository = &arrival.landing.repository;
+        let is_final =
+            matches!(error.status(), Some(400 | 403 | 404 | 405 | 409 | 412 | 415 | 422 | 500 | 501));
+        if !is_final || error.lacks_content() {
+            return error.into();
+        }
+        if matches!(error.status(), Some(400 | 403 | 409 | 412))
+            && matches!(target, ManifestTarget::Tag(_))
+            && let Ok(GivenOut::Other(there)) =
+                self.import.client.gives_out(repository, target, manifest).await
+        {
+            let is_artifact = arrival.manifests.iter().all(|(digest, _)| *digest != manifest.digest);
+            return ArrivalError::TagKept {
+                place: place(repository, target),
+                there: Box::new(there),
+                wanted: Box::new(manifest.digest),
+                is_artifact,
+                error: Box::new(error),
+            };
+        }
+        // What an account may not do has nothing to do with what it sends.
+        if error.class() == ErrorClass::Denied {
+            return error.into();
+        }
+        let parsed = manifest.parse().ok();
+        let layers = parsed.as_ref().map(|parsed| &parsed.layers[..]).unwrap_or_default();
+        let urls = layers.iter().any(|layer| !layer.urls.is_empty());
+        let (kind, is_rare) = match parsed.as_ref().map(|parsed| parsed.kind) {
+            Some(ManifestKind::Index) => ("an index", true),
+            Some(ManifestKind::Artifact) => ("an artifact manifest", true),
+            Some(ManifestKind::Image) | None => ("a manifest", false),
+        };
+        let tail = if urls { ", whose layers have urls" } else { "" };
+        ArrivalError::ManifestRefused {
+            about: format!("it is {kind} of the type {}{tail}", manifest.media_type),
+            hint: if urls { Some(URLS) } else { Some(RARE).filter(|_| is_rare) },
+            error: Box::new(error),
+        }
+    }
+}
+
+/// The manifests of the image and of what is about it.
+fn manifests_of(arrival: &Arrival) -> impl Iterator<Item = (&Digest, &str)> {
+    let about = arrival.artifacts.iter().flat_map(|artifact| &artifact.manifests);
+    arrival.manifests.iter().chain(about).map(|(digest, media_type)| (digest, media_type.as_str()))
+}

@@ -1,0 +1,296 @@
+//! Uploading: each missing blob once, mostly in file order; images are completed beside it as soon as their blobs are
+//! there.
+
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use tokio::sync::{Semaphore, SetOnce};
+use tokio_util::sync::CancellationToken;
+
+use super::source::{FarBlob, HeldBlob, WrongContent};
+use crate::app::failure::{ExitCode, Explain};
+use crate::app::once::Once;
+use crate::archive::{ArchiveError, Holdings};
+use crate::image::{ArtifactCounts, ArtifactKind, Digest, Repository};
+use crate::plan::{ImportPlan, Upload, sending_order};
+use crate::registry::{BlobSource, Pushed, RegistryClient, RegistryError};
+use crate::report::{Reporter, Transfer};
+
+#[derive(Debug, thiserror::Error)]
+pub enum ArrivalError {
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    #[error(transparent)]
+    Content(Box<WrongContent>),
+    #[error("blob {digest}: {error}")]
+    Blob { digest: Box<Digest>, error: Arc<ArrivalError> },
+    /// It went by in a pipe, and the registry has lost what it got of it.
+    #[error("{0}; a pipe cannot be read again")]
+    LostInPipe(Box<RegistryError>),
+    /// It went by in a pipe since the registry said it was there, which it was not.
+    #[error("{0}; a pipe cannot be read again")]
+    PassedBy(Box<RegistryError>),
+    #[error("the registry took it, but now gives out {found} for {place}, not {wanted}")]
+    Unproven { place: String, wanted: Box<Digest>, found: String },
+    #[error("{place} holds {there}, and the registry does not let it become {wanted}: {error}")]
+    TagKept {
+        place: String,
+        there: Box<Digest>,
+        wanted: Box<Digest>,
+        /// It is not an image's tag, but that of a signature or the like.
+        is_artifact: bool,
+        error: Box<RegistryError>,
+    },
+    #[error("{error}; {about}")]
+    ManifestRefused { about: String, hint: Option<&'static str>, error: Box<RegistryError> },
+    #[error("stopped")]
+    Cancelled,
+}
+
+impl From<WrongContent> for ArrivalError {
+    fn from(error: WrongContent) -> Self {
+        Self::Content(Box::new(error))
+    }
+}
+
+impl Explain for ArrivalError {
+    fn calls_for(&self) -> Option<ExitCode> {
+        match self {
+            Self::Registry(error) => error.calls_for(),
+            Self::LostInPipe(_) | Self::PassedBy(_) | Self::Archive(ArchiveError::PassedBy(_)) => {
+                Some(ExitCode::Partly)
+            }
+            Self::Archive(error) => error.calls_for(),
+            Self::Content(_) => Some(ExitCode::Content),
+            Self::Cancelled => Some(ExitCode::Interrupted),
+            Self::Blob { error, .. } => error.calls_for(),
+            Self::TagKept { .. } | Self::ManifestRefused { .. } | Self::Unproven { .. } => {
+                Some(ExitCode::Failed)
+            }
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Registry(error) => error.hints(),
+            Self::Blob { error, .. } => error.hints(),
+            Self::TagKept { is_artifact, .. } => {
+                let mut hints =
+                    vec!["leave tags with other content as they are: --on-conflict skip".to_owned()];
+                if *is_artifact {
+                    hints.push("or leave signatures and the like out: --with none".to_owned());
+                }
+                hints
+            }
+            Self::ManifestRefused { hint, error, .. } => {
+                hint.map_or_else(|| error.hints(), |hint| vec![hint.to_owned()])
+            }
+            Self::LostInPipe(_) => vec![
+                "send the same stream again, what arrived is not sent twice; with --spool DIR nothing that the \
+                 registry loses is lost"
+                    .to_owned(),
+            ],
+            Self::PassedBy(_) | Self::Archive(ArchiveError::PassedBy(_)) => vec![
+                "the registry says of blobs that they are there when they are not, or mounts none: import from a \
+                 file, which can be read again"
+                    .to_owned(),
+            ],
+            Self::Archive(error) => error.hints(),
+            Self::Content(_) | Self::Unproven { .. } | Self::Cancelled => Vec::new(),
+        }
+    }
+}
+
+impl ArrivalError {
+    /// The error itself, where it is a blob's that several images share.
+    pub fn innermost(&self) -> &Self {
+        match self {
+            Self::Blob { error, .. } => error.innermost(),
+            other => other,
+        }
+    }
+}
+
+/// What became of one arrival.
+#[derive(Debug)]
+pub struct Arrived {
+    /// Position in the plan.
+    pub arrival: usize,
+    pub result: Result<(), ArrivalError>,
+}
+
+/// Figures of one import run.
+#[derive(Clone, Debug, Default)]
+pub struct Sent {
+    pub uploaded: u64,
+    pub mounted: u64,
+    pub already: u64,
+    /// Bytes of uploaded blobs.
+    pub bytes: u64,
+    /// Signatures and the like that were put beside images.
+    pub artifacts: ArtifactCounts,
+    /// Blobs, by position in the plan's uploads, that could not be read out of the bundle as they should be.
+    pub damaged: Vec<usize>,
+}
+
+/// Everything one import run works with.
+pub struct Import<'a> {
+    pub client: &'a RegistryClient,
+    pub holdings: &'a Arc<dyn Holdings>,
+    pub plan: &'a ImportPlan,
+    pub jobs: usize,
+    pub reporter: &'a Reporter,
+    pub cancel: &'a CancellationToken,
+}
+
+impl std::fmt::Debug for Import<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Import").field("jobs", &self.jobs).finish_non_exhaustive()
+    }
+}
+
+type BlobResult = Result<(), Arc<ArrivalError>>;
+
+pub(crate) struct Run<'a> {
+    pub(crate) import: &'a Import<'a>,
+    /// One for each upload of the plan: settled when the blob is in its home, or cannot get there.
+    pub(crate) blobs: Vec<SetOnce<BlobResult>>,
+    /// Blobs that came to another repository than their home: several images there may wait for one.
+    pub(crate) mounts: Once<(Repository, Digest), BlobResult>,
+    /// Blobs that were sent once more, by round.
+    pub(crate) sent_again: Once<(Repository, Digest, usize), BlobResult>,
+    sent: std::sync::Mutex<Sent>,
+    /// Images that are being completed at once.
+    pub(crate) finishing: Semaphore,
+}
+
+/// Told of every image that is settled: its position in the plan, and how it went.
+pub(crate) type Settled<'a> = dyn Fn(usize, &Result<(), ArrivalError>) + Sync + 'a;
+
+impl Import<'_> {
+    /// Sends what is missing, many blobs at once.
+    pub async fn run(&self, each: &Settled<'_>) -> (Vec<Arrived>, Sent) {
+        let run = Run::new(self);
+        let sizes: Vec<u64> = self.plan.uploads.iter().map(|upload| upload.size).collect();
+        let uploads = futures_util::stream::iter(sending_order(&sizes, self.jobs))
+            .map(|at| run.upload(at, &self.plan.uploads[at]))
+            .buffer_unordered(self.jobs.max(1))
+            .for_each(|()| futures_util::future::ready(()));
+        let ((), arrived) = tokio::join!(uploads, run.arrivals(each));
+        (arrived, run.sent())
+    }
+}
+
+impl Import<'_> {
+    /// The content of a blob: from the bundle, or from the repository of the destination that has it.
+    pub(crate) fn source(
+        &self,
+        upload: &Upload,
+        there: &Repository,
+        bar: Option<Arc<Transfer>>,
+    ) -> Box<dyn BlobSource> {
+        let (digest, size) = (upload.digest, upload.size);
+        if upload.carried {
+            Box::new(HeldBlob { holdings: self.holdings.clone(), digest, size, bar })
+        } else {
+            Box::new(FarBlob { client: self.client.clone(), place: there.into(), digest, size })
+        }
+    }
+}
+
+impl<'a> Run<'a> {
+    pub(crate) fn new(import: &'a Import<'a>) -> Self {
+        Self {
+            import,
+            blobs: import.plan.uploads.iter().map(|_| SetOnce::new()).collect(),
+            mounts: Once::default(),
+            sent_again: Once::default(),
+            sent: std::sync::Mutex::default(),
+            finishing: Semaphore::new(import.jobs.max(1)),
+        }
+    }
+
+    /// Completes every image as soon as its blobs are settled.
+    pub(crate) async fn arrivals(&self, each: &Settled<'_>) -> Vec<Arrived> {
+        let mut arrived: Vec<_> = futures_util::stream::iter(self.import.plan.arrivals.iter().enumerate())
+            .map(|(at, arrival)| async move {
+                let result = self.complete(arrival).await;
+                each(at, &result);
+                Arrived { arrival: at, result }
+            })
+            // All of them wait at once; how many work is bounded inside.
+            .buffer_unordered(self.import.plan.arrivals.len().max(1))
+            .collect()
+            .await;
+        arrived.sort_by_key(|a| a.arrival);
+        arrived
+    }
+
+    pub(crate) fn sent(&self) -> Sent {
+        let mut sent = self.sent.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        let is_damaged = |blob: &SetOnce<BlobResult>| {
+            let error = blob.get().and_then(|result| result.as_ref().err());
+            error.is_some_and(|error| matches!(**error, ArrivalError::Content(_) | ArrivalError::Archive(_)))
+        };
+        sent.damaged = (0..self.blobs.len()).filter(|at| is_damaged(&self.blobs[*at])).collect();
+        sent
+    }
+
+    /// Blob `at` is in its home, or cannot get there.
+    pub(crate) fn settle(&self, at: usize, result: Result<(), ArrivalError>) {
+        let _ = self.blobs[at].set(result.map_err(Arc::new));
+    }
+}
+
+impl Run<'_> {
+    pub(crate) async fn upload(&self, at: usize, upload: &Upload) {
+        let Import { client, reporter, cancel, .. } = self.import;
+        let label = format!("{} {}", upload.home.path(), upload.digest.short());
+        let bar = Arc::new(reporter.transfer(&label, upload.size, 0));
+        let held_by = upload.held_by.as_ref();
+        let source = self.import.source(upload, held_by.unwrap_or(&upload.home), Some(bar));
+        let push = client.push_blob(&upload.home, &upload.digest, upload.size, &*source, held_by);
+        let result = tokio::select! {
+            biased;
+            () = cancel.cancelled() => Err(ArrivalError::Cancelled),
+            result = push => result.map(|pushed| self.count(&pushed)).map_err(unwrap_source),
+        };
+        self.settle(at, result);
+    }
+
+    pub(crate) fn count_artifacts(&self, kinds: impl Iterator<Item = ArtifactKind>) {
+        self.sent.lock().unwrap_or_else(std::sync::PoisonError::into_inner).artifacts.extend(kinds);
+    }
+
+    pub(crate) fn count(&self, pushed: &Pushed) {
+        let mut sent = self.sent.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        match pushed {
+            Pushed::Mounted => sent.mounted += 1,
+            Pushed::AlreadyThere => sent.already += 1,
+            Pushed::Uploaded { bytes } => {
+                sent.uploaded += 1;
+                sent.bytes += bytes;
+            }
+        }
+    }
+}
+
+/// An upload that failed because of what was read, not because of the registry, is the bundle's fault.
+pub(crate) fn unwrap_source(error: RegistryError) -> ArrivalError {
+    let Some(source) = error.source_error() else {
+        return ArrivalError::Registry(error);
+    };
+    let source: &(dyn std::error::Error + 'static) = source;
+    if let Some(WrongContent { wanted, found }) = source.downcast_ref() {
+        return ArrivalError::Content(Box::new(WrongContent { wanted: *wanted, found: *found }));
+    }
+    if let Some(ArchiveError::PassedBy(digest)) = source.downcast_ref() {
+        return ArchiveError::PassedBy(*digest).into();
+    }
+    if let Some(damage) = source.downcast_ref::<ArchiveError>() {
+        return ArrivalError::Archive(ArchiveError::Damaged(damage.damage()));
+    }
+    ArrivalError::Registry(error)
+}
