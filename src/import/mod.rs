@@ -16,7 +16,6 @@ mod refused;
 mod required;
 mod salvage;
 mod shards;
-pub mod source;
 mod text;
 pub mod upload;
 mod values;

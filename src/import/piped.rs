@@ -13,11 +13,11 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{BoxStream, FuturesUnordered};
 use tokio::sync::mpsc;
 
-use super::source::WrongContent;
 use super::upload::{ArrivalError, Arrived, Import, Run, Sent, Settled, unwrap_source};
 use crate::app::medium::free_space;
 use crate::archive::{ArchiveError, Stash, StreamEvent, StreamSink};
 use crate::image::{Digest, Hasher, ImageConfig};
+use crate::inputs::blob_sources::WrongContent;
 use crate::plan;
 use crate::registry::{BlobSource, ErrorClass, Pushed, RegistryError, SourceError, Upload};
 

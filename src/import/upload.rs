@@ -7,11 +7,11 @@ use futures_util::StreamExt;
 use tokio::sync::{Semaphore, SetOnce};
 use tokio_util::sync::CancellationToken;
 
-use super::source::{FarBlob, HeldBlob, WrongContent};
 use crate::app::failure::{ExitCode, Explain};
 use crate::app::once::Once;
 use crate::archive::{ArchiveError, Holdings};
 use crate::image::{ArtifactCounts, ArtifactKind, Digest, Repository};
+use crate::inputs::blob_sources::{FarBlob, HeldBlob, WrongContent};
 use crate::plan::{ImportPlan, Upload, sending_order};
 use crate::registry::{BlobSource, Pushed, RegistryClient, RegistryError};
 use crate::report::{Reporter, Transfer};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::archive::Holdings;
 use crate::image::Digest;
-use crate::import::source::HeldBlob;
+use crate::inputs::blob_sources::HeldBlob;
 use crate::registry::{HeldContent, HeldStore};
 
 /// What several bundles have together. What more than one has is taken from the first.
