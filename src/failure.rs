@@ -9,7 +9,7 @@ use crate::export::resolve::resolver::ResolveError;
 use crate::export::write::blob_error::BlobError;
 use crate::export::write::error::TransferError;
 use crate::export::write::file_export::FileExportError;
-use crate::import::upload::ArrivalError;
+use crate::import::upload::UploadError;
 use crate::plan::PlanError;
 use crate::registry::RegistryError;
 
@@ -28,7 +28,7 @@ fn explained<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a dyn
         FileExportError,
         std::io::Error,
         PrepareError,
-        ArrivalError,
+        UploadError,
         ResolveError,
     );
     None

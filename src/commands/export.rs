@@ -6,7 +6,7 @@ use crate::cli::{ExportArgs, ForeignLayers};
 use crate::export::job::ExportJob;
 use crate::export::{self, target};
 use crate::inputs::{clients, keys, policy_check, trust};
-use crate::request::loaded::Loaded;
+use crate::request::loaded::ResolvedRequest;
 use crate::request::{again, base, catalogs, lock};
 use crate::session::Session;
 use crate::session::run_report::RunReport;
@@ -39,7 +39,7 @@ pub(super) async fn run(session: &Session, args: &ExportArgs) -> anyhow::Result<
 }
 
 /// What is to be exported: of catalogs, a lock, or a request from the other side.
-fn load(session: &Session, args: &ExportArgs) -> anyhow::Result<Loaded> {
+fn load(session: &Session, args: &ExportArgs) -> anyhow::Result<ResolvedRequest> {
     if args.base.is_none() {
         let hint = "here it is for --base; to sign what is written: --sign-key FILE";
         trust::refuse_unused(&args.trust, hint)?;

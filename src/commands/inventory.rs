@@ -6,10 +6,10 @@ use crate::archive::Root;
 use crate::cli::{CatalogArgs, InspectArgs, ResultFormat};
 use crate::destination::{Destination, Mapping};
 use crate::export::resolve::resolver::{ResolveError, Resolved, Unresolved, resolve};
-use crate::export::resolve::spool::Spool;
+use crate::export::resolve::spool::ManifestCache;
 use crate::image::{ArtifactKind, Digest, Reference};
 use crate::inputs::clients;
-use crate::plan::{Inventory, InventoryImage, Stock};
+use crate::plan::{Inventory, InventoryImage, KnownBlobs};
 use crate::report::{bytes, count};
 use crate::request::catalogs;
 use crate::session::{Session, output_files};
@@ -29,7 +29,7 @@ pub(super) async fn run(
     }
     request.with = ArtifactKind::ALL.to_vec();
     let client = clients::for_destination(&args.network, &destination, &session.reporter)?;
-    let spool = Spool::anonymous()?;
+    let spool = ManifestCache::anonymous()?;
     let reporter = &session.reporter;
     reporter.begin_count("asking what is there", request.images.len() as u64);
     let step = |_: &_, _| reporter.step();
@@ -83,8 +83,8 @@ fn absent(resolved: &Resolved) -> anyhow::Result<Vec<Reference>> {
     Ok(absent)
 }
 
-fn inventory(resolved: &Resolved, spool: &Spool) -> anyhow::Result<Inventory> {
-    let (mut images, mut stock) = (Vec::new(), Stock::default());
+fn inventory(resolved: &Resolved, spool: &ManifestCache) -> anyhow::Result<Inventory> {
+    let (mut images, mut stock) = (Vec::new(), KnownBlobs::default());
     for image in &resolved.resolution.images {
         let row = &image.row;
         let root = Root { digest: row.digest, media_type: row.media_type.clone(), size: image.root_size };

@@ -13,17 +13,17 @@ use crate::archive::manifest::{EntryRecord, RequiredBlob, Requires};
 use crate::archive::{ArtifactIndex, Fate, Holdings, Pins, Repinned, fates};
 use crate::cli::{ForeignLayers, RepackArgs, TrustArgs};
 use crate::custody::{Material, MaterialKind};
-use crate::export::finish::Origin;
+use crate::export::finish::SourceBundle;
 use crate::export::job::ExportJob;
 use crate::export::{self, target};
 use crate::image::{ParsedManifest, media_type};
 use crate::inputs::{keys, open_bundle, policy_check, trust};
-use crate::plan::Wanted;
+use crate::plan::RequestedImage;
 use crate::registry::{ClientOptions, Held, RegistryClient};
 use crate::request::base;
 use crate::request::bundles::OpenBundles;
 use crate::request::catalogs::{join, positions};
-use crate::request::loaded::Loaded;
+use crate::request::loaded::ResolvedRequest;
 use crate::session::run_report::RunReport;
 use crate::session::{Session, output_files};
 
@@ -52,7 +52,7 @@ pub(super) async fn run(session: &Session, args: &RepackArgs) -> anyhow::Result<
     let bundles = open(&args.bundles, &args.trust)?;
     let fill = open(&args.fill_from, &args.trust)?;
     let materials = bundles.iter().chain(&fill).filter_map(|holdings| material(holdings.as_ref()));
-    let mut loaded = Loaded { materials: materials.collect(), ..Loaded::default() };
+    let mut loaded = ResolvedRequest { materials: materials.collect(), ..ResolvedRequest::default() };
     let stock = Arc::new(OpenBundles::new(fill.into_iter().chain(bundles.iter().cloned()).collect()));
     for holdings in &bundles {
         add(&mut loaded, holdings.as_ref()).map_err(|why| {
@@ -76,7 +76,7 @@ pub(super) async fn run(session: &Session, args: &RepackArgs) -> anyhow::Result<
     });
     let (signer, policy) = (keys::signer(&write.sign)?, policy_check::load(&write.policy)?);
     let origin = match (&args.bundles[..], &bundles[..]) {
-        ([path], [holdings]) => Origin::of(path, holdings.as_ref())?,
+        ([path], [holdings]) => SourceBundle::of(path, holdings.as_ref())?,
         _ => None,
     };
     let mut report = RunReport::new("repack", args.report.file.as_deref());
@@ -119,7 +119,7 @@ fn material(holdings: &dyn Holdings) -> Option<Material> {
 }
 
 /// Adds the images of a bundle as it has them.
-fn add(loaded: &mut Loaded, holdings: &dyn Holdings) -> Result<(), String> {
+fn add(loaded: &mut ResolvedRequest, holdings: &dyn Holdings) -> Result<(), String> {
     let bundle = holdings.bundle();
     let request = &mut loaded.request;
     if request.images.is_empty() {
@@ -162,7 +162,7 @@ fn add(loaded: &mut Loaded, holdings: &dyn Holdings) -> Result<(), String> {
                 wanted.entries.extend(entries);
                 wanted.artifacts.get_or_insert_default().extend(artifacts);
             }
-            None => loaded.request.images.push(Wanted {
+            None => loaded.request.images.push(RequestedImage {
                 entries: entries.collect(),
                 artifacts: Some(artifacts.collect()),
                 pin: Some(image.digest),

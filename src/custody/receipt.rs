@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::archive::manifest::{RequiredBlob, Requires};
 use crate::archive::{ArchiveError, BundleManifest, ImageRow, Manifests, roots};
 use crate::image::{Digest, Reference};
-use crate::plan::Stock;
+use crate::plan::KnownBlobs;
 use crate::signing::{BUNDLE_SUBJECT, Circumstances, Predicate, Statement, Subject};
 
 /// An import's receipt.
@@ -91,7 +91,7 @@ impl Receipt {
         images: Vec<ArrivedImage>,
         circumstances: Circumstances,
     ) -> Result<Self, ArchiveError> {
-        let mut stock = Stock::default();
+        let mut stock = KnownBlobs::default();
         for (image, root) in images.iter().zip(roots(bundle)).filter(|(image, _)| image.state.is_there()) {
             stock.add(image.name.repository(), &[root], manifests)?;
         }
@@ -152,7 +152,7 @@ impl Receipt {
     /// The base for a delta that this receipt is, which stands as `json` in its file. It is called after the bundle that
     /// arrived, since that brings what is missing; where the bundle has no id, after the receipt.
     pub fn base(self, json: &[u8]) -> Requires {
-        let mut stock = Stock::default();
+        let mut stock = KnownBlobs::default();
         stock.add_required(&self.predicate.blobs);
         Requires { base: self.predicate.bundle.unwrap_or_else(|| Digest::sha256(json)), blobs: stock.blobs() }
     }

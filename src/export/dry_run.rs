@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::job::ExportJob;
-use super::resolve::spool::Spool;
+use super::resolve::spool::ManifestCache;
 use super::text;
 use crate::app::failure::ExitCode;
 use crate::cli::ResultFormat;
@@ -16,7 +16,7 @@ pub(crate) async fn run(
     target: Option<&Path>,
     report: &mut RunReport,
 ) -> anyhow::Result<ExitCode> {
-    let spool = Spool::anonymous()?;
+    let spool = ManifestCache::anonymous()?;
     let resolved = job.resolve(&spool, report).await?;
     let plan = ExportPlan::new(job.request, &resolved.resolution, job.seal(), &spool, &mut |_| Ok(()))?;
     let preflight = job.preflight(&plan, target);

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::target;
-use super::write::file_export::Stale;
+use super::write::file_export::OldSidecars;
 use crate::app::failure::{ExitCode, Failure};
 use crate::app::own_file::{beside, folder_of};
 use crate::archive::{LIST_SUFFIX, VolumeInput, volumes_of};
@@ -14,14 +14,14 @@ use crate::plan::ExportPlan;
 use crate::report::Reporter;
 use crate::session::sidecar::{self, SIDECARS};
 
-pub(crate) struct There<'a> {
+pub(crate) struct ExistingOutput<'a> {
     target: &'a Path,
     write: &'a WriteArgs,
     /// The bundle that is there, if one can be read.
     id: Option<Digest>,
 }
 
-impl<'a> There<'a> {
+impl<'a> ExistingOutput<'a> {
     pub(crate) fn under(target: &'a Path, write: &'a WriteArgs) -> Self {
         Self { target, write, id: open_bundle(target).ok().map(|found| found.id()) }
     }
@@ -83,8 +83,8 @@ impl<'a> There<'a> {
     }
 
     /// What was said of it, in signatures, statements and approvals: that goes with it where it may be replaced.
-    pub(crate) fn stale(&self) -> Stale {
-        Stale { of: self.id, files: if self.write.force { self.company() } else { Vec::new() } }
+    pub(crate) fn stale(&self) -> OldSidecars {
+        OldSidecars { of: self.id, files: if self.write.force { self.company() } else { Vec::new() } }
     }
 
     /// Says what stays beside bundle `id` that nobody knows to be about it.

@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::time::Instant;
 
-use super::existing::There;
+use super::existing::ExistingOutput;
 use super::finish::Finish;
 use super::job::ExportJob;
 use super::lost::{report_faults, report_lost, way_on, without};
-use super::resolve::spool::Spool;
+use super::resolve::spool::ManifestCache;
 use super::resume::workspace::{Unfinished, Workspace};
 use super::write::blob_spool::BlobSpool;
 use super::write::checksum::complete_sidecar;
@@ -53,7 +53,7 @@ impl FileRun<'_> {
             old.remove()?;
             blob_spool = job.blob_spool(Some(target))?;
         }
-        let there = There::under(target, job.write);
+        let there = ExistingOutput::under(target, job.write);
         let stale = there.stale();
         let run = FileExport {
             client: job.client,
@@ -154,7 +154,7 @@ impl FileRun<'_> {
     async fn resolution(
         &self,
         workspace: &Workspace,
-        spool: &Spool,
+        spool: &ManifestCache,
         fingerprint: &str,
         report: &mut RunReport,
     ) -> anyhow::Result<(Resolution, Option<Unfinished>, usize)> {

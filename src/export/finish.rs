@@ -15,14 +15,14 @@ use crate::session::{Session, output_files, sidecar};
 use crate::signing::{PrivateKey, SigstoreBundle};
 
 /// The one bundle that another is made of.
-pub(crate) struct Origin {
+pub(crate) struct SourceBundle {
     id: Digest,
     signature: Option<Vec<u8>>,
     /// What the files beside it are called after.
     base: PathBuf,
 }
 
-impl Origin {
+impl SourceBundle {
     /// None of a layout of another tool, which nobody has signed.
     pub(crate) fn of(path: &Path, holdings: &dyn Holdings) -> Result<Option<Self>, ArchiveError> {
         let Some(id) = holdings.id() else { return Ok(None) };
@@ -73,7 +73,7 @@ pub(crate) struct Finish<'a> {
     pub(crate) write: &'a WriteArgs,
     /// Signs the bundle and its statement.
     pub(crate) signer: Option<&'a PrivateKey>,
-    pub(crate) origin: Option<&'a Origin>,
+    pub(crate) origin: Option<&'a SourceBundle>,
     /// What the bundle is made of, for the statement.
     pub(crate) materials: &'a [Material],
 }

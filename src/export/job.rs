@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::finish::Origin;
+use super::finish::SourceBundle;
 use super::resolve::resolver::Resolved;
-use super::resolve::spool::Spool;
+use super::resolve::spool::ManifestCache;
 use super::resolve::told::Resolving;
 use super::target;
 use super::write::blob_spool::BlobSpool;
@@ -32,7 +32,7 @@ pub(crate) struct ExportJob<'a> {
     /// Signs the bundle.
     pub(crate) signer: Option<&'a PrivateKey>,
     /// The one bundle it is made of, whose signatures it keeps where it is the same bundle.
-    pub(crate) origin: Option<&'a Origin>,
+    pub(crate) origin: Option<&'a SourceBundle>,
     /// What it has to keep to.
     pub(crate) policy: Option<&'a Rules>,
     /// What the bundle is made of.
@@ -43,7 +43,7 @@ pub(crate) struct ExportJob<'a> {
 impl ExportJob<'_> {
     /// What the bundle gets as its signature.
     pub(crate) fn seal(&self) -> Option<Signer<'_>> {
-        let kept = || self.origin.and_then(Origin::signature);
+        let kept = || self.origin.and_then(SourceBundle::signature);
         self.signer.map(Signer::Key).or_else(kept)
     }
 
@@ -54,7 +54,11 @@ impl ExportJob<'_> {
     }
 
     /// Resolves every image; failures end the export unless it may keep going.
-    pub(crate) async fn resolve(&self, spool: &Spool, report: &mut RunReport) -> anyhow::Result<Resolved> {
+    pub(crate) async fn resolve(
+        &self,
+        spool: &ManifestCache,
+        report: &mut RunReport,
+    ) -> anyhow::Result<Resolved> {
         let resolving = Resolving {
             session: self.session,
             client: self.client,
@@ -73,7 +77,7 @@ impl ExportJob<'_> {
     pub(crate) fn enforce(
         &self,
         plan: &ExportPlan,
-        spool: &Spool,
+        spool: &ManifestCache,
         report: &mut RunReport,
     ) -> anyhow::Result<()> {
         let Some(rules) = self.policy else { return Ok(()) };

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::resolve::spool::Spool;
+use super::resolve::spool::ManifestCache;
 use super::write::blob_error::{BlobError, LostBlob};
 use crate::app::failure::{ExitCode, Explain};
 use crate::archive::{ImageFault, Users};
@@ -16,7 +16,7 @@ const GONE: &str = "an earlier run resolved this image, and it is gone since the
 /// repetition brings back.
 pub(crate) fn report_lost(
     plan: &ExportPlan,
-    spool: &Spool,
+    spool: &ManifestCache,
     lost: &[LostBlob],
     earlier: bool,
     report: &mut RunReport,

@@ -4,10 +4,10 @@ use std::io::Write;
 
 use super::job::ExportJob;
 use super::lost::report_lost;
-use super::resolve::spool::Spool;
+use super::resolve::spool::ManifestCache;
 use super::write::blob_error::{BlobError, LostBlob};
-use super::write::ordered::{Broken, StreamExport};
-use super::write::places::Places;
+use super::write::ordered::{StreamExport, WriteFailure};
+use super::write::places::AlternateSources;
 use crate::app::failure::{ExitCode, Failure};
 use crate::archive::ArchiveError;
 use crate::plan::ExportPlan;
@@ -21,7 +21,7 @@ pub(crate) async fn run(job: &ExportJob<'_>, report: &mut RunReport) -> anyhow::
             .hint("redirect it, for example: bundle export -o - | ssh inside bundle import - -d REGISTRY")
             .into());
     }
-    let spool = Spool::anonymous()?;
+    let spool = ManifestCache::anonymous()?;
     let resolved = job.resolve(&spool, report).await?;
     let reporter = &job.session.reporter;
     let mut out = std::io::BufWriter::with_capacity(1 << 20, std::io::stdout());
@@ -34,7 +34,7 @@ pub(crate) async fn run(job: &ExportJob<'_>, report: &mut RunReport) -> anyhow::
         out.write_all(head).map_err(stdout)
     })?;
     reporter.begin("streaming", plan.payload(), 0);
-    let places = Places::new(job.client, &plan, &spool);
+    let places = AlternateSources::new(job.client, &plan, &spool);
     let blob_spool = job.blob_spool(None)?;
     let stream = StreamExport {
         plan: &plan,
@@ -49,8 +49,8 @@ pub(crate) async fn run(job: &ExportJob<'_>, report: &mut RunReport) -> anyhow::
     reporter.end();
     match result {
         // The pipe is at fault, not an image.
-        Err(Broken { error: BlobError::Transfer(error), .. }) => return Err(error.into()),
-        Err(Broken { index, error }) => {
+        Err(WriteFailure { error: BlobError::Transfer(error), .. }) => return Err(error.into()),
+        Err(WriteFailure { index, error }) => {
             report_lost(&plan, &spool, &[LostBlob { index, error }], false, report);
             return Err(report.failure().hint("the stream is cut off; start it again").into());
         }

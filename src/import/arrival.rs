@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 
-use super::upload::{ArrivalError, Run, unwrap_source};
+use super::upload::{Run, UploadError, unwrap_source};
 use crate::archive::{ArchiveError, ArtifactRow, Holdings};
 use crate::image::{Algorithm, Descriptor, Digest, ManifestKind, RawManifest, Repository, Tag};
-use crate::plan::{Arrival, Upload};
+use crate::plan::{ImageUpload, Upload};
 use crate::registry::{GivenOut, HEADS_PER_JOB, ManifestTarget, RegistryClient, RegistryError};
 
 /// Pauses before each look at what a registry says of an image that was just sent.
@@ -22,23 +22,23 @@ type Unlisted = BTreeMap<Digest, Vec<Descriptor>>;
 
 impl Run<'_> {
     /// Waits for the blobs of an image, then completes it without a pause: mounts, children, root, proof.
-    pub(crate) async fn complete(&self, arrival: &Arrival) -> Result<(), ArrivalError> {
+    pub(crate) async fn complete(&self, arrival: &ImageUpload) -> Result<(), UploadError> {
         for &blob in &arrival.blobs {
             let upload = &self.import.plan.uploads[blob as usize];
             if let Err(error) = self.blobs[blob as usize].wait().await {
-                return Err(ArrivalError::Blob { digest: upload.digest.into(), error: error.clone() });
+                return Err(UploadError::Blob { digest: upload.digest.into(), error: error.clone() });
             }
         }
-        let _permit = self.finishing.acquire().await.map_err(|_| ArrivalError::Cancelled)?;
+        let _permit = self.finishing.acquire().await.map_err(|_| UploadError::Cancelled)?;
         if self.import.cancel.is_cancelled() {
-            return Err(ArrivalError::Cancelled);
+            return Err(UploadError::Cancelled);
         }
         // Boxed: its state is some kilobytes, and all images of an import wait above at once.
         Box::pin(self.finish(arrival)).await
     }
 
-    async fn finish(&self, arrival: &Arrival) -> Result<(), ArrivalError> {
-        let repository = &arrival.landing.repository;
+    async fn finish(&self, arrival: &ImageUpload) -> Result<(), UploadError> {
+        let repository = &arrival.target.repository;
         let elsewhere: Vec<&Upload> = arrival
             .blobs
             .iter()
@@ -49,7 +49,7 @@ impl Run<'_> {
             .map(|upload| async move {
                 let mount = async { self.mount(repository, upload).await.map_err(Arc::new) };
                 let result = self.mounts.get((repository.clone(), upload.digest), Box::pin(mount)).await;
-                result.map_err(|error| ArrivalError::Blob { digest: upload.digest.into(), error })
+                result.map_err(|error| UploadError::Blob { digest: upload.digest.into(), error })
             })
             .buffer_unordered(self.import.jobs.max(1));
         while let Some(mounted) = mounts.next().await {
@@ -59,7 +59,7 @@ impl Run<'_> {
     }
 
     /// Brings a blob of another repository here: mounted, or sent again where the registry does not mount.
-    async fn mount(&self, repository: &Repository, upload: &Upload) -> Result<(), ArrivalError> {
+    async fn mount(&self, repository: &Repository, upload: &Upload) -> Result<(), UploadError> {
         let source = self.import.source(upload, &upload.home, None);
         let client = self.import.client;
         let pushed =
@@ -70,21 +70,21 @@ impl Run<'_> {
 
     /// Children, then the root, then what is about them, and only then the tag: whoever sees the image can also see
     /// that it is signed.
-    async fn manifests(&self, arrival: &Arrival) -> Result<(), ArrivalError> {
-        let repository = &arrival.landing.repository;
+    async fn manifests(&self, arrival: &ImageUpload) -> Result<(), UploadError> {
+        let repository = &arrival.target.repository;
         let mut unlisted = Unlisted::new();
         let mut untagged = Vec::new();
         for (digest, media_type) in &arrival.manifests {
             let is_root = arrival.manifests.last().is_some_and(|(root, _)| root == digest);
             // A push by tag is hashed with sha256: another digest has to be said.
-            let by_tag = is_root && arrival.landing.tag.is_some() && digest.algorithm() == Algorithm::Sha256;
+            let by_tag = is_root && arrival.target.tag.is_some() && digest.algorithm() == Algorithm::Sha256;
             if !by_tag || !arrival.artifacts.is_empty() {
                 untagged.push(self.put(arrival, None, digest, media_type, &mut unlisted).await?);
             }
         }
         self.prove_each(repository, &untagged).await?;
         self.artifacts(arrival, &mut unlisted).await?;
-        if let (Some(tag), Some((root, root_type))) = (&arrival.landing.tag, arrival.manifests.last()) {
+        if let (Some(tag), Some((root, root_type))) = (&arrival.target.tag, arrival.manifests.last()) {
             let manifest = self.put(arrival, Some(tag), root, root_type, &mut unlisted).await?;
             self.prove(repository, &ManifestTarget::Tag(tag.clone()), &manifest).await?;
         }
@@ -92,8 +92,8 @@ impl Run<'_> {
     }
 
     /// Puts what is about an image beside it, and proves that it is found there.
-    async fn artifacts(&self, arrival: &Arrival, unlisted: &mut Unlisted) -> Result<(), ArrivalError> {
-        let repository = &arrival.landing.repository;
+    async fn artifacts(&self, arrival: &ImageUpload, unlisted: &mut Unlisted) -> Result<(), UploadError> {
+        let repository = &arrival.target.repository;
         let mut about: BTreeMap<Digest, Vec<Digest>> = BTreeMap::new();
         let mut untagged = Vec::new();
         for arriving in &arrival.artifacts {
@@ -125,12 +125,12 @@ impl Run<'_> {
     /// Pushes one manifest by its tag, or its digest without one.
     async fn put(
         &self,
-        arrival: &Arrival,
+        arrival: &ImageUpload,
         tag: Option<&Tag>,
         digest: &Digest,
         media_type: &str,
         unlisted: &mut Unlisted,
-    ) -> Result<RawManifest, ArrivalError> {
+    ) -> Result<RawManifest, UploadError> {
         let manifest = raw(self.import.holdings.as_ref(), digest, media_type)?;
         let target = tag.map_or(ManifestTarget::Digest(*digest), |tag| ManifestTarget::Tag(tag.clone()));
         let put = self.put_insisting(arrival, &target, &manifest).await?;
@@ -145,7 +145,7 @@ impl Run<'_> {
     }
 
     /// Keeps the lists of referrers that the registry does not keep itself.
-    async fn list(&self, repository: &Repository, unlisted: Unlisted) -> Result<(), ArrivalError> {
+    async fn list(&self, repository: &Repository, unlisted: Unlisted) -> Result<(), UploadError> {
         for (subject, referrers) in unlisted {
             self.import.client.list_referrers(repository, &subject, &referrers).await?;
         }
@@ -158,7 +158,7 @@ impl Run<'_> {
         repository: &Repository,
         subject: &Digest,
         referrers: &[Digest],
-    ) -> Result<(), ArrivalError> {
+    ) -> Result<(), UploadError> {
         let mut missing = None;
         for wait in PROOF_WAITS {
             tokio::time::sleep(wait).await;
@@ -170,7 +170,7 @@ impl Run<'_> {
         }
         let wanted = Box::new(missing.copied().unwrap_or(*subject));
         let place = format!("the referrers of {repository}@{subject}");
-        Err(ArrivalError::Unproven { place, wanted, found: "a list without it".to_owned() })
+        Err(UploadError::Unproven { place, wanted, found: "a list without it".to_owned() })
     }
 
     /// Proves manifests that have no tag, several at once.
@@ -178,7 +178,7 @@ impl Run<'_> {
         &self,
         repository: &Repository,
         manifests: &[RawManifest],
-    ) -> Result<(), ArrivalError> {
+    ) -> Result<(), UploadError> {
         let mut proofs = futures_util::stream::iter(manifests)
             .map(|manifest| async move {
                 self.prove(repository, &ManifestTarget::Digest(manifest.digest), manifest).await
@@ -196,7 +196,7 @@ impl Run<'_> {
         repository: &Repository,
         target: &ManifestTarget,
         wanted: &RawManifest,
-    ) -> Result<(), ArrivalError> {
+    ) -> Result<(), UploadError> {
         let mut found = GivenOut::Nothing;
         // A registry of many nodes may need a moment until each of them knows what one has taken.
         for wait in PROOF_WAITS {
@@ -211,7 +211,7 @@ impl Run<'_> {
             GivenOut::Other(digest) => digest.to_string(),
             GivenOut::Same | GivenOut::Nothing => "nothing".to_owned(),
         };
-        Err(ArrivalError::Unproven { place, wanted: Box::new(wanted.digest), found })
+        Err(UploadError::Unproven { place, wanted: Box::new(wanted.digest), found })
     }
 }
 
@@ -227,7 +227,7 @@ pub(crate) fn raw(
     holdings: &dyn Holdings,
     digest: &Digest,
     media_type: &str,
-) -> Result<RawManifest, ArrivalError> {
+) -> Result<RawManifest, UploadError> {
     let bytes = holdings.manifest(digest)?;
     let raw = RawManifest::new(bytes, Some(media_type), Some(digest));
     raw.map_err(|e| ArchiveError::Damaged(format!("manifest {digest}: {e}")).into())
@@ -235,7 +235,7 @@ pub(crate) fn raw(
 
 /// What a place has of an artifact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Beside {
+pub enum ArtifactStatus {
     There,
     Absent,
     /// Its tag names something else.
@@ -248,7 +248,7 @@ pub async fn artifacts_there(
     holdings: &dyn Holdings,
     repository: &Repository,
     artifacts: &[usize],
-) -> Result<Vec<(usize, Beside)>, ArrivalError> {
+) -> Result<Vec<(usize, ArtifactStatus)>, UploadError> {
     let rows = &holdings.bundle().artifacts;
     let mut lists: HashMap<Digest, Vec<Descriptor>> = HashMap::new();
     let mut found = Vec::with_capacity(artifacts.len());
@@ -263,7 +263,7 @@ pub async fn artifacts_there(
             Entry::Vacant(new) => new.insert(client.referrers(repository, &row.subject).await?.descriptors),
         };
         let listed = list.iter().any(|listed| listed.digest == row.digest);
-        found.push((at, if listed { Beside::There } else { Beside::Absent }));
+        found.push((at, if listed { ArtifactStatus::There } else { ArtifactStatus::Absent }));
     }
     Ok(found)
 }
@@ -276,21 +276,21 @@ async fn under_tag(
     repository: &Repository,
     tag: &Tag,
     row: &ArtifactRow,
-) -> Result<Beside, ArrivalError> {
+) -> Result<ArtifactStatus, UploadError> {
     let target = ManifestTarget::Tag(tag.clone());
     let own = raw(holdings, &row.digest, &row.media_type)?;
     let found = match client.head_manifest(repository, &target).await? {
-        None => return Ok(Beside::Absent),
-        Some(found) if own.is_named(&found) => return Ok(Beside::There),
+        None => return Ok(ArtifactStatus::Absent),
+        Some(found) if own.is_named(&found) => return Ok(ArtifactStatus::There),
         Some(found) => found,
     };
     let there = client.manifest(repository, &target).await?.manifest;
     let (Ok(own), Ok(there)) = (own.parse(), there.parse()) else {
-        return Ok(Beside::Other(found));
+        return Ok(ArtifactStatus::Other(found));
     };
     let has = |layer: &Descriptor| there.layers.iter().any(|other| other.digest == layer.digest);
     let covers = own.kind == ManifestKind::Image && !own.layers.is_empty() && own.layers.iter().all(has);
-    Ok(if covers { Beside::There } else { Beside::Other(found) })
+    Ok(if covers { ArtifactStatus::There } else { ArtifactStatus::Other(found) })
 }
 
 /// Which of `wanted` the destination has: for each, the digest its tag names now. Asked by as many requests at a

@@ -1,6 +1,6 @@
 //! An import: what a bundle has and its destination lacks is sent there, image by image, each proven.
 //!
-//! **Place.** Every image gets its target; names that collide or do not fit are refused ([`Landings`]).
+//! **Place.** Every image gets its target; names that collide or do not fit are refused ([`ImageTargets`]).
 //! **Compare.** What is there already, and what a base has brought, is asked for ([`crate::import::presence`],
 //! [`crate::import::required`]).
 //! **Plan.** What is missing, as a value ([`ImportPlan`]); what stands against it ends the run here.
@@ -32,7 +32,7 @@ use crate::destination::{Destination, Mapping};
 use crate::image::{Digest, Reference, matches};
 use crate::inputs::policy_check::Rules;
 use crate::inputs::{clients, open_bundle};
-use crate::plan::{ImportPlan, Landing, Landings};
+use crate::plan::{ImageTarget, ImageTargets, ImportPlan};
 use crate::policy::Selection;
 use crate::registry::{Environment, PingOutcome, RegistryClient, Sessions};
 use crate::report::count;
@@ -44,7 +44,7 @@ use prepare::{Preparing, Probe};
 use presence::Presence;
 use required::BaseSearch;
 use text::Found;
-use upload::{ArrivalError, Import, Sent};
+use upload::{Import, Sent, UploadError};
 use values::WrittenValues;
 
 /// One import with everything it needs.
@@ -92,13 +92,13 @@ impl ImportJob<'_> {
             "approvedBy": crate::inputs::trust::approved_by(&self.vouched),
         }));
         self.enforce(report)?;
-        let landings = self.landings(report)?;
+        let targets = self.targets(report)?;
         let unfit = report.failures().count();
         self.check_registry().await?;
-        let (missing, present) = self.presence().missing(&landings, report).await?;
+        let (missing, present) = self.presence().missing(&targets, report).await?;
         let mut plan = ImportPlan::new(bundle, self.holdings.as_ref(), missing, &present)?;
         let mut preflight = Preflight::default();
-        preflight.fine("names", names_text(landings.len(), unfit));
+        preflight.fine("names", names_text(targets.len(), unfit));
         if let Some(requires) = &bundle.requires {
             let there = format!("what bundle {} brought is there", requires.base);
             let found = self.base_search(bundle).find_all(&plan, requires).await;
@@ -113,9 +113,9 @@ impl ImportJob<'_> {
             preparing.look_for_access(&plan, &lacking, &mut preflight).await;
             preflight.registries(&self.client.stats());
             preflight.time(plan.bytes(), self.args.network.limit_rate);
-            let (landings, lacking) = (&landings[..], &lacking[..]);
+            let (targets, lacking) = (&targets[..], &lacking[..]);
             let found =
-                Found { plan: &plan, landings, preparation: &preparation, lacking, preflight: &preflight };
+                Found { plan: &plan, targets, preparation: &preparation, lacking, preflight: &preflight };
             match self.session.format {
                 ResultFormat::Human => console::print(&found.text(bundle, report))?,
                 ResultFormat::Json => console::print_json(&found.json(report))?,
@@ -302,7 +302,7 @@ impl ImportJob<'_> {
         };
         self.session.reporter.end();
         for arrived in arrived {
-            self.settle(&plan.arrivals[arrived.arrival].landing, arrived.result, report);
+            self.settle(&plan.image_uploads[arrived.arrival].target, arrived.result, report);
         }
         (sent, read)
     }
@@ -357,7 +357,7 @@ impl ImportJob<'_> {
     }
 
     /// Where everything goes. Names that collide, or do not fit, are refused before anything is sent.
-    fn landings(&self, report: &mut RunReport) -> anyhow::Result<Vec<Landing>> {
+    fn targets(&self, report: &mut RunReport) -> anyhow::Result<Vec<ImageTarget>> {
         let bundle = self.holdings.bundle();
         let share = shards::of(self.args, self.holdings.as_ref())?;
         if let Some(share) = &share {
@@ -365,8 +365,8 @@ impl ImportJob<'_> {
         }
         let in_share = |name: &Reference| share.as_ref().is_none_or(|share| share.images.contains(name));
         let selected = |name: &Reference| matches(&self.args.only, name) && in_share(name);
-        let landings = Landings::new(bundle, self.destination, self.mapping(), &selected);
-        let (Landings(landings), unfit) = landings?;
+        let targets = ImageTargets::new(bundle, self.destination, self.mapping(), &selected);
+        let (ImageTargets(targets), unfit) = targets?;
         for (row, image) in report.images.iter_mut().zip(&bundle.images) {
             if !selected(&image.name) {
                 row.not_asked_for();
@@ -374,11 +374,11 @@ impl ImportJob<'_> {
         }
         // One part may be empty, all of them together not.
         let nothing = share.is_none_or(|share| share.of == 0);
-        if landings.is_empty() && unfit.is_empty() && nothing {
+        if targets.is_empty() && unfit.is_empty() && nothing {
             return Err(Failure::usage("no image of the bundle matches --only").into());
         }
-        for landing in landings.iter().filter(|landing| landing.main) {
-            report.images[landing.image].target = Some(landing.place());
+        for target in targets.iter().filter(|target| target.main) {
+            report.images[target.image].target = Some(target.place());
         }
         for unfit in &unfit {
             let row = report.images.iter_mut().find(|row| row.name == unfit.name);
@@ -386,10 +386,10 @@ impl ImportJob<'_> {
                 row.failed(ExitCode::Failed, &"", &unfit.error, vec![unfit.error.hint().to_owned()]);
             }
         }
-        if landings.is_empty() && !unfit.is_empty() {
+        if targets.is_empty() && !unfit.is_empty() {
             return Err(report.failure().into());
         }
-        Ok(landings)
+        Ok(targets)
     }
 
     async fn check_registry(&self) -> anyhow::Result<()> {
@@ -405,21 +405,21 @@ impl ImportJob<'_> {
     }
 
     /// Says what has arrived; what has not is told at the end, all of it together.
-    fn tell(&self, plan: &ImportPlan, at: usize, result: &Result<(), ArrivalError>) {
+    fn tell(&self, plan: &ImportPlan, at: usize, result: &Result<(), UploadError>) {
         if result.is_ok() {
-            let place = plan.arrivals[at].landing.place();
+            let place = plan.image_uploads[at].target.place();
             self.session.reporter.detail(&format!("{place} is there"));
         }
     }
 
-    fn settle(&self, landing: &Landing, result: Result<(), ArrivalError>, report: &mut RunReport) {
+    fn settle(&self, target: &ImageTarget, result: Result<(), UploadError>, report: &mut RunReport) {
         let _ = self;
-        let row = &mut report.images[landing.image];
+        let row = &mut report.images[target.image];
         match result {
             Ok(()) if row.state == ImageState::NotTried => row.state = ImageState::Done,
-            Ok(()) | Err(ArrivalError::Cancelled) => {}
+            Ok(()) | Err(UploadError::Cancelled) => {}
             Err(error) => {
-                row.failed(error.exit_code(), &landing.place(), &error, error.hints());
+                row.failed(error.exit_code(), &target.place(), &error, error.hints());
             }
         }
     }

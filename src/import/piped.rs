@@ -13,7 +13,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{BoxStream, FuturesUnordered};
 use tokio::sync::mpsc;
 
-use super::upload::{ArrivalError, Arrived, Import, Run, Sent, Settled, unwrap_source};
+use super::upload::{Arrived, Import, Run, Sent, Settled, UploadError, unwrap_source};
 use crate::app::medium::free_space;
 use crate::archive::{ArchiveError, Stash, StreamEvent, StreamSink};
 use crate::image::{Digest, Hasher, ImageConfig};
@@ -79,11 +79,11 @@ impl Import<'_> {
             let why = read.as_ref().err().map_or("it is not in the archive".to_owned(), ArchiveError::damage);
             for at in 0..self.plan.uploads.len() {
                 // Those that are settled already stay as they are.
-                run.settle(at, Err(ArrivalError::Archive(ArchiveError::Damaged(why.clone()))));
+                run.settle(at, Err(UploadError::Archive(ArchiveError::Damaged(why.clone()))));
             }
             read
         };
-        let (read, arrived) = tokio::join!(feed, run.arrivals(each));
+        let (read, arrived) = tokio::join!(feed, run.complete_all(each));
         (arrived, run.sent(), read)
     }
 }
@@ -120,12 +120,12 @@ impl Run<'_> {
                 }
             } else {
                 match beside(&mut pushes, self.push_chunks(upload, &mut events)).await {
-                    Err(ArrivalError::Registry(error)) if may_be_sent_again(&error) => {
+                    Err(UploadError::Registry(error)) if may_be_sent_again(&error) => {
                         // An archive can be read again, from its start; a pipe cannot.
                         if self.import.holdings.is_sequential() {
                             pushes.push(Box::pin(self.upload(at, upload)));
                         } else {
-                            self.settle(at, Err(ArrivalError::LostInPipe(Box::new(error))));
+                            self.settle(at, Err(UploadError::LostInPipe(Box::new(error))));
                         }
                     }
                     result => self.settle(at, result),
@@ -196,7 +196,7 @@ impl Run<'_> {
         stash: &Stash,
         upload: &plan::Upload,
         events: &mut mpsc::Receiver<StreamEvent>,
-    ) -> Result<bool, ArrivalError> {
+    ) -> Result<bool, UploadError> {
         let there = self.is_there(upload).await;
         if !matches!(there, Ok(false)) {
             drop_rest(events).await;
@@ -226,14 +226,14 @@ impl Run<'_> {
     async fn push_kept(&self, stash: &Stash, at: usize, upload: &plan::Upload) {
         self.upload(at, upload).await;
         let key = u32::try_from(at).unwrap_or(u32::MAX);
-        let mut users = self.import.plan.arrivals.iter().filter(|arrival| arrival.blobs.contains(&key));
-        if users.all(|arrival| arrival.landing.repository == upload.home) {
+        let mut users = self.import.plan.image_uploads.iter().filter(|arrival| arrival.blobs.contains(&key));
+        if users.all(|arrival| arrival.target.repository == upload.home) {
             stash.forget(&upload.digest);
         }
     }
 
     /// Whether the destination has a blob, or takes it over from another repository.
-    async fn is_there(&self, upload: &plan::Upload) -> Result<bool, ArrivalError> {
+    async fn is_there(&self, upload: &plan::Upload) -> Result<bool, UploadError> {
         let client = self.import.client;
         let there = match &upload.held_by {
             Some(from) if client.mount_blob(&upload.home, &upload.digest, from).await.unwrap_or(false) => {
@@ -253,7 +253,7 @@ impl Run<'_> {
         &self,
         upload: &plan::Upload,
         events: &mut mpsc::Receiver<StreamEvent>,
-    ) -> Result<(), ArrivalError> {
+    ) -> Result<(), UploadError> {
         let client = self.import.client;
         let there = self.is_there(upload).await;
         if !matches!(there, Ok(false)) {
@@ -262,7 +262,7 @@ impl Run<'_> {
         }
         let bar = self.import.reporter.transfer(upload.home.path(), upload.size, 0);
         let session = Upload::begin(client, &upload.home, upload.digest.algorithm()).await;
-        let mut session = session.map_err(ArrivalError::Registry);
+        let mut session = session.map_err(UploadError::Registry);
         let mut hasher = Hasher::for_digest(&upload.digest);
         let mut chunk = BytesMut::new();
         let complete = loop {
@@ -290,7 +290,7 @@ impl Run<'_> {
             session.cancel().await;
             return Err(WrongContent { wanted: upload.digest, found }.into());
         }
-        session.finish(&upload.digest).await.map_err(ArrivalError::Registry)?;
+        session.finish(&upload.digest).await.map_err(UploadError::Registry)?;
         self.count(&Pushed::Uploaded { bytes: upload.size });
         Ok(())
     }
@@ -323,11 +323,11 @@ fn fits(stash: &Stash, size: u64, nothing: bool) -> bool {
 }
 
 /// Appends to a session that is well; a failure ends it, and the rest of the blob is read past.
-async fn append(session: &mut Result<Upload, ArrivalError>, chunk: Bytes) {
+async fn append(session: &mut Result<Upload, UploadError>, chunk: Bytes) {
     if let Ok(upload) = session
         && let Err(error) = upload.append(chunk).await
     {
-        *session = Err(ArrivalError::Registry(error));
+        *session = Err(UploadError::Registry(error));
     }
 }
 

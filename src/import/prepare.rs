@@ -43,7 +43,7 @@ impl Preparing<'_> {
         args: &ImportArgs,
     ) -> anyhow::Result<Preparation> {
         let host = self.destination.host();
-        if plan.arrivals.is_empty() {
+        if plan.image_uploads.is_empty() {
             return Ok(Preparation::None);
         }
         if args.create_projects {

@@ -4,13 +4,13 @@ use std::collections::HashMap;
 
 use futures_util::StreamExt;
 
-use super::arrival::{Beside, artifacts_there, present};
-use super::upload::ArrivalError;
+use super::arrival::{ArtifactStatus, artifacts_there, present};
+use super::upload::UploadError;
 use crate::app::failure::{ExitCode, Explain};
 use crate::archive::{ArtifactIndex, Holdings};
 use crate::cli::OnConflict;
 use crate::image::{ArtifactKind, Digest, RawManifest};
-use crate::plan::{Landing, Missing};
+use crate::plan::{ImageTarget, Missing};
 use crate::registry::{ErrorClass, ManifestTarget, RegistryClient};
 use crate::session::run_report::{ImageReport, ImageState, RunReport};
 use crate::session::{NOTHING_SENT, Session};
@@ -27,18 +27,18 @@ pub(crate) struct Presence<'a> {
 }
 
 impl Presence<'_> {
-    /// The landings that the destination does not have, and those it has; the policy for tags with other content is applied.
+    /// The targets that the destination does not have, and those it has; the policy for tags with other content is applied.
     pub(crate) async fn missing(
         &self,
-        landings: &[Landing],
+        targets: &[ImageTarget],
         report: &mut RunReport,
-    ) -> anyhow::Result<(Vec<Missing>, Vec<Landing>)> {
+    ) -> anyhow::Result<(Vec<Missing>, Vec<ImageTarget>)> {
         let bundle = self.holdings.bundle();
         let reporter = &self.session.reporter;
-        let wanted: Vec<_> = landings
+        let wanted: Vec<_> = targets
             .iter()
-            .map(|landing| {
-                (landing.repository.clone(), target(landing, &bundle.images[landing.image].digest))
+            .map(|target| {
+                (target.repository.clone(), manifest_target(target, &bundle.images[target.image].digest))
             })
             .collect();
         reporter.begin_count("asking what is there", wanted.len() as u64);
@@ -46,17 +46,17 @@ impl Presence<'_> {
         let asked = present(self.client, &wanted, self.jobs, &step);
         let mut found = self.session.stoppable(NOTHING_SENT, asked).await?;
         reporter.end();
-        let mut artifacts = self.artifacts(landings, report).await?;
+        let mut artifacts = self.artifacts(targets, report).await?;
         let (mut missing, mut present) = (Vec::new(), Vec::new());
-        for (at, landing) in landings.iter().enumerate() {
-            let digest = bundle.images[landing.image].digest;
-            let row = &mut report.images[landing.image];
+        for (at, target) in targets.iter().enumerate() {
+            let digest = bundle.images[target.image].digest;
+            let row = &mut report.images[target.image];
             let Ok(artifacts) = artifacts.remove(&at).unwrap_or(Ok(Vec::new())) else {
                 continue;
             };
             let is_missing = match found.remove(&at).unwrap_or(Ok(None)) {
-                Ok(Some(there)) if self.is(&there, &digest, &bundle.images[landing.image].media_type) => {
-                    present.push(landing.clone());
+                Ok(Some(there)) if self.is(&there, &digest, &bundle.images[target.image].media_type) => {
+                    present.push(target.clone());
                     if row.state == ImageState::NotTried {
                         row.state = ImageState::AlreadyThere;
                     }
@@ -65,7 +65,7 @@ impl Presence<'_> {
                     }
                     false
                 }
-                Ok(Some(there)) => match self.may_replace(&landing.place(), &there) {
+                Ok(Some(there)) => match self.may_replace(&target.place(), &there) {
                     Ok(true) => {
                         row.replaced = Some(there);
                         true
@@ -76,7 +76,7 @@ impl Presence<'_> {
                         continue;
                     }
                     Err(conflict) => {
-                        fail(row, &landing.place(), &conflict);
+                        fail(row, &target.place(), &conflict);
                         continue;
                     }
                 },
@@ -85,14 +85,14 @@ impl Presence<'_> {
                 Ok(None) => true,
                 Err(error) if error.class() == ErrorClass::Denied => true,
                 Err(error) => {
-                    fail(row, &landing.place(), &error);
+                    fail(row, &target.place(), &error);
                     continue;
                 }
             };
-            missing.push(Missing { landing: landing.clone(), image: is_missing, artifacts });
+            missing.push(Missing { target: target.clone(), image: is_missing, artifacts });
         }
-        for Missing { landing, .. } in &missing {
-            let row = &mut report.images[landing.image];
+        for Missing { target, .. } in &missing {
+            let row = &mut report.images[target.image];
             if row.state == ImageState::AlreadyThere {
                 row.state = ImageState::NotTried;
             }
@@ -100,17 +100,17 @@ impl Presence<'_> {
         Ok((missing, present))
     }
 
-    /// For each landing with artifacts, by position, those it lacks; an error where that has failed the image.
+    /// For each target with artifacts, by position, those it lacks; an error where that has failed the image.
     async fn artifacts(
         &self,
-        landings: &[Landing],
+        targets: &[ImageTarget],
         report: &mut RunReport,
     ) -> anyhow::Result<HashMap<usize, Result<Vec<usize>, ()>>> {
         let (bundle, holdings) = (self.holdings.bundle(), self.holdings);
         let index = ArtifactIndex::of(bundle);
         let mut wanted = Vec::new();
-        for (at, landing) in landings.iter().enumerate() {
-            let mut artifacts = index.of_image(landing.image, holdings)?;
+        for (at, target) in targets.iter().enumerate() {
+            let mut artifacts = index.of_image(target.image, holdings)?;
             artifacts.retain(|at| bundle.artifacts[*at].kind().is_some_and(|kind| self.with.contains(&kind)));
             if !artifacts.is_empty() {
                 wanted.push((at, artifacts));
@@ -120,8 +120,7 @@ impl Presence<'_> {
         reporter.begin_count("asking for signatures and the like", wanted.len() as u64);
         let asked = futures_util::stream::iter(wanted)
             .map(|(at, artifacts)| async move {
-                let there =
-                    artifacts_there(self.client, holdings, &landings[at].repository, &artifacts).await;
+                let there = artifacts_there(self.client, holdings, &targets[at].repository, &artifacts).await;
                 reporter.step();
                 (at, artifacts, there)
             })
@@ -132,12 +131,12 @@ impl Presence<'_> {
         asked.sort_by_key(|(at, ..)| *at);
         let mut lacking = HashMap::new();
         for (at, artifacts, there) in asked {
-            let (row, place) = (&mut report.images[landings[at].image], landings[at].place());
+            let (row, place) = (&mut report.images[targets[at].image], targets[at].place());
             let missing = match there {
                 Ok(there) => {
-                    self.lacking(&landings[at], there).map_err(|conflict| fail(row, &place, &conflict))
+                    self.lacking(&targets[at], there).map_err(|conflict| fail(row, &place, &conflict))
                 }
-                Err(ArrivalError::Registry(error)) if error.class() == ErrorClass::Denied => Ok(artifacts),
+                Err(UploadError::Registry(error)) if error.class() == ErrorClass::Denied => Ok(artifacts),
                 Err(error) => {
                     fail(row, &place, &error);
                     Err(())
@@ -148,14 +147,18 @@ impl Presence<'_> {
         Ok(lacking)
     }
 
-    fn lacking(&self, landing: &Landing, there: Vec<(usize, Beside)>) -> Result<Vec<usize>, Conflict> {
+    fn lacking(
+        &self,
+        target: &ImageTarget,
+        there: Vec<(usize, ArtifactStatus)>,
+    ) -> Result<Vec<usize>, Conflict> {
         let mut lacking = Vec::new();
         for (at, beside) in there {
             let tag = self.holdings.bundle().artifacts[at].tag.as_ref();
             let is_missing = match (beside, tag) {
-                (Beside::There, _) => false,
-                (Beside::Other(found), Some(tag)) => {
-                    self.may_replace(&format!("{}:{tag}", landing.repository), &found)?
+                (ArtifactStatus::There, _) => false,
+                (ArtifactStatus::Other(found), Some(tag)) => {
+                    self.may_replace(&format!("{}:{tag}", target.repository), &found)?
                 }
                 _ => true,
             };
@@ -203,6 +206,6 @@ fn fail(row: &mut ImageReport, place: &str, error: &dyn Explain) {
     row.failed(error.exit_code(), &place, &error, error.hints());
 }
 
-fn target(landing: &Landing, digest: &Digest) -> ManifestTarget {
-    landing.tag.clone().map_or(ManifestTarget::Digest(*digest), ManifestTarget::Tag)
+fn manifest_target(target: &ImageTarget, digest: &Digest) -> ManifestTarget {
+    target.tag.clone().map_or(ManifestTarget::Digest(*digest), ManifestTarget::Tag)
 }

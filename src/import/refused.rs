@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use super::arrival::{place, raw};
-use super::upload::{ArrivalError, Run, unwrap_source};
+use super::upload::{Run, UploadError, unwrap_source};
 use crate::archive::ArchiveError;
 use crate::image::{Descriptor, Digest, ManifestKind, RawManifest};
-use crate::plan::{Arrival, Upload};
+use crate::plan::{ImageUpload, Upload};
 use crate::registry::{ErrorClass, GivenOut, ManifestTarget, PutManifest, RegistryError};
 
 /// How often the content of one manifest is sent again to a registry that says it has it, and then has not.
@@ -24,11 +24,11 @@ impl Run<'_> {
     /// blob that it is there when it is not.
     pub(crate) async fn put_insisting(
         &self,
-        arrival: &Arrival,
+        arrival: &ImageUpload,
         target: &ManifestTarget,
         manifest: &RawManifest,
-    ) -> Result<PutManifest, ArrivalError> {
-        let repository = &arrival.landing.repository;
+    ) -> Result<PutManifest, UploadError> {
+        let repository = &arrival.target.repository;
         let mut round = 0;
         loop {
             let put = self.import.client.put_manifest(repository, target, manifest).await;
@@ -40,9 +40,7 @@ impl Run<'_> {
             round += 1;
             if !self.send_again(arrival, manifest, error.digests(), round).await.map_err(
                 |again| match again.innermost() {
-                    ArrivalError::Archive(ArchiveError::PassedBy(_)) => {
-                        ArrivalError::PassedBy(Box::new(error))
-                    }
+                    UploadError::Archive(ArchiveError::PassedBy(_)) => UploadError::PassedBy(Box::new(error)),
                     _ => again,
                 },
             )? {
@@ -55,11 +53,11 @@ impl Run<'_> {
     /// nothing of it to send.
     async fn send_again(
         &self,
-        arrival: &Arrival,
+        arrival: &ImageUpload,
         manifest: &RawManifest,
         named: &[Digest],
         round: usize,
-    ) -> Result<bool, ArrivalError> {
+    ) -> Result<bool, UploadError> {
         let Ok(parsed) = manifest.parse() else { return Ok(false) };
         let all: Vec<&Descriptor> =
             parsed.config.iter().chain(&parsed.layers).chain(&parsed.manifests).collect();
@@ -75,25 +73,25 @@ impl Run<'_> {
             {
                 let child = raw(self.import.holdings.as_ref(), digest, media_type)?;
                 let target = ManifestTarget::Digest(*digest);
-                self.import.client.put_manifest(&arrival.landing.repository, &target, &child).await?;
+                self.import.client.put_manifest(&arrival.target.repository, &target, &child).await?;
                 sent = true;
             }
         }
         Ok(sent)
     }
 
-    fn uploads_of<'a>(&'a self, arrival: &'a Arrival) -> impl Iterator<Item = &'a Upload> {
+    fn uploads_of<'a>(&'a self, arrival: &'a ImageUpload) -> impl Iterator<Item = &'a Upload> {
         arrival.blobs.iter().map(|blob| &self.import.plan.uploads[*blob as usize])
     }
 
     /// Once in each round, however many images wait for it.
     async fn send_unasked(
         &self,
-        arrival: &Arrival,
+        arrival: &ImageUpload,
         upload: &Upload,
         round: usize,
-    ) -> Result<(), ArrivalError> {
-        let repository = &arrival.landing.repository;
+    ) -> Result<(), UploadError> {
+        let repository = &arrival.target.repository;
         let send = async {
             let there = upload.held_by.as_ref().unwrap_or(&upload.home);
             let source = self.import.source(upload, there, None);
@@ -105,18 +103,18 @@ impl Run<'_> {
         };
         let key = (repository.clone(), upload.digest, round);
         let sent = self.sent_again.get(key, Box::pin(send)).await;
-        sent.map_err(|error| ArrivalError::Blob { digest: upload.digest.into(), error })
+        sent.map_err(|error| UploadError::Blob { digest: upload.digest.into(), error })
     }
 
     /// Why a registry does not take a manifest, as far as can be known.
     async fn explained(
         &self,
-        arrival: &Arrival,
+        arrival: &ImageUpload,
         target: &ManifestTarget,
         manifest: &RawManifest,
         error: RegistryError,
-    ) -> ArrivalError {
-        let repository = &arrival.landing.repository;
+    ) -> UploadError {
+        let repository = &arrival.target.repository;
         let is_final =
             matches!(error.status(), Some(400 | 403 | 404 | 405 | 409 | 412 | 415 | 422 | 500 | 501));
         if !is_final || error.lacks_content() {
@@ -128,7 +126,7 @@ impl Run<'_> {
                 self.import.client.gives_out(repository, target, manifest).await
         {
             let is_artifact = arrival.manifests.iter().all(|(digest, _)| *digest != manifest.digest);
-            return ArrivalError::TagKept {
+            return UploadError::TagKept {
                 place: place(repository, target),
                 there: Box::new(there),
                 wanted: Box::new(manifest.digest),
@@ -149,7 +147,7 @@ impl Run<'_> {
             Some(ManifestKind::Image) | None => ("a manifest", false),
         };
         let tail = if urls { ", whose layers have urls" } else { "" };
-        ArrivalError::ManifestRefused {
+        UploadError::ManifestRefused {
             about: format!("it is {kind} of the type {}{tail}", manifest.media_type),
             hint: if urls { Some(URLS) } else { Some(RARE).filter(|_| is_rare) },
             error: Box::new(error),
@@ -158,7 +156,7 @@ impl Run<'_> {
 }
 
 /// The manifests of the image and of what is about it.
-fn manifests_of(arrival: &Arrival) -> impl Iterator<Item = (&Digest, &str)> {
+fn manifests_of(arrival: &ImageUpload) -> impl Iterator<Item = (&Digest, &str)> {
     let about = arrival.artifacts.iter().flat_map(|artifact| &artifact.manifests);
     arrival.manifests.iter().chain(about).map(|(digest, media_type)| (digest, media_type.as_str()))
 }

@@ -24,18 +24,19 @@ pub(crate) fn ask_again(
         return Ok(());
     };
     let is_damaged = |at: &u32| sent.damaged.binary_search(&(*at as usize)).is_ok();
-    let hit = plan.arrivals.iter().filter(|arrival| arrival.blobs.iter().any(is_damaged));
-    let mut images: Vec<usize> = hit.map(|arrival| arrival.landing.image).collect();
+    let hit = plan.image_uploads.iter().filter(|arrival| arrival.blobs.iter().any(is_damaged));
+    let mut images: Vec<usize> = hit.map(|arrival| arrival.target.image).collect();
     images.sort_unstable();
     images.dedup();
     let bundle = holdings.bundle();
     let names: HashMap<&Repository, &Repository> = plan
-        .arrivals
+        .image_uploads
         .iter()
-        .map(|arrival| &arrival.landing)
-        .map(|landing| (&landing.repository, bundle.images[landing.image].name.repository()))
+        .map(|arrival| &arrival.target)
+        .map(|target| (&target.repository, bundle.images[target.image].name.repository()))
         .collect();
-    let of_them = plan.arrivals.iter().filter(|arrival| images.binary_search(&arrival.landing.image).is_ok());
+    let of_them =
+        plan.image_uploads.iter().filter(|arrival| images.binary_search(&arrival.target.image).is_ok());
     let arrived = of_them.flat_map(|arrival| &arrival.blobs).filter(|at| !is_damaged(at));
     let arrived = arrived.map(|at| &plan.uploads[*at as usize]);
     let present = arrived.map(|upload| RequiredBlob {

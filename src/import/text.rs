@@ -12,7 +12,7 @@ use crate::app::text::typed;
 use crate::archive::BundleManifest;
 use crate::destination::{Destination, Preparation};
 use crate::image::ArtifactCounts;
-use crate::plan::{ImportPlan, Landing};
+use crate::plan::{ImageTarget, ImportPlan};
 use crate::report::{bytes, count};
 use crate::session::preflight::Preflight;
 use crate::session::run_report::{ImageState, RunReport};
@@ -20,7 +20,7 @@ use crate::session::run_report::{ImageState, RunReport};
 /// What a dry run has found.
 pub(crate) struct Found<'a> {
     pub(crate) plan: &'a ImportPlan,
-    pub(crate) landings: &'a [Landing],
+    pub(crate) targets: &'a [ImageTarget],
     pub(crate) preparation: &'a Preparation,
     /// What has to be made at the destination first.
     pub(crate) lacking: &'a [String],
@@ -30,21 +30,21 @@ pub(crate) struct Found<'a> {
 impl Found<'_> {
     /// One line for each image, with totals and the preflight.
     pub(crate) fn text(&self, bundle: &BundleManifest, report: &RunReport) -> String {
-        let Self { plan, landings, preparation, lacking, preflight } = self;
+        let Self { plan, targets, preparation, lacking, preflight } = self;
         let mut text = String::new();
-        let sent: HashSet<usize> = plan.arrivals.iter().map(|arrival| arrival.landing.image).collect();
-        for landing in landings.iter().filter(|landing| landing.main) {
-            let row = &report.images[landing.image];
+        let sent: HashSet<usize> = plan.image_uploads.iter().map(|arrival| arrival.target.image).collect();
+        for target in targets.iter().filter(|target| target.main) {
+            let row = &report.images[target.image];
             let state = match row.state {
                 ImageState::Failed => "fails",
                 ImageState::Skipped => "skip",
-                _ if sent.contains(&landing.image) => "send",
+                _ if sent.contains(&target.image) => "send",
                 _ => "there",
             };
-            let _ = writeln!(text, "{state:5}  {}  →  {}", row.name, landing.place());
+            let _ = writeln!(text, "{state:5}  {}  →  {}", row.name, target.place());
         }
         let mut artifacts = ArtifactCounts::default();
-        for one in plan.arrivals.iter().flat_map(|arrival| &arrival.artifacts) {
+        for one in plan.image_uploads.iter().flat_map(|arrival| &arrival.artifacts) {
             artifacts.extend(bundle.artifacts[one.artifact].kind());
         }
         let with = if artifacts.is_empty() { String::new() } else { format!(" with {artifacts}") };

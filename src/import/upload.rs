@@ -11,13 +11,13 @@ use crate::app::failure::{ExitCode, Explain};
 use crate::app::once::Once;
 use crate::archive::{ArchiveError, Holdings};
 use crate::image::{ArtifactCounts, ArtifactKind, Digest, Repository};
-use crate::inputs::blob_sources::{FarBlob, HeldBlob, WrongContent};
+use crate::inputs::blob_sources::{LocalBlob, RemoteBlob, WrongContent};
 use crate::plan::{ImportPlan, Upload, sending_order};
 use crate::registry::{BlobSource, Pushed, RegistryClient, RegistryError};
 use crate::report::{Reporter, Transfer};
 
 #[derive(Debug, thiserror::Error)]
-pub enum ArrivalError {
+pub enum UploadError {
     #[error(transparent)]
     Registry(#[from] RegistryError),
     #[error(transparent)]
@@ -25,7 +25,7 @@ pub enum ArrivalError {
     #[error(transparent)]
     Content(Box<WrongContent>),
     #[error("blob {digest}: {error}")]
-    Blob { digest: Box<Digest>, error: Arc<ArrivalError> },
+    Blob { digest: Box<Digest>, error: Arc<UploadError> },
     /// It went by in a pipe, and the registry has lost what it got of it.
     #[error("{0}; a pipe cannot be read again")]
     LostInPipe(Box<RegistryError>),
@@ -49,13 +49,13 @@ pub enum ArrivalError {
     Cancelled,
 }
 
-impl From<WrongContent> for ArrivalError {
+impl From<WrongContent> for UploadError {
     fn from(error: WrongContent) -> Self {
         Self::Content(Box::new(error))
     }
 }
 
-impl Explain for ArrivalError {
+impl Explain for UploadError {
     fn calls_for(&self) -> Option<ExitCode> {
         match self {
             Self::Registry(error) => error.calls_for(),
@@ -103,7 +103,7 @@ impl Explain for ArrivalError {
     }
 }
 
-impl ArrivalError {
+impl UploadError {
     /// The error itself, where it is a blob's that several images share.
     pub fn innermost(&self) -> &Self {
         match self {
@@ -118,7 +118,7 @@ impl ArrivalError {
 pub struct Arrived {
     /// Position in the plan.
     pub arrival: usize,
-    pub result: Result<(), ArrivalError>,
+    pub result: Result<(), UploadError>,
 }
 
 /// Figures of one import run.
@@ -151,7 +151,7 @@ impl std::fmt::Debug for Import<'_> {
     }
 }
 
-type BlobResult = Result<(), Arc<ArrivalError>>;
+type BlobResult = Result<(), Arc<UploadError>>;
 
 pub(crate) struct Run<'a> {
     pub(crate) import: &'a Import<'a>,
@@ -167,7 +167,7 @@ pub(crate) struct Run<'a> {
 }
 
 /// Told of every image that is settled: its position in the plan, and how it went.
-pub(crate) type Settled<'a> = dyn Fn(usize, &Result<(), ArrivalError>) + Sync + 'a;
+pub(crate) type Settled<'a> = dyn Fn(usize, &Result<(), UploadError>) + Sync + 'a;
 
 impl Import<'_> {
     /// Sends what is missing, many blobs at once.
@@ -178,7 +178,7 @@ impl Import<'_> {
             .map(|at| run.upload(at, &self.plan.uploads[at]))
             .buffer_unordered(self.jobs.max(1))
             .for_each(|()| futures_util::future::ready(()));
-        let ((), arrived) = tokio::join!(uploads, run.arrivals(each));
+        let ((), arrived) = tokio::join!(uploads, run.complete_all(each));
         (arrived, run.sent())
     }
 }
@@ -193,9 +193,9 @@ impl Import<'_> {
     ) -> Box<dyn BlobSource> {
         let (digest, size) = (upload.digest, upload.size);
         if upload.carried {
-            Box::new(HeldBlob { holdings: self.holdings.clone(), digest, size, bar })
+            Box::new(LocalBlob { holdings: self.holdings.clone(), digest, size, bar })
         } else {
-            Box::new(FarBlob { client: self.client.clone(), place: there.into(), digest, size })
+            Box::new(RemoteBlob { client: self.client.clone(), place: there.into(), digest, size })
         }
     }
 }
@@ -213,17 +213,18 @@ impl<'a> Run<'a> {
     }
 
     /// Completes every image as soon as its blobs are settled.
-    pub(crate) async fn arrivals(&self, each: &Settled<'_>) -> Vec<Arrived> {
-        let mut arrived: Vec<_> = futures_util::stream::iter(self.import.plan.arrivals.iter().enumerate())
-            .map(|(at, arrival)| async move {
-                let result = self.complete(arrival).await;
-                each(at, &result);
-                Arrived { arrival: at, result }
-            })
-            // All of them wait at once; how many work is bounded inside.
-            .buffer_unordered(self.import.plan.arrivals.len().max(1))
-            .collect()
-            .await;
+    pub(crate) async fn complete_all(&self, each: &Settled<'_>) -> Vec<Arrived> {
+        let mut arrived: Vec<_> =
+            futures_util::stream::iter(self.import.plan.image_uploads.iter().enumerate())
+                .map(|(at, arrival)| async move {
+                    let result = self.complete(arrival).await;
+                    each(at, &result);
+                    Arrived { arrival: at, result }
+                })
+                // All of them wait at once; how many work is bounded inside.
+                .buffer_unordered(self.import.plan.image_uploads.len().max(1))
+                .collect()
+                .await;
         arrived.sort_by_key(|a| a.arrival);
         arrived
     }
@@ -232,14 +233,14 @@ impl<'a> Run<'a> {
         let mut sent = self.sent.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
         let is_damaged = |blob: &SetOnce<BlobResult>| {
             let error = blob.get().and_then(|result| result.as_ref().err());
-            error.is_some_and(|error| matches!(**error, ArrivalError::Content(_) | ArrivalError::Archive(_)))
+            error.is_some_and(|error| matches!(**error, UploadError::Content(_) | UploadError::Archive(_)))
         };
         sent.damaged = (0..self.blobs.len()).filter(|at| is_damaged(&self.blobs[*at])).collect();
         sent
     }
 
     /// Blob `at` is in its home, or cannot get there.
-    pub(crate) fn settle(&self, at: usize, result: Result<(), ArrivalError>) {
+    pub(crate) fn settle(&self, at: usize, result: Result<(), UploadError>) {
         let _ = self.blobs[at].set(result.map_err(Arc::new));
     }
 }
@@ -254,7 +255,7 @@ impl Run<'_> {
         let push = client.push_blob(&upload.home, &upload.digest, upload.size, &*source, held_by);
         let result = tokio::select! {
             biased;
-            () = cancel.cancelled() => Err(ArrivalError::Cancelled),
+            () = cancel.cancelled() => Err(UploadError::Cancelled),
             result = push => result.map(|pushed| self.count(&pushed)).map_err(unwrap_source),
         };
         self.settle(at, result);
@@ -278,19 +279,19 @@ impl Run<'_> {
 }
 
 /// An upload that failed because of what was read, not because of the registry, is the bundle's fault.
-pub(crate) fn unwrap_source(error: RegistryError) -> ArrivalError {
+pub(crate) fn unwrap_source(error: RegistryError) -> UploadError {
     let Some(source) = error.source_error() else {
-        return ArrivalError::Registry(error);
+        return UploadError::Registry(error);
     };
     let source: &(dyn std::error::Error + 'static) = source;
     if let Some(WrongContent { wanted, found }) = source.downcast_ref() {
-        return ArrivalError::Content(Box::new(WrongContent { wanted: *wanted, found: *found }));
+        return UploadError::Content(Box::new(WrongContent { wanted: *wanted, found: *found }));
     }
     if let Some(ArchiveError::PassedBy(digest)) = source.downcast_ref() {
         return ArchiveError::PassedBy(*digest).into();
     }
     if let Some(damage) = source.downcast_ref::<ArchiveError>() {
-        return ArrivalError::Archive(ArchiveError::Damaged(damage.damage()));
+        return UploadError::Archive(ArchiveError::Damaged(damage.damage()));
     }
-    ArrivalError::Registry(error)
+    UploadError::Registry(error)
 }

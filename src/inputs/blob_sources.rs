@@ -23,7 +23,7 @@ const PIECE: usize = 1 << 20;
 
 /// One blob, ready to be sent as often as the network needs it.
 #[derive(Clone, Debug)]
-pub struct HeldBlob {
+pub struct LocalBlob {
     pub holdings: Arc<dyn Holdings>,
     pub digest: Digest,
     /// In bytes.
@@ -46,7 +46,7 @@ impl Explain for WrongContent {
     }
 }
 
-impl BlobSource for HeldBlob {
+impl BlobSource for LocalBlob {
     fn open(&self, from: u64, length: u64) -> BoxStream<'static, Result<Bytes, SourceError>> {
         let (send, receive) = mpsc::channel(QUEUE);
         let blob = self.clone();
@@ -74,7 +74,7 @@ impl BlobSource for HeldBlob {
 
 /// A blob that another repository of the destination has: where it cannot be mounted, it is fetched and sent.
 #[derive(Clone)]
-pub(crate) struct FarBlob {
+pub(crate) struct RemoteBlob {
     pub(crate) client: RegistryClient,
     pub(crate) place: BlobPlace,
     pub(crate) digest: Digest,
@@ -82,7 +82,7 @@ pub(crate) struct FarBlob {
     pub(crate) size: u64,
 }
 
-impl BlobSource for FarBlob {
+impl BlobSource for RemoteBlob {
     fn open(&self, from: u64, length: u64) -> BoxStream<'static, Result<Bytes, SourceError>> {
         let Self { client, place, digest, size } = self.clone();
         let stream = async move { client.blob(&place, &digest, size, from).await };
@@ -109,7 +109,7 @@ impl BlobSource for FarBlob {
 
 type Sender = mpsc::Sender<Result<Bytes, SourceError>>;
 
-impl HeldBlob {
+impl LocalBlob {
     /// Sends `length` bytes from `from`. When they reach the end, everything is hashed, also what came before.
     fn pump(&self, from: u64, length: u64, send: &Sender) -> Result<(), SourceError> {
         let to_end = from + length >= self.size;

@@ -13,9 +13,9 @@ const SCHEMA_VERSION: u32 = 1;
 
 /// Blobs by digest: size, and the repositories that have them.
 #[derive(Clone, Debug, Default)]
-pub struct Stock(BTreeMap<Digest, (u64, BTreeSet<Repository>)>);
+pub struct KnownBlobs(BTreeMap<Digest, (u64, BTreeSet<Repository>)>);
 
-impl Stock {
+impl KnownBlobs {
     /// Adds what `roots` need, as found in `repository`. Manifests and configs always travel and do not count.
     pub fn add(
         &mut self,
@@ -57,7 +57,7 @@ pub fn of_bundle(
     id: Digest,
     manifests: &dyn Manifests,
 ) -> Result<Requires, ArchiveError> {
-    let mut stock = Stock::default();
+    let mut stock = KnownBlobs::default();
     let index = ArtifactIndex::of(bundle);
     for (at, image) in bundle.images.iter().enumerate() {
         let mut roots = vec![index.image(at).clone()];
@@ -71,7 +71,7 @@ pub fn of_bundle(
 
 /// The same from `bundle.json` alone, which does not say which repository has which blob.
 pub fn of_manifest(bundle: &BundleManifest, id: Digest) -> Requires {
-    let mut stock = Stock::default();
+    let mut stock = KnownBlobs::default();
     let carried = bundle.blobs.iter().filter(|blob| blob.role.may_be_required());
     stock.0.extend(carried.map(|blob| (blob.digest, (blob.size, BTreeSet::new()))));
     stock.add_required(required(bundle));
@@ -104,7 +104,7 @@ pub struct InventoryImage {
 }
 
 impl Inventory {
-    pub fn new(mut images: Vec<InventoryImage>, stock: Stock) -> Self {
+    pub fn new(mut images: Vec<InventoryImage>, stock: KnownBlobs) -> Self {
         images.sort();
         let (schema_version, media_type) = (SCHEMA_VERSION, MEDIA_TYPE.to_owned());
         Self { schema_version, media_type, images, blobs: stock.blobs() }
@@ -127,7 +127,7 @@ impl Inventory {
         if inventory.schema_version != SCHEMA_VERSION {
             return Err(ArchiveError::UnknownVersion(format!("inventory {}", inventory.schema_version)));
         }
-        let mut stock = Stock::default();
+        let mut stock = KnownBlobs::default();
         stock.add_required(&inventory.blobs);
         Ok(Requires { base: Digest::sha256(bytes), blobs: stock.blobs() })
     }

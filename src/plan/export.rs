@@ -18,7 +18,7 @@ use crate::signing::PrivateKey;
 
 /// One image to be exported.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Wanted {
+pub struct RequestedImage {
     /// What the chart calls it.
     pub name: Reference,
     /// Where to look for it, in order.
@@ -50,7 +50,7 @@ pub struct Only {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
     pub catalog: CatalogRecord,
-    pub images: Vec<Wanted>,
+    pub images: Vec<RequestedImage>,
     /// Platforms to keep, in order; empty keeps all.
     pub platforms: Vec<String>,
     pub repin: bool,

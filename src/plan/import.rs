@@ -12,7 +12,7 @@ use crate::image::{Digest, MediaType, Reference, Repository, Role, Tag, short_po
 
 /// One place an image goes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Landing {
+pub struct ImageTarget {
     /// Position of the image in the bundle.
     pub image: usize,
     pub repository: Repository,
@@ -22,7 +22,7 @@ pub struct Landing {
     pub main: bool,
 }
 
-impl Landing {
+impl ImageTarget {
     /// Where that is, as it is pulled from there: `registry.local/shop/server:1.2`, without a tag the repository.
     pub fn place(&self) -> String {
         match &self.tag {
@@ -34,7 +34,7 @@ impl Landing {
 
 /// Where every selected image goes.
 #[derive(Clone, Debug, Default)]
-pub struct Landings(pub Vec<Landing>);
+pub struct ImageTargets(pub Vec<ImageTarget>);
 
 /// An image's name that does not fit at the destination.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ pub struct Unfit {
     pub error: NameError,
 }
 
-impl Landings {
+impl ImageTargets {
     /// Maps the images for which `selected` says so; refuses different images on one target.
     pub fn new(
         bundle: &BundleManifest,
@@ -56,11 +56,11 @@ impl Landings {
         if !met.is_empty() {
             return Err(PlanError::Collisions(met));
         }
-        let (mut landings, mut unfit) = (Vec::new(), Vec::new());
+        let (mut targets, mut unfit) = (Vec::new(), Vec::new());
         for (position, image) in bundle.images.iter().enumerate().filter(|(_, i)| selected(&i.name)) {
             for (nth, target) in mapping.targets(&image.name, &image.digest).into_iter().enumerate() {
                 match destination.repository(&target) {
-                    Ok(repository) => landings.push(Landing {
+                    Ok(repository) => targets.push(ImageTarget {
                         image: position,
                         repository,
                         tag: target.tag,
@@ -70,14 +70,14 @@ impl Landings {
                 }
             }
         }
-        Ok((Self(landings), unfit))
+        Ok((Self(targets), unfit))
     }
 }
 
 /// What a place lacks of an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Missing {
-    pub landing: Landing,
+    pub target: ImageTarget,
     /// The image itself is missing; else only artifacts are.
     pub image: bool,
     /// Artifacts of the image, by position in the bundle.
@@ -102,18 +102,18 @@ pub struct Upload {
 
 /// One image to be completed at one place, once its blobs are there.
 #[derive(Clone, Debug)]
-pub struct Arrival {
-    pub landing: Landing,
+pub struct ImageUpload {
+    pub target: ImageTarget,
     /// Every blob it needs, as positions in the plan's uploads.
     pub blobs: Vec<u32>,
     /// Its manifests, children before parents, the root last: digest and media type. None where the image is there.
     pub manifests: Vec<(Digest, MediaType)>,
-    pub artifacts: Vec<ArrivingArtifact>,
+    pub artifacts: Vec<ArtifactUpload>,
 }
 
 /// What is about an image, to be put beside it.
 #[derive(Clone, Debug)]
-pub struct ArrivingArtifact {
+pub struct ArtifactUpload {
     /// Position in the bundle.
     pub artifact: usize,
     /// Its manifests, children before parents, the root last: digest and media type.
@@ -125,7 +125,7 @@ pub struct ArrivingArtifact {
 pub struct ImportPlan {
     /// In member order of the bundle, which is the order of the file.
     pub uploads: Vec<Upload>,
-    pub arrivals: Vec<Arrival>,
+    pub image_uploads: Vec<ImageUpload>,
 }
 
 impl ImportPlan {
@@ -136,18 +136,18 @@ impl ImportPlan {
         }
     }
 
-    /// Plans what is `missing`; `present` are the landings whose image is there.
+    /// Plans what is `missing`; `present` are the targets whose image is there.
     pub fn new(
         bundle: &BundleManifest,
         manifests: &dyn Manifests,
         missing: Vec<Missing>,
-        present: &[Landing],
+        present: &[ImageTarget],
     ) -> Result<Self, ArchiveError> {
         let (fate, roots, order) = (fates(bundle), roots(bundle), Order::of(bundle));
-        // For each blob in that order: the landing that gives it its home, the first that needs it.
+        // For each blob in that order: the target that gives it its home, the first that needs it.
         let mut homes: Vec<Option<usize>> = vec![None; order.len()];
         let mut needs = Vec::with_capacity(missing.len());
-        for Missing { landing, image, artifacts } in missing {
+        for Missing { target, image, artifacts } in missing {
             let mut blobs: Vec<u32> = Vec::new();
             let mut walk = |root: usize| -> Result<Vec<(Digest, MediaType)>, ArchiveError> {
                 let contents = contents(&roots[root], manifests, &fate)?;
@@ -159,25 +159,25 @@ impl ImportPlan {
                 }
                 Ok(contents.bottom_up)
             };
-            let manifests = if image { walk(landing.image)? } else { Vec::new() };
+            let manifests = if image { walk(target.image)? } else { Vec::new() };
             let mut arriving = Vec::with_capacity(artifacts.len());
             for artifact in artifacts {
                 let manifests = walk(bundle.images.len() + artifact)?;
-                arriving.push(ArrivingArtifact { artifact, manifests });
+                arriving.push(ArtifactUpload { artifact, manifests });
             }
             blobs.sort_unstable();
             blobs.dedup();
             blobs.shrink_to_fit();
-            needs.push(Arrival { landing, blobs, manifests, artifacts: arriving });
+            needs.push(ImageUpload { target, blobs, manifests, artifacts: arriving });
         }
         // Layers are worth mounting; a walk through what is there finds who has them.
         let is_idle = homes.iter().all(Option::is_none);
         let mut held_by: HashMap<usize, &Repository> = HashMap::new();
-        for landing in present.iter().filter(|_| !is_idle) {
-            let contents = contents(&roots[landing.image], manifests, &fate)?;
+        for target in present.iter().filter(|_| !is_idle) {
+            let contents = contents(&roots[target.image], manifests, &fate)?;
             for digest in contents.blobs.iter().map(|blob| &blob.digest).chain(contents.required.keys()) {
                 if let Some(at) = order.position(digest).filter(|at| homes[*at].is_some()) {
-                    held_by.entry(at).or_insert(&landing.repository);
+                    held_by.entry(at).or_insert(&target.repository);
                 }
             }
         }
@@ -189,14 +189,14 @@ impl ImportPlan {
                 positions[at] = short_position(uploads.len());
                 uploads.push(Upload {
                     held_by: held_by.get(&at).map(|repository| (*repository).clone()),
-                    ..order.upload(at, needs[*home].landing.repository.clone())
+                    ..order.upload(at, needs[*home].target.repository.clone())
                 });
             }
         }
         for blob in needs.iter_mut().flat_map(|arrival| &mut arrival.blobs) {
             *blob = positions[*blob as usize];
         }
-        Ok(Self { uploads, arrivals: needs })
+        Ok(Self { uploads, image_uploads: needs })
     }
 
     /// Bytes of all uploads, if the destination has none of what the bundle carries.
@@ -206,7 +206,7 @@ impl ImportPlan {
 
     /// The repositories that will be written to, each once, in order.
     pub fn repositories(&self) -> Vec<&Repository> {
-        let mut all: Vec<_> = self.arrivals.iter().map(|arrival| &arrival.landing.repository).collect();
+        let mut all: Vec<_> = self.image_uploads.iter().map(|arrival| &arrival.target.repository).collect();
         all.sort();
         all.dedup();
         all

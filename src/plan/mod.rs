@@ -10,9 +10,11 @@ mod order;
 mod salvage;
 mod shard;
 
-pub use base::{Inventory, InventoryImage, Stock};
-pub use export::{ExportPlan, Only, PlanError, Request, Resolution, ResolvedImage, Signer, Wanted};
-pub use import::{Arrival, ArrivingArtifact, ImportPlan, Landing, Landings, Missing, Unfit, Upload};
+pub use base::{Inventory, InventoryImage, KnownBlobs};
+pub use export::{ExportPlan, Only, PlanError, Request, RequestedImage, Resolution, ResolvedImage, Signer};
+pub use import::{
+    ArtifactUpload, ImageTarget, ImageTargets, ImageUpload, ImportPlan, Missing, Unfit, Upload,
+};
 pub use order::sending_order;
 pub use salvage::SalvageRequest;
 pub use shard::Shards;

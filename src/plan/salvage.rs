@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Only, Request, Wanted};
+use super::{Only, Request, RequestedImage};
 use crate::archive::manifest::{CatalogRecord, RequiredBlob};
 use crate::archive::{ArchiveError, ArtifactIndex, ArtifactRow, BundleManifest, ImageRow, Manifests};
 use crate::image::{ArtifactKind, Digest};
@@ -89,7 +89,7 @@ impl SalvageRequest {
     /// The export that answers it: the same images, and of their layers only what is missing.
     pub fn export(self) -> Request {
         let artifacts = self.artifacts;
-        let wanted = |image: ImageRow| Wanted {
+        let wanted = |image: ImageRow| RequestedImage {
             artifacts: Some(
                 artifacts
                     .iter()

@@ -9,7 +9,7 @@ use tokio::sync::OnceCell;
 use url::Url;
 
 use super::auth_state::AuthState;
-use super::pace::{Pace, locked};
+use super::pace::{Concurrency, locked};
 use super::retry::RateLimit;
 use super::stats::{HostStats, RequestKind};
 use crate::image::{Digest, HostName};
@@ -17,7 +17,7 @@ use crate::image::{Digest, HostName};
 /// One registry.
 pub(super) struct Host {
     pub(super) name: HostName,
-    pub(super) pace: Pace,
+    pub(super) pace: Concurrency,
     pub(super) auth: AuthState,
     pub(super) requests: [AtomicU64; RequestKind::COUNT],
     pub(super) rate_limit: Mutex<Option<RateLimit>>,
@@ -42,7 +42,7 @@ impl Host {
     pub(super) fn new(name: &HostName, jobs: usize) -> Self {
         Self {
             name: name.clone(),
-            pace: Pace::new(jobs),
+            pace: Concurrency::new(jobs),
             auth: AuthState::default(),
             requests: Default::default(),
             rate_limit: Mutex::default(),

@@ -20,18 +20,18 @@ const CUT_INTERVAL: Duration = Duration::from_secs(1);
 const BURST: Duration = Duration::from_millis(100);
 
 /// The concurrency of one host.
-pub(super) struct Pace {
-    pub(super) transfers: Arc<Pacer>,
-    pub(super) heads: Arc<Pacer>,
+pub(super) struct Concurrency {
+    pub(super) transfers: Arc<Limiter>,
+    pub(super) heads: Arc<Limiter>,
 }
 
-impl Pace {
+impl Concurrency {
     pub(super) fn new(jobs: usize) -> Self {
-        Self { transfers: Pacer::new(jobs), heads: Pacer::new(jobs.saturating_mul(HEADS_PER_JOB)) }
+        Self { transfers: Limiter::new(jobs), heads: Limiter::new(jobs.saturating_mul(HEADS_PER_JOB)) }
     }
 
     /// Whose permits a request needs.
-    pub(super) fn of(&self, method: &Method) -> &Arc<Pacer> {
+    pub(super) fn of(&self, method: &Method) -> &Arc<Limiter> {
         if *method == Method::HEAD { &self.heads } else { &self.transfers }
     }
 
@@ -54,7 +54,7 @@ pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// The concurrency of one kind of request.
-pub(super) struct Pacer {
+pub(super) struct Limiter {
     permits: Arc<Semaphore>,
     state: Mutex<State>,
 }
@@ -74,10 +74,10 @@ struct State {
 /// One request under way.
 pub(super) struct Permit {
     permit: Option<OwnedSemaphorePermit>,
-    pacer: Arc<Pacer>,
+    pacer: Arc<Limiter>,
 }
 
-impl Pacer {
+impl Limiter {
     pub(super) fn new(ceiling: usize) -> Arc<Self> {
         let ceiling = ceiling.max(1);
         let limit = START.min(ceiling);
@@ -199,7 +199,7 @@ mod tests {
 
     #[tokio::test]
     async fn halves_under_load_and_grows_back_to_the_ceiling() {
-        let pacer = Pacer::new(6);
+        let pacer = Limiter::new(6);
         assert_eq!(pacer.limit(), 4);
         let held: Vec<_> =
             [pacer.enter().await, pacer.enter().await, pacer.enter().await, pacer.enter().await].into();
@@ -220,7 +220,7 @@ mod tests {
 
     #[tokio::test]
     async fn more_heads_than_transfers_may_be_under_way_and_overload_slows_both() {
-        let pace = Pace::new(6);
+        let pace = Concurrency::new(6);
         for _ in 0..1000 {
             pace.of(&Method::HEAD).went_well();
             pace.of(&Method::GET).went_well();
@@ -232,7 +232,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_pause_holds_everybody_back() {
-        let pacer = Pacer::new(2);
+        let pacer = Limiter::new(2);
         pacer.pause(Duration::from_millis(40));
         let before = Instant::now();
         let _permit = pacer.enter().await;

@@ -15,7 +15,7 @@ use super::http::{Call, Retries, Target};
 use super::sessions::Sessions;
 use super::stats::RequestKind;
 use super::token::Scope;
-use super::upload::{MountAnswer, Standing, Upload};
+use super::upload::{MountAnswer, SessionStatus, Upload};
 use super::{BlobSource, RegistryClient};
 use crate::image::{Algorithm, Digest, Repository};
 
@@ -29,7 +29,7 @@ pub enum Pushed {
 
 /// A form of upload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Rung {
+enum UploadMethod {
     /// POST, one PATCH with the whole blob, empty PUT.
     Patch,
     /// POST, PUT with the whole blob.
@@ -40,13 +40,13 @@ enum Rung {
 
 /// From the form that registries are tested with to the smallest chunks a proxy may insist on (nginx lets 1 MiB
 /// through unless told otherwise).
-const LADDER: [Rung; 6] = [
-    Rung::Patch,
-    Rung::Put,
-    Rung::Chunks(8 << 20),
-    Rung::Chunks(4 << 20),
-    Rung::Chunks(1 << 20),
-    Rung::Chunks(256 << 10),
+const METHODS: [UploadMethod; 6] = [
+    UploadMethod::Patch,
+    UploadMethod::Put,
+    UploadMethod::Chunks(8 << 20),
+    UploadMethod::Chunks(4 << 20),
+    UploadMethod::Chunks(1 << 20),
+    UploadMethod::Chunks(256 << 10),
 ];
 const FIRST_CHUNKS: usize = 2;
 /// A registry that lost so many uploads in a row, each tried as often as it may be, gets the others once.
@@ -96,7 +96,8 @@ impl RegistryClient {
             _ => {}
         }
         let host = self.0.host(repository.host());
-        let note = Note { sessions: self.0.sessions.get().filter(|_| size > LARGE), repository, digest };
+        let note =
+            SessionRecord { sessions: self.0.sessions.get().filter(|_| size > LARGE), repository, digest };
         if let Some(bytes) = self.go_on(&note, size, source).await? {
             if let Some(upload) = session {
                 upload.cancel().await;
@@ -115,7 +116,8 @@ impl RegistryClient {
         source: &dyn BlobSource,
     ) -> Result<Pushed, RegistryError> {
         let host = self.0.host(repository.host());
-        let note = Note { sessions: self.0.sessions.get().filter(|_| size > LARGE), repository, digest };
+        let note =
+            SessionRecord { sessions: self.0.sessions.get().filter(|_| size > LARGE), repository, digest };
         note.ended();
         self.upload(&host, &note, size, source, None).await
     }
@@ -124,7 +126,7 @@ impl RegistryClient {
     async fn upload(
         &self,
         host: &Host,
-        note: &Note<'_>,
+        note: &SessionRecord<'_>,
         size: u64,
         source: &dyn BlobSource,
         mut session: Option<Upload>,
@@ -141,7 +143,7 @@ impl RegistryClient {
                 None => Upload::begin(self, repository, digest.algorithm()).await?,
             };
             note.opened(&upload);
-            let sent = send(&mut upload, LADDER[rung], size, source, note, &mut retries).await;
+            let sent = send(&mut upload, METHODS[rung], size, source, note, &mut retries).await;
             let Err(error) = sent else {
                 note.ended();
                 host.lost_uploads.store(0, Ordering::Relaxed);
@@ -159,7 +161,7 @@ impl RegistryClient {
                 return Ok(Pushed::Uploaded { bytes: size });
             }
             match verdict(&error, host, rung, retries.failures()) {
-                Verdict::Climb(next) if next < LADDER.len() => rung = next,
+                Verdict::Climb(next) if next < METHODS.len() => rung = next,
                 Verdict::Final | Verdict::Climb(_) => return Err(error),
                 Verdict::Again => {
                     if let Err(error) = retries.after_any(error).await {
@@ -178,7 +180,7 @@ impl RegistryClient {
     /// `None`: it has to be sent from its start.
     async fn go_on(
         &self,
-        note: &Note<'_>,
+        note: &SessionRecord<'_>,
         size: u64,
         source: &dyn BlobSource,
     ) -> Result<Option<u64>, RegistryError> {
@@ -187,13 +189,13 @@ impl RegistryClient {
         };
         let mut upload = Upload::at(self, note.repository, note.digest.algorithm(), location);
         let standing = upload.status().await;
-        if let Standing::Holds(held) = standing
+        if let SessionStatus::Holds(held) = standing
             && held <= size
         {
             upload.resume_at(held);
             let host = self.0.host(note.repository.host());
             let mut retries = Retries::new(&self.0, &host);
-            match send(&mut upload, Rung::Patch, size, source, note, &mut retries).await {
+            match send(&mut upload, UploadMethod::Patch, size, source, note, &mut retries).await {
                 Ok(()) => {
                     note.ended();
                     return Ok(Some(size - held));
@@ -203,7 +205,7 @@ impl RegistryClient {
                 Err(_) => {}
             }
         }
-        if standing == Standing::Nothing {
+        if standing == SessionStatus::Nothing {
             sessions.found_to_buffer();
         }
         // The registry may have ended it for a request whose answer the earlier run did not live to see.
@@ -260,13 +262,13 @@ impl RegistryClient {
 }
 
 /// What is kept of one upload for a later run; nothing of a small one.
-struct Note<'a> {
+struct SessionRecord<'a> {
     sessions: Option<&'a Sessions>,
     repository: &'a Repository,
     digest: &'a Digest,
 }
 
-impl<'a> Note<'a> {
+impl<'a> SessionRecord<'a> {
     fn earlier(&self) -> Option<(&'a Sessions, Url)> {
         let sessions = self.sessions?;
         Some((sessions, sessions.earlier(self.repository, self.digest)?))
@@ -292,16 +294,16 @@ impl<'a> Note<'a> {
 /// Sends what the session does not hold yet, and commits it.
 async fn send(
     upload: &mut Upload,
-    rung: Rung,
+    rung: UploadMethod,
     size: u64,
     source: &dyn BlobSource,
-    note: &Note<'_>,
+    note: &SessionRecord<'_>,
     retries: &mut Retries<'_>,
 ) -> Result<(), RegistryError> {
     let chunk = match rung {
-        Rung::Patch => size,
-        Rung::Chunks(chunk) => chunk,
-        Rung::Put => {
+        UploadMethod::Patch => size,
+        UploadMethod::Chunks(chunk) => chunk,
+        UploadMethod::Put => {
             return upload.commit(note.digest, Payload::Source { source, from: 0, length: size }).await;
         }
     };
@@ -312,24 +314,26 @@ async fn send(
     let mut resumed_at = Some(upload.offset()).filter(|at| *at > 0);
     while upload.offset() < size {
         let from = upload.offset();
-        let error =
-            match upload.send_until(source, size.min(from + chunk), rung != Rung::Patch || from > 0).await {
-                Ok(()) => {
-                    note.opened(upload);
-                    continue;
-                }
-                Err(error) if error.source_error().is_some() => return Err(error),
-                Err(error) => error,
-            };
+        let error = match upload
+            .send_until(source, size.min(from + chunk), rung != UploadMethod::Patch || from > 0)
+            .await
+        {
+            Ok(()) => {
+                note.opened(upload);
+                continue;
+            }
+            Err(error) if error.source_error().is_some() => return Err(error),
+            Err(error) => error,
+        };
         if resumed_at == Some(from) && error.is_server_fault() {
             return Err(broken.unwrap_or(error));
         }
         let late = from > 0 && error.is_out_of_order();
-        let held = if late || error.is_transient() { upload.status().await } else { Standing::Unknown };
+        let held = if late || error.is_transient() { upload.status().await } else { SessionStatus::Unknown };
         // One that refuses to go on from where it says it is does not know this form.
         let least = if late { from + 1 } else { from };
         match held {
-            Standing::Holds(held) if (least..=size).contains(&held) => {
+            SessionStatus::Holds(held) if (least..=size).contains(&held) => {
                 upload.resume_at(held);
                 resumed_at = Some(held);
                 // A break that got something through is no failed try.

@@ -33,7 +33,7 @@ pub struct Upload {
 
 /// What a registry says of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum SessionStatus {
     /// So many bytes, beyond doubt.
     Holds(u64),
     /// None, or next to none.
@@ -139,7 +139,7 @@ impl Upload {
                 retries.after(error).await
             }?;
             match self.status().await {
-                Standing::Holds(held) if (self.offset..=end).contains(&held) => self.offset = held,
+                SessionStatus::Holds(held) if (self.offset..=end).contains(&held) => self.offset = held,
                 _ if anew => *self = Self::begin(&client, &self.repository, self.algorithm).await?,
                 _ => {
                     let kind = ErrorKind::Broken("the registry lost what was sent so far".to_owned());
@@ -176,7 +176,7 @@ impl Upload {
             }
             let (what, offset) = (self.what(), self.offset);
             retries.after(error).await?;
-            if self.status().await != Standing::Holds(offset) {
+            if self.status().await != SessionStatus::Holds(offset) {
                 let kind = ErrorKind::Broken("the registry lost what was sent".to_owned());
                 return Err(RegistryError::new(self.repository.host(), what, kind));
             }
@@ -267,25 +267,25 @@ impl Upload {
     }
 
     /// How many bytes the registry holds; the session may have moved meanwhile.
-    pub(super) async fn status(&mut self) -> Standing {
+    pub(super) async fn status(&mut self) -> SessionStatus {
         let client = self.client.clone();
         let host = client.0.host(self.repository.host());
         let call = self.call(&host, Method::GET, self.location.clone());
         let Ok(answer) = client.0.send(&call).await else {
-            return Standing::Unknown;
+            return SessionStatus::Unknown;
         };
         let status = answer.status.as_u16();
         // Of a session without a byte there is no range that would tell so: Gitea names none (distribution-spec #578).
         let is_empty = status == 204 && answer.header("range").is_none();
         let held = held(&answer).or_else(|| is_empty.then_some(0));
         let Some(held) = held.filter(|_| matches!(status, 200 | 202 | 204)) else {
-            return Standing::Unknown;
+            return SessionStatus::Unknown;
         };
         if let Some(location) = new_location(&answer) {
             self.location = location;
         }
         // `0-0` is one byte by the book, and none at many registries.
-        if held > 1 { Standing::Holds(held) } else { Standing::Nothing }
+        if held > 1 { SessionStatus::Holds(held) } else { SessionStatus::Nothing }
     }
 
     /// Takes over what [`Upload::status`] found.

@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use super::catalogs::{self, MAX_CATALOG, file_name, material};
-use super::loaded::Loaded;
+use super::loaded::ResolvedRequest;
 use super::{base, lock};
 use crate::app::failure::{ExitCode, Failure};
 use crate::app::foreign_text;
@@ -14,7 +14,7 @@ use crate::catalog::rewritten;
 use crate::cli::ExportArgs;
 use crate::custody::MaterialKind;
 use crate::image::{Digest, Reference};
-use crate::plan::{SalvageRequest, Wanted};
+use crate::plan::{RequestedImage, SalvageRequest};
 use crate::report::Reporter;
 
 /// What is known of an image that a request asks for.
@@ -26,7 +26,7 @@ struct Known {
 }
 
 /// The export that answers the request at `path`.
-pub(crate) fn load(args: &ExportArgs, path: &Path, reporter: &Reporter) -> anyhow::Result<Loaded> {
+pub(crate) fn load(args: &ExportArgs, path: &Path, reporter: &Reporter) -> anyhow::Result<ResolvedRequest> {
     let usage = |why: String| Failure::usage(format!("--request {}: {why}", path.display()));
     let text = foreign_text::named(path, MAX_CATALOG)
         .map_err(|error| Failure::unusable(error.about(format_args!("--request {}", path.display()))))?;
@@ -41,7 +41,7 @@ pub(crate) fn load(args: &ExportArgs, path: &Path, reporter: &Reporter) -> anyho
     }
     let file_name = Some(base::delta_name(&title, &bundle));
     let materials = vec![material(MaterialKind::Request, &path.to_string_lossy(), &bytes)];
-    Ok(Loaded { request, file_name, materials, ..Loaded::default() })
+    Ok(ResolvedRequest { request, file_name, materials, ..ResolvedRequest::default() })
 }
 
 /// Refuses a request that differs from what was named beside it; says what it asks for where nothing was.
@@ -109,7 +109,7 @@ fn known(args: &ExportArgs, asked: &SalvageRequest) -> anyhow::Result<Option<(St
             (format!("the catalog {}", args.catalog.catalogs.join(", ")), loaded)
         }
     };
-    let image = |wanted: Wanted| {
+    let image = |wanted: RequestedImage| {
         let digest = wanted.pin.or(wanted.name.digest().copied());
         Known { name: wanted.name, sources: wanted.sources, digest }
     };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::archive::Holdings;
 use crate::image::Digest;
-use crate::inputs::blob_sources::HeldBlob;
+use crate::inputs::blob_sources::LocalBlob;
 use crate::registry::{HeldContent, HeldStore};
 
 /// What several bundles have together. What more than one has is taken from the first.
@@ -38,7 +38,7 @@ impl HeldStore for OpenBundles {
         let holdings = self.bundles.get(at)?.clone();
         let row = holdings.bundle().blobs.get(index)?;
         let (size, media_type) = (row.size, Some(row.media_type.clone()));
-        let source = Arc::new(HeldBlob { holdings, digest: *digest, size, bar: None });
+        let source = Arc::new(LocalBlob { holdings, digest: *digest, size, bar: None });
         Some(HeldContent { size, media_type, source })
     }
 }

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
-use super::loaded::Loaded;
+use super::loaded::ResolvedRequest;
 use super::{charts, foreign};
 use crate::app::failure::Failure;
 use crate::app::foreign_text::{self, NotText};
@@ -16,7 +16,7 @@ use crate::catalog::{Catalog, ResolvedCatalog, ResolvedImage, builtin};
 use crate::cli::{CatalogArgs, NetworkArgs, SelectionArgs};
 use crate::custody::{Material, MaterialKind};
 use crate::image::{Digest, Reference};
-use crate::plan::{Request, Wanted};
+use crate::plan::{Request, RequestedImage};
 use crate::session::output_files::plain_name;
 
 /// What `bundle export` takes without an argument.
@@ -36,9 +36,9 @@ pub(crate) fn names(args: &CatalogArgs, network: &NetworkArgs) -> anyhow::Result
 }
 
 /// Reads every catalog named, fills in variables, and turns sources; nothing has been sent yet.
-pub(crate) fn load(args: &CatalogArgs, network: &NetworkArgs) -> anyhow::Result<Loaded> {
+pub(crate) fn load(args: &CatalogArgs, network: &NetworkArgs) -> anyhow::Result<ResolvedRequest> {
     let names = names(args, network)?;
-    let mut loaded = Loaded::default();
+    let mut loaded = ResolvedRequest::default();
     for name in &names {
         let usage = |error: String| Failure::usage(format!("catalog {name}: {error}"));
         let text = text(name)?;
@@ -67,7 +67,7 @@ pub(crate) fn load_with(
     args: &CatalogArgs,
     selection: &SelectionArgs,
     network: &NetworkArgs,
-) -> anyhow::Result<Loaded> {
+) -> anyhow::Result<ResolvedRequest> {
     let mut loaded = load(args, network)?;
     loaded.add(&selection.add, &args.source)?;
     Ok(loaded)
@@ -217,7 +217,7 @@ pub(crate) fn add(
             continue;
         }
         known.insert(image.reference.clone(), request.images.len());
-        request.images.push(Wanted {
+        request.images.push(RequestedImage {
             name: image.reference,
             sources: image.sources,
             entries: entries.collect(),

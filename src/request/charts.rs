@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::loaded::Loaded;
+use super::loaded::ResolvedRequest;
 use crate::app::failure::Failure;
 use crate::archive::ChartArtifact;
 use crate::image::Reference;
@@ -37,7 +37,7 @@ pub(crate) fn packed(name: &Reference, path: &Path) -> anyhow::Result<ChartArtif
 }
 
 /// Makes `name` in `loaded` the artifact of the chart at `path`.
-pub(crate) fn pack(loaded: &mut Loaded, name: &Reference, path: &Path) -> anyhow::Result<()> {
+pub(crate) fn pack(loaded: &mut ResolvedRequest, name: &Reference, path: &Path) -> anyhow::Result<()> {
     let chart = packed(name, path)?;
     for wanted in loaded.request.images.iter_mut().filter(|wanted| wanted.name == *name) {
         wanted.sources = vec![name.clone()];

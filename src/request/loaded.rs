@@ -10,7 +10,7 @@ use crate::registry::Held;
 
 /// A request, and what is told of it besides.
 #[derive(Debug, Default)]
-pub(crate) struct Loaded {
+pub(crate) struct ResolvedRequest {
     pub(crate) request: Request,
     /// Of each row of the catalog.
     pub(crate) labels: Vec<Vec<String>>,

@@ -5,7 +5,7 @@ use std::path::Path;
 use futures_util::StreamExt;
 
 use super::catalogs::{file_name, material};
-use super::loaded::Loaded;
+use super::loaded::ResolvedRequest;
 use crate::app::failure::{ExitCode, Failure};
 use crate::app::{foreign_text, small_file};
 use crate::archive::ArtifactRow;
@@ -14,7 +14,7 @@ use crate::catalog::lock::{Lock, LockedArtifact, LockedCatalog, LockedEntry, Loc
 use crate::cli::{CatalogArgs, NetworkArgs, SelectionArgs};
 use crate::custody::MaterialKind;
 use crate::image::{Digest, Repository};
-use crate::plan::{Request, Wanted};
+use crate::plan::{Request, RequestedImage};
 use crate::registry::{ManifestTarget, RegistryClient};
 use crate::report::Reporter;
 
@@ -46,7 +46,7 @@ pub(crate) fn load(
     selection: &SelectionArgs,
     network: &NetworkArgs,
     path: &Path,
-) -> anyhow::Result<Loaded> {
+) -> anyhow::Result<ResolvedRequest> {
     let Some(text) = text(path)? else {
         return Err(Failure::usage(format!("there is no lock {}", path.display()))
             .hint("bundle catalog lock writes it")
@@ -65,8 +65,9 @@ pub(crate) fn load(
     let mut loaded = from_lock(&lock, args)?;
     loaded.materials = materials;
     pack(&mut loaded, &lock, crate::app::own_file::folder_of(path))?;
-    let is_locked =
-        |wanted: &&Wanted| lock.image(&wanted.name).is_none_or(|locked| wanted.pin == Some(locked.digest));
+    let is_locked = |wanted: &&RequestedImage| {
+        lock.image(&wanted.name).is_none_or(|locked| wanted.pin == Some(locked.digest))
+    };
     if let Some(changed) = loaded.request.images.iter().find(|wanted| !is_locked(wanted)) {
         let message = format!(
             "{} is another chart than the one that was locked",
@@ -90,7 +91,7 @@ pub(crate) fn load(
 }
 
 /// The rows of `lock`, which is in `folder`, with their digests to be found anew.
-pub(crate) fn again(lock: &Lock, args: &CatalogArgs, folder: &Path) -> anyhow::Result<Loaded> {
+pub(crate) fn again(lock: &Lock, args: &CatalogArgs, folder: &Path) -> anyhow::Result<ResolvedRequest> {
     let mut loaded = from_lock(lock, args)?;
     loaded.request.images.iter_mut().for_each(|wanted| (wanted.pin, wanted.artifacts) = (None, None));
     pack(&mut loaded, lock, folder)?;
@@ -98,7 +99,7 @@ pub(crate) fn again(lock: &Lock, args: &CatalogArgs, folder: &Path) -> anyhow::R
 }
 
 /// Makes the artifacts of the charts that `lock` names below `folder`.
-fn pack(loaded: &mut Loaded, lock: &Lock, folder: &Path) -> anyhow::Result<()> {
+fn pack(loaded: &mut ResolvedRequest, lock: &Lock, folder: &Path) -> anyhow::Result<()> {
     for image in &lock.images {
         if let Some(archive) = &image.archive {
             super::charts::pack(loaded, &image.name, &folder.join(archive))?;
@@ -107,7 +108,7 @@ fn pack(loaded: &mut Loaded, lock: &Lock, folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn from_lock(lock: &Lock, args: &CatalogArgs) -> anyhow::Result<Loaded> {
+fn from_lock(lock: &Lock, args: &CatalogArgs) -> anyhow::Result<ResolvedRequest> {
     if args.catalogs.is_empty() && !args.set.is_empty() {
         let why = "a lock has its variables filled in, so --set needs a catalog to set them in";
         return Err(Failure::usage(why)
@@ -144,7 +145,7 @@ fn outdated(path: &Path, locked: &LockedCatalog, now: &LockedCatalog) -> anyhow:
         .into()
 }
 
-fn request_of(lock: &Lock) -> Loaded {
+fn request_of(lock: &Lock) -> ResolvedRequest {
     let catalog = &lock.catalog;
     let mut request = Request {
         catalog: CatalogRecord {
@@ -164,7 +165,7 @@ fn request_of(lock: &Lock) -> Loaded {
             wanted.entries.push(at);
         } else if let Some(locked) = lock.image(&entry.image) {
             let source = locked.source.clone().unwrap_or_else(|| locked.name.clone());
-            request.images.push(Wanted {
+            request.images.push(RequestedImage {
                 name: locked.name.clone(),
                 sources: vec![source.clone()],
                 entries: vec![at],
@@ -174,11 +175,11 @@ fn request_of(lock: &Lock) -> Loaded {
             });
         }
     }
-    Loaded {
+    ResolvedRequest {
         request,
         labels: catalog.entries.iter().map(|entry| entry.labels.clone()).collect(),
         file_name: Some(file_name(&catalog.name, &catalog.version)),
-        ..Loaded::default()
+        ..ResolvedRequest::default()
     }
 }
 
@@ -219,12 +220,12 @@ fn record(entry: &LockedEntry) -> EntryRecord {
 }
 
 /// What a lock keeps of the catalogs in `loaded`.
-pub(crate) fn catalog_of(loaded: &Loaded) -> LockedCatalog {
+pub(crate) fn catalog_of(loaded: &ResolvedRequest) -> LockedCatalog {
     let CatalogRecord { entries, name, per_image_values, registry_override, values, variables, version } =
         loaded.request.catalog.clone();
     let labels = loaded.labels.iter().cloned().chain(std::iter::repeat(Vec::new()));
     let rows = entries.into_iter().zip(labels).enumerate().filter_map(|(at, (entry, labels))| {
-        let uses = |wanted: &&Wanted| wanted.entries.iter().any(|entry| *entry as usize == at);
+        let uses = |wanted: &&RequestedImage| wanted.entries.iter().any(|entry| *entry as usize == at);
         Some(LockedEntry {
             image: loaded.request.images.iter().find(uses)?.name.clone(),
             chart: entry.chart,

@@ -5,14 +5,14 @@ use std::path::Path;
 
 use super::catalogs;
 use super::charts::{self, is_packed};
-use super::loaded::Loaded;
+use super::loaded::ResolvedRequest;
 use crate::app::failure::Failure;
 use crate::archive::manifest::EntryRecord;
 use crate::catalog::{Format, SourceRewrite};
 use crate::cli::SelectionArgs;
 use crate::image::{Reference, glob, matches};
 
-impl Loaded {
+impl ResolvedRequest {
     /// Adds the images of `--add`, which stand in no catalog.
     pub(crate) fn add(&mut self, images: &[String], rewrites: &[SourceRewrite]) -> anyhow::Result<()> {
         for image in images {

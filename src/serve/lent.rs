@@ -16,12 +16,12 @@ const REST: usize = 16 << 20;
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// A body that is sent back to its lender when it is dropped.
-struct Lent {
+struct DrainOnDrop {
     body: Body,
     back: Option<oneshot::Sender<Body>>,
 }
 
-impl HttpBody for Lent {
+impl HttpBody for DrainOnDrop {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -46,7 +46,7 @@ impl HttpBody for Lent {
     }
 }
 
-impl Drop for Lent {
+impl Drop for DrainOnDrop {
     fn drop(&mut self) {
         if let Some(back) = self.back.take() {
             let _ = back.send(std::mem::take(&mut self.body));
@@ -57,7 +57,7 @@ impl Drop for Lent {
 /// The body to hand on, and where it comes back.
 pub(super) fn lend(body: Body) -> (Body, oneshot::Receiver<Body>) {
     let (back, returned) = oneshot::channel();
-    (Body::new(Lent { body, back: Some(back) }), returned)
+    (Body::new(DrainOnDrop { body, back: Some(back) }), returned)
 }
 
 /// Reads what is left of a body, within bounds.

@@ -68,14 +68,14 @@ impl Incoming {
 }
 
 /// A connection whose writes fail when the client reads too slowly.
-pub(super) struct Patient<S> {
+pub(super) struct StallTimeout<S> {
     stream: S,
     pace: Pace,
     /// Since when a write waits, and until when it may.
     waiting: Option<(Instant, Pin<Box<Sleep>>)>,
 }
 
-impl<S> Patient<S> {
+impl<S> StallTimeout<S> {
     pub(super) fn new(stream: S, limits: PaceLimits) -> Self {
         Self { stream, pace: Pace::new(limits), waiting: None }
     }
@@ -100,7 +100,7 @@ impl<S> Patient<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for StallTimeout<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -110,7 +110,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for StallTimeout<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -177,7 +177,7 @@ mod tests {
     async fn a_reader_that_is_too_slow_is_not_waited_for() {
         for (patience, waits) in [(Duration::ZERO, false), (3600 * SECOND, true)] {
             let (near, mut far) = tokio::io::duplex(10);
-            let mut near = Patient::new(near, PaceLimits { patience, least_rate: 1 });
+            let mut near = StallTimeout::new(near, PaceLimits { patience, least_rate: 1 });
             near.write_all(&[1; 10]).await.unwrap();
             let (written, read) = tokio::join!(near.write_all(&[1; 30]), async {
                 // Only now, after the write has been tried.

@@ -31,7 +31,7 @@ use super::auth::{HtpasswdError, Users};
 use super::heads::{Heads, MAX_HEAD, Verdict, Verdicts};
 use super::limits::{Limits, Peer};
 use super::notices::Notices;
-use super::pace::Patient;
+use super::pace::StallTimeout;
 use super::room::{Answering, Full, Guest, Room};
 use super::routes::Registry;
 use super::store::Store;
@@ -207,7 +207,7 @@ impl Host {
     async fn converse(&self, stream: TcpStream, guest: &Guest) {
         let Ok(stream) = self.open(stream).await else { return };
         let verdicts = Verdicts::default();
-        let stream = Patient::new(stream, self.limits.pace);
+        let stream = StallTimeout::new(stream, self.limits.pace);
         let stream = Heads::new(stream, verdicts.clone(), Arc::clone(&guest.seat));
         let service = service_fn(|request: Request<Incoming>| {
             let (answering, verdict) = (guest.answering(), verdicts.next());

@@ -116,7 +116,7 @@ fn a_second_import_sends_nothing_and_asks_once_per_image() {
     assert_eq!(log.iter().map(super::support::registry::Logged::received).sum::<u64>(), 0);
     let heads = log.iter().filter(|one| one.method == "HEAD").count();
     assert_eq!(heads, places.len());
-    // Beside these only the ping.
+    // ArtifactStatus these only the ping.
     assert!(log.len() <= heads + 2, "{log:#?}");
     assert!(log.iter().all(|one| one.method == "HEAD" || one.path == "/v2/"), "{log:#?}");
 }

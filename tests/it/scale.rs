@@ -10,7 +10,7 @@ use std::time::Instant;
 use airgap_bundle::archive::{ArchiveError, BundleReader, FileInput, Input, PartialFile, Users, ending};
 use airgap_bundle::destination::{Destination, Mapping};
 use airgap_bundle::image::{Algorithm, Digest, media_type};
-use airgap_bundle::plan::{ImportPlan, Landings, Missing, Shards};
+use airgap_bundle::plan::{ImageTargets, ImportPlan, Missing, Shards};
 use bytes::Bytes;
 use serde_json::json;
 
@@ -124,12 +124,12 @@ fn a_large_catalog_is_planned_written_opened_and_split() {
 
     let destination: Destination = "registry.inside/mirror".parse().unwrap();
     let import = measured("plan of the import", || {
-        let (landings, _) = Landings::new(bundle, &destination, Mapping::default(), &|_| true).unwrap();
+        let (targets, _) = ImageTargets::new(bundle, &destination, Mapping::default(), &|_| true).unwrap();
         let missing =
-            landings.0.into_iter().map(|landing| Missing { landing, image: true, artifacts: Vec::new() });
+            targets.0.into_iter().map(|target| Missing { target, image: true, artifacts: Vec::new() });
         ImportPlan::new(bundle, &reader, missing.collect(), &[]).unwrap()
     });
-    assert_eq!(import.arrivals.len() as u64, number);
+    assert_eq!(import.image_uploads.len() as u64, number);
     let shards = measured("split among 16", || Shards::new(bundle, &manifests, &|_| true, 16).unwrap());
     let most = *shards.bytes.iter().max().unwrap();
     let sum: u64 = shards.bytes.iter().sum();

@@ -16,7 +16,7 @@ use crate::destination::{Destination, Mapping, collisions};
 use crate::handoff::{ValuesError, ValuesStyle, helm_values};
 use crate::image::{Digest, Reference};
 use crate::inputs::clients;
-use crate::plan::{Request, Wanted};
+use crate::plan::{Request, RequestedImage};
 use crate::registry::{Held, ManifestTarget, RegistryClient, RegistryError};
 use crate::report::count;
 use crate::request::{catalogs, charts};
@@ -153,7 +153,7 @@ fn contradictions(args: &LintArgs, destination: Option<&Destination>, mapping: M
 }
 
 /// An image before anybody has been asked for it.
-fn unresolved(wanted: &Wanted) -> ImageRow {
+fn unresolved(wanted: &RequestedImage) -> ImageRow {
     ImageRow {
         artifact_type: None,
         digest: wanted
@@ -199,7 +199,7 @@ async fn ask(
     digests: &mut BTreeMap<Reference, Digest>,
 ) -> anyhow::Result<()> {
     let remote = || images.iter().filter(|listed| listed.image.archive.is_none());
-    let wanted = remote().map(|listed| Wanted {
+    let wanted = remote().map(|listed| RequestedImage {
         name: listed.image.reference.clone(),
         sources: listed.image.sources.clone(),
         entries: Vec::new(),

@@ -10,13 +10,13 @@ use crate::archive::{Contents, Manifests, Root};
 use crate::catalog::lock::{Drift, Lock, LockedImage};
 use crate::cli::{LockArgs, ResultFormat};
 use crate::commands::ending;
-use crate::export::resolve::spool::Spool;
+use crate::export::resolve::spool::ManifestCache;
 use crate::export::resolve::told::Resolving;
 use crate::image::{Digest, ImageConfig, MediaType, ParsedManifest, media_type};
 use crate::inputs::clients;
 use crate::plan::ResolvedImage;
 use crate::report::count;
-use crate::request::loaded::Loaded;
+use crate::request::loaded::ResolvedRequest;
 use crate::request::{catalogs, lock};
 use crate::session::console::{print, print_json};
 use crate::session::run_report::{ImageReport, RunReport};
@@ -64,7 +64,7 @@ async fn lock(session: &Session, args: &LockArgs, report: &mut RunReport) -> any
         jobs: usize::from(args.network.jobs),
         keep_going: false,
     };
-    let spool = Spool::anonymous()?;
+    let spool = ManifestCache::anonymous()?;
     let resolved = resolving.run(&spool, report).await;
     clients::tell_warnings(&client, &session.reporter);
     let resolved = resolved?;
@@ -106,7 +106,7 @@ fn keep_apart(args: &LockArgs) -> anyhow::Result<()> {
 }
 
 /// Pins what `old` has locked, where it was found then.
-fn keep(loaded: &mut Loaded, old: Option<&Lock>) {
+fn keep(loaded: &mut ResolvedRequest, old: Option<&Lock>) {
     // A chart on this machine is what it is now.
     let from_registries = loaded.request.images.iter_mut().filter(|w| !loaded.archives.contains_key(&w.name));
     for wanted in from_registries {
@@ -117,7 +117,7 @@ fn keep(loaded: &mut Loaded, old: Option<&Lock>) {
     }
 }
 
-fn locked_image(image: &ResolvedImage, spool: &Spool, dates: bool) -> anyhow::Result<LockedImage> {
+fn locked_image(image: &ResolvedImage, spool: &ManifestCache, dates: bool) -> anyhow::Result<LockedImage> {
     let row = &image.row;
     let root = Root { digest: row.digest, media_type: row.media_type.clone(), size: image.root_size };
     let contents = Contents::all(&[root], spool)?;
@@ -146,7 +146,7 @@ fn below(folder: &Path, path: &Path) -> String {
 }
 
 /// The date in the config of the image, or of the first image of an index.
-fn created(spool: &Spool, digest: &Digest, media_type: &str) -> Option<String> {
+fn created(spool: &ManifestCache, digest: &Digest, media_type: &str) -> Option<String> {
     let (mut digest, mut stated) = (*digest, MediaType::from(media_type));
     for _ in 0..MAX_DEPTH {
         let parsed = ParsedManifest::of(&spool.manifest(&digest).ok()?, Some(&stated)).ok()?;

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::StreamExt;
 
-use super::resolver::{About, ResolveError, Resolver, parse, wrap};
+use super::resolver::{FoundReferrers, ResolveError, Resolver, parse, wrap};
 use crate::archive::{ArtifactRow, MAX_DEPTH, Manifests};
 use crate::export::write::error::TransferError;
 use crate::image::{
@@ -79,7 +79,7 @@ impl Resolver<'_> {
     }
 
     /// What is directly about `subject`.
-    async fn about(&self, repository: &Repository, subject: Digest) -> About {
+    async fn about(&self, repository: &Repository, subject: Digest) -> FoundReferrers {
         let kinds = self.request.with.iter();
         let asked = kinds.map(|kind| async move {
             match kind {

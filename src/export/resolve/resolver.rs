@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, FutureExt};
 
-use super::spool::Spool;
+use super::spool::ManifestCache;
 use crate::app::failure::{ExitCode, Explain};
 use crate::app::once::Once;
 use crate::archive::manifest::MAX_HEAD_CONFIG;
@@ -19,7 +19,7 @@ use crate::image::{
     Digest, ImageConfig, ManifestError, ManifestKind, NarrowError, ParsedManifest, Platform, RawManifest,
     Reference, Repository, media_type, narrow,
 };
-use crate::plan::{Request, Resolution, ResolvedImage, Wanted};
+use crate::plan::{Request, RequestedImage, Resolution, ResolvedImage};
 use crate::registry::{ErrorClass, ManifestTarget, RegistryClient, RegistryError};
 
 /// Why an image cannot be exported.
@@ -96,11 +96,11 @@ pub struct Resolved {
 }
 
 /// What is about one manifest.
-pub(crate) type About = Result<Arc<[ArtifactRow]>, Arc<ResolveError>>;
+pub(crate) type FoundReferrers = Result<Arc<[ArtifactRow]>, Arc<ResolveError>>;
 
 pub(crate) struct Resolver<'a> {
     pub(crate) client: &'a RegistryClient,
-    pub(crate) spool: &'a Spool,
+    pub(crate) spool: &'a ManifestCache,
     pub(crate) request: &'a Request,
     platforms: Vec<Platform>,
     pub(crate) jobs: usize,
@@ -108,17 +108,17 @@ pub(crate) struct Resolver<'a> {
     /// One repository's failure is not another's.
     children: Once<(Repository, Digest), Result<(), Arc<ResolveError>>>,
     /// What is about a manifest: images share children, and tags share images.
-    pub(crate) about: Once<(Repository, Digest), About>,
+    pub(crate) about: Once<(Repository, Digest), FoundReferrers>,
     pub(crate) notes: Mutex<BTreeSet<String>>,
 }
 
 /// Resolves every image of `request`. `each` is called as images are settled.
 pub async fn resolve(
     client: &RegistryClient,
-    spool: &Spool,
+    spool: &ManifestCache,
     request: &Request,
     jobs: usize,
-    each: &(dyn Fn(&Wanted, bool) + Sync),
+    each: &(dyn Fn(&RequestedImage, bool) + Sync),
 ) -> Resolved {
     let resolver = Resolver {
         client,
@@ -162,7 +162,7 @@ pub async fn resolve(
 
 impl Resolver<'_> {
     /// Tries the sources of `wanted` in order; the first that has the image decides.
-    async fn image(&self, wanted: &Wanted) -> Result<ResolvedImage, (Reference, Arc<ResolveError>)> {
+    async fn image(&self, wanted: &RequestedImage) -> Result<ResolvedImage, (Reference, Arc<ResolveError>)> {
         let mut first = None;
         for source in &wanted.sources {
             let pin = wanted.pin.or(wanted.name.digest().filter(|_| source.digest().is_none()).copied());
@@ -212,7 +212,7 @@ impl Resolver<'_> {
 
     async fn settle(
         &self,
-        wanted: &Wanted,
+        wanted: &RequestedImage,
         source: &Reference,
         root: RawManifest,
     ) -> Result<ResolvedImage, Arc<ResolveError>> {
@@ -271,7 +271,11 @@ impl Resolver<'_> {
 
     /// Every digest that the name, the source or a lock gives has to be the one of what was pulled. What comes from a
     /// bundle whose platforms were left out earlier has been held against its pins there.
-    fn check_pins(wanted: &Wanted, source: &Reference, root: &RawManifest) -> Result<(), Arc<ResolveError>> {
+    fn check_pins(
+        wanted: &RequestedImage,
+        source: &Reference,
+        root: &RawManifest,
+    ) -> Result<(), Arc<ResolveError>> {
         if wanted.repinned.is_some() {
             return Ok(());
         }

@@ -22,7 +22,7 @@ use crate::image::Digest;
 const MAX_ENTRY: u64 = 256 << 20;
 
 #[derive(Debug)]
-pub struct Spool {
+pub struct ManifestCache {
     path: PathBuf,
     file: File,
     state: Mutex<State>,
@@ -34,7 +34,7 @@ struct State {
     end: u64,
 }
 
-impl Spool {
+impl ManifestCache {
     /// Opens the spool at `path`, keeping what is whole in it; `fresh` empties it.
     pub fn open(path: &Path, fresh: bool) -> Result<Self, TransferError> {
         let file = own_file::open(path, fresh).map_err(TransferError::io(path))?;
@@ -84,7 +84,7 @@ impl Spool {
     }
 }
 
-impl Manifests for Spool {
+impl Manifests for ManifestCache {
     fn manifest(&self, digest: &Digest) -> Result<Bytes, ArchiveError> {
         let found = self.lock().entries.get(digest).copied();
         let (at, len) = found.ok_or(ArchiveError::MissingManifest(*digest))?;
@@ -132,18 +132,18 @@ mod tests {
         let path = folder.path().join("spool");
         let (a, b) = (Digest::sha256(b"one"), Digest::sha256(b"two\n"));
         {
-            let spool = Spool::open(&path, false).unwrap();
+            let spool = ManifestCache::open(&path, false).unwrap();
             spool.put(a, b"one").unwrap();
             spool.put(b, b"two\n").unwrap();
             spool.put(a, b"one").unwrap();
         }
-        let spool = Spool::open(&path, false).unwrap();
+        let spool = ManifestCache::open(&path, false).unwrap();
         assert_eq!(&spool.manifest(&b).unwrap()[..], b"two\n");
         let len = std::fs::metadata(&path).unwrap().len();
         File::options().write(true).open(&path).unwrap().set_len(len - 1).unwrap();
-        let spool = Spool::open(&path, false).unwrap();
+        let spool = ManifestCache::open(&path, false).unwrap();
         assert!(spool.contains(&a) && !spool.contains(&b));
         spool.put(b, b"two\n").unwrap();
-        assert_eq!(&Spool::open(&path, false).unwrap().manifest(&b).unwrap()[..], b"two\n");
+        assert_eq!(&ManifestCache::open(&path, false).unwrap().manifest(&b).unwrap()[..], b"two\n");
     }
 }

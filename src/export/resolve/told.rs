@@ -1,10 +1,10 @@
 //! Resolving a request for people to see: progress, what changed its digest, and every failure with its way out.
 
 use super::resolver::{ResolveError, Resolved, resolve};
-use super::spool::Spool;
+use super::spool::ManifestCache;
 use crate::app::failure::Explain;
 use crate::image::Reference;
-use crate::plan::{Request, Wanted};
+use crate::plan::{Request, RequestedImage};
 use crate::registry::{ErrorClass, RegistryClient};
 use crate::session::Session;
 use crate::session::run_report::RunReport;
@@ -20,10 +20,14 @@ pub(crate) struct Resolving<'a> {
 
 impl Resolving<'_> {
     /// The resolution, with its failures in `report`; they end the run unless it may keep going.
-    pub(crate) async fn run(&self, spool: &Spool, report: &mut RunReport) -> anyhow::Result<Resolved> {
+    pub(crate) async fn run(
+        &self,
+        spool: &ManifestCache,
+        report: &mut RunReport,
+    ) -> anyhow::Result<Resolved> {
         let reporter = &self.session.reporter;
         reporter.begin_count("resolving images", self.request.images.len() as u64);
-        let step = |_: &Wanted, _| reporter.step();
+        let step = |_: &RequestedImage, _| reporter.step();
         let work = resolve(self.client, spool, self.request, self.jobs, &step);
         let resolved = self.session.stoppable("nothing has been written yet", work).await?;
         reporter.end();

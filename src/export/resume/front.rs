@@ -19,7 +19,7 @@ const BARRIER_BYTES: u64 = 256 << 20;
 const BARRIER_EVERY: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
-pub struct Front {
+pub struct Watermark {
     state: Mutex<State>,
     moved: Condvar,
     barrier: Notify,
@@ -51,7 +51,7 @@ struct Place {
     done: bool,
 }
 
-impl Front {
+impl Watermark {
     pub fn new(layout: &Layout, blobs: &[BlobRow]) -> Self {
         let stored = layout.stored();
         let first = stored.start;
@@ -150,7 +150,7 @@ impl State {
 
 /// Hashes the file behind the front, from the page cache while downloads run. None when it was given up.
 pub(crate) fn follow(
-    front: &Front,
+    front: &Watermark,
     file: &PartialFile,
     cut: Option<Cut>,
 ) -> Result<Option<Vec<Digest>>, TransferError> {
@@ -173,7 +173,7 @@ pub(crate) fn follow(
 
 /// Sets barriers while `front` is open. A failed sync ends the run: nothing since the last barrier can be trusted.
 pub async fn keep_barriers(
-    front: Arc<Front>,
+    front: Arc<Watermark>,
     file: Arc<PartialFile>,
     journal: Arc<Journal>,
     cancel: CancellationToken,

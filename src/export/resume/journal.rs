@@ -71,7 +71,7 @@ enum Record {
 
 /// What an earlier run left that can be trusted.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Past {
+pub struct ResumeState {
     /// Whole frames of each stored blob.
     pub progress: BTreeMap<u32, u64>,
     /// File offset and length of each frame of each compressed blob.
@@ -80,7 +80,7 @@ pub struct Past {
     pub done: std::collections::BTreeSet<u32>,
 }
 
-impl Past {
+impl ResumeState {
     fn apply(&mut self, record: &Record) {
         match record {
             Record::Progress(index, frames) => {
@@ -128,7 +128,7 @@ impl OutputLock {
     }
 
     /// Reads what an earlier run left, as far as it can be trusted under `boot`.
-    pub fn past(&self, boot: Option<&str>) -> Result<Option<(Header, Past)>, TransferError> {
+    pub fn past(&self, boot: Option<&str>) -> Result<Option<(Header, ResumeState)>, TransferError> {
         read_journal(&self.path, boot)
     }
 
@@ -151,7 +151,7 @@ impl OutputLock {
 }
 
 /// Reads the journal at `path`, as far as it can be trusted under `boot`; none where there is none.
-pub fn read_journal(path: &Path, boot: Option<&str>) -> Result<Option<(Header, Past)>, TransferError> {
+pub fn read_journal(path: &Path, boot: Option<&str>) -> Result<Option<(Header, ResumeState)>, TransferError> {
     match own_file::open_existing(path, false) {
         Ok(file) => Ok(read(BufReader::new(file), boot)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -163,7 +163,7 @@ pub fn read_journal(path: &Path, boot: Option<&str>) -> Result<Option<(Header, P
 pub fn write_journal(
     path: &Path,
     header: &Header,
-    past: &Past,
+    past: &ResumeState,
     boot: Option<&str>,
 ) -> Result<(), TransferError> {
     let (bytes, _) = beginning(header, past, boot)?;
@@ -172,7 +172,11 @@ pub fn write_journal(
 }
 
 /// The first records of a journal, and how many of them a barrier counts.
-fn beginning(header: &Header, past: &Past, boot: Option<&str>) -> Result<(Vec<u8>, u64), TransferError> {
+fn beginning(
+    header: &Header,
+    past: &ResumeState,
+    boot: Option<&str>,
+) -> Result<(Vec<u8>, u64), TransferError> {
     let mut bytes = line(&Record::Header(Box::new(header.clone())))?;
     bytes.extend(line(&Record::Boot(boot.unwrap_or_default().to_owned()))?);
     let mut records = 0;
@@ -185,7 +189,7 @@ fn beginning(header: &Header, past: &Past, boot: Option<&str>) -> Result<(Vec<u8
 }
 
 /// Reads a journal; none when not even its header is whole.
-fn read(mut lines: impl BufRead, boot: Option<&str>) -> Option<(Header, Past)> {
+fn read(mut lines: impl BufRead, boot: Option<&str>) -> Option<(Header, ResumeState)> {
     let Some(Record::Header(header)) = next_record(&mut lines) else {
         return None;
     };
@@ -203,7 +207,7 @@ fn read(mut lines: impl BufRead, boot: Option<&str>) -> Option<(Header, Past)> {
         }
     }
     let trusted = if same_boot { records.len() } else { covered.min(records.len()) };
-    let mut past = Past::default();
+    let mut past = ResumeState::default();
     records[..trusted].iter().for_each(|record| past.apply(record));
     Some((*header, past))
 }
@@ -238,7 +242,7 @@ impl Journal {
     pub fn begin(
         lock: &OutputLock,
         header: &Header,
-        past: &Past,
+        past: &ResumeState,
         boot: Option<&str>,
     ) -> Result<Self, TransferError> {
         let (bytes, records) = beginning(header, past, boot)?;
@@ -328,7 +332,7 @@ mod tests {
 
     fn start(folder: &Path) -> (OutputLock, Journal, PartialFile) {
         let lock = OutputLock::take(&folder.join("x.partial.journal")).unwrap();
-        let journal = Journal::begin(&lock, &header(), &Past::default(), Some("boot-1")).unwrap();
+        let journal = Journal::begin(&lock, &header(), &ResumeState::default(), Some("boot-1")).unwrap();
         (lock, journal, PartialFile::open(&folder.join("x.partial"), None, true).unwrap())
     }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use rayon::prelude::*;
 
-use super::journal::{Header, Journal, Past};
+use super::journal::{Header, Journal, ResumeState};
 use crate::archive::{
     self, ArchiveError, BlobRow, FRAME_CONTENT, Input, PartialFile, StoredWriter, stored_len,
 };
@@ -24,9 +24,9 @@ const RELEASE_EVERY: u64 = 256 << 20;
 pub fn recheck(
     file: &PartialFile,
     plan: &ExportPlan,
-    mut past: Past,
+    mut past: ResumeState,
     reporter: &Reporter,
-) -> Result<Past, TransferError> {
+) -> Result<ResumeState, TransferError> {
     let layout = &plan.head.layout;
     let complete: Vec<u32> =
         past.done.iter().copied().filter(|index| layout.stored().contains(&(*index as usize))).collect();
@@ -56,7 +56,7 @@ pub fn recheck(
 
 /// An unfinished export of another request, whose verified blobs may serve this one.
 #[derive(Debug)]
-pub struct Donor {
+pub struct OldPartial {
     pub file: PartialFile,
     /// Size and data offset of each complete stored blob.
     stored: HashMap<Digest, (u64, u64)>,
@@ -64,8 +64,8 @@ pub struct Donor {
     compressed: HashMap<Digest, Vec<(u64, u32)>>,
 }
 
-impl Donor {
-    pub fn new(file: PartialFile, header: &Header, mut past: Past) -> Self {
+impl OldPartial {
+    pub fn new(file: PartialFile, header: &Header, mut past: ResumeState) -> Self {
         let (mut stored, mut compressed) = (HashMap::new(), HashMap::new());
         for (index, digest, size, data) in header.blobs.iter().filter(|(index, ..)| past.done.contains(index))
         {
@@ -78,7 +78,7 @@ impl Donor {
     }
 
     /// Content bytes of the blobs of `plan` that are complete here, and not in `past`.
-    pub fn offers(&self, plan: &ExportPlan, past: &Past) -> u64 {
+    pub fn offers(&self, plan: &ExportPlan, past: &ResumeState) -> u64 {
         let missing = plan.bundle.blobs.iter().zip(0..).filter(|(_, key)| !past.done.contains(key));
         missing.filter(|(blob, _)| self.has(&blob.digest)).map(|(blob, _)| blob.size).sum()
     }
@@ -137,7 +137,7 @@ impl Donor {
         plan: &ExportPlan,
         file: &PartialFile,
         journal: &Journal,
-        past: &mut Past,
+        past: &mut ResumeState,
     ) -> Result<u64, TransferError> {
         let (mut given, mut unsafe_yet, mut copied) = (0, 0, Vec::new());
         for index in plan.head.layout.stored() {

@@ -6,11 +6,11 @@
 
 use std::path::{Path, PathBuf};
 
-use super::journal::{Header, Journal, OutputLock, Past, boot_id, read_journal, write_journal};
-use super::past::Donor;
+use super::journal::{Header, Journal, OutputLock, ResumeState, boot_id, read_journal, write_journal};
+use super::past::OldPartial;
 use crate::app::own_file::beside;
 use crate::archive::{Cut, LIST_SUFFIX, PartialFile, sync_folder};
-use crate::export::resolve::spool::Spool;
+use crate::export::resolve::spool::ManifestCache;
 use crate::export::write::error::TransferError;
 
 /// What partials that were set aside are numbered with.
@@ -27,7 +27,7 @@ pub struct Workspace {
 #[derive(Debug)]
 pub struct Unfinished {
     pub header: Header,
-    pub past: Past,
+    pub past: ResumeState,
 }
 
 impl Workspace {
@@ -77,8 +77,8 @@ impl Workspace {
         self.drop_donors()
     }
 
-    pub fn spool(&self) -> Result<Spool, TransferError> {
-        Spool::open(&beside(&self.target, ".partial.manifests"), false)
+    pub fn spool(&self) -> Result<ManifestCache, TransferError> {
+        ManifestCache::open(&beside(&self.target, ".partial.manifests"), false)
     }
 
     /// The partial as an earlier run left it.
@@ -115,16 +115,16 @@ impl Workspace {
     }
 
     /// The partials that were set aside, the latest first.
-    pub fn donors(&self) -> Result<Vec<Donor>, TransferError> {
-        let mut donors = Vec::new();
+    pub fn old_partials(&self) -> Result<Vec<OldPartial>, TransferError> {
+        let mut old_partials = Vec::new();
         for number in NUMBERS.take_while(|number| !volumes(&self.donor(*number)).is_empty()) {
             if let Some((header, past)) = read_journal(&self.donor_journal(number), self.boot.as_deref())? {
                 let file = PartialFile::open(&self.donor(number), header.cut, false)?;
-                donors.push(Donor::new(file, &header, past));
+                old_partials.push(OldPartial::new(file, &header, past));
             }
         }
-        donors.reverse();
-        Ok(donors)
+        old_partials.reverse();
+        Ok(old_partials)
     }
 
     fn donor(&self, number: u32) -> PathBuf {
@@ -136,11 +136,11 @@ impl Workspace {
     }
 
     /// Begins the journal of this run.
-    pub fn journal(&self, header: &Header, past: &Past) -> Result<Journal, TransferError> {
+    pub fn journal(&self, header: &Header, past: &ResumeState) -> Result<Journal, TransferError> {
         Journal::begin(&self.lock, header, past, self.boot.as_deref())
     }
 
-    /// Frees what donors still hold.
+    /// Frees what old_partials still hold.
     pub fn drop_donors(&self) -> Result<(), TransferError> {
         let is_there =
             |number: &u32| !volumes(&self.donor(*number)).is_empty() || self.donor_journal(*number).exists();
@@ -163,9 +163,10 @@ impl Workspace {
 pub fn occupied(target: &Path) -> u64 {
     use std::os::unix::fs::MetadataExt;
     let partial = volumes(&beside(target, ".partial"));
-    let donors = NUMBERS.map(|number| volumes(&donor(target, number))).take_while(|paths| !paths.is_empty());
+    let old_partials =
+        NUMBERS.map(|number| volumes(&donor(target, number))).take_while(|paths| !paths.is_empty());
     std::iter::once(partial)
-        .chain(donors)
+        .chain(old_partials)
         .flatten()
         .filter_map(|path| std::fs::metadata(path).ok())
         .map(|meta| meta.blocks() * 512)

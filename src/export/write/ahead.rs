@@ -13,9 +13,9 @@ use tokio::sync::mpsc;
 use super::blob_error::BlobError;
 use super::blob_spool::BlobSpool;
 use super::fetch::{Piece, pieces};
-use super::places::Places;
+use super::places::AlternateSources;
 use crate::archive::BlobRow;
-use crate::export::resume::past::Donor;
+use crate::export::resume::past::OldPartial;
 use crate::image::Hasher;
 use crate::plan::ExportPlan;
 use crate::registry::BlobPlace;
@@ -46,16 +46,16 @@ pub(crate) enum Next {
 /// Where blobs come from.
 #[derive(Clone, Copy)]
 pub(crate) struct Source<'a> {
-    pub(crate) places: &'a Places<'a>,
+    pub(crate) places: &'a AlternateSources<'a>,
     pub(crate) plan: &'a ExportPlan,
     pub(crate) reporter: &'a Reporter,
     pub(crate) spool: Option<&'a BlobSpool>,
-    pub(crate) donors: &'a [Donor],
+    pub(crate) old_partials: &'a [OldPartial],
     pub(crate) jobs: usize,
 }
 
 /// The blobs under way.
-pub(crate) struct Ahead<'a> {
+pub(crate) struct ReadAhead<'a> {
     source: Source<'a>,
     left: std::ops::Range<usize>,
     /// Content bytes of the first blob that are there already.
@@ -69,7 +69,7 @@ pub(crate) struct Ahead<'a> {
     taken: usize,
 }
 
-impl<'a> Ahead<'a> {
+impl<'a> ReadAhead<'a> {
     /// `left`: the blobs to fetch, of which the first has `from` bytes already.
     pub(crate) fn new(source: Source<'a>, left: std::ops::Range<usize>, from: u64) -> Self {
         let room = source.spool.map_or(0, BlobSpool::room);
@@ -120,9 +120,9 @@ impl<'a> Ahead<'a> {
     /// Begins fetching as soon as a blob is among the next few.
     fn fill(&mut self) {
         while let Some(index) = (!self.left.is_empty()).then_some(self.left.start) {
-            let Source { plan, spool, donors, jobs, .. } = self.source;
+            let Source { plan, spool, old_partials, jobs, .. } = self.source;
             let blob = &plan.bundle.blobs[index];
-            if self.from == 0 && donors.iter().any(|donor| donor.has(&blob.digest)) {
+            if self.from == 0 && old_partials.iter().any(|donor| donor.has(&blob.digest)) {
                 self.waiting.push_back((index, Next::Donated, 0));
             } else if let Some(spool) = spool.filter(|_| blob.size <= self.room && self.from == 0) {
                 if self.running.len() >= jobs || self.waiting.len() >= SPOOLED {

@@ -11,19 +11,19 @@ use super::checksum::{Checksum, read_range};
 use super::download::Downloaded;
 use super::error::TransferError;
 use super::file_run::{Shared, Sidecar};
-use super::ordered::{Begun, Broken, Ordered, Position, Sink};
-use super::places::Places;
+use super::ordered::{Begun, Ordered, Position, Sink, WriteFailure};
+use super::places::AlternateSources;
 use crate::archive::{self, Cut, FRAME_CONTENT, Input, PartialFile, StoredFrame, stored_len};
-use crate::export::resume::front::Front;
-use crate::export::resume::journal::{Journal, Past};
-use crate::export::resume::past::Donor;
+use crate::export::resume::front::Watermark;
+use crate::export::resume::journal::{Journal, ResumeState};
+use crate::export::resume::past::OldPartial;
 use crate::image::{Digest, Hasher};
 use crate::plan::ExportPlan;
 use crate::report::Reporter;
 
 /// How far a partial is whole, from its start.
 #[derive(Debug)]
-pub(crate) struct Grown {
+pub(crate) struct AppendState {
     pub(crate) position: Position,
     /// In bytes.
     len: u64,
@@ -33,7 +33,7 @@ pub(crate) struct Grown {
     checksum: Checksum,
 }
 
-impl Grown {
+impl AppendState {
     /// A partial with nothing but its head.
     pub(crate) fn head(
         file: &PartialFile,
@@ -51,7 +51,7 @@ impl Grown {
         file: &PartialFile,
         plan: &ExportPlan,
         cut: Option<Cut>,
-        past: &Past,
+        past: &ResumeState,
         reporter: &Reporter,
     ) -> Result<Self, TransferError> {
         let mut grown = Self::head(file, plan, cut)?;
@@ -75,7 +75,7 @@ impl Grown {
         &mut self,
         file: &PartialFile,
         plan: &ExportPlan,
-        past: &Past,
+        past: &ResumeState,
         index: usize,
     ) -> Result<bool, TransferError> {
         let (layout, blobs) = (&plan.head.layout, &plan.bundle.blobs);
@@ -132,15 +132,15 @@ impl Grown {
     }
 
     /// What of `past` holds: the blobs up to here, and the frames of the one that is half there.
-    pub(crate) fn past(&self, plan: &ExportPlan, past: &Past) -> Past {
+    pub(crate) fn past(&self, plan: &ExportPlan, past: &ResumeState) -> ResumeState {
         let layout = &plan.head.layout;
         let before = |key: &u32| (*key as usize) < self.position.index;
         let done = layout.stored().start..self.position.index;
         let frames = past.compressed.iter().filter(|(key, _)| before(key));
-        let mut held = Past {
+        let mut held = ResumeState {
             done: done.map(|index| u32::try_from(index).unwrap_or(u32::MAX)).collect(),
             compressed: frames.map(|(key, frames)| (*key, frames.clone())).collect(),
-            ..Past::default()
+            ..ResumeState::default()
         };
         if let Some(begun) = &self.position.begun {
             let key = u32::try_from(self.position.index).unwrap_or(u32::MAX);
@@ -158,10 +158,10 @@ impl Grown {
 /// Writes what is missing of a plan into a file that only grows.
 pub(crate) struct Appending<'a> {
     pub(crate) plan: &'a ExportPlan,
-    pub(crate) places: &'a Places<'a>,
+    pub(crate) places: &'a AlternateSources<'a>,
     /// Where blobs may wait for their turn.
     pub(crate) blob_spool: Option<&'a BlobSpool>,
-    pub(crate) donors: &'a [Donor],
+    pub(crate) old_partials: &'a [OldPartial],
     pub(crate) jobs: usize,
     pub(crate) reporter: &'a Reporter,
     pub(crate) shared: &'a Shared,
@@ -169,16 +169,16 @@ pub(crate) struct Appending<'a> {
 
 impl Appending<'_> {
     /// Writes what is missing after `grown`, in order, and hashes the file on the way.
-    pub(crate) async fn run(&self, grown: Grown) -> (Result<Downloaded, BlobError>, Sidecar) {
-        let Self { plan, places, donors, reporter, shared, .. } = *self;
+    pub(crate) async fn run(&self, grown: AppendState) -> (Result<Downloaded, BlobError>, Sidecar) {
+        let Self { plan, places, old_partials, reporter, shared, .. } = *self;
         let (layout, blobs) = (&plan.head.layout, &plan.bundle.blobs);
         let (spool, jobs) = (self.blob_spool, self.jobs.max(1));
-        let source = Source { places, plan, reporter, spool, donors, jobs };
+        let source = Source { places, plan, reporter, spool, old_partials, jobs };
         let (sink, position) = Growing::after(grown, shared);
         let mut ordered = Ordered { source, sink };
         let written = tokio::select! {
             written = ordered.run(position) => written,
-            () = shared.stop.cancelled() => Err(Broken { index: 0, error: BlobError::Cancelled }),
+            () = shared.stop.cancelled() => Err(WriteFailure { index: 0, error: BlobError::Cancelled }),
         };
         let sink = ordered.sink;
         match written {
@@ -190,9 +190,9 @@ impl Appending<'_> {
                 };
                 (Ok(Downloaded { compressed, end, ..Downloaded::default() }), sidecar)
             }
-            Err(Broken { error, .. }) if error.is_final() => (Err(error), Sidecar::None),
+            Err(WriteFailure { error, .. }) if error.is_final() => (Err(error), Sidecar::None),
             // Blobs come in order: without this one none can follow.
-            Err(Broken { index, error }) => {
+            Err(WriteFailure { index, error }) => {
                 let lost = vec![LostBlob { index, error }];
                 (Ok(Downloaded { lost, ..Downloaded::default() }), Sidecar::None)
             }
@@ -204,7 +204,7 @@ impl Appending<'_> {
 struct Growing<'a> {
     file: &'a PartialFile,
     journal: &'a Journal,
-    front: &'a Front,
+    front: &'a Watermark,
     at: u64,
     /// Of everything written.
     checksum: Checksum,
@@ -216,8 +216,8 @@ struct Growing<'a> {
 
 impl<'a> Growing<'a> {
     /// Goes on after `grown`; what stands behind it was cut off.
-    fn after(grown: Grown, shared: &'a Shared) -> (Self, Position) {
-        let Grown { position, len, before, checksum } = grown;
+    fn after(grown: AppendState, shared: &'a Shared) -> (Self, Position) {
+        let AppendState { position, len, before, checksum } = grown;
         let goes_on = position.begun.is_some();
         let Shared { file, journal, front, .. } = shared;
         (Self { file, journal, front, at: len, checksum, before, goes_on }, position)

@@ -12,7 +12,7 @@ use super::download::{Download, QUEUE};
 use super::error::TransferError;
 use super::fetch::{Attempts, Piece};
 use crate::archive::{self, ArchiveError, FRAME_CONTENT, Input};
-use crate::export::resume::past::Donor;
+use crate::export::resume::past::OldPartial;
 use crate::image::{Digest, Hasher};
 use crate::registry::BlobPlace;
 
@@ -145,7 +145,7 @@ impl CompressedPart<'_, '_> {
 
     /// Copies the blob's frames from an earlier partial of another request, if one has all of them and they are right.
     fn take_over(&self, index: usize, written: &mut Written) -> Result<bool, TransferError> {
-        for donor in self.0.donors {
+        for donor in self.0.old_partials {
             if self.take_over_from(donor, index, written)? {
                 return Ok(true);
             }
@@ -155,7 +155,7 @@ impl CompressedPart<'_, '_> {
 
     fn take_over_from(
         &self,
-        donor: &Donor,
+        donor: &OldPartial,
         index: usize,
         written: &mut Written,
     ) -> Result<bool, TransferError> {

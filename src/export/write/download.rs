@@ -8,11 +8,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::blob_error::{BlobError, LostBlob};
 use super::fetch::{Piece, pieces};
-use super::places::Places;
+use super::places::AlternateSources;
 use crate::archive::{BlobRow, PartialFile};
-use crate::export::resume::front::Front;
-use crate::export::resume::journal::{Journal, Past};
-use crate::export::resume::past::Donor;
+use crate::export::resume::front::Watermark;
+use crate::export::resume::journal::{Journal, ResumeState};
+use crate::export::resume::past::OldPartial;
 use crate::plan::ExportPlan;
 use crate::registry::BlobPlace;
 use crate::report::Reporter;
@@ -38,17 +38,17 @@ pub struct Download<'a> {
     pub file: &'a PartialFile,
     pub journal: &'a Journal,
     /// What of the partial is trusted and has been read back.
-    pub past: &'a Past,
+    pub past: &'a ResumeState,
     /// Where blobs are to be had.
-    pub places: &'a Places<'a>,
+    pub places: &'a AlternateSources<'a>,
     /// Earlier partials that may have compressed blobs this plan wants.
-    pub donors: &'a [Donor],
+    pub old_partials: &'a [OldPartial],
     /// One for each transfer that may run.
     pub permits: &'a Semaphore,
     pub jobs: usize,
     pub reporter: &'a Reporter,
     pub cancel: &'a CancellationToken,
-    pub front: &'a Front,
+    pub front: &'a Watermark,
 }
 
 impl std::fmt::Debug for Download<'_> {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::blob_error::BlobError;
-use super::places::Places;
+use super::places::AlternateSources;
 use crate::archive::BlobRow;
 use crate::registry::BlobPlace;
 use crate::report::Transfer;
@@ -16,7 +16,7 @@ pub(crate) type Piece = Vec<Bytes>;
 
 /// Reads `blob` from byte `from` on and gives its chunks to `each`, until that says that it wants no more.
 pub(crate) async fn pieces(
-    places: &Places<'_>,
+    places: &AlternateSources<'_>,
     place: &BlobPlace,
     blob: &BlobRow,
     from: u64,

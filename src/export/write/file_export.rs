@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::appended::{Appending, Grown};
+use super::appended::{AppendState, Appending};
 use super::blob_error::{BlobError, LostBlob};
 use super::blob_spool::BlobSpool;
 use super::checksum::{Seal, read_range};
@@ -14,14 +14,14 @@ use super::download::{Download, Downloaded};
 use super::error::TransferError;
 use super::file_run::{Shared, Sidecar, past_bytes};
 use super::parallel;
-use super::places::Places;
+use super::places::AlternateSources;
 use crate::app::failure::{ExitCode, Explain};
 use crate::app::medium::{Medium, free_space};
 use crate::archive::{ArchiveError, Cut, PartialFile};
-use crate::export::resolve::spool::Spool;
-use crate::export::resume::front::{Front, follow, keep_barriers};
-use crate::export::resume::journal::{Header, Past};
-use crate::export::resume::past::{Donor, recheck};
+use crate::export::resolve::spool::ManifestCache;
+use crate::export::resume::front::{Watermark, follow, keep_barriers};
+use crate::export::resume::journal::{Header, ResumeState};
+use crate::export::resume::past::{OldPartial, recheck};
 use crate::export::resume::workspace::{Unfinished, Workspace};
 use crate::image::{Algorithm, Digest, Hasher};
 use crate::plan::{ExportPlan, PlanError, Request, Resolution, Signer};
@@ -83,7 +83,7 @@ pub struct FileExport<'a> {
     /// Signs the bundle.
     pub signer: Option<Signer<'a>>,
     pub workspace: &'a Workspace,
-    pub spool: &'a Spool,
+    pub spool: &'a ManifestCache,
     pub jobs: usize,
     pub reporter: &'a Reporter,
     pub cancel: &'a CancellationToken,
@@ -95,12 +95,12 @@ pub struct FileExport<'a> {
     pub volume_size: Option<u64>,
     /// Where blobs may wait for their turn, should the medium take them in order only.
     pub blob_spool: Option<&'a BlobSpool>,
-    pub stale: &'a Stale,
+    pub stale: &'a OldSidecars,
 }
 
 /// Files that go when the file takes its name, unless it is the bundle that they are about.
 #[derive(Debug)]
-pub struct Stale {
+pub struct OldSidecars {
     /// None where nobody knows.
     pub of: Option<Digest>,
     pub files: Vec<PathBuf>,
@@ -111,11 +111,11 @@ pub struct Stale {
 pub struct Prepared {
     pub plan: ExportPlan,
     file: PartialFile,
-    past: Past,
-    donors: Vec<Donor>,
+    past: ResumeState,
+    old_partials: Vec<OldPartial>,
     header: Header,
     /// How far the file is whole, when it can only grow.
-    grown: Option<Grown>,
+    grown: Option<AppendState>,
 }
 
 impl FileExport<'_> {
@@ -143,22 +143,22 @@ impl FileExport<'_> {
             let file = self.workspace.reopen(cut)?;
             // A run may have ended between a new head and its journal.
             if head_digest(&file, &draft)? == draft.head.digest {
-                let donors = self.donors(medium, &draft)?;
+                let old_partials = self.old_partials(medium, &draft)?;
                 let (past, grown) = match medium {
                     Medium::Sparse => (recheck(&file, &draft, past.clone(), self.reporter)?, None),
                     Medium::Filling => {
-                        let grown = Grown::checked(&file, &draft, cut, past, self.reporter)?;
+                        let grown = AppendState::checked(&file, &draft, cut, past, self.reporter)?;
                         (grown.past(&draft, past), Some(grown))
                     }
                 };
-                return Ok(Prepared { plan: draft, file, past, donors, header: header.clone(), grown });
+                return Ok(Prepared { plan: draft, file, past, old_partials, header: header.clone(), grown });
             }
         } else if let Some(unfinished) = unfinished {
             self.workspace.set_aside(unfinished)?;
         }
         let stored = serde_json::to_value(resolution);
         let stored = stored.map_err(|_| TransferError::Invariant("a resolution is not JSON"))?;
-        let donors = self.donors(medium, &draft)?;
+        let old_partials = self.old_partials(medium, &draft)?;
         let file = self.workspace.begin(cut)?;
         let mut at = 0;
         let plan = ExportPlan::new(self.request, resolution, self.signer, self.spool, &mut |bytes| {
@@ -171,9 +171,9 @@ impl FileExport<'_> {
         header.cut = cut;
         let grown = match medium {
             Medium::Sparse => None,
-            Medium::Filling => Some(Grown::head(&file, &plan, cut)?),
+            Medium::Filling => Some(AppendState::head(&file, &plan, cut)?),
         };
-        Ok(Prepared { plan, file, past: Past::default(), donors, header, grown })
+        Ok(Prepared { plan, file, past: ResumeState::default(), old_partials, header, grown })
     }
 
     /// How the file of `plan` is cut.
@@ -183,38 +183,38 @@ impl FileExport<'_> {
 
     /// Earlier partials that may serve `plan`. A medium that fills gaps gives no space back either before a file is
     /// gone: there the two must fit beside each other, or the blobs are fetched again.
-    fn donors(&self, medium: Medium, plan: &ExportPlan) -> Result<Vec<Donor>, TransferError> {
-        let donors = self.workspace.donors()?;
+    fn old_partials(&self, medium: Medium, plan: &ExportPlan) -> Result<Vec<OldPartial>, TransferError> {
+        let old_partials = self.workspace.old_partials()?;
         let needed = plan.head.layout.max_len();
         let fits = || free_space(self.workspace.target()).is_none_or(|free| free >= needed);
-        if medium == Medium::Filling && !donors.is_empty() && !fits() {
+        if medium == Medium::Filling && !old_partials.is_empty() && !fits() {
             self.reporter.say("there is no room to take over what an earlier run has: it is fetched again");
-            drop(donors);
+            drop(old_partials);
             self.workspace.drop_donors()?;
             return Ok(Vec::new());
         }
-        Ok(donors)
+        Ok(old_partials)
     }
 
     /// Downloads what is missing, and gives the file its name when nothing is.
     pub async fn transfer(&self, prepared: Prepared) -> Result<(ExportPlan, Outcome), FileExportError> {
-        let Prepared { plan, file, mut past, donors, header, grown } = prepared;
+        let Prepared { plan, file, mut past, old_partials, header, grown } = prepared;
         if grown.is_none() {
             file.set_len(plan.head.layout.max_len())?;
         }
         self.spool.sync()?;
         file.sync()?;
         let journal = self.workspace.journal(&header, &past)?;
-        let offers: u64 = donors.iter().map(|donor| donor.offers(&plan, &past)).sum();
+        let offers: u64 = old_partials.iter().map(|donor| donor.offers(&plan, &past)).sum();
         if offers > 0 {
             self.reporter.say(&format!("taking over {} from an earlier run", bytes(offers)));
         }
         if grown.is_none() {
-            for donor in &donors {
+            for donor in &old_partials {
                 donor.give(&plan, &file, &journal, &mut past)?;
             }
         }
-        let front = Arc::new(Front::new(&plan.head.layout, &plan.bundle.blobs));
+        let front = Arc::new(Watermark::new(&plan.head.layout, &plan.bundle.blobs));
         // A file that cannot be written ends everything too, and is not what the user asked for.
         let stop = self.cancel.child_token();
         let shared = Shared { file: Arc::new(file), journal: Arc::new(journal), front, stop };
@@ -226,12 +226,12 @@ impl FileExport<'_> {
         ));
         let cut = header.cut;
         let (downloaded, sidecar) = if let Some(grown) = grown {
-            let places = Places::new(self.client, &plan, self.spool);
+            let places = AlternateSources::new(self.client, &plan, self.spool);
             let appending = Appending {
                 plan: &plan,
                 places: &places,
                 blob_spool: self.blob_spool,
-                donors: &donors,
+                old_partials: &old_partials,
                 jobs: self.jobs,
                 reporter: self.reporter,
                 shared: &shared,
@@ -245,10 +245,10 @@ impl FileExport<'_> {
                 let (front, file) = (shared.front.clone(), shared.file.clone());
                 tokio::task::spawn_blocking(move || follow(&front, &file, cut))
             });
-            let downloaded = self.download(&plan, &past, &donors, &shared).await;
+            let downloaded = self.download(&plan, &past, &old_partials, &shared).await;
             (downloaded, follower.map_or(Sidecar::None, Sidecar::Followed))
         };
-        drop(donors);
+        drop(old_partials);
         let finished = self.finish(&plan, downloaded, &shared);
         shared.front.close(false);
         let synced = barriers.await.unwrap_or(Err(TransferError::Invariant("the barrier task panicked")));
@@ -282,19 +282,19 @@ impl FileExport<'_> {
     async fn download(
         &self,
         plan: &ExportPlan,
-        past: &Past,
-        donors: &[Donor],
+        past: &ResumeState,
+        old_partials: &[OldPartial],
         shared: &Shared,
     ) -> Result<Downloaded, BlobError> {
         self.reporter.begin(self.doing(), plan.payload(), past_bytes(plan, past));
-        let places = Places::new(self.client, plan, self.spool);
+        let places = AlternateSources::new(self.client, plan, self.spool);
         let download = Download {
             plan,
             file: &shared.file,
             journal: &shared.journal,
             past,
             places: &places,
-            donors,
+            old_partials,
             permits: &Semaphore::new(self.jobs.max(1)),
             jobs: self.jobs,
             reporter: self.reporter,

@@ -7,8 +7,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::TransferError;
 use crate::archive::{FRAME_CONTENT, PartialFile};
-use crate::export::resume::front::Front;
-use crate::export::resume::journal::{Journal, Past};
+use crate::export::resume::front::Watermark;
+use crate::export::resume::journal::{Journal, ResumeState};
 use crate::image::Digest;
 use crate::plan::ExportPlan;
 
@@ -16,7 +16,7 @@ use crate::plan::ExportPlan;
 pub(crate) struct Shared {
     pub(crate) file: Arc<PartialFile>,
     pub(crate) journal: Arc<Journal>,
-    pub(crate) front: Arc<Front>,
+    pub(crate) front: Arc<Watermark>,
     /// Ends the run: because the user wants that, or because the file cannot be written.
     pub(crate) stop: CancellationToken,
 }
@@ -43,7 +43,7 @@ impl Sidecar {
 }
 
 /// Bytes of the blobs of `plan` that an earlier run has left.
-pub(crate) fn past_bytes(plan: &ExportPlan, past: &Past) -> u64 {
+pub(crate) fn past_bytes(plan: &ExportPlan, past: &ResumeState) -> u64 {
     let size = |index: &u32| plan.bundle.blobs.get(*index as usize).map_or(0, |blob| blob.size);
     let done: u64 = past.done.iter().map(size).sum();
     let half = past.progress.iter().filter(|(index, _)| !past.done.contains(index));

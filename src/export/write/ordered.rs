@@ -6,12 +6,12 @@
 use std::fs::File;
 use std::io::{Read, Write};
 
-use super::ahead::{Ahead, Arriving, Coming, Next, Source};
+use super::ahead::{Arriving, Coming, Next, ReadAhead, Source};
 use super::blob_error::BlobError;
 use super::blob_spool::BlobSpool;
 use super::error::TransferError;
 use super::fetch::Attempts;
-use super::places::Places;
+use super::places::AlternateSources;
 use crate::archive::{self, FRAME_CONTENT, StoredEncoder};
 use crate::image::Hasher;
 use crate::plan::ExportPlan;
@@ -49,7 +49,7 @@ pub(crate) trait Sink {
 
 /// A blob that could not be written; everything before it is.
 #[derive(Debug)]
-pub struct Broken {
+pub struct WriteFailure {
     pub index: usize,
     pub error: BlobError,
 }
@@ -90,16 +90,16 @@ impl Position {
 
 impl<'a, S: Sink> Ordered<'a, S> {
     /// Writes the blobs from `position` on; the frames of the compressed ones come back.
-    pub(crate) async fn run(&mut self, position: Position) -> Result<Vec<Vec<u32>>, Broken> {
+    pub(crate) async fn run(&mut self, position: Position) -> Result<Vec<Vec<u32>>, WriteFailure> {
         let plan = self.source.plan;
         let layout = &plan.head.layout;
         let Position { index, mut begun, mut compressed } = position;
         let from = begun.as_ref().map_or(0, |begun| begun.content);
-        let mut ahead = Ahead::new(self.source, index..layout.compressed().end, from);
+        let mut ahead = ReadAhead::new(self.source, index..layout.compressed().end, from);
         while let Some((index, next, held)) = ahead.next() {
             let writing = Writing::new(plan, index, begun.take());
             let frames = self.blob(&mut ahead, writing, next).await;
-            compressed.extend(frames.map_err(|error| Broken { index, error })?);
+            compressed.extend(frames.map_err(|error| WriteFailure { index, error })?);
             ahead.done(index, held);
         }
         Ok(compressed)
@@ -108,7 +108,7 @@ impl<'a, S: Sink> Ordered<'a, S> {
     /// Writes one blob, asking everyone who may have it; the frames come back if it is compressed.
     async fn blob(
         &mut self,
-        ahead: &mut Ahead<'_>,
+        ahead: &mut ReadAhead<'_>,
         mut writing: Writing<'a>,
         mut next: Next,
     ) -> Result<Option<Vec<u32>>, BlobError> {
@@ -160,7 +160,7 @@ impl<'a, S: Sink> Ordered<'a, S> {
     fn donated(&mut self, writing: &mut Writing<'a>) -> Result<(), BlobError> {
         let (plan, index) = (self.source.plan, writing.index);
         let blob = &plan.bundle.blobs[index];
-        for donor in self.source.donors.iter().filter(|donor| donor.has(&blob.digest)) {
+        for donor in self.source.old_partials.iter().filter(|donor| donor.has(&blob.digest)) {
             let sink = &mut self.sink;
             tokio::task::block_in_place(|| donor.read(blob, &mut |piece| writing.push(piece, sink)))?;
             if writing.hasher.clone().finish() == blob.digest {
@@ -284,7 +284,7 @@ impl<'a> Writing<'a> {
 pub struct StreamExport<'a, W> {
     pub plan: &'a ExportPlan,
     pub out: W,
-    pub places: &'a Places<'a>,
+    pub places: &'a AlternateSources<'a>,
     pub spool: Option<&'a BlobSpool>,
     pub jobs: usize,
     pub reporter: &'a Reporter,
@@ -298,9 +298,9 @@ impl<W> std::fmt::Debug for StreamExport<'_, W> {
 
 impl<W: Write> StreamExport<'_, W> {
     /// Writes everything after the head.
-    pub async fn run(self) -> Result<(), Broken> {
+    pub async fn run(self) -> Result<(), WriteFailure> {
         let Self { places, plan, reporter, spool, .. } = self;
-        let source = Source { places, plan, reporter, spool, donors: &[], jobs: self.jobs.max(1) };
+        let source = Source { places, plan, reporter, spool, old_partials: &[], jobs: self.jobs.max(1) };
         let mut ordered = Ordered { source, sink: Pipe(self.out) };
         let compressed = ordered.run(Position::start(plan)).await?;
         let last = plan.bundle.blobs.len().saturating_sub(1);
@@ -310,7 +310,7 @@ impl<W: Write> StreamExport<'_, W> {
         ending
             .and_then(|ending| write(&mut out, &ending))
             .and_then(|()| out.flush().map_err(TransferError::io("stdout".as_ref())))
-            .map_err(|error| Broken { index: last, error: error.into() })
+            .map_err(|error| WriteFailure { index: last, error: error.into() })
     }
 }
 

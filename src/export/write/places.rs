@@ -14,7 +14,7 @@ use crate::plan::ExportPlan;
 use crate::registry::{BlobPlace, BlobStream, ManifestTarget, RegistryClient, RegistryError};
 
 /// Opens blobs, and finds other places for those that cannot be had at the first.
-pub struct Places<'a> {
+pub struct AlternateSources<'a> {
     client: &'a RegistryClient,
     plan: &'a ExportPlan,
     manifests: &'a dyn Manifests,
@@ -24,7 +24,7 @@ pub struct Places<'a> {
     asked: Once<(Repository, Digest), bool>,
 }
 
-impl<'a> Places<'a> {
+impl<'a> AlternateSources<'a> {
     pub fn new(client: &'a RegistryClient, plan: &'a ExportPlan, manifests: &'a dyn Manifests) -> Self {
         Self { client, plan, manifests, users: OnceLock::new(), asked: Once::default() }
     }
@@ -83,9 +83,11 @@ impl<'a> Places<'a> {
     }
 }
 
-impl fmt::Debug for Places<'_> {
+impl fmt::Debug for AlternateSources<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Places").field("walked", &self.users.get().is_some()).finish_non_exhaustive()
+        f.debug_struct("AlternateSources")
+            .field("walked", &self.users.get().is_some())
+            .finish_non_exhaustive()
     }
 }
 

@@ -14,7 +14,7 @@ use airgap_bundle::archive::{
 };
 use airgap_bundle::destination::{Destination, Mapping};
 use airgap_bundle::import::upload::Import;
-use airgap_bundle::plan::{ImportPlan, Landings, Missing};
+use airgap_bundle::plan::{ImageTargets, ImportPlan, Missing};
 use airgap_bundle::registry::{ClientOptions, Environment, RegistryClient};
 use airgap_bundle::report::Reporter;
 use airgap_bundle::serve::{Page, RepositoryName, Store, TagOrDigest};
@@ -103,10 +103,10 @@ impl Inside {
             Opened::Whole(holdings) | Opened::Piped(holdings, ..) => holdings.clone(),
         };
         let bundle = holdings.bundle();
-        let landings = Landings::new(bundle, &destination, Mapping::default(), &|_| true);
-        let Ok((Landings(landings), _)) = landings else { return };
-        let missing = |landing| Missing { landing, image: true, artifacts: Vec::new() };
-        let missing = landings.into_iter().map(missing).collect();
+        let targets = ImageTargets::new(bundle, &destination, Mapping::default(), &|_| true);
+        let Ok((ImageTargets(targets), _)) = targets else { return };
+        let missing = |target| Missing { target, image: true, artifacts: Vec::new() };
+        let missing = targets.into_iter().map(missing).collect();
         let Ok(plan) = ImportPlan::new(bundle, holdings.as_ref(), missing, &[]) else { return };
         let (reporter, cancel) = (Reporter::silent(), CancellationToken::new());
         let import = Import {

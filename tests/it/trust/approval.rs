@@ -132,7 +132,7 @@ fn a_statement_file_is_signed_as_what_it_is_and_nothing_else() {
         assert_eq!(ran.code, 3, "{text}: {}", ran.shown());
         assert!(ran.stderr.contains("said.json") && ran.stderr.contains(says), "{says}: {}", ran.shown());
     }
-    // Beside a bundle, what is not of that bundle is not signed along.
+    // ArtifactStatus a bundle, what is not of that bundle is not signed along.
     for (text, says) in [
         (
             changed(&|value| value["predicate"]["base"] = id.clone()),
