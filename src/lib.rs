@@ -1,12 +1,12 @@
 //! `bundle` carries container images across an air gap.
 //!
 //! [`image`] says *what*, [`catalog`] *which*; [`registry`], [`archive`] and [`destination`] *where*; [`plan`]
-//! *decides*; [`transfer`] *moves*; [`commands`] *tells the story*; [`handoff`] is what the cluster needs
+//! *decides*; [`transfer`] *moves*; [`commands`] *tells the story*; [`cluster_config`] is what the cluster needs
 //! afterwards; [`review`] what people decide upon; [`serve`] the embedded registry; [`report`] what people see while
 //! waiting; [`manual`] what they read before.
 //!
 //! **Before and after.** [`catalog::discover`] finds the images in charts and manifests, [`catalog::lint`] judges
-//! what was written down, [`catalog::lock`] pins it; [`handoff`] writes the values, mirrors and pull secret that the
+//! what was written down, [`catalog::lock`] pins it; [`cluster_config`] writes the values, mirrors and pull secret that the
 //! cluster needs, and proves that what its manifests name has arrived.
 //!
 //! **Export.** Catalog → resolve every reference to a digest, small JSON only → [`plan::ExportPlan`]: distinct
@@ -19,7 +19,7 @@
 //! file, report.
 //!
 //! Direction: `commands → plan, transfer, destination, handoff → registry, archive, catalog → image`; `report` and
-//! cancellation are leaves; nothing calls back up. [`signing`] says who vouches for a bundle, [`custody`] who made it and
+//! cancellation are leaves; nothing calls back up. [`signing`] says who vouches for a bundle, [`provenance`] who made it and
 //! what arrived, [`policy`] what may cross, both from the same [`facts`]; all are pure, as [`image`] is. Only `registry` sends HTTP
 //! (`storage`, which reads bundles over the network, borrows its connections); only `archive` knows the file format.
 
@@ -27,22 +27,24 @@ pub mod app;
 pub mod archive;
 pub mod catalog;
 pub mod cli;
+pub mod cluster_config;
 pub mod commands;
-pub mod custody;
 pub mod destination;
 pub mod export;
 pub mod facts;
 pub mod failure;
-pub mod handoff;
 pub mod image;
 pub mod import;
 pub mod inputs;
 pub mod manual;
+pub mod provenance;
 #[doc = include_str!("performance.md")]
 pub mod performance {}
 pub mod plan;
 pub mod policy;
 pub mod registry;
+#[cfg(feature = "object-storage")]
+pub mod remote;
 pub mod report;
 pub mod request;
 pub mod review;
@@ -50,5 +52,3 @@ pub mod secret;
 pub mod serve;
 pub mod session;
 pub mod signing;
-#[cfg(feature = "object-storage")]
-pub mod storage;

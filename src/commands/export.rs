@@ -6,7 +6,7 @@ use crate::cli::{ExportArgs, ForeignLayers};
 use crate::export::job::ExportJob;
 use crate::export::{self, target};
 use crate::inputs::{clients, keys, policy_check, trust};
-use crate::request::loaded::ResolvedRequest;
+use crate::request::resolved_request::ResolvedRequest;
 use crate::request::{again, base, catalogs, lock};
 use crate::session::Session;
 use crate::session::run_report::RunReport;

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use crate::app::failure::{ExitCode, Failure};
 use crate::cli::{MirrorRuntime, MirrorsArgs};
+use crate::cluster_config::{MirrorError, MirrorFile, MirrorKind, Reach, mirror_files};
 use crate::destination::{Destination, Mapping};
-use crate::handoff::{MirrorError, MirrorFile, MirrorKind, Reach, mirror_files};
 use crate::inputs::open_bundle;
 use crate::session::output_files;
 

@@ -2,8 +2,6 @@
 
 mod arguments;
 mod catalog;
-mod coverage;
-mod custody;
 mod diff;
 mod ending;
 mod export;
@@ -13,10 +11,12 @@ mod inspect;
 mod inventory;
 mod keygen;
 mod login;
+mod manifest_check;
 mod manifests;
 mod manual;
 mod mirrors;
 mod parity;
+mod provenance;
 mod repack;
 mod review;
 mod serve;

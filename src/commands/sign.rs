@@ -11,9 +11,9 @@ use crate::app::own_file::{FolderLock, beside};
 use crate::app::small_file;
 use crate::archive::BundleReader;
 use crate::cli::{ResultFormat, Role, SignArgs};
-use crate::custody::{Arrived, ExportStatement, Exported, Receipt};
 use crate::image::Digest;
 use crate::inputs::{keys, open_bundle, trust};
+use crate::provenance::{Arrived, ExportStatement, Exported, Receipt};
 use crate::session::{Session, output_files, sidecar};
 use crate::signing::{
     Approval, Approvals, Predicate as _, PrivateKey, SigstoreBundle, is_statement, predicate_type,

@@ -5,8 +5,8 @@ use std::path::Path;
 use crate::app::failure::{ExitCode, Failure};
 use crate::app::text::typed;
 use crate::cli::ValuesArgs;
+use crate::cluster_config::{SecretName, ValuesStyle, bundle_values, pull_secret};
 use crate::destination::{Destination, Mapping};
-use crate::handoff::{SecretName, ValuesStyle, bundle_values, pull_secret};
 use crate::inputs::{clients, open_bundle};
 use crate::report::{ProgressMode, Reporter};
 

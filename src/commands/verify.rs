@@ -2,9 +2,9 @@
 
 use serde_json::json;
 
-use super::coverage::{self, Covered};
+use super::manifest_check::{self, Covered};
 use super::verify_form::Form;
-use super::{custody, ending, parity};
+use super::{ending, parity, provenance};
 use crate::app::failure::{ExitCode, Failure};
 use crate::archive::{BundleManifest, Problem};
 use crate::cli::{ResultFormat, VerifyArgs};
@@ -33,7 +33,7 @@ async fn verify(session: &Session, args: &VerifyArgs, report: &mut RunReport) ->
     let form = Form::open(session, args, &trust).await?;
     let holdings = form.holdings();
     let vouched = trust::vouched(&trust, holdings)?;
-    let custody = custody::check(args, holdings, &trust)?;
+    let custody = provenance::check(args, holdings, &trust)?;
     for note in holdings.notes() {
         session.reporter.warn(&format!("{}: {note}", holdings.name()));
     }
@@ -46,8 +46,11 @@ async fn verify(session: &Session, args: &VerifyArgs, report: &mut RunReport) ->
     let findings =
         rules.as_ref().map(|rules| rules.findings(holdings, Selection::ALL)).transpose()?.unwrap_or_default();
     let forbidden = rules.and_then(|rules| rules.refusal(&findings, report, &session.reporter));
-    let covered =
-        if args.manifests.is_empty() { None } else { Some(coverage::check(session, args, holdings).await?) };
+    let covered = if args.manifests.is_empty() {
+        None
+    } else {
+        Some(manifest_check::check(session, args, holdings).await?)
+    };
     if let Some(covered) = covered.as_ref().filter(|_| args.names_only) {
         report.bundle = Some(json!({ "id": id, "manifests": covered.json }));
     }

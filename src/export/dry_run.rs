@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::job::ExportJob;
-use super::resolve::spool::ManifestCache;
+use super::resolve::manifest_cache::ManifestCache;
 use super::text;
 use crate::app::failure::ExitCode;
 use crate::cli::ResultFormat;

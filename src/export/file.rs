@@ -7,7 +7,7 @@ use super::existing::ExistingOutput;
 use super::finish::Finish;
 use super::job::ExportJob;
 use super::lost::{report_faults, report_lost, way_on, without};
-use super::resolve::spool::ManifestCache;
+use super::resolve::manifest_cache::ManifestCache;
 use super::resume::workspace::{Unfinished, Workspace};
 use super::write::blob_spool::BlobSpool;
 use super::write::checksum::complete_sidecar;

@@ -3,17 +3,17 @@
 use std::path::{Path, PathBuf};
 
 use super::finish::SourceBundle;
+use super::resolve::manifest_cache::ManifestCache;
+use super::resolve::report::Resolving;
 use super::resolve::resolver::Resolved;
-use super::resolve::spool::ManifestCache;
-use super::resolve::told::Resolving;
 use super::target;
 use super::write::blob_spool::BlobSpool;
 use crate::app::failure::ExitCode;
 use crate::cli::WriteArgs;
-use crate::custody::Material;
 use crate::inputs::clients;
 use crate::inputs::policy_check::Rules;
 use crate::plan::{ExportPlan, Request, Signer};
+use crate::provenance::Material;
 use crate::registry::RegistryClient;
 use crate::request::lock;
 use crate::session::Session;

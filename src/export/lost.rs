@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::resolve::spool::ManifestCache;
+use super::resolve::manifest_cache::ManifestCache;
 use super::write::blob_error::{BlobError, LostBlob};
 use crate::app::failure::{ExitCode, Explain};
 use crate::archive::{ImageFault, Users};

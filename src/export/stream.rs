@@ -4,10 +4,10 @@ use std::io::Write;
 
 use super::job::ExportJob;
 use super::lost::report_lost;
-use super::resolve::spool::ManifestCache;
+use super::resolve::manifest_cache::ManifestCache;
+use super::write::alternate_sources::AlternateSources;
 use super::write::blob_error::{BlobError, LostBlob};
-use super::write::ordered::{StreamExport, WriteFailure};
-use super::write::places::AlternateSources;
+use super::write::in_order::{StreamExport, WriteFailure};
 use crate::app::failure::{ExitCode, Failure};
 use crate::archive::ArchiveError;
 use crate::plan::ExportPlan;

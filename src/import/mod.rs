@@ -7,8 +7,7 @@
 //! **Send.** Blobs, then manifests, tag and proof of each image ([`Import`]).
 //! **Complete.** The report, the receipt, the request for what was damaged, the Helm values.
 
-pub mod arrival;
-pub mod piped;
+pub mod complete;
 mod prepare;
 mod presence;
 mod receipt;
@@ -16,6 +15,7 @@ mod refused;
 mod required;
 mod salvage;
 mod shards;
+pub mod stream;
 mod text;
 pub mod upload;
 mod values;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use futures_util::StreamExt;
 
-use super::arrival::{ArtifactStatus, artifacts_there, present};
+use super::complete::{ArtifactStatus, artifacts_there, present};
 use super::upload::UploadError;
 use crate::app::failure::{ExitCode, Explain};
 use crate::archive::{ArtifactIndex, Holdings};

@@ -3,9 +3,9 @@
 use crate::app::failure::{ExitCode, Failure};
 use crate::archive::{Holdings, ImageRow};
 use crate::cli::ImportArgs;
-use crate::custody::{ArrivedImage, Receipt};
 use crate::destination::Destination;
 use crate::inputs::keys;
+use crate::provenance::{ArrivedImage, Receipt};
 use crate::report::Reporter;
 use crate::session::run_report::{ImageReport, RunReport};
 use crate::session::sidecar;

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::arrival::{place, raw};
+use super::complete::{place, raw};
 use super::upload::{Run, UploadError, unwrap_source};
 use crate::archive::ArchiveError;
 use crate::image::{Descriptor, Digest, ManifestKind, RawManifest};

@@ -7,8 +7,8 @@ use crate::app::failure::Failure;
 use crate::app::small_file;
 use crate::archive::BundleManifest;
 use crate::cli::ImportArgs;
+use crate::cluster_config::{ValuesStyle, bundle_values, is_as_made};
 use crate::destination::{Destination, Mapping};
-use crate::handoff::{ValuesStyle, bundle_values, is_as_made};
 use crate::report::Reporter;
 use crate::session::output_files;
 

@@ -224,7 +224,7 @@ fn from_environment(
 pub(crate) fn remote(address: &str, network: &NetworkArgs) -> anyhow::Result<Arc<dyn Input>> {
     let client = for_files(network)?;
     let opened =
-        tokio::task::block_in_place(|| crate::storage::RemoteInput::open(address, &client, network.retries));
+        tokio::task::block_in_place(|| crate::remote::RemoteInput::open(address, &client, network.retries));
     Ok(Arc::new(opened?))
 }
 
@@ -232,9 +232,8 @@ pub(crate) fn remote(address: &str, network: &NetworkArgs) -> anyhow::Result<Arc
 #[cfg(feature = "object-storage")]
 pub(crate) fn remote_beside(address: &str, network: &NetworkArgs) -> anyhow::Result<Option<Arc<dyn Input>>> {
     let client = for_files(network)?;
-    let opened = tokio::task::block_in_place(|| {
-        crate::storage::RemoteInput::beside(address, &client, network.retries)
-    });
+    let opened =
+        tokio::task::block_in_place(|| crate::remote::RemoteInput::beside(address, &client, network.retries));
     Ok(opened?.map(|input| Arc::new(input) as Arc<dyn Input>))
 }
 

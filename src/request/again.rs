@@ -6,15 +6,15 @@
 use std::path::Path;
 
 use super::catalogs::{self, MAX_CATALOG, file_name, material};
-use super::loaded::ResolvedRequest;
+use super::resolved_request::ResolvedRequest;
 use super::{base, lock};
 use crate::app::failure::{ExitCode, Failure};
 use crate::app::foreign_text;
 use crate::catalog::rewritten;
 use crate::cli::ExportArgs;
-use crate::custody::MaterialKind;
 use crate::image::{Digest, Reference};
 use crate::plan::{RequestedImage, SalvageRequest};
+use crate::provenance::MaterialKind;
 use crate::report::Reporter;
 
 /// What is known of an image that a request asks for.

@@ -11,10 +11,10 @@ use crate::app::small_file;
 use crate::archive::manifest::{MEDIA_TYPE, Requires};
 use crate::archive::{ArchiveError, BundleManifest};
 use crate::cli::TrustArgs;
-use crate::custody::Receipt;
 use crate::image::Digest;
 use crate::inputs::{open_bundle, trust};
 use crate::plan::{Inventory, base};
+use crate::provenance::Receipt;
 use crate::session::sidecar;
 use crate::signing::is_statement;
 

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
-use super::loaded::ResolvedRequest;
+use super::resolved_request::ResolvedRequest;
 use super::{charts, foreign};
 use crate::app::failure::Failure;
 use crate::app::foreign_text::{self, NotText};
@@ -14,9 +14,9 @@ use crate::app::text::typed;
 use crate::archive::manifest::{CatalogRecord, EntryRecord};
 use crate::catalog::{Catalog, ResolvedCatalog, ResolvedImage, builtin};
 use crate::cli::{CatalogArgs, NetworkArgs, SelectionArgs};
-use crate::custody::{Material, MaterialKind};
 use crate::image::{Digest, Reference};
 use crate::plan::{Request, RequestedImage};
+use crate::provenance::{Material, MaterialKind};
 use crate::session::output_files::plain_name;
 
 /// What `bundle export` takes without an argument.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::loaded::ResolvedRequest;
+use super::resolved_request::ResolvedRequest;
 use crate::app::failure::Failure;
 use crate::archive::ChartArtifact;
 use crate::image::Reference;

@@ -5,16 +5,16 @@ use std::path::Path;
 use futures_util::StreamExt;
 
 use super::catalogs::{file_name, material};
-use super::loaded::ResolvedRequest;
+use super::resolved_request::ResolvedRequest;
 use crate::app::failure::{ExitCode, Failure};
 use crate::app::{foreign_text, small_file};
 use crate::archive::ArtifactRow;
 use crate::archive::manifest::{CatalogRecord, EntryRecord};
 use crate::catalog::lock::{Lock, LockedArtifact, LockedCatalog, LockedEntry, LockedImage};
 use crate::cli::{CatalogArgs, NetworkArgs, SelectionArgs};
-use crate::custody::MaterialKind;
 use crate::image::{Digest, Repository};
 use crate::plan::{Request, RequestedImage};
+use crate::provenance::MaterialKind;
 use crate::registry::{ManifestTarget, RegistryClient};
 use crate::report::Reporter;
 

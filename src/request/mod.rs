@@ -8,6 +8,6 @@ pub(crate) mod bundles;
 pub(crate) mod catalogs;
 pub(crate) mod charts;
 pub(crate) mod foreign;
-pub(crate) mod loaded;
 pub(crate) mod lock;
+pub(crate) mod resolved_request;
 pub(crate) mod selection;

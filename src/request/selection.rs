@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::catalogs;
 use super::charts::{self, is_packed};
-use super::loaded::ResolvedRequest;
+use super::resolved_request::ResolvedRequest;
 use crate::app::failure::Failure;
 use crate::archive::manifest::EntryRecord;
 use crate::catalog::{Format, SourceRewrite};

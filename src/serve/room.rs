@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, watch};
 
-use super::limits::{Limits, Peer};
+use crate::serve::limits::Limits;
+use crate::serve::limits::Peer;
 
 #[derive(Debug)]
 pub(super) struct Room {

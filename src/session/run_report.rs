@@ -9,7 +9,7 @@ use crate::app::failure::{ExitCode, Failure};
 use crate::archive::Chosen;
 use crate::image::{Digest, Reference};
 
-pub(crate) use crate::custody::ImageState;
+pub(crate) use crate::provenance::ImageState;
 
 /// Rises when a field changes its meaning.
 const SCHEMA_VERSION: u32 = 1;

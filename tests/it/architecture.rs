@@ -15,7 +15,7 @@ const MAY_USE: [(&str, &[&str]); 28] = [
     ("registry", &["app", "image", "secret"]),
     ("archive", &["app", "image", "signing"]),
     ("destination", &["app", "image", "registry", "report", "secret"]),
-    ("storage", &["archive", "destination", "image", "registry"]),
+    ("remote", &["archive", "destination", "image", "registry"]),
     // Cannot be shown.
     ("secret", &[]),
     // Is told things, and asks nobody.
@@ -24,15 +24,15 @@ const MAY_USE: [(&str, &[&str]); 28] = [
     ("manual", &[]),
     ("signing", &["image", "secret"]),
     ("plan", &["app", "archive", "destination", "image", "signing"]),
-    ("custody", &["archive", "image", "plan", "signing"]),
+    ("provenance", &["archive", "image", "plan", "signing"]),
     ("facts", &["archive", "image"]),
     ("policy", &["app", "archive", "facts", "image", "report"]),
     ("review", &["app", "archive", "destination", "facts", "image", "policy", "report"]),
-    ("handoff", &["app", "archive", "destination", "image", "secret"]),
+    ("cluster_config", &["app", "archive", "destination", "image", "secret"]),
     ("serve", &["app", "archive", "destination", "image"]),
     ("cli", &["app", "catalog", "image", "report"]),
     // What a run is handed and leaves behind: it knows neither export nor import.
-    ("session", &["app", "archive", "cli", "custody", "image", "registry", "report", "signing"]),
+    ("session", &["app", "archive", "cli", "provenance", "image", "registry", "report", "signing"]),
     // What a run reads before it begins.
     (
         "inputs",
@@ -49,22 +49,42 @@ const MAY_USE: [(&str, &[&str]); 28] = [
             "secret",
             "session",
             "signing",
-            "storage",
+            "remote",
         ],
     ),
     (
         "request",
         &[
-            "app", "archive", "catalog", "cli", "custody", "image", "inputs", "plan", "registry", "report",
-            "session", "signing",
+            "app",
+            "archive",
+            "catalog",
+            "cli",
+            "provenance",
+            "image",
+            "inputs",
+            "plan",
+            "registry",
+            "report",
+            "session",
+            "signing",
         ],
     ),
     // The two engines, which know nothing of each other.
     (
         "export",
         &[
-            "app", "archive", "cli", "custody", "image", "inputs", "plan", "registry", "report", "request",
-            "session", "signing",
+            "app",
+            "archive",
+            "cli",
+            "provenance",
+            "image",
+            "inputs",
+            "plan",
+            "registry",
+            "report",
+            "request",
+            "session",
+            "signing",
         ],
     ),
     (
@@ -73,9 +93,9 @@ const MAY_USE: [(&str, &[&str]); 28] = [
             "app",
             "archive",
             "cli",
-            "custody",
+            "provenance",
             "destination",
-            "handoff",
+            "cluster_config",
             "image",
             "inputs",
             "plan",
@@ -95,11 +115,11 @@ const MAY_USE: [(&str, &[&str]); 28] = [
             "archive",
             "catalog",
             "cli",
-            "custody",
+            "provenance",
             "destination",
             "export",
             "failure",
-            "handoff",
+            "cluster_config",
             "image",
             "import",
             "inputs",
@@ -215,7 +235,7 @@ fn decisions_touch_neither_network_nor_files() {
     ];
     let mut wrong = Vec::new();
     for source in sources() {
-        if ["image", "catalog", "custody", "manual", "plan", "policy", "signing"]
+        if ["image", "catalog", "provenance", "manual", "plan", "policy", "signing"]
             .contains(&source.module.as_str())
         {
             let held = hands.iter().filter(|hand| names(&source.code, hand));

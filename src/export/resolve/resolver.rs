@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, FutureExt};
 
-use super::spool::ManifestCache;
+use super::manifest_cache::ManifestCache;
 use crate::app::failure::{ExitCode, Explain};
 use crate::app::once::Once;
 use crate::archive::manifest::MAX_HEAD_CONFIG;

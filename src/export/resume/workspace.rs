@@ -7,10 +7,10 @@
 use std::path::{Path, PathBuf};
 
 use super::journal::{Header, Journal, OutputLock, ResumeState, boot_id, read_journal, write_journal};
-use super::past::OldPartial;
+use super::readback::OldPartial;
 use crate::app::own_file::beside;
 use crate::archive::{Cut, LIST_SUFFIX, PartialFile, sync_folder};
-use crate::export::resolve::spool::ManifestCache;
+use crate::export::resolve::manifest_cache::ManifestCache;
 use crate::export::write::error::TransferError;
 
 /// What partials that were set aside are numbered with.

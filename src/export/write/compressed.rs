@@ -12,7 +12,7 @@ use super::download::{Download, QUEUE};
 use super::error::TransferError;
 use super::fetch::{Attempts, Piece};
 use crate::archive::{self, ArchiveError, FRAME_CONTENT, Input};
-use crate::export::resume::past::OldPartial;
+use crate::export::resume::readback::OldPartial;
 use crate::image::{Digest, Hasher};
 use crate::registry::BlobPlace;
 

@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use super::alternate_sources::AlternateSources;
 use super::blob_error::{BlobError, LostBlob};
 use super::fetch::{Piece, pieces};
-use super::places::AlternateSources;
 use crate::archive::{BlobRow, PartialFile};
-use crate::export::resume::front::Watermark;
 use crate::export::resume::journal::{Journal, ResumeState};
-use crate::export::resume::past::OldPartial;
+use crate::export::resume::readback::OldPartial;
+use crate::export::resume::watermark::Watermark;
 use crate::plan::ExportPlan;
 use crate::registry::BlobPlace;
 use crate::report::Reporter;

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 
+use super::alternate_sources::AlternateSources;
 use super::blob_error::BlobError;
-use super::places::AlternateSources;
 use crate::archive::BlobRow;
 use crate::registry::BlobPlace;
 use crate::report::Transfer;

@@ -7,8 +7,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::TransferError;
 use crate::archive::{FRAME_CONTENT, PartialFile};
-use crate::export::resume::front::Watermark;
 use crate::export::resume::journal::{Journal, ResumeState};
+use crate::export::resume::watermark::Watermark;
 use crate::image::Digest;
 use crate::plan::ExportPlan;
 

@@ -1,7 +1,7 @@
 //! Bytes on their way into a bundle: bounded concurrency, and every blob verified beside its I/O.
 
-pub mod ahead;
-pub mod appended;
+pub mod alternate_sources;
+pub mod append;
 pub mod blob_error;
 pub mod blob_spool;
 pub mod checksum;
@@ -11,7 +11,7 @@ pub mod error;
 pub mod fetch;
 pub mod file_export;
 pub mod file_run;
-pub mod ordered;
+pub mod in_order;
 pub mod parallel;
-pub mod places;
+pub mod read_ahead;
 pub mod stored;

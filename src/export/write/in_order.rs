@@ -6,12 +6,12 @@
 use std::fs::File;
 use std::io::{Read, Write};
 
-use super::ahead::{Arriving, Coming, Next, ReadAhead, Source};
+use super::alternate_sources::AlternateSources;
 use super::blob_error::BlobError;
 use super::blob_spool::BlobSpool;
 use super::error::TransferError;
 use super::fetch::Attempts;
-use super::places::AlternateSources;
+use super::read_ahead::{Arriving, Coming, Next, ReadAhead, Source};
 use crate::archive::{self, FRAME_CONTENT, StoredEncoder};
 use crate::image::Hasher;
 use crate::plan::ExportPlan;
@@ -275,7 +275,7 @@ impl<'a> Writing<'a> {
     /// Compares the digest at the end.
     fn finish(&mut self, sink: &mut impl Sink) -> Result<(), BlobError> {
         let blob = &self.plan.bundle.blobs[self.index];
-        super::ahead::compare(blob, self.hasher.clone())?;
+        super::read_ahead::compare(blob, self.hasher.clone())?;
         Ok(self.open(sink)?)
     }
 }

@@ -2,13 +2,13 @@
 //! runtimes there without a chart's help, a Secret to pull with; and the proof that nothing it names is missing.
 
 mod assign;
-mod coverage;
+mod manifest_check;
 mod mirrors;
 mod pull_secret;
 mod values;
 
 pub use assign::Conflict;
-pub use coverage::{Answer, Coverage};
+pub use manifest_check::{Answer, Coverage};
 pub use mirrors::{MirrorError, MirrorFile, MirrorKind, Reach, mirror_files};
 pub use pull_secret::{SecretName, SecretNameError, pull_secret};
 pub use values::{ValuesError, ValuesStyle, bundle_values, helm_values, is_as_made};

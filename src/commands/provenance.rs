@@ -9,21 +9,21 @@ use crate::app::failure::{ExitCode, Failure};
 use crate::app::own_file::beside;
 use crate::archive::Holdings;
 use crate::cli::VerifyArgs;
-use crate::custody::{ExportStatement, Receipt};
+use crate::provenance::{ExportStatement, Receipt};
 use crate::session::sidecar;
 use crate::signing::{Circumstances, Trust};
 
 /// What statements and receipts say of a bundle.
 #[derive(Default)]
-pub(super) struct Custody {
+pub(crate) struct Custody {
     /// One line each.
-    pub(super) text: String,
-    pub(super) json: Vec<Value>,
+    pub(crate) text: String,
+    pub(crate) json: Vec<Value>,
     wrong: Vec<String>,
 }
 
 /// Checks the statement beside the bundle, if there is one, and the receipts that are named.
-pub(super) fn check(args: &VerifyArgs, holdings: &dyn Holdings, trust: &Trust) -> anyhow::Result<Custody> {
+pub(crate) fn check(args: &VerifyArgs, holdings: &dyn Holdings, trust: &Trust) -> anyhow::Result<Custody> {
     let mut custody = Custody::default();
     // Nothing is said of a layout of another tool, which has no id.
     let Some(id) = holdings.id() else { return Ok(custody) };
@@ -93,7 +93,7 @@ impl Custody {
     }
 
     /// Everything that is wrong, as one error.
-    pub(super) fn failure(&self) -> Option<Failure> {
+    pub(crate) fn failure(&self) -> Option<Failure> {
         if self.wrong.is_empty() {
             return None;
         }

@@ -10,8 +10,8 @@ use crate::app::failure::{ExitCode, Explain, Failure};
 use crate::archive::Holdings;
 use crate::catalog::discover::{Discovery, Found, Rank};
 use crate::cli::VerifyArgs;
+use crate::cluster_config::{Answer, Coverage};
 use crate::destination::{Destination, Mapping};
-use crate::handoff::{Answer, Coverage};
 use crate::image::{RawManifest, Reference, Repository};
 use crate::inputs::clients;
 use crate::registry::{ManifestTarget, RegistryClient};
@@ -19,11 +19,11 @@ use crate::report::count;
 use crate::session::Session;
 
 /// What the manifests came to.
-pub(super) struct Covered {
-    pub(super) text: String,
-    pub(super) json: Value,
+pub(crate) struct Covered {
+    pub(crate) text: String,
+    pub(crate) json: Value,
     /// Why it is no proof.
-    pub(super) failure: Option<Failure>,
+    pub(crate) failure: Option<Failure>,
 }
 
 /// One image the manifests name, and what is wrong with it.
@@ -37,7 +37,7 @@ struct Gap<'a> {
 }
 
 /// Looks into the manifests and compares them with the bundle, then with the registry.
-pub(super) async fn check(
+pub(crate) async fn check(
     session: &Session,
     args: &VerifyArgs,
     holdings: &dyn Holdings,

@@ -4,19 +4,19 @@
 //! themselves. So the partial is written from its start to its end, as a pipe is. The journal says how far it can be
 //! trusted after a kill; what stands after that is cut off.
 
-use super::ahead::Source;
+use super::alternate_sources::AlternateSources;
 use super::blob_error::{BlobError, LostBlob};
 use super::blob_spool::BlobSpool;
 use super::checksum::{Checksum, read_range};
 use super::download::Downloaded;
 use super::error::TransferError;
 use super::file_run::{Shared, Sidecar};
-use super::ordered::{Begun, Ordered, Position, Sink, WriteFailure};
-use super::places::AlternateSources;
+use super::in_order::{Begun, Ordered, Position, Sink, WriteFailure};
+use super::read_ahead::Source;
 use crate::archive::{self, Cut, FRAME_CONTENT, Input, PartialFile, StoredFrame, stored_len};
-use crate::export::resume::front::Watermark;
 use crate::export::resume::journal::{Journal, ResumeState};
-use crate::export::resume::past::OldPartial;
+use crate::export::resume::readback::OldPartial;
+use crate::export::resume::watermark::Watermark;
 use crate::image::{Digest, Hasher};
 use crate::plan::ExportPlan;
 use crate::report::Reporter;

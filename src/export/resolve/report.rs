@@ -1,7 +1,7 @@
 //! Resolving a request for people to see: progress, what changed its digest, and every failure with its way out.
 
+use super::manifest_cache::ManifestCache;
 use super::resolver::{ResolveError, Resolved, resolve};
-use super::spool::ManifestCache;
 use crate::app::failure::Explain;
 use crate::image::Reference;
 use crate::plan::{Request, RequestedImage};

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use crate::custody::Material;
 use crate::image::Reference;
 use crate::plan::Request;
+use crate::provenance::Material;
 use crate::registry::Held;
 
 /// A request, and what is told of it besides.

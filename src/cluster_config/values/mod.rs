@@ -5,11 +5,13 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
 
-use super::assign::{Conflict, Need, assign};
 use crate::app::failure::{ExitCode, Failure};
 use crate::app::text::one_line;
 use crate::archive::manifest::{CatalogRecord, EntryRecord};
 use crate::archive::{BundleManifest, ImageRow};
+use crate::cluster_config::assign::Conflict;
+use crate::cluster_config::assign::Need;
+use crate::cluster_config::assign::assign;
 use crate::destination::{Destination, Mapping, NameError};
 use crate::image::{Digest, Tag};
 

@@ -55,13 +55,13 @@ impl Drop for DrainOnDrop {
 }
 
 /// The body to hand on, and where it comes back.
-pub(super) fn lend(body: Body) -> (Body, oneshot::Receiver<Body>) {
+pub(crate) fn lend(body: Body) -> (Body, oneshot::Receiver<Body>) {
     let (back, returned) = oneshot::channel();
     (Body::new(DrainOnDrop { body, back: Some(back) }), returned)
 }
 
 /// Reads what is left of a body, within bounds.
-pub(super) async fn forget(mut returned: oneshot::Receiver<Body>) {
+pub(crate) async fn forget(mut returned: oneshot::Receiver<Body>) {
     let Ok(body) = returned.try_recv() else { return };
     let rest = async {
         let mut frames = body.into_data_stream();

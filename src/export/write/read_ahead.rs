@@ -10,12 +10,12 @@ use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::mpsc;
 
+use super::alternate_sources::AlternateSources;
 use super::blob_error::BlobError;
 use super::blob_spool::BlobSpool;
 use super::fetch::{Piece, pieces};
-use super::places::AlternateSources;
 use crate::archive::BlobRow;
-use crate::export::resume::past::OldPartial;
+use crate::export::resume::readback::OldPartial;
 use crate::image::Hasher;
 use crate::plan::ExportPlan;
 use crate::registry::BlobPlace;
