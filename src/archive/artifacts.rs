@@ -2,7 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::contents::{self, Contents, Manifests, Root};
+use super::contents::{self, Contents, Root};
+use super::manifest_source::Manifests;
 use super::{ArchiveError, BundleManifest};
 use crate::image::{Digest, Repository};
 

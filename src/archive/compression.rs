@@ -11,8 +11,7 @@ use flate2::bufread::GzDecoder;
 use zstd::stream::raw::{DParameter, Decoder, InBuffer, Operation, OutBuffer};
 
 use super::expansion::{Counted, Expanding, Gauge};
-use super::foreign_tar::Members;
-use super::reader::MAX_PADDING;
+use super::member::MAX_PADDING;
 use super::{ArchiveError, frame};
 use crate::app::foreign_text::GZIP;
 
@@ -104,13 +103,20 @@ impl TooWide {
     }
 }
 
-/// The members of the tar in `input`: gzip, zstd, or plain.
-pub(super) fn decompress(
-    input: impl BufRead + Send + 'static,
-    path: &Path,
-) -> Result<Members<Box<dyn Read + Send>>, ArchiveError> {
-    let (content, gauge) = content_of(input, path)?;
-    Ok(Members::new(content, path).gauged(gauge))
+/// What went wrong with reading what is in `archive`: a medium that fails, or what a decompressor cannot make sense of.
+pub(super) fn content_error(archive: &Path, error: io::Error) -> ArchiveError {
+    if error.raw_os_error().is_some() {
+        return ArchiveError::Io { path: archive.to_owned(), error };
+    }
+    if let Some(wide) = TooWide::found(&error, archive) {
+        return wide;
+    }
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => {
+            ArchiveError::Damaged(format!("{} ends inside a member", archive.display()))
+        }
+        _ => ArchiveError::Damaged(format!("{}: {error}", archive.display())),
+    }
 }
 
 /// The content of `input`: gzip, zstd, or plain. Compressed content is measured against what it expands from.
@@ -268,6 +274,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::archive::foreign_tar::decompress;
 
     fn gzip(bytes: &[u8]) -> Vec<u8> {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());

@@ -1,10 +1,12 @@
 //! The content of a blob, in order, from any byte on: small pieces of stored frames, whole compressed ones.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{ArchiveError, BundleReader, Input, frame};
+use super::opened::OpenBundle;
+use super::{ArchiveError, Input, frame};
 
 /// Raw blocks read at once: 1 MiB of content.
 const BLOCKS: u64 = 8;
@@ -12,7 +14,7 @@ const BLOCKS: u64 = 8;
 /// Iterates over the content of one blob. Checks framing as it goes; the digest is for the consumer to compare.
 #[derive(Debug)]
 pub struct ContentReader {
-    reader: BundleReader,
+    bundle: Arc<OpenBundle>,
     frames: VecDeque<(u64, u64, u64)>,
     stored: bool,
     ready: VecDeque<Bytes>,
@@ -22,26 +24,26 @@ pub struct ContentReader {
     skip: u64,
 }
 
-impl BundleReader {
+impl ContentReader {
     /// The content of blob `index` from byte `from` on.
-    pub fn content(&self, index: usize, from: u64) -> Result<ContentReader, ArchiveError> {
-        let mut content = ContentReader {
-            reader: self.clone(),
+    pub(super) fn new(bundle: &Arc<OpenBundle>, index: usize, from: u64) -> Result<Self, ArchiveError> {
+        let mut content = Self {
+            bundle: Arc::clone(bundle),
             frames: VecDeque::new(),
-            stored: self.layout().stored().contains(&index),
+            stored: bundle.layout.stored().contains(&index),
             ready: VecDeque::new(),
             taken: 0,
             skip: from,
         };
-        if index < self.layout().stored().start {
-            content.ready.push_back(self.head_blob(index)?);
+        if index < bundle.layout.stored().start {
+            content.ready.push_back(bundle.head_blob(index)?);
             return Ok(content);
         }
-        let blob = &self.manifest().blobs[index];
-        if !self.is_located(index, blob) {
+        let blob = &bundle.manifest.blobs[index];
+        if !bundle.is_located(index, blob) {
             return Err(ArchiveError::Damaged(format!("{} is nowhere to be found", blob.digest)));
         }
-        content.frames = self.frames(index).into();
+        content.frames = bundle.frames(index).into();
         while content.frames.front().is_some_and(|(_, _, held)| *held <= content.skip) {
             let passed = content.frames.pop_front().map_or(0, |(_, _, held)| held);
             content.skip -= passed;
@@ -52,14 +54,12 @@ impl BundleReader {
         }
         Ok(content)
     }
-}
 
-impl ContentReader {
     fn fill(&mut self) -> Result<(), ArchiveError> {
         let Some(&(at, len, held)) = self.frames.front() else {
             return Ok(());
         };
-        let input = self.reader.input();
+        let input = &*self.bundle.input;
         if !self.stored {
             self.frames.pop_front();
             let bytes = input.read_vec(at, usize::try_from(len).unwrap_or(0))?;

@@ -5,10 +5,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use bytes::Bytes;
-
 use super::ArchiveError;
 use super::manifest::{ArtifactRow, BlobRow, BundleManifest, MAX_HEAD_CONFIG};
+use super::manifest_source::Manifests;
 use crate::image::{
     ConfigError, Descriptor, Digest, ManifestKind, MediaType, ParsedManifest, Positions, Role,
     config_ambiguity, media_type, short_position,
@@ -20,11 +19,6 @@ pub const MAX_DEPTH: usize = 8;
 pub const MAX_MANIFESTS: usize = 1024;
 /// Bytes of manifests that one walk reads: many names for one large manifest must not keep it busy for hours.
 const MAX_READ: u64 = 8 << 30;
-
-/// Where manifest bytes come from: the spool of an export, the head of a bundle. The bytes match the digest.
-pub trait Manifests: Sync {
-    fn manifest(&self, digest: &Digest) -> Result<Bytes, ArchiveError>;
-}
 
 /// A fault that belongs to one image, for reports that name it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -386,12 +380,12 @@ pub fn roots(bundle: &BundleManifest) -> Vec<Root> {
         let size = listed.blob(&image.digest).map_or(0, |blob| blob.size);
         Root { digest: image.digest, media_type: image.media_type.clone(), size }
     });
-    images.chain(bundle.artifacts.iter().map(ArtifactRow::root)).collect()
+    images.chain(bundle.artifacts.iter().map(Root::from)).collect()
 }
 
-impl ArtifactRow {
-    pub fn root(&self) -> Root {
-        Root { digest: self.digest, media_type: self.media_type.clone(), size: self.size }
+impl From<&ArtifactRow> for Root {
+    fn from(artifact: &ArtifactRow) -> Self {
+        Self { digest: artifact.digest, media_type: artifact.media_type.clone(), size: artifact.size }
     }
 }
 
@@ -399,6 +393,7 @@ impl ArtifactRow {
 mod tests {
     use std::collections::HashMap;
 
+    use bytes::Bytes;
     use serde_json::json;
 
     use super::*;

@@ -4,11 +4,11 @@ use std::collections::HashSet;
 
 use super::ArchiveError;
 use super::beside::{Beside, is_type_of_image, name_of, related, root_of, tag_of, unnamed};
-use super::contents::{Contents, Fate, Manifests, Root};
+use super::contents::{Contents, Fate, Root};
 use super::manifest::{
-    ArtifactRow, BundleManifest, CatalogRecord, FORMAT_REVISION, ImageRow, MEDIA_TYPE, PROFILE,
-    SCHEMA_VERSION,
+    BundleManifest, CatalogRecord, FORMAT_REVISION, ImageRow, MEDIA_TYPE, PROFILE, SCHEMA_VERSION,
 };
+use super::manifest_source::Manifests;
 use super::platforms::{Known, Leaves};
 use crate::image::{Descriptor, Digest, ManifestKind, ParsedManifest, Platform, Reference, media_type};
 
@@ -92,7 +92,7 @@ pub(super) fn describe(
     }
     let artifacts = beside.artifacts(&images, manifests, &mut notes)?;
     let mut roots: Vec<Root> = images.iter().map(root_of).collect();
-    roots.extend(artifacts.iter().map(ArtifactRow::root));
+    roots.extend(artifacts.iter().map(Root::from));
     let contents = Contents::proven(&roots, small, &|_, _| Fate::Carried)?;
     if let Some(fault) = contents.faults.first() {
         let name = images

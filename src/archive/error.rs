@@ -3,8 +3,6 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::compression::TooWide;
-use super::volumes::WrongVolume;
 use crate::app::failure::{ExitCode, Explain};
 use crate::app::own_file::is_no_space;
 use crate::app::stop;
@@ -138,30 +136,6 @@ impl ArchiveError {
     pub(crate) fn io(path: &std::path::Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |error| Self::Io { path, error }
-    }
-
-    /// What went wrong with reading a pipe, or volumes in order.
-    pub(super) fn of_pipe(error: io::Error) -> Self {
-        match error.get_ref().and_then(|inner| inner.downcast_ref::<WrongVolume>()) {
-            Some(wrong) => Self::Volumes(wrong.to_string()),
-            None => Self::Io { path: "stdin".into(), error },
-        }
-    }
-
-    /// What went wrong with reading what is in `archive`: a medium that fails, or what a decompressor cannot make sense of.
-    pub(super) fn of_content(archive: &std::path::Path, error: io::Error) -> Self {
-        if error.raw_os_error().is_some() {
-            return Self::Io { path: archive.to_owned(), error };
-        }
-        if let Some(wide) = TooWide::found(&error, archive) {
-            return wide;
-        }
-        match error.kind() {
-            io::ErrorKind::UnexpectedEof => {
-                Self::Damaged(format!("{} ends inside a member", archive.display()))
-            }
-            _ => Self::Damaged(format!("{}: {error}", archive.display())),
-        }
     }
 
     /// What is damaged, without the words that it is.

@@ -9,19 +9,22 @@
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
 
-use super::contents::Manifests;
+use super::compression::content_error;
 use super::described::{Chosen, Described, LayoutOptions, describe};
 use super::head::Derived;
 use super::head_reader::MAX_SIGNATURE;
 use super::holdings::{ContentPieces, Holdings, StreamEvent, StreamSink};
 use super::listing::Listing;
 use super::manifest::{BundleManifest, MAX_HEAD_CONFIG};
+use super::manifest_source::Manifests;
 use super::place::{Budget, MAX_BUNDLE_JSON, MAX_JSON, MAX_LAYOUT, Place, decompressed};
 use super::platforms::Known;
-use super::{ArchiveError, MAX_DEPTH, head, proof, repacked};
+use super::problem::Problem;
+use super::{ArchiveError, MAX_DEPTH, head, proof, repacked, verify_layout};
 use crate::image::{Descriptor, Digest, ParsedManifest, Reference, layout_version, media_type};
 use crate::signing::Trust;
 
@@ -33,8 +36,8 @@ const LAYOUT_VERSION: &str = "1.0.0";
 #[derive(Debug)]
 pub struct ForeignLayout {
     path: PathBuf,
-    pub(super) place: Place,
-    pub(super) manifests: HashMap<Digest, Bytes>,
+    place: Place,
+    manifests: HashMap<Digest, Bytes>,
     bundle: BundleManifest,
     chosen: Vec<Chosen>,
     notes: Vec<String>,
@@ -126,6 +129,15 @@ impl ForeignLayout {
     /// What it is in, for people: `folder`, or the usual ending of such a file.
     pub fn container(&self) -> &'static str {
         self.place.name()
+    }
+
+    /// Checks every blob that has not been compared with its digest yet. `moved` is told of content bytes checked.
+    pub fn verify(
+        &self,
+        cancelled: &AtomicBool,
+        moved: &(dyn Fn(u64) + Sync),
+    ) -> Result<Vec<Problem>, ArchiveError> {
+        verify_layout::verify(self, &self.manifests, &self.place, cancelled, moved)
     }
 }
 
@@ -298,7 +310,7 @@ impl<R: Read> Iterator for Pieces<R> {
             Ok(_) => Some(Ok(piece.into())),
             Err(error) => {
                 self.done = true;
-                Some(Err(ArchiveError::of_content(&self.path, error)))
+                Some(Err(content_error(&self.path, error)))
             }
         }
     }

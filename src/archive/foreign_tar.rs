@@ -4,16 +4,16 @@
 //! left between two members and gone on with. What follows the end-of-archive marker is read too: zeros are padding,
 //! anything else is left over, and the caller decides whether that is an error.
 
-use std::io::{self, Read, Seek};
+use std::io::{self, BufRead, Read, Seek};
 use std::path::Path;
 
 use tar::{Header, PaxExtensions};
 
-use super::compression::{Leftover, TooWide};
+use super::compression::{Leftover, TooWide, content_of};
 use super::expansion::{Gauge, too_far};
-use super::reader::MAX_PADDING;
+use super::member::{self, MAX_PADDING};
 use super::tar_header::{self, Kind, shown};
-use super::{ArchiveError, member, place};
+use super::{ArchiveError, hash};
 use crate::app::stop;
 use crate::image::Digest;
 
@@ -210,7 +210,7 @@ impl<R: Read> Members<R> {
 
     /// The sha256 of the current member.
     pub(super) fn hash(&mut self) -> Result<Digest, ArchiveError> {
-        let hashed = place::hash(&mut self.content());
+        let hashed = hash::hash(&mut self.content());
         hashed.map(|(_, digest)| digest).map_err(|error| self.not_a_tar(&error))
     }
 
@@ -370,6 +370,15 @@ impl<R: Read + Seek> Members<R> {
             reader.read_exact(&mut [0])
         })
     }
+}
+
+/// The members of the tar in `input`: gzip, zstd, or plain.
+pub(super) fn decompress(
+    input: impl BufRead + Send + 'static,
+    path: &Path,
+) -> Result<Members<Box<dyn Read + Send>>, ArchiveError> {
+    let (content, gauge) = content_of(input, path)?;
+    Ok(Members::new(content, path).gauged(gauge))
 }
 
 fn leftover(error: &io::Error) -> Option<&Leftover> {

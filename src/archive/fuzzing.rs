@@ -60,7 +60,7 @@ pub fn head(content: &[u8]) {
 /// Walks `bytes` as a tar of another tool, in whatever it is packed. Nothing in a plain one is longer than the tar.
 pub fn tar(bytes: &[u8]) {
     let path = std::path::Path::new("input");
-    if let Ok(mut members) = super::compression::decompress(std::io::Cursor::new(bytes.to_vec()), path) {
+    if let Ok(mut members) = super::foreign_tar::decompress(std::io::Cursor::new(bytes.to_vec()), path) {
         let mut listing = super::listing::Listing::default();
         while let Ok(Some(member)) = members.next_of_any_kind() {
             let _ = listing.add(&member);

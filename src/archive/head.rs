@@ -2,9 +2,10 @@
 //!
 //! [`generate`] makes the run; the writer compresses it, the reader compares it with what it was given.
 
-use super::contents::Manifests;
 use super::derived;
 use super::manifest::{BundleManifest, Group};
+use super::manifest_source::Manifests;
+use super::sink::Sink;
 use super::sums::Sums;
 use super::{ArchiveError, frame, member};
 use crate::image::{Algorithm, Digest};
@@ -17,9 +18,6 @@ pub(crate) const SIGNATURE: &str = "bundle.json.sig";
 pub(crate) const SHA256SUMS: &str = "SHA256SUMS";
 pub(crate) const SHA512SUMS: &str = "SHA512SUMS";
 pub(crate) const DOCKER: &str = "manifest.json";
-
-/// Takes the run piece by piece.
-pub(crate) type Sink<'a> = dyn FnMut(&[u8]) -> Result<(), ArchiveError> + 'a;
 
 /// Whether members were left out that other tools would have liked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -11,11 +11,12 @@ use std::sync::{Mutex, OnceLock};
 use bytes::Bytes;
 use tar::{EntryType, Header};
 
-use super::contents::Manifests;
 use super::head::{self, FrameLens};
 use super::input::Input;
 use super::manifest::{BundleManifest, Group};
-use super::reader::FrameTable;
+use super::manifest_source::Manifests;
+use super::seek_table::FrameTable;
+use super::sink::Sink;
 use super::{ArchiveError, expansion, frame, member, proof};
 use crate::image::Digest;
 use crate::signing::Trust;
@@ -236,7 +237,7 @@ impl Head {
     }
 
     /// Gives the content in `range`, which has been pulled, to `sink`.
-    fn put(&self, range: Range<u64>, sink: &mut head::Sink<'_>) -> Result<(), ArchiveError> {
+    fn put(&self, range: Range<u64>, sink: &mut Sink<'_>) -> Result<(), ArchiveError> {
         let mut at = range.start;
         while at < range.end {
             let opened = self.open_frame_at(at)?;
@@ -327,7 +328,7 @@ impl Head {
     fn prove_bytes(&self, bundle: &BundleManifest) -> Result<(), ArchiveError> {
         let mut at = 0;
         // `bundle` was read from these bytes, and from no others could it have been.
-        let put = |sink: &mut head::Sink<'_>| self.put(self.own.clone(), sink);
+        let put = |sink: &mut Sink<'_>| self.put(self.own.clone(), sink);
         let own = head::Own { len: self.own.end - self.own.start, id: self.id, put: &put };
         head::generate(bundle, &own, self.signature(), self, &mut |piece| {
             let end = at + piece.len() as u64;

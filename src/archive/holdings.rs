@@ -6,7 +6,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use super::manifest::MAX_HEAD_CONFIG;
-use super::{ArchiveError, BundleManifest, BundleReader, Chosen, Manifests};
+use super::{ArchiveError, BundleManifest, Chosen, Manifests};
 use crate::image::{Descriptor, Digest, RawManifest};
 
 /// The content of a blob, piece by piece.
@@ -100,38 +100,6 @@ pub trait Holdings: Manifests + Send + Sync + std::fmt::Debug {
             sink(StreamEvent::End)?;
         }
         Ok(())
-    }
-}
-
-impl Holdings for BundleReader {
-    fn bundle(&self) -> &BundleManifest {
-        self.manifest()
-    }
-
-    fn open(&self, digest: &Digest, from: u64) -> Result<ContentPieces, ArchiveError> {
-        let index = self.index_of(digest).ok_or(ArchiveError::MissingManifest(*digest))?;
-        Ok(Box::new(self.content(index, from)?))
-    }
-
-    fn open_part(&self, digest: &Digest, range: Range<u64>) -> Result<Option<ContentPieces>, ArchiveError> {
-        let index = self.index_of(digest).ok_or(ArchiveError::MissingManifest(*digest))?;
-        Ok(Some(Box::new(self.part(index, range)?)))
-    }
-
-    fn has_parts(&self) -> bool {
-        true
-    }
-
-    fn name(&self) -> String {
-        BundleReader::name(self)
-    }
-
-    fn id(&self) -> Option<Digest> {
-        Some(BundleReader::id(self))
-    }
-
-    fn signature(&self) -> Option<&[u8]> {
-        BundleReader::signature(self)
     }
 }
 

@@ -6,10 +6,12 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{ArchiveError, BundleReader, frame};
+use super::opened::OpenBundle;
+use super::{ArchiveError, frame};
 
 /// Raw blocks read at once: 1 MiB of content.
 const BLOCKS: u64 = 8;
@@ -17,7 +19,7 @@ const BLOCKS: u64 = 8;
 /// Iterates over the content of a part of one blob.
 #[derive(Debug)]
 pub(super) struct PartReader {
-    reader: BundleReader,
+    bundle: Arc<OpenBundle>,
     /// File offset, file length and content length of the frames not yet begun.
     frames: VecDeque<(u64, u64, u64)>,
     stored: bool,
@@ -43,38 +45,40 @@ struct Current {
     checksum: frame::Checksum,
 }
 
-impl BundleReader {
+impl PartReader {
     /// The bytes `range` of blob `index`.
-    pub(super) fn part(&self, index: usize, range: Range<u64>) -> Result<PartReader, ArchiveError> {
-        let mut part = PartReader {
-            reader: self.clone(),
+    pub(super) fn new(
+        bundle: &Arc<OpenBundle>,
+        index: usize,
+        range: Range<u64>,
+    ) -> Result<Self, ArchiveError> {
+        let mut part = Self {
+            bundle: Arc::clone(bundle),
             frames: VecDeque::new(),
-            stored: self.layout().stored().contains(&index),
+            stored: bundle.layout.stored().contains(&index),
             current: None,
             skip: range.start,
             left: range.end.saturating_sub(range.start),
             ready: VecDeque::new(),
             held_back: None,
         };
-        if index < self.layout().stored().start {
+        if index < bundle.layout.stored().start {
             // Its digest was compared.
-            part.take_whole(&self.head_blob(index)?);
+            part.take_whole(&bundle.head_blob(index)?);
             return Ok(part);
         }
-        let blob = &self.manifest().blobs[index];
-        if !self.is_located(index, blob) {
+        let blob = &bundle.manifest.blobs[index];
+        if !bundle.is_located(index, blob) {
             return Err(ArchiveError::Damaged(format!("{} is nowhere to be found", blob.digest)));
         }
-        part.frames = self.frames(index).into();
+        part.frames = bundle.frames(index).into();
         while part.frames.front().is_some_and(|(_, _, held)| *held <= part.skip) {
             let passed = part.frames.pop_front().map_or(0, |(_, _, held)| held);
             part.skip -= passed;
         }
         Ok(part)
     }
-}
 
-impl PartReader {
     /// What is wanted of the next frame, which has `held` bytes of content.
     fn wanted(&mut self, held: u64) -> Range<u64> {
         let start = self.skip.min(held);
@@ -143,11 +147,11 @@ impl PartReader {
     }
 
     fn read(&self, at: u64, len: u64) -> Result<Vec<u8>, ArchiveError> {
-        self.reader.input().read_vec(at, usize::try_from(len).unwrap_or(0))
+        self.bundle.input.read_vec(at, usize::try_from(len).unwrap_or(0))
     }
 
     fn damaged(&self, at: u64, len: u64, why: &str) -> ArchiveError {
-        ArchiveError::Damaged(format!("{}: {why}", self.reader.input().place(&(at..at + len))))
+        ArchiveError::Damaged(format!("{}: {why}", self.bundle.input.place(&(at..at + len))))
     }
 }
 

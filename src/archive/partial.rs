@@ -3,11 +3,12 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use super::contents::Manifests;
 use super::frame::{self, StoredEncoder};
 use super::head::{self, HeadEncoder, HeadNotes};
 use super::layout::{Layout, SeekTableBuilder};
 use super::manifest::{BlobRow, BundleManifest};
+use super::manifest_source::Manifests;
+use super::sink::Sink;
 use super::volumes::{Cut, Files, Names, failed};
 use super::{ArchiveError, Input, expansion};
 use crate::app::own_file::folder_of;
@@ -38,7 +39,7 @@ pub fn draft_head(
     };
     let mut encoder = HeadEncoder::new(&mut sink);
     let json = bundle.to_bytes()?;
-    let put = |sink: &mut head::Sink<'_>| sink(&json);
+    let put = |sink: &mut Sink<'_>| sink(&json);
     let own = head::Own { len: json.len() as u64, id: Digest::sha256(&json), put: &put };
     let notes = head::generate(bundle, &own, signature, manifests, &mut |piece| encoder.push(piece))?;
     let frames = encoder.finish()?;

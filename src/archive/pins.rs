@@ -9,10 +9,11 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::ArchiveError;
-use super::contents::Manifests;
-use super::manifest::{BundleManifest, ImageRow, MAX_HEAD_CONFIG};
+use super::manifest::{ImageRow, MAX_HEAD_CONFIG};
+use super::manifest_source::Manifests;
 use crate::image::{Digest, Platform, RawManifest, Reference, media_type, narrow};
 
 /// The key in `extensions`: originals by the digest of the narrowed index.
@@ -64,55 +65,57 @@ pub enum Pins {
     Claimed(Digest),
 }
 
-impl BundleManifest {
-    /// How the digests in the name and source of `image` bind it; an error where they do not.
-    pub fn pins(&self, image: &ImageRow, manifests: &dyn Manifests) -> Result<Pins, ArchiveError> {
-        if image.name.digest().is_none_or(|pin| *pin == image.digest)
-            && image.source.digest().is_none_or(|pin| *pin == image.digest)
-        {
-            return Ok(Pins::Hold);
-        }
-        let bytes = manifests.manifest(&image.digest)?;
-        let Some(pin) = broken_pin(&image.name, &image.source, &image.digest, &bytes) else {
-            return Ok(Pins::Hold);
-        };
-        let refuse = |why: &str| {
-            let (name, digest) = (&image.name, image.digest);
-            Err(ArchiveError::Damaged(format!(
-                "{name} is pinned to {pin}, and what is held under it is {digest}{why}"
-            )))
-        };
-        let is_index = media_type::is_index(&image.media_type);
-        match self.repinned(&image.digest)? {
-            Some(repinned) if is_index && repinned.proves(&pin, &image.digest, &image.media_type) => {
-                Ok(Pins::Narrowed(repinned))
-            }
-            Some(_) => refuse(", which is not made from it"),
-            None if is_index && !self.platforms.is_empty() => Ok(Pins::Claimed(pin)),
-            None => refuse(""),
-        }
+/// How the digests in the name and source of `image` bind it, in a bundle with these `platforms` and `extensions`; an
+/// error where they do not.
+pub(super) fn pins_of(
+    image: &ImageRow,
+    platforms: &[String],
+    extensions: &BTreeMap<String, Value>,
+    manifests: &dyn Manifests,
+) -> Result<Pins, ArchiveError> {
+    if image.name.digest().is_none_or(|pin| *pin == image.digest)
+        && image.source.digest().is_none_or(|pin| *pin == image.digest)
+    {
+        return Ok(Pins::Hold);
     }
-
-    fn repinned(&self, digest: &Digest) -> Result<Option<Repinned>, ArchiveError> {
-        let Some(found) = self.extensions.get(REPINNED).and_then(|all| all.get(digest.to_string())) else {
-            return Ok(None);
-        };
-        // Larger than any index in base64.
-        let fits = |index: &str| index.len() as u64 <= 2 * MAX_HEAD_CONFIG;
-        let json = |why: String| ArchiveError::Json("bundle.json", format!("{REPINNED}: {why}"));
-        let found: Repinned =
-            Deserialize::deserialize(found).map_err(|e: serde_json::Error| json(e.to_string()))?;
-        if found.index.as_deref().is_some_and(|index| !fits(index)) {
-            return Err(json(format!("the original of {digest} is too large")));
+    let bytes = manifests.manifest(&image.digest)?;
+    let Some(pin) = broken_pin(&image.name, &image.source, &image.digest, &bytes) else {
+        return Ok(Pins::Hold);
+    };
+    let refuse = |why: &str| {
+        let (name, digest) = (&image.name, image.digest);
+        Err(ArchiveError::Damaged(format!(
+            "{name} is pinned to {pin}, and what is held under it is {digest}{why}"
+        )))
+    };
+    let is_index = media_type::is_index(&image.media_type);
+    match repinned(extensions, &image.digest)? {
+        Some(repinned) if is_index && repinned.proves(&pin, &image.digest, &image.media_type) => {
+            Ok(Pins::Narrowed(repinned))
         }
-        Ok(Some(found))
+        Some(_) => refuse(", which is not made from it"),
+        None if is_index && !platforms.is_empty() => Ok(Pins::Claimed(pin)),
+        None => refuse(""),
     }
 }
 
+fn repinned(extensions: &BTreeMap<String, Value>, digest: &Digest) -> Result<Option<Repinned>, ArchiveError> {
+    let Some(found) = extensions.get(REPINNED).and_then(|all| all.get(digest.to_string())) else {
+        return Ok(None);
+    };
+    // Larger than any index in base64.
+    let fits = |index: &str| index.len() as u64 <= 2 * MAX_HEAD_CONFIG;
+    let json = |why: String| ArchiveError::Json("bundle.json", format!("{REPINNED}: {why}"));
+    let found: Repinned =
+        Deserialize::deserialize(found).map_err(|e: serde_json::Error| json(e.to_string()))?;
+    if found.index.as_deref().is_some_and(|index| !fits(index)) {
+        return Err(json(format!("the original of {digest} is too large")));
+    }
+    Ok(Some(found))
+}
+
 /// The value under [`REPINNED`] for images of these digests; none where none has an original.
-pub fn repinned_extension<'a>(
-    images: impl Iterator<Item = (&'a Digest, &'a Repinned)>,
-) -> Option<serde_json::Value> {
+pub fn repinned_extension<'a>(images: impl Iterator<Item = (&'a Digest, &'a Repinned)>) -> Option<Value> {
     let all: BTreeMap<String, &Repinned> = images
         .filter(|(_, repinned)| repinned.index.is_some())
         .map(|(digest, repinned)| (digest.to_string(), repinned))

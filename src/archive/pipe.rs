@@ -9,12 +9,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::contents::Manifests;
 use super::head_reader::Head;
 use super::holdings::{ContentPieces, Holdings, StreamEvent, StreamSink};
 use super::layout::Layout;
 use super::manifest::BundleManifest;
-use super::reader::MAX_PADDING;
+use super::manifest_source::Manifests;
+use super::member::MAX_PADDING;
+use super::volumes::pipe_error;
 use super::{ArchiveError, frame, partial};
 use crate::image::Digest;
 use crate::signing::Trust;
@@ -181,7 +182,7 @@ impl<R: Read> PipedContent<R> {
                 Ok(0) => return Ok(()),
                 Ok(read) => self.at += read as u64,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(ArchiveError::of_pipe(error)),
+                Err(error) => return Err(pipe_error(error)),
             }
             let is_padding = self.at - end <= MAX_PADDING && buffer.iter().all(|byte| *byte == 0);
             if !is_padding {
@@ -219,7 +220,7 @@ impl<R: Read> PipedContent<R> {
         let mut bytes = vec![0; len];
         self.input.read_exact(&mut bytes).map_err(|error| match error.kind() {
             io::ErrorKind::UnexpectedEof => self.cut(),
-            _ => ArchiveError::of_pipe(error),
+            _ => pipe_error(error),
         })?;
         self.at += len as u64;
         Ok(bytes)
@@ -238,7 +239,7 @@ impl<R: Read> PipedContent<R> {
 pub(super) fn read_frame(input: &mut impl Read, limit: u64) -> Result<Option<Vec<u8>>, ArchiveError> {
     let io = |error: io::Error| match error.kind() {
         io::ErrorKind::UnexpectedEof => ArchiveError::Damaged("the stream ends inside a frame".into()),
-        _ => ArchiveError::of_pipe(error),
+        _ => pipe_error(error),
     };
     let foreign = || ArchiveError::NotABundle("its frames are not those of a bundle".to_owned());
     let mut frame = Vec::new();

@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use super::holdings::{ContentPieces, Holdings, StreamSink};
 use super::pipe::{PipedContent, read_head};
+use super::volumes::pipe_error;
 use super::{
     ArchiveError, BundleManifest, Chosen, LayoutOptions, Manifests, Stash, ZSTD_MAGIC, piped_layout,
 };
@@ -87,7 +88,7 @@ impl Piped {
         trust: &Trust,
     ) -> Result<Self, ArchiveError> {
         let mut input = BufReader::with_capacity(1 << 20, input);
-        let start = input.fill_buf().map_err(ArchiveError::of_pipe)?;
+        let start = input.fill_buf().map_err(pipe_error)?;
         let is_zstd = start.starts_with(&ZSTD_MAGIC);
         let stash = Arc::new(Stash::new(spool)?);
         if !is_zstd {

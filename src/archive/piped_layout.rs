@@ -11,19 +11,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
-use super::compression::decompress;
-use super::contents::{MAX_DEPTH, Manifests};
+use super::contents::MAX_DEPTH;
 use super::described::{Chosen, Described, LayoutOptions, describe};
 use super::foreign::{check_version, ignored, stream_member};
-use super::foreign_tar::{Member, Members};
+use super::foreign_tar::{Member, Members, decompress};
 use super::head::{self, Derived};
 use super::head_reader::MAX_SIGNATURE;
 use super::holdings::{ContentPieces, Holdings, StreamSink};
 use super::listing::{Listing, stranger_in_bundle};
 use super::manifest::BundleManifest;
+use super::manifest_source::Manifests;
 use super::place::{Budget, MAX_BUNDLE_JSON, MAX_JSON, MAX_LAYOUT, MAX_MANIFEST, SmallMembers, too_large};
 use super::platforms::Known;
 use super::tar_header::{Kind, shown};
+use super::volumes::pipe_error;
 use super::{ArchiveError, Stash, other_tools, proof, repacked};
 use crate::image::{Descriptor, Digest, ParsedManifest, Platform, media_type};
 use crate::signing::Trust;
@@ -59,7 +60,7 @@ pub(super) fn open(
     trust: &Trust,
 ) -> Result<(Arc<PipedLayout>, PipedRest), ArchiveError> {
     let path = Path::new(STDIN);
-    let start = input.fill_buf().map_err(ArchiveError::of_pipe)?;
+    let start = input.fill_buf().map_err(pipe_error)?;
     if let Some(error) = other_tools::compressed(path, start) {
         return Err(error);
     }

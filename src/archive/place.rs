@@ -10,15 +10,14 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
-use super::compression::{Packing, decompress};
-use super::foreign_tar::{Member, Members};
+use super::compression::Packing;
+use super::foreign_tar::{Member, Members, decompress};
 use super::head::{self, Sum};
 use super::kind::Marks;
 use super::listing::Listing;
-use super::other_tools;
-use super::{ArchiveError, FileInput, Input};
-use crate::app::{small_file, stop};
-use crate::image::{Algorithm, Digest, Hasher};
+use super::{ArchiveError, FileInput, Input, hash, other_tools};
+use crate::app::small_file;
+use crate::image::Digest;
 
 /// JSON members of a foreign archive, in bytes.
 pub(super) const MAX_JSON: u64 = 20 << 20;
@@ -175,7 +174,7 @@ impl Place {
             return Ok(small.digest(name));
         }
         let Some(mut reader) = self.open_member(name)? else { return Ok(None) };
-        hash(&mut reader).map(Some).map_err(|error| ArchiveError::Damaged(format!("{name}: {error}")))
+        hash::hash(&mut reader).map(Some).map_err(|error| ArchiveError::Damaged(format!("{name}: {error}")))
     }
 
     /// A member that is read in place, as a whole. A compressed tar is not searched for it.
@@ -299,26 +298,6 @@ impl Budget {
             return Ok(bytes.into());
         }
         Err(ArchiveError::Damaged(format!("{digest}: the content has digest {actual}")))
-    }
-}
-
-/// Size and sha256 of what is left in `reader`.
-pub(super) fn hash(reader: &mut dyn Read) -> io::Result<(u64, Digest)> {
-    let (mut hasher, mut size) = (Hasher::new(Algorithm::Sha256), 0);
-    let mut buffer = vec![0; 64 << 10];
-    loop {
-        if stop::is_requested() {
-            return Err(io::Error::other("stopped"));
-        }
-        match reader.read(&mut buffer) {
-            Ok(0) => return Ok((size, hasher.finish())),
-            Ok(read) => {
-                hasher.update(&buffer[..read]);
-                size += read as u64;
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
     }
 }
 

@@ -3,8 +3,9 @@
 use std::collections::HashSet;
 
 use super::ArchiveError;
-use super::contents::{Contents, Manifests, fates, roots};
+use super::contents::{Contents, fates, roots};
 use super::manifest::{BundleManifest, ImageRow};
+use super::manifest_source::Manifests;
 use crate::image::{Descriptor, ImageConfig, ParsedManifest};
 
 /// Demands that `bundle` lists exactly what its manifests refer to, in the right order. Only foreign layers, which

@@ -3,52 +3,33 @@
 //! The seek table is a hint that is checked against frame headers and the plan. After [`BundleReader::open`] every
 //! member of the head has been derived again from `bundle.json` and its manifests, and compared.
 
-use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
 
-use super::contents::Manifests;
+use super::content::ContentReader;
 use super::head_reader::Head;
+use super::holdings::{ContentPieces, Holdings};
 use super::input::Input;
 use super::layout::{Layout, SeekTableBuilder};
 use super::manifest::{BlobRow, BundleManifest, Group};
+use super::manifest_source::Manifests;
+use super::opened::{OpenBundle, Parts};
+use super::part::PartReader;
 use super::pipe::open_pipe;
-use super::{ArchiveError, VolumeInput, frame};
-use crate::image::{Digest, Positions, RawManifest};
+use super::problem::Problem;
+use super::salvage::{explain_end, salvage};
+use super::seek_table::{FrameTable, InputTail, end_without_zeros};
+use super::volumes::blame;
+use super::{ArchiveError, VolumeInput, frame, verify};
+use crate::image::{Digest, RawManifest};
 use crate::signing::Trust;
-
-/// Zero bytes that may follow the end of an archive: a medium, or another tool, appends them.
-pub(super) const MAX_PADDING: u64 = 64 << 20;
 
 /// An open bundle. Cheap to clone; reads from many threads.
 #[derive(Clone, Debug)]
-pub struct BundleReader(Arc<Inner>);
-
-#[derive(Debug)]
-struct Inner {
-    input: Arc<dyn Input>,
-    id: Digest,
-    manifest: BundleManifest,
-    head: Head,
-    layout: Layout,
-    /// Of the blobs of the manifest.
-    positions: Positions,
-    /// File offset and length of each frame of each compressed blob.
-    compressed: Vec<Vec<(u64, u32)>>,
-    /// None where the end of the file is lost.
-    seek_table: Option<Range<u64>>,
-}
-
-/// What opening finds out.
-pub(super) struct Parts {
-    pub(super) head: Head,
-    pub(super) manifest: BundleManifest,
-    pub(super) layout: Layout,
-    pub(super) compressed: Vec<Vec<(u64, u32)>>,
-    pub(super) seek_table: Option<Range<u64>>,
-}
+pub struct BundleReader(Arc<OpenBundle>);
 
 impl BundleReader {
     /// Opens the bundle in `input` and proves its head.
@@ -59,7 +40,7 @@ impl BundleReader {
     /// The same, if `trust` lets it in.
     pub fn open_trusted(input: &Arc<dyn Input>, trust: &Trust) -> Result<Self, ArchiveError> {
         let reader = Self::open_parts(input, trust).map_err(|error| match input.volumes() {
-            Some(volumes) if !matches!(error, ArchiveError::Untrusted(_)) => volumes.blame(error),
+            Some(volumes) if !matches!(error, ArchiveError::Untrusted(_)) => blame(volumes, error),
             _ => error,
         })?;
         let list = input.volumes().and_then(|volumes| volumes.list());
@@ -70,30 +51,22 @@ impl BundleReader {
         Ok(reader)
     }
 
+    /// Opens the bundle in `input` whatever its end looks like, if `trust` lets it in. Without its head there is nothing
+    /// to tell what the rest is.
+    pub fn salvage(input: &Arc<dyn Input>, trust: &Trust) -> Result<Self, ArchiveError> {
+        Ok(Self(Arc::new(salvage(input, trust)?)))
+    }
+
     fn open_parts(input: &Arc<dyn Input>, trust: &Trust) -> Result<Self, ArchiveError> {
         let (table, seek_table) =
-            read_seek_table(&**input).map_err(|error| Self::explain_end(input, trust, error))?;
+            read_seek_table(&**input).map_err(|error| explain_end(input, trust, error))?;
         let (head, manifest) = Head::read(&**input, &table, trust)?;
         let layout = Layout::new(head.frame_lens(), &manifest.blobs);
         let compressed = locate_compressed(&table, &layout, &manifest.blobs)?;
         let seek_table = Some(seek_table);
         head.prove(&manifest)?;
-        Ok(Self::of_parts(input, Parts { head, manifest, layout, compressed, seek_table }))
-    }
-
-    pub(super) fn of_parts(input: &Arc<dyn Input>, parts: Parts) -> Self {
-        let Parts { head, manifest, layout, compressed, seek_table } = parts;
-        let positions = Positions::of(manifest.blobs.len(), |at| &manifest.blobs[at].digest);
-        let id = head.id();
-        let input = Arc::clone(input);
-        Self(Arc::new(Inner { input, id, manifest, head, layout, positions, compressed, seek_table }))
-    }
-
-    /// Whether every frame of blob `index` is known.
-    pub(super) fn is_located(&self, index: usize, blob: &BlobRow) -> bool {
-        let slot = index.checked_sub(self.0.layout.compressed().start);
-        let frames = slot.and_then(|slot| self.0.compressed.get(slot));
-        frames.is_none_or(|frames| frames.len() as u64 == blob.size.div_ceil(frame::FRAME_CONTENT))
+        let parts = Parts { head, manifest, layout, compressed, seek_table };
+        Ok(Self(Arc::new(OpenBundle::new(input, parts))))
     }
 
     /// The sha256 of `bundle.json`.
@@ -137,18 +110,6 @@ impl BundleReader {
         self.0.input.len()
     }
 
-    pub(crate) fn input(&self) -> &dyn Input {
-        &*self.0.input
-    }
-
-    pub(crate) fn head(&self) -> &Head {
-        &self.0.head
-    }
-
-    pub(crate) fn seek_table(&self) -> Option<Range<u64>> {
-        self.0.seek_table.clone()
-    }
-
     /// Position of `digest` in the list of blobs.
     pub fn index_of(&self, digest: &Digest) -> Option<usize> {
         self.0.positions.get(digest, |at| &self.0.manifest.blobs[at].digest)
@@ -165,34 +126,23 @@ impl BundleReader {
             .map_err(|e| ArchiveError::Damaged(format!("manifest {digest}: {e}")))
     }
 
-    /// File offset, file length and content length of each frame of blob `index`; none in the head.
-    pub(crate) fn frames(&self, index: usize) -> Vec<(u64, u64, u64)> {
-        let size = self.0.manifest.blobs[index].size;
-        if self.0.layout.stored().contains(&index) {
-            let mut at = self.0.layout.data_offset(index);
-            return frame::stored_frames(size)
-                .map(|(file, content)| {
-                    let start = at;
-                    at += file;
-                    (start, file, content)
-                })
-                .collect();
-        }
-        let Some(slot) = index.checked_sub(self.0.layout.compressed().start) else {
-            return Vec::new();
-        };
-        let frames = self.0.compressed[slot].iter().enumerate();
-        frames
-            .map(|(i, &(at, len))| {
-                let content = frame::FRAME_CONTENT.min(size - i as u64 * frame::FRAME_CONTENT);
-                (at, u64::from(len), content)
-            })
-            .collect()
+    /// The content of blob `index` from byte `from` on.
+    pub fn content(&self, index: usize, from: u64) -> Result<ContentReader, ArchiveError> {
+        ContentReader::new(&self.0, index, from)
     }
 
-    /// The small blob `index` of the head.
-    pub(crate) fn head_blob(&self, index: usize) -> Result<Bytes, ArchiveError> {
-        self.0.head.manifest(&self.0.manifest.blobs[index].digest)
+    /// Checks everything that [`BundleReader::open`] has not proven yet. `moved` is told of content bytes checked.
+    pub fn verify(
+        &self,
+        cancelled: &AtomicBool,
+        moved: &(dyn Fn(u64) + Sync),
+    ) -> Result<Vec<Problem>, ArchiveError> {
+        verify::verify(&self.0, cancelled, moved)
+    }
+
+    /// The first blob that could not be found at all, by position.
+    pub fn first_lost(&self) -> Option<usize> {
+        self.0.first_lost()
     }
 }
 
@@ -202,26 +152,35 @@ impl Manifests for BundleReader {
     }
 }
 
-/// The frames of a file as its seek table lists them.
-#[derive(Debug)]
-pub(crate) struct FrameTable {
-    table: zeekstd::SeekTable,
-}
-
-impl FrameTable {
-    pub(crate) fn len(&self) -> u32 {
-        self.table.num_frames()
+impl Holdings for BundleReader {
+    fn bundle(&self) -> &BundleManifest {
+        self.manifest()
     }
 
-    /// File offset, file length and content length of frame `index`.
-    pub(crate) fn get(&self, index: u32) -> Result<(u64, u32, u32), ArchiveError> {
-        let bad = |e: zeekstd::Error| ArchiveError::SeekTable(e.to_string());
-        let at = self.table.frame_start_comp(index).map_err(bad)?;
-        let file = self.table.frame_size_comp(index).map_err(bad)?;
-        let content = self.table.frame_size_decomp(index).map_err(bad)?;
-        let lens = u32::try_from(file).ok().zip(u32::try_from(content).ok());
-        let (file, content) = lens.ok_or_else(|| ArchiveError::SeekTable("a frame over 4 GiB".into()))?;
-        Ok((at, file, content))
+    fn open(&self, digest: &Digest, from: u64) -> Result<ContentPieces, ArchiveError> {
+        let index = self.index_of(digest).ok_or(ArchiveError::MissingManifest(*digest))?;
+        Ok(Box::new(self.content(index, from)?))
+    }
+
+    fn open_part(&self, digest: &Digest, range: Range<u64>) -> Result<Option<ContentPieces>, ArchiveError> {
+        let index = self.index_of(digest).ok_or(ArchiveError::MissingManifest(*digest))?;
+        Ok(Some(Box::new(PartReader::new(&self.0, index, range)?)))
+    }
+
+    fn has_parts(&self) -> bool {
+        true
+    }
+
+    fn name(&self) -> String {
+        BundleReader::name(self)
+    }
+
+    fn id(&self) -> Option<Digest> {
+        Some(BundleReader::id(self))
+    }
+
+    fn signature(&self) -> Option<&[u8]> {
+        BundleReader::signature(self)
     }
 }
 
@@ -248,7 +207,7 @@ pub(super) fn read_seek_table(input: &dyn Input) -> Result<(FrameTable, Range<u6
             "the seek table does not follow the last frame that it lists".into(),
         ));
     }
-    Ok((FrameTable { table }, range))
+    Ok((FrameTable::new(table), range))
 }
 
 /// A file with the head of a bundle and no seek table has lost its end; any other was packed by another tool.
@@ -257,49 +216,6 @@ fn without_table(input: &dyn Input) -> ArchiveError {
     match open_pipe(InputTail { input, end: input.len(), at: 0 }) {
         Ok(_) => ArchiveError::Damaged(format!("{name} is cut short after {} bytes", input.len())),
         Err(_) => ArchiveError::NotABundle(format!("{name} does not end with the seek table of a bundle")),
-    }
-}
-
-pub(super) fn end_without_zeros(input: &dyn Input) -> Result<u64, ArchiveError> {
-    let mut end = input.len();
-    let floor = input.len().saturating_sub(MAX_PADDING);
-    while end > floor {
-        let take = (end - floor).min(64 << 10);
-        let chunk = input.read_vec(end - take, usize::try_from(take).unwrap_or(0))?;
-        if let Some(last) = chunk.iter().rposition(|byte| *byte != 0) {
-            return Ok(end - take + last as u64 + 1);
-        }
-        end -= take;
-    }
-    Err(ArchiveError::Damaged(format!("{} ends in nothing but zeros", input.name())))
-}
-
-/// `Read + Seek` over the input up to `end`, as the seek table parser wants it.
-pub(super) struct InputTail<'a> {
-    pub(super) input: &'a dyn Input,
-    pub(super) end: u64,
-    pub(super) at: u64,
-}
-
-impl Read for InputTail<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let left = self.end.saturating_sub(self.at);
-        let take = usize::try_from(left).map_or(buffer.len(), |left| left.min(buffer.len()));
-        self.input.read_at(self.at, &mut buffer[..take]).map_err(io::Error::other)?;
-        self.at += take as u64;
-        Ok(take)
-    }
-}
-
-impl Seek for InputTail<'_> {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        let target = match to {
-            SeekFrom::Start(offset) => Some(offset),
-            SeekFrom::End(delta) => self.end.checked_add_signed(delta),
-            SeekFrom::Current(delta) => self.at.checked_add_signed(delta),
-        };
-        self.at = target.ok_or(io::ErrorKind::InvalidInput)?;
-        Ok(self.at)
     }
 }
 

@@ -1,8 +1,8 @@
 //! `SHA256SUMS` and `SHA512SUMS`, in the format of coreutils, written line by line: with many blobs they are large.
 
 use super::ArchiveError;
-use super::head::Sink;
 use super::manifest::BundleManifest;
+use super::sink::Sink;
 use crate::image::{Algorithm, Digest, Hasher};
 
 /// Lines are handed on in pieces of about so many bytes.

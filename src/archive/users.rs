@@ -4,7 +4,8 @@
 
 use rayon::prelude::*;
 
-use super::contents::{Contents, Manifests, Root};
+use super::contents::{Contents, Root};
+use super::manifest_source::Manifests;
 use super::{ArchiveError, ArtifactIndex, BlobIndex, BundleManifest};
 use crate::image::{Digest, short_position};
 

@@ -8,24 +8,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rayon::prelude::*;
 
 use super::manifest::FORMAT_REVISION;
-use super::{ArchiveError, BundleManifest, BundleReader, Manifests, Users, frame};
+use super::opened::OpenBundle;
+use super::problem::{Problem, find_images};
+use super::volumes::compare_with_list;
+use super::{ArchiveError, frame};
 use crate::image::{Digest, Hasher};
 
-/// One thing that is wrong with a bundle.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// Bytes of the file, or of all volumes together; none where it is about the whole.
-    pub range: Option<Range<u64>>,
-    /// The same for people: which file, which bytes of it.
-    pub place: String,
-    pub blob: Option<Digest>,
-    /// The images that need what is damaged, by position in the bundle.
-    pub images: Vec<usize>,
-    pub what: String,
-}
-
 struct Check<'a> {
-    reader: &'a BundleReader,
+    bundle: &'a OpenBundle,
     /// Whether compressed bytes can be demanded to the bit: another build may compress otherwise.
     same_build: bool,
     cancelled: &'a AtomicBool,
@@ -33,51 +23,38 @@ struct Check<'a> {
     problems: Mutex<Vec<Problem>>,
 }
 
-impl BundleReader {
-    /// Checks everything that [`BundleReader::open`] has not proven yet. `moved` is told of content bytes checked.
-    pub fn verify(
-        &self,
-        cancelled: &AtomicBool,
-        moved: &(dyn Fn(u64) + Sync),
-    ) -> Result<Vec<Problem>, ArchiveError> {
-        let check = Check {
-            reader: self,
-            same_build: self.manifest().format_revision == FORMAT_REVISION,
-            cancelled,
-            moved,
-            problems: Mutex::default(),
-        };
-        check.head()?;
-        let blobs = self.layout().stored().start..self.layout().compressed().end;
-        // A bridge keeps the order of the file, which slow media want.
-        let results = blobs.into_par_iter().with_max_len(1).map(|index| check.blob(index));
-        results.collect::<Result<Vec<()>, ArchiveError>>()?;
-        check.ending()?;
-        let mut problems = check.problems.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-        find_images(&mut problems, self.manifest(), self);
-        if let Some(volumes) = self.input().volumes() {
-            let wrong = volumes.check(0..volumes.count(), &problems, cancelled);
-            problems.extend(wrong);
-        }
-        problems.sort_by_key(|problem| problem.range.as_ref().map_or(0, |range| range.start));
-        Ok(problems)
+/// Checks everything that opening the bundle has not proven yet. `moved` is told of content bytes checked.
+pub(super) fn verify(
+    bundle: &OpenBundle,
+    cancelled: &AtomicBool,
+    moved: &(dyn Fn(u64) + Sync),
+) -> Result<Vec<Problem>, ArchiveError> {
+    let check = Check {
+        bundle,
+        same_build: bundle.manifest.format_revision == FORMAT_REVISION,
+        cancelled,
+        moved,
+        problems: Mutex::default(),
+    };
+    check.head()?;
+    let blobs = bundle.layout.stored().start..bundle.layout.compressed().end;
+    // A bridge keeps the order of the file, which slow media want.
+    let results = blobs.into_par_iter().with_max_len(1).map(|index| check.blob(index));
+    results.collect::<Result<Vec<()>, ArchiveError>>()?;
+    check.ending()?;
+    let mut problems = check.problems.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    find_images(&mut problems, &bundle.manifest, bundle);
+    if let Some(volumes) = bundle.input.volumes() {
+        let wrong = compare_with_list(volumes, 0..volumes.count(), &problems, cancelled);
+        problems.extend(wrong);
     }
-}
-
-/// Notes of each problem with a blob which images need it.
-pub(super) fn find_images(problems: &mut [Problem], bundle: &BundleManifest, manifests: &dyn Manifests) {
-    if problems.iter().all(|problem| problem.blob.is_none()) {
-        return;
-    }
-    let users = Users::of(bundle, manifests);
-    for problem in problems {
-        problem.images = problem.blob.iter().flat_map(|digest| users.of_blob(digest)).collect();
-    }
+    problems.sort_by_key(|problem| problem.range.as_ref().map_or(0, |range| range.start));
+    Ok(problems)
 }
 
 impl Check<'_> {
     fn report(&self, range: Range<u64>, blob: Option<Digest>, what: impl Into<String>) {
-        let place = self.reader.input().place(&range);
+        let place = self.bundle.input.place(&range);
         let problem = Problem { range: Some(range), place, blob, images: Vec::new(), what: what.into() };
         self.problems.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(problem);
     }
@@ -85,10 +62,10 @@ impl Check<'_> {
     /// The head's content is proven; its frames must be the very ones this build makes of it.
     fn head(&self) -> Result<(), ArchiveError> {
         let mut at = 0;
-        for (index, (bytes, _)) in self.reader.head().frames().enumerate() {
+        for (index, (bytes, _)) in self.bundle.head.frames().enumerate() {
             let range = at..at + bytes.len() as u64;
             at = range.end;
-            let content = self.reader.head().frame_content(index)?;
+            let content = self.bundle.head.frame_content(index)?;
             (self.moved)(content.len() as u64);
             if self.same_build && frame::compress_head(&content)? != bytes {
                 self.report(range, None, "the frame opens, but is not the one this content gives");
@@ -101,24 +78,24 @@ impl Check<'_> {
         if self.cancelled.load(Ordering::Relaxed) {
             return Ok(());
         }
-        let blob = &self.reader.manifest().blobs[index];
-        let frames = self.reader.frames(index);
-        if !self.reader.is_located(index, blob) {
-            let start = frames.last().map_or(self.reader.layout().stored_end(), |(at, len, _)| at + len);
+        let blob = &self.bundle.manifest.blobs[index];
+        let frames = self.bundle.frames(index);
+        if !self.bundle.is_located(index, blob) {
+            let start = frames.last().map_or(self.bundle.layout.stored_end(), |(at, len, _)| at + len);
             let lost =
                 "it is nowhere to be found, since what comes before it is damaged, or the file is cut short";
-            self.report(start..self.reader.file_len().max(start), Some(blob.digest), lost);
+            self.report(start..self.bundle.input.len().max(start), Some(blob.digest), lost);
             return Ok(());
         }
         self.joint(index, &frames);
-        let stored = self.reader.layout().stored().contains(&index);
+        let stored = self.bundle.layout.stored().contains(&index);
         let mut hasher = Hasher::for_digest(&blob.digest);
         let mut damaged = false;
         for (at, len, held) in frames.iter().copied() {
             if self.cancelled.load(Ordering::Relaxed) {
                 return Ok(());
             }
-            let bytes = match self.reader.input().read_vec(at, usize::try_from(len).unwrap_or(0)) {
+            let bytes = match self.bundle.input.read_vec(at, usize::try_from(len).unwrap_or(0)) {
                 Ok(bytes) => bytes,
                 // A scratched disk has more to tell than its first scratch.
                 Err(error) => {
@@ -151,16 +128,16 @@ impl Check<'_> {
     }
 
     fn joint(&self, index: usize, frames: &[(u64, u64, u64)]) {
-        let blobs = &self.reader.manifest().blobs;
-        let expected = self.reader.layout().joint(blobs, index);
+        let blobs = &self.bundle.manifest.blobs;
+        let expected = self.bundle.layout.joint(blobs, index);
         let end = match frames.first() {
             Some((at, ..)) => *at,
-            None if self.reader.layout().stored().contains(&index) => self.reader.layout().data_offset(index),
+            None if self.bundle.layout.stored().contains(&index) => self.bundle.layout.data_offset(index),
             // An empty compressed blob has no frame to find its joint by; the seek table has proven its length.
             None => return,
         };
         let start = end - expected.len() as u64;
-        let found = self.reader.input().read_vec(start, expected.len());
+        let found = self.bundle.input.read_vec(start, expected.len());
         if !found.is_ok_and(|found| found == expected) {
             self.report(start..end, Some(blobs[index].digest), "the tar header or its frame is damaged");
         }
@@ -185,16 +162,16 @@ impl Check<'_> {
 
     /// End-of-archive blocks and seek table.
     fn ending(&self) -> Result<(), ArchiveError> {
-        let expected = self.reader.ending()?;
-        if let Some(range) = self.reader.what_follows()? {
+        let expected = self.bundle.ending()?;
+        if let Some(range) = self.bundle.what_follows()? {
             self.report(range, None, "bytes follow the end of the bundle");
             return Ok(());
         }
-        let intact = self.reader.seek_table().is_some();
-        let end = self.reader.seek_table().map_or(self.reader.file_len(), |table| table.end);
-        let start = self.reader.content_end().unwrap_or(end.saturating_sub(expected.len() as u64)).min(end);
+        let intact = self.bundle.seek_table.clone().is_some();
+        let end = self.bundle.seek_table.clone().map_or(self.bundle.input.len(), |table| table.end);
+        let start = self.bundle.content_end().unwrap_or(end.saturating_sub(expected.len() as u64)).min(end);
         let is_there = intact && end - start == expected.len() as u64;
-        let found = || self.reader.input().read_vec(start, expected.len());
+        let found = || self.bundle.input.read_vec(start, expected.len());
         if !is_there || !found().is_ok_and(|found| found == expected) {
             self.report(start..end, None, "the end of the file, with its seek table, is damaged or missing");
         }

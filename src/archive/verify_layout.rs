@@ -6,12 +6,14 @@ use std::io;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use bytes::Bytes;
 use rayon::prelude::*;
 
+use super::ArchiveError;
 use super::holdings::{Holdings, StreamEvent};
 use super::manifest::{BlobRow, MAX_HEAD_CONFIG};
-use super::verify::find_images;
-use super::{ArchiveError, ForeignLayout, Problem};
+use super::place::Place;
+use super::problem::{Problem, find_images};
 use crate::image::{Digest, Hasher, ImageConfig, Role};
 
 /// One blob on its way through the hasher.
@@ -51,108 +53,108 @@ impl<'a> Passing<'a> {
     }
 }
 
-impl ForeignLayout {
-    /// Checks every blob that has not been compared with its digest yet. `moved` is told of content bytes checked.
-    pub fn verify(
-        &self,
-        cancelled: &AtomicBool,
-        moved: &(dyn Fn(u64) + Sync),
-    ) -> Result<Vec<Problem>, ArchiveError> {
-        let is_left = |blob: &&BlobRow| {
-            let is_done = self.manifests.contains_key(&blob.digest);
-            if is_done {
-                moved(blob.size);
+/// Checks every blob of `layout` that is not among `manifests`, which were compared with their digests. `moved` is told of content bytes checked.
+pub(super) fn verify(
+    layout: &dyn Holdings,
+    manifests: &HashMap<Digest, Bytes>,
+    place: &Place,
+    cancelled: &AtomicBool,
+    moved: &(dyn Fn(u64) + Sync),
+) -> Result<Vec<Problem>, ArchiveError> {
+    let is_left = |blob: &&BlobRow| {
+        let is_done = manifests.contains_key(&blob.digest);
+        if is_done {
+            moved(blob.size);
+        }
+        !is_done
+    };
+    let left: Vec<&BlobRow> = layout.bundle().blobs.iter().filter(is_left).collect();
+    let mut problems = if layout.is_sequential() {
+        verify_in_order(layout, &left, cancelled, moved)
+    } else {
+        let problems = Mutex::new(Vec::new());
+        left.par_iter().with_max_len(1).for_each(|blob| {
+            if !cancelled.load(Ordering::Relaxed)
+                && let Some(what) = verify_blob(place, blob, moved)
+            {
+                let problem = problem(layout, Some(blob.digest), what);
+                problems.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(problem);
             }
-            !is_done
-        };
-        let left: Vec<&BlobRow> = self.bundle().blobs.iter().filter(is_left).collect();
-        let mut problems = if self.is_sequential() {
-            self.verify_in_order(&left, cancelled, moved)
-        } else {
-            let problems = Mutex::new(Vec::new());
-            left.par_iter().with_max_len(1).for_each(|blob| {
-                if !cancelled.load(Ordering::Relaxed)
-                    && let Some(what) = self.verify_blob(blob, moved)
-                {
-                    let problem = self.problem(Some(blob.digest), what);
-                    problems.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(problem);
-                }
-            });
-            problems.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
-        };
-        find_images(&mut problems, self.bundle(), self);
-        let positions = self.bundle().index();
-        problems.sort_by_key(|problem| problem.blob.and_then(|digest| positions.position(&digest)));
-        Ok(problems)
-    }
+        });
+        problems.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
+    };
+    find_images(&mut problems, layout.bundle(), layout);
+    let positions = layout.bundle().index();
+    problems.sort_by_key(|problem| problem.blob.and_then(|digest| positions.position(&digest)));
+    Ok(problems)
+}
 
-    fn problem(&self, blob: Option<Digest>, what: String) -> Problem {
-        let place = match &blob {
-            Some(digest) => format!("{}, {}", self.name(), digest.layout_path()),
-            None => self.name(),
-        };
-        Problem { range: None, place, blob, images: Vec::new(), what }
-    }
+fn problem(layout: &dyn Holdings, blob: Option<Digest>, what: String) -> Problem {
+    let place = match &blob {
+        Some(digest) => format!("{}, {}", layout.name(), digest.layout_path()),
+        None => layout.name(),
+    };
+    Problem { range: None, place, blob, images: Vec::new(), what }
+}
 
-    /// What is wrong with a blob that is read in place.
-    fn verify_blob(&self, blob: &BlobRow, moved: &(dyn Fn(u64) + Sync)) -> Option<String> {
-        let mut reader = match self.place.open_member(&blob.digest.layout_path()) {
-            Ok(Some(reader)) => reader,
-            Ok(None) => return Some("it is missing".to_owned()),
+/// What is wrong with a blob that is read in place.
+fn verify_blob(place: &Place, blob: &BlobRow, moved: &(dyn Fn(u64) + Sync)) -> Option<String> {
+    let mut reader = match place.open_member(&blob.digest.layout_path()) {
+        Ok(Some(reader)) => reader,
+        Ok(None) => return Some("it is missing".to_owned()),
+        Err(error) => return Some(format!("it cannot be read: {error}")),
+    };
+    let (mut passing, mut buffer) = (Passing::of(blob), vec![0; 256 << 10]);
+    loop {
+        match io::Read::read(&mut reader, &mut buffer) {
+            Ok(0) => return passing.finish(),
+            Ok(read) => {
+                passing.update(&buffer[..read]);
+                moved(read as u64);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Some(format!("it cannot be read: {error}")),
-        };
-        let (mut passing, mut buffer) = (Passing::of(blob), vec![0; 256 << 10]);
-        loop {
-            match io::Read::read(&mut reader, &mut buffer) {
-                Ok(0) => return passing.finish(),
-                Ok(read) => {
-                    passing.update(&buffer[..read]);
-                    moved(read as u64);
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Some(format!("it cannot be read: {error}")),
-            }
         }
     }
+}
 
-    /// Reads the whole archive once, in its order.
-    fn verify_in_order(
-        &self,
-        left: &[&BlobRow],
-        cancelled: &AtomicBool,
-        moved: &(dyn Fn(u64) + Sync),
-    ) -> Vec<Problem> {
-        let mut wanted: HashMap<Digest, &BlobRow> = left.iter().map(|blob| (blob.digest, *blob)).collect();
-        let (mut problems, mut passing) = (Vec::new(), None);
-        let read = self.stream(&mut |event| {
-            if cancelled.load(Ordering::Relaxed) {
-                return Err(ArchiveError::Invariant("cancelled"));
-            }
-            match event {
-                StreamEvent::Begin(digest) => passing = wanted.get(&digest).map(|blob| Passing::of(blob)),
-                StreamEvent::Piece(piece) => {
-                    if let Some(passing) = &mut passing {
-                        passing.update(&piece);
-                        moved(piece.len() as u64);
-                    }
-                }
-                StreamEvent::End => {
-                    if let Some(passed) = passing.take() {
-                        let digest = passed.blob.digest;
-                        wanted.remove(&digest);
-                        problems.extend(passed.finish().map(|what| self.problem(Some(digest), what)));
-                    }
+/// Reads the whole archive once, in its order.
+fn verify_in_order(
+    layout: &dyn Holdings,
+    left: &[&BlobRow],
+    cancelled: &AtomicBool,
+    moved: &(dyn Fn(u64) + Sync),
+) -> Vec<Problem> {
+    let mut wanted: HashMap<Digest, &BlobRow> = left.iter().map(|blob| (blob.digest, *blob)).collect();
+    let (mut problems, mut passing) = (Vec::new(), None);
+    let read = layout.stream(&mut |event| {
+        if cancelled.load(Ordering::Relaxed) {
+            return Err(ArchiveError::Invariant("cancelled"));
+        }
+        match event {
+            StreamEvent::Begin(digest) => passing = wanted.get(&digest).map(|blob| Passing::of(blob)),
+            StreamEvent::Piece(piece) => {
+                if let Some(passing) = &mut passing {
+                    passing.update(&piece);
+                    moved(piece.len() as u64);
                 }
             }
-            Ok(())
-        });
-        let why = match read {
-            Err(_) if cancelled.load(Ordering::Relaxed) => return problems,
-            Ok(()) => "it is missing".to_owned(),
-            // Everything behind the damage is lost with it.
-            Err(error) => format!("it cannot be read: {}", error.damage()),
-        };
-        problems.extend(wanted.into_keys().map(|digest| self.problem(Some(digest), why.clone())));
-        problems
-    }
+            StreamEvent::End => {
+                if let Some(passed) = passing.take() {
+                    let digest = passed.blob.digest;
+                    wanted.remove(&digest);
+                    problems.extend(passed.finish().map(|what| problem(layout, Some(digest), what)));
+                }
+            }
+        }
+        Ok(())
+    });
+    let why = match read {
+        Err(_) if cancelled.load(Ordering::Relaxed) => return problems,
+        Ok(()) => "it is missing".to_owned(),
+        // Everything behind the damage is lost with it.
+        Err(error) => format!("it cannot be read: {}", error.damage()),
+    };
+    problems.extend(wanted.into_keys().map(|digest| problem(layout, Some(digest), why.clone())));
+    problems
 }

@@ -88,7 +88,7 @@ fn inventory(resolved: &Resolved, spool: &ManifestCache) -> anyhow::Result<Inven
     for image in &resolved.resolution.images {
         let row = &image.row;
         let root = Root { digest: row.digest, media_type: row.media_type.clone(), size: image.root_size };
-        let artifacts = image.artifacts.iter().map(crate::archive::ArtifactRow::root);
+        let artifacts = image.artifacts.iter().map(crate::archive::Root::from);
         let roots: Vec<Root> = [root].into_iter().chain(artifacts).collect();
         stock.add(row.name.repository(), &roots, spool)?;
         images.push(InventoryImage { name: row.name.clone(), digest: row.digest });

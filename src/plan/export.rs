@@ -178,7 +178,7 @@ impl ExportPlan {
         }
         let artifacts = resolution.artifacts();
         let mut roots: Vec<Root> = resolution.images.iter().map(ResolvedImage::root).collect();
-        roots.extend(artifacts.iter().map(ArtifactRow::root));
+        roots.extend(artifacts.iter().map(Root::from));
         let present = request.only.iter().flat_map(|only| &only.present);
         let base = request.base.iter().flat_map(|base| &base.blobs).chain(present);
         let base: HashMap<Digest, &RequiredBlob> = base.map(|blob| (blob.digest, blob)).collect();

@@ -3,100 +3,59 @@
 
 use std::collections::HashSet;
 
-use super::{BlobIndex, BlobRow, BundleManifest, FORMAT_REVISION};
+use super::rows::{ArtifactRow, BlobIndex, BlobRow, ImageRow, Requires};
 use crate::archive::ArchiveError;
-use crate::image::{Platform, Repository};
+use crate::image::Repository;
 
-impl BundleManifest {
-    pub(super) fn check(&self) -> Result<(), ArchiveError> {
-        let refuse = |why: String| Err(ArchiveError::Json("bundle.json", why));
-        for blob in &self.blobs {
-            if blob.size >= 1 << 53 {
-                return refuse(format!("the size of {} is beyond anything storable", blob.digest));
-            }
-        }
-        let carried = self.index();
-        if let Some((_, blob)) =
-            self.blobs.iter().enumerate().find(|(at, blob)| carried.position(&blob.digest) != Some(*at))
-        {
-            return refuse(format!("{} is listed twice", blob.digest));
-        }
-        if self.format_revision > FORMAT_REVISION {
-            return Err(ArchiveError::UnknownVersion(format!("formatRevision {}", self.format_revision)));
-        }
-        if total(&self.blobs).is_none() {
-            return refuse("its blobs together are larger than anything storable".into());
-        }
-        if !self.blobs.is_sorted_by_key(BlobRow::group) {
-            return refuse("the blobs are not in member order".into());
-        }
-        let mut names = HashSet::with_capacity(self.images.len());
-        for image in &self.images {
-            if !names.insert(&image.name) {
-                return refuse(format!("the name {} is there twice", image.name));
-            }
-            if image.entries.iter().any(|&i| i as usize >= self.catalog.entries.len()) {
-                return refuse(format!("{} names a catalog entry that is not there", image.name));
-            }
-        }
-        let of_images = self.images.iter().flat_map(|image| &image.platforms);
-        if self.platforms.iter().chain(of_images).any(|p| p.parse::<Platform>().is_err()) {
-            return refuse("a platform is not valid".into());
-        }
-        self.check_required(&carried).or_else(refuse)?;
-        self.check_artifacts(&carried).or_else(refuse)
+/// What is required is not carried, and has one place in the list.
+pub(super) fn check_required(requires: &Requires, carried: &BlobIndex<'_>) -> Result<(), String> {
+    if requires.blobs.is_empty() {
+        return Err("it is a delta that requires nothing".to_owned());
     }
+    if !requires.blobs.is_sorted_by(|one, next| one.digest < next.digest) {
+        return Err("what it requires is not sorted".to_owned());
+    }
+    let mut sum: u64 = 0;
+    for blob in &requires.blobs {
+        sum = sum.saturating_add(blob.size);
+        if carried.position(&blob.digest).is_some() || sum >= 1 << 53 {
+            return Err(format!("{} is required and carried, or too large", blob.digest));
+        }
+        if !blob.repositories.is_sorted_by(|one, next| one < next) {
+            return Err(format!("the repositories of {} are not sorted", blob.digest));
+        }
+    }
+    Ok(())
+}
 
-    /// What is required is not carried, and has one place in the list.
-    fn check_required(&self, carried: &BlobIndex<'_>) -> Result<(), String> {
-        let Some(requires) = &self.requires else {
-            return Ok(());
-        };
-        if requires.blobs.is_empty() {
-            return Err("it is a delta that requires nothing".to_owned());
+/// Every artifact is about something in the bundle and found in the repository of an image; its tag, if it has one,
+/// follows from what it is about: no artifact can take the tag of anything else.
+pub(super) fn check_artifacts(
+    artifacts: &[ArtifactRow],
+    images: &[ImageRow],
+    carried: &BlobIndex<'_>,
+) -> Result<(), String> {
+    let sources: HashSet<&Repository> = images.iter().map(|image| image.source.repository()).collect();
+    let (mut seen, mut tags) = (HashSet::new(), HashSet::new());
+    for artifact in artifacts {
+        let (digest, subject) = (artifact.digest, artifact.subject);
+        let is_whole = carried.blob(&digest).is_some_and(|blob| blob.size == artifact.size);
+        if !is_whole || carried.position(&subject).is_none() {
+            return Err(format!("artifact {digest} about {subject} is not all there"));
         }
-        if !requires.blobs.is_sorted_by(|one, next| one.digest < next.digest) {
-            return Err("what it requires is not sorted".to_owned());
+        if artifact.kind().is_none() {
+            return Err(format!("artifact {digest} has a tag that does not follow from {subject}"));
         }
-        let mut sum: u64 = 0;
-        for blob in &requires.blobs {
-            sum = sum.saturating_add(blob.size);
-            if carried.position(&blob.digest).is_some() || sum >= 1 << 53 {
-                return Err(format!("{} is required and carried, or too large", blob.digest));
-            }
-            if !blob.repositories.is_sorted_by(|one, next| one < next) {
-                return Err(format!("the repositories of {} are not sorted", blob.digest));
-            }
+        if !sources.contains(&artifact.repository) {
+            return Err(format!("artifact {digest} is from {}, as no image is", artifact.repository));
         }
-        Ok(())
+        let place = &artifact.repository;
+        let fresh_tag = artifact.tag.as_ref().is_none_or(|tag| tags.insert((place, tag)));
+        if !fresh_tag || !seen.insert((digest, subject, place, &artifact.tag)) {
+            return Err(format!("artifact {digest}, or its tag, is listed twice"));
+        }
     }
-
-    /// Every artifact is about something in the bundle and found in the repository of an image; its tag, if it has one,
-    /// follows from what it is about: no artifact can take the tag of anything else.
-    fn check_artifacts(&self, carried: &BlobIndex<'_>) -> Result<(), String> {
-        let sources: HashSet<&Repository> =
-            self.images.iter().map(|image| image.source.repository()).collect();
-        let (mut seen, mut tags) = (HashSet::new(), HashSet::new());
-        for artifact in &self.artifacts {
-            let (digest, subject) = (artifact.digest, artifact.subject);
-            let is_whole = carried.blob(&digest).is_some_and(|blob| blob.size == artifact.size);
-            if !is_whole || carried.position(&subject).is_none() {
-                return Err(format!("artifact {digest} about {subject} is not all there"));
-            }
-            if artifact.kind().is_none() {
-                return Err(format!("artifact {digest} has a tag that does not follow from {subject}"));
-            }
-            if !sources.contains(&artifact.repository) {
-                return Err(format!("artifact {digest} is from {}, as no image is", artifact.repository));
-            }
-            let place = &artifact.repository;
-            let fresh_tag = artifact.tag.as_ref().is_none_or(|tag| tags.insert((place, tag)));
-            if !fresh_tag || !seen.insert((digest, subject, place, &artifact.tag)) {
-                return Err(format!("artifact {digest}, or its tag, is listed twice"));
-            }
-        }
-        Ok(())
-    }
+    Ok(())
 }
 
 /// What a row and any other value may take in memory at the most, in bytes, and what may be taken for each byte of JSON
@@ -128,8 +87,8 @@ pub fn total(blobs: &[BlobRow]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::sample;
-    use super::super::{ArtifactRow, RequiredBlob, Requires};
+    use super::super::bundle::tests::sample;
+    use super::super::{BundleManifest, FORMAT_REVISION, RequiredBlob};
     use super::*;
     use crate::image::{ArtifactKind, Digest, media_type};
 

@@ -13,75 +13,73 @@ const PIECE: u64 = 1 << 20;
 /// A volume is of another set when more of it than this is wrong, in percent.
 const FOREIGN: u64 = 50;
 
-impl VolumeInput {
-    /// Hashes the volumes that are in `wanted`, and describes those that are not what the list says. `found` are the
-    /// problems known of the content: they tell a damaged volume from one of another set. Without a list there is
-    /// nothing to compare with.
-    pub(in crate::archive) fn check(
-        &self,
-        wanted: impl IntoParallelIterator<Item = usize>,
-        found: &[Problem],
-        cancelled: &AtomicBool,
-    ) -> Vec<Problem> {
-        let Some(list) = self.list() else {
-            return Vec::new();
-        };
-        let wrong = wanted.into_par_iter().filter_map(|index| match self.hash(index, list, cancelled) {
-            Ok(Some(digest)) if digest.hex() != list.volumes[index].sha256 => {
-                Some(self.problem(index, list, &describe(index, &digest, list, found)))
-            }
-            Ok(_) => None,
-            Err(error) => Some(self.problem(index, list, &format!("cannot be read: {error}"))),
-        });
-        wrong.collect()
-    }
-
-    /// Of an error met while opening, the volume that is to blame, where the list tells: head and seek table stand in the
-    /// first and the last.
-    pub(in crate::archive) fn blame(&self, error: ArchiveError) -> ArchiveError {
-        let ends = vec![0, self.count() - 1];
-        let mut problems = self.check(ends, &[], &AtomicBool::new(false));
-        problems.dedup();
-        if problems.is_empty() {
-            return error;
+/// Hashes the volumes that are in `wanted`, and describes those that are not what the list says. `found` are the
+/// problems known of the content: they tell a damaged volume from one of another set. Without a list there is
+/// nothing to compare with.
+pub(in crate::archive) fn compare_with_list(
+    set: &VolumeInput,
+    wanted: impl IntoParallelIterator<Item = usize>,
+    found: &[Problem],
+    cancelled: &AtomicBool,
+) -> Vec<Problem> {
+    let Some(list) = set.list() else {
+        return Vec::new();
+    };
+    let wrong = wanted.into_par_iter().filter_map(|index| match hash(set, index, list, cancelled) {
+        Ok(Some(digest)) if digest.hex() != list.volumes[index].sha256 => {
+            Some(problem(set, index, list, &describe(index, &digest, list, found)))
         }
-        let lines = problems.into_iter().map(|problem| format!("{}: {}", problem.place, problem.what));
-        ArchiveError::Volumes(lines.collect::<Vec<_>>().join("\n"))
-    }
+        Ok(_) => None,
+        Err(error) => Some(problem(set, index, list, &format!("cannot be read: {error}"))),
+    });
+    wrong.collect()
+}
 
-    /// The checksum of a volume; none when cancelled.
-    fn hash(
-        &self,
-        index: usize,
-        list: &VolumeList,
-        cancelled: &AtomicBool,
-    ) -> Result<Option<Digest>, ArchiveError> {
-        let start = index as u64 * list.volume_size;
-        let end = start + list.volumes[index].size;
-        let mut hasher = Hasher::new(Algorithm::Sha256);
-        let mut buffer = vec![0; usize::try_from(PIECE).unwrap_or(0)];
-        let mut at = start;
-        while at < end {
-            if cancelled.load(Ordering::Relaxed) {
-                return Ok(None);
-            }
-            let take = usize::try_from((end - at).min(PIECE)).unwrap_or(0);
-            self.read_at(at, &mut buffer[..take])?;
-            hasher.update(&buffer[..take]);
-            at += take as u64;
-        }
-        Ok(Some(hasher.finish()))
+/// Of an error met while opening, the volume that is to blame, where the list tells: head and seek table stand in the
+/// first and the last.
+pub(in crate::archive) fn blame(set: &VolumeInput, error: ArchiveError) -> ArchiveError {
+    let ends = vec![0, set.count() - 1];
+    let mut problems = compare_with_list(set, ends, &[], &AtomicBool::new(false));
+    problems.dedup();
+    if problems.is_empty() {
+        return error;
     }
+    let lines = problems.into_iter().map(|problem| format!("{}: {}", problem.place, problem.what));
+    ArchiveError::Volumes(lines.collect::<Vec<_>>().join("\n"))
+}
 
-    fn problem(&self, index: usize, list: &VolumeList, is: &str) -> Problem {
-        let (entry, start) = (&list.volumes[index], index as u64 * list.volume_size);
-        Problem {
-            place: self.path(index).display().to_string(),
-            range: Some(start..start + entry.size),
-            blob: None,
-            images: Vec::new(),
-            what: format!("volume {} {is}", entry.number),
+/// The checksum of a volume; none when cancelled.
+fn hash(
+    set: &VolumeInput,
+    index: usize,
+    list: &VolumeList,
+    cancelled: &AtomicBool,
+) -> Result<Option<Digest>, ArchiveError> {
+    let start = index as u64 * list.volume_size;
+    let end = start + list.volumes[index].size;
+    let mut hasher = Hasher::new(Algorithm::Sha256);
+    let mut buffer = vec![0; usize::try_from(PIECE).unwrap_or(0)];
+    let mut at = start;
+    while at < end {
+        if cancelled.load(Ordering::Relaxed) {
+            return Ok(None);
         }
+        let take = usize::try_from((end - at).min(PIECE)).unwrap_or(0);
+        set.read_at(at, &mut buffer[..take])?;
+        hasher.update(&buffer[..take]);
+        at += take as u64;
+    }
+    Ok(Some(hasher.finish()))
+}
+
+fn problem(set: &VolumeInput, index: usize, list: &VolumeList, is: &str) -> Problem {
+    let (entry, start) = (&list.volumes[index], index as u64 * list.volume_size);
+    Problem {
+        place: set.path(index).display().to_string(),
+        range: Some(start..start + entry.size),
+        blob: None,
+        images: Vec::new(),
+        what: format!("volume {} {is}", entry.number),
     }
 }
 

@@ -10,12 +10,24 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use super::Cut;
 use crate::app::{own_file, small_file};
+use crate::archive::ArchiveError;
 
 /// Volumes that are kept open: a process may have some hundred files open in all.
 const OPEN: usize = 48;
 
 /// Where an operation failed.
 pub(in crate::archive) type Failed = (PathBuf, io::Error);
+
+/// The error for an operation that failed.
+pub(in crate::archive) fn failed((path, error): Failed) -> ArchiveError {
+    match error.kind() {
+        std::io::ErrorKind::UnexpectedEof => {
+            ArchiveError::Damaged(format!("{} has been cut short", path.display()))
+        }
+        std::io::ErrorKind::NotFound => ArchiveError::Damaged(format!("{} is missing", path.display())),
+        _ => ArchiveError::Io { path, error },
+    }
+}
 
 /// What the files are called.
 #[derive(Clone, Debug, PartialEq, Eq)]

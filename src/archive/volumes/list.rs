@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::cut::MAX_VOLUMES;
-use super::parity::{COLUMNS, parity_len};
+use super::parity_size::{COLUMNS, parity_len};
 use crate::app::small_file;
 use crate::archive::ArchiveError;
 use crate::image::{Algorithm, Digest, Hasher};

@@ -9,16 +9,19 @@ mod files;
 mod input;
 mod list;
 mod parity;
+mod parity_size;
+mod set;
 mod survey;
 mod waiting;
 
 pub use cut::{Cut, MIN_VOLUME};
-pub use input::{VolumeInput, volume_base, volumes_of};
 pub use list::{LIST_SUFFIX, VolumeEntry, VolumeList};
-pub use parity::{COLUMNS, parity_len, parity_name, protect, remove_parity};
+pub use parity::{parity_name, protect, remove_parity};
+pub use parity_size::{COLUMNS, parity_len};
+pub use set::{VolumeInput, volume_base, volumes_of};
 pub use survey::Survey;
 pub use waiting::{Wait, WaitingVolumes};
 
-pub(super) use files::{Files, Names};
-pub(super) use input::failed;
-pub(super) use waiting::WrongVolume;
+pub(super) use check::{blame, compare_with_list};
+pub(super) use files::{Files, Names, failed};
+pub(super) use waiting::pipe_error;

@@ -11,22 +11,15 @@ use rayon::prelude::*;
 use reed_solomon_simd::{ReedSolomonDecoder, ReedSolomonEncoder};
 
 use super::VolumeList;
-use super::files::{Files, Names};
-use super::input::failed;
+use super::files::{Files, Names, failed};
+use super::parity_size::{COLUMNS, parity_len};
 use crate::archive::ArchiveError;
 use crate::image::{Algorithm, Digest, Hasher};
 
-/// What is computed does not depend on how many columns are taken at once, if these are a multiple of this many.
-pub const COLUMNS: u64 = 64;
 /// Bytes of all volumes together that are in memory at once; the code's own work takes some times more.
 const AT_ONCE: usize = 8 << 20;
 /// Longest piece of one volume that is read at once, in bytes.
 const MAX_PIECE: usize = 1 << 20;
-
-/// Length of the parity volumes of a bundle of `size` bytes in volumes of `volume_size`.
-pub fn parity_len(volume_size: u64, size: u64) -> u64 {
-    volume_size.min(size).next_multiple_of(COLUMNS)
-}
 
 /// The name of parity volume `index`, counted from 0.
 pub fn parity_name(base: &Path, index: usize) -> PathBuf {

@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rayon::prelude::*;
 
-use super::input::{volume_base, with};
-use super::parity::{Recoding, fresh, parity_len, remove};
+use super::parity::{Recoding, fresh, remove};
+use super::parity_size::parity_len;
+use super::set::{volume_base, with};
 use super::{LIST_SUFFIX, VolumeEntry, VolumeList};
 use crate::app::own_file::folder_of;
 use crate::app::small_file;

@@ -6,8 +6,8 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::input::volume_base;
 use super::list::{LIST_SUFFIX, VolumeEntry, VolumeList};
+use super::set::volume_base;
 use crate::app::small_file;
 use crate::archive::ArchiveError;
 use crate::image::{Algorithm, Digest, Hasher};
@@ -78,7 +78,15 @@ impl WaitingVolumes {
 /// What goes through [`Read`] as an error: a volume that did not come, or is another.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub(in crate::archive) struct WrongVolume(String);
+struct WrongVolume(String);
+
+/// What went wrong with reading a pipe, or volumes in order.
+pub(in crate::archive) fn pipe_error(error: io::Error) -> ArchiveError {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<WrongVolume>()) {
+        Some(wrong) => ArchiveError::Volumes(wrong.to_string()),
+        None => ArchiveError::Io { path: "stdin".into(), error },
+    }
+}
 
 impl Read for WaitingVolumes {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {

@@ -1,0 +1,129 @@
+//! An open bundle: its head, the plan that follows from it, and where every frame is.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::head_reader::Head;
+use super::layout::Layout;
+use super::manifest::{BlobRow, BundleManifest};
+use super::manifest_source::Manifests;
+use super::seek_table::end_without_zeros;
+use super::{ArchiveError, Input, frame, partial};
+use crate::image::{Digest, Positions};
+
+/// What every reader of the bundle shares.
+#[derive(Debug)]
+pub(super) struct OpenBundle {
+    pub(super) input: Arc<dyn Input>,
+    pub(super) id: Digest,
+    pub(super) manifest: BundleManifest,
+    pub(super) head: Head,
+    pub(super) layout: Layout,
+    /// Of the blobs of the manifest.
+    pub(super) positions: Positions,
+    /// File offset and length of each frame of each compressed blob.
+    compressed: Vec<Vec<(u64, u32)>>,
+    /// None where the end of the file is lost.
+    pub(super) seek_table: Option<Range<u64>>,
+}
+
+/// What opening finds out.
+pub(super) struct Parts {
+    pub(super) head: Head,
+    pub(super) manifest: BundleManifest,
+    pub(super) layout: Layout,
+    pub(super) compressed: Vec<Vec<(u64, u32)>>,
+    pub(super) seek_table: Option<Range<u64>>,
+}
+
+impl OpenBundle {
+    pub(super) fn new(input: &Arc<dyn Input>, parts: Parts) -> Self {
+        let Parts { head, manifest, layout, compressed, seek_table } = parts;
+        let positions = Positions::of(manifest.blobs.len(), |at| &manifest.blobs[at].digest);
+        let id = head.id();
+        let input = Arc::clone(input);
+        Self { input, id, manifest, head, layout, positions, compressed, seek_table }
+    }
+
+    /// Whether every frame of blob `index` is known.
+    pub(super) fn is_located(&self, index: usize, blob: &BlobRow) -> bool {
+        let slot = index.checked_sub(self.layout.compressed().start);
+        let frames = slot.and_then(|slot| self.compressed.get(slot));
+        frames.is_none_or(|frames| frames.len() as u64 == blob.size.div_ceil(frame::FRAME_CONTENT))
+    }
+
+    /// File offset, file length and content length of each frame of blob `index`; none in the head.
+    pub(super) fn frames(&self, index: usize) -> Vec<(u64, u64, u64)> {
+        let size = self.manifest.blobs[index].size;
+        if self.layout.stored().contains(&index) {
+            let mut at = self.layout.data_offset(index);
+            return frame::stored_frames(size)
+                .map(|(file, content)| {
+                    let start = at;
+                    at += file;
+                    (start, file, content)
+                })
+                .collect();
+        }
+        let Some(slot) = index.checked_sub(self.layout.compressed().start) else {
+            return Vec::new();
+        };
+        let frames = self.compressed[slot].iter().enumerate();
+        frames
+            .map(|(i, &(at, len))| {
+                let content = frame::FRAME_CONTENT.min(size - i as u64 * frame::FRAME_CONTENT);
+                (at, u64::from(len), content)
+            })
+            .collect()
+    }
+
+    /// The small blob `index` of the head.
+    pub(super) fn head_blob(&self, index: usize) -> Result<Bytes, ArchiveError> {
+        self.head.manifest(&self.manifest.blobs[index].digest)
+    }
+
+    /// Where the last blob ends; none where the blobs before cannot all be found.
+    pub(super) fn content_end(&self) -> Option<u64> {
+        let (layout, blobs) = (&self.layout, &self.manifest.blobs);
+        let mut end = layout.stored_end();
+        for index in layout.compressed().filter(|index| self.is_located(*index, &blobs[*index])) {
+            end += layout.joint_lens(blobs, index).0;
+            end += self.frames(index).iter().map(|(_, len, _)| len).sum::<u64>();
+        }
+        self.first_lost().is_none().then_some(end)
+    }
+
+    /// The end-of-archive blocks and the seek table, which stand behind the last blob.
+    pub(super) fn ending(&self) -> Result<Vec<u8>, ArchiveError> {
+        let lens = |index| {
+            let frames = self.frames(index).into_iter();
+            frames.map(|(_, len, _)| u32::try_from(len).unwrap_or(u32::MAX)).collect()
+        };
+        let compressed: Vec<Vec<u32>> = self.layout.compressed().map(lens).collect();
+        partial::ending(&self.layout, &self.manifest.blobs, &compressed)
+    }
+
+    /// Bytes behind the end of the bundle that are more than padding; none where the end is not there.
+    pub(super) fn what_follows(&self) -> Result<Option<Range<u64>>, ArchiveError> {
+        let Some(start) = self.content_end() else { return Ok(None) };
+        let expected = self.ending()?;
+        let end = start + expected.len() as u64;
+        let is_there = self.input.len() > end && self.input.read_vec(start, expected.len())? == expected;
+        let is_padding = |end| end_without_zeros(&*self.input).is_ok_and(|content| content <= end);
+        Ok((is_there && !is_padding(end)).then(|| end..self.input.len()))
+    }
+
+    /// The first blob that could not be found at all, by position.
+    pub(super) fn first_lost(&self) -> Option<usize> {
+        let blobs = &self.manifest.blobs;
+        self.layout.compressed().find(|index| !self.is_located(*index, &blobs[*index]))
+    }
+}
+
+impl Manifests for OpenBundle {
+    fn manifest(&self, digest: &Digest) -> Result<Bytes, ArchiveError> {
+        self.head.manifest(digest)
+    }
+}

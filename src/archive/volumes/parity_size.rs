@@ -1,0 +1,9 @@
+//! How long parity volumes are.
+
+/// What is computed does not depend on how many columns are taken at once, if these are a multiple of this many.
+pub const COLUMNS: u64 = 64;
+
+/// Length of the parity volumes of a bundle of `size` bytes in volumes of `volume_size`.
+pub fn parity_len(volume_size: u64, size: u64) -> u64 {
+    volume_size.min(size).next_multiple_of(COLUMNS)
+}

@@ -1,0 +1,183 @@
+//! A set of volumes, found by its list or by the names of its files.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::cut::{MAX_VOLUMES, number_of, parity_of};
+use super::files::{Files, Names};
+use super::list::{LIST_SUFFIX, VolumeList};
+use crate::app::own_file::folder_of;
+use crate::app::text::typed;
+use crate::archive::ArchiveError;
+
+/// A bundle in several files.
+#[derive(Debug)]
+pub struct VolumeInput {
+    pub(super) files: Files,
+    pub(super) len: u64,
+    list: Option<VolumeList>,
+}
+
+impl VolumeInput {
+    /// Opens the set that `path` names: its first volume or another one, its list, its folder, or the name they have in
+    /// common. None where it names no volumes. All volumes must be there and have the right size; all that are not are
+    /// named together.
+    pub fn open(path: &Path) -> Result<Option<Self>, ArchiveError> {
+        let gathered = Self::gather(path)?;
+        if let Some((_, wrong)) = gathered.as_ref().filter(|(_, wrong)| !wrong.is_empty()) {
+            return Err(ArchiveError::Volumes(wrong.join("\n")));
+        }
+        Ok(gathered.map(|(set, _)| set))
+    }
+
+    /// The set that `path` names, and what is wrong with its volumes, one a line. What is not there cannot be read.
+    pub fn gather(path: &Path) -> Result<Option<(Self, Vec<String>)>, ArchiveError> {
+        let Some(base) = volume_base(path)? else {
+            return Ok(None);
+        };
+        let list_path = with(&base, LIST_SUFFIX);
+        if !list_path.exists() {
+            return Self::unlisted(&base).map(Some);
+        }
+        let list = VolumeList::read(&list_path)?;
+        let paths: Vec<PathBuf> = list.volumes.iter().map(|entry| base.with_file_name(&entry.name)).collect();
+        let mut wrong = Vec::new();
+        for (entry, path) in list.volumes.iter().zip(&paths) {
+            let shown = format!("{} (volume {})", path.display(), entry.number);
+            match std::fs::metadata(path) {
+                Err(_) => wrong.push(format!("{shown} is missing")),
+                Ok(meta) if !meta.is_file() => wrong.push(format!("{shown} is no file")),
+                Ok(meta) if meta.len() != entry.size => wrong.push(format!(
+                    "{shown} has {} bytes, not {}: it is cut short, or of another set",
+                    meta.len(),
+                    entry.size
+                )),
+                Ok(_) => {}
+            }
+        }
+        if !wrong.is_empty() && !list.parity.is_empty() {
+            let (most, base) = (list.parity.len(), typed(&base));
+            wrong.push(format!(
+                "from parity volumes up to {most} can be rebuilt: bundle repack --rebuild {base}"
+            ));
+        }
+        let files = Files::new(Names::Listed(paths, list.volume_size), false);
+        Ok(Some((Self { files, len: list.size, list: Some(list) }, wrong)))
+    }
+
+    /// The set by its names alone: numbers without a gap, sizes that fit.
+    fn unlisted(base: &Path) -> Result<(Self, Vec<String>), ArchiveError> {
+        let found = numbered(base)?;
+        let last = found.keys().max().copied().unwrap_or(0);
+        if last > MAX_VOLUMES {
+            let why = format!("{} has a volume {last}, which is beyond any set", base.display());
+            return Err(ArchiveError::Volumes(why));
+        }
+        let mut wrong: Vec<String> = (1..last)
+            .filter(|number| !found.contains_key(number))
+            .map(|number| format!("volume {number} of {} is missing", base.display()))
+            .collect();
+        let size = found.get(&1).map_or(0, |(_, size)| *size);
+        for (number, (path, own)) in &found {
+            let fits = *own == size || (*number == last && *own < size);
+            if size > 0 && !fits {
+                wrong.push(format!("{} has {own} bytes where the first volume has {size}", path.display()));
+            }
+        }
+        if found.is_empty() {
+            wrong.push(format!("there is no volume of {}", base.display()));
+        }
+        let end = found.get(&last).map_or(0, |(_, size)| *size);
+        let len = (last.max(1) as u64 - 1).saturating_mul(size).saturating_add(end);
+        // Where a volume is not there, a name under which nothing is.
+        let path = |number| {
+            found.get(&number).map_or_else(|| with(base, &format!(".{number:03}")), |(path, _)| path.clone())
+        };
+        let paths = (1..=last).map(path).collect();
+        Ok((Self { files: Files::new(Names::Listed(paths, size.max(1)), false), len, list: None }, wrong))
+    }
+
+    /// The list beside the volumes, where there is one.
+    pub fn list(&self) -> Option<&VolumeList> {
+        self.list.as_ref()
+    }
+
+    /// How many volumes there are.
+    pub fn count(&self) -> usize {
+        self.files.existing()
+    }
+
+    /// The path of volume `index`, counted from 0.
+    pub fn path(&self, index: usize) -> PathBuf {
+        self.files.path(index)
+    }
+}
+
+/// What the volumes that `path` names have in common.
+pub fn volume_base(path: &Path) -> Result<Option<PathBuf>, ArchiveError> {
+    if path.is_dir() {
+        let bases = volumes_of(path)?;
+        return match bases.as_slice() {
+            [] => Ok(None),
+            [base] => Ok(Some(base.clone())),
+            _ => Err(ArchiveError::SeveralSets { folder: path.to_owned(), bases }),
+        };
+    }
+    if path.is_file() {
+        let list = path.to_str().and_then(|text| text.strip_suffix(LIST_SUFFIX)).map(PathBuf::from);
+        let numbered = || number_of(path).map(|(base, ..)| base);
+        // A parity volume without its list says nothing of what it belongs to.
+        let parity = || parity_of(path).filter(|base| with(base, LIST_SUFFIX).exists());
+        return Ok(list.or_else(numbered).or_else(parity));
+    }
+    let has_volumes = !path.exists() && (with(path, LIST_SUFFIX).exists() || !numbered(path)?.is_empty());
+    Ok(has_volumes.then(|| path.to_owned()))
+}
+
+/// The sets of volumes in a folder, by the name their volumes have in common.
+pub fn volumes_of(folder: &Path) -> Result<Vec<PathBuf>, ArchiveError> {
+    let mut bases: Vec<PathBuf> = entries(folder)?
+        .into_iter()
+        .filter_map(|path| {
+            let list = path.to_str().and_then(|text| text.strip_suffix(LIST_SUFFIX)).map(PathBuf::from);
+            list.or_else(|| number_of(&path).filter(|(_, number, _)| *number == 1).map(|(base, ..)| base))
+        })
+        .collect();
+    bases.sort();
+    bases.dedup();
+    Ok(bases)
+}
+
+/// The volumes of `base` by number, with their sizes.
+fn numbered(base: &Path) -> Result<BTreeMap<usize, (PathBuf, u64)>, ArchiveError> {
+    let mut found = BTreeMap::new();
+    let folder = folder_of(base);
+    if !folder.is_dir() {
+        return Ok(found);
+    }
+    for path in
+        entries(folder)?.iter().filter_map(|path| path.file_name()).map(|name| base.with_file_name(name))
+    {
+        let Some((_, number, _)) = number_of(&path).filter(|(own, ..)| own.file_name() == base.file_name())
+        else {
+            continue;
+        };
+        let size = std::fs::metadata(&path).map_err(ArchiveError::io(&path))?.len();
+        if let Some((other, _)) = found.insert(number, (path.clone(), size)) {
+            let twice = format!("{} and {} have the same number", other.display(), path.display());
+            return Err(ArchiveError::Volumes(twice));
+        }
+    }
+    Ok(found)
+}
+
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, ArchiveError> {
+    let read = std::fs::read_dir(folder).map_err(ArchiveError::io(folder))?;
+    Ok(read.filter_map(|entry| Some(entry.ok()?.path())).collect())
+}
+
+pub(super) fn with(base: &Path, suffix: &str) -> PathBuf {
+    let mut name = base.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
