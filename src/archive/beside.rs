@@ -5,8 +5,8 @@ use std::collections::{HashMap, HashSet};
 use bytes::Bytes;
 
 use super::ArchiveError;
-use super::contents::{Contents, Root};
 use super::error::NamelessImage;
+use super::format::contents::{Contents, Root};
 use super::manifest::{ArtifactRow, ImageRow};
 use super::tar_header::shown;
 use crate::image::{

@@ -10,9 +10,10 @@ use std::path::Path;
 use flate2::bufread::GzDecoder;
 use zstd::stream::raw::{DParameter, Decoder, InBuffer, Operation, OutBuffer};
 
-use super::expansion::{Counted, Expanding, Gauge};
-use super::member::MAX_PADDING;
-use super::{ArchiveError, frame};
+use super::ArchiveError;
+use super::format::expansion::{Counted, Expanding, Gauge};
+use super::format::frame;
+use super::format::member::MAX_PADDING;
 use crate::app::foreign_text::GZIP;
 
 /// What every stock zstd accepts without a flag, in bytes.

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::format::frame;
 use super::opened::OpenBundle;
-use super::{ArchiveError, Input, frame};
+use super::{ArchiveError, Input};
 
 /// Raw blocks read at once: 1 MiB of content.
 const BLOCKS: u64 = 8;

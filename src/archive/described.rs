@@ -4,11 +4,11 @@ use std::collections::HashSet;
 
 use super::ArchiveError;
 use super::beside::{Beside, is_type_of_image, name_of, related, root_of, tag_of, unnamed};
-use super::contents::{Contents, Fate, Root};
+use super::format::contents::{Contents, Fate, Root};
+use super::format::manifest_source::Manifests;
 use super::manifest::{
     BundleManifest, CatalogRecord, FORMAT_REVISION, ImageRow, MEDIA_TYPE, PROFILE, SCHEMA_VERSION,
 };
-use super::manifest_source::Manifests;
 use super::platforms::{Known, Leaves};
 use crate::image::{Descriptor, Digest, ManifestKind, ParsedManifest, Platform, Reference, media_type};
 

@@ -15,16 +15,17 @@ use bytes::Bytes;
 
 use super::compression::content_error;
 use super::described::{Chosen, Described, LayoutOptions, describe};
-use super::head::Derived;
+use super::format::head::Derived;
+use super::format::manifest_source::Manifests;
+use super::format::{head, proof};
 use super::head_reader::MAX_SIGNATURE;
 use super::holdings::{ContentPieces, Holdings, StreamEvent, StreamSink};
 use super::listing::Listing;
 use super::manifest::{BundleManifest, MAX_HEAD_CONFIG};
-use super::manifest_source::Manifests;
 use super::place::{Budget, MAX_BUNDLE_JSON, MAX_JSON, MAX_LAYOUT, Place, decompressed};
 use super::platforms::Known;
 use super::problem::Problem;
-use super::{ArchiveError, MAX_DEPTH, head, proof, repacked, verify_layout};
+use super::{ArchiveError, MAX_DEPTH, repacked, verify_layout};
 use crate::image::{Descriptor, Digest, ParsedManifest, Reference, layout_version, media_type};
 use crate::signing::Trust;
 

@@ -10,8 +10,8 @@ use std::path::Path;
 use tar::{Header, PaxExtensions};
 
 use super::compression::{Leftover, TooWide, content_of};
-use super::expansion::{Gauge, too_far};
-use super::member::{self, MAX_PADDING};
+use super::format::expansion::{Gauge, too_far};
+use super::format::member::{self, MAX_PADDING};
 use super::tar_header::{self, Kind, shown};
 use super::{ArchiveError, hash};
 use crate::app::stop;

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::foreign_tar::Members;
+use super::format::frame;
 use super::head_reader::Head;
-use super::{ArchiveError, Input, frame, reader};
+use super::{ArchiveError, Input, reader};
 use crate::signing::Trust;
 
 #[derive(Debug)]

@@ -11,13 +11,14 @@ use std::sync::{Mutex, OnceLock};
 use bytes::Bytes;
 use tar::{EntryType, Header};
 
-use super::head::{self, FrameLens};
+use super::ArchiveError;
+use super::format::head::{self, FrameLens};
+use super::format::manifest_source::Manifests;
+use super::format::sink::Sink;
+use super::format::{expansion, frame, member, proof};
 use super::input::Input;
 use super::manifest::{BundleManifest, Group};
-use super::manifest_source::Manifests;
 use super::seek_table::FrameTable;
-use super::sink::Sink;
-use super::{ArchiveError, expansion, frame, member, proof};
 use crate::image::Digest;
 use crate::signing::Trust;
 

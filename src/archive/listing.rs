@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use super::ArchiveError;
 use super::foreign_tar::{MAX_MEMBERS, Member};
+use super::format::head;
 use super::kind::Marks;
 use super::tar_header::{Kind, shown};
-use super::{ArchiveError, head};
 use crate::image::Digest;
 
 /// The members of a bundle that are not blobs.

@@ -41,86 +41,73 @@
 //! A signature is checked right after `bundle.json` and `bundle.json.sig` have come, before either is parsed
 //! ([`crate::signing`]). Everything read is hostile until it has been derived again and compared.
 
-mod artifacts;
 mod beside;
 mod chart;
 mod chart_artifact;
 mod compression;
 mod content;
-mod contents;
-mod derived;
 mod described;
 mod error;
-mod expansion;
 mod foreign;
 mod foreign_tar;
-mod frame;
+mod format;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod hash;
-mod head;
 mod head_reader;
 mod holdings;
 mod input;
 mod kind;
-mod layout;
 mod listing;
 pub mod manifest;
-mod manifest_source;
-mod member;
 mod opened;
 mod other_tools;
 mod part;
 mod partial;
-mod pins;
 mod pipe;
 mod piped;
 mod piped_layout;
 mod place;
 mod platforms;
 mod problem;
-mod proof;
 mod reader;
 mod repacked;
 mod salvage;
 mod seek_table;
-mod sink;
 mod stash;
-mod sums;
 mod tar_header;
-mod users;
 mod verify;
 mod verify_layout;
 mod volumes;
 
 pub use crate::app::own_file::folder_of;
-pub use artifacts::ArtifactIndex;
 pub use chart::{ChartFile, MAX_CHART_FILE, MAX_CHART_FILES, chart_files};
 pub use chart_artifact::ChartArtifact;
 pub use content::ContentReader;
-pub use contents::{Contents, Fate, Fates, ImageFault, MAX_DEPTH, MAX_MANIFESTS, Root, fates, roots};
 pub use described::{Chosen, LayoutOptions};
 pub use error::{ArchiveError, NamelessImage, StorageAnswer};
 pub use foreign::ForeignLayout;
-pub use frame::{StoredEncoder, ZSTD_MAGIC};
-pub use head::HeadNotes;
+pub use format::artifacts::ArtifactIndex;
+pub use format::contents::{Contents, Fate, Fates, ImageFault, MAX_DEPTH, MAX_MANIFESTS, Root, fates, roots};
+pub use format::frame::{StoredEncoder, ZSTD_MAGIC};
+pub use format::head::HeadNotes;
+pub use format::layout::Layout;
+pub use format::manifest_source::Manifests;
+pub use format::pins::{Pins, REPINNED, Repinned, broken_pin, repinned_extension};
+pub use format::users::Users;
 pub use holdings::{ContentPieces, Holdings, StreamEvent, StreamSink};
 pub use input::{FileInput, Input};
 pub use kind::{ARCHIVE_HEAD, ArchiveKind, is_archive};
-pub use layout::Layout;
 pub use manifest::{ArtifactRow, BlobIndex, BlobRow, BundleManifest, Group, ImageRow};
-pub use manifest_source::Manifests;
 pub use partial::{
     DraftedHead, FRAME_CONTENT, PartialFile, StoredFrame, StoredWriter, compressed_frame, draft_head, ending,
     joint, open_frame, read_back, stored_len, sync_folder,
 };
-pub use pins::{Pins, REPINNED, Repinned, broken_pin, repinned_extension};
 pub use pipe::{PipedContent, PipedHead, open_pipe};
 pub use piped::{Piped, Rest};
 pub use problem::Problem;
 pub use reader::BundleReader;
 pub use stash::{Stash, StashWriter};
-pub use users::Users;
 pub use volumes::{
     COLUMNS, Cut, LIST_SUFFIX, MIN_VOLUME, Survey, VolumeEntry, VolumeInput, VolumeList, Wait,
     WaitingVolumes, parity_len, parity_name, protect, remove_parity, volume_base, volumes_of,

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::format::frame;
+use super::format::layout::Layout;
+use super::format::manifest_source::Manifests;
 use super::head_reader::Head;
-use super::layout::Layout;
 use super::manifest::{BlobRow, BundleManifest};
-use super::manifest_source::Manifests;
 use super::seek_table::end_without_zeros;
-use super::{ArchiveError, Input, frame, partial};
+use super::{ArchiveError, Input, partial};
 use crate::image::{Digest, Positions};
 
 /// What every reader of the bundle shares.

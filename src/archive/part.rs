@@ -10,8 +10,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::ArchiveError;
+use super::format::frame;
 use super::opened::OpenBundle;
-use super::{ArchiveError, frame};
 
 /// Raw blocks read at once: 1 MiB of content.
 const BLOCKS: u64 = 8;

@@ -3,14 +3,15 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use super::frame::{self, StoredEncoder};
-use super::head::{self, HeadEncoder, HeadNotes};
-use super::layout::{Layout, SeekTableBuilder};
+use super::format::expansion;
+use super::format::frame::{self, StoredEncoder};
+use super::format::head::{self, HeadEncoder, HeadNotes};
+use super::format::layout::{Layout, SeekTableBuilder};
+use super::format::manifest_source::Manifests;
+use super::format::sink::Sink;
 use super::manifest::{BlobRow, BundleManifest};
-use super::manifest_source::Manifests;
-use super::sink::Sink;
 use super::volumes::{Cut, Files, Names, failed};
-use super::{ArchiveError, Input, expansion};
+use super::{ArchiveError, Input};
 use crate::app::own_file::folder_of;
 use crate::image::{Digest, Hasher};
 

@@ -9,14 +9,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::format::frame;
+use super::format::layout::Layout;
+use super::format::manifest_source::Manifests;
+use super::format::member::MAX_PADDING;
 use super::head_reader::Head;
 use super::holdings::{ContentPieces, Holdings, StreamEvent, StreamSink};
-use super::layout::Layout;
 use super::manifest::BundleManifest;
-use super::manifest_source::Manifests;
-use super::member::MAX_PADDING;
 use super::volumes::pipe_error;
-use super::{ArchiveError, frame, partial};
+use super::{ArchiveError, partial};
 use crate::image::Digest;
 use crate::signing::Trust;
 

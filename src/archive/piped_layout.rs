@@ -11,21 +11,22 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
-use super::contents::MAX_DEPTH;
 use super::described::{Chosen, Described, LayoutOptions, describe};
 use super::foreign::{check_version, ignored, stream_member};
 use super::foreign_tar::{Member, Members, decompress};
-use super::head::{self, Derived};
+use super::format::contents::MAX_DEPTH;
+use super::format::head::{self, Derived};
+use super::format::manifest_source::Manifests;
+use super::format::proof;
 use super::head_reader::MAX_SIGNATURE;
 use super::holdings::{ContentPieces, Holdings, StreamSink};
 use super::listing::{Listing, stranger_in_bundle};
 use super::manifest::BundleManifest;
-use super::manifest_source::Manifests;
 use super::place::{Budget, MAX_BUNDLE_JSON, MAX_JSON, MAX_LAYOUT, MAX_MANIFEST, SmallMembers, too_large};
 use super::platforms::Known;
 use super::tar_header::{Kind, shown};
 use super::volumes::pipe_error;
-use super::{ArchiveError, Stash, other_tools, proof, repacked};
+use super::{ArchiveError, Stash, other_tools, repacked};
 use crate::image::{Descriptor, Digest, ParsedManifest, Platform, media_type};
 use crate::signing::Trust;
 

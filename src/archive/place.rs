@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use super::compression::Packing;
 use super::foreign_tar::{Member, Members, decompress};
-use super::head::{self, Sum};
+use super::format::head::{self, Sum};
 use super::kind::Marks;
 use super::listing::Listing;
 use super::{ArchiveError, FileInput, Input, hash, other_tools};

@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 
-use super::contents::{MAX_DEPTH, MAX_MANIFESTS};
+use super::format::contents::{MAX_DEPTH, MAX_MANIFESTS};
 use crate::image::{Descriptor, Digest, ManifestKind, ParsedManifest, Platform, Reference, media_type};
 
 /// Absent platforms that a message names.

@@ -10,12 +10,13 @@ use std::sync::atomic::AtomicBool;
 use bytes::Bytes;
 
 use super::content::ContentReader;
+use super::format::frame;
+use super::format::layout::{Layout, SeekTableBuilder};
+use super::format::manifest_source::Manifests;
 use super::head_reader::Head;
 use super::holdings::{ContentPieces, Holdings};
 use super::input::Input;
-use super::layout::{Layout, SeekTableBuilder};
 use super::manifest::{BlobRow, BundleManifest, Group};
-use super::manifest_source::Manifests;
 use super::opened::{OpenBundle, Parts};
 use super::part::PartReader;
 use super::pipe::open_pipe;
@@ -23,7 +24,7 @@ use super::problem::Problem;
 use super::salvage::{explain_end, salvage};
 use super::seek_table::{FrameTable, InputTail, end_without_zeros};
 use super::volumes::blame;
-use super::{ArchiveError, VolumeInput, frame, verify};
+use super::{ArchiveError, VolumeInput, verify};
 use crate::image::{Digest, RawManifest};
 use crate::signing::Trust;
 

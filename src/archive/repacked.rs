@@ -9,7 +9,7 @@ use std::io::{BufReader, Read};
 use std::path::Path;
 
 use super::foreign_tar::Members;
-use super::head::{self, Derived, Sum};
+use super::format::head::{self, Derived, Sum};
 use super::listing::{Listing, stranger_in_bundle};
 use super::place::{Place, decompressed};
 use super::tar_header::shown;

@@ -5,12 +5,13 @@
 
 use std::sync::Arc;
 
-use super::layout::Layout;
+use super::format::frame;
+use super::format::layout::Layout;
 use super::manifest::BlobRow;
 use super::opened::{OpenBundle, Parts};
 use super::pipe::{read_frame, read_head};
 use super::seek_table::InputTail;
-use super::{ArchiveError, Input, frame};
+use super::{ArchiveError, Input};
 use crate::signing::Trust;
 
 /// Opens the bundle in `input` whatever its end looks like, if `trust` lets it in. Without its head there is nothing to

@@ -2,8 +2,9 @@
 
 use std::io::{self, Read, Seek, SeekFrom};
 
+use super::ArchiveError;
+use super::format::member;
 use super::input::Input;
-use super::{ArchiveError, member};
 
 /// The frames of a file as its seek table lists them.
 #[derive(Debug)]

@@ -7,11 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rayon::prelude::*;
 
+use super::ArchiveError;
+use super::format::frame;
 use super::manifest::FORMAT_REVISION;
 use super::opened::OpenBundle;
 use super::problem::{Problem, find_images};
 use super::volumes::compare_with_list;
-use super::{ArchiveError, frame};
 use crate::image::{Digest, Hasher};
 
 struct Check<'a> {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::check::{check_artifacts, check_required, refuse_crumbs, total};
 use super::rows::{ArtifactRow, BlobIndex, BlobRow, CatalogRecord, ImageRow, Requires};
-use crate::archive::pins::{Pins, pins_of};
+use crate::archive::format::pins::{Pins, pins_of};
 use crate::archive::{ArchiveError, Manifests};
 use crate::image::{ArtifactCounts, Digest, Platform};
 

@@ -87,9 +87,9 @@ pub fn total(blobs: &[BlobRow]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::bundle::tests::sample;
-    use super::super::{BundleManifest, FORMAT_REVISION, RequiredBlob};
     use super::*;
+    use crate::archive::manifest::bundle::tests::sample;
+    use crate::archive::manifest::{BundleManifest, FORMAT_REVISION, RequiredBlob};
     use crate::image::{ArtifactKind, Digest, media_type};
 
     #[test]

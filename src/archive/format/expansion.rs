@@ -8,7 +8,7 @@ use std::io::{self, BufRead, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::ArchiveError;
+use crate::archive::ArchiveError;
 
 /// What may be held for each compressed byte that was read, and what is free besides, in bytes. Heads of real bundles
 /// expand 3 to 12 times; see the test of scale.
@@ -20,29 +20,29 @@ const FREE: u64 = 4 << 30;
 
 /// Counts compressed bytes as they are read.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Gauge(Arc<AtomicU64>);
+pub(in crate::archive) struct Gauge(Arc<AtomicU64>);
 
 impl Gauge {
     /// Whether so many bytes may be held in memory.
-    pub(super) fn may_hold(&self, bytes: u64) -> bool {
+    pub(in crate::archive) fn may_hold(&self, bytes: u64) -> bool {
         may_hold(bytes, self.0.load(Ordering::Relaxed))
     }
 }
 
 /// Whether `bytes` may be held that were made of `compressed` bytes.
-pub(super) fn may_hold(bytes: u64, compressed: u64) -> bool {
+pub(in crate::archive) fn may_hold(bytes: u64, compressed: u64) -> bool {
     bytes <= HELD_FREE.saturating_add(compressed.saturating_mul(HELD_RATIO))
 }
 
 /// The error for `what`, which expands too far.
-pub(super) fn too_far(what: &str) -> ArchiveError {
+pub(in crate::archive) fn too_far(what: &str) -> ArchiveError {
     ArchiveError::Damaged(format!(
         "{what} is more than {HELD_RATIO} times as large as its compressed form, as no JSON of images is"
     ))
 }
 
 /// Compressed input whose bytes are counted, and can be looked at before they are taken.
-pub(super) struct Counted<R> {
+pub(in crate::archive) struct Counted<R> {
     input: R,
     /// Taken from the input and not given on yet, from `at` on.
     ahead: Vec<u8>,
@@ -51,20 +51,20 @@ pub(super) struct Counted<R> {
 }
 
 impl<R> Counted<R> {
-    pub(super) fn new(input: R) -> (Self, Gauge) {
+    pub(in crate::archive) fn new(input: R) -> (Self, Gauge) {
         let gauge = Gauge::default();
         (Self { input, ahead: Vec::new(), at: 0, gauge: gauge.clone() }, gauge)
     }
 
     /// Bytes given on so far.
-    pub(super) fn position(&self) -> u64 {
+    pub(in crate::archive) fn position(&self) -> u64 {
         self.gauge.0.load(Ordering::Relaxed)
     }
 }
 
 impl<R: BufRead> Counted<R> {
     /// The next `most` bytes, which stay where they are; fewer only at the end of the input.
-    pub(super) fn peek(&mut self, most: usize) -> io::Result<&[u8]> {
+    pub(in crate::archive) fn peek(&mut self, most: usize) -> io::Result<&[u8]> {
         // Frames may be shorter than what is looked at, so that a remainder is there before each of them.
         self.ahead.drain(..self.at);
         self.at = 0;
@@ -112,14 +112,14 @@ impl<R: BufRead> BufRead for Counted<R> {
 }
 
 /// What comes out of compressed input, which ends with an error when it expands too far.
-pub(super) struct Expanding<R> {
+pub(in crate::archive) struct Expanding<R> {
     content: R,
     gauge: Gauge,
     given: u64,
 }
 
 impl<R> Expanding<R> {
-    pub(super) fn new(content: R, gauge: Gauge) -> Self {
+    pub(in crate::archive) fn new(content: R, gauge: Gauge) -> Self {
         Self { content, gauge, given: 0 }
     }
 }

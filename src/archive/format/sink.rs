@@ -1,6 +1,6 @@
 //! What the bytes of a head go to.
 
-use super::ArchiveError;
+use crate::archive::ArchiveError;
 
 /// Takes the run piece by piece.
 pub(crate) type Sink<'a> = dyn FnMut(&[u8]) -> Result<(), ArchiveError> + 'a;

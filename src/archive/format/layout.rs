@@ -5,8 +5,9 @@
 //! bounds until they are written.
 
 use super::head::FrameLens;
-use super::manifest::{BlobRow, Group};
-use super::{ArchiveError, frame, member};
+use super::{frame, member};
+use crate::archive::ArchiveError;
+use crate::archive::manifest::{BlobRow, Group};
 
 /// Skippable frame header and seek table footer (zstd seekable format, "Seek Table Format").
 const SEEK_TABLE_FIXED: u64 = 8 + 9;

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::contents::{self, Contents, Root};
 use super::manifest_source::Manifests;
-use super::{ArchiveError, BundleManifest};
+use crate::archive::{ArchiveError, BundleManifest};
 use crate::image::{Digest, Repository};
 
 /// Finds the artifacts that go with an image.

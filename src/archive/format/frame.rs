@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use xxhash_rust::xxh64::Xxh64;
 
-use super::ArchiveError;
+use crate::archive::ArchiveError;
 
 /// Content bytes of a full stored or compressed frame in the blob part of a bundle.
 pub(crate) const FRAME_CONTENT: u64 = 8 << 20;

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::ArchiveError;
+use crate::archive::ArchiveError;
 use crate::image::Digest;
 
 /// Where manifest bytes come from: the spool of an export, the head of a bundle. The bytes match the digest.

@@ -10,7 +10,7 @@ pub(crate) const BLOCK: u64 = 512;
 /// Two zero blocks end a tar archive (POSIX pax, "ustar Interchange Format").
 pub(crate) const END_LEN: u64 = 2 * BLOCK;
 /// Zero bytes that may follow the end of an archive: a medium, or another tool, appends them.
-pub(super) const MAX_PADDING: u64 = 64 << 20;
+pub(in crate::archive) const MAX_PADDING: u64 = 64 << 20;
 const USTAR_NAME: usize = 100;
 /// 8 GiB - 1: eleven octal digits.
 const USTAR_SIZE: u64 = 0o77_777_777_777;

@@ -2,16 +2,19 @@
 
 use std::collections::HashSet;
 
-use super::ArchiveError;
 use super::contents::{Contents, fates, roots};
-use super::manifest::{BundleManifest, ImageRow};
 use super::manifest_source::Manifests;
+use crate::archive::ArchiveError;
+use crate::archive::manifest::{BundleManifest, ImageRow};
 use crate::image::{Descriptor, ImageConfig, ParsedManifest};
 
 /// Demands that `bundle` lists exactly what its manifests refer to, in the right order. Only foreign layers, which
 /// their publishers may keep out of registries, may be absent; and in a delta exactly what it requires. Tells for each
 /// image how many bytes of it something else uses too.
-pub(super) fn prove(bundle: &BundleManifest, manifests: &dyn Manifests) -> Result<Vec<u64>, ArchiveError> {
+pub(in crate::archive) fn prove(
+    bundle: &BundleManifest,
+    manifests: &dyn Manifests,
+) -> Result<Vec<u64>, ArchiveError> {
     let mut contents = Contents::walk(&roots(bundle), manifests, &fates(bundle), bundle.blobs.len(), true)?;
     if let Some(fault) = contents.faults.first() {
         let name = match fault.root.checked_sub(bundle.images.len()) {

@@ -10,9 +10,9 @@ use rayon::prelude::*;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::ArchiveError;
-use super::manifest::{BundleManifest, ImageRow};
 use super::manifest_source::Manifests;
+use crate::archive::ArchiveError;
+use crate::archive::manifest::{BundleManifest, ImageRow};
 use crate::image::{Algorithm, Descriptor, Digest, ManifestKind, ParsedManifest, Platform, media_type};
 
 pub(crate) const OCI_LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;

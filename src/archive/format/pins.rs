@@ -11,9 +11,9 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::ArchiveError;
-use super::manifest::{ImageRow, MAX_HEAD_CONFIG};
 use super::manifest_source::Manifests;
+use crate::archive::ArchiveError;
+use crate::archive::manifest::{ImageRow, MAX_HEAD_CONFIG};
 use crate::image::{Digest, Platform, RawManifest, Reference, media_type, narrow};
 
 /// The key in `extensions`: originals by the digest of the narrowed index.
@@ -67,7 +67,7 @@ pub enum Pins {
 
 /// How the digests in the name and source of `image` bind it, in a bundle with these `platforms` and `extensions`; an
 /// error where they do not.
-pub(super) fn pins_of(
+pub(in crate::archive) fn pins_of(
     image: &ImageRow,
     platforms: &[String],
     extensions: &BTreeMap<String, Value>,

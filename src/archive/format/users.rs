@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::contents::{Contents, Root};
 use super::manifest_source::Manifests;
-use super::{ArchiveError, ArtifactIndex, BlobIndex, BundleManifest};
+use crate::archive::{ArchiveError, ArtifactIndex, BlobIndex, BundleManifest};
 use crate::image::{Digest, short_position};
 
 /// The images that need each blob of a bundle, themselves or for an artifact.

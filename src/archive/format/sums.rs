@@ -1,41 +1,41 @@
 //! `SHA256SUMS` and `SHA512SUMS`, in the format of coreutils, written line by line: with many blobs they are large.
 
-use super::ArchiveError;
-use super::manifest::BundleManifest;
 use super::sink::Sink;
+use crate::archive::ArchiveError;
+use crate::archive::manifest::BundleManifest;
 use crate::image::{Algorithm, Digest, Hasher};
 
 /// Lines are handed on in pieces of about so many bytes.
 const PIECE: usize = 64 << 10;
 
 /// One of the two lists: the small members that were added, then every blob with such a digest, in member order.
-pub(super) struct Sums<'a> {
+pub(in crate::archive) struct Sums<'a> {
     small: Vec<(&'static str, Digest)>,
     bundle: &'a BundleManifest,
     algorithm: Algorithm,
 }
 
 impl<'a> Sums<'a> {
-    pub(super) fn of_blobs(bundle: &'a BundleManifest, algorithm: Algorithm) -> Self {
+    pub(in crate::archive) fn of_blobs(bundle: &'a BundleManifest, algorithm: Algorithm) -> Self {
         Self { small: Vec::new(), bundle, algorithm }
     }
 
     /// Adds a member with this `content`.
-    pub(super) fn add(&mut self, path: &'static str, content: &[u8]) {
+    pub(in crate::archive) fn add(&mut self, path: &'static str, content: &[u8]) {
         self.add_digest(path, Digest::of(self.algorithm, content));
     }
 
     /// The same, where its digest is known.
-    pub(super) fn add_digest(&mut self, path: &'static str, digest: Digest) {
+    pub(in crate::archive) fn add_digest(&mut self, path: &'static str, digest: Digest) {
         self.small.push((path, digest));
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::archive) fn is_empty(&self) -> bool {
         self.small.is_empty() && self.blobs().next().is_none()
     }
 
     /// In bytes.
-    pub(super) fn len(&self) -> u64 {
+    pub(in crate::archive) fn len(&self) -> u64 {
         let hex = |digest: &Digest| 2 * digest.as_bytes().len() as u64;
         let line = |digest: &Digest, path: u64| hex(digest) + 2 + path + 1;
         let small = self.small.iter().map(|(path, digest)| line(digest, path.len() as u64));
@@ -45,7 +45,7 @@ impl<'a> Sums<'a> {
     }
 
     /// The sha256 of the list.
-    pub(super) fn digest(&self) -> Result<Digest, ArchiveError> {
+    pub(in crate::archive) fn digest(&self) -> Result<Digest, ArchiveError> {
         let mut hasher = Hasher::new(Algorithm::Sha256);
         self.put(&mut |piece| {
             hasher.update(piece);
@@ -54,7 +54,7 @@ impl<'a> Sums<'a> {
         Ok(hasher.finish())
     }
 
-    pub(super) fn put(&self, sink: &mut Sink<'_>) -> Result<(), ArchiveError> {
+    pub(in crate::archive) fn put(&self, sink: &mut Sink<'_>) -> Result<(), ArchiveError> {
         let mut lines = String::with_capacity(PIECE + 512);
         let mut line = |digest: &Digest, path: &str| {
             for part in [&digest.hex(), "  ", path, "\n"] {

@@ -2,12 +2,12 @@
 //!
 //! [`generate`] makes the run; the writer compresses it, the reader compares it with what it was given.
 
-use super::derived;
-use super::manifest::{BundleManifest, Group};
 use super::manifest_source::Manifests;
 use super::sink::Sink;
 use super::sums::Sums;
-use super::{ArchiveError, frame, member};
+use super::{derived, frame, member};
+use crate::archive::ArchiveError;
+use crate::archive::manifest::{BundleManifest, Group};
 use crate::image::{Algorithm, Digest};
 
 /// Paths of the small members, in order.

@@ -5,9 +5,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::ArchiveError;
-use super::manifest::{ArtifactRow, BlobRow, BundleManifest, MAX_HEAD_CONFIG};
 use super::manifest_source::Manifests;
+use crate::archive::ArchiveError;
+use crate::archive::manifest::{ArtifactRow, BlobRow, BundleManifest, MAX_HEAD_CONFIG};
 use crate::image::{
     ConfigError, Descriptor, Digest, ManifestKind, MediaType, ParsedManifest, Positions, Role,
     config_ambiguity, media_type, short_position,
@@ -124,7 +124,7 @@ impl Contents {
     }
 
     /// The same, with room for the `expected` number of blobs.
-    pub(super) fn walk(
+    pub(in crate::archive) fn walk(
         roots: &[Root],
         manifests: &dyn Manifests,
         fate: &Fates<'_>,

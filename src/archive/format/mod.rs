@@ -1,0 +1,16 @@
+//! What a bundle consists of, down to its bytes: contents, head, tar members and frames.
+
+pub(in crate::archive) mod artifacts;
+pub(in crate::archive) mod contents;
+pub(in crate::archive) mod derived;
+pub(in crate::archive) mod expansion;
+pub(in crate::archive) mod frame;
+pub(in crate::archive) mod head;
+pub(in crate::archive) mod layout;
+pub(in crate::archive) mod manifest_source;
+pub(in crate::archive) mod member;
+pub(in crate::archive) mod pins;
+pub(in crate::archive) mod proof;
+pub(in crate::archive) mod sink;
+pub(in crate::archive) mod sums;
+pub(in crate::archive) mod users;
