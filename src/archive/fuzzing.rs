@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::foreign_tar::Members;
 use super::format::frame;
-use super::head_reader::Head;
-use super::{ArchiveError, Input, reader};
+use super::read::head_reader::Head;
+use super::read::reader;
+use super::{ArchiveError, Input};
 use crate::signing::Trust;
 
 #[derive(Debug)]

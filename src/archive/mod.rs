@@ -45,7 +45,6 @@ mod beside;
 mod chart;
 mod chart_artifact;
 mod compression;
-mod content;
 mod described;
 mod error;
 mod foreign;
@@ -54,36 +53,28 @@ mod format;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod hash;
-mod head_reader;
 mod holdings;
 mod input;
 mod kind;
 mod listing;
 pub mod manifest;
-mod opened;
 mod other_tools;
-mod part;
 mod partial;
 mod pipe;
 mod piped;
 mod piped_layout;
 mod place;
 mod platforms;
-mod problem;
-mod reader;
+mod read;
 mod repacked;
-mod salvage;
-mod seek_table;
 mod stash;
 mod tar_header;
-mod verify;
 mod verify_layout;
 mod volumes;
 
 pub use crate::app::own_file::folder_of;
 pub use chart::{ChartFile, MAX_CHART_FILE, MAX_CHART_FILES, chart_files};
 pub use chart_artifact::ChartArtifact;
-pub use content::ContentReader;
 pub use described::{Chosen, LayoutOptions};
 pub use error::{ArchiveError, NamelessImage, StorageAnswer};
 pub use foreign::ForeignLayout;
@@ -105,8 +96,9 @@ pub use partial::{
 };
 pub use pipe::{PipedContent, PipedHead, open_pipe};
 pub use piped::{Piped, Rest};
-pub use problem::Problem;
-pub use reader::BundleReader;
+pub use read::content::ContentReader;
+pub use read::problem::Problem;
+pub use read::reader::BundleReader;
 pub use stash::{Stash, StashWriter};
 pub use volumes::{
     COLUMNS, Cut, LIST_SUFFIX, MIN_VOLUME, Survey, VolumeEntry, VolumeInput, VolumeList, Wait,

@@ -61,7 +61,7 @@ impl SmallMembers {
         (head::OCI_LAYOUT, MAX_LAYOUT),
         (head::INDEX, MAX_JSON),
         (head::BUNDLE, MAX_BUNDLE_JSON),
-        (head::SIGNATURE, super::head_reader::MAX_SIGNATURE),
+        (head::SIGNATURE, super::read::head_reader::MAX_SIGNATURE),
         (head::DOCKER, other_tools::MAX_DOCKER),
         (head::SHA256SUMS, 0),
         (head::SHA512SUMS, 0),

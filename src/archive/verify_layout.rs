@@ -13,7 +13,7 @@ use super::ArchiveError;
 use super::holdings::{Holdings, StreamEvent};
 use super::manifest::{BlobRow, MAX_HEAD_CONFIG};
 use super::place::Place;
-use super::problem::{Problem, find_images};
+use super::read::problem::{Problem, find_images};
 use crate::image::{Digest, Hasher, ImageConfig, Role};
 
 /// One blob on its way through the hasher.

@@ -10,21 +10,22 @@ use std::sync::atomic::AtomicBool;
 use bytes::Bytes;
 
 use super::content::ContentReader;
-use super::format::frame;
-use super::format::layout::{Layout, SeekTableBuilder};
-use super::format::manifest_source::Manifests;
 use super::head_reader::Head;
-use super::holdings::{ContentPieces, Holdings};
-use super::input::Input;
-use super::manifest::{BlobRow, BundleManifest, Group};
 use super::opened::{OpenBundle, Parts};
 use super::part::PartReader;
-use super::pipe::open_pipe;
 use super::problem::Problem;
 use super::salvage::{explain_end, salvage};
 use super::seek_table::{FrameTable, InputTail, end_without_zeros};
-use super::volumes::blame;
-use super::{ArchiveError, VolumeInput, verify};
+use super::verify;
+use crate::archive::format::frame;
+use crate::archive::format::layout::{Layout, SeekTableBuilder};
+use crate::archive::format::manifest_source::Manifests;
+use crate::archive::holdings::{ContentPieces, Holdings};
+use crate::archive::input::Input;
+use crate::archive::manifest::{BlobRow, BundleManifest, Group};
+use crate::archive::pipe::open_pipe;
+use crate::archive::volumes::blame;
+use crate::archive::{ArchiveError, VolumeInput};
 use crate::image::{Digest, RawManifest};
 use crate::signing::Trust;
 
@@ -186,7 +187,9 @@ impl Holdings for BundleReader {
 }
 
 /// The seek table at the end of the file, and where it stands.
-pub(super) fn read_seek_table(input: &dyn Input) -> Result<(FrameTable, Range<u64>), ArchiveError> {
+pub(in crate::archive) fn read_seek_table(
+    input: &dyn Input,
+) -> Result<(FrameTable, Range<u64>), ArchiveError> {
     let mut start = [0; 4];
     if input.len() < 4 {
         return Err(ArchiveError::NotABundle(format!("{} is only {} bytes long", input.name(), input.len())));

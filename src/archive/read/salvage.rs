@@ -5,18 +5,18 @@
 
 use std::sync::Arc;
 
-use super::format::frame;
-use super::format::layout::Layout;
-use super::manifest::BlobRow;
 use super::opened::{OpenBundle, Parts};
-use super::pipe::{read_frame, read_head};
 use super::seek_table::InputTail;
-use super::{ArchiveError, Input};
+use crate::archive::format::frame;
+use crate::archive::format::layout::Layout;
+use crate::archive::manifest::BlobRow;
+use crate::archive::pipe::{read_frame, read_head};
+use crate::archive::{ArchiveError, Input};
 use crate::signing::Trust;
 
 /// Opens the bundle in `input` whatever its end looks like, if `trust` lets it in. Without its head there is nothing to
 /// tell what the rest is.
-pub(super) fn salvage(input: &Arc<dyn Input>, trust: &Trust) -> Result<OpenBundle, ArchiveError> {
+pub(in crate::archive) fn salvage(input: &Arc<dyn Input>, trust: &Trust) -> Result<OpenBundle, ArchiveError> {
     let mut start = std::io::BufReader::new(InputTail { input: &**input, end: input.len(), at: 0 });
     let (head, _) = read_head(&mut start, trust)?;
     let (head, manifest, layout) = head.into_parts();
@@ -25,7 +25,11 @@ pub(super) fn salvage(input: &Arc<dyn Input>, trust: &Trust) -> Result<OpenBundl
 }
 
 /// The error for a bundle whose end cannot be read, which may be that more follows it.
-pub(super) fn explain_end(input: &Arc<dyn Input>, trust: &Trust, error: ArchiveError) -> ArchiveError {
+pub(in crate::archive) fn explain_end(
+    input: &Arc<dyn Input>,
+    trust: &Trust,
+    error: ArchiveError,
+) -> ArchiveError {
     let is_damaged = matches!(error, ArchiveError::Damaged(_));
     let bundle = is_damaged.then(|| salvage(input, trust).ok()).flatten();
     match bundle.and_then(|bundle| bundle.what_follows().ok().flatten()) {

@@ -10,16 +10,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::ArchiveError;
-use super::format::frame;
 use super::opened::OpenBundle;
+use crate::archive::ArchiveError;
+use crate::archive::format::frame;
 
 /// Raw blocks read at once: 1 MiB of content.
 const BLOCKS: u64 = 8;
 
 /// Iterates over the content of a part of one blob.
 #[derive(Debug)]
-pub(super) struct PartReader {
+pub(in crate::archive) struct PartReader {
     bundle: Arc<OpenBundle>,
     /// File offset, file length and content length of the frames not yet begun.
     frames: VecDeque<(u64, u64, u64)>,
@@ -48,7 +48,7 @@ struct Current {
 
 impl PartReader {
     /// The bytes `range` of blob `index`.
-    pub(super) fn new(
+    pub(in crate::archive) fn new(
         bundle: &Arc<OpenBundle>,
         index: usize,
         range: Range<u64>,

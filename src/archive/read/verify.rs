@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rayon::prelude::*;
 
-use super::ArchiveError;
-use super::format::frame;
-use super::manifest::FORMAT_REVISION;
 use super::opened::OpenBundle;
 use super::problem::{Problem, find_images};
-use super::volumes::compare_with_list;
+use crate::archive::ArchiveError;
+use crate::archive::format::frame;
+use crate::archive::manifest::FORMAT_REVISION;
+use crate::archive::volumes::compare_with_list;
 use crate::image::{Digest, Hasher};
 
 struct Check<'a> {
@@ -25,7 +25,7 @@ struct Check<'a> {
 }
 
 /// Checks everything that opening the bundle has not proven yet. `moved` is told of content bytes checked.
-pub(super) fn verify(
+pub(in crate::archive) fn verify(
     bundle: &OpenBundle,
     cancelled: &AtomicBool,
     moved: &(dyn Fn(u64) + Sync),

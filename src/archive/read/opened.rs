@@ -5,42 +5,42 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::format::frame;
-use super::format::layout::Layout;
-use super::format::manifest_source::Manifests;
 use super::head_reader::Head;
-use super::manifest::{BlobRow, BundleManifest};
 use super::seek_table::end_without_zeros;
-use super::{ArchiveError, Input, partial};
+use crate::archive::format::frame;
+use crate::archive::format::layout::Layout;
+use crate::archive::format::manifest_source::Manifests;
+use crate::archive::manifest::{BlobRow, BundleManifest};
+use crate::archive::{ArchiveError, Input, partial};
 use crate::image::{Digest, Positions};
 
 /// What every reader of the bundle shares.
 #[derive(Debug)]
-pub(super) struct OpenBundle {
-    pub(super) input: Arc<dyn Input>,
-    pub(super) id: Digest,
-    pub(super) manifest: BundleManifest,
-    pub(super) head: Head,
-    pub(super) layout: Layout,
+pub(in crate::archive) struct OpenBundle {
+    pub(in crate::archive) input: Arc<dyn Input>,
+    pub(in crate::archive) id: Digest,
+    pub(in crate::archive) manifest: BundleManifest,
+    pub(in crate::archive) head: Head,
+    pub(in crate::archive) layout: Layout,
     /// Of the blobs of the manifest.
-    pub(super) positions: Positions,
+    pub(in crate::archive) positions: Positions,
     /// File offset and length of each frame of each compressed blob.
     compressed: Vec<Vec<(u64, u32)>>,
     /// None where the end of the file is lost.
-    pub(super) seek_table: Option<Range<u64>>,
+    pub(in crate::archive) seek_table: Option<Range<u64>>,
 }
 
 /// What opening finds out.
-pub(super) struct Parts {
-    pub(super) head: Head,
-    pub(super) manifest: BundleManifest,
-    pub(super) layout: Layout,
-    pub(super) compressed: Vec<Vec<(u64, u32)>>,
-    pub(super) seek_table: Option<Range<u64>>,
+pub(in crate::archive) struct Parts {
+    pub(in crate::archive) head: Head,
+    pub(in crate::archive) manifest: BundleManifest,
+    pub(in crate::archive) layout: Layout,
+    pub(in crate::archive) compressed: Vec<Vec<(u64, u32)>>,
+    pub(in crate::archive) seek_table: Option<Range<u64>>,
 }
 
 impl OpenBundle {
-    pub(super) fn new(input: &Arc<dyn Input>, parts: Parts) -> Self {
+    pub(in crate::archive) fn new(input: &Arc<dyn Input>, parts: Parts) -> Self {
         let Parts { head, manifest, layout, compressed, seek_table } = parts;
         let positions = Positions::of(manifest.blobs.len(), |at| &manifest.blobs[at].digest);
         let id = head.id();
@@ -49,14 +49,14 @@ impl OpenBundle {
     }
 
     /// Whether every frame of blob `index` is known.
-    pub(super) fn is_located(&self, index: usize, blob: &BlobRow) -> bool {
+    pub(in crate::archive) fn is_located(&self, index: usize, blob: &BlobRow) -> bool {
         let slot = index.checked_sub(self.layout.compressed().start);
         let frames = slot.and_then(|slot| self.compressed.get(slot));
         frames.is_none_or(|frames| frames.len() as u64 == blob.size.div_ceil(frame::FRAME_CONTENT))
     }
 
     /// File offset, file length and content length of each frame of blob `index`; none in the head.
-    pub(super) fn frames(&self, index: usize) -> Vec<(u64, u64, u64)> {
+    pub(in crate::archive) fn frames(&self, index: usize) -> Vec<(u64, u64, u64)> {
         let size = self.manifest.blobs[index].size;
         if self.layout.stored().contains(&index) {
             let mut at = self.layout.data_offset(index);
@@ -81,12 +81,12 @@ impl OpenBundle {
     }
 
     /// The small blob `index` of the head.
-    pub(super) fn head_blob(&self, index: usize) -> Result<Bytes, ArchiveError> {
+    pub(in crate::archive) fn head_blob(&self, index: usize) -> Result<Bytes, ArchiveError> {
         self.head.manifest(&self.manifest.blobs[index].digest)
     }
 
     /// Where the last blob ends; none where the blobs before cannot all be found.
-    pub(super) fn content_end(&self) -> Option<u64> {
+    pub(in crate::archive) fn content_end(&self) -> Option<u64> {
         let (layout, blobs) = (&self.layout, &self.manifest.blobs);
         let mut end = layout.stored_end();
         for index in layout.compressed().filter(|index| self.is_located(*index, &blobs[*index])) {
@@ -97,7 +97,7 @@ impl OpenBundle {
     }
 
     /// The end-of-archive blocks and the seek table, which stand behind the last blob.
-    pub(super) fn ending(&self) -> Result<Vec<u8>, ArchiveError> {
+    pub(in crate::archive) fn ending(&self) -> Result<Vec<u8>, ArchiveError> {
         let lens = |index| {
             let frames = self.frames(index).into_iter();
             frames.map(|(_, len, _)| u32::try_from(len).unwrap_or(u32::MAX)).collect()
@@ -107,7 +107,7 @@ impl OpenBundle {
     }
 
     /// Bytes behind the end of the bundle that are more than padding; none where the end is not there.
-    pub(super) fn what_follows(&self) -> Result<Option<Range<u64>>, ArchiveError> {
+    pub(in crate::archive) fn what_follows(&self) -> Result<Option<Range<u64>>, ArchiveError> {
         let Some(start) = self.content_end() else { return Ok(None) };
         let expected = self.ending()?;
         let end = start + expected.len() as u64;
@@ -117,7 +117,7 @@ impl OpenBundle {
     }
 
     /// The first blob that could not be found at all, by position.
-    pub(super) fn first_lost(&self) -> Option<usize> {
+    pub(in crate::archive) fn first_lost(&self) -> Option<usize> {
         let blobs = &self.manifest.blobs;
         self.layout.compressed().find(|index| !self.is_located(*index, &blobs[*index]))
     }

@@ -2,9 +2,9 @@
 
 use std::io::{self, Read, Seek, SeekFrom};
 
-use super::ArchiveError;
-use super::format::member;
-use super::input::Input;
+use crate::archive::ArchiveError;
+use crate::archive::format::member;
+use crate::archive::input::Input;
 
 /// The frames of a file as its seek table lists them.
 #[derive(Debug)]
@@ -13,7 +13,7 @@ pub(crate) struct FrameTable {
 }
 
 impl FrameTable {
-    pub(super) fn new(table: zeekstd::SeekTable) -> Self {
+    pub(in crate::archive) fn new(table: zeekstd::SeekTable) -> Self {
         Self { table }
     }
 
@@ -34,7 +34,7 @@ impl FrameTable {
 }
 
 /// Where the content of the file ends: zero bytes may follow.
-pub(super) fn end_without_zeros(input: &dyn Input) -> Result<u64, ArchiveError> {
+pub(in crate::archive) fn end_without_zeros(input: &dyn Input) -> Result<u64, ArchiveError> {
     let mut end = input.len();
     let floor = input.len().saturating_sub(member::MAX_PADDING);
     while end > floor {
@@ -49,10 +49,10 @@ pub(super) fn end_without_zeros(input: &dyn Input) -> Result<u64, ArchiveError> 
 }
 
 /// `Read + Seek` over the input up to `end`, as the seek table parser wants it.
-pub(super) struct InputTail<'a> {
-    pub(super) input: &'a dyn Input,
-    pub(super) end: u64,
-    pub(super) at: u64,
+pub(in crate::archive) struct InputTail<'a> {
+    pub(in crate::archive) input: &'a dyn Input,
+    pub(in crate::archive) end: u64,
+    pub(in crate::archive) at: u64,
 }
 
 impl Read for InputTail<'_> {

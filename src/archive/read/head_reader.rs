@@ -11,14 +11,14 @@ use std::sync::{Mutex, OnceLock};
 use bytes::Bytes;
 use tar::{EntryType, Header};
 
-use super::ArchiveError;
-use super::format::head::{self, FrameLens};
-use super::format::manifest_source::Manifests;
-use super::format::sink::Sink;
-use super::format::{expansion, frame, member, proof};
-use super::input::Input;
-use super::manifest::{BundleManifest, Group};
 use super::seek_table::FrameTable;
+use crate::archive::ArchiveError;
+use crate::archive::format::head::{self, FrameLens};
+use crate::archive::format::manifest_source::Manifests;
+use crate::archive::format::sink::Sink;
+use crate::archive::format::{expansion, frame, member, proof};
+use crate::archive::input::Input;
+use crate::archive::manifest::{BundleManifest, Group};
 use crate::image::Digest;
 use crate::signing::Trust;
 
@@ -27,7 +27,7 @@ const MAX_BUNDLE_JSON: u64 = 1 << 30;
 /// Cap of any other member of the head.
 const MAX_SMALL: u64 = 1 << 30;
 /// Cap of `bundle.json.sig` in bytes.
-pub(super) const MAX_SIGNATURE: u64 = 64 << 10;
+pub(in crate::archive) const MAX_SIGNATURE: u64 = 64 << 10;
 
 /// So many frames of the head, of 1 MiB at most, are kept open.
 const OPEN_FRAMES: usize = 8;

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{BundleManifest, Manifests, Users};
+use crate::archive::{BundleManifest, Manifests, Users};
 use crate::image::Digest;
 
 /// One thing that is wrong with a bundle.
@@ -19,7 +19,11 @@ pub struct Problem {
 }
 
 /// Notes of each problem with a blob which images need it.
-pub(super) fn find_images(problems: &mut [Problem], bundle: &BundleManifest, manifests: &dyn Manifests) {
+pub(in crate::archive) fn find_images(
+    problems: &mut [Problem],
+    bundle: &BundleManifest,
+    manifests: &dyn Manifests,
+) {
     if problems.iter().all(|problem| problem.blob.is_none()) {
         return;
     }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::format::frame;
 use super::opened::OpenBundle;
-use super::{ArchiveError, Input};
+use crate::archive::format::frame;
+use crate::archive::{ArchiveError, Input};
 
 /// Raw blocks read at once: 1 MiB of content.
 const BLOCKS: u64 = 8;
@@ -27,7 +27,11 @@ pub struct ContentReader {
 
 impl ContentReader {
     /// The content of blob `index` from byte `from` on.
-    pub(super) fn new(bundle: &Arc<OpenBundle>, index: usize, from: u64) -> Result<Self, ArchiveError> {
+    pub(in crate::archive) fn new(
+        bundle: &Arc<OpenBundle>,
+        index: usize,
+        from: u64,
+    ) -> Result<Self, ArchiveError> {
         let mut content = Self {
             bundle: Arc::clone(bundle),
             frames: VecDeque::new(),
