@@ -60,14 +60,11 @@ mod listing;
 pub mod manifest;
 mod other_tools;
 mod partial;
-mod pipe;
-mod piped;
-mod piped_layout;
 mod place;
 mod platforms;
 mod read;
 mod repacked;
-mod stash;
+mod stream;
 mod tar_header;
 mod verify_layout;
 mod volumes;
@@ -94,12 +91,12 @@ pub use partial::{
     DraftedHead, FRAME_CONTENT, PartialFile, StoredFrame, StoredWriter, compressed_frame, draft_head, ending,
     joint, open_frame, read_back, stored_len, sync_folder,
 };
-pub use pipe::{PipedContent, PipedHead, open_pipe};
-pub use piped::{Piped, Rest};
 pub use read::content::ContentReader;
 pub use read::problem::Problem;
 pub use read::reader::BundleReader;
-pub use stash::{Stash, StashWriter};
+pub use stream::pipe::{PipedContent, PipedHead, open_pipe};
+pub use stream::piped::{Piped, Rest};
+pub use stream::stash::{Stash, StashWriter};
 pub use volumes::{
     COLUMNS, Cut, LIST_SUFFIX, MIN_VOLUME, Survey, VolumeEntry, VolumeInput, VolumeList, Wait,
     WaitingVolumes, parity_len, parity_name, protect, remove_parity, volume_base, volumes_of,

@@ -23,7 +23,7 @@ use crate::archive::format::manifest_source::Manifests;
 use crate::archive::holdings::{ContentPieces, Holdings};
 use crate::archive::input::Input;
 use crate::archive::manifest::{BlobRow, BundleManifest, Group};
-use crate::archive::pipe::open_pipe;
+use crate::archive::stream::pipe::open_pipe;
 use crate::archive::volumes::blame;
 use crate::archive::{ArchiveError, VolumeInput};
 use crate::image::{Digest, RawManifest};

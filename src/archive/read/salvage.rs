@@ -10,7 +10,7 @@ use super::seek_table::InputTail;
 use crate::archive::format::frame;
 use crate::archive::format::layout::Layout;
 use crate::archive::manifest::BlobRow;
-use crate::archive::pipe::{read_frame, read_head};
+use crate::archive::stream::pipe::{read_frame, read_head};
 use crate::archive::{ArchiveError, Input};
 use crate::signing::Trust;
 

@@ -11,22 +11,24 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
-use super::described::{Chosen, Described, LayoutOptions, describe};
-use super::foreign::{check_version, ignored, stream_member};
-use super::foreign_tar::{Member, Members, decompress};
-use super::format::contents::MAX_DEPTH;
-use super::format::head::{self, Derived};
-use super::format::manifest_source::Manifests;
-use super::format::proof;
-use super::holdings::{ContentPieces, Holdings, StreamSink};
-use super::listing::{Listing, stranger_in_bundle};
-use super::manifest::BundleManifest;
-use super::place::{Budget, MAX_BUNDLE_JSON, MAX_JSON, MAX_LAYOUT, MAX_MANIFEST, SmallMembers, too_large};
-use super::platforms::Known;
-use super::read::head_reader::MAX_SIGNATURE;
-use super::tar_header::{Kind, shown};
-use super::volumes::pipe_error;
-use super::{ArchiveError, Stash, other_tools, repacked};
+use crate::archive::described::{Chosen, Described, LayoutOptions, describe};
+use crate::archive::foreign::{check_version, ignored, stream_member};
+use crate::archive::foreign_tar::{Member, Members, decompress};
+use crate::archive::format::contents::MAX_DEPTH;
+use crate::archive::format::head::{self, Derived};
+use crate::archive::format::manifest_source::Manifests;
+use crate::archive::format::proof;
+use crate::archive::holdings::{ContentPieces, Holdings, StreamSink};
+use crate::archive::listing::{Listing, stranger_in_bundle};
+use crate::archive::manifest::BundleManifest;
+use crate::archive::place::{
+    Budget, MAX_BUNDLE_JSON, MAX_JSON, MAX_LAYOUT, MAX_MANIFEST, SmallMembers, too_large,
+};
+use crate::archive::platforms::Known;
+use crate::archive::read::head_reader::MAX_SIGNATURE;
+use crate::archive::tar_header::{Kind, shown};
+use crate::archive::volumes::pipe_error;
+use crate::archive::{ArchiveError, Stash, other_tools, repacked};
 use crate::image::{Descriptor, Digest, ParsedManifest, Platform, media_type};
 use crate::signing::Trust;
 
@@ -34,7 +36,7 @@ const STDIN: &str = "stdin";
 
 /// What is known of a layout before its layers come.
 #[derive(Debug)]
-pub(super) struct PipedLayout {
+pub(in crate::archive) struct PipedLayout {
     manifests: HashMap<Digest, Bytes>,
     bundle: BundleManifest,
     chosen: Vec<Chosen>,
@@ -44,7 +46,7 @@ pub(super) struct PipedLayout {
 }
 
 /// The rest of the pipe.
-pub(super) struct PipedRest {
+pub(in crate::archive) struct PipedRest {
     members: Members<Box<dyn Read + Send>>,
     /// The member whose content is next.
     pending: Option<Digest>,
@@ -54,7 +56,7 @@ pub(super) struct PipedRest {
 }
 
 /// Reads as far as it takes to know what the layout holds, and asks `trust` before any of it is believed.
-pub(super) fn open(
+pub(in crate::archive) fn open(
     mut input: impl BufRead + Send + 'static,
     options: &LayoutOptions,
     stash: &Stash,
@@ -276,7 +278,7 @@ impl Holdings for PipedLayout {
 
 impl PipedRest {
     /// Reads everything to the end of the archive.
-    pub(super) fn stream(mut self, sink: &mut StreamSink<'_>) -> Result<(), ArchiveError> {
+    pub(in crate::archive) fn stream(mut self, sink: &mut StreamSink<'_>) -> Result<(), ArchiveError> {
         let (path, layout) = (Path::new(STDIN), self.layout.clone());
         let listed = layout.bundle.index();
         let mut next = self.pending.take();

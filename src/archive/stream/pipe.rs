@@ -9,15 +9,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::format::frame;
-use super::format::layout::Layout;
-use super::format::manifest_source::Manifests;
-use super::format::member::MAX_PADDING;
-use super::holdings::{ContentPieces, Holdings, StreamEvent, StreamSink};
-use super::manifest::BundleManifest;
-use super::read::head_reader::Head;
-use super::volumes::pipe_error;
-use super::{ArchiveError, partial};
+use crate::archive::format::frame;
+use crate::archive::format::layout::Layout;
+use crate::archive::format::manifest_source::Manifests;
+use crate::archive::format::member::MAX_PADDING;
+use crate::archive::holdings::{ContentPieces, Holdings, StreamEvent, StreamSink};
+use crate::archive::manifest::BundleManifest;
+use crate::archive::read::head_reader::Head;
+use crate::archive::volumes::pipe_error;
+use crate::archive::{ArchiveError, partial};
 use crate::image::Digest;
 use crate::signing::Trust;
 
@@ -56,7 +56,10 @@ pub fn open_pipe<R: Read>(mut input: R) -> Result<(Arc<PipedHead>, PipedContent<
 }
 
 /// The head, proven, and how many bytes it takes.
-pub(super) fn read_head(input: &mut impl Read, trust: &Trust) -> Result<(PipedHead, u64), ArchiveError> {
+pub(in crate::archive) fn read_head(
+    input: &mut impl Read,
+    trust: &Trust,
+) -> Result<(PipedHead, u64), ArchiveError> {
     let mut at = 0;
     let mut frame = || {
         let Some(bytes) = read_frame(input, frame::HEAD_FRAME_CONTENT as u64)? else {
@@ -77,7 +80,7 @@ pub(super) fn read_head(input: &mut impl Read, trust: &Trust) -> Result<(PipedHe
 }
 
 impl PipedHead {
-    pub(super) fn into_parts(self) -> (Head, BundleManifest, Layout) {
+    pub(in crate::archive) fn into_parts(self) -> (Head, BundleManifest, Layout) {
         (self.head, self.manifest, self.layout)
     }
 
@@ -120,7 +123,7 @@ impl Holdings for PipedHead {
 
 impl<R: Read> PipedContent<R> {
     /// What follows `head`, which took the first `at` bytes.
-    pub(super) fn after(head: Arc<PipedHead>, input: R, at: u64) -> Self {
+    pub(in crate::archive) fn after(head: Arc<PipedHead>, input: R, at: u64) -> Self {
         Self { head, input, at, compressed: Vec::new() }
     }
 
@@ -237,7 +240,10 @@ impl<R: Read> PipedContent<R> {
 }
 
 /// One whole frame, found by walking its blocks; none at the end of the input. Content beyond `limit` is refused.
-pub(super) fn read_frame(input: &mut impl Read, limit: u64) -> Result<Option<Vec<u8>>, ArchiveError> {
+pub(in crate::archive) fn read_frame(
+    input: &mut impl Read,
+    limit: u64,
+) -> Result<Option<Vec<u8>>, ArchiveError> {
     let io = |error: io::Error| match error.kind() {
         io::ErrorKind::UnexpectedEof => ArchiveError::Damaged("the stream ends inside a frame".into()),
         _ => pipe_error(error),

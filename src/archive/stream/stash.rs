@@ -12,8 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
-use super::holdings::ContentPieces;
-use super::{ArchiveError, partial};
+use crate::archive::holdings::ContentPieces;
+use crate::archive::{ArchiveError, partial};
 use crate::image::Digest;
 
 /// A blob up to this many bytes may be held in memory.
@@ -124,7 +124,11 @@ impl Stash {
     }
 
     /// The blob as a whole, if it is here and not larger than `cap` bytes.
-    pub(super) fn whole(&self, digest: &Digest, cap: u64) -> Result<Option<Vec<u8>>, ArchiveError> {
+    pub(in crate::archive) fn whole(
+        &self,
+        digest: &Digest,
+        cap: u64,
+    ) -> Result<Option<Vec<u8>>, ArchiveError> {
         let mut bytes = Vec::new();
         for piece in self.open(digest, 0).into_iter().flatten() {
             bytes.extend_from_slice(&piece?);

@@ -7,12 +7,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::holdings::{ContentPieces, Holdings, StreamSink};
 use super::pipe::{PipedContent, read_head};
-use super::volumes::pipe_error;
-use super::{
-    ArchiveError, BundleManifest, Chosen, LayoutOptions, Manifests, Stash, ZSTD_MAGIC, piped_layout,
-};
+use super::piped_layout;
+use crate::archive::holdings::{ContentPieces, Holdings, StreamSink};
+use crate::archive::volumes::pipe_error;
+use crate::archive::{ArchiveError, BundleManifest, Chosen, LayoutOptions, Manifests, Stash, ZSTD_MAGIC};
 use crate::image::Digest;
 use crate::signing::Trust;
 
