@@ -6,7 +6,7 @@ use std::path::Path;
 use flate2::read::MultiGzDecoder;
 
 use super::ArchiveError;
-use super::foreign_tar::Members;
+use super::foreign::foreign_tar::Members;
 use crate::app::small_file;
 
 /// One file of a chart that is read is never larger, in bytes. Helm's own limit is 5 MiB.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::foreign_tar::Members;
+use super::foreign::foreign_tar::Members;
 use super::format::frame;
 use super::read::head_reader::Head;
 use super::read::reader;
@@ -62,8 +62,10 @@ pub fn head(content: &[u8]) {
 /// Walks `bytes` as a tar of another tool, in whatever it is packed. Nothing in a plain one is longer than the tar.
 pub fn tar(bytes: &[u8]) {
     let path = std::path::Path::new("input");
-    if let Ok(mut members) = super::foreign_tar::decompress(std::io::Cursor::new(bytes.to_vec()), path) {
-        let mut listing = super::listing::Listing::default();
+    if let Ok(mut members) =
+        super::foreign::foreign_tar::decompress(std::io::Cursor::new(bytes.to_vec()), path)
+    {
+        let mut listing = super::foreign::listing::Listing::default();
         while let Ok(Some(member)) = members.next_of_any_kind() {
             let _ = listing.add(&member);
         }

@@ -41,40 +41,28 @@
 //! A signature is checked right after `bundle.json` and `bundle.json.sig` have come, before either is parsed
 //! ([`crate::signing`]). Everything read is hostile until it has been derived again and compared.
 
-mod beside;
 mod chart;
 mod chart_artifact;
-mod compression;
-mod described;
 mod error;
 mod foreign;
-mod foreign_tar;
 mod format;
 #[cfg(fuzzing)]
 pub mod fuzzing;
-mod hash;
 mod holdings;
 mod input;
-mod kind;
-mod listing;
 pub mod manifest;
-mod other_tools;
 mod partial;
-mod place;
-mod platforms;
 mod read;
-mod repacked;
 mod stream;
-mod tar_header;
-mod verify_layout;
 mod volumes;
 
 pub use crate::app::own_file::folder_of;
 pub use chart::{ChartFile, MAX_CHART_FILE, MAX_CHART_FILES, chart_files};
 pub use chart_artifact::ChartArtifact;
-pub use described::{Chosen, LayoutOptions};
 pub use error::{ArchiveError, NamelessImage, StorageAnswer};
-pub use foreign::ForeignLayout;
+pub use foreign::described::{Chosen, LayoutOptions};
+pub use foreign::kind::{ARCHIVE_HEAD, ArchiveKind, is_archive};
+pub use foreign::layout::ForeignLayout;
 pub use format::artifacts::ArtifactIndex;
 pub use format::contents::{Contents, Fate, Fates, ImageFault, MAX_DEPTH, MAX_MANIFESTS, Root, fates, roots};
 pub use format::frame::{StoredEncoder, ZSTD_MAGIC};
@@ -85,7 +73,6 @@ pub use format::pins::{Pins, REPINNED, Repinned, broken_pin, repinned_extension}
 pub use format::users::Users;
 pub use holdings::{ContentPieces, Holdings, StreamEvent, StreamSink};
 pub use input::{FileInput, Input};
-pub use kind::{ARCHIVE_HEAD, ArchiveKind, is_archive};
 pub use manifest::{ArtifactRow, BlobIndex, BlobRow, BundleManifest, Group, ImageRow};
 pub use partial::{
     DraftedHead, FRAME_CONTENT, PartialFile, StoredFrame, StoredWriter, compressed_frame, draft_head, ending,

@@ -11,24 +11,25 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
-use crate::archive::described::{Chosen, Described, LayoutOptions, describe};
-use crate::archive::foreign::{check_version, ignored, stream_member};
-use crate::archive::foreign_tar::{Member, Members, decompress};
+use crate::archive::foreign::described::{Chosen, Described, LayoutOptions, describe};
+use crate::archive::foreign::foreign_tar::{Member, Members, decompress};
+use crate::archive::foreign::layout::{check_version, ignored, stream_member};
+use crate::archive::foreign::listing::{Listing, stranger_in_bundle};
+use crate::archive::foreign::place::{
+    Budget, MAX_BUNDLE_JSON, MAX_JSON, MAX_LAYOUT, MAX_MANIFEST, SmallMembers, too_large,
+};
+use crate::archive::foreign::platforms::Known;
+use crate::archive::foreign::tar_header::{Kind, shown};
+use crate::archive::foreign::{other_tools, repacked};
 use crate::archive::format::contents::MAX_DEPTH;
 use crate::archive::format::head::{self, Derived};
 use crate::archive::format::manifest_source::Manifests;
 use crate::archive::format::proof;
 use crate::archive::holdings::{ContentPieces, Holdings, StreamSink};
-use crate::archive::listing::{Listing, stranger_in_bundle};
 use crate::archive::manifest::BundleManifest;
-use crate::archive::place::{
-    Budget, MAX_BUNDLE_JSON, MAX_JSON, MAX_LAYOUT, MAX_MANIFEST, SmallMembers, too_large,
-};
-use crate::archive::platforms::Known;
 use crate::archive::read::head_reader::MAX_SIGNATURE;
-use crate::archive::tar_header::{Kind, shown};
 use crate::archive::volumes::pipe_error;
-use crate::archive::{ArchiveError, Stash, other_tools, repacked};
+use crate::archive::{ArchiveError, Stash};
 use crate::image::{Descriptor, Digest, ParsedManifest, Platform, media_type};
 use crate::signing::Trust;
 

@@ -64,7 +64,7 @@ impl fmt::Display for ArchiveKind {
 /// What the names of members tell.
 #[derive(Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a mark of its own")]
-pub(super) struct Marks {
+pub(in crate::archive) struct Marks {
     bundle: bool,
     layout: bool,
     blobs: bool,
@@ -80,12 +80,12 @@ pub(super) struct Marks {
     chart: bool,
     wrapped: bool,
     /// A folder in it that has a layout.
-    pub(super) nested: Option<String>,
+    pub(in crate::archive) nested: Option<String>,
 }
 
 impl Marks {
     /// Takes in the name of a member.
-    pub(super) fn see(&mut self, name: &str) {
+    pub(in crate::archive) fn see(&mut self, name: &str) {
         let is_hex = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit());
         let layer = name.strip_prefix("sha256-").and_then(|rest| rest.strip_suffix(".tar.gz"));
         match name {
@@ -118,7 +118,7 @@ impl Marks {
     }
 
     /// The marks of a folder.
-    pub(super) fn of_folder(folder: &Path) -> Self {
+    pub(in crate::archive) fn of_folder(folder: &Path) -> Self {
         let mut marks = Self::default();
         for entry in std::fs::read_dir(folder).into_iter().flatten().flatten().take(MAX_ENTRIES) {
             let name = entry.file_name().to_string_lossy().into_owned();
@@ -158,7 +158,7 @@ impl Marks {
     }
 
     /// The same for what cannot be read as a layout; a folder may be what an archive cannot.
-    pub(super) fn without_layout(&self, is_folder: bool) -> ArchiveKind {
+    pub(in crate::archive) fn without_layout(&self, is_folder: bool) -> ArchiveKind {
         match self.certain() {
             Some(kind) => kind,
             None if self.registry => ArchiveKind::RegistryStorage,

@@ -9,11 +9,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use rayon::prelude::*;
 
-use super::ArchiveError;
-use super::holdings::{Holdings, StreamEvent};
-use super::manifest::{BlobRow, MAX_HEAD_CONFIG};
 use super::place::Place;
-use super::read::problem::{Problem, find_images};
+use crate::archive::ArchiveError;
+use crate::archive::holdings::{Holdings, StreamEvent};
+use crate::archive::manifest::{BlobRow, MAX_HEAD_CONFIG};
+use crate::archive::read::problem::{Problem, find_images};
 use crate::image::{Digest, Hasher, ImageConfig, Role};
 
 /// One blob on its way through the hasher.
@@ -54,7 +54,7 @@ impl<'a> Passing<'a> {
 }
 
 /// Checks every blob of `layout` that is not among `manifests`, which were compared with their digests. `moved` is told of content bytes checked.
-pub(super) fn verify(
+pub(in crate::archive) fn verify(
     layout: &dyn Holdings,
     manifests: &HashMap<Digest, Bytes>,
     place: &Place,

@@ -9,11 +9,11 @@ use std::io::{BufReader, Read};
 use std::path::Path;
 
 use super::foreign_tar::Members;
-use super::format::head::{self, Derived, Sum};
 use super::listing::{Listing, stranger_in_bundle};
 use super::place::{Place, decompressed};
 use super::tar_header::shown;
-use super::{ArchiveError, BundleManifest, Input};
+use crate::archive::format::head::{self, Derived, Sum};
+use crate::archive::{ArchiveError, BundleManifest, Input};
 use crate::image::{Digest, Role};
 
 /// What `bundle.json` may take for each member of its archive, and at least, in bytes. It says less than a kilobyte of
@@ -22,18 +22,18 @@ const OWN_PER_MEMBER: u64 = 4 << 10;
 const OWN_FREE: u64 = 64 << 20;
 
 /// The largest `bundle.json` that an archive of so many members can have.
-pub(super) fn own_cap(members: usize, cap: u64) -> u64 {
+pub(in crate::archive) fn own_cap(members: usize, cap: u64) -> u64 {
     cap.min(OWN_FREE.saturating_add(OWN_PER_MEMBER.saturating_mul(members as u64)))
 }
 
 /// The manifests and indexes of a bundle.
-pub(super) fn manifests(bundle: &BundleManifest) -> HashSet<Digest> {
+pub(in crate::archive) fn manifests(bundle: &BundleManifest) -> HashSet<Digest> {
     let manifests = bundle.blobs.iter().filter(|blob| matches!(blob.role, Role::Index | Role::Manifest));
     manifests.map(|blob| blob.digest).collect()
 }
 
 /// Refuses blobs that are not those of `bundle`.
-pub(super) fn refuse_others(
+pub(in crate::archive) fn refuse_others(
     bundle: &BundleManifest,
     place: &Place,
     listing: &Listing,
@@ -52,7 +52,7 @@ pub(super) fn refuse_others(
 
 /// Refuses members for other tools that do not follow from a bundle and its manifests. `found` gives size and sha256 of
 /// those that are there. If `more` may come, a signature may be among it, which the lists of sums cover.
-pub(super) fn check_derived(
+pub(in crate::archive) fn check_derived(
     derived: &Derived<'_>,
     found: &dyn Fn(&str) -> Result<Sum, ArchiveError>,
     more: bool,

@@ -2,14 +2,14 @@
 
 use std::collections::HashSet;
 
-use super::ArchiveError;
 use super::beside::{Beside, is_type_of_image, name_of, related, root_of, tag_of, unnamed};
-use super::format::contents::{Contents, Fate, Root};
-use super::format::manifest_source::Manifests;
-use super::manifest::{
+use super::platforms::{Known, Leaves};
+use crate::archive::ArchiveError;
+use crate::archive::format::contents::{Contents, Fate, Root};
+use crate::archive::format::manifest_source::Manifests;
+use crate::archive::manifest::{
     BundleManifest, CatalogRecord, FORMAT_REVISION, ImageRow, MEDIA_TYPE, PROFILE, SCHEMA_VERSION,
 };
-use super::platforms::{Known, Leaves};
 use crate::image::{Descriptor, Digest, ManifestKind, ParsedManifest, Platform, Reference, media_type};
 
 /// Images that one message names.
@@ -48,15 +48,15 @@ pub struct Chosen {
 
 /// A layout in the terms of a bundle.
 #[derive(Debug)]
-pub(super) struct Described {
-    pub(super) bundle: BundleManifest,
-    pub(super) chosen: Vec<Chosen>,
+pub(in crate::archive) struct Described {
+    pub(in crate::archive) bundle: BundleManifest,
+    pub(in crate::archive) chosen: Vec<Chosen>,
     /// What whoever imports it should know.
-    pub(super) notes: Vec<String>,
+    pub(in crate::archive) notes: Vec<String>,
 }
 
 /// What the index and the manifests say, in the terms of a bundle. `small` has the configs too, as far as they are at hand.
-pub(super) fn describe(
+pub(in crate::archive) fn describe(
     index: &ParsedManifest,
     known: &Known<'_>,
     small: &dyn Manifests,

@@ -12,24 +12,25 @@ use bytes::Bytes;
 
 use super::compression::Packing;
 use super::foreign_tar::{Member, Members, decompress};
-use super::format::head::{self, Sum};
 use super::kind::Marks;
 use super::listing::Listing;
-use super::{ArchiveError, FileInput, Input, hash, other_tools};
+use super::{hash, other_tools};
 use crate::app::small_file;
+use crate::archive::format::head::{self, Sum};
+use crate::archive::{ArchiveError, FileInput, Input};
 use crate::image::Digest;
 
 /// JSON members of a foreign archive, in bytes.
-pub(super) const MAX_JSON: u64 = 20 << 20;
-pub(super) const MAX_BUNDLE_JSON: u64 = 1 << 30;
-pub(super) const MAX_MANIFEST: u64 = 4 << 20;
-pub(super) const MAX_LAYOUT: u64 = 64 << 10;
+pub(in crate::archive) const MAX_JSON: u64 = 20 << 20;
+pub(in crate::archive) const MAX_BUNDLE_JSON: u64 = 1 << 30;
+pub(in crate::archive) const MAX_MANIFEST: u64 = 4 << 20;
+pub(in crate::archive) const MAX_LAYOUT: u64 = 64 << 10;
 /// All manifests of a foreign archive together, in bytes.
-pub(super) const MAX_MANIFESTS: u64 = 256 << 20;
+pub(in crate::archive) const MAX_MANIFESTS: u64 = 256 << 20;
 
 /// Where the members are.
 #[derive(Debug)]
-pub(super) enum Place {
+pub(in crate::archive) enum Place {
     Folder(PathBuf),
     /// A plain tar, which is read in place.
     Tar {
@@ -47,7 +48,7 @@ pub(super) enum Place {
 
 /// Small members that were kept as they came by.
 #[derive(Debug, Default)]
-pub(super) struct SmallMembers {
+pub(in crate::archive) struct SmallMembers {
     whole: BTreeMap<&'static str, Vec<u8>>,
     /// Those that were too large to be kept.
     large: BTreeSet<&'static str>,
@@ -61,14 +62,14 @@ impl SmallMembers {
         (head::OCI_LAYOUT, MAX_LAYOUT),
         (head::INDEX, MAX_JSON),
         (head::BUNDLE, MAX_BUNDLE_JSON),
-        (head::SIGNATURE, super::read::head_reader::MAX_SIGNATURE),
+        (head::SIGNATURE, crate::archive::read::head_reader::MAX_SIGNATURE),
         (head::DOCKER, other_tools::MAX_DOCKER),
         (head::SHA256SUMS, 0),
         (head::SHA512SUMS, 0),
     ];
 
     /// Takes the current member, if it is one of them.
-    pub(super) fn take<R: Read>(
+    pub(in crate::archive) fn take<R: Read>(
         &mut self,
         member: &Member,
         members: &mut Members<R>,
@@ -89,25 +90,29 @@ impl SmallMembers {
     }
 
     /// The member as a whole, once; none if it is not there.
-    pub(super) fn whole(&mut self, name: &str, cap: u64) -> Result<Option<Vec<u8>>, ArchiveError> {
+    pub(in crate::archive) fn whole(
+        &mut self,
+        name: &str,
+        cap: u64,
+    ) -> Result<Option<Vec<u8>>, ArchiveError> {
         if self.large.contains(name) { Err(too_large(name, cap)) } else { Ok(self.whole.remove(name)) }
     }
 
-    pub(super) fn has(&self, name: &str) -> bool {
+    pub(in crate::archive) fn has(&self, name: &str) -> bool {
         self.digests.contains_key(name)
     }
 
-    pub(super) fn digest(&self, name: &str) -> Sum {
+    pub(in crate::archive) fn digest(&self, name: &str) -> Sum {
         self.digests.get(name).copied()
     }
 }
 
-pub(super) fn too_large(name: &str, cap: u64) -> ArchiveError {
+pub(in crate::archive) fn too_large(name: &str, cap: u64) -> ArchiveError {
     ArchiveError::Damaged(format!("{name} is larger than {cap} bytes"))
 }
 
 impl Place {
-    pub(super) fn open(path: &Path) -> Result<Self, ArchiveError> {
+    pub(in crate::archive) fn open(path: &Path) -> Result<Self, ArchiveError> {
         if path.is_dir() {
             return Ok(Self::Folder(path.to_owned()));
         }
@@ -135,7 +140,7 @@ impl Place {
     }
 
     /// What it is, for people: `folder`, or the usual ending of such a file.
-    pub(super) fn name(&self) -> &'static str {
+    pub(in crate::archive) fn name(&self) -> &'static str {
         match self {
             Self::Folder(_) => "folder",
             Self::Tar { .. } => Packing::Plain.name(),
@@ -144,7 +149,7 @@ impl Place {
     }
 
     /// What it has, where it was walked through.
-    pub(super) fn listing(&self) -> Option<&Listing> {
+    pub(in crate::archive) fn listing(&self) -> Option<&Listing> {
         match self {
             Self::Folder(_) => None,
             Self::Tar { listing, .. } | Self::Stream { listing, .. } => Some(listing),
@@ -152,7 +157,7 @@ impl Place {
     }
 
     /// What it is by the marks of other tools.
-    pub(super) fn recognised(&mut self, path: &Path) -> Option<ArchiveError> {
+    pub(in crate::archive) fn recognised(&mut self, path: &Path) -> Option<ArchiveError> {
         let docker = self.whole(head::DOCKER, other_tools::MAX_DOCKER).ok().flatten();
         match self.listing() {
             Some(listing) => other_tools::recognised(&listing.marks, path, docker.as_deref()),
@@ -161,7 +166,11 @@ impl Place {
     }
 
     /// A small member as a whole, once.
-    pub(super) fn whole(&mut self, name: &str, cap: u64) -> Result<Option<Vec<u8>>, ArchiveError> {
+    pub(in crate::archive) fn whole(
+        &mut self,
+        name: &str,
+        cap: u64,
+    ) -> Result<Option<Vec<u8>>, ArchiveError> {
         match self {
             Self::Stream { small, .. } => small.whole(name, cap),
             _ => self.read(name, cap),
@@ -169,7 +178,7 @@ impl Place {
     }
 
     /// Size and sha256 of a small member.
-    pub(super) fn digest(&self, name: &str) -> Result<Sum, ArchiveError> {
+    pub(in crate::archive) fn digest(&self, name: &str) -> Result<Sum, ArchiveError> {
         if let Self::Stream { small, .. } = self {
             return Ok(small.digest(name));
         }
@@ -178,7 +187,7 @@ impl Place {
     }
 
     /// A member that is read in place, as a whole. A compressed tar is not searched for it.
-    pub(super) fn read(&self, name: &str, cap: u64) -> Result<Option<Vec<u8>>, ArchiveError> {
+    pub(in crate::archive) fn read(&self, name: &str, cap: u64) -> Result<Option<Vec<u8>>, ArchiveError> {
         let (reader, size): (Box<dyn Read + Send>, u64) = match self {
             Self::Folder(folder) => match open_inside(folder, name) {
                 Ok(file) => {
@@ -205,7 +214,10 @@ impl Place {
     }
 
     /// The content of a member.
-    pub(super) fn open_member(&self, name: &str) -> Result<Option<Box<dyn Read + Send>>, ArchiveError> {
+    pub(in crate::archive) fn open_member(
+        &self,
+        name: &str,
+    ) -> Result<Option<Box<dyn Read + Send>>, ArchiveError> {
         match self {
             Self::Folder(folder) => match open_inside(folder, name) {
                 Ok(file) => Ok(Some(Box::new(file))),
@@ -229,7 +241,7 @@ impl Place {
     }
 
     /// Whether it has a file of this name, or something that has the name of one.
-    pub(super) fn has_file(&self, name: &str) -> bool {
+    pub(in crate::archive) fn has_file(&self, name: &str) -> bool {
         match self {
             Self::Folder(folder) => folder.join(name).symlink_metadata().is_ok(),
             Self::Tar { listing, .. } | Self::Stream { listing, .. } => listing.file(name).is_some(),
@@ -237,7 +249,7 @@ impl Place {
     }
 
     /// Whether it has a blob.
-    pub(super) fn has(&self, digest: &Digest) -> bool {
+    pub(in crate::archive) fn has(&self, digest: &Digest) -> bool {
         match self {
             Self::Folder(folder) => open_inside(folder, &digest.layout_path()).is_ok(),
             Self::Tar { listing, .. } | Self::Stream { listing, .. } => listing.has(digest),
@@ -245,7 +257,7 @@ impl Place {
     }
 
     /// Adds to `found` the manifests among `wanted`, as far as they are there, compared with their digests.
-    pub(super) fn manifests(
+    pub(in crate::archive) fn manifests(
         &self,
         wanted: &HashSet<Digest>,
         budget: &mut Budget,
@@ -278,7 +290,7 @@ impl Place {
 
 /// Bytes that the manifests of one archive may still have together.
 #[derive(Debug)]
-pub(super) struct Budget(u64);
+pub(in crate::archive) struct Budget(u64);
 
 impl Default for Budget {
     fn default() -> Self {
@@ -288,7 +300,11 @@ impl Default for Budget {
 
 impl Budget {
     /// `bytes`, which have to be those of `digest`.
-    pub(super) fn manifest(&mut self, digest: &Digest, bytes: Vec<u8>) -> Result<Bytes, ArchiveError> {
+    pub(in crate::archive) fn manifest(
+        &mut self,
+        digest: &Digest,
+        bytes: Vec<u8>,
+    ) -> Result<Bytes, ArchiveError> {
         self.0 = self.0.checked_sub(bytes.len() as u64).ok_or_else(|| {
             let most = MAX_MANIFESTS >> 20;
             ArchiveError::Damaged(format!("its manifests are larger than {most} MiB together"))
@@ -348,6 +364,6 @@ fn reader(path: &Path) -> Result<BufReader<File>, ArchiveError> {
 }
 
 /// The members of the compressed tar at `path`.
-pub(super) fn decompressed(path: &Path) -> Result<Members<Box<dyn Read + Send>>, ArchiveError> {
+pub(in crate::archive) fn decompressed(path: &Path) -> Result<Members<Box<dyn Read + Send>>, ArchiveError> {
     decompress(reader(path)?, path)
 }

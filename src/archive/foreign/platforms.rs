@@ -8,21 +8,21 @@ use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 
-use super::format::contents::{MAX_DEPTH, MAX_MANIFESTS};
+use crate::archive::format::contents::{MAX_DEPTH, MAX_MANIFESTS};
 use crate::image::{Descriptor, Digest, ManifestKind, ParsedManifest, Platform, Reference, media_type};
 
 /// Absent platforms that a message names.
 const NAMED: usize = 4;
 
 /// What of an archive can be looked at before its layers.
-pub(super) struct Known<'a> {
-    pub(super) manifests: &'a HashMap<Digest, Bytes>,
+pub(in crate::archive) struct Known<'a> {
+    pub(in crate::archive) manifests: &'a HashMap<Digest, Bytes>,
     /// Whether a blob is there; out of a pipe it may still come.
-    pub(super) has: &'a dyn Fn(&Digest) -> bool,
+    pub(in crate::archive) has: &'a dyn Fn(&Digest) -> bool,
 }
 
 /// The manifests that an index leads to.
-pub(super) struct Leaves {
+pub(in crate::archive) struct Leaves {
     /// With whether each is there.
     found: Vec<(Descriptor, bool)>,
     /// An index below it is absent.
@@ -31,7 +31,7 @@ pub(super) struct Leaves {
 
 impl Leaves {
     /// None if `root` is not an index that is there.
-    pub(super) fn of(root: &Descriptor, known: &Known<'_>) -> Option<Self> {
+    pub(in crate::archive) fn of(root: &Descriptor, known: &Known<'_>) -> Option<Self> {
         let mut leaves = Self { found: Vec::new(), is_cut: false };
         let mut seen = HashSet::new();
         let mut level = vec![root.clone()];
@@ -63,7 +63,7 @@ impl Leaves {
         Some(leaves)
     }
 
-    pub(super) fn is_whole(&self) -> bool {
+    pub(in crate::archive) fn is_whole(&self) -> bool {
         !self.is_cut && self.found.iter().all(|(_, is_there)| *is_there)
     }
 
@@ -83,7 +83,11 @@ impl Leaves {
     }
 
     /// The manifest for `wanted`, if there is exactly one; else what there is to say of it.
-    pub(super) fn choose(&self, name: &Reference, wanted: &Platform) -> Result<Descriptor, String> {
+    pub(in crate::archive) fn choose(
+        &self,
+        name: &Reference,
+        wanted: &Platform,
+    ) -> Result<Descriptor, String> {
         let fits = |exact: bool| {
             self.found.iter().filter(move |(descriptor, is_there)| {
                 let platform = descriptor.platform.as_ref();
@@ -110,7 +114,7 @@ impl Leaves {
     }
 
     /// What of `name` is there and what is not, in one line.
-    pub(super) fn told(&self, name: &Reference) -> String {
+    pub(in crate::archive) fn told(&self, name: &Reference) -> String {
         let (here, absent) = (self.platforms(true), self.platforms(false));
         let absent = if absent.is_empty() {
             "a part of its index is not".to_owned()
@@ -124,7 +128,7 @@ impl Leaves {
     }
 
     /// The one platform that is there, as it is typed; none if there are several.
-    pub(super) fn only(&self) -> Option<Platform> {
+    pub(in crate::archive) fn only(&self) -> Option<Platform> {
         match &self.platforms(true)[..] {
             [one] => one.parse().ok(),
             _ => None,

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::ArchiveError;
 use super::foreign_tar::{MAX_MEMBERS, Member};
-use super::format::head;
 use super::kind::Marks;
 use super::tar_header::{Kind, shown};
+use crate::archive::ArchiveError;
+use crate::archive::format::head;
 use crate::image::Digest;
 
 /// The members of a bundle that are not blobs.
@@ -28,18 +28,18 @@ type Key = [u8; 16];
 
 /// The members of an archive, or of a folder.
 #[derive(Debug, Default)]
-pub(super) struct Listing {
+pub(in crate::archive) struct Listing {
     /// Where the content of each file begins, and its size; none for what is not a file.
     members: HashMap<Key, Option<(u64, u64)>>,
     /// The first member that no bundle has, for messages.
     stranger: Option<String>,
-    pub(super) marks: Marks,
+    pub(in crate::archive) marks: Marks,
     /// What follows the end of the archive.
-    pub(super) leftover: Option<String>,
+    pub(in crate::archive) leftover: Option<String>,
 }
 
 impl Listing {
-    pub(super) fn add(&mut self, member: &Member) -> Result<(), ArchiveError> {
+    pub(in crate::archive) fn add(&mut self, member: &Member) -> Result<(), ArchiveError> {
         let name = member.name.as_str();
         self.marks.see(name);
         let has_place = match member.kind {
@@ -62,26 +62,26 @@ impl Listing {
     }
 
     /// Where the content of the file `name` begins, and its size.
-    pub(super) fn file(&self, name: &str) -> Option<(u64, u64)> {
+    pub(in crate::archive) fn file(&self, name: &str) -> Option<(u64, u64)> {
         *self.members.get(&key(name))?
     }
 
-    pub(super) fn has(&self, digest: &Digest) -> bool {
+    pub(in crate::archive) fn has(&self, digest: &Digest) -> bool {
         self.file(&digest.layout_path()).is_some()
     }
 
     /// How many members there are besides folders.
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::archive) fn len(&self) -> usize {
         self.members.len()
     }
 
     /// How many of the members are small ones of a bundle.
-    pub(super) fn small(&self) -> usize {
+    pub(in crate::archive) fn small(&self) -> usize {
         SMALL.into_iter().filter(|name| self.file(name).is_some()).count()
     }
 
     /// Refuses what no bundle has a place for.
-    pub(super) fn refuse_strangers(&self) -> Result<(), ArchiveError> {
+    pub(in crate::archive) fn refuse_strangers(&self) -> Result<(), ArchiveError> {
         match (&self.stranger, &self.leftover) {
             (Some(stranger), _) => Err(stranger_in_bundle(stranger)),
             (None, Some(leftover)) => {
@@ -92,7 +92,7 @@ impl Listing {
     }
 
     /// What is in `folder`, which claims to be a bundle. Folders that no bundle has are not looked into.
-    pub(super) fn of_folder(folder: &Path) -> Result<Self, ArchiveError> {
+    pub(in crate::archive) fn of_folder(folder: &Path) -> Result<Self, ArchiveError> {
         let mut listing = Self::default();
         let mut count = 0;
         for inside in FOLDERS {
@@ -127,12 +127,12 @@ impl Listing {
 }
 
 /// The error for a bundle that has more in it than its own members.
-pub(super) fn stranger_in_bundle(what: &str) -> ArchiveError {
+pub(in crate::archive) fn stranger_in_bundle(what: &str) -> ArchiveError {
     ArchiveError::Damaged(format!("it holds a bundle, and also {what}, which is not part of the bundle"))
 }
 
 /// Whether some bundle has a member of this name.
-pub(super) fn is_of_a_bundle(name: &str) -> bool {
+pub(in crate::archive) fn is_of_a_bundle(name: &str) -> bool {
     SMALL.contains(&name) || Digest::from_layout_path(name).is_some()
 }
 

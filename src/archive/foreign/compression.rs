@@ -10,14 +10,14 @@ use std::path::Path;
 use flate2::bufread::GzDecoder;
 use zstd::stream::raw::{DParameter, Decoder, InBuffer, Operation, OutBuffer};
 
-use super::ArchiveError;
-use super::format::expansion::{Counted, Expanding, Gauge};
-use super::format::frame;
-use super::format::member::MAX_PADDING;
 use crate::app::foreign_text::GZIP;
+use crate::archive::ArchiveError;
+use crate::archive::format::expansion::{Counted, Expanding, Gauge};
+use crate::archive::format::frame;
+use crate::archive::format::member::MAX_PADDING;
 
 /// What every stock zstd accepts without a flag, in bytes.
-pub(super) const MAX_WINDOW: u64 = 128 << 20;
+pub(in crate::archive) const MAX_WINDOW: u64 = 128 << 20;
 
 /// The first byte of a skippable frame's magic number is any of 0x50 to 0x5f (RFC 8878, 3.1.2).
 const SKIPPABLE_MAGIC: [u8; 3] = [0x2a, 0x4d, 0x18];
@@ -26,7 +26,7 @@ const SKIPPABLE_HEADER: usize = 8;
 
 /// What a tar is packed in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Packing {
+pub(in crate::archive) enum Packing {
     Plain,
     Gzip,
     Zstd,
@@ -34,7 +34,7 @@ pub(super) enum Packing {
 
 impl Packing {
     /// By how the file begins.
-    pub(super) fn of(start: &[u8]) -> Self {
+    pub(in crate::archive) fn of(start: &[u8]) -> Self {
         if start.starts_with(&GZIP) {
             Self::Gzip
         } else if start.starts_with(&frame::ZSTD_MAGIC) || is_skippable(start) {
@@ -45,7 +45,7 @@ impl Packing {
     }
 
     /// The usual ending of such a file.
-    pub(super) fn name(self) -> &'static str {
+    pub(in crate::archive) fn name(self) -> &'static str {
         match self {
             Self::Plain => "tar",
             Self::Gzip => "tar.gz",
@@ -72,7 +72,7 @@ fn is_skippable(start: &[u8]) -> bool {
 }
 
 /// Compressions and containers that are not read, by how their files begin, with the command that unpacks them.
-pub(super) fn unread(start: &[u8]) -> Option<(&'static str, &'static str)> {
+pub(in crate::archive) fn unread(start: &[u8]) -> Option<(&'static str, &'static str)> {
     const UNREAD: [(&[u8], &str, &str); 5] = [
         (b"\xfd7zXZ\0", "xz", "xz -dk"),
         (b"BZh", "bzip2", "bzip2 -dk"),
@@ -86,7 +86,7 @@ pub(super) fn unread(start: &[u8]) -> Option<(&'static str, &'static str)> {
 /// What stands after the last part, and is neither padding nor another part.
 #[derive(Debug, thiserror::Error)]
 #[error("bytes after the last {part}, from byte {at} of the file on")]
-pub(super) struct Leftover {
+pub(in crate::archive) struct Leftover {
     part: &'static str,
     at: u64,
 }
@@ -94,18 +94,18 @@ pub(super) struct Leftover {
 /// A frame that takes a larger window than is allowed.
 #[derive(Debug, thiserror::Error)]
 #[error("a zstd window of {0} MiB")]
-pub(super) struct TooWide(u64);
+pub(in crate::archive) struct TooWide(u64);
 
 impl TooWide {
     /// The error for the archive at `path`, if `error` is one of these.
-    pub(super) fn found(error: &io::Error, path: &Path) -> Option<ArchiveError> {
+    pub(in crate::archive) fn found(error: &io::Error, path: &Path) -> Option<ArchiveError> {
         let wide: &Self = error.get_ref()?.downcast_ref()?;
         Some(ArchiveError::Window { path: path.to_owned(), mib: wide.0 })
     }
 }
 
 /// What went wrong with reading what is in `archive`: a medium that fails, or what a decompressor cannot make sense of.
-pub(super) fn content_error(archive: &Path, error: io::Error) -> ArchiveError {
+pub(in crate::archive) fn content_error(archive: &Path, error: io::Error) -> ArchiveError {
     if error.raw_os_error().is_some() {
         return ArchiveError::Io { path: archive.to_owned(), error };
     }
@@ -121,7 +121,7 @@ pub(super) fn content_error(archive: &Path, error: io::Error) -> ArchiveError {
 }
 
 /// The content of `input`: gzip, zstd, or plain. Compressed content is measured against what it expands from.
-pub(super) fn content_of(
+pub(in crate::archive) fn content_of(
     mut input: impl BufRead + Send + 'static,
     path: &Path,
 ) -> Result<(Box<dyn Read + Send>, Option<Gauge>), ArchiveError> {
@@ -275,7 +275,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::archive::foreign_tar::decompress;
+    use crate::archive::foreign::foreign_tar::decompress;
 
     fn gzip(bytes: &[u8]) -> Vec<u8> {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());

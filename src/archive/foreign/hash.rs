@@ -6,7 +6,7 @@ use crate::app::stop;
 use crate::image::{Algorithm, Digest, Hasher};
 
 /// Size and sha256 of what is left in `reader`.
-pub(super) fn hash(reader: &mut dyn Read) -> io::Result<(u64, Digest)> {
+pub(in crate::archive) fn hash(reader: &mut dyn Read) -> io::Result<(u64, Digest)> {
     let (mut hasher, mut size) = (Hasher::new(Algorithm::Sha256), 0);
     let mut buffer = vec![0; 64 << 10];
     loop {

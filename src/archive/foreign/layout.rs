@@ -15,17 +15,18 @@ use bytes::Bytes;
 
 use super::compression::content_error;
 use super::described::{Chosen, Described, LayoutOptions, describe};
-use super::format::head::Derived;
-use super::format::manifest_source::Manifests;
-use super::format::{head, proof};
-use super::holdings::{ContentPieces, Holdings, StreamEvent, StreamSink};
 use super::listing::Listing;
-use super::manifest::{BundleManifest, MAX_HEAD_CONFIG};
 use super::place::{Budget, MAX_BUNDLE_JSON, MAX_JSON, MAX_LAYOUT, Place, decompressed};
 use super::platforms::Known;
-use super::read::head_reader::MAX_SIGNATURE;
-use super::read::problem::Problem;
-use super::{ArchiveError, MAX_DEPTH, repacked, verify_layout};
+use super::{repacked, verify_layout};
+use crate::archive::format::head::Derived;
+use crate::archive::format::manifest_source::Manifests;
+use crate::archive::format::{head, proof};
+use crate::archive::holdings::{ContentPieces, Holdings, StreamEvent, StreamSink};
+use crate::archive::manifest::{BundleManifest, MAX_HEAD_CONFIG};
+use crate::archive::read::head_reader::MAX_SIGNATURE;
+use crate::archive::read::problem::Problem;
+use crate::archive::{ArchiveError, MAX_DEPTH};
 use crate::image::{Descriptor, Digest, ParsedManifest, Reference, layout_version, media_type};
 use crate::signing::Trust;
 
@@ -143,7 +144,10 @@ impl ForeignLayout {
 }
 
 /// Refuses a layout of a version that is not known.
-pub(super) fn check_version(found: Option<&[u8]>, notes: &mut Vec<String>) -> Result<(), ArchiveError> {
+pub(in crate::archive) fn check_version(
+    found: Option<&[u8]>,
+    notes: &mut Vec<String>,
+) -> Result<(), ArchiveError> {
     let Some(bytes) = found else {
         notes.push("the file oci-layout is missing; other tools may refuse this layout".to_owned());
         return Ok(());
@@ -161,7 +165,7 @@ pub(super) fn check_version(found: Option<&[u8]>, notes: &mut Vec<String>) -> Re
 }
 
 /// What is said of bytes that follow the end of another tool's archive.
-pub(super) fn ignored(leftover: &str) -> String {
+pub(in crate::archive) fn ignored(leftover: &str) -> String {
     format!("data after the end of the archive is ignored: {leftover}")
 }
 
@@ -272,7 +276,7 @@ impl Holdings for ForeignLayout {
 }
 
 /// Gives one blob to `sink`.
-pub(super) fn stream_member(
+pub(in crate::archive) fn stream_member(
     digest: Digest,
     content: impl Read,
     path: &Path,
@@ -286,14 +290,14 @@ pub(super) fn stream_member(
 }
 
 /// The content of a reader in pieces.
-pub(super) struct Pieces<R> {
+pub(in crate::archive) struct Pieces<R> {
     reader: R,
     path: PathBuf,
     done: bool,
 }
 
 impl<R> Pieces<R> {
-    pub(super) fn new(reader: R, path: &Path) -> Self {
+    pub(in crate::archive) fn new(reader: R, path: &Path) -> Self {
         Self { reader, path: path.to_owned(), done: false }
     }
 }

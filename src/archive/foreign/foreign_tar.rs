@@ -10,24 +10,25 @@ use std::path::Path;
 use tar::{Header, PaxExtensions};
 
 use super::compression::{Leftover, TooWide, content_of};
-use super::format::expansion::{Gauge, too_far};
-use super::format::member::{self, MAX_PADDING};
+use super::hash;
 use super::tar_header::{self, Kind, shown};
-use super::{ArchiveError, hash};
 use crate::app::stop;
+use crate::archive::ArchiveError;
+use crate::archive::format::expansion::{Gauge, too_far};
+use crate::archive::format::member::{self, MAX_PADDING};
 use crate::image::Digest;
 
 /// A name, or a set of PAX records, is never longer.
 const MAX_EXTENSION: u64 = 64 << 10;
 /// Members of a foreign archive.
-pub(super) const MAX_MEMBERS: usize = 1_000_000;
+pub(in crate::archive) const MAX_MEMBERS: usize = 1_000_000;
 /// Members that are taken as a whole come in pieces of this many bytes.
 const PIECE: u64 = 1 << 20;
 /// Bytes of content that are passed over before the request to stop is looked at again.
 const PASSED: u64 = 64 << 20;
 
 /// Walks a tar, member by member.
-pub(super) struct Members<R> {
+pub(in crate::archive) struct Members<R> {
     reader: R,
     skip: fn(&mut R, u64) -> io::Result<()>,
     /// For messages.
@@ -46,14 +47,14 @@ pub(super) struct Members<R> {
 
 /// One member of a tar.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Member {
+pub(in crate::archive) struct Member {
     /// As [`tar_header::plain_name`] spells it.
-    pub(super) name: String,
-    pub(super) kind: Kind,
+    pub(in crate::archive) name: String,
+    pub(in crate::archive) kind: Kind,
     /// In bytes.
-    pub(super) size: u64,
+    pub(in crate::archive) size: u64,
     /// Where its content begins.
-    pub(super) at: u64,
+    pub(in crate::archive) at: u64,
 }
 
 /// What extension headers say of the member after them.
@@ -65,7 +66,7 @@ struct Extensions {
 }
 
 impl<R: Read> Members<R> {
-    pub(super) fn new(reader: R, archive: &Path) -> Self {
+    pub(in crate::archive) fn new(reader: R, archive: &Path) -> Self {
         let skip = |reader: &mut R, bytes: u64| {
             let mut left = bytes;
             while left > 0 {
@@ -99,13 +100,13 @@ impl<R: Read> Members<R> {
     }
 
     /// For what comes out of compressed input: members that are taken as a whole may not expand too far.
-    pub(super) fn gauged(mut self, gauge: Option<Gauge>) -> Self {
+    pub(in crate::archive) fn gauged(mut self, gauge: Option<Gauge>) -> Self {
         self.gauge = gauge;
         self
     }
 
     /// The next regular file; none at the end of the archive. What was not read of the one before is skipped.
-    pub(super) fn next(&mut self) -> Result<Option<Member>, ArchiveError> {
+    pub(in crate::archive) fn next(&mut self) -> Result<Option<Member>, ArchiveError> {
         loop {
             match self.next_of_any_kind()? {
                 Some(member) if member.kind != Kind::File => {}
@@ -115,7 +116,7 @@ impl<R: Read> Members<R> {
     }
 
     /// The next member of any kind.
-    pub(super) fn next_of_any_kind(&mut self) -> Result<Option<Member>, ArchiveError> {
+    pub(in crate::archive) fn next_of_any_kind(&mut self) -> Result<Option<Member>, ArchiveError> {
         let mut extensions = Extensions::default();
         loop {
             self.pass(self.left + self.padding)?;
@@ -183,12 +184,12 @@ impl<R: Read> Members<R> {
     }
 
     /// The content of the current member, as far as it has not been read.
-    pub(super) fn content(&mut self) -> Content<'_, R> {
+    pub(in crate::archive) fn content(&mut self) -> Content<'_, R> {
         Content(self)
     }
 
     /// The current member as a whole; none when it is larger than `cap` bytes.
-    pub(super) fn whole(&mut self, cap: u64) -> Result<Option<Vec<u8>>, ArchiveError> {
+    pub(in crate::archive) fn whole(&mut self, cap: u64) -> Result<Option<Vec<u8>>, ArchiveError> {
         if self.left > cap {
             return Ok(None);
         }
@@ -209,13 +210,13 @@ impl<R: Read> Members<R> {
     }
 
     /// The sha256 of the current member.
-    pub(super) fn hash(&mut self) -> Result<Digest, ArchiveError> {
+    pub(in crate::archive) fn hash(&mut self) -> Result<Digest, ArchiveError> {
         let hashed = hash::hash(&mut self.content());
         hashed.map(|(_, digest)| digest).map_err(|error| self.not_a_tar(&error))
     }
 
     /// What follows the end of the archive, other than padding. It is only known when all members have been read.
-    pub(super) fn leftover(&self) -> Option<&str> {
+    pub(in crate::archive) fn leftover(&self) -> Option<&str> {
         self.leftover.as_deref()
     }
 
@@ -362,7 +363,7 @@ impl<R: Read> Members<R> {
 
 impl<R: Read + Seek> Members<R> {
     /// For a file, in which content that nobody wants is passed over.
-    pub(super) fn seekable(reader: R, archive: &Path) -> Self {
+    pub(in crate::archive) fn seekable(reader: R, archive: &Path) -> Self {
         Self::with(reader, archive, |reader, bytes| {
             let Some(before_last) = bytes.checked_sub(1) else { return Ok(()) };
             reader.seek_relative(i64::try_from(before_last).map_err(io::Error::other)?)?;
@@ -373,7 +374,7 @@ impl<R: Read + Seek> Members<R> {
 }
 
 /// The members of the tar in `input`: gzip, zstd, or plain.
-pub(super) fn decompress(
+pub(in crate::archive) fn decompress(
     input: impl BufRead + Send + 'static,
     path: &Path,
 ) -> Result<Members<Box<dyn Read + Send>>, ArchiveError> {
@@ -392,7 +393,7 @@ fn is_intact(header: &Header) -> bool {
 }
 
 /// Reads the content of one member.
-pub(super) struct Content<'a, R>(&'a mut Members<R>);
+pub(in crate::archive) struct Content<'a, R>(&'a mut Members<R>);
 
 impl<R: Read> Read for Content<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {

@@ -4,16 +4,21 @@ use std::path::Path;
 
 use serde::Deserialize;
 
+use super::compression;
 use super::kind::{ArchiveKind, Marks};
-use super::{ArchiveError, compression};
 use crate::app::text::typed;
+use crate::archive::ArchiveError;
 use crate::image::Reference;
 
 /// `manifest.json` of `docker save`, in bytes.
-pub(super) const MAX_DOCKER: u64 = 1 << 20;
+pub(in crate::archive) const MAX_DOCKER: u64 = 1 << 20;
 
 /// Why `path`, which has these marks, is not read, if it is of one of those tools. `docker` is its `manifest.json`.
-pub(super) fn recognised(marks: &Marks, path: &Path, docker: Option<&[u8]>) -> Option<ArchiveError> {
+pub(in crate::archive) fn recognised(
+    marks: &Marks,
+    path: &Path,
+    docker: Option<&[u8]>,
+) -> Option<ArchiveError> {
     let (file, archive) = (given(path), path.display());
     let is_folder = path.is_dir();
     let kind = marks.without_layout(is_folder);
@@ -52,7 +57,7 @@ pub(super) fn recognised(marks: &Marks, path: &Path, docker: Option<&[u8]>) -> O
 }
 
 /// A compression that is not read, by how the file at `path` begins.
-pub(super) fn compressed(path: &Path, start: &[u8]) -> Option<ArchiveError> {
+pub(in crate::archive) fn compressed(path: &Path, start: &[u8]) -> Option<ArchiveError> {
     let (what, command) = compression::unread(start)?;
     let (file, archive) = (given(path), path.display());
     let hint = if matches!(what, "zip" | "7z") {

@@ -12,7 +12,7 @@ const SHOWN: usize = 100;
 
 /// What a header stands before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(in crate::archive) enum Kind {
     File,
     Folder,
     /// A hard or symbolic link.
@@ -33,7 +33,7 @@ pub(super) enum Kind {
 
 impl Kind {
     /// None for a type that tools read in different ways.
-    pub(super) fn of(header: &Header) -> Option<Self> {
+    pub(in crate::archive) fn of(header: &Header) -> Option<Self> {
         Some(match header.entry_type() {
             EntryType::Regular | EntryType::Continuous => Self::File,
             EntryType::Directory => Self::Folder,
@@ -50,7 +50,7 @@ impl Kind {
     }
 
     /// For messages.
-    pub(super) fn noun(self) -> &'static str {
+    pub(in crate::archive) fn noun(self) -> &'static str {
         match self {
             Self::Folder => "a folder",
             Self::Link => "a link",
@@ -61,7 +61,7 @@ impl Kind {
 }
 
 /// The bytes that follow `header`, by its own size field.
-pub(super) fn size(header: &Header) -> Result<u64, String> {
+pub(in crate::archive) fn size(header: &Header) -> Result<u64, String> {
     let field = &header.as_old().size;
     // Above 63 bits tools keep different parts of it; a first byte of 0xff makes it negative.
     let is_wide = field[0] == 0x80 && field[1..4] == [0; 3];
@@ -75,7 +75,7 @@ pub(super) fn size(header: &Header) -> Result<u64, String> {
 }
 
 /// The value of a PAX record `size`.
-pub(super) fn size_record(value: &[u8]) -> Result<u64, String> {
+pub(in crate::archive) fn size_record(value: &[u8]) -> Result<u64, String> {
     let refuse = || format!("has the size {}, which is not a number of bytes", shown(value));
     // A sign is a number to some parsers.
     if !value.iter().all(u8::is_ascii_digit) {
@@ -90,7 +90,7 @@ fn within_limit(size: u64) -> Result<u64, String> {
 }
 
 /// A name as all tools read it: its parts with one slash between them, and without `.`.
-pub(super) fn plain_name(name: &[u8]) -> Result<Vec<u8>, &'static str> {
+pub(in crate::archive) fn plain_name(name: &[u8]) -> Result<Vec<u8>, &'static str> {
     if name.first() == Some(&b'/') {
         return Err("is an absolute path");
     }
@@ -111,7 +111,7 @@ pub(super) fn plain_name(name: &[u8]) -> Result<Vec<u8>, &'static str> {
 }
 
 /// Foreign text in a message: quoted, escaped and not too long.
-pub(super) fn shown(text: &[u8]) -> String {
+pub(in crate::archive) fn shown(text: &[u8]) -> String {
     // Four bytes are the most that a character takes.
     let start = String::from_utf8_lossy(&text[..text.len().min(4 * SHOWN)]);
     let more = if start.chars().nth(SHOWN).is_some() { "…" } else { "" };

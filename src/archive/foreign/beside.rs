@@ -4,11 +4,11 @@ use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 
-use super::ArchiveError;
-use super::error::NamelessImage;
-use super::format::contents::{Contents, Root};
-use super::manifest::{ArtifactRow, ImageRow};
 use super::tar_header::shown;
+use crate::archive::ArchiveError;
+use crate::archive::error::NamelessImage;
+use crate::archive::format::contents::{Contents, Root};
+use crate::archive::manifest::{ArtifactRow, ImageRow};
 use crate::image::{
     ArtifactKind, Descriptor, Digest, ParsedManifest, Reference, ReferenceError, Repository, Tag, media_type,
 };
@@ -21,18 +21,18 @@ const KINDS: [&str; 2] = ["dev.hauler/", "dev.cosignproject.cosign/"];
 
 /// Entries without a name of their own, and what they may be about.
 #[derive(Default)]
-pub(super) struct Beside<'a> {
-    pub(super) entries: Vec<&'a Descriptor>,
+pub(in crate::archive) struct Beside<'a> {
+    pub(in crate::archive) entries: Vec<&'a Descriptor>,
     /// The digest that the index gives each name.
-    pub(super) named: HashMap<Reference, Digest>,
+    pub(in crate::archive) named: HashMap<Reference, Digest>,
     /// Indexes that are not taken.
-    pub(super) left_out: HashSet<Digest>,
+    pub(in crate::archive) left_out: HashSet<Digest>,
 }
 
 impl Beside<'_> {
     /// The artifacts among them: they are about an image or about each other. What else has no name is an image that
     /// nobody could ask for, unless it says that it is none.
-    pub(super) fn artifacts(
+    pub(in crate::archive) fn artifacts(
         &self,
         images: &[ImageRow],
         manifests: &HashMap<Digest, Bytes>,
@@ -105,12 +105,12 @@ impl Beside<'_> {
 }
 
 /// The image as a root, while its size is still that of its manifest alone.
-pub(super) fn root_of(image: &ImageRow) -> Root {
+pub(in crate::archive) fn root_of(image: &ImageRow) -> Root {
     Root { digest: image.digest, media_type: image.media_type.clone(), size: image.size }
 }
 
 /// The tag of a signature and the like, where the entry's name is one, and what that is about.
-pub(super) fn tag_of(root: &Descriptor) -> Option<(Tag, Digest)> {
+pub(in crate::archive) fn tag_of(root: &Descriptor) -> Option<(Tag, Digest)> {
     let name = root.annotations.get(REF_NAME)?;
     let (hex, _) = name.strip_prefix("sha256-")?.split_once('.')?;
     let (tag, subject) = (name.parse().ok()?, format!("sha256:{hex}").parse().ok()?);
@@ -118,7 +118,7 @@ pub(super) fn tag_of(root: &Descriptor) -> Option<(Tag, Digest)> {
 }
 
 /// What the entry is to the image of the same name; none for an image, or where no tool says.
-pub(super) fn related(root: &Descriptor) -> Option<ArtifactKind> {
+pub(in crate::archive) fn related(root: &Descriptor) -> Option<ArtifactKind> {
     let kind = root.annotations.get(KIND)?;
     match KINDS.iter().find_map(|prefix| kind.strip_prefix(prefix))? {
         "sigs" => Some(ArtifactKind::Signature),
@@ -130,7 +130,7 @@ pub(super) fn related(root: &Descriptor) -> Option<ArtifactKind> {
 
 /// The full name in an index entry. Tag-only names say nothing about the repository and do not count; a full one that is
 /// not a reference is an error.
-pub(super) fn name_of(root: &Descriptor) -> Result<Option<Reference>, ArchiveError> {
+pub(in crate::archive) fn name_of(root: &Descriptor) -> Result<Option<Reference>, ArchiveError> {
     let full = |text: &String| text.contains('/') || text.contains('@');
     let texts = [CONTAINERD_NAME, REF_NAME].into_iter().filter_map(|key| root.annotations.get(key));
     let mut wrong = None;
@@ -148,13 +148,13 @@ pub(super) fn name_of(root: &Descriptor) -> Result<Option<Reference>, ArchiveErr
 }
 
 /// The error for an image without a full name.
-pub(super) fn unnamed(root: &Descriptor) -> ArchiveError {
+pub(in crate::archive) fn unnamed(root: &Descriptor) -> ArchiveError {
     let found = root.annotations.get(CONTAINERD_NAME).or_else(|| root.annotations.get(REF_NAME));
     let found = found.map(|text| shown(text.as_bytes()));
     ArchiveError::Nameless(NamelessImage { digest: root.digest, found })
 }
 
 /// Some tools call images artifacts of the type of their config.
-pub(super) fn is_type_of_image(artifact_type: &str) -> bool {
+pub(in crate::archive) fn is_type_of_image(artifact_type: &str) -> bool {
     matches!(artifact_type, media_type::OCI_CONFIG | media_type::DOCKER_CONFIG)
 }
