@@ -139,7 +139,7 @@ impl ForeignLayout {
         cancelled: &AtomicBool,
         moved: &(dyn Fn(u64) + Sync),
     ) -> Result<Vec<Problem>, ArchiveError> {
-        verify_layout::verify(self, &self.manifests, &self.place, cancelled, moved)
+        Ok(verify_layout::verify(self, &self.manifests, &self.place, cancelled, moved))
     }
 }
 

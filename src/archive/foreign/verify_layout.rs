@@ -60,7 +60,7 @@ pub(in crate::archive) fn verify(
     place: &Place,
     cancelled: &AtomicBool,
     moved: &(dyn Fn(u64) + Sync),
-) -> Result<Vec<Problem>, ArchiveError> {
+) -> Vec<Problem> {
     let is_left = |blob: &&BlobRow| {
         let is_done = manifests.contains_key(&blob.digest);
         if is_done {
@@ -86,7 +86,7 @@ pub(in crate::archive) fn verify(
     find_images(&mut problems, layout.bundle(), layout);
     let positions = layout.bundle().index();
     problems.sort_by_key(|problem| problem.blob.and_then(|digest| positions.position(&digest)));
-    Ok(problems)
+    problems
 }
 
 fn problem(layout: &dyn Holdings, blob: Option<Digest>, what: String) -> Problem {
