@@ -56,7 +56,6 @@ mod read;
 mod stream;
 mod volumes;
 
-pub use crate::app::own_file::folder_of;
 pub use chart::{ChartFile, MAX_CHART_FILE, MAX_CHART_FILES, chart_files};
 pub use chart_artifact::ChartArtifact;
 pub use error::{ArchiveError, NamelessImage, StorageAnswer};
