@@ -1,27 +1,28 @@
 //! `bundle` carries container images across an air gap.
 //!
-//! [`image`] says *what*, [`catalog`] *which*; [`registry`], [`archive`] and [`destination`] *where*; [`plan`]
-//! *decides*; [`transfer`] *moves*; [`commands`] *tells the story*; [`cluster_config`] is what the cluster needs
-//! afterwards; [`review`] what people decide upon; [`serve`] the embedded registry; [`report`] what people see while
-//! waiting; [`manual`] what they read before.
+//! **Where to look.** A verb stands in [`commands`]: it reads its flags ([`cli`]), runs one engine and prints. The two
+//! engines, [`export`] and [`import`], each tell their story in their `mod.rs`; neither knows the other. What is asked for
+//! becomes one [`request`]; what a run reads before it begins (bundle, keys, policy, network settings) comes from
+//! [`inputs`]; what it is handed and leaves behind (cancellation, output, reports, sidecar files) from [`session`].
 //!
-//! **Before and after.** [`catalog::discover`] finds the images in charts and manifests, [`catalog::lint`] judges
-//! what was written down, [`catalog::lock`] pins it; [`cluster_config`] writes the values, mirrors and pull secret that the
-//! cluster needs, and proves that what its manifests name has arrived.
+//! **Export.** A catalog becomes references, and each reference a digest; only manifests and configs are fetched for
+//! that. [`plan::ExportPlan`] then holds the distinct blobs, every offset and the final size, and can be printed. Each
+//! blob comes from its registry, is hashed while it streams, and is written at its final offset; a journal makes that
+//! resumable. Seek table, sync, rename and `.sha256` end it.
 //!
-//! **Export.** Catalog → resolve every reference to a digest, small JSON only → [`plan::ExportPlan`]: distinct
-//! blobs, every offset, the final size → space → each blob from the registry, hashed as it streams, written at its
-//! final offset, journalled → seek table, sync, rename, `.sha256`.
+//! **Import.** The head of the file gives the whole plan: targets and collisions, then what the destination has already,
+//! then [`plan::ImportPlan`], where each missing blob is uploaded to one repository and mounted into the others. Blobs
+//! are hashed while they stream. As soon as the blobs of an image are there, its children, index and tag follow, and the
+//! proof that the registry gives them out again. The values file and the report end it.
 //!
-//! **Import.** The head of the file gives the whole plan → targets and collisions → what is there already →
-//! [`plan::ImportPlan`]: each missing blob once, uploaded to one repository and mounted into the others → blobs from
-//! the file, hashed as they stream → per image, as soon as its blobs are there: children, index, tag, proof → values
-//! file, report.
-//!
-//! Direction: `commands → plan, transfer, destination, handoff → registry, archive, catalog → image`; `report` and
-//! cancellation are leaves; nothing calls back up. [`signing`] says who vouches for a bundle, [`provenance`] who made it and
-//! what arrived, [`policy`] what may cross, both from the same [`facts`]; all are pure, as [`image`] is. Only `registry` sends HTTP
-//! (`storage`, which reads bundles over the network, borrows its connections); only `archive` knows the file format.
+//! **Below the engines.** [`image`] has references, digests and manifests; [`registry`] is the only module that sends
+//! HTTP ([`remote`] borrows its connections to read bundles over the network); [`archive`] is the only one that knows the
+//! file format; [`destination`] maps names and prepares registries; [`plan`] decides and touches neither network nor
+//! files. [`signing`] says who vouches for a bundle, [`provenance`] who made it and what arrived, [`policy`] what may
+//! cross, [`review`] what people decide upon; [`catalog`] finds, checks and locks images; [`cluster_config`] writes what a
+//! cluster needs afterwards; [`serve`] is the embedded registry; [`manual`] what people read. [`app`] is at the bottom:
+//! errors and exit codes, files of others and our own, sizes and times. No arrow runs up; `tests/it/architecture.rs`
+//! lists what each module may use.
 
 pub mod app;
 pub mod archive;

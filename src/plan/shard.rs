@@ -67,7 +67,7 @@ fn balanced(loads: &mut [Load], sizes: &[u64], count: usize) -> Split {
     let part = distinct.div_ceil(count.max(1) as u64);
     let mut best = split(loads, sizes, count, part);
     // What several shards need makes the parts larger.
-    for percent in (105..=300).step_by(5) {
+    for percent in 101..=300 {
         if best.unevenness() <= BALANCE {
             break;
         }
@@ -184,6 +184,13 @@ mod tests {
             loads.reverse();
             prop_assert_eq!(balanced(&mut loads, &sizes, count).shards, split.shards);
         }
+    }
+
+    #[test]
+    fn a_few_images_on_large_bases_are_split_evenly_too() {
+        // Parts that grow in steps of 5 % left one shard with 11 % more than the average.
+        let (mut loads, sizes) = catalog(62, 2, 13_022_532_684_123_532_061);
+        assert!(balanced(&mut loads, &sizes, 4).unevenness() <= BALANCE);
     }
 
     #[test]
