@@ -114,7 +114,7 @@ fn told(
     match session.format {
         ResultFormat::Json => crate::session::console::print_json(&report.value())?,
         ResultFormat::Human if wrong[0].is_none() => {
-            crate::session::console::print(&format!("{whole}{text}"))?
+            crate::session::console::print(&format!("{whole}{text}"))?;
         }
         ResultFormat::Human => crate::session::console::print(&text)?,
     }

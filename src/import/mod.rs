@@ -31,7 +31,7 @@ use crate::cli::{ImportArgs, ResultFormat};
 use crate::destination::{Destination, Mapping};
 use crate::image::{Digest, Reference, matches};
 use crate::inputs::policy_check::Rules;
-use crate::inputs::{clients, open_bundle};
+use crate::inputs::{clients, open_bundle, trust};
 use crate::plan::{ImageTarget, ImageTargets, ImportPlan};
 use crate::policy::Selection;
 use crate::registry::{Environment, PingOutcome, RegistryClient, Sessions};
@@ -80,17 +80,8 @@ impl ImportJob<'_> {
             &self.session.reporter,
         )?;
         let receipt_signer = receipt::signer(self.args)?;
-        report.images = bundle.images.iter().map(|i| ImageReport::new(&i.name, Some(&i.source))).collect();
-        for (row, image) in report.images.iter_mut().zip(&bundle.images) {
-            row.digest = Some(image.digest);
-            row.bytes = image.size;
-        }
-        report.note_chosen(self.holdings.chosen());
+        self.begin(report);
         let notes = self.tell_notes(0);
-        report.bundle = Some(serde_json::json!({
-            "file": self.holdings.name(), "id": self.holdings.id(), "signedBy": crate::inputs::trust::signed_by(&self.vouched),
-            "approvedBy": crate::inputs::trust::approved_by(&self.vouched),
-        }));
         self.enforce(report)?;
         let targets = self.targets(report)?;
         let unfit = report.failures().count();
@@ -116,16 +107,9 @@ impl ImportJob<'_> {
             let (targets, lacking) = (&targets[..], &lacking[..]);
             let found =
                 Found { plan: &plan, targets, preparation: &preparation, lacking, preflight: &preflight };
-            match self.session.format {
-                ResultFormat::Human => console::print(&found.text(bundle, report))?,
-                ResultFormat::Json => console::print_json(&found.json(report))?,
-            }
+            self.print_found(&found, report)?;
             self.take_off(preflight)?;
-            return match report.failures().next() {
-                None => Ok(ExitCode::Done),
-                Some(_) if self.goes_on() => Ok(ExitCode::Partly),
-                Some(_) => Err(report.failure().into()),
-            };
+            return self.foreseen(report);
         }
         // A name that does not fit is the image's own; what was found at the destination may be about all of it.
         if report.failures().count() > unfit && !self.goes_on() {
@@ -171,6 +155,38 @@ impl ImportJob<'_> {
         }
         beside.push(written.map(drop));
         self.ended(judged, beside.into_iter().filter_map(Result::err).collect(), report)
+    }
+
+    /// The rows of the report, and what it says of the bundle.
+    fn begin(&self, report: &mut RunReport) {
+        let images = &self.holdings.bundle().images;
+        report.images = images.iter().map(|i| ImageReport::new(&i.name, Some(&i.source))).collect();
+        for (row, image) in report.images.iter_mut().zip(images) {
+            row.digest = Some(image.digest);
+            row.bytes = image.size;
+        }
+        report.note_chosen(self.holdings.chosen());
+        report.bundle = Some(serde_json::json!({
+            "file": self.holdings.name(), "id": self.holdings.id(), "signedBy": trust::signed_by(&self.vouched),
+            "approvedBy": trust::approved_by(&self.vouched),
+        }));
+    }
+
+    fn print_found(&self, found: &Found<'_>, report: &RunReport) -> anyhow::Result<()> {
+        match self.session.format {
+            ResultFormat::Human => console::print(&found.text(self.holdings.bundle(), report))?,
+            ResultFormat::Json => console::print_json(&found.json(report))?,
+        }
+        Ok(())
+    }
+
+    /// How the import would end, as far as a dry run can tell.
+    fn foreseen(&self, report: &RunReport) -> anyhow::Result<ExitCode> {
+        match report.failures().next() {
+            None => Ok(ExitCode::Done),
+            Some(_) if self.goes_on() => Ok(ExitCode::Partly),
+            Some(_) => Err(report.failure().into()),
+        }
     }
 
     /// Says what there is to know of the archive, without what was `said` before; how much there is.

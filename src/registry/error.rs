@@ -159,7 +159,7 @@ impl RegistryError {
 impl Explain for RegistryError {
     /// That of what was to be sent, where it is at fault.
     fn calls_for(&self) -> Option<ExitCode> {
-        let source = self.source_error().and_then(|source| source.calls_for());
+        let source = self.source_error().and_then(Explain::calls_for);
         Some(source.unwrap_or_else(|| self.class().exit_code()))
     }
 

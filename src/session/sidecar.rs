@@ -41,7 +41,7 @@ pub(crate) fn written_with(write: &WriteArgs) -> Vec<String> {
         suffixes.push(STATEMENT.to_owned());
     }
     if write.statement && is_signed {
-        suffixes.push(format!("{}{}", STATEMENT, SIGSTORE));
+        suffixes.push(format!("{STATEMENT}{SIGSTORE}"));
     }
     suffixes
 }

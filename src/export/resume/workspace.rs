@@ -140,7 +140,7 @@ impl Workspace {
         Journal::begin(&self.lock, header, past, self.boot.as_deref())
     }
 
-    /// Frees what old_partials still hold.
+    /// Removes the old partials, so that their space is free.
     pub fn drop_donors(&self) -> Result<(), TransferError> {
         let is_there =
             |number: &u32| !volumes(&self.donor(*number)).is_empty() || self.donor_journal(*number).exists();

@@ -23,18 +23,18 @@ impl StoredPart<'_, '_> {
         let key = u32::try_from(index).unwrap_or(u32::MAX);
         if !self.0.past.done.contains(&key) {
             let _permit = self.0.permits.acquire().await;
-            self.from_anywhere(index, received).await.map_err(|error| LostBlob { index, error })?;
+            self.fetch_anywhere(index, received).await.map_err(|error| LostBlob { index, error })?;
         }
         self.0.front.finished(index);
         Ok(())
     }
 
-    async fn from_anywhere(&self, index: usize, received: &AtomicU64) -> Result<(), BlobError> {
+    async fn fetch_anywhere(&self, index: usize, received: &AtomicU64) -> Result<(), BlobError> {
         let blob = &self.0.plan.bundle.blobs[index];
         let mut place = BlobPlace::from(self.0.plan.source(index));
         let mut attempts: Option<Attempts> = None;
         let mut go_on = true;
-        while let Err(error) = self.from(&place, index, go_on, received).await {
+        while let Err(error) = self.fetch_from(&place, index, go_on, received).await {
             let attempts =
                 attempts.get_or_insert_with(|| Attempts::new(&place, self.0.places.of(&blob.digest)));
             // Content that was wrong is fetched from its start.
@@ -45,7 +45,7 @@ impl StoredPart<'_, '_> {
         Ok(())
     }
 
-    async fn from(
+    async fn fetch_from(
         &self,
         place: &BlobPlace,
         index: usize,
