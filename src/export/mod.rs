@@ -1,11 +1,11 @@
 //! An export: what is asked for is resolved to digests, planned, written, and completed by what goes beside it.
 //!
-//! **Resolve.** Every reference becomes a digest; manifests and configs are fetched, no layer ([`crate::export::job`]).
-//! **Plan.** Distinct blobs, their offsets and the size of the whole, as a value ([`crate::plan::ExportPlan`]); what
+//! **Resolve.** Every reference becomes a digest; manifests and configs are fetched, no layer (`resolve/`).
+//! **Plan.** Distinct blobs, their offsets and the size of the whole, as a value ([`crate::plan::ExportPlan`]). What
 //! stands against it ends the run here.
-//! **Write.** Into a file, where each blob has its place and an interrupted run is resumed ([`crate::export::file`]), or
-//! to stdout in one pass ([`crate::export::stream`]). A dry run shows the plan instead ([`crate::export::dry_run`]).
-//! **Finish.** Signature, statement, parity and program beside the file ([`crate::export::finish`]).
+//! **Write.** Into a file, where each blob has its place (`file.rs`, `write/`) and an interrupted run is resumed
+//! (`resume/`), or to stdout in one pass (`stream.rs`). A dry run shows the plan instead (`dry_run.rs`).
+//! **Finish.** Signature, statement, parity and program beside the file (`finish.rs`).
 
 mod dry_run;
 mod existing;

@@ -1,11 +1,11 @@
 //! An import: what a bundle has and its destination lacks is sent there, image by image, each proven.
 //!
 //! **Place.** Every image gets its target; names that collide or do not fit are refused ([`ImageTargets`]).
-//! **Compare.** What is there already, and what a base has brought, is asked for ([`crate::import::presence`],
-//! [`crate::import::required`]).
+//! **Compare.** What is there already, and what a base has brought, is asked for (`presence.rs`,
+//! `required.rs`).
 //! **Plan.** What is missing, as a value ([`ImportPlan`]); what stands against it ends the run here.
-//! **Send.** Blobs, then manifests, tag and proof of each image ([`Import`]).
-//! **Complete.** The report, the receipt, the request for what was damaged, the Helm values.
+//! **Send.** Blobs (`upload.rs`, `stream.rs`), then manifests, tag and proof of each image (`complete.rs`).
+//! **Report.** The report, the receipt, the request for what was damaged, the Helm values.
 
 pub mod complete;
 mod prepare;
