@@ -79,13 +79,17 @@ impl<S: AsyncRead + Unpin> Heads<S> {
 
     /// Looks at what was gathered, and changes the state where that is a head, or never becomes one.
     fn look(&mut self) {
+        // A TLS greeting has no end of a head to wait for, and whoever sends one waits for the answer.
+        let is_first = self.searched == 0;
         // Parsing again after each byte would take a time that grows with the square of the head.
         let from = self.searched.saturating_sub(3);
         self.searched = self.gathered.len();
         let new = &self.gathered[from..];
         let may_end =
             new.windows(2).any(|two| two == b"\n\n") || new.windows(3).any(|three| three == b"\n\r\n");
-        if may_end && let Some((state, verdict)) = judge(&self.gathered) {
+        if (is_first || may_end)
+            && let Some((state, verdict)) = judge(&self.gathered)
+        {
             self.verdicts.add(verdict);
             self.state = state;
         } else if self.gathered.len() > MAX_HEAD {

@@ -195,9 +195,11 @@ async fn a_request_has_to_begin_in_time() {
     std::fs::write(&chain, issued.cert.pem()).unwrap();
     std::fs::write(&key, issued.signing_key.serialize_pem()).unwrap();
     for tls in [None, Some((chain, key))] {
+        let tls_is_on = tls.is_some();
         let served = Served::start_with(UploadLimits::default(), limits, tls).await;
-        // Nothing at all, the beginning of a head or of a handshake, and one that never ends.
-        for begin in [&b""[..], b"GET /v2/ HTTP/1.1\r\nHost: x\r\n", b"\x16\x03\x01\x02\x00\x01"] {
+        // Nothing at all, the beginning of a head, and with TLS that of a handshake, or one that never ends.
+        let begun = if tls_is_on { &b"\x16\x03\x01\x02\x00\x01"[..] } else { b"GET" };
+        for begin in [&b""[..], b"GET /v2/ HTTP/1.1\r\nHost: x\r\n", begun] {
             let mut stream = served.connect(1).await;
             let _ = stream.write_all(begin).await;
             let answer = rest(&mut stream).await;
@@ -210,6 +212,18 @@ async fn a_request_has_to_begin_in_time() {
             }
         };
         drip.await;
+    }
+}
+
+/// Clients of a registry on loopback try TLS first, and would wait for its answer.
+#[tokio::test]
+async fn what_never_becomes_a_request_is_refused_at_once() {
+    let served = Served::limited(Limits::default()).await;
+    for greeting in [&b"\x16\x03\x01\x00\xe4\x01\x00\x00\xe0\x03\x03"[..], b"\0", b"\xff\xff", b"{}"] {
+        let mut stream = served.connect(1).await;
+        stream.write_all(greeting).await.unwrap();
+        let answer = rest(&mut stream).await;
+        assert!(answer.starts_with(b"HTTP/1.1 400 "), "{greeting:?}: {answer:?}");
     }
 }
 
