@@ -1,4 +1,5 @@
-//! Importing from a pipe, or from an archive that can only be read in order: blobs come once, in order, and are sent on as they come.
+//! Importing from a pipe, or from an archive that can only be read in order: blobs come once, in order, and are sent on
+//! as they come.
 //!
 //! A small blob is gathered, compared with its digest and sent like any other. A large one goes out in chunks of one
 //! upload session, each held in memory until the registry has it; the session is committed only when the digest is

@@ -21,7 +21,8 @@ use crate::session::output_files::plain_name;
 
 /// What `bundle export` takes without an argument.
 const DEFAULT: &str = "stackstate@4.1";
-/// A catalog longer than this is no catalog.
+/// The longest file that is read as a catalog, a list or a request, in bytes. What of it is a catalog is held against the
+/// smaller limit of `catalog/parse.rs`.
 pub(crate) const MAX_CATALOG: u64 = 64 << 20;
 
 /// The catalogs that were named, or the one that nobody needs to name.
@@ -161,7 +162,6 @@ fn text(name: &str) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// A path, or a name with an ending: nobody means a built-in catalog by it.
 /// Whether `name` ends as files of catalogs and lists do, and thus means no image.
 fn is_called_a_text(name: &str) -> bool {
     let ending = Path::new(name).extension().map(OsStr::to_ascii_lowercase);
@@ -170,6 +170,7 @@ fn is_called_a_text(name: &str) -> bool {
     })
 }
 
+/// Whether `name` is a path, or has an ending: nobody means a built-in catalog by it.
 fn looks_like_a_file(name: &str) -> bool {
     name.contains('/') || (!name.contains('@') && Path::new(name).extension().is_some())
 }

@@ -1,4 +1,5 @@
-//! What every command is handed: the reporter, the way to stop, the format of results.
+//! What a run is handed and leaves behind: the reporter, the way to stop and the format of results; the report of the run,
+//! the checks before it, the files it writes and the sidecar files beside a bundle.
 
 pub(crate) mod console;
 pub(crate) mod output_files;

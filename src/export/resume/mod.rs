@@ -1,4 +1,9 @@
-//! What an interrupted export leaves, and how the next one takes it up: partial, journal, and what of them can be trusted.
+//! What an interrupted export leaves, and what of that the next one can trust.
+//!
+//! `workspace.rs` holds the partial file, its lock and the old partials beside it; `journal.rs` what was written when;
+//! `readback.rs` reads back what the journal says is there; `watermark.rs` knows how far the file is whole. Whether a run
+//! takes up an earlier one is decided in `export/file.rs` (same request) and `export/write/file_export.rs` (`prepare`: same
+//! head).
 
 pub mod journal;
 pub mod readback;
