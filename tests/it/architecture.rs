@@ -7,6 +7,8 @@ mod source_graph;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use crate::support::sources::rust_files;
+
 /// What each module may name, beside itself. A module that is missing here has no place in the house yet.
 const MAY_USE: [(&str, &[&str]); 28] = [
     ("app", &[]),
@@ -152,30 +154,19 @@ struct Source {
 }
 
 fn sources() -> Vec<Source> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let (mut folders, mut found) = (vec![root.clone()], Vec::new());
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                // Tests of a module may stand on anything.
-                if path.file_name().unwrap() != "tests" {
-                    folders.push(path);
-                }
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let text = std::fs::read_to_string(&path).unwrap();
-                let path = path.strip_prefix(&root).unwrap().to_owned();
-                let module = path.components().next().unwrap().as_os_str().to_str().unwrap();
-                let live = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
-                let code = live.lines().map(|line| line.split("//").next().unwrap());
-                found.push(Source {
-                    module: module.trim_end_matches(".rs").to_owned(),
-                    code: code.collect::<Vec<_>>().join("\n"),
-                    lines: text.lines().count(),
-                    path,
-                });
-            }
-        }
+    // Tests of a module may stand on anything.
+    let is_live = |path: &PathBuf| path.components().all(|part| part.as_os_str() != "tests");
+    let mut found = Vec::new();
+    for (path, text) in rust_files("src").into_iter().filter(|(path, _)| is_live(path)) {
+        let module = path.components().next().unwrap().as_os_str().to_str().unwrap();
+        let live = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+        let code = live.lines().map(|line| line.split("//").next().unwrap());
+        found.push(Source {
+            module: module.trim_end_matches(".rs").to_owned(),
+            code: code.collect::<Vec<_>>().join("\n"),
+            lines: text.lines().count(),
+            path,
+        });
     }
     assert!(found.len() > 50, "these are not all sources");
     found
@@ -286,17 +277,8 @@ fn the_rules_can_be_broken() {
 fn the_pages_about_tests_and_trust_name_tests_that_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let page = std::fs::read_to_string(root.join("tests/README.md")).unwrap();
-    let (mut folders, mut code) = (vec![root.join("src"), root.join("tests")], String::new());
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                code += &std::fs::read_to_string(path).unwrap();
-            }
-        }
-    }
+    let files = ["src", "tests"].into_iter().flat_map(rust_files);
+    let code: String = files.map(|(_, text)| text).collect();
     let (_, rules) = page.split_once("## The rules").unwrap();
     let named = rules.lines().filter(|line| line.starts_with('|')).filter_map(|line| line.split('|').nth(3));
     let named: Vec<&str> = named.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();

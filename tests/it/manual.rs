@@ -13,6 +13,7 @@ use crate::support::cli::Cli as Program;
 use crate::support::gap::Gap;
 use crate::support::images::{ImageSpec, Layer, index};
 use crate::support::pages::{Block, blocks, inline_code, pages, replay, runs};
+use crate::support::sources::rust_files;
 
 /// Console blocks that are not replayed, by a part of their first command.
 const NOT_REPLAYED: [(&str, &str); 2] = [
@@ -159,18 +160,7 @@ fn every_command_page_and_variable_is_listed() {
 /// What is listed as an error message is one: its fixed parts stand in the sources.
 #[test]
 fn every_message_of_the_page_on_troubleshooting_is_in_the_sources() {
-    let mut sources = String::new();
-    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                sources += &std::fs::read_to_string(path).unwrap();
-            }
-        }
-    }
+    let sources: String = rust_files("src").into_iter().map(|(_, text)| text).collect();
     // Of the system and of servers.
     let foreign =
         ["No space left on device", "401 UNAUTHORIZED", "403", "404 MANIFEST_UNKNOWN", "413", "warning:"];

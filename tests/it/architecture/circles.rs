@@ -1,10 +1,10 @@
 //! Rules about single files: none in a circle, one file for an inherent `impl`, no verb that names another one.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::LazyLock;
 
 use super::source_graph::{SourceGraph, Sources};
+use crate::support::sources::rust_files;
 
 /// The files below `src/commands` that hold a verb of the program.
 const VERBS: &[&str] = &[
@@ -227,18 +227,6 @@ fn complaints_about_verbs(graph: &SourceGraph, exceptions: &[Exception<'_>]) -> 
 }
 
 fn sources() -> Sources {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let (mut folders, mut sources) = (vec![root.clone()], Sources::new());
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let name = path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
-                sources.insert(name, std::fs::read_to_string(path).unwrap());
-            }
-        }
-    }
-    sources
+    let files = rust_files("src").into_iter();
+    files.map(|(path, text)| (path.to_str().unwrap().to_owned(), text)).collect()
 }

@@ -14,6 +14,7 @@ pub mod link;
 pub mod pages;
 pub mod rebuilt;
 pub mod registry;
+pub mod sources;
 
 use std::sync::Once;
 
