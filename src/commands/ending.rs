@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use crate::app::failure::ExitCode;
 use crate::failure::{all_hints, code_of, render};
 use crate::report::Reporter;
+use crate::session::output_files;
 use crate::session::run_report::RunReport;
 
 /// Writes the report of a run that ended with `result`, if one was asked for, and gives the result back. A report that
@@ -31,7 +32,7 @@ fn write(report: &RunReport, code: ExitCode, error: Option<&anyhow::Error>) -> a
     value["exitCode"] = (code as u8).into();
     value["error"] = error.map(|error| crate::report::printable(&render(error))).into();
     let text = crate::report::concealed(&serde_json::to_string_pretty(&value)?);
-    crate::session::output_files::write(path, &(text + "\n"))
+    output_files::write(path, &(text + "\n"))
 }
 
 /// Shows the error that ends a command, and gives its exit code.

@@ -11,9 +11,9 @@ use crate::archive::manifest::SCHEMA_VERSION;
 use crate::archive::{BundleManifest, Holdings};
 use crate::cli::{InspectArgs, ResultFormat};
 use crate::export::text;
-use crate::inputs::open_bundle;
+use crate::inputs::{open_bundle, trust};
 use crate::report::{bytes, count};
-use crate::session::Session;
+use crate::session::{Session, console};
 
 /// The first version of this program that reads schema 1.
 const OLDEST_READER: &str = "0.1.0";
@@ -31,20 +31,20 @@ pub(super) async fn run(session: &Session, args: &InspectArgs) -> anyhow::Result
     };
     let id = opened.holdings.id().map(|id| id.to_string());
     match session.format {
-        ResultFormat::Json => crate::session::console::print_json(&json!({
+        ResultFormat::Json => console::print_json(&json!({
             "id": id,
             "size": own.as_ref().map(crate::archive::BundleReader::file_len),
             "signed": own.as_ref().is_some_and(|reader| reader.signature().is_some()),
-            "signedBy": crate::inputs::trust::signed_by(&opened.vouched),
+            "signedBy": trust::signed_by(&opened.vouched),
             "oldestReader": own.as_ref().map(|_| OLDEST_READER),
             "sharedBytes": shared,
             "bundle": bundle,
         }))?,
         ResultFormat::Human => {
             let path = args.bundle.as_deref().unwrap_or(Path::new(""));
-            let signatures = crate::inputs::trust::lines(&opened.vouched, path, opened.holdings.as_ref());
+            let signatures = trust::lines(&opened.vouched, path, opened.holdings.as_ref());
             let text = text(bundle, opened.holdings.as_ref(), &shared, id.as_deref(), own.is_some());
-            crate::session::console::print(&(text + &signatures))?;
+            console::print(&(text + &signatures))?;
         }
     }
     Ok(ExitCode::Done)

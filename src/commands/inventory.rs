@@ -12,7 +12,7 @@ use crate::inputs::clients;
 use crate::plan::{Inventory, InventoryImage, KnownBlobs};
 use crate::report::{bytes, count};
 use crate::request::catalogs;
-use crate::session::{Session, output_files};
+use crate::session::{Session, console, output_files};
 
 pub(super) async fn run(
     session: &Session,
@@ -45,10 +45,10 @@ pub(super) async fn run(
         output_files::write(path, &text)?;
     }
     match session.format {
-        ResultFormat::Json => crate::session::console::print(&text)?,
+        ResultFormat::Json => console::print(&text)?,
         ResultFormat::Human => {
             let absent = absent.into_iter().map(|name| format!("not there  {name}\n"));
-            crate::session::console::print(&(absent.collect::<String>() + &summary(&inventory, args)))?;
+            console::print(&(absent.collect::<String>() + &summary(&inventory, args)))?;
         }
     }
     Ok(ExitCode::Done)

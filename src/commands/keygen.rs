@@ -6,7 +6,7 @@ use crate::app::failure::{ExitCode, Failure};
 use crate::app::own_file::beside;
 use crate::cli::KeygenArgs;
 use crate::inputs::keys;
-use crate::session::output_files;
+use crate::session::{console, output_files};
 use crate::signing::PrivateKey;
 
 pub(super) fn run(args: &KeygenArgs) -> anyhow::Result<ExitCode> {
@@ -18,7 +18,7 @@ pub(super) fn run(args: &KeygenArgs) -> anyhow::Result<ExitCode> {
     let key = PrivateKey::generate()?;
     output_files::write_private(&private, &key.to_pem(passphrase.as_ref())?, false)?;
     output_files::write(&public, key.public().to_pem())?;
-    crate::session::console::print(&format!(
+    console::print(&format!(
         "{}  signs; keep it, and its pass phrase, to yourself\n{}  checks; bring it inside by a way of its own (key {})\n",
         private.display(),
         public.display(),

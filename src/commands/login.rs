@@ -10,6 +10,7 @@ use crate::registry::{
 };
 use crate::report::{ProgressMode, Reporter};
 use crate::secret::Secret;
+use crate::session::console;
 
 pub(super) async fn login(args: &LoginArgs) -> anyhow::Result<ExitCode> {
     let username = match &args.network.username {
@@ -25,11 +26,7 @@ pub(super) async fn login(args: &LoginArgs) -> anyhow::Result<ExitCode> {
     let file = args.network.auth_file.as_deref();
     let file = store_login(file, &environment, &args.registry, &username, &password).map_err(explain)?;
     let done = if args.no_check { "a login for" } else { "logged in to" };
-    crate::session::console::print(&format!(
-        "{done} {} as {username}; stored in {}\n",
-        args.registry,
-        file.display()
-    ))?;
+    console::print(&format!("{done} {} as {username}; stored in {}\n", args.registry, file.display()))?;
     Ok(ExitCode::Done)
 }
 
@@ -49,7 +46,7 @@ async fn check(args: &LoginArgs, username: &str, password: &Secret) -> anyhow::R
     clients::tell_warnings(&client, &reporter);
     match outcome? {
         PingOutcome::Registry { authenticated: true } => {}
-        PingOutcome::Registry { authenticated: false } => crate::session::console::print(&format!(
+        PingOutcome::Registry { authenticated: false } => console::print(&format!(
             "{} lets everyone in, so the password could not be checked\n",
             args.registry
         ))?,
@@ -76,7 +73,7 @@ pub(super) fn logout(args: &LogoutArgs) -> anyhow::Result<ExitCode> {
         Some(file) => format!("the login for {} is removed from {}\n", args.registry, file.display()),
         None => format!("there was no login for {}\n", args.registry),
     };
-    crate::session::console::print(&text)?;
+    console::print(&text)?;
     Ok(ExitCode::Done)
 }
 

@@ -8,7 +8,7 @@ use crate::cli::{MirrorRuntime, MirrorsArgs};
 use crate::cluster_config::{MirrorError, MirrorFile, MirrorKind, Reach, mirror_files};
 use crate::destination::{Destination, Mapping};
 use crate::inputs::open_bundle;
-use crate::session::output_files;
+use crate::session::{console, output_files};
 
 pub(super) fn run(args: &MirrorsArgs) -> anyhow::Result<ExitCode> {
     let destination: Destination = args.destination.parse().map_err(|e| Failure::usage(format!("{e}")))?;
@@ -33,7 +33,7 @@ pub(super) fn run(args: &MirrorsArgs) -> anyhow::Result<ExitCode> {
     })?;
     match &args.output {
         Some(folder) => write(folder, &files, args.force)?,
-        None => crate::session::console::print(&joined(&files))?,
+        None => console::print(&joined(&files))?,
     }
     Ok(ExitCode::Done)
 }
@@ -92,7 +92,7 @@ fn write(folder: &Path, files: &[MirrorFile], force: bool) -> anyhow::Result<()>
             std::fs::create_dir_all(parent).map_err(|error| failed(parent, &error))?;
         }
         output_files::write(&path, &file.text)?;
-        crate::session::console::print(&format!("{}\n", path.display()))?;
+        console::print(&format!("{}\n", path.display()))?;
     }
     Ok(())
 }

@@ -11,8 +11,8 @@ use crate::app::text::typed;
 use crate::archive::{ArchiveError, Survey, VolumeInput};
 use crate::cli::{RepackArgs, ResultFormat};
 use crate::report::count;
-use crate::session::Session;
 use crate::session::run_report::RunReport;
+use crate::session::{Session, console};
 
 /// `bundle repack --rebuild`.
 pub(super) async fn rebuild(session: &Session, args: &RepackArgs) -> anyhow::Result<ExitCode> {
@@ -52,13 +52,13 @@ async fn restore(session: &Session, args: &RepackArgs, report: &mut RunReport) -
     let names: Vec<String> = made.iter().map(|path| path.display().to_string()).collect();
     report.bundle = Some(json!({ "rebuilt": names }));
     match session.format {
-        ResultFormat::Json => crate::session::console::print_json(&report.value())?,
+        ResultFormat::Json => console::print_json(&report.value())?,
         ResultFormat::Human if names.is_empty() => {
-            crate::session::console::print("every volume is whole: nothing to rebuild\n")?;
+            console::print("every volume is whole: nothing to rebuild\n")?;
         }
         ResultFormat::Human => {
             let lines: Vec<String> = names.iter().map(|name| format!("  {name}\n")).collect();
-            crate::session::console::print(&format!("rebuilt, and as the list says:\n{}", lines.concat()))?;
+            console::print(&format!("rebuilt, and as the list says:\n{}", lines.concat()))?;
         }
     }
     Ok(())

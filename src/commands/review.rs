@@ -7,7 +7,7 @@ use crate::cli::{ReviewArgs, ReviewFormat};
 use crate::inputs::{open_bundle, policy_check};
 use crate::policy::Selection;
 use crate::review::{self, Diff, Facts, Page};
-use crate::session::output_files;
+use crate::session::{console, output_files};
 
 /// Bytes of what images say of themselves, where nothing is left out.
 const MAX_LISTED: usize = 256 << 20;
@@ -39,12 +39,12 @@ pub(super) fn run(args: &ReviewArgs) -> anyhow::Result<ExitCode> {
         ReviewFormat::Csv => String::from_utf8(review::csv(&page)?)?,
     };
     if args.output.as_os_str() == "-" {
-        crate::session::console::print(&text)?;
+        console::print(&text)?;
         return Ok(ExitCode::Done);
     }
     output_files::spare(&args.output, text.as_bytes(), args.force, "")?;
     output_files::write(&args.output, &text)?;
-    crate::session::console::print(&format!("{}\n", args.output.display()))?;
+    console::print(&format!("{}\n", args.output.display()))?;
     Ok(ExitCode::Done)
 }
 

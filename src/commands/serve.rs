@@ -6,9 +6,9 @@ use crate::app::failure::{ExitCode, Failure};
 use crate::app::own_file;
 use crate::cli::ServeArgs;
 use crate::destination::Mapping;
-use crate::inputs::open_bundle;
+use crate::inputs::{open_bundle, trust};
 use crate::serve::{BundleStore, DirectoryError, DirectoryStore, Limits, Notices, ServeOptions, Store, bind};
-use crate::session::Session;
+use crate::session::{Session, console};
 
 pub(super) async fn run(session: &Session, args: &ServeArgs) -> anyhow::Result<ExitCode> {
     let guarded = args.tls_cert.is_some() && args.htpasswd.is_some();
@@ -21,7 +21,7 @@ pub(super) async fn run(session: &Session, args: &ServeArgs) -> anyhow::Result<E
     let (store, what): (Arc<dyn Store>, String) = match (&args.bundle, &args.dir) {
         (Some(path), _) => {
             let opened = open_bundle::open(Some(path), &args.trust)?;
-            crate::inputs::trust::tell(&opened.vouched, &session.reporter);
+            trust::tell(&opened.vouched, &session.reporter);
             if let Some(requires) = &opened.holdings.bundle().requires {
                 let message = format!("{} is a delta on bundle {}", path.display(), requires.base);
                 return Err(Failure::new(ExitCode::Failed, format!("{message}, and not whole without it"))
@@ -54,7 +54,7 @@ pub(super) async fn run(session: &Session, args: &ServeArgs) -> anyhow::Result<E
         Err(error) => anyhow::Error::new(error),
     })?;
     for name in names {
-        crate::session::console::print(&format!("{}/{name}\n", server.local_addr()))?;
+        console::print(&format!("{}/{name}\n", server.local_addr()))?;
     }
     let scheme = if args.tls_cert.is_some() { "https" } else { "http" };
     session.reporter.say(&format!("serving {what} on {scheme}://{}; Ctrl-C ends it", server.local_addr()));

@@ -14,7 +14,7 @@ use crate::cli::{ResultFormat, Role, SignArgs};
 use crate::image::Digest;
 use crate::inputs::{keys, open_bundle, trust};
 use crate::provenance::{Arrived, ExportStatement, Exported, Receipt};
-use crate::session::{Session, output_files, sidecar};
+use crate::session::{Session, console, output_files, sidecar};
 use crate::signing::{
     Approval, Approvals, Predicate as _, PrivateKey, SigstoreBundle, is_statement, predicate_type,
 };
@@ -182,16 +182,10 @@ fn tell(
     let names: Vec<String> = files.iter().map(|path| path.display().to_string()).collect();
     let key = key.public().id();
     match format {
-        ResultFormat::Json => {
-            crate::session::console::print_json(&json!({ "id": id, "key": key, "files": names }))
-        }
+        ResultFormat::Json => console::print_json(&json!({ "id": id, "key": key, "files": names })),
         ResultFormat::Human => {
             let id = id.map_or_else(String::new, |id| format!("id {id}\n"));
-            crate::session::console::print(&format!(
-                "{id}{done} with key {}:\n  {}\n",
-                key.short(),
-                names.join("\n  ")
-            ))
+            console::print(&format!("{id}{done} with key {}:\n  {}\n", key.short(), names.join("\n  ")))
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::cluster_config::{SecretName, ValuesStyle, bundle_values, pull_secret}
 use crate::destination::{Destination, Mapping};
 use crate::inputs::{clients, open_bundle};
 use crate::report::{ProgressMode, Reporter};
+use crate::session::{console, output_files};
 
 pub(super) async fn run(args: &ValuesArgs) -> anyhow::Result<ExitCode> {
     let destination: Destination = args.destination.parse().map_err(|e| Failure::usage(format!("{e}")))?;
@@ -21,20 +22,17 @@ pub(super) async fn run(args: &ValuesArgs) -> anyhow::Result<ExitCode> {
     let style = ValuesStyle { per_image: args.style.per_image, pin: args.style.pin };
     let text = bundle_values(bundle, &destination, mapping, style, &args.only)?;
     if let Some(file) = &args.pull_secret {
-        crate::session::output_files::keep_apart(
-            &[("the bundle", &args.bundle)],
-            &[("--pull-secret", file)],
-        )?;
+        output_files::keep_apart(&[("the bundle", &args.bundle)], &[("--pull-secret", file)])?;
         write_pull_secret(args, &destination, file).await?;
     }
-    crate::session::console::print(&text)?;
+    console::print(&text)?;
     Ok(ExitCode::Done)
 }
 
 async fn write_pull_secret(args: &ValuesArgs, destination: &Destination, file: &Path) -> anyhow::Result<()> {
     let name = SecretName::new(&args.secret_name, args.namespace.as_deref());
     let name = name.map_err(|error| Failure::usage(error.to_string()))?;
-    if file.as_os_str() == "-" || crate::session::output_files::is_no_file(file) {
+    if file.as_os_str() == "-" || output_files::is_no_file(file) {
         return Err(Failure::usage("--pull-secret writes to a file, never to a screen or a pipe").into());
     }
     let reporter = Reporter::new(ProgressMode::Auto, 0);
@@ -48,8 +46,8 @@ async fn write_pull_secret(args: &ValuesArgs, destination: &Destination, file: &
             .into());
     };
     let manifest = pull_secret(&name, &config);
-    crate::session::output_files::spare(file, manifest.expose().as_bytes(), args.force, "")?;
-    crate::session::output_files::write_private(file, manifest.expose(), true)?;
+    output_files::spare(file, manifest.expose().as_bytes(), args.force, "")?;
+    output_files::write_private(file, manifest.expose(), true)?;
     reporter.say(&format!(
         "pull secret for {}: {}\n  kubectl apply -f {}\n  and in pods or charts: imagePullSecrets: [{{ name: {} }}]",
         destination.host(),

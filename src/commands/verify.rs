@@ -8,11 +8,12 @@ use super::{ending, parity, provenance};
 use crate::app::failure::{ExitCode, Failure};
 use crate::archive::{BundleManifest, Problem};
 use crate::cli::{ResultFormat, VerifyArgs};
+use crate::export::text;
 use crate::inputs::{policy_check, trust};
 use crate::policy::Selection;
 use crate::report::{bytes, count};
-use crate::session::Session;
 use crate::session::run_report::{ImageReport, ImageState, RunReport};
+use crate::session::{Session, console, output_files};
 
 /// So many images are named under one damaged place; a base may have thousands upon it.
 const NAMED: usize = 10;
@@ -21,7 +22,7 @@ pub(super) async fn run(session: &Session, args: &VerifyArgs) -> anyhow::Result<
     let outputs: Vec<_> = args.report.file.iter().map(|path| ("--report", path.as_path())).collect();
     let mut inputs = vec![("the bundle", args.bundle.as_path())];
     inputs.extend(args.manifests.iter().map(|path| ("the manifests", path.as_path())));
-    crate::session::output_files::keep_apart(&inputs, &outputs)?;
+    output_files::keep_apart(&inputs, &outputs)?;
     let mut report = RunReport::new("verify", args.report.file.as_deref());
     let result = verify(session, args, &mut report).await;
     ending::close(&report, result, &session.reporter)
@@ -91,7 +92,7 @@ async fn verify(session: &Session, args: &VerifyArgs, report: &mut RunReport) ->
         form.text() + &report.chosen("checked"),
         trust::lines(&vouched, &args.bundle, holdings),
         custody.text,
-        crate::export::text::left_out(bundle, bundle.required()),
+        text::left_out(bundle, bundle.required()),
         spare.as_ref().map_or("", |spare| &spare.text),
     );
     let mut damage = (!problems.is_empty()).then(|| damage(&problems, bundle, form.hint()));
@@ -112,11 +113,11 @@ fn told(
 ) -> anyhow::Result<ExitCode> {
     let (text, lost) = covered.map(|covered| (covered.text, covered.failure)).unwrap_or_default();
     match session.format {
-        ResultFormat::Json => crate::session::console::print_json(&report.value())?,
+        ResultFormat::Json => console::print_json(&report.value())?,
         ResultFormat::Human if wrong[0].is_none() => {
-            crate::session::console::print(&format!("{whole}{text}"))?;
+            console::print(&format!("{whole}{text}"))?;
         }
-        ResultFormat::Human => crate::session::console::print(&text)?,
+        ResultFormat::Human => console::print(&text)?,
     }
     let mut all = wrong.into_iter().chain([lost]).flatten().rev();
     match all.next() {

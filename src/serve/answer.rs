@@ -9,7 +9,7 @@ use axum::http::header::{
 use axum::http::{Response, StatusCode};
 use serde_json::{Value, json};
 
-use crate::serve::store::StoreError;
+use super::store::StoreError;
 
 pub(super) const DOCKER_CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 pub(super) const DOCKER_UPLOAD_UUID: HeaderName = HeaderName::from_static("docker-upload-uuid");

@@ -8,13 +8,11 @@ use axum::http::StatusCode;
 use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::serve::answer::Refusal;
-use crate::serve::limits::PaceLimits;
-use crate::serve::notices::Notices;
-use crate::serve::pace::Incoming;
-use crate::serve::store::Store;
-use crate::serve::store::StoreError;
-use crate::serve::store::WritableStore;
+use super::answer::Refusal;
+use super::limits::PaceLimits;
+use super::notices::Notices;
+use super::pace::Incoming;
+use super::store::{Store, StoreError, WritableStore};
 
 /// Pushed manifests that are read from JSON at once.
 const PARSED_AT_ONCE: usize = 4;

@@ -13,16 +13,12 @@ use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use bytes::Bytes;
 use futures_util::{Stream, stream};
 
+use super::CHUNK;
+use super::answer::{Answer, DOCKER_CONTENT_DIGEST, Refusal, empty, header};
+use super::backend::Backend;
+use super::notices::Notices;
+use super::store::RepositoryName;
 use crate::image::{Digest, Hasher};
-use crate::serve::CHUNK;
-use crate::serve::answer::Answer;
-use crate::serve::answer::DOCKER_CONTENT_DIGEST;
-use crate::serve::answer::Refusal;
-use crate::serve::answer::empty;
-use crate::serve::answer::header;
-use crate::serve::backend::Backend;
-use crate::serve::notices::Notices;
-use crate::serve::store::RepositoryName;
 
 pub(super) async fn answer(
     backend: &Backend,

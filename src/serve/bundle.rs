@@ -10,18 +10,11 @@ use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 
+use super::listing::{Gathering, Listed, MAX_REFERRERS, Page, Referrers};
+use super::store::{RepositoryName, Store, StoreError, TagOrDigest};
 use crate::archive::{ArchiveError, ArtifactIndex, ContentPieces, Contents, Holdings, fates};
 use crate::destination::Mapping;
 use crate::image::{Digest, MediaType, RawManifest, Tag};
-use crate::serve::listing::Gathering;
-use crate::serve::listing::Listed;
-use crate::serve::listing::MAX_REFERRERS;
-use crate::serve::listing::Page;
-use crate::serve::listing::Referrers;
-use crate::serve::store::RepositoryName;
-use crate::serve::store::Store;
-use crate::serve::store::StoreError;
-use crate::serve::store::TagOrDigest;
 
 #[derive(Debug)]
 pub struct BundleStore {

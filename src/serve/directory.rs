@@ -12,36 +12,17 @@ use std::time::Instant;
 
 use rustix::fs::FileType;
 
+use super::limits::{Peer, UploadLimits};
+use super::listing::{Gathering, Listed, MAX_REFERRERS, Page, Referrers};
+use super::marker::{Claim, adoption, claim};
+use super::needs::{check_blob_unused, check_manifest_unused, check_needed};
+use super::registry_folder::{
+    RegistryFolder, blob_link, link_name, manifest_link, referrers_folder, repository, tag_file,
+};
+use super::store::{Needed, RepositoryName, Store, StoreError, TagOrDigest, WritableStore};
+use super::tree::Tree;
+use super::uploads::{Clock, Uploads};
 use crate::image::{Algorithm, Digest, RawManifest, Tag};
-use crate::serve::limits::Peer;
-use crate::serve::limits::UploadLimits;
-use crate::serve::listing::Gathering;
-use crate::serve::listing::Listed;
-use crate::serve::listing::MAX_REFERRERS;
-use crate::serve::listing::Page;
-use crate::serve::listing::Referrers;
-use crate::serve::marker::Claim;
-use crate::serve::marker::adoption;
-use crate::serve::marker::claim;
-use crate::serve::needs::check_blob_unused;
-use crate::serve::needs::check_manifest_unused;
-use crate::serve::needs::check_needed;
-use crate::serve::registry_folder::RegistryFolder;
-use crate::serve::registry_folder::blob_link;
-use crate::serve::registry_folder::link_name;
-use crate::serve::registry_folder::manifest_link;
-use crate::serve::registry_folder::referrers_folder;
-use crate::serve::registry_folder::repository;
-use crate::serve::registry_folder::tag_file;
-use crate::serve::store::Needed;
-use crate::serve::store::RepositoryName;
-use crate::serve::store::Store;
-use crate::serve::store::StoreError;
-use crate::serve::store::TagOrDigest;
-use crate::serve::store::WritableStore;
-use crate::serve::tree::Tree;
-use crate::serve::uploads::Clock;
-use crate::serve::uploads::Uploads;
 
 const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 

@@ -17,7 +17,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf as _, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf, Take};
 
-use crate::serve::room::Seat;
+use super::room::Seat;
 
 /// The largest head that is accepted, in bytes.
 pub(super) const MAX_HEAD: usize = 32 << 10;

@@ -5,18 +5,12 @@ use axum::http::Response;
 use axum::http::header::{HeaderValue, LINK};
 use serde_json::{Value, json};
 
+use super::answer::{Answer, OCI_FILTERS_APPLIED, Refusal, header, json_answer};
+use super::backend::Backend;
+use super::listing::{Listed, MAX_PAGE, Page};
+use super::request::Query;
+use super::store::RepositoryName;
 use crate::image::{Descriptor, Digest, media_type};
-use crate::serve::answer::Answer;
-use crate::serve::answer::OCI_FILTERS_APPLIED;
-use crate::serve::answer::Refusal;
-use crate::serve::answer::header;
-use crate::serve::answer::json_answer;
-use crate::serve::backend::Backend;
-use crate::serve::listing::Listed;
-use crate::serve::listing::MAX_PAGE;
-use crate::serve::listing::Page;
-use crate::serve::request::Query;
-use crate::serve::store::RepositoryName;
 
 pub(super) async fn tags(backend: &Backend, name: RepositoryName, query: &Query<'_>) -> Answer {
     let (asked, page) = (name.clone(), page(query)?);

@@ -9,22 +9,12 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, Request, Response, StatusCode};
 use bytes::{Bytes, BytesMut};
 
+use super::answer::{Answer, DOCKER_CONTENT_DIGEST, OCI_SUBJECT, Refusal, empty, header};
+use super::backend::Backend;
+use super::blob_routes::matches_etag;
+use super::request::{Query, valid_reference};
+use super::store::{MAX_MANIFEST, Needed, RepositoryName, StoreError, TagOrDigest};
 use crate::image::{Algorithm, Digest, ParsedManifest, RawManifest};
-use crate::serve::answer::Answer;
-use crate::serve::answer::DOCKER_CONTENT_DIGEST;
-use crate::serve::answer::OCI_SUBJECT;
-use crate::serve::answer::Refusal;
-use crate::serve::answer::empty;
-use crate::serve::answer::header;
-use crate::serve::backend::Backend;
-use crate::serve::blob_routes::matches_etag;
-use crate::serve::request::Query;
-use crate::serve::request::valid_reference;
-use crate::serve::store::MAX_MANIFEST;
-use crate::serve::store::Needed;
-use crate::serve::store::RepositoryName;
-use crate::serve::store::StoreError;
-use crate::serve::store::TagOrDigest;
 
 pub(super) async fn answer(
     backend: &Backend,

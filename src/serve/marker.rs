@@ -8,7 +8,7 @@ use std::path::Path;
 
 use rustix::fs::FileType;
 
-use crate::serve::tree::Tree;
+use super::tree::Tree;
 
 pub(super) const MARKER: &str = "bundle-registry";
 /// Of the marker of every revision of the layout.

@@ -5,12 +5,9 @@ use std::io;
 
 use rustix::fs::FileType;
 
+use super::registry_folder::{RegistryFolder, repository};
+use super::store::{Needed, RepositoryName, StoreError};
 use crate::image::{Algorithm, Digest, Tag};
-use crate::serve::registry_folder::RegistryFolder;
-use crate::serve::registry_folder::repository;
-use crate::serve::store::Needed;
-use crate::serve::store::RepositoryName;
-use crate::serve::store::StoreError;
 
 /// What is missing is named up to here.
 const NAMED: usize = 10;

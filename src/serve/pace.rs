@@ -15,8 +15,8 @@ use futures_util::StreamExt as _;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
-use crate::serve::answer::Refusal;
-use crate::serve::limits::PaceLimits;
+use super::answer::Refusal;
+use super::limits::PaceLimits;
 
 /// A store of patience: bytes fill it, waiting empties it.
 #[derive(Debug)]

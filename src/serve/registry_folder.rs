@@ -19,10 +19,9 @@ use std::sync::Arc;
 
 use rustix::fs::FileType;
 
+use super::store::{RepositoryName, StoreError};
+use super::tree::Tree;
 use crate::image::{Digest, MediaType, RawManifest, Tag};
-use crate::serve::store::RepositoryName;
-use crate::serve::store::StoreError;
-use crate::serve::tree::Tree;
 
 /// No repository's name is longer, in bytes. Ends the walk through a foreign folder of any depth.
 const MAX_NAME: usize = 255;

@@ -4,10 +4,9 @@ use std::borrow::Cow;
 
 use axum::http::{StatusCode, Uri};
 
+use super::answer::Refusal;
+use super::store::{RepositoryName, TagOrDigest};
 use crate::image::Digest;
-use crate::serve::answer::Refusal;
-use crate::serve::store::RepositoryName;
-use crate::serve::store::TagOrDigest;
 
 /// The parameters of a request, read when asked for.
 pub(super) struct Query<'a>(&'a str);

@@ -11,8 +11,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, watch};
 
-use crate::serve::limits::Limits;
-use crate::serve::limits::Peer;
+use super::limits::{Limits, Peer};
 
 #[derive(Debug)]
 pub(super) struct Room {

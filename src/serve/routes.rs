@@ -11,25 +11,15 @@ use axum::http::header::{EXPECT, HeaderValue, WWW_AUTHENTICATE};
 use axum::http::{Method, Request, Response, StatusCode};
 use serde_json::json;
 
-use crate::serve::answer::API_VERSION;
-use crate::serve::answer::Answer;
-use crate::serve::answer::Refusal;
-use crate::serve::answer::json_answer;
-use crate::serve::auth::Users;
-use crate::serve::backend::Backend;
-use crate::serve::blob_routes;
-use crate::serve::drain_on_drop::forget;
-use crate::serve::drain_on_drop::lend;
-use crate::serve::limits::PaceLimits;
-use crate::serve::list_routes;
-use crate::serve::manifest_routes;
-use crate::serve::notices::Notices;
-use crate::serve::request::Query;
-use crate::serve::request::decode;
-use crate::serve::request::valid_digest;
-use crate::serve::request::valid_name;
-use crate::serve::store::Store;
-use crate::serve::upload_routes;
+use super::answer::{API_VERSION, Answer, Refusal, json_answer};
+use super::auth::Users;
+use super::backend::Backend;
+use super::drain_on_drop::{forget, lend};
+use super::limits::PaceLimits;
+use super::notices::Notices;
+use super::request::{Query, decode, valid_digest, valid_name};
+use super::store::Store;
+use super::{blob_routes, list_routes, manifest_routes, upload_routes};
 
 /// The registry as a function from request to answer; cheap to clone.
 #[derive(Clone)]

@@ -26,25 +26,17 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::answer::Refusal;
+use super::auth::{HtpasswdError, Users};
+use super::heads::{Heads, MAX_HEAD, Verdict, Verdicts};
+use super::limits::{Limits, Peer};
+use super::notices::Notices;
+use super::pace::StallTimeout;
+use super::room::{Answering, Full, Guest, Room};
+use super::routes::Registry;
+use super::store::Store;
 use crate::app::foreign_text;
 use crate::app::unusable::Unusable;
-use crate::serve::answer::Refusal;
-use crate::serve::auth::HtpasswdError;
-use crate::serve::auth::Users;
-use crate::serve::heads::Heads;
-use crate::serve::heads::MAX_HEAD;
-use crate::serve::heads::Verdict;
-use crate::serve::heads::Verdicts;
-use crate::serve::limits::Limits;
-use crate::serve::limits::Peer;
-use crate::serve::notices::Notices;
-use crate::serve::pace::StallTimeout;
-use crate::serve::room::Answering;
-use crate::serve::room::Full;
-use crate::serve::room::Guest;
-use crate::serve::room::Room;
-use crate::serve::routes::Registry;
-use crate::serve::store::Store;
 
 /// Longest certificate or key that is read, in bytes.
 const MAX_PEM: u64 = 1 << 20;

@@ -10,14 +10,12 @@ use std::io::{self, Read};
 use std::ops::Range;
 use std::str::FromStr;
 
+use super::limits::Peer;
+use super::listing::{Listed, Page, Referrers};
 use crate::image::{
     Algorithm, Descriptor, Digest, HostName, ParsedManifest, RawManifest, ReferenceError, Repository, Tag,
     media_type,
 };
-use crate::serve::limits::Peer;
-use crate::serve::listing::Listed;
-use crate::serve::listing::Page;
-use crate::serve::listing::Referrers;
 
 /// The largest manifest that is taken or served, in bytes. Every registry in use has this limit or a higher one.
 pub const MAX_MANIFEST: u64 = 4 << 20;
@@ -139,7 +137,7 @@ pub trait Store: Send + Sync {
     }
 
     /// The bytes of `range` of a blob, to be read in order. `range` lies within the blob's size. Each `read` happens
-    /// on a blocking thread, with a buffer of [`crate::serve::CHUNK`] bytes; an early end or an error breaks off the answer.
+    /// on a blocking thread, with a buffer of [`super::CHUNK`] bytes; an early end or an error breaks off the answer.
     /// The digest of a whole blob is compared by the caller; what can be checked of a part is checked here.
     fn open_blob(
         &self,

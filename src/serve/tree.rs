@@ -14,7 +14,7 @@ use std::path::Path;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
-use crate::serve::store::MAX_MANIFEST;
+use super::store::MAX_MANIFEST;
 
 #[derive(Debug)]
 pub(super) struct Tree {

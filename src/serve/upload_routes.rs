@@ -8,19 +8,12 @@ use axum::http::header::{CONTENT_LENGTH, CONTENT_RANGE, LOCATION, RANGE};
 use axum::http::{HeaderValue, Method, Request, Response, StatusCode};
 use bytes::BytesMut;
 
+use super::answer::{Answer, DOCKER_CONTENT_DIGEST, DOCKER_UPLOAD_UUID, Refusal, empty, header};
+use super::backend::Backend;
+use super::limits::{CHUNK, Peer};
+use super::request::Query;
+use super::store::{RepositoryName, StoreError};
 use crate::image::{Algorithm, Digest};
-use crate::serve::answer::Answer;
-use crate::serve::answer::DOCKER_CONTENT_DIGEST;
-use crate::serve::answer::DOCKER_UPLOAD_UUID;
-use crate::serve::answer::Refusal;
-use crate::serve::answer::empty;
-use crate::serve::answer::header;
-use crate::serve::backend::Backend;
-use crate::serve::limits::CHUNK;
-use crate::serve::limits::Peer;
-use crate::serve::request::Query;
-use crate::serve::store::RepositoryName;
-use crate::serve::store::StoreError;
 
 /// POST: a mount, a whole blob, or a new upload.
 pub(super) async fn start(

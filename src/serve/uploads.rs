@@ -14,12 +14,10 @@ use std::time::{Duration, Instant};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use rustix::fs::FileType;
 
+use super::limits::{Peer, UploadLimits};
+use super::store::{RepositoryName, StoreError};
+use super::tree::Tree;
 use crate::image::{Algorithm, Digest, Hasher};
-use crate::serve::limits::Peer;
-use crate::serve::limits::UploadLimits;
-use crate::serve::store::RepositoryName;
-use crate::serve::store::StoreError;
-use crate::serve::tree::Tree;
 
 /// Tells the time; tests have one that they set.
 pub type Clock = Arc<dyn Fn() -> Instant + Send + Sync>;
@@ -222,7 +220,7 @@ impl Uploads {
 
 fn hash(mut file: &File, algorithm: Algorithm) -> io::Result<Digest> {
     let mut hasher = Hasher::new(algorithm);
-    let mut buffer = vec![0; crate::serve::CHUNK];
+    let mut buffer = vec![0; super::CHUNK];
     loop {
         match file.read(&mut buffer)? {
             0 => return Ok(hasher.finish()),

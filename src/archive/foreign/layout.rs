@@ -133,7 +133,8 @@ impl ForeignLayout {
         self.place.name()
     }
 
-    /// Checks every blob that has not been compared with its digest yet. `moved` is told of content bytes checked.
+    /// Checks every blob that has not been compared with its digest yet.
+    /// `moved` is called with the number of content bytes that have been checked.
     pub fn verify(
         &self,
         cancelled: &AtomicBool,

@@ -53,7 +53,8 @@ impl<'a> Passing<'a> {
     }
 }
 
-/// Checks every blob of `layout` that is not among `manifests`, which were compared with their digests. `moved` is told of content bytes checked.
+/// Checks every blob of `layout` that is not among `manifests`, which were compared with their digests.
+/// `moved` is called with the number of content bytes that have been checked.
 pub(in crate::archive) fn verify(
     layout: &dyn Holdings,
     manifests: &HashMap<Digest, Bytes>,

@@ -8,7 +8,7 @@ use crate::image::{
     ArtifactKind, Digest, MediaType, Positions, Reference, Repository, Role, Tag, media_type,
 };
 
-/// A config larger than this is no small JSON and travels among the layers.
+/// A config larger than this, in bytes, is treated like a layer: it is not stored in the head of the bundle.
 pub const MAX_HEAD_CONFIG: u64 = 4 << 20;
 
 /// A manifest that travels with an image without being one of its children.

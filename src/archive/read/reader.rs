@@ -133,7 +133,8 @@ impl BundleReader {
         ContentReader::new(&self.0, index, from)
     }
 
-    /// Checks everything that [`BundleReader::open`] has not proven yet. `moved` is told of content bytes checked.
+    /// Checks everything that [`BundleReader::open`] has not proven yet.
+    /// `moved` is called with the number of content bytes that have been checked.
     pub fn verify(
         &self,
         cancelled: &AtomicBool,

@@ -24,7 +24,8 @@ struct Check<'a> {
     problems: Mutex<Vec<Problem>>,
 }
 
-/// Checks everything that opening the bundle has not proven yet. `moved` is told of content bytes checked.
+/// Checks everything that opening the bundle has not proven yet.
+/// `moved` is called with the number of content bytes that have been checked.
 pub(in crate::archive) fn verify(
     bundle: &OpenBundle,
     cancelled: &AtomicBool,

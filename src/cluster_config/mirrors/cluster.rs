@@ -5,10 +5,9 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use super::mirror_file::{MirrorError, MirrorFile};
+use super::source_hosts::Mirrors;
 use crate::archive::ImageRow;
-use crate::cluster_config::mirrors::mirror_file::MirrorError;
-use crate::cluster_config::mirrors::mirror_file::MirrorFile;
-use crate::cluster_config::mirrors::source_hosts::Mirrors;
 use crate::image::{Digest, Repository};
 
 #[derive(Serialize)]

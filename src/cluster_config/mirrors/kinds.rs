@@ -1,15 +1,10 @@
 //! The runtimes and clusters there is configuration for.
 
+use super::cluster::{kustomize, openshift};
+use super::mirror_file::{MirrorError, MirrorFile};
+use super::nodes::{containerd, containers, rancher};
+use super::source_hosts::{Mirrors, Reach};
 use crate::archive::ImageRow;
-use crate::cluster_config::mirrors::cluster::kustomize;
-use crate::cluster_config::mirrors::cluster::openshift;
-use crate::cluster_config::mirrors::mirror_file::MirrorError;
-use crate::cluster_config::mirrors::mirror_file::MirrorFile;
-use crate::cluster_config::mirrors::nodes::containerd;
-use crate::cluster_config::mirrors::nodes::containers;
-use crate::cluster_config::mirrors::nodes::rancher;
-use crate::cluster_config::mirrors::source_hosts::Mirrors;
-use crate::cluster_config::mirrors::source_hosts::Reach;
 use crate::destination::{Destination, Mapping};
 
 /// Who is to pull from the destination.

@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::mirror_file::{MirrorError, MirrorFile};
+use super::source_hosts::Mirrors;
 use crate::app::text::one_line;
-use crate::cluster_config::mirrors::mirror_file::MirrorError;
-use crate::cluster_config::mirrors::mirror_file::MirrorFile;
-use crate::cluster_config::mirrors::source_hosts::Mirrors;
 
 /// `hosts.toml` (containerd, docs/hosts.md). The destination stands in for the server too, so that nothing is asked
 /// after it; that alone, without a host, containerd 1.6 passes over.

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::app::failure::ExitCode;
 use crate::catalog::builtin;
 use crate::cli::CatalogCommand;
-use crate::session::Session;
+use crate::session::{Session, console};
 
 pub(super) async fn run(command: &CatalogCommand, cancel: CancellationToken) -> anyhow::Result<ExitCode> {
     match command {
@@ -21,7 +21,7 @@ pub(super) async fn run(command: &CatalogCommand, cancel: CancellationToken) -> 
         }
         CatalogCommand::Lint(args) => lint::run(&Session::new(&args.output_style, cancel), args).await,
         CatalogCommand::Schema { example, policy } => {
-            crate::session::console::print(match (example, policy) {
+            console::print(match (example, policy) {
                 (true, _) => builtin::EXAMPLE,
                 (_, true) => crate::policy::SCHEMA,
                 _ => builtin::SCHEMA,

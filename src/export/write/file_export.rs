@@ -22,7 +22,7 @@ use crate::export::resolve::manifest_cache::ManifestCache;
 use crate::export::resume::journal::{Header, ResumeState};
 use crate::export::resume::readback::{OldPartial, recheck};
 use crate::export::resume::watermark::{Watermark, follow, keep_barriers};
-use crate::export::resume::workspace::{Unfinished, Workspace};
+use crate::export::resume::workspace::{self, Unfinished, Workspace};
 use crate::image::{Algorithm, Digest, Hasher};
 use crate::plan::{ExportPlan, PlanError, Request, Resolution, Signer};
 use crate::registry::RegistryClient;
@@ -321,7 +321,7 @@ impl FileExport<'_> {
         // Should this run end in between.
         Seal::remove(target)?;
         if self.stale.of != Some(plan.bundle.id()?) {
-            self.stale.files.iter().try_for_each(|path| crate::export::resume::workspace::remove(path))?;
+            self.stale.files.iter().try_for_each(|path| workspace::remove(path))?;
         }
         let len = shared.file.finish(layout, blobs, &done.compressed, done.end, target)?;
         shared.front.extended(len);
