@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::app::failure::{ExitCode, Explain, Failure};
+use crate::app::stop;
 use crate::archive::ArchiveError;
 use crate::destination::PrepareError;
 use crate::export::resolve::resolver::ResolveError;
@@ -34,8 +35,13 @@ fn explained<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a dyn
     None
 }
 
-/// The exit code that the first typed error in the chain calls for.
+/// The exit code of a run that ends with `error`: that of the signal that ended it, if one did, or else the code that the
+/// first typed error in the chain calls for.
 pub fn code_of(error: &anyhow::Error) -> ExitCode {
+    stop::exit_code().unwrap_or_else(|| called_for(error))
+}
+
+fn called_for(error: &anyhow::Error) -> ExitCode {
     error.chain().find_map(|cause| explained(cause)?.calls_for()).unwrap_or(ExitCode::Failed)
 }
 

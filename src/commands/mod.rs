@@ -25,13 +25,11 @@ mod values;
 mod verify;
 mod verify_form;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
-
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::failure::ExitCode;
+use crate::app::stop;
 use crate::cli::{CatalogCommand, Cli, Command};
 use crate::session::Session;
 
@@ -45,16 +43,14 @@ pub fn run(cli: Cli) -> ExitCode {
         Err(error) => return ending::show_error(&anyhow::Error::new(error).context("starting"), false),
     };
     let as_json = reports_as_json(&cli.command);
-    let fail = |error: &anyhow::Error| ending::show_error(error, as_json);
     // Ctrl-C in a pager is for the pager, which must not be left alone with the terminal.
     let is_read = matches!(cli.command, Command::Help { .. });
     let cancel = CancellationToken::new();
-    let signals = Arc::new(Signals::default());
     let result = runtime.block_on(async {
         // Before anything is opened that may have to be waited for.
         let registered =
             signal(SignalKind::interrupt()).and_then(|one| Ok((one, signal(SignalKind::terminate())?)));
-        let watched = signals.clone().watch(registered.ok().filter(|_| !is_read), cancel.clone());
+        let watched = watch(registered.ok().filter(|_| !is_read), cancel.clone());
         let watching = tokio::spawn(watched);
         let result = Box::pin(dispatch(cli.command, cancel)).await;
         watching.abort();
@@ -62,14 +58,7 @@ pub fn run(cli: Cli) -> ExitCode {
     });
     // Blocked reads of stdin or of a dead mount must not keep a finished program alive.
     runtime.shutdown_background();
-    match (result, signals.code()) {
-        (Err(error), Some(code)) => {
-            fail(&error);
-            code
-        }
-        (Err(error), None) => fail(&error),
-        (Ok(code), _) => code,
-    }
+    result.unwrap_or_else(|error| ending::show_error(&error, as_json))
 }
 
 async fn dispatch(command: Command, cancel: CancellationToken) -> anyhow::Result<ExitCode> {
@@ -121,31 +110,17 @@ fn reports_as_json(command: &Command) -> bool {
 }
 
 /// The first SIGINT or SIGTERM asks the command to stop where it can go on later; the second ends it at once.
-#[derive(Debug, Default)]
-struct Signals(AtomicU8);
-
-impl Signals {
-    async fn watch(self: Arc<Self>, registered: Option<(Signal, Signal)>, cancel: CancellationToken) {
-        let Some((mut interrupt, mut terminate)) = registered else { return };
-        loop {
-            let code = tokio::select! {
-                _ = interrupt.recv() => ExitCode::Interrupted,
-                _ = terminate.recv() => ExitCode::Terminated,
-            };
-            if self.0.swap(code as u8, Ordering::Relaxed) != 0 {
-                // Asked twice: out now.
-                std::process::exit(code as i32);
-            }
-            crate::app::stop::request();
-            cancel.cancel();
+async fn watch(registered: Option<(Signal, Signal)>, cancel: CancellationToken) {
+    let Some((mut interrupt, mut terminate)) = registered else { return };
+    loop {
+        let code = tokio::select! {
+            _ = interrupt.recv() => ExitCode::Interrupted,
+            _ = terminate.recv() => ExitCode::Terminated,
+        };
+        if stop::request(code) {
+            // Asked twice: out now.
+            std::process::exit(code as i32);
         }
-    }
-
-    fn code(&self) -> Option<ExitCode> {
-        match self.0.load(Ordering::Relaxed) {
-            0 => None,
-            code if code == ExitCode::Terminated as u8 => Some(ExitCode::Terminated),
-            _ => Some(ExitCode::Interrupted),
-        }
+        cancel.cancel();
     }
 }

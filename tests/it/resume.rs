@@ -68,7 +68,7 @@ fn until_sent(gap: &Gap, run: &mut Running, digest: &Digest, bytes: u64) {
 fn stopped(gap: &Gap, images: &[TestImage], signal: Signal) -> crate::support::cli::Ran {
     let largest = images[0].layers()[0];
     stall(gap, &largest, 17 * MIB as u64);
-    let mut run = gap.spawn(&EXPORT);
+    let mut run = gap.spawn(&[&EXPORT[..], &["--report", "report.json"]].concat());
     until_sent(gap, &mut run, &largest, 17 * MIB as u64);
     let others = all_blobs(images).len() - 1 - images.len();
     run.until("the other blobs", || journal::done(gap) == others);
@@ -86,6 +86,10 @@ fn ctrl_c_keeps_what_is_done_and_says_how_to_go_on() {
         let ran = stopped(&gap, &images, signal);
         assert_eq!(ran.code, code, "{}", ran.shown());
         assert!(ran.stderr.contains("run the same command again"), "{}", ran.stderr);
+        // Whoever reads the report sees the same code.
+        let report: serde_json::Value = serde_json::from_slice(&gap.read("report.json")).unwrap();
+        assert_eq!(report["exitCode"], code, "{report}");
+        std::fs::remove_file(gap.path("report.json")).unwrap();
         assert_eq!(
             gap.files(),
             [
