@@ -215,3 +215,19 @@ fn a_machine_without_helm_says_what_to_do() {
         "{words}"
     );
 }
+
+#[test]
+fn inputs_without_an_end_come_to_one() {
+    let gap = Gap::new();
+    let ran = gap.cli.run(&["catalog", "discover", "/dev/zero"]);
+    assert_eq!(ran.code, 2, "{}", ran.shown());
+    // What was found before it counts.
+    let mut text =
+        b"apiVersion: v1\nkind: Pod\nspec:\n  containers:\n    - image: r.io/a/b:1\n---\n\0".to_vec();
+    text.resize(text.len() + (80 << 20), b'x');
+    std::fs::write(gap.path("long.yaml"), text).unwrap();
+    let ran = gap.cli.run(&["catalog", "discover", "long.yaml"]);
+    assert_eq!(ran.code, 7, "{}", ran.shown());
+    assert!(ran.stdout.contains("r.io/a/b:1"), "{}", ran.shown());
+    assert!(ran.stderr.contains("was not read"), "{}", ran.shown());
+}

@@ -41,6 +41,10 @@ pub fn read(found: &mut Discovery, file: &str, input: impl BufRead) -> io::Resul
             }
         }
     }
+    if let Some(line) = text.cut {
+        let why = "what follows was not read: it does not look like manifests, or has no end".to_owned();
+        found.unclear(Place::of(&file, line), why, true);
+    }
     for line in std::mem::take(&mut text.garbled) {
         found.unclear(Place::of(&file, line), "the text is not UTF-8".to_owned(), true);
     }

@@ -10,6 +10,10 @@ use granit_parser::{ErrorKind, InputIoError};
 
 /// A value that goes on for longer is no manifest's.
 const MAX_SILENCE: u64 = 8 << 20;
+/// All of an input, in bytes: more than the manifests of any cluster come to.
+const MAX_INPUT: u64 = 4 << 30;
+/// A document that cannot be read and is longer is the last one that is looked for: its end may never come.
+const MAX_SKIPPED: u64 = 64 << 20;
 /// Longest comment that is read for where a document came from.
 const MAX_COMMENT: usize = 1 << 10;
 const CHUNK: usize = 64 << 10;
@@ -31,6 +35,8 @@ pub(super) struct Text<R> {
     buffer: Vec<u8>,
     at: usize,
     ended: bool,
+    /// Bytes of the input that were taken.
+    taken: u64,
     /// The line that is read now, counted from 1.
     line: u64,
     at_line_start: bool,
@@ -39,6 +45,8 @@ pub(super) struct Text<R> {
     last: char,
     /// Lines with bytes that are not UTF-8.
     pub(super) garbled: Vec<u64>,
+    /// The line from which nothing was read, because the input does not look as if it would end.
+    pub(super) cut: Option<u64>,
 }
 
 impl<R: BufRead> Text<R> {
@@ -48,11 +56,13 @@ impl<R: BufRead> Text<R> {
             buffer: Vec::new(),
             at: 0,
             ended: false,
+            taken: 0,
             line: 1,
             at_line_start: true,
             between: true,
             last: '\n',
             garbled: Vec::new(),
+            cut: None,
         }
     }
 
@@ -64,9 +74,13 @@ impl<R: BufRead> Text<R> {
 
     /// Goes to the start of the next document; its first line, or none at the end.
     pub(super) fn next_document(&mut self, watch: &Watch) -> io::Result<Option<u64>> {
+        let last = self.taken.saturating_add(MAX_SKIPPED);
         while !self.between {
             if self.next_char(watch)?.is_none() {
                 break;
+            }
+            if self.taken > last {
+                self.cut_off();
             }
         }
         watch.source.take();
@@ -158,6 +172,13 @@ impl<R: BufRead> Text<R> {
         Ok(())
     }
 
+    /// Reads no further.
+    fn cut_off(&mut self) {
+        self.cut.get_or_insert(self.line);
+        self.buffer.clear();
+        (self.at, self.ended) = (0, true);
+    }
+
     /// One character; bytes that are no UTF-8 become `U+FFFD`, and their line is remembered.
     fn decode(&mut self) -> Option<char> {
         let first = *self.rest().first()?;
@@ -193,6 +214,10 @@ impl<R: BufRead> Text<R> {
             self.buffer.extend_from_slice(&more[..taken]);
             self.ended = taken == 0;
             self.input.consume(taken);
+            self.taken += taken as u64;
+            if self.taken > MAX_INPUT {
+                self.cut_off();
+            }
         }
         Ok(())
     }
