@@ -10,8 +10,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
-use axum::http::header::{CONNECTION, HeaderValue, RETRY_AFTER};
-use axum::http::{Request, Response, StatusCode};
+use axum::http::header::{CONNECTION, HOST, HeaderValue, RETRY_AFTER};
+use axum::http::{Request, Response, StatusCode, Version};
 use bytes::Bytes;
 use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
@@ -259,6 +259,11 @@ async fn answer(
     mut request: Request<Incoming>,
 ) -> Response<Body> {
     match verdict {
+        // RFC 9112, section 3.2: a server must refuse these.
+        Some(_) if !has_one_host(&request) => {
+            let message = "an HTTP/1.1 request needs exactly one Host header";
+            Refusal::bad("UNSUPPORTED", message).closing().into_response()
+        }
         Some(verdict @ (Verdict::Plain | Verdict::Last)) => {
             request.extensions_mut().insert(peer);
             let mut response = registry.answer(request.map(Body::new)).await;
@@ -272,6 +277,11 @@ async fn answer(
             Refusal::bad("UNSUPPORTED", message).closing().into_response()
         }
     }
+}
+
+fn has_one_host(request: &Request<Incoming>) -> bool {
+    let hosts = request.headers().get_all(HOST).iter().count();
+    hosts == 1 || (hosts == 0 && request.version() < Version::HTTP_11)
 }
 
 /// The body of an answer, which is under way as long as this lives.

@@ -282,7 +282,10 @@ async fn a_request_with_two_lengths_is_refused_wherever_it_stands() {
         (format!("{post}Content-Length: x\r\n\r\n"), vec![400]),
         (format!("GET /v2/ HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(33 << 10)), vec![431]),
         (format!("GET /v2/ HTTP/1.1\r\n{}\r\n", "X: y\r\n".repeat(101)), vec![431]),
-        (format!("GET /v2/{} HTTP/1.1\r\nConnection: close\r\n\r\n", "x".repeat(30 << 10)), vec![404]),
+        (
+            format!("GET /v2/{} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "x".repeat(30 << 10)),
+            vec![404],
+        ),
     ] {
         let mut stream = served.connect(1).await;
         stream.write_all(text.as_bytes()).await.unwrap();
@@ -290,5 +293,21 @@ async fn a_request_with_two_lengths_is_refused_wherever_it_stands() {
         let found: Vec<u16> =
             answers.split("HTTP/1.1 ").skip(1).map(|answer| answer[..3].parse().unwrap()).collect();
         assert_eq!(found, statuses, "{}\n{answers}", &text[..text.len().min(400)]);
+    }
+}
+
+#[tokio::test]
+async fn a_request_has_exactly_one_host() {
+    let served = Served::limited(Limits::default()).await;
+    for (head, expected) in [
+        ("GET /v2/ HTTP/1.1\r\n", 400),
+        ("GET /v2/ HTTP/1.1\r\nHost: x\r\nHost: y\r\n", 400),
+        ("GET /v2/ HTTP/1.1\r\nHost: x\r\n", 200),
+        // Only HTTP/1.1 requires it.
+        ("GET /v2/ HTTP/1.0\r\n", 200),
+    ] {
+        let mut stream = served.connect(1).await;
+        stream.write_all(format!("{head}Connection: close\r\n\r\n").as_bytes()).await.unwrap();
+        assert_eq!(status(&mut stream).await, expected, "{head}");
     }
 }
