@@ -63,6 +63,7 @@ const MOVING: [&str; 24] = [
 pub fn lint(catalog: &Catalog, set: &[(String, String)]) -> Vec<Finding> {
     let mut lint = Lint { catalog, values: catalog.known_values(set), findings: Vec::new() };
     lint.variables(set);
+    lint.title();
     lint.tags();
     lint.rows();
     lint.value_paths();
@@ -104,6 +105,20 @@ impl Lint<'_> {
                 let message =
                     format!("the secret {name} is part of a name, and names are shown and recorded");
                 self.find(Level::Error, None, "secret-in-name", message);
+            }
+        }
+    }
+
+    /// Variables are filled into images, sources and values, and nowhere else.
+    fn title(&mut self) {
+        let catalog = self.catalog;
+        for (field, text) in [("name", &catalog.name), ("version", &catalog.version)] {
+            let template = text.as_deref().and_then(|text| text.parse::<Template>().ok());
+            if let Some(variable) = template.as_ref().and_then(|template| template.variables().next()) {
+                let message = format!(
+                    "${variable} is not filled into the catalog's {field}, which stays as it is written"
+                );
+                self.find(Level::Warning, None, "variable-in-title", message);
             }
         }
     }
@@ -246,6 +261,7 @@ mod tests {
     #[test]
     fn every_rule_finds_what_it_is_for() {
         let text = "\
+version: 1-$VERSION
 variables:
   VERSION:
   OLD: { default: x }
