@@ -125,6 +125,15 @@ impl Sessions {
     }
 }
 
+impl Drop for Sessions {
+    /// A file with nothing in it is of no use to the next run.
+    fn drop(&mut self) {
+        if locked(&self.state).file.metadata().is_ok_and(|meta| meta.len() == 0) {
+            self.finished();
+        }
+    }
+}
+
 impl State {
     fn apply(&mut self, record: Record) {
         match record {
@@ -195,6 +204,8 @@ mod tests {
         assert!(sessions.buffers() && sessions.earlier(&repository, &one).is_some());
         sessions.finished();
         assert!(!path.exists());
+        drop(Sessions::open(&environment, "key").unwrap());
+        assert!(!path.exists(), "nothing was opened");
         assert!(Sessions::open(&Environment::default(), "key").is_none(), "there is no home");
     }
 
