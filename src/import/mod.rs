@@ -337,7 +337,9 @@ impl ImportJob<'_> {
         let goes_on = self.goes_on() || report.failed_partly();
         if failures > 0 && (!goes_on || report.images.len() == failures) {
             let failure = report.failure();
-            let hint = if failure.code == ExitCode::Content {
+            let hint = if failure.code == ExitCode::Content && self.args.salvage {
+                "no image of the bundle is whole: copy or export it again"
+            } else if failure.code == ExitCode::Content {
                 "images that arrived stay; the others need a bundle that is whole: copy or export it again, or take \
                  what is whole with --salvage"
             } else {

@@ -109,6 +109,18 @@ fn of_a_file_that_was_cut_short_what_is_before_the_cut_arrives() {
 }
 
 #[test]
+fn where_no_image_is_whole_nothing_is_suggested_that_was_tried() {
+    let (gap, _) = three();
+    let file = gap.read("out.tar.zst");
+    let cut = place(&file, &Layer::gzip(1, 50_000).bytes).start;
+    std::fs::write(gap.path("out.tar.zst"), &file[..cut]).unwrap();
+    let ran = gap.try_import("out.tar.zst", &["--salvage"]);
+    assert_eq!(ran.code, 3, "{}", ran.shown());
+    assert!(ran.stderr.contains("hint: no image of the bundle is whole"), "{}", ran.shown());
+    assert!(!ran.stderr.contains("with --salvage"), "{}", ran.shown());
+}
+
+#[test]
 fn a_lost_seek_table_costs_nothing() {
     let (gap, images) = three();
     let mut file = gap.read("out.tar.zst");
