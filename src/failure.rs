@@ -38,7 +38,7 @@ fn explained<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a dyn
 /// The exit code of a run that ends with `error`: that of the signal that ended it, if one did, or else the code that the
 /// first typed error in the chain calls for.
 pub fn code_of(error: &anyhow::Error) -> ExitCode {
-    stop::exit_code().unwrap_or_else(|| called_for(error))
+    stop::requested().map_or_else(|| called_for(error), ExitCode::from)
 }
 
 fn called_for(error: &anyhow::Error) -> ExitCode {

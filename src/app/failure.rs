@@ -6,6 +6,7 @@
 use std::path::Path;
 
 use super::own_file::is_no_space;
+use super::stop::StopSignal;
 use super::unusable::Unusable;
 
 /// An error that knows its exit code and its hints.
@@ -55,6 +56,15 @@ pub enum ExitCode {
     Differs = 8,
     Interrupted = 130,
     Terminated = 143,
+}
+
+impl From<StopSignal> for ExitCode {
+    fn from(signal: StopSignal) -> Self {
+        match signal {
+            StopSignal::Interrupt => Self::Interrupted,
+            StopSignal::Terminate => Self::Terminated,
+        }
+    }
 }
 
 impl From<ExitCode> for std::process::ExitCode {

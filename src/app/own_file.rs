@@ -223,6 +223,14 @@ impl FolderLock {
     }
 }
 
+/// Removes a file. That there is none is fine.
+pub fn remove(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// Whether a write failed for lack of room: on the disk, in a quota, or in the largest file that the file system holds.
 pub fn is_no_space(error: &io::Error) -> bool {
     matches!(

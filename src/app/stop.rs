@@ -3,26 +3,33 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use super::failure::ExitCode;
+/// A signal that asks for the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopSignal {
+    /// SIGINT
+    Interrupt = 1,
+    /// SIGTERM
+    Terminate = 2,
+}
 
-/// The exit code of the first signal; 0 before there is one.
+/// The first signal; 0 before there is one.
 static REQUESTED: AtomicU8 = AtomicU8::new(0);
 
-/// A signal that calls for `code` has asked for the end. Returns whether an earlier one had.
-pub fn request(code: ExitCode) -> bool {
-    REQUESTED.compare_exchange(0, code as u8, Ordering::Relaxed, Ordering::Relaxed).is_err()
+/// `signal` has asked for the end. Returns whether an earlier one had.
+pub fn request(signal: StopSignal) -> bool {
+    REQUESTED.compare_exchange(0, signal as u8, Ordering::Relaxed, Ordering::Relaxed).is_err()
 }
 
 /// Whether a signal has asked for the end.
 pub fn is_requested() -> bool {
-    exit_code().is_some()
+    requested().is_some()
 }
 
-/// The exit code that the first signal calls for, if there was one.
-pub fn exit_code() -> Option<ExitCode> {
+/// The first signal that asked for the end, if there was one.
+pub fn requested() -> Option<StopSignal> {
     match REQUESTED.load(Ordering::Relaxed) {
         0 => None,
-        code if code == ExitCode::Terminated as u8 => Some(ExitCode::Terminated),
-        _ => Some(ExitCode::Interrupted),
+        signal if signal == StopSignal::Terminate as u8 => Some(StopSignal::Terminate),
+        _ => Some(StopSignal::Interrupt),
     }
 }

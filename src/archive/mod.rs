@@ -74,8 +74,8 @@ pub use holdings::{ContentPieces, Holdings, StreamEvent, StreamSink};
 pub use input::{FileInput, Input};
 pub use manifest::{ArtifactRow, BlobIndex, BlobRow, BundleManifest, Group, ImageRow};
 pub use partial::{
-    DraftedHead, FRAME_CONTENT, PartialFile, StoredFrame, StoredWriter, compressed_frame, draft_head, ending,
-    joint, open_frame, read_back, stored_len, sync_folder,
+    DraftedHead, FRAME_CONTENT, PartialFile, StoredFrame, compressed_frame, draft_head, ending, joint,
+    open_frame, read_back, stored_len, sync_folder,
 };
 pub use read::content::ContentReader;
 pub use read::problem::Problem;

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use super::format::expansion;
-use super::format::frame::{self, StoredEncoder};
+use super::format::frame;
 use super::format::head::{self, HeadEncoder, HeadNotes};
 use super::format::layout::{Layout, SeekTableBuilder};
 use super::format::manifest_source::Manifests;
@@ -14,9 +14,6 @@ use super::volumes::{Cut, Files, Names, failed};
 use super::{ArchiveError, Input};
 use crate::app::own_file::folder_of;
 use crate::image::{Digest, Hasher};
-
-/// Encoded bytes are written in pieces of about this size.
-const WRITE_PIECE: usize = 1 << 20;
 
 /// A head that has been generated once: its frames, the digest of its bytes, what it left out.
 #[derive(Clone, Debug)]
@@ -195,74 +192,6 @@ pub fn ending(layout: &Layout, blobs: &[BlobRow], compressed: &[Vec<u32>]) -> Re
 pub fn sync_folder(path: &Path) -> Result<(), ArchiveError> {
     let folder = folder_of(path);
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(ArchiveError::io(folder))
-}
-
-/// Writes one stored blob into place as its content arrives, hashing it on the way.
-#[derive(Debug)]
-pub struct StoredWriter<'a> {
-    file: &'a PartialFile,
-    encoder: StoredEncoder,
-    hasher: Hasher,
-    /// Encoded, not yet written.
-    pending: Vec<u8>,
-    at: u64,
-    /// Content bytes taken so far, those of an earlier run included.
-    content: u64,
-}
-
-impl<'a> StoredWriter<'a> {
-    /// A writer for blob `index`. `resume` holds what an earlier run left: content bytes, which end on a frame
-    /// boundary, and the hasher that has seen them.
-    pub fn new(
-        file: &'a PartialFile,
-        layout: &Layout,
-        blobs: &[BlobRow],
-        index: usize,
-        resume: Option<(u64, Hasher)>,
-    ) -> Self {
-        let blob = &blobs[index];
-        let (content, hasher) = resume.unwrap_or_else(|| (0, Hasher::for_digest(&blob.digest)));
-        let data = layout.data_offset(index);
-        let (pending, at) = if content == 0 {
-            let joint = layout.joint(blobs, index);
-            let at = data - joint.len() as u64;
-            (joint, at)
-        } else {
-            (Vec::new(), data + frame::stored_len(content))
-        };
-        Self { file, encoder: StoredEncoder::new(blob.size - content), hasher, pending, at, content }
-    }
-
-    /// Takes the next piece of content and returns how many whole frames are in the file.
-    pub fn push(&mut self, mut piece: &[u8]) -> Result<u64, ArchiveError> {
-        self.hasher.update(piece);
-        while !piece.is_empty() {
-            let to_boundary = FRAME_CONTENT - self.content % FRAME_CONTENT;
-            let take = piece.len().min(WRITE_PIECE).min(usize::try_from(to_boundary).unwrap_or(usize::MAX));
-            let (now, later) = piece.split_at(take);
-            self.encoder.push(now, &mut self.pending)?;
-            self.content += take as u64;
-            // At a boundary always, so that a frame that counts is in the file.
-            if self.pending.len() >= WRITE_PIECE || self.content.is_multiple_of(FRAME_CONTENT) {
-                self.flush()?;
-            }
-            piece = later;
-        }
-        Ok(self.content / FRAME_CONTENT)
-    }
-
-    /// Writes what is left and returns the digest of the whole content.
-    pub fn finish(mut self) -> Result<Digest, ArchiveError> {
-        self.flush()?;
-        Ok(self.hasher.finish())
-    }
-
-    fn flush(&mut self) -> Result<(), ArchiveError> {
-        self.file.write_at(self.at, &self.pending)?;
-        self.at += self.pending.len() as u64;
-        self.pending.clear();
-        Ok(())
-    }
 }
 
 /// One intact frame of a stored blob, as it stands in the file.

@@ -6,7 +6,8 @@ use super::ending;
 use crate::app::failure::{ExitCode, Failure};
 use crate::cli::ImportArgs;
 use crate::destination::Destination;
-use crate::import::ImportJob;
+use crate::import;
+use crate::import::job::ImportJob;
 use crate::inputs::{clients, open_bundle, policy_check, trust};
 use crate::session::Session;
 use crate::session::output_files::keep_apart;
@@ -35,7 +36,7 @@ pub(super) async fn run(session: &Session, args: &ImportArgs) -> anyhow::Result<
         vouched: opened.vouched,
         rules,
     };
-    let result = job.run(values, opened.pipe, &mut report).await;
+    let result = import::run(&job, values, opened.pipe, &mut report).await;
     clients::tell_warnings(&client, &session.reporter);
     clients::tell_of_hosts(&client, &session.reporter);
     ending::close(&report, result, &session.reporter)

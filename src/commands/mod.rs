@@ -29,7 +29,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::failure::ExitCode;
-use crate::app::stop;
+use crate::app::stop::{self, StopSignal};
 use crate::cli::{CatalogCommand, Cli, Command};
 use crate::session::Session;
 
@@ -113,13 +113,13 @@ fn reports_as_json(command: &Command) -> bool {
 async fn watch(registered: Option<(Signal, Signal)>, cancel: CancellationToken) {
     let Some((mut interrupt, mut terminate)) = registered else { return };
     loop {
-        let code = tokio::select! {
-            _ = interrupt.recv() => ExitCode::Interrupted,
-            _ = terminate.recv() => ExitCode::Terminated,
+        let signal = tokio::select! {
+            _ = interrupt.recv() => StopSignal::Interrupt,
+            _ = terminate.recv() => StopSignal::Terminate,
         };
-        if stop::request(code) {
+        if stop::request(signal) {
             // Asked twice: out now.
-            std::process::exit(code as i32);
+            std::process::exit(ExitCode::from(signal) as i32);
         }
         cancel.cancel();
     }

@@ -100,7 +100,7 @@ impl FileRun<'_> {
             if job.request.base.is_some() && draft.bundle.requires.is_none() {
                 job.session.reporter.say("nothing of the base is of use here: this bundle needs no other");
             }
-            self.take_off(job.preflight(&draft, Some(target)))?;
+            self.run_preflight(job.preflight(&draft, Some(target)))?;
             // A run that dropped images is not what a later run of the same request shall go on with.
             let marked =
                 if dropped == 0 { fingerprint.clone() } else { format!("{fingerprint} less {dropped}") };
@@ -180,7 +180,7 @@ impl FileRun<'_> {
     }
 
     /// Ends the run where something stands against it, unless it shall not matter.
-    fn take_off(&self, preflight: Preflight) -> anyhow::Result<()> {
+    fn run_preflight(&self, preflight: Preflight) -> anyhow::Result<()> {
         let job = self.job;
         let reporter = &job.session.reporter;
         preflight.warnings().for_each(|warning| reporter.warn(&warning));

@@ -105,3 +105,10 @@ pub(crate) fn summary(
     }
     text
 }
+
+/// `3 names fit, and none meet`.
+pub(crate) fn names_text(fit: usize, unfit: usize) -> String {
+    let (verb, others) = (if fit == 1 { "fits" } else { "fit" }, if unfit == 1 { "does" } else { "do" });
+    let rest = if unfit == 0 { String::new() } else { format!("; {unfit} {others} not") };
+    format!("{} {verb}, and none meet{rest}", count(fit, "name"))
+}

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use super::output_files;
-use crate::app::own_file::beside;
+use crate::app::own_file::{self, beside};
 use crate::app::small_file;
 use crate::archive::{ArchiveError, volume_base};
 use crate::cli::WriteArgs;
@@ -87,12 +87,7 @@ pub(crate) fn write_signed(path: &Path, text: &str, signer: Option<&PrivateKey>)
 /// Removes the signature of the statement at `path`.
 pub(crate) fn unsign(path: &Path) -> anyhow::Result<()> {
     let signature = beside(path, SIGSTORE);
-    match std::fs::remove_file(&signature) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(ArchiveError::Io { path: signature, error }.into())
-        }
-        _ => Ok(()),
-    }
+    own_file::remove(&signature).map_err(|error| ArchiveError::Io { path: signature, error }.into())
 }
 
 pub(crate) fn sign(path: &Path, text: &str, signer: Option<&PrivateKey>) -> anyhow::Result<()> {

@@ -39,8 +39,8 @@ fn no_link_in_an_output_folder_is_followed() {
         ".partial.journal.new",
         ".volumes.json",
         ".volumes.json.new",
-        ".partial.old.1",
-        ".partial.old.1.journal",
+        ".partial.old",
+        ".partial.old.journal",
     ];
     let signed = [".sig", ".sigstore.json", ".statement.json", ".statement.json.sigstore.json"];
     let cases = whole

@@ -76,6 +76,10 @@ fn stopped(gap: &Gap, images: &[TestImage], signal: Signal) -> crate::support::c
     run.signal(signal);
     let ran = run.wait();
     gap.source.heal();
+    // Whoever reads the report sees the same code.
+    let report: serde_json::Value = serde_json::from_slice(&gap.read("report.json")).unwrap();
+    assert_eq!(report["exitCode"], ran.code, "{report}");
+    std::fs::remove_file(gap.path("report.json")).unwrap();
     ran
 }
 
@@ -86,10 +90,7 @@ fn ctrl_c_keeps_what_is_done_and_says_how_to_go_on() {
         let ran = stopped(&gap, &images, signal);
         assert_eq!(ran.code, code, "{}", ran.shown());
         assert!(ran.stderr.contains("run the same command again"), "{}", ran.stderr);
-        // Whoever reads the report sees the same code.
-        let report: serde_json::Value = serde_json::from_slice(&gap.read("report.json")).unwrap();
-        assert_eq!(report["exitCode"], code, "{report}");
-        std::fs::remove_file(gap.path("report.json")).unwrap();
+
         assert_eq!(
             gap.files(),
             [
@@ -222,6 +223,34 @@ fn an_interrupted_import_says_how_to_go_on() {
     }
 }
 
+/// Two requests that have nothing in common are stopped one after the other: of their partials one is kept.
+#[test]
+fn of_two_old_partials_the_fuller_one_is_kept() {
+    let (gap, images) = large();
+    stopped(&gap, &images, Signal::INT);
+    let first = std::fs::read_to_string(gap.path("images.txt")).unwrap();
+    let few = ImageSpec::new(60).layer(Layer::gzip(60, MIB)).layer(Layer::gzip(61, 2 * MIB)).build();
+    let name = gap.source.put_image("team/few", "1", &few);
+    std::fs::write(gap.path("images.txt"), format!("{name}\n")).unwrap();
+    stall(&gap, &few.layers()[1], 1);
+    let mut run = gap.spawn(&EXPORT);
+    until_sent(&gap, &mut run, &few.layers()[1], 1);
+    run.until("the other blobs", || journal::done(&gap) == all_blobs(&[few.clone()]).len() - 2);
+    run.signal(Signal::INT);
+    assert_eq!(run.wait().code, 130);
+    gap.source.heal();
+    gap.source.forget();
+    std::fs::write(gap.path("images.txt"), format!("{first}{name}\n")).unwrap();
+    let ran = gap.cli.run(&EXPORT);
+    assert_eq!(ran.code, 0, "{}", ran.shown());
+    let gets = gap.source.blob_gets();
+    for layer in [images[1].layers(), images[2].layers()].concat() {
+        assert!(!gets.contains_key(&layer), "{layer}");
+    }
+    assert!(few.layers().iter().all(|layer| gets.contains_key(layer)), "{gets:?}");
+    assert_eq!(gap.files(), ["images.txt", "out.tar.zst", "out.tar.zst.sha256"]);
+}
+
 /// A changed request that is killed in the middle of taking over, changed once more, killed again: what the first run
 /// had is not fetched again.
 #[test]
@@ -243,13 +272,13 @@ fn a_take_over_that_is_killed_loses_nothing() {
         let mut run = gap.spawn(&EXPORT);
         // As soon as the old partial is set aside, and when the downloads have begun.
         if seed == 50 {
-            run.until("a donor", || gap.path("out.tar.zst.partial.old.1").exists());
+            run.until("an old partial", || gap.path("out.tar.zst.partial.old").exists());
         } else {
             until_sent(&gap, &mut run, &more.layers()[0], 1);
         }
         run.kill();
         gap.source.heal();
-        assert!(gap.files().iter().any(|name| name.contains(".partial.old.1")), "{:?}", gap.files());
+        assert!(gap.files().iter().any(|name| name.contains(".partial.old")), "{:?}", gap.files());
         let gets = gap.source.blob_gets();
         for layer in &had {
             assert!(!gets.contains_key(layer), "{seed}: {layer}");

@@ -141,12 +141,7 @@ impl OutputLock {
 
     /// Removes the journal; the lock stays until it is dropped.
     pub fn remove(&self) -> Result<(), TransferError> {
-        match std::fs::remove_file(&self.path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(TransferError::io(&self.path)(error))
-            }
-            _ => Ok(()),
-        }
+        own_file::remove(&self.path).map_err(TransferError::io(&self.path))
     }
 }
 

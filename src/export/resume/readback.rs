@@ -1,27 +1,133 @@
-//! Taking over what earlier runs left: reading it back, and moving it from an old partial into a new one.
-
-use std::collections::HashMap;
+//! Reading back what is in a partial, as far as the journal's word and the checksums of its frames go.
 
 use rayon::prelude::*;
 
-use super::journal::{Header, Journal, ResumeState};
-use crate::archive::{
-    self, ArchiveError, BlobRow, FRAME_CONTENT, Input, PartialFile, StoredWriter, stored_len,
-};
+use super::journal::ResumeState;
+use crate::archive::{self, ArchiveError, BlobRow, FRAME_CONTENT, Input, PartialFile};
 use crate::export::write::error::TransferError;
-use crate::image::Digest;
+use crate::image::Hasher;
 use crate::plan::ExportPlan;
 use crate::report::Reporter;
 
-/// Takes the bytes of a compressed frame, and its content.
-pub(crate) type EachFrame<'a> = dyn FnMut(&[u8], &[u8]) -> Result<(), TransferError> + 'a;
+/// Where the frames of a blob stand in a file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Frames<'a> {
+    /// One after another from byte `data` on: whole frames of up to `content` bytes of content.
+    Stored { data: u64, content: u64 },
+    /// File offset and length of each.
+    Compressed(&'a [(u64, u32)]),
+}
 
-/// Copied bytes that may occupy both files before the old place is freed.
-const RELEASE_EVERY: u64 = 256 << 20;
+/// One intact frame, as it stands in a file.
+pub(crate) struct ReadFrame<'a> {
+    pub(crate) bytes: &'a [u8],
+    /// Its content, piece by piece.
+    pub(crate) content: Vec<&'a [u8]>,
+    /// It is one of a stored blob.
+    pub(crate) is_stored_form: bool,
+}
+
+/// Takes the frames of a blob in order.
+pub(crate) type EachFrame<'a> = dyn FnMut(&ReadFrame<'_>) -> Result<(), TransferError> + 'a;
+
+/// Gives the frames of a blob of `size` bytes to `each`, up to the first that is not intact. The intact content bytes are
+/// returned.
+pub(crate) fn read_frames(
+    file: &PartialFile,
+    size: u64,
+    frames: Frames<'_>,
+    each: &mut EachFrame<'_>,
+) -> Result<u64, TransferError> {
+    match frames {
+        Frames::Stored { data, content } => {
+            let mut failed = None;
+            let read = archive::read_back(file, data, size, content, &mut |frame| {
+                let content = frame.content().collect();
+                let frame = ReadFrame { bytes: frame.bytes, content, is_stored_form: true };
+                failed = each(&frame).err();
+                // The archive's own errors are of another kind: this one only ends the reading.
+                if failed.is_some() { Err(ArchiveError::Invariant("stopped")) } else { Ok(()) }
+            });
+            failed.map_or_else(|| Ok(read?), Err)
+        }
+        Frames::Compressed(frames) => {
+            let mut intact = 0;
+            for &(at, len) in frames {
+                let held = FRAME_CONTENT.min(size - intact);
+                let bytes = match file.read_vec(at, len as usize) {
+                    Err(ArchiveError::Damaged(_)) => break,
+                    read => read?,
+                };
+                let content = archive::open_frame(&bytes, usize::try_from(held).unwrap_or(0));
+                let Some(content) = content.ok().filter(|_| held > 0) else { break };
+                each(&ReadFrame { bytes: &bytes, content: vec![&content], is_stored_form: false })?;
+                intact += held;
+            }
+            Ok(intact)
+        }
+    }
+}
+
+/// A blob of which an earlier run has written some whole frames.
+#[derive(Debug)]
+pub(crate) struct Begun {
+    pub(crate) hasher: Hasher,
+    /// Content bytes, whole frames of them.
+    pub(crate) content: u64,
+    /// File lengths of its frames, when it is compressed.
+    pub(crate) frames: Vec<u32>,
+}
+
+impl Begun {
+    /// Nothing yet.
+    pub(crate) fn nothing(blob: &BlobRow) -> Self {
+        Self { hasher: Hasher::for_digest(&blob.digest), content: 0, frames: Vec::new() }
+    }
+}
+
+/// What `past` has of blob `index`, whose content begins at byte `data`. Each intact frame's bytes go to `each`.
+pub(crate) fn begun(
+    file: &PartialFile,
+    plan: &ExportPlan,
+    past: &ResumeState,
+    index: usize,
+    data: u64,
+    each: &mut dyn FnMut(&[u8]),
+) -> Result<Begun, TransferError> {
+    let (blob, key) = (&plan.bundle.blobs[index], u32::try_from(index).unwrap_or(u32::MAX));
+    let written = past.compressed.get(&key).map_or(&[][..], |frames| following(frames, data));
+    let frames = if plan.head.layout.stored().contains(&index) {
+        let known = past.progress.get(&key).map_or(0, |frames| frames * FRAME_CONTENT);
+        let content = if past.done.contains(&key) { blob.size } else { known.min(blob.size) };
+        Frames::Stored { data, content }
+    } else {
+        Frames::Compressed(written)
+    };
+    let mut begun = Begun::nothing(blob);
+    let mut lens = written.iter().map(|(_, len)| *len);
+    begun.content = read_frames(file, blob.size, frames, &mut |frame| {
+        frame.content.iter().for_each(|piece| begun.hasher.update(piece));
+        begun.frames.extend(lens.next().filter(|_| !frame.is_stored_form));
+        each(frame.bytes);
+        Ok(())
+    })?;
+    Ok(begun)
+}
+
+/// Those of `frames` that follow each other from byte `at` on.
+fn following(frames: &[(u64, u32)], mut at: u64) -> &[(u64, u32)] {
+    let follows = |(from, len): &&(u64, u32)| {
+        let follows = *from == at;
+        at += u64::from(*len);
+        follows
+    };
+    let count = frames.iter().take_while(follows).count();
+    &frames[..count]
+}
 
 /// Reads every complete stored blob of `past` back against its frame checksums. What does not match any more is
 /// fetched again from its first damaged frame on.
-pub fn recheck(
+pub(crate) fn recheck(
     file: &PartialFile,
     plan: &ExportPlan,
     mut past: ResumeState,
@@ -35,10 +141,10 @@ pub fn recheck(
     let intact: Result<Vec<(u32, u64)>, TransferError> = complete
         .par_iter()
         .map(|&index| {
-            let blob = &plan.bundle.blobs[index as usize];
-            let data = layout.data_offset(index as usize);
-            let intact = archive::read_back(file, data, blob.size, blob.size, &mut |frame| {
-                reporter.advance(frame.content().map(|piece| piece.len() as u64).sum());
+            let size = plan.bundle.blobs[index as usize].size;
+            let frames = Frames::Stored { data: layout.data_offset(index as usize), content: size };
+            let intact = read_frames(file, size, frames, &mut |frame| {
+                reporter.advance(frame.content.iter().map(|piece| piece.len() as u64).sum());
                 Ok(())
             })?;
             Ok((index, intact))
@@ -52,145 +158,4 @@ pub fn recheck(
         }
     }
     Ok(past)
-}
-
-/// An unfinished export of another request, whose verified blobs may serve this one.
-#[derive(Debug)]
-pub struct OldPartial {
-    pub file: PartialFile,
-    /// Size and data offset of each complete stored blob.
-    stored: HashMap<Digest, (u64, u64)>,
-    /// File offset and length of each frame of each complete compressed blob.
-    compressed: HashMap<Digest, Vec<(u64, u32)>>,
-}
-
-impl OldPartial {
-    pub fn new(file: PartialFile, header: &Header, mut past: ResumeState) -> Self {
-        let (mut stored, mut compressed) = (HashMap::new(), HashMap::new());
-        for (index, digest, size, data) in header.blobs.iter().filter(|(index, ..)| past.done.contains(index))
-        {
-            match past.compressed.remove(index) {
-                Some(frames) => drop(compressed.insert(*digest, frames)),
-                None => drop(stored.insert(*digest, (*size, *data))),
-            }
-        }
-        Self { file, stored, compressed }
-    }
-
-    /// Content bytes of the blobs of `plan` that are complete here, and not in `past`.
-    pub fn offers(&self, plan: &ExportPlan, past: &ResumeState) -> u64 {
-        let missing = plan.bundle.blobs.iter().zip(0..).filter(|(_, key)| !past.done.contains(key));
-        missing.filter(|(blob, _)| self.has(&blob.digest)).map(|(blob, _)| blob.size).sum()
-    }
-
-    /// Whether the blob `digest` is complete here, as far as the journal says.
-    pub fn has(&self, digest: &Digest) -> bool {
-        self.stored.contains_key(digest) || self.compressed.contains_key(digest)
-    }
-
-    /// Gives the content of `blob` to `each`, as far as it is intact.
-    pub fn read(
-        &self,
-        blob: &BlobRow,
-        each: &mut dyn FnMut(&[u8]) -> Result<(), TransferError>,
-    ) -> Result<(), TransferError> {
-        let mut failed = None;
-        if let Some(&(_, data)) = self.stored.get(&blob.digest) {
-            archive::read_back(&self.file, data, blob.size, blob.size, &mut |frame| {
-                failed = frame.content().try_for_each(&mut *each).err();
-                // The archive's own errors are of another kind: this one only ends the reading.
-                if failed.is_some() { Err(ArchiveError::Invariant("stopped")) } else { Ok(()) }
-            })
-            .or_else(|error| if failed.is_some() { Ok(0) } else { Err(error) })?;
-            return failed.map_or(Ok(()), Err);
-        }
-        self.each_frame(blob, &mut |_, content| each(content))
-    }
-
-    /// Gives the frames of the compressed blob `blob` and their content to `each`, as far as they are intact.
-    pub(crate) fn each_frame(&self, blob: &BlobRow, each: &mut EachFrame<'_>) -> Result<(), TransferError> {
-        let mut left = blob.size;
-        for &(at, len) in self.frames(&blob.digest).into_iter().flatten() {
-            let held = usize::try_from(left.min(FRAME_CONTENT)).unwrap_or(0);
-            let bytes = match self.file.read_vec(at, len as usize) {
-                Err(ArchiveError::Damaged(_)) => return Ok(()),
-                read => read?,
-            };
-            let Ok(content) = archive::open_frame(&bytes, held) else {
-                return Ok(());
-            };
-            each(&bytes, &content)?;
-            left -= held as u64;
-        }
-        Ok(())
-    }
-
-    /// File offset and length of each frame of the compressed blob `digest`, if it is complete here.
-    pub fn frames(&self, digest: &Digest) -> Option<&[(u64, u32)]> {
-        self.compressed.get(digest).map(Vec::as_slice)
-    }
-
-    /// Copies every complete stored blob that `plan` wants and compares its digest on the way. What is safe there is
-    /// freed here, so that both files together never need much more than one.
-    pub fn give(
-        &self,
-        plan: &ExportPlan,
-        file: &PartialFile,
-        journal: &Journal,
-        past: &mut ResumeState,
-    ) -> Result<u64, TransferError> {
-        let (mut given, mut unsafe_yet, mut copied) = (0, 0, Vec::new());
-        for index in plan.head.layout.stored() {
-            let key = u32::try_from(index).unwrap_or(u32::MAX);
-            let blob = &plan.bundle.blobs[index];
-            let Some(&(size, data)) = self.stored.get(&blob.digest).filter(|_| !past.done.contains(&key))
-            else {
-                continue;
-            };
-            if size != blob.size || !self.copy(plan, file, index, data)? {
-                continue;
-            }
-            journal.done(index)?;
-            past.done.insert(key);
-            given += size;
-            unsafe_yet += size;
-            copied.push(data..data + stored_len(size));
-            if unsafe_yet >= RELEASE_EVERY {
-                unsafe_yet = 0;
-                self.release(file, journal, &mut copied)?;
-            }
-        }
-        self.release(file, journal, &mut copied)?;
-        Ok(given)
-    }
-
-    fn release(
-        &self,
-        file: &PartialFile,
-        journal: &Journal,
-        copied: &mut Vec<std::ops::Range<u64>>,
-    ) -> Result<(), TransferError> {
-        if !copied.is_empty() {
-            journal.barrier(file)?;
-        }
-        for range in copied.drain(..) {
-            self.file.release(range);
-        }
-        Ok(())
-    }
-
-    fn copy(
-        &self,
-        plan: &ExportPlan,
-        file: &PartialFile,
-        index: usize,
-        data: u64,
-    ) -> Result<bool, TransferError> {
-        let blob = &plan.bundle.blobs[index];
-        let mut writer = StoredWriter::new(file, &plan.head.layout, &plan.bundle.blobs, index, None);
-        let intact = archive::read_back(&self.file, data, blob.size, blob.size, &mut |frame| {
-            frame.content().try_for_each(|piece| writer.push(piece).map(|_| ()))
-        })?;
-        Ok(intact == blob.size && writer.finish()? == blob.digest)
-    }
 }

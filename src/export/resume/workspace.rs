@@ -1,20 +1,18 @@
 //! The files of an unfinished export, and the right to write them.
 //!
-//! `X.partial`, `X.partial.journal` (locked), `X.partial.manifests`; `X.partial.old.1` with a journal of its own while
-//! a changed request takes over what an earlier one had, and `.2` and so on when that was cut off and the request
-//! changed again. Nothing has the name `X` before it is complete and right.
+//! `X.partial`, `X.partial.journal` (locked), `X.partial.manifests`; `X.partial.old` with a journal of its own while a
+//! changed request takes over what an earlier one had. There is one of those at most: when that run is cut off too and
+//! the request changes again, the one of the two that holds more stays. Nothing has the name `X` before it is complete and
+//! right.
 
 use std::path::{Path, PathBuf};
 
 use super::journal::{Header, Journal, OutputLock, ResumeState, boot_id, read_journal, write_journal};
-use super::readback::OldPartial;
-use crate::app::own_file::beside;
+use super::old_partial::OldPartial;
+use crate::app::own_file::{self, beside};
 use crate::archive::{Cut, LIST_SUFFIX, PartialFile, sync_folder};
 use crate::export::resolve::manifest_cache::ManifestCache;
 use crate::export::write::error::TransferError;
-
-/// What partials that were set aside are numbered with.
-const NUMBERS: std::ops::Range<u32> = 1..100;
 
 #[derive(Debug)]
 pub struct Workspace {
@@ -74,7 +72,7 @@ impl Workspace {
     pub fn discard(&self) -> Result<(), TransferError> {
         remove_all(&self.partial())?;
         remove(&beside(&self.target, ".partial.manifests"))?;
-        self.drop_donors()
+        self.drop_old()
     }
 
     pub fn spool(&self) -> Result<ManifestCache, TransferError> {
@@ -93,46 +91,37 @@ impl Workspace {
         Ok(PartialFile::open(&self.partial(), cut, true)?)
     }
 
-    /// Sets an earlier partial aside: its blobs may serve another request.
+    /// Sets an earlier partial aside: its blobs may serve another request. An old partial that holds more than it stays in
+    /// its place.
     pub fn set_aside(&self, unfinished: Unfinished) -> Result<(), TransferError> {
         let Unfinished { header, past } = unfinished;
-        if past.done.is_empty() {
+        let (old, partial) = (old(&self.target), self.partial());
+        if past.done.is_empty() || on_disk(&old) >= on_disk(&partial) {
             return Ok(());
         }
-        let free =
-            NUMBERS.map(|number| (number, self.donor(number))).find(|(_, old)| volumes(old).is_empty());
-        // Nobody is cut off so often; what is too much is fetched again.
-        let Some((number, old)) = free else { return Ok(()) };
-        // Its journal goes first: without it nothing of the file would be believed.
+        self.drop_old()?;
+        // Its journal goes first: without it nothing of the file would be trusted.
         self.reopen(header.cut)?.sync()?;
-        write_journal(&self.donor_journal(number), &header, &past, self.boot.as_deref())?;
-        for path in volumes(&self.partial()) {
-            let suffix = path.to_string_lossy()[self.partial().to_string_lossy().len()..].to_owned();
+        write_journal(&old_journal(&self.target), &header, &past, self.boot.as_deref())?;
+        for path in volumes(&partial) {
+            let suffix = path.to_string_lossy()[partial.to_string_lossy().len()..].to_owned();
             let new = beside(&old, &suffix);
             std::fs::rename(&path, &new).map_err(TransferError::io(&new))?;
         }
         Ok(sync_folder(&old)?)
     }
 
-    /// The partials that were set aside, the latest first.
-    pub fn old_partials(&self) -> Result<Vec<OldPartial>, TransferError> {
-        let mut old_partials = Vec::new();
-        for number in NUMBERS.take_while(|number| !volumes(&self.donor(*number)).is_empty()) {
-            if let Some((header, past)) = read_journal(&self.donor_journal(number), self.boot.as_deref())? {
-                let file = PartialFile::open(&self.donor(number), header.cut, false)?;
-                old_partials.push(OldPartial::new(file, &header, past));
-            }
+    /// The partial that was set aside, if there is one.
+    pub(crate) fn old_partial(&self) -> Result<Option<OldPartial>, TransferError> {
+        let old = old(&self.target);
+        if volumes(&old).is_empty() {
+            return Ok(None);
         }
-        old_partials.reverse();
-        Ok(old_partials)
-    }
-
-    fn donor(&self, number: u32) -> PathBuf {
-        donor(&self.target, number)
-    }
-
-    fn donor_journal(&self, number: u32) -> PathBuf {
-        beside(&self.donor(number), ".journal")
+        let Some((header, past)) = read_journal(&old_journal(&self.target), self.boot.as_deref())? else {
+            return Ok(None);
+        };
+        let file = PartialFile::open(&old, header.cut, false)?;
+        Ok(Some(OldPartial::new(file, &header, past)))
     }
 
     /// Begins the journal of this run.
@@ -140,16 +129,10 @@ impl Workspace {
         Journal::begin(&self.lock, header, past, self.boot.as_deref())
     }
 
-    /// Removes the old partials, so that their space is free.
-    pub fn drop_donors(&self) -> Result<(), TransferError> {
-        let is_there =
-            |number: &u32| !volumes(&self.donor(*number)).is_empty() || self.donor_journal(*number).exists();
-        // From the last one down, so that those that are left stay countable.
-        for number in NUMBERS.take_while(is_there).collect::<Vec<_>>().into_iter().rev() {
-            remove_all(&self.donor(number))?;
-            remove(&self.donor_journal(number))?;
-        }
-        Ok(())
+    /// Removes the old partial, so that its space is free.
+    pub fn drop_old(&self) -> Result<(), TransferError> {
+        remove_all(&old(&self.target))?;
+        remove(&old_journal(&self.target))
     }
 
     /// Removes what only an unfinished export needs.
@@ -161,20 +144,22 @@ impl Workspace {
 
 /// Bytes that earlier, unfinished files of `target` occupy, which a new one reuses.
 pub fn occupied(target: &Path) -> u64 {
-    use std::os::unix::fs::MetadataExt;
-    let partial = volumes(&beside(target, ".partial"));
-    let old_partials =
-        NUMBERS.map(|number| volumes(&donor(target, number))).take_while(|paths| !paths.is_empty());
-    std::iter::once(partial)
-        .chain(old_partials)
-        .flatten()
-        .filter_map(|path| std::fs::metadata(path).ok())
-        .map(|meta| meta.blocks() * 512)
-        .sum()
+    on_disk(&beside(target, ".partial")) + on_disk(&old(target))
 }
 
-fn donor(target: &Path, number: u32) -> PathBuf {
-    beside(target, &format!(".partial.old.{number}"))
+/// Bytes that a file, or its volumes, take on the disk: without those that were never written, or were given back.
+fn on_disk(path: &Path) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    let files = volumes(path).into_iter().filter_map(|path| std::fs::metadata(path).ok());
+    files.map(|meta| meta.blocks() * 512).sum()
+}
+
+fn old(target: &Path) -> PathBuf {
+    beside(target, ".partial.old")
+}
+
+fn old_journal(target: &Path) -> PathBuf {
+    beside(&old(target), ".journal")
 }
 
 impl Drop for Workspace {
@@ -217,9 +202,6 @@ fn remove_all(path: &Path) -> Result<(), TransferError> {
     volumes(path).iter().try_for_each(|path| remove(path))
 }
 
-pub(crate) fn remove(path: &Path) -> Result<(), TransferError> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(TransferError::io(path)(error)),
-        _ => Ok(()),
-    }
+fn remove(path: &Path) -> Result<(), TransferError> {
+    own_file::remove(path).map_err(TransferError::io(path))
 }

@@ -6,7 +6,6 @@ use std::sync::atomic::AtomicBool;
 use super::error::TransferError;
 use crate::app::own_file::{self, beside};
 use crate::archive::{Cut, Input, LIST_SUFFIX, VolumeEntry, VolumeList, protect, remove_parity};
-use crate::export::resume::workspace;
 use crate::image::{Algorithm, Digest, Hasher};
 
 /// Files are read in pieces of this size.
@@ -107,7 +106,8 @@ impl Seal<'_> {
     pub(crate) fn remove(target: &Path) -> Result<(), TransferError> {
         remove_parity(target, 0)?;
         for suffix in [LIST_SUFFIX, ".sha256"] {
-            workspace::remove(&beside(target, suffix))?;
+            let path = beside(target, suffix);
+            own_file::remove(&path).map_err(TransferError::io(&path))?;
         }
         Ok(())
     }

@@ -3,26 +3,27 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::alternate_sources::AlternateSources;
-use super::append::{AppendState, Appending};
+use super::append::{self, AppendState};
 use super::blob_error::{BlobError, LostBlob};
 use super::blob_spool::BlobSpool;
 use super::checksum::{Seal, read_range};
-use super::download::{Download, Downloaded};
 use super::error::TransferError;
-use super::file_run::{Shared, Sidecar, past_bytes};
+use super::file_run::{Downloaded, Shared, Sidecar, past_bytes};
 use super::parallel;
+use super::read_ahead::{Source, Window};
 use crate::app::failure::{ExitCode, Explain};
 use crate::app::medium::{Medium, free_space};
+use crate::app::own_file;
 use crate::archive::{ArchiveError, Cut, PartialFile};
 use crate::export::resolve::manifest_cache::ManifestCache;
 use crate::export::resume::journal::{Header, ResumeState};
-use crate::export::resume::readback::{OldPartial, recheck};
+use crate::export::resume::old_partial::OldPartial;
+use crate::export::resume::readback::recheck;
 use crate::export::resume::watermark::{Watermark, follow, keep_barriers};
-use crate::export::resume::workspace::{self, Unfinished, Workspace};
+use crate::export::resume::workspace::{Unfinished, Workspace};
 use crate::image::{Algorithm, Digest, Hasher};
 use crate::plan::{ExportPlan, PlanError, Request, Resolution, Signer};
 use crate::registry::RegistryClient;
@@ -112,7 +113,7 @@ pub struct Prepared {
     pub plan: ExportPlan,
     file: PartialFile,
     past: ResumeState,
-    old_partials: Vec<OldPartial>,
+    old_partial: Option<OldPartial>,
     header: Header,
     /// How far the file is whole, when it can only grow.
     grown: Option<AppendState>,
@@ -143,7 +144,7 @@ impl FileExport<'_> {
             let file = self.workspace.reopen(cut)?;
             // A run may have ended between a new head and its journal.
             if head_digest(&file, &draft)? == draft.head.digest {
-                let old_partials = self.old_partials(medium, &draft)?;
+                let old_partial = self.old_partial(medium, &draft)?;
                 let (past, grown) = match medium {
                     Medium::Sparse => (recheck(&file, &draft, past.clone(), self.reporter)?, None),
                     Medium::Filling => {
@@ -151,14 +152,14 @@ impl FileExport<'_> {
                         (grown.past(&draft, past), Some(grown))
                     }
                 };
-                return Ok(Prepared { plan: draft, file, past, old_partials, header: header.clone(), grown });
+                return Ok(Prepared { plan: draft, file, past, old_partial, header: header.clone(), grown });
             }
         } else if let Some(unfinished) = unfinished {
             self.workspace.set_aside(unfinished)?;
         }
         let stored = serde_json::to_value(resolution);
         let stored = stored.map_err(|_| TransferError::Invariant("a resolution is not JSON"))?;
-        let old_partials = self.old_partials(medium, &draft)?;
+        let old_partial = self.old_partial(medium, &draft)?;
         let file = self.workspace.begin(cut)?;
         let mut at = 0;
         let plan = ExportPlan::new(self.request, resolution, self.signer, self.spool, &mut |bytes| {
@@ -173,7 +174,7 @@ impl FileExport<'_> {
             Medium::Sparse => None,
             Medium::Filling => Some(AppendState::head(&file, &plan, cut)?),
         };
-        Ok(Prepared { plan, file, past: ResumeState::default(), old_partials, header, grown })
+        Ok(Prepared { plan, file, past: ResumeState::default(), old_partial, header, grown })
     }
 
     /// How the file of `plan` is cut.
@@ -181,43 +182,43 @@ impl FileExport<'_> {
         self.volume_size.map(|size| Cut::new(size, plan.head.layout.max_len())).transpose()
     }
 
-    /// Earlier partials that may serve `plan`. A medium that fills gaps gives no space back either before a file is
+    /// The old partial, if it may serve `plan`. A medium that fills gaps gives no space back either before a file is
     /// gone: there the two must fit beside each other, or the blobs are fetched again.
-    fn old_partials(&self, medium: Medium, plan: &ExportPlan) -> Result<Vec<OldPartial>, TransferError> {
-        let old_partials = self.workspace.old_partials()?;
+    fn old_partial(&self, medium: Medium, plan: &ExportPlan) -> Result<Option<OldPartial>, TransferError> {
+        let old_partial = self.workspace.old_partial()?;
         let needed = plan.head.layout.max_len();
         let fits = || free_space(self.workspace.target()).is_none_or(|free| free >= needed);
-        if medium == Medium::Filling && !old_partials.is_empty() && !fits() {
+        if medium == Medium::Filling && old_partial.is_some() && !fits() {
             self.reporter.say("there is no room to take over what an earlier run has: it is fetched again");
-            drop(old_partials);
-            self.workspace.drop_donors()?;
-            return Ok(Vec::new());
+            drop(old_partial);
+            self.workspace.drop_old()?;
+            return Ok(None);
         }
-        Ok(old_partials)
+        Ok(old_partial)
     }
 
     /// Downloads what is missing, and gives the file its name when nothing is.
     pub async fn transfer(&self, prepared: Prepared) -> Result<(ExportPlan, Outcome), FileExportError> {
-        let Prepared { plan, file, mut past, old_partials, header, grown } = prepared;
+        let Prepared { plan, file, mut past, old_partial, header, grown } = prepared;
         if grown.is_none() {
             file.set_len(plan.head.layout.max_len())?;
         }
         self.spool.sync()?;
         file.sync()?;
         let journal = self.workspace.journal(&header, &past)?;
-        let offers: u64 = old_partials.iter().map(|donor| donor.offers(&plan, &past)).sum();
-        if offers > 0 {
-            self.reporter.say(&format!("taking over {} from an earlier run", bytes(offers)));
-        }
-        if grown.is_none() {
-            for donor in &old_partials {
-                donor.give(&plan, &file, &journal, &mut past)?;
-            }
-        }
         let front = Arc::new(Watermark::new(&plan.head.layout, &plan.bundle.blobs));
         // A file that cannot be written ends everything too, and is not what the user asked for.
         let stop = self.cancel.child_token();
         let shared = Shared { file: Arc::new(file), journal: Arc::new(journal), front, stop };
+        if let Some(old) = &old_partial {
+            let offers = old.offers(&plan, &past);
+            if offers > 0 {
+                self.reporter.say(&format!("taking over {} from an earlier run", bytes(offers)));
+            }
+            if grown.is_none() {
+                old.give(&plan, &shared, &mut past)?;
+            }
+        }
         let barriers = tokio::spawn(keep_barriers(
             shared.front.clone(),
             shared.file.clone(),
@@ -225,30 +226,30 @@ impl FileExport<'_> {
             shared.stop.clone(),
         ));
         let cut = header.cut;
+        self.reporter.begin(self.doing(), plan.payload(), past_bytes(&plan, &past));
+        let places = AlternateSources::new(self.client, &plan, self.spool);
+        let source = Source {
+            places: &places,
+            plan: &plan,
+            reporter: self.reporter,
+            spool: None,
+            old_partial: old_partial.as_ref(),
+            jobs: self.jobs.max(1),
+            window: Window::AT_ONCE,
+        };
         let (downloaded, sidecar) = if let Some(grown) = grown {
-            let places = AlternateSources::new(self.client, &plan, self.spool);
-            let appending = Appending {
-                plan: &plan,
-                places: &places,
-                blob_spool: self.blob_spool,
-                old_partials: &old_partials,
-                jobs: self.jobs,
-                reporter: self.reporter,
-                shared: &shared,
-            };
-            self.reporter.begin(self.doing(), plan.payload(), past_bytes(&plan, &past));
-            let appended = appending.run(grown).await;
-            self.reporter.end();
-            appended
+            let source = Source { spool: self.blob_spool, window: Window::IN_TURN, ..source };
+            append::run(source, &shared, grown).await
         } else {
             let follower = (self.sidecar || cut.is_some()).then(|| {
                 let (front, file) = (shared.front.clone(), shared.file.clone());
                 tokio::task::spawn_blocking(move || follow(&front, &file, cut))
             });
-            let downloaded = self.download(&plan, &past, &old_partials, &shared).await;
+            let downloaded = parallel::run(source, &shared, &past).await;
             (downloaded, follower.map_or(Sidecar::None, Sidecar::Followed))
         };
-        drop(old_partials);
+        self.reporter.end();
+        drop(old_partial);
         let finished = self.finish(&plan, downloaded, &shared);
         shared.front.close(false);
         let synced = barriers.await.unwrap_or(Err(TransferError::Invariant("the barrier task panicked")));
@@ -279,33 +280,6 @@ impl FileExport<'_> {
         if self.client.is_offline() { "copying" } else { "downloading" }
     }
 
-    async fn download(
-        &self,
-        plan: &ExportPlan,
-        past: &ResumeState,
-        old_partials: &[OldPartial],
-        shared: &Shared,
-    ) -> Result<Downloaded, BlobError> {
-        self.reporter.begin(self.doing(), plan.payload(), past_bytes(plan, past));
-        let places = AlternateSources::new(self.client, plan, self.spool);
-        let download = Download {
-            plan,
-            file: &shared.file,
-            journal: &shared.journal,
-            past,
-            places: &places,
-            old_partials,
-            permits: &Semaphore::new(self.jobs.max(1)),
-            jobs: self.jobs,
-            reporter: self.reporter,
-            cancel: &shared.stop,
-            front: &shared.front,
-        };
-        let result = parallel::run(&download).await;
-        self.reporter.end();
-        result
-    }
-
     fn finish(
         &self,
         plan: &ExportPlan,
@@ -321,7 +295,9 @@ impl FileExport<'_> {
         // Should this run end in between.
         Seal::remove(target)?;
         if self.stale.of != Some(plan.bundle.id()?) {
-            self.stale.files.iter().try_for_each(|path| workspace::remove(path))?;
+            for path in &self.stale.files {
+                own_file::remove(path).map_err(TransferError::io(path))?;
+            }
         }
         let len = shared.file.finish(layout, blobs, &done.compressed, done.end, target)?;
         shared.front.extended(len);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::blob_error::LostBlob;
 use super::error::TransferError;
 use crate::archive::{FRAME_CONTENT, PartialFile};
 use crate::export::resume::journal::{Journal, ResumeState};
@@ -40,6 +41,16 @@ impl Sidecar {
             }
         }
     }
+}
+
+/// What the transfer of a plan came to.
+#[derive(Debug, Default)]
+pub(crate) struct Downloaded {
+    pub(crate) lost: Vec<LostBlob>,
+    /// File lengths of the frames of each compressed blob, in member order; complete only when nothing was lost.
+    pub(crate) compressed: Vec<Vec<u32>>,
+    /// Where the compressed part ends.
+    pub(crate) end: u64,
 }
 
 /// Bytes of the blobs of `plan` that an earlier run has left.

@@ -1,37 +1,125 @@
-//! Downloading a plan: the stored part in parallel, and beside it the compressed one.
+//! Writing every blob at its own offset: the stored part several at a time, and beside it the compressed one.
 
-use std::sync::Mutex;
-use std::sync::atomic::AtomicU64;
+use std::sync::{Mutex, PoisonError};
 
 use futures_util::StreamExt;
+use tokio::sync::Semaphore;
 
 use super::blob_error::{BlobError, LostBlob};
-use super::compressed::CompressedPart;
-use super::download::{Download, Downloaded};
-use super::stored::StoredPart;
+use super::error::TransferError;
+use super::file_run::{Downloaded, Shared};
+use super::in_order::{Ordered, WriteFailure};
+use super::read_ahead::Source;
+use super::sink::AtOffset;
+use crate::archive;
+use crate::export::resume::journal::ResumeState;
+use crate::export::resume::readback::begun;
+
+/// What the parts of one run share.
+struct Parallel<'r, 'a> {
+    /// Of one blob at a time.
+    source: Source<'a>,
+    shared: &'r Shared,
+    /// What an earlier run left, and has been read back.
+    past: &'r ResumeState,
+    /// One for each transfer that may run.
+    permits: Semaphore,
+    lost: Mutex<Vec<LostBlob>>,
+}
 
 /// Fetches what is missing: stored blobs in offset order, `jobs` at a time, and beside them the compressed ones,
 /// one after another, since each begins where the last ended.
-pub(crate) async fn run(download: &Download<'_>) -> Result<Downloaded, BlobError> {
-    let received = AtomicU64::new(0);
-    let lost = Mutex::new(Vec::new());
-    let layout = &download.plan.head.layout;
-    let (stored, compressed) = (StoredPart(download), CompressedPart(download));
-    let stored = futures_util::stream::iter(layout.stored())
-        .map(|index| stored.blob(index, &received))
-        .buffer_unordered(download.jobs.max(1))
-        .for_each(|result| {
-            download.keep(result, &lost);
-            futures_util::future::ready(())
-        });
-    let (compressed, ()) = tokio::join!(compressed.all(&received, &lost), stored);
-    let mut lost = lost.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+pub(crate) async fn run(
+    source: Source<'_>,
+    shared: &Shared,
+    past: &ResumeState,
+) -> Result<Downloaded, BlobError> {
+    let (jobs, plan) = (source.jobs, source.plan);
+    let (permits, lost) = (Semaphore::new(jobs), Mutex::default());
+    let run = Parallel { source: Source { jobs: 1, ..source }, shared, past, permits, lost };
+    let stored = futures_util::stream::iter(plan.head.layout.stored())
+        .map(|index| run.stored(index))
+        .buffer_unordered(jobs)
+        .for_each(|()| futures_util::future::ready(()));
+    let (compressed, ()) = tokio::join!(run.compressed(), stored);
+    let mut lost = run.lost.into_inner().unwrap_or_else(PoisonError::into_inner);
     // What could not be written is why the others were cancelled.
     let is_write_failure = |lost: &LostBlob| matches!(lost.error, BlobError::Transfer(_));
     let written = lost.iter().position(is_write_failure);
     if let Some(at) = written.or_else(|| lost.iter().position(|lost| lost.error.is_final())) {
         return Err(lost.swap_remove(at).error);
     }
-    let (compressed, end) = compressed?;
-    Ok(Downloaded { lost, compressed, end, received: received.into_inner() })
+    let (compressed, end) = compressed;
+    Ok(Downloaded { lost, compressed, end })
+}
+
+impl<'r, 'a> Parallel<'r, 'a> {
+    /// Writes stored blob `index` into its place, unless an earlier run has.
+    async fn stored(&self, index: usize) {
+        let key = u32::try_from(index).unwrap_or(u32::MAX);
+        if self.past.done.contains(&key) {
+            self.shared.front.finished(index);
+            return;
+        }
+        let sink = AtOffset::stored(self.shared, self.source.plan, index);
+        let mut ordered = Ordered { source: self.source, sink };
+        if let Err(error) = self.blob(&mut ordered, index).await {
+            self.keep(LostBlob { index, error });
+        }
+    }
+
+    /// Writes the compressed blobs; their frame lengths and the end of the part come back.
+    async fn compressed(&self) -> (Vec<Vec<u32>>, u64) {
+        let (plan, mut all) = (self.source.plan, Vec::new());
+        let sink = AtOffset::compressed_part(self.shared, plan);
+        let mut ordered = Ordered { source: self.source, sink };
+        for index in plan.head.layout.compressed() {
+            match self.blob(&mut ordered, index).await {
+                Ok(frames) => all.extend(frames),
+                // The next one takes its place: this plan will not be finished, but what is fetched is not lost.
+                Err(error) => {
+                    let stop = error.is_final();
+                    self.keep(LostBlob { index, error });
+                    if stop {
+                        break;
+                    }
+                    ordered.sink.give_up();
+                }
+            }
+        }
+        (all, ordered.sink.position())
+    }
+
+    /// Writes blob `index` to where the sink stands, after what an earlier run has left there.
+    async fn blob(
+        &self,
+        ordered: &mut Ordered<'a, AtOffset<'r>>,
+        index: usize,
+    ) -> Result<Vec<Vec<u32>>, BlobError> {
+        let _permit = self.permits.acquire().await;
+        let (plan, file) = (self.source.plan, &*self.shared.file);
+        let header = archive::joint(&plan.head.layout, &plan.bundle.blobs, index);
+        let begun = tokio::task::block_in_place(|| {
+            let data = ordered.sink.position() + header.len() as u64;
+            let begun = begun(file, plan, self.past, index, data, &mut |_| {})?;
+            let begun = Some(begun).filter(|begun| begun.content > 0);
+            if let Some(begun) = &begun {
+                ordered.sink.resume(&header, begun)?;
+            }
+            Ok::<_, TransferError>(begun)
+        })?;
+        tokio::select! {
+            written = ordered.run(index..index + 1, begun) => {
+                written.map_err(|WriteFailure { error, .. }| error)
+            }
+            () = self.shared.stop.cancelled() => Err(BlobError::Cancelled),
+        }
+    }
+
+    fn keep(&self, blob: LostBlob) {
+        if matches!(blob.error, BlobError::Transfer(_)) {
+            self.shared.stop.cancel();
+        }
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner).push(blob);
+    }
 }

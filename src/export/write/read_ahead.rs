@@ -13,17 +13,31 @@ use tokio::sync::mpsc;
 use super::alternate_sources::AlternateSources;
 use super::blob_error::BlobError;
 use super::blob_spool::BlobSpool;
+use super::blob_writer::compare;
 use super::fetch::{Piece, pieces};
 use crate::archive::BlobRow;
-use crate::export::resume::readback::OldPartial;
+use crate::export::resume::old_partial::OldPartial;
 use crate::image::Hasher;
 use crate::plan::ExportPlan;
 use crate::registry::BlobPlace;
 use crate::report::Reporter;
 
-/// A blob up to this many bytes is complete and right before its first byte is handed over.
-const SHARE: u64 = 8 << 20;
-const QUEUE: usize = 14;
+/// What may wait in memory of each blob under way.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Window {
+    /// Pieces on their way to the one who takes them.
+    queue: usize,
+    /// A blob up to this many bytes is complete and right before its first byte is handed over.
+    share: u64,
+}
+
+impl Window {
+    /// For blobs that wait for their turn.
+    pub(crate) const IN_TURN: Self = Self { queue: 14, share: 8 << 20 };
+    /// For a blob that is taken as it comes.
+    pub(crate) const AT_ONCE: Self = Self { queue: 3, share: 0 };
+}
+
 /// Blobs that may wait in a spool for their turn.
 const SPOOLED: usize = 1000;
 
@@ -40,7 +54,7 @@ pub(crate) type Arriving = mpsc::Receiver<Result<Coming, BlobError>>;
 pub(crate) enum Next {
     Arriving(Arriving),
     /// An earlier partial has it.
-    Donated,
+    OldPartial,
 }
 
 /// Where blobs come from.
@@ -50,8 +64,9 @@ pub(crate) struct Source<'a> {
     pub(crate) plan: &'a ExportPlan,
     pub(crate) reporter: &'a Reporter,
     pub(crate) spool: Option<&'a BlobSpool>,
-    pub(crate) old_partials: &'a [OldPartial],
+    pub(crate) old_partial: Option<&'a OldPartial>,
     pub(crate) jobs: usize,
+    pub(crate) window: Window,
 }
 
 /// The blobs under way.
@@ -120,10 +135,10 @@ impl<'a> ReadAhead<'a> {
     /// Begins fetching as soon as a blob is among the next few.
     fn fill(&mut self) {
         while let Some(index) = (!self.left.is_empty()).then_some(self.left.start) {
-            let Source { plan, spool, old_partials, jobs, .. } = self.source;
+            let Source { plan, spool, old_partial, jobs, .. } = self.source;
             let blob = &plan.bundle.blobs[index];
-            if self.from == 0 && old_partials.iter().any(|donor| donor.has(&blob.digest)) {
-                self.waiting.push_back((index, Next::Donated, 0));
+            if self.from == 0 && old_partial.is_some_and(|old| old.has(&blob.digest)) {
+                self.waiting.push_back((index, Next::OldPartial, 0));
             } else if let Some(spool) = spool.filter(|_| blob.size <= self.room && self.from == 0) {
                 if self.running.len() >= jobs || self.waiting.len() >= SPOOLED {
                     return;
@@ -145,7 +160,7 @@ impl<'a> ReadAhead<'a> {
     }
 
     fn start(&self, place: BlobPlace, index: usize, from: u64) -> Next {
-        let (send, receive) = mpsc::channel(QUEUE);
+        let (send, receive) = mpsc::channel(self.source.window.queue);
         self.running.push(Box::pin(self.source.fetched(place, index, from, send)));
         Next::Arriving(receive)
     }
@@ -158,7 +173,7 @@ impl<'a> Source<'a> {
     async fn fetched(self, place: BlobPlace, index: usize, from: u64, send: Sender) {
         let blob = &self.plan.bundle.blobs[index];
         let bar = self.bar(&place, blob, from);
-        let whole_first = blob.size <= SHARE && from == 0;
+        let whole_first = blob.size <= self.window.share && from == 0;
         let mut hasher = Hasher::for_digest(&blob.digest);
         let mut held = Vec::new();
         let fetched = pieces(self.places, &place, blob, from, &bar, async |piece| {
@@ -211,14 +226,5 @@ impl<'a> Source<'a> {
 
     fn bar(&self, place: &BlobPlace, blob: &BlobRow, from: u64) -> crate::report::Transfer {
         self.reporter.transfer(&format!("{place} {}", blob.digest.short()), blob.size, from)
-    }
-}
-
-pub(crate) fn compare(blob: &BlobRow, hasher: Hasher) -> Result<(), BlobError> {
-    let found = hasher.finish();
-    if found == blob.digest {
-        Ok(())
-    } else {
-        Err(BlobError::Digest { wanted: blob.digest.into(), found: found.into() })
     }
 }

@@ -1,0 +1,214 @@
+//! One blob on its way into a bundle: content goes in, hashed frames come out at a [`Sink`].
+//!
+//! The only place where content becomes frames, whatever the bytes are written to and in whatever order blobs come. A
+//! frame is compressed on the threads for computing while the next ones are gathered.
+
+use std::collections::VecDeque;
+use std::sync::mpsc;
+
+use super::blob_error::BlobError;
+use super::error::TransferError;
+use super::sink::Sink;
+use crate::archive::{self, ArchiveError, BlobRow, FRAME_CONTENT, StoredEncoder};
+use crate::export::resume::readback::{Begun, ReadFrame};
+use crate::image::Hasher;
+use crate::plan::ExportPlan;
+
+/// Frames that are being compressed at once; each holds 8 MiB.
+const IN_FLIGHT: usize = 2;
+/// Stored frames are written in pieces of about this many bytes, and at their end.
+const WRITE_PIECE: usize = 1 << 20;
+
+type Compressing = mpsc::Receiver<Result<Vec<u8>, ArchiveError>>;
+
+/// One blob that is being written.
+pub(crate) struct BlobWriter<'a> {
+    plan: &'a ExportPlan,
+    index: usize,
+    is_stored: bool,
+    hasher: Hasher,
+    /// Content bytes taken.
+    content: u64,
+    /// Its member header is written, or in `out`.
+    opened: bool,
+    encoder: StoredEncoder,
+    /// Content of a frame to be compressed.
+    frame: Vec<u8>,
+    compressing: VecDeque<Compressing>,
+    /// File lengths of compressed frames.
+    frames: Vec<u32>,
+    /// Encoded, not yet written.
+    out: Vec<u8>,
+}
+
+impl<'a> BlobWriter<'a> {
+    /// A writer for blob `index` of `plan`, of which `begun` is written already.
+    pub(crate) fn new(plan: &'a ExportPlan, index: usize, begun: Option<Begun>) -> Self {
+        let blob = &plan.bundle.blobs[index];
+        let opened = begun.is_some();
+        let Begun { hasher, content, frames } = begun.unwrap_or_else(|| Begun::nothing(blob));
+        Self {
+            plan,
+            index,
+            is_stored: plan.head.layout.stored().contains(&index),
+            hasher,
+            content,
+            opened,
+            encoder: StoredEncoder::new(blob.size - content),
+            frame: Vec::new(),
+            compressing: VecDeque::new(),
+            frames,
+            out: Vec::new(),
+        }
+    }
+
+    /// Content bytes taken so far, those of an earlier run included.
+    pub(crate) fn content(&self) -> u64 {
+        self.content
+    }
+
+    /// Whether something of it is written, or about to be.
+    pub(crate) fn is_opened(&self) -> bool {
+        self.opened
+    }
+
+    /// Takes the next bytes of content. Blocks while the disk or the processor is behind.
+    pub(crate) fn push(&mut self, chunk: &[u8], sink: &mut impl Sink) -> Result<(), TransferError> {
+        self.open();
+        self.hasher.update(chunk);
+        if self.is_stored { self.store(chunk, sink) } else { self.compress(chunk, sink) }
+    }
+
+    /// Takes a frame that stands in another file already, and its content. A compressed blob takes its bytes as they are.
+    pub(crate) fn push_frame(
+        &mut self,
+        frame: &ReadFrame<'_>,
+        sink: &mut impl Sink,
+    ) -> Result<(), TransferError> {
+        if self.is_stored || frame.is_stored_form {
+            return frame.content.iter().try_for_each(|piece| self.push(piece, sink));
+        }
+        self.open();
+        for piece in &frame.content {
+            self.hasher.update(piece);
+            self.content += piece.len() as u64;
+        }
+        self.write_frame(frame.bytes, sink)
+    }
+
+    fn open(&mut self) {
+        if !self.opened {
+            self.opened = true;
+            self.out = archive::joint(&self.plan.head.layout, &self.plan.bundle.blobs, self.index);
+        }
+    }
+
+    fn store(&mut self, mut chunk: &[u8], sink: &mut impl Sink) -> Result<(), TransferError> {
+        while !chunk.is_empty() {
+            let to_boundary = FRAME_CONTENT - self.content % FRAME_CONTENT;
+            let taken = chunk.len().min(WRITE_PIECE).min(usize::try_from(to_boundary).unwrap_or(usize::MAX));
+            let (now, later) = chunk.split_at(taken);
+            self.encoder.push(now, &mut self.out)?;
+            self.content += taken as u64;
+            chunk = later;
+            // At a boundary always, so that a frame that counts is in the file.
+            if self.content.is_multiple_of(FRAME_CONTENT) {
+                self.flush(sink)?;
+                sink.stored(self.index, self.content / FRAME_CONTENT)?;
+            } else if self.out.len() >= WRITE_PIECE {
+                self.flush(sink)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gathers content into frames, and compresses each when it is full or the last.
+    fn compress(&mut self, mut chunk: &[u8], sink: &mut impl Sink) -> Result<(), TransferError> {
+        let size = self.plan.bundle.blobs[self.index].size;
+        let full = usize::try_from(FRAME_CONTENT).unwrap_or(usize::MAX);
+        while !chunk.is_empty() {
+            if self.frame.is_empty() {
+                // Made at its full size: one that grows leaves as much behind again.
+                let held = FRAME_CONTENT.min(size.saturating_sub(self.content));
+                self.frame.reserve_exact(usize::try_from(held).unwrap_or(0));
+            }
+            let (now, later) = chunk.split_at(chunk.len().min(full - self.frame.len()));
+            self.frame.extend_from_slice(now);
+            self.content += now.len() as u64;
+            chunk = later;
+            if self.frame.len() == full || self.content == size {
+                if self.compressing.len() >= IN_FLIGHT {
+                    self.take_frame(sink)?;
+                }
+                self.compressing.push_back(compress(std::mem::take(&mut self.frame)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for the frame whose turn it is, and writes it.
+    fn take_frame(&mut self, sink: &mut impl Sink) -> Result<(), TransferError> {
+        let Some(compressing) = self.compressing.pop_front() else { return Ok(()) };
+        let compressed = compressing.recv();
+        let bytes = compressed.map_err(|_| TransferError::Invariant("compressing a frame panicked"))??;
+        self.write_frame(&bytes, sink)
+    }
+
+    fn write_frame(&mut self, bytes: &[u8], sink: &mut impl Sink) -> Result<(), TransferError> {
+        self.flush(sink)?;
+        let len = u32::try_from(bytes.len()).map_err(|_| TransferError::Invariant("a frame over 4 GiB"))?;
+        sink.write(bytes)?;
+        sink.compressed(self.index, len)?;
+        self.frames.push(len);
+        Ok(())
+    }
+
+    fn flush(&mut self, sink: &mut impl Sink) -> Result<(), TransferError> {
+        if !self.out.is_empty() {
+            sink.write(&self.out)?;
+            self.out.clear();
+        }
+        Ok(())
+    }
+
+    /// Whether everything that was taken so far is the whole blob, and right.
+    pub(crate) fn check(&self) -> Result<(), BlobError> {
+        let blob = &self.plan.bundle.blobs[self.index];
+        compare(blob, self.hasher.clone())
+    }
+
+    /// Compares the digest, and writes what is left.
+    pub(crate) fn finish(&mut self, sink: &mut impl Sink) -> Result<(), BlobError> {
+        self.check()?;
+        self.open();
+        while !self.compressing.is_empty() {
+            self.take_frame(sink)?;
+        }
+        Ok(self.flush(sink)?)
+    }
+
+    /// File lengths of its frames, if it is compressed.
+    pub(crate) fn into_frames(self) -> Option<Vec<u32>> {
+        (!self.is_stored).then_some(self.frames)
+    }
+}
+
+/// Compresses a frame on the threads for computing.
+fn compress(content: Vec<u8>) -> Compressing {
+    let (send, receive) = mpsc::sync_channel(1);
+    rayon::spawn(move || {
+        // A receiver that is gone has failed, and says why itself.
+        let _ = send.send(archive::compressed_frame(&content));
+    });
+    receive
+}
+
+/// Whether what `hasher` has seen is `blob`.
+pub(crate) fn compare(blob: &BlobRow, hasher: Hasher) -> Result<(), BlobError> {
+    let found = hasher.finish();
+    if found == blob.digest {
+        Ok(())
+    } else {
+        Err(BlobError::Digest { wanted: blob.digest.into(), found: found.into() })
+    }
+}

@@ -1,0 +1,221 @@
+//! Where the bytes of a bundle go: to their place in a file, to the end of one that only grows, or into a pipe.
+
+use std::io::Write;
+
+use super::checksum::Checksum;
+use super::error::TransferError;
+use super::file_run::Shared;
+use crate::archive::{self, stored_len};
+use crate::export::resume::readback::Begun;
+use crate::image::Digest;
+use crate::plan::ExportPlan;
+
+/// Takes the bytes of blobs, one blob after another.
+pub(crate) trait Sink {
+    /// Blob `index` is next.
+    fn begin(&mut self, _index: usize) {}
+
+    /// The next bytes of the blob.
+    fn write(&mut self, bytes: &[u8]) -> Result<(), TransferError>;
+
+    /// So many whole frames of stored blob `index` are written.
+    fn stored(&mut self, _index: usize, _frames: u64) -> Result<(), TransferError> {
+        Ok(())
+    }
+
+    /// One more frame of compressed blob `index` is written, the last `len` bytes.
+    fn compressed(&mut self, _index: usize, _len: u32) -> Result<(), TransferError> {
+        Ok(())
+    }
+
+    /// Blob `index` is written, and right.
+    fn done(&mut self, _index: usize) -> Result<(), TransferError> {
+        Ok(())
+    }
+
+    /// Takes back what was written of blob `index`. `false`: what is out is out.
+    fn take_back(&mut self, _index: usize) -> Result<bool, TransferError> {
+        Ok(false)
+    }
+}
+
+/// A place in the file: that of one stored blob, or the compressed part, where each blob begins at the end of the last.
+pub(crate) struct AtOffset<'a> {
+    shared: &'a Shared,
+    is_stored: bool,
+    at: u64,
+    /// Where the blob under way begins.
+    start: u64,
+    /// An earlier run has begun that blob.
+    resumed: bool,
+}
+
+impl<'a> AtOffset<'a> {
+    /// The place of stored blob `index`.
+    pub(crate) fn stored(shared: &'a Shared, plan: &ExportPlan, index: usize) -> Self {
+        let layout = &plan.head.layout;
+        let header = archive::joint(layout, &plan.bundle.blobs, index).len() as u64;
+        let start = layout.data_offset(index) - header;
+        Self { shared, is_stored: true, at: start, start, resumed: false }
+    }
+
+    /// The part after the stored blobs.
+    pub(crate) fn compressed_part(shared: &'a Shared, plan: &ExportPlan) -> Self {
+        let start = plan.head.layout.stored_end();
+        Self { shared, is_stored: false, at: start, start, resumed: false }
+    }
+
+    /// Goes behind what is `begun` of the next blob, whose member header is `header`, and writes that again.
+    pub(crate) fn resume(&mut self, header: &[u8], begun: &Begun) -> Result<(), TransferError> {
+        self.resumed = true;
+        self.start = self.at;
+        self.write(header)?;
+        let compressed = begun.frames.iter().copied().map(u64::from).sum();
+        self.at += if self.is_stored { stored_len(begun.content) } else { compressed };
+        Ok(())
+    }
+
+    /// Where the next byte goes.
+    pub(crate) fn position(&self) -> u64 {
+        self.at
+    }
+
+    /// The next blob takes the place of the one under way.
+    pub(crate) fn give_up(&mut self) {
+        (self.at, self.resumed) = (self.start, false);
+    }
+}
+
+impl Sink for AtOffset<'_> {
+    fn begin(&mut self, _index: usize) {
+        if !std::mem::take(&mut self.resumed) {
+            self.start = self.at;
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), TransferError> {
+        self.shared.file.write_at(self.at, bytes)?;
+        self.at += bytes.len() as u64;
+        self.shared.front.wrote(bytes.len() as u64);
+        Ok(())
+    }
+
+    fn stored(&mut self, index: usize, frames: u64) -> Result<(), TransferError> {
+        self.shared.journal.progress(index, frames)?;
+        self.shared.front.advanced(index, frames);
+        Ok(())
+    }
+
+    fn compressed(&mut self, index: usize, len: u32) -> Result<(), TransferError> {
+        self.shared.journal.compressed(index, self.at - u64::from(len), len)
+    }
+
+    fn done(&mut self, index: usize) -> Result<(), TransferError> {
+        self.shared.journal.done(index)?;
+        if self.is_stored {
+            self.shared.front.finished(index);
+        } else {
+            self.shared.front.extended(self.at);
+        }
+        Ok(())
+    }
+
+    fn take_back(&mut self, index: usize) -> Result<bool, TransferError> {
+        self.shared.journal.begun_again(index)?;
+        self.at = self.start;
+        if self.is_stored {
+            self.shared.front.rewrites();
+        }
+        Ok(true)
+    }
+}
+
+/// The end of a file that only grows. What is written is hashed on the way.
+pub(crate) struct Growing<'a> {
+    shared: &'a Shared,
+    at: u64,
+    /// Of everything written.
+    checksum: Checksum,
+    /// Where the blob under way begins, and the checksum of what stands before it.
+    before: (u64, Checksum),
+    /// An earlier run has begun that blob.
+    resumed: bool,
+}
+
+impl<'a> Growing<'a> {
+    /// Goes on at byte `at`, with the checksum of what stands before it; `before` is the same for the start of the blob
+    /// under way, if an earlier run has begun one.
+    pub(crate) fn new(
+        shared: &'a Shared,
+        at: u64,
+        checksum: Checksum,
+        before: Option<(u64, Checksum)>,
+    ) -> Self {
+        let resumed = before.is_some();
+        let before = before.unwrap_or_else(|| (at, checksum.clone()));
+        Self { shared, at, checksum, before, resumed }
+    }
+
+    /// Where the next byte goes.
+    pub(crate) fn position(&self) -> u64 {
+        self.at
+    }
+
+    /// The checksums of the whole file, once its ending is written too.
+    pub(crate) fn checksums(mut self, ending: &[u8]) -> Vec<Digest> {
+        self.checksum.update(ending);
+        self.checksum.finish()
+    }
+}
+
+impl Sink for Growing<'_> {
+    fn begin(&mut self, _index: usize) {
+        if !std::mem::take(&mut self.resumed) {
+            self.before = (self.at, self.checksum.clone());
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), TransferError> {
+        self.shared.file.write_at(self.at, bytes)?;
+        self.checksum.update(bytes);
+        self.at += bytes.len() as u64;
+        self.shared.front.wrote(bytes.len() as u64);
+        Ok(())
+    }
+
+    fn stored(&mut self, index: usize, frames: u64) -> Result<(), TransferError> {
+        self.shared.journal.progress(index, frames)
+    }
+
+    fn compressed(&mut self, index: usize, len: u32) -> Result<(), TransferError> {
+        self.shared.journal.compressed(index, self.at - u64::from(len), len)
+    }
+
+    fn done(&mut self, index: usize) -> Result<(), TransferError> {
+        self.shared.journal.done(index)
+    }
+
+    fn take_back(&mut self, index: usize) -> Result<bool, TransferError> {
+        self.shared.journal.begun_again(index)?;
+        (self.at, self.checksum) = self.before.clone();
+        self.shared.file.set_len(self.at)?;
+        Ok(true)
+    }
+}
+
+/// A pipe: what is out is out.
+pub(crate) struct Pipe<W>(pub(crate) W);
+
+impl<W: Write> Pipe<W> {
+    /// Writes `ending`, and all that waits.
+    pub(crate) fn end(&mut self, ending: &[u8]) -> Result<(), TransferError> {
+        self.write(ending)?;
+        self.0.flush().map_err(TransferError::io("stdout".as_ref()))
+    }
+}
+
+impl<W: Write> Sink for Pipe<W> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), TransferError> {
+        self.0.write_all(bytes).map_err(TransferError::io("stdout".as_ref()))
+    }
+}
