@@ -16,7 +16,7 @@ pub const EXAMPLE: &str = include_str!("../../catalog/example.yaml");
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "there is no built-in catalog {name:?} (there is {known}); a catalog in a file is given by its path, for example ./{name}.yaml"
+    "there is no built-in catalog {name:?} (available: {known}); name a file by its path, for example ./{name}.yaml"
 )]
 pub struct UnknownCatalog {
     name: String,

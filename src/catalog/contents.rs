@@ -78,7 +78,7 @@ impl Catalog {
                 let parsed = self.parse_filled(source, &filled, entry.line, &mut problems);
                 if let Some((pin, other)) = parsed.as_ref().and_then(|source| other_pin(&reference, source)) {
                     let why = format!(
-                        "{reference} is pinned to {pin} and its source to {other}; one image has one digest"
+                        "{reference} is pinned to {pin}, but its source to {other}; the digests must be equal"
                     );
                     problems.push(Problem::at(entry.line, why));
                 }
@@ -163,7 +163,7 @@ impl Catalog {
         filled.parse().map_err(|error: ReferenceError| {
             // The message would quote what must not be shown.
             if template.variables().any(secret) {
-                format!("{:?} is not a valid reference once its secret is filled in", template.as_str())
+                format!("{:?} is not a valid reference after its secret is filled in", template.as_str())
             } else {
                 error.to_string()
             }
@@ -184,7 +184,9 @@ fn filled(
         if let Some(left) = room.checked_sub(value.len()).filter(|_| value.len() <= MAX_FILLED) {
             *room = left;
         } else {
-            problems.push(Problem::general(format!("the value of {path} is too long with its variables")));
+            problems.push(Problem::general(format!(
+                "the value of {path} is too long after its variables are filled in"
+            )));
             break;
         }
         all.push((path.clone(), value));

@@ -58,7 +58,7 @@ fn problem(error: &YamlError) -> Problem {
 fn in_our_words(error: &YamlError) -> String {
     match error {
         YamlError::AliasError { error, .. } => in_our_words(error),
-        YamlError::Eof { .. } => "it ends where more is expected".to_owned(),
+        YamlError::Eof { .. } => "it ends too early".to_owned(),
         YamlError::MultipleDocuments { .. } => {
             "a catalog is one YAML document, and a second one begins here (---)".to_owned()
         }
@@ -105,7 +105,7 @@ fn excess(error: &YamlError) -> Option<&'static str> {
         | YamlError::AliasExpansionLimitExceeded { .. }
         | YamlError::AliasReplayStackDepthExceeded { .. }
         | YamlError::Budget { breach: BudgetBreach::Aliases { .. } | BudgetBreach::Anchors { .. }, .. } => {
-            "its anchors (&) and aliases (*) multiply beyond what a catalog needs; write the values out"
+            "its anchors (&) and aliases (*) expand to more than a catalog may have; write the values out"
         }
         YamlError::RecursiveReferencesRequireWeakTypes { .. } => {
             "the alias (*) stands inside its own anchor (&)"
@@ -114,9 +114,9 @@ fn excess(error: &YamlError) -> Option<&'static str> {
             "the alias (*) has no anchor (&) before it; an image that begins with * needs quotes"
         }
         YamlError::Budget { breach: BudgetBreach::Depth { .. }, .. } => {
-            "it is nested deeper than a catalog needs"
+            "it is nested more deeply than a catalog may be"
         }
-        YamlError::Budget { .. } => "there is more in it than a catalog needs",
+        YamlError::Budget { .. } => "it has more content than a catalog may have",
         YamlError::AliasError { error, .. } => return excess(error),
         _ => return None,
     })
@@ -143,7 +143,7 @@ macro_rules! table {
                             let known = [$($key),*];
                             if !seen.insert(key.value.clone()) {
                                 map.next_value::<IgnoredAny>()?;
-                                let message = format!("key {:?} comes twice in {}", key.value, $what);
+                                let message = format!("key {:?} appears twice in {}", key.value, $what);
                                 table.problems.push(Problem::at(line, message));
                                 continue;
                             }
@@ -152,7 +152,7 @@ macro_rules! table {
                                 other => {
                                     map.next_value::<IgnoredAny>()?;
                                     let known = known.join(", ");
-                                    let message = format!("{other:?} is no key of {} ({known} are)", $what);
+                                    let message = format!("{other:?} is not a key of {} (known keys: {known})", $what);
                                     table.problems.push(Problem::at(line, message));
                                 }
                             }

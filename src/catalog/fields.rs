@@ -90,7 +90,7 @@ pub(super) fn value_path(text: Option<Text>, line: u64, problems: &mut Vec<Probl
         return Some(text.value);
     }
     let shown: String = text.value.chars().take(80).collect();
-    let message = format!("{shown:?} is no path of a value (names joined by dots)");
+    let message = format!("{shown:?} is not a value path (names joined by dots)");
     problems.push(Problem::at(line_of(&text, line), message));
     None
 }

@@ -130,7 +130,7 @@ impl Lint<'_> {
             let has_tag = spelled.rsplit('/').next().is_some_and(|last| last.contains(':'));
             if !has_tag {
                 let spelled = self.shown(entry);
-                let message = format!("{spelled} has no tag, which means latest, and that moves");
+                let message = format!("{spelled} has no tag; that means latest, which moves");
                 self.find(Level::Warning, line, "mutable-tag", message);
             } else if let Some((level, why)) = moves(tag) {
                 self.find(level, line, "mutable-tag", format!("{}: {why}", self.shown(entry)));
@@ -138,7 +138,7 @@ impl Lint<'_> {
         }
         if unpinned > 0 {
             let message = format!(
-                "{unpinned} of {images} rows name an image by its tag alone; bundle catalog lock pins what they mean today"
+                "{unpinned} of {images} rows name an image by its tag alone; bundle catalog lock records their digests"
             );
             self.find(Level::Note, None, "unpinned", message);
         }
@@ -177,12 +177,12 @@ impl Lint<'_> {
                 self.find(Level::Warning, line, "missing-value-path", message);
             } else if !has_place {
                 let message =
-                    format!("{image}: only the registry override points the chart at another place");
+                    format!("{image}: only the registry override points the chart at another registry");
                 self.find(Level::Note, line, "missing-value-path", message);
             }
             if entry.tag_paths.is_empty() {
                 let message =
-                    format!("{image}: no value sets its tag, so what the chart defaults to must be this tag");
+                    format!("{image}: no value sets its tag, so the chart's default must be this tag");
                 self.find(Level::Warning, line, "missing-value-path", message);
             }
         }
@@ -207,7 +207,7 @@ fn moves(tag: &Tag) -> Option<(Level, &'static str)> {
     let text = tag.as_str().to_ascii_lowercase();
     let is_moving = |word: &str| text == word || text.ends_with(&format!("-{word}"));
     if MOVING.iter().any(|word| is_moving(word)) {
-        return Some((Level::Warning, "the tag is made to move"));
+        return Some((Level::Warning, "this tag is expected to move"));
     }
     let version = text.strip_prefix('v').unwrap_or(&text);
     let parts: Vec<&str> = version.split('.').collect();
@@ -218,7 +218,7 @@ fn moves(tag: &Tag) -> Option<(Level, &'static str)> {
     }
     match parts.len() {
         1 => Some((Level::Warning, "a tag of a major version moves with every release")),
-        2 => Some((Level::Note, "a tag of two numbers often moves with every release of a third")),
+        2 => Some((Level::Note, "a tag of two numbers often moves with every patch release")),
         _ => None,
     }
 }

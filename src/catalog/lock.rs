@@ -142,8 +142,8 @@ impl Lock {
         let preamble: Preamble = super::document::from_yaml(text).map_err(one)?;
         match preamble.version {
             Some(VERSION) => {}
-            None => return Err(general("it has no lockVersion, so it is no lock")),
-            Some(other) => return Err(general(format!("lockVersion {other} is not known to this program"))),
+            None => return Err(general("it has no lockVersion, so it is not a lock")),
+            Some(other) => return Err(general(format!("unsupported lockVersion {other}; upgrade `bundle`"))),
         }
         let lock: Self = super::document::from_yaml(text).map_err(one)?;
         lock.check()?;

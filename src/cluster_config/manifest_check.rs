@@ -134,7 +134,7 @@ impl fmt::Display for Answer {
         match self {
             Self::Covered { .. } => f.write_str("it is there"),
             Self::Otherwise(there) => write!(f, "the bundle has {}", there.join(", ")),
-            Self::Missing => f.write_str("the bundle has nothing of that name"),
+            Self::Missing => f.write_str("the bundle has no image of that name"),
         }
     }
 }

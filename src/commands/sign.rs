@@ -36,7 +36,8 @@ pub(super) fn run(session: &Session, args: &SignArgs) -> anyhow::Result<ExitCode
             Ok(ExitCode::Done)
         }
         (Some(_), Role::Approver) => {
-            let message = format!("{} is no bundle, and only bundles are approved", args.bundle.display());
+            let message =
+                format!("{} is not a bundle, and only bundles can be approved", args.bundle.display());
             Err(Failure::usage(message).into())
         }
     }
@@ -64,7 +65,7 @@ fn said_by(path: &Path, text: &[u8]) -> anyhow::Result<String> {
         .into())
 }
 
-/// Signatures that stand in nobody else's place.
+/// The signatures, unless they would replace those of another key.
 fn write(files: &[(PathBuf, String)], force: bool) -> anyhow::Result<()> {
     for (path, text) in files {
         output_files::spare(path, text.as_bytes(), force, "")?;
@@ -122,21 +123,21 @@ fn of_statement(
         ));
         return Ok(None);
     }
-    // The bundle does not say what it was made of: whoever signs vouches for that too.
+    // The bundle does not record its materials, so the signer must see that the statement claims them.
     for material in parsed.iter().flat_map(|statement| &statement.predicate.materials) {
         let (kind, name, digest) = (material.kind, &material.name, material.digest);
         session
             .reporter
-            .say(&format!("the statement that is signed too says: made of {kind} {name:?}, {digest}"));
+            .say(&format!("the statement, which is signed too, says: made of {kind} {name:?}, {digest}"));
     }
     Ok(Some((signature, SigstoreBundle::sign_statement(&text, key).to_file())))
 }
 
-/// Adds an approval to those there are. One by the same key stays as it is.
+/// Adds an approval to the existing ones. An existing one by the same key is kept.
 fn approve(session: &Session, args: &SignArgs) -> anyhow::Result<ExitCode> {
     let id = open_bundle::open_bundle(&args.bundle)?.id();
     let path = beside(&sidecar::base(&args.bundle)?, sidecar::APPROVALS);
-    // Before it is asked for a pass phrase: nobody is to be kept waiting for that.
+    // Checked before the pass phrase is asked for.
     let key = keys::private(&args.key, &args.passphrase)?;
     let alone = FolderLock::beside(&path);
     let _alone = alone.map_err(|error| Failure::io(&path, &error))?;

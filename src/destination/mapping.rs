@@ -127,7 +127,7 @@ pub enum DestinationError {
     Login,
     #[error("destination {text:?}: {error}")]
     Reference { text: String, error: ReferenceError },
-    #[error("destination {text:?}: {scheme}:// is not how a registry is reached; write -d {form}")]
+    #[error("destination {text:?}: {scheme}:// is not supported for registries; write -d {form}")]
     Scheme { text: String, scheme: String, form: String },
     #[error(
         "destination {text:?}: /{version} is where a registry's API begins, not part of a name; write -d {form}"

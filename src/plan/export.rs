@@ -102,7 +102,7 @@ pub enum PlanError {
     /// Images that cannot be carried as their manifests stand, by position in the resolution.
     #[error("{}", reasons(.0))]
     Images(Vec<ImageFault>),
-    #[error("the images together claim more bytes than any disk holds")]
+    #[error("the sizes that the images state add up to more than any disk holds")]
     TooLarge,
     #[error(transparent)]
     Archive(#[from] ArchiveError),

@@ -77,11 +77,11 @@ impl SalvageRequest {
         let refuse = |why: String| ArchiveError::Json("the request", why);
         let request: Self = serde_json::from_slice(bytes).map_err(|error| refuse(error.to_string()))?;
         if request.media_type != MEDIA_TYPE || request.schema_version != SCHEMA_VERSION {
-            return Err(refuse("it is not what an import with --salvage wrote".to_owned()));
+            return Err(refuse("it was not written by an import with --salvage".to_owned()));
         }
         let rows = request.catalog.entries.len();
         if request.images.iter().flat_map(|image| &image.entries).any(|at| *at as usize >= rows) {
-            return Err(refuse("an image names a row of the catalog that is not there".to_owned()));
+            return Err(refuse("an image refers to a row of the catalog that does not exist".to_owned()));
         }
         Ok(request)
     }

@@ -95,7 +95,7 @@ impl Rules {
 
 fn sources(list: Spanned<Vec<Spanned<String>>>) -> Result<Vec<SourcePattern>, PolicyError> {
     if list.value.is_empty() {
-        return Err(error(list.referenced.line(), "sources is empty, and nothing could come from nowhere"));
+        return Err(error(list.referenced.line(), "sources is empty, so no image would be allowed"));
     }
     let pattern = |text: Spanned<String>| SourcePattern::parse(&text.value).map_err(|why| wrong(&text, why));
     list.value.into_iter().map(pattern).collect()
@@ -104,20 +104,20 @@ fn sources(list: Spanned<Vec<Spanned<String>>>) -> Result<Vec<SourcePattern>, Po
 fn size(text: &Spanned<String>) -> Result<u64, PolicyError> {
     units::size(&text.value)
         .filter(|size| *size > 0)
-        .ok_or_else(|| wrong(text, "that is no size such as 700MB or 4GiB"))
+        .ok_or_else(|| wrong(text, "write a size such as 700MB or 4GiB"))
 }
 
 fn waiver(document: &WaiverDocument) -> Result<Waiver, PolicyError> {
     let named = |text: &Spanned<String>| Rule::ALL.into_iter().find(|rule| rule.to_string() == text.value);
     let rules = || Rule::ALL.map(|rule| rule.to_string()).join(", ");
     let rule = named(&document.rule)
-        .ok_or_else(|| wrong(&document.rule, &format!("that is no rule; there are {}", rules())))?;
+        .ok_or_else(|| wrong(&document.rule, &format!("this is not a rule; the rules are {}", rules())))?;
     match &document.image {
         Some(image) if rule.is_of_bundle() => {
             return Err(wrong(image, "this rule is about the bundle as a whole; leave image out"));
         }
         None if !rule.is_of_bundle() => {
-            return Err(wrong(&document.rule, "say for which image, such as quay.io/team/app:*"));
+            return Err(wrong(&document.rule, "name the image, such as quay.io/team/app:*"));
         }
         _ => {}
     }
@@ -126,7 +126,7 @@ fn waiver(document: &WaiverDocument) -> Result<Waiver, PolicyError> {
     }
     let pattern = |text: &Spanned<String>| NamePattern::parse(&text.value).map_err(|why| wrong(text, why));
     let date = |text: &Spanned<String>| {
-        text.value.parse::<Date>().map_err(|_| wrong(text, "that is no day such as 2027-01-31"))
+        text.value.parse::<Date>().map_err(|_| wrong(text, "write a date such as 2027-01-31"))
     };
     Ok(Waiver {
         image: document.image.as_ref().map(pattern).transpose()?,

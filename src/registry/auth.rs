@@ -109,7 +109,7 @@ impl Authenticator<'_> {
         match realm.scheme() {
             "https" => {}
             "http" if answer.url.scheme() == "http" => {}
-            "http" => return refuse("it wants credentials sent over plain HTTP to its token server"),
+            "http" => return refuse("its token server asks for credentials over plain HTTP"),
             _ => return refuse("the token address is not http(s)"),
         }
         let service = challenge.param("service").map(str::to_owned);
@@ -214,7 +214,9 @@ impl Authenticator<'_> {
         let reply = reply?;
         let origin = credentials.as_ref().map(|credentials| credentials.origin.clone());
         let header = token::bearer(&reply.token).ok_or_else(|| {
-            let kind = ErrorKind::Protocol("the token holds characters no header can carry".to_owned());
+            let kind = ErrorKind::Protocol(
+                "the token contains characters that are not allowed in a header".to_owned(),
+            );
             RegistryError::new(&host.name, format!("token for {}", host.name), kind)
         })?;
         let serial = host.auth.serial.fetch_add(1, Ordering::Relaxed);

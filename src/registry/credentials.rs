@@ -224,7 +224,7 @@ pub(super) fn login_file(auth_file: Option<&Path>, environment: &Environment) ->
     let session = environment.path("XDG_RUNTIME_DIR").filter(|dir| dir.is_dir());
     session.or_else(|| environment.config_home()).map(|dir| dir.join("containers/auth.json")).ok_or_else(
         || {
-            Unusable::new("there is no place for credentials, since HOME is not set")
+            Unusable::new("there is no place to store credentials: HOME is not set")
                 .hint("name a file with --auth-file FILE")
         },
     )

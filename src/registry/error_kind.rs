@@ -213,7 +213,7 @@ impl fmt::Display for ErrorKind {
             Self::RateLimited { wait, quota } => {
                 f.write_str("rate limit reached")?;
                 if let Some(wait) = wait {
-                    write!(f, ", free again in {} min", wait.as_secs().div_ceil(60))?;
+                    write!(f, ", retry in {} min", wait.as_secs().div_ceil(60))?;
                 }
                 quota.iter().try_for_each(|quota| write!(f, " ({quota})"))
             }
@@ -225,12 +225,12 @@ impl fmt::Display for ErrorKind {
                 }
                 ProxyFault::Login { given: false } => write!(f, "{proxy} asks for a user name and password"),
                 ProxyFault::Unreachable(why) => write!(f, "cannot connect to {proxy}: {why}"),
-                ProxyFault::NoTunnel => write!(f, "{proxy} opens no connection to this host"),
+                ProxyFault::NoTunnel => write!(f, "{proxy} refuses to connect to this host"),
             },
             Self::Certificate(bad) => write!(f, "the server's certificate is not trusted: {}", bad.why),
             Self::Tls(why) => write!(f, "TLS: {why}"),
             Self::Broken(why) => write!(f, "the connection broke: {why}"),
-            Self::Stalled(time) => write!(f, "nothing moved for {} s", time.as_secs_f32()),
+            Self::Stalled(time) => write!(f, "no data was transferred for {} s", time.as_secs_f32()),
             Self::NotARegistry(evidence) => write!(f, "this is not a container registry: {evidence}"),
             Self::Content(why) => f.write_str(why),
             Self::Credentials(unusable) | Self::Configuration(unusable) => unusable.fmt(f),

@@ -58,7 +58,7 @@ impl Held {
         let Some(store) = &self.store else {
             return Ok(None);
         };
-        let nowhere = || ErrorKind::Content("it is in none of the files given".to_owned());
+        let nowhere = || ErrorKind::Content("none of the given files has it".to_owned());
         store.find(digest).map(Some).ok_or_else(nowhere)
     }
 }

@@ -106,7 +106,7 @@ fn exceptions(environment: &Environment, warnings: &Warnings) -> Vec<Exception> 
         match Exception::parse(entry) {
             Some(exception) => exceptions.push(exception),
             None => warnings.add(format!(
-                "{variable}: {:?} is neither a host, an address nor a network, and exempts nothing",
+                "{variable}: {:?} is neither a host, an address nor a network, so it is ignored",
                 clean(entry, 100)
             )),
         }

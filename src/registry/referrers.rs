@@ -136,7 +136,7 @@ impl RegistryClient {
                 .map_err(|error| fail(ErrorKind::Content(error.to_string())))?;
             self.put_manifest(repository, &target, &longer).await?;
         }
-        let why = "others write to their list at the same time".to_owned();
+        let why = "another program changes their list at the same time".to_owned();
         Err(RegistryError::new(repository.host(), described(repository, subject), ErrorKind::Broken(why)))
     }
 }

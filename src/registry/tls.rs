@@ -257,7 +257,7 @@ pub(super) fn explain(error: &CertificateError) -> BadCertificate {
         }
         CertificateError::Other(why) => {
             let why = format!(
-                "it cannot stand for a server ({}); a self-signed one must itself be given as an authority",
+                "it is not valid for a server ({}); give a self-signed certificate itself as an authority",
                 clean(&why.to_string(), 100)
             );
             (why, CertificateCause::Issuer)
@@ -273,10 +273,8 @@ pub(super) fn explain(error: &CertificateError) -> BadCertificate {
 /// A time as people write it, in UTC.
 fn date(time: UnixTime) -> String {
     let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
-    jiff::Timestamp::from_second(seconds).map_or_else(
-        |_| "a day beyond all calendars".to_owned(),
-        |time| time.strftime("%F %R UTC").to_string(),
-    )
+    jiff::Timestamp::from_second(seconds)
+        .map_or_else(|_| "a date out of range".to_owned(), |time| time.strftime("%F %R UTC").to_string())
 }
 
 #[cfg(test)]

@@ -201,7 +201,7 @@ fn wait<T: Send + 'static>(
     });
     result
         .recv()
-        .unwrap_or_else(|_| Err(ArchiveError::Damaged("reading over the network was given up".to_owned())))
+        .unwrap_or_else(|_| Err(ArchiveError::Damaged("the read over the network was cancelled".to_owned())))
 }
 
 /// Where `url` is kept, and under which name.
@@ -274,13 +274,13 @@ fn failed(name: &str, error: &object_store::Error) -> ArchiveError {
     use object_store::Error;
     let mut hint = None;
     let why = match error {
-        Error::NotFound { .. } => "there is nothing under this address".to_owned(),
+        Error::NotFound { .. } => "there is no file at this address".to_owned(),
         Error::Precondition { .. } => {
             return ArchiveError::Damaged(format!("{name} was replaced while it was read"));
         }
         Error::PermissionDenied { .. } => "reading it is not allowed".to_owned(),
         Error::Unauthenticated { .. } => "it is not readable without a login, or with this one".to_owned(),
-        Error::NotSupported { .. } => "the server does not give out ranges of it".to_owned(),
+        Error::NotSupported { .. } => "the server does not support ranges for it".to_owned(),
         other => {
             let mut cause: &dyn std::error::Error = other;
             while let Some(source) = cause.source() {
@@ -302,10 +302,7 @@ fn failed(name: &str, error: &object_store::Error) -> ArchiveError {
     };
     let server = Url::parse(name).ok().filter(|url| answer == StorageAnswer::Denied && url.scheme() != "s3");
     if let Some(url) = server {
-        hint = Some(format!(
-            "a login for this server is stored by: bundle login --no-check {}",
-            url.authority()
-        ));
+        hint = Some(format!("store a login for this server: bundle login --no-check {}", url.authority()));
     }
     ArchiveError::Storage { name: name.to_owned(), why, answer, hint }
 }

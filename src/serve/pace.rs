@@ -58,7 +58,7 @@ impl Incoming {
                 Ok(Some(frame))
             }
             Ok(None) => Ok(None),
-            Ok(Some(Err(_))) => Err(Refusal::bad("BLOB_UPLOAD_INVALID", "the request's body broke off")),
+            Ok(Some(Err(_))) => Err(Refusal::bad("BLOB_UPLOAD_INVALID", "the request's body ended early")),
             Err(_) => {
                 let message = "the request's body comes too slowly";
                 Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "BLOB_UPLOAD_INVALID", message).closing())

@@ -34,10 +34,10 @@ impl Approval {
 
     /// The approval inside of `envelope`, of the bundle with this id; or why it is none.
     fn in_envelope(envelope: &Envelope, id: &Digest) -> Result<Self, String> {
-        let statement = envelope.statement().ok_or("is no approval: it holds no in-toto statement")?;
-        let approval = Self::parse(statement).map_err(|why| format!("is no approval: {why}"))?;
+        let statement = envelope.statement().ok_or("is not an approval: it is not an in-toto statement")?;
+        let approval = Self::parse(statement).map_err(|why| format!("is not an approval: {why}"))?;
         let is_about = approval.is_about(id) && approval.predicate.bundle == *id;
-        if is_about { Ok(approval) } else { Err("is of another bundle".to_owned()) }
+        if is_about { Ok(approval) } else { Err("is for another bundle".to_owned()) }
     }
 }
 

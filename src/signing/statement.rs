@@ -100,10 +100,14 @@ impl<P: Predicate> Statement<P> {
     pub fn parse(json: &[u8]) -> Result<Self, String> {
         let preamble: Preamble = serde_json::from_slice(json).map_err(|error| error.to_string())?;
         if preamble.kind != TYPE {
-            return Err(format!("it is {:.100?}, and no in-toto statement", preamble.kind));
+            return Err(format!("it is {:.100?}, not an in-toto statement", preamble.kind));
         }
         if preamble.predicate_type != P::TYPE {
-            return Err(format!("it says {:.100?}, and {} is read here", preamble.predicate_type, P::TYPE));
+            return Err(format!(
+                "it is of type {:.100?}, and {} is expected",
+                preamble.predicate_type,
+                P::TYPE
+            ));
         }
         serde_json::from_slice(json).map_err(|error| error.to_string())
     }

@@ -13,11 +13,11 @@ use crate::image::Digest;
 /// What a bundle is asked for before anything in it is believed.
 #[derive(Clone, Debug, Default)]
 pub struct Trust {
-    /// Any of these must have signed; none: no signature is demanded.
+    /// Any of these must have signed; none: no signature is required.
     pub keys: Vec<NamedKey>,
     /// What was found outside of the bundle.
     pub beside: Vec<Evidence>,
-    /// Any of these must have approved; none: no approval is demanded.
+    /// Any of these must have approved; none: no approval is required.
     pub approvers: Vec<NamedKey>,
     pub approvals: Vec<Approvals>,
 }
@@ -34,12 +34,12 @@ pub struct Vouched {
 }
 
 impl Trust {
-    /// Whether anything is demanded.
+    /// Whether anything is required.
     pub fn demands(&self) -> bool {
         self.demands_signature() || !self.approvers.is_empty()
     }
 
-    /// Whether a signature is demanded, of the bundle and of what is said of it.
+    /// Whether a signature is required, of the bundle and of what is said of it.
     pub fn demands_signature(&self) -> bool {
         !self.keys.is_empty()
     }
@@ -104,7 +104,7 @@ impl Trust {
                         Some(Err(why)) => notes.push(format!("what {key} signed in {place} {why}")),
                         None => {
                             let (place, key) = (place.clone(), key.to_string());
-                            return Err(Untrusted::Bad { place, key, why: "its signature does not fit" });
+                            return Err(Untrusted::Bad { place, key, why: "its signature is not valid" });
                         }
                     }
                 }
@@ -129,11 +129,11 @@ impl Trust {
 
     /// The demanded key that signed the statement in `json`, in the sigstore bundle `signature`; or why there is none.
     pub fn statement_signer(&self, json: &[u8], signature: Option<&[u8]>) -> Result<&NamedKey, String> {
-        let demanded = || format!("a signature by {} is demanded", any_of(&self.keys));
+        let demanded = || format!("a signature by {} is required", any_of(&self.keys));
         let signature = signature.ok_or_else(|| format!("it is not signed, and {}", demanded()))?;
         let bundle = SigstoreBundle::parse(signature).map_err(|why| format!("its signature: {why}"))?;
         let envelope = bundle.as_ref().and_then(SigstoreBundle::envelope);
-        let envelope = envelope.ok_or("its signature is none of a statement")?;
+        let envelope = envelope.ok_or("its signature is not one of a statement")?;
         if envelope.statement() != Some(json) {
             return Err("its signature is of another text".to_owned());
         }
@@ -159,14 +159,14 @@ impl Trust {
             None => Ok(Err(format!("does not count: {why}"))),
         };
         if bundle.message().is_some_and(|message| message != *id) {
-            return bad("it is of another bundle");
+            return bad("it is for another bundle");
         }
         let Some(signature) = bundle.signature() else {
             return bad("it holds no signature of a file by a key");
         };
         match (signed_by(signature), claimed) {
             (Some(key), _) => Ok(Ok(key)),
-            (None, Some(_)) => bad("its signature does not fit"),
+            (None, Some(_)) => bad("its signature is not valid"),
             (None, None) => Ok(Err("is by another key".to_owned())),
         }
     }

@@ -115,7 +115,7 @@ fn a_statement_counts_only_as_it_was_signed_and_about_its_own_bundle() {
         gap.path("out.tar.zst.statement.json.sigstore.json"),
     )
     .unwrap();
-    wrong(&gap, &trusted, &["its signature is none of a statement"]);
+    wrong(&gap, &trusted, &["its signature is not one of a statement"]);
     for empty in [&b""[..], b"{}", b"\x89\x01"] {
         std::fs::write(gap.path("out.tar.zst.statement.json.sigstore.json"), empty).unwrap();
         wrong(&gap, &trusted, &["its signature"]);

@@ -32,11 +32,11 @@ pub fn read(found: &mut Discovery, file: &str, input: impl BufRead) -> io::Resul
             Err(Stop::Io(error)) => return Err(error),
             Err(Stop::Syntax { line, message }) => {
                 let hint = if watch.has_template.get() {
-                    "; it has {{ }} in it: templates are rendered first (helm template)"
+                    "; it contains {{ }}: render templates first (helm template)"
                 } else {
                     ""
                 };
-                let why = format!("what begins in line {first} is no YAML: {message}{hint}");
+                let why = format!("the document that begins in line {first} is not YAML: {message}{hint}");
                 found.unclear(Place::of(&file, line), why, true);
             }
         }

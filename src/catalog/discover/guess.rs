@@ -75,9 +75,9 @@ pub(super) fn whole(text: &str, is_image: bool) -> Guess {
     }
     if let Some(artifact) = text.strip_prefix("oci://") {
         return match artifact.parse::<Reference>() {
-            Ok(_) => Guess::Artifact(format!(
-                "{text:?} is an OCI artifact; take it along with --add oci://…:VERSION"
-            )),
+            Ok(_) => {
+                Guess::Artifact(format!("{text:?} is an OCI artifact; add it with --add oci://…:VERSION"))
+            }
             Err(_) => Guess::Nothing,
         };
     }

@@ -93,7 +93,7 @@ impl<'n> Assembly<'_, 'n> {
             Base::Plain(part, said) => (Some(*part), *said, said.text),
             Base::Joined(text, said) => (None, *said, text.as_str()),
             Base::Doubtful(one, other) => {
-                let why = format!("{:?} and {:?} may be one name or two", one.text, other.text);
+                let why = format!("{:?} and {:?} may be one name or two names", one.text, other.text);
                 let keys = self.group.said.iter().map(|(_, said)| said.key).collect();
                 return Some(Whole { name: *one, keys, result: Err(why), settable: None });
             }

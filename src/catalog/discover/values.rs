@@ -125,7 +125,7 @@ fn services(walk: &mut Walk<'_>, node: &Node, depth: usize) {
         match (&pair.value.value, pair.value.get("build")) {
             (Value::Map(pairs), Some(_)) => {
                 let why =
-                    "it is built from sources, so its image is in no registry but where it is pushed to";
+                    "it is built from source, so its image is only in the registry that it is pushed to";
                 walk.unclear(pair.value.line, why.to_owned(), true);
                 let others = pairs.iter().filter(|pair| !matches!(pair.key.as_str(), "build" | "image"));
                 map(walk, &pair.value, others, Under::key(COMPOSED).item(), depth);
@@ -262,7 +262,7 @@ pub(super) fn text(walk: &mut Walk<'_>, scalar: &Scalar, line: u64, key: &str) {
         return;
     }
     if text.len() > MAX_TEXT {
-        return walk.unclear(line, "the text is too long to be looked through".to_owned(), false);
+        return walk.unclear(line, "the text is too long to be searched".to_owned(), false);
     }
     let first = scalar.first_line;
     siblings::many_words(walk, &scalar.text, false, |number| first.map_or(line, |first| first + number));

@@ -119,7 +119,7 @@ impl<'a> Walk<'a> {
     pub(super) fn is_over(&mut self, node: &Node, depth: usize) -> bool {
         let is_over = self.steps > MAX_STEPS || depth > MAX_DEPTH;
         if is_over && !std::mem::replace(&mut self.is_exhausted, true) {
-            self.unclear(node.line, "its aliases stand for more than can be looked at".to_owned(), true);
+            self.unclear(node.line, "its aliases expand to more than can be searched".to_owned(), true);
         }
         is_over
     }

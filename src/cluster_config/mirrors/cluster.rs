@@ -51,10 +51,13 @@ struct Renamed<'a> {
 
 pub(super) fn openshift(mirrors: &Mirrors<'_>) -> Result<Vec<MirrorFile>, MirrorError> {
     if let Some((host, _)) = mirrors.sources.iter().find(|(host, _)| host.as_str().contains('[')) {
-        return Err(MirrorError::Host(host.clone(), "it takes no IPv6 addresses"));
+        return Err(MirrorError::Host(host.clone(), "it does not accept IPv6 addresses"));
     }
     if mirrors.destination.host().as_str().contains('[') {
-        return Err(MirrorError::Host(mirrors.destination.host().clone(), "it takes no IPv6 addresses"));
+        return Err(MirrorError::Host(
+            mirrors.destination.host().clone(),
+            "it does not accept IPv6 addresses",
+        ));
     }
     let sources = mirrors.sources.iter().map(|(host, below)| SourceMirrors {
         source: host.to_string(),

@@ -196,8 +196,7 @@ impl File<'_> {
             }
             (None, _) => None,
             _ => {
-                let note =
-                    "source hosts are kept in names, so no one registry fits; bundle mirrors needs no values";
+                let note = "names keep their source hosts, so one registry cannot be set for all of them; use bundle mirrors instead";
                 self.notes.insert(note.to_owned());
                 None
             }

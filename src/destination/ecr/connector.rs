@@ -49,7 +49,7 @@ impl HttpConnector for Connector {
         let this = self.clone();
         HttpConnectorFuture::new(async move {
             let exchange = this.exchange(request);
-            let late = |_| ConnectorError::timeout("nobody answered in time".into());
+            let late = |_| ConnectorError::timeout("no answer in time".into());
             tokio::time::timeout(this.timeout, exchange).await.map_err(late)?
         })
     }

@@ -61,7 +61,7 @@ impl Ecr {
         match asked.send().await {
             Ok(_) => Ok(true),
             Err(error) if code(&error) == Some("RepositoryNotFoundException") => Ok(false),
-            Err(error) => Err(refused(&format!("asking for repository {path}"), &error)),
+            Err(error) => Err(refused(&format!("looking up repository {path}"), &error)),
         }
     }
 
@@ -82,14 +82,14 @@ impl Ecr {
         if let Some(key) = kms_key {
             let encryption =
                 EncryptionConfiguration::builder().encryption_type(EncryptionType::Kms).kms_key(key);
-            let what = format!("making repository {path}");
+            let what = format!("creating repository {path}");
             let encryption =
                 encryption.build().map_err(|error| PrepareError::new(what, error.to_string()))?;
             making = making.encryption_configuration(encryption);
         }
         match making.send().await {
             Err(error) if code(&error) != Some("RepositoryAlreadyExistsException") => {
-                return Err(refused(&format!("making repository {path}"), &error));
+                return Err(refused(&format!("creating repository {path}"), &error));
             }
             _ => {}
         }

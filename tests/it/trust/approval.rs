@@ -168,7 +168,7 @@ fn approvals_of_others_or_of_another_bundle_do_not_count() {
     gap.export(&["-o", "part.tar.zst", "--only", "*/one:1"]);
     approved(&gap, "part.tar.zst", "reviewer.key");
     std::fs::copy(gap.path("part.tar.zst.approvals"), gap.path("out.tar.zst.approvals")).unwrap();
-    refused("signed in out.tar.zst.approvals is of another bundle");
+    refused("signed in out.tar.zst.approvals is for another bundle");
     let ran = gap.cli.run(&["sign", "--role", "approver", "out.tar.zst", "--key", "reviewer.key"]);
     assert!(ran.code == 1 && ran.stderr.contains("has approvals of another bundle"), "{}", ran.shown());
     let forced =
