@@ -41,7 +41,7 @@ pub(super) async fn run(session: &Session, args: &ExportArgs) -> anyhow::Result<
 /// What to export: the images of catalogs, of a lock, or of a request of `import --salvage`.
 fn load(session: &Session, args: &ExportArgs) -> anyhow::Result<ResolvedRequest> {
     if args.base.is_none() {
-        let hint = "here it is for --base; to sign what is written: --sign-key FILE";
+        let hint = "in this command it checks --base; to sign the new bundle: --sign-key FILE";
         trust::refuse_unused(&args.trust, hint)?;
     }
     if let Some(path) = &args.request {

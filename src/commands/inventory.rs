@@ -99,7 +99,7 @@ fn inventory(resolved: &Resolved, spool: &ManifestCache) -> anyhow::Result<Inven
 fn summary(inventory: &Inventory, args: &InspectArgs) -> String {
     let size: u64 = inventory.blobs.iter().map(|blob| blob.size).sum();
     let what = format!(
-        "{} there, {} ({}) that need not come again\n",
+        "{} there; already inside: {} ({})\n",
         count(inventory.images.len(), "image"),
         count(inventory.blobs.len(), "layer"),
         bytes(size)

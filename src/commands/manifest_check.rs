@@ -164,7 +164,7 @@ fn told(
         (None, None) => String::new(),
     };
     let there = total - lost.len() - doubtful.len();
-    let text = format!("manifests: {} named, {there} of them in the bundle{way}\n", count(total, "image"));
+    let text = format!("manifests: {} named, {there} in the bundle{way}\n", count(total, "image"));
     Covered { text, json, failure: failure(&lost, found) }
 }
 
@@ -181,7 +181,7 @@ fn failure(lost: &[Gap<'_>], found: &Discovery) -> Option<Failure> {
         // A missing image is reported in preference to a registry that does not answer.
         let worst = lost.iter().find(|gap| gap.code == ExitCode::Content).unwrap_or(first);
         let hint = if lost.iter().all(|gap| gap.is_to_be_imported) {
-            "bundle import brings into the registry what the bundle has"
+            "import the bundle into the registry: bundle import"
         } else {
             "render the manifests with the values of this bundle, or export what they need: bundle catalog discover … --diff"
         };

@@ -45,10 +45,10 @@ fn refuse_misplaced(args: &MirrorsArgs) -> anyhow::Result<()> {
         !args.plain_http.is_empty() || !args.tls_no_verify.is_empty() || args.node_ca_file.is_some();
     let why = match () {
         () if args.pin && !renames => {
-            "--pin is for kustomize: mirrors lead to what a manifest names, by tag or by digest"
+            "`--pin` needs `--for kustomize`: a mirror serves whatever a manifest names"
         }
         () if reaches && renames => {
-            "kustomize renames images; how nodes reach the registry is for the configuration of their runtime"
+            "`--plain-http`, `--tls-no-verify` and `--node-ca-file` do not work with `--for kustomize`, which only renames images"
         }
         () => return Ok(()),
     };

@@ -73,9 +73,9 @@ pub(super) async fn spare(
     let Some(list) = volumes.list() else { return Ok(None) };
     if list.parity_wanted > 0 {
         let wanted = count(list.parity_wanted, "parity volume");
-        let message = format!("the set is not finished: {wanted} were asked for and are not there");
+        let message = format!("the set is not complete: {wanted} requested, but not written");
         return Err(Failure::new(ExitCode::Content, message)
-            .hint("run the command that makes the set again; the volumes that are there are whole")
+            .hint("run the command that made the set again; the existing volumes are intact")
             .into());
     }
     if list.parity.is_empty() {
@@ -105,7 +105,7 @@ pub(super) async fn hope(session: &Session, path: &Path) -> Option<String> {
         return None;
     }
     let outlook = outlook(&survey);
-    let way = format!("; bundle repack --rebuild {} does", typed(path));
+    let way = format!("; run bundle repack --rebuild {}", typed(path));
     Some(if survey.can_rebuild() { outlook + &way } else { outlook })
 }
 

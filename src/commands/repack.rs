@@ -1,7 +1,7 @@
 //! `bundle repack`: makes one bundle from others, offline: split, subset, merged, completed, or as a delta.
 //!
-//! It is an export whose registries are bundles: what is asked for, pinned to the digests the bundles have, goes
-//! through the same plan, journal and writer.
+//! It is an export that reads from bundles instead of registries: the images are pinned to the digests in the bundles,
+//! and go through the same plan, journal and writer.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -31,7 +31,7 @@ pub(super) async fn run(session: &Session, args: &RepackArgs) -> anyhow::Result<
     if args.rebuild {
         trust::refuse_unused(
             &args.trust,
-            "--rebuild compares volumes with their list; bundle verify checks signatures",
+            "--rebuild only compares volumes with their list; check signatures with bundle verify",
         )?;
         return super::parity::rebuild(session, args).await;
     }

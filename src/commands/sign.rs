@@ -1,5 +1,5 @@
-//! `bundle sign`: signatures and approvals in files beside a bundle, which itself never changes; or beside a statement
-//! or receipt.
+//! `bundle sign`: writes signatures and approvals of a bundle, or the signature of a statement or receipt, to sidecar
+//! files. The signed file never changes.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,9 @@ use crate::signing::{
 
 pub(super) fn run(session: &Session, args: &SignArgs) -> anyhow::Result<ExitCode> {
     if args.by.is_some() && args.role != Role::Approver {
-        return Err(Failure::usage("--by goes with --role approver: a signature has no room for it").into());
+        return Err(
+            Failure::usage("`--by` needs `--role approver`: an exporter's signature has no name").into()
+        );
     }
     match (statement(&args.bundle)?, args.role) {
         (None, Role::Exporter) => bundle(session, args),
@@ -43,8 +45,8 @@ pub(super) fn run(session: &Session, args: &SignArgs) -> anyhow::Result<ExitCode
     }
 }
 
-/// What is signed with a statement or receipt, in words. Nothing else is signed as one: an approval is made with
-/// `--role approver`, and what other statements mean is not known here.
+/// Describes the statement or receipt that is signed. Other in-toto statements are refused: approvals are made with
+/// `--role approver`, and further types are unknown.
 fn said_by(path: &Path, text: &[u8]) -> anyhow::Result<String> {
     let refuse =
         |why: String| Failure::new(ExitCode::Content, format!("{} is not signed: {why}", path.display()));
@@ -89,8 +91,8 @@ fn bundle(session: &Session, args: &SignArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::Done)
 }
 
-/// The signature of the statement beside a bundle: none where there is no statement, where it does not hold, or where
-/// somebody else has signed it, whose word would be lost.
+/// The signature of the statement beside a bundle. None if there is no statement, if it does not match the bundle, or if
+/// another key has signed it, because that signature would be lost.
 fn of_statement(
     session: &Session,
     base: &Path,
@@ -118,7 +120,7 @@ fn of_statement(
     }
     if by_another()? {
         session.reporter.say(&format!(
-            "{} is signed by another key and stays so; to replace that, sign it by itself with --force",
+            "{} is signed by another key and was not changed; to replace that signature, sign this file alone with --force",
             path.display()
         ));
         return Ok(None);

@@ -122,7 +122,7 @@ fn waiver(document: &WaiverDocument) -> Result<Waiver, PolicyError> {
         _ => {}
     }
     if document.reason.value.trim().is_empty() {
-        return Err(wrong(&document.reason, "say why"));
+        return Err(wrong(&document.reason, "give a reason"));
     }
     let pattern = |text: &Spanned<String>| NamePattern::parse(&text.value).map_err(|why| wrong(text, why));
     let date = |text: &Spanned<String>| {

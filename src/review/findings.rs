@@ -20,10 +20,10 @@ pub(super) fn sections(facts: &Facts, findings: &[Finding]) -> Markup {
         findings.iter().partition(|finding| finding.counts());
     html! {
         @if !against.is_empty() {
-            section.findings { h2 { "What the policy has against it" } (rules(against, &places)) }
+            section.findings { h2 { "Policy findings" } (rules(against, &places)) }
         }
         @if !waived.is_empty() {
-            section.findings.waived { h2 { "What the policy lets pass all the same" } (rules(waived, &places)) }
+            section.findings.waived { h2 { "Waived policy findings" } (rules(waived, &places)) }
         }
     }
 }

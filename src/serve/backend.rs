@@ -42,7 +42,9 @@ impl Backend {
     /// Waits for a turn to read a manifest from JSON.
     pub(super) async fn parsing(&self) -> Result<OwnedSemaphorePermit, Refusal> {
         let permit = Arc::clone(&self.parsing).acquire_owned().await;
-        permit.map_err(|_| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", "the registry ends"))
+        permit.map_err(|_| {
+            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", "the registry is shutting down")
+        })
     }
 
     /// The body of a request.

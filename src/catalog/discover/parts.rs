@@ -240,7 +240,7 @@ impl<'n> Assembly<'_, 'n> {
             if tag.is_none() && digest.is_none() {
                 return Err(match version {
                     Some(version) => format!(
-                        "{shown:?} has neither tag nor digest here, and {} {:?} may be that of something else",
+                        "{shown:?} has neither tag nor digest here, and {} {:?} may belong to something else",
                         version.key,
                         guess::short(version.text)
                     ),
