@@ -1,12 +1,12 @@
 //! Content discovery: tags, repositories, referrers.
 
-use axum::body::Body;
-use axum::http::Response;
-use axum::http::header::{HeaderValue, LINK};
+use http::Response;
+use http::header::{HeaderValue, LINK};
 use serde_json::{Value, json};
 
 use super::answer::{Answer, OCI_FILTERS_APPLIED, Refusal, header, json_answer};
 use super::backend::Backend;
+use super::body::Body;
 use super::listing::{Listed, MAX_PAGE, Page};
 use super::request::Query;
 use super::store::RepositoryName;

@@ -1,8 +1,8 @@
-//! What is read from the path and the query of a request.
+//! Parsing of the path and the query of a request.
 
 use std::borrow::Cow;
 
-use axum::http::{StatusCode, Uri};
+use http::{StatusCode, Uri};
 
 use super::answer::Refusal;
 use super::store::{RepositoryName, TagOrDigest};

@@ -1,4 +1,4 @@
-//! The seam between the registry's routes and what holds the content.
+//! The interface between the registry's routes and its storage.
 //!
 //! Implementations are plain blocking code: the routes call every method on a blocking thread, never on the event
 //! loop. Names and digests arrive validated, so they are safe in paths. What is read is whole or an error:
@@ -34,7 +34,7 @@ impl FromStr for RepositoryName {
     type Err = ReferenceError;
 
     fn from_str(path: &str) -> Result<Self, ReferenceError> {
-        // Any host but Docker Hub's serves to have the path checked by the one parser of names.
+        // The parser of names needs a host; any one but Docker Hub's, which has rules of its own.
         let host: HostName = "localhost".parse()?;
         Ok(Self(Repository::new(host, path)?.path().to_owned()))
     }

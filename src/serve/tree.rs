@@ -134,7 +134,7 @@ impl Tree {
         });
         let done = written.and_then(|()| self.publish(temporary, path));
         if done.is_err() {
-            // On a full disk what is left of it would be in the way of everybody.
+            // On a full disk, the unfinished file would block everybody else.
             let _ = self.remove(temporary);
         }
         done
@@ -173,7 +173,7 @@ impl Tree {
             }
             let mut kind = entry.file_type();
             if kind == FileType::Unknown {
-                // Not every file system keeps the kind beside the name.
+                // Not every file system stores the type in the directory entry.
                 let stat = rustix::fs::statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW);
                 kind = stat.map_or(FileType::Unknown, |stat| FileType::from_raw_mode(stat.st_mode));
             }
