@@ -17,7 +17,7 @@ use super::problem::Problem;
 /// Lists and tables inside each other. A catalog has four levels.
 const MAX_DEPTH: usize = 32;
 
-/// A scalar as it is written (`4.10` stays `4.10`), and where.
+/// A scalar as it is written (`4.10` stays `4.10`), with its line.
 pub(super) type Text = Spanned<String>;
 
 pub(super) fn read(text: &str) -> Result<Document, Problem> {
@@ -35,7 +35,7 @@ pub(super) fn read(text: &str) -> Result<Document, Problem> {
     })
 }
 
-/// Reads YAML into a type that refuses what it does not know itself.
+/// Reads YAML into a type that refuses unknown fields itself.
 pub(super) fn from_yaml<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, Problem> {
     let options = serde_saphyr::options! { with_snippet: false };
     serde_saphyr::from_str_with_options(text, options).map_err(|error| problem(&error))
@@ -54,7 +54,7 @@ fn problem(error: &YamlError) -> Problem {
     Problem::at(line, message)
 }
 
-/// What a catalog has instead of what is expected. What the parser says of itself helps nobody who writes one.
+/// Words for an unexpected shape. The parser's own message is about its events, which does not help people.
 fn in_our_words(error: &YamlError) -> String {
     match error {
         YamlError::AliasError { error, .. } => in_our_words(error),
@@ -86,10 +86,10 @@ fn in_our_words(error: &YamlError) -> String {
     }
 }
 
-/// The parser's words, without the line: it comes first in every problem, so it need not come last too.
+/// The parser's message without the line, which begins every problem already.
 fn in_one_line(error: &YamlError) -> String {
     let message = match error {
-        // Where the anchor stands is told by the line; what is wrong with it by its own error.
+        // The line gives the place of the anchor, and the inner error the problem.
         YamlError::AliasError { error, .. } => return in_one_line(error),
         error => error.to_string(),
     };
@@ -97,7 +97,7 @@ fn in_one_line(error: &YamlError) -> String {
     message.rsplit_once(" at line ").map_or(message, |(before, _)| before).to_owned()
 }
 
-/// What is wrong with anchors that multiply, depth without end, and the like, which no catalog needs.
+/// Problems with aliases that expand without limit, deep nesting and the like.
 fn excess(error: &YamlError) -> Option<&'static str> {
     Some(match error {
         YamlError::AliasReplayCounterOverflow { .. }
@@ -331,7 +331,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Pairs<T> {
     }
 }
 
-/// A text whose place is that of what it stands in.
+/// A text without a line of its own: it has the line of the value that contains it.
 fn unplaced(text: &str) -> Text {
     Spanned::new(text.to_owned(), Location::UNKNOWN, Location::UNKNOWN)
 }

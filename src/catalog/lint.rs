@@ -1,4 +1,4 @@
-//! What is allowed in a catalog and will cost somebody a night all the same.
+//! Likely problems in a valid catalog.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
@@ -14,24 +14,24 @@ use crate::image::{Reference, Tag};
 pub enum Level {
     /// An export, an import or the chart will fail.
     Error,
-    /// It works today, and may not tomorrow.
+    /// It works now, but may fail later.
     Warning,
     Note,
 }
 
-/// One thing to know about a catalog.
+/// One finding about a catalog.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
     pub level: Level,
-    /// Where in the catalog, counted from 1.
+    /// The line in the catalog, counted from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<u64>,
-    /// A name for what was looked for, which does not change.
+    /// The name of the rule, which does not change.
     pub rule: &'static str,
     pub message: String,
 }
 
-/// Tags that are made to move.
+/// Tags that are expected to move.
 const MOVING: [&str; 24] = [
     "latest",
     "stable",
@@ -59,7 +59,7 @@ const MOVING: [&str; 24] = [
     "staging",
 ];
 
-/// Everything there is to say about `catalog` with `set` over its defaults, without asking a registry.
+/// All findings about `catalog`, with `set` over its defaults, that need no registry.
 pub fn lint(catalog: &Catalog, set: &[(String, String)]) -> Vec<Finding> {
     let mut lint = Lint { catalog, values: catalog.known_values(set), findings: Vec::new() };
     lint.variables(set);
@@ -188,7 +188,7 @@ impl Lint<'_> {
         }
     }
 
-    /// A row's image for people, its secrets left out.
+    /// A row's image for messages, without its secrets.
     fn shown(&self, entry: &Entry) -> String {
         let secret = |name: &String| self.catalog.variables.get(name).is_some_and(|variable| variable.secret);
         let open = self.values.iter().filter(|(name, _)| !secret(name));
@@ -202,7 +202,7 @@ impl Lint<'_> {
     }
 }
 
-/// Whether and why a tag is likely to name something else one day.
+/// Why a tag is likely to move, if it is.
 fn moves(tag: &Tag) -> Option<(Level, &'static str)> {
     let text = tag.as_str().to_ascii_lowercase();
     let is_moving = |word: &str| text == word || text.ends_with(&format!("-{word}"));

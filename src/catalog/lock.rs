@@ -42,7 +42,7 @@ pub struct LockedCatalog {
     /// Values that are always set.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub values: BTreeMap<String, String>,
-    /// Values that are set over those when every row's own paths are set.
+    /// Values that are set in addition with `--per-image`, where they override the others.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub per_image_values: BTreeMap<String, String>,
     /// What the variables were set to; secret ones are not here.

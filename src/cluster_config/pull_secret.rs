@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::secret::Secret;
 
-/// What the Secret is called, where.
+/// The name and namespace of the Secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretName {
     name: String,

@@ -14,13 +14,13 @@ pub(super) fn project_of(path: &str) -> &str {
     path.split('/').next().unwrap_or(path)
 }
 
-/// Whether `host` is a Harbor, by its own answer.
+/// Whether `host` answers as Harbor does.
 pub async fn is_harbor(client: &RegistryClient, host: &HostName) -> bool {
     let asked = client.operator_api(host, "/api/v2.0/ping", None).await;
     asked.is_ok_and(|(status, body)| status == 200 && body.trim_ascii() == b"Pong")
 }
 
-/// Whether the project is there, as far as this account can see: HEAD answers 200 or 404, GET lists by name.
+/// Whether the project exists, as far as this account can see: HEAD answers 200 or 404, GET lists by name.
 pub(super) async fn has(
     client: &RegistryClient,
     host: &HostName,
@@ -44,7 +44,7 @@ pub(super) async fn make(
 ) -> Result<(), PrepareError> {
     let body = json!({ "project_name": project, "metadata": { "public": "false" } });
     let (status, body) = client.operator_api(host, "/api/v2.0/projects", Some(&body)).await?;
-    // 409: there, made by somebody else or not to be seen by this account.
+    // 409: the project exists, created by somebody else or invisible to this account.
     match status {
         201 | 409 => Ok(()),
         _ => Err(refused(&format!("creating project {project} at {host}"), status, &body)),

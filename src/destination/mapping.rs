@@ -14,7 +14,7 @@ use crate::image::{Digest, HostName, Reference, ReferenceError, Repository, Tag}
 pub struct Mapping {
     /// Keep the source host: `<dest>/quay.io/a/b`.
     pub keep_host: bool,
-    /// Give images without a tag none at the destination either.
+    /// Do not create `digest-…` tags for untagged images.
     pub no_synthetic_tags: bool,
 }
 
@@ -145,7 +145,7 @@ pub enum NameError {
 }
 
 impl NameError {
-    /// What to do about it.
+    /// The hint.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Reference(_) => "use a shorter path with -d",

@@ -1,4 +1,4 @@
-//! What a salvage asks for: the images of a damaged bundle that did not arrive, and the blobs that are to come again.
+//! The request of a salvage: the images of a damaged bundle that did not arrive, and the blobs to export again.
 
 use serde::{Deserialize, Serialize};
 
@@ -26,9 +26,9 @@ pub struct SalvageRequest {
     pub images: Vec<ImageRow>,
     #[serde(default)]
     pub artifacts: Vec<ArtifactRow>,
-    /// What is to come again.
+    /// The blobs to export again.
     pub missing: Vec<Digest>,
-    /// What of these images has arrived, and where, by digest.
+    /// The blobs of these images that have arrived, with their repositories, by digest.
     #[serde(default)]
     pub present: Vec<RequiredBlob>,
 }
@@ -86,7 +86,7 @@ impl SalvageRequest {
         Ok(request)
     }
 
-    /// The export that answers it: the same images, and of their layers only what is missing.
+    /// The export that answers the request: the same images, with the missing layers only.
     pub fn export(self) -> Request {
         let artifacts = self.artifacts;
         let wanted = |image: ImageRow| RequestedImage {

@@ -1,4 +1,4 @@
-//! Reading a policy: YAML, or JSON. What it does not know is an error, since a rule that is misspelt guards nothing.
+//! Parses a policy in YAML or JSON. Unknown keys are errors, because a misspelt rule would check nothing.
 
 use jiff::civil::Date;
 use serde::Deserialize;
@@ -15,7 +15,7 @@ pub const SCHEMA: &str = include_str!("policy.schema.json");
 /// Longest policy that is read, in bytes.
 pub const MAX_POLICY: u64 = 1 << 20;
 
-/// Why a text is no policy, and in which line; 0 is nowhere in particular.
+/// Why a text is not a policy, and in which line; 0 if the line is unknown.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}{why}", place(*.line))]
 pub struct PolicyError {
@@ -49,7 +49,7 @@ struct WaiverDocument {
     until: Option<Spanned<String>>,
 }
 
-/// What a policy says. At least one rule is in force.
+/// The rules and waivers of a policy. At least one rule is set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a rule")]
 pub(super) struct Rules {
@@ -63,7 +63,7 @@ pub(super) struct Rules {
     pub(super) max_image_size: Option<u64>,
     /// In bytes.
     pub(super) max_bundle_size: Option<u64>,
-    /// What they do not hold for.
+    /// Exceptions from the rules.
     pub(super) waivers: Vec<Waiver>,
 }
 
@@ -146,7 +146,7 @@ fn error(line: u64, why: impl Into<String>) -> PolicyError {
     PolicyError { line, why: why.into() }
 }
 
-/// The parser's words in one line; the line comes first, so it need not come last too.
+/// The parser's message in one line, without the line number, which begins the message already.
 fn unreadable(found: &serde_saphyr::Error) -> PolicyError {
     let found = found.without_snippet();
     let line = found.location().map_or(0, |location| location.line());

@@ -49,7 +49,7 @@ fn what_is_no_policy_is_refused_with_its_line() {
         (
             "noRoot: true\nwaive:\n- image: r.io/a/*\n  rule: noroot\n  reason: x\n",
             4,
-            "\"noroot\": that is no rule; there are sources, pinned, signature, sbom, noRoot, maxImageSize",
+            "\"noroot\": this is not a rule; the rules are sources, pinned, signature, sbom, noRoot, maxImageSize",
         ),
         ("noRoot: true\nwaive:\n- rule: noRoot\n  reason: x\n", 3, "say for which image"),
         ("noRoot: true\nwaive:\n- {rule: maxBundleSize, image: r.io/a, reason: x}\n", 3, "leave image out"),

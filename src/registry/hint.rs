@@ -1,10 +1,10 @@
-//! What to do about a failure: it follows from the cause, never from the exit code that several causes share.
+//! The hint for a failure. It follows from the cause, never from the exit code, which several causes share.
 
 use super::error_kind::{BadCertificate, CertificateCause, ErrorKind, ProxyFault, StatusAnswer};
 use super::proxy::ProxyName;
 use crate::image::{Algorithm, HostName};
 
-/// The hint for `kind` in a conversation with `host`.
+/// The hint for a failure of `kind` at `host`.
 pub(super) fn of(host: &HostName, kind: &ErrorKind) -> Option<String> {
     Some(match kind {
         ErrorKind::Status(answer) => {
@@ -96,7 +96,7 @@ fn of_answer(answer: &StatusAnswer, host: &HostName) -> Option<String> {
         401 if answer.credentials_from.is_none() => {
             format!("no credentials for {host}: bundle login {host}")
         }
-        // It has let the upload begin, and says nothing of rights.
+        // The registry accepted the start of the upload, so the account has the right to push.
         403 if answer.about.within_upload && answer.text.is_empty() && answer.code.is_none() => format!(
             "{host} let the upload begin and refuses its end without a reason: a quota or a limit on sizes is \
              likelier than a missing right; ask who runs it"
@@ -111,7 +111,7 @@ fn of_answer(answer: &StatusAnswer, host: &HostName) -> Option<String> {
     })
 }
 
-/// What a build without the feature `ecr` cannot do at Amazon ECR: log in, and create repositories.
+/// The hint for a build without the feature `ecr`, which can neither log in to Amazon ECR nor create repositories.
 fn of_missing_feature(answer: &StatusAnswer, host: &HostName) -> Option<String> {
     let name = host.bare_host();
     let is_ecr = name.contains(".dkr.ecr") && (name.contains(".amazonaws.com") || name.ends_with(".on.aws"));
@@ -129,7 +129,7 @@ fn of_missing_feature(answer: &StatusAnswer, host: &HostName) -> Option<String> 
     ))
 }
 
-/// What the registry's own error code says.
+/// The hint for the registry's own error code.
 fn of_code(answer: &StatusAnswer, host: &HostName) -> Option<String> {
     let code = answer.code.as_deref()?;
     if let Some(algorithm) = answer.about.algorithm.filter(|algorithm| *algorithm != Algorithm::Sha256)
@@ -142,7 +142,7 @@ fn of_code(answer: &StatusAnswer, host: &HostName) -> Option<String> {
         ));
     }
     match code {
-        // What is sent was checked while it was read, so it is not the sender's content that is wrong.
+        // The content was verified while it was read, so it was altered after that.
         "DIGEST_INVALID" | "SIZE_INVALID" => {
             Some(format!("the data is altered on its way to {host}: check proxies and the network"))
         }

@@ -1,4 +1,4 @@
-//! What a policy has against a bundle, and what of it is waived: by rule, and by reason where many images share one.
+//! The policy findings and waived findings on the page, by rule, and by reason if many images share one.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use crate::image::Reference;
 use crate::policy::Finding;
 use crate::report::count;
 
-/// Where on the page each image is told of.
+/// The anchor of each image on the page.
 type Places<'a> = HashMap<&'a Reference, usize>;
 
 pub(super) fn sections(facts: &Facts, findings: &[Finding]) -> Markup {

@@ -63,7 +63,7 @@ pub enum Untrusted {
 }
 
 impl Untrusted {
-    /// What to do about it.
+    /// The hint.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Unsigned { .. } => {

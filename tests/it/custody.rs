@@ -129,7 +129,7 @@ fn a_statement_counts_only_as_it_was_signed_and_about_its_own_bundle() {
     wrong(&gap, &trusted, &["it is about another bundle"]);
     put_back();
     altered(&gap, "out.tar.zst.statement.json", |value| value["predicate"]["images"][0] = json!(null));
-    wrong(&gap, &[], &["what is said of the bundle does not hold"]);
+    wrong(&gap, &[], &["the statement or a receipt does not match the bundle"]);
     put_back();
     altered(&gap, "out.tar.zst.statement.json", |value| {
         value["predicate"]["images"].as_array_mut().unwrap().pop();

@@ -85,7 +85,7 @@ fn an_archive_in_the_place_of_a_manifest_is_named() {
     gap.export(&["-o", "out.tar.zst", "--no-sidecar"]);
     let ran = discover(&gap, &["out.tar.zst"]);
     assert_eq!(ran.code, 2, "{}", ran.shown());
-    assert!(ran.stderr.contains("out.tar.zst: it is a bundle, which is not looked into"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("out.tar.zst: it is a bundle, which is not searched"), "{}", ran.stderr);
 }
 
 #[test]

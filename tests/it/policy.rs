@@ -400,7 +400,7 @@ fn what_is_waived_is_told_and_stands_in_nobodys_way_until_its_time_is_over() {
     names(
         &with_policy(&gap, &["verify", "out.tar.zst"]),
         2,
-        &["line 3: \"root\": that is no rule; there are"],
+        &["line 3: \"root\": this is not a rule; the rules are"],
     );
 }
 

@@ -11,7 +11,7 @@ use super::text::{Text, Watch};
 use super::walk::Walk;
 use crate::app::foreign_text::NotText;
 
-/// Looks through the documents of `input`, which people know as `file`. An error is one of reading.
+/// Searches the documents of `input`; `file` is its name in messages. Only read errors are returned as errors.
 pub fn read(found: &mut Discovery, file: &str, input: impl BufRead) -> io::Result<()> {
     found.files += 1;
     let file: Arc<str> = file.into();

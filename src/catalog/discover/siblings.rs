@@ -13,7 +13,7 @@ use super::scope::Defaults;
 use super::walk::Walk;
 use super::words::Part;
 
-/// No reference is longer, so longer values of variables are not put into others.
+/// No reference is longer, so longer values of variables are not inserted into others.
 const MAX_VALUE: usize = 512;
 
 /// One of several texts.

@@ -8,16 +8,16 @@ use std::io::{self, BufRead};
 
 use granit_parser::{ErrorKind, InputIoError};
 
-/// A value that goes on for longer is no manifest's.
+/// No value in a manifest is longer.
 const MAX_SILENCE: u64 = 8 << 20;
-/// Longest comment that is read for where a document came from.
+/// Longest comment that is searched for `# Source:`.
 const MAX_COMMENT: usize = 1 << 10;
 const CHUNK: usize = 64 << 10;
 
-/// What the reader of characters and the reader of events tell each other.
+/// State that the reader of characters and the reader of events share.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
-    /// Characters read since the parser last had something to say.
+    /// Characters read since the parser's last event.
     pub(super) silence: Cell<u64>,
     /// Where Helm says the document came from (`# Source: chart/templates/x.yaml`).
     pub(super) source: RefCell<Option<String>>,
@@ -34,7 +34,7 @@ pub(super) struct Text<R> {
     /// The line that is read now, counted from 1.
     line: u64,
     at_line_start: bool,
-    /// The document that is read now is over.
+    /// The current document has ended.
     between: bool,
     last: char,
     /// Lines with bytes that are not UTF-8.
@@ -99,7 +99,7 @@ impl<R: BufRead> Text<R> {
                 return Ok(None);
             }
             self.note_source(watch)?;
-            // Directives of a document whose `---` is cut away have nothing left to stand before.
+            // Directives are dropped, because the `---` that must follow them is removed too.
             while self.rest().first() == Some(&b'%') {
                 self.skip_line()?;
             }
@@ -198,7 +198,7 @@ impl<R: BufRead> Text<R> {
     }
 }
 
-/// The characters of one document, as the parser wants them.
+/// The characters of one document, as the parser's input.
 pub(super) struct Characters<'a, R> {
     pub(super) text: &'a mut Text<R>,
     pub(super) watch: &'a Watch,

@@ -1,4 +1,4 @@
-//! Reading the parts of images out of the maps they stand in.
+//! Reads the parts of images from the maps that contain them.
 
 use std::collections::HashSet;
 

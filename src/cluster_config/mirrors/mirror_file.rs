@@ -5,7 +5,7 @@ use crate::image::HostName;
 /// A file for the nodes or the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MirrorFile {
-    /// Below the folder it belongs into.
+    /// Relative to the folder of the runtime's configuration.
     pub path: String,
     pub text: String,
 }

@@ -1,4 +1,4 @@
-//! What each node has on its disk: containerd, K3s and RKE2, CRI-O, podman.
+//! Configuration files for each node: containerd, K3s and RKE2, CRI-O, podman.
 
 use std::collections::BTreeMap;
 

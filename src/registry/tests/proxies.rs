@@ -45,7 +45,7 @@ async fn a_proxy_that_is_down_or_unknown_or_does_not_let_through_is_named() {
     // No resolver knows a label of this length.
     let unknown = format!("{}.test:3128", "x".repeat(80));
     for (proxy, says) in [
-        (closed.host.as_str(), "opens no connection to this host"),
+        (closed.host.as_str(), "refuses to connect to this host"),
         (nobody.as_str(), "cannot connect to the proxy"),
         (unknown.as_str(), "cannot connect to the proxy"),
     ] {

@@ -69,7 +69,9 @@ fn no_other_signature_by_the_same_key_is_an_approval() {
     let bundle: serde_json::Value =
         serde_json::from_slice(&gap.read("own.tar.zst.statement.json.sigstore.json")).unwrap();
     std::fs::write(gap.path("own.tar.zst.approvals"), bundle["dsseEnvelope"].to_string()).unwrap();
-    refused("signed in own.tar.zst.approvals is no approval: it says \"urn:airgap-bundle:statement:1\"");
+    refused(
+        "signed in own.tar.zst.approvals is not an approval: it is of type \"urn:airgap-bundle:statement:1\"",
+    );
     // Nor is an approval a signature.
     std::fs::remove_file(gap.path("out.tar.zst.sigstore.json")).unwrap();
     approved(&gap, "out.tar.zst", "other.key");
