@@ -51,7 +51,7 @@ name=$(basename "$output")
 mkdir -p "$folder"
 install -m 755 "$(target_dir)/$target/$built/bundle" "$output"
 
-# An empty folder as the root of everything: nothing of this machine helps.
+# An empty folder as the root: the program must not need any file of this machine.
 empty=$(mktemp -d)
 trap 'rm -rf "$empty"' EXIT
 install -m 755 "$output" "$empty/bundle"
@@ -60,7 +60,7 @@ size=$(size_of "$output")
 if as_root true; then
     as_root chroot "$empty" /bundle --version >&2
     printf 'registry.invalid/a/b:1\n' >"$empty/images.txt"
-    # No network is needed to know that there is none.
+    # This needs no network: the name cannot be resolved.
     code=0
     as_root chroot "$empty" /bundle export /images.txt -o /x.tar.zst --retries 1 >&2 2>"$empty/err" || code=$?
     [ "$code" = 5 ] || { cat "$empty/err" >&2; die "an export in an empty root ended with $code, not 5"; }

@@ -138,7 +138,7 @@ impl Lint<'_> {
         }
         if unpinned > 0 {
             let message = format!(
-                "{unpinned} of {images} rows name an image by its tag alone; bundle catalog lock records their digests"
+                "rows with a tag and no digest: {unpinned} of {images}; bundle catalog lock records their digests"
             );
             self.find(Level::Note, None, "unpinned", message);
         }

@@ -136,7 +136,7 @@ pub struct EcrArgs {
 /// A part of an import.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShardArg {
-    /// Counted from 0; none where the environment tells.
+    /// Counted from 0; none if `JOB_COMPLETION_INDEX` gives it.
     pub index: Option<usize>,
     pub count: usize,
 }

@@ -93,7 +93,7 @@ impl RegistryClient {
     }
 }
 
-/// Where a blob is to be had.
+/// Where a blob can be downloaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BlobPlace {
     Repository(Repository),
@@ -102,7 +102,7 @@ pub enum BlobPlace {
 }
 
 impl BlobPlace {
-    /// A place outside of registries; none if `url` is no http(s) URL.
+    /// A place outside of registries; none if `url` is not an http(s) URL.
     pub fn elsewhere(url: &str) -> Option<Self> {
         let url = Url::parse(url).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
         let host = host_of(&url)?;

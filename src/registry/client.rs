@@ -107,7 +107,7 @@ impl RegistryClient {
         self.0.options.held.contains(digest)
     }
 
-    /// Whether no registry is asked for anything.
+    /// Whether no registry is contacted.
     pub fn is_offline(&self) -> bool {
         self.0.options.held.is_all()
     }

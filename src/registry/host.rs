@@ -21,7 +21,7 @@ pub(super) struct Host {
     pub(super) auth: AuthState,
     pub(super) requests: [AtomicU64; RequestKind::COUNT],
     pub(super) rate_limit: Mutex<Option<RateLimit>>,
-    /// Seconds by which its clock is ahead of ours, as its last answer told.
+    /// Seconds by which its clock is ahead of this machine's, from its last answer.
     pub(super) clock_ahead: Mutex<Option<i64>>,
     /// The form of upload that worked last, an index into the upload ladder.
     pub(super) upload_rung: AtomicUsize,

@@ -119,7 +119,7 @@ fn escaped(c: char) -> String {
     text
 }
 
-/// What stands unchanged in an address (RFC 3986, 2.3).
+/// Characters that are not encoded in an address (RFC 3986, 2.3).
 const URL_LIKE: &percent_encoding::AsciiSet =
     &percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 

@@ -337,7 +337,7 @@ async fn send(
             SessionStatus::Holds(held) if (least..=size).contains(&held) => {
                 upload.resume_at(held);
                 resumed_at = Some(held);
-                // A break that got something through is no failed try.
+                // A break after progress does not count as a failed attempt.
                 if held > reached {
                     reached = held;
                     broken.get_or_insert(error);

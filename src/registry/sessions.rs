@@ -144,7 +144,7 @@ impl State {
     }
 }
 
-/// Removes what nobody went on with.
+/// Removes files of imports that were never resumed.
 fn clean(folder: &Path) {
     for file in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let age = file.metadata().and_then(|meta| meta.modified()).map(|time| time.elapsed());

@@ -275,7 +275,7 @@ impl Upload {
             return SessionStatus::Unknown;
         };
         let status = answer.status.as_u16();
-        // Of a session without a byte there is no range that would tell so: Gitea names none (distribution-spec #578).
+        // A range cannot express that a session has no bytes; Gitea sends none then (distribution-spec #578).
         let is_empty = status == 204 && answer.header("range").is_none();
         let held = held(&answer).or_else(|| is_empty.then_some(0));
         let Some(held) = held.filter(|_| matches!(status, 200 | 202 | 204)) else {

@@ -112,7 +112,7 @@ fn kind_of(variant: &Variant) -> Markup {
     }
 }
 
-/// A name and a value; nothing where there is no value.
+/// A name and a value; nothing if there is no value.
 fn field(name: &str, value: &str) -> Markup {
     html! { @if !value.is_empty() { dt { (name) } dd { (safe(value)) } } }
 }

@@ -66,7 +66,7 @@ pub struct ImageFacts {
     /// Where it lands, below the registry: path and tag.
     pub targets: Vec<String>,
     pub digest: Digest,
-    /// Set when it is no container image.
+    /// Set if it is not a container image.
     pub artifact_type: Option<String>,
     /// Charts and components that use it.
     pub used_by: Vec<String>,
@@ -127,7 +127,7 @@ impl Facts {
             for artifact in index.of_image(at, holdings)? {
                 let artifact = &bundle.artifacts[artifact];
                 let runs = facts::running_beside(artifact, holdings, &configs, &Kept::of)?;
-                // What can run is shown as that, and is no signature for being called one.
+                // An artifact that can run is shown as such, and not as the signature that its type claims.
                 artifacts.extend(artifact.kind().filter(|_| runs.is_empty()));
                 running.extend(runs.into_iter().map(variant).map(beside));
             }
@@ -180,7 +180,7 @@ impl Facts {
 }
 
 impl ImageFacts {
-    /// The platform that stands for the image where one is shown: linux/amd64, else the first.
+    /// The platform that represents the image: linux/amd64, otherwise the first.
     pub fn main(&self) -> Option<&Variant> {
         let amd64 = self.containers().find(|variant| variant.platform == "linux/amd64");
         amd64.or_else(|| self.containers().next()).or_else(|| self.variants.first())
@@ -226,7 +226,7 @@ impl ImageFacts {
     }
 }
 
-/// What stands beside the image and can run; its platform is none of the image's.
+/// An artifact of the image that can run. Its platform is not one of the image's.
 fn beside(mut found: Variant) -> Variant {
     let own = std::mem::take(&mut found.platform);
     found.platform = if own.is_empty() { "beside it".to_owned() } else { format!("beside it: {own}") };

@@ -28,7 +28,7 @@ pub struct Page<'a> {
     pub diff: Option<&'a Diff>,
     /// What a policy has against it.
     pub findings: &'a [Finding],
-    /// Ages are told from this day.
+    /// Ages are counted up to this day.
     pub today: Timestamp,
 }
 
@@ -103,7 +103,7 @@ fn tiles(page: &Page<'_>) -> Markup {
     }
 }
 
-/// Whether something of this kind is beside the image.
+/// Whether the image has an artifact of this kind.
 fn has(image: &ImageFacts, noun: &str) -> bool {
     image.artifacts.to_string().contains(noun)
 }

@@ -36,7 +36,7 @@ fn page(query: &Query<'_>) -> Result<Page, Refusal> {
 
 fn listed(path: &str, most: usize, list: &Listed, body: &Value) -> Response<Body> {
     let mut response = json_answer("application/json", body);
-    // With n=0 there is no entry to go on from (distribution-spec, "Listing Tags": no Link then).
+    // With n=0 there is no last entry to continue from, so there is no Link (distribution-spec, "Listing Tags").
     if let Some(last) = list.items.last().filter(|_| list.more) {
         let most = most.to_string();
         response.headers_mut().insert(LINK, next(path, &[("n", &most), ("last", last)]));

@@ -8,7 +8,7 @@ use super::answer::Refusal;
 use super::store::{RepositoryName, TagOrDigest};
 use crate::image::Digest;
 
-/// The parameters of a request, read when asked for.
+/// The parameters of a request, parsed on demand.
 pub(super) struct Query<'a>(&'a str);
 
 impl<'a> Query<'a> {

@@ -46,7 +46,7 @@ impl fmt::Display for RepositoryName {
     }
 }
 
-/// How a manifest is asked for: `<reference>` in the distribution-spec.
+/// The name of a manifest in a request: `<reference>` in the distribution-spec.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TagOrDigest {
     Tag(Tag),
@@ -113,7 +113,7 @@ pub trait Store: Send + Sync {
     /// Every repository that has a manifest.
     fn repositories(&self, page: &Page) -> Result<Listed, StoreError>;
 
-    /// The tags of a repository; `NameUnknown` where there is no such repository.
+    /// The tags of a repository; `NameUnknown` if there is no such repository.
     fn tags(&self, repository: &RepositoryName, page: &Page) -> Result<Listed, StoreError>;
 
     /// The manifest's exact bytes.

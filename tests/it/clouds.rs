@@ -1,4 +1,4 @@
-//! Destinations that want something made before the first push: Amazon ECR's repositories, Harbor's projects.
+//! Destinations that need something created before the first push: Amazon ECR's repositories, Harbor's projects.
 
 #[cfg(feature = "ecr")]
 mod ecr;

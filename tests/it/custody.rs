@@ -1,4 +1,4 @@
-//! Statements of exports and receipts of imports: what they say, who signed them, and a delta on a receipt.
+//! Statements of exports and receipts of imports: their content, their signatures, and a delta on a receipt.
 
 use airgap_bundle::image::Digest;
 use serde_json::{Value, json};

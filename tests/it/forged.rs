@@ -1,4 +1,4 @@
-//! What a `bundle.json` says that its manifests do not: nothing is decided by it, and nothing on the screen is forged by it.
+//! A `bundle.json` that contradicts its manifests: nothing is decided by it, and nothing false is printed.
 
 use airgap_bundle::archive::BundleManifest;
 

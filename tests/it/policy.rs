@@ -1,4 +1,4 @@
-//! Policies: what is forbidden is found before it moves, and named by rule and image.
+//! Policies: violations are found before any transfer, and named by rule and image.
 
 use airgap_bundle::image::media_type as types;
 use serde_json::{Value, json};
@@ -395,7 +395,7 @@ fn what_is_waived_is_told_and_stands_in_nobodys_way_until_its_time_is_over() {
     assert!(gap.destination.log().is_empty());
     // Neither does one without a reason, or from a rule that there is not.
     waive("", "");
-    names(&with_policy(&gap, &["verify", "out.tar.zst"]), 2, &["line 3: \"\": say why"]);
+    names(&with_policy(&gap, &["verify", "out.tar.zst"]), 2, &["line 3: \"\": give a reason"]);
     rules(&gap, "noRoot: true\nwaive:\n- {rule: root, image: 'r.io/*', reason: x}\n");
     names(
         &with_policy(&gap, &["verify", "out.tar.zst"]),

@@ -1,4 +1,4 @@
-//! What a run tells people and programs: `--report`, `--format`, `--progress`, and that no secret is in any of it.
+//! Output for people and programs: `--report`, `--format`, `--progress`, without any secret in it.
 
 use base64::Engine;
 use rustix::process::Signal;

@@ -1,4 +1,4 @@
-//! Signatures: keys, bundles signed at export or later, and what is required before anything in a bundle is believed.
+//! Signatures: keys, bundles signed at export or later, and what is required before anything in a bundle is trusted.
 
 use std::os::unix::fs::PermissionsExt;
 

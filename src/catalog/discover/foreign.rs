@@ -1,7 +1,7 @@
 //! Recognises files of other tools, and says what to do with each.
 //!
-//! They name images in ways of their own: by patterns of tags, by charts that are still to be rendered, by files
-//! beside them. A part of these images would look like all of them, so none is taken from such a file.
+//! They name images in their own ways: by patterns of tags, by charts that have to be rendered, by other files. Images
+//! found in a part of them would look like all of them, so none is taken from such a file.
 
 use std::path::Path;
 
@@ -39,7 +39,7 @@ const OF_CATALOGS: [&str; 4] = ["images", "name", "variables", "registryOverride
 const OF_SKOPEO: [&str; 3] = ["images", "images-by-tag-regex", "images-by-semver"];
 
 impl Foreign {
-    /// What `text`, which people call `file`, is; none for a catalog, and for what is no YAML.
+    /// The kind of `text`; none for a catalog and for text that is not YAML. `file` is its name in messages.
     pub fn of(text: &[u8], file: &str) -> Option<Self> {
         let (mut text, watch) = (Text::new(text), Watch::default());
         let mut found = None;

@@ -120,11 +120,11 @@ impl Node {
     }
 }
 
-/// One object, or whatever else stands where one should.
+/// One object, or another value in its place.
 #[derive(Debug)]
 pub(super) struct Object {
     pub(super) node: Rc<Node>,
-    /// Where it stands in a list of objects: `items[3]`.
+    /// Its place in a list of objects: `items[3]`.
     pub(super) place: String,
     /// What the list it comes from says of itself, where its items do not say it: version and kind.
     pub(super) list: Option<(String, String)>,
@@ -134,7 +134,7 @@ pub(super) struct Object {
     pub(super) odd_key: Option<u64>,
     /// It is too large to be looked at, and `node` is empty.
     pub(super) is_too_large: bool,
-    /// It refers to an anchor that is not at hand any more.
+    /// It refers to an anchor that is not in memory any more.
     pub(super) has_lost_alias: bool,
 }
 
@@ -166,7 +166,7 @@ pub(super) fn read_document<R: BufRead>(
     reader.stream(sink)
 }
 
-/// What the object that is read has cost so far, and what is to be told of it.
+/// The cost of the current object so far, and what has to be reported about it.
 #[derive(Debug, Default)]
 struct Cost {
     nodes: usize,

@@ -99,7 +99,7 @@ fn one(walk: &mut Walk<'_>, node: &Node, version: &str, kind: &str, depth: usize
     if kind.is_empty() && is_chart(walk, node, version) {
         return chart_annotations(walk, node);
     }
-    // It is told which repository to watch; what is pulled stands in other objects.
+    // It names a repository to watch; other objects name the image that is pulled.
     if kind == "ImageRepository" && group == "image.toolkit.fluxcd.io" {
         return;
     }

@@ -50,7 +50,7 @@ struct Row<'a> {
     note: String,
 }
 
-/// What was found as a catalog in YAML; certain images first. What is unclear stands at its end, as comments.
+/// The result as a catalog in YAML, certain images first. Unclear places are comments at its end.
 pub fn to_catalog(found: &Discovery, title: &Title) -> Result<String, String> {
     let of = |rank| found.images.iter().filter(move |(_, image)| image.rank == rank);
     let rows = of(Rank::Certain).chain(of(Rank::Probable)).map(|(name, image)| row(found, name, image));

@@ -125,7 +125,7 @@ pub(super) fn side_by_side(walk: &mut Walk<'_>, named: &[Named<'_>]) -> Vec<bool
         if whole.keys.iter().any(|key| repeated.contains(key)) {
             continue;
         }
-        // A name alone says more in its own place: what it is built from, or that it is no image.
+        // A name alone is judged in its own place, which shows whether it is built from something, or not an image.
         if whole.result.is_err()
             && !group.has(Part::Tag)
             && !group.has(Part::Digest)

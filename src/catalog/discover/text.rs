@@ -158,7 +158,7 @@ impl<R: BufRead> Text<R> {
         Ok(())
     }
 
-    /// One character; bytes that are no UTF-8 become `U+FFFD`, and their line is remembered.
+    /// One character. Bytes that are not UTF-8 become `U+FFFD`, and their line is remembered.
     fn decode(&mut self) -> Option<char> {
         let first = *self.rest().first()?;
         if first.is_ascii() {
@@ -181,7 +181,7 @@ impl<R: BufRead> Text<R> {
         Some(char::REPLACEMENT_CHARACTER)
     }
 
-    /// At least `count` bytes at hand, unless the input ends before.
+    /// Reads until `count` bytes are buffered, or the input ends.
     fn ensure(&mut self, count: usize) -> io::Result<()> {
         while self.buffer.len() - self.at < count && !self.ended {
             if self.at > CHUNK {

@@ -124,7 +124,7 @@ impl<'a> Walk<'a> {
         is_over
     }
 
-    /// Whether the `image` of what stands here goes into a pod as it is, so that a name without a tag is `latest`.
+    /// Whether the `image` here goes into a pod unchanged, so that a name without a tag means `latest`.
     pub(super) fn is_pulled_as_it_is(&self, Under { key, is_item }: Under<'_>) -> bool {
         let key = key.to_ascii_lowercase();
         if is_item {

@@ -19,7 +19,7 @@ async fn a_password_that_the_proxy_refuses_is_asked_for_with_its_variable() {
     for (plain_http, variable) in [(false, "HTTPS_PROXY"), (true, "http_proxy")] {
         for (login, says, verb) in [
             ("me:geheim@", "does not accept the user name and password in", "correct them"),
-            ("", "asks for a user name and password", "give them"),
+            ("", "asks for a user name and password", "set them"),
         ] {
             let address = format!("http://{login}{}", proxy.host);
             let error = through(variable, &address, "registry.test", plain_http).await;

@@ -359,7 +359,7 @@ async fn what_arrives_altered_is_sent_once_more_and_blamed_on_the_way() {
     let pushed = plain().push_blob(&fake.repository("a"), &source.digest, 10_000, &source, None).await;
     let error = pushed.unwrap_err();
     assert_eq!((error.code(), error.class()), (Some("DIGEST_INVALID"), ErrorClass::Other));
-    assert!(error.hint().unwrap().contains("on the way"), "{:?}", error.hint());
+    assert!(error.hint().unwrap().contains("on its way"), "{:?}", error.hint());
     assert!(fake.seen("POST", "").len() <= 3);
 }
 

@@ -1,4 +1,4 @@
-//! Flags that would do nothing where they stand: whoever gave them counts on what they do, so they are refused.
+//! Flags that would have no effect in a command are refused.
 
 use super::*;
 use crate::support::cli::Cli;

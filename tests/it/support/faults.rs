@@ -1,4 +1,4 @@
-//! What can go wrong between a client and a registry, as rules.
+//! Faults between a client and a registry, as rules.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -1,4 +1,4 @@
-//! Approvals: only a reviewer's own word counts, about this very bundle.
+//! Approvals: only an approval by a reviewer, of exactly this bundle, counts.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Bundles that were changed by someone who put every sum right again.
+//! Bundles that were changed by someone who corrected every checksum.
 
 use super::*;
 use crate::support::rebuilt::Member;
