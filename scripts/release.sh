@@ -70,7 +70,8 @@ fi
 trap 'rm -rf "$empty" "$root/release-sbom.json"' EXIT
 SOURCE_DATE_EPOCH=$(git log -1 --format=%ct 2>/dev/null || echo 0) PATH=$tools/bin:$PATH \
     cargo cyclonedx --format json --spec-version 1.5 --target "$target" --override-filename release-sbom --quiet >&2
-mv release-sbom.json "$folder/$name.cdx.json"
+# Without the path of the sources on this machine, so that the same commit gives the same file.
+sed "s|file://$root\b|file:///bundle|g" release-sbom.json >"$folder/$name.cdx.json"
 
 cd "$folder"
 sha256sum "$name" "$name.cdx.json" >SHA256SUMS

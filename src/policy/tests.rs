@@ -57,7 +57,11 @@ fn what_is_no_policy_is_refused_with_its_line() {
         ("noRoot: true\nwaive:\n- {rule: noRoot, image: r.io/a, reason: ' '}\n", 3, "give a reason"),
         ("noRoot: true\nwaive:\n- {rule: noRoot, image: app, reason: x}\n", 3, "write the full name"),
         ("noRoot: true\nwaive:\n- {rule: noRoot, image: team/app, reason: x}\n", 3, "write the full name"),
-        ("noRoot: true\nwaive:\n- {rule: noRoot, image: r.io/a, reason: x, until: soon}\n", 3, "write a date"),
+        (
+            "noRoot: true\nwaive:\n- {rule: noRoot, image: r.io/a, reason: x, until: soon}\n",
+            3,
+            "write a date",
+        ),
         (
             "noRoot: true\nwaive:\n- {rule: noRoot, image: r.io/a, reason: x, until: 2026-02-30}\n",
             3,

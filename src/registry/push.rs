@@ -40,7 +40,7 @@ enum UploadMethod {
 }
 
 /// From the form that registries are tested with to the smallest chunks a proxy may insist on (nginx lets 1 MiB
-/// through unless told otherwise).
+/// through by default).
 const METHODS: [UploadMethod; 6] = [
     UploadMethod::Patch,
     UploadMethod::Put,

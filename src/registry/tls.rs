@@ -285,7 +285,7 @@ mod tests {
         TlsSettings::new(ca_files, identity, &Environment::default(), Warnings::default())
     }
 
-    /// As `openssl x509 -req` makes them unless told otherwise.
+    /// As `openssl x509 -req` makes them by default.
     #[test]
     fn a_client_certificate_of_version_1_is_for_the_server_to_judge() {
         const VERSION_1: &str = "-----BEGIN CERTIFICATE-----

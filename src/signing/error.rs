@@ -1,6 +1,6 @@
 //! Why a key cannot be used, and why a bundle is not trusted.
 
-/// What is wrong with a file that should hold a key.
+/// Why a file cannot be used as a key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
     #[error("there is no key in it: it has no PEM block")]
@@ -28,7 +28,7 @@ pub enum KeyError {
 }
 
 impl KeyError {
-    /// What to type about it.
+    /// The hint.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::NotPem | Self::Kind(_) | Self::Algorithm => {
@@ -43,7 +43,7 @@ impl KeyError {
     }
 }
 
-/// Why a bundle of which a signature is required is not let in. Keys are named as the user named them.
+/// Why a bundle is not trusted. Keys have the names that the user gave.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Untrusted {
     #[error("the bundle is not signed, and a signature by {keys} is required")]
@@ -53,7 +53,7 @@ pub enum Untrusted {
     NoneValid { keys: String, found: Vec<String> },
     #[error("{place} is not valid: it says it is by {key}, but {why}")]
     Bad { place: String, key: String, why: &'static str },
-    /// `found` has one line for each that does not count.
+    /// `found` has one line for each approval that does not count.
     #[error("the bundle is not approved, and an approval by {keys} is required{}", lines(.found))]
     Unapproved { keys: String, found: Vec<String> },
     #[error("{place} cannot be read as a signature: {why}")]

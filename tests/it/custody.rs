@@ -265,7 +265,7 @@ fn a_bundle_that_is_cut_anew_keeps_everything_that_is_said_of_it() {
             assert!(verified.stdout.contains(says), "{says}: {}", verified.shown());
         }
     }
-    // What else lies there is not replaced unless told.
+    // Another file with this name is not replaced without --force.
     std::fs::write(gap.path("again.tar.zst.approvals"), "mine").unwrap();
     let again = run(&gap, &["repack", "out.tar.zst", "-o", "again.tar.zst"], 0);
     assert!(again.stderr.contains("again.tar.zst.approvals has other content"), "{}", again.shown());
@@ -325,7 +325,7 @@ fn a_bundle_that_is_replaced_takes_with_it_what_was_said_of_it() {
     said(&gap);
     run(&gap, &[&["repack", "whole.tar.zst", "-o", "out.tar.zst"], &part[..]].concat(), 0);
     assert_eq!(company(&gap, "out.tar.zst"), [".sha256"]);
-    // What lies there though there is no bundle stays, and is told.
+    // Sidecar files without a bundle are kept, with a message.
     std::fs::remove_file(gap.path("out.tar.zst")).unwrap();
     std::fs::write(gap.path("out.tar.zst.approvals"), "mine").unwrap();
     let ran = gap.export(&["-o", "out.tar.zst"]);

@@ -56,7 +56,7 @@ fn folders_are_searched_and_the_catalog_among_them_is_not() {
         "folder",
         &format!("{}\n--- m/found.yaml\n{}", ran.shown(), String::from_utf8(first).unwrap()),
     );
-    // What is there stays, unless told otherwise.
+    // An existing file is kept without --force.
     write("mine.yaml", "mine");
     let ran = discover(&gap, &["m/a.yaml", "-o", "mine.yaml"]);
     assert_eq!((ran.code, gap.read("mine.yaml")), (1, b"mine".to_vec()));

@@ -103,7 +103,7 @@ fn a_forbidden_bundle_is_not_let_in_and_the_registry_does_not_hear_of_it() {
     // A part of it may pass.
     names(&with_policy(&gap, &["import", "out.tar.zst", "-d", &host, "--only", "*/good:1"]), 0, &[]);
     assert_whole(&gap.destination, "team/good", "1", &good);
-    // Damage and findings are told together.
+    // Damage and findings are reported together.
     let mut damaged = bytes.clone();
     let at = damaged.len() / 2;
     damaged[at] ^= 1;

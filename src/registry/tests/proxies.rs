@@ -1,4 +1,4 @@
-//! A proxy that is in the way is told as the proxy's doing.
+//! Failures of a proxy are reported as such.
 
 use super::*;
 

@@ -2,7 +2,7 @@ use std::collections::HashMap;
 
 use super::*;
 
-/// What a small registry may be told to do wrong.
+/// Faults of a small registry.
 #[derive(Clone, Default)]
 struct Faults {
     refuse_patch: Option<u16>,
@@ -27,14 +27,14 @@ struct Faults {
     resuming: Resuming,
 }
 
-/// What becomes of an upload that is gone on with.
+/// How the registry handles an upload that is resumed.
 #[derive(Clone, Copy, Default, PartialEq)]
 enum Resuming {
     #[default]
     Works,
     /// Nothing is said about the range of an upload that holds nothing.
     MuteWhenEmpty,
-    /// The registry fails by itself at every request that goes on with an upload or ends an old one.
+    /// The registry fails at every request that resumes an upload or ends an old one.
     Fails,
 }
 
@@ -48,7 +48,7 @@ struct Store {
     under_way: Vec<u8>,
 }
 
-/// Whether the request goes on with an upload, or ends the one of an earlier run.
+/// Whether the request resumes an upload, or ends the one of an earlier run.
 fn goes_on(seen: &Seen, session: &str) -> bool {
     match seen.method.as_str() {
         "PATCH" => seen.header("content-range").is_some_and(|range| !range.starts_with("0-")),

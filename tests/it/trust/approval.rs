@@ -204,7 +204,7 @@ fn several_reviewers_approve_one_after_another_and_any_of_the_demanded_suffices(
     let report: serde_json::Value = serde_json::from_slice(&gap.read("report.json")).unwrap();
     assert_eq!(report["bundle"]["approvedBy"][0]["by"], "Grace");
     arrived(&gap, &images);
-    // Both of signature and approval can be demanded, each by its own key.
+    // A signature and an approval can be required together, each by its own key.
     let verify =
         |key: &str| gap.cli.run(&[&["verify", "out.tar.zst", "--verify-key", key], &REVIEWER[..]].concat());
     let ran = verify("site.pub");

@@ -1,4 +1,4 @@
-//! Images that are told in parts, as charts have them.
+//! Images in parts, as charts have them.
 
 use super::{brief, discovered};
 
