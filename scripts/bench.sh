@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# How fast, how big, how many bytes: this program beside its peers and beside what the machine can do at all.
+# Measures time, size and transferred bytes of this program, of comparable programs, and of the machine's limits.
 #
 #   scripts/bench.sh [ROUNDS [PART…]]      default: 9 rounds of every part, about three hours; c once
 #
@@ -7,9 +7,9 @@
 #   tls      the same with TLS on both sides, against the quickest peers
 #   slow     the same over a link of 50 ms and 200 Mbit/s (bundle alone: the payload and the bandwidth are the measure)
 #   b        2,000 images of 12 small layers, and the first 200 of them; import again of what is there
-#   c        one image with a layer of 12 GiB: memory; an export killed in the middle and gone on with
+#   c        one image with a layer of 12 GiB: memory; an export that is killed in the middle and resumed
 #
-# All take turns in every round, and another one begins it each time. Everything is kept in $BENCH_DIR (default
+# The programs take turns in every round, and a different one begins each round. Everything is kept in $BENCH_DIR (default
 # ~/.cache/bundle-bench, about 35 GB, 8 without part c): the corpora, the peers (built with Go at the versions below where
 # it is there) and results.tsv. bench/table.py makes tables of it and writes them into bench/RESULTS.md; parts that were not
 # run keep their tables. BUNDLE names a program to time instead of building one. As root it runs in a network namespace of

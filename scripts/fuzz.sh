@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fuzzes every reader of what others wrote, from the seeds in tests/fuzz/seeds: scripts/fuzz.sh [SECONDS [TARGET…]]
+# Fuzzes every reader of foreign input, from the seeds in tests/fuzz/seeds: scripts/fuzz.sh [SECONDS [TARGET…]]
 # Without arguments, 10 seconds each; before a release, 1800. Findings stay in target/fuzz/findings/TARGET; their inputs belong into the seeds
 # and a test once they are mended. Needs cargo-fuzz, which is installed where it is missing.
 set -euo pipefail
@@ -12,7 +12,7 @@ fuzz_version=0.13.2
 if ! cargo fuzz --version >/dev/null 2>&1; then
     CARGO_TARGET_DIR=$(target_dir)/cargo-fuzz cargo install cargo-fuzz --locked --version "$fuzz_version" --quiet
 fi
-# The coverage that guides libFuzzer is a flag of the compiler that stable ones take only when told so.
+# The coverage instrumentation for libFuzzer is an unstable flag, which a stable compiler accepts only with this variable.
 export RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR=$(target_dir)/fuzz
 targets=("$@")
 [ ${#targets[@]} -gt 0 ] || mapfile -t targets < <(cargo fuzz list --fuzz-dir tests/fuzz)

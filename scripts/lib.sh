@@ -1,5 +1,5 @@
-# What the scripts share: words on the screen, installing, processes that end with the script, images made from
-# nothing but tar, gzip and curl. Sourced with bash; expects `set -euo pipefail`.
+# Functions for all scripts: messages, installing packages, processes that end with the script, and images made with
+# tar, gzip and curl. Sourced with bash; expects `set -euo pipefail`.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
@@ -51,7 +51,7 @@ need() {
     hash -r
 }
 
-# A Rust toolchain, and what its crates need beside it: a C compiler.
+# A Rust toolchain, and the C compiler that some crates need.
 need_rust() {
     have cargo || PATH=$PATH:$HOME/.cargo/bin
     have cargo || die "no Rust toolchain; see https://rustup.rs"

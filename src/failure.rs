@@ -1,4 +1,4 @@
-//! From an error to an exit code and to the words on the screen: `error:`, `caused by:`, `hint:`, in one place.
+//! Turns an error into an exit code and the text on the screen: `error:`, `caused by:`, `hint:`.
 
 use std::fmt::Write as _;
 
@@ -14,7 +14,7 @@ use crate::import::upload::UploadError;
 use crate::plan::PlanError;
 use crate::registry::RegistryError;
 
-/// The one list of the errors that explain themselves.
+/// The list of all error types that have an exit code and hints.
 fn explained<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a dyn Explain> {
     macro_rules! first_of {
         ($($kind:ty),+ $(,)?) => { $(if let Some(error) = error.downcast_ref::<$kind>() { return Some(error); })+ };
@@ -45,13 +45,13 @@ fn called_for(error: &anyhow::Error) -> ExitCode {
     error.chain().find_map(|cause| explained(cause)?.calls_for()).unwrap_or(ExitCode::Failed)
 }
 
-/// The error as it stands on the screen.
+/// The error as it is printed.
 pub fn render(error: &anyhow::Error) -> String {
     let mut text = String::new();
     let mut said: Vec<String> = Vec::new();
     for cause in error.chain() {
         let line = cause.to_string();
-        // Wrappers that only pass a cause on repeat its words.
+        // Transparent wrappers repeat the text of their cause.
         if said.iter().any(|earlier| earlier.ends_with(&line)) {
             continue;
         }

@@ -1,8 +1,8 @@
-//! The catalogs that come with the program, and what describes the others.
+//! The built-in catalogs, and the JSON Schema and example for others.
 
 use super::Catalog;
 
-/// Name, version, text. The newest of each name comes first: it is what the bare name means.
+/// Name, version, text. The newest version of a name comes first, because a name without a version means it.
 const SHIPPED: &[(&str, &str, &str)] = &[
     ("stackstate", "4.1", include_str!("../../catalog/stackstate-4.1.yaml")),
     ("cert-manager", "1.21", include_str!("../../catalog/cert-manager-1.21.yaml")),
@@ -11,12 +11,12 @@ const SHIPPED: &[(&str, &str, &str)] = &[
 /// The JSON Schema of catalogs.
 pub const SCHEMA: &str = include_str!("../../catalog/catalog.schema.json");
 
-/// A catalog with every key there is, explained.
+/// A catalog with every key, explained.
 pub const EXAMPLE: &str = include_str!("../../catalog/example.yaml");
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "there is no built-in catalog {name:?} (there is {known}); a catalog in a file is given by its path, for example ./{name}.yaml"
+    "there is no built-in catalog {name:?} (available: {known}); name a file by its path, for example ./{name}.yaml"
 )]
 pub struct UnknownCatalog {
     name: String,

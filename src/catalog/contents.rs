@@ -1,4 +1,4 @@
-//! What a catalog says: its images, its variables, and the values of its chart.
+//! The content of a catalog: images, variables, and values of its chart.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -13,7 +13,7 @@ use crate::image::{Reference, ReferenceError};
 /// All values of a catalog with their variables filled in, in bytes.
 const MAX_VALUES: usize = 16 << 20;
 
-/// A list of images and how a chart is told where they are.
+/// A list of images, and the chart values that say where they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Catalog {
     pub name: Option<String>,
@@ -23,7 +23,7 @@ pub struct Catalog {
     pub registry_override: Option<String>,
     /// Values that are always set, in order: path and template.
     pub values: Vec<(String, Template)>,
-    /// Values that are set over those when every row's own paths are set.
+    /// Values that are set in addition with `--per-image`, where they override the others.
     pub per_image_values: Vec<(String, Template)>,
     pub entries: Vec<Entry>,
 }
@@ -78,7 +78,7 @@ impl Catalog {
                 let parsed = self.parse_filled(source, &filled, entry.line, &mut problems);
                 if let Some((pin, other)) = parsed.as_ref().and_then(|source| other_pin(&reference, source)) {
                     let why = format!(
-                        "{reference} is pinned to {pin} and its source to {other}; one image has one digest"
+                        "{reference} is pinned to {pin}, but its source to {other}; the digests must be equal"
                     );
                     problems.push(Problem::at(entry.line, why));
                 }
@@ -116,7 +116,7 @@ impl Catalog {
         of_entries.chain(self.values.iter().chain(&self.per_image_values).map(|(_, value)| value))
     }
 
-    /// Defaults, and `set` over them, of the variables there are.
+    /// The values of all variables: defaults, overridden by `set`.
     pub(super) fn known_values(&self, set: &[(String, String)]) -> BTreeMap<String, String> {
         let defaults = self.variables.iter().filter_map(|(name, v)| Some((name.clone(), v.default.clone()?)));
         let set = set.iter().filter(|(name, _)| self.variables.contains_key(name)).cloned();
@@ -157,13 +157,13 @@ impl Catalog {
         parsed.map_err(|message| problems.push(Problem::at(line, message))).ok()
     }
 
-    /// The reference that `template` came to, or what is wrong with it.
+    /// The reference that `template` gives, or what is wrong with it.
     pub(super) fn filled(&self, template: &Template, filled: &str) -> Result<Reference, String> {
         let secret = |name: &str| self.variables.get(name).is_some_and(|variable| variable.secret);
         filled.parse().map_err(|error: ReferenceError| {
-            // The message would quote what must not be shown.
+            // The message must not quote the secret.
             if template.variables().any(secret) {
-                format!("{:?} is not a valid reference once its secret is filled in", template.as_str())
+                format!("{:?} is not a valid reference after its secret is filled in", template.as_str())
             } else {
                 error.to_string()
             }
@@ -184,7 +184,9 @@ fn filled(
         if let Some(left) = room.checked_sub(value.len()).filter(|_| value.len() <= MAX_FILLED) {
             *room = left;
         } else {
-            problems.push(Problem::general(format!("the value of {path} is too long with its variables")));
+            problems.push(Problem::general(format!(
+                "the value of {path} is too long after its variables are filled in"
+            )));
             break;
         }
         all.push((path.clone(), value));

@@ -17,7 +17,7 @@ use super::problem::Problem;
 /// Lists and tables inside each other. A catalog has four levels.
 const MAX_DEPTH: usize = 32;
 
-/// A scalar as it is written (`4.10` stays `4.10`), and where.
+/// A scalar as it is written (`4.10` stays `4.10`), with its line.
 pub(super) type Text = Spanned<String>;
 
 pub(super) fn read(text: &str) -> Result<Document, Problem> {
@@ -35,7 +35,7 @@ pub(super) fn read(text: &str) -> Result<Document, Problem> {
     })
 }
 
-/// Reads YAML into a type that refuses what it does not know itself.
+/// Reads YAML into a type that refuses unknown fields itself.
 pub(super) fn from_yaml<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, Problem> {
     let options = serde_saphyr::options! { with_snippet: false };
     serde_saphyr::from_str_with_options(text, options).map_err(|error| problem(&error))
@@ -54,11 +54,11 @@ fn problem(error: &YamlError) -> Problem {
     Problem::at(line, message)
 }
 
-/// What a catalog has instead of what is expected. What the parser says of itself helps nobody who writes one.
+/// Words for an unexpected shape. The parser's own message is about its events, which does not help people.
 fn in_our_words(error: &YamlError) -> String {
     match error {
         YamlError::AliasError { error, .. } => in_our_words(error),
-        YamlError::Eof { .. } => "it ends where more is expected".to_owned(),
+        YamlError::Eof { .. } => "it ends too early".to_owned(),
         YamlError::MultipleDocuments { .. } => {
             "a catalog is one YAML document, and a second one begins here (---)".to_owned()
         }
@@ -86,10 +86,10 @@ fn in_our_words(error: &YamlError) -> String {
     }
 }
 
-/// The parser's words, without the line: it comes first in every problem, so it need not come last too.
+/// The parser's message without the line, which begins every problem already.
 fn in_one_line(error: &YamlError) -> String {
     let message = match error {
-        // Where the anchor stands is told by the line; what is wrong with it by its own error.
+        // The line gives the place of the anchor, and the inner error the problem.
         YamlError::AliasError { error, .. } => return in_one_line(error),
         error => error.to_string(),
     };
@@ -97,7 +97,7 @@ fn in_one_line(error: &YamlError) -> String {
     message.rsplit_once(" at line ").map_or(message, |(before, _)| before).to_owned()
 }
 
-/// What is wrong with anchors that multiply, depth without end, and the like, which no catalog needs.
+/// Problems with aliases that expand without limit, deep nesting and the like.
 fn excess(error: &YamlError) -> Option<&'static str> {
     Some(match error {
         YamlError::AliasReplayCounterOverflow { .. }
@@ -105,7 +105,7 @@ fn excess(error: &YamlError) -> Option<&'static str> {
         | YamlError::AliasExpansionLimitExceeded { .. }
         | YamlError::AliasReplayStackDepthExceeded { .. }
         | YamlError::Budget { breach: BudgetBreach::Aliases { .. } | BudgetBreach::Anchors { .. }, .. } => {
-            "its anchors (&) and aliases (*) multiply beyond what a catalog needs; write the values out"
+            "its anchors (&) and aliases (*) expand to more than a catalog may have; write the values out"
         }
         YamlError::RecursiveReferencesRequireWeakTypes { .. } => {
             "the alias (*) stands inside its own anchor (&)"
@@ -114,9 +114,9 @@ fn excess(error: &YamlError) -> Option<&'static str> {
             "the alias (*) has no anchor (&) before it; an image that begins with * needs quotes"
         }
         YamlError::Budget { breach: BudgetBreach::Depth { .. }, .. } => {
-            "it is nested deeper than a catalog needs"
+            "it is nested more deeply than a catalog may be"
         }
-        YamlError::Budget { .. } => "there is more in it than a catalog needs",
+        YamlError::Budget { .. } => "it has more content than a catalog may have",
         YamlError::AliasError { error, .. } => return excess(error),
         _ => return None,
     })
@@ -143,7 +143,7 @@ macro_rules! table {
                             let known = [$($key),*];
                             if !seen.insert(key.value.clone()) {
                                 map.next_value::<IgnoredAny>()?;
-                                let message = format!("key {:?} comes twice in {}", key.value, $what);
+                                let message = format!("key {:?} appears twice in {}", key.value, $what);
                                 table.problems.push(Problem::at(line, message));
                                 continue;
                             }
@@ -152,7 +152,7 @@ macro_rules! table {
                                 other => {
                                     map.next_value::<IgnoredAny>()?;
                                     let known = known.join(", ");
-                                    let message = format!("{other:?} is no key of {} ({known} are)", $what);
+                                    let message = format!("{other:?} is not a key of {} (known keys: {known})", $what);
                                     table.problems.push(Problem::at(line, message));
                                 }
                             }
@@ -331,7 +331,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Pairs<T> {
     }
 }
 
-/// A text whose place is that of what it stands in.
+/// A text without a line of its own: it has the line of the value that contains it.
 fn unplaced(text: &str) -> Text {
     Spanned::new(text.to_owned(), Location::UNKNOWN, Location::UNKNOWN)
 }

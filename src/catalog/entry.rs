@@ -5,13 +5,13 @@ use super::template::Template;
 /// One image of a catalog.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Where it stands in the catalog, counted from 1.
+    /// The line in the catalog, counted from 1.
     pub line: u64,
     pub chart: Option<String>,
     pub component: Option<String>,
     /// The name the chart uses.
     pub image: Template,
-    /// Where it is pulled from, in this order, if not from where its name says.
+    /// Where it is pulled from, in this order, instead of its name.
     pub sources: Vec<Template>,
     /// A packed chart on this machine, of which the artifact `image` is made.
     pub archive: Option<String>,
@@ -25,7 +25,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Whether a chart uses it, and values of that chart may say from where.
+    /// Whether a chart uses it, so that values of the chart can set its registry.
     pub fn is_of_a_chart(&self) -> bool {
         let paths = self.registry_path.iter().chain(&self.repository_path).chain(&self.tag_paths);
         self.chart.is_some() || paths.count() > 0

@@ -1,4 +1,4 @@
-//! The fields of one image, and what is checked of each text.
+//! The fields of one image, with the checks of each text.
 
 use super::document::{OneOrMany, RawEntry, Text};
 use super::entry::Entry;
@@ -12,7 +12,7 @@ pub(super) fn template(text: &str, line: u64, problems: &mut Vec<Problem>) -> Op
         problems.push(problem);
         return None;
     }
-    // A Helm template, rather than one of ours: the reference parser says so best.
+    // A Helm template: the error of the reference parser is the clearest.
     if text.contains("{{") {
         problems.extend(text.parse::<Reference>().err().map(|e| Problem::at(line, e.to_string())));
         return None;
@@ -20,7 +20,7 @@ pub(super) fn template(text: &str, line: u64, problems: &mut Vec<Problem>) -> Op
     text.parse().map_err(|e: TemplateError| problems.push(Problem::at(line, e.to_string()))).ok()
 }
 
-/// What needs no variable is checked at once.
+/// Checks a text without variables at once.
 pub(super) fn check_reference(image: &Template, line: u64, problems: &mut Vec<Problem>) {
     if image.variables().next().is_none()
         && let Err(error) = image.as_str().parse::<Reference>()
@@ -90,7 +90,7 @@ pub(super) fn value_path(text: Option<Text>, line: u64, problems: &mut Vec<Probl
         return Some(text.value);
     }
     let shown: String = text.value.chars().take(80).collect();
-    let message = format!("{shown:?} is no path of a value (names joined by dots)");
+    let message = format!("{shown:?} is not a value path (names joined by dots)");
     problems.push(Problem::at(line_of(&text, line), message));
     None
 }

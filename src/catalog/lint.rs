@@ -1,4 +1,4 @@
-//! What is allowed in a catalog and will cost somebody a night all the same.
+//! Likely problems in a valid catalog.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
@@ -14,24 +14,24 @@ use crate::image::{Reference, Tag};
 pub enum Level {
     /// An export, an import or the chart will fail.
     Error,
-    /// It works today, and may not tomorrow.
+    /// It works now, but may fail later.
     Warning,
     Note,
 }
 
-/// One thing to know about a catalog.
+/// One finding about a catalog.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
     pub level: Level,
-    /// Where in the catalog, counted from 1.
+    /// The line in the catalog, counted from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<u64>,
-    /// A name for what was looked for, which does not change.
+    /// The name of the rule, which does not change.
     pub rule: &'static str,
     pub message: String,
 }
 
-/// Tags that are made to move.
+/// Tags that are expected to move.
 const MOVING: [&str; 24] = [
     "latest",
     "stable",
@@ -59,7 +59,7 @@ const MOVING: [&str; 24] = [
     "staging",
 ];
 
-/// Everything there is to say about `catalog` with `set` over its defaults, without asking a registry.
+/// All findings about `catalog`, with `set` over its defaults, that need no registry.
 pub fn lint(catalog: &Catalog, set: &[(String, String)]) -> Vec<Finding> {
     let mut lint = Lint { catalog, values: catalog.known_values(set), findings: Vec::new() };
     lint.variables(set);
@@ -145,7 +145,7 @@ impl Lint<'_> {
             let has_tag = spelled.rsplit('/').next().is_some_and(|last| last.contains(':'));
             if !has_tag {
                 let spelled = self.shown(entry);
-                let message = format!("{spelled} has no tag, which means latest, and that moves");
+                let message = format!("{spelled} has no tag; that means latest, which moves");
                 self.find(Level::Warning, line, "mutable-tag", message);
             } else if let Some((level, why)) = moves(tag) {
                 self.find(level, line, "mutable-tag", format!("{}: {why}", self.shown(entry)));
@@ -153,7 +153,7 @@ impl Lint<'_> {
         }
         if unpinned > 0 {
             let message = format!(
-                "{unpinned} of {images} rows name an image by its tag alone; bundle catalog lock pins what they mean today"
+                "rows with a tag and no digest: {unpinned} of {images}; bundle catalog lock records their digests"
             );
             self.find(Level::Note, None, "unpinned", message);
         }
@@ -192,18 +192,18 @@ impl Lint<'_> {
                 self.find(Level::Warning, line, "missing-value-path", message);
             } else if !has_place {
                 let message =
-                    format!("{image}: only the registry override points the chart at another place");
+                    format!("{image}: only the registry override points the chart at another registry");
                 self.find(Level::Note, line, "missing-value-path", message);
             }
             if entry.tag_paths.is_empty() {
                 let message =
-                    format!("{image}: no value sets its tag, so what the chart defaults to must be this tag");
+                    format!("{image}: no value sets its tag, so the chart's default must be this tag");
                 self.find(Level::Warning, line, "missing-value-path", message);
             }
         }
     }
 
-    /// A row's image for people, its secrets left out.
+    /// A row's image for messages, without its secrets.
     fn shown(&self, entry: &Entry) -> String {
         let secret = |name: &String| self.catalog.variables.get(name).is_some_and(|variable| variable.secret);
         let open = self.values.iter().filter(|(name, _)| !secret(name));
@@ -217,12 +217,12 @@ impl Lint<'_> {
     }
 }
 
-/// Whether and why a tag is likely to name something else one day.
+/// Why a tag is likely to move, if it is.
 fn moves(tag: &Tag) -> Option<(Level, &'static str)> {
     let text = tag.as_str().to_ascii_lowercase();
     let is_moving = |word: &str| text == word || text.ends_with(&format!("-{word}"));
     if MOVING.iter().any(|word| is_moving(word)) {
-        return Some((Level::Warning, "the tag is made to move"));
+        return Some((Level::Warning, "this tag is expected to move"));
     }
     let version = text.strip_prefix('v').unwrap_or(&text);
     let parts: Vec<&str> = version.split('.').collect();
@@ -233,7 +233,7 @@ fn moves(tag: &Tag) -> Option<(Level, &'static str)> {
     }
     match parts.len() {
         1 => Some((Level::Warning, "a tag of a major version moves with every release")),
-        2 => Some((Level::Note, "a tag of two numbers often moves with every release of a third")),
+        2 => Some((Level::Note, "a tag of two numbers often moves with every patch release")),
         _ => None,
     }
 }

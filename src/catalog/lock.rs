@@ -42,7 +42,7 @@ pub struct LockedCatalog {
     /// Values that are always set.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub values: BTreeMap<String, String>,
-    /// Values that are set over those when every row's own paths are set.
+    /// Values that are set in addition with `--per-image`, where they override the others.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub per_image_values: BTreeMap<String, String>,
     /// What the variables were set to; secret ones are not here.
@@ -142,8 +142,8 @@ impl Lock {
         let preamble: Preamble = super::document::from_yaml(text).map_err(one)?;
         match preamble.version {
             Some(VERSION) => {}
-            None => return Err(general("it has no lockVersion, so it is no lock")),
-            Some(other) => return Err(general(format!("lockVersion {other} is not known to this program"))),
+            None => return Err(general("it has no lockVersion, so it is not a lock")),
+            Some(other) => return Err(general(format!("unsupported lockVersion {other}; upgrade `bundle`"))),
         }
         let lock: Self = super::document::from_yaml(text).map_err(one)?;
         lock.check()?;

@@ -94,7 +94,7 @@ fn build(document: Document, problems: &mut Vec<Problem>) -> Catalog {
     let mut variables = BTreeMap::new();
     for (name, raw) in document.variables.items {
         if !is_variable_name(&name.value) {
-            let message = format!("{:?} is no name for a variable (letters, digits and _)", name.value);
+            let message = format!("{:?} is not a name for a variable (letters, digits and _)", name.value);
             problems.push(Problem::at(name.referenced.line(), message));
         }
         let variable = build_variable(raw, problems);
@@ -147,7 +147,7 @@ fn build_values(
             let secret = |name: &&str| variables.get(*name).is_some_and(|variable| variable.secret);
             if let Some(name) = value.variables().find(secret) {
                 let message =
-                    format!("values are recorded in the bundle, so the secret {name} cannot stand in one");
+                    format!("values are recorded in the bundle, so they must not contain the secret {name}");
                 problems.push(Problem::at(line, message));
             }
             values.push((path, value));

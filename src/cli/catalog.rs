@@ -10,7 +10,7 @@ use super::{NetworkArgs, OutputArgs, ReportArgs, WithArgs};
 use crate::catalog::SourceRewrite;
 use crate::image::HostName;
 
-/// Which images, under which names, from where.
+/// The catalogs, their variables, and where images are pulled from.
 #[derive(Clone, Debug, Args)]
 pub struct CatalogArgs {
     /// Built-in catalog, file, or `-` for stdin: YAML, JSON, or one image per line.
@@ -100,7 +100,7 @@ pub struct RowArgs {
     pub only_component: Vec<String>,
 }
 
-/// Which rows of the catalogs, and what beside them.
+/// Which rows of the catalogs, and which images in addition.
 #[derive(Clone, Debug, Default, Args)]
 pub struct SelectionArgs {
     #[command(flatten)]

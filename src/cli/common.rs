@@ -9,7 +9,7 @@ use crate::app::units;
 use crate::image::{ArtifactKind, HostName};
 use crate::report::ProgressMode;
 
-/// The groups that flags stand in, in the order of the help pages.
+/// The headings of flag groups, in the order of the help pages.
 pub(super) mod heading {
     pub(in crate::cli) const INPUT: &str = "Input";
     pub(in crate::cli) const SELECTION: &str = "Selection";
@@ -75,7 +75,7 @@ pub struct NetworkArgs {
     pub http2: bool,
 }
 
-/// What is shown, and how.
+/// Output: progress, format and verbosity.
 #[derive(Clone, Debug, Args)]
 pub struct OutputArgs {
     /// Progress on stderr: auto, bar, plain, json or none.
@@ -92,7 +92,7 @@ pub struct OutputArgs {
     pub verbose: u8,
 }
 
-/// For the commands that have something to report.
+/// The report of a run.
 #[derive(Clone, Debug, Args)]
 pub struct ReportArgs {
     /// Write a JSON report of the run, also when it fails.
@@ -114,7 +114,7 @@ pub(super) fn pair(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// Text for people to read: nothing in it moves a cursor or hides text.
+/// Printable text, without characters that move a cursor or hide text.
 pub(super) fn printable(text: &str) -> Result<String, String> {
     let plain = !text.is_empty() && text == crate::report::printable(text) && !text.contains(['\n', '\t']);
     if plain {
@@ -134,7 +134,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 /// `700M`, `4GiB`, `4GiB-1`, a number of bytes, or a medium: bytes of a volume.
 pub(super) fn volume_size(text: &str) -> Result<u64, String> {
-    // Optical media leave a little for their file system and for the list of volumes.
+    // Optical media: minus a reserve for the file system and the list of volumes.
     match text {
         "fat32" => return Ok((4 << 30) - 1),
         "dvd5" => return Ok(4_696_000_000),
@@ -150,7 +150,7 @@ pub(super) fn volume_size(text: &str) -> Result<u64, String> {
     size.and_then(|size| size.checked_sub(less)).filter(|size| *size > 0).ok_or_else(refuse)
 }
 
-/// Which manifests about images come along.
+/// Which artifacts are carried with the images.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct With(pub Vec<ArtifactKind>);
 
@@ -173,7 +173,7 @@ fn with(text: &str) -> Result<With, String> {
     Ok(With(kinds))
 }
 
-/// What comes along with the images.
+/// The artifacts that are carried with the images.
 #[derive(Clone, Debug, Args)]
 pub struct WithArgs {
     /// Carry these kinds of artifacts with the images, or `none`. Default: all.

@@ -130,7 +130,7 @@ pub struct WriteArgs {
     pub by: Option<String>,
 }
 
-/// What becomes of layers that their publisher keeps outside of registries.
+/// How layers are handled that their publisher keeps outside of registries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ForeignLayers {
     /// Download them and put them into the bundle.

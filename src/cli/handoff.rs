@@ -1,4 +1,4 @@
-//! What the cluster needs afterwards: `bundle values`, `bundle mirrors`.
+//! Configuration for the cluster: `bundle values`, `bundle mirrors`.
 
 use std::path::PathBuf;
 
@@ -24,7 +24,7 @@ pub struct ValuesStyleArgs {
     pub pin: bool,
 }
 
-/// How names were mapped to the destination; what the bundle was exported with counts too.
+/// How names are mapped to the destination, in addition to the flags that the bundle was exported with.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct MappingArgs {
     /// Keep source hosts in destination names: `<dest>/quay.io/a/b`.

@@ -13,7 +13,6 @@ use super::{
 use crate::image::{Platform, Reference};
 
 /// The group of the flags for Amazon ECR.
-#[cfg(feature = "ecr")]
 const ECR: &str = "Amazon ECR (missing repositories)";
 
 #[derive(Debug, Args)]
@@ -112,13 +111,12 @@ pub struct ImportArgs {
     pub report: ReportArgs,
     #[command(flatten)]
     pub network: NetworkArgs,
-    #[cfg(feature = "ecr")]
     #[command(flatten)]
     pub ecr: EcrArgs,
 }
 
-/// How missing repositories are created at Amazon ECR.
-#[cfg(feature = "ecr")]
+/// How missing repositories are created at Amazon ECR. A build without the feature `ecr` has the flags too, and refuses
+/// them.
 #[derive(Clone, Debug, Args)]
 pub struct EcrArgs {
     /// Create repositories whose tags cannot be moved.
@@ -138,7 +136,7 @@ pub struct EcrArgs {
 /// A part of an import.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShardArg {
-    /// Counted from 0; none where the environment tells.
+    /// Counted from 0; none if `JOB_COMPLETION_INDEX` gives it.
     pub index: Option<usize>,
     pub count: usize,
 }

@@ -1,7 +1,7 @@
 //! The command line: clap types and help texts, no behaviour.
 //!
-//! A flag has the same spelling and meaning in every command that has it. Here the commands; the flags of each stand
-//! in the file of its side of the gap.
+//! A flag has the same spelling and meaning in every command that has it. This file lists the commands; the flags of
+//! each command are in a file of their own.
 
 mod catalog;
 mod common;
@@ -25,9 +25,7 @@ use common::heading::OUTPUT;
 pub use common::{NetworkArgs, OutputArgs, ReportArgs, ResultFormat, With, WithArgs};
 pub use export::{ExportArgs, ForeignLayers, WriteArgs};
 pub use handoff::{MappingArgs, MirrorRuntime, MirrorsArgs, ValuesArgs, ValuesStyleArgs};
-#[cfg(feature = "ecr")]
-pub use import::EcrArgs;
-pub use import::{ImportArgs, InspectArgs, OnConflict, ShardArg, VerifyArgs};
+pub use import::{EcrArgs, ImportArgs, InspectArgs, OnConflict, ShardArg, VerifyArgs};
 pub use login::{LoginArgs, LogoutArgs};
 pub use repack::RepackArgs;
 pub use review::{DiffArgs, DiffFormat, ReviewArgs, ReviewFormat};
@@ -39,7 +37,7 @@ pub use trust::{
 /// Carries container images across an air gap.
 ///
 /// Outside, `bundle export` downloads every image of a catalog into one compressed, checksummed file. Someone
-/// carries the file across. Inside, `bundle import -d REGISTRY` replays it into an isolated registry.
+/// carries the file across. Inside, `bundle import -d REGISTRY` pushes it to an isolated registry.
 #[derive(Debug, Parser)]
 #[command(
     name = "bundle",
@@ -64,7 +62,7 @@ pub struct Cli {
 pub enum Command {
     /// Download every image of a catalog into one file.
     ///
-    /// An interrupted export continues when the same command is run again. Nothing has the final name before it is whole.
+    /// An interrupted export continues when the same command is run again. The file gets its final name when it is complete.
     #[command(after_help = "Examples:
   bundle export
   bundle export stackstate@4.1 --set VERSION=sts-v4.1.3 \\
@@ -73,9 +71,9 @@ pub enum Command {
   helm template shop ./shop | bundle catalog discover - | bundle export - -o app.tar.zst
   bundle export images.txt --policy policy.yaml --statement --sign-key site.key
 
-More flags: bundle help export. Manual: bundle help catalogs, bundle help transfer.")]
+Manual: bundle help catalogs, bundle help transfer.")]
     Export(ExportArgs),
-    /// Replay a bundle into a registry.
+    /// Push a bundle to a registry.
     ///
     /// Everything is checked while it is read, and each tag is read back. An import that is run again sends only what is
     /// missing.
@@ -86,7 +84,7 @@ More flags: bundle help export. Manual: bundle help catalogs, bundle help transf
   bundle import images.tar.zst -d registry.local \\
       --require-approval reviewer.pub --receipt receipt.json
 
-More flags: bundle help import. Manual: bundle help transfer, bundle help registries.")]
+Manual: bundle help transfer, bundle help registries.")]
     Import(ImportArgs),
     /// Check every byte of a bundle, offline; with --manifests also that no image is missing.
     #[command(after_help = "Examples:
@@ -122,7 +120,7 @@ More flags: bundle help import. Manual: bundle help transfer, bundle help regist
     Review(ReviewArgs),
     /// Split, merge, subset or complete bundles, offline.
     ///
-    /// No registry is asked, and the same content gives the same bytes. Two bundles can also be made into a delta.
+    /// No registry is contacted, and the same content gives the same bytes. Two bundles can also be made into a delta.
     #[command(after_help = "Examples:
   bundle repack shop-2.4.tar.zst --volume-size fat32 -o /media/stick/shop.tar.zst
   bundle repack shop-2.4.tar.zst --only '*/kafka*' --platform linux/amd64 -o kafka.tar.zst
@@ -157,7 +155,7 @@ More flags: bundle help import. Manual: bundle help transfer, bundle help regist
     Values(ValuesArgs),
     /// Print mirror configuration, so that charts need no change.
     ///
-    /// With it, nodes pull from the registry what charts name elsewhere.
+    /// With it, nodes pull the images from the registry under the names that charts use.
     #[command(after_help = "Examples:
   bundle mirrors shop.tar.zst -d registry.local/mirror --for containerd -o /etc/containerd
   bundle mirrors shop.tar.zst -d registry.local --for k3s >registries.yaml

@@ -61,7 +61,7 @@ pub struct RepackArgs {
 }
 
 impl RepackArgs {
-    /// Bundles have rows, and nothing but rows.
+    /// The images of bundles can only be selected by rows.
     pub fn selection(&self) -> SelectionArgs {
         SelectionArgs { rows: self.rows.clone(), ..SelectionArgs::default() }
     }

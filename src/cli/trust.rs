@@ -1,4 +1,4 @@
-//! Who must have signed, who signs: flags of every command that reads or makes a bundle; `keygen`, `sign`.
+//! Flags for signatures and approvals, of every command that reads or writes a bundle; `keygen`, `sign`.
 
 use std::path::PathBuf;
 
@@ -21,7 +21,7 @@ pub struct TrustArgs {
     pub signature: Vec<PathBuf>,
 }
 
-/// Whose approval a bundle needs.
+/// The reviewers, one of whom must have approved the bundle.
 #[derive(Clone, Debug, Default, Args)]
 pub struct ApprovalArgs {
     /// Require an approval by this reviewer's public key (PEM).

@@ -1,4 +1,4 @@
-//! Which value paths get which values, so that every row of a catalog gets what it needs.
+//! Assigns values to value paths, so that every row of a catalog gets the values it needs.
 //!
 //! A row's paths fall back from the first to the last. A path that several rows share is set once where one value fits
 //! all of them; where none does, each row's own path is set instead. A path that rows need different values of, with
@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-/// What one row needs of one of its settings.
+/// The value that one row needs for one of its settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Need {
     /// The row, for messages.
@@ -17,7 +17,7 @@ pub(super) struct Need {
     pub(super) value: String,
 }
 
-/// A path of which different values are needed: each value with the rows that need it.
+/// A path that needs different values: each value with the rows that need it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conflict {
     pub path: String,
@@ -34,7 +34,7 @@ impl fmt::Display for Conflict {
     }
 }
 
-/// Settles `needs`; `fixed` are set whatever the rows need.
+/// Assigns values for `needs`. The `fixed` values are always set.
 pub(super) fn assign(
     needs: &[Need],
     fixed: &BTreeMap<String, String>,

@@ -7,7 +7,7 @@ use crate::archive::{ArchiveError, BundleManifest, Contents, ImageRow, Manifests
 use crate::destination::{Destination, Mapping};
 use crate::image::{Digest, Reference, Repository};
 
-/// How the bundle answers to a name.
+/// What the bundle has under a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// It has the image: its position, and the repository at the destination the name leads to.
@@ -60,7 +60,7 @@ impl<'a> Coverage<'a> {
                 if fits {
                     return Ok(Answer::Covered { image: position, place: self.place(image, name) });
                 }
-                // A name that pins a digest is not helped by a tag.
+                // A name that pins a digest must match by digest.
                 let tag = tag.filter(|_| name.digest().is_none());
                 let version = tag.map_or_else(|| format!("@{}", image.digest), |tag| format!(":{tag}"));
                 otherwise.push(format!("{repository}{version}"));
@@ -134,7 +134,7 @@ impl fmt::Display for Answer {
         match self {
             Self::Covered { .. } => f.write_str("it is there"),
             Self::Otherwise(there) => write!(f, "the bundle has {}", there.join(", ")),
-            Self::Missing => f.write_str("the bundle has nothing of that name"),
+            Self::Missing => f.write_str("the bundle has no image of that name"),
         }
     }
 }

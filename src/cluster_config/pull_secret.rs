@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::secret::Secret;
 
-/// What the Secret is called, where.
+/// The name and namespace of the Secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretName {
     name: String,
@@ -14,7 +14,7 @@ pub struct SecretName {
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is no name in Kubernetes (lowercase letters, digits, '-' and '.', a letter or digit first and last)"
+    "{0:?} is not a name in Kubernetes (lowercase letters, digits, '-' and '.', a letter or digit first and last)"
 )]
 pub struct SecretNameError(String);
 

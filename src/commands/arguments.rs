@@ -7,13 +7,13 @@ use super::ending;
 use crate::app::failure::ExitCode;
 use crate::session::console;
 
-/// Read by clap, for the commands that have `--progress`.
+/// clap reads this variable for the commands that have `--progress`.
 const PROGRESS: &str = "AIRGAP_BUNDLE_PROGRESS";
 const MASK: &str = "***";
 /// A shorter value of a query is not a secret, and hiding it would hide other text.
 const SHORTEST: usize = 6;
 
-/// Shows what is wrong with the arguments, or the help that was asked for.
+/// Prints what is wrong with the arguments, or the requested help.
 pub fn refuse(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() {
         return match console::checked(error.print().and_then(|()| std::io::stdout().flush())) {
@@ -36,7 +36,7 @@ pub fn refuse(error: &clap::Error) -> ExitCode {
     ExitCode::Usage
 }
 
-/// Whether `arguments`, which need not be right, or else the environment ask for one JSON object a line on stderr.
+/// Whether `arguments` (which may be invalid) or the environment ask for one JSON object per line on stderr.
 pub(super) fn ask_for_json(arguments: &[OsString]) -> bool {
     let values = arguments.iter().zip(arguments.iter().skip(1)).filter(|(flag, _)| *flag == "--progress");
     let mut values = values
@@ -75,7 +75,7 @@ fn masked(text: &str) -> String {
     secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), MASK))
 }
 
-/// What stands between the first colon and the last at-sign of an address; a digest's at-sign is none.
+/// The text between the first colon and the last `@` of an address. The `@` before a digest does not count.
 fn password(argument: &str) -> Option<&str> {
     let from = argument.find("://").map_or(0, |scheme| scheme + 3);
     let is_digest =

@@ -1,4 +1,4 @@
-//! `bundle export`: what the arguments ask for becomes one request, and that is exported.
+//! `bundle export`: turns the arguments into one request and exports it.
 
 use super::ending;
 use crate::app::failure::ExitCode;
@@ -15,7 +15,7 @@ pub(super) async fn run(session: &Session, args: &ExportArgs) -> anyhow::Result<
     let catalog = load(session, args)?;
     let write = &args.write;
     let target = target::output(write, catalog.file_name.as_deref());
-    // A plan can be looked at before there is a place for it.
+    // A plan can be printed before its output file can be written.
     let target = if write.dry_run { target.ok().flatten() } else { target? };
     target::keep_apart(args, target.as_deref())?;
     let (registry, request, held) = (args.registry.as_ref(), &catalog.request, &catalog.held);
@@ -38,10 +38,10 @@ pub(super) async fn run(session: &Session, args: &ExportArgs) -> anyhow::Result<
     ending::close(&report, result, &session.reporter)
 }
 
-/// What is to be exported: of catalogs, a lock, or a request from the other side.
+/// What to export: the images of catalogs, of a lock, or of a request of `import --salvage`.
 fn load(session: &Session, args: &ExportArgs) -> anyhow::Result<ResolvedRequest> {
     if args.base.is_none() {
-        let hint = "here it is for --base; to sign what is written: --sign-key FILE";
+        let hint = "in this command it checks --base; to sign the new bundle: --sign-key FILE";
         trust::refuse_unused(&args.trust, hint)?;
     }
     if let Some(path) = &args.request {

@@ -1,4 +1,4 @@
-//! Running `helm`, where it is on the machine: charts rendered, or fetched to be looked into.
+//! Runs `helm`: renders charts, or fetches them so that their files can be searched.
 
 use std::ffi::OsStr;
 use std::io::{BufReader, Read};
@@ -8,12 +8,12 @@ use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 use crate::app::failure::{ExitCode, Failure};
 use crate::app::programs;
 
-/// What is kept of what helm says on stderr.
+/// Bytes of helm's stderr that are kept for an error message.
 const MAX_WORDS: u64 = 64 << 10;
 
 const ELSEWHERE: &str = "render the chart where helm is: helm template … | bundle catalog discover -";
 
-/// A chart as helm is told of it.
+/// A chart, as helm's arguments name it.
 #[derive(Clone, Debug)]
 pub(super) struct Chart<'a> {
     /// A folder, a `.tgz`, a name in a repository, or `oci://…`.
@@ -52,14 +52,14 @@ impl Chart<'_> {
         let packed = std::fs::read_dir(folder)?.filter_map(|entry| Some(entry.ok()?.path()));
         let mut packed = packed.filter(|path| path.extension().is_some_and(|ending| ending == "tgz"));
         packed.next().ok_or_else(|| {
-            Failure::new(ExitCode::Failed, format!("helm pull {} left no chart behind", self.name)).into()
+            Failure::new(ExitCode::Failed, format!("helm pull {} wrote no chart", self.name)).into()
         })
     }
 
     fn command(&self, verb: &str) -> anyhow::Result<Command> {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let helm = programs::find("helm", &path).ok_or_else(|| {
-            let failure = Failure::new(ExitCode::Failed, "there is no helm on this machine");
+            let failure = Failure::new(ExitCode::Failed, "helm is not installed on this machine");
             failure.hint(ELSEWHERE)
         })?;
         let mut command = Command::new(helm);
@@ -101,7 +101,7 @@ impl Rendering {
         }
     }
 
-    /// Waits for its end, which must be a good one: half of a rendering looks like a whole one.
+    /// Waits for helm, which must succeed: half of a rendering looks like a whole one.
     pub(super) fn finish(mut self) -> anyhow::Result<()> {
         drop(self.output.take());
         let status = self.child.wait()?;
@@ -118,7 +118,7 @@ fn read_words(stderr: ChildStderr) -> String {
     let mut words = Vec::new();
     let mut stderr = stderr.take(MAX_WORDS);
     let _ = stderr.read_to_end(&mut words);
-    // Whatever else it says must not block it.
+    // Reads the rest too, because helm would block on a full pipe.
     let _ = std::io::copy(&mut stderr.into_inner(), &mut std::io::sink());
     String::from_utf8_lossy(&words).into_owned()
 }

@@ -1,10 +1,10 @@
-//! `bundle import`: what the arguments name is opened, and that is imported.
+//! `bundle import`: opens the bundle that the arguments name and imports it.
 
 use std::path::PathBuf;
 
 use super::ending;
 use crate::app::failure::{ExitCode, Failure};
-use crate::cli::ImportArgs;
+use crate::cli::{EcrArgs, ImportArgs};
 use crate::destination::Destination;
 use crate::import;
 use crate::import::job::ImportJob;
@@ -14,6 +14,13 @@ use crate::session::output_files::keep_apart;
 use crate::session::run_report::RunReport;
 
 pub(super) async fn run(session: &Session, args: &ImportArgs) -> anyhow::Result<ExitCode> {
+    if let Some(flag) = ecr_flag(&args.ecr).filter(|_| !cfg!(feature = "ecr")) {
+        return Err(Failure::usage(format!(
+            "`{flag}` needs the feature `ecr`, which this build of bundle lacks"
+        ))
+        .hint("rebuild bundle with cargo build --release")
+        .into());
+    }
     let destination: Destination = args.destination.parse().map_err(|e| Failure::usage(format!("{e}")))?;
     let rules = policy_check::load(&args.policy)?;
     let opened = open_bundle::open_for_import(session, args)?;
@@ -40,4 +47,15 @@ pub(super) async fn run(session: &Session, args: &ImportArgs) -> anyhow::Result<
     clients::tell_warnings(&client, &session.reporter);
     clients::tell_of_hosts(&client, &session.reporter);
     ending::close(&report, result, &session.reporter)
+}
+
+/// The first of the flags for Amazon ECR that was given.
+fn ecr_flag(args: &EcrArgs) -> Option<&'static str> {
+    let flags = [
+        (args.ecr_immutable_tags, "--ecr-immutable-tags"),
+        (args.ecr_scan_on_push, "--ecr-scan-on-push"),
+        (args.ecr_kms_key.is_some(), "--ecr-kms-key"),
+        (args.ecr_lifecycle.is_some(), "--ecr-lifecycle"),
+    ];
+    flags.into_iter().find(|(given, _)| *given).map(|(_, flag)| flag)
 }

@@ -72,7 +72,7 @@ fn text(
     if !bundle.catalog.name.is_empty() {
         let set: Vec<_> = bundle.catalog.variables.iter().map(|(k, v)| format!("{k}={v}")).collect();
         let line = format!("catalog {} {}  {}", bundle.catalog.name, bundle.catalog.version, set.join("  "));
-        // It is the bundle's word, and must not look like a line of ours.
+        // This text comes from the bundle, so it must not be able to imitate a line of this program.
         let _ = writeln!(text, "{}", one_line(&line));
     }
     match id {

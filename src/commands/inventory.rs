@@ -1,4 +1,4 @@
-//! `bundle inspect -d`: what a registry holds of a catalog, for an export that shall bring only the rest.
+//! `bundle inspect -d`: which images of a catalog a registry has, so that an export can leave them out.
 
 use crate::app::failure::{ExitCode, Explain, Failure};
 use crate::app::text::typed;
@@ -31,7 +31,7 @@ pub(super) async fn run(
     let client = clients::for_destination(&args.network, &destination, &session.reporter)?;
     let spool = ManifestCache::anonymous()?;
     let reporter = &session.reporter;
-    reporter.begin_count("asking what is there", request.images.len() as u64);
+    reporter.begin_count("checking what exists", request.images.len() as u64);
     let step = |_: &_, _| reporter.step();
     let work = resolve(&client, &spool, &request, usize::from(args.network.jobs), &step);
     let resolved = session.stoppable("nothing has been written", work).await?;
@@ -47,16 +47,16 @@ pub(super) async fn run(
     match session.format {
         ResultFormat::Json => console::print(&text)?,
         ResultFormat::Human => {
-            let absent = absent.into_iter().map(|name| format!("not there  {name}\n"));
+            let absent = absent.into_iter().map(|name| format!("missing  {name}\n"));
             console::print(&(absent.collect::<String>() + &summary(&inventory, args)))?;
         }
     }
     Ok(ExitCode::Done)
 }
 
-/// Where the image is, if it is there.
+/// Where the image is in the registry.
 fn places(name: &Reference, destination: &Destination, mapping: Mapping) -> Vec<Reference> {
-    // Only images by digest alone get a tag made of it.
+    // Only images that are named by digest alone get a tag made of the digest.
     let digest = name.digest().copied().unwrap_or_else(|| Digest::sha256(b""));
     let targets = mapping.targets(name, &digest).into_iter().filter_map(|target| {
         let repository = destination.repository(&target).ok()?;
@@ -65,7 +65,7 @@ fn places(name: &Reference, destination: &Destination, mapping: Mapping) -> Vec<
     targets.collect()
 }
 
-/// The images that are not there. A registry that gives no answer is another matter.
+/// The images that the registry does not have. A registry that does not answer is an error instead.
 fn absent(resolved: &Resolved) -> anyhow::Result<Vec<Reference>> {
     let mut absent = Vec::new();
     for Unresolved { source, error, .. } in &resolved.failures {
@@ -99,7 +99,7 @@ fn inventory(resolved: &Resolved, spool: &ManifestCache) -> anyhow::Result<Inven
 fn summary(inventory: &Inventory, args: &InspectArgs) -> String {
     let size: u64 = inventory.blobs.iter().map(|blob| blob.size).sum();
     let what = format!(
-        "{} there, {} ({}) that need not come again\n",
+        "{} there; already inside: {} ({})\n",
         count(inventory.images.len(), "image"),
         count(inventory.blobs.len(), "layer"),
         bytes(size)
@@ -107,7 +107,7 @@ fn summary(inventory: &Inventory, args: &InspectArgs) -> String {
     match &args.output {
         Some(path) => format!("{what}\nOutside:\n  bundle export CATALOG --base {}\n", typed(path)),
         None => {
-            format!("{what}write it down with -o FILE, and take that to where export runs: --base FILE\n")
+            format!("{what}Write it with -o FILE for bundle export --base FILE.\n")
         }
     }
 }

@@ -19,7 +19,7 @@ pub(super) fn run(args: &KeygenArgs) -> anyhow::Result<ExitCode> {
     output_files::write_private(&private, &key.to_pem(passphrase.as_ref())?, false)?;
     output_files::write(&public, key.public().to_pem())?;
     console::print(&format!(
-        "{}  signs; keep it, and its pass phrase, to yourself\n{}  checks; bring it inside by a way of its own (key {})\n",
+        "{}  private key: keep it and its pass phrase secret\n{}  public key {}: bring it inside separately from the bundles\n",
         private.display(),
         public.display(),
         key.public().id().short()
@@ -27,7 +27,7 @@ pub(super) fn run(args: &KeygenArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::Done)
 }
 
-/// A key that is gone cannot be had again, so there is no --force.
+/// There is no --force: a key that was overwritten cannot be restored.
 fn refuse_to_replace(file: &Path) -> anyhow::Result<()> {
     if file.symlink_metadata().is_err() {
         return Ok(());

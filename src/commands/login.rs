@@ -30,7 +30,7 @@ pub(super) async fn login(args: &LoginArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::Done)
 }
 
-/// Lets the registry say whether it knows user name and password.
+/// Asks the registry whether it accepts the user name and password.
 async fn check(args: &LoginArgs, username: &str, password: &Secret) -> anyhow::Result<()> {
     let given = GivenCredentials {
         host: args.registry.clone(),
@@ -38,7 +38,7 @@ async fn check(args: &LoginArgs, username: &str, password: &Secret) -> anyhow::R
         password: password.clone(),
         origin: "bundle login",
     };
-    // The file to be written need not be there yet.
+    // The file may not exist yet.
     let options = ClientOptions { auth_file: None, ..clients::options(&args.network, vec![given]) };
     let (client, reporter) = (RegistryClient::new(options), Reporter::new(ProgressMode::Auto, 0));
     clients::check(&client, std::slice::from_ref(&args.registry), &reporter)?;
@@ -47,7 +47,7 @@ async fn check(args: &LoginArgs, username: &str, password: &Secret) -> anyhow::R
     match outcome? {
         PingOutcome::Registry { authenticated: true } => {}
         PingOutcome::Registry { authenticated: false } => console::print(&format!(
-            "{} lets everyone in, so the password could not be checked\n",
+            "{} accepts requests without a login, so the password could not be checked\n",
             args.registry
         ))?,
         PingOutcome::NeedsLogin => {
@@ -77,7 +77,7 @@ pub(super) fn logout(args: &LogoutArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::Done)
 }
 
-/// An error of a file on this machine is not one of the registry.
+/// An error of the credentials file on this machine, as opposed to one of the registry.
 fn explain(error: StoreError) -> Failure {
     let message = error.to_string();
     let code = match error {

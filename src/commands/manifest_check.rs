@@ -18,11 +18,11 @@ use crate::registry::{ManifestTarget, RegistryClient};
 use crate::report::count;
 use crate::session::Session;
 
-/// What the manifests came to.
+/// The result of comparing manifests with a bundle and a registry.
 pub(crate) struct Covered {
     pub(crate) text: String,
     pub(crate) json: Value,
-    /// Why it is no proof.
+    /// Why the manifests prove nothing, if they do not.
     pub(crate) failure: Option<Failure>,
 }
 
@@ -32,11 +32,11 @@ struct Gap<'a> {
     found: &'a Found,
     why: String,
     code: ExitCode,
-    /// The bundle has it, and the registry does not.
+    /// The bundle has the image, but the registry does not.
     is_to_be_imported: bool,
 }
 
-/// Looks into the manifests and compares them with the bundle, then with the registry.
+/// Reads the manifests and compares them with the bundle, then with the registry.
 pub(crate) async fn check(
     session: &Session,
     args: &VerifyArgs,
@@ -77,7 +77,7 @@ pub(crate) async fn check(
             }
         });
         let asked = asked.buffered(usize::from(args.network.jobs)).collect::<Vec<_>>();
-        let answers = session.stoppable("not every image has been asked for", asked).await?;
+        let answers = session.stoppable("not every image was checked", asked).await?;
         session.reporter.end();
         clients::tell_warnings(&client, &session.reporter);
         gaps.extend(answers.into_iter().flatten());
@@ -100,7 +100,7 @@ fn discovered(args: &VerifyArgs) -> anyhow::Result<Discovery> {
     Ok(found)
 }
 
-/// The registry has what `name` names, with the digest of the bundle.
+/// Checks that the registry has the image `name` with the digest of the bundle.
 async fn in_registry(
     client: &RegistryClient,
     holdings: &dyn Holdings,
@@ -128,7 +128,7 @@ async fn in_registry(
     if same {
         Ok(())
     } else {
-        Err(content(format!("the registry has {found} at {place}, and the bundle {wanted}")))
+        Err(content(format!("the registry has {found} at {place}, but the bundle has {wanted}")))
     }
 }
 
@@ -160,28 +160,28 @@ fn told(
     });
     let way = match (&args.destination, taken) {
         (Some(destination), _) => format!(" and in {destination}"),
-        (None, Some(taken)) => format!(" ({taken} taken for the destination)"),
+        (None, Some(taken)) => format!(" ({taken} counted as the destination)"),
         (None, None) => String::new(),
     };
     let there = total - lost.len() - doubtful.len();
-    let text = format!("manifests: {} named, {there} of them in the bundle{way}\n", count(total, "image"));
+    let text = format!("manifests: {} named, {there} in the bundle{way}\n", count(total, "image"));
     Covered { text, json, failure: failure(&lost, found) }
 }
 
 fn failure(lost: &[Gap<'_>], found: &Discovery) -> Option<Failure> {
     if let Some(first) = lost.first() {
         let mut message = format!(
-            "{} of {} that the manifests name cannot be relied on:",
+            "problems with {} of {} that the manifests name:",
             lost.len(),
             count(found.images.len(), "image")
         );
         for gap in lost {
             let _ = write!(message, "\n{}\n  {}\n  {}", gap.name, gap.why, place(gap));
         }
-        // What is missing is worse than a registry that does not answer.
+        // A missing image is reported in preference to a registry that does not answer.
         let worst = lost.iter().find(|gap| gap.code == ExitCode::Content).unwrap_or(first);
         let hint = if lost.iter().all(|gap| gap.is_to_be_imported) {
-            "bundle import brings into the registry what the bundle has"
+            "import the bundle into the registry: bundle import"
         } else {
             "render the manifests with the values of this bundle, or export what they need: bundle catalog discover … --diff"
         };

@@ -8,15 +8,15 @@ use crate::app::small_file;
 use crate::catalog::discover::{self, Discovery, Place, is_kustomization};
 use crate::request::foreign;
 
-/// Endings of files that are looked into when a folder is named.
+/// Endings of the files that are read in a folder.
 const ENDINGS: [&str; 3] = ["yaml", "yml", "json"];
-/// Folders in folders that are followed.
+/// How deeply folders may be nested.
 const MAX_DEPTH: usize = 64;
 
-/// Looking into what was named.
+/// Searches the named files and folders.
 pub(super) struct Look<'a> {
     pub(super) found: &'a mut Discovery,
-    /// The catalog that will be written, which an earlier run may have left among the manifests.
+    /// The catalog that will be written. It is skipped: an earlier run may have left it among the manifests.
     pub(super) own: Option<PathBuf>,
     /// Files of other kinds.
     pub(super) passed_by: usize,
@@ -39,12 +39,12 @@ impl Look<'_> {
         Ok(self.read(name, opened).map_err(&failed)?)
     }
 
-    /// Looks into a text. Of an archive nothing is taken, as that would look like all of it.
+    /// Searches a text. An archive is refused, because images found in a part of it would look like all of them.
     fn read(&mut self, name: &str, input: impl Read + Send + 'static) -> std::io::Result<()> {
         match foreign::text_of(name, input)? {
             Ok(text) => discover::read(self.found, name, text),
             Err(packed) => {
-                let why = format!("it is {}, which is not looked into; {}", packed.what, packed.way);
+                let why = format!("it is {}, which is not searched; {}", packed.what, packed.way);
                 self.found.files += 1;
                 self.found.unclear(Place::of(&name.into(), 0), why, true);
                 Ok(())
@@ -52,7 +52,7 @@ impl Look<'_> {
         }
     }
 
-    /// Every manifest in a folder and those in it, by name. A chart's templates are no manifests yet.
+    /// Every manifest in a folder and its subfolders, sorted by name. Templates of a chart are not manifests yet.
     fn folder(&mut self, path: &Path, depth: usize) -> anyhow::Result<()> {
         let failed = failed(path);
         if depth > MAX_DEPTH {
@@ -66,7 +66,7 @@ impl Look<'_> {
             let (is_folder, path) = (entry.file_type().map_err(&failed)?.is_dir(), entry.path());
             if is_folder && is_chart && entry.file_name() == "templates" {
                 let place = Place::of(&path.to_string_lossy().into(), 0);
-                let why = "a chart's templates, which are not rendered; --chart renders them where helm is";
+                let why = "a chart's templates, which are not rendered; --chart renders them with helm";
                 self.found.unclear(place, why.to_owned(), true);
             } else if is_folder {
                 self.folder(&path, depth + 1)?;

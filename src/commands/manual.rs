@@ -14,7 +14,7 @@ use crate::manual;
 use crate::session::{console, output_files};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
-/// Quit when the text fits the screen, show colours, leave the text on the screen.
+/// Options of less: quit when the text fits the screen, show colours, leave the text on the screen.
 const LESS: &str = "FRX";
 
 pub(super) fn completions(shell: clap_complete::Shell) -> anyhow::Result<ExitCode> {
@@ -52,7 +52,7 @@ fn write_man_pages(dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Without words all commands and topics, else the help of a command or a page of the manual.
+/// Without `words`, all commands and topics; otherwise the help of a command or a page of the manual.
 pub(super) fn help(words: &[String]) -> anyhow::Result<ExitCode> {
     if let [topic] = words
         && let Some(page) = manual::page(topic)
@@ -74,32 +74,29 @@ pub(super) fn help(words: &[String]) -> anyhow::Result<ExitCode> {
 }
 
 fn unknown(words: &[String]) -> Failure {
-    Failure::usage(format!(
-        "there is neither a command nor a page of the manual called {:?}",
-        words.join(" ")
-    ))
-    .hint("bundle help lists both")
+    Failure::usage(format!("no command or page of the manual is called {:?}", words.join(" ")))
+        .hint("bundle help lists both")
 }
 
 fn styles() -> bool {
     io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()
 }
 
-/// On a terminal in a pager, if there is one; otherwise as it is.
+/// Shows the text in a pager if stdout is a terminal; otherwise prints it.
 fn show(text: &str) -> Result<(), Failure> {
     let pager = if io::stdout().is_terminal() { pager() } else { None };
     let Some(mut child) = pager.and_then(|mut pager| pager.stdin(Stdio::piped()).spawn().ok()) else {
         return console::write(text.as_bytes());
     };
     if let Some(mut input) = child.stdin.take() {
-        // Whoever leaves the pager early has read enough.
+        // The write fails when the pager is quit early, which is not an error.
         let _ = input.write_all(text.as_bytes());
     }
     let _ = child.wait();
     Ok(())
 }
 
-/// `$PAGER`, or less. An empty `$PAGER` or `cat` asks for none.
+/// `$PAGER`, or less. An empty `$PAGER` or `cat` means no pager.
 fn pager() -> Option<Command> {
     let wanted = std::env::var("PAGER").unwrap_or_else(|_| "less".to_owned());
     let words = shlex::split(&wanted)?;

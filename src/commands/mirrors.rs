@@ -1,4 +1,4 @@
-//! `bundle mirrors`: what makes nodes pull from the destination what charts name elsewhere.
+//! `bundle mirrors`: configuration that makes nodes pull from the destination under the names that charts use.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -38,17 +38,17 @@ pub(super) fn run(args: &MirrorsArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::Done)
 }
 
-/// Refuses flags that say nothing to this runtime: whoever gave them would count on what they do.
+/// Refuses flags that have no effect for this runtime.
 fn refuse_misplaced(args: &MirrorsArgs) -> anyhow::Result<()> {
     let renames = args.runtime == MirrorRuntime::Kustomize;
     let reaches =
         !args.plain_http.is_empty() || !args.tls_no_verify.is_empty() || args.node_ca_file.is_some();
     let why = match () {
         () if args.pin && !renames => {
-            "--pin is for kustomize: mirrors lead to what a manifest names, by tag or by digest"
+            "`--pin` needs `--for kustomize`: a mirror serves whatever a manifest names"
         }
         () if reaches && renames => {
-            "kustomize renames images; how nodes reach the registry is for the configuration of their runtime"
+            "`--plain-http`, `--tls-no-verify` and `--node-ca-file` do not work with `--for kustomize`, which only renames images"
         }
         () => return Ok(()),
     };
@@ -67,7 +67,7 @@ fn kind(runtime: MirrorRuntime) -> MirrorKind {
     }
 }
 
-/// One file as it is; of several, each with its name before it.
+/// The text of one file, or of several with each file's name before it.
 fn joined(files: &[MirrorFile]) -> String {
     if let [file] = files {
         return file.text.clone();
@@ -81,7 +81,7 @@ fn joined(files: &[MirrorFile]) -> String {
 
 fn write(folder: &Path, files: &[MirrorFile], force: bool) -> anyhow::Result<()> {
     let failed = |path: &Path, error: &std::io::Error| Failure::io(path, error);
-    // All of them are looked at before the first is written.
+    // All files are checked before the first one is written.
     for file in files {
         let path = folder.join(&file.path);
         output_files::spare(&path, file.text.as_bytes(), force, "write into another folder with -o DIR")?;

@@ -1,4 +1,4 @@
-//! One verb per file, each a straight line; here the dispatch, the runtime, and what a signal does.
+//! One command per file. This file has the dispatch, the runtime and the signal handling.
 
 mod arguments;
 mod catalog;
@@ -35,7 +35,7 @@ use crate::session::Session;
 
 pub use arguments::refuse;
 
-/// Runs one command to its exit code. Errors have been shown when this returns.
+/// Runs one command and returns its exit code. Errors have been printed when this returns.
 pub fn run(cli: Cli) -> ExitCode {
     crate::report::conceal(arguments::secrets());
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -43,11 +43,11 @@ pub fn run(cli: Cli) -> ExitCode {
         Err(error) => return ending::show_error(&anyhow::Error::new(error).context("starting"), false),
     };
     let as_json = reports_as_json(&cli.command);
-    // Ctrl-C in a pager is for the pager, which must not be left alone with the terminal.
+    // Ctrl-C in a pager is handled by the pager. If this program ended, the pager would lose the terminal.
     let is_read = matches!(cli.command, Command::Help { .. });
     let cancel = CancellationToken::new();
     let result = runtime.block_on(async {
-        // Before anything is opened that may have to be waited for.
+        // Signals are handled before anything is opened that may block.
         let registered =
             signal(SignalKind::interrupt()).and_then(|one| Ok((one, signal(SignalKind::terminate())?)));
         let watched = watch(registered.ok().filter(|_| !is_read), cancel.clone());
@@ -56,7 +56,7 @@ pub fn run(cli: Cli) -> ExitCode {
         watching.abort();
         result
     });
-    // Blocked reads of stdin or of a dead mount must not keep a finished program alive.
+    // Blocking reads of stdin or of a dead mount must not keep the program alive when it is done.
     runtime.shutdown_background();
     result.unwrap_or_else(|error| ending::show_error(&error, as_json))
 }
@@ -90,7 +90,7 @@ async fn dispatch(command: Command, cancel: CancellationToken) -> anyhow::Result
     }
 }
 
-/// Whether what goes to stderr is JSON, one event a line: then so is the error at the end.
+/// Whether stderr is written as JSON events, one per line; the final error is then one too.
 fn reports_as_json(command: &Command) -> bool {
     let output = match command {
         Command::Export(args) => &args.output_style,
@@ -103,13 +103,13 @@ fn reports_as_json(command: &Command) -> bool {
         Command::Catalog(CatalogCommand::Lock(args)) => &args.output_style,
         Command::Catalog(CatalogCommand::Lint(args)) => &args.output_style,
         Command::Catalog(CatalogCommand::Discover(args)) => &args.output_style,
-        // Those without the flag: the variable is for them too.
+        // Commands without the flag follow the variable.
         _ => return arguments::ask_for_json(&[]),
     };
     output.progress == crate::report::ProgressMode::Json
 }
 
-/// The first SIGINT or SIGTERM asks the command to stop where it can go on later; the second ends it at once.
+/// The first SIGINT or SIGTERM asks the command to stop where it can resume later; the second ends it at once.
 async fn watch(registered: Option<(Signal, Signal)>, cancel: CancellationToken) {
     let Some((mut interrupt, mut terminate)) = registered else { return };
     loop {
@@ -118,7 +118,7 @@ async fn watch(registered: Option<(Signal, Signal)>, cancel: CancellationToken) 
             _ = terminate.recv() => StopSignal::Terminate,
         };
         if stop::request(signal) {
-            // Asked twice: out now.
+            // The second signal.
             std::process::exit(ExitCode::from(signal) as i32);
         }
         cancel.cancel();

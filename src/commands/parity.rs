@@ -1,4 +1,4 @@
-//! Parity volumes that are there: reported by `verify`, used by `bundle repack --rebuild`.
+//! Parity volumes of a bundle: `verify` reports them, `bundle repack --rebuild` uses them.
 
 use std::path::Path;
 use std::sync::atomic::Ordering;
@@ -23,17 +23,17 @@ pub(super) async fn rebuild(session: &Session, args: &RepackArgs) -> anyhow::Res
 
 async fn restore(session: &Session, args: &RepackArgs, report: &mut RunReport) -> anyhow::Result<()> {
     let [path] = args.bundles.as_slice() else {
-        return Err(Failure::usage("one set of volumes is rebuilt at a time").into());
+        return Err(Failure::usage("--rebuild takes one set of volumes").into());
     };
     let folder = args.write.output.clone();
     if let Some(folder) = folder.as_ref().filter(|folder| !folder.is_dir()) {
-        return Err(Failure::usage(format!("{} is no folder", folder.display()))
+        return Err(Failure::usage(format!("{} is not a folder", folder.display()))
             .hint("with --rebuild, -o names the folder that the rebuilt volumes are written into")
             .into());
     }
     let survey = survey(session, path).await?.ok_or_else(|| {
         Failure::new(ExitCode::Content, format!("there is no list of volumes for {}", path.display()))
-            .hint("bring the file *.volumes.json, which says what the volumes must be")
+            .hint("bring the file *.volumes.json, which has the checksums of the volumes")
     })?;
     let wrong = survey.wrong();
     if !survey.can_rebuild() {
@@ -58,13 +58,13 @@ async fn restore(session: &Session, args: &RepackArgs, report: &mut RunReport) -
         }
         ResultFormat::Human => {
             let lines: Vec<String> = names.iter().map(|name| format!("  {name}\n")).collect();
-            console::print(&format!("rebuilt, and as the list says:\n{}", lines.concat()))?;
+            console::print(&format!("rebuilt, and equal to the list:\n{}", lines.concat()))?;
         }
     }
     Ok(())
 }
 
-/// What `verify` says of parity volumes beside a bundle whose volumes are all right; none where there are none.
+/// What `verify` reports about the parity volumes of a bundle whose volumes are intact, if it has any.
 pub(super) async fn spare(
     session: &Session,
     path: &Path,
@@ -73,9 +73,9 @@ pub(super) async fn spare(
     let Some(list) = volumes.list() else { return Ok(None) };
     if list.parity_wanted > 0 {
         let wanted = count(list.parity_wanted, "parity volume");
-        let message = format!("the set is not finished: {wanted} were asked for and are not there");
+        let message = format!("the set is not complete: {wanted} requested, but not written");
         return Err(Failure::new(ExitCode::Content, message)
-            .hint("run the command that makes the set again; the volumes that are there are whole")
+            .hint("run the command that made the set again; the existing volumes are intact")
             .into());
     }
     if list.parity.is_empty() {
@@ -92,20 +92,20 @@ pub(super) async fn spare(
     Ok(Some(Spare { text, json: json!({ "volumes": total, "whole": total - wrong.len().min(total) }) }))
 }
 
-/// What is said of parity volumes.
+/// The report on parity volumes.
 pub(super) struct Spare {
     pub(super) text: String,
     pub(super) json: serde_json::Value,
 }
 
-/// Whether what is wrong with the set that `path` names can be rebuilt, where it has parity volumes.
+/// Whether the damage to the set that `path` names can be repaired, if the set has parity volumes.
 pub(super) async fn hope(session: &Session, path: &Path) -> Option<String> {
     let survey = survey(session, path).await.ok().flatten()?;
     if survey.list().parity.is_empty() {
         return None;
     }
     let outlook = outlook(&survey);
-    let way = format!("; bundle repack --rebuild {} does", typed(path));
+    let way = format!("; run bundle repack --rebuild {}", typed(path));
     Some(if survey.can_rebuild() { outlook + &way } else { outlook })
 }
 

@@ -1,4 +1,4 @@
-//! What `verify` makes of statements and receipts: who made a bundle, what arrived, and whether it holds.
+//! How `verify` checks statements and receipts: who made a bundle, what arrived, and whether both match the bundle.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::provenance::{ExportStatement, Receipt};
 use crate::session::sidecar;
 use crate::signing::{Circumstances, Trust};
 
-/// What statements and receipts say of a bundle.
+/// What statements and receipts say about a bundle.
 #[derive(Default)]
 pub(crate) struct Custody {
     /// One line each.
@@ -25,7 +25,7 @@ pub(crate) struct Custody {
 /// Checks the statement beside the bundle, if there is one, and the receipts that are named.
 pub(crate) fn check(args: &VerifyArgs, holdings: &dyn Holdings, trust: &Trust) -> anyhow::Result<Custody> {
     let mut custody = Custody::default();
-    // Nothing is said of a layout of another tool, which has no id.
+    // A layout of another tool has no id, so no statement can be about it.
     let Some(id) = holdings.id() else { return Ok(custody) };
     let bundle = holdings.bundle();
     let statement = beside(&sidecar::base(&args.bundle)?, sidecar::STATEMENT);
@@ -92,19 +92,20 @@ impl Custody {
         Ok(())
     }
 
-    /// Everything that is wrong, as one error.
+    /// All problems, as one error.
     pub(crate) fn failure(&self) -> Option<Failure> {
         if self.wrong.is_empty() {
             return None;
         }
-        let message = format!("what is said of the bundle does not hold:\n{}", self.wrong.join("\n"));
+        let message =
+            format!("the statement or a receipt does not match the bundle:\n{}", self.wrong.join("\n"));
         Some(Failure::new(ExitCode::Content, message).hint(
             "get the right one from whoever wrote it; what is not signed yet: bundle sign FILE --key KEY",
         ))
     }
 }
 
-/// What a file says cannot pass for a line of ours.
+/// The text of a file, made safe: it cannot imitate a line of this program.
 fn in_one_line(text: &str) -> String {
     text.replace(char::is_control, "\u{fffd}")
 }

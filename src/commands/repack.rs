@@ -1,7 +1,7 @@
-//! `bundle repack`: bundles → one bundle, offline: cut anew, a part, several together, whole again, a delta.
+//! `bundle repack`: makes one bundle from others, offline: split, subset, merged, completed, or as a delta.
 //!
-//! It is an export whose registries are bundles: what is asked for, pinned to the digests the bundles have, goes
-//! through the same plan, journal and writer.
+//! It is an export that reads from bundles instead of registries: the images are pinned to the digests in the bundles,
+//! and go through the same plan, journal and writer.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -31,14 +31,14 @@ pub(super) async fn run(session: &Session, args: &RepackArgs) -> anyhow::Result<
     if args.rebuild {
         trust::refuse_unused(
             &args.trust,
-            "--rebuild compares volumes with their list; bundle verify checks signatures",
+            "--rebuild only compares volumes with their list; check signatures with bundle verify",
         )?;
         return super::parity::rebuild(session, args).await;
     }
     let write = &args.write;
     if write.output.is_none() && !write.dry_run {
-        return Err(Failure::usage("what is made of bundles has no file name of its own")
-            .hint("say where to write with -o FILE")
+        return Err(Failure::usage("repack has no default file name")
+            .hint("name the file with -o FILE")
             .into());
     }
     let target = target::output(write, None);
@@ -56,7 +56,10 @@ pub(super) async fn run(session: &Session, args: &RepackArgs) -> anyhow::Result<
     let stock = Arc::new(OpenBundles::new(fill.into_iter().chain(bundles.iter().cloned()).collect()));
     for holdings in &bundles {
         add(&mut loaded, holdings.as_ref()).map_err(|why| {
-            Failure::new(ExitCode::Failed, format!("{} does not go with the others: {why}", holdings.name()))
+            Failure::new(
+                ExitCode::Failed,
+                format!("{} cannot be merged with the others: {why}", holdings.name()),
+            )
         })?;
     }
     loaded.select(&args.selection())?;
@@ -100,10 +103,9 @@ fn open(paths: &[std::path::PathBuf], trust: &TrustArgs) -> anyhow::Result<Vec<A
     let open = |path: &std::path::PathBuf| {
         let holdings = open_bundle::open(Some(path), trust)?.holdings;
         if holdings.is_sequential() {
-            let message =
-                format!("{} has no random access, so nothing can be picked out of it", holdings.name());
+            let message = format!("{} has no random access, so repack cannot read it", holdings.name());
             return Err(Failure::new(ExitCode::Failed, message)
-                .hint("unpack it into a folder first, and name that")
+                .hint("unpack it into a folder and name the folder")
                 .into());
         }
         Ok(holdings)
@@ -111,26 +113,26 @@ fn open(paths: &[std::path::PathBuf], trust: &TrustArgs) -> anyhow::Result<Vec<A
     paths.iter().map(open).collect()
 }
 
-/// A bundle as what another is made of; layouts of other tools have no id.
+/// A bundle as a material of the new one. Layouts of other tools have no id.
 fn material(holdings: &dyn Holdings) -> Option<Material> {
     let name = holdings.name();
     let name = Path::new(&name).file_name()?.to_string_lossy().into_owned();
     Some(Material { kind: MaterialKind::Bundle, name, digest: holdings.id()? })
 }
 
-/// Adds the images of a bundle as it has them.
+/// Adds the images of a bundle, with their names and rows.
 fn add(loaded: &mut ResolvedRequest, holdings: &dyn Holdings) -> Result<(), String> {
     let bundle = holdings.bundle();
     let request = &mut loaded.request;
     if request.images.is_empty() {
         (request.keep_host, request.platforms) = (bundle.keeps_host(), bundle.platforms.clone());
     } else if request.keep_host != bundle.keeps_host() {
-        return Err("one keeps source hosts in names, the other does not".to_owned());
+        return Err("one keeps source hosts in its names, the other does not".to_owned());
     } else if request.platforms != bundle.platforms {
         request.platforms.clear();
     }
     let mut record = bundle.catalog.clone();
-    // A variable with two values has none.
+    // A variable that has different values in two bundles is left out.
     let same = |all: &BTreeMap<String, String>, name: &String, value: &mut String| {
         all.get(name).is_none_or(|other| other == value)
     };
@@ -175,7 +177,7 @@ fn add(loaded: &mut ResolvedRequest, holdings: &dyn Holdings) -> Result<(), Stri
     Ok(())
 }
 
-/// Whether the bundle was made without the layers that publishers keep elsewhere.
+/// Whether the bundle was made with `--foreign-layers keep-urls`.
 fn lacks_foreign_layers(holdings: &dyn Holdings) -> bool {
     let bundle = holdings.bundle();
     let fate = fates(bundle);
@@ -188,7 +190,7 @@ fn lacks_foreign_layers(holdings: &dyn Holdings) -> bool {
     left_out.take(1).count() > 0
 }
 
-/// What the new bundle builds on: what is left of what the old ones do, and the base that is named.
+/// The base of the new bundle: that of the old bundles where it is still needed, or the one that `--base` names.
 fn requires(
     bundles: &[Arc<dyn Holdings>],
     stock: &OpenBundles,

@@ -1,4 +1,4 @@
-//! `bundle review`: a page, a table or JSON for whoever decides whether a bundle may cross.
+//! `bundle review`: a page, a table or JSON for the person who decides whether a bundle may cross the gap.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use crate::policy::Selection;
 use crate::review::{self, Diff, Facts, Page};
 use crate::session::{console, output_files};
 
-/// Bytes of what images say of themselves, where nothing is left out.
+/// Bytes of labels and settings that JSON and CSV may have, because they leave nothing out.
 const MAX_LISTED: usize = 256 << 20;
 
 pub(super) fn run(args: &ReviewArgs) -> anyhow::Result<ExitCode> {
@@ -29,8 +29,11 @@ pub(super) fn run(args: &ReviewArgs) -> anyhow::Result<ExitCode> {
     let page = Page { facts: &now, diff: diff.as_ref(), findings: &findings, today: jiff::Timestamp::now() };
     let format = args.format.unwrap_or_else(|| format_of(&args.output));
     if format != ReviewFormat::Html && now.weight() > MAX_LISTED {
-        let why = format!("its images say more than the {} MiB that JSON and CSV may have", MAX_LISTED >> 20);
-        let hint = "write a page instead, with --format html";
+        let why = format!(
+            "its labels and settings need more than the {} MiB that JSON and CSV may have",
+            MAX_LISTED >> 20
+        );
+        let hint = "write a page instead: --format html";
         return Err(Failure::new(ExitCode::Content, why).hint(hint).into());
     }
     let text = match format {

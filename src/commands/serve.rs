@@ -14,7 +14,7 @@ pub(super) async fn run(session: &Session, args: &ServeArgs) -> anyhow::Result<E
     let guarded = args.tls_cert.is_some() && args.htpasswd.is_some();
     if !args.address.ip().is_loopback() && !guarded && !args.open {
         return Err(Failure::usage(format!("{} can be reached from other machines", args.address))
-            .hint("give --tls-cert, --tls-key and --htpasswd, or say --open if that is meant")
+            .hint("add --tls-cert, --tls-key and --htpasswd, or --open to allow it")
             .into());
     }
     let mut names = Vec::new();
@@ -24,7 +24,7 @@ pub(super) async fn run(session: &Session, args: &ServeArgs) -> anyhow::Result<E
             trust::tell(&opened.vouched, &session.reporter);
             if let Some(requires) = &opened.holdings.bundle().requires {
                 let message = format!("{} is a delta on bundle {}", path.display(), requires.base);
-                return Err(Failure::new(ExitCode::Failed, format!("{message}, and not whole without it"))
+                return Err(Failure::new(ExitCode::Failed, format!("{message} and incomplete without it"))
                     .hint("make it whole first: bundle repack DELTA --fill-from BASE -o FILE")
                     .into());
             }
@@ -59,7 +59,7 @@ pub(super) async fn run(session: &Session, args: &ServeArgs) -> anyhow::Result<E
     let scheme = if args.tls_cert.is_some() { "https" } else { "http" };
     session.reporter.say(&format!("serving {what} on {scheme}://{}; Ctrl-C ends it", server.local_addr()));
     if let Some(file) = &args.address_file {
-        // Whoever waits for the file must never see half of it.
+        // A program that waits for the file must never read half of it.
         own_file::replace(file, server.local_addr().to_string().as_bytes())
             .map_err(|error| Failure::io(file, &error))?;
     }
@@ -68,7 +68,7 @@ pub(super) async fn run(session: &Session, args: &ServeArgs) -> anyhow::Result<E
     Ok(ExitCode::Done)
 }
 
-/// A folder that is not a registry, or not one that can be used, is the user's to replace by another.
+/// A folder that cannot be used as a registry is a usage error.
 fn refused(error: DirectoryError) -> anyhow::Error {
     match error.hint() {
         Some(hint) => Failure::usage(error.to_string()).hint(hint).into(),

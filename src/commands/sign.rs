@@ -1,5 +1,5 @@
-//! `bundle sign`: signatures and approvals in files beside a bundle, which itself never changes; or beside a statement
-//! or receipt.
+//! `bundle sign`: writes signatures and approvals of a bundle, or the signature of a statement or receipt, to sidecar
+//! files. The signed file never changes.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,9 @@ use crate::signing::{
 
 pub(super) fn run(session: &Session, args: &SignArgs) -> anyhow::Result<ExitCode> {
     if args.by.is_some() && args.role != Role::Approver {
-        return Err(Failure::usage("--by goes with --role approver: a signature has no room for it").into());
+        return Err(
+            Failure::usage("`--by` needs `--role approver`: an exporter's signature has no name").into()
+        );
     }
     match (statement(&args.bundle)?, args.role) {
         (None, Role::Exporter) => bundle(session, args),
@@ -36,14 +38,15 @@ pub(super) fn run(session: &Session, args: &SignArgs) -> anyhow::Result<ExitCode
             Ok(ExitCode::Done)
         }
         (Some(_), Role::Approver) => {
-            let message = format!("{} is no bundle, and only bundles are approved", args.bundle.display());
+            let message =
+                format!("{} is not a bundle, and only bundles can be approved", args.bundle.display());
             Err(Failure::usage(message).into())
         }
     }
 }
 
-/// What is signed with a statement or receipt, in words. Nothing else is signed as one: an approval is made with
-/// `--role approver`, and what other statements mean is not known here.
+/// Describes the statement or receipt that is signed. Other in-toto statements are refused: approvals are made with
+/// `--role approver`, and further types are unknown.
 fn said_by(path: &Path, text: &[u8]) -> anyhow::Result<String> {
     let refuse =
         |why: String| Failure::new(ExitCode::Content, format!("{} is not signed: {why}", path.display()));
@@ -64,7 +67,7 @@ fn said_by(path: &Path, text: &[u8]) -> anyhow::Result<String> {
         .into())
 }
 
-/// Signatures that stand in nobody else's place.
+/// The signatures, unless they would replace those of another key.
 fn write(files: &[(PathBuf, String)], force: bool) -> anyhow::Result<()> {
     for (path, text) in files {
         output_files::spare(path, text.as_bytes(), force, "")?;
@@ -88,8 +91,8 @@ fn bundle(session: &Session, args: &SignArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::Done)
 }
 
-/// The signature of the statement beside a bundle: none where there is no statement, where it does not hold, or where
-/// somebody else has signed it, whose word would be lost.
+/// The signature of the statement beside a bundle. None if there is no statement, if it does not match the bundle, or if
+/// another key has signed it, because that signature would be lost.
 fn of_statement(
     session: &Session,
     base: &Path,
@@ -117,26 +120,26 @@ fn of_statement(
     }
     if by_another()? {
         session.reporter.say(&format!(
-            "{} is signed by another key and stays so; to replace that, sign it by itself with --force",
+            "{} is signed by another key and was not changed; to replace that signature, sign this file alone with --force",
             path.display()
         ));
         return Ok(None);
     }
-    // The bundle does not say what it was made of: whoever signs vouches for that too.
+    // The bundle does not record its materials, so the signer must see that the statement claims them.
     for material in parsed.iter().flat_map(|statement| &statement.predicate.materials) {
         let (kind, name, digest) = (material.kind, &material.name, material.digest);
         session
             .reporter
-            .say(&format!("the statement that is signed too says: made of {kind} {name:?}, {digest}"));
+            .say(&format!("the statement, which is signed too, says: made of {kind} {name:?}, {digest}"));
     }
     Ok(Some((signature, SigstoreBundle::sign_statement(&text, key).to_file())))
 }
 
-/// Adds an approval to those there are. One by the same key stays as it is.
+/// Adds an approval to the existing ones. An existing one by the same key is kept.
 fn approve(session: &Session, args: &SignArgs) -> anyhow::Result<ExitCode> {
     let id = open_bundle::open_bundle(&args.bundle)?.id();
     let path = beside(&sidecar::base(&args.bundle)?, sidecar::APPROVALS);
-    // Before it is asked for a pass phrase: nobody is to be kept waiting for that.
+    // Checked before the pass phrase is asked for.
     let key = keys::private(&args.key, &args.passphrase)?;
     let alone = FolderLock::beside(&path);
     let _alone = alone.map_err(|error| Failure::io(&path, &error))?;

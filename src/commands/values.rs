@@ -33,14 +33,14 @@ async fn write_pull_secret(args: &ValuesArgs, destination: &Destination, file: &
     let name = SecretName::new(&args.secret_name, args.namespace.as_deref());
     let name = name.map_err(|error| Failure::usage(error.to_string()))?;
     if file.as_os_str() == "-" || output_files::is_no_file(file) {
-        return Err(Failure::usage("--pull-secret writes to a file, never to a screen or a pipe").into());
+        return Err(Failure::usage("--pull-secret needs a file, not stdout").into());
     }
     let reporter = Reporter::new(ProgressMode::Auto, 0);
     let client = clients::for_destination(&args.network, destination, &reporter)?;
     let config = client.docker_config(destination.host(), destination.prefix()).await;
     clients::tell_warnings(&client, &reporter);
     let Some(config) = config? else {
-        let message = format!("there is no login for {} to make a pull secret of", destination.host());
+        let message = format!("no login for {} is stored, and the pull secret needs one", destination.host());
         return Err(Failure::new(ExitCode::Denied, message)
             .hint("give --username, or store it first: bundle login REGISTRY")
             .into());

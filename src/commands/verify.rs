@@ -1,4 +1,4 @@
-//! `bundle verify`: every checksum, in parallel, offline; all problems.
+//! `bundle verify`: checks every checksum, in parallel and offline, and reports all problems.
 
 use serde_json::json;
 
@@ -15,7 +15,7 @@ use crate::report::{bytes, count};
 use crate::session::run_report::{ImageReport, ImageState, RunReport};
 use crate::session::{Session, console, output_files};
 
-/// So many images are named under one damaged place; a base may have thousands upon it.
+/// Images that are listed for one damaged place. Thousands of images may share a base layer.
 const NAMED: usize = 10;
 
 pub(super) async fn run(session: &Session, args: &VerifyArgs) -> anyhow::Result<ExitCode> {
@@ -103,7 +103,7 @@ async fn verify(session: &Session, args: &VerifyArgs, report: &mut RunReport) ->
     told(session, report, &whole, [damage, custody.failure(), forbidden], covered)
 }
 
-/// The result, with everything that is wrong: the content of the bundle, what is said of it, the policy, what manifests need of it.
+/// The result with all problems: damage, statements and receipts, policy findings, missing images.
 fn told(
     session: &Session,
     report: &RunReport,
@@ -128,7 +128,7 @@ fn told(
 
 async fn check(session: &Session, form: &Form) -> anyhow::Result<Vec<Problem>> {
     let form = form.clone();
-    let kept = "what was checked so far was right";
+    let kept = "no problem was found until then";
     session.blocking(kept, move |advance, stop| form.verify(stop, advance)).await
 }
 

@@ -17,14 +17,14 @@ use crate::inputs::open_bundle;
 use crate::session::Session;
 use crate::signing::{Trust, Untrusted};
 
-/// The keys of a site, which are no flags of one command.
+/// The variables that set a site's keys, in place of a flag.
 const SITE: [(&str, &str); 2] =
     [("--verify-key", "AIRGAP_BUNDLE_VERIFY_KEY"), ("--require-approval", "AIRGAP_BUNDLE_REQUIRE_APPROVAL")];
 
-/// What to do about volumes.
+/// The hint for missing or damaged volumes.
 const BRING: &str = "bring the volumes that are named again, all into one folder; the others are fine";
 
-/// What is verified.
+/// The bundle or layout to verify.
 #[derive(Clone)]
 pub(super) enum Form {
     /// A bundle as it was exported, in one file or in volumes.
@@ -34,7 +34,7 @@ pub(super) enum Form {
 }
 
 impl Form {
-    /// Opens what `args` name, as far as it can be read.
+    /// Opens the bundle or layout that `args` name, as far as it can be read.
     pub(super) async fn open(session: &Session, args: &VerifyArgs, trust: &Trust) -> anyhow::Result<Self> {
         let options =
             LayoutOptions { name: args.name.clone(), platform: args.platform.clone(), nameless: true };
@@ -55,7 +55,7 @@ impl Form {
                 }
                 return Ok(Self::Layout(Arc::new(layout)));
             }
-            // A file that lost its end can still be told apart, blob by blob.
+            // A file without its end can still be checked blob by blob.
             Err(error @ (ArchiveError::Damaged(_) | ArchiveError::SeekTable(_))) => {
                 let rest = open_bundle::open_damaged(path)
                     .and_then(|(input, _)| BundleReader::salvage(&input, trust));
@@ -108,7 +108,7 @@ impl Form {
         }
     }
 
-    /// What to do about damage.
+    /// The hint for damage.
     pub(super) fn hint(&self) -> &'static str {
         match self {
             Self::Exported(reader) if reader.volumes() > 1 => BRING,
@@ -122,7 +122,7 @@ impl Form {
         }
     }
 
-    /// What it is and what was checked, for people; nothing of a bundle as it was exported, which is checked in full.
+    /// The form and what was checked, as text. Empty for a bundle as exported, which is checked in full.
     pub(super) fn text(&self) -> String {
         let Self::Layout(layout) = self else { return String::new() };
         let container = layout.container();
@@ -166,7 +166,7 @@ impl Form {
     }
 }
 
-/// The error for a key that a layout of another tool cannot be signed with, where a flag asks for it.
+/// The error for a flag that requires a signature, which a layout of another tool cannot have.
 fn refuse_keys(args: &VerifyArgs, error: ArchiveError) -> anyhow::Error {
     let is_foreign = matches!(error, ArchiveError::Untrusted(Untrusted::Foreign { .. }));
     match refuse_flags(args) {
@@ -175,7 +175,7 @@ fn refuse_keys(args: &VerifyArgs, error: ArchiveError) -> anyhow::Error {
     }
 }
 
-/// Refuses flags that only a bundle has an answer to. A key in the environment is a rule of the site, and no slip.
+/// Refuses flags that need a bundle. A key from the environment is a rule of the site, so it is not refused as a usage error.
 fn refuse_flags(args: &VerifyArgs) -> anyhow::Result<()> {
     let given =
         |flag: &str| SITE.iter().all(|(own, variable)| *own != flag || std::env::var_os(variable).is_none());

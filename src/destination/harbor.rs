@@ -14,13 +14,13 @@ pub(super) fn project_of(path: &str) -> &str {
     path.split('/').next().unwrap_or(path)
 }
 
-/// Whether `host` is a Harbor, by its own answer.
+/// Whether `host` answers as Harbor does.
 pub async fn is_harbor(client: &RegistryClient, host: &HostName) -> bool {
     let asked = client.operator_api(host, "/api/v2.0/ping", None).await;
     asked.is_ok_and(|(status, body)| status == 200 && body.trim_ascii() == b"Pong")
 }
 
-/// Whether the project is there, as far as this account can see: HEAD answers 200 or 404, GET lists by name.
+/// Whether the project exists, as far as this account can see: HEAD answers 200 or 404, GET lists by name.
 pub(super) async fn has(
     client: &RegistryClient,
     host: &HostName,
@@ -29,7 +29,7 @@ pub(super) async fn has(
     let path = format!("/api/v2.0/projects?name={project}&page_size=100");
     let (status, body) = client.operator_api(host, &path, None).await?;
     if status != 200 {
-        return Err(refused(&format!("asking for project {project} at {host}"), status, &body));
+        return Err(refused(&format!("looking up project {project} at {host}"), status, &body));
     }
     // The parameter matches parts of names too.
     let found: Value = serde_json::from_slice(&body).unwrap_or_default();
@@ -44,10 +44,10 @@ pub(super) async fn make(
 ) -> Result<(), PrepareError> {
     let body = json!({ "project_name": project, "metadata": { "public": "false" } });
     let (status, body) = client.operator_api(host, "/api/v2.0/projects", Some(&body)).await?;
-    // 409: there, made by somebody else or not to be seen by this account.
+    // 409: the project exists, created by somebody else or invisible to this account.
     match status {
         201 | 409 => Ok(()),
-        _ => Err(refused(&format!("making project {project} at {host}"), status, &body)),
+        _ => Err(refused(&format!("creating project {project} at {host}"), status, &body)),
     }
 }
 
@@ -58,8 +58,8 @@ fn refused(what: &str, status: u16, body: &[u8]) -> PrepareError {
     match status {
         401 | 403 => error
             .class(ErrorClass::Denied)
-            .hint("the account needs the right to create projects; or have them made by hand"),
-        404 => error.hint("there is no Harbor API at this host: leave --create-projects out"),
+            .hint("use an account that may create projects, or create them by hand"),
+        404 => error.hint("this host has no Harbor API: leave out --create-projects"),
         _ => error,
     }
 }

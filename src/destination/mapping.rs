@@ -14,7 +14,7 @@ use crate::image::{Digest, HostName, Reference, ReferenceError, Repository, Tag}
 pub struct Mapping {
     /// Keep the source host: `<dest>/quay.io/a/b`.
     pub keep_host: bool,
-    /// Give images without a tag none at the destination either.
+    /// Do not create `digest-…` tags for untagged images.
     pub no_synthetic_tags: bool,
 }
 
@@ -127,7 +127,7 @@ pub enum DestinationError {
     Login,
     #[error("destination {text:?}: {error}")]
     Reference { text: String, error: ReferenceError },
-    #[error("destination {text:?}: {scheme}:// is not how a registry is reached; write -d {form}")]
+    #[error("destination {text:?}: {scheme}:// is not supported for registries; write -d {form}")]
     Scheme { text: String, scheme: String, form: String },
     #[error(
         "destination {text:?}: /{version} is where a registry's API begins, not part of a name; write -d {form}"
@@ -145,7 +145,7 @@ pub enum NameError {
 }
 
 impl NameError {
-    /// What to do about it.
+    /// The hint.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Reference(_) => "use a shorter path with -d",

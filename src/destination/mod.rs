@@ -1,4 +1,4 @@
-//! Where images go behind the gap: their names there, and what has to be made before they can be pushed.
+//! The destination: names of images there, and what has to be created before they can be pushed.
 
 #[cfg(feature = "ecr")]
 pub mod ecr;

@@ -1,4 +1,4 @@
-//! Making at the destination what must be there before the first byte: ECR's repositories, Harbor's projects.
+//! Creates what a destination needs before the first push: ECR's repositories, Harbor's projects.
 //!
 //! Most registries make repositories on the first push. For the others there is a list of what is missing, which a
 //! dry run prints and a real run makes. Nothing is ever removed or changed.
@@ -12,13 +12,13 @@ use super::prepare_error::PrepareError;
 use crate::image::{HostName, Repository};
 use crate::registry::RegistryClient;
 
-/// Questions to the service at once.
+/// Maximum number of concurrent requests to the service.
 const AT_ONCE: usize = 6;
 
 /// What a destination needs before pushes.
 #[derive(Debug)]
 pub enum Preparation {
-    /// Repositories come into being by pushing.
+    /// A push creates the repository.
     None,
     /// Repositories have to exist.
     #[cfg(feature = "ecr")]
@@ -58,7 +58,7 @@ impl Preparation {
         }
     }
 
-    /// Makes what [`Self::lacking`] named.
+    /// Creates one item that [`Self::lacking`] returned.
     pub async fn make(&self, name: &str) -> Result<(), PrepareError> {
         match self {
             Self::None => Ok(()),
@@ -68,7 +68,7 @@ impl Preparation {
         }
     }
 
-    /// One of the things that are made, and several.
+    /// The noun for what is created: singular and plural.
     pub fn nouns(&self) -> (&'static str, &'static str) {
         match self {
             Self::Harbor { .. } => ("Harbor project", "Harbor projects"),

@@ -1,9 +1,9 @@
-//! Why something at the destination could not be made, or asked for.
+//! Why something at the destination could not be created, or looked up.
 
 use crate::app::failure::{ExitCode, Explain};
 use crate::registry::{ErrorClass, RegistryError};
 
-/// Why something could not be made, or asked for.
+/// Why something could not be created, or looked up.
 #[derive(Debug, thiserror::Error)]
 #[error("{what}: {why}")]
 pub struct PrepareError {

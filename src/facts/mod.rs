@@ -1,4 +1,4 @@
-//! What the manifests and configs below an image say of what runs: one walk, for policies and for people.
+//! The facts about what runs in an image, from its manifests and configs: one walk, for policies and for reviews.
 //!
 //! Every entry of an index is listed. An attestation counts as one by its content, and only where nothing else in the
 //! image has its digest; whatever cannot be judged says why.
@@ -13,12 +13,12 @@ use crate::image::{
     media_type,
 };
 
-/// Gives the bytes of a config, verified; none where they are not at hand.
+/// Returns the verified bytes of a config; none if they are not available.
 pub type ConfigBytes<'a> = &'a dyn Fn(&Descriptor) -> Option<Vec<u8>>;
 
 /// Configs that are kept for the next manifest with the same one.
 const MAX_CONFIGS: usize = 1000;
-/// Characters of a platform that people see.
+/// Characters of a platform that are shown.
 const MAX_PLATFORM: usize = 255;
 
 /// Reads each config once: many manifests may share a large one.
@@ -62,23 +62,23 @@ pub struct Variant<T> {
     pub digest: Digest,
     /// The entry of the index, if one leads to it.
     pub entry: Option<Descriptor>,
-    /// What the caller keeps of the manifest; none where it cannot be read.
+    /// What the caller keeps of the manifest; none if it cannot be read.
     pub kept: Option<T>,
     pub runs: Runs,
 }
 
-/// What becomes of a variant where it is pulled.
+/// What a runtime makes of a variant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Runs {
     Container(Arc<ImageConfig>),
     Artifact,
     /// It holds attestations about this manifest.
     Attests(Digest),
-    /// It could be run, and nobody can tell how.
+    /// It may be run, but how is unclear.
     Unknown(String),
 }
 
-/// Whom a container runs as, unless told otherwise.
+/// The user that a container runs as by default.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RunsAs {
     Root(String),
@@ -95,12 +95,12 @@ impl<T> Variant<T> {
         }
     }
 
-    /// Whether a container can be made of it, for all that anybody can tell.
+    /// Whether a container can be made of it, as far as that can be determined.
     pub fn may_run(&self) -> bool {
         self.runs_as().is_some()
     }
 
-    /// Whom it runs as; none for what does not run.
+    /// The user it runs as; none if it does not run.
     pub fn runs_as(&self) -> Option<RunsAs> {
         match &self.runs {
             Runs::Container(config) if config.is_root() => Some(RunsAs::Root(config.user.clone())),

@@ -98,7 +98,7 @@ impl Runnable {
             return if is_artifact {
                 Self::Artifact
             } else {
-                Self::Unknown("its config is not at hand".to_owned())
+                Self::Unknown("its config is not available".to_owned())
             };
         };
         if is_image || config.is_like {

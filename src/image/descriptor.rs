@@ -48,7 +48,7 @@ impl Descriptor {
         })?;
         // Sums and tar's base-256 fields stay far inside u64 and canonical JSON's integers below this.
         if size >= 1 << 53 {
-            return Err(refuse(&format!("size {size} is beyond anything storable")));
+            return Err(refuse(&format!("size {size} is too large")));
         }
         let platform = fields.get("platform").map(|value| platform(value, &place())).transpose()?;
         let urls = match fields.get("urls") {

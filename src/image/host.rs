@@ -68,7 +68,7 @@ impl FromStr for HostName {
         let (host, port) = if let Some(rest) = lower.strip_prefix('[') {
             let (address, after) = rest.split_once(']').ok_or_else(|| refuse("the bracket is not closed"))?;
             if address.contains('%') {
-                return Err(refuse("an IPv6 zone has no meaning beyond this machine"));
+                return Err(refuse("an IPv6 zone is only valid on this machine"));
             }
             address.parse::<std::net::Ipv6Addr>().map_err(|_| refuse("not an IPv6 address"))?;
             match after {
@@ -84,10 +84,10 @@ impl FromStr for HostName {
                 None => (lower.as_str(), None),
             };
             if lower.contains("://") {
-                return Err(refuse("the host alone is wanted, without http:// or https://"));
+                return Err(refuse("write the host only, without http:// or https://"));
             }
             if lower.contains('/') {
-                return Err(refuse("the host alone is wanted, without a path"));
+                return Err(refuse("write the host only, without a path"));
             }
             if port.is_some_and(|port| port.contains(':')) {
                 return Err(refuse("IPv6 addresses are written in brackets, [::1]:5000"));

@@ -348,7 +348,7 @@ mod tests {
             (r#"{"layers":[{"digest":"$D","size":-1}]}"#, "layers[0]: size -1"),
             (r#"{"layers":[{"digest":"$D","size":"9"}]}"#, "size"),
             (r#"{"layers":[{"digest":"$D","size":99999999999999999999}]}"#, "size"),
-            (r#"{"layers":[{"digest":"$D","size":9007199254740992}]}"#, "storable"),
+            (r#"{"layers":[{"digest":"$D","size":9007199254740992}]}"#, "too large"),
             (r#"{"layers":[{"size":1}]}"#, "no digest"),
             (r#"{"config":{"digest":"sha256:0","size":1}}"#, "config"),
             (r#"{"layers":{}}"#, "not a list"),

@@ -17,7 +17,7 @@ pub enum ManifestError {
     Ambiguous,
     #[error("the manifest has neither manifests, layers, blobs nor a config")]
     Shapeless,
-    #[error("the manifest says it is {0:?}, which is no manifest type known here")]
+    #[error("the manifest says it is {0:?}, which is not a known manifest type")]
     UnknownType(String),
     #[error("the manifest says it is {declared:?}, but its fields are those of {found}")]
     WrongType { declared: String, found: &'static str },

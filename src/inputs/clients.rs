@@ -247,9 +247,11 @@ fn for_files(network: &NetworkArgs) -> Result<RegistryClient, Failure> {
 
 #[cfg(not(feature = "object-storage"))]
 pub(crate) fn remote(address: &str, _: &NetworkArgs) -> anyhow::Result<Arc<dyn Input>> {
-    Err(Failure::usage(format!("this build of bundle reads files only, not {address}"))
-        .hint("download it first: curl -O, aws s3 cp")
-        .into())
+    Err(Failure::usage(format!(
+        "{address} cannot be read: this build of bundle lacks the feature `object-storage`"
+    ))
+    .hint("download the file first (curl -O, aws s3 cp), or rebuild bundle with cargo build --release")
+    .into())
 }
 
 #[cfg(not(feature = "object-storage"))]

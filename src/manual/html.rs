@@ -34,7 +34,7 @@ th, td { border: 1px solid var(--line); padding: 0.3rem 0.6rem; text-align: left
 @media print { nav { position: static; width: auto; } main { margin: 0; } }
 ";
 
-/// Code of at most so many bytes stays on one line.
+/// Code of at most this many bytes stays on one line.
 const UNBROKEN: usize = 32;
 
 /// The manual of the program of this version.

@@ -1,4 +1,4 @@
-//! What a delta builds on: the blobs that a destination has through another bundle, or through its own images.
+//! The base of a delta: the blobs that a destination has from another bundle, or from its own images.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,7 +32,7 @@ impl KnownBlobs {
         Ok(())
     }
 
-    /// Adds rows as they are.
+    /// Adds rows unchanged.
     pub fn add_required(&mut self, blobs: &[RequiredBlob]) {
         for blob in blobs {
             let row = self.0.entry(blob.digest).or_insert((blob.size, BTreeSet::new()));
@@ -51,7 +51,7 @@ impl KnownBlobs {
     }
 }
 
-/// The base that the bundle with this id is: what it carries, and what it builds on itself.
+/// The bundle with this id as a base: the blobs that it carries, and those that it requires.
 pub fn of_bundle(
     bundle: &BundleManifest,
     id: Digest,
@@ -82,7 +82,7 @@ fn required(bundle: &BundleManifest) -> &[RequiredBlob] {
     bundle.requires.as_ref().map_or(&[], |requires| &requires.blobs)
 }
 
-/// What a registry holds of a catalog: small, sorted, digests only, so that it can be read before it leaves a site.
+/// What a registry has of a catalog: sorted names and digests, short enough to be read before it leaves a site.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Inventory {
@@ -94,11 +94,11 @@ pub struct Inventory {
     pub blobs: Vec<RequiredBlob>,
 }
 
-/// An image that is there.
+/// An image that the registry has.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct InventoryImage {
-    /// What the chart calls it.
+    /// The name that the chart uses.
     pub name: Reference,
     pub digest: Digest,
 }
@@ -120,7 +120,7 @@ impl Inventory {
         Ok(text.map_err(|error| ArchiveError::Json("the inventory", error.to_string()))? + "\n")
     }
 
-    /// The base that it is: its id is the sha256 of its bytes.
+    /// The inventory as a base. Its id is the SHA-256 of its bytes.
     pub fn base(bytes: &[u8]) -> Result<Requires, ArchiveError> {
         let refuse = |why: String| ArchiveError::Json("the inventory", why);
         let inventory: Self = serde_json::from_slice(bytes).map_err(|error| refuse(error.to_string()))?;

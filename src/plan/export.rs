@@ -19,34 +19,34 @@ use crate::signing::PrivateKey;
 /// One image to be exported.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestedImage {
-    /// What the chart calls it.
+    /// The name that the chart uses.
     pub name: Reference,
     /// Where to look for it, in order.
     pub sources: Vec<Reference>,
     /// Catalog entries that use it.
     pub entries: Vec<u32>,
-    /// The digest it has whatever its tag says now: a lock's.
+    /// The digest from a lock, whatever the tag names now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pin: Option<Digest>,
-    /// What is about it, whatever the registry lists now: a lock's.
+    /// The artifacts from a lock, whatever the registry lists now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artifacts: Option<Vec<ArtifactRow>>,
-    /// Set for an image of a bundle out of which platforms were left: why its digest is another than its name pins.
+    /// For an image of a bundle that was exported with `--platform`: why its digest differs from the pinned one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repinned: Option<Repinned>,
 }
 
-/// The blobs that shall be carried, of an image whose others came with a damaged bundle.
+/// The blobs to carry for images whose other blobs arrived with a damaged bundle.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Only {
     /// The id of the damaged bundle.
     pub base: Digest,
     pub blobs: Vec<Digest>,
-    /// Where the others are.
+    /// The repositories of the other blobs.
     pub present: Vec<RequiredBlob>,
 }
 
-/// Everything that decides what a bundle contains. Two equal requests may continue each other's work.
+/// Everything that decides what a bundle contains. An equal request can resume an interrupted export.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
     pub catalog: CatalogRecord,
@@ -55,11 +55,11 @@ pub struct Request {
     pub platforms: Vec<String>,
     pub repin: bool,
     pub keep_host: bool,
-    /// What comes along with the images.
+    /// The kinds of artifacts that are carried with the images.
     pub with: Vec<ArtifactKind>,
     /// Leave out layers that their publisher keeps outside of registries and says where.
     pub keep_urls: bool,
-    /// What the destination has already and need not be carried.
+    /// The blobs that the destination has, which need not be carried.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<Requires>,
     /// Carry these layers and no others.
@@ -74,7 +74,7 @@ impl Request {
     }
 }
 
-/// One image with everything that will not change any more.
+/// One resolved image: digest, source and artifacts do not change any more.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResolvedImage {
     pub row: ImageRow,
@@ -82,10 +82,10 @@ pub struct ResolvedImage {
     pub root_size: u64,
     /// The digest at the source, when platforms were left out of the index.
     pub original: Option<Digest>,
-    /// How it came to another digest than its name or source pins.
+    /// Why its digest differs from the one that its name or source pins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repinned: Option<Repinned>,
-    /// What is about its manifests.
+    /// The artifacts about its manifests.
     pub artifacts: Vec<ArtifactRow>,
 }
 
@@ -102,7 +102,7 @@ pub enum PlanError {
     /// Images that cannot be carried as their manifests stand, by position in the resolution.
     #[error("{}", reasons(.0))]
     Images(Vec<ImageFault>),
-    #[error("the images together claim more bytes than any disk holds")]
+    #[error("the sizes that the images state add up to more than any disk holds")]
     TooLarge,
     #[error(transparent)]
     Archive(#[from] ArchiveError),
@@ -138,11 +138,11 @@ fn list(collisions: &[Collision]) -> String {
     collisions.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  ")
 }
 
-/// What a bundle gets as its signature.
+/// The signature of a bundle.
 #[derive(Clone, Copy, Debug)]
 pub enum Signer<'a> {
     Key(&'a PrivateKey),
-    /// The one that the bundle with this id has; no other gets it.
+    /// An existing signature, valid only for the bundle with this id.
     Kept {
         id: Digest,
         signature: &'a [u8],
@@ -153,7 +153,7 @@ pub enum Signer<'a> {
 #[derive(Debug)]
 pub struct ExportPlan {
     pub bundle: BundleManifest,
-    /// What `bundle.json.sig` will hold.
+    /// The content of `bundle.json.sig`.
     pub signature: Option<Vec<u8>>,
     pub head: DraftedHead,
     /// For each blob, the image or (counted on) artifact through which it is fetched.
@@ -163,7 +163,7 @@ pub struct ExportPlan {
 }
 
 impl ExportPlan {
-    /// Plans `resolution`, signed if somebody signs; `out` gets the compressed head.
+    /// Plans `resolution`, signed if there is a key; the compressed head is written to `out`.
     pub fn new(
         request: &Request,
         resolution: &Resolution,
@@ -265,7 +265,7 @@ impl ExportPlan {
         self.bundle.required()
     }
 
-    /// Bytes that have to be downloaded after planning: what is not in the head.
+    /// Bytes to download after planning: all that is not in the head.
     pub fn payload(&self) -> u64 {
         let layout = &self.head.layout;
         let outside = layout.stored().start..layout.compressed().end;
@@ -281,7 +281,7 @@ impl Resolution {
         all.filter(|row| seen.insert(*row)).cloned().collect()
     }
 
-    /// Faults by image: an artifact's is that of every image it belongs to.
+    /// Faults by image. A fault of an artifact counts for every image that it belongs to.
     fn blame(&self, faults: Vec<ImageFault>, artifacts: &[ArtifactRow]) -> Vec<ImageFault> {
         let of_images = |fault: ImageFault| {
             let Some(at) = fault.root.checked_sub(self.images.len()) else {

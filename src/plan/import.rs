@@ -10,13 +10,13 @@ use crate::archive::{
 use crate::destination::{Destination, Mapping, NameError, collisions};
 use crate::image::{Digest, MediaType, Reference, Repository, Role, Tag, short_position};
 
-/// One place an image goes to.
+/// One target of an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageTarget {
     /// Position of the image in the bundle.
     pub image: usize,
     pub repository: Repository,
-    /// None: by digest only.
+    /// None if the image is only pushed by digest.
     pub tag: Option<Tag>,
     /// The main one of the image's places; the others follow it.
     pub main: bool,
@@ -74,7 +74,7 @@ impl ImageTargets {
     }
 }
 
-/// What a place lacks of an image.
+/// The parts of an image that a target lacks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Missing {
     pub target: ImageTarget,
@@ -84,7 +84,7 @@ pub struct Missing {
     pub artifacts: Vec<usize>,
 }
 
-/// One blob that has to cross the wire, once.
+/// One blob to upload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Upload {
     pub digest: Digest,
@@ -94,7 +94,7 @@ pub struct Upload {
     pub home: Repository,
     /// A repository that has it already: it may be mounted from it.
     pub held_by: Option<Repository>,
-    /// The bundle has it; else the destination must.
+    /// Whether the bundle has it; otherwise the destination must.
     pub carried: bool,
     /// It is a config: how the image runs.
     pub is_config: bool,
@@ -111,7 +111,7 @@ pub struct ImageUpload {
     pub artifacts: Vec<ArtifactUpload>,
 }
 
-/// What is about an image, to be put beside it.
+/// An artifact about an image, to be pushed after it.
 #[derive(Clone, Debug)]
 pub struct ArtifactUpload {
     /// Position in the bundle.
@@ -170,7 +170,7 @@ impl ImportPlan {
             blobs.shrink_to_fit();
             needs.push(ImageUpload { target, blobs, manifests, artifacts: arriving });
         }
-        // Layers are worth mounting; a walk through what is there finds who has them.
+        // Layers are worth mounting, so the repositories that have them are looked up in the existing images.
         let is_idle = homes.iter().all(Option::is_none);
         let mut held_by: HashMap<usize, &Repository> = HashMap::new();
         for target in present.iter().filter(|_| !is_idle) {
@@ -213,7 +213,7 @@ impl ImportPlan {
     }
 }
 
-/// What a bundle carries, in member order, and then what it requires.
+/// The blobs that a bundle carries, in member order, then those that it requires.
 struct Order<'a> {
     carried: &'a [BlobRow],
     index: BlobIndex<'a>,

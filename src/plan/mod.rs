@@ -1,4 +1,4 @@
-//! Decisions without effects: what an export will write and where, what an import will send.
+//! Plans: what an export will write and where, and what an import will send.
 //!
 //! Plans are values: cheap to test, printable, and the same input always gives the same plan. Neither network nor
 //! files; manifests come through [`crate::archive::Manifests`].

@@ -1,4 +1,4 @@
-//! In which order blobs are sent: that of the file, as far as that costs no time.
+//! The order in which blobs are sent: that of the file, as long as the import does not take longer.
 
 /// Positions of `sizes` (bytes, in file order), in the order in which to begin them, `jobs` at a time.
 ///

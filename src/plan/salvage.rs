@@ -1,4 +1,4 @@
-//! What a salvage asks for: the images of a damaged bundle that did not arrive, and the blobs that are to come again.
+//! The request of a salvage: the images of a damaged bundle that did not arrive, and the blobs to export again.
 
 use serde::{Deserialize, Serialize};
 
@@ -26,9 +26,9 @@ pub struct SalvageRequest {
     pub images: Vec<ImageRow>,
     #[serde(default)]
     pub artifacts: Vec<ArtifactRow>,
-    /// What is to come again.
+    /// The blobs to export again.
     pub missing: Vec<Digest>,
-    /// What of these images has arrived, and where, by digest.
+    /// The blobs of these images that have arrived, with their repositories, by digest.
     #[serde(default)]
     pub present: Vec<RequiredBlob>,
 }
@@ -77,16 +77,16 @@ impl SalvageRequest {
         let refuse = |why: String| ArchiveError::Json("the request", why);
         let request: Self = serde_json::from_slice(bytes).map_err(|error| refuse(error.to_string()))?;
         if request.media_type != MEDIA_TYPE || request.schema_version != SCHEMA_VERSION {
-            return Err(refuse("it is not what an import with --salvage wrote".to_owned()));
+            return Err(refuse("it was not written by an import with --salvage".to_owned()));
         }
         let rows = request.catalog.entries.len();
         if request.images.iter().flat_map(|image| &image.entries).any(|at| *at as usize >= rows) {
-            return Err(refuse("an image names a row of the catalog that is not there".to_owned()));
+            return Err(refuse("an image refers to a row of the catalog that does not exist".to_owned()));
         }
         Ok(request)
     }
 
-    /// The export that answers it: the same images, and of their layers only what is missing.
+    /// The export that answers the request: the same images, with the missing layers only.
     pub fn export(self) -> Request {
         let artifacts = self.artifacts;
         let wanted = |image: ImageRow| RequestedImage {

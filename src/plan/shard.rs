@@ -1,4 +1,4 @@
-//! One import by several machines: which images are whose.
+//! Splits one import among several machines.
 //!
 //! The same bundle, selection and number of shards give the same split everywhere, whatever a registry holds. Every image
 //! is in one shard. Images that share blobs stay together as far as no shard gets more than [`BALANCE`] times its part.
@@ -8,17 +8,17 @@ use std::collections::HashMap;
 use crate::archive::{ArchiveError, BundleManifest, Contents, Manifests, fates, roots};
 use crate::image::{Digest, Reference, short_position};
 
-/// How much more than the average a shard may have to do.
+/// The largest permitted ratio of a shard's work to the average.
 const BALANCE: f64 = 1.10;
-/// What a blob costs beside its bytes, in bytes: some requests.
+/// The cost of a blob's requests, expressed in bytes.
 const PER_BLOB: u64 = 32 << 10;
 
-/// Who sends what.
+/// The assignment of images to shards.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shards {
     /// For every image of the bundle, its shard; none where it is not selected.
     pub of_image: Vec<Option<usize>>,
-    /// Bytes of blobs that each shard has to do with.
+    /// Bytes of the blobs of each shard.
     pub bytes: Vec<u64>,
     /// Bytes that are in more than one shard, counted once for each beyond the first.
     pub repeated: u64,
@@ -50,7 +50,7 @@ impl Shards {
     }
 }
 
-/// Who has which of the loads.
+/// The assignment of loads to shards.
 struct Split {
     /// Of each load.
     shards: Vec<usize>,
@@ -59,7 +59,7 @@ struct Split {
     costs: Vec<u64>,
 }
 
-/// The first split that is even enough, or the most even one there is. Brings `loads` into its order.
+/// The first split that is even enough, or the most even one. Sorts `loads`.
 fn balanced(loads: &mut [Load], sizes: &[u64], count: usize) -> Split {
     // Large ones first, and neighbours share: those of one base stand together.
     loads.sort_by(|a, b| b.cost.cmp(&a.cost).then_with(|| a.blobs.cmp(&b.blobs)).then(a.image.cmp(&b.image)));

@@ -1,4 +1,4 @@
-//! What stands beside an image: which of it is a signature, which an SBOM, by the types that tools give them.
+//! Recognises signatures and SBOMs among the artifacts of an image, by the types that tools give them.
 
 use crate::archive::ArtifactRow;
 use crate::image::{Annotations, ArtifactKind, ParsedManifest, media_type};
@@ -6,18 +6,18 @@ use crate::image::{Annotations, ArtifactKind, ParsedManifest, media_type};
 /// Signatures that name their subject: notation's, and cosign's before its bundles.
 const SIGNATURE_TYPES: [&str; 2] =
     ["application/vnd.cncf.notary.signature", "application/vnd.dev.cosign.artifact.sig.v1+json"];
-/// What cosign calls an SBOM, whatever its format.
+/// The type that cosign gives every SBOM.
 const COSIGN_SBOM: &str = "application/vnd.dev.cosign.artifact.sbom.v1+json";
-/// What in-toto statements about SBOMs call themselves, whatever the version.
+/// Prefixes of the predicates of in-toto statements with SBOMs.
 const SBOM_PREDICATES: [&str; 2] = ["https://spdx.dev/Document", "https://cyclonedx.org/"];
-/// What cosign 3 signs images with.
+/// Prefix of the predicate of cosign 3's signatures.
 const SIGNATURE_PREDICATE: &str = "https://sigstore.dev/cosign/sign/";
 const SIGSTORE_BUNDLE: &str = "application/vnd.dev.sigstore.bundle";
 /// Keys of annotations that name a predicate: of sigstore's bundles, `BuildKit`, and cosign.
 const PREDICATE_KEYS: [&str; 3] =
     ["dev.sigstore.bundle.predicateType", "in-toto.io/predicate-type", "predicateType"];
 
-/// What an artifact is, as far as policies care.
+/// Whether an artifact counts as a signature or an SBOM.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Means {
     pub(super) signature: bool,

@@ -1,4 +1,4 @@
-//! What of a bundle rules ask about, taken from its manifests and configs.
+//! The facts that rules need, from the manifests and configs of a bundle.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use crate::archive::{
 use crate::facts::{ConfigBytes, Configs, Runs, RunsAs, Variant, running_beside, variants};
 use crate::image::{ArtifactKind, Digest, ParsedManifest, Reference};
 
-/// What rules ask of a bundle.
+/// The facts about a bundle that rules need.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
     pub images: Vec<ImageFacts>,
@@ -17,7 +17,7 @@ pub struct Facts {
     pub size: u64,
 }
 
-/// What rules ask of an image.
+/// The facts about an image that rules need.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageFacts {
     pub name: Reference,
@@ -30,13 +30,13 @@ pub struct ImageFacts {
     pub signature: bool,
     /// The same for an SBOM.
     pub sbom: bool,
-    /// Whom each of its platforms runs as; what is known to be an artifact has none.
+    /// The user of each of its platforms; artifacts have none.
     pub runs_as: Vec<(String, RunsAs)>,
     /// The same of what stands beside it and can run, by digest.
     pub beside: Vec<(Digest, RunsAs)>,
 }
 
-/// What of a bundle is judged: all of it, or what an import sends.
+/// The part of a bundle that is judged: all of it, or what an import sends.
 #[derive(Clone, Copy)]
 pub struct Selection<'a> {
     pub images: &'a dyn Fn(&Reference) -> bool,

@@ -1,4 +1,4 @@
-//! What stands against a rule, and why it may not count.
+//! Findings: violations of a rule, and whether they are waived.
 
 use std::fmt;
 
@@ -7,14 +7,14 @@ use serde::Serialize;
 use super::rule::Rule;
 use crate::image::Reference;
 
-/// What stands against a rule.
+/// A violation of a rule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
     pub rule: Rule,
     /// None where it is the bundle as a whole.
     pub image: Option<Reference>,
     pub why: String,
-    /// Set where it does not count.
+    /// Set if it is waived.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waived: Option<Waived>,
 }
@@ -24,7 +24,7 @@ impl Finding {
         Self { rule, image, why, waived: None }
     }
 
-    /// Whether it stands against letting the bundle pass.
+    /// Whether it counts, because it is not waived.
     pub fn counts(&self) -> bool {
         self.waived.is_none()
     }
@@ -40,7 +40,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Why a finding does not count.
+/// Why a finding is waived.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Waived {
     pub reason: String,

@@ -1,4 +1,4 @@
-//! Rules against facts.
+//! Judges facts by rules.
 
 use jiff::civil::Date;
 
@@ -21,7 +21,7 @@ impl Policy {
         Ok(Self { rules: Rules::parse(bytes)? })
     }
 
-    /// Everything that stands against the rules, image by image, the bundle last; with what is waived on this day (UTC).
+    /// All findings, image by image and for the bundle last, including those that are waived on this day (UTC).
     pub fn findings(&self, facts: &Facts, today: Date) -> Vec<Finding> {
         let mut findings = Vec::new();
         for image in &facts.images {
@@ -65,7 +65,7 @@ impl Policy {
     }
 }
 
-/// Why an image may run as root: one line for all its platforms that do, and for what stands beside it.
+/// Why an image may run as root: one line for its platforms and artifacts that do.
 fn root(image: &ImageFacts) -> Option<String> {
     let beside = image.beside.iter().map(|(digest, runs_as)| (format!("artifact {digest}"), runs_as));
     let mut lines = lines(image.runs_as.iter().map(|(platform, runs_as)| (platform.clone(), runs_as)));

@@ -1,7 +1,7 @@
-//! What may cross: the rules that a site writes down, and what of a bundle stands against them.
+//! Policies: the rules of a site, and the findings about a bundle.
 //!
-//! Pure: text and manifests in, findings out. What cannot be told is a finding too, never a pass. Signatures and SBOMs
-//! have to be there; whether a signature of an image is right is told where it runs. What is waived is told all the same.
+//! Pure: text and manifests in, findings out. What cannot be determined is a finding too. Signatures and SBOMs have to be
+//! present; the cluster checks whether a signature of an image is valid. Waived findings are reported too.
 
 mod beside;
 mod facts;

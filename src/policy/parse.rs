@@ -1,4 +1,4 @@
-//! Reading a policy: YAML, or JSON. What it does not know is an error, since a rule that is misspelt guards nothing.
+//! Parses a policy in YAML or JSON. Unknown keys are errors, because a misspelt rule would check nothing.
 
 use jiff::civil::Date;
 use serde::Deserialize;
@@ -15,7 +15,7 @@ pub const SCHEMA: &str = include_str!("policy.schema.json");
 /// Longest policy that is read, in bytes.
 pub const MAX_POLICY: u64 = 1 << 20;
 
-/// Why a text is no policy, and in which line; 0 is nowhere in particular.
+/// Why a text is not a policy, and in which line; 0 if the line is unknown.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}{why}", place(*.line))]
 pub struct PolicyError {
@@ -49,7 +49,7 @@ struct WaiverDocument {
     until: Option<Spanned<String>>,
 }
 
-/// What a policy says. At least one rule is in force.
+/// The rules and waivers of a policy. At least one rule is set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a rule")]
 pub(super) struct Rules {
@@ -63,7 +63,7 @@ pub(super) struct Rules {
     pub(super) max_image_size: Option<u64>,
     /// In bytes.
     pub(super) max_bundle_size: Option<u64>,
-    /// What they do not hold for.
+    /// Exceptions from the rules.
     pub(super) waivers: Vec<Waiver>,
 }
 
@@ -95,7 +95,7 @@ impl Rules {
 
 fn sources(list: Spanned<Vec<Spanned<String>>>) -> Result<Vec<SourcePattern>, PolicyError> {
     if list.value.is_empty() {
-        return Err(error(list.referenced.line(), "sources is empty, and nothing could come from nowhere"));
+        return Err(error(list.referenced.line(), "sources is empty, so no image would be allowed"));
     }
     let pattern = |text: Spanned<String>| SourcePattern::parse(&text.value).map_err(|why| wrong(&text, why));
     list.value.into_iter().map(pattern).collect()
@@ -104,29 +104,29 @@ fn sources(list: Spanned<Vec<Spanned<String>>>) -> Result<Vec<SourcePattern>, Po
 fn size(text: &Spanned<String>) -> Result<u64, PolicyError> {
     units::size(&text.value)
         .filter(|size| *size > 0)
-        .ok_or_else(|| wrong(text, "that is no size such as 700MB or 4GiB"))
+        .ok_or_else(|| wrong(text, "write a size such as 700MB or 4GiB"))
 }
 
 fn waiver(document: &WaiverDocument) -> Result<Waiver, PolicyError> {
     let named = |text: &Spanned<String>| Rule::ALL.into_iter().find(|rule| rule.to_string() == text.value);
     let rules = || Rule::ALL.map(|rule| rule.to_string()).join(", ");
     let rule = named(&document.rule)
-        .ok_or_else(|| wrong(&document.rule, &format!("that is no rule; there are {}", rules())))?;
+        .ok_or_else(|| wrong(&document.rule, &format!("this is not a rule; the rules are {}", rules())))?;
     match &document.image {
         Some(image) if rule.is_of_bundle() => {
             return Err(wrong(image, "this rule is about the bundle as a whole; leave image out"));
         }
         None if !rule.is_of_bundle() => {
-            return Err(wrong(&document.rule, "say for which image, such as quay.io/team/app:*"));
+            return Err(wrong(&document.rule, "name the image, such as quay.io/team/app:*"));
         }
         _ => {}
     }
     if document.reason.value.trim().is_empty() {
-        return Err(wrong(&document.reason, "say why"));
+        return Err(wrong(&document.reason, "give a reason"));
     }
     let pattern = |text: &Spanned<String>| NamePattern::parse(&text.value).map_err(|why| wrong(text, why));
     let date = |text: &Spanned<String>| {
-        text.value.parse::<Date>().map_err(|_| wrong(text, "that is no day such as 2027-01-31"))
+        text.value.parse::<Date>().map_err(|_| wrong(text, "write a date such as 2027-01-31"))
     };
     Ok(Waiver {
         image: document.image.as_ref().map(pattern).transpose()?,
@@ -146,7 +146,7 @@ fn error(line: u64, why: impl Into<String>) -> PolicyError {
     PolicyError { line, why: why.into() }
 }
 
-/// The parser's words in one line; the line comes first, so it need not come last too.
+/// The parser's message in one line, without the line number, which begins the message already.
 fn unreadable(found: &serde_saphyr::Error) -> PolicyError {
     let found = found.without_snippet();
     let line = found.location().map_or(0, |location| location.line());

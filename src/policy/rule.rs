@@ -1,4 +1,4 @@
-//! The rules there are, by their names.
+//! The rules and their names.
 
 use std::fmt;
 

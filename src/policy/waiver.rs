@@ -28,7 +28,7 @@ impl Waiver {
     }
 }
 
-/// Marks `finding` as waived if one of `waivers` covers it on this day; says so where one did until some day before.
+/// Marks `finding` as waived if one of `waivers` covers it on this day. Notes a waiver that has expired.
 pub(super) fn apply(waivers: &[Waiver], finding: &mut Finding, today: Date) {
     let covering = || waivers.iter().filter(|waiver| waiver.covers(finding));
     if let Some(waiver) = covering().find(|waiver| waiver.until.is_none_or(|until| until >= today)) {

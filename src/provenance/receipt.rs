@@ -1,4 +1,4 @@
-//! What an import says of what arrived: predicate `urn:airgap-bundle:receipt:1`.
+//! The receipt of an import: predicate `urn:airgap-bundle:receipt:1`.
 //!
 //! - `bundle`: the id, the first subject too; none for a layout of another tool
 //! - `by`, `at`, `tool`; `destination`: the registry, with its path
@@ -44,15 +44,15 @@ pub struct ArrivedImage {
     pub name: Reference,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
-    /// As read back, where it is there.
+    /// The digest that was read back, or that of the bundle if the image is not there.
     pub digest: Digest,
-    /// What the tag named before.
+    /// The digest that the tag named before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaced: Option<Digest>,
     pub state: ImageState,
 }
 
-/// What became of an image.
+/// The result for an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ImageState {
@@ -100,7 +100,7 @@ impl Receipt {
         Ok(Self::new(subject, Arrived { bundle: id, circumstances, destination, images, blobs }))
     }
 
-    /// What it says in two ways.
+    /// A contradiction in it, if any.
     pub fn contradicts_itself(&self) -> Option<&'static str> {
         let expected = subjects(self.predicate.bundle.as_ref(), &self.predicate.images);
         (self.subject != expected).then_some("its subjects are not the bundle and the images that are there")

@@ -1,4 +1,4 @@
-//! What an export says of its bundle: predicate `urn:airgap-bundle:statement:1`.
+//! The statement of an export: predicate `urn:airgap-bundle:statement:1`.
 //!
 //! - `bundle`: the id; also the first subject
 //! - `by`, `at`, `tool`: who made it, when, with which version
@@ -31,7 +31,7 @@ impl Predicate for Exported {
     const TYPE: &'static str = "urn:airgap-bundle:statement:1";
 }
 
-/// What a bundle was made of.
+/// A material of a bundle.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Material {
     pub kind: MaterialKind,
@@ -45,7 +45,7 @@ pub struct Material {
 pub enum MaterialKind {
     Catalog,
     Lock,
-    /// What an import that met damage asked for.
+    /// A request of `import --salvage`.
     Request,
     Bundle,
 }
@@ -70,7 +70,7 @@ pub struct ExportedImage {
 }
 
 impl ExportStatement {
-    /// Of a bundle that is done.
+    /// The statement about a finished bundle.
     pub fn of(
         bundle: &BundleManifest,
         id: Digest,
@@ -83,7 +83,7 @@ impl ExportStatement {
         Self::new(subject, Exported { bundle: id, circumstances, materials, images, base })
     }
 
-    /// What it says that is not so of `bundle`.
+    /// How it differs from `bundle`, if it does.
     pub fn contradicts(&self, bundle: &BundleManifest, id: &Digest) -> Option<&'static str> {
         if !self.is_about(id) || self.predicate.bundle != *id {
             return Some("it is about another bundle");
@@ -97,7 +97,7 @@ impl ExportStatement {
         self.contradicts_itself()
     }
 
-    /// What it says in two ways.
+    /// A contradiction in it, if any.
     pub fn contradicts_itself(&self) -> Option<&'static str> {
         let expected = subjects(&self.predicate.bundle, &self.predicate.images);
         (self.subject != expected).then_some("its subjects are not the bundle and the images it lists")

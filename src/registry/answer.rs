@@ -1,4 +1,4 @@
-//! Answers: read in bounds, watched for standing still, and turned into errors that explain themselves.
+//! Answers: read with a size limit and a stall timeout, and turned into errors with a hint.
 
 use std::io::Read as _;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use crate::image::{Digest, HostName};
 /// For errors, tokens and small JSON.
 pub(super) const SMALL_BODY: usize = 64 * 1024;
 
-/// Digests of an error body that are looked at.
+/// Maximum number of digests that are taken from an error body.
 const MAX_DIGESTS: usize = 100;
 
 /// The answer to a request; its body is still to be read.
@@ -39,7 +39,7 @@ pub(super) struct Answer {
     pub(super) proof_origin: Option<String>,
     /// The host that answered, where it is not the registry itself.
     pub(super) elsewhere: Option<HostName>,
-    /// No login was offered, whatever it asked for.
+    /// No login was sent, although the host may have asked for one.
     pub(super) is_anonymous: bool,
     response: reqwest::Response,
     stall: Duration,
@@ -150,7 +150,7 @@ impl Answer {
         self.headers.get_all("warning").iter().filter_map(text).take(20).collect()
     }
 
-    /// The error that an answer with an unwelcome status stands for.
+    /// The error for an answer with an unexpected status.
     pub(super) async fn into_refusal(
         mut self,
         credentials_from: Option<String>,
@@ -200,7 +200,7 @@ impl Answer {
     }
 }
 
-/// What is in `body`, which is gzip, if it is not larger than `cap`.
+/// The content of `body`, which is gzip, if it is not larger than `cap`.
 pub(super) fn unpacked(body: &[u8], cap: usize) -> Result<Bytes, ErrorKind> {
     let mut unpacked = Vec::new();
     let mut content = MultiGzDecoder::new(body).take(cap as u64 + 1);
@@ -214,7 +214,7 @@ fn too_large(cap: usize) -> ErrorKind {
     ErrorKind::Content(format!("the answer is larger than {cap} bytes"))
 }
 
-/// The digests that stand in `text`, each once.
+/// The digests in `text`, each once.
 fn digests_in(text: &str) -> Vec<Digest> {
     let mut found = Vec::new();
     let is_part = |c: char| c.is_ascii_alphanumeric() || c == ':';

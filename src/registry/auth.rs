@@ -1,4 +1,4 @@
-//! Proving who we are to one registry: challenges, tokens, and the one renewal a request may cause.
+//! Authentication at one registry: challenges, tokens, and the one renewal that a request may cause.
 //!
 //! Tokens are kept per scope, and per what was asked for, since different scopes may lead to the same request. Both are
 //! locked while a token is fetched, so 30 parallel requests are one call to the token endpoint. Credentials go to the
@@ -31,7 +31,7 @@ use super::token::{self, Scope, TokenReply, TokenRequest};
 use super::transport::Transport;
 use super::warnings::Warnings;
 
-/// What it takes to prove who we are; borrowed from the client.
+/// The parts of the client that authentication needs.
 pub(super) struct Authenticator<'a> {
     pub(super) options: &'a ClientOptions,
     pub(super) transport: &'a Transport,
@@ -40,7 +40,7 @@ pub(super) struct Authenticator<'a> {
 }
 
 impl Authenticator<'_> {
-    /// The header for a request that has not been challenged yet, as far as the registry's wishes are known.
+    /// The header for a request that has not been challenged yet, if an earlier challenge of the registry is known.
     pub(super) async fn authorize(&self, host: &Host, scope: &Scope) -> Result<Option<Proof>, RegistryError> {
         let demand = locked(&host.auth.demand).clone();
         match demand {
@@ -61,7 +61,7 @@ impl Authenticator<'_> {
         }
     }
 
-    /// What to answer to a 401. `refused`: the proof that was sent. `None`: there is nothing better to offer.
+    /// The header to answer a 401 with. `refused` is the one that was sent. `None` if there is no better one.
     pub(super) async fn answer_challenge(
         &self,
         host: &Host,
@@ -71,7 +71,7 @@ impl Authenticator<'_> {
     ) -> Result<Option<Proof>, RegistryError> {
         let mut challenges = challenges(&answer.headers);
         if !challenges.iter().any(|c| c.scheme == "bearer" || c.scheme == "basic") {
-            // Some registries explain themselves at the root only.
+            // Some registries send the challenge at the root only.
             challenges = self.root_challenges(host).await;
         }
         let find = |scheme: &str| challenges.iter().find(|challenge| challenge.scheme == scheme);
@@ -109,7 +109,7 @@ impl Authenticator<'_> {
         match realm.scheme() {
             "https" => {}
             "http" if answer.url.scheme() == "http" => {}
-            "http" => return refuse("it wants credentials sent over plain HTTP to its token server"),
+            "http" => return refuse("its token server asks for credentials over plain HTTP"),
             _ => return refuse("the token address is not http(s)"),
         }
         let service = challenge.param("service").map(str::to_owned);
@@ -119,7 +119,7 @@ impl Authenticator<'_> {
         if let Some(token) = &*token
             && refused.is_none_or(|refused| refused.serial != token.proof.serial)
         {
-            // Somebody else has been here while we waited.
+            // Another task has fetched the token meanwhile.
             return Ok(Some(token.proof.clone()));
         }
         let challenged = challenge.param("scope").map(str::to_owned);
@@ -182,7 +182,7 @@ impl Authenticator<'_> {
         refused: Option<&Proof>,
     ) -> Result<Token, RegistryError> {
         let mut credentials = self.credentials(host, &scope.path, refused.is_some()).await?;
-        // A token for nobody in particular may be had from anywhere.
+        // An anonymous token may come from any token server.
         if credentials.is_some() {
             let what = format!("token for {}", described(host, scope));
             check_login_at(self.options, wanted.realm, &host.name, &what)?;
@@ -214,7 +214,9 @@ impl Authenticator<'_> {
         let reply = reply?;
         let origin = credentials.as_ref().map(|credentials| credentials.origin.clone());
         let header = token::bearer(&reply.token).ok_or_else(|| {
-            let kind = ErrorKind::Protocol("the token holds characters no header can carry".to_owned());
+            let kind = ErrorKind::Protocol(
+                "the token contains characters that are not allowed in a header".to_owned(),
+            );
             RegistryError::new(&host.name, format!("token for {}", host.name), kind)
         })?;
         let serial = host.auth.serial.fetch_add(1, Ordering::Relaxed);
@@ -240,14 +242,14 @@ impl Authenticator<'_> {
         let what = format!("token for {} from {}", described(host, scope), masked(wanted.realm));
         let failed = |kind| RegistryError::new(&host.name, what.clone(), kind);
         let origin = credentials.map(|credentials| credentials.origin.clone());
-        // Passing failures are for the request that needs the token to repeat.
+        // The request that needs the token repeats transient failures.
         let request = |post| token::request(wanted.realm, wanted.service, &scopes, login, post);
         let mut answer = self.ask_for_token(request(true)).await.map_err(failed)?;
         if matches!(answer.status.as_u16(), 404 | 405) && matches!(login, Some(Login::Identity { .. })) {
             answer = self.ask_for_token(request(false)).await.map_err(failed)?;
         }
         if matches!(answer.status.as_u16(), 404 | 410) {
-            // Not to be taken for "the image is not there".
+            // A 404 of the token server must not be mistaken for a missing image.
             let why = format!("there is no token server: it answered {}", answer.status.as_u16());
             return Err(failed(ErrorKind::Protocol(why)));
         }
@@ -298,7 +300,7 @@ struct Wanted<'a> {
     challenged: Option<String>,
 }
 
-/// Whether a 401 says that the token was good, but not good for this.
+/// Whether a 401 says that the token is valid but lacks the scope.
 pub(super) fn asks_for_more(headers: &HeaderMap) -> bool {
     challenges(headers).iter().any(|challenge| challenge.param("error") == Some("insufficient_scope"))
 }

@@ -1,4 +1,4 @@
-//! Credential files of container tools (`auth.json`, `config.json`, `.dockercfg`): what they say for a repository.
+//! Credential files of container tools (`auth.json`, `config.json`, `.dockercfg`): finds the login for a repository.
 //!
 //! Keys may be hosts, URLs, Hub's several names, or hosts with a path. An error names the file, never its text.
 
@@ -24,7 +24,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// How to prove who we are.
+/// A login.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Login {
     Basic {
@@ -199,7 +199,7 @@ fn decode_pair(auth: &str) -> Result<(String, Secret), &'static str> {
     Ok((username.to_owned(), secret(password.trim_end_matches('\0'))))
 }
 
-/// A password out of a file, without the line break at its end that comes of making it one.
+/// A password from a file, without the line break that editors and `echo` add.
 fn secret(text: &str) -> Secret {
     Secret::new(text.trim_end_matches(['\r', '\n']))
 }

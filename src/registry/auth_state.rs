@@ -1,4 +1,4 @@
-//! What one registry wants as proof, and what was obtained for it.
+//! The authentication that one registry requires, and the tokens obtained for it.
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicU64;
@@ -13,10 +13,10 @@ use super::pace::locked;
 use super::token::Scope;
 use crate::app::unusable::Unusable;
 
-/// Registries that word each of their challenges in another way must not fill the memory.
+/// Limits the memory for a registry whose challenges all differ.
 const MOST_ASKED: usize = 1024;
 
-/// What one registry wants, and what was obtained for it.
+/// The authentication that one registry requires, and the tokens obtained for it.
 #[derive(Default)]
 pub(super) struct AuthState {
     pub(super) demand: Mutex<Option<Demand>>,
@@ -32,7 +32,7 @@ pub(super) struct AuthState {
 pub(super) type Slot = Arc<tokio::sync::Mutex<Option<Token>>>;
 pub(super) type AskedSlot = Arc<tokio::sync::Mutex<Option<(Option<Arc<Credentials>>, Token)>>>;
 
-/// What the token endpoint is asked for.
+/// The parameters of a token request.
 #[derive(PartialEq, Eq, Hash)]
 pub(super) struct Asked {
     pub(super) realm: Url,
@@ -54,7 +54,7 @@ impl AuthState {
     }
 }
 
-/// The scheme a registry asks for.
+/// The scheme that a registry requires.
 #[derive(Clone, Debug)]
 pub(super) enum Demand {
     Basic,
@@ -65,7 +65,7 @@ pub(super) enum Demand {
 pub(super) struct Token {
     pub(super) proof: Proof,
     pub(super) renew_at: Instant,
-    /// As the registry words it, for the renewal.
+    /// The challenge as the registry sent it, for the renewal.
     pub(super) challenged: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! Blobs on their way in: presence, and a byte stream that goes on by itself after a break.
+//! Downloads of blobs: presence, and a byte stream that resumes by itself after a break.
 //!
 //! Only bytes that the server proves to belong at an offset are spliced there; else the blob is read again from
 //! its start and what is known already is dropped. Hashing is the caller's.
@@ -26,7 +26,7 @@ use super::token::Scope;
 use crate::app::foreign_text::GZIP;
 use crate::image::{Digest, HostName, Repository};
 
-/// Blobs up to so many bytes are held in memory where it takes all of them to know what came.
+/// Blobs up to this many bytes are held in memory where only the whole content shows what was sent.
 const SMALL_BLOB: u64 = 4 << 20;
 
 impl RegistryClient {
@@ -93,7 +93,7 @@ impl RegistryClient {
     }
 }
 
-/// Where a blob is to be had.
+/// Where a blob can be downloaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BlobPlace {
     Repository(Repository),
@@ -102,7 +102,7 @@ pub enum BlobPlace {
 }
 
 impl BlobPlace {
-    /// A place outside of registries; none if `url` is no http(s) URL.
+    /// A place outside of registries; none if `url` is not an http(s) URL.
     pub fn elsewhere(url: &str) -> Option<Self> {
         let url = Url::parse(url).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
         let host = host_of(&url)?;
@@ -142,15 +142,15 @@ pub struct BlobStream {
     /// The position of the next byte to hand out.
     offset: u64,
     answer: Option<Answer>,
-    /// Bytes of the current answer that have been handed out before.
+    /// Bytes of the current answer that were returned before.
     skip: u64,
     ranges_refused: bool,
     /// Breaks since the last byte of progress.
     failures: u32,
-    /// How often it was not there.
+    /// Number of 404 answers.
     absences: u32,
     refetched: u64,
-    /// Where it needs no registry.
+    /// Set if the content is on this machine.
     held: Option<BoxStream<'static, Result<Bytes, SourceError>>>,
 }
 
@@ -256,7 +256,7 @@ impl BlobStream {
         match answer.status.as_u16() {
             206 if ranged && self.continues(&answer) => {}
             206 | 416 if ranged => {
-                // An honest 416 means that the blob is shorter than announced; reading it from the start tells.
+                // A correct 416 means that the blob is shorter than announced; reading it from the start shows that.
                 self.ranges_refused = true;
                 return Box::pin(self.open()).await;
             }
@@ -286,7 +286,7 @@ impl BlobStream {
             }
             200 => self.skip = self.offset,
             404 if self.absences < ABSENCES => {
-                // Something refers to it: a cache may have it in a moment.
+                // A manifest refers to the blob, so a cache may have it a moment later.
                 let error = call.refusal(answer).await;
                 let mut retries = Retries::resumed(&self.client.0, &host, self.absences);
                 self.absences += 1;
@@ -354,7 +354,7 @@ async fn decided(digest: Digest, size: u64, answer: Answer) -> Result<Bytes, Err
     Err(ErrorKind::Content(why.to_owned()))
 }
 
-/// The size a positive answer states. A web server that says yes to everything must not pass for a registry.
+/// The size that a positive answer states. A web server that answers 200 to everything must not pass as a registry.
 fn present(call: &Call<'_>, answer: &Answer) -> Result<u64, RegistryError> {
     if answer.is_html() {
         let evidence = "it answers the question for a blob with an HTML page".to_owned();

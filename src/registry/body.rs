@@ -1,4 +1,4 @@
-//! Request bodies: built anew for every try, always of a stated length, and watched for standing still.
+//! Request bodies: built again for every attempt, always with a stated length, and with a stall timeout.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -15,7 +15,7 @@ use super::stats::Traffic;
 
 /// In-memory bodies are handed over in such pieces, so that progress shows.
 const PIECE: usize = 64 * 1024;
-/// Object stores hash a body before they answer; this is a slow one's speed.
+/// Object stores hash a body before they answer. This is the rate of a slow one, in bytes per second.
 const SLOWEST_HASHING: u64 = 8 * 1024 * 1024;
 
 /// A request body that can be sent again.
@@ -99,7 +99,7 @@ impl Sending {
                 limiter.take(bytes.len()).await;
             }
             self.traffic.sent.fetch_add(length, Ordering::Relaxed);
-            // With the last byte out of our hands, what follows is the wait for the answer.
+            // The last byte has been passed on, so the request now waits for the answer.
             self.watch.enter(if self.left == 0 { Phase::Answer } else { Phase::Network });
             return Ok(Some(bytes));
         }
@@ -109,13 +109,13 @@ impl Sending {
 /// What a request is waiting for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// For our own data: no fault of the network.
+    /// For local data, which is not a fault of the network.
     Source,
     Network,
     Answer,
 }
 
-/// Watches a request for standing still.
+/// The stall timeout of a request.
 pub(super) struct Transmission {
     phase: Mutex<(Phase, Instant)>,
     pub(super) source_error: Mutex<Option<SourceError>>,
@@ -131,7 +131,7 @@ impl Transmission {
         *locked(&self.phase) = (phase, Instant::now());
     }
 
-    /// Returns when nothing has moved for too long.
+    /// Returns when no data was transferred for too long.
     pub(super) async fn stalled(&self, stall: Duration, length: u64) -> Duration {
         loop {
             let (phase, since) = *locked(&self.phase);

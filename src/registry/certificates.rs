@@ -15,7 +15,7 @@ use crate::app::{foreign_text, own_file};
 /// Certificate files are kilobytes; a bundle of all public roots is 200.
 const MAX_FILE: u64 = 8 * 1024 * 1024;
 
-/// The authorities in `file`. Some that cannot be used are passed over with a warning, as a collection of roots may have
+/// The authorities in `file`. Unusable ones are ignored with a warning, because a collection of roots may have
 /// odd ones; a file without any that can be used is an error.
 pub(super) fn authorities(
     file: &Path,
@@ -88,7 +88,7 @@ fn no_certificate(file: &Path, text: &str, damaged: bool) -> Unusable {
     }
 }
 
-/// What the file has instead.
+/// Describes what the file contains instead.
 fn instead(text: &str) -> String {
     match labels(text).as_slice() {
         [] => ", as there is no PEM block in it".to_owned(),
@@ -96,7 +96,7 @@ fn instead(text: &str) -> String {
     }
 }
 
-/// What the PEM blocks of `text` are called, each once; names that are none are left out.
+/// The labels of the PEM blocks in `text`, each once. Invalid labels are left out.
 fn labels(text: &str) -> Vec<&str> {
     let mut labels = Vec::new();
     for line in text.lines() {
@@ -121,7 +121,7 @@ pub(super) struct CertsDir {
 }
 
 impl CertsDir {
-    /// A folder that is there and cannot be read is passed over with a warning.
+    /// A folder that exists but cannot be read is ignored with a warning.
     pub(super) fn read(dir: &Path, warnings: &Warnings) -> Result<Self, Unusable> {
         let files: Result<Vec<_>, _> = std::fs::read_dir(dir)
             .and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect());

@@ -65,7 +65,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Consumes `token68` where one stands alone behind a scheme; its content is of no use here.
+    /// Consumes a `token68` after a scheme; its content is not used.
     fn skip_token68(&mut self) {
         let before = self.rest;
         self.skip(is_space);

@@ -1,4 +1,4 @@
-//! The client: made of its options, and what is true of all its registries. Each kind of request has a file of its own.
+//! The client: its options, and the state that all its registries share. Each kind of request has a file of its own.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -80,7 +80,7 @@ impl RegistryClient {
         }
         for host in hosts.iter().filter(|host| !host.is_loopback()) {
             let scheme = if options.plain_http.contains(host) { "http" } else { "https" };
-            // Where this is not a URL, the request will say so.
+            // If this is not a URL, the request reports it.
             if let Ok(url) = Url::parse(&format!("{scheme}://{}/", host.connect_authority()))
                 && let Err(ErrorKind::Configuration(unusable)) = transport.route(&url, true)
             {
@@ -90,29 +90,29 @@ impl RegistryClient {
         Ok(())
     }
 
-    /// Keeps note of large uploads in `sessions`, and goes on with those that are there. For the first caller.
+    /// Records large uploads in `sessions`, and resumes the recorded ones. Only the first call has an effect.
     pub fn keep_sessions(&self, sessions: Sessions) {
         let _ = self.0.sessions.set(sessions);
     }
 
-    /// All uploads are done: there is nothing to go on with.
+    /// All uploads are done, so there is nothing to resume.
     pub fn uploads_finished(&self) {
         if let Some(sessions) = self.0.sessions.get() {
             sessions.finished();
         }
     }
 
-    /// Whether `digest` is on this machine already and no registry is asked for it.
+    /// Whether `digest` is on this machine, so that no registry is asked for it.
     pub fn holds(&self, digest: &Digest) -> bool {
         self.0.options.held.contains(digest)
     }
 
-    /// Whether no registry is asked for anything.
+    /// Whether no registry is contacted.
     pub fn is_offline(&self) -> bool {
         self.0.options.held.is_all()
     }
 
-    /// Bytes per second, over all streams, that are not to be exceeded.
+    /// Maximum rate over all streams, in bytes per second.
     pub fn limit_rate(&self) -> Option<u64> {
         self.0.options.limit_rate
     }

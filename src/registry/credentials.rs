@@ -27,11 +27,11 @@ pub struct GivenCredentials {
     pub host: HostName,
     pub username: String,
     pub password: Secret,
-    /// How the user knows them: `--username`, `DST_REGISTRY_USERNAME`.
+    /// The name of the source in messages: `--username`, `DST_REGISTRY_USERNAME`.
     pub origin: &'static str,
 }
 
-/// Credentials that are made when nothing else has any: a cloud's own chain.
+/// A cloud's own chain of credentials, which is asked when nothing else has any.
 pub trait CredentialProvider: Send + Sync + fmt::Debug {
     /// User name and password for `host`; none where it is not for this host. `renewed`: the last ones were refused.
     /// An error is in words for people, and holds no secret.
@@ -41,26 +41,26 @@ pub trait CredentialProvider: Send + Sync + fmt::Debug {
         renewed: bool,
     ) -> BoxFuture<'a, Result<Option<(String, Secret)>, String>>;
 
-    /// How the user knows them.
+    /// The name of the source in messages.
     fn origin(&self) -> &'static str;
 }
 
-/// Credentials, with the name of where they were found.
+/// Credentials, with the name of their source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Credentials {
     pub(super) login: Login,
     pub(super) origin: String,
 }
 
-/// What came of looking for credentials.
+/// The result of a search for credentials.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Looked {
     pub(super) found: Option<Credentials>,
-    /// What was in a usual place and could not be used.
+    /// A problem with a file in a default place.
     pub(super) passed_over: Vec<Unusable>,
 }
 
-/// Why the search ends in a file.
+/// A problem that ends the search.
 enum Stop {
     /// Here and in all.
     Final(Unusable),
@@ -74,11 +74,11 @@ pub(super) struct CredentialStore {
     auth_file: Option<PathBuf>,
     last_resort: Option<Arc<dyn CredentialProvider>>,
     environment: Environment,
-    /// Answers of helpers, so that 30 repositories are one question. Locked while a helper runs.
+    /// Answers of helpers, so that a helper runs once for 30 repositories. Locked while a helper runs.
     helped: tokio::sync::Mutex<HashMap<(String, String), Option<Login>>>,
 }
 
-/// A file to look into.
+/// A file to search.
 struct Candidate {
     path: PathBuf,
     /// Named by the user: must exist.
@@ -132,7 +132,7 @@ impl CredentialStore {
         Ok(looked)
     }
 
-    /// What one file has: first by its helper, then in itself.
+    /// The credentials of one file: from its helper first, then from the file itself.
     async fn look_into(
         &self,
         candidate: &Candidate,
@@ -190,7 +190,7 @@ impl CredentialStore {
     }
 }
 
-/// The files in their order. One that the user named stands alone.
+/// The files in search order. If the user named one, it is the only one.
 fn candidates(auth_file: Option<&Path>, environment: &Environment) -> Vec<Candidate> {
     let named = auth_file.map(Path::to_path_buf).or_else(|| environment.path("REGISTRY_AUTH_FILE"));
     if let Some(path) = named {
@@ -224,7 +224,7 @@ pub(super) fn login_file(auth_file: Option<&Path>, environment: &Environment) ->
     let session = environment.path("XDG_RUNTIME_DIR").filter(|dir| dir.is_dir());
     session.or_else(|| environment.config_home()).map(|dir| dir.join("containers/auth.json")).ok_or_else(
         || {
-            Unusable::new("there is no place for credentials, since HOME is not set")
+            Unusable::new("there is no place to store credentials: HOME is not set")
                 .hint("name a file with --auth-file FILE")
         },
     )

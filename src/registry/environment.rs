@@ -1,4 +1,4 @@
-//! The environment variables that registry clients share, taken once, so that tests can give their own.
+//! The environment variables that registry clients use, read once, so that tests can provide their own.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};

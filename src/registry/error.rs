@@ -61,7 +61,7 @@ impl RegistryError {
             || matches!(self.code(), Some("BLOB_UPLOAD_UNKNOWN" | "BLOB_UPLOAD_INVALID"))
     }
 
-    /// Whether the registry failed by itself: no proxy before it, no lack of room, and nothing that a wait would mend.
+    /// Whether the registry itself failed: not a proxy, not a lack of space, and nothing that waiting resolves.
     pub(super) fn is_server_fault(&self) -> bool {
         self.status().is_some_and(|status| status >= 500 && !matches!(status, 502 | 503 | 504 | 507 | 522))
     }
@@ -91,7 +91,7 @@ impl RegistryError {
         self.class() == ErrorClass::NotFound
     }
 
-    /// What the source of an upload said, if it was the source that failed.
+    /// The error of the source of an upload, if the source failed.
     pub fn source_error(&self) -> Option<&(dyn Explain + Send + Sync)> {
         match &*self.kind {
             ErrorKind::Source(error) | ErrorKind::Held(error) => Some(error.get()),
@@ -124,7 +124,7 @@ impl RegistryError {
         }
     }
 
-    /// What to do about it.
+    /// The hint.
     pub fn hint(&self) -> Option<String> {
         hint::of(&self.host, &self.kind)
     }
@@ -157,7 +157,7 @@ impl RegistryError {
 }
 
 impl Explain for RegistryError {
-    /// That of what was to be sent, where it is at fault.
+    /// The error of the content to upload, if that is the cause.
     fn calls_for(&self) -> Option<ExitCode> {
         let source = self.source_error().and_then(Explain::calls_for);
         Some(source.unwrap_or_else(|| self.class().exit_code()))

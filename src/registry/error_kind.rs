@@ -52,13 +52,13 @@ impl Explain for WrongLength {
 pub enum ErrorKind {
     /// The registry answered, and refused.
     Status(Box<StatusAnswer>),
-    /// The registry asks for a longer wait than we grant.
+    /// The registry asks for a longer wait than this program makes.
     RateLimited { wait: Option<Duration>, quota: Option<String> },
     /// No connection: refused, no route, no such host.
     Connect(String),
     /// The peer does not speak TLS.
     NotTls,
-    /// The proxy on the way there does not let us through.
+    /// The proxy refuses or fails.
     Proxy { proxy: ProxyName, fault: ProxyFault },
     /// The certificate is not acceptable.
     Certificate(BadCertificate),
@@ -66,13 +66,13 @@ pub enum ErrorKind {
     Tls(String),
     /// The connection broke in the middle of an exchange.
     Broken(String),
-    /// Nothing moved for this long.
+    /// No data was transferred for this long.
     Stalled(Duration),
     /// Something else than a registry answered.
     NotARegistry(String),
     /// What arrived is not what its digest, size or format say.
     Content(String),
-    /// A login is asked for over plain HTTP, at this address, by a host that was not named for it.
+    /// A host that `--plain-http` does not name asks for a login over plain HTTP, at this address.
     PlainLogin(String),
     /// The answer breaks the protocol.
     Protocol(String),
@@ -80,13 +80,13 @@ pub enum ErrorKind {
     Credentials(Unusable),
     /// An option of this client cannot be used: a CA file, a proxy URL.
     Configuration(Unusable),
-    /// What was to be uploaded could not be read, or is damaged.
+    /// The content to upload could not be read, or is damaged.
     Source(SourceError),
-    /// What is on this machine and needs no registry could not be read, or is damaged.
+    /// Content on this machine could not be read, or is damaged.
     Held(SourceError),
 }
 
-/// What a proxy does instead of its work.
+/// How a proxy fails.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProxyFault {
     /// It asks for a user name and password (407): `given` ones are not the right ones.
@@ -97,7 +97,7 @@ pub enum ProxyFault {
     NoTunnel,
 }
 
-/// Why a certificate is not acceptable, and what that is a matter of.
+/// Why a certificate is not acceptable, with the kind of cause.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadCertificate {
     pub why: String,
@@ -129,11 +129,11 @@ pub struct StatusAnswer {
     pub rate_limit: Option<RateLimit>,
     /// Where the refused credentials came from; none were sent if unset.
     pub credentials_from: Option<String>,
-    /// A web page in answer to content: something that inspects it stands before the registry.
+    /// The answer to content is a web page, so a firewall or proxy in front of the registry inspects it.
     pub blocked: bool,
     /// The host that answered, where it is not the registry itself: a redirect or an address led there.
     pub elsewhere: Option<HostName>,
-    /// No login was offered, since the host is none of those that images are pulled from.
+    /// No login was sent, because no image is pulled from this host.
     pub is_anonymous: bool,
     /// Why a login that is stored for the host was not sent.
     pub passed_over: Option<Unusable>,
@@ -141,10 +141,10 @@ pub struct StatusAnswer {
     pub about: About,
 }
 
-/// What a request is for, as far as hints need to know.
+/// The facts about a request that hints need.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct About {
-    /// It is part of an upload that the registry has let begin.
+    /// It is part of an upload that the registry has accepted.
     pub within_upload: bool,
     /// It names content by a digest of this algorithm.
     pub algorithm: Option<Algorithm>,
@@ -213,7 +213,7 @@ impl fmt::Display for ErrorKind {
             Self::RateLimited { wait, quota } => {
                 f.write_str("rate limit reached")?;
                 if let Some(wait) = wait {
-                    write!(f, ", free again in {} min", wait.as_secs().div_ceil(60))?;
+                    write!(f, ", retry in {} min", wait.as_secs().div_ceil(60))?;
                 }
                 quota.iter().try_for_each(|quota| write!(f, " ({quota})"))
             }
@@ -225,12 +225,12 @@ impl fmt::Display for ErrorKind {
                 }
                 ProxyFault::Login { given: false } => write!(f, "{proxy} asks for a user name and password"),
                 ProxyFault::Unreachable(why) => write!(f, "cannot connect to {proxy}: {why}"),
-                ProxyFault::NoTunnel => write!(f, "{proxy} opens no connection to this host"),
+                ProxyFault::NoTunnel => write!(f, "{proxy} refuses to connect to this host"),
             },
             Self::Certificate(bad) => write!(f, "the server's certificate is not trusted: {}", bad.why),
             Self::Tls(why) => write!(f, "TLS: {why}"),
             Self::Broken(why) => write!(f, "the connection broke: {why}"),
-            Self::Stalled(time) => write!(f, "nothing moved for {} s", time.as_secs_f32()),
+            Self::Stalled(time) => write!(f, "no data was transferred for {} s", time.as_secs_f32()),
             Self::NotARegistry(evidence) => write!(f, "this is not a container registry: {evidence}"),
             Self::Content(why) => f.write_str(why),
             Self::Credentials(unusable) | Self::Configuration(unusable) => unusable.fmt(f),

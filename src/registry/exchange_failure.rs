@@ -1,4 +1,4 @@
-//! What a failed exchange was, read from the causes of the error that the HTTP library gives.
+//! The kind of a failed exchange, from the causes of the HTTP library's error.
 
 use std::error::Error as StdError;
 
@@ -7,7 +7,7 @@ use super::redact::clean;
 use super::tls::explain;
 use crate::app::unusable::Unusable;
 
-/// What a failed exchange was.
+/// The kind of a failed exchange.
 pub(super) fn classify(error: &reqwest::Error) -> ErrorKind {
     if let Some(tls) = tls_error(error) {
         return match tls {
@@ -47,7 +47,7 @@ pub(super) fn tunnel_error(error: &(dyn StdError + 'static)) -> Option<String> {
     own.or_else(|| error.source().and_then(tunnel_error))
 }
 
-/// The last cause, which is the one that tells something; outer ones repeat the URL.
+/// The last cause, which has the information; outer ones repeat the URL.
 pub(super) fn innermost(error: &dyn StdError) -> String {
     let mut current = error;
     while let Some(source) = current.source() {

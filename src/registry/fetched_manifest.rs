@@ -1,4 +1,4 @@
-//! A manifest, and what was said to whoever fetched it.
+//! A manifest with the warnings that came with it.
 
 use super::retry::RateLimit;
 use crate::image::RawManifest;

@@ -1,6 +1,6 @@
-//! What web servers and object stores give out by ranges, for a library that asks for it itself.
+//! Range requests to web servers and object stores, for a library that builds the requests itself.
 //!
-//! Trust, proxies, the rate limit and the watch over what stands still are those of registries. Nothing is repeated here.
+//! Trust, proxies, rate limit and stall timeout are those of registries. Requests are not repeated here.
 
 use bytes::Bytes;
 use reqwest::StatusCode;
@@ -72,11 +72,11 @@ async fn taken(call: &Call<'_>, answer: Answer, cap: usize) -> Result<http::Resp
             body
         }
         status if status.is_success() => Bytes::new(),
-        // What can be had of the explanation is enough.
+        // An incomplete explanation is enough.
         _ => answer.read(SMALL_BODY).await.unwrap_or_default(),
     };
     if status == StatusCode::PARTIAL_CONTENT {
-        // Of an answer in chunks the length is not stated, and the library wants it.
+        // An answer in chunks states no length, but the library needs one.
         headers.insert(CONTENT_LENGTH, body.len().into());
     }
     let mut response = http::Response::new(body);

@@ -1,4 +1,4 @@
-//! Content that stands in no registry but on this machine: it is handed out as if it had come over the wire.
+//! Content on this machine, which is returned as if it had come from a registry.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -17,12 +17,12 @@ use crate::image::{Algorithm, Digest, MediaType, RawManifest};
 pub struct HeldContent {
     /// In bytes.
     pub size: u64,
-    /// What those who hold it call it.
+    /// The key under which its store has it.
     pub media_type: Option<MediaType>,
     pub source: Arc<dyn BlobSource>,
 }
 
-/// Something on this machine that has manifests and blobs.
+/// A store of manifests and blobs on this machine.
 pub trait HeldStore: Send + Sync + fmt::Debug {
     fn find(&self, digest: &Digest) -> Option<HeldContent>;
 }
@@ -35,12 +35,12 @@ pub struct Held {
 }
 
 impl Held {
-    /// What `store` has and nothing else: no registry is asked for anything.
+    /// Only the content of `store`; no registry is contacted.
     pub fn only(store: Arc<dyn HeldStore>) -> Self {
         Self { bytes: Arc::default(), store: Some(store) }
     }
 
-    /// Whether there is nothing else.
+    /// Whether no registry is contacted.
     pub(super) fn is_all(&self) -> bool {
         self.store.is_some()
     }
@@ -49,7 +49,7 @@ impl Held {
         self.bytes.contains_key(digest) || self.store.as_ref().is_some_and(|s| s.find(digest).is_some())
     }
 
-    /// The content of `digest`; none where a registry is to be asked.
+    /// The content of `digest`; none if a registry has to be asked.
     pub(super) fn find(&self, digest: &Digest) -> Result<Option<HeldContent>, ErrorKind> {
         if let Some(bytes) = self.bytes.get(digest) {
             let size = bytes.len() as u64;
@@ -58,7 +58,7 @@ impl Held {
         let Some(store) = &self.store else {
             return Ok(None);
         };
-        let nowhere = || ErrorKind::Content("it is in none of the files given".to_owned());
+        let nowhere = || ErrorKind::Content("none of the given files has it".to_owned());
         store.find(digest).map(Some).ok_or_else(nowhere)
     }
 }
@@ -70,7 +70,7 @@ impl fmt::Debug for HeldContent {
 }
 
 impl HeldContent {
-    /// All of it, as the manifest `digest`.
+    /// The whole content, as the manifest `digest`.
     pub(super) async fn manifest(self, digest: &Digest, limit: usize) -> Result<FetchedManifest, ErrorKind> {
         if self.size > limit as u64 {
             return Err(ErrorKind::Content(format!("a manifest of {} bytes is too large", self.size)));

@@ -1,6 +1,6 @@
 //! Credential helpers: `docker-credential-<name> get`, the host on stdin, JSON on stdout.
 //!
-//! No shell, a timeout, bounded output; standard error is chatter and is dropped.
+//! Helpers run without a shell, with a timeout and bounded output. Their standard error is discarded.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -53,7 +53,7 @@ pub(super) async fn get(
         if String::from_utf8_lossy(&output).trim() == NOT_FOUND {
             return Ok(None);
         }
-        // The output may hold anything, so only the fact is told.
+        // The output may contain secrets, so it is not repeated.
         return Err(failed(&program, server, &format!("failed for {server} ({status})")));
     }
     let unusable = || failed(&program, server, &format!("gave no usable answer for {server}"));
@@ -81,7 +81,7 @@ fn find(program: &str, environment: &Environment) -> Result<PathBuf, Unusable> {
     })
 }
 
-/// What the user can find out with the same question.
+/// The hint with the command that asks the helper the same.
 fn failed(program: &str, server: &str, why: &str) -> Unusable {
     Unusable::new(format!("credential helper {program} {why}")).hint(format!(
         "see what it says: echo {server} | {program} get; or name another file with --auth-file FILE"

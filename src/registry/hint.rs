@@ -1,10 +1,10 @@
-//! What to do about a failure: it follows from the cause, never from the exit code that several causes share.
+//! The hint for a failure. It follows from the cause, never from the exit code, which several causes share.
 
 use super::error_kind::{BadCertificate, CertificateCause, ErrorKind, ProxyFault, StatusAnswer};
 use super::proxy::ProxyName;
 use crate::image::{Algorithm, HostName};
 
-/// The hint for `kind` in a conversation with `host`.
+/// The hint for a failure of `kind` at `host`.
 pub(super) fn of(host: &HostName, kind: &ErrorKind) -> Option<String> {
     Some(match kind {
         ErrorKind::Status(answer) => {
@@ -18,19 +18,19 @@ pub(super) fn of(host: &HostName, kind: &ErrorKind) -> Option<String> {
         }
         ErrorKind::RateLimited { .. } => {
             "log in (authenticated users have a higher limit) or run the same command again later: \
-             what is done is kept"
+             finished work is kept"
                 .to_owned()
         }
         ErrorKind::Connect(_) => {
             format!("check the name, the port and the proxy settings (HTTPS_PROXY, NO_PROXY) for {host}")
         }
         ErrorKind::Proxy { proxy, fault } => of_proxy(proxy, fault, host),
-        ErrorKind::NotTls => format!("if {host} speaks plain HTTP, say so: --plain-http {host}"),
+        ErrorKind::NotTls => format!("if {host} uses plain HTTP: --plain-http {host}"),
         ErrorKind::Certificate(bad) => of_certificate(bad, host),
         ErrorKind::NotARegistry(_) => {
             format!("check the address of {host}: a proxy, a login page or another service may be answering")
         }
-        ErrorKind::Stalled(_) => "a slower network needs a longer --timeout".to_owned(),
+        ErrorKind::Stalled(_) => "on a slow network, raise --timeout".to_owned(),
         _ => return None,
     })
 }
@@ -39,7 +39,7 @@ fn of_proxy(proxy: &ProxyName, fault: &ProxyFault, host: &HostName) -> String {
     let (variable, bare) = (proxy.variable, host.bare_host());
     match fault {
         ProxyFault::Login { given } => {
-            let verb = if *given { "correct" } else { "give" };
+            let verb = if *given { "correct" } else { "set" };
             let (scheme, address) = proxy.address.split_once("://").unwrap_or(("http", &proxy.address));
             format!(
                 "{verb} them: {variable}={scheme}://USER:PASSWORD@{address}; special characters are percent-encoded, \
@@ -74,8 +74,11 @@ fn of_certificate(bad: &BadCertificate, host: &HostName) -> String {
 fn of_answer(answer: &StatusAnswer, host: &HostName) -> Option<String> {
     if answer.blocked {
         return Some(format!(
-            "a firewall or proxy before {host} does not let this content pass: ask for an exception"
+            "a firewall or proxy in front of {host} blocks this content: ask its operator for an exception"
         ));
+    }
+    if let Some(hint) = of_missing_feature(answer, host) {
+        return Some(hint);
     }
     if let Some(hint) = of_code(answer, host) {
         return Some(hint);
@@ -93,23 +96,40 @@ fn of_answer(answer: &StatusAnswer, host: &HostName) -> Option<String> {
         401 if answer.credentials_from.is_none() => {
             format!("no credentials for {host}: bundle login {host}")
         }
-        // It has let the upload begin, and says nothing of rights.
+        // The registry accepted the start of the upload, so the account has the right to push.
         403 if answer.about.within_upload && answer.text.is_empty() && answer.code.is_none() => format!(
             "{host} let the upload begin and refuses its end without a reason: a quota or a limit on sizes is \
              likelier than a missing right; ask who runs it"
         ),
         401 | 403 => format!("check that the account may do this, or log in again: bundle login {host}"),
         405 => format!("{host} may be in read-only mode"),
-        407 => "a proxy on the way wants credentials: name it in HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT"
-            .to_owned(),
-        413 => format!("{host}, or a proxy before it, limits the size of requests: raise that limit"),
+        407 => "a proxy requires a login: set HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT".to_owned(),
+        413 => format!("{host}, or a proxy in front of it, limits the size of requests: raise that limit"),
         415 => format!("{host} does not accept this media type: its settings can allow it"),
-        507 => format!("make room on {host}, then run the same command again"),
+        507 => format!("free space on {host}, then run the same command again"),
         _ => return None,
     })
 }
 
-/// What the registry's own error code says.
+/// The hint for a build without the feature `ecr`, which can neither log in to Amazon ECR nor create repositories.
+fn of_missing_feature(answer: &StatusAnswer, host: &HostName) -> Option<String> {
+    let name = host.bare_host();
+    let is_ecr = name.contains(".dkr.ecr") && (name.contains(".amazonaws.com") || name.ends_with(".on.aws"));
+    if cfg!(feature = "ecr") || !is_ecr {
+        return None;
+    }
+    let way = match answer.status {
+        401 if answer.credentials_from.is_none() => "log in",
+        404 => "create the repository",
+        _ => return None,
+    };
+    Some(format!(
+        "this build of bundle lacks the feature `ecr`, which would {way} with your AWS credentials: \
+         rebuild it with cargo build --release"
+    ))
+}
+
+/// The hint for the registry's own error code.
 fn of_code(answer: &StatusAnswer, host: &HostName) -> Option<String> {
     let code = answer.code.as_deref()?;
     if let Some(algorithm) = answer.about.algorithm.filter(|algorithm| *algorithm != Algorithm::Sha256)
@@ -122,9 +142,9 @@ fn of_code(answer: &StatusAnswer, host: &HostName) -> Option<String> {
         ));
     }
     match code {
-        // What is sent was checked while it was read, so it is not the sender's content that is wrong.
+        // The content was verified while it was read, so it was altered after that.
         "DIGEST_INVALID" | "SIZE_INVALID" => {
-            Some(format!("what is sent reaches {host} altered: look at proxies and the link on the way"))
+            Some(format!("the data is altered on its way to {host}: check proxies and the network"))
         }
         "NAME_INVALID" => Some(format!(
             "{host} does not allow this repository name: correct it, or choose another prefix: -d {host}/PREFIX"

@@ -1,4 +1,4 @@
-//! What is known of one registry host: how to speak to it, its pace, its tokens, what it has refused before.
+//! The state of one registry host: scheme, pace, tokens, and what it has refused before.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -21,17 +21,17 @@ pub(super) struct Host {
     pub(super) auth: AuthState,
     pub(super) requests: [AtomicU64; RequestKind::COUNT],
     pub(super) rate_limit: Mutex<Option<RateLimit>>,
-    /// Seconds by which its clock is ahead of ours, as its last answer told.
+    /// Seconds by which its clock is ahead of this machine's, from its last answer.
     pub(super) clock_ahead: Mutex<Option<i64>>,
     /// The form of upload that worked last, an index into the upload ladder.
     pub(super) upload_rung: AtomicUsize,
-    /// Uploads that were given up since the last one that worked.
+    /// Uploads that failed since the last one that succeeded.
     pub(super) lost_uploads: AtomicU32,
-    /// A GET has confirmed a 404 that HEAD gave, so later ones are believed.
+    /// A GET has confirmed a 404 of a HEAD, so later ones are trusted.
     pub(super) head_tells_absence: AtomicBool,
-    /// Repositories, by path, where the referrers API is not to be had: a registry may route them to several servers.
+    /// Repositories, by path, without the referrers API: a registry may route repositories to several servers.
     pub(super) without_referrers: Mutex<HashSet<String>>,
-    /// One at a time writes the list of a repository's and subject's referrers.
+    /// Locks, so that only one task writes the list of referrers of a repository and subject.
     pub(super) fallback_lists: Mutex<HashMap<(String, Digest), FallbackList>>,
     pub(super) scheme: OnceCell<&'static str>,
 }
@@ -56,12 +56,12 @@ impl Host {
         }
     }
 
-    /// An address of it says how it is spoken to: that need not be found out.
+    /// Takes the scheme from an address of the host, so that it need not be probed.
     pub(super) fn speaks(&self, url: &Url) {
         let _ = self.scheme.set(if url.scheme() == "https" { "https" } else { "http" });
     }
 
-    /// What has happened here so far.
+    /// The counters of this host.
     pub(super) fn stats(&self) -> HostStats {
         let count = |kind: RequestKind| self.requests[kind as usize].load(Ordering::Relaxed);
         HostStats {

@@ -1,4 +1,4 @@
-//! The one sender: authentication, redirects, and the one place where retry is decided.
+//! Sends all requests: authentication, redirects, and the only decision on retries.
 //!
 //! Every request can be sent again, since its body is a factory. A permit of the host's pacer is held until the
 //! answer's body is done with. Credentials stay with the origin they belong to; redirects are followed here.
@@ -34,7 +34,7 @@ use super::warnings::Warnings;
 use crate::image::{Digest, HostName, Repository};
 
 const MAX_REDIRECTS: usize = 10;
-/// How often what must be there is asked for again when it is not.
+/// How often content that must exist is requested again after a 404.
 pub(super) const ABSENCES: u32 = 2;
 
 /// What all clones of a client share.
@@ -49,7 +49,7 @@ pub(super) struct Inner {
     pub(super) fetched: Mutex<HashSet<(Repository, Digest)>>,
 }
 
-/// One request, as often as it takes.
+/// One request, which may be sent several times.
 pub(super) struct Call<'a> {
     pub(super) host: &'a Host,
     pub(super) method: Method,
@@ -58,11 +58,11 @@ pub(super) struct Call<'a> {
     pub(super) payload: Payload<'a>,
     pub(super) scope: Scope,
     pub(super) kind: RequestKind,
-    /// Whether the sender may repeat it; if not, the caller knows better what to do.
+    /// Whether the sender may repeat it; otherwise the caller decides.
     pub(super) retry: bool,
-    /// Offer user name and password themselves, and no token made of them: for a registry's own API beside `/v2/`.
+    /// Send user name and password instead of a token: for a registry's own API outside of `/v2/`.
     pub(super) by_password: bool,
-    /// Send no login, whoever asks for one.
+    /// Never send a login.
     pub(super) anonymous: bool,
     /// What the request is about, for messages.
     pub(super) what: String,
@@ -75,7 +75,7 @@ pub(super) struct Call<'a> {
 pub(super) enum Target {
     /// Below the registry's root: `/v2/…`.
     Path(String),
-    /// What the registry gave as `Location` or `Link`.
+    /// A `Location` or `Link` from the registry.
     Url(Url),
 }
 
@@ -132,7 +132,7 @@ impl<'a> Retries<'a> {
         Self { failures, ..Self::new(inner, host) }
     }
 
-    /// For a host that is known to be in a bad way: what fails has failed.
+    /// Without further attempts, for a host that is known to fail.
     pub(super) fn none(inner: &'a Inner, host: &'a Host) -> Self {
         Self { tries: 1, ..Self::new(inner, host) }
     }
@@ -141,12 +141,12 @@ impl<'a> Retries<'a> {
         self.failures
     }
 
-    /// Waits for the next try, or gives the error back when it is final.
+    /// Waits for the next attempt, or returns the error if it is final.
     pub(super) async fn after(&mut self, error: RegistryError) -> Result<(), RegistryError> {
         if error.is_transient() { self.after_any(error).await } else { Err(error) }
     }
 
-    /// The same, for an error the caller knows to be worth another try.
+    /// The same, for an error that the caller knows to be worth another attempt.
     pub(super) async fn after_any(&mut self, error: RegistryError) -> Result<(), RegistryError> {
         note_overload(self.host, &error);
         self.failures += 1;
@@ -178,7 +178,7 @@ fn note_overload(host: &Host, error: &RegistryError) {
     }
 }
 
-/// The end of our patience with a limit: when it is over, and whose it is.
+/// Describes a rate limit: when it ends, and whose it is.
 fn rate_limited(host: &Host, error: &RegistryError) -> RegistryError {
     let quota = locked(&host.rate_limit).as_ref().map(|limit| {
         let window = limit.window.map(|window| format!(" per {} min", window.as_secs().div_ceil(60)));
@@ -202,7 +202,7 @@ impl Inner {
         Authenticator { options, transport, store, warnings }
     }
 
-    /// Sends `call` until it has an answer that is not a passing failure.
+    /// Sends `call` until the answer is not a transient failure.
     pub(super) async fn send(&self, call: &Call<'_>) -> Result<Answer, RegistryError> {
         let mut retries = Retries::new(self, call.host);
         loop {
@@ -222,7 +222,7 @@ impl Inner {
         }
     }
 
-    /// Sends `call` once: with a login where one is asked for, and on to where redirects lead.
+    /// Sends `call` once, with a login if one is required, and follows redirects.
     pub(super) async fn attempt(&self, call: &Call<'_>) -> Result<Answer, RegistryError> {
         let base = base(&self.options, &self.transport, call.host).await?;
         let unusable = || call.error(ErrorKind::Protocol("a URL that cannot be used".to_owned()));
@@ -238,7 +238,7 @@ impl Inner {
         } else {
             self.authenticator().authorize(call.host, &call.scope).await?
         };
-        // Whose the proof is. It is dropped when a redirect leads elsewhere.
+        // The origin that the login is for. The login is dropped when a redirect leads elsewhere.
         let mut proof_origin = base.origin();
         let (mut renewed, mut fresh, mut hops) = (call.by_password, false, 0);
         let permit = call.host.pace.of(&call.method).enter().await;
@@ -260,7 +260,7 @@ impl Inner {
             self.note(call.host, &answer);
             let sent = proof.as_ref().filter(|_| url.origin() == proof_origin).cloned();
             if answer.status.as_u16() == 401 && !renewed {
-                // A proof made for this very request is not worth renewing, unless its scope was too narrow.
+                // A token that was fetched for this request is not renewed, unless its scope was too narrow.
                 renewed = sent.is_some();
                 if !(fresh && renewed) || asks_for_more(&answer.headers) {
                     let offered = self.offer(call, home, &answer, sent.as_ref()).await?;
@@ -292,7 +292,7 @@ impl Inner {
         }
     }
 
-    /// Something to answer a 401 with, from the registry itself or from a host it redirected to.
+    /// The login to answer a 401 with, of the registry itself or of a host that it redirected to.
     async fn offer(
         &self,
         call: &Call<'_>,
@@ -303,13 +303,13 @@ impl Inner {
         if call.anonymous {
             return Ok(None);
         }
-        // Whoever asks in plain HTTP gets no login, nor may it say where one is to be sent.
+        // A challenge over plain HTTP gets no login, and its realm is not used either.
         check_login_at(&self.options, &answer.url, &call.host.name, &call.what)?;
         if let Some(home) = home {
             // Boxed, since it is rare and would make every request's future larger.
             return Box::pin(self.authenticator().answer_challenge(home, &call.scope, answer, refused)).await;
         }
-        // The target of a redirect may be a registry with its own rules, and gets its own credentials or none.
+        // The target of a redirect may require a login too, and only gets credentials of its own.
         let Some(name) = host_of(&answer.url) else {
             return Ok(None);
         };
@@ -329,13 +329,13 @@ impl Inner {
         }
     }
 
-    /// Keeps what is to be told of a registry.
+    /// Records a warning of a registry.
     pub(super) fn warn(&self, host: &HostName, text: &str) {
         self.warnings.add(format!("{host}: {text}"));
     }
 }
 
-/// Where the answer sends us, if it does.
+/// The target of a redirect, if the answer is one.
 fn redirect(answer: &Answer) -> Option<Result<Url, String>> {
     if !matches!(answer.status.as_u16(), 301 | 302 | 303 | 307 | 308) {
         return None;
@@ -344,7 +344,7 @@ fn redirect(answer: &Answer) -> Option<Result<Url, String>> {
     let target = answer.url.join(&String::from_utf8_lossy(location.as_bytes()));
     Some(match target {
         Ok(mut url) if matches!(url.scheme(), "http" | "https") && url.has_host() => {
-            // No login comes from where an answer leads.
+            // A login in the target of a redirect is not used.
             let is_bare = url.set_username("").and_then(|()| url.set_password(None));
             is_bare
                 .map(|()| url)

@@ -1,4 +1,4 @@
-//! Secrets this client has used, so that a server which repeats one does not get it onto the screen.
+//! The secrets that this client has used. They are masked in the texts of servers.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -10,13 +10,13 @@ use reqwest::header::HeaderValue;
 use super::pace::locked;
 use crate::secret::Secret;
 
-/// Tokens come and go; the oldest are forgotten never, but no more than these are kept.
+/// Maximum number of remembered secrets. Further ones are not added.
 const MOST: usize = 2000;
 /// Masking shorter texts would mask words.
 const SHORTEST: usize = 4;
 const MASK: &str = "***";
 
-/// Passwords, tokens, and what they look like in addresses, forms, JSON, HTML and headers.
+/// Passwords and tokens, with their encodings in addresses, forms, JSON, HTML and headers.
 #[derive(Default)]
 pub(super) struct KnownSecrets(
     /// Their ASCII letters in lower case.
@@ -119,7 +119,7 @@ fn escaped(c: char) -> String {
     text
 }
 
-/// What stands unchanged in an address (RFC 3986, 2.3).
+/// Characters that are not encoded in an address (RFC 3986, 2.3).
 const URL_LIKE: &percent_encoding::AsciiSet =
     &percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 

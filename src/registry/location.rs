@@ -1,4 +1,4 @@
-//! `Location` and `Link` as registries and the proxies before them really send them.
+//! `Location` and `Link`, in the forms that registries and the proxies in front of them send.
 
 use url::Url;
 

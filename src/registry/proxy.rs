@@ -4,8 +4,14 @@
 //! addresses, CIDR blocks and `*`. Loopback never goes through a proxy, nor do the services that give a machine or
 //! container its cloud credentials.
 //!
-//! The matcher of `hyper-util` is not used: of what stands here it knows neither `host:port` nor `*.suffix`, splits at
-//! commas only, lets `.suffix` cover the suffix itself, and takes a proxy that it cannot read for none.
+//! `hyper_util::client::proxy::matcher` (0.1) cannot carry these rules, so it is not used:
+//!
+//! - It compares `NO_PROXY` with the host alone: `registry.local:5000` there never matches anything.
+//! - It does not know `*.suffix`, separates entries by commas only, and lets `.suffix` match the suffix itself.
+//! - Its exceptions are `NO_PROXY` and nothing else, so loopback and the addresses of cloud credentials would go through
+//!   the proxy.
+//! - It takes a proxy URL that it cannot read for no proxy at all. Here that is an error which names the variable.
+//! - It does not tell which variable a proxy came from, which errors and hints name.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -19,7 +25,7 @@ use super::redact::{clean, masked_origin};
 use super::warnings::Warnings;
 use crate::app::unusable::Unusable;
 
-/// Characters that end the address of a proxy, or its user name and password, when they stand for themselves.
+/// Characters that end the address of a proxy, or its user name and password, unless they are percent-encoded.
 const ENCODED: [(char, &str); 4] = [('\\', "%5C"), ('/', "%2F"), ('?', "%3F"), ('#', "%23")];
 
 /// The proxies of the environment.
@@ -30,7 +36,7 @@ pub(super) struct ProxyRules {
     exceptions: Vec<Exception>,
 }
 
-/// A proxy; none where no variable names one.
+/// A proxy, if a variable names one.
 type Setting = Result<Option<Arc<Proxy>>, Unusable>;
 
 /// One proxy, and the variable that names it.
@@ -91,7 +97,7 @@ impl ProxyRules {
     }
 }
 
-/// What `NO_PROXY` lists. An entry that is none is told and covers nothing.
+/// The entries of `NO_PROXY`. An entry that cannot be read is ignored with a warning.
 fn exceptions(environment: &Environment, warnings: &Warnings) -> Vec<Exception> {
     let set = ["NO_PROXY", "no_proxy"].into_iter().find_map(|name| match environment.text(name) {
         Ok(text) => text.map(|text| (name, text)),
@@ -106,7 +112,7 @@ fn exceptions(environment: &Environment, warnings: &Warnings) -> Vec<Exception> 
         match Exception::parse(entry) {
             Some(exception) => exceptions.push(exception),
             None => warnings.add(format!(
-                "{variable}: {:?} is neither a host, an address nor a network, and exempts nothing",
+                "{variable}: {:?} is neither a host, an address nor a network, so it is ignored",
                 clean(entry, 100)
             )),
         }

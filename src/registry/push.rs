@@ -1,6 +1,7 @@
-//! Pushing a blob: presence, mount, then the ladder of upload forms, remembering per registry what worked.
+//! Pushes a blob: checks presence, tries to mount, then tries the upload methods one after another. The method that
+//! worked is remembered per registry.
 //!
-//! After any doubt the registry is asked whether it has the blob before a failure counts.
+//! Before a failure is reported, the registry is asked whether it has the blob after all.
 
 use std::sync::atomic::Ordering;
 
@@ -19,7 +20,7 @@ use super::upload::{MountAnswer, SessionStatus, Upload};
 use super::{BlobSource, RegistryClient};
 use crate::image::{Algorithm, Digest, Repository};
 
-/// How a blob got to where it is.
+/// How a blob was pushed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pushed {
     AlreadyThere,
@@ -39,7 +40,7 @@ enum UploadMethod {
 }
 
 /// From the form that registries are tested with to the smallest chunks a proxy may insist on (nginx lets 1 MiB
-/// through unless told otherwise).
+/// through by default).
 const METHODS: [UploadMethod; 6] = [
     UploadMethod::Patch,
     UploadMethod::Put,
@@ -49,24 +50,24 @@ const METHODS: [UploadMethod; 6] = [
     UploadMethod::Chunks(256 << 10),
 ];
 const FIRST_CHUNKS: usize = 2;
-/// A registry that lost so many uploads in a row, each tried as often as it may be, gets the others once.
+/// After this many failed uploads in a row, each with all retries, further ones get one attempt.
 const LOST_BEFORE_GIVING_UP: u32 = 3;
-/// Blobs over so many bytes are worth going on with in the middle.
+/// Uploads of blobs over this many bytes are resumed in the middle.
 const LARGE: u64 = 8 << 20;
 /// Breaks after which a large blob is tried in chunks.
 const BREAKS_BEFORE_CHUNKS: u32 = 3;
 
-/// What a failed upload calls for.
+/// What to do after a failed upload.
 enum Verdict {
     Final,
     Again,
-    /// Another form, from this place in the ladder on.
+    /// Try the methods from this index on.
     Climb(usize),
 }
 
 impl RegistryClient {
-    /// Gets a blob into `repository`: not at all if it is there, by mounting from `mount_from` if that works, by
-    /// upload else.
+    /// Pushes a blob to `repository`: nothing is sent if it exists; otherwise it is mounted from `mount_from` or
+    /// uploaded.
     pub async fn push_blob(
         &self,
         repository: &Repository,
@@ -107,7 +108,7 @@ impl RegistryClient {
         self.upload(&host, &note, size, source, session).await
     }
 
-    /// The same, without asking whether the blob is there: for a registry that says so of what it does not have.
+    /// The same without the check for presence, for a registry that claims to have blobs that it does not have.
     pub async fn push_blob_unasked(
         &self,
         repository: &Repository,
@@ -336,7 +337,7 @@ async fn send(
             SessionStatus::Holds(held) if (least..=size).contains(&held) => {
                 upload.resume_at(held);
                 resumed_at = Some(held);
-                // A break that got something through is no failed try.
+                // A break after progress does not count as a failed attempt.
                 if held > reached {
                     reached = held;
                     broken.get_or_insert(error);

@@ -19,7 +19,7 @@ pub(super) fn masked_origin(url: &Url) -> String {
     text
 }
 
-/// The URL without user info, query and fragment; `?…` stands for a query.
+/// The URL without user info, query and fragment; a query is shown as `?…`.
 pub(super) fn masked(url: &Url) -> String {
     let mut text = masked_origin(url);
     text.push_str(url.path());

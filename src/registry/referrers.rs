@@ -19,7 +19,7 @@ use super::pace::locked;
 use super::token::Scope;
 use crate::image::{Descriptor, Digest, ParsedManifest, RawManifest, Repository, media_type, referrers_tag};
 
-/// Referrers of one manifest; nobody has so many.
+/// Maximum number of referrers of one manifest.
 const MAX_REFERRERS: usize = 10_000;
 
 /// Rounds of reading the list, adding to it and reading it again, should others write to it at the same time.
@@ -29,7 +29,7 @@ const LIST_ROUNDS: usize = 5;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Referrers {
     pub descriptors: Vec<Descriptor>,
-    /// The registry keeps the list itself. If not, whoever pushes a referrer maintains the fallback tag.
+    /// The registry maintains the list itself. Otherwise a client that pushes a referrer updates the fallback tag.
     pub api_supported: bool,
 }
 
@@ -136,12 +136,12 @@ impl RegistryClient {
                 .map_err(|error| fail(ErrorKind::Content(error.to_string())))?;
             self.put_manifest(repository, &target, &longer).await?;
         }
-        let why = "others write to their list at the same time".to_owned();
+        let why = "another program changes their list at the same time".to_owned();
         Err(RegistryError::new(repository.host(), described(repository, subject), ErrorKind::Broken(why)))
     }
 }
 
-/// The list with what is not in it yet; none when all are. What is no index counts as an empty list.
+/// The list with the missing entries added; none if it has all. A document that is not an index counts as an empty list.
 fn with_referrers(current: Option<&RawManifest>, referrers: &[Descriptor]) -> Option<Vec<u8>> {
     let empty = || json!({ "schemaVersion": 2, "mediaType": media_type::OCI_INDEX, "manifests": [] });
     let current = current.filter(|manifest| media_type::is_index(&manifest.media_type));

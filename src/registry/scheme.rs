@@ -51,7 +51,7 @@ async fn probe(transport: &Transport, host: &Host) -> Result<&'static str, Regis
     };
     match ask("https").await? {
         Ok(()) => return Ok("https"),
-        // It speaks TLS. What is wrong with it is told by the request itself; never fall back from here.
+        // The host speaks TLS. The request itself reports its errors, and there is no fallback to plain HTTP.
         Err(ErrorKind::Certificate(_) | ErrorKind::Tls(_) | ErrorKind::Configuration(_)) => {
             return Ok("https");
         }

@@ -1,8 +1,8 @@
-//! Upload sessions that outlive the program: what an import that was killed had open, so that the next one goes on.
+//! Records open upload sessions, so that the next import can resume those of one that was killed.
 //!
-//! One small file per bundle and destination, readable by its owner only, as a location is as good as a password for
-//! its upload. Lines are appended and never changed; a torn one is ignored. Where there is no place for such files,
-//! or another import is using this one, nothing is kept, and nothing is missed but time.
+//! There is one small file per bundle and destination. Only its owner can read it, because a location is as good as a
+//! password for its upload. Lines are appended and never changed; an incomplete one is ignored. If the file cannot be
+//! written, or another import uses it, nothing is recorded; uploads then start again from their beginning.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -20,9 +20,9 @@ use super::environment::Environment;
 use super::pace::locked;
 use crate::image::{Digest, Repository};
 
-/// Registries purge uploads after about so long.
+/// Registries remove unfinished uploads after about this long.
 const STALE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-/// A longer file is none of ours.
+/// A longer file was not written by this program.
 const MAX_FILE: u64 = 4 << 20;
 
 /// The open sessions of one bundle's import into one destination.
@@ -51,12 +51,12 @@ enum Record {
         repository: String,
         digest: Digest,
     },
-    /// What was sent of an interrupted request never arrived, though its session is well.
+    /// The data of an interrupted request was lost although its session exists: a proxy buffers requests.
     Buffers,
 }
 
 impl Sessions {
-    /// The sessions under `key`; none where they cannot be kept.
+    /// The sessions under `key`; none if they cannot be recorded.
     pub fn open(environment: &Environment, key: &str) -> Option<Self> {
         let folder = environment.state_home()?.join("airgap-bundle").join("imports");
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).ok()?;
@@ -68,7 +68,7 @@ impl Sessions {
         let mut text = Vec::new();
         (&mut file).take(MAX_FILE).read_to_end(&mut text).ok()?;
         if text.last().is_some_and(|byte| *byte != b'\n') {
-            // Whatever is torn must not swallow the next line.
+            // An incomplete last line must not be joined with the next one.
             file.write_all(b"\n").ok()?;
         }
         let mut state = State { file, open: HashMap::new(), buffers: false };
@@ -108,12 +108,12 @@ impl Sessions {
         self.record(Record::Buffers);
     }
 
-    /// The import is done: nothing of it is to be gone on with.
+    /// The import is done, so no session has to be resumed.
     pub fn finished(&self) {
         let _ = std::fs::remove_file(&self.path);
     }
 
-    /// Best effort: what cannot be written is sent again.
+    /// Errors are ignored: an upload that is not recorded is only sent again.
     fn record(&self, record: Record) {
         let Ok(mut line) = serde_json::to_vec(&record) else { return };
         line.push(b'\n');
@@ -153,7 +153,7 @@ impl State {
     }
 }
 
-/// Removes what nobody went on with.
+/// Removes files of imports that were never resumed.
 fn clean(folder: &Path) {
     for file in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let age = file.metadata().and_then(|meta| meta.modified()).map(|time| time.elapsed());

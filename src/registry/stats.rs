@@ -50,7 +50,7 @@ pub struct HostStats {
     pub blob_gets: u64,
     pub blob_pushes: u64,
     pub other: u64,
-    /// Requests that may be under way at once at present, beside HEADs.
+    /// The current limit of concurrent requests, without HEADs.
     pub concurrency: usize,
     /// The fewest there were: below four, the registry showed signs of overload.
     pub fewest: usize,

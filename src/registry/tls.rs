@@ -257,7 +257,7 @@ pub(super) fn explain(error: &CertificateError) -> BadCertificate {
         }
         CertificateError::Other(why) => {
             let why = format!(
-                "it cannot stand for a server ({}); a self-signed one must itself be given as an authority",
+                "it is not valid for a server ({}); give a self-signed certificate itself as an authority",
                 clean(&why.to_string(), 100)
             );
             (why, CertificateCause::Issuer)
@@ -273,10 +273,8 @@ pub(super) fn explain(error: &CertificateError) -> BadCertificate {
 /// A time as people write it, in UTC.
 fn date(time: UnixTime) -> String {
     let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
-    jiff::Timestamp::from_second(seconds).map_or_else(
-        |_| "a day beyond all calendars".to_owned(),
-        |time| time.strftime("%F %R UTC").to_string(),
-    )
+    jiff::Timestamp::from_second(seconds)
+        .map_or_else(|_| "a date out of range".to_owned(), |time| time.strftime("%F %R UTC").to_string())
 }
 
 #[cfg(test)]
@@ -287,7 +285,7 @@ mod tests {
         TlsSettings::new(ca_files, identity, &Environment::default(), Warnings::default())
     }
 
-    /// As `openssl x509 -req` makes them unless told otherwise.
+    /// As `openssl x509 -req` makes them by default.
     #[test]
     fn a_client_certificate_of_version_1_is_for_the_server_to_judge() {
         const VERSION_1: &str = "-----BEGIN CERTIFICATE-----

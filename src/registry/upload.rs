@@ -21,7 +21,7 @@ use super::token::Scope;
 use super::{BlobSource, RegistryClient};
 use crate::image::{Algorithm, Digest, Repository};
 
-/// An upload in progress. For data that cannot be replayed; [`RegistryClient::push_blob`] is for all other.
+/// An upload in progress, for data that cannot be read again. [`RegistryClient::push_blob`] is for all other data.
 pub struct Upload {
     client: RegistryClient,
     repository: Repository,
@@ -31,21 +31,21 @@ pub struct Upload {
     offset: u64,
 }
 
-/// What a registry says of a session.
+/// The status of a session at the registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SessionStatus {
-    /// So many bytes, beyond doubt.
+    /// This many bytes, certainly.
     Holds(u64),
-    /// None, or next to none.
+    /// No bytes, or one: the answers for both are the same.
     Nothing,
-    /// The session is gone, or the answer says nothing.
+    /// The session does not exist any more, or the answer does not say.
     Unknown,
 }
 
-/// What a request to mount a blob led to.
+/// The result of a request to mount a blob.
 pub(super) enum MountAnswer {
     Mounted,
-    /// The registry would rather have the bytes, and opened a session for them.
+    /// The registry requires an upload, and has opened a session for it.
     Session(Upload),
     Refused,
 }
@@ -101,7 +101,7 @@ impl Upload {
             Call::new(&host, Method::POST, Target::Path(path), format!("mount {digest} to {repository}"));
         call.scope = Scope { from: Some(from.path().to_owned()), ..Scope::push(repository.path()) };
         (call.kind, call.retry) = (RequestKind::BlobPush, false);
-        // Whatever is wrong with mounting, uploading may still work and will say so if it does not.
+        // If mounting fails, an upload may still succeed, and reports its own errors.
         let Ok(answer) = client.0.send(&call).await else {
             return Ok(MountAnswer::Refused);
         };
@@ -118,7 +118,7 @@ impl Upload {
         self.offset
     }
 
-    /// Sends the next bytes. After a break it finds out how far they got before it sends them again.
+    /// Sends the next bytes. After a break, it asks how many arrived before it sends the rest.
     pub async fn append(&mut self, bytes: Bytes) -> Result<(), RegistryError> {
         let start = self.offset;
         let end = start + bytes.len() as u64;
@@ -131,7 +131,7 @@ impl Upload {
             let Err(error) = self.patch(Payload::Bytes(rest), end - self.offset, true).await else {
                 continue;
             };
-            // A session of which nothing is lost but what is at hand can be opened anew.
+            // At the start of the upload everything is still in memory, so a new session can be opened.
             let anew = start == 0 && (error.is_transient() || error.is_lost_session());
             if anew || error.is_out_of_order() {
                 retries.after_any(error).await
@@ -157,8 +157,8 @@ impl Upload {
         self.settle(digest, false, &mut Retries::new(&client.0, &host)).await
     }
 
-    /// The same, as often as `retries` has it and the registry still holds all that was sent. Of a session that was gone
-    /// on with, a server error is believed at once.
+    /// The same with retries, as long as the registry still has everything that was sent. In a resumed session, a server
+    /// error is final.
     pub(super) async fn settle(
         &mut self,
         digest: &Digest,
@@ -184,7 +184,7 @@ impl Upload {
         Ok(())
     }
 
-    /// Gives the session up. Best effort: registries clean up by themselves in the end.
+    /// Cancels the session. Errors are ignored, because registries remove old sessions by themselves.
     pub async fn cancel(self) {
         let host = self.client.0.host(self.repository.host());
         let mut call = self.call(&host, Method::DELETE, self.location.clone());
@@ -221,7 +221,7 @@ impl Upload {
         if let Some(location) = new_location(&answer) {
             self.location = location;
         }
-        // Some registries append whatever comes and only tell by the range they report.
+        // Some registries append any chunk, and only the reported range shows that it was misplaced.
         if let Some(held) = held(&answer)
             && held != end
         {
@@ -275,7 +275,7 @@ impl Upload {
             return SessionStatus::Unknown;
         };
         let status = answer.status.as_u16();
-        // Of a session without a byte there is no range that would tell so: Gitea names none (distribution-spec #578).
+        // A range cannot express that a session has no bytes; Gitea sends none then (distribution-spec #578).
         let is_empty = status == 204 && answer.header("range").is_none();
         let held = held(&answer).or_else(|| is_empty.then_some(0));
         let Some(held) = held.filter(|_| matches!(status, 200 | 202 | 204)) else {
@@ -288,7 +288,7 @@ impl Upload {
         if held > 1 { SessionStatus::Holds(held) } else { SessionStatus::Nothing }
     }
 
-    /// Takes over what [`Upload::status`] found.
+    /// Sets the offset that [`Upload::status`] returned.
     pub(super) fn resume_at(&mut self, offset: u64) {
         self.offset = offset;
     }

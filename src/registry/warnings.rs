@@ -1,4 +1,4 @@
-//! What people should know of registries and of settings, though it is no failure. Each text is told once.
+//! Warnings about registries and settings that are not failures. Each text is reported once.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -15,7 +15,7 @@ pub(super) struct Warnings(Arc<Mutex<Kept>>);
 #[derive(Default)]
 struct Kept {
     known: BTreeSet<String>,
-    /// Not told yet.
+    /// Not reported yet.
     fresh: Vec<String>,
 }
 

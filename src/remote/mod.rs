@@ -1,4 +1,4 @@
-//! Bundles that lie on a web server or in object storage (`https://…`, `s3://…`), read by ranges.
+//! Reads bundles on a web server or in object storage (`https://…`, `s3://…`), by ranges.
 //!
 //! What it gives out is an [`Input`] like a file's. Nothing is stored here: pieces are kept in memory, a few at a time. An
 //! object that is replaced while it is read is noticed where the server has entity tags; every digest is compared anyway.
@@ -22,10 +22,10 @@ use crate::archive::{ArchiveError, Input, StorageAnswer};
 use crate::image::HostName;
 use crate::registry::{ErrorKind, RegistryClient, RegistryError};
 
-/// What is fetched at once, in bytes; and how many of these are kept.
+/// Bytes of one range request, and the number of ranges that are kept in memory.
 const PIECE: u64 = 2 << 20;
 const KEPT: usize = 16;
-/// Characters that are shown of what a server says.
+/// Characters of a server's text that are shown.
 const MOST_SAID: usize = 300;
 
 /// A bundle that is read over the network.
@@ -36,7 +36,7 @@ pub struct RemoteInput {
     name: String,
     len: u64,
     tag: Option<String>,
-    /// Its own, so that reading may block the thread that reads, whichever that is.
+    /// A runtime of its own, so that reading may block any thread.
     runtime: Option<tokio::runtime::Runtime>,
     /// By number, the latest last.
     kept: Mutex<VecDeque<(u64, Bytes)>>,
@@ -92,7 +92,7 @@ impl RemoteInput {
         }
     }
 
-    /// Piece `number`, out of memory or over the network.
+    /// Piece `number`, from memory or from the network.
     fn piece(&self, number: u64) -> Result<Bytes, ArchiveError> {
         let kept = || self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, bytes)) = kept().iter().find(|(known, _)| *known == number) {
@@ -172,7 +172,7 @@ impl std::fmt::Debug for RemoteInput {
     }
 }
 
-/// What came for a range, if it is all of it.
+/// The body for a range, if it is complete.
 fn whole(bytes: Bytes, wanted: u64, name: &str) -> Result<Bytes, ArchiveError> {
     if bytes.len() as u64 == wanted {
         return Ok(bytes);
@@ -196,12 +196,12 @@ fn wait<T: Send + 'static>(
 ) -> Result<T, ArchiveError> {
     let (done, result) = std::sync::mpsc::sync_channel(1);
     runtime.spawn(async move {
-        // Nobody waits any more when the program ends.
+        // At the end of the program, nobody waits for the result.
         let _ = done.send(work.await);
     });
     result
         .recv()
-        .unwrap_or_else(|_| Err(ArchiveError::Damaged("reading over the network was given up".to_owned())))
+        .unwrap_or_else(|_| Err(ArchiveError::Damaged("the read over the network was cancelled".to_owned())))
 }
 
 /// Where `url` is kept, and under which name.
@@ -274,13 +274,13 @@ fn failed(name: &str, error: &object_store::Error) -> ArchiveError {
     use object_store::Error;
     let mut hint = None;
     let why = match error {
-        Error::NotFound { .. } => "there is nothing under this address".to_owned(),
+        Error::NotFound { .. } => "there is no file at this address".to_owned(),
         Error::Precondition { .. } => {
             return ArchiveError::Damaged(format!("{name} was replaced while it was read"));
         }
         Error::PermissionDenied { .. } => "reading it is not allowed".to_owned(),
         Error::Unauthenticated { .. } => "it is not readable without a login, or with this one".to_owned(),
-        Error::NotSupported { .. } => "the server does not give out ranges of it".to_owned(),
+        Error::NotSupported { .. } => "the server does not support ranges for it".to_owned(),
         other => {
             let mut cause: &dyn std::error::Error = other;
             while let Some(source) = cause.source() {
@@ -302,10 +302,7 @@ fn failed(name: &str, error: &object_store::Error) -> ArchiveError {
     };
     let server = Url::parse(name).ok().filter(|url| answer == StorageAnswer::Denied && url.scheme() != "s3");
     if let Some(url) = server {
-        hint = Some(format!(
-            "a login for this server is stored by: bundle login --no-check {}",
-            url.authority()
-        ));
+        hint = Some(format!("store a login for this server: bundle login --no-check {}", url.authority()));
     }
     ArchiveError::Storage { name: name.to_owned(), why, answer, hint }
 }

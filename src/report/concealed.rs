@@ -1,8 +1,8 @@
-//! What is never shown: secrets of this run, and characters that could mislead a terminal.
+//! Conceals secrets of this run, and characters that could mislead a terminal.
 
 use std::sync::OnceLock;
 
-/// What is never shown, longest first; see [`conceal`].
+/// The secrets, longest first; see [`conceal`].
 static CONCEALED: OnceLock<Vec<String>> = OnceLock::new();
 
 /// Never shows these texts: passwords and signed queries that stand in the arguments of the program. Said once, at its start.
@@ -12,13 +12,13 @@ pub fn conceal(mut secrets: Vec<String>) {
     let _ = CONCEALED.set(secrets);
 }
 
-/// `text` without what is never shown.
+/// `text` without secrets.
 pub fn concealed(text: &str) -> String {
     let secrets = CONCEALED.get().into_iter().flatten();
     secrets.fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), "***"))
 }
 
-/// `text` without what is never shown, and without what could move a cursor or hide text.
+/// `text` without secrets, and without characters that could move a cursor or hide text.
 pub fn printable(text: &str) -> String {
     let hostile = |c: char| {
         // Controls, marks of direction, what has no width, and tags.

@@ -6,6 +6,6 @@ use super::concealed::concealed;
 
 /// Writes one event.
 pub(crate) fn write_json(value: &serde_json::Value) {
-    // A closed stderr is no reason to stop moving bytes.
+    // A closed stderr must not stop the transfer.
     let _ = writeln!(std::io::stderr().lock(), "{}", concealed(&value.to_string()));
 }

@@ -1,4 +1,4 @@
-//! The moving parts: one total, and a bar for each blob on its way.
+//! Progress: one total, and a bar for each blob in transfer.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -167,11 +167,11 @@ impl Progress {
     }
 }
 
-/// One blob on its way; dropping it takes its bar away.
+/// The progress of one blob; its bar disappears when this is dropped.
 #[derive(Debug)]
 pub struct Transfer {
     progress: Progress,
-    /// The furthest byte reached: what is sent again is no progress.
+    /// The furthest byte reached. Bytes that are sent again are not progress.
     reached: AtomicU64,
     bar: Option<ProgressBar>,
 }
@@ -185,7 +185,7 @@ impl Transfer {
         }
     }
 
-    /// So many more bytes are there.
+    /// More bytes are done.
     pub fn advance(&self, count: u64) {
         if let Some(bar) = &self.bar {
             bar.inc(count);

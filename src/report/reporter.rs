@@ -1,4 +1,4 @@
-//! Where a command says what it does: the one that is handed around.
+//! The reporter: progress, messages and warnings of a command.
 
 use std::io::IsTerminal;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use super::concealed::printable;
 use super::json_events::write_json;
 use super::progress::{Progress, ProgressMode, Transfer};
 
-/// Where a command says what it does. Cheap to clone.
+/// Takes progress, messages and warnings of a command. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Reporter(Arc<Inner>);
 
@@ -35,17 +35,17 @@ impl Reporter {
         Self::new(ProgressMode::None, 0)
     }
 
-    /// Something the user should know.
+    /// A message.
     pub fn say(&self, text: &str) {
         self.line("message", text, "");
     }
 
-    /// Something that may be wrong.
+    /// A warning.
     pub fn warn(&self, text: &str) {
         self.line("warning", text, "warning: ");
     }
 
-    /// Something for those who asked for details with `-v`.
+    /// A detail, shown with `-v`.
     pub fn detail(&self, text: &str) {
         if self.0.verbose > 0 {
             self.line("detail", text, "");
@@ -65,17 +65,17 @@ impl Reporter {
         self.0.progress.begin(name, bytes, already);
     }
 
-    /// Begins a phase that is counted in things, not bytes.
+    /// Begins a phase that is counted in items instead of bytes.
     pub fn begin_count(&self, name: &str, count: u64) {
         self.0.progress.begin_count(name, count);
     }
 
-    /// One more thing of a phase begun with [`Self::begin_count`].
+    /// One more item of a phase that was begun with [`Self::begin_count`].
     pub fn step(&self) {
         self.0.progress.advance(1);
     }
 
-    /// So many more bytes of a phase that has no transfers of its own.
+    /// More bytes of a phase that has no transfers.
     pub fn advance(&self, bytes: u64) {
         self.0.progress.advance(bytes);
     }
@@ -85,7 +85,7 @@ impl Reporter {
         self.0.progress.end();
     }
 
-    /// One blob on its way; `from` bytes are there already.
+    /// Begins the transfer of one blob, of which `from` bytes are done already.
     pub fn transfer(&self, label: &str, size: u64, from: u64) -> Transfer {
         self.0.progress.transfer(&printable(label), size, from)
     }

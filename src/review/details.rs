@@ -1,4 +1,4 @@
-//! All that is known of one image, for the page. What an image says is bounded, and how much is left out is said.
+//! The details of one image on the page. Texts from the image are limited, and the page says how much is left out.
 
 use jiff::Timestamp;
 use maud::{Markup, html};
@@ -24,7 +24,7 @@ const LABELS: [(&str, &str); 8] = [
     ("description", "org.opencontainers.image.description"),
 ];
 
-/// `room` is what configs may still take on this page, in bytes.
+/// `room` is the number of bytes that configs may still use on this page.
 pub(super) fn of(at: usize, image: &ImageFacts, today: Timestamp, room: &mut usize) -> Markup {
     let mut own = MAX_IMAGE.min(*room);
     let given = own;
@@ -100,7 +100,7 @@ fn more(config: &ImageConfig, name: &'static str) -> Markup {
     html! { @if entries > 0 { dt { (name) } dd { "and " (entries) " more" } } }
 }
 
-/// Whom it runs as, or why it does not run.
+/// The user it runs as, or why it does not run.
 fn kind_of(variant: &Variant) -> Markup {
     let user = &variant.config.user;
     match &variant.kind {
@@ -112,7 +112,7 @@ fn kind_of(variant: &Variant) -> Markup {
     }
 }
 
-/// A name and a value; nothing where there is no value.
+/// A name and a value; nothing if there is no value.
 fn field(name: &str, value: &str) -> Markup {
     html! { @if !value.is_empty() { dt { (name) } dd { (safe(value)) } } }
 }

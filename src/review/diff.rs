@@ -1,4 +1,4 @@
-//! What one bundle has that another has not: images, digests, bytes, and how images run.
+//! The differences between two bundles: images, digests, bytes, and how images run.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -17,16 +17,16 @@ pub struct ImageLine {
     pub size: u64,
 }
 
-/// How an image runs otherwise than before.
+/// A difference in how an image runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ConfigChange {
     pub platform: String,
     /// `user`, `env PATH`, `port 8080/tcp`, `label …`.
     pub field: String,
-    /// None: it was not there. Empty: it was, and has no value.
+    /// None if it did not exist. Empty if it existed without a value.
     pub old: Option<String>,
-    /// None: it is not there any more.
+    /// None if it does not exist any more.
     pub new: Option<String>,
 }
 
@@ -35,7 +35,7 @@ pub struct ConfigChange {
 #[serde(rename_all = "camelCase")]
 pub struct ImageChange {
     pub name: Reference,
-    /// The name it had, where its tag is another one now.
+    /// The former name, if the tag has changed.
     pub old_name: Option<Reference>,
     pub old_digest: Digest,
     pub digest: Digest,
@@ -196,7 +196,7 @@ fn platforms(image: &ImageFacts) -> BTreeMap<String, &Variant> {
     by_platform
 }
 
-/// Every field of a config that is another now, in a fixed order.
+/// Every field of a config that has changed, in a fixed order.
 fn changes(platform: &str, old: &ImageConfig, new: &ImageConfig) -> Vec<ConfigChange> {
     let mut found = Vec::new();
     let mut compare = |field: String, old: Option<String>, new: Option<String>| {

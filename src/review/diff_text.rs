@@ -75,7 +75,7 @@ pub(super) fn title(change: &ImageChange) -> String {
     }
 }
 
-/// What is otherwise about it than before, one line each.
+/// What has changed in it, one line each.
 pub(super) fn details(change: &ImageChange) -> Vec<String> {
     let mut lines = Vec::new();
     for (what, platforms) in
@@ -85,7 +85,7 @@ pub(super) fn details(change: &ImageChange) -> Vec<String> {
             lines.push(format!("{what} {}", platforms.join(", ")));
         }
     }
-    // What is the same on all platforms is said once.
+    // A change that is the same on all platforms is listed once.
     let mut said: Vec<(&ConfigChange, Vec<&str>)> = Vec::new();
     let mut places = HashMap::new();
     for change in &change.config {
@@ -134,7 +134,7 @@ pub(super) fn summary(diff: &Diff) -> String {
     )
 }
 
-/// Text in Markdown: what is hidden in it shows.
+/// Text for Markdown; hidden characters become visible.
 fn cell(text: &str) -> String {
     escaped(&crate::report::printable(text))
 }

@@ -1,4 +1,4 @@
-//! What a bundle says of each of its images: platforms, configs, layers, what is shared, what is signed.
+//! The facts about the images of a bundle: platforms, configs, layers, what is shared, what is signed.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -31,14 +31,14 @@ pub struct Layer {
     pub size: u64,
 }
 
-/// What an entry of an image is where it is pulled.
+/// What a runtime makes of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
     Container,
     Artifact,
     /// About the manifest with this digest.
     Attestation(Digest),
-    /// It may run, and this is why nobody can tell how.
+    /// It may run; this is why it is unclear how.
     Unclear(String),
 }
 
@@ -59,14 +59,14 @@ pub struct Variant {
 /// One image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageFacts {
-    /// What the chart calls it.
+    /// The name that the chart uses.
     pub name: Reference,
     /// Where it was pulled from.
     pub source: Reference,
     /// Where it lands, below the registry: path and tag.
     pub targets: Vec<String>,
     pub digest: Digest,
-    /// Set when it is no container image.
+    /// Set if it is not a container image.
     pub artifact_type: Option<String>,
     /// Charts and components that use it.
     pub used_by: Vec<String>,
@@ -75,13 +75,13 @@ pub struct ImageFacts {
     /// Bytes of what no other image here needs.
     pub own: u64,
     pub variants: Arc<[Variant]>,
-    /// What is about it.
+    /// The artifacts about it.
     pub artifacts: ArtifactCounts,
     /// Everything it needs, with sizes.
     pub blobs: Needs,
 }
 
-/// What a bundle says of itself.
+/// The facts about a bundle.
 #[derive(Clone, Debug)]
 pub struct Facts {
     /// For messages and titles.
@@ -90,7 +90,7 @@ pub struct Facts {
     pub images: Vec<ImageFacts>,
     /// Each distinct blob with its size, and how many images need it.
     pub blobs: HashMap<Digest, (u64, u32)>,
-    /// What the destination must have already.
+    /// The blobs that the destination must have.
     pub base: Option<(Digest, u64)>,
 }
 
@@ -127,7 +127,7 @@ impl Facts {
             for artifact in index.of_image(at, holdings)? {
                 let artifact = &bundle.artifacts[artifact];
                 let runs = facts::running_beside(artifact, holdings, &configs, &Kept::of)?;
-                // What can run is shown as that, and is no signature for being called one.
+                // An artifact that can run is shown as such, and not as the signature that its type claims.
                 artifacts.extend(artifact.kind().filter(|_| runs.is_empty()));
                 running.extend(runs.into_iter().map(variant).map(beside));
             }
@@ -180,18 +180,18 @@ impl Facts {
 }
 
 impl ImageFacts {
-    /// The platform that stands for the image where one is shown: linux/amd64, else the first.
+    /// The platform that represents the image: linux/amd64, otherwise the first.
     pub fn main(&self) -> Option<&Variant> {
         let amd64 = self.containers().find(|variant| variant.platform == "linux/amd64");
         amd64.or_else(|| self.containers().next()).or_else(|| self.variants.first())
     }
 
-    /// What containers can be made of.
+    /// The variants that containers can be made of.
     pub fn containers(&self) -> impl Iterator<Item = &Variant> {
         self.variants.iter().filter(|variant| variant.kind == Kind::Container)
     }
 
-    /// Whether a container of it runs as root, or may for all that anybody can tell.
+    /// Whether a container of it runs as root, or may do so.
     pub fn may_be_root(&self) -> bool {
         self.variants.iter().any(|variant| match variant.kind {
             Kind::Container => variant.config.is_root(),
@@ -200,7 +200,7 @@ impl ImageFacts {
         })
     }
 
-    /// Whom its containers run as, each once; empty for what does not run.
+    /// The users its containers run as, each once; empty if it does not run.
     pub fn users(&self) -> Vec<&str> {
         let mut users = Vec::new();
         for variant in self.variants.iter() {
@@ -226,7 +226,7 @@ impl ImageFacts {
     }
 }
 
-/// What stands beside the image and can run; its platform is none of the image's.
+/// An artifact of the image that can run. Its platform is not one of the image's.
 fn beside(mut found: Variant) -> Variant {
     let own = std::mem::take(&mut found.platform);
     found.platform = if own.is_empty() { "beside it".to_owned() } else { format!("beside it: {own}") };

@@ -1,4 +1,4 @@
-//! What a policy has against a bundle, and what of it is waived: by rule, and by reason where many images share one.
+//! The policy findings and waived findings on the page, by rule, and by reason if many images share one.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use crate::image::Reference;
 use crate::policy::Finding;
 use crate::report::count;
 
-/// Where on the page each image is told of.
+/// The anchor of each image on the page.
 type Places<'a> = HashMap<&'a Reference, usize>;
 
 pub(super) fn sections(facts: &Facts, findings: &[Finding]) -> Markup {
@@ -20,10 +20,10 @@ pub(super) fn sections(facts: &Facts, findings: &[Finding]) -> Markup {
         findings.iter().partition(|finding| finding.counts());
     html! {
         @if !against.is_empty() {
-            section.findings { h2 { "What the policy has against it" } (rules(against, &places)) }
+            section.findings { h2 { "Policy findings" } (rules(against, &places)) }
         }
         @if !waived.is_empty() {
-            section.findings.waived { h2 { "What the policy lets pass all the same" } (rules(waived, &places)) }
+            section.findings.waived { h2 { "Waived policy findings" } (rules(waived, &places)) }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! How the page writes what images say of themselves: their texts, and how old they are.
+//! Texts from images on the page, and the age of images.
 
 use jiff::Timestamp;
 
@@ -9,7 +9,7 @@ use crate::report::printable;
 /// Texts from images longer than this are cut.
 const MAX_TEXT: usize = 400;
 
-/// Text from an image as text: nothing invisible, nothing endless. Escaping is the template's.
+/// Text from an image, shortened and without invisible characters. The template escapes it.
 pub(super) fn safe(text: &str) -> String {
     shortened(&printable(text), MAX_TEXT)
 }

@@ -1,4 +1,4 @@
-//! What people decide upon before a bundle may cross: what is in it, what changed, as a page, a table, or JSON.
+//! Reviews: what is in a bundle and what changed, as a page, a table or JSON, for the decision whether it may cross.
 //!
 //! Everything shown comes from images, which anyone may have made: it is text, never markup, and cannot steer a
 //! terminal, a browser or a spreadsheet. Nothing here reads a clock or a registry; the page needs neither a network nor

@@ -28,7 +28,7 @@ pub struct Page<'a> {
     pub diff: Option<&'a Diff>,
     /// What a policy has against it.
     pub findings: &'a [Finding],
-    /// Ages are told from this day.
+    /// Ages are counted up to this day.
     pub today: Timestamp,
 }
 
@@ -50,11 +50,11 @@ pub fn page(page: &Page<'_>) -> String {
             }
             body {
                 header {
-                    p.kicker { "Images that are to cross" }
+                    p.kicker { "Images in this bundle" }
                     h1 { (safe(&facts.title)) }
                     @if let Some(id) = facts.id { p.id { "bundle " code { (id) } } }
                     @if let Some((base, size)) = facts.base {
-                        p { "A delta: " (bytes(size)) " are left out, since bundle " code { (base) } " has brought them." }
+                        p { "A delta: " (bytes(size)) " of layers left out, which bundle " code { (base) } " has." }
                     }
                 }
                 (tiles(page))
@@ -92,7 +92,7 @@ fn tiles(page: &Page<'_>) -> Markup {
         div.tiles {
             (tile(images.len().to_string(), if images.len() == 1 { "image" } else { "images" }, false))
             (tile(bytes(page.facts.size()), "distinct content", false))
-            (tile(page.facts.blobs.len().to_string(), "blobs", false))
+            (tile(page.facts.blobs.len().to_string(), if page.facts.blobs.len() == 1 { "blob" } else { "blobs" }, false))
             (tile(root.to_string(), "run as root", root > 0))
             (tile(unsigned.to_string(), "without a signature", unsigned > 0))
             (tile(without_sbom.to_string(), "without SBOM or attestation", without_sbom > 0))
@@ -103,7 +103,7 @@ fn tiles(page: &Page<'_>) -> Markup {
     }
 }
 
-/// Whether something of this kind is beside the image.
+/// Whether the image has an artifact of this kind.
 fn has(image: &ImageFacts, noun: &str) -> bool {
     image.artifacts.to_string().contains(noun)
 }

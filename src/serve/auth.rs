@@ -6,9 +6,9 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use axum::http::HeaderMap;
-use axum::http::header::AUTHORIZATION;
 use base64::Engine as _;
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
 use tokio::sync::Semaphore;
 
 use crate::app::foreign_text;
@@ -18,7 +18,7 @@ use crate::image::Digest;
 /// Longest file of users that is read, in bytes.
 const MAX_HTPASSWD: u64 = 16 << 20;
 
-/// Logins remembered at most; beyond that all are checked anew once.
+/// Maximum number of remembered logins. Beyond it, all are forgotten and checked again.
 const REMEMBERED: usize = 256;
 
 #[derive(Debug, thiserror::Error)]
@@ -83,7 +83,7 @@ impl Users {
         };
         let users = Arc::clone(&self);
         let check = move || {
-            // Stays with the check when the client leaves, who could have any number of them made otherwise.
+            // The permit stays with the check when the client disconnects. Otherwise a client could start any number of checks.
             let _permit = permit;
             users.check(&user, &password)
         };
@@ -103,7 +103,7 @@ impl Users {
         if let Some(hash) = self.hashes.get(user) {
             return bcrypt::verify(password, hash).unwrap_or(false);
         }
-        // As slow as for a known user, so that the time does not tell who exists.
+        // As slow as for a known user, so that the time does not reveal which users exist.
         let _ = self.hashes.values().next().map(|hash| bcrypt::verify(password, hash));
         false
     }

@@ -3,18 +3,18 @@
 use std::fmt;
 use std::sync::Arc;
 
-use axum::body::Body;
-use axum::http::StatusCode;
+use http::StatusCode;
 use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::answer::Refusal;
+use super::body::Body;
 use super::limits::PaceLimits;
 use super::notices::Notices;
 use super::pace::Incoming;
 use super::store::{Store, StoreError, WritableStore};
 
-/// Pushed manifests that are read from JSON at once.
+/// Maximum number of pushed manifests that are parsed at the same time.
 const PARSED_AT_ONCE: usize = 4;
 
 /// Cheap to clone.
@@ -39,10 +39,12 @@ impl Backend {
         Self { store, read_only, notices: Notices::default(), pace: PaceLimits::default(), parsing }
     }
 
-    /// Waits for a turn to read a manifest from JSON.
+    /// Waits for a permit to parse a manifest.
     pub(super) async fn parsing(&self) -> Result<OwnedSemaphorePermit, Refusal> {
         let permit = Arc::clone(&self.parsing).acquire_owned().await;
-        permit.map_err(|_| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", "the registry ends"))
+        permit.map_err(|_| {
+            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", "the registry is shutting down")
+        })
     }
 
     /// The body of a request.
@@ -69,7 +71,7 @@ impl Backend {
         Ok(done.map_err(failed)??)
     }
 
-    /// Refuses where nothing may be written; asked before any body is read.
+    /// Refuses the request if the registry is read-only. Called before any body is read.
     pub(super) fn check_writable(&self) -> Result<(), Refusal> {
         if self.read_only || self.store.writable().is_none() {
             let mut refusal = Refusal::method("GET, HEAD");
@@ -79,7 +81,7 @@ impl Backend {
         Ok(())
     }
 
-    /// Runs `work` on a blocking thread, where writing is allowed.
+    /// Runs `work` on a blocking thread if the registry may be written to.
     pub(super) async fn write<T: Send + 'static>(
         &self,
         work: impl FnOnce(&dyn WritableStore) -> Result<T, StoreError> + Send + 'static,
@@ -92,7 +94,7 @@ impl Backend {
         .await
     }
 
-    /// Lets the store drop what clients have abandoned, on a blocking thread.
+    /// Lets the store remove abandoned uploads, on a blocking thread.
     pub(super) fn tidy(&self) {
         let store = Arc::clone(&self.store);
         tokio::task::spawn_blocking(move || store.writable().map(WritableStore::tidy));

@@ -4,18 +4,18 @@ use std::fmt::Display;
 use std::io::{self, Read};
 use std::ops::Range;
 
-use axum::body::Body;
-use axum::http::header::{
-    ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_NONE_MATCH, IF_RANGE, RANGE,
-};
-use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use bytes::Bytes;
 use futures_util::{Stream, stream};
+use http::header::{
+    ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_NONE_MATCH, IF_RANGE, RANGE,
+};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 
 use super::CHUNK;
 use super::answer::{Answer, DOCKER_CONTENT_DIGEST, Refusal, empty, header};
 use super::backend::Backend;
+use super::body::Body;
 use super::notices::Notices;
 use super::store::RepositoryName;
 use crate::image::{Digest, Hasher};
@@ -66,7 +66,7 @@ async fn get(backend: &Backend, name: RepositoryName, digest: Digest, head: &Par
         let wanted = range.clone();
         let reader = backend.read(move |store| store.open_blob(&name, &digest, wanted)).await?;
         let content = Content::new(reader, &digest, &range, size);
-        // What begins with damage, or is small enough to be checked as a whole, gets an error instead of an answer.
+        // The first chunk is read before the answer, so damage in it, or in a small blob, becomes an error status.
         let first = backend.read(move |_| Ok(content.step()?)).await?;
         Body::from_stream(chunks(first, backend.notices().clone()))
     };
@@ -147,7 +147,7 @@ struct Content {
     left: u64,
 }
 
-/// What was read, and how to go on; none at the end.
+/// A chunk and the state to continue with; none at the end.
 type Step = Option<(Bytes, Content)>;
 
 impl Content {

@@ -22,7 +22,7 @@ pub struct BundleStore {
     repositories: BTreeMap<RepositoryName, Shelf>,
 }
 
-/// What one repository shows.
+/// The content of one repository.
 #[derive(Debug, Default)]
 struct Shelf {
     tags: BTreeMap<Tag, Digest>,

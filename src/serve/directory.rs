@@ -53,7 +53,7 @@ pub enum DirectoryError {
 }
 
 impl DirectoryError {
-    /// What the user can do, where another folder or other content is what it takes.
+    /// The hint for errors that the user can resolve with another folder.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Foreign { path, is_older: true } => format!(
@@ -77,7 +77,7 @@ impl DirectoryStore {
         Self::open_with(root, UploadLimits::default(), Arc::new(Instant::now))
     }
 
-    /// The same with limits and a clock of one's own.
+    /// The same, with limits and a clock for tests.
     pub fn open_with(
         root: impl Into<PathBuf>,
         limits: UploadLimits,
@@ -184,7 +184,7 @@ impl Store for DirectoryStore {
             let Ok(digest) = link.replacen('-', ":", 1).parse() else {
                 continue;
             };
-            // A link may stand alone after a crash, or while its manifest is being removed.
+            // A link may be left without its manifest after a crash, or while the manifest is being removed.
             if let Ok(manifest) = self.folder.manifest_at(name, &digest)
                 && let Ok(parsed) = manifest.parse()
                 && !found.add(manifest.as_referrer(&parsed))
@@ -245,7 +245,7 @@ impl WritableStore for DirectoryStore {
     fn finish_upload(&self, name: &RepositoryName, upload: &str, digest: &Digest) -> Result<(), StoreError> {
         self.uploads.finish(name, upload, digest, |whole| {
             let _shared = self.removal.read();
-            // Replaces content that is already there, which heals it should it be damaged.
+            // Replaces existing content too, which repairs it if it is damaged.
             self.folder.tree().publish(whole, &digest.layout_path())?;
             self.link_blob(name, digest)
         })

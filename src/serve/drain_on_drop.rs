@@ -1,21 +1,23 @@
-//! A request's body that comes back unread.
+//! A request body that can be drained after the request was refused.
 //!
-//! Where a request is refused before its body was read, closing the connection at once would make the client's
-//! system throw the answer away together with what it still had to send. So a modest rest is read and forgotten.
+//! If a request is refused before its body was read, closing the connection at once would make the client's system
+//! discard the answer together with the data it still had to send. So up to `REST` bytes are read and discarded.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::body::{Body, HttpBody};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
+use hyper::body::Body as HttpBody;
 use tokio::sync::oneshot;
+
+use super::body::{Body, BodyError};
 
 const REST: usize = 16 << 20;
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// A body that is sent back to its lender when it is dropped.
+/// A body that is sent back to `lend`'s caller when it is dropped.
 struct DrainOnDrop {
     body: Body,
     back: Option<oneshot::Sender<Body>>,
@@ -23,15 +25,15 @@ struct DrainOnDrop {
 
 impl HttpBody for DrainOnDrop {
     type Data = Bytes;
-    type Error = axum::Error;
+    type Error = BodyError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<hyper::body::Frame<Bytes>, axum::Error>>> {
+    ) -> Poll<Option<Result<hyper::body::Frame<Bytes>, BodyError>>> {
         let frame = Pin::new(&mut self.body).poll_frame(context);
         if let Poll::Ready(None | Some(Err(_))) = frame {
-            // At its end, there is nothing to send back.
+            // The body has ended, so there is nothing to drain.
             self.back = None;
         }
         frame
@@ -49,12 +51,12 @@ impl HttpBody for DrainOnDrop {
 impl Drop for DrainOnDrop {
     fn drop(&mut self) {
         if let Some(back) = self.back.take() {
-            let _ = back.send(std::mem::take(&mut self.body));
+            let _ = back.send(std::mem::replace(&mut self.body, Body::empty()));
         }
     }
 }
 
-/// The body to hand on, and where it comes back.
+/// Returns the body to pass on, and a channel on which it comes back when it is dropped.
 pub(crate) fn lend(body: Body) -> (Body, oneshot::Receiver<Body>) {
     let (back, returned) = oneshot::channel();
     (Body::new(DrainOnDrop { body, back: Some(back) }), returned)

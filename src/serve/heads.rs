@@ -24,13 +24,13 @@ pub(super) const MAX_HEAD: usize = 32 << 10;
 /// As many as hyper accepts.
 const MAX_HEADERS: usize = 100;
 
-/// What was found out about a head.
+/// The result of checking a head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     Plain,
     /// The connection ends with this request.
     Last,
-    /// It states the length of its body in two ways.
+    /// The head states the length of its body in two ways.
     Ambiguous,
 }
 
@@ -43,7 +43,7 @@ impl Verdicts {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(verdict);
     }
 
-    /// Of the next request; none if nobody looked at it.
+    /// The verdict on the next request; none if its head was not checked.
     pub(super) fn next(&self) -> Option<Verdict> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
     }
@@ -51,18 +51,18 @@ impl Verdicts {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// A head is gathered.
+    /// A head is being read.
     Head,
-    /// So many bytes are passed on: a head that was looked at, and its body.
+    /// This many bytes are passed on: a checked head and its body.
     Pass(u64),
-    /// Everything is passed on: hyper ends the connection.
+    /// Everything is passed on, and hyper ends the connection.
     PassAll,
 }
 
-/// A connection that passes heads on when they are whole.
+/// A connection that passes each head on when it is complete.
 pub(super) struct Heads<S> {
     stream: Take<S>,
-    /// What was read and not passed on.
+    /// Bytes that were read and not passed on yet.
     gathered: BytesMut,
     /// How much of it has been searched for the end of the head.
     searched: usize,
@@ -79,7 +79,7 @@ impl<S: AsyncRead + Unpin> Heads<S> {
 
     /// Looks at what was gathered, and changes the state where that is a head, or never becomes one.
     fn look(&mut self) {
-        // A TLS greeting has no end of a head to wait for, and whoever sends one waits for the answer.
+        // A TLS greeting never has the end of a head, and its client waits for an answer, so it is refused at once.
         let is_first = self.searched == 0;
         // Parsing again after each byte would take a time that grows with the square of the head.
         let from = self.searched.saturating_sub(3);
@@ -160,7 +160,7 @@ fn judge(bytes: &[u8]) -> Option<(State, Option<Verdict>)> {
 
 fn number(digits: &[u8]) -> Option<u64> {
     let digits = std::str::from_utf8(digits).ok()?;
-    // `parse` would take a sign.
+    // `parse` would accept a sign.
     digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok())?
 }
 

@@ -1,4 +1,4 @@
-//! What clients may take of the registry: how much, how long, and who counts as one client.
+//! Limits for clients: memory, time, connections, and what counts as one client.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 /// Bytes of a blob that are in memory at once, per request.
 pub const CHUNK: usize = 256 << 10;
 
-/// A client, as far as limits go: an IP address. Not a network of them: in a site all nodes may be in one.
+/// A client, for the limits: an IP address. Networks do not count as one client, because all nodes of a site may be in one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Peer(IpAddr);
 
@@ -22,7 +22,7 @@ impl From<IpAddr> for Peer {
 pub struct Limits {
     /// Of all clients. Each may hold a few chunks in memory.
     pub connections: usize,
-    /// Of one client.
+    /// For one client.
     pub per_client: usize,
     /// From connecting, or from the end of an answer, until the head of a request is there. Handshakes count.
     pub waiting: Duration,
@@ -44,9 +44,9 @@ impl Default for Limits {
 /// How slow a client may be in the middle of a request or of an answer.
 #[derive(Clone, Copy, Debug)]
 pub struct PaceLimits {
-    /// How long nothing may come.
+    /// Longest time without data.
     pub patience: Duration,
-    /// What has to come on average, in bytes per second.
+    /// Lowest average rate, in bytes per second.
     pub least_rate: u64,
 }
 
@@ -59,23 +59,23 @@ impl Default for PaceLimits {
 /// Limits of the uploads that are open at once. Each one has a file on the disk.
 #[derive(Clone, Copy, Debug)]
 pub struct UploadLimits {
-    /// Of one client.
+    /// For one client.
     pub per_client: usize,
     /// Of all clients.
     pub in_all: usize,
-    /// An upload that nobody touched for so long is dropped.
+    /// An upload without a request for this long is removed.
     pub abandoned: Duration,
-    /// The same where an upload is to be opened and a limit is reached.
+    /// The same when a new upload would exceed a limit.
     pub spare: Duration,
 }
 
 impl Default for UploadLimits {
     fn default() -> Self {
         Self {
-            // An import has one per job, and what earlier runs left.
+            // An import has one upload per job, and those that earlier runs left.
             per_client: 128,
             in_all: 1024,
-            // Long enough to start a killed import again, which then goes on where it stopped.
+            // Long enough to start a killed import again, so that it can resume.
             abandoned: Duration::from_secs(60 * 60),
             // Longer than the slowest body that is accepted needs between two pieces that are written.
             spare: Duration::from_secs(10 * 60),

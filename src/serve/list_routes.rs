@@ -1,12 +1,12 @@
 //! Content discovery: tags, repositories, referrers.
 
-use axum::body::Body;
-use axum::http::Response;
-use axum::http::header::{HeaderValue, LINK};
+use http::Response;
+use http::header::{HeaderValue, LINK};
 use serde_json::{Value, json};
 
 use super::answer::{Answer, OCI_FILTERS_APPLIED, Refusal, header, json_answer};
 use super::backend::Backend;
+use super::body::Body;
 use super::listing::{Listed, MAX_PAGE, Page};
 use super::request::Query;
 use super::store::RepositoryName;
@@ -36,7 +36,7 @@ fn page(query: &Query<'_>) -> Result<Page, Refusal> {
 
 fn listed(path: &str, most: usize, list: &Listed, body: &Value) -> Response<Body> {
     let mut response = json_answer("application/json", body);
-    // With n=0 there is no entry to go on from (distribution-spec, "Listing Tags": no Link then).
+    // With n=0 there is no last entry to continue from, so there is no Link (distribution-spec, "Listing Tags").
     if let Some(last) = list.items.last().filter(|_| list.more) {
         let most = most.to_string();
         response.headers_mut().insert(LINK, next(path, &[("n", &most), ("last", last)]));

@@ -1,4 +1,4 @@
-//! Pages of lists: memory is that of a page, however long the list is.
+//! Pages of lists, collected in memory for one page however long the list is.
 
 use std::collections::BTreeSet;
 
@@ -12,10 +12,10 @@ pub(super) const MAX_REFERRERS: usize = 100;
 /// than a manifest may have.
 const REFERRERS_ROOM: usize = 2 << 20;
 
-/// Which part of a sorted list is asked for.
+/// The requested part of a sorted list.
 #[derive(Clone, Debug)]
 pub struct Page {
-    /// What comes after this entry, which need not exist.
+    /// Entries after this one, which need not exist.
     pub after: Option<String>,
     pub most: usize,
 }
@@ -35,7 +35,7 @@ pub struct Listed {
     pub more: bool,
 }
 
-/// Keeps what belongs on a page while all entries pass, in any order.
+/// Collects the entries of one page from all entries, which come in any order.
 #[derive(Debug)]
 pub(super) struct Gathering<'a> {
     page: &'a Page,
@@ -68,7 +68,7 @@ impl<'a> Gathering<'a> {
 #[derive(Clone, Debug, Default)]
 pub struct Referrers {
     pub descriptors: Vec<Descriptor>,
-    /// What the next page comes after; none on the last one.
+    /// The entry that the next page follows; none on the last page.
     pub next: Option<Digest>,
     size: usize,
 }

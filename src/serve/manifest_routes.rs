@@ -3,15 +3,15 @@
 //! A manifest is taken only if its digest, its media type and everything it refers to hold: whoever pulls it later
 //! gets all of it. Only its `subject` may be missing.
 
-use axum::body::Body;
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, LOCATION};
-use axum::http::request::Parts;
-use axum::http::{HeaderValue, Method, Request, Response, StatusCode};
 use bytes::{Bytes, BytesMut};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, LOCATION};
+use http::request::Parts;
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 
 use super::answer::{Answer, DOCKER_CONTENT_DIGEST, OCI_SUBJECT, Refusal, empty, header};
 use super::backend::Backend;
 use super::blob_routes::matches_etag;
+use super::body::Body;
 use super::request::{Query, valid_reference};
 use super::store::{MAX_MANIFEST, Needed, RepositoryName, StoreError, TagOrDigest};
 use crate::image::{Algorithm, Digest, ParsedManifest, RawManifest};
@@ -103,7 +103,7 @@ async fn put(
     Ok(response)
 }
 
-/// Compares what a manifest is with what was said about it.
+/// Compares a manifest with its `Content-Type` and digest in the request.
 fn check(
     bytes: Bytes,
     content_type: Option<&str>,

@@ -11,9 +11,9 @@ use rustix::fs::FileType;
 use super::tree::Tree;
 
 pub(super) const MARKER: &str = "bundle-registry";
-/// Of the marker of every revision of the layout.
+/// The beginning of every marker, whatever the revision of the layout.
 const KIND: &str = "airgap-bundle registry ";
-/// With the revision of the layout.
+/// The marker with the revision of the layout.
 const CONTENT: &str = "airgap-bundle registry 1";
 /// What registries of versions without a marker consist of.
 const OLDER: [&str; 5] = ["blobs", "lock", "oci-layout", "repositories", "uploads"];
@@ -43,7 +43,7 @@ pub(super) fn claim(tree: &Tree) -> io::Result<Claim> {
     }
     let mut names = Vec::new();
     tree.list("", |name, kind| match (name, kind) {
-        // Every new ext4 file system has this.
+        // Every new ext4 file system has this folder.
         ("lost+found", FileType::Directory) => {}
         (MARKER, FileType::RegularFile) if is_unfinished => {}
         _ => names.push(name.to_owned()),

@@ -7,6 +7,7 @@ mod answer;
 mod auth;
 mod backend;
 mod blob_routes;
+mod body;
 mod bundle;
 mod directory;
 mod drain_on_drop;
@@ -30,6 +31,7 @@ mod upload_routes;
 mod uploads;
 
 pub use auth::{HtpasswdError, Users};
+pub use body::{Body, BodyError};
 pub use bundle::BundleStore;
 pub use directory::{DirectoryError, DirectoryStore};
 pub use limits::{CHUNK, Limits, PaceLimits, Peer, UploadLimits};

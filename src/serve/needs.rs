@@ -1,5 +1,5 @@
-//! What in a repository needs what: nothing is taken without all that it refers to, and nothing is removed that
-//! something else refers to.
+//! References inside a repository: nothing is accepted without everything that it refers to, and nothing is removed
+//! while something else refers to it.
 
 use std::io;
 
@@ -9,10 +9,10 @@ use super::registry_folder::{RegistryFolder, repository};
 use super::store::{Needed, RepositoryName, StoreError};
 use crate::image::{Algorithm, Digest, Tag};
 
-/// What is missing is named up to here.
+/// Maximum number of missing digests in an error.
 const NAMED: usize = 10;
 
-/// Names the first few of `needed` that the repository lacks. The caller holds off removals.
+/// Lists the first few of `needed` that the repository lacks. The caller prevents removals meanwhile.
 pub(super) fn check_needed(
     folder: &RegistryFolder,
     name: &RepositoryName,

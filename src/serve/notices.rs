@@ -1,4 +1,4 @@
-//! What the one who serves should hear of: faults of the registry's own, such as a full disk or damaged content.
+//! Notices for the operator of the registry: faults such as a full disk or damaged content.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -35,7 +35,7 @@ impl Notices {
 }
 
 impl Default for Notices {
-    /// Nowhere.
+    /// Discards all notices.
     fn default() -> Self {
         Self::new(|_| {})
     }

@@ -1,5 +1,5 @@
-//! How slow a client may be: connections are limited in number, so a few clients that send or read a byte now and then
-//! would otherwise keep everybody else out.
+//! The lowest rate at which a client may send or read. The number of connections is limited, so without it a few very
+//! slow clients would block all others.
 //!
 //! Only time that is spent waiting for the client counts, not what the registry's own disk takes.
 
@@ -8,17 +8,18 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use axum::body::{Body, BodyDataStream};
-use axum::http::StatusCode;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
+use http::StatusCode;
+use http_body_util::BodyDataStream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
 use super::answer::Refusal;
+use super::body::Body;
 use super::limits::PaceLimits;
 
-/// A store of patience: bytes fill it, waiting empties it.
+/// The time for which a client may still stall: transferred bytes increase it, waiting reduces it.
 #[derive(Debug)]
 struct Pace {
     limits: PaceLimits,
@@ -30,7 +31,7 @@ impl Pace {
         Self { limits, left: limits.patience }
     }
 
-    /// After `waited` there were so many bytes.
+    /// Records that `bytes` were transferred after `waited`.
     fn moved(&mut self, waited: Duration, bytes: usize) {
         let nanoseconds = bytes as u128 * 1_000_000_000 / u128::from(self.limits.least_rate.max(1));
         let earned = Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX));
@@ -38,9 +39,9 @@ impl Pace {
     }
 }
 
-/// The body of a request, from a client that must not be too slow.
+/// The body of a request, with an error if the client is too slow.
 pub(super) struct Incoming {
-    frames: BodyDataStream,
+    frames: BodyDataStream<Body>,
     pace: Pace,
 }
 
@@ -58,7 +59,7 @@ impl Incoming {
                 Ok(Some(frame))
             }
             Ok(None) => Ok(None),
-            Ok(Some(Err(_))) => Err(Refusal::bad("BLOB_UPLOAD_INVALID", "the request's body broke off")),
+            Ok(Some(Err(_))) => Err(Refusal::bad("BLOB_UPLOAD_INVALID", "the request's body ended early")),
             Err(_) => {
                 let message = "the request's body comes too slowly";
                 Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "BLOB_UPLOAD_INVALID", message).closing())
@@ -71,7 +72,7 @@ impl Incoming {
 pub(super) struct StallTimeout<S> {
     stream: S,
     pace: Pace,
-    /// Since when a write waits, and until when it may.
+    /// When the pending write began, and the timer for it.
     waiting: Option<(Instant, Pin<Box<Sleep>>)>,
 }
 
@@ -80,7 +81,7 @@ impl<S> StallTimeout<S> {
         Self { stream, pace: Pace::new(limits), waiting: None }
     }
 
-    /// Passes `progress` on, and turns waiting for too long into an error.
+    /// Passes `progress` on, or an error if the write has waited for too long.
     fn watch<T>(
         &mut self,
         progress: Poll<io::Result<T>>,

@@ -1,4 +1,4 @@
-//! Which file in the folder of a registry means what, and what is read from it.
+//! The layout of a registry's folder, and reading from it.
 //!
 //! ```text
 //! bundle-registry, oci-layout, lock
@@ -7,7 +7,7 @@
 //! repositories/<name>/_manifests/<alg>/<hex>          the media type of a manifest that is here
 //! repositories/<name>/_tags/<tag>                     a digest
 //! repositories/<name>/_referrers/<alg>/<hex>/<alg>-<hex>   empty: subject, then the manifest that names it
-//! uploads/<32 hex characters>                         what is not whole yet; removed on opening
+//! uploads/<32 hex characters>                         unfinished uploads; removed on opening
 //! ```
 //!
 //! `bundle-registry` says that the folder is a registry's; without it nothing here is touched. Names of repositories

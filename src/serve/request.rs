@@ -1,14 +1,14 @@
-//! What is read from the path and the query of a request.
+//! Parsing of the path and the query of a request.
 
 use std::borrow::Cow;
 
-use axum::http::{StatusCode, Uri};
+use http::{StatusCode, Uri};
 
 use super::answer::Refusal;
 use super::store::{RepositoryName, TagOrDigest};
 use crate::image::Digest;
 
-/// The parameters of a request, read when asked for.
+/// The parameters of a request, parsed on demand.
 pub(super) struct Query<'a>(&'a str);
 
 impl<'a> Query<'a> {

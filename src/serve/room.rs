@@ -1,8 +1,8 @@
-//! Who is connected: so many in all, so many of one client, and who makes way for whom.
+//! The connections: limits in total and per client, and which connection is closed for a new one.
 //!
-//! A connection on which no request is being answered costs its client nothing, so it has to make way: where a client
-//! has as many connections as it may, the one that has waited longest is closed for the new one; where all clients have,
-//! one of the client with the most. Connections with a request under way are never closed for others.
+//! A connection without a request in progress can be closed without harm. When a client reaches its limit, its connection
+//! that has waited longest is closed for the new one. When the total is reached, one of the client with the most
+//! connections is closed. A connection with a request in progress is never closed for another one.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -17,7 +17,7 @@ use super::limits::{Limits, Peer};
 pub(super) struct Room {
     limits: Limits,
     seats: Mutex<Seats>,
-    /// Told when somebody may be let in who could not be before. Only one waits for it.
+    /// Notified when a new connection may be accepted again. Only one task waits for it.
     changed: Arc<Notify>,
 }
 
@@ -37,13 +37,13 @@ pub(super) struct Seat {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// For the head of a request, since connecting or since the last answer went out.
+    /// Waiting for the head of a request, since connecting or since the last answer.
     Waiting(Instant),
-    /// A request is answered.
+    /// A request is being answered.
     Answering,
-    /// The answer is made, and some of it may not be sent yet.
+    /// The answer is complete, but may not be sent entirely.
     Sending,
-    /// It makes way.
+    /// The connection is being closed for another one.
     Leaving,
 }
 
@@ -69,7 +69,7 @@ impl Seat {
         })
     }
 
-    /// Everything that was to be sent has been.
+    /// Everything has been sent.
     pub(super) fn flushed(&self) {
         if self.change(|phase| (phase == Phase::Sending).then(|| Phase::Waiting(Instant::now()))) {
             self.changed.notify_one();
@@ -99,16 +99,16 @@ impl Seat {
     }
 }
 
-/// Why nobody is let in: all connections have requests under way.
+/// Why no connection is accepted: all have a request in progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Full {
-    /// Those that the client may have.
+    /// All connections that the client may have.
     Client,
-    /// Those of all clients.
+    /// All connections.
     All,
 }
 
-/// A seat that is taken until this is dropped.
+/// A connection's seat, which is freed when this is dropped.
 #[derive(Debug)]
 pub(super) struct Guest {
     room: Arc<Room>,
@@ -124,7 +124,7 @@ impl Drop for Guest {
     }
 }
 
-/// As long as this lives, a request is being answered.
+/// While this exists, a request is being answered.
 #[derive(Debug)]
 pub(super) struct Answering(Arc<Seat>);
 
@@ -150,7 +150,7 @@ impl Room {
         self.seats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until somebody can be let in, of whatever client.
+    /// Waits until a connection of any client can be accepted.
     pub(super) async fn opens(&self) {
         loop {
             let changed = self.changed.notified();
@@ -211,7 +211,7 @@ impl Seats {
             let left = self.taken.get(&number).is_some_and(|(_, seat)| {
                 seat.change(|phase| (phase == Phase::Waiting(since)).then_some(Phase::Leaving))
             });
-            // Else a request has begun on it just now.
+            // Otherwise a request has just begun on it.
             if left {
                 self.taken.remove(&number);
                 return true;

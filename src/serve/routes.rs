@@ -1,4 +1,4 @@
-//! What a request asks for, and who answers it: OCI distribution-spec 1.1.
+//! Routing: the endpoints of OCI distribution-spec 1.1.
 //!
 //! Paths are read from the right, since repositories may have components called `blobs` or `manifests`.
 //! Everything in a path or query is validated before it reaches the store.
@@ -6,14 +6,14 @@
 use std::fmt;
 use std::sync::Arc;
 
-use axum::body::Body;
-use axum::http::header::{EXPECT, HeaderValue, WWW_AUTHENTICATE};
-use axum::http::{Method, Request, Response, StatusCode};
+use http::header::{EXPECT, HeaderValue, WWW_AUTHENTICATE};
+use http::{Method, Request, Response, StatusCode};
 use serde_json::json;
 
 use super::answer::{API_VERSION, Answer, Refusal, json_answer};
 use super::auth::Users;
 use super::backend::Backend;
+use super::body::Body;
 use super::drain_on_drop::{forget, lend};
 use super::limits::PaceLimits;
 use super::notices::Notices;
@@ -78,7 +78,7 @@ impl Registry {
         Self { backend: Backend::new(store, read_only), users }
     }
 
-    /// The same, with faults of the registry's own told to `notices`.
+    /// The same, with faults of the registry reported to `notices`.
     #[must_use]
     pub fn telling(mut self, notices: Notices) -> Self {
         self.backend.notices = notices;
@@ -94,7 +94,7 @@ impl Registry {
 
     /// Answers any request; what goes wrong is in the answer.
     pub async fn answer(&self, request: Request<Body>) -> Response<Body> {
-        // Whoever expects a `100 Continue` has sent nothing yet, and asking for the rest would make them send it.
+        // A client that expects `100 Continue` has not sent its body. Draining would request it.
         let waits = request.headers().contains_key(EXPECT);
         let (head, body) = request.into_parts();
         let (body, returned) = lend(body);
@@ -114,7 +114,7 @@ impl Registry {
         response
     }
 
-    /// Lets the store drop what clients have abandoned, on a blocking thread.
+    /// Lets the store remove abandoned uploads, on a blocking thread.
     pub(super) fn tidy(&self) {
         self.backend.tidy();
     }

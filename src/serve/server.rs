@@ -1,4 +1,4 @@
-//! The listening side: accepts connections, speaks TLS where asked to, stops cleanly.
+//! The server: accepts connections, with TLS if configured, and stops cleanly.
 
 use std::convert::Infallible;
 use std::io;
@@ -9,11 +9,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::body::{Body, HttpBody};
-use axum::http::header::{CONNECTION, HOST, HeaderValue, RETRY_AFTER};
-use axum::http::{Request, Response, StatusCode, Version};
 use bytes::Bytes;
-use hyper::body::{Frame, Incoming, SizeHint};
+use http::header::{CONNECTION, HOST, HeaderValue, RETRY_AFTER};
+use http::{Request, Response, StatusCode, Version};
+use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -28,6 +27,7 @@ use tokio_util::task::TaskTracker;
 
 use super::answer::Refusal;
 use super::auth::{HtpasswdError, Users};
+use super::body::{Body, BodyError};
 use super::heads::{Heads, MAX_HEAD, Verdict, Verdicts};
 use super::limits::{Limits, Peer};
 use super::notices::Notices;
@@ -41,13 +41,13 @@ use crate::app::unusable::Unusable;
 /// Longest certificate or key that is read, in bytes.
 const MAX_PEM: u64 = 1 << 20;
 
-/// Connections beyond a client's limit that are told so at once; further ones are closed without a word.
+/// Connections beyond a client's limit that get an answer at the same time; further ones are closed without one.
 const TURNED_AWAY: usize = 16;
 /// How long that may take.
 const TURN_AWAY: Duration = Duration::from_secs(5);
 /// How often the store drops what clients have abandoned.
 const TIDY: Duration = Duration::from_secs(60);
-/// How long answers under way may take once the server is told to stop.
+/// How long answers in progress may take when the server stops.
 const GRACE: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Debug)]
@@ -109,12 +109,12 @@ pub async fn bind(options: ServeOptions, store: Arc<dyn Store>) -> Result<Server
 }
 
 impl Server {
-    /// The address it listens on; tells the port where port 0 was asked for.
+    /// The address it listens on, with the actual port if port 0 was configured.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
     }
 
-    /// Answers until `shutdown` is done, then lets answers under way come to their end for a little while.
+    /// Answers until `shutdown` is done, then waits up to `GRACE` for the answers in progress.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let (listener, registry) = (self.listener, self.registry);
         let host = Arc::new(Host {
@@ -140,7 +140,7 @@ impl Server {
                 accepted = accept(&listener, &room) => accepted,
             };
             let Ok((stream, guest)) = accepted else {
-                // Out of descriptors, most likely: trying again at once would only burn a core.
+                // Probably out of file descriptors: trying again at once would only use CPU time.
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;
             };
@@ -194,7 +194,7 @@ impl Host {
         }
     }
 
-    /// Answers the requests of one connection. How it ends concerns the client alone.
+    /// Answers the requests of one connection. Errors of the connection are ignored: only the client is affected.
     async fn serve(&self, stream: TcpStream, guest: Guest) {
         let seat = Arc::clone(&guest.seat);
         let over = seat.is_over(self.limits.waiting);
@@ -218,7 +218,7 @@ impl Host {
             }
         });
         let connection = http1::Builder::new()
-            // It has a time of its own, which counts from connecting.
+            // `Seat::is_over` has a timeout of its own, which begins at connecting.
             .header_read_timeout(None)
             .max_header_size(MAX_HEAD)
             .max_buf_size(128 << 10)
@@ -284,7 +284,7 @@ fn has_one_host(request: &Request<Incoming>) -> bool {
     hosts == 1 || (hosts == 0 && request.version() < Version::HTTP_11)
 }
 
-/// The body of an answer, which is under way as long as this lives.
+/// The body of an answer, which counts as in progress until this is dropped.
 struct Held {
     body: Body,
     _answering: Answering,
@@ -292,12 +292,12 @@ struct Held {
 
 impl HttpBody for Held {
     type Data = Bytes;
-    type Error = axum::Error;
+    type Error = BodyError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         Pin::new(&mut self.body).poll_frame(context)
     }
 

@@ -1,4 +1,4 @@
-//! The seam between the registry's routes and what holds the content.
+//! The interface between the registry's routes and its storage.
 //!
 //! Implementations are plain blocking code: the routes call every method on a blocking thread, never on the event
 //! loop. Names and digests arrive validated, so they are safe in paths. What is read is whole or an error:
@@ -34,7 +34,7 @@ impl FromStr for RepositoryName {
     type Err = ReferenceError;
 
     fn from_str(path: &str) -> Result<Self, ReferenceError> {
-        // Any host but Docker Hub's serves to have the path checked by the one parser of names.
+        // The parser of names needs a host; any one but Docker Hub's, which has rules of its own.
         let host: HostName = "localhost".parse()?;
         Ok(Self(Repository::new(host, path)?.path().to_owned()))
     }
@@ -46,7 +46,7 @@ impl fmt::Display for RepositoryName {
     }
 }
 
-/// How a manifest is asked for: `<reference>` in the distribution-spec.
+/// The name of a manifest in a request: `<reference>` in the distribution-spec.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TagOrDigest {
     Tag(Tag),
@@ -113,7 +113,7 @@ pub trait Store: Send + Sync {
     /// Every repository that has a manifest.
     fn repositories(&self, page: &Page) -> Result<Listed, StoreError>;
 
-    /// The tags of a repository; `NameUnknown` where there is no such repository.
+    /// The tags of a repository; `NameUnknown` if there is no such repository.
     fn tags(&self, repository: &RepositoryName, page: &Page) -> Result<Listed, StoreError>;
 
     /// The manifest's exact bytes.

@@ -134,7 +134,7 @@ impl Tree {
         });
         let done = written.and_then(|()| self.publish(temporary, path));
         if done.is_err() {
-            // On a full disk what is left of it would be in the way of everybody.
+            // On a full disk, the unfinished file would block everybody else.
             let _ = self.remove(temporary);
         }
         done
@@ -158,7 +158,7 @@ impl Tree {
         Ok(present(rustix::fs::unlinkat(&folder, name, AtFlags::empty()).map_err(Into::into))?.is_some())
     }
 
-    /// Calls `each` with the name and kind of what is in a folder, in no order; nothing where there is no folder.
+    /// Calls `each` with the name and kind of every entry of a folder, in any order; never if there is no folder.
     pub(super) fn list(&self, path: &str, mut each: impl FnMut(&str, FileType)) -> io::Result<()> {
         let Some(folder) = present(self.folder(path))? else {
             return Ok(());
@@ -173,7 +173,7 @@ impl Tree {
             }
             let mut kind = entry.file_type();
             if kind == FileType::Unknown {
-                // Not every file system keeps the kind beside the name.
+                // Not every file system stores the type in the directory entry.
                 let stat = rustix::fs::statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW);
                 kind = stat.map_or(FileType::Unknown, |stat| FileType::from_raw_mode(stat.st_mode));
             }
@@ -213,7 +213,7 @@ fn invalid(path: &str, why: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("{path} {why}"))
 }
 
-/// `None` for what does not exist, also where a file stands in the place of a folder.
+/// `None` if the path does not exist, also if a file is in the place of a folder.
 fn present<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),

@@ -3,13 +3,13 @@
 //! Bodies are gathered into pieces of [`CHUNK`] bytes and handed to the store one by one. What arrived before a
 //! connection broke is kept, and the upload's status says how far it got.
 
-use axum::body::Body;
-use axum::http::header::{CONTENT_LENGTH, CONTENT_RANGE, LOCATION, RANGE};
-use axum::http::{HeaderValue, Method, Request, Response, StatusCode};
 use bytes::BytesMut;
+use http::header::{CONTENT_LENGTH, CONTENT_RANGE, LOCATION, RANGE};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 
 use super::answer::{Answer, DOCKER_CONTENT_DIGEST, DOCKER_UPLOAD_UUID, Refusal, empty, header};
 use super::backend::Backend;
+use super::body::Body;
 use super::limits::{CHUNK, Peer};
 use super::request::Query;
 use super::store::{RepositoryName, StoreError};
@@ -29,7 +29,7 @@ pub(super) async fn start(
         let into = name.clone();
         match backend.write(move |store| store.mount(&into, &from, &digest)).await {
             Ok(()) => return Ok(created(&name, &digest)),
-            // A mount that cannot be had becomes an upload (distribution-spec, "Mounting a blob").
+            // A mount that is not possible becomes an upload (distribution-spec, "Mounting a blob").
             Err(refusal) if refusal.status == StatusCode::NOT_FOUND => {}
             Err(refusal) => return Err(refusal),
         }
@@ -54,7 +54,7 @@ pub(super) async fn start(
                 Err(refusal) => Err(refusal),
             };
             if done.is_err() {
-                // Nobody knows the id of this upload, so nobody could go on with it.
+                // The client does not know the id of this upload, so it could not resume it.
                 let _ = session.cancel().await;
             }
             done

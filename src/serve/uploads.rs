@@ -69,7 +69,7 @@ impl Uploads {
         Ok(Self { tree, limits, clock, open: Mutex::default() })
     }
 
-    /// A path in the folder of what is not whole yet that nobody else uses.
+    /// An unused path in the folder of unfinished uploads.
     pub(super) fn fresh_path() -> io::Result<String> {
         Ok(path_of(&fresh_id()?))
     }
@@ -238,7 +238,7 @@ fn is_id(name: &str) -> bool {
     name.len() == 32 && name.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// Not to be guessed: whoever has the id of an upload can write to it.
+/// A random id. It must not be guessable, because it allows writing to the upload.
 fn fresh_id() -> io::Result<String> {
     let mut bytes = [0; 16];
     let filled = SystemRandom::new().fill(&mut bytes);

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::image::Digest;
 
-/// A reviewer's word.
+/// The predicate of an approval.
 pub type Approval = Statement<Approved>;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,17 +27,17 @@ impl Predicate for Approved {
 }
 
 impl Approval {
-    /// Of the bundle with this id.
+    /// An approval of the bundle with this id.
     pub fn of(id: Digest, circumstances: Circumstances) -> Self {
         Self::new(vec![Subject::new(BUNDLE_SUBJECT, &id)], Approved { bundle: id, circumstances })
     }
 
-    /// The approval inside of `envelope`, of the bundle with this id; or why it is none.
+    /// The approval of the bundle with this id in `envelope`, or why it is not one.
     fn in_envelope(envelope: &Envelope, id: &Digest) -> Result<Self, String> {
-        let statement = envelope.statement().ok_or("is no approval: it holds no in-toto statement")?;
-        let approval = Self::parse(statement).map_err(|why| format!("is no approval: {why}"))?;
+        let statement = envelope.statement().ok_or("is not an approval: it is not an in-toto statement")?;
+        let approval = Self::parse(statement).map_err(|why| format!("is not an approval: {why}"))?;
         let is_about = approval.is_about(id) && approval.predicate.bundle == *id;
-        if is_about { Ok(approval) } else { Err("is of another bundle".to_owned()) }
+        if is_about { Ok(approval) } else { Err("is for another bundle".to_owned()) }
     }
 }
 
@@ -69,14 +69,14 @@ impl Approvals {
         own.map(|envelope| envelope.is_signed_by(key).then(|| Approval::in_envelope(envelope, id))).collect()
     }
 
-    /// How many are by none of `keys`.
+    /// The number of approvals by other keys than `keys`.
     pub(super) fn by_others(&self, keys: &[NamedKey]) -> usize {
         let is_by = |envelope: &Envelope, key: &PublicKey| envelope.claims(key) || envelope.is_signed_by(key);
         let is_other = |envelope: &&Envelope| !keys.iter().any(|named| is_by(envelope, &named.key));
         self.envelopes.iter().filter(is_other).count()
     }
 
-    /// Whether all of them are about the bundle with this id, by whomever.
+    /// Whether all of them are about the bundle with this id, whoever signed them.
     pub fn are_about(&self, id: &Digest) -> bool {
         self.envelopes.iter().all(|envelope| Approval::in_envelope(envelope, id).is_ok())
     }
@@ -92,7 +92,7 @@ impl Approvals {
         Ok(())
     }
 
-    /// As it stands in a file.
+    /// The content of its file.
     pub fn to_file(&self) -> Result<String, serde_json::Error> {
         let line = |envelope| serde_json::to_string(envelope).map(|line| line + "\n");
         self.envelopes.iter().map(line).collect()

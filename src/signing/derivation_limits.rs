@@ -1,4 +1,4 @@
-//! Limits on the work that a key file may ask for before its pass phrase is known to be right.
+//! Limits on the work that a key file may require before its pass phrase is known to be right.
 
 use pkcs8::pkcs5::pbes2::{Kdf, Parameters};
 
@@ -10,7 +10,7 @@ const MAX_ITERATIONS: u32 = 20_000_000;
 const MAX_SCRYPT_MEMORY: u64 = 256 << 20;
 const MAX_SCRYPT_LANES: u64 = 16;
 
-/// A file must not say how much memory and time its pass phrase takes without a limit.
+/// Without a limit, a file could require any amount of memory and time for its pass phrase.
 pub(super) fn affordable(parameters: &Parameters) -> Result<(), KeyError> {
     let fine = match &parameters.kdf {
         Kdf::Pbkdf2(kdf) => kdf.iteration_count <= MAX_ITERATIONS,

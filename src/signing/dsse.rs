@@ -21,7 +21,7 @@ pub struct Envelope {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct EnvelopeSignature {
-    /// Says by whom it is, as a sigstore bundle's hint does; empty where nobody said.
+    /// The key's name, like the hint in a sigstore bundle; may be empty.
     #[serde(default)]
     keyid: String,
     #[serde(with = "as_base64")]
@@ -44,7 +44,7 @@ impl Envelope {
         Self { payload: payload.to_vec(), payload_type: IN_TOTO.to_owned(), signatures: vec![signature] }
     }
 
-    /// The statement inside; none where it holds something else.
+    /// The statement in it; none if it contains something else.
     pub fn statement(&self) -> Option<&[u8]> {
         (self.payload_type == IN_TOTO).then_some(&self.payload)
     }
@@ -56,13 +56,13 @@ impl Envelope {
         signatures.into_iter().any(|signature| key.verifies(&digest, &signature))
     }
 
-    /// Whether it says that `key` has signed it.
+    /// Whether it claims to be signed by `key`.
     pub fn claims(&self, key: &PublicKey) -> bool {
         self.signatures.iter().any(|own| own.keyid == key.hint())
     }
 }
 
-/// What is signed: PAE, the pre-authentication encoding.
+/// The bytes that are signed: PAE, the pre-authentication encoding.
 fn encoded(kind: &str, payload: &[u8]) -> Vec<u8> {
     let mut bytes = format!("DSSEv1 {} {kind} {} ", kind.len(), payload.len()).into_bytes();
     bytes.extend_from_slice(payload);

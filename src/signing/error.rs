@@ -1,17 +1,17 @@
 //! Why a key cannot be used, and why a bundle is not trusted.
 
-/// What is wrong with a file that should hold a key.
+/// Why a file cannot be used as a key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
     #[error("there is no key in it: it has no PEM block")]
     NotPem,
     #[error("its PEM block {0:?} is damaged")]
     Malformed(String),
-    #[error("it holds a public key, and a private one is needed to sign")]
+    #[error("it is a public key, and signing needs the private key")]
     Public,
-    #[error("it holds a private key, and checking signatures takes the public one")]
+    #[error("it is a private key, and checking signatures needs the public key")]
     Private,
-    #[error("it holds {0:?}, which is no key that is used here")]
+    #[error("it holds {0:?}, which is not a supported key")]
     Kind(String),
     #[error("its key is not one for ECDSA on the curve P-256")]
     Algorithm,
@@ -23,12 +23,12 @@ pub enum KeyError {
     Costly,
     #[error("the pass phrase is wrong")]
     WrongPassphrase,
-    #[error("no random numbers can be had from the system")]
+    #[error("the system provides no random numbers")]
     NoRandom,
 }
 
 impl KeyError {
-    /// What to type about it.
+    /// The hint.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::NotPem | Self::Kind(_) | Self::Algorithm => {
@@ -43,27 +43,27 @@ impl KeyError {
     }
 }
 
-/// Why a bundle of which a signature is demanded is not let in. Keys are named as the user named them.
+/// Why a bundle is not trusted. Keys have the names that the user gave.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Untrusted {
-    #[error("the bundle is not signed, and a signature by {keys} is demanded")]
+    #[error("the bundle is not signed, and a signature by {keys} is required")]
     Unsigned { keys: String },
     /// `found` has one line per signature.
     #[error("the bundle has no valid signature by {keys}\n{}", .found.join("\n"))]
     NoneValid { keys: String, found: Vec<String> },
     #[error("{place} is not valid: it says it is by {key}, but {why}")]
     Bad { place: String, key: String, why: &'static str },
-    /// `found` has one line for each that does not count.
-    #[error("the bundle is not approved, and an approval by {keys} is demanded{}", lines(.found))]
+    /// `found` has one line for each approval that does not count.
+    #[error("the bundle is not approved, and an approval by {keys} is required{}", lines(.found))]
     Unapproved { keys: String, found: Vec<String> },
     #[error("{place} cannot be read as a signature: {why}")]
     Unreadable { place: String, why: String },
-    #[error("this is a layout of another tool, which nobody can sign or approve, and {keys} has to")]
+    #[error("a signature or approval by {keys} is required, and a layout of another tool cannot have one")]
     Foreign { keys: String },
 }
 
 impl Untrusted {
-    /// What to do about it.
+    /// The hint.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Unsigned { .. } => {
@@ -75,9 +75,9 @@ impl Untrusted {
                  approvals that are not beside the bundle are named with --approvals FILE"
             }
             Self::NoneValid { .. } | Self::Bad { .. } => {
-                "do not use this bundle before its maker has confirmed its id; then get bundle and signature anew"
+                "do not use this bundle before its maker has confirmed its id; then get the bundle and the signature again"
             }
-            Self::Unreadable { .. } => "get the signature anew; a file that is none needs another name",
+            Self::Unreadable { .. } => "get the signature again; if the file is not a signature, rename it",
             Self::Foreign { .. } => "only bundles made by bundle export can be signed and approved",
         }
     }

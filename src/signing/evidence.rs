@@ -5,7 +5,7 @@ use super::{Signature, SigstoreBundle, Untrusted};
 /// Longest file read as signatures, in bytes.
 pub const MAX_EVIDENCE: u64 = 16 << 20;
 
-/// What was found in one place.
+/// The signatures found in one place.
 #[derive(Clone, Debug)]
 pub struct Evidence {
     /// For messages: the file, or the member of the bundle.
@@ -18,12 +18,12 @@ pub(super) enum Form {
     /// A signature and nothing else.
     Plain(Signature),
     Sigstore(Box<SigstoreBundle>),
-    /// Not checked here, like what else lies beside a bundle.
+    /// A signature of another tool, which is not checked here.
     OtherTool(&'static str),
 }
 
 impl Evidence {
-    /// Reads a signature by the look of it.
+    /// Reads a signature in any of the known forms.
     pub fn read(place: String, bytes: &[u8]) -> Result<Self, Untrusted> {
         let form = match form(bytes) {
             Ok(form) => form,

@@ -30,11 +30,11 @@ impl fmt::Debug for PrivateKey {
     }
 }
 
-/// What a file with a private key holds.
+/// The content of a file with a private key.
 #[derive(Debug)]
 pub enum KeyFile {
     Open(PrivateKey),
-    /// It takes a pass phrase.
+    /// It is encrypted and needs a pass phrase.
     Locked(LockedKey),
 }
 
@@ -68,7 +68,7 @@ impl KeyFile {
                 }
                 "ENCRYPTED PRIVATE KEY" => {
                     let der = block.content()?;
-                    // What is DER all the same is encrypted in one of the many older ways.
+                    // Other valid DER is encrypted in one of the many older ways.
                     let locked = EncryptedPrivateKeyInfoOwned::try_from(der.as_slice()).map_err(|_| {
                         match block.unusable(&der) {
                             KeyError::Algorithm => KeyError::Encryption,
@@ -100,7 +100,7 @@ impl LockedKey {
                     pkcs8::Error::EncryptedPrivateKey(pkcs8::pkcs5::Error::UnsupportedAlgorithm {
                         ..
                     }) => KeyError::Encryption,
-                    // A wrong pass phrase shows as padding, or as DER, that makes no sense.
+                    // With a wrong pass phrase, the padding or the DER is invalid.
                     _ => KeyError::WrongPassphrase,
                 })?;
                 SecretKey::from_pkcs8_der(der.as_bytes())

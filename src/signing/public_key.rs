@@ -20,7 +20,7 @@ pub struct PublicKey {
     id: Digest,
 }
 
-/// A public key, and what the user calls it.
+/// A public key with the name that the user gave it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamedKey {
     pub name: String,
@@ -70,7 +70,7 @@ impl PublicKey {
         self.id
     }
 
-    /// How signatures name the key.
+    /// The name of the key in signatures.
     pub(super) fn hint(&self) -> String {
         STANDARD.encode(self.id().as_bytes())
     }

@@ -99,18 +99,18 @@ impl SigstoreBundle {
         serde_json::from_slice(json).map(Some).map_err(|error| error.to_string())
     }
 
-    /// As it stands in a file.
+    /// The content of its file.
     pub fn to_file(&self) -> String {
         // Strings and bytes are always JSON.
         serde_json::to_string(self).unwrap_or_default() + "\n"
     }
 
-    /// Whether it says that it is by `key`.
+    /// Whether it claims to be signed by `key`.
     pub fn claims(&self, key: &PublicKey) -> bool {
         self.verification_material.public_key.as_ref().is_some_and(|own| own.hint == key.hint())
     }
 
-    /// The sha256 of what it signs; none where it signs no message.
+    /// The sha256 of the signed message; none if it does not sign a message.
     pub fn message(&self) -> Option<Digest> {
         let message = self.message_signature.as_ref()?;
         let digest = <[u8; 32]>::try_from(message.message_digest.digest.as_slice()).ok()?;

@@ -10,12 +10,12 @@ use serde::{Deserialize, Serialize};
 use crate::image::Digest;
 
 const TYPE: &str = "https://in-toto.io/Statement/v1";
-/// What a bundle is called as a subject: by the member that settles all others.
+/// The name of a bundle as a subject: the member that determines all others.
 pub const BUNDLE_SUBJECT: &str = "bundle.json";
 /// Longest statement that is read, in bytes.
 pub const MAX_STATEMENT: u64 = 64 << 20;
 
-/// What may be said.
+/// A predicate.
 pub trait Predicate: Serialize + DeserializeOwned {
     /// The URI that says which kind it is.
     const TYPE: &'static str;
@@ -31,7 +31,7 @@ pub struct Statement<P> {
     pub predicate: P,
 }
 
-/// What a statement is about.
+/// A subject of a statement.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subject {
     pub name: String,
@@ -43,7 +43,7 @@ pub struct Subject {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Circumstances {
-    /// Whoever it was, in their own words or as `user@host`.
+    /// The name that was given, or `user@host`.
     pub by: String,
     /// RFC 3339, in UTC.
     pub at: String,
@@ -56,7 +56,7 @@ pub struct Tool {
     pub version: String,
 }
 
-/// In one line, whatever is in it.
+/// The text on one line.
 impl fmt::Display for Circumstances {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let line = |text: &str| text.replace(char::is_control, "\u{fffd}");
@@ -96,14 +96,18 @@ impl<P: Predicate> Statement<P> {
         Self { kind: TYPE.to_owned(), subject, predicate_type: P::TYPE.to_owned(), predicate }
     }
 
-    /// Reads one of this very kind.
+    /// Reads a statement with this predicate.
     pub fn parse(json: &[u8]) -> Result<Self, String> {
         let preamble: Preamble = serde_json::from_slice(json).map_err(|error| error.to_string())?;
         if preamble.kind != TYPE {
-            return Err(format!("it is {:.100?}, and no in-toto statement", preamble.kind));
+            return Err(format!("it is {:.100?}, not an in-toto statement", preamble.kind));
         }
         if preamble.predicate_type != P::TYPE {
-            return Err(format!("it says {:.100?}, and {} is read here", preamble.predicate_type, P::TYPE));
+            return Err(format!(
+                "it is of type {:.100?}, and {} is expected",
+                preamble.predicate_type,
+                P::TYPE
+            ));
         }
         serde_json::from_slice(json).map_err(|error| error.to_string())
     }
@@ -122,7 +126,7 @@ impl<P: Predicate> Statement<P> {
         self.subject.contains(&Subject::new(BUNDLE_SUBJECT, id))
     }
 
-    /// As it stands in a file.
+    /// The content of its file.
     pub fn to_file(&self) -> Result<String, serde_json::Error> {
         Ok(serde_json::to_string_pretty(self)? + "\n")
     }

@@ -1,23 +1,23 @@
-//! Whether a bundle is let in: which keys must have signed it, and what was found.
+//! Decides whether a bundle is trusted: which keys must have signed it, and which signatures were found.
 //!
-//! With keys demanded, one of them at least must have signed exactly these bytes of `bundle.json`; and nothing that says
-//! it is by one of them may be wrong. What is by other keys is no obstacle, and is told. A bare signature does not say
-//! by whom it is; a sigstore bundle does, in its key hint.
+//! If keys are required, at least one of them must have signed exactly these bytes of `bundle.json`, and no signature that
+//! claims to be by one of them may be invalid. Signatures by other keys are reported and otherwise ignored. A bare
+//! signature does not name its key; a sigstore bundle does, in its key hint.
 //!
-//! Approvals are demanded for themselves: a signature does not stand in for one, nor one for a signature.
+//! Approvals are required separately: a signature does not count as an approval, nor an approval as a signature.
 
 use super::evidence::Form;
 use super::{Approvals, Circumstances, Evidence, NamedKey, SigstoreBundle, Untrusted};
 use crate::image::Digest;
 
-/// What a bundle is asked for before anything in it is believed.
+/// What is required of a bundle before anything in it is trusted.
 #[derive(Clone, Debug, Default)]
 pub struct Trust {
-    /// Any of these must have signed; none: no signature is demanded.
+    /// Any of these must have signed; none: no signature is required.
     pub keys: Vec<NamedKey>,
     /// What was found outside of the bundle.
     pub beside: Vec<Evidence>,
-    /// Any of these must have approved; none: no approval is demanded.
+    /// Any of these must have approved; none: no approval is required.
     pub approvers: Vec<NamedKey>,
     pub approvals: Vec<Approvals>,
 }
@@ -25,21 +25,21 @@ pub struct Trust {
 /// Who vouches for a bundle.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Vouched {
-    /// The demanded keys that signed it, each with the places of its signatures.
+    /// The required keys that signed it, each with the places of its signatures.
     pub signers: Vec<(NamedKey, Vec<String>)>,
-    /// The demanded reviewers that approved it: by whose word, and the place of it.
+    /// The required reviewers that approved it, with name, time and place of each approval.
     pub approvers: Vec<(NamedKey, Circumstances, String)>,
     /// What was found and does not count.
     pub notes: Vec<String>,
 }
 
 impl Trust {
-    /// Whether anything is demanded.
+    /// Whether anything is required.
     pub fn demands(&self) -> bool {
         self.demands_signature() || !self.approvers.is_empty()
     }
 
-    /// Whether a signature is demanded, of the bundle and of what is said of it.
+    /// Whether a signature is required, of the bundle and of what is said of it.
     pub fn demands_signature(&self) -> bool {
         !self.keys.is_empty()
     }
@@ -104,7 +104,7 @@ impl Trust {
                         Some(Err(why)) => notes.push(format!("what {key} signed in {place} {why}")),
                         None => {
                             let (place, key) = (place.clone(), key.to_string());
-                            return Err(Untrusted::Bad { place, key, why: "its signature does not fit" });
+                            return Err(Untrusted::Bad { place, key, why: "its signature is not valid" });
                         }
                     }
                 }
@@ -127,13 +127,13 @@ impl Trust {
         if of.is_empty() { Ok(()) } else { Err(Untrusted::Foreign { keys: any_of(&of) }) }
     }
 
-    /// The demanded key that signed the statement in `json`, in the sigstore bundle `signature`; or why there is none.
+    /// The required key that signed the statement in `json`, in the sigstore bundle `signature`; or why there is none.
     pub fn statement_signer(&self, json: &[u8], signature: Option<&[u8]>) -> Result<&NamedKey, String> {
-        let demanded = || format!("a signature by {} is demanded", any_of(&self.keys));
+        let demanded = || format!("a signature by {} is required", any_of(&self.keys));
         let signature = signature.ok_or_else(|| format!("it is not signed, and {}", demanded()))?;
         let bundle = SigstoreBundle::parse(signature).map_err(|why| format!("its signature: {why}"))?;
         let envelope = bundle.as_ref().and_then(SigstoreBundle::envelope);
-        let envelope = envelope.ok_or("its signature is none of a statement")?;
+        let envelope = envelope.ok_or("its signature is not one of a statement")?;
         if envelope.statement() != Some(json) {
             return Err("its signature is of another text".to_owned());
         }
@@ -141,7 +141,7 @@ impl Trust {
         signed.ok_or_else(|| format!("its signature is by another key, and {}", demanded()))
     }
 
-    /// The demanded key that signed, or why this does not count.
+    /// The required key that signed, or why the signature does not count.
     fn signer(&self, id: &Digest, evidence: &Evidence) -> Result<Result<&NamedKey, String>, Untrusted> {
         let signed_by = |signature| self.keys.iter().find(|named| named.key.verifies(id, &signature));
         let bundle = match &evidence.form {
@@ -159,14 +159,14 @@ impl Trust {
             None => Ok(Err(format!("does not count: {why}"))),
         };
         if bundle.message().is_some_and(|message| message != *id) {
-            return bad("it is of another bundle");
+            return bad("it is for another bundle");
         }
         let Some(signature) = bundle.signature() else {
             return bad("it holds no signature of a file by a key");
         };
         match (signed_by(signature), claimed) {
             (Some(key), _) => Ok(Ok(key)),
-            (None, Some(_)) => bad("its signature does not fit"),
+            (None, Some(_)) => bad("its signature is not valid"),
             (None, None) => Ok(Err("is by another key".to_owned())),
         }
     }

@@ -20,7 +20,7 @@ const MAY_USE: [(&str, &[&str]); 28] = [
     ("remote", &["archive", "destination", "image", "registry"]),
     // Cannot be shown.
     ("secret", &[]),
-    // Is told things, and asks nobody.
+    // Takes messages, and uses no other module.
     ("report", &[]),
     // Text, and the forms it is read in.
     ("manual", &[]),

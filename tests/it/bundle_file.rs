@@ -1,4 +1,4 @@
-//! The file: what is written is read, by us and by tools that know nothing of us, and no damage goes unseen.
+//! The bundle file: this program and other tools read it, and all damage is found.
 
 use std::collections::BTreeMap;
 use std::io::Read;

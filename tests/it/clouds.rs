@@ -1,4 +1,4 @@
-//! Destinations that want something made before the first push: Amazon ECR's repositories, Harbor's projects.
+//! Destinations that need something created before the first push: Amazon ECR's repositories, Harbor's projects.
 
 #[cfg(feature = "ecr")]
 mod ecr;
@@ -56,7 +56,7 @@ fn an_account_that_may_not_make_projects_is_told_so() {
     let ran = gap.try_import("out.tar.zst", &["--create-projects"]);
     assert_eq!(ran.code, 4, "{}", ran.shown());
     assert!(
-        ran.stderr.contains("making project other") && ran.stderr.contains("no right"),
+        ran.stderr.contains("creating project other") && ran.stderr.contains("no right"),
         "{}",
         ran.shown()
     );

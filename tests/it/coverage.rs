@@ -42,7 +42,7 @@ fn names_of_the_chart_and_of_the_destination_are_both_proven() {
     let (source, inside) = (gap.source.host(), gap.destination.host());
     manifests(&gap, &at(&source, &["shop/server:1", "shop/worker:2"]));
     assert_eq!(verify(&gap, &["--names-only"]).code, 0);
-    // Where the names lead is found out, and told.
+    // The destination is guessed from the names, and printed.
     manifests(&gap, &at(&format!("{inside}/mirror/x"), &["shop/server:1", "shop/worker:2"]));
     let ran = verify(&gap, &[]);
     assert_eq!(ran.code, 0, "{}", ran.shown());

@@ -1,4 +1,4 @@
-//! Statements of exports and receipts of imports: what they say, who signed them, and a delta on a receipt.
+//! Statements of exports and receipts of imports: their content, their signatures, and a delta on a receipt.
 
 use airgap_bundle::image::Digest;
 use serde_json::{Value, json};
@@ -115,7 +115,7 @@ fn a_statement_counts_only_as_it_was_signed_and_about_its_own_bundle() {
         gap.path("out.tar.zst.statement.json.sigstore.json"),
     )
     .unwrap();
-    wrong(&gap, &trusted, &["its signature is none of a statement"]);
+    wrong(&gap, &trusted, &["its signature is not one of a statement"]);
     for empty in [&b""[..], b"{}", b"\x89\x01"] {
         std::fs::write(gap.path("out.tar.zst.statement.json.sigstore.json"), empty).unwrap();
         wrong(&gap, &trusted, &["its signature"]);
@@ -129,7 +129,7 @@ fn a_statement_counts_only_as_it_was_signed_and_about_its_own_bundle() {
     wrong(&gap, &trusted, &["it is about another bundle"]);
     put_back();
     altered(&gap, "out.tar.zst.statement.json", |value| value["predicate"]["images"][0] = json!(null));
-    wrong(&gap, &[], &["what is said of the bundle does not hold"]);
+    wrong(&gap, &[], &["the statement or a receipt does not match the bundle"]);
     put_back();
     altered(&gap, "out.tar.zst.statement.json", |value| {
         value["predicate"]["images"].as_array_mut().unwrap().pop();
@@ -265,7 +265,7 @@ fn a_bundle_that_is_cut_anew_keeps_everything_that_is_said_of_it() {
             assert!(verified.stdout.contains(says), "{says}: {}", verified.shown());
         }
     }
-    // What else lies there is not replaced unless told.
+    // Another file with this name is not replaced without --force.
     std::fs::write(gap.path("again.tar.zst.approvals"), "mine").unwrap();
     let again = run(&gap, &["repack", "out.tar.zst", "-o", "again.tar.zst"], 0);
     assert!(again.stderr.contains("again.tar.zst.approvals has other content"), "{}", again.shown());
@@ -325,7 +325,7 @@ fn a_bundle_that_is_replaced_takes_with_it_what_was_said_of_it() {
     said(&gap);
     run(&gap, &[&["repack", "whole.tar.zst", "-o", "out.tar.zst"], &part[..]].concat(), 0);
     assert_eq!(company(&gap, "out.tar.zst"), [".sha256"]);
-    // What lies there though there is no bundle stays, and is told.
+    // Sidecar files without a bundle are kept, with a message.
     std::fs::remove_file(gap.path("out.tar.zst")).unwrap();
     std::fs::write(gap.path("out.tar.zst.approvals"), "mine").unwrap();
     let ran = gap.export(&["-o", "out.tar.zst"]);

@@ -56,7 +56,7 @@ fn folders_are_searched_and_the_catalog_among_them_is_not() {
         "folder",
         &format!("{}\n--- m/found.yaml\n{}", ran.shown(), String::from_utf8(first).unwrap()),
     );
-    // What is there stays, unless told otherwise.
+    // An existing file is kept without --force.
     write("mine.yaml", "mine");
     let ran = discover(&gap, &["m/a.yaml", "-o", "mine.yaml"]);
     assert_eq!((ran.code, gap.read("mine.yaml")), (1, b"mine".to_vec()));
@@ -85,7 +85,7 @@ fn an_archive_in_the_place_of_a_manifest_is_named() {
     gap.export(&["-o", "out.tar.zst", "--no-sidecar"]);
     let ran = discover(&gap, &["out.tar.zst"]);
     assert_eq!(ran.code, 2, "{}", ran.shown());
-    assert!(ran.stderr.contains("out.tar.zst: it is a bundle, which is not looked into"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("out.tar.zst: it is a bundle, which is not searched"), "{}", ran.stderr);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Layers that their publisher keeps outside of registries: carried from wherever they are, or left where they are.
+//! Layers that their publisher keeps outside of registries: carried from their addresses, or left there.
 
 use airgap_bundle::image::{Digest, media_type as types};
 use bytes::Bytes;

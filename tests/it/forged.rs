@@ -1,11 +1,11 @@
-//! What a `bundle.json` says that its manifests do not: nothing is decided by it, and nothing on the screen is forged by it.
+//! A `bundle.json` that contradicts its manifests: nothing is decided by it, and nothing false is printed.
 
 use airgap_bundle::archive::BundleManifest;
 
 use crate::support::gap::Gap;
 use crate::support::images::image;
 
-/// What a bundle says of its images is held against their manifests before a rule believes it.
+/// What a bundle says about its images is compared with their manifests before a rule uses it.
 #[test]
 fn a_size_that_bundle_json_makes_up_is_damage() {
     let mut gap = Gap::new();

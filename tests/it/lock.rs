@@ -1,4 +1,4 @@
-//! `bundle catalog lock` and `bundle export --locked`: the digests of one day, whatever the tags say later.
+//! `bundle catalog lock` and `bundle export --locked`: the digests of one day, wherever the tags point later.
 
 use crate::support::cli::Ran;
 use crate::support::gap::Gap;

@@ -6,6 +6,7 @@ mod architecture;
 mod artifacts;
 mod bundle_file;
 mod catalog;
+mod changelog;
 mod chaos;
 mod charts;
 mod clouds;

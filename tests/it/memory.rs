@@ -1,4 +1,4 @@
-//! Memory is bounded by the transfers at once, whatever the size of the blobs.
+//! Memory is bounded by the number of concurrent transfers, whatever the size of the blobs.
 
 use crate::support::gap::{Gap, Running};
 use crate::support::images::{ImageSpec, Layer};

@@ -251,7 +251,7 @@ fn a_digest_in_a_name_binds_what_is_pulled_for_it() {
     let ran = gap.cli.run(&["export", "catalog.yaml"]);
     assert_eq!(ran.code, 2, "{}", ran.shown());
     assert!(
-        ran.stderr.contains("line 3: ") && ran.stderr.contains("one image has one digest"),
+        ran.stderr.contains("line 3: ") && ran.stderr.contains("the digests must be equal"),
         "{}",
         ran.shown()
     );

@@ -1,4 +1,4 @@
-//! Parity volumes: lost and damaged volumes come back to the bit, and it is known beforehand whether they can.
+//! Parity volumes: lost and damaged volumes are rebuilt exactly, and whether they can be is known beforehand.
 
 use airgap_bundle::archive::VolumeList;
 use airgap_bundle::image::Digest;

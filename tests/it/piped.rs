@@ -1,4 +1,4 @@
-//! What comes out of a pipe: layouts of other tools, bundles packed again, and registries that lose what they got.
+//! Input from a pipe: layouts of other tools, bundles packed again, and registries that lose uploads.
 
 use std::io::Write;
 

@@ -1,4 +1,4 @@
-//! Policies: what is forbidden is found before it moves, and named by rule and image.
+//! Policies: violations are found before any transfer, and named by rule and image.
 
 use airgap_bundle::image::media_type as types;
 use serde_json::{Value, json};
@@ -103,7 +103,7 @@ fn a_forbidden_bundle_is_not_let_in_and_the_registry_does_not_hear_of_it() {
     // A part of it may pass.
     names(&with_policy(&gap, &["import", "out.tar.zst", "-d", &host, "--only", "*/good:1"]), 0, &[]);
     assert_whole(&gap.destination, "team/good", "1", &good);
-    // Damage and findings are told together.
+    // Damage and findings are reported together.
     let mut damaged = bytes.clone();
     let at = damaged.len() / 2;
     damaged[at] ^= 1;
@@ -324,7 +324,7 @@ fn a_review_shows_what_the_policy_finds_and_ends_well() {
     let name = format!("{}/team/root:1", gap.source.host());
     names(&with_policy(&gap, &["review", "out.tar.zst", "-o", "page.html"]), 0, &[]);
     let page = String::from_utf8(gap.read("page.html")).unwrap();
-    assert!(page.contains("What the policy has against it"));
+    assert!(page.contains("Policy findings"));
     let expected = format!("<h3>noRoot</h3><p><a href=\"#i1\">{name}</a> runs as root (&quot;0:0&quot;)</p>");
     assert!(page.contains(&expected), "{page}");
     assert!(page.contains("<h3>maxBundleSize</h3><p>the bundle has "), "{page}");
@@ -382,7 +382,7 @@ fn what_is_waived_is_told_and_stands_in_nobodys_way_until_its_time_is_over() {
     assert_eq!(value["bundle"]["findings"][0]["waived"], waived);
     names(&with_policy(&gap, &["review", "out.tar.zst", "-o", "page.html"]), 0, &[]);
     let page = String::from_utf8(gap.read("page.html")).unwrap();
-    assert!(page.contains("What the policy lets pass all the same") && !page.contains("has against it"));
+    assert!(page.contains("Waived policy findings") && !page.contains("has against it"));
     assert!(page.contains("(waived until 2999-12-31: until 4.2 &lt;b&gt;)"), "{page}");
     let csv = with_policy(&gap, &["review", "out.tar.zst", "-o", "-", "--format", "csv"]);
     assert!(csv.stdout.contains("(waived until 2999-12-31: "), "{}", csv.stdout);
@@ -395,12 +395,12 @@ fn what_is_waived_is_told_and_stands_in_nobodys_way_until_its_time_is_over() {
     assert!(gap.destination.log().is_empty());
     // Neither does one without a reason, or from a rule that there is not.
     waive("", "");
-    names(&with_policy(&gap, &["verify", "out.tar.zst"]), 2, &["line 3: \"\": say why"]);
+    names(&with_policy(&gap, &["verify", "out.tar.zst"]), 2, &["line 3: \"\": give a reason"]);
     rules(&gap, "noRoot: true\nwaive:\n- {rule: root, image: 'r.io/*', reason: x}\n");
     names(
         &with_policy(&gap, &["verify", "out.tar.zst"]),
         2,
-        &["line 3: \"root\": that is no rule; there are"],
+        &["line 3: \"root\": this is not a rule; the rules are"],
     );
 }
 

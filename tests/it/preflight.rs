@@ -1,4 +1,4 @@
-//! What is looked at before the first byte: told in one table, refused together, skipped on request.
+//! The checks before the first byte: printed in one table, reported together, skipped on request.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! `bundle repack`: bundles of bundles, without any registry; what comes out is what an export would have written.
+//! `bundle repack`: bundles made of bundles, without any registry, with the bytes that an export would have written.
 
 use crate::support::gap::{Gap, assert_whole};
 use crate::support::images::{

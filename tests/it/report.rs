@@ -1,4 +1,4 @@
-//! What a run tells people and programs: `--report`, `--format`, `--progress`, and that no secret is in any of it.
+//! Output for people and programs: `--report`, `--format`, `--progress`, without any secret in it.
 
 use base64::Engine;
 use rustix::process::Signal;
@@ -233,11 +233,11 @@ fn a_password_is_never_shown_however_it_came() {
             ["import", "out.tar.zst", "-d", &host, "-vv", "--retries", "1", "--report", "report.json"];
         let command = [&command[..], &arguments].concat();
 
-        // A registry that repeats what it was told, as some proxies do.
+        // A registry that repeats the request, as some proxies do.
         let echo = serde_json::json!({ "errors": [{
             "code": "DENIED", "message": format!("not today, me with {PASSWORD} ({encoded})"), "detail": PASSWORD,
         }] });
-        // Each of these comes after the registry has been told.
+        // Each of these comes after the registry has received the secret.
         for (method, status, place) in
             [("PATCH", 500, "/blobs/"), ("PUT", 401, "/blobs/"), ("PUT", 403, "/manifests/")]
         {

@@ -1,4 +1,4 @@
-//! Exports and imports that are stopped at any moment go on, lose little, and end as if nothing had happened.
+//! Exports and imports that are stopped at any moment resume, lose little, and give the same result.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! `bundle diff` and `bundle review`: what changed, what is in it, and nothing that an image could do to the reader.
+//! `bundle diff` and `bundle review`: changes and content, and that texts from images cannot harm the reader.
 
 use serde_json::{Value, json};
 

@@ -96,7 +96,7 @@ fn layers_of_every_compression_are_carried_as_they_are() {
     let gap = one(&image);
     carried(&gap, &[]);
     assert_whole(&gap.destination, "team/app", "1", &image);
-    // Whoever says that it is compressed is believed: nothing is compressed twice.
+    // A layer that is declared as compressed is not compressed again.
     let size = std::fs::metadata(gap.path("out.tar.zst")).unwrap().len();
     assert!(size > 4 * 30_000, "{size}");
 }

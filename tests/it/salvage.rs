@@ -1,4 +1,4 @@
-//! `import --salvage`: what is whole arrives, what is not is asked for, and what comes again makes it complete.
+//! `import --salvage`: whole images arrive, the rest is requested, and the answer completes it.
 
 use std::ops::Range;
 

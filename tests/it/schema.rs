@@ -1,4 +1,4 @@
-//! The JSON Schemas of catalogs and policies say what the parsers say.
+//! The JSON Schemas of catalogs and policies accept exactly what the parsers accept.
 
 use std::sync::LazyLock;
 

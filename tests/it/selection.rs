@@ -1,4 +1,4 @@
-//! `--only…`, `--skip…` and `--add`: what an export takes of a catalog, and what besides.
+//! `--only…`, `--skip…` and `--add`: which images of a catalog are exported, and which in addition.
 
 use crate::support::gap::{Gap, assert_whole};
 use crate::support::images::{artifact, image};

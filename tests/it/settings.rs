@@ -322,7 +322,7 @@ fn an_address_of_an_api_or_another_scheme_is_corrected() {
     }
     let ran = gap.cli.run(&["login", &format!("{host}/v2/"), "-u", "me", "--password-stdin"]);
     assert_eq!(ran.code, 2, "{}", ran.shown());
-    assert!(ran.stderr.contains("the host alone is wanted, without a path"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("write the host only, without a path"), "{}", ran.stderr);
     // Docker Hub's names have two parts, which needs no asking.
     let ran = gap.cli.run(&["import", "out.tar.zst", "-d", "docker.io/acme"]);
     assert_eq!(ran.code, 1, "{}", ran.shown());

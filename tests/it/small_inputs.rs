@@ -1,4 +1,4 @@
-//! Small inputs that would like to be large: no archive, registry, chart or catalog takes the memory of the machine.
+//! Small inputs that expand: no archive, registry, chart or catalog uses up the memory of the machine.
 //!
 //! Each is run with a bound on its address space, so that a test that fails does not take the machine with it.
 

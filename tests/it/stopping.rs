@@ -1,4 +1,4 @@
-//! A signal ends reading that takes long, wherever it is.
+//! A signal interrupts a long read, in every command.
 
 use airgap_bundle::image::Digest;
 use rustix::process::Signal;

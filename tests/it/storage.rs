@@ -48,7 +48,7 @@ fn what_is_wrong_with_an_address_is_said() {
     let (_, url) = published(&mut gap);
     let absent = url.replace("files/bundle", "files/other") + "?X-Amz-Signature=secret";
     for (address, code, says) in [
-        (absent.as_str(), 5, "there is nothing under this address"),
+        (absent.as_str(), 5, "there is no file at this address"),
         ("http://user:secret@127.0.0.1:1/x.tar.zst", 5, "do not belong in an address"),
         ("http://registry.example/x.tar.zst", 5, "plain HTTP to registry.example is not allowed"),
         ("https://127.0.0.1:1/x.tar.zst", 5, "refused"),

@@ -1,4 +1,4 @@
-//! Signatures: keys, bundles signed at export or later, and what is demanded before anything in a bundle is believed.
+//! Signatures: keys, bundles signed at export or later, and what is required before anything in a bundle is trusted.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -148,7 +148,7 @@ fn a_site_demands_signatures_through_its_environment() {
     assert_eq!(ran.code, 0, "{}", ran.shown());
     gap.import("out.tar.zst", &[]);
     arrived(&gap, &images);
-    // An empty value is a mistake, and not a site that demands nothing.
+    // An empty value is a mistake, and does not mean that nothing is required.
     let mut command = gap.cli.command(&["verify", "out.tar.zst"]);
     let output = command.env("AIRGAP_BUNDLE_VERIFY_KEY", "").output().unwrap();
     assert_eq!(output.status.code(), Some(2));

@@ -1,4 +1,4 @@
-//! `export --with-self`: what is needed behind the gap lies beside the bundle.
+//! `export --with-self`: the program and its instructions, as sidecar files of the bundle.
 
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;

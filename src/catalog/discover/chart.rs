@@ -1,4 +1,4 @@
-//! What a chart says of its images outside of its templates: annotations, and where its values tell them.
+//! Images that a chart lists outside of its templates: in annotations, and the value paths for images.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -60,7 +60,7 @@ fn folders(path: &str) -> Vec<String> {
 fn renamed(chart: &[u8]) -> Vec<(String, String)> {
     let (mut text, watch, mut found) = (Text::new(chart), Watch::default(), Vec::new());
     let Ok(Some(first)) = text.next_document(&watch) else { return found };
-    // What is wrong with it has been said when it was read for its annotations.
+    // Errors in this file were reported when its annotations were read.
     let _ = node::read_document(&mut text, first, &watch, &mut |object| {
         for dependency in object.node.get("dependencies").and_then(Node::list).unwrap_or_default() {
             if let (Some(name), Some(alias)) = (dependency.text_of("name"), dependency.text_of("alias")) {

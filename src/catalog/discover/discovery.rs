@@ -1,4 +1,4 @@
-//! What was found: images with their ranks and places, and what is unclear.
+//! The result of a search: images with their ranks and places, and what is unclear.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,9 +9,9 @@ use serde::Serialize;
 use super::parts::ValuePaths;
 use crate::image::Reference;
 
-/// Places kept of one image; the others are counted.
+/// Places that are kept for one image; further ones are only counted.
 const MAX_PLACES: usize = 8;
-/// What is unclear and kept one by one; the rest is counted.
+/// Unclear places that are kept; further ones are only counted.
 const MAX_UNCLEAR: usize = 1000;
 
 /// How sure it is that the cluster will pull an image.
@@ -20,7 +20,7 @@ const MAX_UNCLEAR: usize = 1000;
 pub enum Rank {
     /// A container or image volume of a workload names it.
     Certain,
-    /// It stands in an environment variable, an argument, an annotation, a configuration, a custom resource, or in
+    /// It is in an environment variable, an argument, an annotation, a configuration, a custom resource, or in
     /// values.
     Probable,
 }
@@ -51,7 +51,7 @@ pub struct Found {
     pub count: usize,
 }
 
-/// Something that was looked at and not understood.
+/// A place that was searched and not understood.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Unclear {
     #[serde(flatten)]
@@ -71,11 +71,11 @@ pub struct Discovery {
     pub hiding_count: usize,
     pub files: usize,
     pub objects: usize,
-    /// Secrets, which are not looked into.
+    /// Secrets, which are not searched.
     pub secrets: usize,
-    /// What charts say of themselves: name and version.
+    /// Name and version of the charts.
     pub charts: Vec<(String, String)>,
-    /// Where a chart's values tell images in parts.
+    /// Value paths under which a chart has the parts of an image.
     pub value_paths: Vec<ValuePaths>,
     /// Values have a `global.imageRegistry`.
     pub registry_override: bool,
@@ -96,7 +96,7 @@ impl Discovery {
         }
     }
 
-    /// Records what is not understood; the same thing of the same object once.
+    /// Records a place that is not understood, once per object and reason.
     pub fn unclear(&mut self, place: Place, why: String, hides: bool) {
         self.unclear_count += 1;
         self.hiding_count += usize::from(hides);

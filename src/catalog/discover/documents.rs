@@ -11,7 +11,7 @@ use super::text::{Text, Watch};
 use super::walk::Walk;
 use crate::app::foreign_text::NotText;
 
-/// Looks through the documents of `input`, which people know as `file`. An error is one of reading.
+/// Searches the documents of `input`; `file` is its name in messages. Only read errors are returned as errors.
 pub fn read(found: &mut Discovery, file: &str, input: impl BufRead) -> io::Result<()> {
     found.files += 1;
     let file: Arc<str> = file.into();
@@ -32,11 +32,11 @@ pub fn read(found: &mut Discovery, file: &str, input: impl BufRead) -> io::Resul
             Err(Stop::Io(error)) => return Err(error),
             Err(Stop::Syntax { line, message }) => {
                 let hint = if watch.has_template.get() {
-                    "; it has {{ }} in it: templates are rendered first (helm template)"
+                    "; it contains {{ }}: render templates first (helm template)"
                 } else {
                     ""
                 };
-                let why = format!("what begins in line {first} is no YAML: {message}{hint}");
+                let why = format!("the document that begins in line {first} is not YAML: {message}{hint}");
                 found.unclear(Place::of(&file, line), why, true);
             }
         }

@@ -1,4 +1,4 @@
-//! What the name of a file says, and what the file is called in a command.
+//! File names: those with a meaning, and how a file is named in a command.
 
 /// The names that Kustomize looks for.
 pub fn is_kustomization(path: &str) -> bool {
@@ -6,7 +6,7 @@ pub fn is_kustomization(path: &str) -> bool {
     matches!(name, "kustomization.yaml" | "kustomization.yml" | "Kustomization")
 }
 
-/// What a file is called in a command. What comes from no file is called by a word.
+/// The name of a file in a command. Input that is not from a file is named by a word.
 pub(super) fn file_of(name: &str) -> &str {
     if name.contains(['.', '/']) || is_kustomization(name) { name } else { "FILE" }
 }

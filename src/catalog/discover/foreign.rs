@@ -1,7 +1,7 @@
-//! Files of other tools, known by their own marks, and what to do with each.
+//! Recognises files of other tools, and says what to do with each.
 //!
-//! They name images in ways of their own: by patterns of tags, by charts that are still to be rendered, by files
-//! beside them. A part of these images would look like all of them, so none is taken from such a file.
+//! They name images in their own ways: by patterns of tags, by charts that have to be rendered, by other files. Images
+//! found in a part of them would look like all of them, so none is taken from such a file.
 
 use std::path::Path;
 
@@ -27,7 +27,7 @@ pub enum Foreign {
     Kustomization,
     Chart,
     Manifests,
-    /// The lock of one of our own catalogs.
+    /// A lock that `bundle catalog lock` wrote.
     Lock,
     /// Tables without a key that a catalog has: Helm values, mostly.
     Other,
@@ -39,7 +39,7 @@ const OF_CATALOGS: [&str; 4] = ["images", "name", "variables", "registryOverride
 const OF_SKOPEO: [&str; 3] = ["images", "images-by-tag-regex", "images-by-semver"];
 
 impl Foreign {
-    /// What `text`, which people call `file`, is; none for a catalog, and for what is no YAML.
+    /// The kind of `text`; none for a catalog and for text that is not YAML. `file` is its name in messages.
     pub fn of(text: &[u8], file: &str) -> Option<Self> {
         let (mut text, watch) = (Text::new(text), Watch::default());
         let mut found = None;
@@ -84,7 +84,7 @@ impl Foreign {
         }
     }
 
-    /// Files whose images cannot be told from themselves alone.
+    /// Whether the images cannot be determined from the file alone.
     pub(super) fn of_object(node: &Node, version: &str, kind: &str) -> Option<Self> {
         let group = version.split('/').next().unwrap_or_default();
         match (group, kind) {
@@ -102,12 +102,12 @@ impl Foreign {
         }
     }
 
-    /// Whether all of its images stand in it, so that they can be found.
+    /// Whether the file names all of its images, so that they can be found.
     pub(super) fn is_whole(self) -> bool {
         matches!(self, Self::ImagesLock | Self::ImgpkgLock)
     }
 
-    /// What it is, for a sentence.
+    /// The kind of file, as words for a sentence.
     pub fn what(self) -> &'static str {
         match self {
             Self::Hauler => "a manifest of hauler",

@@ -1,10 +1,10 @@
-//! Texts whose keys name parts of images, in one group for each image.
+//! Groups of texts whose keys name parts of the same image.
 
 use std::collections::{BTreeMap, HashSet};
 
 use super::words::{Part, Role};
 
-/// A text and the key it stands under.
+/// A text and its key.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Said<'n> {
     pub(super) key: &'n str,
@@ -12,7 +12,7 @@ pub(super) struct Said<'n> {
     pub(super) line: u64,
 }
 
-/// What is said of the image with one stem.
+/// The parts of the image with one stem.
 #[derive(Debug, Default)]
 pub(super) struct Group<'n> {
     pub(super) said: Vec<(Part, Said<'n>)>,
@@ -20,11 +20,11 @@ pub(super) struct Group<'n> {
     pub(super) says_image: bool,
 }
 
-/// All parts that stand side by side, by their stems.
+/// All parts at one level, by their stems.
 #[derive(Debug, Default)]
 pub(super) struct Groups<'n> {
     pub(super) by_stem: BTreeMap<String, Group<'n>>,
-    /// What is said of all images: `global.imageRegistry`, as one key.
+    /// Parts for all images: `global.imageRegistry`, as one key.
     pub(super) global: Group<'n>,
     seen: HashSet<&'n str>,
 }
@@ -59,7 +59,7 @@ impl<'n> Group<'n> {
         self.said.iter().any(|(one, _)| *one == part)
     }
 
-    /// The first text of a part that says something.
+    /// The first text of a part that is not empty.
     pub(super) fn of(&self, part: Part) -> Option<Said<'n>> {
         self.said.iter().find(|(one, said)| *one == part && says_something(said.text)).map(|(_, said)| *said)
     }
@@ -78,7 +78,7 @@ impl<'n> Group<'n> {
         (is_default && self.registry().is_some() && !said.text.contains('/')).then_some(said)
     }
 
-    /// What may be the image's name. A repository with a scheme is one of Git or Helm.
+    /// The text that may be the image's name. A repository with a scheme is one of Git or Helm.
     pub(super) fn names(&self, part: Part) -> impl Iterator<Item = Said<'n>> {
         let fits = |text: &str| {
             says_something(text)
@@ -103,7 +103,7 @@ impl<'n> Group<'n> {
     }
 }
 
-/// Nothing, and words that stand for it.
+/// The empty text, and words that mean the same.
 fn says_something(text: &str) -> bool {
     !matches!(text, "" | "null" | "~" | "true" | "false" | "none")
 }

@@ -1,4 +1,4 @@
-//! Whether a text that stands anywhere names an image: by its own shape, and by the key it stands under.
+//! Guesses whether a text names an image, by its form and its key.
 //!
 //! Certain is only what a container's `image` says; everything here is probable at best. A text that its key calls an
 //! image, and that is none, is told as unclear rather than passed over.
@@ -7,9 +7,9 @@ use std::borrow::Cow;
 
 use crate::image::Reference;
 
-/// Longer texts are no references.
+/// Longer texts are not references.
 const MAX_REFERENCE: usize = 512;
-/// Words that stand under a key like `image` and name none.
+/// Words that appear under a key like `image` and do not name one.
 const NO_IMAGES: [&str; 13] = [
     "true",
     "false",
@@ -37,14 +37,14 @@ pub(super) enum Guess {
     Image(Reference),
     /// A name without a tag or digest. A container's is `latest`; elsewhere the version may stand in another place.
     Untagged(Reference),
-    /// An OCI artifact that is no image, such as a chart.
+    /// An OCI artifact that is not an image, such as a chart.
     Artifact(String),
-    /// It should name an image, and this is why none can be read from it.
+    /// It should name an image; this is the reason why it does not.
     Unclear(String),
     Nothing,
 }
 
-/// Whether the key says that an image stands under it: `image`, `sidecarImage`, `RELATED_IMAGE_X`, `--proxy-image`.
+/// Whether the key says that its value is an image: `image`, `sidecarImage`, `RELATED_IMAGE_X`, `--proxy-image`.
 pub(super) fn is_image_key(key: &str) -> bool {
     let plain: String =
         key.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
@@ -75,9 +75,9 @@ pub(super) fn whole(text: &str, is_image: bool) -> Guess {
     }
     if let Some(artifact) = text.strip_prefix("oci://") {
         return match artifact.parse::<Reference>() {
-            Ok(_) => Guess::Artifact(format!(
-                "{text:?} is an OCI artifact; take it along with --add oci://…:VERSION"
-            )),
+            Ok(_) => {
+                Guess::Artifact(format!("{text:?} is an OCI artifact; add it with --add oci://…:VERSION"))
+            }
             Err(_) => Guess::Nothing,
         };
     }
@@ -101,7 +101,7 @@ pub(super) fn whole(text: &str, is_image: bool) -> Guess {
 pub(super) fn says_something_else(text: &str) -> bool {
     let is_path = ["/", "./", "../", "~", "data:"].iter().any(|start| text.starts_with(start));
     let is_pattern = text.contains(['*', '^', '|', '\\', '!']) || text.starts_with('~');
-    // What Prometheus and Grafana fill in when an alert fires.
+    // Prometheus and Grafana fill these in when an alert fires.
     let is_alert = ["$labels", "$externalLabels", ".Labels."].iter().any(|mark| text.contains(mark))
         || (text.contains("$value") && !text.contains(['/', ':']));
     let ending = text.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase());
@@ -140,7 +140,7 @@ fn default_of(variable: &str) -> Option<&str> {
     (!default.is_empty() && !default.contains('$')).then_some(default)
 }
 
-/// Whether a reference says its tag or digest.
+/// Whether a reference has a tag or digest.
 pub(super) fn has_version(text: &str) -> bool {
     text.contains('@') || text.rsplit('/').next().is_some_and(|last| last.contains(':'))
 }
@@ -161,7 +161,7 @@ fn names_an_image(text: &str, reference: &Reference, is_image: bool) -> bool {
     }
     match (is_registry(first), tag) {
         (true, Some(_)) => true,
-        // Without a registry only what looks like a version tells an image from a host and port.
+        // Without a registry, only a tag that looks like a version distinguishes an image from a host and port.
         (false, Some(tag)) => !first.is_empty() && is_version(tag),
         (_, None) => false,
     }
@@ -172,7 +172,7 @@ pub(super) fn is_absolute(text: &str) -> bool {
     text.split_once('/').is_some_and(|(first, _)| is_registry(first))
 }
 
-/// Whether a text is one word that is not one of those that stand for nothing.
+/// Whether a text is one word, and not one that means nothing.
 pub(super) fn is_a_word(text: &str) -> bool {
     !text.contains(char::is_whitespace) && !NO_IMAGES.contains(&text.to_ascii_lowercase().as_str())
 }

@@ -1,4 +1,4 @@
-//! Lists of images: what an item calls its image, and what Kustomize makes of the images of others.
+//! Lists of images: the key of the image in an item, and images that Kustomize replaces.
 
 use super::discovery::Rank;
 use super::guess;
@@ -8,13 +8,13 @@ use super::walk::Walk;
 use super::words::{Part, Role};
 use crate::image::Reference;
 
-/// What an item calls the image that is copied; the first that is there counts.
+/// Keys of the image that is copied, in an item; the first one counts.
 const SOURCES: [&str; 8] = ["source", "src", "from", "ref", "reference", "url", "uri", "name"];
-/// What an item calls the place it is copied to.
+/// Keys of the place that it is copied to.
 const TARGETS: [&str; 7] = ["target", "dst", "dest", "destination", "to", "rewrite", "mirror"];
-/// Images that are not wanted: `blockedImages`, `ignoreImages`.
+/// Keys of images that are not pulled: `blockedImages`, `ignoreImages`.
 const NOT_WANTED: [&str; 6] = ["block", "exclude", "ignore", "skip", "deny", "denied"];
-/// Tags that one item has.
+/// Keys of several tags of one item.
 const MAX_TAGS: usize = 1000;
 
 /// Whether the items of a list under `key` are images.
@@ -34,13 +34,13 @@ pub(super) fn may_be_named(key: &str, text: &str) -> bool {
     text.contains(['/', ':']) && !key.to_ascii_lowercase().starts_with("pull") && Role::of(key).is_none()
 }
 
-/// Whether what stands under `key` is a list of images that are not pulled.
+/// Whether the value of `key` is a list of images that are not pulled.
 pub(super) fn is_not_wanted(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
     key.ends_with("images") && NOT_WANTED.iter().any(|word| key.starts_with(word))
 }
 
-/// What the keys of one map mean, where that does not follow from each of them alone.
+/// The meaning of the keys of one map, where it depends on more than one key.
 pub(super) struct Meaning<'n> {
     /// It is an item of a list of images.
     pub(super) is_listed: bool,
@@ -69,17 +69,17 @@ impl<'n> Meaning<'n> {
         let source = SOURCES.into_iter().filter(|_| is_listed && !has_name);
         let source = source.into_iter().find(|key| node.text_of(key).is_some());
         let last = path.and_then(|path| path.rsplit('/').next()).filter(|last| !last.is_empty());
-        // What is pushed is not needed before.
+        // An image that is pushed need not exist before.
         let is_docker_image = is_docker_image && under.key != "to";
         Self { is_listed, source, has_name, patched: last.filter(|_| has_operation), is_docker_image }
     }
 
-    /// Whether `key` of an item says where the image goes to.
+    /// Whether `key` of an item says where the image is copied to.
     pub(super) fn is_target(&self, key: &str) -> bool {
         self.is_listed && (self.has_name || self.source.is_some()) && TARGETS.contains(&key)
     }
 
-    /// The key that says what the value of `pair` is.
+    /// The key that gives the value of `pair` its meaning.
     pub(super) fn key_of<'k>(&'k self, pair: &'k Pair, under: Under<'_>) -> &'k str {
         let key = pair.key.as_str();
         if self.source == Some(key) {
@@ -121,7 +121,7 @@ pub(super) fn special_item(walk: &mut Walk<'_>, node: &Node, source: Option<&str
     true
 }
 
-/// What Kustomize puts in the place of the images called `name`.
+/// The image with which Kustomize replaces images called `name`.
 fn renamed(walk: &mut Walk<'_>, node: &Node) {
     let text = |key: &str| node.text_of(key).map(str::trim).filter(|text| !text.is_empty());
     let Some(name) = text("newName").or_else(|| text("name")) else { return };

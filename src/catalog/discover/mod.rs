@@ -1,8 +1,8 @@
 //! Finding images: in rendered Kubernetes manifests, in a chart's values and annotations.
 //!
-//! Pure: text in, findings out. Every image has a rank and the places it was found; what should name an image and
-//! does not, what could not be read, and what was not looked into is counted and listed, so that a list is never
-//! silently shorter than the truth.
+//! Pure: text in, findings out. Every image has a rank and the places where it was found. Texts that should name an image
+//! and do not, and everything that was not read or searched, are counted and listed, so that a missing image is never
+//! silent.
 
 mod chart;
 mod discovery;

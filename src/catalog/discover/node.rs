@@ -1,4 +1,4 @@
-//! Objects out of YAML (or JSON, which is YAML too), each as a tree that knows its lines, one at a time.
+//! Reads objects from YAML (JSON is YAML too) one at a time, each as a tree with line numbers.
 //!
 //! Of a list of objects, as `kubectl get -o yaml` prints it, one item is held at a time. Aliases share what they
 //! name. What one object may cost is bounded; one that costs more is read past and named.
@@ -17,7 +17,7 @@ const MAX_TEXT: usize = 16 << 20;
 /// Maps merged into maps (`<<`) that are followed: how deep, and how many pairs of them.
 const MAX_MERGES: usize = 8;
 const MAX_MERGED: usize = 100_000;
-/// Repeated keys told of one object.
+/// Repeated keys that are reported for one object.
 const MAX_REPEATED: usize = 20;
 
 #[derive(Debug)]
@@ -37,7 +37,7 @@ pub(super) enum Value {
 #[derive(Debug)]
 pub(super) struct Scalar {
     pub(super) text: String,
-    /// Without quotes, `true`, `12` and `null` are no texts.
+    /// Without quotes, `true`, `12` and `null` are not texts.
     pub(super) is_plain: bool,
     /// For a literal block, whose lines are lines of the file: the first of them.
     pub(super) first_line: Option<u64>,
@@ -50,7 +50,7 @@ pub(super) struct Pair {
 }
 
 impl Node {
-    /// The value of `key`: the last where it comes twice, else one that is merged in (`<<`).
+    /// The value of `key`: the last one if it appears twice, otherwise one that is merged in (`<<`).
     pub(super) fn get(&self, key: &str) -> Option<&Node> {
         let Value::Map(pairs) = &self.value else { return None };
         if let Some(pair) = pairs.iter().rev().find(|pair| pair.key == key) {
@@ -120,11 +120,11 @@ impl Node {
     }
 }
 
-/// One object, or whatever else stands where one should.
+/// One object, or another value in its place.
 #[derive(Debug)]
 pub(super) struct Object {
     pub(super) node: Rc<Node>,
-    /// Where it stands in a list of objects: `items[3]`.
+    /// Its place in a list of objects: `items[3]`.
     pub(super) place: String,
     /// What the list it comes from says of itself, where its items do not say it: version and kind.
     pub(super) list: Option<(String, String)>,
@@ -134,7 +134,7 @@ pub(super) struct Object {
     pub(super) odd_key: Option<u64>,
     /// It is too large to be looked at, and `node` is empty.
     pub(super) is_too_large: bool,
-    /// It refers to an anchor that is not at hand any more.
+    /// It refers to an anchor that is not in memory any more.
     pub(super) has_lost_alias: bool,
 }
 
@@ -166,7 +166,7 @@ pub(super) fn read_document<R: BufRead>(
     reader.stream(sink)
 }
 
-/// What the object that is read has cost so far, and what is to be told of it.
+/// The cost of the current object so far, and what has to be reported about it.
 #[derive(Debug, Default)]
 struct Cost {
     nodes: usize,

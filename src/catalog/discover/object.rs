@@ -37,22 +37,26 @@ pub(super) fn look_through(walk: &mut Walk<'_>, object: &Object, source: Option<
     let (version, kind) = version_and_kind(node, object.list.as_ref());
     describe(walk, node, &kind);
     for (line, key) in &object.repeated {
-        let why = format!("key {key:?} comes twice here; both are taken");
+        let why = format!("key {key:?} appears twice here; both values are used");
         walk.unclear(*line, why, false);
     }
     if object.is_too_large {
-        walk.unclear(node.line, "it is too large to be looked into".to_owned(), true);
+        walk.unclear(node.line, "it is too large to be searched".to_owned(), true);
         return;
     }
     if object.has_lost_alias {
-        walk.unclear(node.line, "an alias (*name) in it names what is no longer at hand".to_owned(), true);
+        walk.unclear(
+            node.line,
+            "an alias (*name) in it refers to a part that is no longer in memory".to_owned(),
+            true,
+        );
     }
     if let Some(line) = object.odd_key {
-        let why = "a key is no text, as where a template ({{ … }}) was not rendered";
+        let why = "a key is not text; probably a template ({{ … }}) was not rendered";
         walk.unclear(line, why.to_owned(), true);
     }
     if let Value::Text(scalar) = &node.value {
-        let why = format!("a text stands where an object should: {:?}", guess::short(scalar.text.trim()));
+        let why = format!("expected an object here, not a text: {:?}", guess::short(scalar.text.trim()));
         walk.unclear(node.line, why, true);
         return;
     }
@@ -77,7 +81,7 @@ fn one(walk: &mut Walk<'_>, node: &Node, version: &str, kind: &str, depth: usize
         _ => walk.out.objects += 1,
     }
     if let Some(foreign) = Foreign::of_object(node, version, kind).filter(|foreign| !foreign.is_whole()) {
-        let why = format!("it is {}, which is not looked into; {}", foreign.what(), foreign.way(walk.file));
+        let why = format!("it is {}, which is not searched; {}", foreign.what(), foreign.way(walk.file));
         walk.unclear(node.line, why, true);
         return;
     }
@@ -95,7 +99,7 @@ fn one(walk: &mut Walk<'_>, node: &Node, version: &str, kind: &str, depth: usize
     if kind.is_empty() && is_chart(walk, node, version) {
         return chart_annotations(walk, node);
     }
-    // It is told which repository to watch; what is pulled stands in other objects.
+    // It names a repository to watch; other objects name the image that is pulled.
     if kind == "ImageRepository" && group == "image.toolkit.fluxcd.io" {
         return;
     }
@@ -109,7 +113,7 @@ fn one(walk: &mut Walk<'_>, node: &Node, version: &str, kind: &str, depth: usize
         walk.unclear(node.line, why, true);
     }
     if kind == "ConfigMap" && node.get("binaryData").is_some() {
-        walk.unclear(node.line, "its binaryData is not looked into".to_owned(), false);
+        walk.unclear(node.line, "its binaryData is not searched".to_owned(), false);
     }
     match &node.value {
         Value::Map(pairs) => {

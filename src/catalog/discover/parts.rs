@@ -1,4 +1,4 @@
-//! Images that are told in parts: `registry`, `repository` and `tag`, under whatever names and in whatever places.
+//! Images in parts: `registry`, `repository` and `tag`, under various keys and in various places.
 //!
 //! Parts of one image have one stem: nothing in `repository` and `tag`, `worker` in `workerImage` and `workerImageTag`.
 //! What they leave open is never filled in: an image without a version is unclear.
@@ -25,7 +25,7 @@ impl ValuePaths {
     }
 }
 
-/// How parts stand beside each other.
+/// How the parts of an image are arranged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stand {
     Map,
@@ -35,10 +35,10 @@ pub(super) enum Stand {
     Flat,
 }
 
-/// What stands around the parts of an image.
+/// The context of the parts of an image.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Around<'a> {
-    /// The key above says that an image stands under it.
+    /// The key of the enclosing map says that it is an image.
     pub(super) says_image: bool,
     pub(super) stand: Stand,
     /// It is about a repository of Git or Helm.
@@ -93,7 +93,7 @@ impl<'n> Assembly<'_, 'n> {
             Base::Plain(part, said) => (Some(*part), *said, said.text),
             Base::Joined(text, said) => (None, *said, text.as_str()),
             Base::Doubtful(one, other) => {
-                let why = format!("{:?} and {:?} may be one name or two", one.text, other.text);
+                let why = format!("{:?} and {:?} may be one name or two names", one.text, other.text);
                 let keys = self.group.said.iter().map(|(_, said)| said.key).collect();
                 return Some(Whole { name: *one, keys, result: Err(why), settable: None });
             }
@@ -144,7 +144,7 @@ impl<'n> Assembly<'_, 'n> {
             self.versioned(&full, is_its_version, around.defaults)
                 .and_then(|whole| whole.parse::<Reference>().map_err(|error| error.to_string()))
         };
-        // A registry that stands elsewhere is none that the chart can be told for this image alone.
+        // A registry in another place cannot be set for this image alone.
         let is_settable = part.is_some()
             && !is_whole
             && (registry.is_none() || self.group.has(Part::Registry) || around.defaults.overrides());
@@ -206,7 +206,7 @@ impl<'n> Assembly<'_, 'n> {
         }
     }
 
-    /// A tag that is told beside a text that has another one.
+    /// A separate tag, next to a text that has another one.
     fn contradicts(&self, text: &str) -> Option<Said<'n>> {
         let (_, own) = text.split('@').next()?.rsplit('/').next()?.split_once(':')?;
         self.group.of(Part::Tag).filter(|tag| tag.text != own)
@@ -240,7 +240,7 @@ impl<'n> Assembly<'_, 'n> {
             if tag.is_none() && digest.is_none() {
                 return Err(match version {
                     Some(version) => format!(
-                        "{shown:?} has neither tag nor digest here, and {} {:?} may be that of something else",
+                        "{shown:?} has neither tag nor digest here, and {} {:?} may belong to something else",
                         version.key,
                         guess::short(version.text)
                     ),
@@ -248,7 +248,7 @@ impl<'n> Assembly<'_, 'n> {
                 });
             }
         }
-        // Some write a digest where a tag is asked for.
+        // Some charts have a digest in the place of a tag.
         let joint = |tag: &str| if tag.starts_with("sha256:") { '@' } else { ':' };
         let tag = tag.map(|tag| format!("{}{tag}", joint(tag))).unwrap_or_default();
         let digest = digest.map(|digest| format!("@{digest}")).unwrap_or_default();
@@ -288,7 +288,7 @@ fn joined<'n>(repository: Said<'n>, image: Said<'n>, registry: Option<&str>) -> 
     Base::Joined(format!("{path}/{name}"), image)
 }
 
-/// A `name` beside a repository is its last part, as in Strimzi's charts, or the label of an item.
+/// A `name` next to a repository is its last part, as in Strimzi's charts, or the label of an item.
 fn labelled<'n>(
     repository: Said<'n>,
     name: Said<'n>,

@@ -50,7 +50,7 @@ struct Row<'a> {
     note: String,
 }
 
-/// What was found as a catalog in YAML; certain images first. What is unclear stands at its end, as comments.
+/// The result as a catalog in YAML, certain images first. Unclear places are comments at its end.
 pub fn to_catalog(found: &Discovery, title: &Title) -> Result<String, String> {
     let of = |rank| found.images.iter().filter(move |(_, image)| image.rank == rank);
     let rows = of(Rank::Certain).chain(of(Rank::Probable)).map(|(name, image)| row(found, name, image));
@@ -62,14 +62,14 @@ pub fn to_catalog(found: &Discovery, title: &Title) -> Result<String, String> {
     };
     let mut text = format!(
         "# Found by `bundle catalog discover`: {} certain, {} probable.\n\
-         # Certain: a workload's container names it. Probable: it stands somewhere else, as the note says; an export\n\
+         # Certain: a workload's container names it. Probable: it was found elsewhere, as the note says; an export\n\
          # leaves those out with --skip-label probable.\n",
         found.count(Rank::Certain),
         found.count(Rank::Probable)
     );
     text += &crate::catalog::document::to_yaml(&document)?;
     if !found.unclear.is_empty() {
-        let _ = writeln!(text, "# Looked at and not understood ({}):", found.unclear_count);
+        let _ = writeln!(text, "# Not understood ({}):", found.unclear_count);
         for unclear in found.unclear.iter().take(MAX_LINES) {
             let line = one_line(&unclear.to_string());
             let _ = writeln!(text, "#   {line}");

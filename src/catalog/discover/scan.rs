@@ -3,18 +3,18 @@
 use super::guess::{Guess, is_image_key, says_something_else, short, whole, with_defaults};
 use super::words::Role;
 
-/// Longer words are no keys.
+/// Longer words are not keys.
 const MAX_KEY: usize = 64;
 /// Values of parts that are put together in one text.
 const MAX_VALUES: usize = 10_000;
 
-/// A word, and the key it stands behind.
+/// A word and the key before it.
 struct Word<'t> {
     /// Counted from 0.
     line: u64,
     key: &'t str,
     value: &'t str,
-    /// The key stands before it with `=`, not as the word before.
+    /// The key precedes it with `=`, not as the word before.
     is_joined: bool,
 }
 
@@ -33,7 +33,7 @@ pub(super) fn within(text: &str, is_image: bool, found: &mut dyn FnMut(u64, &str
     each_word(text, &mut |word| {
         let says_image = is_image_key(word.key) || (is_image && word.key.is_empty());
         match whole(word.value, says_image) {
-            // In a text of many words only what is sure of itself counts; `image is` is no image.
+            // In running text only unmistakable images count; `image is` is not one.
             Guess::Image(_) | Guess::Untagged(_) if !is_image && !word.value.contains(['/', ':', '@']) => {}
             Guess::Unclear(_) if !word.value.contains(['/', '$']) => {}
             Guess::Nothing => {}
@@ -97,7 +97,7 @@ fn is_part_of_a_key(c: char) -> bool {
     c.is_ascii_alphanumeric() || "-_.=".contains(c)
 }
 
-/// What stands between words. Not `=` and `:`, which are parts of them.
+/// Separators between words. `=` and `:` are parts of words.
 fn is_joint(c: char) -> bool {
     c.is_whitespace() || "\"'`,;()[]{}|<>&".contains(c)
 }

@@ -1,4 +1,4 @@
-//! What is told once for many images: a registry or a tag of an enclosing map, or under `global`.
+//! Parts that apply to many images: a registry or a tag of an enclosing map, or under `global`.
 
 use std::rc::Rc;
 
@@ -63,7 +63,7 @@ impl Defaults {
         let mut more = Self::default();
         node.each_pair(&mut |pair| match pair.key.as_str() {
             "global" => more.take_global(&pair.value),
-            // The tag beside it may be that of the image that the chart itself names.
+            // The tag next to it may belong to an image that the chart itself names.
             "image" | "images" => more.take_map(&pair.value, false),
             _ => {}
         });

@@ -13,7 +13,7 @@ use super::scope::Defaults;
 use super::walk::Walk;
 use super::words::Part;
 
-/// No reference is longer, so longer values of variables are not put into others.
+/// No reference is longer, so longer values of variables are not inserted into others.
 const MAX_VALUE: usize = 512;
 
 /// One of several texts.
@@ -125,7 +125,7 @@ pub(super) fn side_by_side(walk: &mut Walk<'_>, named: &[Named<'_>]) -> Vec<bool
         if whole.keys.iter().any(|key| repeated.contains(key)) {
             continue;
         }
-        // A name alone says more in its own place: what it is built from, or that it is no image.
+        // A name alone is judged in its own place, which shows whether it is built from something, or not an image.
         if whole.result.is_err()
             && !group.has(Part::Tag)
             && !group.has(Part::Digest)

@@ -8,20 +8,20 @@ use std::io::{self, BufRead};
 
 use granit_parser::{ErrorKind, InputIoError};
 
-/// A value that goes on for longer is no manifest's.
+/// No value in a manifest is longer.
 const MAX_SILENCE: u64 = 8 << 20;
 /// All of an input, in bytes: more than the manifests of any cluster come to.
 const MAX_INPUT: u64 = 4 << 30;
 /// A document that cannot be read and is longer is the last one that is looked for: its end may never come.
 const MAX_SKIPPED: u64 = 64 << 20;
-/// Longest comment that is read for where a document came from.
+/// Longest comment that is searched for `# Source:`.
 const MAX_COMMENT: usize = 1 << 10;
 const CHUNK: usize = 64 << 10;
 
-/// What the reader of characters and the reader of events tell each other.
+/// State that the reader of characters and the reader of events share.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
-    /// Characters read since the parser last had something to say.
+    /// Characters read since the parser's last event.
     pub(super) silence: Cell<u64>,
     /// Where Helm says the document came from (`# Source: chart/templates/x.yaml`).
     pub(super) source: RefCell<Option<String>>,
@@ -40,7 +40,7 @@ pub(super) struct Text<R> {
     /// The line that is read now, counted from 1.
     line: u64,
     at_line_start: bool,
-    /// The document that is read now is over.
+    /// The current document has ended.
     between: bool,
     last: char,
     /// Lines with bytes that are not UTF-8.
@@ -113,7 +113,7 @@ impl<R: BufRead> Text<R> {
                 return Ok(None);
             }
             self.note_source(watch)?;
-            // Directives of a document whose `---` is cut away have nothing left to stand before.
+            // Directives are dropped, because the `---` that must follow them is removed too.
             while self.rest().first() == Some(&b'%') {
                 self.skip_line()?;
             }
@@ -179,7 +179,7 @@ impl<R: BufRead> Text<R> {
         (self.at, self.ended) = (0, true);
     }
 
-    /// One character; bytes that are no UTF-8 become `U+FFFD`, and their line is remembered.
+    /// One character. Bytes that are not UTF-8 become `U+FFFD`, and their line is remembered.
     fn decode(&mut self) -> Option<char> {
         let first = *self.rest().first()?;
         if first.is_ascii() {
@@ -202,7 +202,7 @@ impl<R: BufRead> Text<R> {
         Some(char::REPLACEMENT_CHARACTER)
     }
 
-    /// At least `count` bytes at hand, unless the input ends before.
+    /// Reads until `count` bytes are buffered, or the input ends.
     fn ensure(&mut self, count: usize) -> io::Result<()> {
         while self.buffer.len() - self.at < count && !self.ended {
             if self.at > CHUNK {
@@ -223,7 +223,7 @@ impl<R: BufRead> Text<R> {
     }
 }
 
-/// The characters of one document, as the parser wants them.
+/// The characters of one document, as the parser's input.
 pub(super) struct Characters<'a, R> {
     pub(super) text: &'a mut Text<R>,
     pub(super) watch: &'a Watch,

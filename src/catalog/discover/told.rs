@@ -1,4 +1,4 @@
-//! Reading the parts of images out of the maps they stand in.
+//! Reads the parts of images from the maps that contain them.
 
 use std::collections::HashSet;
 
@@ -12,7 +12,7 @@ use super::walk::Walk;
 use super::words::Part;
 use crate::image::Reference;
 
-/// Keys under which a repository is one of Git or Helm, and keys that stand beside such a one.
+/// Keys under which a repository is one of Git or Helm, and keys that appear next to such a repository.
 const SOURCES: [&str; 6] = ["git", "vcs", "chart", "charts", "helm", "source"];
 const BESIDE_SOURCES: [&str; 5] = ["branch", "revision", "gitRef", "targetRevision", "chart"];
 

@@ -1,6 +1,6 @@
-//! What a value stands under: the key, and whether a list stands between.
+//! The context of a value: its key, and whether it is an item of a list.
 
-/// What a value stands under.
+/// The context of a value.
 #[derive(Clone, Copy)]
 pub(super) struct Under<'k> {
     pub(super) key: &'k str,

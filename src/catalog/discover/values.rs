@@ -1,4 +1,4 @@
-//! Looking through an object's values: where Kubernetes names images, and where people hide them.
+//! Searches an object's values: the fields in which Kubernetes names images, and all other places.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -17,11 +17,11 @@ use super::under::Under;
 use super::walk::{COMPOSED, Sort, Walk};
 use crate::image::Reference;
 
-/// Manifests in texts in manifests.
+/// How deeply manifests may be nested in texts of manifests.
 const MAX_EMBEDDED: usize = 2;
 /// Longer texts are not searched for words.
 const MAX_TEXT: usize = 2 << 20;
-/// What names no image, or only repeats what is said elsewhere.
+/// Keys whose values never name an image, or only repeat one.
 const SKIPPED: [&str; 9] = [
     "apiVersion",
     "kind",
@@ -38,7 +38,7 @@ const SKIPPED: [&str; 9] = [
 pub(super) const OVERRIDE: &str = "global.imageRegistry";
 const CONTAINERS: [&str; 3] = ["containers", "initContainers", "ephemeralContainers"];
 
-/// Anything, under what it stands under.
+/// Searches any value in its context.
 pub(super) fn any(walk: &mut Walk<'_>, node: &Node, under: Under<'_>, depth: usize) {
     walk.steps += 1;
     if walk.is_over(node, depth) {
@@ -78,7 +78,7 @@ pub(super) fn map<'n>(
         pairs.filter(|pair| !SKIPPED.contains(&pair.key.as_str()) && !used.contains(&pair.key.as_str()))
     {
         let (key, value) = (pair.key.as_str(), &*pair.value);
-        // What Ceph calls an image is a disk.
+        // In Ceph, an image is a disk.
         let is_disk = key == "image" && under.key == "rbd";
         if is_disk || is_not_wanted(key) || meaning.is_target(key) {
             continue;
@@ -125,7 +125,7 @@ fn services(walk: &mut Walk<'_>, node: &Node, depth: usize) {
         match (&pair.value.value, pair.value.get("build")) {
             (Value::Map(pairs), Some(_)) => {
                 let why =
-                    "it is built from sources, so its image is in no registry but where it is pushed to";
+                    "it is built from source, so its image is only in the registry that it is pushed to";
                 walk.unclear(pair.value.line, why.to_owned(), true);
                 let others = pairs.iter().filter(|pair| !matches!(pair.key.as_str(), "build" | "image"));
                 map(walk, &pair.value, others, Under::key(COMPOSED).item(), depth);
@@ -262,7 +262,7 @@ pub(super) fn text(walk: &mut Walk<'_>, scalar: &Scalar, line: u64, key: &str) {
         return;
     }
     if text.len() > MAX_TEXT {
-        return walk.unclear(line, "the text is too long to be looked through".to_owned(), false);
+        return walk.unclear(line, "the text is too long to be searched".to_owned(), false);
     }
     let first = scalar.first_line;
     siblings::many_words(walk, &scalar.text, false, |number| first.map_or(line, |first| first + number));

@@ -1,4 +1,4 @@
-//! Where the walk through an object stands, what it knows there, and what it records.
+//! The state of a walk through an object: position, context, and findings.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -15,9 +15,9 @@ use crate::image::Reference;
 
 /// Values looked at in one object; only aliases of aliases make more of them than the object has.
 const MAX_STEPS: usize = 1_000_000;
-/// Deeper than the parser lets anything nest, but for aliases.
+/// Deeper than the parser allows; only aliases can reach it.
 const MAX_DEPTH: usize = 600;
-/// Stands for the services of a Compose file; no key is called so.
+/// The pseudo key for the services of a Compose file.
 pub(super) const COMPOSED: &str = "services of compose";
 
 /// What an object is, as far as that says which images are pulled as they are named.
@@ -61,7 +61,7 @@ pub(super) struct Walk<'a> {
     /// Variables of the container that is looked at.
     pub(super) known: HashMap<String, String>,
     pub(super) steps: usize,
-    /// It was said already that not all of the object is looked at.
+    /// Whether it was reported that the object is not searched completely.
     pub(super) is_exhausted: bool,
     pub(super) embedded: usize,
     /// Lines before an embedded text.
@@ -115,16 +115,16 @@ impl<'a> Walk<'a> {
         self.object.is_empty() && self.embedded == 0
     }
 
-    /// Whether more was looked at than any object has; says so once.
+    /// Whether the limit of values per object is reached; reports it once.
     pub(super) fn is_over(&mut self, node: &Node, depth: usize) -> bool {
         let is_over = self.steps > MAX_STEPS || depth > MAX_DEPTH;
         if is_over && !std::mem::replace(&mut self.is_exhausted, true) {
-            self.unclear(node.line, "its aliases stand for more than can be looked at".to_owned(), true);
+            self.unclear(node.line, "its aliases expand to more than can be searched".to_owned(), true);
         }
         is_over
     }
 
-    /// Whether the `image` of what stands here goes into a pod as it is, so that a name without a tag is `latest`.
+    /// Whether the `image` here goes into a pod unchanged, so that a name without a tag means `latest`.
     pub(super) fn is_pulled_as_it_is(&self, Under { key, is_item }: Under<'_>) -> bool {
         let key = key.to_ascii_lowercase();
         if is_item {
@@ -185,13 +185,13 @@ impl<'a> Walk<'a> {
                 self.unclear(line, why, !self.is_loose);
             }
             Guess::Artifact(why) => self.unclear(line, why, false),
-            // What the key `image` itself names is pulled; other keys only sound like it.
+            // The value of the key `image` itself is pulled; other keys only have a similar name.
             Guess::Unclear(why) => self.unclear(line, why, key == "image"),
             Guess::Nothing => {}
         }
     }
 
-    /// Records what parts have come to.
+    /// Records the image that parts give.
     pub(super) fn whole(&mut self, whole: &Whole<'_>) {
         match &whole.result {
             Ok(reference) => self.image(reference.clone(), Rank::Probable, whole.name.line),

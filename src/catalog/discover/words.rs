@@ -1,7 +1,7 @@
-//! What a key says of its value, by the words in it: `workerImageTag`, `WORKER_IMAGE_TAG`, `--worker-image-tag` and
+//! The meaning of a key by the words in it: `workerImageTag`, `WORKER_IMAGE_TAG`, `--worker-image-tag` and
 //! `worker.image.tag` all name the tag of the image of the worker.
 
-/// Longer keys are no names of parts.
+/// Longer keys do not name parts.
 const MAX_KEY: usize = 200;
 /// Words that do not tell one image from another.
 const NOISE: [&str; 10] =
@@ -47,7 +47,7 @@ pub(super) enum Part {
     Digest,
     /// Whether the digest counts, as Cilium asks.
     UseDigest,
-    /// What comes before or after another part, in a way that only the chart knows.
+    /// A text before or after another part; only the chart defines how they are joined.
     Affix,
 }
 
@@ -55,9 +55,9 @@ pub(super) enum Part {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Role {
     pub(super) part: Part,
-    /// Whose image it is: `worker`. Empty where the key says only what part it is.
+    /// The component: `worker`. Empty if the key names only the part.
     pub(super) stem: String,
-    /// The word image is in it.
+    /// The key contains the word image.
     pub(super) says_image: bool,
 }
 

@@ -65,7 +65,7 @@ pub(super) fn several(columns: &[&str]) -> Result<Vec<Listed>, String> {
         ));
     }
     if !first.contains('$') && spelling(first).parse::<Reference>().is_err() {
-        return Err(format!("{line:?} is not an image; text that is not one stands after a #"));
+        return Err(format!("{line:?} is not an image; write other text after a #"));
     }
     let is_tag = |word: &str| !word.contains(['/', ':', '@', '=']);
     match columns {

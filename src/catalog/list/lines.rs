@@ -165,13 +165,12 @@ fn of_key<'t>(key: &str, value: &'t str) -> Result<Option<&'t str>, String> {
     {
         return Ok(Some(value));
     }
-    let way =
-        "render the chart and let the images be found: helm template … | bundle catalog discover - -o FILE";
+    let way = "render the chart and find its images: helm template … | bundle catalog discover - -o FILE";
     Err(match bare.as_str() {
         "image" | "repository" | "registry" | "tag" | "digest" => {
-            format!("`{key}:` says only a part of an image on this line; {way}")
+            format!("`{key}:` has only a part of an image on this line; {way}")
         }
-        _ if bare.ends_with("image") => format!("`{key}:` says no whole image on this line; {way}"),
+        _ if bare.ends_with("image") => format!("`{key}:` does not have a whole image on this line; {way}"),
         _ if value.is_empty() => format!("`{key}:` is not an image"),
         _ => format!(
             "{:?} is a key and its value; an image has no blank before its tag",

@@ -1,4 +1,4 @@
-//! What is applied to a cluster, or to manifests on their way there: OpenShift's mirror sets, kustomize's images.
+//! Configuration for a cluster or its manifests: OpenShift's mirror sets, kustomize's images.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -51,10 +51,13 @@ struct Renamed<'a> {
 
 pub(super) fn openshift(mirrors: &Mirrors<'_>) -> Result<Vec<MirrorFile>, MirrorError> {
     if let Some((host, _)) = mirrors.sources.iter().find(|(host, _)| host.as_str().contains('[')) {
-        return Err(MirrorError::Host(host.clone(), "it takes no IPv6 addresses"));
+        return Err(MirrorError::Host(host.clone(), "it does not accept IPv6 addresses"));
     }
     if mirrors.destination.host().as_str().contains('[') {
-        return Err(MirrorError::Host(mirrors.destination.host().clone(), "it takes no IPv6 addresses"));
+        return Err(MirrorError::Host(
+            mirrors.destination.host().clone(),
+            "it does not accept IPv6 addresses",
+        ));
     }
     let sources = mirrors.sources.iter().map(|(host, below)| SourceMirrors {
         source: host.to_string(),
@@ -103,7 +106,7 @@ pub(super) fn kustomize(
     let mut notes = String::new();
     let mut renamed = Vec::new();
     for (repository, (place, digests)) in &places {
-        // A name stands for all of its tags, and one digest cannot.
+        // A renamed image keeps its tag, so one digest cannot stand for several tags.
         let digest = digests.first().copied().filter(|_| pin && digests.len() == 1);
         if pin && digest.is_none() {
             let _ = writeln!(notes, "# {repository} has several tags, so it is not pinned.");

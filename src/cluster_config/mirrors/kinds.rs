@@ -1,4 +1,4 @@
-//! The runtimes and clusters there is configuration for.
+//! The supported runtimes and clusters.
 
 use super::cluster::{kustomize, openshift};
 use super::mirror_file::{MirrorError, MirrorFile};
@@ -7,7 +7,7 @@ use super::source_hosts::{Mirrors, Reach};
 use crate::archive::ImageRow;
 use crate::destination::{Destination, Mapping};
 
-/// Who is to pull from the destination.
+/// The runtime that pulls from the destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MirrorKind {
     /// containerd's `certs.d/<host>/hosts.toml`.
@@ -26,7 +26,7 @@ pub enum MirrorKind {
     Kustomize,
 }
 
-/// What makes `kind` pull `images` from `destination`.
+/// The files that make `kind` pull `images` from `destination`.
 pub fn mirror_files(
     kind: MirrorKind,
     images: &[&ImageRow],

@@ -5,16 +5,16 @@ use crate::image::HostName;
 /// A file for the nodes or the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MirrorFile {
-    /// Below the folder it belongs into.
+    /// Relative to the folder of the runtime's configuration.
     pub path: String,
     pub text: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MirrorError {
-    #[error("the images have no source hosts to be pulled from elsewhere")]
+    #[error("the names of the images have no source hosts, so there is nothing to mirror")]
     Nothing,
-    #[error("{0} cannot stand in this configuration: {1}")]
+    #[error("{0} cannot be written into this configuration: {1}")]
     Host(HostName, &'static str),
     #[error("the configuration cannot be written: {0}")]
     Write(String),

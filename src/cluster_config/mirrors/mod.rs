@@ -1,7 +1,7 @@
 //! Configuration that makes a container runtime, or a cluster, pull from the destination what charts name elsewhere.
 //!
-//! Charts need no change then. Every file leads to the destination and nowhere else: what it does not have is not found,
-//! rather than looked for in a network that is not there.
+//! Charts need no change then. Runtimes pull from the destination only: an image that it lacks is not found, instead of
+//! being looked for in a network that cannot be reached. K3s and RKE2 need a flag for that, which their file names.
 
 mod cluster;
 mod kinds;

@@ -1,4 +1,4 @@
-//! What each node has on its disk: containerd, K3s and RKE2, CRI-O, podman.
+//! Configuration files for each node: containerd, K3s and RKE2, CRI-O, podman.
 
 use std::collections::BTreeMap;
 
@@ -87,7 +87,7 @@ pub(super) fn containerd(mirrors: &Mirrors<'_>) -> Result<Vec<MirrorFile>, Mirro
         let hosts = Hosts { server, settings, host: host_of };
         let toml = toml::to_string(&hosts).map_err(|error| MirrorError::Write(error.to_string()))?;
         let text = format!(
-            "# What is named {host}/… comes from {}, and from nowhere else.\n\
+            "# Images named {host}/… are pulled from {} and from nowhere else.\n\
              # /etc/containerd/certs.d/{host}/hosts.toml, where config.toml says config_path = \"/etc/containerd/certs.d\".\n{toml}",
             mirrors.location(below)
         );
@@ -114,7 +114,7 @@ pub(super) fn rancher(mirrors: &Mirrors<'_>, product: &str) -> Result<Vec<Mirror
     let yaml = yaml.map_err(|error| MirrorError::Write(error.to_string()))?;
     let text = format!(
         "# /etc/rancher/{product}/registries.yaml on every node; {product} is restarted after it.\n\
-         # With --disable-default-registry-endpoint nothing is looked for at the source after that.\n\
+         # With --disable-default-registry-endpoint, {product} does not try the source when the registry lacks an image.\n\
          # A login goes below configs.{}.auth (username, password).\n{yaml}",
         mirrors.destination.host()
     );

@@ -31,7 +31,7 @@ impl<'a> Mirrors<'a> {
         mapping: Mapping,
         reach: &'a Reach,
     ) -> Self {
-        // Charts and other artifacts are no runtime's business, and what is there already needs no mirror.
+        // Runtimes do not pull charts and other artifacts, and images of the destination itself need no mirror.
         let images = images.iter().filter(|image| image.artifact_type.is_none());
         let hosts: BTreeSet<&HostName> =
             images.map(|image| image.name.host()).filter(|host| *host != destination.host()).collect();

@@ -40,7 +40,7 @@ pub enum ValuesError {
 /// How the first line of a file begins that [`helm_values`] made. The SHA-256 of all that follows the line ends it.
 const MADE: &str = "# Made by bundle; changed by nobody while the SHA-256 of the rest is ";
 
-/// Whether `file` is a values file as it was made, which nobody has changed since.
+/// Whether `file` is a values file that was not changed since it was written.
 pub fn is_as_made(file: &[u8]) -> bool {
     let Some(end) = file.iter().position(|byte| *byte == b'\n') else { return false };
     let (line, rest) = file.split_at(end);
@@ -80,7 +80,7 @@ pub fn helm_values(
 ) -> Result<String, ValuesError> {
     let (mut rows, mut notes) = (Vec::new(), BTreeSet::new());
     for image in images {
-        // Every image counts for the override, whether a row tells of it or not.
+        // Every image counts for the override, whether or not it has a row.
         let entries: Vec<_> =
             image.entries.iter().filter_map(|at| catalog.entries.get(*at as usize)).map(Some).collect();
         for entry in if entries.is_empty() { vec![None] } else { entries } {
@@ -164,7 +164,7 @@ struct File<'a> {
     /// The destination with its prefix.
     base: String,
     style: ValuesStyle,
-    /// What people should know of it.
+    /// Notes for the reader of the file.
     notes: BTreeSet<String>,
 }
 
@@ -196,8 +196,7 @@ impl File<'_> {
             }
             (None, _) => None,
             _ => {
-                let note =
-                    "source hosts are kept in names, so no one registry fits; bundle mirrors needs no values";
+                let note = "names keep their source hosts, so one registry cannot be set for all of them; use bundle mirrors instead";
                 self.notes.insert(note.to_owned());
                 None
             }

@@ -19,9 +19,9 @@ use crate::request::catalogs;
 use crate::session::console::{print, print_json};
 use crate::session::{Session, output_files};
 
-/// Sub-charts in sub-charts that are followed.
+/// How deeply sub-charts may be nested.
 const MAX_DEPTH: usize = 64;
-/// What is unclear and shown; the catalog has more of it, `--format json` all that is kept.
+/// Unclear places that are printed. The catalog lists more, and `--format json` all that are kept.
 const SHOWN: usize = 20;
 
 pub(super) async fn run(session: &Session, args: &DiscoverArgs) -> anyhow::Result<ExitCode> {
@@ -76,7 +76,7 @@ fn discover(session: &Session, args: &DiscoverArgs) -> anyhow::Result<ExitCode> 
     })
 }
 
-/// Renders a chart once for every set of values, and looks into what it says of itself.
+/// Renders a chart once for every set of values, and searches its own lists of images.
 fn chart(session: &Session, args: &DiscoverArgs, name: &str, found: &mut Discovery) -> anyhow::Result<()> {
     let (repo, version) = (args.repo.as_deref(), args.chart_version.as_deref());
     let remote = Chart { name, repo, version, arguments: &args.helm_arg };
@@ -104,7 +104,7 @@ fn chart(session: &Session, args: &DiscoverArgs, name: &str, found: &mut Discove
     Ok(())
 }
 
-/// The chart's own words, and those of its sub-charts.
+/// Searches the metadata of the chart and of its sub-charts.
 fn about(path: &Path, name: &str, found: &mut Discovery) -> anyhow::Result<()> {
     let mut files = Vec::new();
     if path.is_dir() {
@@ -142,7 +142,7 @@ fn collect(
     Ok(())
 }
 
-/// The chart's name and version, where a chart was asked for.
+/// The chart's name and version, with `--chart`.
 fn title(args: &DiscoverArgs, found: &Discovery) -> Title {
     match found.charts.first().filter(|_| args.chart.is_some()) {
         Some((name, version)) => Title { name: Some(name.clone()), version: Some(version.clone()) },
@@ -155,7 +155,7 @@ fn write(args: &DiscoverArgs, target: &Path, text: &str) -> anyhow::Result<()> {
     output_files::write(target, text)
 }
 
-/// Prints what the catalog called `name` has otherwise; whether anything.
+/// Prints the differences to the catalog called `name`. Returns whether there are any.
 fn compare(session: &Session, args: &DiscoverArgs, name: &str, found: &Discovery) -> anyhow::Result<bool> {
     let catalog = catalogs::read(name)?;
     let resolved = catalog.resolve(&args.set).map_err(|e| Failure::usage(format!("catalog {name}: {e}")))?;
@@ -180,7 +180,7 @@ fn compare(session: &Session, args: &DiscoverArgs, name: &str, found: &Discovery
         let same = found.images.len() - missing.len();
         let space = if text.is_empty() { "" } else { "\n" };
         print(&format!(
-            "{text}{space}{} missing in {name}, {} of it not found, {same} in both\n",
+            "{text}{space}{} missing in {name}, {} only in {name}, {same} in both\n",
             count(missing.len(), "image"),
             unused.len()
         ))?;
@@ -203,10 +203,10 @@ fn as_json(found: &Discovery, title: &Title) -> serde_json::Value {
     })
 }
 
-/// What was looked at, and what was not understood.
+/// The summary: what was searched, and what was not understood.
 fn tell(session: &Session, found: &Discovery, passed_by: usize) {
     let reporter = &session.reporter;
-    // What may hide an image comes first.
+    // Places that may hide an image come first.
     let mut unclear: Vec<_> = found.unclear.iter().collect();
     unclear.sort_by_key(|one| !one.hides);
     for one in unclear.iter().take(SHOWN) {
@@ -229,10 +229,10 @@ fn tell(session: &Session, found: &Discovery, passed_by: usize) {
         let _ = write!(text, "; {} not looked into", count(found.secrets, "Secret"));
     }
     if passed_by > 0 {
-        let _ = write!(text, "; {} of another kind passed by", count(passed_by, "file"));
+        let _ = write!(text, "; {} of another kind ignored", count(passed_by, "file"));
     }
     reporter.say(&text);
-    // Where nothing was found, the error says so.
+    // If nothing was found, the error says so.
     if found.hiding_count > 0 && !found.images.is_empty() {
         reporter.warn(&format!(
             "images may be missing: {} could not be read; the exit code is 7",

@@ -1,4 +1,4 @@
-//! `bundle catalog lint`: what a catalog says, where its images would land, and whether they can be had.
+//! `bundle catalog lint`: checks a catalog, the names at the destination, and whether the images can be pulled.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -79,7 +79,7 @@ pub(super) async fn run(session: &Session, args: &LintArgs) -> anyhow::Result<Ex
     Ok(if fails { ExitCode::Content } else { ExitCode::Done })
 }
 
-/// The images of a catalog; none where variables are missing, which is a finding already.
+/// The images of a catalog. Empty if variables are missing, which is a finding already.
 fn listed(name: &str, catalog: &Catalog, args: &LintArgs) -> anyhow::Result<Vec<Listed>> {
     let Ok(mut resolved) = catalog.resolve(&args.catalog.set) else {
         return Ok(Vec::new());
@@ -130,9 +130,9 @@ fn clashes(
     }
 }
 
-/// Values that rows need to be different things at once, so that no values file can set every row's own.
+/// Value paths for which rows need different values, so that no values file fits all rows.
 fn contradictions(args: &LintArgs, destination: Option<&Destination>, mapping: Mapping) -> Vec<Found> {
-    // What cannot be loaded is a finding already, and stdin has been read.
+    // A catalog that cannot be loaded is a finding already, and stdin cannot be read twice.
     let stdin = args.catalog.catalogs.iter().any(|name| name == "-");
     let Some(Ok(loaded)) = (!stdin).then(|| catalogs::load(&args.catalog, &args.network)) else {
         return Vec::new();
@@ -144,7 +144,7 @@ fn contradictions(args: &LintArgs, destination: Option<&Destination>, mapping: M
     let style = ValuesStyle { per_image: true, pin: true };
     match helm_values(&loaded.request.catalog, &images, &destination, mapping, style) {
         Err(error @ (ValuesError::Conflicts(_) | ValuesError::Nested(_))) => {
-            let message = format!("bundle values --per-image has no answer: {error}");
+            let message = format!("bundle values --per-image fails: {error}");
             let finding = Finding { level: Level::Warning, line: None, rule: "value-conflict", message };
             vec![Found { catalog: loaded.request.catalog.name, finding }]
         }
@@ -152,7 +152,7 @@ fn contradictions(args: &LintArgs, destination: Option<&Destination>, mapping: M
     }
 }
 
-/// An image before anybody has been asked for it.
+/// An image that has not been checked at a registry yet.
 fn unresolved(wanted: &RequestedImage) -> ImageRow {
     ImageRow {
         artifact_type: None,
@@ -170,7 +170,7 @@ fn unresolved(wanted: &RequestedImage) -> ImageRow {
     }
 }
 
-/// Whether a name fits where it goes.
+/// Checks a name against the destination.
 fn place(listed: &Listed, mapping: Mapping, destination: Option<&Destination>, found: &mut Vec<Found>) {
     let reference = &listed.image.reference;
     let digest = reference.digest().copied().unwrap_or_else(|| Digest::sha256(b""));
@@ -190,7 +190,7 @@ fn place(listed: &Listed, mapping: Mapping, destination: Option<&Destination>, f
     }
 }
 
-/// Asks for every image where it is said to be; the first source that has it will do.
+/// Checks that each image exists at one of its sources.
 async fn ask(
     session: &Session,
     args: &LintArgs,
@@ -223,7 +223,7 @@ async fn ask(
         (listed, answer)
     });
     let answers = asked.buffered(usize::from(args.network.jobs)).collect::<Vec<_>>();
-    let answers = session.stoppable("not every registry has been asked", answers).await?;
+    let answers = session.stoppable("not every registry was checked", answers).await?;
     session.reporter.end();
     clients::tell_warnings(client, &session.reporter);
     for (listed, answer) in answers {

@@ -1,4 +1,4 @@
-//! `bundle catalog lock`: which digest every reference has now, and what changed since the last time.
+//! `bundle catalog lock`: records the digest of every reference, and reports what changed since the last lock.
 
 use std::path::Path;
 
@@ -22,7 +22,7 @@ use crate::session::console::{print, print_json};
 use crate::session::run_report::{ImageReport, RunReport};
 use crate::session::{Session, output_files};
 
-/// Indexes inside indexes that are followed for a date.
+/// How deeply nested indexes are searched for a date.
 const MAX_DEPTH: usize = 8;
 
 pub(super) async fn run(session: &Session, args: &LockArgs) -> anyhow::Result<ExitCode> {
@@ -34,7 +34,7 @@ pub(super) async fn run(session: &Session, args: &LockArgs) -> anyhow::Result<Ex
 async fn lock(session: &Session, args: &LockArgs, report: &mut RunReport) -> anyhow::Result<ExitCode> {
     keep_apart(args)?;
     let old = earlier(args)?;
-    // Without a catalog the rows are those that were locked.
+    // Without a catalog, the rows of the lock are used.
     let mut loaded = match &old {
         Some(old) if args.catalog.catalogs.is_empty() => {
             lock::again(old, &args.catalog, folder_of(&args.output))?
@@ -78,7 +78,7 @@ async fn lock(session: &Session, args: &LockArgs, report: &mut RunReport) -> any
     finish(session, args, old.as_ref(), &new)
 }
 
-/// The lock that is there already. A file that is something else stays, unless told otherwise.
+/// The existing lock. A file that is not a lock is an error without --force.
 fn earlier(args: &LockArgs) -> anyhow::Result<Option<Lock>> {
     if args.output.as_os_str() == "-" {
         return Ok(None);
@@ -89,7 +89,7 @@ fn earlier(args: &LockArgs) -> anyhow::Result<Option<Lock>> {
             Err(Failure::usage(message).hint("write it first: bundle catalog lock").into())
         }
         Err(error) if !args.force || args.check => {
-            let message = format!("{} is there, but cannot be read as a lock", args.output.display());
+            let message = format!("{} exists, but cannot be read as a lock", args.output.display());
             let failure = Failure::new(ExitCode::Usage, message).because(error);
             Err(failure.hint("replace it with --force, or write elsewhere with -o FILE").into())
         }
@@ -105,9 +105,9 @@ fn keep_apart(args: &LockArgs) -> anyhow::Result<()> {
     output_files::keep_apart(&inputs, &outputs)
 }
 
-/// Pins what `old` has locked, where it was found then.
+/// Pins each reference that `old` has locked to the digest and source in the lock.
 fn keep(loaded: &mut ResolvedRequest, old: Option<&Lock>) {
-    // A chart on this machine is what it is now.
+    // A chart from a file always has the digest of the file.
     let from_registries = loaded.request.images.iter_mut().filter(|w| !loaded.archives.contains_key(&w.name));
     for wanted in from_registries {
         if let Some(locked) = old.and_then(|old| old.image(&wanted.name)) {
@@ -137,7 +137,7 @@ fn locked_image(image: &ResolvedImage, spool: &ManifestCache, dates: bool) -> an
     })
 }
 
-/// `path` as the lock writes it: below its own folder where it is, so that both can move together.
+/// `path` as the lock writes it: relative to the folder of the lock if it is below it, so that both can be moved.
 fn below(folder: &Path, path: &Path) -> String {
     let (whole, home) = (path.canonicalize(), folder.canonicalize());
     let below =
@@ -171,7 +171,7 @@ fn finish(session: &Session, args: &LockArgs, old: Option<&Lock>, new: &Lock) ->
         return Ok(ExitCode::Done);
     }
     let drift = old.map(|old| old.drift(new));
-    // The same text is not written again, so that nothing looks changed.
+    // A file with the same text is not rewritten, so that its time does not change.
     let same = old.is_some_and(|old| old.to_text().is_ok_and(|old| old == text));
     if !args.check && !same {
         output_files::write(&args.output, &text)?;
@@ -192,7 +192,7 @@ fn summary(args: &LockArgs, new: &Lock, drift: Option<&Drift<'_>>) -> String {
     let text = drift.map(ToString::to_string).unwrap_or_default();
     let end = match drift {
         Some(drift) if drift.is_empty() => format!("{file}: {images}, nothing changed since it was locked"),
-        Some(_) if args.check => format!("\n{file} is left as it is: {images} in the catalog now"),
+        Some(_) if args.check => format!("\n{file} is unchanged; the catalog has {images} now"),
         Some(_) => format!("\n{file}: {images} locked"),
         None => format!("{file}: {images} locked"),
     };

@@ -1,4 +1,4 @@
-//! `bundle catalog`: what can be done with catalogs before anything is exported.
+//! `bundle catalog`: list, show, lint, lock and discover catalogs.
 
 mod discover;
 mod lint;

@@ -14,7 +14,7 @@ use aws_smithy_types::body::SdkBody;
 
 use crate::registry::RegistryClient;
 
-/// Where the caller has no wish.
+/// The timeout if the caller sets none.
 const LONGEST: Duration = Duration::from_secs(60);
 
 #[derive(Clone)]
@@ -37,7 +37,7 @@ impl fmt::Debug for Connector {
 
 impl HttpClient for Connector {
     fn http_connector(&self, settings: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
-        // Machines outside AWS find out by a timeout that there is no metadata service: it is a short one.
+        // Outside of AWS there is no metadata service, which only a timeout shows, so it is short.
         let wishes = [settings.connect_timeout(), settings.read_timeout()];
         let timeout = wishes.into_iter().flatten().min().unwrap_or(LONGEST);
         SharedHttpConnector::new(Self { client: self.client.clone(), timeout })
@@ -49,7 +49,7 @@ impl HttpConnector for Connector {
         let this = self.clone();
         HttpConnectorFuture::new(async move {
             let exchange = this.exchange(request);
-            let late = |_| ConnectorError::timeout("nobody answered in time".into());
+            let late = |_| ConnectorError::timeout("no answer in time".into());
             tokio::time::timeout(this.timeout, exchange).await.map_err(late)?
         })
     }

@@ -11,7 +11,7 @@ pub struct EcrHost {
 }
 
 impl EcrHost {
-    /// None where the host is no private ECR registry. FIPS and dual-stack names count, and those of China.
+    /// None if the host is not a private ECR registry. FIPS and dual-stack names count, and those of China.
     pub fn of(host: &HostName) -> Option<Self> {
         let name = host.as_str().split(':').next()?;
         let (account, rest) = name.split_once('.')?;

@@ -25,10 +25,10 @@ use crate::image::HostName;
 use crate::registry::{CredentialProvider, ErrorClass, RegistryClient};
 use crate::secret::Secret;
 
-/// A password this close to its end is made anew, in seconds.
+/// A password is renewed this long before it expires, in seconds.
 const MARGIN: i64 = 15 * 60;
 
-/// How missing repositories are made.
+/// How missing repositories are created.
 #[derive(Clone, Debug, Default)]
 pub struct EcrOptions {
     pub immutable_tags: bool,
@@ -48,24 +48,24 @@ pub struct Ecr {
 }
 
 impl Ecr {
-    /// Credentials are looked for when the first question is asked.
+    /// Credentials are looked up with the first request.
     pub async fn new(host: EcrHost, http: &RegistryClient, options: EcrOptions) -> Self {
         let client = Client::new(&configuration(Some(&host.region), http).await);
         Self { host, client, options }
     }
 
-    /// Whether a repository is there.
+    /// Whether a repository exists.
     pub async fn has(&self, path: &str) -> Result<bool, PrepareError> {
         let asked =
             self.client.describe_repositories().registry_id(&self.host.account).repository_names(path);
         match asked.send().await {
             Ok(_) => Ok(true),
             Err(error) if code(&error) == Some("RepositoryNotFoundException") => Ok(false),
-            Err(error) => Err(refused(&format!("asking for repository {path}"), &error)),
+            Err(error) => Err(refused(&format!("looking up repository {path}"), &error)),
         }
     }
 
-    /// Makes a repository; one that somebody else has just made is as good.
+    /// Creates a repository. One that was created by somebody else meanwhile is not an error.
     pub async fn make(&self, path: &str) -> Result<(), PrepareError> {
         let EcrOptions { immutable_tags, scan_on_push, kms_key, lifecycle } = &self.options;
         let mutability =
@@ -82,14 +82,14 @@ impl Ecr {
         if let Some(key) = kms_key {
             let encryption =
                 EncryptionConfiguration::builder().encryption_type(EncryptionType::Kms).kms_key(key);
-            let what = format!("making repository {path}");
+            let what = format!("creating repository {path}");
             let encryption =
                 encryption.build().map_err(|error| PrepareError::new(what, error.to_string()))?;
             making = making.encryption_configuration(encryption);
         }
         match making.send().await {
             Err(error) if code(&error) != Some("RepositoryAlreadyExistsException") => {
-                return Err(refused(&format!("making repository {path}"), &error));
+                return Err(refused(&format!("creating repository {path}"), &error));
             }
             _ => {}
         }
@@ -112,7 +112,7 @@ pub(crate) async fn configuration(region: Option<&str>, http: &RegistryClient) -
     loader.load().await
 }
 
-/// Passwords for ECR's registries, made with AWS credentials.
+/// Passwords for ECR's registries, from AWS credentials.
 pub struct EcrLogin {
     http: RegistryClient,
     /// By host, with the second (Unix time) at which each ends.

@@ -135,7 +135,7 @@ fn content(size: usize) -> Bytes {
     (0..size).map(|i| u8::try_from(i * 7 % 251).unwrap()).collect()
 }
 
-/// Uploads from memory; checks the digest as the contract demands.
+/// Uploads from memory; checks the digest as the contract requires.
 struct Memory {
     bytes: Bytes,
     digest: Digest,

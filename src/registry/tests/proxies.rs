@@ -1,4 +1,4 @@
-//! A proxy that is in the way is told as the proxy's doing.
+//! Failures of a proxy are reported as such.
 
 use super::*;
 
@@ -19,7 +19,7 @@ async fn a_password_that_the_proxy_refuses_is_asked_for_with_its_variable() {
     for (plain_http, variable) in [(false, "HTTPS_PROXY"), (true, "http_proxy")] {
         for (login, says, verb) in [
             ("me:geheim@", "does not accept the user name and password in", "correct them"),
-            ("", "asks for a user name and password", "give them"),
+            ("", "asks for a user name and password", "set them"),
         ] {
             let address = format!("http://{login}{}", proxy.host);
             let error = through(variable, &address, "registry.test", plain_http).await;
@@ -45,7 +45,7 @@ async fn a_proxy_that_is_down_or_unknown_or_does_not_let_through_is_named() {
     // No resolver knows a label of this length.
     let unknown = format!("{}.test:3128", "x".repeat(80));
     for (proxy, says) in [
-        (closed.host.as_str(), "opens no connection to this host"),
+        (closed.host.as_str(), "refuses to connect to this host"),
         (nobody.as_str(), "cannot connect to the proxy"),
         (unknown.as_str(), "cannot connect to the proxy"),
     ] {

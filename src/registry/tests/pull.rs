@@ -202,7 +202,7 @@ async fn a_blob_of_another_size_is_refused() {
         .await;
         let error = read(&plain(), &fake, &bytes).await.unwrap_err();
         if (sent, stated) == (900, false) {
-            // Without a stated length, the end of a short body cannot be told from a break.
+            // Without a stated length, the end of a short body cannot be distinguished from a break.
             assert_eq!(error.class(), ErrorClass::Unreachable, "{error}");
         } else {
             assert_eq!(error.class(), ErrorClass::Content, "{error}");

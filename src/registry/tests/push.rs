@@ -2,7 +2,7 @@ use std::collections::HashMap;
 
 use super::*;
 
-/// What a small registry may be told to do wrong.
+/// Faults of a small registry.
 #[derive(Clone, Default)]
 struct Faults {
     refuse_patch: Option<u16>,
@@ -27,14 +27,14 @@ struct Faults {
     resuming: Resuming,
 }
 
-/// What becomes of an upload that is gone on with.
+/// How the registry handles an upload that is resumed.
 #[derive(Clone, Copy, Default, PartialEq)]
 enum Resuming {
     #[default]
     Works,
     /// Nothing is said about the range of an upload that holds nothing.
     MuteWhenEmpty,
-    /// The registry fails by itself at every request that goes on with an upload or ends an old one.
+    /// The registry fails at every request that resumes an upload or ends an old one.
     Fails,
 }
 
@@ -48,7 +48,7 @@ struct Store {
     under_way: Vec<u8>,
 }
 
-/// Whether the request goes on with an upload, or ends the one of an earlier run.
+/// Whether the request resumes an upload, or ends the one of an earlier run.
 fn goes_on(seen: &Seen, session: &str) -> bool {
     match seen.method.as_str() {
         "PATCH" => seen.header("content-range").is_some_and(|range| !range.starts_with("0-")),
@@ -359,7 +359,7 @@ async fn what_arrives_altered_is_sent_once_more_and_blamed_on_the_way() {
     let pushed = plain().push_blob(&fake.repository("a"), &source.digest, 10_000, &source, None).await;
     let error = pushed.unwrap_err();
     assert_eq!((error.code(), error.class()), (Some("DIGEST_INVALID"), ErrorClass::Other));
-    assert!(error.hint().unwrap().contains("on the way"), "{:?}", error.hint());
+    assert!(error.hint().unwrap().contains("on its way"), "{:?}", error.hint());
     assert!(fake.seen("POST", "").len() <= 3);
 }
 

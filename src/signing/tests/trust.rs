@@ -69,7 +69,7 @@ fn none_or_one_of_another_bundle_or_by_another_key_lets_nothing_in() {
         (ours.sign(other).to_file(), "x is by another key, or of another bundle"),
         (theirs.sign(BUNDLE).to_file(), "x is by another key, or of another bundle"),
         (SigstoreBundle::sign(BUNDLE, &theirs).to_file(), "x is by another key"),
-        (SigstoreBundle::sign(other, &theirs).to_file(), "x does not count: it is of another bundle"),
+        (SigstoreBundle::sign(other, &theirs).to_file(), "x does not count: it is for another bundle"),
         (
             "-----BEGIN PGP SIGNATURE-----\n".to_owned(),
             "x is an OpenPGP signature, which is not checked here",
@@ -107,8 +107,8 @@ fn what_says_it_is_by_a_demanded_key_and_is_not_spoils_everything() {
     };
     let embedded = ours.sign(BUNDLE).to_file();
     for (forged, expected) in [
-        (claim(SigstoreBundle::sign(BUNDLE, &theirs).to_file()), "its signature does not fit"),
-        (SigstoreBundle::sign(b"", &ours).to_file(), "it is of another bundle"),
+        (claim(SigstoreBundle::sign(BUNDLE, &theirs).to_file()), "its signature is not valid"),
+        (SigstoreBundle::sign(b"", &ours).to_file(), "it is for another bundle"),
     ] {
         let error =
             trust(&[&our], &[found("x", forged)]).check(BUNDLE, Some(embedded.as_bytes())).unwrap_err();

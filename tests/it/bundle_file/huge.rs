@@ -1,4 +1,4 @@
-//! Blobs beyond 4 GiB and 8 GiB: where they stand, and how tar says so. The content is made as it is read.
+//! Blobs beyond 4 GiB and 8 GiB: their positions, and their tar headers. The content is generated while it is read.
 
 use std::io::Read;
 use std::sync::{Arc, Mutex};

@@ -1,4 +1,4 @@
-//! Members in each other's place, in a file whose every other byte is as it should be.
+//! Swapped members, in a file that is correct otherwise.
 
 use super::*;
 use crate::support::bundles::piped;

@@ -123,7 +123,7 @@ fn what_aws_refuses_is_told_in_its_words() {
     cloud.aws.deny("CreateRepository");
     let ran = cloud.import(&[], &[]);
     assert_eq!(ran.code, 4, "{}", ran.shown());
-    let said = "Amazon ECR, making repository mirror/other/tool: AccessDeniedException: not for you";
+    let said = "Amazon ECR, creating repository mirror/other/tool: AccessDeniedException: not for you";
     assert!(ran.stderr.contains(said), "{}", ran.shown());
     let ran = cloud.import(&[], &[("AWS_ACCESS_KEY_ID", ""), ("AWS_SECRET_ACCESS_KEY", "")]);
     assert_eq!(ran.code, 4, "{}", ran.shown());

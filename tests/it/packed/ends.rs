@@ -1,4 +1,4 @@
-//! What follows the end: an error for a bundle, a warning for a layout of another tool, nothing if it is padding.
+//! Data after the end: an error for a bundle, a warning for a layout of another tool, ignored if it is padding.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! What other tools' archives call things: members, sizes, images.
+//! Names in archives of other tools: of members, sizes and images.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Archives of other tools by their marks: each is named, with the command that leads on; a store of hauler is read.
+//! Archives of other tools: each is recognised and named, with the command that converts it; a store of hauler is read.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! Requests that cannot be understood.
+//! Invalid requests.
 
 use super::{Gap, image, same};
 

@@ -1,4 +1,4 @@
-//! Bundles that are not what they were.
+//! Damaged and changed bundles.
 
 use super::{Gap, TestImage, same, small};
 use crate::support::gap::assert_whole;

@@ -1,4 +1,4 @@
-//! Destinations that do not take what they are given.
+//! Destinations that refuse what is pushed.
 
 use super::{Gap, image, one_of_two, same, small};
 use crate::support::gap::{assert_whole, nobody};

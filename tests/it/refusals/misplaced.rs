@@ -1,4 +1,4 @@
-//! Flags that would do nothing where they stand: whoever gave them counts on what they do, so they are refused.
+//! Flags that would have no effect in a command are refused.
 
 use super::*;
 use crate::support::cli::Cli;
@@ -136,7 +136,7 @@ fn the_key_of_a_site_in_the_environment_stands_in_the_way_of_no_export() {
     gap.export(&["-o", "out.tar.zst"]);
 }
 
-/// What a tired person types: each is told what it is that stands there, and what would have been right.
+/// Likely mistakes in arguments: each error says what the argument is, and what would be right.
 #[test]
 fn what_stands_in_the_wrong_place_is_recognised() {
     let (gap, _) = small();

@@ -1,4 +1,4 @@
-//! Sources that do not give what is asked of them.
+//! Sources that do not return what is requested.
 
 use airgap_bundle::serve::{Limits, Notices, ServeOptions, bind};
 

@@ -1,4 +1,4 @@
-//! Media without sparse files: the file is written from its start to its end, and goes on after a kill all the same.
+//! Media without sparse files: the file is written in order, and the export still resumes after a kill.
 
 use rustix::process::Signal;
 

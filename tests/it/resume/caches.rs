@@ -1,4 +1,4 @@
-//! Caches that forget between two runs: what an earlier run was told is not what the registry has now.
+//! Caches that lose content between two runs: the registry does not have any more what an earlier run found.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};

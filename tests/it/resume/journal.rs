@@ -1,4 +1,4 @@
-//! What the journal says, and what a power cut makes of it.
+//! The records of the journal, and what remains of them after a power cut.
 
 use airgap_bundle::image::Digest;
 use rustix::process::Signal;

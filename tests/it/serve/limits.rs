@@ -1,4 +1,4 @@
-//! What clients may take: uploads, connections, time. Nothing here waits for a time to pass, or compares one.
+//! Limits for clients: uploads, connections, time. No test here waits for a time to pass, or compares times.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

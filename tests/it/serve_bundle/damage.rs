@@ -1,4 +1,4 @@
-//! What is damaged while it is served never reaches a client as if it were whole.
+//! Content that is damaged while it is served never reaches a client as whole content.
 
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;

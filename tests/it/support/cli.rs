@@ -1,4 +1,4 @@
-//! Runs the program in a folder of its own, with nothing of the developer's environment.
+//! Runs the program in a folder of its own, without the developer's environment.
 
 use std::path::Path;
 use std::process::{Command, Stdio};

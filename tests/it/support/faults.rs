@@ -1,13 +1,13 @@
-//! What can go wrong between a client and a registry, as rules.
+//! Faults between a client and a registry, as rules.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use axum::body::Body;
-use axum::http::{HeaderName, HeaderValue, Request, Response, StatusCode};
+use airgap_bundle::serve::{Body, BodyError};
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 
 /// A rule: which requests, which of them, and what happens.
 #[derive(Clone, Debug)]
@@ -100,7 +100,7 @@ pub(super) fn limited(
             }
             if left == Some(0) {
                 broke.store(true, Ordering::SeqCst);
-                return Some((Err(axum::Error::new(std::io::Error::other("cut"))), (frames, left, true)));
+                return Some((Err(std::io::Error::other("cut").into()), (frames, left, true)));
             }
             let mut frame: Bytes = match frames.next().await? {
                 Ok(frame) => frame,
@@ -135,7 +135,7 @@ pub(super) fn disturb(response: Response<Body>, effect: &Effect) -> Response<Bod
             Body::from_stream(body.into_data_stream().map(move |frame| {
                 let frame = frame?;
                 let Some(at) = left else {
-                    return Ok::<_, axum::Error>(frame);
+                    return Ok::<_, BodyError>(frame);
                 };
                 if at >= frame.len() as u64 {
                     left = Some(at - frame.len() as u64);
@@ -173,6 +173,6 @@ pub(super) fn canned(status: u16, headers: &[(&'static str, String)], body: &str
 
 /// Takes `Range` away from a request.
 pub(super) fn without_range(mut request: Request<Body>) -> Request<Body> {
-    request.headers_mut().remove(axum::http::header::RANGE);
+    request.headers_mut().remove(http::header::RANGE);
     request
 }

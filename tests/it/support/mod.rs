@@ -1,4 +1,4 @@
-//! What tests stand on: a registry with faults, images made in code, the program's own command line.
+//! Support for tests: a registry with faults, images made in code, the program's own command line.
 // Every helper is for whichever test needs it next.
 #![allow(dead_code, unreachable_pub)]
 

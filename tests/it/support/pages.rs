@@ -1,4 +1,4 @@
-//! The pages that people read: their code blocks, the commands in them, and whether the program still says what they show.
+//! The pages of the manual and the README: their code blocks and commands, compared with what the program prints.
 
 use std::collections::BTreeMap;
 use std::path::Path;

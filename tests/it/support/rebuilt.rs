@@ -1,4 +1,4 @@
-//! Bundles with another head: what a forger would write, who keeps every sum right.
+//! Bundles with a forged head, in which every checksum is right.
 
 use std::io::{Cursor, Read};
 

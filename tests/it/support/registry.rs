@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use airgap_bundle::image::{Digest, RawManifest};
-use airgap_bundle::serve::{DirectoryStore, Needed, Registry, Store, TagOrDigest, Users, WritableStore};
-use axum::body::Body;
-use axum::http::{HeaderMap, Request, Response};
+use airgap_bundle::serve::{
+    Body, DirectoryStore, Needed, Registry, Store, TagOrDigest, Users, WritableStore,
+};
+use http::{HeaderMap, Request, Response};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;

@@ -1,4 +1,4 @@
-//! Approvals: only a reviewer's own word counts, about this very bundle.
+//! Approvals: only an approval by a reviewer, of exactly this bundle, counts.
 
 use super::*;
 
@@ -69,7 +69,9 @@ fn no_other_signature_by_the_same_key_is_an_approval() {
     let bundle: serde_json::Value =
         serde_json::from_slice(&gap.read("own.tar.zst.statement.json.sigstore.json")).unwrap();
     std::fs::write(gap.path("own.tar.zst.approvals"), bundle["dsseEnvelope"].to_string()).unwrap();
-    refused("signed in own.tar.zst.approvals is no approval: it says \"urn:airgap-bundle:statement:1\"");
+    refused(
+        "signed in own.tar.zst.approvals is not an approval: it is of type \"urn:airgap-bundle:statement:1\"",
+    );
     // Nor is an approval a signature.
     std::fs::remove_file(gap.path("out.tar.zst.sigstore.json")).unwrap();
     approved(&gap, "out.tar.zst", "other.key");
@@ -168,7 +170,7 @@ fn approvals_of_others_or_of_another_bundle_do_not_count() {
     gap.export(&["-o", "part.tar.zst", "--only", "*/one:1"]);
     approved(&gap, "part.tar.zst", "reviewer.key");
     std::fs::copy(gap.path("part.tar.zst.approvals"), gap.path("out.tar.zst.approvals")).unwrap();
-    refused("signed in out.tar.zst.approvals is of another bundle");
+    refused("signed in out.tar.zst.approvals is for another bundle");
     let ran = gap.cli.run(&["sign", "--role", "approver", "out.tar.zst", "--key", "reviewer.key"]);
     assert!(ran.code == 1 && ran.stderr.contains("has approvals of another bundle"), "{}", ran.shown());
     let forced =
@@ -202,7 +204,7 @@ fn several_reviewers_approve_one_after_another_and_any_of_the_demanded_suffices(
     let report: serde_json::Value = serde_json::from_slice(&gap.read("report.json")).unwrap();
     assert_eq!(report["bundle"]["approvedBy"][0]["by"], "Grace");
     arrived(&gap, &images);
-    // Both of signature and approval can be demanded, each by its own key.
+    // A signature and an approval can be required together, each by its own key.
     let verify =
         |key: &str| gap.cli.run(&[&["verify", "out.tar.zst", "--verify-key", key], &REVIEWER[..]].concat());
     let ran = verify("site.pub");

@@ -1,4 +1,4 @@
-//! Bundles that were changed by someone who put every sum right again.
+//! Bundles that were changed by someone who corrected every checksum.
 
 use super::*;
 use crate::support::rebuilt::Member;
@@ -35,7 +35,7 @@ fn two_names_swapped_in_the_index_do_not_follow_from_the_manifest() {
         for way in [(vec!["out.tar.zst"], Vec::new()), (vec!["-"], forged.clone())] {
             assert_untouched(&gap, &import(&gap, &way, key), says);
         }
-        // Unpacked it is no more believed.
+        // An unpacked bundle is not trusted either.
         let again = (vec!["-"], tar(&members(&forged)));
         assert_untouched(&gap, &import(&gap, &again, key), says);
     }

@@ -1,4 +1,4 @@
-//! Keys: made, never replaced, under pass phrases from wherever they are, refused for what they are.
+//! Keys: created, never replaced, with pass phrases from every source, and refused with the reason.
 
 use super::*;
 

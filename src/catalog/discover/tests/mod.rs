@@ -144,7 +144,7 @@ spec:
         image: {registry: quay.io, repository: shop/server, tag: \"2.4\"}
       notes: |
         image: quay.io/shop/note:1
-        it is no YAML: nor: this, but quay.io/shop/word:1 is
+        it is not YAML: nor: this, but quay.io/shop/word:1 is
       run: |
         docker run quay.io/shop/key:1 --label: x
 ---

@@ -1,4 +1,4 @@
-//! Images that are told in parts, as charts have them.
+//! Images in parts, as charts have them.
 
 use super::{brief, discovered};
 
@@ -110,7 +110,7 @@ fn what_parts_leave_open_hides_an_image() {
         (
             "image: my/kafka\nversion: 3.6\n",
             &[
-                "HIDES \"my/kafka\" has neither tag nor digest here, and version \"3.6\" may be that of something else",
+                "HIDES \"my/kafka\" has neither tag nor digest here, and version \"3.6\" may belong to something else",
             ],
         ),
         (
@@ -120,7 +120,7 @@ fn what_parts_leave_open_hides_an_image() {
         ("image: 'a/b:1'\ntag: 2\n", &["HIDES \"a/b:1\" has a tag of its own, and tag says \"2\""]),
         (
             "x: {repository: acme/exporter, image: exporter, tag: 1}",
-            &["HIDES \"acme/exporter\" and \"exporter\" may be one name or two"],
+            &["HIDES \"acme/exporter\" and \"exporter\" may be one name or two names"],
         ),
         (
             "image: {repository: '{{ .Values.x }}', tag: 1}",

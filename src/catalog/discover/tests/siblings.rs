@@ -57,7 +57,7 @@ fn name_and_version_in_variables_are_one_image() {
     assert_eq!(env(&[("GIT_REPOSITORY", "org/repo"), ("GIT_TAG", "v1")]), Vec::<String>::new());
     assert_eq!(
         env(&[("IMAGE", "acme/x"), ("VERSION", "2")]),
-        ["? \"acme/x\" has neither tag nor digest here, and VERSION \"2\" may be that of something else",]
+        ["? \"acme/x\" has neither tag nor digest here, and VERSION \"2\" may belong to something else",]
     );
 }
 

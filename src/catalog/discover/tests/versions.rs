@@ -95,7 +95,7 @@ services:
             "docker.io/library/redis:latest",
             "quay.io/containerdisks/fedora:latest",
             "HIDES \"{{inputs.parameters.image}}\" is a template that was not rendered",
-            "HIDES it is built from sources, so its image is in no registry but where it is pushed to",
+            "HIDES it is built from source, so its image is only in the registry that it is pushed to",
             "HIDES \"acme/app:${TAG}\" is built from a variable",
         ]
     );

@@ -176,7 +176,7 @@ fn kept_hosts_go_into_the_one_registry_or_each_rows() {
         &[("r.io/a:1", ["-", "-", "a.tag", "-"]), ("s.io/b:1", ["-", "-", "b.tag", "-"])],
     );
     let text = values(&lost, "reg.local", KEPT, PLAIN).unwrap();
-    assert!(text.contains("# source hosts are kept") && !text.contains("registry:"), "{text}");
+    assert!(text.contains("# names keep their source hosts") && !text.contains("registry:"), "{text}");
     let stuck = rows(
         None,
         &[("r.io/a:1", ["all.registry", "-", "-", "-"]), ("s.io/b:1", ["all.registry", "-", "-", "-"])],
