@@ -1,5 +1,6 @@
 //! Packed Helm charts (`.tgz`): the few files of one that are read, in memory.
 
+use crate::archive::FormatError;
 use std::io::Read;
 use std::path::Path;
 
@@ -29,10 +30,12 @@ pub fn chart_files(path: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<Cha
     let file = small_file::regular(path).map_err(ArchiveError::io(path))?;
     let unpacked = MultiGzDecoder::new(std::io::BufReader::new(file)).take(MAX_CHART);
     let (mut files, mut left): (Vec<ChartFile>, _) = (Vec::new(), MAX_CHART_FILES);
-    let damaged = |name: &str, why: &str| ArchiveError::Damaged(format!("{}: {name}{why}", path.display()));
+    let damaged = |name: &str, why: &str| {
+        ArchiveError::Format(FormatError::Damaged(format!("{}: {name}{why}", path.display())))
+    };
     let mut members = Members::new(unpacked, path);
     let no_chart = |error| match error {
-        ArchiveError::NotABundle(_) => damaged("", "no packed chart (a gzipped tar)"),
+        ArchiveError::Format(FormatError::NotABundle(_)) => damaged("", "no packed chart (a gzipped tar)"),
         other => other,
     };
     while let Some(member) = members.next().map_err(no_chart)? {
@@ -48,10 +51,10 @@ pub fn chart_files(path: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<Cha
         files.push(ChartFile { path: inner.to_owned(), bytes });
     }
     if !files.iter().any(|file| file.path == "Chart.yaml") && wanted("Chart.yaml") {
-        return Err(ArchiveError::Damaged(format!(
+        return Err(ArchiveError::Format(FormatError::Damaged(format!(
             "{} has no Chart.yaml, so it is no chart",
             path.display()
-        )));
+        ))));
     }
     Ok(files)
 }

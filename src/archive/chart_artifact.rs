@@ -3,6 +3,7 @@
 //! The config is the chart's metadata as JSON, the layer the packed chart byte for byte; a provenance file beside it
 //! comes along. No date goes in: the same chart is the same artifact.
 
+use crate::archive::FormatError;
 use std::path::Path;
 
 use bytes::Bytes;
@@ -99,7 +100,8 @@ struct Dependency {
 impl ChartArtifact {
     /// The artifact of the packed chart at `path`.
     pub fn read(path: &Path) -> Result<Self, ArchiveError> {
-        let refuse = |why: String| ArchiveError::Damaged(format!("{}: {why}", path.display()));
+        let refuse =
+            |why: String| ArchiveError::Format(FormatError::Damaged(format!("{}: {why}", path.display())));
         let files = chart_files(path, &|name| name == "Chart.yaml")?;
         let text = String::from_utf8_lossy(&files[0].bytes);
         let metadata: Metadata = serde_saphyr::from_str(&text)

@@ -9,20 +9,53 @@ use crate::app::stop;
 use crate::image::Digest;
 use crate::signing::Untrusted;
 
+/// Why a bundle or another archive cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
     #[error("{}: {error}", path.display())]
     Io { path: PathBuf, error: io::Error },
-    #[error("zstd: {0}")]
-    Zstd(io::Error),
-    #[error("seek table: {0}")]
-    SeekTable(String),
-    #[error("{0}: {1}")]
-    Json(&'static str, String),
-    #[error("the bundle is of a newer kind ({0}); a newer bundle program reads it")]
+    #[error(transparent)]
+    Format(#[from] FormatError),
+    #[error(transparent)]
+    Input(#[from] InputError),
+    #[error(transparent)]
+    Volumes(#[from] VolumesError),
+    #[error(transparent)]
+    Untrusted(#[from] Untrusted),
+    /// Something over the network.
+    #[error("{name} cannot be read: {why}")]
+    Storage { name: String, why: String, answer: StorageAnswer, hint: Option<String> },
+    /// A signal asked for the end while something long was read.
+    #[error("stopped")]
+    Stopped,
+    /// A bug, not an input: the caller broke a promise.
+    #[error("internal contradiction: {0}")]
+    Invariant(&'static str),
+}
+
+/// The bytes are not what the format says they are.
+#[derive(Debug, thiserror::Error)]
+pub enum FormatError {
+    #[error("not a bundle: {0}")]
+    NotABundle(String),
+    #[error("unsupported format version {0}; upgrade bundle")]
     UnknownVersion(String),
+    #[error("the archive is damaged: {0}")]
+    Damaged(String),
     #[error("manifest {0} is not in the bundle")]
     MissingManifest(Digest),
+    #[error("{0}: {1}")]
+    Json(&'static str, String),
+    #[error("seek table: {0}")]
+    SeekTable(String),
+    #[error("zstd: {0}")]
+    Zstd(io::Error),
+}
+
+/// An archive that cannot be taken in this way: it is of another kind than the command and its flags need, comes in another
+/// order, or its images have no usable names or platforms.
+#[derive(Debug, thiserror::Error)]
+pub enum InputError {
     #[error(transparent)]
     Nameless(NamelessImage),
     #[error("index.json calls image {digest} {name}, which is not an image reference: {why}")]
@@ -52,30 +85,20 @@ pub enum ArchiveError {
     LateBundle,
     #[error("{} needs a zstd window of {mib} MiB, and at most 128 MiB are supported", path.display())]
     Window { path: PathBuf, mib: u64 },
+}
+
+/// What is wrong with the volumes of a bundle, or cannot be done with them.
+#[derive(Debug, thiserror::Error)]
+pub enum VolumesError {
     /// Volumes that are missing, cut short or of another set, one a line.
     #[error("the bundle is not complete:\n{0}")]
-    Volumes(String),
+    Incomplete(String),
     #[error("{} sets of volumes are in {}:\n{}", bases.len(), folder.display(), listed(bases))]
     SeveralSets { folder: PathBuf, bases: Vec<PathBuf> },
     #[error(
         "volumes of {size} bytes would be {count}: they must be of 64 KiB at the least, and 9999 at the most"
     )]
-    VolumeSize { size: u64, count: u64 },
-    #[error(transparent)]
-    Untrusted(#[from] Untrusted),
-    /// Something over the network.
-    #[error("{name} cannot be read: {why}")]
-    Storage { name: String, why: String, answer: StorageAnswer, hint: Option<String> },
-    #[error("not a bundle: {0}")]
-    NotABundle(String),
-    #[error("the archive is damaged: {0}")]
-    Damaged(String),
-    /// A signal asked for the end while something long was read.
-    #[error("stopped")]
-    Stopped,
-    /// A bug, not an input: the caller broke a promise.
-    #[error("internal contradiction: {0}")]
-    Invariant(&'static str),
+    Size { size: u64, count: u64 },
 }
 
 impl Explain for ArchiveError {
@@ -141,20 +164,64 @@ impl ArchiveError {
     /// What is damaged, without the words that it is.
     pub fn damage(&self) -> String {
         match self {
-            Self::Damaged(why) => why.clone(),
+            Self::Format(FormatError::Damaged(why)) => why.clone(),
             other => other.to_string(),
         }
     }
 
     /// What to do about it, where that follows from the error alone.
     pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Input(error) => error.hint(),
+            Self::Volumes(error) => error.hint().map(str::to_owned),
+            Self::Untrusted(error) => Some(error.hint().to_owned()),
+            Self::Storage { hint, .. } => hint.clone(),
+            Self::Io { .. } | Self::Format(_) | Self::Stopped | Self::Invariant(_) => None,
+        }
+    }
+
+    /// Whether what was asked for is at fault.
+    pub fn is_usage(&self) -> bool {
+        match self {
+            Self::Input(error) => error.is_usage(),
+            Self::Volumes(error) => !matches!(error, VolumesError::Incomplete(_)),
+            _ => false,
+        }
+    }
+
+    /// Whether the content is at fault rather than the machine.
+    pub fn is_content(&self) -> bool {
+        !self.is_usage() && !matches!(self, Self::Io { .. } | Self::Invariant(_) | Self::Stopped)
+    }
+
+    /// Whether a disk is full.
+    pub fn is_no_space(&self) -> bool {
+        matches!(self, Self::Io { error, .. } if is_no_space(error))
+    }
+}
+
+impl InputError {
+    fn is_usage(&self) -> bool {
+        matches!(
+            self,
+            Self::TooEarly(_)
+                | Self::LateBundle
+                | Self::NameUnused(_)
+                | Self::NameUnneeded(_)
+                | Self::PlatformUnneeded(_)
+                | Self::NoPlatform { .. }
+                | Self::PlatformPinned(_)
+        )
+    }
+
+    fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Nameless(_) | Self::BadName { .. } => {
                 "name the one image of an archive with --name REGISTRY/REPOSITORY:TAG; several need their names in index.json"
                     .to_owned()
             }
             Self::LateBundle => "import it from a file".to_owned(),
-            Self::Window { .. } => "pack it again without --long and --ultra".to_owned(),
+            Self::Window { .. } => "compress it again without --long and --ultra".to_owned(),
             Self::OtherFormat { hint, .. } => hint.clone(),
             Self::PlatformUnneeded(platform) => {
                 format!("make a bundle of one platform first: bundle repack FILE --platform {platform} -o FILE")
@@ -170,40 +237,20 @@ impl ArchiveError {
             Self::TooEarly(_) => {
                 "give --spool DIR, where blobs wait until it is known what they are, or import it from a file".to_owned()
             }
-            Self::Volumes(_) => {
-                "bring the volumes that are named again, all into one folder; the others are fine".to_owned()
-            }
-            Self::SeveralSets { .. } => "name one of them, by any of its files".to_owned(),
-            Self::Untrusted(error) => error.hint().to_owned(),
-            Self::Storage { hint, .. } => return hint.clone(),
-            _ => return None,
+            Self::NameUnused(_) | Self::NameUnneeded(_) | Self::NoPlatform { .. } | Self::PassedBy(_) => return None,
         })
     }
+}
 
-    /// Whether it is what was asked for that is at fault.
-    pub fn is_usage(&self) -> bool {
-        matches!(
-            self,
-            Self::TooEarly(_)
-                | Self::LateBundle
-                | Self::NameUnused(_)
-                | Self::NameUnneeded(_)
-                | Self::PlatformUnneeded(_)
-                | Self::NoPlatform { .. }
-                | Self::PlatformPinned(_)
-                | Self::SeveralSets { .. }
-                | Self::VolumeSize { .. }
-        )
-    }
-
-    /// Whether the content is at fault rather than the machine.
-    pub fn is_content(&self) -> bool {
-        !self.is_usage() && !matches!(self, Self::Io { .. } | Self::Invariant(_) | Self::Stopped)
-    }
-
-    /// Whether a disk is full.
-    pub fn is_no_space(&self) -> bool {
-        matches!(self, Self::Io { error, .. } if is_no_space(error))
+impl VolumesError {
+    fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Incomplete(_) => {
+                Some("bring the volumes that are named again, all into one folder; the others are fine")
+            }
+            Self::SeveralSets { .. } => Some("name one of them, by any of its files"),
+            Self::Size { .. } => None,
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Ways into readers that are otherwise reached through files only, for the fuzz targets.
 
+use crate::archive::FormatError;
 use std::sync::Arc;
 
 use super::foreign::foreign_tar::Members;
@@ -20,7 +21,9 @@ impl Input for Memory {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ArchiveError> {
         let start = usize::try_from(offset).ok();
         let range = start.and_then(|start| self.0.get(start..start.checked_add(buffer.len())?));
-        buffer.copy_from_slice(range.ok_or_else(|| ArchiveError::Damaged("the end".to_owned()))?);
+        buffer.copy_from_slice(
+            range.ok_or_else(|| ArchiveError::Format(FormatError::Damaged("the end".to_owned())))?,
+        );
         Ok(())
     }
 

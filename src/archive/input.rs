@@ -1,5 +1,6 @@
 //! Random access to the bytes of a bundle, whatever holds them.
 
+use crate::archive::FormatError;
 use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, FileTypeExt as _};
@@ -55,14 +56,17 @@ impl FileInput {
         let file = small_file::open(path).map_err(ArchiveError::io(path))?;
         let meta = file.metadata().map_err(ArchiveError::io(path))?;
         if meta.file_type().is_fifo() {
-            return Err(ArchiveError::NotABundle(format!(
+            return Err(ArchiveError::Format(FormatError::NotABundle(format!(
                 "{} is a pipe, and a bundle out of one is read from stdin: bundle import - <{}",
                 path.display(),
                 typed(path)
-            )));
+            ))));
         }
         if !meta.is_file() {
-            return Err(ArchiveError::NotABundle(format!("{} is not a regular file", path.display())));
+            return Err(ArchiveError::Format(FormatError::NotABundle(format!(
+                "{} is not a regular file",
+                path.display()
+            ))));
         }
         Ok(Self { path: path.to_owned(), file, len: meta.len() })
     }
@@ -80,12 +84,12 @@ impl Input for FileInput {
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ArchiveError> {
         self.file.read_exact_at(buffer, offset).map_err(|error| match error.kind() {
-            std::io::ErrorKind::UnexpectedEof => ArchiveError::Damaged(format!(
+            std::io::ErrorKind::UnexpectedEof => ArchiveError::Format(FormatError::Damaged(format!(
                 "{} ends at byte {}, inside what should be there up to byte {}",
                 self.path.display(),
                 self.len,
                 offset + buffer.len() as u64
-            )),
+            ))),
             _ => ArchiveError::Io { path: self.path.clone(), error },
         })
     }

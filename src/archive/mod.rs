@@ -24,7 +24,7 @@
 //! # Frames
 //!
 //! Members 1 to 7 are one run of bytes in compressed frames of at most 1 MiB of content. After them each blob has a
-//! *joint*, one stored frame with the padding of the member before and its own header, and then its data, beginning
+//! *member header*, one stored frame with the padding of the member before and its own header, and then its data, beginning
 //! on a frame boundary, in frames of at most 8 MiB of content. A stored frame is raw blocks (RFC 8878, 3.1.1.2.2)
 //! under a 14-byte header with content size, and an XXH64 checksum: 210 bytes for 8 MiB. A compressed frame that is
 //! not at least 3 % smaller is stored too. A blob without content has no frame. The zstd seekable format's table, with
@@ -48,7 +48,7 @@ mod foreign;
 mod format;
 #[cfg(fuzzing)]
 pub mod fuzzing;
-mod holdings;
+mod image_store;
 mod input;
 pub mod manifest;
 mod partial;
@@ -58,31 +58,33 @@ mod volumes;
 
 pub use chart::{ChartFile, MAX_CHART_FILE, MAX_CHART_FILES, chart_files};
 pub use chart_artifact::ChartArtifact;
-pub use error::{ArchiveError, NamelessImage, StorageAnswer};
-pub use foreign::described::{Chosen, LayoutOptions};
+pub use error::{ArchiveError, FormatError, InputError, NamelessImage, StorageAnswer, VolumesError};
+pub use foreign::foreign_index::{Chosen, LayoutOptions};
 pub use foreign::kind::{ARCHIVE_HEAD, ArchiveKind, is_archive};
 pub use foreign::layout::ForeignLayout;
 pub use format::artifacts::ArtifactIndex;
-pub use format::contents::{Contents, Fate, Fates, ImageFault, MAX_DEPTH, MAX_MANIFESTS, Root, fates, roots};
+pub use format::contents::{
+    Contents, Fates, ImageFault, Inclusion, MAX_DEPTH, MAX_MANIFESTS, Root, fates, roots,
+};
 pub use format::frame::{StoredEncoder, ZSTD_MAGIC};
 pub use format::head::HeadNotes;
 pub use format::layout::Layout;
 pub use format::manifest_source::Manifests;
 pub use format::pins::{Pins, REPINNED, Repinned, broken_pin, repinned_extension};
 pub use format::users::Users;
-pub use holdings::{ContentPieces, Holdings, StreamEvent, StreamSink};
+pub use image_store::{ContentPieces, ImageStore, StreamEvent, StreamSink};
 pub use input::{FileInput, Input};
 pub use manifest::{ArtifactRow, BlobIndex, BlobRow, BundleManifest, Group, ImageRow};
 pub use partial::{
-    DraftedHead, FRAME_CONTENT, PartialFile, StoredFrame, compressed_frame, draft_head, ending, joint,
-    open_frame, read_back, stored_len, sync_folder,
+    DraftedHead, FRAME_CONTENT, PartialFile, StoredFrame, compressed_frame, draft_head, ending,
+    member_header, open_frame, read_back, stored_len, sync_folder,
 };
 pub use read::content::ContentReader;
 pub use read::problem::Problem;
 pub use read::reader::BundleReader;
 pub use stream::pipe::{PipedContent, PipedHead, open_pipe};
-pub use stream::piped::{Piped, Rest};
-pub use stream::stash::{Stash, StashWriter};
+pub use stream::pipe_buffer::{PipeBuffer, PipeBufferWriter};
+pub use stream::streamed_bundle::{Rest, StreamedBundle};
 pub use volumes::{
     COLUMNS, Cut, LIST_SUFFIX, MIN_VOLUME, Survey, VolumeEntry, VolumeInput, VolumeList, Wait,
     WaitingVolumes, parity_len, parity_name, protect, remove_parity, volume_base, volumes_of,

@@ -1,5 +1,6 @@
 //! The bundle while it is being written: every byte at its final offset, under a name that says it is unfinished.
 
+use crate::archive::FormatError;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -166,7 +167,7 @@ pub fn ending(layout: &Layout, blobs: &[BlobRow], compressed: &[Vec<u32>]) -> Re
         table.log(u64::from(*file), u64::from(*content))?;
     }
     for index in layout.stored() {
-        let (file, content) = layout.joint_lens(blobs, index);
+        let (file, content) = layout.member_header_lens(blobs, index);
         table.log(file, content)?;
         for (file, content) in frame::stored_frames(blobs[index].size) {
             table.log(file, content)?;
@@ -176,7 +177,7 @@ pub fn ending(layout: &Layout, blobs: &[BlobRow], compressed: &[Vec<u32>]) -> Re
         return Err(ArchiveError::Invariant("not every compressed blob was written"));
     }
     for (index, files) in layout.compressed().zip(compressed) {
-        let (file, content) = layout.joint_lens(blobs, index);
+        let (file, content) = layout.member_header_lens(blobs, index);
         table.log(file, content)?;
         for (file, (_, content)) in files.iter().zip(frame::stored_frames(blobs[index].size)) {
             table.log(u64::from(*file), content)?;
@@ -223,7 +224,7 @@ pub fn read_back(
             break;
         }
         let bytes = match input.read_vec(at, usize::try_from(file).unwrap_or(0)) {
-            Err(ArchiveError::Damaged(_)) => break,
+            Err(ArchiveError::Format(FormatError::Damaged(_))) => break,
             read => read?,
         };
         let Ok(pieces) = frame::stored_content(&bytes, held, true) else {
@@ -251,10 +252,10 @@ pub fn compressed_frame(content: &[u8]) -> Result<Vec<u8>, ArchiveError> {
 
 /// The content of a frame made by [`compressed_frame`].
 pub fn open_frame(frame: &[u8], content: usize) -> Result<Vec<u8>, ArchiveError> {
-    frame::decompress(frame, content).map_err(ArchiveError::Damaged)
+    frame::decompress(frame, content).map_err(|error| ArchiveError::Format(FormatError::Damaged(error)))
 }
 
-/// The joint before blob `index`, as it stands in the file.
-pub fn joint(layout: &Layout, blobs: &[BlobRow], index: usize) -> Vec<u8> {
-    layout.joint(blobs, index)
+/// The member header before blob `index`, as it stands in the file.
+pub fn member_header(layout: &Layout, blobs: &[BlobRow], index: usize) -> Vec<u8> {
+    layout.member_header(blobs, index)
 }

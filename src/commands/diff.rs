@@ -7,7 +7,8 @@ use crate::review::{self, Diff, Facts};
 use crate::session::console;
 
 pub(super) fn run(args: &DiffArgs) -> anyhow::Result<ExitCode> {
-    let facts = |path| anyhow::Ok(Facts::of(open_bundle::open(Some(path), &args.trust)?.holdings.as_ref())?);
+    let facts =
+        |path| anyhow::Ok(Facts::of(open_bundle::open(Some(path), &args.trust)?.image_store.as_ref())?);
     let diff = Diff::of(&facts(&args.old)?, &facts(&args.new)?);
     match args.format {
         DiffFormat::Human => console::print(&review::text(&diff))?,

@@ -17,9 +17,9 @@ pub(super) async fn run(session: &Session, args: &ExportArgs) -> anyhow::Result<
     let target = target::output(write, catalog.file_name.as_deref());
     // A plan can be printed before its output file can be written.
     let target = if write.dry_run { target.ok().flatten() } else { target? };
-    target::keep_apart(args, target.as_deref())?;
+    target::refuse_overlaps(args, target.as_deref())?;
     let (registry, request, held) = (args.registry.as_ref(), &catalog.request, &catalog.held);
-    let client = clients::for_export(&args.network, registry, request, held, &session.reporter)?;
+    let content = clients::for_export(&args.network, registry, request, held, &session.reporter)?;
     let (signer, policy) = (keys::signer(&write.sign)?, policy_check::load(&write.policy)?);
     let mut report = RunReport::new("export", args.report.file.as_deref());
     let job = ExportJob {
@@ -27,7 +27,7 @@ pub(super) async fn run(session: &Session, args: &ExportArgs) -> anyhow::Result<
         write,
         keep_going: args.keep_going,
         jobs: usize::from(args.network.jobs),
-        client: &client,
+        content: &content,
         signer: signer.as_ref(),
         origin: None,
         policy: policy.as_ref(),

@@ -10,7 +10,7 @@ use crate::import;
 use crate::import::job::ImportJob;
 use crate::inputs::{clients, open_bundle, policy_check, trust};
 use crate::session::Session;
-use crate::session::output_files::keep_apart;
+use crate::session::output_files::refuse_overlaps;
 use crate::session::run_report::RunReport;
 
 pub(super) async fn run(session: &Session, args: &ImportArgs) -> anyhow::Result<ExitCode> {
@@ -29,7 +29,7 @@ pub(super) async fn run(session: &Session, args: &ImportArgs) -> anyhow::Result<
     let mut outputs = vec![("the values file", values.as_path())];
     outputs.extend(args.receipt.iter().map(|path| ("the receipt", path.as_path())));
     outputs.extend(args.report.file.iter().map(|path| ("--report", path.as_path())));
-    keep_apart(&inputs, &outputs)?;
+    refuse_overlaps(&inputs, &outputs)?;
     trust::tell(&opened.vouched, &session.reporter);
     let client = clients::for_destination(&args.network, &destination, &session.reporter)?;
     let mut report = RunReport::new("import", args.report.file.as_deref());
@@ -38,7 +38,7 @@ pub(super) async fn run(session: &Session, args: &ImportArgs) -> anyhow::Result<
         args,
         client: &client,
         destination: &destination,
-        holdings: opened.holdings,
+        image_store: opened.image_store,
         stem: opened.stem,
         vouched: opened.vouched,
         rules,

@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::app::failure::ExitCode;
 use crate::app::text::one_line;
 use crate::archive::manifest::SCHEMA_VERSION;
-use crate::archive::{BundleManifest, Holdings};
+use crate::archive::{BundleManifest, ImageStore};
 use crate::cli::{InspectArgs, ResultFormat};
 use crate::export::text;
 use crate::inputs::{open_bundle, trust};
@@ -24,12 +24,12 @@ pub(super) async fn run(session: &Session, args: &InspectArgs) -> anyhow::Result
     }
     let opened = open_bundle::open_anywhere(args.bundle.as_deref(), &args.trust, &args.network)?;
     let own = opened.own;
-    let bundle = opened.holdings.bundle();
+    let bundle = opened.image_store.bundle();
     let shared = match &own {
         Some(reader) => reader.shared().to_vec(),
-        None => text::shared_of(bundle, opened.holdings.as_ref()),
+        None => text::shared_of(bundle, opened.image_store.as_ref()),
     };
-    let id = opened.holdings.id().map(|id| id.to_string());
+    let id = opened.image_store.id().map(|id| id.to_string());
     match session.format {
         ResultFormat::Json => console::print_json(&json!({
             "id": id,
@@ -42,8 +42,8 @@ pub(super) async fn run(session: &Session, args: &InspectArgs) -> anyhow::Result
         }))?,
         ResultFormat::Human => {
             let path = args.bundle.as_deref().unwrap_or(Path::new(""));
-            let signatures = trust::lines(&opened.vouched, path, opened.holdings.as_ref());
-            let text = text(bundle, opened.holdings.as_ref(), &shared, id.as_deref(), own.is_some());
+            let signatures = trust::lines(&opened.vouched, path, opened.image_store.as_ref());
+            let text = text(bundle, opened.image_store.as_ref(), &shared, id.as_deref(), own.is_some());
             console::print(&(text + &signatures))?;
         }
     }
@@ -52,7 +52,7 @@ pub(super) async fn run(session: &Session, args: &InspectArgs) -> anyhow::Result
 
 fn text(
     bundle: &BundleManifest,
-    holdings: &dyn Holdings,
+    image_store: &dyn ImageStore,
     shared: &[u64],
     id: Option<&str>,
     whole: bool,
@@ -80,12 +80,12 @@ fn text(
             let _ =
                 writeln!(text, "id {id}\nformat {SCHEMA_VERSION}, read by bundle {OLDEST_READER} and later");
             if !whole {
-                let access = if holdings.is_sequential() { ", and has no random access" } else { "" };
-                let _ = writeln!(text, "{} was unpacked or packed again{access}", holdings.name());
+                let access = if image_store.is_sequential() { ", and has no random access" } else { "" };
+                let _ = writeln!(text, "{} was unpacked or packed again{access}", image_store.name());
             }
         }
         None => {
-            let _ = writeln!(text, "{} is an OCI layout of another tool", holdings.name());
+            let _ = writeln!(text, "{} is an OCI layout of another tool", image_store.name());
         }
     }
     text

@@ -9,6 +9,8 @@ use crate::export::resolve::manifest_cache::ManifestCache;
 use crate::export::resolve::resolver::{ResolveError, Resolved, Unresolved, resolve};
 use crate::image::{ArtifactKind, Digest, Reference};
 use crate::inputs::clients;
+use crate::inputs::content_source::ContentSource;
+use crate::inputs::held::Held;
 use crate::plan::{Inventory, InventoryImage, KnownBlobs};
 use crate::report::{bytes, count};
 use crate::request::catalogs;
@@ -33,15 +35,16 @@ pub(super) async fn run(
     let reporter = &session.reporter;
     reporter.begin_count("checking what exists", request.images.len() as u64);
     let step = |_: &_, _| reporter.step();
-    let work = resolve(&client, &spool, &request, usize::from(args.network.jobs), &step);
+    let content = ContentSource::new(client, Held::default());
+    let work = resolve(&content, &spool, &request, usize::from(args.network.jobs), &step);
     let resolved = session.stoppable("nothing has been written", work).await?;
     reporter.end();
-    clients::tell_warnings(&client, reporter);
+    clients::tell_warnings(content.client(), reporter);
     let absent = absent(&resolved)?;
     let inventory = inventory(&resolved, &spool)?;
     let text = inventory.to_text()?;
     if let Some(path) = &args.output {
-        output_files::spare(path, text.as_bytes(), args.force, "")?;
+        output_files::refuse_overwrite(path, text.as_bytes(), args.force, "")?;
         output_files::write(path, &text)?;
     }
     match session.format {
@@ -70,11 +73,10 @@ fn absent(resolved: &Resolved) -> anyhow::Result<Vec<Reference>> {
     let mut absent = Vec::new();
     for Unresolved { source, error, .. } in &resolved.failures {
         match &**error {
-            ResolveError::Registry(error) if error.is_not_found() => absent.push(source.clone()),
-            ResolveError::Registry(error) => {
-                let hints = error.hint();
+            ResolveError::Content(error) if error.is_not_found() => absent.push(source.clone()),
+            ResolveError::Content(error) => {
                 let mut failure = Failure::new(error.exit_code(), format!("{source}: {error}"));
-                failure.hints.extend(hints);
+                failure.hints = error.hints();
                 return Err(failure.into());
             }
             error => return Err(Failure::new(ExitCode::Content, format!("{source}: {error}")).into()),

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::manifests::Look;
 use crate::app::failure::{ExitCode, Explain, Failure};
-use crate::archive::Holdings;
+use crate::archive::ImageStore;
 use crate::catalog::discover::{Discovery, Found, Rank};
 use crate::cli::VerifyArgs;
 use crate::cluster_config::{Answer, Coverage};
@@ -40,7 +40,7 @@ struct Gap<'a> {
 pub(crate) async fn check(
     session: &Session,
     args: &VerifyArgs,
-    holdings: &dyn Holdings,
+    image_store: &dyn ImageStore,
 ) -> anyhow::Result<Covered> {
     let given: Option<Destination> = args
         .destination
@@ -49,7 +49,7 @@ pub(crate) async fn check(
         .transpose()
         .map_err(|e| Failure::usage(format!("{e}")))?;
     let found = discovered(args)?;
-    let bundle = holdings.bundle();
+    let bundle = image_store.bundle();
     let mapping = Mapping {
         keep_host: args.mapping.keep_host || bundle.keeps_host(),
         no_synthetic_tags: args.mapping.no_synthetic_tags,
@@ -57,7 +57,7 @@ pub(crate) async fn check(
     let coverage = Coverage::new(bundle, mapping, given.as_ref(), found.images.keys());
     let (mut gaps, mut there) = (Vec::new(), Vec::new());
     for (name, one) in &found.images {
-        match coverage.answer(name, holdings)? {
+        match coverage.answer(name, image_store)? {
             Answer::Covered { image, place } => there.push((name, one, image, place)),
             answer => {
                 let (why, code) = (answer.to_string(), ExitCode::Content);
@@ -71,7 +71,7 @@ pub(crate) async fn check(
         let asked = futures_util::stream::iter(&there).map(|(name, one, image, place)| {
             let client = &client;
             async move {
-                let result = in_registry(client, holdings, name, *image, place.as_ref()).await;
+                let result = in_registry(client, image_store, name, *image, place.as_ref()).await;
                 session.reporter.step();
                 result.err().map(|(why, code)| Gap { name, found: one, why, code, is_to_be_imported: true })
             }
@@ -103,13 +103,13 @@ fn discovered(args: &VerifyArgs) -> anyhow::Result<Discovery> {
 /// Checks that the registry has the image `name` with the digest of the bundle.
 async fn in_registry(
     client: &RegistryClient,
-    holdings: &dyn Holdings,
+    image_store: &dyn ImageStore,
     name: &Reference,
     image: usize,
     place: Option<&Repository>,
 ) -> Result<(), (String, ExitCode)> {
     let Some(place) = place else { return Ok(()) };
-    let row = &holdings.bundle().images[image];
+    let row = &image_store.bundle().images[image];
     let (target, wanted) = match (name.digest(), name.tag()) {
         (Some(digest), _) => (ManifestTarget::Digest(*digest), *digest),
         (None, Some(tag)) => (ManifestTarget::Tag(tag.clone()), row.digest),
@@ -122,7 +122,7 @@ async fn in_registry(
         return Err(content(format!("it is in the bundle, but not in the registry at {place}")));
     };
     let same = found == wanted
-        || holdings.manifest(&wanted).is_ok_and(|bytes| {
+        || image_store.manifest(&wanted).is_ok_and(|bytes| {
             RawManifest::new(bytes, None, Some(&wanted)).is_ok_and(|manifest| manifest.is_named(&found))
         });
     if same {

@@ -32,7 +32,7 @@ pub(super) fn man(dir: Option<&Path>, html: Option<&Path>, force: bool) -> anyho
         if path == Path::new("-") {
             console::write(text.as_bytes())?;
         } else {
-            output_files::spare(path, text.as_bytes(), force, "choose another name")?;
+            output_files::refuse_overwrite(path, text.as_bytes(), force, "choose another name")?;
             output_files::write(path, text)?;
         }
     } else {

@@ -14,7 +14,7 @@ pub(super) fn run(args: &MirrorsArgs) -> anyhow::Result<ExitCode> {
     let destination: Destination = args.destination.parse().map_err(|e| Failure::usage(format!("{e}")))?;
     refuse_misplaced(args)?;
     let opened = open_bundle::open(Some(&args.bundle), &args.trust)?;
-    let bundle = opened.holdings.bundle();
+    let bundle = opened.image_store.bundle();
     let mapping = Mapping {
         keep_host: args.mapping.keep_host || bundle.keeps_host(),
         no_synthetic_tags: args.mapping.no_synthetic_tags,
@@ -28,7 +28,7 @@ pub(super) fn run(args: &MirrorsArgs) -> anyhow::Result<ExitCode> {
     let images: Vec<_> = bundle.images.iter().collect();
     let files = mirror_files(kind(args.runtime), &images, &destination, mapping, &reach, args.pin);
     let files = files.map_err(|error| match error {
-        MirrorError::Nothing => Failure::usage(format!("{}: {error}", opened.holdings.name())),
+        MirrorError::Nothing => Failure::usage(format!("{}: {error}", opened.image_store.name())),
         _ => Failure::new(ExitCode::Failed, error.to_string()),
     })?;
     match &args.output {
@@ -84,7 +84,12 @@ fn write(folder: &Path, files: &[MirrorFile], force: bool) -> anyhow::Result<()>
     // All files are checked before the first one is written.
     for file in files {
         let path = folder.join(&file.path);
-        output_files::spare(&path, file.text.as_bytes(), force, "write into another folder with -o DIR")?;
+        output_files::refuse_overwrite(
+            &path,
+            file.text.as_bytes(),
+            force,
+            "write into another folder with -o DIR",
+        )?;
     }
     for file in files {
         let path = folder.join(&file.path);

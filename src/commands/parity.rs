@@ -65,7 +65,7 @@ async fn restore(session: &Session, args: &RepackArgs, report: &mut RunReport) -
 }
 
 /// What `verify` reports about the parity volumes of a bundle whose volumes are intact, if it has any.
-pub(super) async fn spare(
+pub(super) async fn check_set(
     session: &Session,
     path: &Path,
     volumes: &VolumeInput,

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::app::failure::{ExitCode, Failure};
 use crate::app::own_file::beside;
-use crate::archive::Holdings;
+use crate::archive::ImageStore;
 use crate::cli::VerifyArgs;
 use crate::provenance::{ExportStatement, Receipt};
 use crate::session::sidecar;
@@ -23,11 +23,15 @@ pub(crate) struct Custody {
 }
 
 /// Checks the statement beside the bundle, if there is one, and the receipts that are named.
-pub(crate) fn check(args: &VerifyArgs, holdings: &dyn Holdings, trust: &Trust) -> anyhow::Result<Custody> {
+pub(crate) fn check(
+    args: &VerifyArgs,
+    image_store: &dyn ImageStore,
+    trust: &Trust,
+) -> anyhow::Result<Custody> {
     let mut custody = Custody::default();
     // A layout of another tool has no id, so no statement can be about it.
-    let Some(id) = holdings.id() else { return Ok(custody) };
-    let bundle = holdings.bundle();
+    let Some(id) = image_store.id() else { return Ok(custody) };
+    let bundle = image_store.bundle();
     let statement = beside(&sidecar::base(&args.bundle)?, sidecar::STATEMENT);
     if let Some(text) = sidecar::content(&statement)? {
         let parsed = ExportStatement::parse(&text);
@@ -45,7 +49,7 @@ pub(crate) fn check(args: &VerifyArgs, holdings: &dyn Holdings, trust: &Trust) -
     };
     let receipts = args.receipt.iter().map(read).collect::<Result<Vec<_>, _>>()?;
     let readable = receipts.iter().filter_map(|(receipt, _)| receipt.as_ref().ok());
-    let arrived = readable.flat_map(|receipt| receipt.arrivals(&id)).collect();
+    let arrived = readable.flat_map(|receipt| receipt.image_uploads(&id)).collect();
     for (path, (receipt, text)) in args.receipt.iter().zip(&receipts) {
         let made = receipt.as_ref().ok().map(|receipt| &receipt.predicate.circumstances);
         let (what, wrong) = match receipt {

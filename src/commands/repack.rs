@@ -10,16 +10,18 @@ use std::sync::Arc;
 use super::ending;
 use crate::app::failure::{ExitCode, Failure};
 use crate::archive::manifest::{EntryRecord, RequiredBlob, Requires};
-use crate::archive::{ArtifactIndex, Fate, Holdings, Pins, Repinned, fates};
+use crate::archive::{ArtifactIndex, ImageStore, Inclusion, Pins, Repinned, fates};
 use crate::cli::{ForeignLayers, RepackArgs, TrustArgs};
 use crate::export::finish::SourceBundle;
 use crate::export::job::ExportJob;
 use crate::export::{self, target};
 use crate::image::{ParsedManifest, media_type};
+use crate::inputs::content_source::ContentSource;
+use crate::inputs::held::Held;
 use crate::inputs::{keys, open_bundle, policy_check, trust};
 use crate::plan::RequestedImage;
 use crate::provenance::{Material, MaterialKind};
-use crate::registry::{ClientOptions, Held, RegistryClient};
+use crate::registry::{ClientOptions, RegistryClient};
 use crate::request::base;
 use crate::request::bundles::OpenBundles;
 use crate::request::catalogs::{join, positions};
@@ -48,17 +50,17 @@ pub(super) async fn run(session: &Session, args: &RepackArgs) -> anyhow::Result<
     inputs.extend(write.policy.policy.iter().map(|path| ("the policy", path.as_path())));
     inputs.extend(args.base.iter().map(|path| ("the base", path.as_path())));
     inputs.extend(write.sign.sign_key.iter().map(|path| ("the key", path.as_path())));
-    output_files::keep_apart(&inputs, &target::files(write, target.as_deref(), &args.report))?;
+    output_files::refuse_overlaps(&inputs, &target::files(write, target.as_deref(), &args.report))?;
     let bundles = open(&args.bundles, &args.trust)?;
     let fill = open(&args.fill_from, &args.trust)?;
-    let materials = bundles.iter().chain(&fill).filter_map(|holdings| material(holdings.as_ref()));
+    let materials = bundles.iter().chain(&fill).filter_map(|image_store| material(image_store.as_ref()));
     let mut loaded = ResolvedRequest { materials: materials.collect(), ..ResolvedRequest::default() };
     let stock = Arc::new(OpenBundles::new(fill.into_iter().chain(bundles.iter().cloned()).collect()));
-    for holdings in &bundles {
-        add(&mut loaded, holdings.as_ref()).map_err(|why| {
+    for image_store in &bundles {
+        add(&mut loaded, image_store.as_ref()).map_err(|why| {
             Failure::new(
                 ExitCode::Failed,
-                format!("{} cannot be merged with the others: {why}", holdings.name()),
+                format!("{} cannot be merged with the others: {why}", image_store.name()),
             )
         })?;
     }
@@ -70,16 +72,13 @@ pub(super) async fn run(session: &Session, args: &RepackArgs) -> anyhow::Result<
     request.repin = true;
     request.with.clone_from(&args.with.with.0);
     request.keep_urls = args.foreign_layers == ForeignLayers::KeepUrls
-        || bundles.iter().all(|holdings| lacks_foreign_layers(holdings.as_ref()));
+        || bundles.iter().all(|image_store| lacks_foreign_layers(image_store.as_ref()));
     request.base = requires(&bundles, &stock, args.base.as_deref(), &args.trust)?;
-    let client = RegistryClient::new(ClientOptions {
-        held: Held::only(stock),
-        jobs: usize::from(args.jobs),
-        ..ClientOptions::default()
-    });
+    let client = RegistryClient::new(ClientOptions::default());
+    let content = ContentSource::new(client, Held::only(stock));
     let (signer, policy) = (keys::signer(&write.sign)?, policy_check::load(&write.policy)?);
     let origin = match (&args.bundles[..], &bundles[..]) {
-        ([path], [holdings]) => SourceBundle::of(path, holdings.as_ref())?,
+        ([path], [image_store]) => SourceBundle::of(path, image_store.as_ref())?,
         _ => None,
     };
     let mut report = RunReport::new("repack", args.report.file.as_deref());
@@ -88,7 +87,7 @@ pub(super) async fn run(session: &Session, args: &RepackArgs) -> anyhow::Result<
         write,
         keep_going: false,
         jobs: usize::from(args.jobs),
-        client: &client,
+        content: &content,
         signer: signer.as_ref(),
         origin: origin.as_ref(),
         policy: policy.as_ref(),
@@ -99,30 +98,30 @@ pub(super) async fn run(session: &Session, args: &RepackArgs) -> anyhow::Result<
     ending::close(&report, result, &session.reporter)
 }
 
-fn open(paths: &[std::path::PathBuf], trust: &TrustArgs) -> anyhow::Result<Vec<Arc<dyn Holdings>>> {
+fn open(paths: &[std::path::PathBuf], trust: &TrustArgs) -> anyhow::Result<Vec<Arc<dyn ImageStore>>> {
     let open = |path: &std::path::PathBuf| {
-        let holdings = open_bundle::open(Some(path), trust)?.holdings;
-        if holdings.is_sequential() {
-            let message = format!("{} has no random access, so repack cannot read it", holdings.name());
+        let image_store = open_bundle::open(Some(path), trust)?.image_store;
+        if image_store.is_sequential() {
+            let message = format!("{} has no random access, so repack cannot read it", image_store.name());
             return Err(Failure::new(ExitCode::Failed, message)
                 .hint("unpack it into a folder and name the folder")
                 .into());
         }
-        Ok(holdings)
+        Ok(image_store)
     };
     paths.iter().map(open).collect()
 }
 
 /// A bundle as a material of the new one. Layouts of other tools have no id.
-fn material(holdings: &dyn Holdings) -> Option<Material> {
-    let name = holdings.name();
+fn material(image_store: &dyn ImageStore) -> Option<Material> {
+    let name = image_store.name();
     let name = Path::new(&name).file_name()?.to_string_lossy().into_owned();
-    Some(Material { kind: MaterialKind::Bundle, name, digest: holdings.id()? })
+    Some(Material { kind: MaterialKind::Bundle, name, digest: image_store.id()? })
 }
 
 /// Adds the images of a bundle, with their names and rows.
-fn add(loaded: &mut ResolvedRequest, holdings: &dyn Holdings) -> Result<(), String> {
-    let bundle = holdings.bundle();
+fn add(loaded: &mut ResolvedRequest, image_store: &dyn ImageStore) -> Result<(), String> {
+    let bundle = image_store.bundle();
     let request = &mut loaded.request;
     if request.images.is_empty() {
         (request.keep_host, request.platforms) = (bundle.keeps_host(), bundle.platforms.clone());
@@ -151,9 +150,9 @@ fn add(loaded: &mut ResolvedRequest, holdings: &dyn Holdings) -> Result<(), Stri
     let known = positions(&loaded.request);
     for (at, image) in images.into_iter().enumerate() {
         let entries = image.entries.iter().map(|entry| entry + offset);
-        let artifacts = index.of_image(at, holdings).map_err(|error| error.to_string())?;
+        let artifacts = index.of_image(at, image_store).map_err(|error| error.to_string())?;
         let artifacts = artifacts.into_iter().map(|at| bundle.artifacts[at].clone());
-        let repinned = match bundle.pins(&image, holdings).map_err(|error| error.to_string())? {
+        let repinned = match bundle.pins(&image, image_store).map_err(|error| error.to_string())? {
             Pins::Hold => None,
             Pins::Narrowed(repinned) => Some(repinned),
             Pins::Claimed(_) => Some(Repinned { index: None, platforms: bundle.platforms.clone() }),
@@ -178,27 +177,27 @@ fn add(loaded: &mut ResolvedRequest, holdings: &dyn Holdings) -> Result<(), Stri
 }
 
 /// Whether the bundle was made with `--foreign-layers keep-urls`.
-fn lacks_foreign_layers(holdings: &dyn Holdings) -> bool {
-    let bundle = holdings.bundle();
-    let fate = fates(bundle);
+fn lacks_foreign_layers(image_store: &dyn ImageStore) -> bool {
+    let bundle = image_store.bundle();
+    let inclusion = fates(bundle);
     let manifests = bundle.blobs.iter().filter(|blob| media_type::is_manifest(&blob.media_type));
     let left_out = manifests.filter_map(|blob| {
-        let bytes = holdings.manifest(&blob.digest).ok()?;
+        let bytes = image_store.manifest(&blob.digest).ok()?;
         let layers = ParsedManifest::of(&bytes, Some(&blob.media_type)).ok()?.layers;
-        layers.into_iter().find(|layer| fate(layer, crate::image::Role::Layer) == Fate::LeftOut)
+        layers.into_iter().find(|layer| inclusion(layer, crate::image::Role::Layer) == Inclusion::LeftOut)
     });
     left_out.take(1).count() > 0
 }
 
 /// The base of the new bundle: that of the old bundles where it is still needed, or the one that `--base` names.
 fn requires(
-    bundles: &[Arc<dyn Holdings>],
+    bundles: &[Arc<dyn ImageStore>],
     stock: &OpenBundles,
     base: Option<&Path>,
     trust: &TrustArgs,
 ) -> anyhow::Result<Option<Requires>> {
     let mut all = base.map(|path| base::load(path, trust)).transpose()?;
-    let old = bundles.iter().filter_map(|holdings| holdings.bundle().requires.as_ref());
+    let old = bundles.iter().filter_map(|image_store| image_store.bundle().requires.as_ref());
     for requires in old {
         let left: Vec<RequiredBlob> =
             requires.blobs.iter().filter(|blob| !stock.has(&blob.digest)).cloned().collect();

@@ -16,13 +16,15 @@ pub(super) fn run(args: &ReviewArgs) -> anyhow::Result<ExitCode> {
     let mut inputs = vec![("the bundle", args.bundle.as_path())];
     inputs.extend(args.policy.policy.iter().map(|path| ("the policy", path.as_path())));
     inputs.extend(args.against.iter().map(|path| ("--against", path.as_path())));
-    output_files::keep_apart(&inputs, &[("the review", &args.output)])?;
+    output_files::refuse_overlaps(&inputs, &[("the review", &args.output)])?;
     let rules = policy_check::load(&args.policy)?;
-    let open = |path: &Path| anyhow::Ok(open_bundle::open(Some(path), &args.trust)?.holdings);
-    let holdings = open(&args.bundle)?;
-    let now = Facts::of(holdings.as_ref())?;
-    let findings =
-        rules.map(|rules| rules.findings(holdings.as_ref(), Selection::ALL)).transpose()?.unwrap_or_default();
+    let open = |path: &Path| anyhow::Ok(open_bundle::open(Some(path), &args.trust)?.image_store);
+    let image_store = open(&args.bundle)?;
+    let now = Facts::of(image_store.as_ref())?;
+    let findings = rules
+        .map(|rules| rules.findings(image_store.as_ref(), Selection::ALL))
+        .transpose()?
+        .unwrap_or_default();
     let old = args.against.as_deref().map(open).transpose()?;
     let old = old.map(|old| Facts::of(old.as_ref())).transpose()?;
     let diff = old.as_ref().map(|old| Diff::of(old, &now));
@@ -45,7 +47,7 @@ pub(super) fn run(args: &ReviewArgs) -> anyhow::Result<ExitCode> {
         console::print(&text)?;
         return Ok(ExitCode::Done);
     }
-    output_files::spare(&args.output, text.as_bytes(), args.force, "")?;
+    output_files::refuse_overwrite(&args.output, text.as_bytes(), args.force, "")?;
     output_files::write(&args.output, &text)?;
     console::print(&format!("{}\n", args.output.display()))?;
     Ok(ExitCode::Done)

@@ -22,15 +22,15 @@ pub(super) async fn run(session: &Session, args: &ServeArgs) -> anyhow::Result<E
         (Some(path), _) => {
             let opened = open_bundle::open(Some(path), &args.trust)?;
             trust::tell(&opened.vouched, &session.reporter);
-            if let Some(requires) = &opened.holdings.bundle().requires {
+            if let Some(requires) = &opened.image_store.bundle().requires {
                 let message = format!("{} is a delta on bundle {}", path.display(), requires.base);
                 return Err(Failure::new(ExitCode::Failed, format!("{message} and incomplete without it"))
                     .hint("make it whole first: bundle repack DELTA --fill-from BASE -o FILE")
                     .into());
             }
-            let keep_host = opened.holdings.bundle().keeps_host();
+            let keep_host = opened.image_store.bundle().keeps_host();
             let mapping = Mapping { keep_host, ..Mapping::default() };
-            let store = BundleStore::new(opened.holdings, mapping)?;
+            let store = BundleStore::new(opened.image_store, mapping)?;
             names.extend(store.references().map(|(repository, tag)| format!("{repository}:{tag}")));
             (Arc::new(store), path.display().to_string())
         }

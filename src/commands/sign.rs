@@ -70,7 +70,7 @@ fn said_by(path: &Path, text: &[u8]) -> anyhow::Result<String> {
 /// The signatures, unless they would replace those of another key.
 fn write(files: &[(PathBuf, String)], force: bool) -> anyhow::Result<()> {
     for (path, text) in files {
-        output_files::spare(path, text.as_bytes(), force, "")?;
+        output_files::refuse_overwrite(path, text.as_bytes(), force, "")?;
     }
     files.iter().try_for_each(|(path, text)| output_files::write_beside(path, text))
 }

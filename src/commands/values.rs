@@ -14,7 +14,7 @@ use crate::session::{console, output_files};
 pub(super) async fn run(args: &ValuesArgs) -> anyhow::Result<ExitCode> {
     let destination: Destination = args.destination.parse().map_err(|e| Failure::usage(format!("{e}")))?;
     let opened = open_bundle::open(Some(&args.bundle), &args.trust)?;
-    let bundle = opened.holdings.bundle();
+    let bundle = opened.image_store.bundle();
     let mapping = Mapping {
         keep_host: args.mapping.keep_host || bundle.keeps_host(),
         no_synthetic_tags: args.mapping.no_synthetic_tags,
@@ -22,7 +22,7 @@ pub(super) async fn run(args: &ValuesArgs) -> anyhow::Result<ExitCode> {
     let style = ValuesStyle { per_image: args.style.per_image, pin: args.style.pin };
     let text = bundle_values(bundle, &destination, mapping, style, &args.only)?;
     if let Some(file) = &args.pull_secret {
-        output_files::keep_apart(&[("the bundle", &args.bundle)], &[("--pull-secret", file)])?;
+        output_files::refuse_overlaps(&[("the bundle", &args.bundle)], &[("--pull-secret", file)])?;
         write_pull_secret(args, &destination, file).await?;
     }
     console::print(&text)?;
@@ -46,7 +46,7 @@ async fn write_pull_secret(args: &ValuesArgs, destination: &Destination, file: &
             .into());
     };
     let manifest = pull_secret(&name, &config);
-    output_files::spare(file, manifest.expose().as_bytes(), args.force, "")?;
+    output_files::refuse_overwrite(file, manifest.expose().as_bytes(), args.force, "")?;
     output_files::write_private(file, manifest.expose(), true)?;
     reporter.say(&format!(
         "pull secret for {}: {}\n  kubectl apply -f {}\n  and in pods or charts: imagePullSecrets: [{{ name: {} }}]",

@@ -22,7 +22,7 @@ pub(super) async fn run(session: &Session, args: &VerifyArgs) -> anyhow::Result<
     let outputs: Vec<_> = args.report.file.iter().map(|path| ("--report", path.as_path())).collect();
     let mut inputs = vec![("the bundle", args.bundle.as_path())];
     inputs.extend(args.manifests.iter().map(|path| ("the manifests", path.as_path())));
-    output_files::keep_apart(&inputs, &outputs)?;
+    output_files::refuse_overlaps(&inputs, &outputs)?;
     let mut report = RunReport::new("verify", args.report.file.as_deref());
     let result = verify(session, args, &mut report).await;
     ending::close(&report, result, &session.reporter)
@@ -32,25 +32,28 @@ async fn verify(session: &Session, args: &VerifyArgs, report: &mut RunReport) ->
     let rules = policy_check::load(&args.policy)?;
     let trust = trust::anywhere(&args.trust, &args.approval, &args.bundle, &args.network)?;
     let form = Form::open(session, args, &trust).await?;
-    let holdings = form.holdings();
-    let vouched = trust::vouched(&trust, holdings)?;
-    let custody = provenance::check(args, holdings, &trust)?;
-    for note in holdings.notes() {
-        session.reporter.warn(&format!("{}: {note}", holdings.name()));
+    let image_store = form.image_store();
+    let vouched = trust::vouched(&trust, image_store)?;
+    let custody = provenance::check(args, image_store, &trust)?;
+    for note in image_store.notes() {
+        session.reporter.warn(&format!("{}: {note}", image_store.name()));
     }
-    let (bundle, id) = (holdings.bundle(), holdings.id());
+    let (bundle, id) = (image_store.bundle(), image_store.id());
     report.images = bundle.images.iter().map(|i| ImageReport::new(&i.name, Some(&i.source))).collect();
     for (row, image) in report.images.iter_mut().zip(&bundle.images) {
         row.digest = Some(image.digest);
     }
-    report.note_chosen(holdings.chosen());
-    let findings =
-        rules.as_ref().map(|rules| rules.findings(holdings, Selection::ALL)).transpose()?.unwrap_or_default();
+    report.note_chosen(image_store.chosen());
+    let findings = rules
+        .as_ref()
+        .map(|rules| rules.findings(image_store, Selection::ALL))
+        .transpose()?
+        .unwrap_or_default();
     let forbidden = rules.and_then(|rules| rules.refusal(&findings, report, &session.reporter));
     let covered = if args.manifests.is_empty() {
         None
     } else {
-        Some(manifest_check::check(session, args, holdings).await?)
+        Some(manifest_check::check(session, args, image_store).await?)
     };
     if let Some(covered) = covered.as_ref().filter(|_| args.names_only) {
         report.bundle = Some(json!({ "id": id, "manifests": covered.json }));
@@ -69,7 +72,7 @@ async fn verify(session: &Session, args: &VerifyArgs, report: &mut RunReport) ->
     }
     report.all_done(ImageState::Done);
     let spare = match form.volumes().filter(|_| problems.is_empty()) {
-        Some(volumes) => parity::spare(session, &args.bundle, volumes).await?,
+        Some(volumes) => parity::check_set(session, &args.bundle, volumes).await?,
         None => None,
     };
     let mut about = json!({
@@ -90,7 +93,7 @@ async fn verify(session: &Session, args: &VerifyArgs, report: &mut RunReport) ->
         bytes(total),
         id.map_or_else(String::new, |id| format!("id {id}\n")),
         form.text() + &report.chosen("checked"),
-        trust::lines(&vouched, &args.bundle, holdings),
+        trust::lines(&vouched, &args.bundle, image_store),
         custody.text,
         text::left_out(bundle, bundle.required()),
         spare.as_ref().map_or("", |spare| &spare.text),

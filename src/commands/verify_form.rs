@@ -1,5 +1,6 @@
 //! The forms in which a bundle or a layout is verified, and what each of them can prove.
 
+use crate::archive::{FormatError, VolumesError};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -9,7 +10,7 @@ use serde_json::{Value, json};
 use super::parity;
 use crate::app::failure::{ExitCode, Failure};
 use crate::archive::{
-    ArchiveError, BundleReader, ForeignLayout, Holdings, LayoutOptions, Problem, VolumeInput,
+    ArchiveError, BundleReader, ForeignLayout, ImageStore, LayoutOptions, Problem, VolumeInput,
 };
 use crate::cli::VerifyArgs;
 use crate::inputs::bundle_name::is_address;
@@ -47,7 +48,7 @@ impl Form {
         }
         let reader = match open_bundle::open_trusted(path, trust) {
             _ if is_address(path) => open_bundle::open_address(path, trust, &args.network)?,
-            Err(ArchiveError::NotABundle(why)) => {
+            Err(ArchiveError::Format(FormatError::NotABundle(why))) => {
                 let layout = open_bundle::open_layout(path, why, &options, trust);
                 let layout = layout.map_err(|error| refuse_keys(args, error))?;
                 if layout.id().is_none() {
@@ -56,12 +57,15 @@ impl Form {
                 return Ok(Self::Layout(Arc::new(layout)));
             }
             // A file without its end can still be checked blob by blob.
-            Err(error @ (ArchiveError::Damaged(_) | ArchiveError::SeekTable(_))) => {
+            Err(
+                error @ (ArchiveError::Format(FormatError::Damaged(_))
+                | ArchiveError::Format(FormatError::SeekTable(_))),
+            ) => {
                 let rest = open_bundle::open_damaged(path)
                     .and_then(|(input, _)| BundleReader::salvage(&input, trust));
                 rest.map_err(|other| if matches!(other, ArchiveError::Untrusted(_)) { other } else { error })?
             }
-            Err(error @ ArchiveError::Volumes(_)) => {
+            Err(error @ ArchiveError::Volumes(VolumesError::Incomplete(_))) => {
                 let failure = Failure::new(ExitCode::Content, error.to_string()).hint(BRING);
                 return Err(parity::hope(session, path)
                     .await
@@ -75,7 +79,7 @@ impl Form {
         Ok(Self::Exported(reader))
     }
 
-    pub(super) fn holdings(&self) -> &dyn Holdings {
+    pub(super) fn image_store(&self) -> &dyn ImageStore {
         match self {
             Self::Exported(reader) => reader,
             Self::Layout(layout) => layout.as_ref(),
@@ -153,7 +157,7 @@ impl Form {
             Self::Layout(layout) if layout.id().is_some() => ("repackedBundle", layout.container()),
             Self::Layout(layout) => ("layout", layout.container()),
         };
-        let (is_exported, is_bundle) = (matches!(self, Self::Exported(_)), self.holdings().id().is_some());
+        let (is_exported, is_bundle) = (matches!(self, Self::Exported(_)), self.image_store().id().is_some());
         json!({
             "kind": kind,
             "container": container,
@@ -161,7 +165,7 @@ impl Form {
             "otherMembers": is_bundle,
             "frameChecksums": is_exported,
             "signable": is_bundle,
-            "randomAccess": !self.holdings().is_sequential(),
+            "randomAccess": !self.image_store().is_sequential(),
         })
     }
 }

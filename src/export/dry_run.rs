@@ -18,7 +18,8 @@ pub(crate) async fn run(
 ) -> anyhow::Result<ExitCode> {
     let spool = ManifestCache::anonymous()?;
     let resolved = job.resolve(&spool, report).await?;
-    let plan = ExportPlan::new(job.request, &resolved.resolution, job.seal(), &spool, &mut |_| Ok(()))?;
+    let plan =
+        ExportPlan::new(job.request, &resolved.resolution, job.signature_source(), &spool, &mut |_| Ok(()))?;
     let preflight = job.preflight(&plan, target);
     let allowed = job.enforce(&plan, &spool, report);
     match job.session.format {
@@ -28,7 +29,7 @@ pub(crate) async fn run(
             console::print_json(&value)?;
         }
         ResultFormat::Human => {
-            let plan = text::plan_text(&plan, job.client, &spool);
+            let plan = text::plan_text(&plan, job.content, &spool);
             console::print(&format!("{plan}\n{}", preflight.text()))?;
         }
     }

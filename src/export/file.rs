@@ -56,9 +56,9 @@ impl FileRun<'_> {
         let there = ExistingOutput::under(target, job.write);
         let stale = there.stale();
         let run = FileExport {
-            client: job.client,
+            content: job.content,
             request: job.request,
-            signer: job.seal(),
+            signer: job.signature_source(),
             workspace: &workspace,
             spool: &spool,
             jobs: job.jobs,
@@ -214,8 +214,8 @@ impl FileRun<'_> {
         report.bundle = Some(serde_json::json!({
             "file": target.display().to_string(), "size": file.len(), "id": plan.bundle.id()?,
         }));
-        let stats = job.client.stats();
-        let received = (!job.client.is_offline()).then_some(stats.bytes_received);
+        let stats = job.content.client().stats();
+        let received = (!job.content.is_local()).then_some(stats.bytes_received);
         for image in &plan.bundle.images {
             if let Some(row) = report.images.iter_mut().find(|row| row.name == image.name) {
                 row.bytes = image.size;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::with_self;
 use super::write::checksum::add_parity;
 use crate::app::own_file::beside;
-use crate::archive::{ArchiveError, BundleManifest, Holdings, VolumeInput};
+use crate::archive::{ArchiveError, BundleManifest, ImageStore, VolumeInput};
 use crate::cli::WriteArgs;
 use crate::image::Digest;
 use crate::plan::{ExportPlan, Signer};
@@ -24,9 +24,9 @@ pub(crate) struct SourceBundle {
 
 impl SourceBundle {
     /// None of a layout of another tool, which nobody has signed.
-    pub(crate) fn of(path: &Path, holdings: &dyn Holdings) -> Result<Option<Self>, ArchiveError> {
-        let Some(id) = holdings.id() else { return Ok(None) };
-        let signature = holdings.signature().map(<[u8]>::to_vec);
+    pub(crate) fn of(path: &Path, image_store: &dyn ImageStore) -> Result<Option<Self>, ArchiveError> {
+        let Some(id) = image_store.id() else { return Ok(None) };
+        let signature = image_store.signature().map(<[u8]>::to_vec);
         Ok(Some(Self { id, signature, base: sidecar::base(path)? }))
     }
 

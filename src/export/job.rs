@@ -11,10 +11,10 @@ use super::write::blob_spool::BlobSpool;
 use crate::app::failure::ExitCode;
 use crate::cli::WriteArgs;
 use crate::inputs::clients;
+use crate::inputs::content_source::ContentSource;
 use crate::inputs::policy_check::Rules;
 use crate::plan::{ExportPlan, Request, Signer};
 use crate::provenance::Material;
-use crate::registry::RegistryClient;
 use crate::request::lock;
 use crate::session::Session;
 use crate::session::preflight::Preflight;
@@ -28,7 +28,7 @@ pub(crate) struct ExportJob<'a> {
     /// Leave out images that fail.
     pub(crate) keep_going: bool,
     pub(crate) jobs: usize,
-    pub(crate) client: &'a RegistryClient,
+    pub(crate) content: &'a ContentSource,
     /// Signs the bundle.
     pub(crate) signer: Option<&'a PrivateKey>,
     /// The one bundle it is made of, whose signatures it keeps where it is the same bundle.
@@ -42,7 +42,7 @@ pub(crate) struct ExportJob<'a> {
 
 impl ExportJob<'_> {
     /// What the bundle gets as its signature.
-    pub(crate) fn seal(&self) -> Option<Signer<'_>> {
+    pub(crate) fn signature_source(&self) -> Option<Signer<'_>> {
         let kept = || self.origin.and_then(SourceBundle::signature);
         self.signer.map(Signer::Key).or_else(kept)
     }
@@ -61,14 +61,14 @@ impl ExportJob<'_> {
     ) -> anyhow::Result<Resolved> {
         let resolving = Resolving {
             session: self.session,
-            client: self.client,
+            content: self.content,
             request: self.request,
             jobs: self.jobs,
             keep_going: self.keep_going,
         };
         let resolved = resolving.run(spool, report).await?;
         let reporter = &self.session.reporter;
-        let drift = lock::warn_of_drift(self.client, self.request, resolving.jobs, reporter);
+        let drift = lock::warn_of_drift(self.content, self.request, resolving.jobs, reporter);
         self.session.stoppable("nothing has been written yet", drift).await?;
         Ok(resolved)
     }
@@ -96,16 +96,16 @@ impl ExportJob<'_> {
             let space = target::check_space(target, plan, self.write);
             preflight.check("space", space);
         }
-        if !self.client.is_offline() {
-            preflight.registries(&self.client.stats());
-            preflight.time(plan.payload(), self.client.limit_rate());
+        if !self.content.is_local() {
+            preflight.registries(&self.content.client().stats());
+            preflight.time(plan.payload(), self.content.client().limit_rate());
         }
         preflight
     }
 
     /// Done, or done in part: then the images that are missing are named.
     pub(crate) fn ended(&self, report: &RunReport) -> ExitCode {
-        clients::tell_warnings(self.client, &self.session.reporter);
+        clients::tell_warnings(self.content.client(), &self.session.reporter);
         if report.failures().next().is_none() {
             return ExitCode::Done;
         }

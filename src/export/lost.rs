@@ -43,7 +43,7 @@ pub(crate) fn report_lost(
 
 /// Whether the registry has no such blob.
 fn is_gone(error: &BlobError) -> bool {
-    matches!(error, BlobError::Registry(error) if error.is_not_found())
+    matches!(error, BlobError::Content(error) if error.is_not_found())
 }
 
 /// The way on, after `lost`.

@@ -42,7 +42,7 @@ pub(crate) async fn run(
         None => stream::run(job, report).await,
         Some(target) => file::run(job, target, report).await,
     };
-    clients::tell_warnings(job.client, &job.session.reporter);
-    clients::tell_of_hosts(job.client, &job.session.reporter);
+    clients::tell_warnings(job.content.client(), &job.session.reporter);
+    clients::tell_of_hosts(job.content.client(), &job.session.reporter);
     result
 }

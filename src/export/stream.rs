@@ -26,15 +26,16 @@ pub(crate) async fn run(job: &ExportJob<'_>, report: &mut RunReport) -> anyhow::
     let reporter = &job.session.reporter;
     let mut out = std::io::BufWriter::with_capacity(1 << 20, std::io::stdout());
     let stdout = |error| ArchiveError::Io { path: "stdout".into(), error };
-    let plan = ExportPlan::new(job.request, &resolved.resolution, job.seal(), &spool, &mut |_| Ok(()));
+    let plan =
+        ExportPlan::new(job.request, &resolved.resolution, job.signature_source(), &spool, &mut |_| Ok(()));
     let plan = plan?;
     job.enforce(&plan, &spool, report)?;
     // Planned without output first: a collision found halfway must not leave half a head in the pipe.
-    ExportPlan::new(job.request, &resolved.resolution, job.seal(), &spool, &mut |head| {
+    ExportPlan::new(job.request, &resolved.resolution, job.signature_source(), &spool, &mut |head| {
         out.write_all(head).map_err(stdout)
     })?;
     reporter.begin("streaming", plan.payload(), 0);
-    let places = AlternateSources::new(job.client, &plan, &spool);
+    let places = AlternateSources::new(job.content, &plan, &spool);
     let blob_spool = job.blob_spool(None)?;
     let stream = StreamExport {
         plan: &plan,

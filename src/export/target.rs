@@ -108,14 +108,14 @@ fn refuse_special(target: &Path) -> anyhow::Result<()> {
 }
 
 /// Catalogs, the bundle with its sidecar, and the report are different files.
-pub(crate) fn keep_apart(args: &ExportArgs, target: Option<&Path>) -> anyhow::Result<()> {
+pub(crate) fn refuse_overlaps(args: &ExportArgs, target: Option<&Path>) -> anyhow::Result<()> {
     let mut inputs: Vec<_> =
         args.catalog.catalogs.iter().map(|name| ("the catalog", Path::new(name))).collect();
     inputs.extend(args.locked.iter().map(|path| ("the lock", path.as_path())));
     inputs.extend(args.write.sign.sign_key.iter().map(|path| ("the key", path.as_path())));
     inputs.extend(args.write.policy.policy.iter().map(|path| ("the policy", path.as_path())));
     inputs.extend(args.base.iter().map(|path| ("the base", path.as_path())));
-    output_files::keep_apart(&inputs, &files(&args.write, target, &args.report))
+    output_files::refuse_overlaps(&inputs, &files(&args.write, target, &args.report))
 }
 
 /// The files that are written, with what they are.

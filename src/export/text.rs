@@ -7,10 +7,12 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::app::text::{one_line, typed};
-use crate::archive::{BundleManifest, Contents, Fate, LIST_SUFFIX, Manifests, fates, parity_name, roots};
+use crate::archive::{
+    BundleManifest, Contents, Inclusion, LIST_SUFFIX, Manifests, fates, parity_name, roots,
+};
 use crate::image::{Descriptor, Platform};
+use crate::inputs::content_source::ContentSource;
 use crate::plan::ExportPlan;
-use crate::registry::RegistryClient;
 use crate::report::{bytes, count};
 
 /// The last lines of an export.
@@ -101,7 +103,7 @@ pub(crate) fn left_out(bundle: &BundleManifest, required: u64) -> String {
 }
 
 /// The plan as a table with totals.
-pub(crate) fn plan_text(plan: &ExportPlan, client: &RegistryClient, manifests: &dyn Manifests) -> String {
+pub(crate) fn plan_text(plan: &ExportPlan, content: &ContentSource, manifests: &dyn Manifests) -> String {
     let mut text = table(&plan.bundle, &shared_of(&plan.bundle, manifests));
     let layout = &plan.head.layout;
     let bound = if layout.is_exact() { "" } else { "at most " };
@@ -115,12 +117,12 @@ pub(crate) fn plan_text(plan: &ExportPlan, client: &RegistryClient, manifests: &
         left_out(&plan.bundle, plan.required()),
         bytes(layout.max_len()),
         layout.max_len(),
-        if client.is_offline() { String::new() } else { format!("to download: {}\n", bytes(plan.payload())) },
+        if content.is_local() { String::new() } else { format!("to download: {}\n", bytes(plan.payload())) },
     );
     for (platform, size) in platform_savings(plan, manifests) {
         let _ = writeln!(text, "with --platform {platform}: {} less", bytes(size));
     }
-    for host in client.stats().hosts {
+    for host in content.client().stats().hosts {
         let left =
             host.rate_limit.map_or_else(String::new, |limit| format!(", {} pulls left", limit.remaining));
         let _ = writeln!(text, "{}: {} manifest GETs{left}", host.host, host.manifest_gets);
@@ -187,10 +189,10 @@ fn platform_savings(plan: &ExportPlan, manifests: &dyn Manifests) -> Vec<(String
         let is_other =
             |d: &Descriptor| d.platform.as_ref().is_some_and(|p| !p.is_unknown() && !p.satisfies(wanted));
         let own = fates(&plan.bundle);
-        let fate = |d: &Descriptor, role| if is_other(d) { Fate::LeftOut } else { own(d, role) };
+        let inclusion = |d: &Descriptor, role| if is_other(d) { Inclusion::LeftOut } else { own(d, role) };
         let mut roots = roots(&plan.bundle);
         roots.truncate(plan.bundle.images.len());
-        Contents::collect(&roots, manifests, &fate).map(|c| c.blobs.iter().map(|b| b.size).sum::<u64>())
+        Contents::collect(&roots, manifests, &inclusion).map(|c| c.blobs.iter().map(|b| b.size).sum::<u64>())
     };
     let savings = platforms.into_iter().filter_map(|text| {
         let wanted: Platform = text.parse().ok()?;

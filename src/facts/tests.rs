@@ -1,3 +1,4 @@
+use crate::archive::FormatError;
 use std::collections::HashMap;
 
 use bytes::Bytes;
@@ -52,7 +53,7 @@ impl Store {
 
 impl Manifests for Store {
     fn manifest(&self, digest: &Digest) -> Result<Bytes, ArchiveError> {
-        self.0.get(digest).cloned().ok_or(ArchiveError::MissingManifest(*digest))
+        self.0.get(digest).cloned().ok_or(ArchiveError::Format(FormatError::MissingManifest(*digest)))
     }
 }
 

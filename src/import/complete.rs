@@ -1,5 +1,6 @@
 //! Completing an image once its blobs are there: mounts, children, root, tag, and the proof that the registry has it.
 
+use crate::archive::FormatError;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 
 use super::upload::{Run, UploadError, unwrap_source};
-use crate::archive::{ArchiveError, ArtifactRow, Holdings};
+use crate::archive::{ArchiveError, ArtifactRow, ImageStore};
 use crate::image::{Algorithm, Descriptor, Digest, ManifestKind, RawManifest, Repository, Tag};
 use crate::plan::{ImageUpload, Upload};
 use crate::registry::{GivenOut, HEADS_PER_JOB, ManifestTarget, RegistryClient, RegistryError};
@@ -22,8 +23,8 @@ type Unlisted = BTreeMap<Digest, Vec<Descriptor>>;
 
 impl Run<'_> {
     /// Waits for the blobs of an image, then completes it without a pause: mounts, children, root, proof.
-    pub(crate) async fn complete(&self, arrival: &ImageUpload) -> Result<(), UploadError> {
-        for &blob in &arrival.blobs {
+    pub(crate) async fn complete(&self, image_upload: &ImageUpload) -> Result<(), UploadError> {
+        for &blob in &image_upload.blobs {
             let upload = &self.import.plan.uploads[blob as usize];
             if let Err(error) = self.blobs[blob as usize].wait().await {
                 return Err(UploadError::Blob { digest: upload.digest.into(), error: error.clone() });
@@ -34,12 +35,12 @@ impl Run<'_> {
             return Err(UploadError::Cancelled);
         }
         // Boxed: its state is some kilobytes, and all images of an import wait above at once.
-        Box::pin(self.finish(arrival)).await
+        Box::pin(self.finish(image_upload)).await
     }
 
-    async fn finish(&self, arrival: &ImageUpload) -> Result<(), UploadError> {
-        let repository = &arrival.target.repository;
-        let elsewhere: Vec<&Upload> = arrival
+    async fn finish(&self, image_upload: &ImageUpload) -> Result<(), UploadError> {
+        let repository = &image_upload.target.repository;
+        let elsewhere: Vec<&Upload> = image_upload
             .blobs
             .iter()
             .map(|blob| &self.import.plan.uploads[*blob as usize])
@@ -55,7 +56,7 @@ impl Run<'_> {
         while let Some(mounted) = mounts.next().await {
             mounted?;
         }
-        self.manifests(arrival).await
+        self.manifests(image_upload).await
     }
 
     /// Brings a blob of another repository here: mounted, or sent again where the registry does not mount.
@@ -70,37 +71,44 @@ impl Run<'_> {
 
     /// Children, then the root, then what is about them, and only then the tag: whoever sees the image can also see
     /// that it is signed.
-    async fn manifests(&self, arrival: &ImageUpload) -> Result<(), UploadError> {
-        let repository = &arrival.target.repository;
+    async fn manifests(&self, image_upload: &ImageUpload) -> Result<(), UploadError> {
+        let repository = &image_upload.target.repository;
         let mut unlisted = Unlisted::new();
         let mut untagged = Vec::new();
-        for (digest, media_type) in &arrival.manifests {
-            let is_root = arrival.manifests.last().is_some_and(|(root, _)| root == digest);
+        for (digest, media_type) in &image_upload.manifests {
+            let is_root = image_upload.manifests.last().is_some_and(|(root, _)| root == digest);
             // A push by tag is hashed with sha256: another digest has to be said.
-            let by_tag = is_root && arrival.target.tag.is_some() && digest.algorithm() == Algorithm::Sha256;
-            if !by_tag || !arrival.artifacts.is_empty() {
-                untagged.push(self.put(arrival, None, digest, media_type, &mut unlisted).await?);
+            let by_tag =
+                is_root && image_upload.target.tag.is_some() && digest.algorithm() == Algorithm::Sha256;
+            if !by_tag || !image_upload.artifacts.is_empty() {
+                untagged.push(self.put(image_upload, None, digest, media_type, &mut unlisted).await?);
             }
         }
         self.prove_each(repository, &untagged).await?;
-        self.artifacts(arrival, &mut unlisted).await?;
-        if let (Some(tag), Some((root, root_type))) = (&arrival.target.tag, arrival.manifests.last()) {
-            let manifest = self.put(arrival, Some(tag), root, root_type, &mut unlisted).await?;
+        self.artifacts(image_upload, &mut unlisted).await?;
+        if let (Some(tag), Some((root, root_type))) =
+            (&image_upload.target.tag, image_upload.manifests.last())
+        {
+            let manifest = self.put(image_upload, Some(tag), root, root_type, &mut unlisted).await?;
             self.prove(repository, &ManifestTarget::Tag(tag.clone()), &manifest).await?;
         }
         self.list(repository, unlisted).await
     }
 
     /// Puts what is about an image beside it, and proves that it is found there.
-    async fn artifacts(&self, arrival: &ImageUpload, unlisted: &mut Unlisted) -> Result<(), UploadError> {
-        let repository = &arrival.target.repository;
+    async fn artifacts(
+        &self,
+        image_upload: &ImageUpload,
+        unlisted: &mut Unlisted,
+    ) -> Result<(), UploadError> {
+        let repository = &image_upload.target.repository;
         let mut about: BTreeMap<Digest, Vec<Digest>> = BTreeMap::new();
         let mut untagged = Vec::new();
-        for arriving in &arrival.artifacts {
-            let row = &self.import.holdings.bundle().artifacts[arriving.artifact];
+        for arriving in &image_upload.artifacts {
+            let row = &self.import.image_store.bundle().artifacts[arriving.artifact];
             for (digest, media_type) in &arriving.manifests {
                 let tag = row.tag.as_ref().filter(|_| *digest == row.digest);
-                let manifest = self.put(arrival, tag, digest, media_type, unlisted).await?;
+                let manifest = self.put(image_upload, tag, digest, media_type, unlisted).await?;
                 match tag {
                     Some(tag) => {
                         self.prove(repository, &ManifestTarget::Tag(tag.clone()), &manifest).await?;
@@ -117,7 +125,10 @@ impl Run<'_> {
         for (subject, referrers) in about {
             self.prove_listed(repository, &subject, &referrers).await?;
         }
-        let rows = arrival.artifacts.iter().map(|one| &self.import.holdings.bundle().artifacts[one.artifact]);
+        let rows = image_upload
+            .artifacts
+            .iter()
+            .map(|one| &self.import.image_store.bundle().artifacts[one.artifact]);
         self.count_artifacts(rows.filter_map(ArtifactRow::kind));
         Ok(())
     }
@@ -125,15 +136,15 @@ impl Run<'_> {
     /// Pushes one manifest by its tag, or its digest without one.
     async fn put(
         &self,
-        arrival: &ImageUpload,
+        image_upload: &ImageUpload,
         tag: Option<&Tag>,
         digest: &Digest,
         media_type: &str,
         unlisted: &mut Unlisted,
     ) -> Result<RawManifest, UploadError> {
-        let manifest = raw(self.import.holdings.as_ref(), digest, media_type)?;
+        let manifest = raw(self.import.image_store.as_ref(), digest, media_type)?;
         let target = tag.map_or(ManifestTarget::Digest(*digest), |tag| ManifestTarget::Tag(tag.clone()));
-        let put = self.put_insisting(arrival, &target, &manifest).await?;
+        let put = self.put_insisting(image_upload, &target, &manifest).await?;
         if !put.subject_recorded
             && let Ok(parsed) = manifest.parse()
             && let Some(subject) = &parsed.subject
@@ -224,13 +235,13 @@ pub(crate) fn place(repository: &Repository, target: &ManifestTarget) -> String 
 }
 
 pub(crate) fn raw(
-    holdings: &dyn Holdings,
+    image_store: &dyn ImageStore,
     digest: &Digest,
     media_type: &str,
 ) -> Result<RawManifest, UploadError> {
-    let bytes = holdings.manifest(digest)?;
+    let bytes = image_store.manifest(digest)?;
     let raw = RawManifest::new(bytes, Some(media_type), Some(digest));
-    raw.map_err(|e| ArchiveError::Damaged(format!("manifest {digest}: {e}")).into())
+    raw.map_err(|e| ArchiveError::Format(FormatError::Damaged(format!("manifest {digest}: {e}"))).into())
 }
 
 /// What a place has of an artifact.
@@ -245,17 +256,17 @@ pub enum ArtifactStatus {
 /// What `repository` has of artifacts, given and returned by position in the bundle.
 pub async fn artifacts_there(
     client: &RegistryClient,
-    holdings: &dyn Holdings,
+    image_store: &dyn ImageStore,
     repository: &Repository,
     artifacts: &[usize],
 ) -> Result<Vec<(usize, ArtifactStatus)>, UploadError> {
-    let rows = &holdings.bundle().artifacts;
+    let rows = &image_store.bundle().artifacts;
     let mut lists: HashMap<Digest, Vec<Descriptor>> = HashMap::new();
     let mut found = Vec::with_capacity(artifacts.len());
     for &at in artifacts {
         let row = &rows[at];
         if let Some(tag) = &row.tag {
-            found.push((at, under_tag(client, holdings, repository, tag, row).await?));
+            found.push((at, under_tag(client, image_store, repository, tag, row).await?));
             continue;
         }
         let list = match lists.entry(row.subject) {
@@ -272,13 +283,13 @@ pub async fn artifacts_there(
 /// the same manifest, and that must not be lost.
 async fn under_tag(
     client: &RegistryClient,
-    holdings: &dyn Holdings,
+    image_store: &dyn ImageStore,
     repository: &Repository,
     tag: &Tag,
     row: &ArtifactRow,
 ) -> Result<ArtifactStatus, UploadError> {
     let target = ManifestTarget::Tag(tag.clone());
-    let own = raw(holdings, &row.digest, &row.media_type)?;
+    let own = raw(image_store, &row.digest, &row.media_type)?;
     let found = match client.head_manifest(repository, &target).await? {
         None => return Ok(ArtifactStatus::Absent),
         Some(found) if own.is_named(&found) => return Ok(ArtifactStatus::There),

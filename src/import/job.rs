@@ -12,7 +12,7 @@ use super::upload::{Import, Sent, UploadError};
 use super::values::WrittenValues;
 use super::{receipt, shards, text};
 use crate::app::failure::{ExitCode, Explain, Failure};
-use crate::archive::{ArchiveError, BundleManifest, Holdings};
+use crate::archive::{ArchiveError, BundleManifest, ImageStore};
 use crate::cli::{ImportArgs, ResultFormat};
 use crate::destination::{Destination, Mapping};
 use crate::image::{Digest, Reference, matches};
@@ -32,7 +32,7 @@ pub(crate) struct ImportJob<'a> {
     pub(crate) args: &'a ImportArgs,
     pub(crate) client: &'a RegistryClient,
     pub(crate) destination: &'a Destination,
-    pub(crate) holdings: Arc<dyn Holdings>,
+    pub(crate) image_store: Arc<dyn ImageStore>,
     /// What files that come of it are called after.
     pub(crate) stem: String,
     pub(crate) vouched: Vouched,
@@ -43,22 +43,22 @@ pub(crate) struct ImportJob<'a> {
 impl ImportJob<'_> {
     /// The rows of the report, and what it says of the bundle.
     pub(super) fn begin(&self, report: &mut RunReport) {
-        let images = &self.holdings.bundle().images;
+        let images = &self.image_store.bundle().images;
         report.images = images.iter().map(|i| ImageReport::new(&i.name, Some(&i.source))).collect();
         for (row, image) in report.images.iter_mut().zip(images) {
             row.digest = Some(image.digest);
             row.bytes = image.size;
         }
-        report.note_chosen(self.holdings.chosen());
+        report.note_chosen(self.image_store.chosen());
         report.bundle = Some(serde_json::json!({
-            "file": self.holdings.name(), "id": self.holdings.id(), "signedBy": trust::signed_by(&self.vouched),
+            "file": self.image_store.name(), "id": self.image_store.id(), "signedBy": trust::signed_by(&self.vouched),
             "approvedBy": trust::approved_by(&self.vouched),
         }));
     }
 
     pub(super) fn print_found(&self, found: &Found<'_>, report: &RunReport) -> anyhow::Result<()> {
         match self.session.format {
-            ResultFormat::Human => console::print(&found.text(self.holdings.bundle(), report))?,
+            ResultFormat::Human => console::print(&found.text(self.image_store.bundle(), report))?,
             ResultFormat::Json => console::print_json(&found.json(report))?,
         }
         Ok(())
@@ -75,9 +75,9 @@ impl ImportJob<'_> {
 
     /// Says what there is to know of the archive, without what was `said` before; how much there is.
     pub(super) fn report_notes(&self, said: usize) -> usize {
-        let notes = self.holdings.notes();
+        let notes = self.image_store.notes();
         for note in notes.iter().skip(said) {
-            self.session.reporter.warn(&format!("{}: {note}", self.holdings.name()));
+            self.session.reporter.warn(&format!("{}: {note}", self.image_store.name()));
         }
         notes.len()
     }
@@ -90,7 +90,7 @@ impl ImportJob<'_> {
         Presence {
             session: self.session,
             client: self.client,
-            holdings: self.holdings.as_ref(),
+            image_store: self.image_store.as_ref(),
             on_conflict: self.args.on_conflict,
             with: &self.args.with.with.0,
             jobs: self.jobs(),
@@ -113,8 +113,8 @@ impl ImportJob<'_> {
         report: &RunReport,
         signer: Option<&PrivateKey>,
     ) -> anyhow::Result<()> {
-        let (holdings, reporter) = (self.holdings.as_ref(), &self.session.reporter);
-        receipt::write(self.args, holdings, self.destination, report, signer, reporter)
+        let (image_store, reporter) = (self.image_store.as_ref(), &self.session.reporter);
+        receipt::write(self.args, image_store, self.destination, report, signer, reporter)
     }
 
     pub(super) fn print_summary(
@@ -158,7 +158,7 @@ impl ImportJob<'_> {
         let Some(rules) = &self.rules else { return Ok(()) };
         let images = |name: &Reference| matches(&self.args.only, name);
         let selection = Selection { images: &images, with: &self.args.with.with.0 };
-        let findings = rules.findings(self.holdings.as_ref(), selection)?;
+        let findings = rules.findings(self.image_store.as_ref(), selection)?;
         match rules.refusal(&findings, report, &self.session.reporter) {
             Some(refusal) => Err(refusal.into()),
             None => Ok(()),
@@ -182,7 +182,7 @@ impl ImportJob<'_> {
         self.session.reporter.begin("uploading", plan.bytes(), 0);
         let import = Import {
             client: self.client,
-            holdings: &self.holdings,
+            image_store: &self.image_store,
             plan,
             jobs: self.jobs(),
             reporter: &self.session.reporter,
@@ -191,13 +191,13 @@ impl ImportJob<'_> {
         let tell = |at, result: &_| self.tell(plan, at, result);
         let (arrived, sent, read) = match pipe {
             Some(pipe) => {
-                let stash = Some(&*pipe.stash);
-                import.run_piped(&pipe.at_hand, stash, move |sink| (pipe.rest)(sink), &tell).await
+                let pipe_buffer = Some(&*pipe.pipe_buffer);
+                import.run_piped(&pipe.at_hand, pipe_buffer, move |sink| (pipe.rest)(sink), &tell).await
             }
-            None if self.holdings.is_sequential() => {
+            None if self.image_store.is_sequential() => {
                 self.session.reporter.detail("this archive has no random access: it is read in order");
-                let holdings = self.holdings.clone();
-                import.run_piped(&HashSet::new(), None, move |sink| holdings.stream(sink), &tell).await
+                let image_store = self.image_store.clone();
+                import.run_piped(&HashSet::new(), None, move |sink| image_store.stream(sink), &tell).await
             }
             None => {
                 let (arrived, sent) = import.run(&tell).await;
@@ -206,7 +206,7 @@ impl ImportJob<'_> {
         };
         self.session.reporter.end();
         for arrived in arrived {
-            self.settle(&plan.image_uploads[arrived.arrival].target, arrived.result, report);
+            self.settle(&plan.image_uploads[arrived.image_upload].target, arrived.result, report);
         }
         (sent, read)
     }
@@ -250,22 +250,22 @@ impl ImportJob<'_> {
 
     /// The uploads that an earlier run of the same import left open.
     pub(super) fn sessions(&self) -> anyhow::Result<Option<Sessions>> {
-        let id = self.holdings.id().map_or_else(|| self.holdings.bundle().id(), Ok)?;
+        let id = self.image_store.id().map_or_else(|| self.image_store.bundle().id(), Ok)?;
         let key = Digest::sha256(format!("{id} {}", self.destination).as_bytes());
         Ok(Sessions::open(&Environment::of_process(), &key.hex()[..32]))
     }
 
     pub(crate) fn mapping(&self) -> Mapping {
         Mapping {
-            keep_host: self.args.mapping.keep_host || self.holdings.bundle().keeps_host(),
+            keep_host: self.args.mapping.keep_host || self.image_store.bundle().keeps_host(),
             no_synthetic_tags: self.args.mapping.no_synthetic_tags,
         }
     }
 
     /// Where everything goes. Names that collide, or do not fit, are refused before anything is sent.
     pub(super) fn targets(&self, report: &mut RunReport) -> anyhow::Result<Vec<ImageTarget>> {
-        let bundle = self.holdings.bundle();
-        let share = shards::of(self.args, self.holdings.as_ref())?;
+        let bundle = self.image_store.bundle();
+        let share = shards::of(self.args, self.image_store.as_ref())?;
         if let Some(share) = &share {
             self.session.reporter.say(&share.text);
         }

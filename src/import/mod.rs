@@ -42,7 +42,7 @@ pub(crate) async fn run(
     report: &mut RunReport,
 ) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
-    let bundle = job.holdings.bundle();
+    let bundle = job.image_store.bundle();
     let values =
         values::plan(job.args, bundle, job.destination, job.mapping(), values, &job.session.reporter)?;
     let receipt_signer = receipt::signer(job.args)?;
@@ -53,7 +53,7 @@ pub(crate) async fn run(
     let unfit = report.failures().count();
     job.check_registry().await?;
     let (missing, present) = job.presence().missing(&targets, report).await?;
-    let mut plan = ImportPlan::new(bundle, job.holdings.as_ref(), missing, &present)?;
+    let mut plan = ImportPlan::new(bundle, job.image_store.as_ref(), missing, &present)?;
     let mut preflight = Preflight::default();
     preflight.fine("names", text::names_text(targets.len(), unfit));
     if let Some(requires) = &bundle.requires {
@@ -99,8 +99,8 @@ pub(crate) async fn run(
     // What is written beside tells of what has arrived: it costs no image, and what became of those is said first.
     let mut beside = Vec::new();
     if job.args.salvage {
-        let (holdings, reporter) = (job.holdings.as_ref(), &job.session.reporter);
-        beside.push(salvage::ask_again(holdings, &job.stem, &plan, &sent, reporter));
+        let (image_store, reporter) = (job.image_store.as_ref(), &job.session.reporter);
+        beside.push(salvage::ask_again(image_store, &job.stem, &plan, &sent, reporter));
     }
     beside.push(job.write_receipt(report, receipt_signer.as_ref()));
     let was_read = read.is_ok();

@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 use super::complete::{ArtifactStatus, artifacts_there, present};
 use super::upload::UploadError;
 use crate::app::failure::{ExitCode, Explain};
-use crate::archive::{ArtifactIndex, Holdings};
+use crate::archive::{ArtifactIndex, ImageStore};
 use crate::cli::OnConflict;
 use crate::image::{ArtifactKind, Digest, RawManifest};
 use crate::plan::{ImageTarget, Missing};
@@ -19,7 +19,7 @@ use crate::session::{NOTHING_SENT, Session};
 pub(crate) struct Presence<'a> {
     pub(crate) session: &'a Session,
     pub(crate) client: &'a RegistryClient,
-    pub(crate) holdings: &'a dyn Holdings,
+    pub(crate) image_store: &'a dyn ImageStore,
     pub(crate) on_conflict: OnConflict,
     /// Which signatures and the like come along.
     pub(crate) with: &'a [ArtifactKind],
@@ -33,7 +33,7 @@ impl Presence<'_> {
         targets: &[ImageTarget],
         report: &mut RunReport,
     ) -> anyhow::Result<(Vec<Missing>, Vec<ImageTarget>)> {
-        let bundle = self.holdings.bundle();
+        let bundle = self.image_store.bundle();
         let reporter = &self.session.reporter;
         let wanted: Vec<_> = targets
             .iter()
@@ -106,11 +106,11 @@ impl Presence<'_> {
         targets: &[ImageTarget],
         report: &mut RunReport,
     ) -> anyhow::Result<HashMap<usize, Result<Vec<usize>, ()>>> {
-        let (bundle, holdings) = (self.holdings.bundle(), self.holdings);
+        let (bundle, image_store) = (self.image_store.bundle(), self.image_store);
         let index = ArtifactIndex::of(bundle);
         let mut wanted = Vec::new();
         for (at, target) in targets.iter().enumerate() {
-            let mut artifacts = index.of_image(target.image, holdings)?;
+            let mut artifacts = index.of_image(target.image, image_store)?;
             artifacts.retain(|at| bundle.artifacts[*at].kind().is_some_and(|kind| self.with.contains(&kind)));
             if !artifacts.is_empty() {
                 wanted.push((at, artifacts));
@@ -120,7 +120,8 @@ impl Presence<'_> {
         reporter.begin_count("asking for signatures and the like", wanted.len() as u64);
         let asked = futures_util::stream::iter(wanted)
             .map(|(at, artifacts)| async move {
-                let there = artifacts_there(self.client, holdings, &targets[at].repository, &artifacts).await;
+                let there =
+                    artifacts_there(self.client, image_store, &targets[at].repository, &artifacts).await;
                 reporter.step();
                 (at, artifacts, there)
             })
@@ -154,7 +155,7 @@ impl Presence<'_> {
     ) -> Result<Vec<usize>, Conflict> {
         let mut lacking = Vec::new();
         for (at, beside) in there {
-            let tag = self.holdings.bundle().artifacts[at].tag.as_ref();
+            let tag = self.image_store.bundle().artifacts[at].tag.as_ref();
             let is_missing = match (beside, tag) {
                 (ArtifactStatus::There, _) => false,
                 (ArtifactStatus::Other(found), Some(tag)) => {
@@ -170,7 +171,7 @@ impl Presence<'_> {
     /// Whether a tag that names `there` holds the manifest `digest`.
     fn is(&self, there: &Digest, digest: &Digest, media_type: &str) -> bool {
         there == digest
-            || self.holdings.manifest(digest).is_ok_and(|bytes| {
+            || self.image_store.manifest(digest).is_ok_and(|bytes| {
                 RawManifest::new(bytes, Some(media_type), Some(digest)).is_ok_and(|raw| raw.is_named(there))
             })
     }

@@ -1,7 +1,7 @@
 //! `import --receipt`: what arrived, for those outside, and for the next delta.
 
 use crate::app::failure::{ExitCode, Failure};
-use crate::archive::{Holdings, ImageRow};
+use crate::archive::{ImageRow, ImageStore};
 use crate::cli::ImportArgs;
 use crate::destination::Destination;
 use crate::inputs::keys;
@@ -35,7 +35,7 @@ pub(crate) fn signer(args: &ImportArgs) -> anyhow::Result<Option<PrivateKey>> {
 /// Writes down what is there now, whatever did not arrive.
 pub(crate) fn write(
     args: &ImportArgs,
-    holdings: &dyn Holdings,
+    image_store: &dyn ImageStore,
     destination: &Destination,
     report: &RunReport,
     signer: Option<&PrivateKey>,
@@ -44,7 +44,7 @@ pub(crate) fn write(
     let Some(path) = &args.receipt else {
         return Ok(());
     };
-    let bundle = holdings.bundle();
+    let bundle = image_store.bundle();
     let row = |(row, image): (&ImageReport, &ImageRow)| ArrivedImage {
         name: image.name.clone(),
         target: row.target.clone(),
@@ -54,8 +54,8 @@ pub(crate) fn write(
     };
     let receipt = Receipt::of(
         bundle,
-        holdings.id(),
-        holdings,
+        image_store.id(),
+        image_store,
         destination.to_string(),
         report.images.iter().zip(&bundle.images).map(row).collect(),
         sidecar::circumstances(args.by.as_deref()),

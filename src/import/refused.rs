@@ -1,6 +1,7 @@
 //! Manifests that a registry does not take at once: what it lost is sent again, and what it will not have is told in
 //! words that help.
 
+use crate::archive::InputError;
 use std::sync::Arc;
 
 use super::complete::{place, raw};
@@ -24,26 +25,28 @@ impl Run<'_> {
     /// blob that it is there when it is not.
     pub(crate) async fn put_insisting(
         &self,
-        arrival: &ImageUpload,
+        image_upload: &ImageUpload,
         target: &ManifestTarget,
         manifest: &RawManifest,
     ) -> Result<PutManifest, UploadError> {
-        let repository = &arrival.target.repository;
+        let repository = &image_upload.target.repository;
         let mut round = 0;
         loop {
             let put = self.import.client.put_manifest(repository, target, manifest).await;
             let error = match put {
                 Ok(put) => return Ok(put),
                 Err(error) if error.lacks_content() && round < ROUNDS => error,
-                Err(error) => return Err(self.explained(arrival, target, manifest, error).await),
+                Err(error) => return Err(self.explained(image_upload, target, manifest, error).await),
             };
             round += 1;
-            if !self.send_again(arrival, manifest, error.digests(), round).await.map_err(
-                |again| match again.innermost() {
-                    UploadError::Archive(ArchiveError::PassedBy(_)) => UploadError::PassedBy(Box::new(error)),
+            if !self.send_again(image_upload, manifest, error.digests(), round).await.map_err(|again| {
+                match again.innermost() {
+                    UploadError::Archive(ArchiveError::Input(InputError::PassedBy(_))) => {
+                        UploadError::PassedBy(Box::new(error))
+                    }
                     _ => again,
-                },
-            )? {
+                }
+            })? {
                 round = ROUNDS;
             }
         }
@@ -53,7 +56,7 @@ impl Run<'_> {
     /// nothing of it to send.
     async fn send_again(
         &self,
-        arrival: &ImageUpload,
+        image_upload: &ImageUpload,
         manifest: &RawManifest,
         named: &[Digest],
         round: usize,
@@ -64,34 +67,34 @@ impl Run<'_> {
         let some: Vec<&Descriptor> = all.iter().copied().filter(|one| named.contains(&one.digest)).collect();
         let mut sent = false;
         for descriptor in if some.is_empty() { all } else { some } {
-            let upload = self.uploads_of(arrival).find(|upload| upload.digest == descriptor.digest);
+            let upload = self.uploads_of(image_upload).find(|upload| upload.digest == descriptor.digest);
             if let Some(upload) = upload {
-                self.send_unasked(arrival, upload, round).await?;
+                self.send_unasked(image_upload, upload, round).await?;
                 sent = true;
             } else if let Some((digest, media_type)) =
-                manifests_of(arrival).find(|(digest, _)| **digest == descriptor.digest)
+                manifests_of(image_upload).find(|(digest, _)| **digest == descriptor.digest)
             {
-                let child = raw(self.import.holdings.as_ref(), digest, media_type)?;
+                let child = raw(self.import.image_store.as_ref(), digest, media_type)?;
                 let target = ManifestTarget::Digest(*digest);
-                self.import.client.put_manifest(&arrival.target.repository, &target, &child).await?;
+                self.import.client.put_manifest(&image_upload.target.repository, &target, &child).await?;
                 sent = true;
             }
         }
         Ok(sent)
     }
 
-    fn uploads_of<'a>(&'a self, arrival: &'a ImageUpload) -> impl Iterator<Item = &'a Upload> {
-        arrival.blobs.iter().map(|blob| &self.import.plan.uploads[*blob as usize])
+    fn uploads_of<'a>(&'a self, image_upload: &'a ImageUpload) -> impl Iterator<Item = &'a Upload> {
+        image_upload.blobs.iter().map(|blob| &self.import.plan.uploads[*blob as usize])
     }
 
     /// Once in each round, however many images wait for it.
     async fn send_unasked(
         &self,
-        arrival: &ImageUpload,
+        image_upload: &ImageUpload,
         upload: &Upload,
         round: usize,
     ) -> Result<(), UploadError> {
-        let repository = &arrival.target.repository;
+        let repository = &image_upload.target.repository;
         let send = async {
             let there = upload.held_by.as_ref().unwrap_or(&upload.home);
             let source = self.import.source(upload, there, None);
@@ -109,12 +112,12 @@ impl Run<'_> {
     /// Why a registry does not take a manifest, as far as can be known.
     async fn explained(
         &self,
-        arrival: &ImageUpload,
+        image_upload: &ImageUpload,
         target: &ManifestTarget,
         manifest: &RawManifest,
         error: RegistryError,
     ) -> UploadError {
-        let repository = &arrival.target.repository;
+        let repository = &image_upload.target.repository;
         let is_final =
             matches!(error.status(), Some(400 | 403 | 404 | 405 | 409 | 412 | 415 | 422 | 500 | 501));
         if !is_final || error.lacks_content() {
@@ -125,7 +128,7 @@ impl Run<'_> {
             && let Ok(GivenOut::Other(there)) =
                 self.import.client.gives_out(repository, target, manifest).await
         {
-            let is_artifact = arrival.manifests.iter().all(|(digest, _)| *digest != manifest.digest);
+            let is_artifact = image_upload.manifests.iter().all(|(digest, _)| *digest != manifest.digest);
             return UploadError::TagKept {
                 place: place(repository, target),
                 there: Box::new(there),
@@ -156,7 +159,7 @@ impl Run<'_> {
 }
 
 /// The manifests of the image and of what is about it.
-fn manifests_of(arrival: &ImageUpload) -> impl Iterator<Item = (&Digest, &str)> {
-    let about = arrival.artifacts.iter().flat_map(|artifact| &artifact.manifests);
-    arrival.manifests.iter().chain(about).map(|(digest, media_type)| (digest, media_type.as_str()))
+fn manifests_of(image_upload: &ImageUpload) -> impl Iterator<Item = (&Digest, &str)> {
+    let about = image_upload.artifacts.iter().flat_map(|artifact| &artifact.manifests);
+    image_upload.manifests.iter().chain(about).map(|(digest, media_type)| (digest, media_type.as_str()))
 }

@@ -100,10 +100,10 @@ impl BaseSearch<'_> {
     fn without_base(&self, plan: &ImportPlan, requires: &Requires, lacking: &[usize]) -> Failure {
         let bundle = self.bundle;
         let mut of_images: BTreeMap<usize, usize> = BTreeMap::new();
-        for arrival in &plan.image_uploads {
-            let of_image = of_images.entry(arrival.target.image).or_default();
+        for image_upload in &plan.image_uploads {
+            let of_image = of_images.entry(image_upload.target.image).or_default();
             let lacks = |at: &&u32| lacking.contains(&(**at as usize));
-            *of_image = (*of_image).max(arrival.blobs.iter().filter(lacks).count());
+            *of_image = (*of_image).max(image_upload.blobs.iter().filter(lacks).count());
         }
         let lines: Vec<String> = of_images
             .into_iter()

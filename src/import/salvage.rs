@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::upload::Sent;
 use crate::app::text::typed;
-use crate::archive::Holdings;
+use crate::archive::ImageStore;
 use crate::archive::manifest::RequiredBlob;
 use crate::image::{Digest, Repository};
 use crate::plan::{ImportPlan, SalvageRequest};
@@ -14,30 +14,32 @@ use crate::session::output_files;
 
 /// Writes down what has to come again, and says where.
 pub(crate) fn ask_again(
-    holdings: &dyn Holdings,
+    image_store: &dyn ImageStore,
     stem: &str,
     plan: &ImportPlan,
     sent: &Sent,
     reporter: &Reporter,
 ) -> anyhow::Result<()> {
-    let Some(id) = holdings.id().filter(|_| !sent.damaged.is_empty()) else {
+    let Some(id) = image_store.id().filter(|_| !sent.damaged.is_empty()) else {
         return Ok(());
     };
     let is_damaged = |at: &u32| sent.damaged.binary_search(&(*at as usize)).is_ok();
-    let hit = plan.image_uploads.iter().filter(|arrival| arrival.blobs.iter().any(is_damaged));
-    let mut images: Vec<usize> = hit.map(|arrival| arrival.target.image).collect();
+    let hit = plan.image_uploads.iter().filter(|image_upload| image_upload.blobs.iter().any(is_damaged));
+    let mut images: Vec<usize> = hit.map(|image_upload| image_upload.target.image).collect();
     images.sort_unstable();
     images.dedup();
-    let bundle = holdings.bundle();
+    let bundle = image_store.bundle();
     let names: HashMap<&Repository, &Repository> = plan
         .image_uploads
         .iter()
-        .map(|arrival| &arrival.target)
+        .map(|image_upload| &image_upload.target)
         .map(|target| (&target.repository, bundle.images[target.image].name.repository()))
         .collect();
-    let of_them =
-        plan.image_uploads.iter().filter(|arrival| images.binary_search(&arrival.target.image).is_ok());
-    let arrived = of_them.flat_map(|arrival| &arrival.blobs).filter(|at| !is_damaged(at));
+    let of_them = plan
+        .image_uploads
+        .iter()
+        .filter(|image_upload| images.binary_search(&image_upload.target.image).is_ok());
+    let arrived = of_them.flat_map(|image_upload| &image_upload.blobs).filter(|at| !is_damaged(at));
     let arrived = arrived.map(|at| &plan.uploads[*at as usize]);
     let present = arrived.map(|upload| RequiredBlob {
         digest: upload.digest,
@@ -47,7 +49,7 @@ pub(crate) fn ask_again(
     let present = present.collect();
     let missing: Vec<Digest> = sent.damaged.iter().map(|at| plan.uploads[*at].digest).collect();
     let lost = missing.len();
-    let request = SalvageRequest::new(bundle, id, &images, missing, present, holdings)?;
+    let request = SalvageRequest::new(bundle, id, &images, missing, present, image_store)?;
     let text = request.to_text()?;
     let name = format!("{}.request-{}.json", stem, Digest::sha256(text.as_bytes()).short());
     let path = PathBuf::from(name);

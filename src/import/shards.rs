@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use crate::app::failure::Failure;
-use crate::archive::Holdings;
+use crate::archive::ImageStore;
 use crate::cli::{ImportArgs, ShardArg};
 use crate::image::{Reference, matches};
 use crate::plan::Shards;
@@ -22,14 +22,14 @@ pub(crate) struct Share {
 }
 
 /// The images that this run is for; none where it is for all of them.
-pub(crate) fn of(args: &ImportArgs, holdings: &dyn Holdings) -> anyhow::Result<Option<Share>> {
+pub(crate) fn of(args: &ImportArgs, image_store: &dyn ImageStore) -> anyhow::Result<Option<Share>> {
     let Some(ShardArg { index, count: number }) = args.shard else {
         return Ok(None);
     };
     let index = index.map_or_else(|| completion_index(number), Ok)?;
-    let bundle = holdings.bundle();
+    let bundle = image_store.bundle();
     let selected = |name: &Reference| matches(&args.only, name);
-    let shards = Shards::new(bundle, holdings, &selected, number)?;
+    let shards = Shards::new(bundle, image_store, &selected, number)?;
     let own = bundle.images.iter().zip(&shards.of_image).filter(|(_, shard)| **shard == Some(index));
     let images: HashSet<Reference> = own.map(|(image, _)| image.name.clone()).collect();
     let all = shards.of_image.iter().flatten().count();

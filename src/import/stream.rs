@@ -6,6 +6,7 @@
 //! right. With a spool folder a large one is kept there until it is sent, as often as that takes; without one, a blob
 //! that the registry loses is lost for its images, and the others go on. What the plan does not need is dropped.
 
+use crate::archive::{FormatError, InputError};
 use std::collections::{HashMap, HashSet};
 
 use bytes::{Bytes, BytesMut};
@@ -16,7 +17,7 @@ use tokio::sync::mpsc;
 
 use super::upload::{Arrived, Import, Run, Sent, Settled, UploadError, unwrap_source};
 use crate::app::medium::free_space;
-use crate::archive::{ArchiveError, Stash, StreamEvent, StreamSink};
+use crate::archive::{ArchiveError, PipeBuffer, StreamEvent, StreamSink};
 use crate::image::{Digest, Hasher, ImageConfig};
 use crate::inputs::blob_sources::WrongContent;
 use crate::plan;
@@ -54,12 +55,12 @@ type Pushes<'a> = FuturesUnordered<BoxFuture<'a, ()>>;
 impl Import<'_> {
     /// Sends what is missing as `read` brings it, on a thread of its own. What is `at_hand`, or at the destination, does
     /// not come from there.
-    /// `stash` keeps what may have to be sent again, where the holdings cannot be read again. The last result is that
+    /// `pipe_buffer` keeps what may have to be sent again, where the image store cannot be read again. The last result is that
     /// of reading to the end.
     pub async fn run_piped<F>(
         &self,
         at_hand: &HashSet<Digest>,
-        stash: Option<&Stash>,
+        pipe_buffer: Option<&PipeBuffer>,
         read: F,
         each: &Settled<'_>,
     ) -> (Vec<Arrived>, Sent, Result<(), ArchiveError>)
@@ -70,17 +71,21 @@ impl Import<'_> {
         let (send, receive) = mpsc::channel(QUEUE);
         let reading = tokio::task::spawn_blocking(move || {
             read(&mut |event| {
-                send.blocking_send(event).map_err(|_| ArchiveError::Damaged("stopped".to_owned()))
+                send.blocking_send(event)
+                    .map_err(|_| ArchiveError::Format(FormatError::Damaged("stopped".to_owned())))
             })
         });
         let feed = async {
             run.at_hand(at_hand).await;
-            run.feed(stash, receive).await;
+            run.feed(pipe_buffer, receive).await;
             let read = reading.await.unwrap_or(Err(ArchiveError::Invariant("the reading thread panicked")));
             let why = read.as_ref().err().map_or("it is not in the archive".to_owned(), ArchiveError::damage);
             for at in 0..self.plan.uploads.len() {
                 // Those that are settled already stay as they are.
-                run.settle(at, Err(UploadError::Archive(ArchiveError::Damaged(why.clone()))));
+                run.settle(
+                    at,
+                    Err(UploadError::Archive(ArchiveError::Format(FormatError::Damaged(why.clone())))),
+                );
             }
             read
         };
@@ -90,7 +95,7 @@ impl Import<'_> {
 }
 
 impl Run<'_> {
-    async fn feed(&self, stash: Option<&Stash>, mut events: mpsc::Receiver<StreamEvent>) {
+    async fn feed(&self, pipe_buffer: Option<&PipeBuffer>, mut events: mpsc::Receiver<StreamEvent>) {
         let plan = self.import.plan;
         let mut wanted: HashMap<Digest, usize> =
             plan.uploads.iter().enumerate().map(|(at, upload)| (upload.digest, at)).collect();
@@ -109,13 +114,15 @@ impl Run<'_> {
                     pushes.next().await;
                 }
                 pushes.push(Box::pin(self.push_gathered(at, upload, pieces)));
-            } else if let Some(stash) = stash.filter(|stash| stash.folder().is_some()) {
-                while pushes.len() >= self.import.jobs.max(1) || !fits(stash, upload.size, pushes.is_empty())
+            } else if let Some(pipe_buffer) = pipe_buffer.filter(|pipe_buffer| pipe_buffer.folder().is_some())
+            {
+                while pushes.len() >= self.import.jobs.max(1)
+                    || !fits(pipe_buffer, upload.size, pushes.is_empty())
                 {
                     pushes.next().await;
                 }
-                match beside(&mut pushes, self.keep(stash, upload, &mut events)).await {
-                    Ok(true) => pushes.push(Box::pin(self.push_kept(stash, at, upload))),
+                match beside(&mut pushes, self.keep(pipe_buffer, upload, &mut events)).await {
+                    Ok(true) => pushes.push(Box::pin(self.push_kept(pipe_buffer, at, upload))),
                     Ok(false) => self.settle(at, Ok(())),
                     Err(error) => self.settle(at, Err(error)),
                 }
@@ -123,7 +130,7 @@ impl Run<'_> {
                 match beside(&mut pushes, self.push_chunks(upload, &mut events)).await {
                     Err(UploadError::Registry(error)) if may_be_sent_again(&error) => {
                         // An archive can be read again, from its start; a pipe cannot.
-                        if self.import.holdings.is_sequential() {
+                        if self.import.image_store.is_sequential() {
                             pushes.push(Box::pin(self.upload(at, upload)));
                         } else {
                             self.settle(at, Err(UploadError::LostInPipe(Box::new(error))));
@@ -158,7 +165,7 @@ impl Run<'_> {
     /// The content of a small blob that is at hand, to be looked at; none where it cannot be read, which sending it tells.
     fn content(&self, upload: &plan::Upload) -> Option<Vec<u8>> {
         let mut content = Vec::new();
-        for piece in self.import.holdings.open(&upload.digest, 0).ok()? {
+        for piece in self.import.image_store.open(&upload.digest, 0).ok()? {
             content.extend_from_slice(&piece.ok()?);
             if content.len() as u64 > upload.size {
                 return None;
@@ -191,10 +198,10 @@ impl Run<'_> {
         self.settle(at, pushed.map(|pushed| self.count(&pushed)).map_err(unwrap_source));
     }
 
-    /// Takes a large blob into the stash; `false` when the destination has it already.
+    /// Takes a large blob into the pipe buffer; `false` when the destination has it already.
     async fn keep(
         &self,
-        stash: &Stash,
+        pipe_buffer: &PipeBuffer,
         upload: &plan::Upload,
         events: &mut mpsc::Receiver<StreamEvent>,
     ) -> Result<bool, UploadError> {
@@ -204,8 +211,9 @@ impl Run<'_> {
             return there.map(|_| false);
         }
         let mut hasher = Hasher::for_digest(&upload.digest);
-        let begun = stash.begin(upload.digest);
-        let mut written = begun.and_then(|writer| writer.ok_or(ArchiveError::PassedBy(upload.digest)));
+        let begun = pipe_buffer.begin(upload.digest);
+        let mut written =
+            begun.and_then(|writer| writer.ok_or(ArchiveError::Input(InputError::PassedBy(upload.digest))));
         while let Some(StreamEvent::Piece(piece)) = events.recv().await {
             hasher.update(&piece);
             // A full disk costs this blob; the others are still read.
@@ -223,13 +231,14 @@ impl Run<'_> {
         Ok(true)
     }
 
-    /// Sends a blob from the stash, and frees its place when no other repository may need it.
-    async fn push_kept(&self, stash: &Stash, at: usize, upload: &plan::Upload) {
+    /// Sends a blob from the pipe buffer, and frees its place when no other repository may need it.
+    async fn push_kept(&self, pipe_buffer: &PipeBuffer, at: usize, upload: &plan::Upload) {
         self.upload(at, upload).await;
         let key = u32::try_from(at).unwrap_or(u32::MAX);
-        let mut users = self.import.plan.image_uploads.iter().filter(|arrival| arrival.blobs.contains(&key));
-        if users.all(|arrival| arrival.target.repository == upload.home) {
-            stash.forget(&upload.digest);
+        let mut users =
+            self.import.plan.image_uploads.iter().filter(|image_upload| image_upload.blobs.contains(&key));
+        if users.all(|image_upload| image_upload.target.repository == upload.home) {
+            pipe_buffer.forget(&upload.digest);
         }
     }
 
@@ -307,7 +316,7 @@ fn check_config(
         return Ok(());
     }
     match content().and_then(|content| ImageConfig::ambiguity(&content)) {
-        Some(error) => Err(ArchiveError::Damaged(format!("{}: {error}", upload.digest))),
+        Some(error) => Err(ArchiveError::Format(FormatError::Damaged(format!("{}: {error}", upload.digest)))),
         None => Ok(()),
     }
 }
@@ -317,9 +326,9 @@ fn may_be_sent_again(error: &RegistryError) -> bool {
     !matches!(error.class(), ErrorClass::Denied | ErrorClass::NoSpace | ErrorClass::RateLimited)
 }
 
-/// Whether the stash has room for `size` bytes; when `nothing` will free any, it has to be tried.
-fn fits(stash: &Stash, size: u64, nothing: bool) -> bool {
-    let free = || stash.folder().and_then(|folder| free_space(&folder.join("x")));
+/// Whether the pipe buffer has room for `size` bytes; when `nothing` will free any, it has to be tried.
+fn fits(pipe_buffer: &PipeBuffer, size: u64, nothing: bool) -> bool {
+    let free = || pipe_buffer.folder().and_then(|folder| free_space(&folder.join("x")));
     nothing || free().is_none_or(|free| free >= size)
 }
 

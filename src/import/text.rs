@@ -32,7 +32,8 @@ impl Found<'_> {
     pub(crate) fn text(&self, bundle: &BundleManifest, report: &RunReport) -> String {
         let Self { plan, targets, preparation, lacking, preflight } = self;
         let mut text = String::new();
-        let sent: HashSet<usize> = plan.image_uploads.iter().map(|arrival| arrival.target.image).collect();
+        let sent: HashSet<usize> =
+            plan.image_uploads.iter().map(|image_upload| image_upload.target.image).collect();
         for target in targets.iter().filter(|target| target.main) {
             let row = &report.images[target.image];
             let state = match row.state {
@@ -44,7 +45,7 @@ impl Found<'_> {
             let _ = writeln!(text, "{state:5}  {}  →  {}", row.name, target.place());
         }
         let mut artifacts = ArtifactCounts::default();
-        for one in plan.image_uploads.iter().flat_map(|arrival| &arrival.artifacts) {
+        for one in plan.image_uploads.iter().flat_map(|image_upload| &image_upload.artifacts) {
             artifacts.extend(bundle.artifacts[one.artifact].kind());
         }
         let with = if artifacts.is_empty() { String::new() } else { format!(" with {artifacts}") };

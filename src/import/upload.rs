@@ -1,6 +1,7 @@
 //! Uploading: each missing blob once, mostly in file order; images are completed beside it as soon as their blobs are
 //! there.
 
+use crate::archive::{FormatError, InputError};
 use std::sync::Arc;
 
 use futures_util::StreamExt;
@@ -9,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::failure::{ExitCode, Explain};
 use crate::app::once::Once;
-use crate::archive::{ArchiveError, Holdings};
+use crate::archive::{ArchiveError, ImageStore};
 use crate::image::{ArtifactCounts, ArtifactKind, Digest, Repository};
 use crate::inputs::blob_sources::{LocalBlob, RemoteBlob, WrongContent};
 use crate::plan::{ImportPlan, Upload, sending_order};
@@ -59,9 +60,9 @@ impl Explain for UploadError {
     fn calls_for(&self) -> Option<ExitCode> {
         match self {
             Self::Registry(error) => error.calls_for(),
-            Self::LostInPipe(_) | Self::PassedBy(_) | Self::Archive(ArchiveError::PassedBy(_)) => {
-                Some(ExitCode::Partly)
-            }
+            Self::LostInPipe(_)
+            | Self::PassedBy(_)
+            | Self::Archive(ArchiveError::Input(InputError::PassedBy(_))) => Some(ExitCode::Partly),
             Self::Archive(error) => error.calls_for(),
             Self::Content(_) => Some(ExitCode::Content),
             Self::Cancelled => Some(ExitCode::Interrupted),
@@ -92,7 +93,7 @@ impl Explain for UploadError {
                  registry loses is lost"
                     .to_owned(),
             ],
-            Self::PassedBy(_) | Self::Archive(ArchiveError::PassedBy(_)) => vec![
+            Self::PassedBy(_) | Self::Archive(ArchiveError::Input(InputError::PassedBy(_))) => vec![
                 "the registry says of blobs that they are there when they are not, or mounts none: import from a \
                  file, which can be read again"
                     .to_owned(),
@@ -113,11 +114,11 @@ impl UploadError {
     }
 }
 
-/// What became of one arrival.
+/// What became of one image upload.
 #[derive(Debug)]
 pub struct Arrived {
     /// Position in the plan.
-    pub arrival: usize,
+    pub image_upload: usize,
     pub result: Result<(), UploadError>,
 }
 
@@ -138,7 +139,7 @@ pub struct Sent {
 /// Everything one import run works with.
 pub struct Import<'a> {
     pub client: &'a RegistryClient,
-    pub holdings: &'a Arc<dyn Holdings>,
+    pub image_store: &'a Arc<dyn ImageStore>,
     pub plan: &'a ImportPlan,
     pub jobs: usize,
     pub reporter: &'a Reporter,
@@ -193,7 +194,7 @@ impl Import<'_> {
     ) -> Box<dyn BlobSource> {
         let (digest, size) = (upload.digest, upload.size);
         if upload.carried {
-            Box::new(LocalBlob { holdings: self.holdings.clone(), digest, size, bar })
+            Box::new(LocalBlob { image_store: self.image_store.clone(), digest, size, bar })
         } else {
             Box::new(RemoteBlob { client: self.client.clone(), place: there.into(), digest, size })
         }
@@ -216,16 +217,16 @@ impl<'a> Run<'a> {
     pub(crate) async fn complete_all(&self, each: &Settled<'_>) -> Vec<Arrived> {
         let mut arrived: Vec<_> =
             futures_util::stream::iter(self.import.plan.image_uploads.iter().enumerate())
-                .map(|(at, arrival)| async move {
-                    let result = self.complete(arrival).await;
+                .map(|(at, image_upload)| async move {
+                    let result = self.complete(image_upload).await;
                     each(at, &result);
-                    Arrived { arrival: at, result }
+                    Arrived { image_upload: at, result }
                 })
                 // All of them wait at once; how many work is bounded inside.
                 .buffer_unordered(self.import.plan.image_uploads.len().max(1))
                 .collect()
                 .await;
-        arrived.sort_by_key(|a| a.arrival);
+        arrived.sort_by_key(|a| a.image_upload);
         arrived
     }
 
@@ -287,11 +288,11 @@ pub(crate) fn unwrap_source(error: RegistryError) -> UploadError {
     if let Some(WrongContent { wanted, found }) = source.downcast_ref() {
         return UploadError::Content(Box::new(WrongContent { wanted: *wanted, found: *found }));
     }
-    if let Some(ArchiveError::PassedBy(digest)) = source.downcast_ref() {
-        return ArchiveError::PassedBy(*digest).into();
+    if let Some(ArchiveError::Input(InputError::PassedBy(digest))) = source.downcast_ref() {
+        return ArchiveError::Input(InputError::PassedBy(*digest)).into();
     }
     if let Some(damage) = source.downcast_ref::<ArchiveError>() {
-        return UploadError::Archive(ArchiveError::Damaged(damage.damage()));
+        return UploadError::Archive(ArchiveError::Format(FormatError::Damaged(damage.damage())));
     }
     UploadError::Registry(error)
 }

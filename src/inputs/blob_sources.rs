@@ -3,6 +3,7 @@
 //! The last piece is held back until the whole content has the right digest, so that a registry never gets a
 //! complete body of something else.
 
+use crate::archive::FormatError;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,7 +12,7 @@ use futures_util::{StreamExt, TryStreamExt};
 use tokio::sync::mpsc;
 
 use crate::app::failure::{ExitCode, Explain};
-use crate::archive::{ArchiveError, Holdings};
+use crate::archive::{ArchiveError, ImageStore};
 use crate::image::{Digest, Hasher};
 use crate::registry::{BlobPlace, BlobSource, RegistryClient, RegistryError, SourceError};
 use crate::report::Transfer;
@@ -24,7 +25,7 @@ const PIECE: usize = 1 << 20;
 /// One blob, ready to be sent as often as the network needs it.
 #[derive(Clone, Debug)]
 pub struct LocalBlob {
-    pub holdings: Arc<dyn Holdings>,
+    pub image_store: Arc<dyn ImageStore>,
     pub digest: Digest,
     /// In bytes.
     pub size: u64,
@@ -116,10 +117,14 @@ impl LocalBlob {
         let mut hasher = to_end.then(|| Hasher::for_digest(&self.digest));
         let mut at = if to_end { 0 } else { from };
         let mut held: Option<Bytes> = None;
-        for piece in self.holdings.open(&self.digest, at)? {
+        for piece in self.image_store.open(&self.digest, at)? {
             let mut piece = piece?;
             if at + piece.len() as u64 > self.size {
-                return Err(ArchiveError::Damaged(format!("{} is longer than planned", self.digest)).into());
+                return Err(ArchiveError::Format(FormatError::Damaged(format!(
+                    "{} is longer than planned",
+                    self.digest
+                )))
+                .into());
             }
             if let Some(hasher) = &mut hasher {
                 hasher.update(&piece);

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
+use super::content_source::ContentSource;
+use super::held::Held;
 use crate::app::failure::Failure;
 use crate::app::{foreign_text, small_file};
 use crate::archive::Input;
@@ -12,7 +14,7 @@ use crate::cli::NetworkArgs;
 use crate::destination::Destination;
 use crate::image::HostName;
 use crate::plan::Request;
-use crate::registry::{ClientOptions, Environment, GivenCredentials, Held, RegistryClient};
+use crate::registry::{ClientOptions, Environment, GivenCredentials, RegistryClient};
 use crate::report::Reporter;
 use crate::secret::Secret;
 
@@ -26,7 +28,7 @@ pub(crate) fn for_export(
     request: &Request,
     held: &Held,
     reporter: &Reporter,
-) -> anyhow::Result<RegistryClient> {
+) -> anyhow::Result<ContentSource> {
     check_auth_file(network)?;
     let asked = request.images.iter().filter(|image| !image.pin.is_some_and(|pin| held.contains(&pin)));
     let hosts: BTreeSet<HostName> =
@@ -57,9 +59,9 @@ pub(crate) fn for_export(
     let sources = request.images.iter().flat_map(|image| &image.sources);
     let login_hosts: BTreeSet<HostName> = sources.map(|source| source.host().clone()).collect();
     let login_hosts = login_hosts.into_iter().collect();
-    let client = client(ClientOptions { held: held.clone(), login_hosts, ..options(network, given) });
+    let client = client(ClientOptions { login_hosts, ..options(network, given) });
     check(&client, &hosts, reporter)?;
-    Ok(client)
+    Ok(ContentSource::new(client, held.clone()))
 }
 
 /// Settings that cannot be used are one error, before the network is asked for anything.

@@ -7,6 +7,8 @@
 pub mod blob_sources;
 pub(crate) mod bundle_name;
 pub(crate) mod clients;
+pub mod content_source;
+pub(crate) mod held;
 pub(crate) mod keys;
 pub(crate) mod open_bundle;
 pub(crate) mod policy_check;

@@ -1,5 +1,6 @@
 //! Which bundle a command reads: the one named, or the one in the current folder.
 
+use crate::archive::{FormatError, VolumesError};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,8 +9,8 @@ use super::bundle_name::{is_address, stem, without_number};
 use super::trust;
 use crate::app::failure::{ExitCode, Failure};
 use crate::archive::{
-    ArchiveError, BundleReader, FileInput, ForeignLayout, Holdings, Input, LIST_SUFFIX, LayoutOptions, Piped,
-    Rest, Stash, VolumeInput, Wait, WaitingVolumes, volumes_of,
+    ArchiveError, BundleReader, FileInput, ForeignLayout, ImageStore, Input, LIST_SUFFIX, LayoutOptions,
+    PipeBuffer, Rest, StreamedBundle, VolumeInput, Wait, WaitingVolumes, volumes_of,
 };
 use crate::cli::{ImportArgs, NetworkArgs, TrustArgs};
 use crate::image::Digest;
@@ -20,7 +21,7 @@ use crate::signing::{Trust, Vouched};
 
 /// An open bundle, and what files derived from it are called after.
 pub(crate) struct Opened {
-    pub(crate) holdings: Arc<dyn Holdings>,
+    pub(crate) image_store: Arc<dyn ImageStore>,
     /// The bundle itself, when it is as it was exported.
     pub(crate) own: Option<BundleReader>,
     pub(crate) stem: String,
@@ -29,7 +30,7 @@ pub(crate) struct Opened {
 
 /// A bundle to import: from a file, or out of a pipe.
 pub(crate) struct ToImport {
-    pub(crate) holdings: Arc<dyn Holdings>,
+    pub(crate) image_store: Arc<dyn ImageStore>,
     pub(crate) stem: String,
     pub(crate) vouched: Vouched,
     pub(crate) pipe: Option<Pipe>,
@@ -38,7 +39,7 @@ pub(crate) struct ToImport {
 /// What of a pipe has come, and the rest of it.
 pub(crate) struct Pipe {
     pub(crate) at_hand: HashSet<Digest>,
-    pub(crate) stash: Arc<Stash>,
+    pub(crate) pipe_buffer: Arc<PipeBuffer>,
     pub(crate) rest: Rest,
 }
 
@@ -49,7 +50,7 @@ pub(crate) fn open_for_import(session: &Session, args: &ImportArgs) -> anyhow::R
         let path = args.bundle.clone().unwrap_or_else(|| PathBuf::from("."));
         let trust = trust::with_approval(&args.trust, &args.approval, Some(&path))?;
         let volumes = WaitingVolumes::open(&path, patience(session))?;
-        return piped(Piped::open(volumes, &options, args.spool.as_deref(), &trust)?, &trust);
+        return piped(StreamedBundle::open(volumes, &options, args.spool.as_deref(), &trust)?, &trust);
     }
     if args.bundle.as_deref() != Some(Path::new("-")) {
         let path = args.bundle.clone().map_or_else(the_one_here, Ok)?;
@@ -57,7 +58,9 @@ pub(crate) fn open_for_import(session: &Session, args: &ImportArgs) -> anyhow::R
         let opened = match open_as_anywhere(&path, &options, &trust, &args.network) {
             Err(error) if args.salvage => match error.downcast::<ArchiveError>() {
                 // What is not trusted is not whole in any of its parts.
-                Ok(error @ (ArchiveError::NotABundle(_) | ArchiveError::Untrusted(_))) => {
+                Ok(
+                    error @ (ArchiveError::Format(FormatError::NotABundle(_)) | ArchiveError::Untrusted(_)),
+                ) => {
                     return Err(error.into());
                 }
                 // Only a bundle as it was exported can be told apart where it is damaged.
@@ -67,8 +70,8 @@ pub(crate) fn open_for_import(session: &Session, args: &ImportArgs) -> anyhow::R
             },
             opened => opened?,
         };
-        let Opened { holdings, stem, vouched, .. } = opened;
-        return Ok(ToImport { holdings, stem, vouched, pipe: None });
+        let Opened { image_store, stem, vouched, .. } = opened;
+        return Ok(ToImport { image_store, stem, vouched, pipe: None });
     }
     if args.network.password_stdin {
         return Err(Failure::usage("the bundle and the password cannot both come from stdin")
@@ -76,19 +79,22 @@ pub(crate) fn open_for_import(session: &Session, args: &ImportArgs) -> anyhow::R
             .into());
     }
     let trust = trust::with_approval(&args.trust, &args.approval, None)?;
-    let opened = Piped::open(std::io::stdin(), &options, args.spool.as_deref(), &trust)?;
+    let opened = StreamedBundle::open(std::io::stdin(), &options, args.spool.as_deref(), &trust)?;
     piped(opened, &trust)
 }
 
-fn piped(Piped { holdings, at_hand, stash, rest }: Piped, trust: &Trust) -> anyhow::Result<ToImport> {
-    let catalog = &holdings.bundle().catalog;
+fn piped(
+    StreamedBundle { image_store, at_hand, pipe_buffer, rest }: StreamedBundle,
+    trust: &Trust,
+) -> anyhow::Result<ToImport> {
+    let catalog = &image_store.bundle().catalog;
     let stem = match (catalog.name.as_str(), catalog.version.as_str()) {
         ("", _) => "bundle".to_owned(),
         (name, "") => plain_name(name),
         (name, version) => plain_name(&format!("{name}-{version}")),
     };
-    let vouched = trust::vouched(trust, holdings.as_ref())?;
-    Ok(ToImport { holdings, stem, vouched, pipe: Some(Pipe { at_hand, stash, rest }) })
+    let vouched = trust::vouched(trust, image_store.as_ref())?;
+    Ok(ToImport { image_store, stem, vouched, pipe: Some(Pipe { at_hand, pipe_buffer, rest }) })
 }
 
 /// Waits for volumes until the user wants no more, and says once for each that it is waited for.
@@ -136,7 +142,7 @@ fn open_as_anywhere(
     options.refuse_for_bundle()?;
     let reader = open_address(path, trust, network)?;
     let vouched = trust::vouched(trust, &reader)?;
-    Ok(Opened { holdings: Arc::new(reader.clone()), own: Some(reader), stem: stem(path), vouched })
+    Ok(Opened { image_store: Arc::new(reader.clone()), own: Some(reader), stem: stem(path), vouched })
 }
 
 /// Opens a bundle at an address on the network, if it is trusted.
@@ -168,16 +174,18 @@ pub(crate) fn open(path: Option<&Path>, trust: &TrustArgs) -> anyhow::Result<Ope
 
 /// Opens `path` if it is trusted.
 fn open_as(path: &Path, options: &LayoutOptions, trust: &Trust) -> anyhow::Result<Opened> {
-    let (holdings, own): (Arc<dyn Holdings>, _) = match open_trusted(path, trust) {
+    let (image_store, own): (Arc<dyn ImageStore>, _) = match open_trusted(path, trust) {
         Ok(reader) => {
             options.refuse_for_bundle()?;
             (Arc::new(reader.clone()), Some(reader))
         }
-        Err(ArchiveError::NotABundle(why)) => (Arc::new(open_layout(path, why, options, trust)?), None),
+        Err(ArchiveError::Format(FormatError::NotABundle(why))) => {
+            (Arc::new(open_layout(path, why, options, trust)?), None)
+        }
         Err(error) => return Err(error.into()),
     };
-    let vouched = trust::vouched(trust, holdings.as_ref())?;
-    Ok(Opened { holdings, own, stem: stem(path), vouched })
+    let vouched = trust::vouched(trust, image_store.as_ref())?;
+    Ok(Opened { image_store, own, stem: stem(path), vouched })
 }
 
 /// Opens a layout of another tool, or a bundle in another container; `why` says that it is not a bundle as it was
@@ -189,13 +197,15 @@ pub(crate) fn open_layout(
     trust: &Trust,
 ) -> Result<ForeignLayout, ArchiveError> {
     ForeignLayout::open_trusted(path, options, trust).map_err(|error| match error {
-        ArchiveError::NotABundle(_) => ArchiveError::NotABundle(why),
+        ArchiveError::Format(FormatError::NotABundle(_)) => {
+            ArchiveError::Format(FormatError::NotABundle(why))
+        }
         other => other,
     })
 }
 
 fn is_as_exported(path: &Path) -> bool {
-    !matches!(open_bundle(path), Err(ArchiveError::NotABundle(_)))
+    !matches!(open_bundle(path), Err(ArchiveError::Format(FormatError::NotABundle(_))))
 }
 
 /// Opens a bundle of this program's own making, in one file or in volumes.
@@ -233,7 +243,7 @@ fn open_salvaged(
         reporter.warn(line);
     }
     let vouched = trust::vouched(trust, &reader)?;
-    Ok(Opened { holdings: Arc::new(reader.clone()), own: Some(reader), stem: stem(path), vouched })
+    Ok(Opened { image_store: Arc::new(reader.clone()), own: Some(reader), stem: stem(path), vouched })
 }
 
 /// The bytes of a bundle: a file, or the volumes that `path` names.
@@ -242,7 +252,7 @@ pub(crate) fn open_input(path: &Path) -> Result<Arc<dyn Input>, ArchiveError> {
         return Ok(Arc::new(volumes));
     }
     if path.is_dir() {
-        return Err(ArchiveError::NotABundle(format!("{} is a folder", path.display())));
+        return Err(ArchiveError::Format(FormatError::NotABundle(format!("{} is a folder", path.display()))));
     }
     Ok(Arc::new(FileInput::open(path)?))
 }
@@ -285,9 +295,9 @@ fn the_one_here() -> anyhow::Result<PathBuf> {
 fn looks_like_one(path: &Path) -> bool {
     matches!(
         open_bundle(path),
-        Err(ArchiveError::Damaged(_)
-            | ArchiveError::Volumes(_)
-            | ArchiveError::UnknownVersion(_)
-            | ArchiveError::Json(..))
+        Err(ArchiveError::Format(FormatError::Damaged(_))
+            | ArchiveError::Volumes(VolumesError::Incomplete(_))
+            | ArchiveError::Format(FormatError::UnknownVersion(_))
+            | ArchiveError::Format(FormatError::Json(..)))
     )
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::app::failure::{ExitCode, Failure};
 use crate::app::foreign_text;
-use crate::archive::{ArchiveError, Holdings, Manifests};
+use crate::archive::{ArchiveError, ImageStore, Manifests};
 use crate::cli::PolicyArgs;
 use crate::image::Descriptor;
 use crate::plan::ExportPlan;
@@ -41,10 +41,11 @@ impl Rules {
     /// What stands against a bundle that exists, or against what is selected of it.
     pub(crate) fn findings(
         &self,
-        holdings: &dyn Holdings,
+        image_store: &dyn ImageStore,
         selection: Selection<'_>,
     ) -> Result<Vec<Finding>, ArchiveError> {
-        let facts = Facts::of(holdings.bundle(), holdings, &|config| holdings.small(config), selection)?;
+        let facts =
+            Facts::of(image_store.bundle(), image_store, &|config| image_store.small(config), selection)?;
         Ok(self.policy.findings(&facts, today()))
     }
 

@@ -9,7 +9,7 @@ use super::keys;
 use crate::app::failure::Failure;
 use crate::app::own_file::beside;
 use crate::app::small_file;
-use crate::archive::{ArchiveError, Holdings};
+use crate::archive::{ArchiveError, ImageStore};
 use crate::cli::{ApprovalArgs, NetworkArgs, TrustArgs};
 use crate::report::Reporter;
 use crate::session::sidecar;
@@ -148,12 +148,12 @@ fn too_large(place: String) -> ArchiveError {
 }
 
 /// Who vouches for what was let in.
-pub(crate) fn vouched(trust: &Trust, holdings: &dyn Holdings) -> Result<Vouched, ArchiveError> {
+pub(crate) fn vouched(trust: &Trust, image_store: &dyn ImageStore) -> Result<Vouched, ArchiveError> {
     if !trust.demands() {
         return Ok(Vouched::default());
     }
-    let id = holdings.id().map_or_else(|| holdings.bundle().id(), Ok)?;
-    Ok(trust.check_id(id, holdings.signature())?)
+    let id = image_store.id().map_or_else(|| image_store.bundle().id(), Ok)?;
+    Ok(trust.check_id(id, image_store.signature())?)
 }
 
 /// Who has signed, for reports.
@@ -169,19 +169,19 @@ pub(crate) fn approved_by(vouched: &Vouched) -> Vec<Value> {
 }
 
 /// What there is to say of signatures, one line each: who has signed, or that nobody has looked.
-pub(crate) fn lines(vouched: &Vouched, path: &Path, holdings: &dyn Holdings) -> String {
+pub(crate) fn lines(vouched: &Vouched, path: &Path, image_store: &dyn ImageStore) -> String {
     let mut lines = vouched.lines();
     lines.extend(vouched.notes.iter().map(|note| format!("besides: {note}")));
-    if vouched.signers.is_empty() && is_signed(path, holdings) {
+    if vouched.signers.is_empty() && is_signed(path, image_store) {
         lines.push("signed, and not checked: name the public key with --verify-key FILE".to_owned());
     }
     lines.into_iter().map(|line| line + "\n").collect()
 }
 
 /// Whether there is any signature, by whomever.
-fn is_signed(path: &Path, holdings: &dyn Holdings) -> bool {
+fn is_signed(path: &Path, image_store: &dyn ImageStore) -> bool {
     let beside = sidecar::signatures(path).unwrap_or_default();
-    holdings.signature().is_some() || beside.iter().any(|file| file.exists())
+    image_store.signature().is_some() || beside.iter().any(|file| file.exists())
 }
 
 /// Says who has signed, and what does not count.

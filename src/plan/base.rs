@@ -1,5 +1,6 @@
 //! The base of a delta: the blobs that a destination has from another bundle, or from its own images.
 
+use crate::archive::FormatError;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
@@ -117,15 +118,20 @@ impl Inventory {
 
     pub fn to_text(&self) -> Result<String, ArchiveError> {
         let text = serde_json::to_string_pretty(self);
-        Ok(text.map_err(|error| ArchiveError::Json("the inventory", error.to_string()))? + "\n")
+        Ok(text
+            .map_err(|error| ArchiveError::Format(FormatError::Json("the inventory", error.to_string())))?
+            + "\n")
     }
 
     /// The inventory as a base. Its id is the SHA-256 of its bytes.
     pub fn base(bytes: &[u8]) -> Result<Requires, ArchiveError> {
-        let refuse = |why: String| ArchiveError::Json("the inventory", why);
+        let refuse = |why: String| ArchiveError::Format(FormatError::Json("the inventory", why));
         let inventory: Self = serde_json::from_slice(bytes).map_err(|error| refuse(error.to_string()))?;
         if inventory.schema_version != SCHEMA_VERSION {
-            return Err(ArchiveError::UnknownVersion(format!("inventory {}", inventory.schema_version)));
+            return Err(ArchiveError::Format(FormatError::UnknownVersion(format!(
+                "inventory {}",
+                inventory.schema_version
+            ))));
         }
         let mut stock = KnownBlobs::default();
         stock.add_required(&inventory.blobs);

@@ -9,8 +9,8 @@ use crate::archive::manifest::{
     CatalogRecord, FORMAT_REVISION, MEDIA_TYPE, PROFILE, RequiredBlob, Requires, SCHEMA_VERSION, total,
 };
 use crate::archive::{
-    ArchiveError, ArtifactRow, BundleManifest, Contents, DraftedHead, Fate, ImageFault, ImageRow, Manifests,
-    REPINNED, Repinned, Root, repinned_extension,
+    ArchiveError, ArtifactRow, BundleManifest, Contents, DraftedHead, ImageFault, ImageRow, Inclusion,
+    Manifests, REPINNED, Repinned, Root, repinned_extension,
 };
 use crate::destination::{Collision, Mapping, collisions};
 use crate::image::{ArtifactKind, Descriptor, Digest, Reference, Repository, Role, media_type};
@@ -183,21 +183,21 @@ impl ExportPlan {
         let base = request.base.iter().flat_map(|base| &base.blobs).chain(present);
         let base: HashMap<Digest, &RequiredBlob> = base.map(|blob| (blob.digest, blob)).collect();
         let only = request.only.as_ref().map(|only| only.blobs.iter().copied().collect::<HashSet<_>>());
-        let fate = |layer: &Descriptor, role: Role| {
+        let inclusion = |layer: &Descriptor, role: Role| {
             let in_base = match &only {
                 Some(only) => !only.contains(&layer.digest),
                 None => base.get(&layer.digest).is_some_and(|blob| blob.size == layer.size),
             };
             if in_base && role.may_be_required() {
-                Fate::Required
+                Inclusion::Required
             } else if request.keep_urls && media_type::is_foreign(&layer.media_type) && !layer.urls.is_empty()
             {
-                Fate::LeftOut
+                Inclusion::LeftOut
             } else {
-                Fate::Carried
+                Inclusion::Carried
             }
         };
-        let contents = Contents::proven(&roots, manifests, &fate)?;
+        let contents = Contents::proven(&roots, manifests, &inclusion)?;
         if !contents.faults.is_empty() {
             return Err(PlanError::Images(resolution.blame(contents.faults, &artifacts)));
         }

@@ -1,5 +1,6 @@
 //! The import plan: which image goes where, which blobs are missing, which repository gets each first.
 
+use crate::archive::FormatError;
 use std::collections::HashMap;
 
 use super::PlanError;
@@ -143,17 +144,19 @@ impl ImportPlan {
         missing: Vec<Missing>,
         present: &[ImageTarget],
     ) -> Result<Self, ArchiveError> {
-        let (fate, roots, order) = (fates(bundle), roots(bundle), Order::of(bundle));
+        let (inclusion, roots, order) = (fates(bundle), roots(bundle), Order::of(bundle));
         // For each blob in that order: the target that gives it its home, the first that needs it.
         let mut homes: Vec<Option<usize>> = vec![None; order.len()];
         let mut needs = Vec::with_capacity(missing.len());
         for Missing { target, image, artifacts } in missing {
             let mut blobs: Vec<u32> = Vec::new();
             let mut walk = |root: usize| -> Result<Vec<(Digest, MediaType)>, ArchiveError> {
-                let contents = contents(&roots[root], manifests, &fate)?;
+                let contents = contents(&roots[root], manifests, &inclusion)?;
                 let own = contents.blobs.iter().filter(|blob| !is_manifest(blob)).map(|blob| &blob.digest);
                 for digest in own.chain(contents.required.keys()) {
-                    let at = order.position(digest).ok_or(ArchiveError::MissingManifest(*digest))?;
+                    let at = order
+                        .position(digest)
+                        .ok_or(ArchiveError::Format(FormatError::MissingManifest(*digest)))?;
                     homes[at].get_or_insert(needs.len());
                     blobs.push(short_position(at));
                 }
@@ -174,7 +177,7 @@ impl ImportPlan {
         let is_idle = homes.iter().all(Option::is_none);
         let mut held_by: HashMap<usize, &Repository> = HashMap::new();
         for target in present.iter().filter(|_| !is_idle) {
-            let contents = contents(&roots[target.image], manifests, &fate)?;
+            let contents = contents(&roots[target.image], manifests, &inclusion)?;
             for digest in contents.blobs.iter().map(|blob| &blob.digest).chain(contents.required.keys()) {
                 if let Some(at) = order.position(digest).filter(|at| homes[*at].is_some()) {
                     held_by.entry(at).or_insert(&target.repository);
@@ -193,7 +196,7 @@ impl ImportPlan {
                 });
             }
         }
-        for blob in needs.iter_mut().flat_map(|arrival| &mut arrival.blobs) {
+        for blob in needs.iter_mut().flat_map(|image_upload| &mut image_upload.blobs) {
             *blob = positions[*blob as usize];
         }
         Ok(Self { uploads, image_uploads: needs })
@@ -206,7 +209,8 @@ impl ImportPlan {
 
     /// The repositories that will be written to, each once, in order.
     pub fn repositories(&self) -> Vec<&Repository> {
-        let mut all: Vec<_> = self.image_uploads.iter().map(|arrival| &arrival.target.repository).collect();
+        let mut all: Vec<_> =
+            self.image_uploads.iter().map(|image_upload| &image_upload.target.repository).collect();
         all.sort();
         all.dedup();
         all
@@ -247,10 +251,12 @@ impl<'a> Order<'a> {
 }
 
 /// What a root of the bundle consists of, as far as the bundle carries or requires it.
-fn contents(root: &Root, manifests: &dyn Manifests, fate: &Fates<'_>) -> Result<Contents, ArchiveError> {
-    let contents = Contents::collect(std::slice::from_ref(root), manifests, fate)?;
+fn contents(root: &Root, manifests: &dyn Manifests, inclusion: &Fates<'_>) -> Result<Contents, ArchiveError> {
+    let contents = Contents::collect(std::slice::from_ref(root), manifests, inclusion)?;
     match contents.faults.first() {
-        Some(fault) => Err(ArchiveError::Damaged(format!("{}: {}", root.digest, fault.why))),
+        Some(fault) => {
+            Err(ArchiveError::Format(FormatError::Damaged(format!("{}: {}", root.digest, fault.why))))
+        }
         None => Ok(contents),
     }
 }

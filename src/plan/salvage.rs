@@ -1,5 +1,6 @@
 //! The request of a salvage: the images of a damaged bundle that did not arrive, and the blobs to export again.
 
+use crate::archive::FormatError;
 use serde::{Deserialize, Serialize};
 
 use super::{Only, Request, RequestedImage};
@@ -70,11 +71,12 @@ impl SalvageRequest {
 
     pub fn to_text(&self) -> Result<String, ArchiveError> {
         let text = serde_json::to_string_pretty(self);
-        Ok(text.map_err(|error| ArchiveError::Json("the request", error.to_string()))? + "\n")
+        Ok(text.map_err(|error| ArchiveError::Format(FormatError::Json("the request", error.to_string())))?
+            + "\n")
     }
 
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ArchiveError> {
-        let refuse = |why: String| ArchiveError::Json("the request", why);
+        let refuse = |why: String| ArchiveError::Format(FormatError::Json("the request", why));
         let request: Self = serde_json::from_slice(bytes).map_err(|error| refuse(error.to_string()))?;
         if request.media_type != MEDIA_TYPE || request.schema_version != SCHEMA_VERSION {
             return Err(refuse("it was not written by an import with --salvage".to_owned()));

@@ -94,13 +94,13 @@ fn loads(
     manifests: &dyn Manifests,
     selected: &dyn Fn(&Reference) -> bool,
 ) -> Result<(Vec<Load>, Vec<u64>), ArchiveError> {
-    let fate = fates(bundle);
+    let inclusion = fates(bundle);
     let mut known: HashMap<Digest, u32> = HashMap::new();
     let mut sizes = Vec::new();
     let mut loads = Vec::new();
     let all = roots(bundle).into_iter().take(bundle.images.len()).enumerate();
     for (image, root) in all.filter(|(image, _)| selected(&bundle.images[*image].name)) {
-        let contents = Contents::collect(&[root], manifests, &fate)?;
+        let contents = Contents::collect(&[root], manifests, &inclusion)?;
         let mut blobs: Vec<u32> = Vec::new();
         let mut cost = 0;
         for blob in &contents.blobs {

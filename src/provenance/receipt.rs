@@ -111,7 +111,7 @@ impl Receipt {
     }
 
     /// What it says is there of bundle `id`: the destination, the image, and the digest that was read back.
-    pub fn arrivals(&self, id: &Digest) -> impl Iterator<Item = (&str, &Reference, Digest)> {
+    pub fn image_uploads(&self, id: &Digest) -> impl Iterator<Item = (&str, &Reference, Digest)> {
         let images = if self.is_of(id) { self.predicate.images.as_slice() } else { &[] };
         let there = images.iter().filter(|row| row.state.is_there());
         there.map(|row| (self.predicate.destination.as_str(), &row.name, row.digest))

@@ -7,8 +7,6 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::StreamExt;
-use futures_util::stream::BoxStream;
 use reqwest::Method;
 use reqwest::header::{ACCEPT_ENCODING, HeaderValue, RANGE};
 use url::Url;
@@ -17,7 +15,7 @@ use super::RegistryClient;
 use super::answer::{Answer, unpacked};
 use super::authority::host_of;
 use super::error::RegistryError;
-use super::error_kind::{ErrorKind, SourceError};
+use super::error_kind::ErrorKind;
 use super::host::Host;
 use super::http::{ABSENCES, Call, Retries, Target};
 use super::redact::masked;
@@ -76,16 +74,8 @@ impl RegistryClient {
             failures: 0,
             absences: 0,
             refetched: 0,
-            held: None,
+            unpacked: None,
         };
-        let held = self.0.options.held.find(digest).map_err(|kind| stream.error(kind))?;
-        if let Some(held) = held {
-            if held.size != size {
-                return Err(stream.wrong_size("other"));
-            }
-            stream.held = Some(held.source.open(stream.offset, size - stream.offset));
-            return Ok(stream);
-        }
         if stream.offset < size {
             stream.open().await?;
         }
@@ -150,17 +140,17 @@ pub struct BlobStream {
     /// Number of 404 answers.
     absences: u32,
     refetched: u64,
-    /// Set if the content is on this machine.
-    held: Option<BoxStream<'static, Result<Bytes, SourceError>>>,
+    /// What came in gzip and was unpacked, or nothing once it was handed out.
+    unpacked: Option<Bytes>,
 }
 
 impl BlobStream {
     /// The next bytes; `None` after exactly as many as were announced.
     pub async fn next(&mut self) -> Result<Option<Bytes>, RegistryError> {
         loop {
-            if let Some(held) = &mut self.held {
-                let piece = held.next().await.transpose();
-                return piece.map_err(|error| self.error(ErrorKind::Held(error)));
+            if let Some(unpacked) = &mut self.unpacked {
+                let piece = std::mem::take(unpacked);
+                return Ok((!piece.is_empty()).then_some(piece));
             }
             if self.offset >= self.size {
                 return self.finish().await;
@@ -265,7 +255,7 @@ impl BlobStream {
                     Ok(bytes) => {
                         let rest = bytes
                             .slice(usize::try_from(self.offset).unwrap_or(usize::MAX).min(bytes.len())..);
-                        self.held = Some(futures_util::stream::iter([Ok(rest)]).boxed());
+                        self.unpacked = Some(rest);
                     }
                     Err(kind) => self.broken(kind).await?,
                 }

@@ -21,7 +21,7 @@ use super::tls::TlsSettings;
 use super::transport::Transport;
 use super::warnings::Warnings;
 use crate::app::unusable::Unusable;
-use crate::image::{Digest, HostName};
+use crate::image::HostName;
 
 /// A client for any number of registries. Clones share connections, tokens, pace and counters.
 #[derive(Clone)]
@@ -100,16 +100,6 @@ impl RegistryClient {
         if let Some(sessions) = self.0.sessions.get() {
             sessions.finished();
         }
-    }
-
-    /// Whether `digest` is on this machine, so that no registry is asked for it.
-    pub fn holds(&self, digest: &Digest) -> bool {
-        self.0.options.held.contains(digest)
-    }
-
-    /// Whether no registry is contacted.
-    pub fn is_offline(&self) -> bool {
-        self.0.options.held.is_all()
     }
 
     /// Maximum rate over all streams, in bytes per second.

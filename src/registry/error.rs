@@ -94,7 +94,7 @@ impl RegistryError {
     /// The error of the source of an upload, if the source failed.
     pub fn source_error(&self) -> Option<&(dyn Explain + Send + Sync)> {
         match &*self.kind {
-            ErrorKind::Source(error) | ErrorKind::Held(error) => Some(error.get()),
+            ErrorKind::Source(error) => Some(error.get()),
             _ => None,
         }
     }
@@ -117,10 +117,7 @@ impl RegistryError {
             ErrorKind::Credentials(_)
             | ErrorKind::PlainLogin(_)
             | ErrorKind::Proxy { fault: ProxyFault::Login { .. }, .. } => ErrorClass::Denied,
-            ErrorKind::Protocol(_)
-            | ErrorKind::Configuration(_)
-            | ErrorKind::Source(_)
-            | ErrorKind::Held(_) => ErrorClass::Other,
+            ErrorKind::Protocol(_) | ErrorKind::Configuration(_) | ErrorKind::Source(_) => ErrorClass::Other,
         }
     }
 

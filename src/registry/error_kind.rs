@@ -20,7 +20,8 @@ impl<E: Explain + Send + Sync> From<E> for SourceError {
 }
 
 impl SourceError {
-    pub(super) fn get(&self) -> &(dyn Explain + Send + Sync) {
+    /// The error itself.
+    pub fn get(&self) -> &(dyn Explain + Send + Sync) {
         self.0.as_ref()
     }
 }
@@ -82,8 +83,6 @@ pub enum ErrorKind {
     Configuration(Unusable),
     /// The content to upload could not be read, or is damaged.
     Source(SourceError),
-    /// Content on this machine could not be read, or is damaged.
-    Held(SourceError),
 }
 
 /// How a proxy fails.
@@ -239,7 +238,6 @@ impl fmt::Display for ErrorKind {
             }
             Self::Protocol(why) => write!(f, "unusable answer: {why}"),
             Self::Source(_) => f.write_str("the content to upload could not be read"),
-            Self::Held(error) => error.fmt(f),
         }
     }
 }

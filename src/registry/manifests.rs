@@ -75,13 +75,6 @@ impl RegistryClient {
     ) -> Result<FetchedManifest, RegistryError> {
         let host = self.0.host(repository.host());
         let call = manifest_call(&host, Method::GET, repository, target);
-        if let ManifestTarget::Digest(digest) = target {
-            let options = &self.0.options;
-            let held = options.held.find(digest).map_err(|kind| call.error(kind))?;
-            if let Some(held) = held {
-                return held.manifest(digest, options.max_manifest).await.map_err(|kind| call.error(kind));
-            }
-        }
         let mut retries = Retries::new(&self.0, &host);
         loop {
             let answer = self.0.send(&call).await?;

@@ -25,7 +25,6 @@ mod fetched_manifest;
 mod files;
 #[cfg(fuzzing)]
 pub mod fuzzing;
-mod held;
 mod helper;
 mod hint;
 mod host;
@@ -67,10 +66,9 @@ pub use error_kind::{
     About, BadCertificate, CertificateCause, ErrorClass, ErrorKind, ProxyFault, SourceError, StatusAnswer,
 };
 pub use fetched_manifest::FetchedManifest;
-pub use held::{Held, HeldContent, HeldStore};
 pub use login::{StoreError, remove_login, store_login};
 pub use manifests::{GivenOut, ManifestTarget, PutManifest};
-pub use options::ClientOptions;
+pub use options::{ClientOptions, MAX_MANIFEST};
 pub use pace::HEADS_PER_JOB;
 pub use ping::PingOutcome;
 pub use proxy::ProxyName;

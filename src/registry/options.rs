@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use super::credentials::{CredentialProvider, GivenCredentials};
 use super::environment::Environment;
-use super::held::Held;
 use crate::image::HostName;
 
 /// The settings of a client.
@@ -39,8 +38,6 @@ pub struct ClientOptions {
     pub given: Vec<GivenCredentials>,
     /// Asked for credentials when no file has any.
     pub last_resort: Option<Arc<dyn CredentialProvider>>,
-    /// What needs no registry.
-    pub held: Held,
     /// Bytes per second, over all streams.
     pub limit_rate: Option<u64>,
     /// Offers HTTP/2 beside HTTP/1.1. With it all transfers share one connection, which takes 1.3 times as long.
@@ -51,6 +48,9 @@ pub struct ClientOptions {
     pub addresses: Vec<(String, Vec<SocketAddr>)>,
     pub environment: Environment,
 }
+
+/// The largest manifest accepted, in bytes.
+pub const MAX_MANIFEST: usize = 4 << 20;
 
 impl Default for ClientOptions {
     fn default() -> Self {
@@ -68,10 +68,9 @@ impl Default for ClientOptions {
             auth_file: None,
             given: Vec::new(),
             last_resort: None,
-            held: Held::default(),
             limit_rate: None,
             http2: false,
-            max_manifest: 4 * 1024 * 1024,
+            max_manifest: MAX_MANIFEST,
             addresses: Vec::new(),
             environment: Environment::of_process(),
         }

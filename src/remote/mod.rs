@@ -6,6 +6,7 @@
 
 mod credentials;
 
+use crate::archive::FormatError;
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -110,7 +111,7 @@ impl RemoteInput {
 
     fn fetch(&self, range: Range<u64>) -> Result<Bytes, ArchiveError> {
         let Some(runtime) = &self.runtime else {
-            return Err(ArchiveError::Damaged(format!("{} is closed", self.name)));
+            return Err(ArchiveError::Format(FormatError::Damaged(format!("{} is closed", self.name))));
         };
         let options = GetOptions {
             range: Some(range.clone().into()),
@@ -135,7 +136,7 @@ impl Input for RemoteInput {
         let end = offset.checked_add(buffer.len() as u64).filter(|end| *end <= self.len);
         if end.is_none() {
             let why = format!("{} ends at byte {}, inside what should be there", self.name, self.len);
-            return Err(ArchiveError::Damaged(why));
+            return Err(ArchiveError::Format(FormatError::Damaged(why)));
         }
         let (mut at, mut rest) = (offset, buffer);
         while !rest.is_empty() {
@@ -199,9 +200,9 @@ fn wait<T: Send + 'static>(
         // At the end of the program, nobody waits for the result.
         let _ = done.send(work.await);
     });
-    result
-        .recv()
-        .unwrap_or_else(|_| Err(ArchiveError::Damaged("the read over the network was cancelled".to_owned())))
+    result.recv().unwrap_or_else(|_| {
+        Err(ArchiveError::Format(FormatError::Damaged("the read over the network was cancelled".to_owned())))
+    })
 }
 
 /// Where `url` is kept, and under which name.
@@ -276,7 +277,9 @@ fn failed(name: &str, error: &object_store::Error) -> ArchiveError {
     let why = match error {
         Error::NotFound { .. } => "there is no file at this address".to_owned(),
         Error::Precondition { .. } => {
-            return ArchiveError::Damaged(format!("{name} was replaced while it was read"));
+            return ArchiveError::Format(FormatError::Damaged(format!(
+                "{name} was replaced while it was read"
+            )));
         }
         Error::PermissionDenied { .. } => "reading it is not allowed".to_owned(),
         Error::Unauthenticated { .. } => "it is not readable without a login, or with this one".to_owned(),

@@ -13,9 +13,10 @@ use crate::archive::manifest::{CatalogRecord, EntryRecord};
 use crate::catalog::lock::{Lock, LockedArtifact, LockedCatalog, LockedEntry, LockedImage};
 use crate::cli::{CatalogArgs, NetworkArgs, SelectionArgs};
 use crate::image::{Digest, Repository};
+use crate::inputs::content_source::ContentSource;
 use crate::plan::{Request, RequestedImage};
 use crate::provenance::MaterialKind;
-use crate::registry::{ManifestTarget, RegistryClient};
+use crate::registry::ManifestTarget;
 use crate::report::Reporter;
 
 /// Longest lock that is read, in bytes.
@@ -251,7 +252,7 @@ pub(crate) fn catalog_of(loaded: &ResolvedRequest) -> LockedCatalog {
 /// Says which tags name something else by now than what is locked. The bundle is not touched by it, so a registry
 /// that does not answer is no failure.
 pub(crate) async fn warn_of_drift(
-    client: &RegistryClient,
+    content: &ContentSource,
     request: &Request,
     jobs: usize,
     reporter: &Reporter,
@@ -259,11 +260,11 @@ pub(crate) async fn warn_of_drift(
     let locked: Vec<_> = request.images.iter().filter_map(|wanted| Some((wanted, wanted.pin?))).collect();
     let asked = futures_util::stream::iter(locked).map(|(wanted, pin)| async move {
         let source = wanted.sources.first()?;
-        if source.digest().is_some() || client.holds(&pin) {
+        if source.digest().is_some() || content.holds(&pin) {
             return None;
         }
         let target = ManifestTarget::Tag(source.tag()?.clone());
-        let now = client.head_manifest(source.repository(), &target).await;
+        let now = content.client().head_manifest(source.repository(), &target).await;
         Some((source, pin, now))
     });
     let found: Vec<_> = asked.buffered(jobs.max(1)).filter_map(std::future::ready).collect().await;

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use crate::image::Reference;
+use crate::inputs::held::Held;
 use crate::plan::Request;
 use crate::provenance::Material;
-use crate::registry::Held;
 
 /// A request, and what is told of it besides.
 #[derive(Debug, Default)]

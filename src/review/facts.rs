@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use crate::archive::{ArchiveError, ArtifactIndex, Contents, Holdings, fates};
+use crate::archive::{ArchiveError, ArtifactIndex, Contents, ImageStore, fates};
 use crate::destination::Mapping;
 use crate::facts::{self, Configs, Runs};
 use crate::image::{
@@ -95,12 +95,12 @@ pub struct Facts {
 }
 
 impl Facts {
-    pub fn of(holdings: &dyn Holdings) -> Result<Self, ArchiveError> {
-        let bundle = holdings.bundle();
-        let (index, fate) = (ArtifactIndex::of(bundle), fates(bundle));
+    pub fn of(image_store: &dyn ImageStore) -> Result<Self, ArchiveError> {
+        let bundle = image_store.bundle();
+        let (index, inclusion) = (ArtifactIndex::of(bundle), fates(bundle));
         let mapping = Mapping { keep_host: bundle.keeps_host(), ..Mapping::default() };
         let mut blobs: HashMap<Digest, (u64, u32)> = HashMap::new();
-        let small = |config: &Descriptor| holdings.small(config);
+        let small = |config: &Descriptor| image_store.small(config);
         let configs = Configs::new(&small);
         // Names of the same image share what is known of it.
         let mut known: HashMap<(Digest, MediaType), Known> = HashMap::new();
@@ -111,10 +111,11 @@ impl Facts {
             let (variants, needs) = if let Some(same) = known.get(&key) {
                 same.clone()
             } else {
-                let contents = Contents::collect(std::slice::from_ref(index.image(at)), holdings, &fate)?;
+                let contents =
+                    Contents::collect(std::slice::from_ref(index.image(at)), image_store, &inclusion)?;
                 let carried = contents.blobs.iter().map(|blob| (blob.digest, blob.size));
                 let needs: Needs = Arc::new(carried.chain(contents.required).collect());
-                let found = facts::variants(&row.digest, &row.media_type, holdings, &configs, &Kept::of)?;
+                let found = facts::variants(&row.digest, &row.media_type, image_store, &configs, &Kept::of)?;
                 let found: Known = (found.into_iter().map(variant).collect(), needs);
                 known.insert(key, found.clone());
                 found
@@ -124,9 +125,9 @@ impl Facts {
             }
             let mut artifacts = ArtifactCounts::default();
             let mut running = Vec::new();
-            for artifact in index.of_image(at, holdings)? {
+            for artifact in index.of_image(at, image_store)? {
                 let artifact = &bundle.artifacts[artifact];
-                let runs = facts::running_beside(artifact, holdings, &configs, &Kept::of)?;
+                let runs = facts::running_beside(artifact, image_store, &configs, &Kept::of)?;
                 // An artifact that can run is shown as such, and not as the signature that its type claims.
                 artifacts.extend(artifact.kind().filter(|_| runs.is_empty()));
                 running.extend(runs.into_iter().map(variant).map(beside));
@@ -157,11 +158,11 @@ impl Facts {
             image.own = own.map(|(_, size)| size).sum();
         }
         let title = match (bundle.catalog.name.as_str(), bundle.catalog.version.as_str()) {
-            ("", _) => holdings.name(),
+            ("", _) => image_store.name(),
             (name, version) => format!("{name} {version}").trim_end().to_owned(),
         };
         let base = bundle.requires.as_ref().map(|requires| (requires.base, bundle.required()));
-        Ok(Self { title, id: holdings.id(), images, blobs, base })
+        Ok(Self { title, id: image_store.id(), images, blobs, base })
     }
 
     /// Bytes of what all platforms say of themselves, as often as it would be written.

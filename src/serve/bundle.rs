@@ -12,13 +12,13 @@ use bytes::{Buf, Bytes};
 
 use super::listing::{Gathering, Listed, MAX_REFERRERS, Page, Referrers};
 use super::store::{RepositoryName, Store, StoreError, TagOrDigest};
-use crate::archive::{ArchiveError, ArtifactIndex, ContentPieces, Contents, Holdings, fates};
+use crate::archive::{ArchiveError, ArtifactIndex, ContentPieces, Contents, ImageStore, fates};
 use crate::destination::Mapping;
 use crate::image::{Digest, MediaType, RawManifest, Tag};
 
 #[derive(Debug)]
 pub struct BundleStore {
-    holdings: Arc<dyn Holdings>,
+    image_store: Arc<dyn ImageStore>,
     repositories: BTreeMap<RepositoryName, Shelf>,
 }
 
@@ -35,27 +35,27 @@ struct Shelf {
 }
 
 impl BundleStore {
-    /// Lays out `holdings` under the names that `mapping` gives.
-    pub fn new(holdings: Arc<dyn Holdings>, mapping: Mapping) -> Result<Self, ArchiveError> {
-        let repositories = Self::shelves(holdings.as_ref(), mapping)?;
-        let mut store = Self { holdings, repositories };
+    /// Lays out `image_store` under the names that `mapping` gives.
+    pub fn new(image_store: Arc<dyn ImageStore>, mapping: Mapping) -> Result<Self, ArchiveError> {
+        let repositories = Self::shelves(image_store.as_ref(), mapping)?;
+        let mut store = Self { image_store, repositories };
         store.index_subjects()?;
         Ok(store)
     }
 
     fn shelves(
-        holdings: &dyn Holdings,
+        image_store: &dyn ImageStore,
         mapping: Mapping,
     ) -> Result<BTreeMap<RepositoryName, Shelf>, ArchiveError> {
         let mut repositories: BTreeMap<RepositoryName, Shelf> = BTreeMap::new();
-        let bundle = holdings.bundle();
-        let fate = fates(bundle);
+        let bundle = image_store.bundle();
+        let inclusion = fates(bundle);
         let index = ArtifactIndex::of(bundle);
         for (at, image) in bundle.images.iter().enumerate() {
-            let artifacts = index.of_image(at, holdings)?;
+            let artifacts = index.of_image(at, image_store)?;
             let mut roots = vec![index.image(at).clone()];
             roots.extend(artifacts.iter().map(|at| index.artifact(*at).clone()));
-            let contents = Contents::collect(&roots, holdings, &fate)?;
+            let contents = Contents::collect(&roots, image_store, &inclusion)?;
             for target in mapping.targets(&image.name, &image.digest) {
                 let Ok(name) = target.path.parse::<RepositoryName>() else {
                     continue;
@@ -77,7 +77,7 @@ impl BundleStore {
     fn index_subjects(&mut self) -> Result<(), ArchiveError> {
         for shelf in self.repositories.values_mut() {
             for (digest, media_type) in &shelf.manifests {
-                let bytes = self.holdings.manifest(digest)?;
+                let bytes = self.image_store.manifest(digest)?;
                 let parsed = crate::image::ParsedManifest::of(&bytes, Some(media_type));
                 if let Some(subject) = parsed.ok().and_then(|parsed| parsed.subject) {
                     shelf.about.entry(subject.digest).or_default().insert(*digest);
@@ -99,7 +99,7 @@ impl BundleStore {
     fn raw(&self, shelf: &Shelf, digest: &Digest) -> Result<RawManifest, StoreError> {
         let unknown = || StoreError::ManifestUnknown(digest.to_string());
         let media_type = shelf.manifests.get(digest).ok_or_else(unknown)?;
-        let bytes = self.holdings.manifest(digest).map_err(io::Error::other)?;
+        let bytes = self.image_store.manifest(digest).map_err(io::Error::other)?;
         let raw = RawManifest::new(bytes, Some(media_type), Some(digest)).map_err(io::Error::other)?;
         if raw.digest != *digest {
             return Err(io::Error::other(format!("manifest {digest} is damaged in the bundle")).into());
@@ -161,7 +161,7 @@ impl Store for BundleStore {
     }
 
     fn has_parts(&self) -> bool {
-        self.holdings.has_parts()
+        self.image_store.has_parts()
     }
 
     fn open_blob(
@@ -172,9 +172,9 @@ impl Store for BundleStore {
     ) -> Result<Box<dyn Read + Send>, StoreError> {
         let size = self.blob_size(repository, digest)?;
         let pieces = if range == (0..size) {
-            self.holdings.open(digest, 0)
+            self.image_store.open(digest, 0)
         } else {
-            let part = self.holdings.open_part(digest, range.clone());
+            let part = self.image_store.open_part(digest, range.clone());
             part.and_then(|part| part.ok_or(ArchiveError::Invariant("only whole blobs are given out")))
         };
         let pieces = pieces.map_err(io::Error::other)?;

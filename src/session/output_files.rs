@@ -13,7 +13,7 @@ const MAX_NAME: usize = 200;
 const PRIVATE: u32 = 0o600;
 
 /// Refuses when an output is an input, or two outputs are one file. Each comes with what the user calls it.
-pub(crate) fn keep_apart<P: AsRef<Path>>(
+pub(crate) fn refuse_overlaps<P: AsRef<Path>>(
     inputs: &[(&str, &Path)],
     outputs: &[(&str, P)],
 ) -> anyhow::Result<()> {
@@ -34,7 +34,7 @@ pub(crate) fn is_no_file(path: &Path) -> bool {
 }
 
 /// Refuses to replace a file of other content unless told to. `otherwise` says where else to write.
-pub(crate) fn spare(path: &Path, new: &[u8], force: bool, otherwise: &str) -> anyhow::Result<()> {
+pub(crate) fn refuse_overwrite(path: &Path, new: &[u8], force: bool, otherwise: &str) -> anyhow::Result<()> {
     // What is no file has no content that could be lost, and a pipe's would never end.
     let is_file = std::fs::metadata(path).is_ok_and(|meta| meta.is_file());
     if force || !is_file || small_file::named(path, new.len() as u64).is_ok_and(|there| there == new) {

@@ -3,6 +3,7 @@
 //! One list of endings for all of them. A file beside another is written whole or not at all, and a link in its place is
 //! not followed.
 
+use crate::archive::FormatError;
 use std::path::{Path, PathBuf};
 
 use super::output_files;
@@ -113,7 +114,7 @@ pub(crate) fn signer_of(
 pub(crate) fn content(path: &Path) -> Result<Option<Vec<u8>>, ArchiveError> {
     small_file::beside(path, MAX_STATEMENT).map_err(|error| match error.kind() {
         std::io::ErrorKind::InvalidData => {
-            ArchiveError::Json("a statement", format!("{}: {error}", path.display()))
+            ArchiveError::Format(FormatError::Json("a statement", format!("{}: {error}", path.display())))
         }
         _ => ArchiveError::io(path)(error),
     })

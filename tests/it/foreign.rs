@@ -1,9 +1,10 @@
 //! Layouts of other tools, and bundles that were tampered with after unpacking.
 
+use airgap_bundle::archive::InputError;
 use std::fs;
 use std::path::Path;
 
-use airgap_bundle::archive::{ArchiveError, BundleManifest, ForeignLayout, Holdings, open_pipe};
+use airgap_bundle::archive::{ArchiveError, BundleManifest, ForeignLayout, ImageStore, open_pipe};
 use airgap_bundle::image::Digest;
 
 use super::support::bundles::written;
@@ -45,7 +46,10 @@ const TAG: &str = r#""org.opencontainers.image.ref.name":"v1","org.opencontainer
 fn an_image_is_never_called_after_its_base() {
     let folder = tempfile::tempdir().unwrap();
     layout(folder.path(), &[TAG]);
-    assert!(matches!(ForeignLayout::open(folder.path(), None), Err(ArchiveError::Nameless(_))));
+    assert!(matches!(
+        ForeignLayout::open(folder.path(), None),
+        Err(ArchiveError::Input(InputError::Nameless(_)))
+    ));
     let name = "r.example.com/x/y:1".parse().unwrap();
     let named = ForeignLayout::open(folder.path(), Some(&name)).unwrap();
     assert_eq!(named.bundle().images[0].name, name);
@@ -55,11 +59,17 @@ fn an_image_is_never_called_after_its_base() {
 fn no_image_of_several_is_left_out_in_silence() {
     let folder = tempfile::tempdir().unwrap();
     layout(folder.path(), &[FULL, TAG]);
-    assert!(matches!(ForeignLayout::open(folder.path(), None), Err(ArchiveError::Nameless(_))));
+    assert!(matches!(
+        ForeignLayout::open(folder.path(), None),
+        Err(ArchiveError::Input(InputError::Nameless(_)))
+    ));
     let folder = tempfile::tempdir().unwrap();
     layout(folder.path(), &[FULL, &FULL.replace("full:1", "full:2")]);
     let name = "r.example.com/x/y:1".parse().unwrap();
-    assert!(matches!(ForeignLayout::open(folder.path(), Some(&name)), Err(ArchiveError::NameUnused(_))));
+    assert!(matches!(
+        ForeignLayout::open(folder.path(), Some(&name)),
+        Err(ArchiveError::Input(InputError::NameUnused(_)))
+    ));
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! Entries of another tool's index that are not images: signatures and the like, by a subject, a tag or a mark of their own.
 
+use crate::archive::{FormatError, InputError};
 use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 
 use super::tar_header::shown;
 use crate::archive::ArchiveError;
-use crate::archive::error::NamelessImage;
+use crate::archive::NamelessImage;
 use crate::archive::format::contents::{Contents, Root};
 use crate::archive::manifest::{ArtifactRow, ImageRow};
 use crate::image::{
@@ -46,9 +47,11 @@ impl Beside<'_> {
         }
         let (mut found, mut left) = (Vec::new(), Vec::new());
         for root in &self.entries {
-            let bytes = manifests.get(&root.digest).ok_or(ArchiveError::MissingManifest(root.digest))?;
+            let bytes = manifests
+                .get(&root.digest)
+                .ok_or(ArchiveError::Format(FormatError::MissingManifest(root.digest)))?;
             let parsed = ParsedManifest::of(bytes, Some(&root.media_type))
-                .map_err(|e| ArchiveError::Damaged(format!("{}: {e}", root.digest)))?;
+                .map_err(|e| ArchiveError::Format(FormatError::Damaged(format!("{}: {e}", root.digest))))?;
             let (subject, tag) = match self.tag(root) {
                 Some((tag, subject)) => (Some(subject), Some(tag)),
                 None => (parsed.subject.as_ref().map(|subject| subject.digest), None),
@@ -140,7 +143,7 @@ pub(in crate::archive) fn name_of(root: &Descriptor) -> Result<Option<Reference>
             Err(why) => {
                 let (digest, name) = (root.digest, shown(text.as_bytes()));
                 let why = ReferenceError::to_string(&why);
-                wrong = wrong.or(Some(ArchiveError::BadName { digest, name, why }));
+                wrong = wrong.or(Some(ArchiveError::Input(InputError::BadName { digest, name, why })));
             }
         }
     }
@@ -151,7 +154,7 @@ pub(in crate::archive) fn name_of(root: &Descriptor) -> Result<Option<Reference>
 pub(in crate::archive) fn unnamed(root: &Descriptor) -> ArchiveError {
     let found = root.annotations.get(CONTAINERD_NAME).or_else(|| root.annotations.get(REF_NAME));
     let found = found.map(|text| shown(text.as_bytes()));
-    ArchiveError::Nameless(NamelessImage { digest: root.digest, found })
+    ArchiveError::Input(InputError::Nameless(NamelessImage { digest: root.digest, found }))
 }
 
 /// Some tools call images artifacts of the type of their config.

@@ -4,6 +4,7 @@
 //! one. Zero bytes after the last part are padding. Anything else there is an error of its own, [`Leftover`], so that
 //! whoever reads the tar can tell it from damage.
 
+use crate::archive::{FormatError, InputError};
 use std::io::{self, BufRead, Read};
 use std::path::Path;
 
@@ -100,7 +101,7 @@ impl TooWide {
     /// The error for the archive at `path`, if `error` is one of these.
     pub(in crate::archive) fn found(error: &io::Error, path: &Path) -> Option<ArchiveError> {
         let wide: &Self = error.get_ref()?.downcast_ref()?;
-        Some(ArchiveError::Window { path: path.to_owned(), mib: wide.0 })
+        Some(ArchiveError::Input(InputError::Window { path: path.to_owned(), mib: wide.0 }))
     }
 }
 
@@ -114,9 +115,9 @@ pub(in crate::archive) fn content_error(archive: &Path, error: io::Error) -> Arc
     }
     match error.kind() {
         io::ErrorKind::UnexpectedEof => {
-            ArchiveError::Damaged(format!("{} ends inside a member", archive.display()))
+            ArchiveError::Format(FormatError::Damaged(format!("{} ends inside a member", archive.display())))
         }
-        _ => ArchiveError::Damaged(format!("{}: {error}", archive.display())),
+        _ => ArchiveError::Format(FormatError::Damaged(format!("{}: {error}", archive.display()))),
     }
 }
 
@@ -166,9 +167,9 @@ struct Frames<R> {
 
 impl<R: BufRead> Frames<R> {
     fn new(input: Counted<R>) -> Result<Self, ArchiveError> {
-        let mut decoder = Decoder::new().map_err(ArchiveError::Zstd)?;
+        let mut decoder = Decoder::new().map_err(|error| ArchiveError::Format(FormatError::Zstd(error)))?;
         let limit = DParameter::WindowLogMax(MAX_WINDOW.ilog2());
-        decoder.set_parameter(limit).map_err(ArchiveError::Zstd)?;
+        decoder.set_parameter(limit).map_err(|error| ArchiveError::Format(FormatError::Zstd(error)))?;
         Ok(Self { input, decoder, is_inside: false })
     }
 

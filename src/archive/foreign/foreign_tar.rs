@@ -4,6 +4,7 @@
 //! left between two members and gone on with. What follows the end-of-archive marker is read too: zeros are padding,
 //! anything else is left over, and the caller decides whether that is an error.
 
+use crate::archive::FormatError;
 use std::io::{self, BufRead, Read, Seek};
 use std::path::Path;
 
@@ -126,7 +127,9 @@ impl<R: Read> Members<R> {
             };
             self.count += 1;
             if self.count > MAX_MEMBERS {
-                return Err(ArchiveError::Damaged(format!("there are more than {MAX_MEMBERS} members")));
+                return Err(ArchiveError::Format(FormatError::Damaged(format!(
+                    "there are more than {MAX_MEMBERS} members"
+                ))));
             }
             let kind = Kind::of(&header);
             let is_extension =
@@ -135,7 +138,9 @@ impl<R: Read> Members<R> {
                 return self.begin(&header, kind, extensions).map(Some);
             }
             let size = tar_header::size(&header);
-            self.expect(size.map_err(|why| ArchiveError::Damaged(format!("a header of a long name {why}")))?);
+            self.expect(size.map_err(|why| {
+                ArchiveError::Format(FormatError::Damaged(format!("a header of a long name {why}")))
+            })?);
             match kind {
                 Some(Kind::LongName) => extensions.name = Some(self.long_name()?),
                 Some(Kind::Records) => self.records(&mut extensions)?,
@@ -153,7 +158,9 @@ impl<R: Read> Members<R> {
         extensions: Extensions,
     ) -> Result<Member, ArchiveError> {
         let raw = extensions.name.unwrap_or_else(|| header.path_bytes().into_owned());
-        let damaged = |why: &str| ArchiveError::Damaged(format!("the member {} {why}", shown(&raw)));
+        let damaged = |why: &str| {
+            ArchiveError::Format(FormatError::Damaged(format!("the member {} {why}", shown(&raw))))
+        };
         let mut kind = kind.ok_or_else(|| {
             let letter = header.entry_type().as_byte();
             damaged(&format!("has the tar type {}, which tools read in different ways", shown(&[letter])))
@@ -293,7 +300,8 @@ impl<R: Read> Members<R> {
 
     fn extension(&mut self) -> Result<Vec<u8>, ArchiveError> {
         let size = self.left;
-        let long = || ArchiveError::Damaged(format!("a member's name takes {size} bytes"));
+        let long =
+            || ArchiveError::Format(FormatError::Damaged(format!("a member's name takes {size} bytes")));
         self.whole(MAX_EXTENSION)?.ok_or_else(long)
     }
 
@@ -326,9 +334,9 @@ impl<R: Read> Members<R> {
             let record = record.map_err(|error| self.not_a_tar(&error))?;
             if matches!(record.key_bytes(), b"path" | b"size" | b"linkpath") {
                 let key = shown(record.key_bytes());
-                return Err(ArchiveError::Damaged(format!(
+                return Err(ArchiveError::Format(FormatError::Damaged(format!(
                     "a global header gives all members one {key}, which tools read in different ways"
-                )));
+                ))));
             }
         }
         Ok(())
@@ -352,11 +360,16 @@ impl<R: Read> Members<R> {
             return ArchiveError::io(&self.archive)(io::Error::from_raw_os_error(code));
         }
         match error.kind() {
-            _ if self.count == 0 => {
-                ArchiveError::NotABundle(format!("{archive} is not a readable tar: {error}"))
+            _ if self.count == 0 => ArchiveError::Format(FormatError::NotABundle(format!(
+                "{archive} is not a readable tar: {error}"
+            ))),
+            io::ErrorKind::UnexpectedEof => {
+                ArchiveError::Format(FormatError::Damaged(format!("{archive} ends inside a member")))
             }
-            io::ErrorKind::UnexpectedEof => ArchiveError::Damaged(format!("{archive} ends inside a member")),
-            _ => ArchiveError::Damaged(format!("{archive}, byte {} of the tar: {error}", self.at)),
+            _ => ArchiveError::Format(FormatError::Damaged(format!(
+                "{archive}, byte {} of the tar: {error}",
+                self.at
+            ))),
         }
     }
 }

@@ -6,6 +6,7 @@
 //! are compared where they are sent. Nothing is unpacked: a plain tar is read in place, a compressed one is read anew for
 //! each blob.
 
+use crate::archive::FormatError;
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ use std::sync::atomic::AtomicBool;
 use bytes::Bytes;
 
 use super::compression::content_error;
-use super::described::{Chosen, Described, LayoutOptions, describe};
+use super::foreign_index::{Chosen, Described, LayoutOptions, describe};
 use super::listing::Listing;
 use super::place::{Budget, MAX_BUNDLE_JSON, MAX_JSON, MAX_LAYOUT, Place, decompressed};
 use super::platforms::Known;
@@ -22,7 +23,7 @@ use super::{repacked, verify_layout};
 use crate::archive::format::head::Derived;
 use crate::archive::format::manifest_source::Manifests;
 use crate::archive::format::{head, proof};
-use crate::archive::holdings::{ContentPieces, Holdings, StreamEvent, StreamSink};
+use crate::archive::image_store::{ContentPieces, ImageStore, StreamEvent, StreamSink};
 use crate::archive::manifest::{BundleManifest, MAX_HEAD_CONFIG};
 use crate::archive::read::head_reader::MAX_SIGNATURE;
 use crate::archive::read::problem::Problem;
@@ -109,7 +110,9 @@ impl ForeignLayout {
         let Some(index) = place.whole(head::INDEX, MAX_JSON)? else {
             return Err(place.recognised(path).unwrap_or_else(|| {
                 let path = path.display();
-                ArchiveError::NotABundle(format!("there is neither bundle.json nor index.json in {path}"))
+                ArchiveError::Format(FormatError::NotABundle(format!(
+                    "there is neither bundle.json nor index.json in {path}"
+                )))
             }));
         };
         trust.check_foreign()?;
@@ -117,7 +120,7 @@ impl ForeignLayout {
         check_version(place.whole(head::OCI_LAYOUT, MAX_LAYOUT)?.as_deref(), &mut notes)?;
         notes.extend(place.listing().and_then(|listing| listing.leftover.as_deref()).map(ignored));
         let parsed = ParsedManifest::of(&index, Some(media_type::OCI_INDEX))
-            .map_err(|error| ArchiveError::Json("index.json", error.to_string()))?;
+            .map_err(|error| ArchiveError::Format(FormatError::Json("index.json", error.to_string())))?;
         drop(index);
         let manifests = manifests_below(&place, &parsed.manifests)?;
         let known = Known { manifests: &manifests, has: &|digest| place.has(digest) };
@@ -153,15 +156,17 @@ pub(in crate::archive) fn check_version(
         notes.push("the file oci-layout is missing; other tools may refuse this layout".to_owned());
         return Ok(());
     };
-    let version =
-        layout_version(bytes).map_err(|error| ArchiveError::Json("oci-layout", error.to_string()))?;
+    let version = layout_version(bytes)
+        .map_err(|error| ArchiveError::Format(FormatError::Json("oci-layout", error.to_string())))?;
     match version {
         Some(version) if version == LAYOUT_VERSION => Ok(()),
-        Some(version) => Err(ArchiveError::Damaged(format!(
+        Some(version) => Err(ArchiveError::Format(FormatError::Damaged(format!(
             "oci-layout says imageLayoutVersion {}; only {LAYOUT_VERSION} is supported",
             super::tar_header::shown(version.as_bytes())
-        ))),
-        None => Err(ArchiveError::Damaged("oci-layout has no imageLayoutVersion".to_owned())),
+        )))),
+        None => {
+            Err(ArchiveError::Format(FormatError::Damaged("oci-layout has no imageLayoutVersion".to_owned())))
+        }
     }
 }
 
@@ -187,13 +192,14 @@ fn manifests_below(
         let mut next = Vec::new();
         for descriptor in &level {
             let Some(bytes) = found.get(&descriptor.digest) else { continue };
-            let parsed = ParsedManifest::of(bytes, Some(&descriptor.media_type))
-                .map_err(|error| ArchiveError::Damaged(format!("{}: {error}", descriptor.digest)))?;
+            let parsed = ParsedManifest::of(bytes, Some(&descriptor.media_type)).map_err(|error| {
+                ArchiveError::Format(FormatError::Damaged(format!("{}: {error}", descriptor.digest)))
+            })?;
             next.extend(parsed.manifests);
         }
         level = next;
     }
-    Err(ArchiveError::Damaged("indexes are nested too deep".to_owned()))
+    Err(ArchiveError::Format(FormatError::Damaged("indexes are nested too deep".to_owned())))
 }
 
 /// The manifests of a layout that is being opened, and its configs where they can be read without a pass over the whole.
@@ -208,10 +214,12 @@ impl Manifests for SmallBlobs<'_> {
             return Ok(bytes.clone());
         }
         let bytes = self.place.read(&digest.layout_path(), MAX_HEAD_CONFIG)?;
-        let bytes = bytes.ok_or(ArchiveError::MissingManifest(*digest))?;
+        let bytes = bytes.ok_or(ArchiveError::Format(FormatError::MissingManifest(*digest)))?;
         let actual = Digest::of(digest.algorithm(), &bytes);
         if actual != *digest {
-            return Err(ArchiveError::Damaged(format!("{digest}: the content has digest {actual}")));
+            return Err(ArchiveError::Format(FormatError::Damaged(format!(
+                "{digest}: the content has digest {actual}"
+            ))));
         }
         Ok(bytes.into())
     }
@@ -219,23 +227,26 @@ impl Manifests for SmallBlobs<'_> {
 
 impl Manifests for ForeignLayout {
     fn manifest(&self, digest: &Digest) -> Result<Bytes, ArchiveError> {
-        self.manifests.get(digest).cloned().ok_or(ArchiveError::MissingManifest(*digest))
+        self.manifests.get(digest).cloned().ok_or(ArchiveError::Format(FormatError::MissingManifest(*digest)))
     }
 }
 
-impl Holdings for ForeignLayout {
+impl ImageStore for ForeignLayout {
     fn bundle(&self) -> &BundleManifest {
         &self.bundle
     }
 
     fn open(&self, digest: &Digest, from: u64) -> Result<ContentPieces, ArchiveError> {
         let reader = self.place.open_member(&digest.layout_path())?;
-        let mut reader =
-            reader.ok_or_else(|| ArchiveError::Damaged(format!("{digest} is not in the archive")))?;
+        let mut reader = reader.ok_or_else(|| {
+            ArchiveError::Format(FormatError::Damaged(format!("{digest} is not in the archive")))
+        })?;
         let at = ArchiveError::io(&self.path);
         let skipped = io::copy(&mut (&mut reader).take(from), &mut io::sink()).map_err(at)?;
         if skipped != from {
-            return Err(ArchiveError::Damaged(format!("{digest} is shorter than its descriptor says")));
+            return Err(ArchiveError::Format(FormatError::Damaged(format!(
+                "{digest} is shorter than its descriptor says"
+            ))));
         }
         Ok(Box::new(Pieces::new(reader, &self.path)))
     }

@@ -1,5 +1,6 @@
 //! Which members an archive has: each once, and in a bundle no others than its own.
 
+use crate::archive::FormatError;
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -56,7 +57,9 @@ impl Listing {
         let place = (member.kind == Kind::File).then_some((member.at, member.size));
         if self.members.insert(key(name), place).is_some() {
             let name = shown(name.as_bytes());
-            return Err(ArchiveError::Damaged(format!("the member {name} is there twice")));
+            return Err(ArchiveError::Format(FormatError::Damaged(format!(
+                "the member {name} is there twice"
+            ))));
         }
         Ok(())
     }
@@ -84,9 +87,9 @@ impl Listing {
     pub(in crate::archive) fn refuse_strangers(&self) -> Result<(), ArchiveError> {
         match (&self.stranger, &self.leftover) {
             (Some(stranger), _) => Err(stranger_in_bundle(stranger)),
-            (None, Some(leftover)) => {
-                Err(ArchiveError::Damaged(format!("it holds a bundle, and more after its end: {leftover}")))
-            }
+            (None, Some(leftover)) => Err(ArchiveError::Format(FormatError::Damaged(format!(
+                "it holds a bundle, and more after its end: {leftover}"
+            )))),
             (None, None) => Ok(()),
         }
     }
@@ -104,7 +107,9 @@ impl Listing {
             for entry in entries {
                 count += 1;
                 if count > MAX_MEMBERS {
-                    return Err(ArchiveError::Damaged(format!("there are more than {MAX_MEMBERS} members")));
+                    return Err(ArchiveError::Format(FormatError::Damaged(format!(
+                        "there are more than {MAX_MEMBERS} members"
+                    ))));
                 }
                 let entry = entry.map_err(ArchiveError::io(&path))?;
                 // Of the entry itself, not of what it leads to.
@@ -128,7 +133,9 @@ impl Listing {
 
 /// The error for a bundle that has more in it than its own members.
 pub(in crate::archive) fn stranger_in_bundle(what: &str) -> ArchiveError {
-    ArchiveError::Damaged(format!("it holds a bundle, and also {what}, which is not part of the bundle"))
+    ArchiveError::Format(FormatError::Damaged(format!(
+        "it holds a bundle, and also {what}, which is not part of the bundle"
+    )))
 }
 
 /// Whether some bundle has a member of this name.

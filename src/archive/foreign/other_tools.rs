@@ -1,5 +1,6 @@
 //! Archives of other tools that are not OCI layouts: recognised by their own marks, with the command that leads on.
 
+use crate::archive::InputError;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -50,10 +51,10 @@ pub(in crate::archive) fn recognised(
             } else {
                 "unpack it and name that folder, or pack the folder from inside: tar -C FOLDER -cf FILE.tar ."
             };
-            return Some(ArchiveError::OtherFormat { what, hint: hint.to_owned() });
+            return Some(ArchiveError::Input(InputError::OtherFormat { what, hint: hint.to_owned() }));
         }
     };
-    Some(ArchiveError::OtherFormat { what: format!("{archive} is {kind}"), hint })
+    Some(ArchiveError::Input(InputError::OtherFormat { what: format!("{archive} is {kind}"), hint }))
 }
 
 /// A compression that is not read, by how the file at `path` begins.
@@ -66,7 +67,7 @@ pub(in crate::archive) fn compressed(path: &Path, start: &[u8]) -> Option<Archiv
         format!("decompress it first: {command} {file}")
     };
     let what = format!("{archive} is compressed with {what}; gzip and zstd are read");
-    Some(ArchiveError::OtherFormat { what, hint })
+    Some(ArchiveError::Input(InputError::OtherFormat { what, hint }))
 }
 
 /// How to convert what `docker save` wrote: the names in it are only shown where they are references.
@@ -103,7 +104,7 @@ mod tests {
             marks.see(name);
         }
         match recognised(&marks, Path::new("a b.tar"), docker) {
-            Some(ArchiveError::OtherFormat { what, hint }) => Some((what, hint)),
+            Some(ArchiveError::Input(InputError::OtherFormat { what, hint })) => Some((what, hint)),
             _ => None,
         }
     }

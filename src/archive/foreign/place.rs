@@ -3,6 +3,7 @@
 //! A tar is walked once when it is opened, to its last byte, so that everything that is wrong with its members is known
 //! before anything is sent. Then a plain one is read in place; a compressed one is read anew from its start.
 
+use crate::archive::FormatError;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, BufReader, Read};
@@ -108,7 +109,7 @@ impl SmallMembers {
 }
 
 pub(in crate::archive) fn too_large(name: &str, cap: u64) -> ArchiveError {
-    ArchiveError::Damaged(format!("{name} is larger than {cap} bytes"))
+    ArchiveError::Format(FormatError::Damaged(format!("{name} is larger than {cap} bytes")))
 }
 
 impl Place {
@@ -183,7 +184,9 @@ impl Place {
             return Ok(small.digest(name));
         }
         let Some(mut reader) = self.open_member(name)? else { return Ok(None) };
-        hash::hash(&mut reader).map(Some).map_err(|error| ArchiveError::Damaged(format!("{name}: {error}")))
+        hash::hash(&mut reader)
+            .map(Some)
+            .map_err(|error| ArchiveError::Format(FormatError::Damaged(format!("{name}: {error}"))))
     }
 
     /// A member that is read in place, as a whole. A compressed tar is not searched for it.
@@ -209,7 +212,7 @@ impl Place {
         // One buffer that is never moved: it may be large.
         let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
         let read = reader.take(cap + 1).read_to_end(&mut bytes);
-        read.map_err(|error| ArchiveError::Damaged(format!("{name}: {error}")))?;
+        read.map_err(|error| ArchiveError::Format(FormatError::Damaged(format!("{name}: {error}"))))?;
         if bytes.len() as u64 > cap { Err(too_large(name, cap)) } else { Ok(Some(bytes)) }
     }
 
@@ -307,13 +310,15 @@ impl Budget {
     ) -> Result<Bytes, ArchiveError> {
         self.0 = self.0.checked_sub(bytes.len() as u64).ok_or_else(|| {
             let most = MAX_MANIFESTS >> 20;
-            ArchiveError::Damaged(format!("its manifests are larger than {most} MiB together"))
+            ArchiveError::Format(FormatError::Damaged(format!(
+                "its manifests are larger than {most} MiB together"
+            )))
         })?;
         let actual = Digest::of(digest.algorithm(), &bytes);
         if actual == *digest {
             return Ok(bytes.into());
         }
-        Err(ArchiveError::Damaged(format!("{digest}: the content has digest {actual}")))
+        Err(ArchiveError::Format(FormatError::Damaged(format!("{digest}: the content has digest {actual}"))))
     }
 }
 

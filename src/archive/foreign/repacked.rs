@@ -4,6 +4,7 @@
 //! archive is not covered by the signature. Members for other tools may be missing; those that are there have to be
 //! the ones that follow from `bundle.json`.
 
+use crate::archive::FormatError;
 use std::collections::HashSet;
 use std::io::{BufReader, Read};
 use std::path::Path;
@@ -68,7 +69,7 @@ pub(in crate::archive) fn check_derived(
             (None, Some(_)) if matches!(name, head::OCI_LAYOUT | head::INDEX) => format!("{name} is missing"),
             (None, _) => continue,
         };
-        return Err(ArchiveError::Damaged(why));
+        return Err(ArchiveError::Format(FormatError::Damaged(why)));
     }
     Ok(())
 }

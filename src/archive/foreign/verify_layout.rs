@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use super::place::Place;
 use crate::archive::ArchiveError;
-use crate::archive::holdings::{Holdings, StreamEvent};
+use crate::archive::image_store::{ImageStore, StreamEvent};
 use crate::archive::manifest::{BlobRow, MAX_HEAD_CONFIG};
 use crate::archive::read::problem::{Problem, find_images};
 use crate::image::{Digest, Hasher, ImageConfig, Role};
@@ -56,7 +56,7 @@ impl<'a> Passing<'a> {
 /// Checks every blob of `layout` that is not among `manifests`, which were compared with their digests.
 /// `moved` is called with the number of content bytes that have been checked.
 pub(in crate::archive) fn verify(
-    layout: &dyn Holdings,
+    layout: &dyn ImageStore,
     manifests: &HashMap<Digest, Bytes>,
     place: &Place,
     cancelled: &AtomicBool,
@@ -90,7 +90,7 @@ pub(in crate::archive) fn verify(
     problems
 }
 
-fn problem(layout: &dyn Holdings, blob: Option<Digest>, what: String) -> Problem {
+fn problem(layout: &dyn ImageStore, blob: Option<Digest>, what: String) -> Problem {
     let place = match &blob {
         Some(digest) => format!("{}, {}", layout.name(), digest.layout_path()),
         None => layout.name(),
@@ -121,7 +121,7 @@ fn verify_blob(place: &Place, blob: &BlobRow, moved: &(dyn Fn(u64) + Sync)) -> O
 
 /// Reads the whole archive once, in its order.
 fn verify_in_order(
-    layout: &dyn Holdings,
+    layout: &dyn ImageStore,
     left: &[&BlobRow],
     cancelled: &AtomicBool,
     moved: &(dyn Fn(u64) + Sync),

@@ -3,6 +3,7 @@
 //! One walk serves the writer, which plans with it, and the reader, which repeats it to prove that `bundle.json`
 //! says nothing but what the manifests say.
 
+use crate::archive::FormatError;
 use std::collections::{BTreeMap, HashMap};
 
 use super::manifest_source::Manifests;
@@ -30,7 +31,7 @@ pub struct ImageFault {
 
 /// What becomes of a blob that a manifest refers to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum Inclusion {
     Carried,
     /// Left out, since it is at the destination already.
     Required,
@@ -39,7 +40,7 @@ pub enum Fate {
 }
 
 /// Decides what becomes of a descriptor in this role. Manifests are always carried, or left out with all below them.
-pub type Fates<'a> = dyn Fn(&Descriptor, Role) -> Fate + 'a;
+pub type Fates<'a> = dyn Fn(&Descriptor, Role) -> Inclusion + 'a;
 
 /// The walk's result.
 #[derive(Debug, Default)]
@@ -83,7 +84,7 @@ struct Use {
 
 struct Walk<'a> {
     manifests: &'a dyn Manifests,
-    fate: &'a Fates<'a>,
+    inclusion: &'a Fates<'a>,
     /// Configs are read too, and refused where tools read them in different ways.
     reads_configs: bool,
     /// What was found in configs, by digest and whether the manifest makes it the config of an image.
@@ -105,29 +106,33 @@ struct Walk<'a> {
 impl Contents {
     /// Walks `roots` in order; everything is carried.
     pub fn all(roots: &[Root], manifests: &dyn Manifests) -> Result<Self, ArchiveError> {
-        Self::collect(roots, manifests, &|_, _| Fate::Carried)
+        Self::collect(roots, manifests, &|_, _| Inclusion::Carried)
     }
 
-    /// Walks `roots` in order. `fate` says what is part of the bundle.
+    /// Walks `roots` in order. `inclusion` says what is part of the bundle.
     pub fn collect(
         roots: &[Root],
         manifests: &dyn Manifests,
-        fate: &Fates<'_>,
+        inclusion: &Fates<'_>,
     ) -> Result<Self, ArchiveError> {
-        Self::walk(roots, manifests, fate, 0, false)
+        Self::walk(roots, manifests, inclusion, 0, false)
     }
 
     /// The same, for what is to cross: a config that tools read in different ways is a fault too. `manifests` has the
     /// configs of up to [`MAX_HEAD_CONFIG`] bytes.
-    pub fn proven(roots: &[Root], manifests: &dyn Manifests, fate: &Fates<'_>) -> Result<Self, ArchiveError> {
-        Self::walk(roots, manifests, fate, 0, true)
+    pub fn proven(
+        roots: &[Root],
+        manifests: &dyn Manifests,
+        inclusion: &Fates<'_>,
+    ) -> Result<Self, ArchiveError> {
+        Self::walk(roots, manifests, inclusion, 0, true)
     }
 
     /// The same, with room for the `expected` number of blobs.
     pub(in crate::archive) fn walk(
         roots: &[Root],
         manifests: &dyn Manifests,
-        fate: &Fates<'_>,
+        inclusion: &Fates<'_>,
         expected: usize,
         reads_configs: bool,
     ) -> Result<Self, ArchiveError> {
@@ -135,7 +140,7 @@ impl Contents {
         let (uses, positions) = (Vec::with_capacity(expected), Positions::with_capacity(expected));
         let mut walk = Walk {
             manifests,
-            fate,
+            inclusion,
             reads_configs,
             configs: HashMap::new(),
             uses,
@@ -206,7 +211,9 @@ impl Walk<'_> {
         self.read += bytes.len() as u64;
         if self.read > MAX_READ {
             let most = MAX_READ >> 30;
-            return Err(ArchiveError::Damaged(format!("its images have more than {most} GiB of manifests")));
+            return Err(ArchiveError::Format(FormatError::Damaged(format!(
+                "its images have more than {most} GiB of manifests"
+            ))));
         }
         let parsed = match ParsedManifest::of(&bytes, Some(stated)) {
             Ok(parsed) => parsed,
@@ -221,7 +228,7 @@ impl Walk<'_> {
         }
         for child in &parsed.manifests {
             if media_type::is_manifest(&child.media_type) {
-                if (self.fate)(child, Role::Manifest) == Fate::LeftOut {
+                if (self.inclusion)(child, Role::Manifest) == Inclusion::LeftOut {
                     continue;
                 }
                 self.manifest(root, &child.digest, &child.media_type, child.size, depth + 1)?;
@@ -277,7 +284,7 @@ impl Walk<'_> {
         if !self.configs.contains_key(&key) {
             let bytes = match self.manifests.manifest(&config.digest) {
                 Ok(bytes) => bytes,
-                Err(ArchiveError::MissingManifest(_)) => return Ok(()),
+                Err(ArchiveError::Format(FormatError::MissingManifest(_))) => return Ok(()),
                 Err(error) => return Err(error),
             };
             self.configs.insert(key, config_ambiguity(parsed, &bytes));
@@ -304,10 +311,10 @@ impl Walk<'_> {
     }
 
     fn blob(&mut self, root: usize, descriptor: &Descriptor, role: Role) {
-        let required = match (self.fate)(descriptor, role) {
-            Fate::Carried => false,
-            Fate::Required => true,
-            Fate::LeftOut => return,
+        let required = match (self.inclusion)(descriptor, role) {
+            Inclusion::Carried => false,
+            Inclusion::Required => true,
+            Inclusion::LeftOut => return,
         };
         self.add(root, &descriptor.digest, &descriptor.media_type, descriptor.size, role, required);
     }
@@ -356,19 +363,19 @@ impl Walk<'_> {
 }
 
 /// What became of each blob when `bundle` was written.
-pub fn fates(bundle: &BundleManifest) -> impl Fn(&Descriptor, Role) -> Fate {
+pub fn fates(bundle: &BundleManifest) -> impl Fn(&Descriptor, Role) -> Inclusion {
     let listed = bundle.index();
     let required = bundle.requires.as_ref().map_or(&[][..], |requires| &requires.blobs);
     let requires = |digest: &Digest| required.binary_search_by(|blob| blob.digest.cmp(digest)).is_ok();
     move |descriptor, role| {
         if listed.position(&descriptor.digest).is_some() {
-            Fate::Carried
+            Inclusion::Carried
         } else if requires(&descriptor.digest) && role.may_be_required() {
-            Fate::Required
+            Inclusion::Required
         } else if media_type::is_foreign(&descriptor.media_type) {
-            Fate::LeftOut
+            Inclusion::LeftOut
         } else {
-            Fate::Carried
+            Inclusion::Carried
         }
     }
 }

@@ -4,6 +4,7 @@
 //! and configs are full of digests, which do not compress. Everything together may expand further, since layers of zeros
 //! do occur.
 
+use crate::archive::FormatError;
 use std::io::{self, BufRead, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -36,9 +37,9 @@ pub(in crate::archive) fn may_hold(bytes: u64, compressed: u64) -> bool {
 
 /// The error for `what`, which expands too far.
 pub(in crate::archive) fn too_far(what: &str) -> ArchiveError {
-    ArchiveError::Damaged(format!(
+    ArchiveError::Format(FormatError::Damaged(format!(
         "{what} is more than {HELD_RATIO} times as large as its compressed form, as no JSON of images is"
-    ))
+    )))
 }
 
 /// Compressed input whose bytes are counted, and can be looked at before they are taken.

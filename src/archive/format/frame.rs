@@ -3,6 +3,7 @@
 //! Every frame written here carries its content size and an XXH64 checksum, holds 1 byte to 8 MiB of content,
 //! and needs a window of at most 8 MiB, so that every stock decoder reads it without a flag.
 
+use crate::archive::FormatError;
 use std::ops::Range;
 
 use xxhash_rust::xxh64::Xxh64;
@@ -267,10 +268,11 @@ pub(crate) fn compress_or_store(content: &[u8]) -> Result<Vec<u8>, ArchiveError>
 }
 
 fn compress(content: &[u8], level: i32) -> Result<Vec<u8>, ArchiveError> {
-    let mut compressor = zstd::bulk::Compressor::new(level).map_err(ArchiveError::Zstd)?;
-    compressor.include_checksum(true).map_err(ArchiveError::Zstd)?;
-    compressor.include_contentsize(true).map_err(ArchiveError::Zstd)?;
-    compressor.compress(content).map_err(ArchiveError::Zstd)
+    let mut compressor =
+        zstd::bulk::Compressor::new(level).map_err(|error| ArchiveError::Format(FormatError::Zstd(error)))?;
+    compressor.include_checksum(true).map_err(|error| ArchiveError::Format(FormatError::Zstd(error)))?;
+    compressor.include_contentsize(true).map_err(|error| ArchiveError::Format(FormatError::Zstd(error)))?;
+    compressor.compress(content).map_err(|error| ArchiveError::Format(FormatError::Zstd(error)))
 }
 
 /// The content of one whole frame of any kind that holds exactly `content` bytes. libzstd checks the checksum.

@@ -5,7 +5,7 @@
 use super::manifest_source::Manifests;
 use super::sink::Sink;
 use super::sums::Sums;
-use super::{derived, frame, member};
+use super::{frame, member, oci_index};
 use crate::archive::ArchiveError;
 use crate::archive::manifest::{BundleManifest, Group};
 use crate::image::{Algorithm, Digest};
@@ -54,11 +54,11 @@ impl<'a> Derived<'a> {
         signature: Option<&[u8]>,
         manifests: &dyn Manifests,
     ) -> Result<Self, ArchiveError> {
-        let index = derived::index_json(bundle)?;
+        let index = oci_index::index_json(bundle)?;
         let sha512 = Sums::of_blobs(bundle, Algorithm::Sha512);
-        let docker = derived::docker_manifest(bundle, manifests)?;
+        let docker = oci_index::docker_manifest(bundle, manifests)?;
         let mut sha256 = Sums::of_blobs(bundle, Algorithm::Sha256);
-        sha256.add(OCI_LAYOUT, derived::OCI_LAYOUT);
+        sha256.add(OCI_LAYOUT, oci_index::OCI_LAYOUT);
         sha256.add(INDEX, &index);
         sha256.add_digest(BUNDLE, id);
         if let Some(signature) = signature {
@@ -79,7 +79,7 @@ impl<'a> Derived<'a> {
         let sha512 =
             if self.sha512.is_empty() { None } else { Some((self.sha512.len(), self.sha512.digest()?)) };
         Ok([
-            (OCI_LAYOUT, Some(whole(derived::OCI_LAYOUT))),
+            (OCI_LAYOUT, Some(whole(oci_index::OCI_LAYOUT))),
             (INDEX, Some(whole(&self.index))),
             (SHA256SUMS, Some((self.sha256.len(), self.sha256.digest()?))),
             (SHA512SUMS, sha512),
@@ -97,7 +97,7 @@ pub(crate) fn generate(
     sink: &mut Sink<'_>,
 ) -> Result<HeadNotes, ArchiveError> {
     let Derived { index, docker, sha256, sha512 } = Derived::of(bundle, own.id, signature, manifests)?;
-    put(OCI_LAYOUT, derived::OCI_LAYOUT, sink)?;
+    put(OCI_LAYOUT, oci_index::OCI_LAYOUT, sink)?;
     put(INDEX, &index, sink)?;
     put_long(BUNDLE, own.len, own.put, sink)?;
     if let Some(signature) = signature {

@@ -1,12 +1,13 @@
 //! Positions: where every byte of a bundle stands, known once the head is written and sizes are known.
 //!
-//! After the head, each blob is a *joint* (the previous member's padding and this member's tar header, in one
+//! After the head, each blob is a *member header* (the previous member's padding and this member's tar header, in one
 //! stored frame) and its data, beginning on a frame boundary. Compressed blobs come last; their offsets are upper
 //! bounds until they are written.
 
 use super::head::FrameLens;
 use super::{frame, member};
 use crate::archive::ArchiveError;
+use crate::archive::FormatError;
 use crate::archive::manifest::{BlobRow, Group};
 
 /// Skippable frame header and seek table footer (zstd seekable format, "Seek Table Format").
@@ -90,8 +91,8 @@ impl Layout {
         self.stored_end
     }
 
-    /// The encoded joint before blob `index`.
-    pub(crate) fn joint(&self, blobs: &[BlobRow], index: usize) -> Vec<u8> {
+    /// The encoded member header before blob `index`.
+    pub(crate) fn member_header(&self, blobs: &[BlobRow], index: usize) -> Vec<u8> {
         frame::store(&joint_content(blobs, self.first, index))
     }
 
@@ -105,8 +106,8 @@ impl Layout {
         tail_content(blobs, self.first).len() as u64
     }
 
-    /// The length of the joint before `index`, in file and content bytes.
-    pub(crate) fn joint_lens(&self, blobs: &[BlobRow], index: usize) -> (u64, u64) {
+    /// The length of the member header before `index`, in file and content bytes.
+    pub(crate) fn member_header_lens(&self, blobs: &[BlobRow], index: usize) -> (u64, u64) {
         let content = joint_content_len(blobs, self.first, index);
         (frame::stored_len(content), content)
     }
@@ -139,7 +140,9 @@ impl SeekTableBuilder {
     pub(crate) fn log(&mut self, file: u64, content: u64) -> Result<(), ArchiveError> {
         let lens = u32::try_from(file).ok().zip(u32::try_from(content).ok());
         let (file, content) = lens.ok_or(ArchiveError::Invariant("a frame over 4 GiB"))?;
-        self.table.log_frame(file, content).map_err(|e| ArchiveError::SeekTable(e.to_string()))
+        self.table
+            .log_frame(file, content)
+            .map_err(|e| ArchiveError::Format(FormatError::SeekTable(e.to_string())))
     }
 
     /// The length of the table of so many frames: a skippable frame's header, the entries, a footer.

@@ -2,13 +2,13 @@
 
 pub(in crate::archive) mod artifacts;
 pub(in crate::archive) mod contents;
-pub(in crate::archive) mod derived;
 pub(in crate::archive) mod expansion;
 pub(in crate::archive) mod frame;
 pub(in crate::archive) mod head;
 pub(in crate::archive) mod layout;
 pub(in crate::archive) mod manifest_source;
 pub(in crate::archive) mod member;
+pub(in crate::archive) mod oci_index;
 pub(in crate::archive) mod pins;
 pub(in crate::archive) mod proof;
 pub(in crate::archive) mod sink;

@@ -4,6 +4,7 @@
 //! platforms were left (`--platform --repin`): the bundle then holds the original index in its `extensions`, from which
 //! the reader makes the narrowed one again. Bundles of earlier versions lack it; they say which platforms were kept.
 
+use crate::archive::FormatError;
 use std::collections::BTreeMap;
 
 use base64::Engine as _;
@@ -84,9 +85,9 @@ pub(in crate::archive) fn pins_of(
     };
     let refuse = |why: &str| {
         let (name, digest) = (&image.name, image.digest);
-        Err(ArchiveError::Damaged(format!(
+        Err(ArchiveError::Format(FormatError::Damaged(format!(
             "{name} is pinned to {pin}, and what is held under it is {digest}{why}"
-        )))
+        ))))
     };
     let is_index = media_type::is_index(&image.media_type);
     match repinned(extensions, &image.digest)? {
@@ -105,7 +106,8 @@ fn repinned(extensions: &BTreeMap<String, Value>, digest: &Digest) -> Result<Opt
     };
     // Larger than any index in base64.
     let fits = |index: &str| index.len() as u64 <= 2 * MAX_HEAD_CONFIG;
-    let json = |why: String| ArchiveError::Json("bundle.json", format!("{REPINNED}: {why}"));
+    let json =
+        |why: String| ArchiveError::Format(FormatError::Json("bundle.json", format!("{REPINNED}: {why}")));
     let found: Repinned =
         Deserialize::deserialize(found).map_err(|e: serde_json::Error| json(e.to_string()))?;
     if found.index.as_deref().is_some_and(|index| !fits(index)) {

@@ -1,5 +1,6 @@
 //! That `bundle.json` lists exactly what its manifests refer to.
 
+use crate::archive::FormatError;
 use std::collections::HashSet;
 
 use super::contents::{Contents, fates, roots};
@@ -21,20 +22,20 @@ pub(in crate::archive) fn prove(
             None => bundle.images[fault.root].name.to_string(),
             Some(at) => format!("artifact {}", bundle.artifacts[at].digest),
         };
-        return Err(ArchiveError::Damaged(format!("{name}: {}", fault.why)));
+        return Err(ArchiveError::Format(FormatError::Damaged(format!("{name}: {}", fault.why))));
     }
     let required = bundle.requires.iter().flat_map(|requires| &requires.blobs);
     if !contents.required.iter().eq(required.map(|blob| (&blob.digest, &blob.size))) {
         let why = "bundle.json requires other blobs than its images lack".to_owned();
-        return Err(ArchiveError::Damaged(why));
+        return Err(ArchiveError::Format(FormatError::Damaged(why)));
     }
     if contents.blobs != bundle.blobs {
         let listed = bundle.index();
         let missing = contents.blobs.iter().find(|blob| listed.position(&blob.digest).is_none());
-        return Err(ArchiveError::Damaged(missing.map_or_else(
+        return Err(ArchiveError::Format(FormatError::Damaged(missing.map_or_else(
             || "bundle.json lists other blobs than the manifests name".to_owned(),
             |blob| format!("{} is needed by an image, but not in the bundle", blob.digest),
-        )));
+        ))));
     }
     for (image, size) in bundle.images.iter().zip(&contents.sizes) {
         ArchiveError::unless_stopped()?;
@@ -43,7 +44,7 @@ pub(in crate::archive) fn prove(
             let name = &image.name;
             let why =
                 format!("bundle.json gives {name} {} bytes, and what it refers to has {size}", image.size);
-            return Err(ArchiveError::Damaged(why));
+            return Err(ArchiveError::Format(FormatError::Damaged(why)));
         }
         prove_platforms(image, manifests)?;
     }
@@ -52,7 +53,7 @@ pub(in crate::archive) fn prove(
         let subject = parsed.ok().and_then(|parsed| parsed.subject);
         if subject.is_none_or(|subject| subject.digest != row.subject) {
             let why = format!("artifact {} is not about {}", row.digest, row.subject);
-            return Err(ArchiveError::Damaged(why));
+            return Err(ArchiveError::Format(FormatError::Damaged(why)));
         }
     }
     contents.shared.truncate(bundle.images.len());
@@ -70,17 +71,17 @@ fn prove_platforms(image: &ImageRow, manifests: &dyn Manifests) -> Result<(), Ar
     let mut has: HashSet<String> = parsed.manifests.iter().filter_map(named).collect();
     if let Some(config) = &parsed.config {
         let bytes = match manifests.manifest(&config.digest) {
-            Err(ArchiveError::MissingManifest(_)) => return Ok(()),
+            Err(ArchiveError::Format(FormatError::MissingManifest(_))) => return Ok(()),
             bytes => bytes?,
         };
         let platform = ImageConfig::of(&bytes).ok().and_then(|config| config.platform);
         has.extend(platform.map(|platform| platform.to_string()));
     }
     match image.platforms.iter().find(|platform| !has.contains(*platform)) {
-        Some(platform) => Err(ArchiveError::Damaged(format!(
+        Some(platform) => Err(ArchiveError::Format(FormatError::Damaged(format!(
             "{} is listed for {platform}, which it is not for",
             image.name
-        ))),
+        )))),
         None => Ok(()),
     }
 }

@@ -69,6 +69,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::archive::FormatError;
     use crate::archive::{BlobRow, ImageRow};
     use crate::image::{Role, media_type};
 
@@ -88,7 +89,7 @@ mod tests {
         fn manifest(&self, digest: &Digest) -> Result<Bytes, ArchiveError> {
             self.0.fetch_add(1, Ordering::Relaxed);
             let found = (0..4).map(content).find(|content| Digest::sha256(content) == *digest);
-            found.ok_or(ArchiveError::MissingManifest(*digest))
+            found.ok_or(ArchiveError::Format(FormatError::MissingManifest(*digest)))
         }
     }
 

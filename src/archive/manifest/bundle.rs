@@ -1,5 +1,6 @@
 //! `bundle.json` as a whole: its canonical bytes, and reading them strictly.
 
+use crate::archive::FormatError;
 use std::collections::{BTreeMap, HashSet};
 use std::io::{self, Write};
 
@@ -54,18 +55,24 @@ struct Preamble {
 
 impl Preamble {
     fn check(bytes: &[u8]) -> Result<(), ArchiveError> {
-        let json = |e: serde_json::Error| ArchiveError::Json("bundle.json", e.to_string());
+        let json =
+            |e: serde_json::Error| ArchiveError::Format(FormatError::Json("bundle.json", e.to_string()));
         let preamble: Self = serde_json::from_slice(bytes).map_err(json)?;
         if preamble.media_type.as_deref() != Some(MEDIA_TYPE) {
-            return Err(ArchiveError::Json("bundle.json", "its mediaType is not that of a bundle".into()));
+            return Err(ArchiveError::Format(FormatError::Json(
+                "bundle.json",
+                "its mediaType is not that of a bundle".into(),
+            )));
         }
         if preamble.schema_version != Some(u64::from(SCHEMA_VERSION)) {
             let version = preamble.schema_version.map_or("none".to_owned(), |v| v.to_string());
-            return Err(ArchiveError::UnknownVersion(format!("schemaVersion {version}")));
+            return Err(ArchiveError::Format(FormatError::UnknownVersion(format!(
+                "schemaVersion {version}"
+            ))));
         }
         if preamble.profile.as_deref() != Some(PROFILE) {
             let profile = preamble.profile.unwrap_or_default();
-            return Err(ArchiveError::UnknownVersion(format!("profile {profile:?}")));
+            return Err(ArchiveError::Format(FormatError::UnknownVersion(format!("profile {profile:?}"))));
         }
         Ok(())
     }
@@ -74,15 +81,16 @@ impl Preamble {
 impl BundleManifest {
     /// The canonical bytes.
     pub fn to_bytes(&self) -> Result<Vec<u8>, ArchiveError> {
-        let mut bytes =
-            serde_json::to_vec(self).map_err(|e| ArchiveError::Json("bundle.json", e.to_string()))?;
+        let mut bytes = serde_json::to_vec(self)
+            .map_err(|e| ArchiveError::Format(FormatError::Json("bundle.json", e.to_string())))?;
         bytes.push(b'\n');
         Ok(bytes)
     }
 
     /// Reads exactly what [`Self::to_bytes`] writes; other spellings, duplicate keys and unknown fields are refused.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ArchiveError> {
-        let json = |e: serde_json::Error| ArchiveError::Json("bundle.json", e.to_string());
+        let json =
+            |e: serde_json::Error| ArchiveError::Format(FormatError::Json("bundle.json", e.to_string()));
         refuse_crumbs(bytes)?;
         let read = serde_json::from_slice::<Self>(bytes);
         // What a later version wrote may fail here in any way; which version it is says more than how it fails.
@@ -98,14 +106,17 @@ impl BundleManifest {
         let mut same = Same { rest: bytes };
         let respelled = serde_json::to_writer(&mut same, &manifest).is_ok() && same.rest == b"\n";
         if !respelled {
-            return Err(ArchiveError::Json("bundle.json", "it is not written in canonical form".into()));
+            return Err(ArchiveError::Format(FormatError::Json(
+                "bundle.json",
+                "it is not written in canonical form".into(),
+            )));
         }
         manifest.check()?;
         Ok(manifest)
     }
 
     fn check(&self) -> Result<(), ArchiveError> {
-        let refuse = |why: String| Err(ArchiveError::Json("bundle.json", why));
+        let refuse = |why: String| Err(ArchiveError::Format(FormatError::Json("bundle.json", why)));
         for blob in &self.blobs {
             if blob.size >= 1 << 53 {
                 return refuse(format!("the size of {} is beyond anything storable", blob.digest));
@@ -118,7 +129,10 @@ impl BundleManifest {
             return refuse(format!("{} is listed twice", blob.digest));
         }
         if self.format_revision > FORMAT_REVISION {
-            return Err(ArchiveError::UnknownVersion(format!("formatRevision {}", self.format_revision)));
+            return Err(ArchiveError::Format(FormatError::UnknownVersion(format!(
+                "formatRevision {}",
+                self.format_revision
+            ))));
         }
         if total(&self.blobs).is_none() {
             return refuse("its blobs together are larger than anything storable".into());

@@ -1,6 +1,7 @@
 //! What makes a `bundle.json` that can be read one that can be believed: no duplicates, no sums beyond any disk, nothing
 //! that would take the place of something else.
 
+use crate::archive::FormatError;
 use std::collections::HashSet;
 
 use super::rows::{ArtifactRow, BlobIndex, BlobRow, ImageRow, Requires};
@@ -76,7 +77,7 @@ pub(super) fn refuse_crumbs(json: &[u8]) -> Result<(), ArchiveError> {
         return Ok(());
     }
     let why = "it consists of more small parts than any bundle has".to_owned();
-    Err(ArchiveError::Json("bundle.json", why))
+    Err(ArchiveError::Format(FormatError::Json("bundle.json", why)))
 }
 
 /// Bytes of all `blobs`; none where no file could hold them. Offsets computed from such a sum never overflow.
@@ -106,7 +107,7 @@ mod tests {
     fn what_this_version_cannot_read_past_is_refused_by_name() {
         let bundle = BundleManifest { format_revision: FORMAT_REVISION + 1, ..sample() };
         let error = BundleManifest::from_bytes(&bundle.to_bytes().unwrap()).unwrap_err();
-        assert!(matches!(error, ArchiveError::UnknownVersion(_)), "{error}");
+        assert!(matches!(error, ArchiveError::Format(FormatError::UnknownVersion(_))), "{error}");
         assert!(error.to_string().contains("formatRevision 2"), "{error}");
     }
 

@@ -1,5 +1,6 @@
 //! The content of a blob, in order, from any byte on: small pieces of stored frames, whole compressed ones.
 
+use crate::archive::FormatError;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -46,7 +47,10 @@ impl ContentReader {
         }
         let blob = &bundle.manifest.blobs[index];
         if !bundle.is_located(index, blob) {
-            return Err(ArchiveError::Damaged(format!("{} is nowhere to be found", blob.digest)));
+            return Err(ArchiveError::Format(FormatError::Damaged(format!(
+                "{} is nowhere to be found",
+                blob.digest
+            ))));
         }
         content.frames = bundle.frames(index).into();
         while content.frames.front().is_some_and(|(_, _, held)| *held <= content.skip) {
@@ -86,7 +90,7 @@ impl ContentReader {
 }
 
 fn damaged(input: &dyn Input, at: u64, len: u64, why: &str) -> ArchiveError {
-    ArchiveError::Damaged(format!("{}: {why}", input.place(&(at..at + len))))
+    ArchiveError::Format(FormatError::Damaged(format!("{}: {why}", input.place(&(at..at + len)))))
 }
 
 impl Iterator for ContentReader {

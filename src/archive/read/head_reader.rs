@@ -3,6 +3,7 @@
 //! Sizes in the head are limits, not promises: nothing is allocated beyond them and beyond the caps. What is found
 //! is compared, byte for byte, with what [`head::generate`] makes of `bundle.json` and the manifests.
 
+use crate::archive::FormatError;
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -117,11 +118,15 @@ impl Head {
         }
         while head.content_len < at {
             if !head.pull(next)? {
-                return Err(ArchiveError::Damaged("the file ends inside its head".into()));
+                return Err(ArchiveError::Format(FormatError::Damaged(
+                    "the file ends inside its head".into(),
+                )));
             }
         }
         if head.content_len != at {
-            return Err(ArchiveError::NotABundle("its head does not end on a frame boundary".into()));
+            return Err(ArchiveError::Format(FormatError::NotABundle(
+                "its head does not end on a frame boundary".into(),
+            )));
         }
         Ok((head, bundle))
     }
@@ -141,13 +146,15 @@ impl Head {
             let Some((path, size)) = parse_header(&block) else {
                 let why = "what is inside is no tar as bundle writes it";
                 return Err(if at == 0 {
-                    ArchiveError::NotABundle(why.into())
+                    ArchiveError::Format(FormatError::NotABundle(why.into()))
                 } else {
-                    ArchiveError::Damaged(why.into())
+                    ArchiveError::Format(FormatError::Damaged(why.into()))
                 });
             };
             if at == 0 && path != head::OCI_LAYOUT {
-                return Err(ArchiveError::NotABundle(format!("its first member is {path:?}")));
+                return Err(ArchiveError::Format(FormatError::NotABundle(format!(
+                    "its first member is {path:?}"
+                ))));
             }
             // A signature stands right after what it signs, or nowhere.
             let is_signature = path == head::SIGNATURE;
@@ -167,10 +174,16 @@ impl Head {
                 head::OCI_LAYOUT | head::INDEX | head::SHA256SUMS | head::SHA512SUMS | head::DOCKER => {
                     MAX_SMALL
                 }
-                _ => return Err(ArchiveError::Damaged(format!("unexpected member {path:?}"))),
+                _ => {
+                    return Err(ArchiveError::Format(FormatError::Damaged(format!(
+                        "unexpected member {path:?}"
+                    ))));
+                }
             };
             if size > cap {
-                return Err(ArchiveError::Damaged(format!("{path} claims {size} bytes; {cap} are allowed")));
+                return Err(ArchiveError::Format(FormatError::Damaged(format!(
+                    "{path} claims {size} bytes; {cap} are allowed"
+                ))));
             }
             let start = at + member::BLOCK;
             at = start + size + member::padding(size);
@@ -186,7 +199,9 @@ impl Head {
                     (self.signature, is_let_in) = (Some(signature), true);
                 }
                 head::BUNDLE | head::SIGNATURE => {
-                    return Err(ArchiveError::Damaged(format!("{path} is not where it belongs")));
+                    return Err(ArchiveError::Format(FormatError::Damaged(format!(
+                        "{path} is not where it belongs"
+                    ))));
                 }
                 _ => {}
             }
@@ -195,15 +210,18 @@ impl Head {
                 break;
             }
         }
-        let bundle =
-            bundle.ok_or_else(|| ArchiveError::NotABundle("there is no bundle.json in it".into()))?;
+        let bundle = bundle.ok_or_else(|| {
+            ArchiveError::Format(FormatError::NotABundle("there is no bundle.json in it".into()))
+        })?;
         Ok((at, bundle))
     }
 
     fn pull_to(&mut self, end: u64, next: &mut NextFrame<'_>) -> Result<(), ArchiveError> {
         while self.content_len < end {
             if !self.pull(next)? {
-                return Err(ArchiveError::Damaged("the file ends inside its head".into()));
+                return Err(ArchiveError::Format(FormatError::Damaged(
+                    "the file ends inside its head".into(),
+                )));
             }
         }
         Ok(())
@@ -216,7 +234,9 @@ impl Head {
         check_lens(bytes.len() as u64, u64::from(content))?;
         // All but the last are full; other tools cut where they like.
         if self.frames.last().is_some_and(|last| last.content as usize != frame::HEAD_FRAME_CONTENT) {
-            return Err(ArchiveError::NotABundle("its frames are not those of a bundle".into()));
+            return Err(ArchiveError::Format(FormatError::NotABundle(
+                "its frames are not those of a bundle".into(),
+            )));
         }
         self.compressed += bytes.len() as u64;
         if !expansion::may_hold(self.content_len + u64::from(content), self.compressed) {
@@ -278,8 +298,9 @@ impl Head {
         }
         let found = self.frames.get(index);
         let found = found.ok_or(ArchiveError::Invariant("a read beyond the head"))?;
-        let content = frame::decompress(&found.bytes, found.content as usize)
-            .map_err(|why| ArchiveError::Damaged(format!("head frame {index}: {why}")))?;
+        let content = frame::decompress(&found.bytes, found.content as usize).map_err(|why| {
+            ArchiveError::Format(FormatError::Damaged(format!("head frame {index}: {why}")))
+        })?;
         let content = Bytes::from(content);
         let mut open = opened();
         if open.len() == OPEN_FRAMES {
@@ -334,9 +355,9 @@ impl Head {
         head::generate(bundle, &own, self.signature(), self, &mut |piece| {
             let end = at + piece.len() as u64;
             if end > self.content_len || !self.is_at(at, piece)? {
-                return Err(ArchiveError::Damaged(format!(
+                return Err(ArchiveError::Format(FormatError::Damaged(format!(
                     "a member of the head is not the one that bundle.json implies (bytes {at} to {end} of the tar)"
-                )));
+                ))));
             }
             at = end;
             Ok(())
@@ -344,18 +365,23 @@ impl Head {
         if at == self.content_len {
             Ok(())
         } else {
-            Err(ArchiveError::Damaged("there is more in the head than bundle.json implies".into()))
+            Err(ArchiveError::Format(FormatError::Damaged(
+                "there is more in the head than bundle.json implies".into(),
+            )))
         }
     }
 }
 
 impl Manifests for Head {
     fn manifest(&self, digest: &Digest) -> Result<Bytes, ArchiveError> {
-        let blob = self.blobs.get(digest).ok_or(ArchiveError::MissingManifest(*digest))?;
+        let blob =
+            self.blobs.get(digest).ok_or(ArchiveError::Format(FormatError::MissingManifest(*digest)))?;
         let bytes = self.content(blob.at, blob.len)?;
         if !blob.is_right.load(Ordering::Relaxed) {
             if Digest::of(digest.algorithm(), &bytes) != *digest {
-                return Err(ArchiveError::Damaged(format!("{digest}: the content has another digest")));
+                return Err(ArchiveError::Format(FormatError::Damaged(format!(
+                    "{digest}: the content has another digest"
+                ))));
             }
             blob.is_right.store(true, Ordering::Relaxed);
         }
@@ -366,7 +392,9 @@ impl Manifests for Head {
 fn check_lens(file: u64, content: u64) -> Result<(), ArchiveError> {
     let limit = frame::HEAD_FRAME_CONTENT as u64;
     if content == 0 || content > limit || file > limit + (64 << 10) {
-        return Err(ArchiveError::NotABundle("its frames are not those of a bundle".into()));
+        return Err(ArchiveError::Format(FormatError::NotABundle(
+            "its frames are not those of a bundle".into(),
+        )));
     }
     Ok(())
 }

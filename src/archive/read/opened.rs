@@ -90,7 +90,7 @@ impl OpenBundle {
         let (layout, blobs) = (&self.layout, &self.manifest.blobs);
         let mut end = layout.stored_end();
         for index in layout.compressed().filter(|index| self.is_located(*index, &blobs[*index])) {
-            end += layout.joint_lens(blobs, index).0;
+            end += layout.member_header_lens(blobs, index).0;
             end += self.frames(index).iter().map(|(_, len, _)| len).sum::<u64>();
         }
         self.first_lost().is_none().then_some(end)

@@ -4,6 +4,7 @@
 //! part where a frame of it is damaged. A frame is read from its start for that, also where the part begins later.
 //! The checksums are for damage, not for forgery: whoever puts parts together compares the digest of the whole.
 
+use crate::archive::FormatError;
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
@@ -70,7 +71,10 @@ impl PartReader {
         }
         let blob = &bundle.manifest.blobs[index];
         if !bundle.is_located(index, blob) {
-            return Err(ArchiveError::Damaged(format!("{} is nowhere to be found", blob.digest)));
+            return Err(ArchiveError::Format(FormatError::Damaged(format!(
+                "{} is nowhere to be found",
+                blob.digest
+            ))));
         }
         part.frames = bundle.frames(index).into();
         while part.frames.front().is_some_and(|(_, _, held)| *held <= part.skip) {
@@ -152,7 +156,10 @@ impl PartReader {
     }
 
     fn damaged(&self, at: u64, len: u64, why: &str) -> ArchiveError {
-        ArchiveError::Damaged(format!("{}: {why}", self.bundle.input.place(&(at..at + len))))
+        ArchiveError::Format(FormatError::Damaged(format!(
+            "{}: {why}",
+            self.bundle.input.place(&(at..at + len))
+        )))
     }
 }
 

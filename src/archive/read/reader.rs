@@ -3,6 +3,7 @@
 //! The seek table is a hint that is checked against frame headers and the plan. After [`BundleReader::open`] every
 //! member of the head has been derived again from `bundle.json` and its manifests, and compared.
 
+use crate::archive::{FormatError, VolumesError};
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -20,7 +21,7 @@ use super::verify;
 use crate::archive::format::frame;
 use crate::archive::format::layout::{Layout, SeekTableBuilder};
 use crate::archive::format::manifest_source::Manifests;
-use crate::archive::holdings::{ContentPieces, Holdings};
+use crate::archive::image_store::{ContentPieces, ImageStore};
 use crate::archive::input::Input;
 use crate::archive::manifest::{BlobRow, BundleManifest, Group};
 use crate::archive::stream::pipe::open_pipe;
@@ -48,7 +49,7 @@ impl BundleReader {
         let list = input.volumes().and_then(|volumes| volumes.list());
         if let Some(list) = list.filter(|list| list.bundle != reader.id()) {
             let why = format!("the volumes are of bundle {}, their list is of {}", reader.id(), list.bundle);
-            return Err(ArchiveError::Volumes(why));
+            return Err(ArchiveError::Volumes(VolumesError::Incomplete(why)));
         }
         Ok(reader)
     }
@@ -125,7 +126,7 @@ impl BundleReader {
     pub fn raw_manifest(&self, digest: &Digest, stated: &str) -> Result<RawManifest, ArchiveError> {
         let bytes = self.0.head.manifest(digest)?;
         RawManifest::new(bytes, Some(stated), Some(digest))
-            .map_err(|e| ArchiveError::Damaged(format!("manifest {digest}: {e}")))
+            .map_err(|e| ArchiveError::Format(FormatError::Damaged(format!("manifest {digest}: {e}"))))
     }
 
     /// The content of blob `index` from byte `from` on.
@@ -155,18 +156,20 @@ impl Manifests for BundleReader {
     }
 }
 
-impl Holdings for BundleReader {
+impl ImageStore for BundleReader {
     fn bundle(&self) -> &BundleManifest {
         self.manifest()
     }
 
     fn open(&self, digest: &Digest, from: u64) -> Result<ContentPieces, ArchiveError> {
-        let index = self.index_of(digest).ok_or(ArchiveError::MissingManifest(*digest))?;
+        let index =
+            self.index_of(digest).ok_or(ArchiveError::Format(FormatError::MissingManifest(*digest)))?;
         Ok(Box::new(self.content(index, from)?))
     }
 
     fn open_part(&self, digest: &Digest, range: Range<u64>) -> Result<Option<ContentPieces>, ArchiveError> {
-        let index = self.index_of(digest).ok_or(ArchiveError::MissingManifest(*digest))?;
+        let index =
+            self.index_of(digest).ok_or(ArchiveError::Format(FormatError::MissingManifest(*digest)))?;
         Ok(Some(Box::new(PartReader::new(&self.0, index, range)?)))
     }
 
@@ -193,24 +196,33 @@ pub(in crate::archive) fn read_seek_table(
 ) -> Result<(FrameTable, Range<u64>), ArchiveError> {
     let mut start = [0; 4];
     if input.len() < 4 {
-        return Err(ArchiveError::NotABundle(format!("{} is only {} bytes long", input.name(), input.len())));
+        return Err(ArchiveError::Format(FormatError::NotABundle(format!(
+            "{} is only {} bytes long",
+            input.name(),
+            input.len()
+        ))));
     }
     input.read_at(0, &mut start)?;
     if start != frame::ZSTD_MAGIC {
-        return Err(ArchiveError::NotABundle(format!("{} is not a zstd file", input.name())));
+        return Err(ArchiveError::Format(FormatError::NotABundle(format!(
+            "{} is not a zstd file",
+            input.name()
+        ))));
     }
     let end = end_without_zeros(input)?;
     let mut tail = InputTail { input, end, at: 0 };
     let table = zeekstd::SeekTable::from_seekable(&mut tail).map_err(|_| without_table(input))?;
     let range = table.size_comp()..end;
     if range.start > end {
-        return Err(ArchiveError::Damaged("the seek table lists more than the file has".into()));
+        return Err(ArchiveError::Format(FormatError::Damaged(
+            "the seek table lists more than the file has".into(),
+        )));
     }
     // What stands between the frames and the table would be read by other tools and seen by nobody here.
     if end - range.start != SeekTableBuilder::encoded_len(table.num_frames()) {
-        return Err(ArchiveError::Damaged(
+        return Err(ArchiveError::Format(FormatError::Damaged(
             "the seek table does not follow the last frame that it lists".into(),
-        ));
+        )));
     }
     Ok((FrameTable::new(table), range))
 }
@@ -219,8 +231,13 @@ pub(in crate::archive) fn read_seek_table(
 fn without_table(input: &dyn Input) -> ArchiveError {
     let name = input.name();
     match open_pipe(InputTail { input, end: input.len(), at: 0 }) {
-        Ok(_) => ArchiveError::Damaged(format!("{name} is cut short after {} bytes", input.len())),
-        Err(_) => ArchiveError::NotABundle(format!("{name} does not end with the seek table of a bundle")),
+        Ok(_) => ArchiveError::Format(FormatError::Damaged(format!(
+            "{name} is cut short after {} bytes",
+            input.len()
+        ))),
+        Err(_) => ArchiveError::Format(FormatError::NotABundle(format!(
+            "{name} does not end with the seek table of a bundle"
+        ))),
     }
 }
 
@@ -238,12 +255,12 @@ fn locate_compressed(
         if fits {
             Ok(entry)
         } else {
-            Err(ArchiveError::Damaged("the seek table contradicts bundle.json".into()))
+            Err(ArchiveError::Format(FormatError::Damaged("the seek table contradicts bundle.json".into())))
         }
     };
     let mut compressed = Vec::with_capacity(layout.compressed().len());
     for index in layout.stored().start..layout.compressed().end {
-        let (file, content) = layout.joint_lens(blobs, index);
+        let (file, content) = layout.member_header_lens(blobs, index);
         expect(content, file..=file)?;
         if blobs[index].group() == Group::Stored {
             for (file, content) in frame::stored_frames(blobs[index].size) {
@@ -261,9 +278,9 @@ fn locate_compressed(
     let tail = layout.tail(blobs).len() as u64;
     expect(layout.tail_content_len(blobs), tail..=tail)?;
     if next != table.len() {
-        return Err(ArchiveError::Damaged(
+        return Err(ArchiveError::Format(FormatError::Damaged(
             "the seek table lists more frames than bundle.json implies".into(),
-        ));
+        )));
     }
     Ok(compressed)
 }

@@ -3,6 +3,7 @@
 //! The head says where every stored blob stands; compressed ones are found by walking frames from where they begin. The
 //! end of the file, with its seek table, is not needed. What cannot be found reads as damage of that blob alone.
 
+use crate::archive::FormatError;
 use std::sync::Arc;
 
 use super::opened::{OpenBundle, Parts};
@@ -30,12 +31,12 @@ pub(in crate::archive) fn explain_end(
     trust: &Trust,
     error: ArchiveError,
 ) -> ArchiveError {
-    let is_damaged = matches!(error, ArchiveError::Damaged(_));
+    let is_damaged = matches!(error, ArchiveError::Format(FormatError::Damaged(_)));
     let bundle = is_damaged.then(|| salvage(input, trust).ok()).flatten();
     match bundle.and_then(|bundle| bundle.what_follows().ok().flatten()) {
         Some(range) => {
             let what = format!("{} bytes follow the end of the bundle", range.end - range.start);
-            ArchiveError::Damaged(format!("{}: {what}", input.place(&range)))
+            ArchiveError::Format(FormatError::Damaged(format!("{}: {what}", input.place(&range))))
         }
         None => error,
     }
@@ -46,7 +47,7 @@ fn walk(input: &dyn Input, layout: &Layout, blobs: &[BlobRow]) -> Vec<Vec<(u64, 
     let mut found = vec![Vec::new(); layout.compressed().len()];
     let mut at = layout.stored_end();
     for (slot, index) in layout.compressed().enumerate() {
-        at += layout.joint_lens(blobs, index).0;
+        at += layout.member_header_lens(blobs, index).0;
         for (stored, content) in frame::stored_frames(blobs[index].size) {
             let mut tail = InputTail { input, end: input.len(), at };
             let Ok(Some(bytes)) = read_frame(&mut tail, content) else {

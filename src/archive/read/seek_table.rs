@@ -1,5 +1,6 @@
 //! The seek table of a file, and the end of the file that it stands at.
 
+use crate::archive::FormatError;
 use std::io::{self, Read, Seek, SeekFrom};
 
 use crate::archive::ArchiveError;
@@ -23,12 +24,13 @@ impl FrameTable {
 
     /// File offset, file length and content length of frame `index`.
     pub(crate) fn get(&self, index: u32) -> Result<(u64, u32, u32), ArchiveError> {
-        let bad = |e: zeekstd::Error| ArchiveError::SeekTable(e.to_string());
+        let bad = |e: zeekstd::Error| ArchiveError::Format(FormatError::SeekTable(e.to_string()));
         let at = self.table.frame_start_comp(index).map_err(bad)?;
         let file = self.table.frame_size_comp(index).map_err(bad)?;
         let content = self.table.frame_size_decomp(index).map_err(bad)?;
         let lens = u32::try_from(file).ok().zip(u32::try_from(content).ok());
-        let (file, content) = lens.ok_or_else(|| ArchiveError::SeekTable("a frame over 4 GiB".into()))?;
+        let (file, content) =
+            lens.ok_or_else(|| ArchiveError::Format(FormatError::SeekTable("a frame over 4 GiB".into())))?;
         Ok((at, file, content))
     }
 }
@@ -45,7 +47,7 @@ pub(in crate::archive) fn end_without_zeros(input: &dyn Input) -> Result<u64, Ar
         }
         end -= take;
     }
-    Err(ArchiveError::Damaged(format!("{} ends in nothing but zeros", input.name())))
+    Err(ArchiveError::Format(FormatError::Damaged(format!("{} ends in nothing but zeros", input.name()))))
 }
 
 /// `Read + Seek` over the input up to `end`, as the seek table parser wants it.

@@ -1,4 +1,4 @@
-//! Checking every byte of a bundle, in parallel: frames, joints and seek table are derived again from the plan and
+//! Checking every byte of a bundle, in parallel: frames, member headers and seek table are derived again from the plan and
 //! compared, contents are hashed. All problems are found, each with its byte range, its blob and its images.
 
 use std::ops::Range;
@@ -89,7 +89,7 @@ impl Check<'_> {
             self.report(start..self.bundle.input.len().max(start), Some(blob.digest), lost);
             return Ok(());
         }
-        self.joint(index, &frames);
+        self.member_header(index, &frames);
         let stored = self.bundle.layout.stored().contains(&index);
         let mut hasher = Hasher::for_digest(&blob.digest);
         let mut damaged = false;
@@ -129,13 +129,13 @@ impl Check<'_> {
         Ok(())
     }
 
-    fn joint(&self, index: usize, frames: &[(u64, u64, u64)]) {
+    fn member_header(&self, index: usize, frames: &[(u64, u64, u64)]) {
         let blobs = &self.bundle.manifest.blobs;
-        let expected = self.bundle.layout.joint(blobs, index);
+        let expected = self.bundle.layout.member_header(blobs, index);
         let end = match frames.first() {
             Some((at, ..)) => *at,
             None if self.bundle.layout.stored().contains(&index) => self.bundle.layout.data_offset(index),
-            // An empty compressed blob has no frame to find its joint by; the seek table has proven its length.
+            // An empty compressed blob has no frame to find its member header by; the seek table has proven its length.
             None => return,
         };
         let start = end - expected.len() as u64;

@@ -1,6 +1,6 @@
 //! Reading a bundle or a layout once, in order, as it comes out of a pipe.
 
 pub(in crate::archive) mod pipe;
-pub(in crate::archive) mod piped;
-pub(in crate::archive) mod piped_layout;
-pub(in crate::archive) mod stash;
+pub(in crate::archive) mod pipe_buffer;
+pub(in crate::archive) mod streamed_bundle;
+pub(in crate::archive) mod streamed_layout;

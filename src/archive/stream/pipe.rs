@@ -1,8 +1,9 @@
 //! A bundle that can only be read once, in order: from a pipe.
 //!
 //! The head comes first and gives the whole plan, as from a file. Then every frame is the one the plan implies;
-//! joints, end and seek table are compared to the byte, contents are for the consumer to hash.
+//! member headers, end and seek table are compared to the byte, contents are for the consumer to hash.
 
+use crate::archive::{FormatError, InputError};
 use std::collections::HashSet;
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use crate::archive::format::frame;
 use crate::archive::format::layout::Layout;
 use crate::archive::format::manifest_source::Manifests;
 use crate::archive::format::member::MAX_PADDING;
-use crate::archive::holdings::{ContentPieces, Holdings, StreamEvent, StreamSink};
+use crate::archive::image_store::{ContentPieces, ImageStore, StreamEvent, StreamSink};
 use crate::archive::manifest::BundleManifest;
 use crate::archive::read::head_reader::Head;
 use crate::archive::volumes::pipe_error;
@@ -68,8 +69,9 @@ pub(in crate::archive) fn read_head(
         at += bytes.len() as u64;
         let content = frame::FrameHeader::parse(&bytes).and_then(|header| header.content);
         let content = content.and_then(|content| u32::try_from(content).ok());
-        let content =
-            content.ok_or_else(|| ArchiveError::NotABundle("its frames are not those of a bundle".into()))?;
+        let content = content.ok_or_else(|| {
+            ArchiveError::Format(FormatError::NotABundle("its frames are not those of a bundle".into()))
+        })?;
         Ok(Some((bytes, content)))
     };
     let (head, manifest) = Head::read_from(&mut frame, trust)?;
@@ -96,14 +98,15 @@ impl Manifests for PipedHead {
     }
 }
 
-impl Holdings for PipedHead {
+impl ImageStore for PipedHead {
     fn bundle(&self) -> &BundleManifest {
         &self.manifest
     }
 
     fn open(&self, digest: &Digest, from: u64) -> Result<ContentPieces, ArchiveError> {
         // Small JSON is at hand; everything else has gone by, or has not come yet.
-        let mut bytes = self.head.manifest(digest).map_err(|_| ArchiveError::PassedBy(*digest))?;
+        let mut bytes =
+            self.head.manifest(digest).map_err(|_| ArchiveError::Input(InputError::PassedBy(*digest)))?;
         let skip = usize::try_from(from).map_or(bytes.len(), |from| from.min(bytes.len()));
         Ok(Box::new(std::iter::once(Ok(bytes.split_off(skip)))))
     }
@@ -146,7 +149,7 @@ impl<R: Read> PipedContent<R> {
     ) -> Result<(), ArchiveError> {
         let head = self.head.clone();
         let blob = &head.manifest.blobs[index];
-        self.expect(&head.layout.joint(&head.manifest.blobs, index), || {
+        self.expect(&head.layout.member_header(&head.manifest.blobs, index), || {
             format!("the tar header of {}", blob.digest)
         })?;
         if head.layout.stored().contains(&index) {
@@ -190,9 +193,9 @@ impl<R: Read> PipedContent<R> {
             }
             let is_padding = self.at - end <= MAX_PADDING && buffer.iter().all(|byte| *byte == 0);
             if !is_padding {
-                return Err(ArchiveError::Damaged(format!(
+                return Err(ArchiveError::Format(FormatError::Damaged(format!(
                     "bytes follow the end of the bundle, after byte {end}"
-                )));
+                ))));
             }
         }
     }
@@ -231,11 +234,14 @@ impl<R: Read> PipedContent<R> {
     }
 
     fn cut(&self) -> ArchiveError {
-        ArchiveError::Damaged(format!("the stream ends after {} bytes, before its end", self.at))
+        ArchiveError::Format(FormatError::Damaged(format!(
+            "the stream ends after {} bytes, before its end",
+            self.at
+        )))
     }
 
     fn damaged(&self, why: &str) -> ArchiveError {
-        ArchiveError::Damaged(format!("stream, before byte {}: {why}", self.at))
+        ArchiveError::Format(FormatError::Damaged(format!("stream, before byte {}: {why}", self.at)))
     }
 }
 
@@ -245,10 +251,13 @@ pub(in crate::archive) fn read_frame(
     limit: u64,
 ) -> Result<Option<Vec<u8>>, ArchiveError> {
     let io = |error: io::Error| match error.kind() {
-        io::ErrorKind::UnexpectedEof => ArchiveError::Damaged("the stream ends inside a frame".into()),
+        io::ErrorKind::UnexpectedEof => {
+            ArchiveError::Format(FormatError::Damaged("the stream ends inside a frame".into()))
+        }
         _ => pipe_error(error),
     };
-    let foreign = || ArchiveError::NotABundle("its frames are not those of a bundle".to_owned());
+    let foreign =
+        || ArchiveError::Format(FormatError::NotABundle("its frames are not those of a bundle".to_owned()));
     let mut frame = Vec::new();
     if input.take(5).read_to_end(&mut frame).map_err(io)? == 0 {
         return Ok(None);

@@ -1,5 +1,6 @@
 //! Comparing volumes with their list, and saying what a wrong one is.
 
+use crate::archive::VolumesError;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rayon::prelude::*;
@@ -45,7 +46,7 @@ pub(in crate::archive) fn blame(set: &VolumeInput, error: ArchiveError) -> Archi
         return error;
     }
     let lines = problems.into_iter().map(|problem| format!("{}: {}", problem.place, problem.what));
-    ArchiveError::Volumes(lines.collect::<Vec<_>>().join("\n"))
+    ArchiveError::Volumes(VolumesError::Incomplete(lines.collect::<Vec<_>>().join("\n")))
 }
 
 /// The checksum of a volume; none when cancelled.

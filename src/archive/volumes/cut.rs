@@ -1,5 +1,6 @@
 //! Where a bundle is cut: exact sizes, so that offset → volume is arithmetic.
 
+use crate::archive::VolumesError;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -29,7 +30,7 @@ impl Cut {
     pub fn new(size: u64, max_len: u64) -> Result<Self, ArchiveError> {
         let count = max_len.div_ceil(size.max(1));
         if size < MIN_VOLUME || count > MAX_VOLUMES as u64 {
-            return Err(ArchiveError::VolumeSize { size, count });
+            return Err(ArchiveError::Volumes(VolumesError::Size { size, count }));
         }
         Ok(Self { size, digits: DIGITS.max(count.to_string().len()) })
     }

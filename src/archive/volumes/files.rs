@@ -1,5 +1,6 @@
 //! A file, or the volumes of one, as one run of bytes: few of many volumes are open at once.
 
+use crate::archive::FormatError;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
@@ -22,9 +23,11 @@ pub(in crate::archive) type Failed = (PathBuf, io::Error);
 pub(in crate::archive) fn failed((path, error): Failed) -> ArchiveError {
     match error.kind() {
         std::io::ErrorKind::UnexpectedEof => {
-            ArchiveError::Damaged(format!("{} has been cut short", path.display()))
+            ArchiveError::Format(FormatError::Damaged(format!("{} has been cut short", path.display())))
         }
-        std::io::ErrorKind::NotFound => ArchiveError::Damaged(format!("{} is missing", path.display())),
+        std::io::ErrorKind::NotFound => {
+            ArchiveError::Format(FormatError::Damaged(format!("{} is missing", path.display())))
+        }
         _ => ArchiveError::Io { path, error },
     }
 }

@@ -1,5 +1,6 @@
 //! Reading volumes as the one file they are.
 
+use crate::archive::FormatError;
 use std::ops::Range;
 
 use super::VolumeInput;
@@ -15,7 +16,9 @@ impl Input for VolumeInput {
         let end = offset.checked_add(buffer.len() as u64).filter(|end| *end <= self.len);
         if end.is_none() {
             let why = format!("{} ends at byte {}, inside what should be there", self.name(), self.len);
-            return Err(ArchiveError::Damaged(format!("{why}; a later volume may be missing")));
+            return Err(ArchiveError::Format(FormatError::Damaged(format!(
+                "{why}; a later volume may be missing"
+            ))));
         }
         self.files.read_at(offset, buffer).map_err(failed)
     }

@@ -1,5 +1,6 @@
 //! `X.volumes.json`: which volumes make a bundle, with the checksum of each.
 
+use crate::archive::{FormatError, VolumesError};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -110,12 +111,15 @@ impl VolumeList {
 
     pub fn to_text(&self) -> Result<String, ArchiveError> {
         let text = serde_json::to_string_pretty(self);
-        Ok(text.map_err(|e| ArchiveError::Json("the list of volumes", e.to_string()))? + "\n")
+        Ok(text.map_err(|e| ArchiveError::Format(FormatError::Json("the list of volumes", e.to_string())))?
+            + "\n")
     }
 
     /// Reads the list at `path`, and refuses one that contradicts itself.
     pub fn read(path: &Path) -> Result<Self, ArchiveError> {
-        let refuse = |why: String| ArchiveError::Volumes(format!("{}: {why}", path.display()));
+        let refuse = |why: String| {
+            ArchiveError::Volumes(VolumesError::Incomplete(format!("{}: {why}", path.display())))
+        };
         let bytes = small_file::named(path, MAX_LIST).map_err(ArchiveError::io(path))?;
         Self::parse(&bytes).map_err(refuse)
     }

@@ -4,6 +4,7 @@
 //! has it (crate reed-solomon-simd 3). Behind the end of the last volume there are zeros. A parity volume is as long as
 //! the longest volume, whose size is a multiple of [`COLUMNS`].
 
+use crate::archive::VolumesError;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -167,7 +168,7 @@ impl Source {
 
 /// Each of these would be a mistake of this module, but none is worth a panic.
 fn not_computed(why: impl std::fmt::Display) -> ArchiveError {
-    ArchiveError::Volumes(format!("parity cannot be computed: {why}"))
+    ArchiveError::Volumes(VolumesError::Incomplete(format!("parity cannot be computed: {why}")))
 }
 
 /// Writes `count` parity volumes beside the volumes of `list` at `base`, and returns the list with them. The volumes are
@@ -197,7 +198,10 @@ pub fn protect(
             match recoded.read.iter().find(|(index, own)| list.volumes[*index].sha256 != own.hex()) {
                 Some((index, _)) => {
                     let path = base.with_file_name(&list.volumes[*index].name);
-                    Err(ArchiveError::Volumes(format!("{} is not what the list says", path.display())))
+                    Err(ArchiveError::Volumes(VolumesError::Incomplete(format!(
+                        "{} is not what the list says",
+                        path.display()
+                    ))))
                 }
                 None => Ok(Some(recoded)),
             }

@@ -1,5 +1,6 @@
 //! A set of volumes, found by its list or by the names of its files.
 
+use crate::archive::VolumesError;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -25,7 +26,7 @@ impl VolumeInput {
     pub fn open(path: &Path) -> Result<Option<Self>, ArchiveError> {
         let gathered = Self::gather(path)?;
         if let Some((_, wrong)) = gathered.as_ref().filter(|(_, wrong)| !wrong.is_empty()) {
-            return Err(ArchiveError::Volumes(wrong.join("\n")));
+            return Err(ArchiveError::Volumes(VolumesError::Incomplete(wrong.join("\n"))));
         }
         Ok(gathered.map(|(set, _)| set))
     }
@@ -71,7 +72,7 @@ impl VolumeInput {
         let last = found.keys().max().copied().unwrap_or(0);
         if last > MAX_VOLUMES {
             let why = format!("{} has a volume {last}, which is beyond any set", base.display());
-            return Err(ArchiveError::Volumes(why));
+            return Err(ArchiveError::Volumes(VolumesError::Incomplete(why)));
         }
         let mut wrong: Vec<String> = (1..last)
             .filter(|number| !found.contains_key(number))
@@ -120,7 +121,7 @@ pub fn volume_base(path: &Path) -> Result<Option<PathBuf>, ArchiveError> {
         return match bases.as_slice() {
             [] => Ok(None),
             [base] => Ok(Some(base.clone())),
-            _ => Err(ArchiveError::SeveralSets { folder: path.to_owned(), bases }),
+            _ => Err(ArchiveError::Volumes(VolumesError::SeveralSets { folder: path.to_owned(), bases })),
         };
     }
     if path.is_file() {
@@ -165,7 +166,7 @@ fn numbered(base: &Path) -> Result<BTreeMap<usize, (PathBuf, u64)>, ArchiveError
         let size = std::fs::metadata(&path).map_err(ArchiveError::io(&path))?.len();
         if let Some((other, _)) = found.insert(number, (path.clone(), size)) {
             let twice = format!("{} and {} have the same number", other.display(), path.display());
-            return Err(ArchiveError::Volumes(twice));
+            return Err(ArchiveError::Volumes(VolumesError::Incomplete(twice)));
         }
     }
     Ok(found)

@@ -1,5 +1,6 @@
 //! Which volumes of a set are whole, and whether parity volumes can bring back the others.
 
+use crate::archive::VolumesError;
 use std::collections::HashMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -123,10 +124,10 @@ impl Survey {
             let made = recoded.iter().flat_map(|recoded| entries.iter().zip(&recoded.written));
             let is_wrong = |((_, entry), own): &(&(usize, &VolumeEntry), &Digest)| entry.sha256 != own.hex();
             match made.into_iter().find(is_wrong) {
-                Some(((_, entry), _)) => Err(ArchiveError::Volumes(format!(
+                Some(((_, entry), _)) => Err(ArchiveError::Volumes(VolumesError::Incomplete(format!(
                     "what was rebuilt of {} is not what the list says: the list, or a volume, was changed meanwhile",
                     entry.name
-                ))),
+                )))),
                 None => Ok(recoded.is_some()),
             }
         });
@@ -147,7 +148,10 @@ impl Survey {
         let number = number.map(|rest| rest.strip_prefix('p').unwrap_or(rest));
         match number {
             Some(number) if !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()) => Ok(()),
-            _ => Err(ArchiveError::Volumes(format!("{:.100?} is no name of a volume of {base}", entry.name))),
+            _ => Err(ArchiveError::Volumes(VolumesError::Incomplete(format!(
+                "{:.100?} is no name of a volume of {base}",
+                entry.name
+            )))),
         }
     }
 }

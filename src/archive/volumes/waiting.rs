@@ -2,6 +2,7 @@
 //!
 //! They are read in order, as from a pipe, and each is compared with its checksum at its end.
 
+use crate::archive::VolumesError;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -34,7 +35,7 @@ impl WaitingVolumes {
         let list = PathBuf::from(list);
         if !list.exists() {
             let why = format!("there is no list {}, so nobody knows what to wait for", list.display());
-            return Err(ArchiveError::Volumes(why));
+            return Err(ArchiveError::Volumes(VolumesError::Incomplete(why)));
         }
         Ok(Self { list: VolumeList::read(&list)?, base, index: 0, open: None, wait })
     }
@@ -83,7 +84,7 @@ struct WrongVolume(String);
 /// What went wrong with reading a pipe, or volumes in order.
 pub(in crate::archive) fn pipe_error(error: io::Error) -> ArchiveError {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<WrongVolume>()) {
-        Some(wrong) => ArchiveError::Volumes(wrong.to_string()),
+        Some(wrong) => ArchiveError::Volumes(VolumesError::Incomplete(wrong.to_string())),
         None => ArchiveError::Io { path: "stdin".into(), error },
     }
 }

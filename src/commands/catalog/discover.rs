@@ -34,7 +34,7 @@ fn discover(session: &Session, args: &DiscoverArgs) -> anyhow::Result<ExitCode> 
     let target = args.output.as_deref().filter(|path| path.as_os_str() != "-");
     if let Some(target) = target {
         let inputs: Vec<_> = args.inputs.iter().map(|path| ("the input", path.as_path())).collect();
-        output_files::keep_apart(&inputs, &[("the catalog", target)])?;
+        output_files::refuse_overlaps(&inputs, &[("the catalog", target)])?;
     }
     let mut found = Discovery::default();
     let own = target.and_then(|target| target.canonicalize().ok());
@@ -151,7 +151,7 @@ fn title(args: &DiscoverArgs, found: &Discovery) -> Title {
 }
 
 fn write(args: &DiscoverArgs, target: &Path, text: &str) -> anyhow::Result<()> {
-    output_files::spare(target, text.as_bytes(), args.force, "see what differs with --diff")?;
+    output_files::refuse_overwrite(target, text.as_bytes(), args.force, "see what differs with --diff")?;
     output_files::write(target, text)
 }
 

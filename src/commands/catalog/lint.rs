@@ -16,8 +16,9 @@ use crate::cluster_config::{ValuesError, ValuesStyle, helm_values};
 use crate::destination::{Destination, Mapping, collisions};
 use crate::image::{Digest, Reference};
 use crate::inputs::clients;
+use crate::inputs::held::Held;
 use crate::plan::{Request, RequestedImage};
-use crate::registry::{Held, ManifestTarget, RegistryClient, RegistryError};
+use crate::registry::{ManifestTarget, RegistryClient, RegistryError};
 use crate::report::count;
 use crate::request::{catalogs, charts};
 use crate::session::Session;
@@ -208,7 +209,7 @@ async fn ask(
         repinned: None,
     });
     let request = Request { images: wanted.collect(), ..Request::default() };
-    let client = clients::for_export(
+    let content = clients::for_export(
         &args.network,
         args.registry.as_ref(),
         &request,
@@ -216,7 +217,7 @@ async fn ask(
         &session.reporter,
     )?;
     session.reporter.begin_count("asking for images", remote().count() as u64);
-    let client = &client;
+    let client = content.client();
     let asked = futures_util::stream::iter(remote()).map(|listed| async move {
         let answer = first(client, &listed.image.sources).await;
         session.reporter.step();

@@ -32,7 +32,7 @@ pub(super) async fn run(session: &Session, args: &LockArgs) -> anyhow::Result<Ex
 }
 
 async fn lock(session: &Session, args: &LockArgs, report: &mut RunReport) -> anyhow::Result<ExitCode> {
-    keep_apart(args)?;
+    refuse_overlaps(args)?;
     let old = earlier(args)?;
     // Without a catalog, the rows of the lock are used.
     let mut loaded = match &old {
@@ -47,7 +47,7 @@ async fn lock(session: &Session, args: &LockArgs, report: &mut RunReport) -> any
     if args.keep {
         keep(&mut loaded, old.as_ref());
     }
-    let client = clients::for_export(
+    let content = clients::for_export(
         &args.network,
         args.registry.as_ref(),
         &loaded.request,
@@ -59,14 +59,14 @@ async fn lock(session: &Session, args: &LockArgs, report: &mut RunReport) -> any
         images.iter().map(|wanted| ImageReport::new(&wanted.name, wanted.sources.first())).collect();
     let resolving = Resolving {
         session,
-        client: &client,
+        content: &content,
         request: &loaded.request,
         jobs: usize::from(args.network.jobs),
         keep_going: false,
     };
     let spool = ManifestCache::anonymous()?;
     let resolved = resolving.run(&spool, report).await;
-    clients::tell_warnings(&client, &session.reporter);
+    clients::tell_warnings(content.client(), &session.reporter);
     let resolved = resolved?;
     report.all_done(crate::session::run_report::ImageState::Done);
     let images = resolved.resolution.images.iter().map(|image| {
@@ -98,11 +98,11 @@ fn earlier(args: &LockArgs) -> anyhow::Result<Option<Lock>> {
     }
 }
 
-fn keep_apart(args: &LockArgs) -> anyhow::Result<()> {
+fn refuse_overlaps(args: &LockArgs) -> anyhow::Result<()> {
     let inputs: Vec<_> = args.catalog.catalogs.iter().map(|name| ("the catalog", Path::new(name))).collect();
     let mut outputs = vec![("the lock", args.output.as_path())];
     outputs.extend(args.report.file.iter().map(|path| ("--report", path.as_path())));
-    output_files::keep_apart(&inputs, &outputs)
+    output_files::refuse_overlaps(&inputs, &outputs)
 }
 
 /// Pins each reference that `old` has locked to the digest and source in the lock.

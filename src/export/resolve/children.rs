@@ -18,10 +18,10 @@ impl Resolver<'_> {
     ) -> Result<(), Arc<ResolveError>> {
         match fetch().await {
             Err(error)
-                if matches!(&*error, ResolveError::Registry(error) if error.is_not_found())
-                    && !self.client.has_fetched(repository, parent) =>
+                if matches!(&*error, ResolveError::Content(error) if error.is_not_found())
+                    && !self.content.client().has_fetched(repository, parent) =>
             {
-                let asked = self.client.manifest(repository, &ManifestTarget::Digest(*parent)).await;
+                let asked = self.content.manifest(repository, &ManifestTarget::Digest(*parent)).await;
                 if asked.is_ok() { fetch().await } else { Err(error) }
             }
             result => result,
@@ -37,7 +37,7 @@ impl Resolver<'_> {
         if self.spool.contains(digest) {
             return Ok(());
         }
-        let fetched = self.client.referred_manifest(repository, digest).await.map_err(wrap)?.manifest;
+        let fetched = self.content.referred_manifest(repository, digest).await.map_err(wrap)?;
         if fetched.size() != size {
             let why = format!("{} bytes arrived where its descriptor says {size}", fetched.size());
             return Err(Arc::new(ResolveError::Blob { digest: *digest, why }));
@@ -58,7 +58,7 @@ impl Resolver<'_> {
         }
         let mut bytes = Vec::new();
         let mut stream =
-            self.client.blob(&repository.into(), &blob.digest, blob.size, 0).await.map_err(wrap)?;
+            self.content.blob(&repository.into(), &blob.digest, blob.size, 0).await.map_err(wrap)?;
         while let Some(chunk) = stream.next().await.map_err(wrap)? {
             bytes.extend_from_slice(&chunk);
             let first = bytes.trim_ascii_start().first();
@@ -86,7 +86,7 @@ impl Resolver<'_> {
         let mut hasher = Hasher::for_digest(&config.digest);
         let mut bytes = Vec::new();
         let mut stream =
-            self.client.blob(&repository.into(), &config.digest, config.size, 0).await.map_err(wrap)?;
+            self.content.blob(&repository.into(), &config.digest, config.size, 0).await.map_err(wrap)?;
         while let Some(chunk) = stream.next().await.map_err(wrap)? {
             hasher.update(&chunk);
             bytes.extend_from_slice(&chunk);

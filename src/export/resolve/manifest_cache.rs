@@ -4,6 +4,7 @@
 //! Records are `<digest> <length>\n<bytes>`. Content is compared with its digest when it is loaded again, so a torn
 //! or altered spool loses entries and never lies.
 
+use crate::archive::FormatError;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -87,7 +88,7 @@ impl ManifestCache {
 impl Manifests for ManifestCache {
     fn manifest(&self, digest: &Digest) -> Result<Bytes, ArchiveError> {
         let found = self.lock().entries.get(digest).copied();
-        let (at, len) = found.ok_or(ArchiveError::MissingManifest(*digest))?;
+        let (at, len) = found.ok_or(ArchiveError::Format(FormatError::MissingManifest(*digest)))?;
         let mut bytes = vec![0; len as usize];
         self.file
             .read_exact_at(&mut bytes, at)

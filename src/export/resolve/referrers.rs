@@ -104,7 +104,7 @@ impl Resolver<'_> {
         tag: Tag,
     ) -> Result<Vec<ArtifactRow>, Arc<ResolveError>> {
         let target = ManifestTarget::Tag(tag.clone());
-        let known = match self.client.head_manifest(repository, &target).await {
+        let known = match self.content.client().head_manifest(repository, &target).await {
             Ok(Some(digest)) => digest,
             Ok(None) => return Ok(Vec::new()),
             Err(error) => return self.unasked(repository, error),
@@ -114,7 +114,7 @@ impl Resolver<'_> {
             let raw = RawManifest::new(bytes, None, Some(&known));
             raw.map_err(|error| Arc::new(ResolveError::Manifest { digest: known, error }))?
         } else {
-            self.client.manifest(repository, &target).await.map_err(wrap)?.manifest
+            self.content.manifest(repository, &target).await.map_err(wrap)?
         };
         self.spool.put(manifest.digest, &manifest.bytes).map_err(wrap)?;
         Ok(vec![self.row(repository, &manifest, subject, Some(tag)).await?])
@@ -125,7 +125,7 @@ impl Resolver<'_> {
         repository: &Repository,
         subject: &Digest,
     ) -> Result<Vec<ArtifactRow>, Arc<ResolveError>> {
-        let listed = match self.client.referrers(repository, subject).await {
+        let listed = match self.content.client().referrers(repository, subject).await {
             Ok(referrers) => referrers.descriptors,
             Err(error) => return self.unasked(repository, error),
         };

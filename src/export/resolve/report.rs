@@ -4,15 +4,16 @@ use super::manifest_cache::ManifestCache;
 use super::resolver::{ResolveError, Resolved, resolve};
 use crate::app::failure::Explain;
 use crate::image::Reference;
+use crate::inputs::content_source::{ContentError, ContentSource};
 use crate::plan::{Request, RequestedImage};
-use crate::registry::{ErrorClass, RegistryClient};
+use crate::registry::ErrorClass;
 use crate::session::Session;
 use crate::session::run_report::RunReport;
 
 /// A request to be resolved, and how.
 pub(crate) struct Resolving<'a> {
     pub(crate) session: &'a Session,
-    pub(crate) client: &'a RegistryClient,
+    pub(crate) content: &'a ContentSource,
     pub(crate) request: &'a Request,
     pub(crate) jobs: usize,
     pub(crate) keep_going: bool,
@@ -28,7 +29,7 @@ impl Resolving<'_> {
         let reporter = &self.session.reporter;
         reporter.begin_count("resolving images", self.request.images.len() as u64);
         let step = |_: &RequestedImage, _| reporter.step();
-        let work = resolve(self.client, spool, self.request, self.jobs, &step);
+        let work = resolve(self.content, spool, self.request, self.jobs, &step);
         let resolved = self.session.stoppable("nothing has been written yet", work).await?;
         reporter.end();
         for (image, position) in resolved.resolution.images.iter().zip(&resolved.positions) {
@@ -68,7 +69,7 @@ impl Resolving<'_> {
 /// Whether the catalog asks for what does not exist; all else is a matter of the registry or of the way to it.
 fn is_of_catalog(error: &ResolveError) -> bool {
     match error {
-        ResolveError::Registry(error) => error.class() == ErrorClass::NotFound,
+        ResolveError::Content(error) => error.class() == Some(ErrorClass::NotFound),
         ResolveError::NoPlatform { .. } | ResolveError::Pinned => true,
         _ => false,
     }
@@ -77,7 +78,7 @@ fn is_of_catalog(error: &ResolveError) -> bool {
 /// Where images went that are no longer where the chart looks for them.
 fn source_hint(source: &Reference, error: &ResolveError) -> Vec<String> {
     // What the registry itself says, and not a proxy or a credentials file.
-    let gone = matches!(error, ResolveError::Registry(e)
+    let gone = matches!(error, ResolveError::Content(ContentError::Registry(e))
         if e.status().is_some() && matches!(e.class(), ErrorClass::NotFound | ErrorClass::Denied));
     let bitnami = source.host().is_docker_hub() && source.repository().path().starts_with("bitnami/");
     if gone && bitnami {
@@ -87,7 +88,7 @@ fn source_hint(source: &Reference, error: &ResolveError) -> Vec<String> {
         ];
     }
     match error {
-        ResolveError::Registry(error) => error.hint().into_iter().collect(),
+        ResolveError::Content(error) => error.hints(),
         ResolveError::Pinned => vec!["allow it with --repin, or leave --platform out".to_owned()],
         _ => Vec::new(),
     }

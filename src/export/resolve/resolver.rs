@@ -19,14 +19,15 @@ use crate::image::{
     Digest, ImageConfig, ManifestError, ManifestKind, NarrowError, ParsedManifest, Platform, RawManifest,
     Reference, Repository, media_type, narrow,
 };
+use crate::inputs::content_source::{ContentError, ContentSource};
 use crate::plan::{Request, RequestedImage, Resolution, ResolvedImage};
-use crate::registry::{ErrorClass, ManifestTarget, RegistryClient, RegistryError};
+use crate::registry::{ErrorClass, ManifestTarget, RegistryError};
 
 /// Why an image cannot be exported.
 #[derive(Debug, thiserror::Error)]
 pub enum ResolveError {
     #[error(transparent)]
-    Registry(#[from] RegistryError),
+    Content(#[from] ContentError),
     #[error(transparent)]
     Transfer(#[from] TransferError),
     #[error("{digest}: {error}")]
@@ -54,7 +55,7 @@ pub enum ResolveError {
 impl Explain for ResolveError {
     fn calls_for(&self) -> Option<ExitCode> {
         match self {
-            Self::Registry(error) => error.calls_for(),
+            Self::Content(error) => error.calls_for(),
             Self::Transfer(error) => error.calls_for(),
             Self::Manifest { .. }
             | Self::TooDeep
@@ -69,10 +70,16 @@ impl Explain for ResolveError {
 
     fn hints(&self) -> Vec<String> {
         match self {
-            Self::Registry(error) => error.hints(),
+            Self::Content(error) => error.hints(),
             Self::Transfer(error) => error.hints(),
             _ => Vec::new(),
         }
+    }
+}
+
+impl From<RegistryError> for ResolveError {
+    fn from(error: RegistryError) -> Self {
+        Self::Content(error.into())
     }
 }
 
@@ -99,7 +106,7 @@ pub struct Resolved {
 pub(crate) type FoundReferrers = Result<Arc<[ArtifactRow]>, Arc<ResolveError>>;
 
 pub(crate) struct Resolver<'a> {
-    pub(crate) client: &'a RegistryClient,
+    pub(crate) content: &'a ContentSource,
     pub(crate) spool: &'a ManifestCache,
     pub(crate) request: &'a Request,
     platforms: Vec<Platform>,
@@ -114,14 +121,14 @@ pub(crate) struct Resolver<'a> {
 
 /// Resolves every image of `request`. `each` is called as images are settled.
 pub async fn resolve(
-    client: &RegistryClient,
+    content: &ContentSource,
     spool: &ManifestCache,
     request: &Request,
     jobs: usize,
     each: &(dyn Fn(&RequestedImage, bool) + Sync),
 ) -> Resolved {
     let resolver = Resolver {
-        client,
+        content,
         spool,
         request,
         platforms: request.platforms.iter().filter_map(|p| p.parse().ok()).collect(),
@@ -172,8 +179,8 @@ impl Resolver<'_> {
                     return self.settle(wanted, source, root).await.map_err(|e| (source.clone(), e));
                 }
                 Err(error) => {
-                    let elsewhere = matches!(&*error, ResolveError::Registry(e)
-                        if matches!(e.class(), ErrorClass::NotFound | ErrorClass::Denied));
+                    let elsewhere = matches!(&*error, ResolveError::Content(e)
+                        if matches!(e.class(), Some(ErrorClass::NotFound | ErrorClass::Denied)));
                     first.get_or_insert((source.clone(), error));
                     if !elsewhere {
                         break;
@@ -197,7 +204,7 @@ impl Resolver<'_> {
         let known = match pinned {
             Some(digest) => Some(digest),
             None if source.host().is_docker_hub() || !self.spool.is_empty() => {
-                self.client.head_manifest(source.repository(), &target).await.map_err(wrap)?
+                self.content.client().head_manifest(source.repository(), &target).await.map_err(wrap)?
             }
             None => None,
         };
@@ -206,8 +213,7 @@ impl Resolver<'_> {
             let raw = RawManifest::new(bytes, None, Some(&digest));
             return raw.map_err(|error| Arc::new(ResolveError::Manifest { digest, error }));
         }
-        let fetched = self.client.manifest(source.repository(), &target).await.map_err(wrap)?;
-        Ok(fetched.manifest)
+        self.content.manifest(source.repository(), &target).await.map_err(wrap)
     }
 
     async fn settle(

@@ -1,5 +1,6 @@
 //! Reading back what is in a partial, as far as the journal's word and the checksums of its frames go.
 
+use crate::archive::FormatError;
 use rayon::prelude::*;
 
 use super::journal::ResumeState;
@@ -55,7 +56,7 @@ pub(crate) fn read_frames(
             for &(at, len) in frames {
                 let held = FRAME_CONTENT.min(size - intact);
                 let bytes = match file.read_vec(at, len as usize) {
-                    Err(ArchiveError::Damaged(_)) => break,
+                    Err(ArchiveError::Format(FormatError::Damaged(_))) => break,
                     read => read?,
                 };
                 let content = archive::open_frame(&bytes, usize::try_from(held).unwrap_or(0));

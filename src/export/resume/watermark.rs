@@ -140,7 +140,7 @@ impl Watermark {
 impl State {
     fn position(&self) -> u64 {
         match self.blobs.get(self.next) {
-            // A blob's joint is written with its first piece: before that, what stands before it is the front.
+            // A blob's member header is written with its first piece: before that, what stands before it is the front.
             Some(place) if place.at > place.start => place.at,
             Some(_) => self.next.checked_sub(1).map_or(self.head_len, |before| self.blobs[before].end),
             None => self.end,

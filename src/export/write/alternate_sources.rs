@@ -10,12 +10,13 @@ use std::sync::OnceLock;
 use crate::app::once::Once;
 use crate::archive::{Manifests, Users};
 use crate::image::{Digest, ParsedManifest, Repository, media_type};
+use crate::inputs::content_source::{ContentError, ContentSource, ContentStream};
 use crate::plan::ExportPlan;
-use crate::registry::{BlobPlace, BlobStream, ManifestTarget, RegistryClient, RegistryError};
+use crate::registry::{BlobPlace, ManifestTarget};
 
 /// Opens blobs, and finds other places for those that cannot be had at the first.
 pub struct AlternateSources<'a> {
-    client: &'a RegistryClient,
+    content: &'a ContentSource,
     plan: &'a ExportPlan,
     manifests: &'a dyn Manifests,
     /// Made when the first is asked for, which most exports never do.
@@ -25,8 +26,8 @@ pub struct AlternateSources<'a> {
 }
 
 impl<'a> AlternateSources<'a> {
-    pub fn new(client: &'a RegistryClient, plan: &'a ExportPlan, manifests: &'a dyn Manifests) -> Self {
-        Self { client, plan, manifests, users: OnceLock::new(), asked: Once::default() }
+    pub fn new(content: &'a ContentSource, plan: &'a ExportPlan, manifests: &'a dyn Manifests) -> Self {
+        Self { content, plan, manifests, users: OnceLock::new(), asked: Once::default() }
     }
 
     /// The content of `digest`, of `size` bytes, from byte `from` on.
@@ -36,10 +37,10 @@ impl<'a> AlternateSources<'a> {
         digest: &Digest,
         size: u64,
         from: u64,
-    ) -> Result<BlobStream, RegistryError> {
-        match self.client.blob(place, digest, size, from).await {
+    ) -> Result<ContentStream, ContentError> {
+        match self.content.blob(place, digest, size, from).await {
             Err(error) if error.is_not_found() && self.ask_for_manifests(place, digest).await => {
-                self.client.blob(place, digest, size, from).await
+                self.content.blob(place, digest, size, from).await
             }
             result => result,
         }
@@ -68,7 +69,7 @@ impl<'a> AlternateSources<'a> {
         let mut came = false;
         for manifest in naming(self.plan, self.manifests, blob) {
             let is_here = self.users().of_blob(&manifest).iter().any(is_ours);
-            if is_here && !self.client.has_fetched(repository, &manifest) {
+            if is_here && !self.content.client().has_fetched(repository, &manifest) {
                 came |= self
                     .asked
                     .get((repository.clone(), manifest), Box::pin(self.ask(repository, manifest)))
@@ -79,7 +80,7 @@ impl<'a> AlternateSources<'a> {
     }
 
     async fn ask(&self, repository: &Repository, manifest: Digest) -> bool {
-        self.client.manifest(repository, &ManifestTarget::Digest(manifest)).await.is_ok()
+        self.content.manifest(repository, &ManifestTarget::Digest(manifest)).await.is_ok()
     }
 }
 

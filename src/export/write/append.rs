@@ -83,7 +83,7 @@ impl AppendState {
         let (layout, blobs) = (&plan.head.layout, &plan.bundle.blobs);
         let blob = &blobs[index];
         self.before = (self.len, self.checksum.clone());
-        let header = archive::joint(layout, blobs, index);
+        let header = archive::member_header(layout, blobs, index);
         let data = self.len + header.len() as u64;
         if file.len()? < data || file.read_vec(self.len, header.len())? != header {
             return Ok(false);

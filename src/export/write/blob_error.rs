@@ -3,12 +3,12 @@
 use super::error::TransferError;
 use crate::app::failure::{ExitCode, Explain};
 use crate::image::Digest;
-use crate::registry::RegistryError;
+use crate::inputs::content_source::ContentError;
 
 #[derive(Debug, thiserror::Error)]
 pub enum BlobError {
     #[error(transparent)]
-    Registry(#[from] RegistryError),
+    Content(#[from] ContentError),
     #[error(transparent)]
     Transfer(#[from] TransferError),
     #[error("the registry sent content with digest {found}, not {wanted}")]
@@ -20,7 +20,7 @@ pub enum BlobError {
 impl Explain for BlobError {
     fn calls_for(&self) -> Option<ExitCode> {
         match self {
-            Self::Registry(error) => error.calls_for(),
+            Self::Content(error) => error.calls_for(),
             Self::Transfer(error) => error.calls_for(),
             Self::Digest { .. } => Some(ExitCode::Content),
             Self::Cancelled => Some(ExitCode::Interrupted),
@@ -29,7 +29,7 @@ impl Explain for BlobError {
 
     fn hints(&self) -> Vec<String> {
         match self {
-            Self::Registry(error) => error.hints(),
+            Self::Content(error) => error.hints(),
             Self::Transfer(error) => error.hints(),
             Self::Digest { .. } | Self::Cancelled => Vec::new(),
         }

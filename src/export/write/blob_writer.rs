@@ -99,7 +99,7 @@ impl<'a> BlobWriter<'a> {
     fn open(&mut self) {
         if !self.opened {
             self.opened = true;
-            self.out = archive::joint(&self.plan.head.layout, &self.plan.bundle.blobs, self.index);
+            self.out = archive::member_header(&self.plan.head.layout, &self.plan.bundle.blobs, self.index);
         }
     }
 

@@ -25,8 +25,8 @@ use crate::export::resume::readback::recheck;
 use crate::export::resume::watermark::{Watermark, follow, keep_barriers};
 use crate::export::resume::workspace::{Unfinished, Workspace};
 use crate::image::{Algorithm, Digest, Hasher};
+use crate::inputs::content_source::ContentSource;
 use crate::plan::{ExportPlan, PlanError, Request, Resolution, Signer};
-use crate::registry::RegistryClient;
 use crate::report::{Reporter, bytes};
 
 #[derive(Debug, thiserror::Error)]
@@ -79,7 +79,7 @@ pub enum Outcome {
 /// Everything an export into a file works with.
 #[derive(Debug)]
 pub struct FileExport<'a> {
-    pub client: &'a RegistryClient,
+    pub content: &'a ContentSource,
     pub request: &'a Request,
     /// Signs the bundle.
     pub signer: Option<Signer<'a>>,
@@ -227,7 +227,7 @@ impl FileExport<'_> {
         ));
         let cut = header.cut;
         self.reporter.begin(self.doing(), plan.payload(), past_bytes(&plan, &past));
-        let places = AlternateSources::new(self.client, &plan, self.spool);
+        let places = AlternateSources::new(self.content, &plan, self.spool);
         let source = Source {
             places: &places,
             plan: &plan,
@@ -277,7 +277,7 @@ impl FileExport<'_> {
 
     /// In a word for people.
     fn doing(&self) -> &'static str {
-        if self.client.is_offline() { "copying" } else { "downloading" }
+        if self.content.is_local() { "copying" } else { "downloading" }
     }
 
     fn finish(

@@ -98,7 +98,7 @@ impl<'r, 'a> Parallel<'r, 'a> {
     ) -> Result<Vec<Vec<u32>>, BlobError> {
         let _permit = self.permits.acquire().await;
         let (plan, file) = (self.source.plan, &*self.shared.file);
-        let header = archive::joint(&plan.head.layout, &plan.bundle.blobs, index);
+        let header = archive::member_header(&plan.head.layout, &plan.bundle.blobs, index);
         let begun = tokio::task::block_in_place(|| {
             let data = ordered.sink.position() + header.len() as u64;
             let begun = begun(file, plan, self.past, index, data, &mut |_| {})?;

@@ -54,7 +54,7 @@ impl<'a> AtOffset<'a> {
     /// The place of stored blob `index`.
     pub(crate) fn stored(shared: &'a Shared, plan: &ExportPlan, index: usize) -> Self {
         let layout = &plan.head.layout;
-        let header = archive::joint(layout, &plan.bundle.blobs, index).len() as u64;
+        let header = archive::member_header(layout, &plan.bundle.blobs, index).len() as u64;
         let start = layout.data_offset(index) - header;
         Self { shared, is_stored: true, at: start, start, resumed: false }
     }

@@ -2,10 +2,11 @@
 
 #![no_main]
 
+use airgap_bundle::archive::FormatError;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use airgap_bundle::archive::{ArchiveError, BundleReader, Holdings, Input, StreamEvent, open_pipe};
+use airgap_bundle::archive::{ArchiveError, BundleReader, ImageStore, Input, StreamEvent, open_pipe};
 use airgap_bundle::image::Hasher;
 use airgap_bundle::signing::Trust;
 use libfuzzer_sys::fuzz_target;
@@ -21,7 +22,7 @@ impl Input for Memory {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ArchiveError> {
         let start = usize::try_from(offset).ok();
         let range = start.and_then(|start| self.0.get(start..start.checked_add(buffer.len())?));
-        buffer.copy_from_slice(range.ok_or_else(|| ArchiveError::Damaged("the end".to_owned()))?);
+        buffer.copy_from_slice(range.ok_or_else(|| ArchiveError::Format(FormatError::Damaged("the end".to_owned())))?);
         Ok(())
     }
 

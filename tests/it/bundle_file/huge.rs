@@ -4,7 +4,7 @@ use std::io::Read;
 use std::sync::{Arc, Mutex};
 
 use airgap_bundle::archive::{
-    ArchiveError, BundleReader, FRAME_CONTENT, Input, StoredEncoder, ending, joint, stored_len,
+    ArchiveError, BundleReader, FRAME_CONTENT, Input, StoredEncoder, ending, member_header, stored_len,
 };
 use airgap_bundle::image::{Algorithm, Digest, media_type};
 use bytes::Bytes;
@@ -121,9 +121,9 @@ fn blobs_beyond_4_and_8_gib_have_their_places() {
     let mut fixed = vec![(0, head)];
     let mut made = Vec::new();
     for index in stored.clone() {
-        let (data, joint) = (layout.data_offset(index), joint(layout, blobs, index));
+        let (data, member_header) = (layout.data_offset(index), member_header(layout, blobs, index));
         // What is between two blobs is padding and a tar header, which must say the size as tar does.
-        let decoded = zstd::decode_all(&joint[..]).unwrap();
+        let decoded = zstd::decode_all(&member_header[..]).unwrap();
         let before = if index > stored.start { blobs[index - 1].size } else { 0 };
         let padding = usize::try_from(before.next_multiple_of(512) - before).unwrap();
         assert!(decoded[..padding].iter().all(|byte| *byte == 0));
@@ -135,7 +135,7 @@ fn blobs_beyond_4_and_8_gib_have_their_places() {
         assert_eq!(entry.header().size().unwrap(), blobs[index].size);
         let extended = decoded.len() - padding > 512;
         assert_eq!(extended, blobs[index].size >= 8 * GIB, "{}", blobs[index].size);
-        fixed.push((data - joint.len() as u64, joint));
+        fixed.push((data - member_header.len() as u64, member_header));
         made.push((data, blobs[index].size));
     }
     let end = layout.stored_end();

@@ -5,12 +5,14 @@
 //! These are thousands of imports, so they run in this process, from opening to the last tag, as `bundle import` does
 //! it. The program itself is tried with fewer in `refusals/damage.rs`.
 
+use airgap_bundle::archive::FormatError;
 use std::collections::{BTreeMap, HashSet};
 use std::io::{Cursor, Write as _};
 use std::sync::Arc;
 
 use airgap_bundle::archive::{
-    ArchiveError, BundleReader, ForeignLayout, Holdings, Input, LayoutOptions, Piped, Rest, Stash, StreamSink,
+    ArchiveError, BundleReader, ForeignLayout, ImageStore, Input, LayoutOptions, PipeBuffer, Rest,
+    StreamSink, StreamedBundle,
 };
 use airgap_bundle::destination::{Destination, Mapping};
 use airgap_bundle::import::upload::Import;
@@ -34,20 +36,20 @@ enum Way {
 
 /// Images out of a bundle, as far as it could be opened.
 enum Opened {
-    Whole(Arc<dyn Holdings>),
-    Piped(Arc<dyn Holdings>, HashSet<Digest>, Arc<Stash>, Rest),
+    Whole(Arc<dyn ImageStore>),
+    StreamedBundle(Arc<dyn ImageStore>, HashSet<Digest>, Arc<PipeBuffer>, Rest),
 }
 
 fn opened(bytes: &[u8], way: Way) -> Result<Opened, ArchiveError> {
     let (trust, input) = (Trust::default(), Arc::new(Memory(bytes.to_vec())) as Arc<dyn Input>);
     if way == Way::Pipe {
-        let Piped { holdings, at_hand, stash, rest } =
-            Piped::open(Cursor::new(bytes.to_vec()), &LayoutOptions::default(), None, &trust)?;
-        return Ok(Opened::Piped(holdings, at_hand, stash, rest));
+        let StreamedBundle { image_store, at_hand, pipe_buffer, rest } =
+            StreamedBundle::open(Cursor::new(bytes.to_vec()), &LayoutOptions::default(), None, &trust)?;
+        return Ok(Opened::StreamedBundle(image_store, at_hand, pipe_buffer, rest));
     }
     match BundleReader::open(&input) {
         Ok(reader) => Ok(Opened::Whole(Arc::new(reader))),
-        Err(ArchiveError::NotABundle(_)) => {
+        Err(ArchiveError::Format(FormatError::NotABundle(_))) => {
             let mut file = tempfile::NamedTempFile::new().unwrap();
             file.write_all(bytes).unwrap();
             Ok(Opened::Whole(Arc::new(ForeignLayout::open(file.path(), None)?)))
@@ -99,19 +101,19 @@ impl Inside {
 
     fn send(&self, opened: Opened) {
         let destination: Destination = format!("{}/n{}", self.registry.host(), self.number).parse().unwrap();
-        let holdings = match &opened {
-            Opened::Whole(holdings) | Opened::Piped(holdings, ..) => holdings.clone(),
+        let image_store = match &opened {
+            Opened::Whole(image_store) | Opened::StreamedBundle(image_store, ..) => image_store.clone(),
         };
-        let bundle = holdings.bundle();
+        let bundle = image_store.bundle();
         let targets = ImageTargets::new(bundle, &destination, Mapping::default(), &|_| true);
         let Ok((ImageTargets(targets), _)) = targets else { return };
         let missing = |target| Missing { target, image: true, artifacts: Vec::new() };
         let missing = targets.into_iter().map(missing).collect();
-        let Ok(plan) = ImportPlan::new(bundle, holdings.as_ref(), missing, &[]) else { return };
+        let Ok(plan) = ImportPlan::new(bundle, image_store.as_ref(), missing, &[]) else { return };
         let (reporter, cancel) = (Reporter::silent(), CancellationToken::new());
         let import = Import {
             client: &self.client,
-            holdings: &holdings,
+            image_store: &image_store,
             plan: &plan,
             jobs: 2,
             reporter: &reporter,
@@ -119,8 +121,8 @@ impl Inside {
         };
         self.runtime.block_on(async {
             match opened {
-                Opened::Piped(_, at_hand, stash, rest) => {
-                    drop(import.run_piped(&at_hand, Some(&stash), rest, &|_, _| {}).await);
+                Opened::StreamedBundle(_, at_hand, pipe_buffer, rest) => {
+                    drop(import.run_piped(&at_hand, Some(&pipe_buffer), rest, &|_, _| {}).await);
                 }
                 Opened::Whole(of_all) if of_all.is_sequential() => {
                     let read = move |sink: &mut StreamSink<'_>| of_all.stream(sink);

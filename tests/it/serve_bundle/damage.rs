@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use airgap_bundle::archive::{
-    ArchiveError, BundleManifest, BundleReader, ContentPieces, Holdings, Manifests,
+    ArchiveError, BundleManifest, BundleReader, ContentPieces, ImageStore, Manifests,
 };
 use airgap_bundle::destination::Mapping;
 use airgap_bundle::image::Digest;
@@ -130,17 +130,17 @@ impl Manifests for Changing {
     }
 }
 
-impl Holdings for Changing {
+impl ImageStore for Changing {
     fn bundle(&self) -> &BundleManifest {
         self.bundle.manifest()
     }
 
     fn open(&self, digest: &Digest, from: u64) -> Result<ContentPieces, ArchiveError> {
-        Holdings::open(&self.bundle, digest, from)
+        ImageStore::open(&self.bundle, digest, from)
     }
 
     fn name(&self) -> String {
-        Holdings::name(&self.bundle)
+        ImageStore::name(&self.bundle)
     }
 }
 
@@ -151,8 +151,9 @@ fn changed_manifests_are_not_given_out() {
     gap.image("team/app", "1", &image);
     gap.export(&["-o", "out.tar.zst"]);
     let bundle = crate::support::bundles::open_file(&gap.path("out.tar.zst"));
-    let holdings = Arc::new(Changing { bundle, changed: AtomicBool::new(false) });
-    let store = BundleStore::new(Arc::clone(&holdings) as Arc<dyn Holdings>, Mapping::default()).unwrap();
+    let image_store = Arc::new(Changing { bundle, changed: AtomicBool::new(false) });
+    let store =
+        BundleStore::new(Arc::clone(&image_store) as Arc<dyn ImageStore>, Mapping::default()).unwrap();
     let name = "team/app".parse().unwrap();
     let wanted = [
         TagOrDigest::Tag("1".parse().unwrap()),
@@ -162,7 +163,7 @@ fn changed_manifests_are_not_given_out() {
     for wanted in &wanted {
         assert!(store.manifest(&name, wanted).is_ok());
     }
-    holdings.changed.store(true, Ordering::SeqCst);
+    image_store.changed.store(true, Ordering::SeqCst);
     for wanted in &wanted {
         let error = store.manifest(&name, wanted).unwrap_err().to_string();
         assert!(error.contains("damaged in the bundle"), "{error}");

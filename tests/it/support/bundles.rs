@@ -1,5 +1,6 @@
 //! Bundles written through the library, without a registry.
 
+use airgap_bundle::archive::FormatError;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -26,7 +27,8 @@ impl Input for Memory {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ArchiveError> {
         let at = usize::try_from(offset).unwrap();
         let end = at.checked_add(buffer.len()).filter(|end| *end <= self.0.len());
-        let end = end.ok_or_else(|| ArchiveError::Damaged("the file ends early".to_owned()))?;
+        let end =
+            end.ok_or_else(|| ArchiveError::Format(FormatError::Damaged("the file ends early".to_owned())))?;
         buffer.copy_from_slice(&self.0[at..end]);
         Ok(())
     }
@@ -52,7 +54,7 @@ impl Shelf {
 
 impl Manifests for Shelf {
     fn manifest(&self, digest: &Digest) -> Result<Bytes, ArchiveError> {
-        self.0.get(digest).cloned().ok_or(ArchiveError::MissingManifest(*digest))
+        self.0.get(digest).cloned().ok_or(ArchiveError::Format(FormatError::MissingManifest(*digest)))
     }
 }
 
@@ -110,7 +112,7 @@ pub fn written(images: &[(&str, TestImage)]) -> Vec<u8> {
     file.write_at(0, &head).unwrap();
     // From the last to the first: places do not depend on the order.
     for index in layout.stored().rev() {
-        let mut bytes = archive::joint(layout, blobs, index);
+        let mut bytes = archive::member_header(layout, blobs, index);
         let at = layout.data_offset(index) - bytes.len() as u64;
         let mut encoder = StoredEncoder::new(blobs[index].size);
         for piece in shelf.0[&blobs[index].digest].chunks(70_001) {
@@ -121,9 +123,9 @@ pub fn written(images: &[(&str, TestImage)]) -> Vec<u8> {
     let mut at = layout.stored_end();
     let mut compressed = Vec::new();
     for index in layout.compressed() {
-        let joint = archive::joint(layout, blobs, index);
-        file.write_at(at, &joint).unwrap();
-        at += joint.len() as u64;
+        let member_header = archive::member_header(layout, blobs, index);
+        file.write_at(at, &member_header).unwrap();
+        at += member_header.len() as u64;
         let mut lens = Vec::new();
         for content in shelf.0[&blobs[index].digest].chunks(usize::try_from(FRAME_CONTENT).unwrap()) {
             let frame = archive::compressed_frame(content).unwrap();

@@ -44,7 +44,7 @@ pub struct Faults {
 
 /// What a connection is to suffer, once so many bytes have gone one way.
 #[derive(Clone, Copy, Debug)]
-struct Fate {
+struct Inclusion {
     trouble: Trouble,
     upwards: bool,
     after: u64,
@@ -145,14 +145,14 @@ impl Shared {
         let backend = *self.backend.lock().unwrap();
         // Nobody there: the client's connection is closed, as it would be by a proxy.
         let Ok(server) = TcpStream::connect(backend) else { return };
-        let fate = self.fate();
+        let inclusion = self.inclusion();
         for socket in [client, &server] {
             let _ = socket.set_nodelay(true);
             // What a reset throws away is bounded by this.
             let socket = socket2::SockRef::from(socket);
             let _ = (socket.set_send_buffer_size(64 << 10), socket.set_recv_buffer_size(64 << 10));
         }
-        let of = |upwards: bool| fate.filter(|fate| fate.upwards == upwards);
+        let of = |upwards: bool| inclusion.filter(|inclusion| inclusion.upwards == upwards);
         let end = End::default();
         thread::scope(|scope| {
             scope.spawn(|| self.pump(client, &server, &self.sent, of(true), &end));
@@ -160,7 +160,7 @@ impl Shared {
         });
     }
 
-    fn fate(&self) -> Option<Fate> {
+    fn inclusion(&self) -> Option<Inclusion> {
         if !self.wild.load(Ordering::SeqCst) {
             return None;
         }
@@ -174,7 +174,7 @@ impl Shared {
         };
         // As often within the first kilobyte as in the megabyte that ends at eight.
         let after = 1_u64 << dice.u32(6..23);
-        Some(Fate { trouble, upwards: dice.bool(), after: after + dice.u64(..after) })
+        Some(Inclusion { trouble, upwards: dice.bool(), after: after + dice.u64(..after) })
     }
 
     /// Moves bytes one way until either side has enough.
@@ -183,17 +183,17 @@ impl Shared {
         mut from: &TcpStream,
         mut to: &TcpStream,
         moved: &AtomicU64,
-        fate: Option<Fate>,
+        inclusion: Option<Inclusion>,
         end: &End,
     ) {
         let mut piece = [0; 16 << 10];
-        let (mut passed, mut pending) = (0_u64, fate);
+        let (mut passed, mut pending) = (0_u64, inclusion);
         while let Ok(count @ 1..) = from.read(&mut piece) {
             let mut count = count;
-            let due = pending.filter(|fate| passed + count as u64 > fate.after);
-            if let Some(fate) = due {
-                let at = usize::try_from(fate.after.saturating_sub(passed)).unwrap();
-                match fate.trouble {
+            let due = pending.filter(|inclusion| passed + count as u64 > inclusion.after);
+            if let Some(inclusion) = due {
+                let at = usize::try_from(inclusion.after.saturating_sub(passed)).unwrap();
+                match inclusion.trouble {
                     Trouble::Corrupt => {
                         piece[at] ^= 1 << self.dice.lock().unwrap().u8(..8);
                         pending = None;
@@ -201,15 +201,15 @@ impl Shared {
                     Trouble::Slow => thread::sleep(Duration::from_millis(2)),
                     Trouble::Cut { .. } | Trouble::Stall => count = at,
                 }
-                if fate.trouble != Trouble::Slow || passed <= fate.after {
-                    self.faults[fate.trouble.number()].fetch_add(1, Ordering::SeqCst);
+                if inclusion.trouble != Trouble::Slow || passed <= inclusion.after {
+                    self.faults[inclusion.trouble.number()].fetch_add(1, Ordering::SeqCst);
                 }
             }
             if to.write_all(&piece[..count]).is_err() {
                 break;
             }
             (passed, _) = (passed + count as u64, moved.fetch_add(count as u64, Ordering::SeqCst));
-            match due.map(|fate| fate.trouble) {
+            match due.map(|inclusion| inclusion.trouble) {
                 Some(Trouble::Cut { reset }) => {
                     if reset {
                         end.by_reset.store(true, Ordering::SeqCst);

@@ -3,6 +3,7 @@
 //! Pure functions of `bundle.json` and the manifests it pins. The reader makes them again and demands equal
 //! bytes, so that a signature over `bundle.json` covers what other tools believe.
 
+use crate::archive::FormatError;
 use std::collections::HashSet;
 
 use oci_spec::image::DescriptorBuilder;
@@ -43,7 +44,9 @@ pub(crate) fn index_json(bundle: &BundleManifest) -> Result<Vec<u8>, ArchiveErro
     };
     let blobs = bundle.index();
     let entry = |image: &ImageRow| {
-        let blob = blobs.blob(&image.digest).ok_or(ArchiveError::MissingManifest(image.digest))?;
+        let blob = blobs
+            .blob(&image.digest)
+            .ok_or(ArchiveError::Format(FormatError::MissingManifest(image.digest)))?;
         descriptor(&image.media_type, &image.digest, blob.size)
     };
     for image in bundle.images.iter().filter(|image| image.artifact_type.is_none()) {
@@ -179,5 +182,5 @@ fn one_platform(
 }
 
 fn json(member: &'static str, error: impl std::fmt::Display) -> ArchiveError {
-    ArchiveError::Json(member, error.to_string())
+    ArchiveError::Format(FormatError::Json(member, error.to_string()))
 }

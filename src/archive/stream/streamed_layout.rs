@@ -4,6 +4,7 @@
 //! 32 MiB in memory, and beyond that in a spool folder if there is one. What may be there and what may not is looked at
 //! member by member, to the end of the pipe.
 
+use crate::archive::{FormatError, InputError};
 use std::collections::HashMap;
 use std::io::{BufRead, Read};
 use std::path::Path;
@@ -11,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
-use crate::archive::foreign::described::{Chosen, Described, LayoutOptions, describe};
+use crate::archive::foreign::foreign_index::{Chosen, Described, LayoutOptions, describe};
 use crate::archive::foreign::foreign_tar::{Member, Members, decompress};
 use crate::archive::foreign::layout::{check_version, ignored, stream_member};
 use crate::archive::foreign::listing::{Listing, stranger_in_bundle};
@@ -25,11 +26,11 @@ use crate::archive::format::contents::MAX_DEPTH;
 use crate::archive::format::head::{self, Derived};
 use crate::archive::format::manifest_source::Manifests;
 use crate::archive::format::proof;
-use crate::archive::holdings::{ContentPieces, Holdings, StreamSink};
+use crate::archive::image_store::{ContentPieces, ImageStore, StreamSink};
 use crate::archive::manifest::BundleManifest;
 use crate::archive::read::head_reader::MAX_SIGNATURE;
 use crate::archive::volumes::pipe_error;
-use crate::archive::{ArchiveError, Stash};
+use crate::archive::{ArchiveError, PipeBuffer};
 use crate::image::{Descriptor, Digest, ParsedManifest, Platform, media_type};
 use crate::signing::Trust;
 
@@ -37,7 +38,7 @@ const STDIN: &str = "stdin";
 
 /// What is known of a layout before its layers come.
 #[derive(Debug)]
-pub(in crate::archive) struct PipedLayout {
+pub(in crate::archive) struct StreamedLayout {
     manifests: HashMap<Digest, Bytes>,
     bundle: BundleManifest,
     chosen: Vec<Chosen>,
@@ -51,7 +52,7 @@ pub(in crate::archive) struct PipedRest {
     members: Members<Box<dyn Read + Send>>,
     /// The member whose content is next.
     pending: Option<Digest>,
-    layout: Arc<PipedLayout>,
+    layout: Arc<StreamedLayout>,
     listing: Listing,
     small: SmallMembers,
 }
@@ -60,9 +61,9 @@ pub(in crate::archive) struct PipedRest {
 pub(in crate::archive) fn open(
     mut input: impl BufRead + Send + 'static,
     options: &LayoutOptions,
-    stash: &Stash,
+    pipe_buffer: &PipeBuffer,
     trust: &Trust,
-) -> Result<(Arc<PipedLayout>, PipedRest), ArchiveError> {
+) -> Result<(Arc<StreamedLayout>, PipedRest), ArchiveError> {
     let path = Path::new(STDIN);
     let start = input.fill_buf().map_err(pipe_error)?;
     if let Some(error) = other_tools::compressed(path, start) {
@@ -77,7 +78,7 @@ pub(in crate::archive) fn open(
         missing: HashMap::new(),
         platform: options.platform.as_ref(),
         budget: Budget::default(),
-        stash,
+        pipe_buffer,
     };
     let mut pending = None;
     while let Some(member) = members.next_of_any_kind()? {
@@ -108,7 +109,7 @@ struct Opening<'a> {
     platform: Option<&'a Platform>,
     budget: Budget,
     /// Takes what comes too early.
-    stash: &'a Stash,
+    pipe_buffer: &'a PipeBuffer,
 }
 
 impl Opening<'_> {
@@ -125,8 +126,9 @@ impl Opening<'_> {
         let Some(digest) = digest else {
             if member.kind == Kind::File && self.small.take(member, members)? && member.name == head::INDEX {
                 let index = self.small.whole(head::INDEX, MAX_JSON)?.unwrap_or_default();
-                let parsed = ParsedManifest::of(&index, Some(media_type::OCI_INDEX))
-                    .map_err(|error| ArchiveError::Json("index.json", error.to_string()))?;
+                let parsed = ParsedManifest::of(&index, Some(media_type::OCI_INDEX)).map_err(|error| {
+                    ArchiveError::Format(FormatError::Json("index.json", error.to_string()))
+                })?;
                 self.need(&parsed.manifests, 0)?;
                 self.index = Some(parsed);
             }
@@ -136,14 +138,14 @@ impl Opening<'_> {
             let bytes = members.whole(MAX_MANIFEST)?;
             return self.manifest(digest, bytes.ok_or_else(|| too_large(&member.name, MAX_MANIFEST))?);
         }
-        let is_held = self.stash.add(digest, member.size, members.content())?;
-        if is_held { Ok(()) } else { Err(ArchiveError::TooEarly(digest)) }
+        let is_held = self.pipe_buffer.add(digest, member.size, members.content())?;
+        if is_held { Ok(()) } else { Err(ArchiveError::Input(InputError::TooEarly(digest))) }
     }
 
     /// These manifests are part of it; some may have come already.
     fn need(&mut self, descriptors: &[Descriptor], depth: usize) -> Result<(), ArchiveError> {
         if depth > MAX_DEPTH {
-            return Err(ArchiveError::Damaged("indexes are nested too deep".to_owned()));
+            return Err(ArchiveError::Format(FormatError::Damaged("indexes are nested too deep".to_owned())));
         }
         let wanted = |descriptor: &&Descriptor| {
             // Below an index, only one platform counts.
@@ -160,8 +162,8 @@ impl Opening<'_> {
                 continue;
             }
             self.missing.insert(digest, (descriptor, depth));
-            if let Some(bytes) = self.stash.whole(&digest, MAX_MANIFEST)? {
-                self.stash.forget(&digest);
+            if let Some(bytes) = self.pipe_buffer.whole(&digest, MAX_MANIFEST)? {
+                self.pipe_buffer.forget(&digest);
                 self.manifest(digest, bytes)?;
             }
         }
@@ -175,7 +177,7 @@ impl Opening<'_> {
             return Ok(());
         };
         let parsed = ParsedManifest::of(&bytes, Some(&descriptor.media_type))
-            .map_err(|error| ArchiveError::Damaged(format!("{digest}: {error}")))?;
+            .map_err(|error| ArchiveError::Format(FormatError::Damaged(format!("{digest}: {error}"))))?;
         self.manifests.insert(digest, bytes);
         self.need(&parsed.manifests, depth + 1)
     }
@@ -186,7 +188,7 @@ impl Opening<'_> {
         options: &LayoutOptions,
         trust: &Trust,
         is_whole: bool,
-    ) -> Result<(PipedLayout, Listing, SmallMembers), ArchiveError> {
+    ) -> Result<(StreamedLayout, Listing, SmallMembers), ArchiveError> {
         let own = self.small.whole(head::BUNDLE, MAX_BUNDLE_JSON)?;
         let signature = self.small.whole(head::SIGNATURE, MAX_SIGNATURE)?;
         let Some(index) = &self.index else {
@@ -194,7 +196,7 @@ impl Opening<'_> {
             return Err(other_tools::recognised(&self.listing.marks, Path::new(STDIN), docker.as_deref())
                 .unwrap_or_else(|| {
                     let why = "there is neither bundle.json nor index.json in what comes from stdin";
-                    ArchiveError::NotABundle(why.to_owned())
+                    ArchiveError::Format(FormatError::NotABundle(why.to_owned()))
                 }));
         };
         let mut notes = Vec::new();
@@ -218,7 +220,7 @@ impl Opening<'_> {
             (bundle, chosen, None)
         };
         let notes = Mutex::new(notes);
-        let layout = PipedLayout { manifests: self.manifests, bundle, chosen, notes, id, signature };
+        let layout = StreamedLayout { manifests: self.manifests, bundle, chosen, notes, id, signature };
         Ok((layout, self.listing, self.small))
     }
 
@@ -232,7 +234,7 @@ impl Opening<'_> {
         self.listing.refuse_strangers()?;
         proof::prove(bundle, &self.manifests)?;
         let listed = bundle.index();
-        let came = self.stash.digests().into_iter().chain(self.manifests.keys().copied());
+        let came = self.pipe_buffer.digests().into_iter().chain(self.manifests.keys().copied());
         if let Some(other) = came.into_iter().find(|digest| listed.position(digest).is_none()) {
             return Err(stranger_in_bundle(&shown(other.layout_path().as_bytes())));
         }
@@ -241,19 +243,19 @@ impl Opening<'_> {
     }
 }
 
-impl Manifests for PipedLayout {
+impl Manifests for StreamedLayout {
     fn manifest(&self, digest: &Digest) -> Result<Bytes, ArchiveError> {
-        self.manifests.get(digest).cloned().ok_or(ArchiveError::MissingManifest(*digest))
+        self.manifests.get(digest).cloned().ok_or(ArchiveError::Format(FormatError::MissingManifest(*digest)))
     }
 }
 
-impl Holdings for PipedLayout {
+impl ImageStore for StreamedLayout {
     fn bundle(&self) -> &BundleManifest {
         &self.bundle
     }
 
     fn open(&self, digest: &Digest, _from: u64) -> Result<ContentPieces, ArchiveError> {
-        Err(ArchiveError::PassedBy(*digest))
+        Err(ArchiveError::Input(InputError::PassedBy(*digest)))
     }
 
     fn name(&self) -> String {
@@ -301,7 +303,7 @@ impl PipedRest {
             if layout.id.is_some() {
                 self.listing.refuse_strangers()?;
             } else if self.small.has(head::BUNDLE) {
-                return Err(ArchiveError::LateBundle);
+                return Err(ArchiveError::Input(InputError::LateBundle));
             }
         }
         self.listing.leftover = self.members.leftover().map(str::to_owned);

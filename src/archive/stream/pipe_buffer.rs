@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
-use crate::archive::holdings::ContentPieces;
+use crate::archive::image_store::ContentPieces;
 use crate::archive::{ArchiveError, partial};
 use crate::image::Digest;
 
@@ -23,7 +23,7 @@ const MEMORY: u64 = 32 << 20;
 const PIECE: usize = 1 << 20;
 
 #[derive(Debug)]
-pub struct Stash {
+pub struct PipeBuffer {
     folder: Option<PathBuf>,
     state: Mutex<State>,
 }
@@ -42,7 +42,7 @@ enum Place {
     File { at: u64, len: u64 },
 }
 
-impl Stash {
+impl PipeBuffer {
     /// With a spool folder, or without one; a folder that is named must be there.
     pub fn new(folder: Option<&Path>) -> Result<Self, ArchiveError> {
         if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
@@ -84,7 +84,7 @@ impl Stash {
     }
 
     /// Begins to take `digest` into the spool folder, one blob at a time; none where there is no folder.
-    pub fn begin(&self, digest: Digest) -> Result<Option<StashWriter<'_>>, ArchiveError> {
+    pub fn begin(&self, digest: Digest) -> Result<Option<PipeBufferWriter<'_>>, ArchiveError> {
         let Some(folder) = &self.folder else {
             return Ok(None);
         };
@@ -94,7 +94,7 @@ impl Stash {
             None => Arc::new(tempfile::tempfile_in(folder).map_err(ArchiveError::io(folder))?),
         };
         state.file = Some(file.clone());
-        Ok(Some(StashWriter { stash: self, folder, digest, file, start: state.end, len: 0 }))
+        Ok(Some(PipeBufferWriter { pipe_buffer: self, folder, digest, file, start: state.end, len: 0 }))
     }
 
     /// The spool folder, if there is one.
@@ -160,8 +160,8 @@ impl Stash {
 
 /// A blob on its way into the spool folder. Unless it is finished, it was never there.
 #[derive(Debug)]
-pub struct StashWriter<'a> {
-    stash: &'a Stash,
+pub struct PipeBufferWriter<'a> {
+    pipe_buffer: &'a PipeBuffer,
     folder: &'a Path,
     digest: Digest,
     file: Arc<File>,
@@ -169,7 +169,7 @@ pub struct StashWriter<'a> {
     len: u64,
 }
 
-impl StashWriter<'_> {
+impl PipeBufferWriter<'_> {
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), ArchiveError> {
         self.file.write_all_at(bytes, self.start + self.len).map_err(ArchiveError::io(self.folder))?;
         self.len += bytes.len() as u64;
@@ -177,7 +177,7 @@ impl StashWriter<'_> {
     }
 
     pub fn finish(self) {
-        let mut state = self.stash.lock();
+        let mut state = self.pipe_buffer.lock();
         state.end = self.start + self.len;
         state.blobs.insert(self.digest, Place::File { at: self.start, len: self.len });
     }
@@ -213,25 +213,25 @@ impl Iterator for Spooled {
 mod tests {
     use super::*;
 
-    fn read(stash: &Stash, digest: &Digest, from: u64) -> Option<Vec<u8>> {
-        Some(stash.open(digest, from)?.flat_map(|piece| piece.unwrap().to_vec()).collect())
+    fn read(pipe_buffer: &PipeBuffer, digest: &Digest, from: u64) -> Option<Vec<u8>> {
+        Some(pipe_buffer.open(digest, from)?.flat_map(|piece| piece.unwrap().to_vec()).collect())
     }
 
     #[test]
     fn small_blobs_stay_in_memory_and_large_ones_need_a_folder() {
         let (small, large) = (vec![1; 1000], vec![2; 5 << 20]);
         let (one, two) = (Digest::sha256(&small), Digest::sha256(&large));
-        let stash = Stash::new(None).unwrap();
-        assert!(stash.add(one, 1000, &small[..]).unwrap());
-        assert!(!stash.add(two, large.len() as u64, &large[..]).unwrap());
-        assert_eq!(read(&stash, &one, 990).unwrap(), [1; 10]);
+        let pipe_buffer = PipeBuffer::new(None).unwrap();
+        assert!(pipe_buffer.add(one, 1000, &small[..]).unwrap());
+        assert!(!pipe_buffer.add(two, large.len() as u64, &large[..]).unwrap());
+        assert_eq!(read(&pipe_buffer, &one, 990).unwrap(), [1; 10]);
         let folder = tempfile::tempdir().unwrap();
-        let stash = Stash::new(Some(folder.path())).unwrap();
-        assert!(stash.add(two, large.len() as u64, &large[..]).unwrap());
+        let pipe_buffer = PipeBuffer::new(Some(folder.path())).unwrap();
+        assert!(pipe_buffer.add(two, large.len() as u64, &large[..]).unwrap());
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "the file has no name");
-        assert_eq!(read(&stash, &two, 1).unwrap(), large[1..]);
-        assert_eq!(read(&stash, &two, 9 << 20).unwrap(), b"");
-        stash.forget(&two);
-        assert!(read(&stash, &two, 0).is_none() && stash.digests().is_empty());
+        assert_eq!(read(&pipe_buffer, &two, 1).unwrap(), large[1..]);
+        assert_eq!(read(&pipe_buffer, &two, 9 << 20).unwrap(), b"");
+        pipe_buffer.forget(&two);
+        assert!(read(&pipe_buffer, &two, 0).is_none() && pipe_buffer.digests().is_empty());
     }
 }

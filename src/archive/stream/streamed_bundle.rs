@@ -1,5 +1,6 @@
 //! Whatever comes out of a pipe: a bundle as it was exported, one that was packed again, another tool's layout.
 
+use crate::archive::FormatError;
 use std::collections::HashSet;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::path::Path;
@@ -8,10 +9,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::pipe::{PipedContent, read_head};
-use super::piped_layout;
-use crate::archive::holdings::{ContentPieces, Holdings, StreamSink};
+use super::streamed_layout;
+use crate::archive::image_store::{ContentPieces, ImageStore, StreamSink};
 use crate::archive::volumes::pipe_error;
-use crate::archive::{ArchiveError, BundleManifest, Chosen, LayoutOptions, Manifests, Stash, ZSTD_MAGIC};
+use crate::archive::{
+    ArchiveError, BundleManifest, Chosen, LayoutOptions, Manifests, PipeBuffer, ZSTD_MAGIC,
+};
 use crate::image::Digest;
 use crate::signing::Trust;
 
@@ -19,20 +22,20 @@ use crate::signing::Trust;
 pub type Rest = Box<dyn FnOnce(&mut StreamSink<'_>) -> Result<(), ArchiveError> + Send>;
 
 /// A set of images out of a pipe: what is in it is known, its layers are still to come.
-pub struct Piped {
-    pub holdings: Arc<dyn Holdings>,
+pub struct StreamedBundle {
+    pub image_store: Arc<dyn ImageStore>,
     /// What has come already.
     pub at_hand: HashSet<Digest>,
-    /// Takes blobs that may be wanted again; what is in it can be read from `holdings`.
-    pub stash: Arc<Stash>,
+    /// Takes blobs that may be wanted again; what is in it can be read from `image_store`.
+    pub pipe_buffer: Arc<PipeBuffer>,
     pub rest: Rest,
 }
 
 /// What is known of a pipe, and what of it was kept.
 #[derive(Debug)]
 struct Kept {
-    known: Arc<dyn Holdings>,
-    stash: Arc<Stash>,
+    known: Arc<dyn ImageStore>,
+    pipe_buffer: Arc<PipeBuffer>,
 }
 
 impl Manifests for Kept {
@@ -41,13 +44,13 @@ impl Manifests for Kept {
     }
 }
 
-impl Holdings for Kept {
+impl ImageStore for Kept {
     fn bundle(&self) -> &BundleManifest {
         self.known.bundle()
     }
 
     fn open(&self, digest: &Digest, from: u64) -> Result<ContentPieces, ArchiveError> {
-        self.stash.open(digest, from).map_or_else(|| self.known.open(digest, from), Ok)
+        self.pipe_buffer.open(digest, from).map_or_else(|| self.known.open(digest, from), Ok)
     }
 
     fn name(&self) -> String {
@@ -71,13 +74,13 @@ impl Holdings for Kept {
     }
 }
 
-impl std::fmt::Debug for Piped {
+impl std::fmt::Debug for StreamedBundle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Piped").field("holdings", &self.holdings).finish_non_exhaustive()
+        f.debug_struct("StreamedBundle").field("image_store", &self.image_store).finish_non_exhaustive()
     }
 }
 
-impl Piped {
+impl StreamedBundle {
     /// Reads as much of `input` as it takes to know what is in it, if `trust` lets it in. `spool` is a folder for what
     /// comes too early in a layout.
     pub fn open(
@@ -89,9 +92,9 @@ impl Piped {
         let mut input = BufReader::with_capacity(1 << 20, input);
         let start = input.fill_buf().map_err(pipe_error)?;
         let is_zstd = start.starts_with(&ZSTD_MAGIC);
-        let stash = Arc::new(Stash::new(spool)?);
+        let pipe_buffer = Arc::new(PipeBuffer::new(spool)?);
         if !is_zstd {
-            return Self::layout(input, options, stash, trust);
+            return Self::layout(input, options, pipe_buffer, trust);
         }
         let mut recorded = Recorded { input: &mut input, read: Vec::new() };
         match read_head(&mut recorded, trust) {
@@ -103,15 +106,17 @@ impl Piped {
                 let at_hand = head.at_hand();
                 Ok(Self {
                     at_hand,
-                    holdings: Arc::new(Kept { known: head, stash: stash.clone() }),
-                    stash,
+                    image_store: Arc::new(Kept { known: head, pipe_buffer: pipe_buffer.clone() }),
+                    pipe_buffer,
                     rest,
                 })
             }
-            Err(ArchiveError::NotABundle(why)) => {
+            Err(ArchiveError::Format(FormatError::NotABundle(why))) => {
                 let again = Cursor::new(recorded.read).chain(input);
-                Self::layout(again, options, stash, trust).map_err(|error| match error {
-                    ArchiveError::NotABundle(_) => ArchiveError::NotABundle(why),
+                Self::layout(again, options, pipe_buffer, trust).map_err(|error| match error {
+                    ArchiveError::Format(FormatError::NotABundle(_)) => {
+                        ArchiveError::Format(FormatError::NotABundle(why))
+                    }
                     other => other,
                 })
             }
@@ -122,14 +127,14 @@ impl Piped {
     fn layout(
         input: impl BufRead + Send + 'static,
         options: &LayoutOptions,
-        stash: Arc<Stash>,
+        pipe_buffer: Arc<PipeBuffer>,
         trust: &Trust,
     ) -> Result<Self, ArchiveError> {
-        let (known, rest) = piped_layout::open(input, options, &stash, trust)?;
+        let (known, rest) = streamed_layout::open(input, options, &pipe_buffer, trust)?;
         let rest = Box::new(move |sink: &mut StreamSink<'_>| rest.stream(sink));
-        let holdings = Arc::new(Kept { known, stash: stash.clone() });
+        let image_store = Arc::new(Kept { known, pipe_buffer: pipe_buffer.clone() });
         // What came too early does not come again.
-        Ok(Self { at_hand: stash.digests(), holdings, stash, rest })
+        Ok(Self { at_hand: pipe_buffer.digests(), image_store, pipe_buffer, rest })
     }
 }
 

@@ -1,5 +1,6 @@
 //! What import, serve and values need of a set of images, whatever holds it: a bundle, or another tool's layout.
 
+use crate::archive::FormatError;
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -24,7 +25,7 @@ pub enum StreamEvent {
 pub type StreamSink<'a> = dyn FnMut(StreamEvent) -> Result<(), ArchiveError> + 'a;
 
 /// Images with their blobs, readable by many threads.
-pub trait Holdings: Manifests + Send + Sync + std::fmt::Debug {
+pub trait ImageStore: Manifests + Send + Sync + std::fmt::Debug {
     /// What is in it. For a foreign layout, what its index and manifests say.
     fn bundle(&self) -> &BundleManifest;
 
@@ -106,13 +107,15 @@ pub trait Holdings: Manifests + Send + Sync + std::fmt::Debug {
 /// A store of manifests in memory, for tests and small sets.
 impl<S: std::hash::BuildHasher + Sync> Manifests for HashMap<Digest, RawManifest, S> {
     fn manifest(&self, digest: &Digest) -> Result<Bytes, ArchiveError> {
-        self.get(digest).map(|m| m.bytes.clone()).ok_or(ArchiveError::MissingManifest(*digest))
+        self.get(digest)
+            .map(|m| m.bytes.clone())
+            .ok_or(ArchiveError::Format(FormatError::MissingManifest(*digest)))
     }
 }
 
 /// The same, where nothing but the bytes is needed.
 impl<S: std::hash::BuildHasher + Sync> Manifests for HashMap<Digest, Bytes, S> {
     fn manifest(&self, digest: &Digest) -> Result<Bytes, ArchiveError> {
-        self.get(digest).cloned().ok_or(ArchiveError::MissingManifest(*digest))
+        self.get(digest).cloned().ok_or(ArchiveError::Format(FormatError::MissingManifest(*digest)))
     }
 }

@@ -1,11 +1,12 @@
 //! What the index and the manifests of another tool's layout say, in the terms of a bundle.
 
+use crate::archive::{FormatError, InputError};
 use std::collections::HashSet;
 
 use super::beside::{Beside, is_type_of_image, name_of, related, root_of, tag_of, unnamed};
 use super::platforms::{Known, Leaves};
 use crate::archive::ArchiveError;
-use crate::archive::format::contents::{Contents, Fate, Root};
+use crate::archive::format::contents::{Contents, Inclusion, Root};
 use crate::archive::format::manifest_source::Manifests;
 use crate::archive::manifest::{
     BundleManifest, CatalogRecord, FORMAT_REVISION, ImageRow, MEDIA_TYPE, PROFILE, SCHEMA_VERSION,
@@ -30,8 +31,10 @@ impl LayoutOptions {
     /// Refuses options that a bundle has no use for: its images have names, and all that belongs to them.
     pub fn refuse_for_bundle(&self) -> Result<(), ArchiveError> {
         match (&self.name, &self.platform) {
-            (Some(name), _) => Err(ArchiveError::NameUnneeded(name.to_string())),
-            (None, Some(platform)) => Err(ArchiveError::PlatformUnneeded(platform.to_string())),
+            (Some(name), _) => Err(ArchiveError::Input(InputError::NameUnneeded(name.to_string()))),
+            (None, Some(platform)) => {
+                Err(ArchiveError::Input(InputError::PlatformUnneeded(platform.to_string())))
+            }
             (None, None) => Ok(()),
         }
     }
@@ -67,9 +70,9 @@ pub(in crate::archive) fn describe(
         index.manifests.iter().partition(|d| media_type::is_manifest(&d.media_type));
     if let Some(image) = others.iter().find(|d| d.platform.is_some() || matches!(name_of(d), Ok(Some(_)))) {
         let (digest, what) = (image.digest, &image.media_type);
-        return Err(ArchiveError::Damaged(format!(
+        return Err(ArchiveError::Format(FormatError::Damaged(format!(
             "index.json lists {digest} as an image with the type {what:?}, which is not that of a manifest"
-        )));
+        ))));
     }
     let mut found = Found::default();
     let images: Vec<&Descriptor> = roots.iter().copied().filter(|root| related(root).is_none()).collect();
@@ -82,23 +85,23 @@ pub(in crate::archive) fn describe(
     found.refuse_sparse(options)?;
     let Found { mut images, beside, chosen, mut notes, is_name_used, .. } = found;
     if let Some(name) = options.name.as_ref().filter(|_| !is_name_used) {
-        return Err(ArchiveError::NameUnused(name.to_string()));
+        return Err(ArchiveError::Input(InputError::NameUnused(name.to_string())));
     }
     if images.is_empty() {
         return Err(match roots.first() {
             Some(root) => unnamed(root),
-            None => ArchiveError::NotABundle("its index.json lists no image".to_owned()),
+            None => ArchiveError::Format(FormatError::NotABundle("its index.json lists no image".to_owned())),
         });
     }
     let artifacts = beside.artifacts(&images, manifests, &mut notes)?;
     let mut roots: Vec<Root> = images.iter().map(root_of).collect();
     roots.extend(artifacts.iter().map(Root::from));
-    let contents = Contents::proven(&roots, small, &|_, _| Fate::Carried)?;
+    let contents = Contents::proven(&roots, small, &|_, _| Inclusion::Carried)?;
     if let Some(fault) = contents.faults.first() {
         let name = images
             .get(fault.root)
             .map_or_else(|| format!("artifact {}", roots[fault.root].digest), |image| image.name.to_string());
-        return Err(ArchiveError::Damaged(format!("{name}: {}", fault.why)));
+        return Err(ArchiveError::Format(FormatError::Damaged(format!("{name}: {}", fault.why))));
     }
     for (image, size) in images.iter_mut().zip(&contents.sizes) {
         image.size = *size;
@@ -160,7 +163,7 @@ impl<'a> Found<'a> {
             (Some(leaves), Some(wanted)) => match leaves.choose(&name, wanted) {
                 Ok(chosen) => {
                     if name.digest() == Some(&root.digest) {
-                        return Err(ArchiveError::PlatformPinned(name.to_string()));
+                        return Err(ArchiveError::Input(InputError::PlatformPinned(name.to_string())));
                     }
                     let platform = chosen.platform.as_ref().map_or_else(String::new, ToString::to_string);
                     self.chosen.push(Chosen { image: self.images.len(), platform, index: root.digest });
@@ -179,11 +182,16 @@ impl<'a> Found<'a> {
             }
             _ => root.clone(),
         };
-        let bytes = known.manifests.get(&taken.digest).ok_or(ArchiveError::MissingManifest(taken.digest))?;
+        let bytes = known
+            .manifests
+            .get(&taken.digest)
+            .ok_or(ArchiveError::Format(FormatError::MissingManifest(taken.digest)))?;
         let parsed = ParsedManifest::of(bytes, Some(&taken.media_type))
-            .map_err(|e| ArchiveError::Damaged(format!("{}: {e}", taken.digest)))?;
+            .map_err(|e| ArchiveError::Format(FormatError::Damaged(format!("{}: {e}", taken.digest))))?;
         if !self.names.insert(name.clone()) {
-            return Err(ArchiveError::Damaged(format!("the name {name} is there twice")));
+            return Err(ArchiveError::Format(FormatError::Damaged(format!(
+                "the name {name} is there twice"
+            ))));
         }
         self.images.push(ImageRow {
             artifact_type: None,
@@ -219,7 +227,7 @@ impl<'a> Found<'a> {
     fn refuse_sparse(&mut self, options: &LayoutOptions) -> Result<(), ArchiveError> {
         if let Some(wanted) = options.platform.as_ref().filter(|_| !self.unfit.is_empty()) {
             let images = lines(&self.unfit);
-            return Err(ArchiveError::NoPlatform { wanted: wanted.to_string(), images });
+            return Err(ArchiveError::Input(InputError::NoPlatform { wanted: wanted.to_string(), images }));
         }
         if self.sparse.is_empty() {
             return Ok(());
@@ -227,7 +235,7 @@ impl<'a> Found<'a> {
         let first = self.only.first().cloned().flatten();
         let platform = first.filter(|first| self.only.iter().all(|only| only.as_ref() == Some(first)));
         let platform = platform.map(|platform| platform.to_string());
-        Err(ArchiveError::Sparse { images: lines(&self.sparse), platform })
+        Err(ArchiveError::Input(InputError::Sparse { images: lines(&self.sparse), platform }))
     }
 }
 
