@@ -37,7 +37,7 @@ fn explained<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a dyn
 
 /// The exit code of a run that ends with `error`: that of the signal that ended it, if one did, or else the code that the
 /// first typed error in the chain calls for.
-pub fn code_of(error: &anyhow::Error) -> ExitCode {
+pub(crate) fn code_of(error: &anyhow::Error) -> ExitCode {
     stop::requested().map_or_else(|| called_for(error), ExitCode::from)
 }
 
@@ -46,7 +46,7 @@ fn called_for(error: &anyhow::Error) -> ExitCode {
 }
 
 /// The error as it is printed.
-pub fn render(error: &anyhow::Error) -> String {
+pub(crate) fn render(error: &anyhow::Error) -> String {
     let mut text = String::new();
     let mut said: Vec<String> = Vec::new();
     for cause in error.chain() {
@@ -66,7 +66,7 @@ pub fn render(error: &anyhow::Error) -> String {
 }
 
 /// Every hint in the chain, each once.
-pub fn all_hints(error: &anyhow::Error) -> Vec<String> {
+pub(crate) fn all_hints(error: &anyhow::Error) -> Vec<String> {
     let mut hints: Vec<String> = error.chain().filter_map(explained).flat_map(Explain::hints).collect();
     hints.dedup();
     hints

@@ -24,32 +24,32 @@
 //! errors and exit codes, files of others and our own, sizes and times. No arrow runs up; `tests/it/architecture.rs`
 //! lists what each module may use.
 
-pub mod app;
+mod app;
 pub mod archive;
 pub mod catalog;
 pub mod cli;
-pub mod cluster_config;
+mod cluster_config;
 pub mod commands;
 pub mod destination;
-pub mod export;
-pub mod facts;
-pub mod failure;
+mod export;
+mod facts;
+mod failure;
 pub mod image;
-pub mod import;
-pub mod inputs;
+mod import;
+mod inputs;
 pub mod manual;
-pub mod provenance;
+mod provenance;
 #[doc = include_str!("performance.md")]
 pub mod performance {}
 pub mod plan;
 pub mod policy;
 pub mod registry;
 #[cfg(feature = "object-storage")]
-pub mod remote;
+mod remote;
 pub mod report;
-pub mod request;
-pub mod review;
+mod request;
+mod review;
 pub mod secret;
 pub mod serve;
-pub mod session;
+mod session;
 pub mod signing;

@@ -76,7 +76,7 @@ impl From<ExitCode> for std::process::ExitCode {
 /// An error that knows its exit code, and what the user can do.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
-pub struct Failure {
+pub(crate) struct Failure {
     pub code: ExitCode,
     pub message: String,
     pub hints: Vec<String>,
@@ -85,44 +85,44 @@ pub struct Failure {
 }
 
 impl Failure {
-    pub fn new(code: ExitCode, message: impl Into<String>) -> Self {
+    pub(crate) fn new(code: ExitCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), hints: Vec::new(), cause: None }
     }
 
     /// The failure that `error` is, in its own words.
-    pub fn of(error: &dyn Explain) -> Self {
+    pub(crate) fn of(error: &dyn Explain) -> Self {
         Self { hints: error.hints(), ..Self::new(error.exit_code(), error.to_string()) }
     }
 
     /// A file that cannot be read or written.
-    pub fn io(path: &Path, error: &std::io::Error) -> Self {
+    pub(crate) fn io(path: &Path, error: &std::io::Error) -> Self {
         let code = if is_no_space(error) { ExitCode::NoSpace } else { ExitCode::Failed };
         Self::new(code, format!("{}: {error}", path.display()))
     }
 
-    pub fn usage(message: impl Into<String>) -> Self {
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self::new(ExitCode::Usage, message)
     }
 
     /// A file or setting that cannot be used, found before anything was sent.
-    pub fn unusable(what: Unusable) -> Self {
+    pub(crate) fn unusable(what: Unusable) -> Self {
         Self { hints: what.hint.into_iter().collect(), ..Self::usage(what.why) }
     }
 
     /// A run that was ended by a signal; `kept` says what is left of it.
-    pub fn interrupted(kept: &str) -> Self {
+    pub(crate) fn interrupted(kept: &str) -> Self {
         Self::new(ExitCode::Interrupted, format!("stopped; {kept}"))
     }
 
     /// With what led to it; its own hints count too.
     #[must_use]
-    pub fn because(mut self, cause: anyhow::Error) -> Self {
+    pub(crate) fn because(mut self, cause: anyhow::Error) -> Self {
         self.cause = Some(cause);
         self
     }
 
     #[must_use]
-    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
         self
     }

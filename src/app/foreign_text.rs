@@ -11,13 +11,13 @@ use super::unusable::Unusable;
 
 const MARK: &str = "\u{feff}";
 /// How gzip begins (RFC 1952, 2.3.1).
-pub const GZIP: [u8; 2] = [0x1f, 0x8b];
+pub(crate) const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// How a zstd frame begins (RFC 8878, 3.1.1).
 pub const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
 /// Why bytes are not the text that is expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NotText {
+pub(crate) enum NotText {
     /// The name that iconv has for it.
     #[error("it is {0}, not UTF-8")]
     Encoding(&'static str),
@@ -32,7 +32,7 @@ pub enum NotText {
 
 /// What stands in a DER file, as far as its outermost elements tell (ITU-T X.690).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Der {
+pub(crate) enum Der {
     Certificate,
     /// PKCS#12, often called .p12 or .pfx.
     Store,
@@ -44,7 +44,7 @@ pub enum Der {
 }
 
 /// The text in `bytes`, without a byte order mark at its start.
-pub fn text(bytes: &[u8]) -> Result<&str, NotText> {
+pub(crate) fn text(bytes: &[u8]) -> Result<&str, NotText> {
     if let Some(encoding) = encoding(bytes) {
         return Err(NotText::Encoding(encoding));
     }
@@ -59,28 +59,28 @@ pub fn text(bytes: &[u8]) -> Result<&str, NotText> {
 }
 
 /// The same for a file that holds PEM.
-pub fn pem(bytes: &[u8]) -> Result<&str, NotText> {
+pub(crate) fn pem(bytes: &[u8]) -> Result<&str, NotText> {
     Der::of(bytes).map_or_else(|| text(bytes), |der| Err(NotText::Binary(der)))
 }
 
 /// `text` without a byte order mark at its start.
-pub fn without_mark(text: &str) -> &str {
+pub(crate) fn without_mark(text: &str) -> &str {
     text.strip_prefix(MARK).unwrap_or(text)
 }
 
 /// The same for bytes that may end within a character.
-pub fn without_mark_bytes(bytes: &[u8]) -> &[u8] {
+pub(crate) fn without_mark_bytes(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(MARK.as_bytes()).unwrap_or(bytes)
 }
 
 /// The text in the file that the user named; the reason does not repeat its name.
-pub fn named(path: &Path, cap: u64) -> Result<String, Unusable> {
+pub(crate) fn named(path: &Path, cap: u64) -> Result<String, Unusable> {
     let bytes = small_file::named(path, cap)?;
     text(&bytes).map(str::to_owned).map_err(|error| error.of(path))
 }
 
 /// The PEM in the file that the user named, the same way. Files that were joined may have a byte order mark before each.
-pub fn named_pem(path: &Path, cap: u64) -> Result<Zeroizing<String>, Unusable> {
+pub(crate) fn named_pem(path: &Path, cap: u64) -> Result<Zeroizing<String>, Unusable> {
     let bytes = Zeroizing::new(small_file::named(path, cap)?);
     let text = pem(&bytes).map_err(|error| error.of(path))?;
     Ok(Zeroizing::new(text.replace(MARK, "")))
@@ -88,7 +88,7 @@ pub fn named_pem(path: &Path, cap: u64) -> Result<Zeroizing<String>, Unusable> {
 
 impl NotText {
     /// With the command that converts the file at `path`.
-    pub fn of(self, path: &Path) -> Unusable {
+    pub(crate) fn of(self, path: &Path) -> Unusable {
         let refused = Unusable::new(self.to_string());
         match self.command(path) {
             Some(command) => refused.hint(format!("convert it: {command}")),
@@ -97,7 +97,7 @@ impl NotText {
     }
 
     /// With the command that converts what comes on stdin.
-    pub fn of_stdin(self) -> Unusable {
+    pub(crate) fn of_stdin(self) -> Unusable {
         let refused = Unusable::new(self.to_string());
         match self {
             Self::Encoding(encoding) => {

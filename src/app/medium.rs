@@ -12,11 +12,11 @@ const MAX_GAP: u64 = 2 << 20;
 const MIN_GAP: u64 = 64 << 10;
 
 /// The largest file on FAT, in bytes.
-pub const FAT_LARGEST: u64 = (4 << 30) - 1;
+pub(crate) const FAT_LARGEST: u64 = (4 << 30) - 1;
 
 /// What the medium of an output makes of a write beyond the end of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Medium {
+pub(crate) enum Medium {
     /// A gap takes no space: blobs can be written into their places in any order.
     Sparse,
     /// A gap is filled with zeros, as on FAT, exFAT and some network shares: bytes are written in order.
@@ -26,7 +26,7 @@ pub enum Medium {
 impl Medium {
     /// Finds out with a file beside `target`, which is to have `size` bytes: a gap that is filled costs a sixty-fourth of
     /// them. A probe that fails says nothing: what is wrong shows when writing.
-    pub fn of(target: &Path, size: u64) -> Self {
+    pub(crate) fn of(target: &Path, size: u64) -> Self {
         let gap = (size / 64).clamp(MIN_GAP, MAX_GAP);
         let allocated = (|| {
             let probe = own_file::aside(target, 0o600)?;
@@ -41,7 +41,7 @@ impl Medium {
 }
 
 /// The largest file that the file system of `target` holds, where it is one with a small limit (FAT: 4 GiB - 1).
-pub fn largest_file(target: &Path) -> Option<u64> {
+pub(crate) fn largest_file(target: &Path) -> Option<u64> {
     #[cfg(target_os = "linux")]
     {
         const MSDOS_SUPER_MAGIC: u64 = 0x4d44;
@@ -56,7 +56,7 @@ pub fn largest_file(target: &Path) -> Option<u64> {
 }
 
 /// Bytes that can still be written in the folder of `target`. None where the system does not say.
-pub fn free_space(target: &Path) -> Option<u64> {
+pub(crate) fn free_space(target: &Path) -> Option<u64> {
     let stat = rustix::fs::statvfs(folder_of(target)).ok()?;
     // Some file systems in user space say nothing, which is not the same as none.
     if stat.f_blocks == 0 { None } else { stat.f_bavail.checked_mul(stat.f_frsize) }

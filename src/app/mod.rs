@@ -4,14 +4,14 @@
 //!
 //! It stands at the bottom and knows nothing of images, registries or bundles.
 
-pub mod failure;
-pub mod foreign_text;
-pub mod medium;
-pub mod once;
-pub mod own_file;
-pub mod programs;
-pub mod small_file;
-pub mod stop;
-pub mod text;
-pub mod units;
-pub mod unusable;
+pub(crate) mod failure;
+pub(crate) mod foreign_text;
+pub(crate) mod medium;
+pub(crate) mod once;
+pub(crate) mod own_file;
+pub(crate) mod programs;
+pub(crate) mod small_file;
+pub(crate) mod stop;
+pub(crate) mod text;
+pub(crate) mod units;
+pub(crate) mod unusable;

@@ -28,17 +28,17 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// Opens a file of the program's own for reading and writing, or makes it; `empty` cuts it to nothing.
-pub fn open(path: &Path, empty: bool) -> io::Result<File> {
+pub(crate) fn open(path: &Path, empty: bool) -> io::Result<File> {
     open_with(path, OpenOptions::new().read(true).write(true).create(true).truncate(empty))
 }
 
 /// The same, to be written at its end only.
-pub fn open_for_append(path: &Path) -> io::Result<File> {
+pub(crate) fn open_for_append(path: &Path) -> io::Result<File> {
     open_with(path, OpenOptions::new().read(true).append(true).create(true))
 }
 
 /// Opens one that is there.
-pub fn open_existing(path: &Path, writable: bool) -> io::Result<File> {
+pub(crate) fn open_existing(path: &Path, writable: bool) -> io::Result<File> {
     open_with(path, OpenOptions::new().read(true).write(writable))
 }
 
@@ -63,12 +63,12 @@ fn refuse(why: &str) -> io::Error {
 
 /// Gives `path` this content, whole or not at all, with the mode of a file for all as far as the user's mask allows. A
 /// link in its place is replaced, not followed.
-pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     exchange(path, content, 0o666, false)
 }
 
 /// The same for a secret: nobody else can read it, not even for a moment, and it is on the disk when this returns.
-pub fn replace_private(path: &Path, content: &[u8]) -> io::Result<()> {
+pub(crate) fn replace_private(path: &Path, content: &[u8]) -> io::Result<()> {
     exchange(path, content, PRIVATE, true)
 }
 
@@ -139,7 +139,7 @@ fn reserve(file: &File, length: usize) -> io::Result<()> {
 
 /// A new file in the folder of `path`, in nobody's way, with `mode` as far as the user's mask allows. It is held as long
 /// as it is open, so that no other run takes it for one that was left behind.
-pub fn aside(path: &Path, mode: u32) -> io::Result<NamedTempFile> {
+pub(crate) fn aside(path: &Path, mode: u32) -> io::Result<NamedTempFile> {
     let folder = folder_of(path);
     remove_left_behind(folder);
     let permissions = std::fs::Permissions::from_mode(mode);
@@ -198,13 +198,13 @@ fn remove_left_behind(folder: &Path) {
 
 /// The exclusive right to change the files in a folder that several runs change. Given back when it is dropped.
 #[derive(Debug)]
-pub struct FolderLock {
+pub(crate) struct FolderLock {
     _held: Option<File>,
 }
 
 impl FolderLock {
     /// Waits until no other run changes files in the folder of `path`.
-    pub fn beside(path: &Path) -> io::Result<Self> {
+    pub(crate) fn beside(path: &Path) -> io::Result<Self> {
         let folder = File::open(folder_of(path))?;
         let tries = PATIENCE.as_millis() / LOOK_AGAIN.as_millis();
         for _ in 0..tries {
@@ -224,7 +224,7 @@ impl FolderLock {
 }
 
 /// Removes a file. That there is none is fine.
-pub fn remove(path: &Path) -> io::Result<()> {
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
@@ -232,7 +232,7 @@ pub fn remove(path: &Path) -> io::Result<()> {
 }
 
 /// Whether a write failed for lack of room: on the disk, in a quota, or in the largest file that the file system holds.
-pub fn is_no_space(error: &io::Error) -> bool {
+pub(crate) fn is_no_space(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
@@ -240,12 +240,12 @@ pub fn is_no_space(error: &io::Error) -> bool {
 }
 
 /// The folder that a file is in.
-pub fn folder_of(path: &Path) -> &Path {
+pub(crate) fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// `path` with `suffix` after its whole name.
-pub fn beside(path: &Path, suffix: &str) -> PathBuf {
+pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 ///
 /// Only folders that are named from the root are looked into: an empty or relative element means the folder one happens to
 /// stand in (POSIX.1-2024, section 8.3), and what lies there may be anybody's.
-pub fn find(name: &str, path: &OsStr) -> Option<PathBuf> {
+pub(crate) fn find(name: &str, path: &OsStr) -> Option<PathBuf> {
     let folders = std::env::split_paths(path).filter(|folder| folder.is_absolute());
     folders.map(|folder| folder.join(name)).find(|candidate| candidate.is_file())
 }

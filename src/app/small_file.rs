@@ -21,7 +21,7 @@ const LOOK_AGAIN: i64 = 100_000_000;
 const SMALL: u64 = 4096;
 
 /// The content of a file that the user named: a regular file, a pipe or a device, at most `cap` bytes.
-pub fn named(path: &Path, cap: u64) -> io::Result<Vec<u8>> {
+pub(crate) fn named(path: &Path, cap: u64) -> io::Result<Vec<u8>> {
     let stream = stream(path)?;
     let meta = stream.0.metadata()?;
     if meta.is_file() { whole(stream.0, meta.len(), cap) } else { all(stream, cap) }
@@ -29,7 +29,7 @@ pub fn named(path: &Path, cap: u64) -> io::Result<Vec<u8>> {
 
 /// The content of a file that is looked for beside another: none if there is none. It has to be a regular file of at most
 /// `cap` bytes.
-pub fn beside(path: &Path, cap: u64) -> io::Result<Option<Vec<u8>>> {
+pub(crate) fn beside(path: &Path, cap: u64) -> io::Result<Option<Vec<u8>>> {
     match regular(path) {
         Ok(file) => {
             let length = file.metadata()?.len();
@@ -41,17 +41,17 @@ pub fn beside(path: &Path, cap: u64) -> io::Result<Option<Vec<u8>>> {
 }
 
 /// What comes from stdin, at most `cap` bytes.
-pub fn stdin(cap: u64) -> io::Result<Vec<u8>> {
+pub(crate) fn stdin(cap: u64) -> io::Result<Vec<u8>> {
     all(stdin_stream(), cap)
 }
 
 /// What comes from stdin, of any length.
-pub fn stdin_stream() -> Waiting<BorrowedFd<'static>> {
+pub(crate) fn stdin_stream() -> Waiting<BorrowedFd<'static>> {
     Waiting(rustix::stdio::stdin())
 }
 
 /// The content of a file that the user named, of any length: a regular file, a pipe or a device.
-pub fn stream(path: &Path) -> io::Result<Waiting<File>> {
+pub(crate) fn stream(path: &Path) -> io::Result<Waiting<File>> {
     let file = open(path)?;
     if file.metadata()?.is_dir() {
         Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a folder"))
@@ -61,7 +61,7 @@ pub fn stream(path: &Path) -> io::Result<Waiting<File>> {
 }
 
 /// Opens a file of any size for reading, if it is a regular one.
-pub fn regular(path: &Path) -> io::Result<File> {
+pub(crate) fn regular(path: &Path) -> io::Result<File> {
     let file = open(path)?;
     let kind = file.metadata()?.file_type();
     if kind.is_file() {
@@ -73,7 +73,7 @@ pub fn regular(path: &Path) -> io::Result<File> {
 
 /// Opens whatever there is for reading, without waiting for anybody: a pipe opens without a writer, and what it is can be
 /// looked at.
-pub fn open(path: &Path) -> io::Result<File> {
+pub(crate) fn open(path: &Path) -> io::Result<File> {
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
     // The bits of flags are small and positive on every system.
     let flags = i32::try_from(flags.bits()).unwrap_or_default();
@@ -92,7 +92,7 @@ fn whole(file: File, length: u64, cap: u64) -> io::Result<Vec<u8>> {
 }
 
 /// All of `input`, at most `cap` bytes.
-pub fn all(input: impl Read, cap: u64) -> io::Result<Vec<u8>> {
+pub(crate) fn all(input: impl Read, cap: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     input.take(cap.saturating_add(1)).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > cap { Err(too_large(cap)) } else { Ok(bytes) }
@@ -100,7 +100,7 @@ pub fn all(input: impl Read, cap: u64) -> io::Result<Vec<u8>> {
 
 /// Reads what may come at any time, or never: a request to stop ends it with an error.
 #[derive(Debug)]
-pub struct Waiting<T>(pub T);
+pub(crate) struct Waiting<T>(pub T);
 
 impl<T: AsFd> Read for Waiting<T> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {

@@ -16,17 +16,17 @@ pub enum StopSignal {
 static REQUESTED: AtomicU8 = AtomicU8::new(0);
 
 /// `signal` has asked for the end. Returns whether an earlier one had.
-pub fn request(signal: StopSignal) -> bool {
+pub(crate) fn request(signal: StopSignal) -> bool {
     REQUESTED.compare_exchange(0, signal as u8, Ordering::Relaxed, Ordering::Relaxed).is_err()
 }
 
 /// Whether a signal has asked for the end.
-pub fn is_requested() -> bool {
+pub(crate) fn is_requested() -> bool {
     requested().is_some()
 }
 
 /// The first signal that asked for the end, if there was one.
-pub fn requested() -> Option<StopSignal> {
+pub(crate) fn requested() -> Option<StopSignal> {
     match REQUESTED.load(Ordering::Relaxed) {
         0 => None,
         signal if signal == StopSignal::Terminate as u8 => Some(StopSignal::Terminate),

@@ -6,7 +6,7 @@ use std::path::Path;
 /// `text` on one line, as it may follow a `#` in YAML or TOML, or stand in a row of a table. Nothing in it ends the line for any reader: YAML 1.1, which
 /// `PyYAML` and Go's yaml follow, also breaks lines at U+0085, U+2028 and U+2029 (section 4.2), and forbids other
 /// characters that cannot be printed (section 4.1).
-pub fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     let is_printable = |c: char| {
         !c.is_control()
             && !matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}')
@@ -17,7 +17,7 @@ pub fn one_line(text: &str) -> String {
 
 /// `text` as Markdown that shows it and nothing else: on one line, no markup, no links, no cell of a table ended
 /// (GitHub Flavored Markdown, sections 4.10 and 6).
-pub fn markdown(text: &str) -> String {
+pub(crate) fn markdown(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(c) = rest.chars().next() {
@@ -42,14 +42,14 @@ pub fn markdown(text: &str) -> String {
 }
 
 /// `text` as Markdown code, where code can hold it: a span ends at a backtick and a cell of a table at a bar.
-pub fn markdown_code(text: &str) -> String {
+pub(crate) fn markdown_code(text: &str) -> String {
     let held = |c: char| !matches!(c, '`' | '|' | '\\' | '\u{2028}' | '\u{2029}') && !c.is_control();
     if !text.trim().is_empty() && text.chars().all(held) { format!("`{text}`") } else { markdown(text) }
 }
 
 /// A path as it is typed in a shell, as the argument of a command: disks are mounted under names with spaces, and a name
 /// may look like a flag.
-pub fn typed(path: &Path) -> String {
+pub(crate) fn typed(path: &Path) -> String {
     let path = path.to_string_lossy();
     let path = if path.starts_with('-') { Cow::from(format!("./{path}")) } else { path };
     if path.contains(|c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')) {

@@ -14,7 +14,7 @@ const UNITS: [&str; 18] =
 
 /// Bytes: `700M`, `1.5G` and `4GB` are decimal, `4GiB` is binary, `12` is bytes; at most three decimals. `None` where
 /// `text` is something else, or more than [`u64::MAX`].
-pub fn size(text: &str) -> Option<u64> {
+pub(crate) fn size(text: &str) -> Option<u64> {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
@@ -27,12 +27,12 @@ pub fn size(text: &str) -> Option<u64> {
 }
 
 /// Bytes per second: a [`size`], with or without `/s`.
-pub fn rate(text: &str) -> Option<u64> {
+pub(crate) fn rate(text: &str) -> Option<u64> {
     size(text.strip_suffix("/s").unwrap_or(text)).filter(|rate| *rate > 0)
 }
 
 /// `45` (seconds), `90s`, `5m`, `1h 30m`, up to a day.
-pub fn duration(text: &str) -> Option<Duration> {
+pub(crate) fn duration(text: &str) -> Option<Duration> {
     let time = match text.parse::<u64>() {
         Ok(seconds) => Duration::from_secs(seconds),
         Err(_) => text.parse::<SignedDuration>().ok()?.try_into().ok()?,

@@ -19,7 +19,7 @@ pub(super) struct Need {
 
 /// A path that needs different values: each value with the rows that need it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Conflict {
+pub(crate) struct Conflict {
     pub path: String,
     pub needs: Vec<(String, Vec<String>)>,
 }

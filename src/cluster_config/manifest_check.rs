@@ -9,7 +9,7 @@ use crate::image::{Digest, Reference, Repository};
 
 /// What the bundle has under a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub(crate) enum Answer {
     /// It has the image: its position, and the repository at the destination the name leads to.
     Covered {
         image: usize,
@@ -22,7 +22,7 @@ pub enum Answer {
 
 /// A bundle seen from the names in manifests.
 #[derive(Debug)]
-pub struct Coverage<'a> {
+pub(crate) struct Coverage<'a> {
     bundle: &'a BundleManifest,
     mapping: Mapping,
     destination: Option<Destination>,
@@ -30,7 +30,7 @@ pub struct Coverage<'a> {
 
 impl<'a> Coverage<'a> {
     /// Names lead to `destination`; without one, to where most of `names` do that are not the bundle's own.
-    pub fn new<'n>(
+    pub(crate) fn new<'n>(
         bundle: &'a BundleManifest,
         mapping: Mapping,
         destination: Option<&Destination>,
@@ -41,12 +41,12 @@ impl<'a> Coverage<'a> {
     }
 
     /// The destination that names lead to, given or guessed.
-    pub fn destination(&self) -> Option<&Destination> {
+    pub(crate) fn destination(&self) -> Option<&Destination> {
         self.destination.as_ref()
     }
 
     /// Answers to `name`; `manifests` tell what indexes hold, for names that pin one platform.
-    pub fn answer(&self, name: &Reference, manifests: &dyn Manifests) -> Result<Answer, ArchiveError> {
+    pub(crate) fn answer(&self, name: &Reference, manifests: &dyn Manifests) -> Result<Answer, ArchiveError> {
         let mut otherwise = Vec::new();
         for (position, image) in self.bundle.images.iter().enumerate() {
             for (repository, tag) in self.places(image) {

@@ -7,8 +7,7 @@ mod mirrors;
 mod pull_secret;
 mod values;
 
-pub use assign::Conflict;
-pub use manifest_check::{Answer, Coverage};
-pub use mirrors::{MirrorError, MirrorFile, MirrorKind, Reach, mirror_files};
-pub use pull_secret::{SecretName, SecretNameError, pull_secret};
-pub use values::{ValuesError, ValuesStyle, bundle_values, helm_values, is_as_made};
+pub(crate) use manifest_check::{Answer, Coverage};
+pub(crate) use mirrors::{MirrorError, MirrorFile, MirrorKind, Reach, mirror_files};
+pub(crate) use pull_secret::{SecretName, pull_secret};
+pub(crate) use values::{ValuesError, ValuesStyle, bundle_values, helm_values, is_as_made};

@@ -7,7 +7,7 @@ use crate::secret::Secret;
 
 /// The name and namespace of the Secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SecretName {
+pub(crate) struct SecretName {
     name: String,
     namespace: Option<String>,
 }
@@ -16,10 +16,10 @@ pub struct SecretName {
 #[error(
     "{0:?} is not a name in Kubernetes (lowercase letters, digits, '-' and '.', a letter or digit first and last)"
 )]
-pub struct SecretNameError(String);
+pub(crate) struct SecretNameError(String);
 
 impl SecretName {
-    pub fn new(name: &str, namespace: Option<&str>) -> Result<Self, SecretNameError> {
+    pub(crate) fn new(name: &str, namespace: Option<&str>) -> Result<Self, SecretNameError> {
         for text in [Some(name), namespace].into_iter().flatten() {
             let part = |part: &str| {
                 let inner = part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
@@ -32,13 +32,13 @@ impl SecretName {
         Ok(Self { name: name.to_owned(), namespace: namespace.map(str::to_owned) })
     }
 
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.name
     }
 }
 
 /// The manifest of the Secret that holds `config`, a registry's login as container tools store it.
-pub fn pull_secret(name: &SecretName, config: &Secret) -> Secret {
+pub(crate) fn pull_secret(name: &SecretName, config: &Secret) -> Secret {
     let namespace =
         name.namespace.as_ref().map(|space| format!("  namespace: {space}\n")).unwrap_or_default();
     Secret::new(format!(

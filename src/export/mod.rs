@@ -13,13 +13,13 @@ mod file;
 pub(crate) mod finish;
 pub(crate) mod job;
 mod lost;
-pub mod resolve;
-pub mod resume;
+pub(crate) mod resolve;
+pub(crate) mod resume;
 mod stream;
 pub(crate) mod target;
 pub(crate) mod text;
 pub(crate) mod with_self;
-pub mod write;
+pub(crate) mod write;
 
 use std::path::Path;
 

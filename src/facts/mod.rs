@@ -14,7 +14,7 @@ use crate::image::{
 };
 
 /// Returns the verified bytes of a config; none if they are not available.
-pub type ConfigBytes<'a> = &'a dyn Fn(&Descriptor) -> Option<Vec<u8>>;
+pub(crate) type ConfigBytes<'a> = &'a dyn Fn(&Descriptor) -> Option<Vec<u8>>;
 
 /// Configs that are kept for the next manifest with the same one.
 const MAX_CONFIGS: usize = 1000;
@@ -22,7 +22,7 @@ const MAX_CONFIGS: usize = 1000;
 const MAX_PLATFORM: usize = 255;
 
 /// Reads each config once: many manifests may share a large one.
-pub struct Configs<'a> {
+pub(crate) struct Configs<'a> {
     bytes: ConfigBytes<'a>,
     read: RefCell<HashMap<(Digest, u64), Option<ReadConfig>>>,
 }
@@ -34,7 +34,7 @@ impl std::fmt::Debug for Configs<'_> {
 }
 
 impl<'a> Configs<'a> {
-    pub fn new(bytes: ConfigBytes<'a>) -> Self {
+    pub(crate) fn new(bytes: ConfigBytes<'a>) -> Self {
         Self { bytes, read: RefCell::default() }
     }
 
@@ -56,7 +56,7 @@ impl<'a> Configs<'a> {
 
 /// One manifest below an image, or what an index lists in the place of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Variant<T> {
+pub(crate) struct Variant<T> {
     /// Of the entry that leads to it, else of its config; empty where neither says.
     pub platform: String,
     pub digest: Digest,
@@ -69,7 +69,7 @@ pub struct Variant<T> {
 
 /// What a runtime makes of a variant.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Runs {
+pub(crate) enum Runs {
     Container(Arc<ImageConfig>),
     Artifact,
     /// It holds attestations about this manifest.
@@ -88,7 +88,7 @@ pub enum RunsAs {
 
 impl<T> Variant<T> {
     /// The config, where a container can be made with it.
-    pub fn config(&self) -> Option<&ImageConfig> {
+    pub(crate) fn config(&self) -> Option<&ImageConfig> {
         match &self.runs {
             Runs::Container(config) => Some(config),
             Runs::Artifact | Runs::Attests(_) | Runs::Unknown(_) => None,
@@ -96,12 +96,12 @@ impl<T> Variant<T> {
     }
 
     /// Whether a container can be made of it, as far as that can be determined.
-    pub fn may_run(&self) -> bool {
+    pub(crate) fn may_run(&self) -> bool {
         self.runs_as().is_some()
     }
 
     /// The user it runs as; none if it does not run.
-    pub fn runs_as(&self) -> Option<RunsAs> {
+    pub(crate) fn runs_as(&self) -> Option<RunsAs> {
         match &self.runs {
             Runs::Container(config) if config.is_root() => Some(RunsAs::Root(config.user.clone())),
             Runs::Container(config) => Some(RunsAs::User(config.user.clone())),
@@ -113,7 +113,7 @@ impl<T> Variant<T> {
 
 /// Everything below the manifest or index `root`, in the order of the indexes, each digest once for each type that it is
 /// listed with. Of each manifest there is what `keep` takes from it: all of them together may be large.
-pub fn variants<T>(
+pub(crate) fn variants<T>(
     root: &Digest,
     media_type: &str,
     manifests: &dyn Manifests,
@@ -124,7 +124,7 @@ pub fn variants<T>(
 }
 
 /// What can run of an artifact about another manifest, and so is more than an artifact.
-pub fn running_beside<T>(
+pub(crate) fn running_beside<T>(
     artifact: &ArtifactRow,
     manifests: &dyn Manifests,
     configs: &Configs<'_>,

@@ -24,7 +24,7 @@ const PIECE: usize = 1 << 20;
 
 /// One blob, ready to be sent as often as the network needs it.
 #[derive(Clone, Debug)]
-pub struct LocalBlob {
+pub(crate) struct LocalBlob {
     pub image_store: Arc<dyn ImageStore>,
     pub digest: Digest,
     /// In bytes.
@@ -36,7 +36,7 @@ pub struct LocalBlob {
 /// The content of a blob is not what its digest says.
 #[derive(Debug, thiserror::Error)]
 #[error("its content in the bundle has another digest, {found}")]
-pub struct WrongContent {
+pub(crate) struct WrongContent {
     pub wanted: Digest,
     pub found: Digest,
 }

@@ -21,7 +21,7 @@ pub(crate) struct ContentSource {
 
 /// Why content cannot be had.
 #[derive(Debug, thiserror::Error)]
-pub enum ContentError {
+pub(crate) enum ContentError {
     #[error(transparent)]
     Registry(#[from] RegistryError),
     /// Of content on this machine; with what it is.
@@ -31,7 +31,7 @@ pub enum ContentError {
 
 /// What is wrong with content on this machine.
 #[derive(Debug, thiserror::Error)]
-pub enum HeldError {
+pub(crate) enum HeldError {
     #[error("none of the given files has it")]
     Missing,
     #[error("it has {found} bytes, and not {wanted} as its descriptor says")]

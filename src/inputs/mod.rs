@@ -4,10 +4,10 @@
 //!
 //! Nothing here decides what is exported or imported.
 
-pub mod blob_sources;
+pub(crate) mod blob_sources;
 pub(crate) mod bundle_name;
 pub(crate) mod clients;
-pub mod content_source;
+pub(crate) mod content_source;
 pub(crate) mod held;
 pub(crate) mod keys;
 pub(crate) mod open_bundle;

@@ -6,5 +6,5 @@
 mod receipt;
 mod statement;
 
-pub use receipt::{Arrived, ArrivedImage, ImageState, Receipt};
-pub use statement::{ExportStatement, Exported, ExportedImage, Material, MaterialKind};
+pub(crate) use receipt::{Arrived, ArrivedImage, ImageState, Receipt};
+pub(crate) use statement::{ExportStatement, Exported, Material, MaterialKind};

@@ -20,7 +20,7 @@ use crate::plan::KnownBlobs;
 use crate::signing::{BUNDLE_SUBJECT, Circumstances, Predicate, Statement, Subject};
 
 /// An import's receipt.
-pub type Receipt = Statement<Arrived>;
+pub(crate) type Receipt = Statement<Arrived>;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -13,7 +13,7 @@ use crate::image::{Digest, Reference};
 use crate::signing::{BUNDLE_SUBJECT, Circumstances, Predicate, Statement, Subject};
 
 /// An export's statement.
-pub type ExportStatement = Statement<Exported>;
+pub(crate) type ExportStatement = Statement<Exported>;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

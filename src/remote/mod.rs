@@ -30,7 +30,7 @@ const KEPT: usize = 16;
 const MOST_SAID: usize = 300;
 
 /// A bundle that is read over the network.
-pub struct RemoteInput {
+pub(crate) struct RemoteInput {
     store: Arc<dyn ObjectStore>,
     path: Path,
     /// Without a query, which may be a signature.
@@ -46,7 +46,7 @@ pub struct RemoteInput {
 impl RemoteInput {
     /// Reads the first piece of what `address` names, which tells its size too: an address that was signed for reading, or
     /// leads to one, need not allow a HEAD. `client` says how hosts are reached; each request is tried `tries` times.
-    pub fn open(address: &str, client: &RegistryClient, tries: u32) -> Result<Self, ArchiveError> {
+    pub(crate) fn open(address: &str, client: &RegistryClient, tries: u32) -> Result<Self, ArchiveError> {
         let url = Url::parse(address).map_err(|_| {
             let place = address.split(['?', '#']).next().unwrap_or_default();
             unreadable(place, "it is not a URL that can be used")
@@ -84,7 +84,11 @@ impl RemoteInput {
 
     /// What lies beside a bundle, if there is something: S3 says that reading is not allowed where it does not say what
     /// there is.
-    pub fn beside(address: &str, client: &RegistryClient, tries: u32) -> Result<Option<Self>, ArchiveError> {
+    pub(crate) fn beside(
+        address: &str,
+        client: &RegistryClient,
+        tries: u32,
+    ) -> Result<Option<Self>, ArchiveError> {
         match Self::open(address, client, tries) {
             Err(ArchiveError::Storage { answer: StorageAnswer::Absent | StorageAnswer::Denied, .. }) => {
                 Ok(None)

@@ -10,7 +10,7 @@ use crate::image::{Digest, ImageConfig, Reference, Repository};
 /// An image that is only on one side.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct ImageLine {
+pub(crate) struct ImageLine {
     pub name: Reference,
     pub digest: Digest,
     /// Bytes of everything it needs.
@@ -20,7 +20,7 @@ pub struct ImageLine {
 /// A difference in how an image runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct ConfigChange {
+pub(crate) struct ConfigChange {
     pub platform: String,
     /// `user`, `env PATH`, `port 8080/tcp`, `label …`.
     pub field: String,
@@ -33,7 +33,7 @@ pub struct ConfigChange {
 /// An image that has another digest now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct ImageChange {
+pub(crate) struct ImageChange {
     pub name: Reference,
     /// The former name, if the tag has changed.
     pub old_name: Option<Reference>,
@@ -53,7 +53,7 @@ pub struct ImageChange {
 /// The difference between two bundles.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Diff {
+pub(crate) struct Diff {
     pub old: Option<Digest>,
     pub new: Option<Digest>,
     pub added: Vec<ImageLine>,
@@ -72,7 +72,7 @@ pub struct Diff {
 impl Diff {
     /// What `new` has otherwise than `old`. An image whose tag alone is another is paired with what it was, where its
     /// repository has one image on each side.
-    pub fn of(old: &Facts, new: &Facts) -> Self {
+    pub(crate) fn of(old: &Facts, new: &Facts) -> Self {
         let by_name: HashMap<&Reference, &ImageFacts> = old.images.iter().map(|i| (&i.name, i)).collect();
         let kept: HashSet<&Reference> = new.images.iter().map(|image| &image.name).collect();
         let gone: Vec<&ImageFacts> = old.images.iter().filter(|image| !kept.contains(&image.name)).collect();
@@ -125,7 +125,7 @@ impl Diff {
     }
 
     /// Whether there is any difference in images.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.added.is_empty() && self.removed.is_empty() && self.changed.is_empty()
     }
 }

@@ -12,7 +12,7 @@ use crate::report::{bytes, count};
 const MAX_VALUE: usize = 120;
 
 /// For a terminal.
-pub fn text(diff: &Diff) -> String {
+pub(crate) fn text(diff: &Diff) -> String {
     let mut text = String::new();
     for change in &diff.changed {
         let _ = writeln!(text, "changed  {}", title(change));
@@ -37,7 +37,7 @@ pub fn text(diff: &Diff) -> String {
 }
 
 /// As Markdown: a table of images, then what changed in each.
-pub fn markdown(diff: &Diff) -> String {
+pub(crate) fn markdown(diff: &Diff) -> String {
     let mut text = String::from("| | image | digest | size | new bytes |\n|---|---|---|---|---|\n");
     for change in &diff.changed {
         let digests = format!("{} → {}", change.old_digest.short(), change.digest.short());

@@ -25,7 +25,7 @@ const LAYER: usize = 100;
 
 /// A layer as a manifest lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Layer {
+pub(crate) struct Layer {
     pub digest: Digest,
     /// In bytes.
     pub size: u64,
@@ -33,7 +33,7 @@ pub struct Layer {
 
 /// What a runtime makes of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     Container,
     Artifact,
     /// About the manifest with this digest.
@@ -44,7 +44,7 @@ pub enum Kind {
 
 /// One entry of an image: mostly a platform.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Variant {
+pub(crate) struct Variant {
     /// `linux/amd64`; empty where nothing says.
     pub platform: String,
     pub digest: Digest,
@@ -58,7 +58,7 @@ pub struct Variant {
 
 /// One image.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ImageFacts {
+pub(crate) struct ImageFacts {
     /// The name that the chart uses.
     pub name: Reference,
     /// Where it was pulled from.
@@ -83,7 +83,7 @@ pub struct ImageFacts {
 
 /// The facts about a bundle.
 #[derive(Clone, Debug)]
-pub struct Facts {
+pub(crate) struct Facts {
     /// For messages and titles.
     pub title: String,
     pub id: Option<Digest>,
@@ -95,7 +95,7 @@ pub struct Facts {
 }
 
 impl Facts {
-    pub fn of(image_store: &dyn ImageStore) -> Result<Self, ArchiveError> {
+    pub(crate) fn of(image_store: &dyn ImageStore) -> Result<Self, ArchiveError> {
         let bundle = image_store.bundle();
         let (index, inclusion) = (ArtifactIndex::of(bundle), fates(bundle));
         let mapping = Mapping { keep_host: bundle.keeps_host(), ..Mapping::default() };
@@ -166,7 +166,7 @@ impl Facts {
     }
 
     /// Bytes of what all platforms say of themselves, as often as it would be written.
-    pub fn weight(&self) -> usize {
+    pub(crate) fn weight(&self) -> usize {
         let variants = self.images.iter().flat_map(|image| image.variants.iter());
         let annotations = |variant: &Variant| -> usize {
             variant.annotations.iter().map(|(name, value)| name.len() + value.len()).sum()
@@ -175,25 +175,25 @@ impl Facts {
     }
 
     /// Bytes of all distinct blobs.
-    pub fn size(&self) -> u64 {
+    pub(crate) fn size(&self) -> u64 {
         self.blobs.values().fold(0, |sum, (size, _)| sum.saturating_add(*size))
     }
 }
 
 impl ImageFacts {
     /// The platform that represents the image: linux/amd64, otherwise the first.
-    pub fn main(&self) -> Option<&Variant> {
+    pub(crate) fn main(&self) -> Option<&Variant> {
         let amd64 = self.containers().find(|variant| variant.platform == "linux/amd64");
         amd64.or_else(|| self.containers().next()).or_else(|| self.variants.first())
     }
 
     /// The variants that containers can be made of.
-    pub fn containers(&self) -> impl Iterator<Item = &Variant> {
+    pub(crate) fn containers(&self) -> impl Iterator<Item = &Variant> {
         self.variants.iter().filter(|variant| variant.kind == Kind::Container)
     }
 
     /// Whether a container of it runs as root, or may do so.
-    pub fn may_be_root(&self) -> bool {
+    pub(crate) fn may_be_root(&self) -> bool {
         self.variants.iter().any(|variant| match variant.kind {
             Kind::Container => variant.config.is_root(),
             Kind::Unclear(_) => true,
@@ -202,7 +202,7 @@ impl ImageFacts {
     }
 
     /// The users its containers run as, each once; empty if it does not run.
-    pub fn users(&self) -> Vec<&str> {
+    pub(crate) fn users(&self) -> Vec<&str> {
         let mut users = Vec::new();
         for variant in self.variants.iter() {
             let user = match &variant.kind {
@@ -219,7 +219,7 @@ impl ImageFacts {
     }
 
     /// The value of a label or annotation, of whichever platform has it first.
-    pub fn label(&self, key: &str) -> Option<&str> {
+    pub(crate) fn label(&self, key: &str) -> Option<&str> {
         self.variants.iter().find_map(|variant| {
             let labels = &variant.config.labels;
             labels.get(key).or_else(|| variant.annotations.get(key)).map(String::as_str)

@@ -13,8 +13,8 @@ mod foreign_text;
 mod page;
 mod table;
 
-pub use diff::{ConfigChange, Diff, ImageChange, ImageLine};
-pub use diff_text::{markdown, text};
-pub use facts::{Facts, ImageFacts, Layer, Variant};
-pub use page::{Page, page};
-pub use table::{csv, json};
+pub(crate) use diff::Diff;
+pub(crate) use diff_text::{markdown, text};
+pub(crate) use facts::Facts;
+pub(crate) use page::{Page, page};
+pub(crate) use table::{csv, json};

@@ -22,7 +22,7 @@ const MAX_SHARED: usize = 25;
 
 /// What the page shows.
 #[derive(Clone, Copy, Debug)]
-pub struct Page<'a> {
+pub(crate) struct Page<'a> {
     pub facts: &'a Facts,
     /// Against an older bundle.
     pub diff: Option<&'a Diff>,
@@ -33,7 +33,7 @@ pub struct Page<'a> {
 }
 
 /// The page as HTML.
-pub fn page(page: &Page<'_>) -> String {
+pub(crate) fn page(page: &Page<'_>) -> String {
     let facts = page.facts;
     let mut room = details::MAX_PAGE;
     let markup = html! {

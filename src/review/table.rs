@@ -34,7 +34,7 @@ const COLUMNS: [&str; 22] = [
 ];
 
 /// One row for each platform of each image; a last one for the bundle, where there is something against it as a whole.
-pub fn csv(page: &Page<'_>) -> Result<Vec<u8>, csv::Error> {
+pub(crate) fn csv(page: &Page<'_>) -> Result<Vec<u8>, csv::Error> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record(COLUMNS)?;
     for image in &page.facts.images {
@@ -133,7 +133,7 @@ fn harmless(cell: &str) -> String {
 }
 
 /// Everything on the page.
-pub fn json(page: &Page<'_>) -> Value {
+pub(crate) fn json(page: &Page<'_>) -> Value {
     let images = page.facts.images.iter().map(|image| {
         let variants = image.variants.iter().map(|variant| {
             let config = &variant.config;

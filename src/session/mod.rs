@@ -17,10 +17,10 @@ use crate::cli::{OutputArgs, ResultFormat};
 use crate::report::Reporter;
 
 /// What is left of an import that a signal ends before its first byte, for [`Session::stoppable`].
-pub const NOTHING_SENT: &str = "nothing has been sent yet";
+pub(crate) const NOTHING_SENT: &str = "nothing has been sent yet";
 
 #[derive(Clone, Debug)]
-pub struct Session {
+pub(crate) struct Session {
     pub reporter: Reporter,
     /// Cancelled by the first Ctrl-C.
     pub cancel: CancellationToken,
@@ -28,12 +28,12 @@ pub struct Session {
 }
 
 impl Session {
-    pub fn new(output: &OutputArgs, cancel: CancellationToken) -> Self {
+    pub(crate) fn new(output: &OutputArgs, cancel: CancellationToken) -> Self {
         Self { reporter: Reporter::new(output.progress, output.verbose), cancel, format: output.format }
     }
 
     /// The result of `work`, unless a signal comes first; `kept` says what is left of the run then.
-    pub async fn stoppable<T>(&self, kept: &str, work: impl Future<Output = T>) -> Result<T, Failure> {
+    pub(crate) async fn stoppable<T>(&self, kept: &str, work: impl Future<Output = T>) -> Result<T, Failure> {
         tokio::select! {
             result = work => Ok(result),
             () = self.cancel.cancelled() => Err(Failure::interrupted(kept)),
@@ -42,7 +42,7 @@ impl Session {
 
     /// The result of long work on a thread of its own. It reports the bytes it has dealt with, and looks at the flag for
     /// whether to stop; it is waited for also when a signal comes, and its result is dropped then.
-    pub async fn blocking<T: Send + 'static, E>(
+    pub(crate) async fn blocking<T: Send + 'static, E>(
         &self,
         kept: &str,
         work: impl FnOnce(&(dyn Fn(u64) + Sync), &AtomicBool) -> Result<T, E> + Send + 'static,

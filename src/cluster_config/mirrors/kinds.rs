@@ -9,7 +9,7 @@ use crate::destination::{Destination, Mapping};
 
 /// The runtime that pulls from the destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MirrorKind {
+pub(crate) enum MirrorKind {
     /// containerd's `certs.d/<host>/hosts.toml`.
     Containerd,
     /// K3s's `registries.yaml`.
@@ -27,7 +27,7 @@ pub enum MirrorKind {
 }
 
 /// The files that make `kind` pull `images` from `destination`.
-pub fn mirror_files(
+pub(crate) fn mirror_files(
     kind: MirrorKind,
     images: &[&ImageRow],
     destination: &Destination,

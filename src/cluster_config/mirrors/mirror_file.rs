@@ -4,14 +4,14 @@ use crate::image::HostName;
 
 /// A file for the nodes or the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MirrorFile {
+pub(crate) struct MirrorFile {
     /// Relative to the folder of the runtime's configuration.
     pub path: String,
     pub text: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum MirrorError {
+pub(crate) enum MirrorError {
     #[error("the names of the images have no source hosts, so there is nothing to mirror")]
     Nothing,
     #[error("{0} cannot be written into this configuration: {1}")]

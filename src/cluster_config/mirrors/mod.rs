@@ -9,9 +9,9 @@ mod mirror_file;
 mod nodes;
 mod source_hosts;
 
-pub use kinds::{MirrorKind, mirror_files};
-pub use mirror_file::{MirrorError, MirrorFile};
-pub use source_hosts::Reach;
+pub(crate) use kinds::{MirrorKind, mirror_files};
+pub(crate) use mirror_file::{MirrorError, MirrorFile};
+pub(crate) use source_hosts::Reach;
 
 #[cfg(test)]
 mod tests;

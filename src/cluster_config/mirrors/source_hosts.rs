@@ -8,7 +8,7 @@ use crate::image::HostName;
 
 /// How the destination is reached from the nodes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Reach {
+pub(crate) struct Reach {
     pub plain_http: bool,
     pub tls_no_verify: bool,
     /// Where every node has the registry's certificate authority.

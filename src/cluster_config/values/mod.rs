@@ -20,7 +20,7 @@ const COMMON_OVERRIDE: &str = "global.imageRegistry";
 
 /// How the chart is pointed at the destination.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ValuesStyle {
+pub(crate) struct ValuesStyle {
     /// Set every row's own paths rather than the one override.
     pub per_image: bool,
     /// Set digests too, where the chart can take them.
@@ -28,7 +28,7 @@ pub struct ValuesStyle {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ValuesError {
+pub(crate) enum ValuesError {
     #[error("value path {0:?} is set both to a value and to further values below it")]
     Nested(String),
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
@@ -41,7 +41,7 @@ pub enum ValuesError {
 const MADE: &str = "# Made by bundle; changed by nobody while the SHA-256 of the rest is ";
 
 /// Whether `file` is a values file that was not changed since it was written.
-pub fn is_as_made(file: &[u8]) -> bool {
+pub(crate) fn is_as_made(file: &[u8]) -> bool {
     let Some(end) = file.iter().position(|byte| *byte == b'\n') else { return false };
     let (line, rest) = file.split_at(end);
     let stated = line.strip_prefix(MADE.as_bytes());
@@ -49,7 +49,7 @@ pub fn is_as_made(file: &[u8]) -> bool {
 }
 
 /// The override file of the images of `bundle` whose names fit one of `only`, or of all of them.
-pub fn bundle_values(
+pub(crate) fn bundle_values(
     bundle: &BundleManifest,
     destination: &Destination,
     mapping: Mapping,
@@ -71,7 +71,7 @@ pub fn bundle_values(
 
 /// The override file of `images`, which stand in `catalog`, as YAML. An image whose name does not fit there is left out,
 /// which the file says.
-pub fn helm_values(
+pub(crate) fn helm_values(
     catalog: &CatalogRecord,
     images: &[&ImageRow],
     destination: &Destination,

@@ -23,7 +23,7 @@ use crate::image::Digest;
 const MAX_ENTRY: u64 = 256 << 20;
 
 #[derive(Debug)]
-pub struct ManifestCache {
+pub(crate) struct ManifestCache {
     path: PathBuf,
     file: File,
     state: Mutex<State>,
@@ -37,7 +37,7 @@ struct State {
 
 impl ManifestCache {
     /// Opens the spool at `path`, keeping what is whole in it; `fresh` empties it.
-    pub fn open(path: &Path, fresh: bool) -> Result<Self, TransferError> {
+    pub(crate) fn open(path: &Path, fresh: bool) -> Result<Self, TransferError> {
         let file = own_file::open(path, fresh).map_err(TransferError::io(path))?;
         let state = load(&file).unwrap_or_default();
         file.set_len(state.end).map_err(TransferError::io(path))?;
@@ -45,22 +45,22 @@ impl ManifestCache {
     }
 
     /// A spool without a name, for runs that leave nothing behind.
-    pub fn anonymous() -> Result<Self, TransferError> {
+    pub(crate) fn anonymous() -> Result<Self, TransferError> {
         let path = std::env::temp_dir();
         let file = tempfile::tempfile().map_err(TransferError::io(&path))?;
         Ok(Self { path, file, state: Mutex::default() })
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.lock().entries.is_empty()
     }
 
-    pub fn contains(&self, digest: &Digest) -> bool {
+    pub(crate) fn contains(&self, digest: &Digest) -> bool {
         self.lock().entries.contains_key(digest)
     }
 
     /// Keeps `bytes`, whose digest the caller has compared.
-    pub fn put(&self, digest: Digest, bytes: &[u8]) -> Result<(), TransferError> {
+    pub(crate) fn put(&self, digest: Digest, bytes: &[u8]) -> Result<(), TransferError> {
         let mut state = self.lock();
         if state.entries.contains_key(&digest) {
             return Ok(());
@@ -76,7 +76,7 @@ impl ManifestCache {
         Ok(())
     }
 
-    pub fn sync(&self) -> Result<(), TransferError> {
+    pub(crate) fn sync(&self) -> Result<(), TransferError> {
         self.file.sync_all().map_err(TransferError::io(&self.path))
     }
 

@@ -25,7 +25,7 @@ use crate::registry::{ErrorClass, ManifestTarget, RegistryError};
 
 /// Why an image cannot be exported.
 #[derive(Debug, thiserror::Error)]
-pub enum ResolveError {
+pub(crate) enum ResolveError {
     #[error(transparent)]
     Content(#[from] ContentError),
     #[error(transparent)]
@@ -85,7 +85,7 @@ impl From<RegistryError> for ResolveError {
 
 /// One image that could not be resolved: its position, where it was looked for, and why.
 #[derive(Debug)]
-pub struct Unresolved {
+pub(crate) struct Unresolved {
     pub image: usize,
     pub source: Reference,
     pub error: Arc<ResolveError>,
@@ -93,7 +93,7 @@ pub struct Unresolved {
 
 /// What came of a request.
 #[derive(Debug)]
-pub struct Resolved {
+pub(crate) struct Resolved {
     pub resolution: Resolution,
     /// Positions, in the request, of the images in `resolution`.
     pub positions: Vec<usize>,
@@ -120,7 +120,7 @@ pub(crate) struct Resolver<'a> {
 }
 
 /// Resolves every image of `request`. `each` is called as images are settled.
-pub async fn resolve(
+pub(crate) async fn resolve(
     content: &ContentSource,
     spool: &ManifestCache,
     request: &Request,

@@ -25,7 +25,7 @@ const MAX_LINE: u64 = 1 << 30;
 /// What stands in the first line: the request, what it resolved to, and where the blobs stand.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
-pub struct Header {
+pub(crate) struct Header {
     pub version: u32,
     /// Fingerprint of the request.
     pub request: String,
@@ -43,7 +43,12 @@ pub struct Header {
 }
 
 impl Header {
-    pub fn new(request: String, resolved_at: String, resolution: serde_json::Value, head: Digest) -> Self {
+    pub(crate) fn new(
+        request: String,
+        resolved_at: String,
+        resolution: serde_json::Value,
+        head: Digest,
+    ) -> Self {
         Self { version: VERSION, request, resolved_at, resolution, head, blobs: Vec::new(), cut: None }
     }
 }
@@ -71,7 +76,7 @@ enum Record {
 
 /// What an earlier run left that can be trusted.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct ResumeState {
+pub(crate) struct ResumeState {
     /// Whole frames of each stored blob.
     pub progress: BTreeMap<u32, u64>,
     /// File offset and length of each frame of each compressed blob.
@@ -110,7 +115,7 @@ impl ResumeState {
 
 /// The exclusive right to write one output. Held until dropped, also across rewrites of the journal.
 #[derive(Debug)]
-pub struct OutputLock {
+pub(crate) struct OutputLock {
     path: PathBuf,
     /// Every inode the journal had: a rival that opened an older one must find it locked too.
     held: Mutex<Vec<File>>,
@@ -118,7 +123,7 @@ pub struct OutputLock {
 
 impl OutputLock {
     /// Locks the journal at `path`, creating it; refuses when another run holds it.
-    pub fn take(path: &Path) -> Result<Self, TransferError> {
+    pub(crate) fn take(path: &Path) -> Result<Self, TransferError> {
         let file = own_file::open_for_append(path).map_err(TransferError::io(path))?;
         match file.try_lock() {
             Ok(()) => Ok(Self { path: path.to_owned(), held: Mutex::new(vec![file]) }),
@@ -128,25 +133,28 @@ impl OutputLock {
     }
 
     /// Reads what an earlier run left, as far as it can be trusted under `boot`.
-    pub fn past(&self, boot: Option<&str>) -> Result<Option<(Header, ResumeState)>, TransferError> {
+    pub(crate) fn past(&self, boot: Option<&str>) -> Result<Option<(Header, ResumeState)>, TransferError> {
         read_journal(&self.path, boot)
     }
 
     /// Empties the journal.
-    pub fn forget(&self) -> Result<(), TransferError> {
+    pub(crate) fn forget(&self) -> Result<(), TransferError> {
         let file = own_file::open_existing(&self.path, true);
         file.and_then(|file| file.set_len(0).and_then(|()| file.sync_all()))
             .map_err(TransferError::io(&self.path))
     }
 
     /// Removes the journal; the lock stays until it is dropped.
-    pub fn remove(&self) -> Result<(), TransferError> {
+    pub(crate) fn remove(&self) -> Result<(), TransferError> {
         own_file::remove(&self.path).map_err(TransferError::io(&self.path))
     }
 }
 
 /// Reads the journal at `path`, as far as it can be trusted under `boot`; none where there is none.
-pub fn read_journal(path: &Path, boot: Option<&str>) -> Result<Option<(Header, ResumeState)>, TransferError> {
+pub(crate) fn read_journal(
+    path: &Path,
+    boot: Option<&str>,
+) -> Result<Option<(Header, ResumeState)>, TransferError> {
     match own_file::open_existing(path, false) {
         Ok(file) => Ok(read(BufReader::new(file), boot)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -155,7 +163,7 @@ pub fn read_journal(path: &Path, boot: Option<&str>) -> Result<Option<(Header, R
 }
 
 /// Writes a journal of what is trusted already, and nothing else. The data `past` speaks of must be synced.
-pub fn write_journal(
+pub(crate) fn write_journal(
     path: &Path,
     header: &Header,
     past: &ResumeState,
@@ -220,7 +228,7 @@ fn next_record(lines: &mut impl BufRead) -> Option<Record> {
 
 /// The journal of this run, open for appending.
 #[derive(Debug)]
-pub struct Journal {
+pub(crate) struct Journal {
     path: PathBuf,
     state: Mutex<State>,
 }
@@ -234,7 +242,7 @@ struct State {
 
 impl Journal {
     /// Starts the journal anew with `header` and what is trusted already. The data `past` speaks of must be synced.
-    pub fn begin(
+    pub(crate) fn begin(
         lock: &OutputLock,
         header: &Header,
         past: &ResumeState,
@@ -257,28 +265,28 @@ impl Journal {
     }
 
     /// So many whole frames of stored blob `index` are in the file.
-    pub fn progress(&self, index: usize, frames: u64) -> Result<(), TransferError> {
+    pub(crate) fn progress(&self, index: usize, frames: u64) -> Result<(), TransferError> {
         self.append(&Record::Progress(as_u32(index)?, frames))
     }
 
     /// Nothing that was said of blob `index` holds any more: it is written anew.
-    pub fn begun_again(&self, index: usize) -> Result<(), TransferError> {
+    pub(crate) fn begun_again(&self, index: usize) -> Result<(), TransferError> {
         self.append(&Record::Progress(as_u32(index)?, 0))
     }
 
     /// A frame of compressed blob `index` is in the file.
-    pub fn compressed(&self, index: usize, at: u64, len: u32) -> Result<(), TransferError> {
+    pub(crate) fn compressed(&self, index: usize, at: u64, len: u32) -> Result<(), TransferError> {
         self.append(&Record::Compressed(as_u32(index)?, at, len))
     }
 
     /// Blob `index` is in the file and its digest is right.
-    pub fn done(&self, index: usize) -> Result<(), TransferError> {
+    pub(crate) fn done(&self, index: usize) -> Result<(), TransferError> {
         self.append(&Record::Done(as_u32(index)?))
     }
 
     /// Makes everything recorded so far survive a power cut. A failed sync means that nothing since the last barrier
     /// is known to be on the medium; the caller must give up the partial.
-    pub fn barrier(&self, data: &PartialFile) -> Result<(), TransferError> {
+    pub(crate) fn barrier(&self, data: &PartialFile) -> Result<(), TransferError> {
         // Only records made before the sync began are covered: later ones may speak of data the sync missed.
         let (covered, journal) = {
             let state = self.lock();
@@ -312,7 +320,7 @@ fn line(record: &Record) -> Result<Vec<u8>, TransferError> {
 }
 
 /// The id of this boot of the machine: page cache survives a kill, not a power cut. None where there is none.
-pub fn boot_id() -> Option<String> {
+pub(crate) fn boot_id() -> Option<String> {
     let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     Some(id.trim().to_owned())
 }

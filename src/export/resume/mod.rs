@@ -5,8 +5,8 @@
 //! takes up an earlier one is decided in `export/file.rs` (same request) and `export/write/file_export.rs` (`prepare`: same
 //! head).
 
-pub mod journal;
+pub(crate) mod journal;
 pub(crate) mod old_partial;
-pub mod readback;
-pub mod watermark;
-pub mod workspace;
+pub(crate) mod readback;
+pub(crate) mod watermark;
+pub(crate) mod workspace;

@@ -19,7 +19,7 @@ const BARRIER_BYTES: u64 = 256 << 20;
 const BARRIER_EVERY: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
-pub struct Watermark {
+pub(crate) struct Watermark {
     state: Mutex<State>,
     moved: Condvar,
     barrier: Notify,
@@ -52,7 +52,7 @@ struct Place {
 }
 
 impl Watermark {
-    pub fn new(layout: &Layout, blobs: &[BlobRow]) -> Self {
+    pub(crate) fn new(layout: &Layout, blobs: &[BlobRow]) -> Self {
         let stored = layout.stored();
         let first = stored.start;
         let blobs = stored
@@ -68,7 +68,7 @@ impl Watermark {
     }
 
     /// So many frames of stored blob `index` are in place.
-    pub fn advanced(&self, index: usize, frames: u64) {
+    pub(crate) fn advanced(&self, index: usize, frames: u64) {
         let mut state = self.lock();
         let at = index - state.first;
         let place = &mut state.blobs[at];
@@ -79,7 +79,7 @@ impl Watermark {
     }
 
     /// Stored blob `index` is complete and right.
-    pub fn finished(&self, index: usize) {
+    pub(crate) fn finished(&self, index: usize) {
         let mut state = self.lock();
         let at = index - state.first;
         state.blobs[at].done = true;
@@ -90,25 +90,25 @@ impl Watermark {
     }
 
     /// A blob is fetched anew: what was said of its bytes does not hold.
-    pub fn rewrites(&self) {
+    pub(crate) fn rewrites(&self) {
         self.lock().rewritten = true;
     }
 
     /// Everything after the stored blobs is complete up to `end`.
-    pub fn extended(&self, end: u64) {
+    pub(crate) fn extended(&self, end: u64) {
         self.lock().end = end;
         self.moved.notify_all();
     }
 
     /// The file is complete (`true`), or given up.
-    pub fn close(&self, complete: bool) {
+    pub(crate) fn close(&self, complete: bool) {
         self.lock().closed.get_or_insert(complete);
         self.moved.notify_all();
         self.barrier.notify_one();
     }
 
     /// Counts written bytes towards the next barrier.
-    pub fn wrote(&self, bytes: u64) {
+    pub(crate) fn wrote(&self, bytes: u64) {
         let mut state = self.lock();
         state.unsynced += bytes;
         if state.unsynced >= BARRIER_BYTES {
@@ -172,7 +172,7 @@ pub(crate) fn follow(
 }
 
 /// Sets barriers while `front` is open. A failed sync ends the run: nothing since the last barrier can be trusted.
-pub async fn keep_barriers(
+pub(crate) async fn keep_barriers(
     front: Arc<Watermark>,
     file: Arc<PartialFile>,
     journal: Arc<Journal>,

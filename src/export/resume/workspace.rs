@@ -15,7 +15,7 @@ use crate::export::resolve::manifest_cache::ManifestCache;
 use crate::export::write::error::TransferError;
 
 #[derive(Debug)]
-pub struct Workspace {
+pub(crate) struct Workspace {
     target: PathBuf,
     lock: OutputLock,
     boot: Option<String>,
@@ -23,19 +23,19 @@ pub struct Workspace {
 
 /// What an interrupted run of the same request left.
 #[derive(Debug)]
-pub struct Unfinished {
+pub(crate) struct Unfinished {
     pub header: Header,
     pub past: ResumeState,
 }
 
 impl Workspace {
     /// Takes the right to write `target`; refuses while another run has it.
-    pub fn open(target: &Path) -> Result<Self, TransferError> {
+    pub(crate) fn open(target: &Path) -> Result<Self, TransferError> {
         let lock = OutputLock::take(&beside(target, ".partial.journal"))?;
         Ok(Self { target: target.to_owned(), lock, boot: boot_id() })
     }
 
-    pub fn target(&self) -> &Path {
+    pub(crate) fn target(&self) -> &Path {
         &self.target
     }
 
@@ -44,7 +44,7 @@ impl Workspace {
     }
 
     /// What an earlier run left, whatever its request.
-    pub fn unfinished(&self) -> Result<Option<Unfinished>, TransferError> {
+    pub(crate) fn unfinished(&self) -> Result<Option<Unfinished>, TransferError> {
         let past = self.lock.past(self.boot.as_deref())?;
         let unfinished = past.map(|(header, past)| Unfinished { header, past });
         if let Some(cut) = unfinished.as_ref().and_then(|unfinished| unfinished.header.cut) {
@@ -69,23 +69,23 @@ impl Workspace {
     }
 
     /// Removes everything an earlier run left.
-    pub fn discard(&self) -> Result<(), TransferError> {
+    pub(crate) fn discard(&self) -> Result<(), TransferError> {
         remove_all(&self.partial())?;
         remove(&beside(&self.target, ".partial.manifests"))?;
         self.drop_old()
     }
 
-    pub fn spool(&self) -> Result<ManifestCache, TransferError> {
+    pub(crate) fn spool(&self) -> Result<ManifestCache, TransferError> {
         ManifestCache::open(&beside(&self.target, ".partial.manifests"), false)
     }
 
     /// The partial as an earlier run left it.
-    pub fn reopen(&self, cut: Option<Cut>) -> Result<PartialFile, TransferError> {
+    pub(crate) fn reopen(&self, cut: Option<Cut>) -> Result<PartialFile, TransferError> {
         Ok(PartialFile::open(&self.partial(), cut, false)?)
     }
 
     /// A new, empty partial. What the journal says of the one before is forgotten first.
-    pub fn begin(&self, cut: Option<Cut>) -> Result<PartialFile, TransferError> {
+    pub(crate) fn begin(&self, cut: Option<Cut>) -> Result<PartialFile, TransferError> {
         self.lock.forget()?;
         remove_all(&self.partial())?;
         Ok(PartialFile::open(&self.partial(), cut, true)?)
@@ -93,7 +93,7 @@ impl Workspace {
 
     /// Sets an earlier partial aside: its blobs may serve another request. An old partial that holds more than it stays in
     /// its place.
-    pub fn set_aside(&self, unfinished: Unfinished) -> Result<(), TransferError> {
+    pub(crate) fn set_aside(&self, unfinished: Unfinished) -> Result<(), TransferError> {
         let Unfinished { header, past } = unfinished;
         let (old, partial) = (old(&self.target), self.partial());
         if past.done.is_empty() || on_disk(&old) >= on_disk(&partial) {
@@ -125,25 +125,25 @@ impl Workspace {
     }
 
     /// Begins the journal of this run.
-    pub fn journal(&self, header: &Header, past: &ResumeState) -> Result<Journal, TransferError> {
+    pub(crate) fn journal(&self, header: &Header, past: &ResumeState) -> Result<Journal, TransferError> {
         Journal::begin(&self.lock, header, past, self.boot.as_deref())
     }
 
     /// Removes the old partial, so that its space is free.
-    pub fn drop_old(&self) -> Result<(), TransferError> {
+    pub(crate) fn drop_old(&self) -> Result<(), TransferError> {
         remove_all(&old(&self.target))?;
         remove(&old_journal(&self.target))
     }
 
     /// Removes what only an unfinished export needs.
-    pub fn finished(&self) -> Result<(), TransferError> {
+    pub(crate) fn finished(&self) -> Result<(), TransferError> {
         self.discard()?;
         self.lock.remove()
     }
 }
 
 /// Bytes that earlier, unfinished files of `target` occupy, which a new one reuses.
-pub fn occupied(target: &Path) -> u64 {
+pub(crate) fn occupied(target: &Path) -> u64 {
     on_disk(&beside(target, ".partial")) + on_disk(&old(target))
 }
 

@@ -15,7 +15,7 @@ use crate::plan::ExportPlan;
 use crate::registry::{BlobPlace, ManifestTarget};
 
 /// Opens blobs, and finds other places for those that cannot be had at the first.
-pub struct AlternateSources<'a> {
+pub(crate) struct AlternateSources<'a> {
     content: &'a ContentSource,
     plan: &'a ExportPlan,
     manifests: &'a dyn Manifests,
@@ -26,7 +26,11 @@ pub struct AlternateSources<'a> {
 }
 
 impl<'a> AlternateSources<'a> {
-    pub fn new(content: &'a ContentSource, plan: &'a ExportPlan, manifests: &'a dyn Manifests) -> Self {
+    pub(crate) fn new(
+        content: &'a ContentSource,
+        plan: &'a ExportPlan,
+        manifests: &'a dyn Manifests,
+    ) -> Self {
         Self { content, plan, manifests, users: OnceLock::new(), asked: Once::default() }
     }
 

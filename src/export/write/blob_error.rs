@@ -6,7 +6,7 @@ use crate::image::Digest;
 use crate::inputs::content_source::ContentError;
 
 #[derive(Debug, thiserror::Error)]
-pub enum BlobError {
+pub(crate) enum BlobError {
     #[error(transparent)]
     Content(#[from] ContentError),
     #[error(transparent)]
@@ -45,7 +45,7 @@ impl BlobError {
 
 /// A blob that could not be fetched.
 #[derive(Debug)]
-pub struct LostBlob {
+pub(crate) struct LostBlob {
     pub index: usize,
     pub error: BlobError,
 }

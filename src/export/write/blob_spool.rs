@@ -16,7 +16,7 @@ use crate::image::{Digest, Hasher};
 const RESERVE: u64 = 64 << 20;
 
 #[derive(Debug)]
-pub struct BlobSpool {
+pub(crate) struct BlobSpool {
     folder: PathBuf,
     /// Whether its files have names.
     kept: bool,
@@ -34,7 +34,7 @@ pub(crate) struct Waiting {
 
 impl BlobSpool {
     /// In `folder`, which must be there; for the output `target`, or for a pipe.
-    pub fn open(folder: &Path, target: Option<&Path>) -> Result<Self, TransferError> {
+    pub(crate) fn open(folder: &Path, target: Option<&Path>) -> Result<Self, TransferError> {
         let missing = || std::io::Error::from(std::io::ErrorKind::NotADirectory);
         if !folder.is_dir() {
             return Err(TransferError::io(folder)(missing()));
@@ -95,7 +95,7 @@ impl BlobSpool {
     }
 
     /// Removes everything.
-    pub fn remove(self) -> Result<(), TransferError> {
+    pub(crate) fn remove(self) -> Result<(), TransferError> {
         if !self.kept {
             return Ok(());
         }

@@ -114,7 +114,7 @@ impl Seal<'_> {
 }
 
 /// Writes the `.sha256` of a finished file where it is missing: a run may end between the file's name and that.
-pub fn complete_sidecar(target: &Path, file: &dyn Input, bundle: Digest) -> Result<(), TransferError> {
+pub(crate) fn complete_sidecar(target: &Path, file: &dyn Input, bundle: Digest) -> Result<(), TransferError> {
     if beside(target, ".sha256").exists() || beside(target, LIST_SUFFIX).exists() {
         return Ok(());
     }
@@ -130,7 +130,7 @@ fn sums<'a>(target: &Path, files: impl Iterator<Item = (String, &'a str)>) -> Re
 }
 
 /// Gives the volumes of `target` `count` parity volumes, where they have not as many already. False when cancelled.
-pub fn add_parity(
+pub(crate) fn add_parity(
     target: &Path,
     count: usize,
     sidecar: bool,

@@ -7,7 +7,7 @@ use crate::app::failure::{ExitCode, Explain};
 use crate::archive::ArchiveError;
 
 #[derive(Debug, thiserror::Error)]
-pub enum TransferError {
+pub(crate) enum TransferError {
     #[error("{}: {error}", path.display())]
     Io { path: PathBuf, error: io::Error },
     #[error("another run is writing here: {} is locked", .0.display())]

@@ -30,7 +30,7 @@ use crate::plan::{ExportPlan, PlanError, Request, Resolution, Signer};
 use crate::report::{Reporter, bytes};
 
 #[derive(Debug, thiserror::Error)]
-pub enum FileExportError {
+pub(crate) enum FileExportError {
     #[error(transparent)]
     Plan(#[from] PlanError),
     #[error(transparent)]
@@ -69,7 +69,7 @@ impl From<ArchiveError> for FileExportError {
 
 /// How the downloads of a plan ended.
 #[derive(Debug)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// The file has its name.
     Complete,
     /// Some blobs cannot be had; what was fetched stays in the partial.
@@ -78,7 +78,7 @@ pub enum Outcome {
 
 /// Everything an export into a file works with.
 #[derive(Debug)]
-pub struct FileExport<'a> {
+pub(crate) struct FileExport<'a> {
     pub content: &'a ContentSource,
     pub request: &'a Request,
     /// Signs the bundle.
@@ -101,7 +101,7 @@ pub struct FileExport<'a> {
 
 /// Files that go when the file takes its name, unless it is the bundle that they are about.
 #[derive(Debug)]
-pub struct OldSidecars {
+pub(crate) struct OldSidecars {
     /// None where nobody knows.
     pub of: Option<Digest>,
     pub files: Vec<PathBuf>,
@@ -109,7 +109,7 @@ pub struct OldSidecars {
 
 /// A plan whose head is in the partial, with what can be taken over.
 #[derive(Debug)]
-pub struct Prepared {
+pub(crate) struct Prepared {
     pub plan: ExportPlan,
     file: PartialFile,
     past: ResumeState,
@@ -121,13 +121,13 @@ pub struct Prepared {
 
 impl FileExport<'_> {
     /// The plan of `resolution`, before anything is written: what is refused must not cost an earlier partial.
-    pub fn draft(&self, resolution: &Resolution) -> Result<ExportPlan, PlanError> {
+    pub(crate) fn draft(&self, resolution: &Resolution) -> Result<ExportPlan, PlanError> {
         ExportPlan::new(self.request, resolution, self.signer, self.spool, &mut |_| Ok(()))
     }
 
     /// Puts the head of the file in place. The partial of `unfinished` is gone on with when it is of the same
     /// `request` and has the same head; else its blobs may serve the new one.
-    pub fn prepare(
+    pub(crate) fn prepare(
         &self,
         medium: Medium,
         resolution: &Resolution,
@@ -198,7 +198,10 @@ impl FileExport<'_> {
     }
 
     /// Downloads what is missing, and gives the file its name when nothing is.
-    pub async fn transfer(&self, prepared: Prepared) -> Result<(ExportPlan, Outcome), FileExportError> {
+    pub(crate) async fn transfer(
+        &self,
+        prepared: Prepared,
+    ) -> Result<(ExportPlan, Outcome), FileExportError> {
         let Prepared { plan, file, mut past, old_partial, header, grown } = prepared;
         if grown.is_none() {
             file.set_len(plan.head.layout.max_len())?;

@@ -23,7 +23,7 @@ use crate::report::Reporter;
 
 /// A blob that could not be written; everything before it is.
 #[derive(Debug)]
-pub struct WriteFailure {
+pub(crate) struct WriteFailure {
     pub index: usize,
     pub error: BlobError,
 }
@@ -131,7 +131,7 @@ fn spooled(mut file: File, writer: &mut BlobWriter<'_>, sink: &mut impl Sink) ->
 }
 
 /// An export into a pipe. The head has been written already.
-pub struct StreamExport<'a, W> {
+pub(crate) struct StreamExport<'a, W> {
     pub plan: &'a ExportPlan,
     pub out: W,
     pub places: &'a AlternateSources<'a>,
@@ -148,7 +148,7 @@ impl<W> std::fmt::Debug for StreamExport<'_, W> {
 
 impl<W: Write> StreamExport<'_, W> {
     /// Writes everything after the head.
-    pub async fn run(self) -> Result<(), WriteFailure> {
+    pub(crate) async fn run(self) -> Result<(), WriteFailure> {
         let Self { places, plan, reporter, spool, .. } = self;
         let jobs = self.jobs.max(1);
         let source =

@@ -1,16 +1,16 @@
 //! Bytes on their way into a bundle: bounded concurrency, and every blob verified beside its I/O.
 
-pub mod alternate_sources;
-pub mod append;
-pub mod blob_error;
-pub mod blob_spool;
-pub mod blob_writer;
-pub mod checksum;
-pub mod error;
-pub mod fetch;
-pub mod file_export;
-pub mod file_run;
-pub mod in_order;
-pub mod parallel;
-pub mod read_ahead;
-pub mod sink;
+pub(crate) mod alternate_sources;
+pub(crate) mod append;
+pub(crate) mod blob_error;
+pub(crate) mod blob_spool;
+pub(crate) mod blob_writer;
+pub(crate) mod checksum;
+pub(crate) mod error;
+pub(crate) mod fetch;
+pub(crate) mod file_export;
+pub(crate) mod file_run;
+pub(crate) mod in_order;
+pub(crate) mod parallel;
+pub(crate) mod read_ahead;
+pub(crate) mod sink;
