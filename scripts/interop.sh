@@ -298,7 +298,7 @@ basic_auth() {
 token_auth() {
     have python3 || skip "no Python here"
     openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj '/CN=tests' -keyout token.key -out token.pem
-    start token.log python3 "$root/scripts/token_server.py" token.key token.pem token.address tokens 'carrier:pass word'
+    start token.log python3 "$root/tests/interop/token_server.py" token.key token.pem token.address tokens 'carrier:pass word'
     wait_for "the token server" test -s token.address
     registry tokens "auth: {token: {realm: 'http://$(cat token.address)/token', service: registry.test, issuer: tests, rootcertbundle: $PWD/token.pem}}"
     local auth=(--auth-file "$PWD/auth.json") name
