@@ -45,7 +45,7 @@ fn basic_auth(desk: &Desk) -> Tested {
     PASSED
 }
 
-/// Tokens signed with a certificate, as docker-registry asks for them, for whoever is known and for nobody.
+/// docker-registry's token authentication, with tokens signed by a certificate: logged in and anonymous.
 fn token_auth(desk: &Desk) -> Tested {
     let shop = shop()?;
     programs::debian(&["python3"])?;
@@ -71,7 +71,7 @@ fn token_auth(desk: &Desk) -> Tested {
     desk.write("tokens", "");
     desk.bundle(&["import", &shop.file, "-d", &public]).args(&AUTH).ok();
     let for_an_import = desk.read("tokens").lines().count();
-    // Everybody may read what is public.
+    // Repositories below `public/` can be pulled anonymously.
     desk.write("public.txt", &shop.names_at(&public));
     desk.bundle(&["export", "public.txt", "-o", "back.tar.zst"]).args(&NOBODY).ok();
     let asked = desk.read("tokens");
@@ -86,7 +86,7 @@ fn token_auth(desk: &Desk) -> Tested {
     Ok(format!("{for_an_import} tokens for an import of four repositories"))
 }
 
-/// Every manifest at `place`, as nobody.
+/// Reads every manifest at `place` anonymously.
 fn read_by_skopeo(desk: &Desk, shop: &Shop, place: &str) {
     for ware in &shop.wares {
         let there = format!("docker://{place}/{}", ware.name());

@@ -1,4 +1,4 @@
-//! An image with one layer of 40 MB: more than may be sent again after a kill in the middle of it.
+//! An image with one layer of 40 MB, large enough to kill an import in the middle of it.
 
 use std::path::Path;
 use std::sync::LazyLock;
@@ -17,14 +17,14 @@ static IMAGE: LazyLock<TestImage> = LazyLock::new(|| {
     ImageSpec::new(40).layer(Layer::of_files(&[("data", &noise)])).build()
 });
 
-/// Stores it in the registry outside, and makes `big.tar.zst` of it.
+/// Pushes the image to the registry outside and exports it to `big.tar.zst`.
 pub fn bundle(desk: &Desk, shop: &Shop) {
     push::image(&format!("{}/big/image", shop.outside), "1", &IMAGE);
     desk.write("big.txt", &format!("{}/big/image:1\n", shop.outside));
     desk.bundle(&["export", "big.txt", "-o", "big.tar.zst"]).ok();
 }
 
-/// Starts an import of it, and kills it when about half of the file has been read.
+/// Starts an import of the bundle, and kills it when about half of the file has been read.
 pub fn killed_in_the_middle(import: Run) {
     let mut run = import.args(&["--limit-rate", "10M"]).start();
     let io = format!("/proc/{}/io", run.id());

@@ -15,7 +15,7 @@ pub fn make(desk: &Desk) {
     signed(desk, "tls", "-extfile names");
 }
 
-/// `client.pem` and `client.key`, which say who the client is.
+/// `client.pem` and `client.key`: a client certificate (X.509 version 1, as openssl makes it by default).
 pub fn make_for_a_client(desk: &Desk) {
     desk.line(&format!("openssl req {NEW_KEY} -subj /CN=carrier -keyout client.key -out client.csr")).ok();
     signed(desk, "client", "");
@@ -26,7 +26,7 @@ fn signed(desk: &Desk, name: &str, more: &str) {
     desk.line(&format!("{line} -in {name}.csr -out {name}.pem {more}")).ok();
 }
 
-/// The lines of nginx that show the certificate.
+/// nginx directives that use the registry's certificate.
 pub fn for_nginx(desk: &Desk) -> String {
     format!("ssl_certificate {}; ssl_certificate_key {};", desk.at("tls.pem"), desk.at("tls.key"))
 }

@@ -34,7 +34,7 @@ fn crane_reads_and_writes(desk: &Desk) -> Tested {
             (format!("{}/{}", from.address, ware.name()), format!("{}/{}", to.address, ware.name()));
         assert_eq!(crane(&["digest", "--insecure", &there]).ok().stdout.trim(), ware.digest(), "{there}");
         crane(&["copy", "--insecure", &there, &here]).ok();
-        // It takes every layer for gzip, so it cannot read the one that is not compressed.
+        // crane assumes that every layer is gzip, so it cannot read the uncompressed one.
         if ware.repository != "tools/wait" {
             crane(&["validate", "--insecure", "--remote", &here]).ok();
         }
@@ -63,7 +63,7 @@ fn oras_reads_and_writes(desk: &Desk) -> Tested {
     for ware in &shop.wares {
         let (name, to) = (format!("{HOST}/{}", ware.name()), format!("{}/{}", served.address, ware.name()));
         let from = format!("{}:{name}", shop.unpacked);
-        // A layout in whose path or names there is a colon too many is named apart from what is in it.
+        // Newer versions take layouts whose image names contain a colon only with the path in an option of its own.
         if oras(&["cp", "-r", "--from-oci-layout", "--to-plain-http", &from, &to]).ran().code != 0 {
             let apart = ["cp", "-r", "--from-oci-layout-path", &shop.unpacked, "--to-plain-http", &name, &to];
             oras(&apart).ok();
@@ -114,13 +114,14 @@ fn distribution_3(desk: &Desk) -> Tested {
     shop.arrived(place, &Look::plain());
     shop.export_at(desk, place, &["-o", "back.tar.zst"]).ok();
     desk.bundle(&["verify", "back.tar.zst"]).ok();
-    // It keeps what it got of an upload, so that nothing of it is sent again.
+    // It keeps the received part of an upload, which is not sent again.
     let left = left_after_a_kill(desk, shop, &format!("{place}/killed"), &[], &Look::plain());
     assert!(left < 32_000_000, "{left} bytes were left");
     Ok(left_to_send(left))
 }
 
-/// Kills an import of the big image in the middle of its layer, and runs it again: so many bytes are sent then.
+/// Kills an import of the big image in the middle of its layer, and runs it again. Returns the bytes the second run
+/// sent.
 fn left_after_a_kill(desk: &Desk, shop: &Shop, place: &str, auth: &[&str], look: &Look) -> u64 {
     big::bundle(desk, shop);
     let import = || desk.bundle(&["import", "big.tar.zst", "-d", place, "--values", "big.yaml"]).args(auth);
@@ -134,7 +135,7 @@ fn left_to_send(bytes: u64) -> String {
     format!("{bytes} bytes of 40 MB were left to send after kill -9")
 }
 
-/// zot takes OCI types only: the image of Docker's older kind is refused by name, and the others arrive.
+/// zot accepts OCI media types only: the Docker schema 2 image fails by name, and the others arrive.
 fn zot_registry(desk: &Desk) -> Tested {
     let shop = shop()?;
     let zot = Zot::start(desk)?;
@@ -148,7 +149,7 @@ fn zot_registry(desk: &Desk) -> Tested {
         images.filter(|image| image["state"] == "failed").map(|image| &image["name"]).collect();
     assert_eq!(failed, ["registry.example.com/shop/worker:2.4.0"], "what failed");
     let mut back = String::new();
-    for ware in shop.wares.iter().filter(|ware| !ware.is_of_dockers_older_kind()) {
+    for ware in shop.wares.iter().filter(|ware| !ware.is_docker_schema_2()) {
         assert_eq!(Look::plain().digest(&format!("{place}/{}", ware.repository), ware.tag), ware.digest());
         back.extend([place, "/", &ware.name(), "\n"]);
     }
@@ -171,7 +172,7 @@ fn login(desk: &Desk, registry: &str) {
 fn gitea_registry(desk: &Desk) -> Tested {
     let shop = shop()?;
     let gitea = Gitea::start(desk)?;
-    // It takes no two underscores in a row: the images fail, in a dry run too.
+    // Gitea does not allow two underscores in a row: the images fail, in a dry run too.
     login(desk, &gitea.address);
     let import = |place: &str| {
         let place = format!("{}/{place}", gitea.address);
@@ -179,7 +180,7 @@ fn gitea_registry(desk: &Desk) -> Tested {
     };
     import("adm/a__b").args(&["--dry-run"]).ends(1);
     import("adm/a__b").ends(1);
-    // An owner that is not there is named, and not every path below it.
+    // An owner that does not exist is named once, and not with every path below it.
     let ran = import("nobodyx/anon").ends(1);
     assert!(ran.stderr.lines().any(|line| line.ends_with("nobodyx")), "{}", ran.shown());
     Ok(carries_there_and_back(desk, shop, &gitea.address))
@@ -191,7 +192,7 @@ fn pulp_registry(desk: &Desk) -> Tested {
     Ok(carries_there_and_back(desk, shop, &pulp.address))
 }
 
-/// What Gitea and Pulp have to do alike.
+/// Import, second import, dry run, export, anonymous import and a resumed import, for Gitea and Pulp.
 fn carries_there_and_back(desk: &Desk, shop: &Shop, registry: &str) -> String {
     let place = format!("{registry}/adm");
     let look = Look::user(&format!("adm:{PASSWORD}"));

@@ -1,4 +1,4 @@
-//! Amazon ECR and S3, as moto plays them.
+//! Amazon ECR and S3, emulated by moto.
 
 use std::path::PathBuf;
 
@@ -28,10 +28,10 @@ s3 = boto3.client("s3", endpoint_url=sys.argv[1], region_name="eu-central-1", aw
 s3.create_bucket(Bucket="carried", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
 s3.upload_file(sys.argv[2], "carried", "2026/shop.tar.zst")"#;
 
-/// A server that plays AWS.
+/// moto's server, which emulates AWS.
 struct Moto {
     url: String,
-    /// One that has boto3.
+    /// A Python interpreter with boto3.
     python: PathBuf,
     _server: Server,
 }
@@ -86,7 +86,7 @@ fn ecr_by_moto(desk: &Desk) -> Tested {
     Ok(format!("{} repositories made", made.trim()))
 }
 
-/// A bundle in S3, as moto has it: verified and imported by ranges, with credentials and region from a profile.
+/// A bundle in moto's S3: verified and imported by ranges, with credentials and region from a profile.
 fn bundle_in_s3_by_moto(desk: &Desk) -> Tested {
     let shop = shop()?;
     let moto = Moto::start(desk)?;

@@ -10,7 +10,7 @@ tests![conformance.on_request()];
 const PACKAGE: &str =
     "github.com/opencontainers/distribution-spec/conformance@v0.0.0-20260831232431-97274622c111";
 
-/// Every API, every kind of content it knows.
+/// All of its APIs and kinds of content.
 fn conformance(desk: &Desk) -> Tested {
     let program = go_program("conformance", PACKAGE)?;
     let served = Served::folder(desk, "registry");
@@ -23,7 +23,7 @@ fn conformance(desk: &Desk) -> Tested {
         ("OCI_API_MANIFESTS_DIGEST_HEADER", "true"),
     ]);
     let said = ran.ok().stdout;
-    // Skipped is what needs a guess of ours (a mount without its source); disabled, what no registry has to have.
+    // Skipped: a mount without `from`, where the registry would have to guess. Disabled: features that are optional.
     let count = |state: &str| {
         let is_of = |line: &&str| {
             let result =

@@ -1,4 +1,5 @@
-//! What one test works with: a folder of its own, and programs that are run in it with nothing of the user's.
+//! What one test works with: a directory of its own, and programs run there without the user's environment and
+//! settings.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use crate::processes::{Server, root};
 use crate::support::cli::{Cli, Ran};
 use crate::support::gap::Running;
 
-/// A test's folder, removed when dropped.
+/// A test's directory, removed when dropped.
 #[derive(Debug)]
 pub struct Desk {
     cli: Cli,
@@ -22,11 +23,11 @@ impl Desk {
         let program = std::env::var_os("BUNDLE").unwrap_or_else(|| env!("CARGO_BIN_EXE_bundle").into());
         let program =
             std::fs::canonicalize(&program).unwrap_or_else(|error| panic!("{}: {error}", program.display()));
-        // Short, because paths of sockets are.
+        // Short, because paths of Unix sockets have to be.
         let prefix: String = name.chars().take(12).collect();
         let folder = TempDir::with_prefix_in(prefix + "-", root()).unwrap();
         let desk = Self { cli: Cli::of(program, folder) };
-        // podman insists that this file is there.
+        // podman requires this file.
         desk.write(".docker/config.json", "{}");
         desk.write("policy.json", r#"{"default": [{"type": "insecureAcceptAnything"}]}"#);
         let storage = format!(
@@ -46,7 +47,7 @@ impl Desk {
         self.folder().join(name)
     }
 
-    /// The same for a command line.
+    /// The same as text, for a command line.
     pub fn at(&self, name: &str) -> String {
         self.path(name).to_str().expect("temporary folders have plain names").to_owned()
     }
@@ -106,7 +107,7 @@ impl Desk {
         Run::of(command)
     }
 
-    /// The same as one line. Words are split as in a shell, and nothing else is done to them.
+    /// The same from one line, split into words as a shell does. Nothing is expanded.
     pub fn line(&self, line: &str) -> Run {
         let words = shlex::split(line).unwrap_or_else(|| panic!("no words: {line}"));
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -118,7 +119,7 @@ impl Desk {
         run.args(arguments)
     }
 
-    /// Copies an image with skopeo into a folder that is new each time, and returns the digest it has there.
+    /// Copies an image with skopeo into the directory `copied`, and returns its digest there.
     pub fn copied_to_a_folder(&self, before: &[&str], from: &str) -> String {
         self.remove("copied");
         let run = self.skopeo(before).args(&[
@@ -214,7 +215,7 @@ impl Run {
         let command = self.command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", self.shown));
         if !self.input.is_empty() {
-            // A program that refuses before it reads breaks the pipe.
+            // The pipe breaks when a program ends before it reads.
             let _ = std::io::Write::write_all(&mut child.stdin.take().expect("it was piped"), &self.input);
         }
         Running::waits_for(child).wait()

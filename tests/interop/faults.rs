@@ -1,4 +1,4 @@
-//! What takes long: rates, a layer beyond 4 GiB, kills at random moments, bad links.
+//! Long tests: rate limits, a layer beyond 4 GiB, kills at random moments, bad links.
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -64,7 +64,7 @@ fn a_layer_of_5_gib(desk: &Desk) -> Tested {
     let size = 5_u64 << 30;
     File::create(&huge).unwrap().set_len(size).unwrap();
     let digest: Digest = format!("sha256:{}", crate::desk::sha256(&huge)).parse().unwrap();
-    // As a layer that says it is compressed: one that does not would be.
+    // The media type says gzip, because export compresses layers that are not.
     let image = ImageSpec::new(5).layer(Layer::gzip(5, 0)).build().altered(|manifest| {
         manifest["layers"][0]["digest"] = json!(digest);
         manifest["layers"][0]["size"] = json!(size);
@@ -81,7 +81,7 @@ fn a_layer_of_5_gib(desk: &Desk) -> Tested {
 
     let destination = Served::folder(desk, "destination");
     let mut run = desk.bundle(&["import", "huge.tar.zst", "-d", &destination.address]).start();
-    // The most memory any of them had.
+    // The peak memory of the import.
     let mut peak = 0;
     let status = format!("/proc/{}/status", run.id());
     while run.ended().is_none() {
@@ -100,16 +100,16 @@ fn a_layer_of_5_gib(desk: &Desk) -> Tested {
 }
 
 /// With Debian's registry, exports and imports are killed at random moments and run again, until they get through.
-/// `KILLS_SECONDS` says how long rounds are begun, `CHAOS_SEED` with which one.
+/// `KILLS_SECONDS` is how long new rounds are begun (120), `CHAOS_SEED` the seed (1).
 fn killed_again_and_again(desk: &Desk) -> Tested {
     let shop = shop()?;
     let number = |name: &str, or: u64| std::env::var(name).map_or(or, |text| text.parse().unwrap());
     let until = Instant::now() + Duration::from_secs(number("KILLS_SECONDS", 120));
     let mut dice = fastrand::Rng::with_seed(number("CHAOS_SEED", 1));
     let (mut rounds, mut kills) = (0, 0);
-    // Slow enough that a kill meets something: about three seconds a run.
+    // About three seconds a run, so that kills happen during transfers.
     let slowly = ["--limit-rate", "5M"];
-    // Runs it until it is done, killing it now and then.
+    // Runs a command until it succeeds; kills four of five runs at a random moment.
     let mut killed = |run: &dyn Fn() -> Run| {
         for _ in 0..100 {
             let mut running = run().args(&slowly).start();
@@ -145,8 +145,8 @@ fn killed_again_and_again(desk: &Desk) -> Tested {
     Ok(format!("{rounds} rounds, {kills} kills"))
 }
 
-/// A link that cuts, stalls, slows and corrupts, registries that restart, a program that is killed; tests/it/chaos.rs
-/// has the rounds. `CHAOS_SECONDS` says for how long (3600). All figures are in `chaos-figures`, where builds go.
+/// A link that cuts, stalls, slows and corrupts, registries that restart, a program that is killed; the rounds
+/// are in tests/it/chaos.rs. `CHAOS_SECONDS` is for how long (3600). All figures are in `target/tmp/chaos-figures`.
 #[allow(clippy::unnecessary_wraps, reason = "every test returns one")]
 fn chaos(_: &Desk) -> Tested {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("chaos-figures");

@@ -1,4 +1,4 @@
-//! The file, read by other tools and written to other media.
+//! The bundle file, read by other tools and written to other file systems.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -76,7 +76,7 @@ impl Medium {
         let device = looped.stdout.trim().to_owned();
         let place = desk.folder_made("mnt");
         let mounted = desk.run(program[0], &program[1..]).args(&[&device, "mnt"]).ran();
-        // The device goes when it is no longer mounted, or at once.
+        // Detaches the device as soon as it is not mounted any more.
         desk.run("losetup", &["-d", &device]).ok();
         if mounted.code != 0 {
             return Err(Skip::because(format!("`{}` cannot mount here", program.join(" "))));
@@ -123,7 +123,7 @@ fn exfat_is_written_in_order(desk: &Desk) -> Tested {
     Ok(written_in_order(desk, shop, &medium))
 }
 
-/// Where the kernel has the file system; there is no other way to mount it.
+/// Skipped where the kernel has no vfat, since there is no other way to mount it.
 fn vfat_is_written_in_order(desk: &Desk) -> Tested {
     let shop = shop()?;
     programs::debian(&["mkfs.vfat"])?;
@@ -173,7 +173,7 @@ fn written_in_order(desk: &Desk, shop: &Shop, medium: &Medium) -> String {
 
 /// skopeo takes no Docker schema 2 image out of an OCI layout, whoever made it; those it reads as docker-archive.
 fn read_by_skopeo(desk: &Desk, shop: &Shop, place: &str) {
-    for ware in shop.wares.iter().filter(|ware| !ware.is_of_dockers_older_kind()) {
+    for ware in shop.wares.iter().filter(|ware| !ware.is_docker_schema_2()) {
         let copied = desk.copied_to_a_folder(&[], &format!("{place}:{HOST}/{}", ware.name()));
         assert_eq!(copied, ware.digest(), "{}", ware.name());
     }
@@ -202,7 +202,7 @@ fn skopeo_reads_the_file_as_a_docker_archive(desk: &Desk) -> Tested {
         let path = desk.path("out").join(config.trim_start_matches("sha256:"));
         assert_eq!(format!("sha256:{}", sha256(&path)), config, "{}", ware.name());
         // The config of an image of Docker's older kind stays as it was; skopeo may write others anew.
-        if ware.is_of_dockers_older_kind() {
+        if ware.is_docker_schema_2() {
             assert_eq!(config, ware.image.blobs[0].0.to_string(), "{}", ware.name());
         }
     }
@@ -223,7 +223,7 @@ fn podman_loads_the_file(desk: &Desk) -> Tested {
 fn podman_pulls_from_the_file(desk: &Desk) -> Tested {
     let shop = shop()?;
     let podman = Podman::here(desk)?;
-    for ware in shop.wares.iter().filter(|ware| !ware.is_of_dockers_older_kind()) {
+    for ware in shop.wares.iter().filter(|ware| !ware.is_docker_schema_2()) {
         let name = format!("{HOST}/{}", ware.name());
         podman.pull(&format!("oci-archive:{}:{name}", shop.file)).ok();
         podman.run(&["image", "inspect", "--format", "{{.Digest}}", &name]).ok();

@@ -1,8 +1,8 @@
 //! Runs the tests and says what became of each: passed, failed, or skipped with a reason.
 //!
-//! libtest cannot skip a test while it runs, and whether a program is there is only known then. `libtest-mimic` can; it
-//! has libtest's command line, filters and output. What it leaves to its user is here: a folder per test, tests that
-//! run alone, where a test has failed, and the last lines with figures, reasons and counts.
+//! libtest cannot skip a test at run time, which is when a missing program is noticed. `libtest-mimic` can, with
+//! libtest's command line, filters and output. This file adds a directory per test, tests that run alone, the place
+//! of a failure with the ends of log files, and last lines with figures, reasons for skipping and counts.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -18,7 +18,7 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use crate::desk::Desk;
 use crate::processes;
 
-/// Why a test does not run here.
+/// Why a test is skipped.
 #[derive(Debug)]
 pub struct Skip(String);
 
@@ -28,7 +28,7 @@ impl Skip {
     }
 }
 
-/// What a test returns unless it fails, which it does by panicking: figures to print, or an empty text.
+/// What a test returns: figures to print (or an empty text), or why it is skipped. It fails by panicking.
 pub type Tested = Result<String, Skip>;
 
 /// A test that passed without figures.
@@ -48,13 +48,13 @@ impl Test {
         Self { module, name, run, alone: false, on_request: false }
     }
 
-    /// It measures, or loads the machine so that others would fail: nothing else runs beside it.
+    /// Runs alone, because it measures or would slow others down too much.
     pub const fn alone(mut self) -> Self {
         self.alone = true;
         self
     }
 
-    /// It runs with `--include-ignored` only: it takes long, or needs programs that have to be built first.
+    /// Runs with `--include-ignored` only, because it takes long or needs programs that are built first.
     pub const fn on_request(mut self) -> Self {
         self.on_request = true;
         self
@@ -95,7 +95,8 @@ impl Test {
     }
 }
 
-/// Lists the tests of a theme for `main`: `tests![one, two.alone()]`. A test that is in no list is dead code to rustc.
+/// Lists a file's tests for `main`: `tests![one, two.alone()]`. rustc reports a test that is missing in the list as
+/// unused.
 macro_rules! tests {
     ($($run:ident $(.$kind:ident())*),* $(,)?) => {
         pub fn tests() -> Vec<$crate::harness::Test> {
@@ -120,7 +121,7 @@ thread_local! {
     static PANIC: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
-/// The ends of what servers of a failed test have written.
+/// The last lines of a failed test's log files.
 fn logs(folder: &Path) -> String {
     let mut shown = String::new();
     let Ok(entries) = std::fs::read_dir(folder) else { return shown };
@@ -138,7 +139,7 @@ fn logs(folder: &Path) -> String {
 /// Runs what the command line asks for.
 pub fn run(tests: Vec<Test>) -> ExitCode {
     let mut arguments = Arguments::from_args();
-    // Most of a test is waiting for servers, so more run at once than there are cores.
+    // Tests spend much of their time waiting for servers, so more run at once than there are cores.
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
     arguments.test_threads.get_or_insert(cores * 2);
     let (alone, together): (Vec<Test>, Vec<Test>) = tests.into_iter().partition(|test| test.alone);

@@ -17,7 +17,7 @@ tests![
     helm_loop_is_closed_for_cert_manager.on_request(),
 ];
 
-/// The real one, with nothing of the user's.
+/// Helm without the user's configuration.
 struct Helm<'a> {
     desk: &'a Desk,
     program: PathBuf,
@@ -126,13 +126,13 @@ fn helm_loop_is_closed(desk: &Desk) -> Tested {
             }
         }
     }
-    // Without the values, or with a tag that nobody carried, it is no proof.
+    // Without the values, or with a tag that is not in the bundle, the check fails.
     let names_only = ["rendered.yaml", "--names-only"];
     helm.render("s", &chart, &[]);
     desk.bundle(&verify).args(&names_only).ends(3);
     helm.render("s", &chart, &["--values", "values.yaml", "--set", "zookeeper.image.tag=3.7.0"]);
     desk.bundle(&verify).args(&names_only).args(&["-d", &places[1], "--keep-host"]).ends(3);
-    // What discover makes of the chart is the catalog; but for the suffix, which the page leaves out.
+    // `catalog discover` finds the images of the catalog in the chart. The catalog omits the suffix.
     let folder = helm.program.parent().expect("a program is in a folder");
     let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap_or_default());
     let discover =
@@ -152,7 +152,7 @@ fn helm_loop_is_closed_for_cert_manager(desk: &Desk) -> Tested {
     let source = format!("quay.io={}/catalogs", shop.outside);
     desk.bundle(&["export", "cert-manager", "-o", "c.tar.zst", "--source", &source]).ok();
     copy_writable(&module.join("deploy/charts/cert-manager"), &desk.path("chart"));
-    // The release fills in the version that stands for it in the sources.
+    // The release process of cert-manager replaces the placeholder for the version.
     let chart = desk.read("chart/Chart.yaml");
     let released = |line: &str| {
         if line.starts_with("appVersion: ") {
@@ -167,7 +167,7 @@ fn helm_loop_is_closed_for_cert_manager(desk: &Desk) -> Tested {
             desk.bundle(&["import", "c.tar.zst", "-d", &place, "--values", "values.yaml", "--force"]);
         import.args(style).ok();
         helm.render("c", "./chart", &["--kube-version", "1.30", "--values", "values.yaml"]);
-        // The image of its solver is only told in an argument, so it is probable, and counts all the same.
+        // The solver's image is only named in an argument; such probable images count too.
         desk.bundle(&["verify", "c.tar.zst", "--manifests", "rendered.yaml", "-d", &place, "--strict"]).ok();
     }
     PASSED

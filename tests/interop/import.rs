@@ -1,4 +1,5 @@
-//! Imports into Debian's registry: from files, pipes and layouts of other tools; a registry that restarts, or is closed.
+//! Imports into Debian's registry: from files, pipes and layouts of other tools; a registry that restarts, or is
+//! closed.
 
 use std::net::TcpListener;
 
@@ -20,7 +21,7 @@ tests![
 
 fn import_keeps_every_digest(desk: &Desk) -> Tested {
     let shop = shop()?;
-    // A registry of its own, because the values name it without a prefix.
+    // Its own registry, so that the values name it without a prefix.
     let registry = Registry::start(desk, "empty");
     let place = &registry.address;
     desk.bundle(&["import", &shop.file, "-d", place, "--report", "report.json"]).ok();
@@ -48,7 +49,7 @@ fn import_from_stdin(desk: &Desk) -> Tested {
     PASSED
 }
 
-/// What is there already stays good; what would have to be sent is refused before anything is.
+/// An import of images that exist succeeds; one that has to upload is refused before the first upload.
 fn read_only_registry(desk: &Desk) -> Tested {
     let shop = shop()?;
     let mut registry = Registry::start(desk, "closing");
@@ -67,11 +68,11 @@ fn read_only_registry(desk: &Desk) -> Tested {
     PASSED
 }
 
-/// The registry goes away and comes back while a stream is read; sessions in its storage survive that.
+/// The registry restarts while a stream is read. Upload sessions are kept in its storage.
 fn a_registry_that_restarts_in_the_middle_of_a_pipe(desk: &Desk) -> Tested {
     let shop = shop()?;
     big::bundle(desk, shop);
-    // A secret of its own would make the sessions of an earlier process unreadable.
+    // Sessions are signed with this secret, which is otherwise random for each process.
     let mut registry = Registry::with(desk, "restarts", "  secret: the-same");
     let address = registry.address.clone();
     let import = ["import", "-", "-d", &address, "--values", "big.yaml"];
@@ -81,14 +82,14 @@ fn a_registry_that_restarts_in_the_middle_of_a_pipe(desk: &Desk) -> Tested {
         big::bytes_below(&desk.path("restarts.data")) > big::SIZE / 4
     });
     registry.stop();
-    // Nobody is there until the program has come back once and found nobody.
-    let nobody = TcpListener::bind(&address).unwrap();
-    nobody.set_nonblocking(true).unwrap();
-    run.until("it comes back", || nobody.accept().is_ok());
-    drop(nobody);
+    // The registry stays away until the program has tried to connect once more.
+    let absent = TcpListener::bind(&address).unwrap();
+    absent.set_nonblocking(true).unwrap();
+    run.until("another connection", || absent.accept().is_ok());
+    drop(absent);
     registry.start_again(desk);
     let ran = run.wait();
-    // Cut in the middle of a chunk, docker-registry 2.8 forgets the upload: then that has to be said, and sent again.
+    // docker-registry 2.8 loses an upload that is cut in the middle of a chunk. Exit code 7 reports that.
     if ran.code != 0 {
         assert_eq!(ran.code, 7, "{}", ran.shown());
         pipe().args(&["--force"]).ok();

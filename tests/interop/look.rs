@@ -1,4 +1,4 @@
-//! What a registry says it has, asked with curl: so that no answer rests on the HTTP client of the program under test.
+//! What a registry says it has, asked with curl and not with the HTTP client of the program under test.
 
 use std::process::Command;
 

@@ -23,7 +23,7 @@ fn mirrors(desk: &Desk, shop: &Shop, runtime: &str, place: &str, more: &[&str]) 
     run.args(more).ok();
 }
 
-/// With and without a path, with and without source hosts: imported there, and configured.
+/// Imports with and without a path and with and without source hosts, writes the configuration, and calls `pull`.
 fn each_mapping(desk: &Desk, shop: &Shop, runtime: &str, prefix: &str, mut pull: impl FnMut()) {
     for way in [&[][..], &["--keep-host"]] {
         for place in [format!("{}/{prefix}", shop.inside), format!("{}/{prefix}/deep/er", shop.inside)] {
@@ -36,7 +36,7 @@ fn each_mapping(desk: &Desk, shop: &Shop, runtime: &str, prefix: &str, mut pull:
     }
 }
 
-/// The names of the chart, pulled from the registry inside.
+/// The source names are pulled from the registry inside.
 fn mirrors_lead_skopeo_and_podman_inside(desk: &Desk) -> Tested {
     let shop = shop()?;
     let config = "mirrors/50-bundle.conf";
@@ -97,7 +97,7 @@ fn kustomize_renames_images(desk: &Desk) -> Tested {
     PASSED
 }
 
-/// The manifests for Kubernetes against the schema of its API; nothing more: there is no cluster here.
+/// Checks the Kubernetes manifests against the schema of the API; there is no cluster here.
 fn kubernetes_manifests_fit_the_schema(desk: &Desk) -> Tested {
     programs::debian(&["python3"])?;
     let works = |home: &Path| home.join("bin/kubernetes-validate").is_file();

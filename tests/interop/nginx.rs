@@ -1,4 +1,4 @@
-//! nginx in front of a registry or a folder, on a free port, with all it writes in the desk's folder.
+//! nginx in front of a registry or a directory, on a free port. All its files are in the desk's directory.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ pub struct Nginx {
     _server: Server,
 }
 
-/// What a registry behind a proxy has to be told, and where it is.
+/// Directives that pass requests on to a registry.
 pub fn pass_to(registry: &str) -> String {
     format!(
         "location / {{ proxy_pass http://{registry}; proxy_set_header Host $http_host; \
@@ -28,14 +28,14 @@ impl Nginx {
         Self { address: format!("127.0.0.1:{port}"), _server: server }
     }
 
-    /// The same on a port that others have been told already.
+    /// The same on a given port, for services whose settings contain it.
     pub fn start_at(desk: &Desk, port: u16, options: &str, lines: &str) -> Self {
         let mut server = started(desk, port, options, lines);
         server.until("nginx", || is_up(desk, port));
         Self { address: format!("127.0.0.1:{port}"), _server: server }
     }
 
-    /// How many requests are in its log whose line has `part`.
+    /// The number of requests in its log whose line contains `part`.
     pub fn requests_with(desk: &Desk, part: &str) -> usize {
         desk.read("nginx/access.log").lines().filter(|line| line.contains(part)).count()
     }

@@ -12,7 +12,7 @@ use crate::programs;
 #[derive(Debug)]
 pub struct Podman<'a> {
     desk: &'a Desk,
-    /// Its path has to be short: podman allows 50 characters.
+    /// podman allows 50 characters for its path.
     run: TempDir,
     _one: MutexGuard<'static, ()>,
 }

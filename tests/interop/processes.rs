@@ -1,4 +1,4 @@
-//! Servers that tests start, and their end: when dropped, when the run ends, when it is interrupted. Waiting for them.
+//! Servers that tests start: waiting until they are ready, stopping them when dropped, at the end and on signals.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -9,16 +9,16 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-/// How long something that takes a moment may take on a busy machine.
+/// The longest wait for a server or a condition, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Servers that run. Statics are never dropped, and nothing is when a signal comes: then these are ended.
+/// Running servers, for `end`: statics are never dropped, and a signal drops nothing.
 static RUNNING: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
 
 static ROOT: LazyLock<Mutex<Option<TempDir>>> =
     LazyLock::new(|| Mutex::new(Some(TempDir::with_prefix("interop-").unwrap())));
 
-/// The folder that has the folders of all tests.
+/// The directory that contains those of all tests.
 pub fn root() -> PathBuf {
     ROOT.lock().unwrap().as_ref().expect("the run is not over").path().to_owned()
 }
@@ -78,7 +78,7 @@ impl Server {
         assert!(self.comes_up(ready), "{what} did not come up: {}", self.said());
     }
 
-    /// Polls until a line of the log has what is looked for: what follows `before`, up to the next blank.
+    /// Polls until the log contains `before`, and returns what follows it up to the next blank.
     pub fn address_after(&mut self, what: &str, before: &str) -> String {
         let log = self.log.clone();
         let find = || {
@@ -123,7 +123,7 @@ pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// Starts a server that cannot choose a port itself: on ports that are free, until it holds one.
+/// Starts a server that cannot choose a port itself. Tries other ports when it does not get the first.
 pub fn on_a_free_port(
     what: &str,
     patience: Duration,
@@ -142,7 +142,7 @@ pub fn on_a_free_port(
     panic!("{what} did not come up: {said}");
 }
 
-/// A port that was free a moment ago, below those that the kernel gives to clients.
+/// A free port below the kernel's range for outgoing connections.
 pub fn free_port() -> u16 {
     std::iter::repeat_with(|| fastrand::u16(20_000..32_000))
         .find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok())
@@ -160,7 +160,7 @@ pub fn end() {
     for pid in &running {
         let _ = kill_process(*pid, Signal::TERM);
     }
-    // Children of ours are reaped by whoever holds them, so it is only waited until they do nothing more.
+    // Whoever owns a child reaps it; here it is only waited for its end.
     let begun = Instant::now();
     let runs = |pid: &Pid| {
         let stat =

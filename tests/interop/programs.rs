@@ -1,7 +1,7 @@
-//! Finds the programs that tests need, and skips with the reason what is not here.
+//! Finds the programs that tests need; a test whose program is missing is skipped with the reason.
 //!
-//! Debian's are installed by `scripts/interop.sh`; where CI is they are never missing, so there a missing one is a
-//! failure. What is built with Go or comes from `PyPI` is brought into a cache folder by the first test that wants it.
+//! `scripts/interop.sh` installs Debian's; where `CI` is set, a missing one of these is a failure. Programs that are
+//! built with Go or come from `PyPI` are put into a cache directory by the first test that needs them.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -53,7 +53,7 @@ pub fn root(why: &str) -> Result<(), Skip> {
     if is_root() { Ok(()) } else { Err(Skip::because(format!("{why} needs root here"))) }
 }
 
-/// What is downloaded and built stays here between runs.
+/// Downloads and builds are kept here between runs.
 pub fn cache() -> PathBuf {
     let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache"));
     let cache = std::env::var_os("XDG_CACHE_HOME").filter(|folder| !folder.is_empty()).map(PathBuf::from);
@@ -62,7 +62,7 @@ pub fn cache() -> PathBuf {
     folder
 }
 
-/// Runs `command`, which has the user's own environment, as downloads need it. Else the line that says why it failed.
+/// The output of `command`, or the line that says why it failed. It has the user's environment, which may name proxies.
 fn output_of(command: &mut Command) -> Result<String, String> {
     let output = command.output().map_err(|error| error.to_string())?;
     if output.status.success() {
@@ -125,7 +125,7 @@ pub struct GoBuild {
 }
 
 impl GoBuild {
-    /// Builds in a copy of the module, as `go install` wants a list of versions that is not served for all.
+    /// Builds in a copy of the module, because `go install` needs a list of versions, which not every proxy has.
     pub fn program(&self) -> Result<PathBuf, Skip> {
         optional(&["go"])?;
         let _one = building();
@@ -152,7 +152,7 @@ impl GoBuild {
     }
 }
 
-/// `cp -r`, of what may be read-only, as something that can be changed.
+/// Copies a directory that may be read-only; the copy can be changed.
 pub fn copy_writable(from: &Path, to: &Path) {
     for (program, arguments) in [("cp", &["-r", "--no-preserve=mode"][..]), ("chmod", &["-R", "u+w"])] {
         let mut command = Command::new(program);
@@ -165,7 +165,7 @@ pub fn copy_writable(from: &Path, to: &Path) {
     }
 }
 
-/// A folder with packages of `PyPI`, made once; `works` says with its path whether it is complete.
+/// A virtual environment with these packages, made once. `works` says whether it is complete.
 pub fn python(
     name: &str,
     interpreter: &str,

@@ -11,7 +11,7 @@ use crate::shop::shop;
 
 tests![behind_nginx, behind_nginx_that_hangs_up, from_a_web_server];
 
-/// A proxy that takes bodies of 1 MB at most, as nginx does unless told otherwise.
+/// A proxy that accepts bodies of 1 MB at most, nginx's default.
 fn behind_nginx(desk: &Desk) -> Tested {
     let shop = shop()?;
     programs::debian(&["nginx"])?;
@@ -22,7 +22,7 @@ fn behind_nginx(desk: &Desk) -> Tested {
     PASSED
 }
 
-/// HTTP/2 connections that are given up after every third request (GOAWAY), on both sides.
+/// nginx closes HTTP/2 connections after every third request (GOAWAY), for import and export.
 fn behind_nginx_that_hangs_up(desk: &Desk) -> Tested {
     let shop = shop()?;
     programs::debian(&["nginx"])?;
@@ -43,7 +43,7 @@ fn behind_nginx_that_hangs_up(desk: &Desk) -> Tested {
     Ok(format!("{} requests", Nginx::requests_with(desk, "")))
 }
 
-/// nginx gives out the file and what is signed of it, to whom it knows, and sends on to where they lie.
+/// nginx serves the file and its signature over TLS, with a login and a redirect.
 fn from_a_web_server(desk: &Desk) -> Tested {
     let shop = shop()?;
     programs::debian(&["nginx", "htpasswd"])?;

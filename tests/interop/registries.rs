@@ -1,5 +1,5 @@
-//! Registries on free ports, stopped when dropped: Debian's docker-registry and distribution 3, which are configured
-//! alike; the embedded one. Those that take some bringing up are in `zot`, `gitea` and `pulp`.
+//! Registries on free ports, stopped when dropped: Debian's docker-registry and distribution 3, which have the same
+//! configuration; the embedded one. Others are in `zot`, `gitea` and `pulp`.
 
 pub mod gitea;
 pub mod pulp;
@@ -34,7 +34,7 @@ impl Registry {
         Self::of("docker-registry".as_ref(), desk, name, "", more)
     }
 
-    /// Takes nothing more.
+    /// A registry that does not accept uploads.
     pub fn read_only(desk: &Desk, name: &str) -> Self {
         let storage = "  maintenance: {readonly: {enabled: true}}";
         Self::of("docker-registry".as_ref(), desk, name, storage, "")
@@ -50,7 +50,7 @@ impl Registry {
         self.server.stop();
     }
 
-    /// Another process with the same data at the same address. The one before was stopped.
+    /// Starts another process with the same data at the same address, after `stop`.
     pub fn start_again(&mut self, desk: &Desk) {
         let (address, server) = started(&self.program, desk, &self.name, &self.more, &self.address);
         assert_eq!(address, self.address);
@@ -80,7 +80,7 @@ pub struct Served {
 }
 
 impl Served {
-    /// With the arguments that say what is served.
+    /// `arguments` say what is served.
     pub fn start(desk: &Desk, name: &str, arguments: &[&str]) -> Self {
         let file = format!("{name}.address");
         desk.remove(&file);
@@ -92,7 +92,7 @@ impl Served {
         Self { address: address(), _server: server }
     }
 
-    /// A folder that takes pushes.
+    /// Serves the directory `name`, which accepts pushes.
     pub fn folder(desk: &Desk, name: &str) -> Self {
         Self::start(desk, name, &["--dir", name])
     }

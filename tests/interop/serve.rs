@@ -36,8 +36,8 @@ fn tags(desk: &Desk, repository: &str) -> Vec<String> {
     serde_json::from_value(listed["Tags"].clone()).unwrap()
 }
 
-/// What the manual tells scanners to do (`bundle help trust`, "Scanning before the gap"), with skopeo in the scanner's
-/// place.
+/// What the manual recommends for scanners (`bundle help trust`, "Scanning before the gap"), with skopeo as the
+/// scanner.
 fn scanners_read_from_a_bundle(desk: &Desk) -> Tested {
     let shop = shop()?;
     let served = Served::start(desk, "file", &[&shop.file]);
@@ -59,7 +59,7 @@ fn scanners_read_from_a_bundle(desk: &Desk) -> Tested {
         let config: serde_json::Value = serde_json::from_str(&inspect.ok().stdout).unwrap();
         assert_eq!(config["architecture"], "amd64", "the platform of {image}");
         assert_eq!(&desk.copied_to_a_folder(&[], &image), digest, "{image}");
-        // Everything a scanner unpacks is there, and is what the manifest says.
+        // Every layer exists and has the digest in the manifest.
         let mut layers = 0;
         for file in desk.names_in("copied").iter().filter(|file| file.ends_with("manifest.json")) {
             let manifest = desk.json(&format!("copied/{file}"));

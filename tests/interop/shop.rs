@@ -1,8 +1,8 @@
-//! A small application as it is found in the wild, in a registry outside, and a bundle of it. Made once for all tests.
+//! The images of a small, typical application in a registry outside, and a bundle of them. Made once for all tests.
 //!
-//! Two services on one base and one runtime, one of them an image of Docker's older kind; one image for two platforms;
-//! one small tool whose layer is not compressed. Tests that change a registry take one of their own, or a prefix of
-//! their own in the registry inside.
+//! Two services share a base and a runtime, one of them as a Docker schema 2 image; one image has two platforms; the
+//! layer of a small tool is not compressed. A test that changes a registry uses its own, or its own prefix in the
+//! registry inside.
 
 use std::path::Path;
 use std::sync::OnceLock;
@@ -35,8 +35,8 @@ impl Ware {
         self.image.digest.to_string()
     }
 
-    /// Not found in OCI layouts by skopeo and podman, whoever made them, and not taken by zot.
-    pub fn is_of_dockers_older_kind(&self) -> bool {
+    /// Docker schema 2: skopeo and podman do not find such images in any OCI layout, and zot does not accept them.
+    pub fn is_docker_schema_2(&self) -> bool {
         self.repository == "shop/worker"
     }
 }
@@ -50,7 +50,7 @@ pub struct Shop {
     pub inside: String,
     /// The bundle.
     pub file: String,
-    /// What was unpacked of it with zstd and tar.
+    /// The bundle, unpacked with zstd and tar.
     pub unpacked: String,
     /// Names below `registry.example.com`, for exports.
     list: String,
@@ -205,7 +205,7 @@ pub fn tool() -> TestImage {
         .build()
 }
 
-/// So many kilobytes that compress about as well as programs do.
+/// Bytes that compress about as well as programs do.
 fn stuff(kilobytes: usize, name: &str) -> Vec<u8> {
     let seed =
         name.bytes().fold(kilobytes as u64, |seed, byte| seed.wrapping_mul(31).wrapping_add(byte.into()));

@@ -25,7 +25,7 @@ fn member(desk: &Desk, bundle: &str, name: &str) {
     unpacked.fed_by(desk.run("zstd", &["-q", "-dc", bundle]));
 }
 
-/// Removes what was signed about a copy of the bundle.
+/// Removes signature files of the copy of the bundle.
 fn unsigned(desk: &Desk, names: &[&str]) {
     for name in names {
         desk.remove(&format!("shop.tar.zst.{name}"));
@@ -139,7 +139,7 @@ fn cosign_program(version: &str) -> Result<PathBuf, crate::harness::Skip> {
     go_program("cosign", &format!("github.com/sigstore/cosign/v{major}/cmd/cosign@v{version}"))
 }
 
-/// What cosign wants to be told when there is nothing to trust but a key.
+/// cosign requires a trusted root; an empty one is enough for signatures by keys.
 fn empty_root(desk: &Desk) {
     desk.write("root.json", r#"{"mediaType":"application/vnd.dev.sigstore.trustedroot+json;version=0.1"}"#);
 }
@@ -214,7 +214,7 @@ struct Signers<'a> {
     oras: PathBuf,
 }
 
-/// Registries without TLS are fine.
+/// Allows registries without TLS.
 const INSECURE: [&str; 2] = ["--allow-http-registry", "--allow-insecure-registry"];
 const SIGNED: [&str; 2] = ["shop/server", "shop/ui"];
 
@@ -266,7 +266,7 @@ impl Signers<'_> {
         self.attach_sbom(&self.child(place));
     }
 
-    /// All of that is found at `place`. In a list that cosign wrote itself its bundle has the type of its config.
+    /// All of that is found at `place`. In a referrers list written by cosign, its bundle has the type of its config.
     fn find(&self, place: &str, list_of_cosign: bool) {
         for name in SIGNED {
             let image = format!("{place}/{name}:2.4.0");

@@ -27,7 +27,7 @@ fn tls_from_a_private_authority(desk: &Desk) -> Tested {
     PASSED
 }
 
-/// nginx lets in whoever shows a certificate of the private authority, and nobody else.
+/// nginx requires a client certificate of the private authority.
 fn mutual_tls_behind_nginx(desk: &Desk) -> Tested {
     let shop = shop()?;
     programs::debian(&["nginx"])?;

@@ -20,7 +20,7 @@ const PROGRAM: GoBuild = GoBuild {
     folders: &["options", "templates"],
 };
 
-/// A folder of another user's, and programs that run as that user with no other rights. The folders above it are open.
+/// A directory of another user, and programs that run there as that user, without other rights.
 #[derive(Debug)]
 pub struct Home {
     folder: TempDir,
@@ -31,7 +31,7 @@ impl Home {
     pub fn of(desk: &Desk, name: &str, user: &'static str) -> Result<Self, Skip> {
         programs::root(&format!("{name} is run as another user, which"))?;
         programs::optional(&["setpriv"])?;
-        // Others may pass through the folder of all tests, and see nothing of it.
+        // Lets other users pass through the directory of all tests, without listing it.
         desk.run("chmod", &["711", &root().to_string_lossy()]).ok();
         let folder = TempDir::with_prefix_in(format!("{name}-"), root()).unwrap();
         let home = Self { folder, user };
@@ -53,7 +53,7 @@ impl Home {
         let group = desk.run("id", &["-g", self.user]).ok().stdout;
         let run =
             desk.run("setpriv", &["--reuid", self.user, "--regid", group.trim(), "--clear-groups", program]);
-        // Folders of the desk are not this user's.
+        // This user cannot write to the desk's directories.
         let home = [("HOME", self.at("")), ("TMPDIR", self.at("")), ("XDG_RUNTIME_DIR", self.at(""))];
         let run = home.iter().fold(run, |run, (name, value)| run.env(name, value));
         run.args(arguments).current_dir(self.folder.path())
@@ -72,7 +72,7 @@ impl Gitea {
     pub fn start(desk: &Desk) -> Result<Self, Skip> {
         let program = PROGRAM.program()?;
         let home = Home::of(desk, "gitea", "nobody")?;
-        // Where nobody else may look, that user may not either.
+        // That user may not be able to read the cache.
         std::fs::copy(&program, home.at("gitea")).unwrap();
         for folder in PROGRAM.folders {
             copy_writable(&program.with_file_name(folder), home.at(folder).as_ref());
@@ -106,7 +106,7 @@ ENABLED = true
             std::fs::write(&config, text).unwrap();
             home.hand_over(desk);
         };
-        // No port is used before it serves.
+        // The port matters only to `web`.
         configure(0);
         home.run(desk, &gitea, &["--config", &config, "migrate"]).ok();
         let create = home.run(desk, &gitea, &["--config", &config, "admin", "user", "create", "--admin"]);

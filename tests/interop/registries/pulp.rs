@@ -13,7 +13,7 @@ use crate::nginx::Nginx;
 use crate::processes::{Server, free_port, listens, on_a_free_port, until};
 use crate::programs;
 
-/// Dropped in this order: nobody is left without what it needs.
+/// The order of the fields is the order in which the processes stop.
 #[derive(Debug)]
 pub struct Pulp {
     pub address: String,
@@ -24,7 +24,7 @@ pub struct Pulp {
     _home: Home,
 }
 
-/// Debian keeps `PostgreSQL`'s programs out of the `PATH`.
+/// The directory of `PostgreSQL`'s programs, which Debian does not put into the `PATH`.
 fn postgresql() -> Result<PathBuf, Skip> {
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().filter_map(Result::ok);
     let mut folders: Vec<PathBuf> = versions.map(|version| version.path().join("bin")).collect();
@@ -41,7 +41,7 @@ fn python() -> Result<&'static str, Skip> {
     newest.ok_or_else(|| Skip::because("no Python 3.11 or newer here"))
 }
 
-/// A server whose command line has its port, and which listens when it is ready.
+/// A server that is ready when it listens.
 fn listening(what: &str, start: impl Fn(u16) -> Server) -> (Server, u16) {
     on_a_free_port(what, Duration::from_secs(60), start, listens)
 }
@@ -84,7 +84,7 @@ impl Pulp {
             run.server(&desk.path("redis.log"))
         });
 
-        // What Pulp calls itself has its port, so this one cannot be tried until it fits.
+        // Pulp's settings contain this port, so it cannot be changed later.
         let port = free_port();
         configure(desk, port, database_port, redis_port);
         let path = std::env::var("PATH").unwrap_or_default();
@@ -144,7 +144,7 @@ fn configure(desk: &Desk, port: u16, database_port: u16, redis_port: u16) {
     for folder in ["media", "tmp", "static", "import", "export"] {
         desk.folder_made(&format!("pulp/{folder}"));
     }
-    desk.line("openssl rand -base64 32 -out pulp/key").ok();
+    desk.line("openssl rand -base64 -out pulp/key 32").ok();
     let pulp = desk.at("pulp");
     let settings = format!(
         r#"DATABASES = {{"default": {{"ENGINE": "django.db.backends.postgresql", "NAME": "pulp", "USER": "postgres", "HOST": "127.0.0.1", "PORT": "{database_port}"}}}}

@@ -1,4 +1,4 @@
-//! zot 1.4.3, the last version whose module can be had.
+//! zot 1.4.3, the last version that is available as a Go module.
 
 use std::time::Duration;
 
