@@ -197,11 +197,10 @@ push_index() {
     push_manifest "$place" "$tag" "$work/images/index.json" "$oci_index"
 }
 
-# digest_of REGISTRY/REPOSITORY TAG [CURL-ARGUMENT…]: what a registry says the tag is.
+# digest_of REGISTRY/REPOSITORY TAG: what a registry says the tag is.
 digest_of() {
     local place=$1 tag=$2
-    shift 2
-    curl -fsSI "$@" -H "Accept: $oci_index, $oci_manifest, $docker_manifest" \
+    curl -fsSI -H "Accept: $oci_index, $oci_manifest, $docker_manifest" \
         "${scheme:-http}://${place%%/*}/v2/${place#*/}/manifests/$tag" |
         tr -d '\r' | sed -n 's/^[Dd]ocker-[Cc]ontent-[Dd]igest: //p'
 }
@@ -212,37 +211,34 @@ digest_of() {
 make_shop() {
     local registry=$1 tree=$work/tree
     mkdir -p "$tree" "$work/layers"
-    if [ ! -e "$work/layers/done" ]; then
-        local arch
-        for arch in amd64 arm64; do
-            rm -rf "$tree"; mkdir -p "$tree/etc" "$tree/bin" "$tree/usr/lib"
-            printf 'PRETTY_NAME="Shop Linux 12 (%s)"\n' "$arch" >"$tree/etc/os-release"
-            stuff "$tree/bin/sh" 600; stuff "$tree/usr/lib/libc.so.6" 3000
-            layer "$work/layers/base-$arch" "$tree"
-            rm -rf "$tree"; mkdir -p "$tree/srv/www"
-            stuff "$tree/srv/www/$arch.wasm" 1500; echo '<h1>shop</h1>' >"$tree/srv/www/index.html"
-            layer "$work/layers/ui-$arch" "$tree"
-        done
-        rm -rf "$tree"; mkdir -p "$tree/opt/java/lib"
-        stuff "$tree/opt/java/lib/modules" 9000
-        layer "$work/layers/java" "$tree"
-        local app
-        for app in server worker; do
-            rm -rf "$tree"; mkdir -p "$tree/app"
-            stuff "$tree/app/$app.jar" 2000
-            layer "$work/layers/$app" "$tree"
-        done
-        rm -rf "$tree"; mkdir -p "$tree/bin"
-        stuff "$tree/bin/wait" 400
-        layer "$work/layers/wait" "$tree" plain
-        rm -rf "$tree"
-        image server amd64 "$work/layers/base-amd64" "$work/layers/java" "$work/layers/server"
-        docker=1 image worker amd64 "$work/layers/base-amd64" "$work/layers/java" "$work/layers/worker"
-        image ui-amd64 amd64 "$work/layers/base-amd64" "$work/layers/ui-amd64"
-        image ui-arm64 arm64 "$work/layers/base-arm64" "$work/layers/ui-arm64"
-        image wait amd64 "$work/layers/wait"
-        touch "$work/layers/done"
-    fi
+    local arch
+    for arch in amd64 arm64; do
+        rm -rf "$tree"; mkdir -p "$tree/etc" "$tree/bin" "$tree/usr/lib"
+        printf 'PRETTY_NAME="Shop Linux 12 (%s)"\n' "$arch" >"$tree/etc/os-release"
+        stuff "$tree/bin/sh" 600; stuff "$tree/usr/lib/libc.so.6" 3000
+        layer "$work/layers/base-$arch" "$tree"
+        rm -rf "$tree"; mkdir -p "$tree/srv/www"
+        stuff "$tree/srv/www/$arch.wasm" 1500; echo '<h1>shop</h1>' >"$tree/srv/www/index.html"
+        layer "$work/layers/ui-$arch" "$tree"
+    done
+    rm -rf "$tree"; mkdir -p "$tree/opt/java/lib"
+    stuff "$tree/opt/java/lib/modules" 9000
+    layer "$work/layers/java" "$tree"
+    local app
+    for app in server worker; do
+        rm -rf "$tree"; mkdir -p "$tree/app"
+        stuff "$tree/app/$app.jar" 2000
+        layer "$work/layers/$app" "$tree"
+    done
+    rm -rf "$tree"; mkdir -p "$tree/bin"
+    stuff "$tree/bin/wait" 400
+    layer "$work/layers/wait" "$tree" plain
+    rm -rf "$tree"
+    image server amd64 "$work/layers/base-amd64" "$work/layers/java" "$work/layers/server"
+    docker=1 image worker amd64 "$work/layers/base-amd64" "$work/layers/java" "$work/layers/worker"
+    image ui-amd64 amd64 "$work/layers/base-amd64" "$work/layers/ui-amd64"
+    image ui-arm64 arm64 "$work/layers/base-arm64" "$work/layers/ui-arm64"
+    image wait amd64 "$work/layers/wait"
     push_image server "$registry/shop/server" 2.4.0
     push_image worker "$registry/shop/worker" 2.4.0
     push_index "$registry/shop/ui" 2.4.0 ui-amd64:amd64 ui-arm64:arm64

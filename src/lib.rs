@@ -35,7 +35,7 @@ mod export;
 mod facts;
 mod failure;
 pub mod image;
-mod import;
+pub mod import;
 mod inputs;
 pub mod manual;
 mod provenance;

@@ -303,14 +303,17 @@ fn largest(images: &[(String, TestImage)]) -> u64 {
     images.iter().flat_map(|(_, image)| image.all_blobs()).map(|(_, bytes)| bytes.len() as u64).max().unwrap()
 }
 
+/// What runs said that failed.
+fn failures(what: &str, cost: &Cost) -> Vec<String> {
+    let one = |(code, stderr): &(i32, String)| format!("{what} ended with {code}: {stderr}");
+    cost.failures.iter().map(one).collect()
+}
+
 fn figures(what: &str, moved: u64, limit: u64, payload: u64, cost: &Cost, remote: &Remote) -> String {
     let faults = remote.link.faults();
     let times = |bytes: u64| {
         f64::from(u32::try_from(bytes >> 10).unwrap()) / f64::from(u32::try_from(payload >> 10).unwrap())
     };
-    for (code, stderr) in &cost.failures {
-        say(&format!("{what} ended with {code}: {stderr}"));
-    }
     format!(
         "{what}: {:.2} times the payload of at most {:.2}, {} runs, {} kills, {} restarts, {} cuts, {} stalls, {} slow, {} corrupted",
         times(moved),
@@ -359,8 +362,10 @@ fn round(seed: u64) -> Vec<String> {
     let moved = source.link.received() - before;
     assert!(std::fs::read(path("out.tar.zst")).unwrap() == *whole, "seed {seed}: another bundle");
     let limit = allowed(payload, &cost, &source, largest);
-    let mut said = vec![figures("export", moved, limit, payload, &cost, &source)];
-    assert!(moved <= limit, "seed {seed}: {moved} bytes of {limit}; {}", said[0]);
+    let mut said = failures("export", &cost);
+    let line = figures("export", moved, limit, payload, &cost, &source);
+    assert!(moved <= limit, "seed {seed}: {moved} bytes of {limit}; {line}");
+    said.push(line);
 
     let destination = Arc::new(Remote::start(&[], dice.u64(..)));
     destination.link.set_wild(true);
@@ -398,23 +403,23 @@ fn round(seed: u64) -> Vec<String> {
         assert_eq!(bytes, image.manifest, "seed {seed}: {name}");
     }
     let limit = allowed(payload, &cost, &destination, largest);
-    said.push(
-        figures("import", moved, limit, payload, &cost, &destination) + &format!(", seen whole {seen} times"),
-    );
-    assert!(moved <= limit, "seed {seed}: {moved} bytes of {limit}; {}", said[1]);
+    let line = figures("import", moved, limit, payload, &cost, &destination);
+    assert!(moved <= limit, "seed {seed}: {moved} bytes of {limit}; {line}");
+    said.extend(failures("import", &cost));
+    said.push(format!("{line}, seen whole {seen} times"));
     said
-}
-
-/// For whoever looks on with `--nocapture`.
-#[allow(clippy::print_stdout)]
-fn say(line: &str) {
-    println!("{line}");
 }
 
 #[test]
 fn everything_arrives_whatever_the_link_and_the_registries_do() {
+    // For whoever looks on with `--nocapture`.
+    rounds(0, &mut |line| println!("{line}"));
+}
+
+/// Rounds from the seed `CHAOS_SEED`, until `CHAOS_SECONDS` are over; without it, `seconds`.
+pub(crate) fn rounds(seconds: u64, say: &mut dyn FnMut(&str)) {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
-    let (mut seed, until) = (number("CHAOS_SEED").unwrap_or(1), number("CHAOS_SECONDS").unwrap_or(0));
+    let (mut seed, until) = (number("CHAOS_SEED").unwrap_or(1), number("CHAOS_SECONDS").unwrap_or(seconds));
     let (begun, first) = (Instant::now(), seed);
     loop {
         let at = Instant::now();

@@ -1,12 +1,13 @@
 //! Runs the program in a folder of its own, without the developer's environment.
 
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
 #[derive(Debug)]
 pub struct Cli {
+    program: PathBuf,
     folder: TempDir,
     environment: Vec<(String, String)>,
 }
@@ -21,7 +22,12 @@ pub struct Ran {
 
 impl Cli {
     pub fn new() -> Self {
-        Self { folder: TempDir::new().unwrap(), environment: Vec::new() }
+        Self::of(env!("CARGO_BIN_EXE_bundle").into(), TempDir::new().unwrap())
+    }
+
+    /// Another program in a folder that is there.
+    pub fn of(program: PathBuf, folder: TempDir) -> Self {
+        Self { program, folder, environment: Vec::new() }
     }
 
     /// The working directory, and `HOME`.
@@ -36,9 +42,15 @@ impl Cli {
 
     /// The command, for tests that pipe into it or interrupt it.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_bundle"));
+        let mut command = self.environment_of(&self.program);
+        command.args(arguments);
         command
-            .args(arguments)
+    }
+
+    /// Another program where `bundle` would run, and as it would.
+    pub fn environment_of(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        command
             .current_dir(self.folder())
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
@@ -91,6 +103,14 @@ impl Cli {
 }
 
 impl Ran {
+    pub fn of(output: &Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
     /// All of it as one text to snapshot.
     pub fn shown(&self) -> String {
         format!("code: {}\n--- stdout\n{}\n--- stderr\n{}", self.code, self.stdout, self.stderr)

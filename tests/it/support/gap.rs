@@ -187,7 +187,12 @@ pub struct Running(Option<Child>);
 impl Running {
     pub fn of(mut command: Command) -> Self {
         let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        Self(Some(command.spawn().unwrap()))
+        Self::waits_for(command.spawn().unwrap())
+    }
+
+    /// A run that was started elsewhere.
+    pub fn waits_for(child: Child) -> Self {
+        Self(Some(child))
     }
 
     pub fn id(&self) -> u32 {
@@ -248,12 +253,7 @@ impl Running {
 
     /// Waits for its end.
     pub fn wait(&mut self) -> Ran {
-        let output = self.0.take().unwrap().wait_with_output().unwrap();
-        Ran {
-            code: output.status.code().unwrap_or(-1),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
+        Ran::of(&self.0.take().unwrap().wait_with_output().unwrap())
     }
 }
 

@@ -87,6 +87,8 @@ impl TestImage {
 pub struct Layer {
     pub bytes: Bytes,
     pub compressed: bool,
+    /// The tar that tools find in it, where it can be unpacked.
+    pub tar: Option<Bytes>,
 }
 
 impl Layer {
@@ -95,7 +97,7 @@ impl Layer {
         let mut bytes = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3];
         bytes.resize(size.max(10), 0);
         fastrand::Rng::with_seed(seed).fill(&mut bytes[10..]);
-        Self { bytes: bytes.into(), compressed: true }
+        Self { bytes: bytes.into(), compressed: true, tar: None }
     }
 
     /// A tar of one text file of about `size` bytes, which compresses well.
@@ -111,12 +113,35 @@ impl Layer {
         header.set_mode(0o644);
         let mut archive = tar::Builder::new(Vec::new());
         archive.append_data(&mut header, format!("file-{seed}.txt"), text.as_bytes()).unwrap();
-        Self { bytes: archive.into_inner().unwrap().into(), compressed: false }
+        Self { bytes: archive.into_inner().unwrap().into(), compressed: false, tar: None }
+    }
+
+    /// Files with their folders, packed and compressed as tools expect it that unpack layers.
+    pub fn of_files(files: &[(&str, &[u8])]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for (path, bytes) in files {
+            let path = folder.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, bytes).unwrap();
+        }
+        let mut archive = tar::Builder::new(Vec::new());
+        archive.mode(tar::HeaderMode::Deterministic);
+        archive.append_dir_all(".", folder.path()).unwrap();
+        let tar = archive.into_inner().unwrap();
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        std::io::Write::write_all(&mut gzip, &tar).unwrap();
+        Self { bytes: gzip.finish().unwrap().into(), compressed: true, tar: Some(tar.into()) }
+    }
+
+    /// The same layer without its compression.
+    pub fn unpacked(self) -> Self {
+        let bytes = self.tar.expect("a layer that tools can unpack");
+        Self { bytes, compressed: false, tar: None }
     }
 
     /// No bytes at all.
     pub fn empty() -> Self {
-        Self { bytes: Bytes::new(), compressed: true }
+        Self { bytes: Bytes::new(), compressed: true, tar: None }
     }
 }
 
@@ -178,7 +203,11 @@ impl ImageSpec {
 
     pub fn build(self) -> TestImage {
         let (os, architecture) = self.platform;
-        let diff_ids: Vec<Digest> = self.layers.iter().map(|layer| Digest::sha256(&layer.bytes)).collect();
+        let diff_ids: Vec<Digest> = self
+            .layers
+            .iter()
+            .map(|layer| Digest::sha256(layer.tar.as_ref().unwrap_or(&layer.bytes)))
+            .collect();
         let own = json!({ "Labels": { "seed": self.seed.to_string() } });
         let mut config = json!({
             "os": os, "architecture": architecture, "config": self.config.unwrap_or(own),
