@@ -246,7 +246,7 @@ pub(crate) fn raw(
 
 /// What a place has of an artifact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ArtifactStatus {
+pub enum ArtifactStatus {
     There,
     Absent,
     /// Its tag names something else.
@@ -254,7 +254,7 @@ pub(crate) enum ArtifactStatus {
 }
 
 /// What `repository` has of artifacts, given and returned by position in the bundle.
-pub(crate) async fn artifacts_there(
+pub async fn artifacts_there(
     client: &RegistryClient,
     image_store: &dyn ImageStore,
     repository: &Repository,
@@ -306,7 +306,7 @@ async fn under_tag(
 
 /// Which of `wanted` the destination has: for each, the digest its tag names now. Asked by as many requests at a
 /// time as go with `jobs`.
-pub(crate) async fn present(
+pub async fn present(
     client: &RegistryClient,
     wanted: &[(Repository, ManifestTarget)],
     jobs: usize,

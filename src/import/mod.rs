@@ -7,7 +7,7 @@
 //! **Send.** Blobs (`upload.rs`, `stream.rs`), then manifests, tag and proof of each image (`complete.rs`).
 //! **Report.** The report, the receipt, the request for what was damaged, the Helm values.
 
-pub(crate) mod complete;
+pub mod complete;
 pub(crate) mod job;
 mod prepare;
 mod presence;
@@ -16,9 +16,9 @@ mod refused;
 mod required;
 mod salvage;
 mod shards;
-pub(crate) mod stream;
+pub mod stream;
 mod text;
-pub(crate) mod upload;
+pub mod upload;
 mod values;
 
 use std::path::PathBuf;

@@ -57,7 +57,7 @@ impl Import<'_> {
     /// not come from there.
     /// `pipe_buffer` keeps what may have to be sent again, where the image store cannot be read again. The last result is that
     /// of reading to the end.
-    pub(crate) async fn run_piped<F>(
+    pub async fn run_piped<F>(
         &self,
         at_hand: &HashSet<Digest>,
         pipe_buffer: Option<&PipeBuffer>,

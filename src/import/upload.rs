@@ -18,7 +18,7 @@ use crate::registry::{BlobSource, Pushed, RegistryClient, RegistryError};
 use crate::report::{Reporter, Transfer};
 
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum UploadError {
+pub enum UploadError {
     #[error(transparent)]
     Registry(#[from] RegistryError),
     #[error(transparent)]
@@ -106,7 +106,7 @@ impl Explain for UploadError {
 
 impl UploadError {
     /// The error itself, where it is a blob's that several images share.
-    pub(crate) fn innermost(&self) -> &Self {
+    pub fn innermost(&self) -> &Self {
         match self {
             Self::Blob { error, .. } => error.innermost(),
             other => other,
@@ -116,7 +116,7 @@ impl UploadError {
 
 /// What became of one image upload.
 #[derive(Debug)]
-pub(crate) struct Arrived {
+pub struct Arrived {
     /// Position in the plan.
     pub image_upload: usize,
     pub result: Result<(), UploadError>,
@@ -124,7 +124,7 @@ pub(crate) struct Arrived {
 
 /// Figures of one import run.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Sent {
+pub struct Sent {
     pub uploaded: u64,
     pub mounted: u64,
     pub already: u64,
@@ -137,7 +137,7 @@ pub(crate) struct Sent {
 }
 
 /// Everything one import run works with.
-pub(crate) struct Import<'a> {
+pub struct Import<'a> {
     pub client: &'a RegistryClient,
     pub image_store: &'a Arc<dyn ImageStore>,
     pub plan: &'a ImportPlan,
@@ -172,7 +172,7 @@ pub(crate) type Settled<'a> = dyn Fn(usize, &Result<(), UploadError>) + Sync + '
 
 impl Import<'_> {
     /// Sends what is missing, many blobs at once.
-    pub(crate) async fn run(&self, each: &Settled<'_>) -> (Vec<Arrived>, Sent) {
+    pub async fn run(&self, each: &Settled<'_>) -> (Vec<Arrived>, Sent) {
         let run = Run::new(self);
         let sizes: Vec<u64> = self.plan.uploads.iter().map(|upload| upload.size).collect();
         let uploads = futures_util::stream::iter(sending_order(&sizes, self.jobs))

@@ -36,7 +36,7 @@ pub(crate) struct LocalBlob {
 /// The content of a blob is not what its digest says.
 #[derive(Debug, thiserror::Error)]
 #[error("its content in the bundle has another digest, {found}")]
-pub(crate) struct WrongContent {
+pub struct WrongContent {
     pub wanted: Digest,
     pub found: Digest,
 }
