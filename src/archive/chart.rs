@@ -1,13 +1,12 @@
 //! Packed Helm charts (`.tgz`): the few files of one that are read, in memory.
 
-use crate::archive::FormatError;
 use std::io::Read;
 use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
 
-use super::ArchiveError;
 use super::foreign::foreign_tar::Members;
+use super::{ArchiveError, FormatError};
 use crate::app::small_file;
 
 /// One file of a chart that is read is never larger, in bytes. Helm's own limit is 5 MiB.

@@ -3,14 +3,13 @@
 //! The config is the chart's metadata as JSON, the layer the packed chart byte for byte; a provenance file beside it
 //! comes along. No date goes in: the same chart is the same artifact.
 
-use crate::archive::FormatError;
 use std::path::Path;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{ArchiveError, chart_files};
+use super::{ArchiveError, FormatError, chart_files};
 use crate::app::small_file;
 use crate::image::{Digest, media_type};
 

@@ -1,13 +1,12 @@
 //! Ways into readers that are otherwise reached through files only, for the fuzz targets.
 
-use crate::archive::FormatError;
 use std::sync::Arc;
 
 use super::foreign::foreign_tar::Members;
 use super::format::frame;
 use super::read::head_reader::Head;
 use super::read::reader;
-use super::{ArchiveError, Input};
+use super::{ArchiveError, FormatError, Input};
 use crate::signing::Trust;
 
 #[derive(Debug)]

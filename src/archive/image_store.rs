@@ -1,13 +1,12 @@
 //! What import, serve and values need of a set of images, whatever holds it: a bundle, or another tool's layout.
 
-use crate::archive::FormatError;
 use std::collections::HashMap;
 use std::ops::Range;
 
 use bytes::Bytes;
 
 use super::manifest::MAX_HEAD_CONFIG;
-use super::{ArchiveError, BundleManifest, Chosen, Manifests};
+use super::{ArchiveError, BundleManifest, Chosen, FormatError, Manifests};
 use crate::image::{Descriptor, Digest, RawManifest};
 
 /// The content of a blob, piece by piece.

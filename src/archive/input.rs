@@ -1,12 +1,11 @@
 //! Random access to the bytes of a bundle, whatever holds them.
 
-use crate::archive::FormatError;
 use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, FileTypeExt as _};
 use std::path::{Path, PathBuf};
 
-use super::{ArchiveError, VolumeInput};
+use super::{ArchiveError, FormatError, VolumeInput};
 use crate::app::small_file;
 use crate::app::text::typed;
 

@@ -1,18 +1,16 @@
 //! The bundle while it is being written: every byte at its final offset, under a name that says it is unfinished.
 
-use crate::archive::FormatError;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use super::format::expansion;
-use super::format::frame;
 use super::format::head::{self, HeadEncoder, HeadNotes};
 use super::format::layout::{Layout, SeekTableBuilder};
 use super::format::manifest_source::Manifests;
 use super::format::sink::Sink;
+use super::format::{expansion, frame};
 use super::manifest::{BlobRow, BundleManifest};
 use super::volumes::{Cut, Files, Names, failed};
-use super::{ArchiveError, Input};
+use super::{ArchiveError, FormatError, Input};
 use crate::app::own_file::folder_of;
 use crate::image::{Digest, Hasher};
 

@@ -74,6 +74,17 @@ pub struct ExportArgs {
 }
 
 /// Where and how a bundle is written.
+/// A kind of medium.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum AssumedMedium {
+    /// It has sparse files.
+    Sparse,
+    /// It fills gaps with zeros.
+    Filling,
+    /// It fills gaps with zeros, and has no large files.
+    Fat,
+}
+
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct WriteArgs {
@@ -110,6 +121,9 @@ pub struct WriteArgs {
     /// Where the file must be written strictly in order, downloads then need not wait for each other. Emptied afterwards.
     #[arg(long, value_name = "DIR", help_heading = MEDIA)]
     pub spool: Option<PathBuf>,
+    /// What the medium of the output is taken for, instead of finding out. For tests.
+    #[arg(long, value_enum, env = "AIRGAP_BUNDLE_MEDIUM", hide = true, hide_env = true, help_heading = MEDIA)]
+    pub assume_medium: Option<AssumedMedium>,
     /// Discard what an earlier, interrupted run left.
     #[arg(long, help_heading = RESUME)]
     pub fresh: bool,

@@ -23,7 +23,7 @@ pub use catalog::{
 };
 use common::heading::OUTPUT;
 pub use common::{NetworkArgs, OutputArgs, ReportArgs, ResultFormat, With, WithArgs};
-pub use export::{ExportArgs, ForeignLayers, WriteArgs};
+pub use export::{AssumedMedium, ExportArgs, ForeignLayers, WriteArgs};
 pub use handoff::{MappingArgs, MirrorRuntime, MirrorsArgs, ValuesArgs, ValuesStyleArgs};
 pub use import::{EcrArgs, ImportArgs, InspectArgs, OnConflict, ShardArg, VerifyArgs};
 pub use login::{LoginArgs, LogoutArgs};

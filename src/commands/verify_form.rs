@@ -1,6 +1,5 @@
 //! The forms in which a bundle or a layout is verified, and what each of them can prove.
 
-use crate::archive::{FormatError, VolumesError};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -10,7 +9,8 @@ use serde_json::{Value, json};
 use super::parity;
 use crate::app::failure::{ExitCode, Failure};
 use crate::archive::{
-    ArchiveError, BundleReader, ForeignLayout, ImageStore, LayoutOptions, Problem, VolumeInput,
+    ArchiveError, BundleReader, ForeignLayout, FormatError, ImageStore, LayoutOptions, Problem, VolumeInput,
+    VolumesError,
 };
 use crate::cli::VerifyArgs;
 use crate::inputs::bundle_name::is_address;

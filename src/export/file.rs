@@ -107,7 +107,7 @@ impl FileRun<'_> {
             let earlier = unfinished.as_ref().filter(|u| u.header.request == marked);
             let stamp = earlier.map_or_else(now, |u| u.header.resolved_at.clone());
             let probe = || target::medium(job.session, job.write, target, &draft);
-            let medium = probed.map_or_else(probe, Ok)?;
+            let medium = probed.unwrap_or_else(probe);
             probed = Some(medium);
             let prepared = run.prepare(medium, &resolution, draft, unfinished.take(), marked, stamp)?;
             let (plan, outcome) = run.transfer(prepared).await?;

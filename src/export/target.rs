@@ -8,13 +8,10 @@ use crate::app::medium::{FAT_LARGEST, Medium, free_space, largest_file};
 use crate::app::own_file::{beside, folder_of};
 use crate::app::text::typed;
 use crate::archive::{COLUMNS, Cut, parity_len};
-use crate::cli::{ExportArgs, ReportArgs, WriteArgs};
+use crate::cli::{AssumedMedium, ExportArgs, ReportArgs, WriteArgs};
 use crate::plan::ExportPlan;
 use crate::report::bytes;
 use crate::session::{Session, output_files, sidecar};
-
-/// `sparse`, `filling` or `fat` (filling, and no large files): what a medium would be found to be. For tests.
-const MEDIUM: &str = "AIRGAP_BUNDLE_MEDIUM";
 
 /// Where to write; none for stdout.
 pub(crate) fn output(args: &WriteArgs, file_name: Option<&str>) -> anyhow::Result<Option<PathBuf>> {
@@ -153,8 +150,8 @@ pub(crate) fn check_space(target: &Path, plan: &ExportPlan, write: &WriteArgs) -
         needed += u64::from(write.parity.unwrap_or(0)) * parity_len(size, content);
     }
     let file = cut_size(write).map_or(content, |size| size.min(content));
-    let largest =
-        if told_medium().as_deref() == Some("fat") { Some(FAT_LARGEST) } else { largest_file(target) };
+    let is_fat = write.assume_medium == Some(AssumedMedium::Fat);
+    let largest = if is_fat { Some(FAT_LARGEST) } else { largest_file(target) };
     if let Some(largest) = largest.filter(|largest| *largest < file) {
         let message = format!(
             "the bundle needs a file of {}, but the file system of {} holds none larger than {}",
@@ -185,21 +182,11 @@ pub(crate) fn check_space(target: &Path, plan: &ExportPlan, write: &WriteArgs) -
     .hint("free some space, write to another disk with -o FILE, or keep fewer platforms with --platform"))
 }
 
-fn told_medium() -> Option<String> {
-    std::env::var(MEDIUM).ok()
-}
-
-/// How `target` is written, which is to hold what `plan` says: found out, or told by a test.
-pub(crate) fn medium(
-    session: &Session,
-    args: &WriteArgs,
-    target: &Path,
-    plan: &ExportPlan,
-) -> anyhow::Result<Medium> {
-    let medium = match told_medium().as_deref() {
-        Some("sparse") => Medium::Sparse,
-        Some("filling" | "fat") => Medium::Filling,
-        Some(other) => return Err(Failure::usage(format!("{MEDIUM} is {other:?}")).into()),
+/// How `target` is written, which is to hold what `plan` says: found out, unless a test assumes a medium.
+pub(crate) fn medium(session: &Session, args: &WriteArgs, target: &Path, plan: &ExportPlan) -> Medium {
+    let medium = match args.assume_medium {
+        Some(AssumedMedium::Sparse) => Medium::Sparse,
+        Some(AssumedMedium::Filling | AssumedMedium::Fat) => Medium::Filling,
         None => Medium::of(target, plan.head.layout.max_len()),
     };
     if medium == Medium::Filling {
@@ -213,5 +200,5 @@ pub(crate) fn medium(
             target.display()
         ));
     }
-    Ok(medium)
+    medium
 }

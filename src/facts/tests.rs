@@ -1,10 +1,10 @@
-use crate::archive::FormatError;
 use std::collections::HashMap;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::archive::FormatError;
 
 const IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";

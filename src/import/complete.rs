@@ -1,6 +1,5 @@
 //! Completing an image once its blobs are there: mounts, children, root, tag, and the proof that the registry has it.
 
-use crate::archive::FormatError;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -9,7 +8,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 
 use super::upload::{Run, UploadError, unwrap_source};
-use crate::archive::{ArchiveError, ArtifactRow, ImageStore};
+use crate::archive::{ArchiveError, ArtifactRow, FormatError, ImageStore};
 use crate::image::{Algorithm, Descriptor, Digest, ManifestKind, RawManifest, Repository, Tag};
 use crate::plan::{ImageUpload, Upload};
 use crate::registry::{GivenOut, HEADS_PER_JOB, ManifestTarget, RegistryClient, RegistryError};

@@ -1,12 +1,11 @@
 //! Manifests that a registry does not take at once: what it lost is sent again, and what it will not have is told in
 //! words that help.
 
-use crate::archive::InputError;
 use std::sync::Arc;
 
 use super::complete::{place, raw};
 use super::upload::{Run, UploadError, unwrap_source};
-use crate::archive::ArchiveError;
+use crate::archive::{ArchiveError, InputError};
 use crate::image::{Descriptor, Digest, ManifestKind, RawManifest};
 use crate::plan::{ImageUpload, Upload};
 use crate::registry::{ErrorClass, GivenOut, ManifestTarget, PutManifest, RegistryError};

@@ -6,7 +6,6 @@
 //! right. With a spool folder a large one is kept there until it is sent, as often as that takes; without one, a blob
 //! that the registry loses is lost for its images, and the others go on. What the plan does not need is dropped.
 
-use crate::archive::{FormatError, InputError};
 use std::collections::{HashMap, HashSet};
 
 use bytes::{Bytes, BytesMut};
@@ -17,7 +16,7 @@ use tokio::sync::mpsc;
 
 use super::upload::{Arrived, Import, Run, Sent, Settled, UploadError, unwrap_source};
 use crate::app::medium::free_space;
-use crate::archive::{ArchiveError, PipeBuffer, StreamEvent, StreamSink};
+use crate::archive::{ArchiveError, FormatError, InputError, PipeBuffer, StreamEvent, StreamSink};
 use crate::image::{Digest, Hasher, ImageConfig};
 use crate::inputs::blob_sources::WrongContent;
 use crate::plan;

@@ -1,7 +1,6 @@
 //! Uploading: each missing blob once, mostly in file order; images are completed beside it as soon as their blobs are
 //! there.
 
-use crate::archive::{FormatError, InputError};
 use std::sync::Arc;
 
 use futures_util::StreamExt;
@@ -10,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::failure::{ExitCode, Explain};
 use crate::app::once::Once;
-use crate::archive::{ArchiveError, ImageStore};
+use crate::archive::{ArchiveError, FormatError, ImageStore, InputError};
 use crate::image::{ArtifactCounts, ArtifactKind, Digest, Repository};
 use crate::inputs::blob_sources::{LocalBlob, RemoteBlob, WrongContent};
 use crate::plan::{ImportPlan, Upload, sending_order};

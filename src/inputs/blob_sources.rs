@@ -3,7 +3,6 @@
 //! The last piece is held back until the whole content has the right digest, so that a registry never gets a
 //! complete body of something else.
 
-use crate::archive::FormatError;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,7 +11,7 @@ use futures_util::{StreamExt, TryStreamExt};
 use tokio::sync::mpsc;
 
 use crate::app::failure::{ExitCode, Explain};
-use crate::archive::{ArchiveError, ImageStore};
+use crate::archive::{ArchiveError, FormatError, ImageStore};
 use crate::image::{Digest, Hasher};
 use crate::registry::{BlobPlace, BlobSource, RegistryClient, RegistryError, SourceError};
 use crate::report::Transfer;

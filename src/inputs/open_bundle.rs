@@ -1,6 +1,5 @@
 //! Which bundle a command reads: the one named, or the one in the current folder.
 
-use crate::archive::{FormatError, VolumesError};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,8 +8,9 @@ use super::bundle_name::{is_address, stem, without_number};
 use super::trust;
 use crate::app::failure::{ExitCode, Failure};
 use crate::archive::{
-    ArchiveError, BundleReader, FileInput, ForeignLayout, ImageStore, Input, LIST_SUFFIX, LayoutOptions,
-    PipeBuffer, Rest, StreamedBundle, VolumeInput, Wait, WaitingVolumes, volumes_of,
+    ArchiveError, BundleReader, FileInput, ForeignLayout, FormatError, ImageStore, Input, LIST_SUFFIX,
+    LayoutOptions, PipeBuffer, Rest, StreamedBundle, VolumeInput, VolumesError, Wait, WaitingVolumes,
+    volumes_of,
 };
 use crate::cli::{ImportArgs, NetworkArgs, TrustArgs};
 use crate::image::Digest;

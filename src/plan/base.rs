@@ -1,12 +1,11 @@
 //! The base of a delta: the blobs that a destination has from another bundle, or from its own images.
 
-use crate::archive::FormatError;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use crate::archive::manifest::{RequiredBlob, Requires};
-use crate::archive::{ArchiveError, ArtifactIndex, BundleManifest, Contents, Manifests, Root};
+use crate::archive::{ArchiveError, ArtifactIndex, BundleManifest, Contents, FormatError, Manifests, Root};
 use crate::image::{Digest, Reference, Repository};
 
 const MEDIA_TYPE: &str = "application/vnd.airgap.inventory.v1+json";

@@ -1,12 +1,12 @@
 //! The import plan: which image goes where, which blobs are missing, which repository gets each first.
 
-use crate::archive::FormatError;
 use std::collections::HashMap;
 
 use super::PlanError;
 use crate::archive::manifest::RequiredBlob;
 use crate::archive::{
-    ArchiveError, BlobIndex, BlobRow, BundleManifest, Contents, Fates, Group, Manifests, Root, fates, roots,
+    ArchiveError, BlobIndex, BlobRow, BundleManifest, Contents, Fates, FormatError, Group, Manifests, Root,
+    fates, roots,
 };
 use crate::destination::{Destination, Mapping, NameError, collisions};
 use crate::image::{Digest, MediaType, Reference, Repository, Role, Tag, short_position};

@@ -1,11 +1,12 @@
 //! The request of a salvage: the images of a damaged bundle that did not arrive, and the blobs to export again.
 
-use crate::archive::FormatError;
 use serde::{Deserialize, Serialize};
 
 use super::{Only, Request, RequestedImage};
 use crate::archive::manifest::{CatalogRecord, RequiredBlob};
-use crate::archive::{ArchiveError, ArtifactIndex, ArtifactRow, BundleManifest, ImageRow, Manifests};
+use crate::archive::{
+    ArchiveError, ArtifactIndex, ArtifactRow, BundleManifest, FormatError, ImageRow, Manifests,
+};
 use crate::image::{ArtifactKind, Digest};
 
 const MEDIA_TYPE: &str = "application/vnd.airgap.request.v1+json";

@@ -6,7 +6,6 @@
 
 mod credentials;
 
-use crate::archive::FormatError;
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,7 +18,7 @@ use object_store::path::Path;
 use object_store::{GetOptions, ObjectStore, RetryConfig};
 use url::Url;
 
-use crate::archive::{ArchiveError, Input, StorageAnswer};
+use crate::archive::{ArchiveError, FormatError, Input, StorageAnswer};
 use crate::image::HostName;
 use crate::registry::{ErrorKind, RegistryClient, RegistryError};
 

@@ -7,10 +7,9 @@ use jiff::Timestamp;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::diff::{Diff, ImageChange};
-use super::diff_text;
 use super::facts::{Facts, ImageFacts, Kind};
 use super::foreign_text::{age, safe, told};
-use super::{details, findings};
+use super::{details, diff_text, findings};
 use crate::policy::Finding;
 use crate::report::{bytes, count};
 

@@ -3,13 +3,12 @@
 //! One list of endings for all of them. A file beside another is written whole or not at all, and a link in its place is
 //! not followed.
 
-use crate::archive::FormatError;
 use std::path::{Path, PathBuf};
 
 use super::output_files;
 use crate::app::own_file::{self, beside};
 use crate::app::small_file;
-use crate::archive::{ArchiveError, volume_base};
+use crate::archive::{ArchiveError, FormatError, volume_base};
 use crate::cli::WriteArgs;
 use crate::signing::{Circumstances, MAX_STATEMENT, PrivateKey, SigstoreBundle, Tool, Trust};
 

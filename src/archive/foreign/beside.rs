@@ -1,15 +1,13 @@
 //! Entries of another tool's index that are not images: signatures and the like, by a subject, a tag or a mark of their own.
 
-use crate::archive::{FormatError, InputError};
 use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 
 use super::tar_header::shown;
-use crate::archive::ArchiveError;
-use crate::archive::NamelessImage;
 use crate::archive::format::contents::{Contents, Root};
 use crate::archive::manifest::{ArtifactRow, ImageRow};
+use crate::archive::{ArchiveError, FormatError, InputError, NamelessImage};
 use crate::image::{
     ArtifactKind, Descriptor, Digest, ParsedManifest, Reference, ReferenceError, Repository, Tag, media_type,
 };

@@ -4,7 +4,6 @@
 //! one. Zero bytes after the last part are padding. Anything else there is an error of its own, [`Leftover`], so that
 //! whoever reads the tar can tell it from damage.
 
-use crate::archive::{FormatError, InputError};
 use std::io::{self, BufRead, Read};
 use std::path::Path;
 
@@ -12,10 +11,10 @@ use flate2::bufread::GzDecoder;
 use zstd::stream::raw::{DParameter, Decoder, InBuffer, Operation, OutBuffer};
 
 use crate::app::foreign_text::GZIP;
-use crate::archive::ArchiveError;
 use crate::archive::format::expansion::{Counted, Expanding, Gauge};
 use crate::archive::format::frame;
 use crate::archive::format::member::MAX_PADDING;
+use crate::archive::{ArchiveError, FormatError, InputError};
 
 /// What every stock zstd accepts without a flag, in bytes.
 pub(in crate::archive) const MAX_WINDOW: u64 = 128 << 20;

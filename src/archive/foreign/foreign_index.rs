@@ -1,16 +1,15 @@
 //! What the index and the manifests of another tool's layout say, in the terms of a bundle.
 
-use crate::archive::{FormatError, InputError};
 use std::collections::HashSet;
 
 use super::beside::{Beside, is_type_of_image, name_of, related, root_of, tag_of, unnamed};
 use super::platforms::{Known, Leaves};
-use crate::archive::ArchiveError;
 use crate::archive::format::contents::{Contents, Inclusion, Root};
 use crate::archive::format::manifest_source::Manifests;
 use crate::archive::manifest::{
     BundleManifest, CatalogRecord, FORMAT_REVISION, ImageRow, MEDIA_TYPE, PROFILE, SCHEMA_VERSION,
 };
+use crate::archive::{ArchiveError, FormatError, InputError};
 use crate::image::{Descriptor, Digest, ManifestKind, ParsedManifest, Platform, Reference, media_type};
 
 /// Images that one message names.

@@ -4,7 +4,6 @@
 //! left between two members and gone on with. What follows the end-of-archive marker is read too: zeros are padding,
 //! anything else is left over, and the caller decides whether that is an error.
 
-use crate::archive::FormatError;
 use std::io::{self, BufRead, Read, Seek};
 use std::path::Path;
 
@@ -14,9 +13,9 @@ use super::compression::{Leftover, TooWide, content_of};
 use super::hash;
 use super::tar_header::{self, Kind, shown};
 use crate::app::stop;
-use crate::archive::ArchiveError;
 use crate::archive::format::expansion::{Gauge, too_far};
 use crate::archive::format::member::{self, MAX_PADDING};
+use crate::archive::{ArchiveError, FormatError};
 use crate::image::Digest;
 
 /// A name, or a set of PAX records, is never longer.

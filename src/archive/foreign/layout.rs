@@ -6,7 +6,6 @@
 //! are compared where they are sent. Nothing is unpacked: a plain tar is read in place, a compressed one is read anew for
 //! each blob.
 
-use crate::archive::FormatError;
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -20,14 +19,14 @@ use super::listing::Listing;
 use super::place::{Budget, MAX_BUNDLE_JSON, MAX_JSON, MAX_LAYOUT, Place, decompressed};
 use super::platforms::Known;
 use super::{repacked, verify_layout};
-use crate::archive::format::head::Derived;
+use crate::archive::format::head::{self, Derived};
 use crate::archive::format::manifest_source::Manifests;
-use crate::archive::format::{head, proof};
+use crate::archive::format::proof;
 use crate::archive::image_store::{ContentPieces, ImageStore, StreamEvent, StreamSink};
 use crate::archive::manifest::{BundleManifest, MAX_HEAD_CONFIG};
 use crate::archive::read::head_reader::MAX_SIGNATURE;
 use crate::archive::read::problem::Problem;
-use crate::archive::{ArchiveError, MAX_DEPTH};
+use crate::archive::{ArchiveError, FormatError, MAX_DEPTH};
 use crate::image::{Descriptor, Digest, ParsedManifest, Reference, layout_version, media_type};
 use crate::signing::Trust;
 

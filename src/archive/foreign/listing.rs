@@ -1,14 +1,13 @@
 //! Which members an archive has: each once, and in a bundle no others than its own.
 
-use crate::archive::FormatError;
 use std::collections::HashMap;
 use std::path::Path;
 
 use super::foreign_tar::{MAX_MEMBERS, Member};
 use super::kind::Marks;
 use super::tar_header::{Kind, shown};
-use crate::archive::ArchiveError;
 use crate::archive::format::head;
+use crate::archive::{ArchiveError, FormatError};
 use crate::image::Digest;
 
 /// The members of a bundle that are not blobs.

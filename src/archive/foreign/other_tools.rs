@@ -1,6 +1,5 @@
 //! Archives of other tools that are not OCI layouts: recognised by their own marks, with the command that leads on.
 
-use crate::archive::InputError;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -8,7 +7,7 @@ use serde::Deserialize;
 use super::compression;
 use super::kind::{ArchiveKind, Marks};
 use crate::app::text::typed;
-use crate::archive::ArchiveError;
+use crate::archive::{ArchiveError, InputError};
 use crate::image::Reference;
 
 /// `manifest.json` of `docker save`, in bytes.

@@ -3,7 +3,6 @@
 //! A tar is walked once when it is opened, to its last byte, so that everything that is wrong with its members is known
 //! before anything is sent. Then a plain one is read in place; a compressed one is read anew from its start.
 
-use crate::archive::FormatError;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, BufReader, Read};
@@ -18,7 +17,7 @@ use super::listing::Listing;
 use super::{hash, other_tools};
 use crate::app::small_file;
 use crate::archive::format::head::{self, Sum};
-use crate::archive::{ArchiveError, FileInput, Input};
+use crate::archive::{ArchiveError, FileInput, FormatError, Input};
 use crate::image::Digest;
 
 /// JSON members of a foreign archive, in bytes.

@@ -4,7 +4,6 @@
 //! archive is not covered by the signature. Members for other tools may be missing; those that are there have to be
 //! the ones that follow from `bundle.json`.
 
-use crate::archive::FormatError;
 use std::collections::HashSet;
 use std::io::{BufReader, Read};
 use std::path::Path;
@@ -14,7 +13,7 @@ use super::listing::{Listing, stranger_in_bundle};
 use super::place::{Place, decompressed};
 use super::tar_header::shown;
 use crate::archive::format::head::{self, Derived, Sum};
-use crate::archive::{ArchiveError, BundleManifest, Input};
+use crate::archive::{ArchiveError, BundleManifest, FormatError, Input};
 use crate::image::{Digest, Role};
 
 /// What `bundle.json` may take for each member of its archive, and at least, in bytes. It says less than a kilobyte of

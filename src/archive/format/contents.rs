@@ -3,12 +3,11 @@
 //! One walk serves the writer, which plans with it, and the reader, which repeats it to prove that `bundle.json`
 //! says nothing but what the manifests say.
 
-use crate::archive::FormatError;
 use std::collections::{BTreeMap, HashMap};
 
 use super::manifest_source::Manifests;
-use crate::archive::ArchiveError;
 use crate::archive::manifest::{ArtifactRow, BlobRow, BundleManifest, MAX_HEAD_CONFIG};
+use crate::archive::{ArchiveError, FormatError};
 use crate::image::{
     ConfigError, Descriptor, Digest, ManifestKind, MediaType, ParsedManifest, Positions, Role,
     config_ambiguity, media_type, short_position,

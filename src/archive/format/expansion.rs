@@ -4,12 +4,11 @@
 //! and configs are full of digests, which do not compress. Everything together may expand further, since layers of zeros
 //! do occur.
 
-use crate::archive::FormatError;
 use std::io::{self, BufRead, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::archive::ArchiveError;
+use crate::archive::{ArchiveError, FormatError};
 
 /// What may be held for each compressed byte that was read, and what is free besides, in bytes. Heads of real bundles
 /// expand 3 to 12 times; see the test of scale.

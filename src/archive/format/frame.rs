@@ -3,12 +3,11 @@
 //! Every frame written here carries its content size and an XXH64 checksum, holds 1 byte to 8 MiB of content,
 //! and needs a window of at most 8 MiB, so that every stock decoder reads it without a flag.
 
-use crate::archive::FormatError;
 use std::ops::Range;
 
 use xxhash_rust::xxh64::Xxh64;
 
-use crate::archive::ArchiveError;
+use crate::archive::{ArchiveError, FormatError};
 
 /// Content bytes of a full stored or compressed frame in the blob part of a bundle.
 pub(crate) const FRAME_CONTENT: u64 = 8 << 20;

@@ -6,9 +6,8 @@
 
 use super::head::FrameLens;
 use super::{frame, member};
-use crate::archive::ArchiveError;
-use crate::archive::FormatError;
 use crate::archive::manifest::{BlobRow, Group};
+use crate::archive::{ArchiveError, FormatError};
 
 /// Skippable frame header and seek table footer (zstd seekable format, "Seek Table Format").
 const SEEK_TABLE_FIXED: u64 = 8 + 9;

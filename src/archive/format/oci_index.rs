@@ -3,7 +3,6 @@
 //! Pure functions of `bundle.json` and the manifests it pins. The reader makes them again and demands equal
 //! bytes, so that a signature over `bundle.json` covers what other tools believe.
 
-use crate::archive::FormatError;
 use std::collections::HashSet;
 
 use oci_spec::image::DescriptorBuilder;
@@ -12,8 +11,8 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::manifest_source::Manifests;
-use crate::archive::ArchiveError;
 use crate::archive::manifest::{BundleManifest, ImageRow};
+use crate::archive::{ArchiveError, FormatError};
 use crate::image::{Algorithm, Descriptor, Digest, ManifestKind, ParsedManifest, Platform, media_type};
 
 pub(crate) const OCI_LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;

@@ -4,7 +4,6 @@
 //! platforms were left (`--platform --repin`): the bundle then holds the original index in its `extensions`, from which
 //! the reader makes the narrowed one again. Bundles of earlier versions lack it; they say which platforms were kept.
 
-use crate::archive::FormatError;
 use std::collections::BTreeMap;
 
 use base64::Engine as _;
@@ -13,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::manifest_source::Manifests;
-use crate::archive::ArchiveError;
 use crate::archive::manifest::{ImageRow, MAX_HEAD_CONFIG};
+use crate::archive::{ArchiveError, FormatError};
 use crate::image::{Digest, Platform, RawManifest, Reference, media_type, narrow};
 
 /// The key in `extensions`: originals by the digest of the narrowed index.

@@ -1,12 +1,11 @@
 //! That `bundle.json` lists exactly what its manifests refer to.
 
-use crate::archive::FormatError;
 use std::collections::HashSet;
 
 use super::contents::{Contents, fates, roots};
 use super::manifest_source::Manifests;
-use crate::archive::ArchiveError;
 use crate::archive::manifest::{BundleManifest, ImageRow};
+use crate::archive::{ArchiveError, FormatError};
 use crate::image::{Descriptor, ImageConfig, ParsedManifest};
 
 /// Demands that `bundle` lists exactly what its manifests refer to, in the right order. Only foreign layers, which

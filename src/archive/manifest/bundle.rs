@@ -1,6 +1,5 @@
 //! `bundle.json` as a whole: its canonical bytes, and reading them strictly.
 
-use crate::archive::FormatError;
 use std::collections::{BTreeMap, HashSet};
 use std::io::{self, Write};
 
@@ -9,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::check::{check_artifacts, check_required, refuse_crumbs, total};
 use super::rows::{ArtifactRow, BlobIndex, BlobRow, CatalogRecord, ImageRow, Requires};
 use crate::archive::format::pins::{Pins, pins_of};
-use crate::archive::{ArchiveError, Manifests};
+use crate::archive::{ArchiveError, FormatError, Manifests};
 use crate::image::{ArtifactCounts, Digest, Platform};
 
 pub const MEDIA_TYPE: &str = "application/vnd.airgap.bundle.v1+json";

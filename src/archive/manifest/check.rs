@@ -1,11 +1,10 @@
 //! What makes a `bundle.json` that can be read one that can be believed: no duplicates, no sums beyond any disk, nothing
 //! that would take the place of something else.
 
-use crate::archive::FormatError;
 use std::collections::HashSet;
 
 use super::rows::{ArtifactRow, BlobIndex, BlobRow, ImageRow, Requires};
-use crate::archive::ArchiveError;
+use crate::archive::{ArchiveError, FormatError};
 use crate::image::Repository;
 
 /// What is required is not carried, and has one place in the list.

@@ -1,6 +1,5 @@
 //! The content of a blob, in order, from any byte on: small pieces of stored frames, whole compressed ones.
 
-use crate::archive::FormatError;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -8,7 +7,7 @@ use bytes::Bytes;
 
 use super::opened::OpenBundle;
 use crate::archive::format::frame;
-use crate::archive::{ArchiveError, Input};
+use crate::archive::{ArchiveError, FormatError, Input};
 
 /// Raw blocks read at once: 1 MiB of content.
 const BLOCKS: u64 = 8;

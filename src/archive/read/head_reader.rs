@@ -3,7 +3,6 @@
 //! Sizes in the head are limits, not promises: nothing is allocated beyond them and beyond the caps. What is found
 //! is compared, byte for byte, with what [`head::generate`] makes of `bundle.json` and the manifests.
 
-use crate::archive::FormatError;
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,13 +12,13 @@ use bytes::Bytes;
 use tar::{EntryType, Header};
 
 use super::seek_table::FrameTable;
-use crate::archive::ArchiveError;
 use crate::archive::format::head::{self, FrameLens};
 use crate::archive::format::manifest_source::Manifests;
 use crate::archive::format::sink::Sink;
 use crate::archive::format::{expansion, frame, member, proof};
 use crate::archive::input::Input;
 use crate::archive::manifest::{BundleManifest, Group};
+use crate::archive::{ArchiveError, FormatError};
 use crate::image::Digest;
 use crate::signing::Trust;
 

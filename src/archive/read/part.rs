@@ -4,7 +4,6 @@
 //! part where a frame of it is damaged. A frame is read from its start for that, also where the part begins later.
 //! The checksums are for damage, not for forgery: whoever puts parts together compares the digest of the whole.
 
-use crate::archive::FormatError;
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
@@ -12,8 +11,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::opened::OpenBundle;
-use crate::archive::ArchiveError;
 use crate::archive::format::frame;
+use crate::archive::{ArchiveError, FormatError};
 
 /// Raw blocks read at once: 1 MiB of content.
 const BLOCKS: u64 = 8;

@@ -3,7 +3,6 @@
 //! The seek table is a hint that is checked against frame headers and the plan. After [`BundleReader::open`] every
 //! member of the head has been derived again from `bundle.json` and its manifests, and compared.
 
-use crate::archive::{FormatError, VolumesError};
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -26,7 +25,7 @@ use crate::archive::input::Input;
 use crate::archive::manifest::{BlobRow, BundleManifest, Group};
 use crate::archive::stream::pipe::open_pipe;
 use crate::archive::volumes::blame;
-use crate::archive::{ArchiveError, VolumeInput};
+use crate::archive::{ArchiveError, FormatError, VolumeInput, VolumesError};
 use crate::image::{Digest, RawManifest};
 use crate::signing::Trust;
 

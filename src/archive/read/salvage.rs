@@ -3,7 +3,6 @@
 //! The head says where every stored blob stands; compressed ones are found by walking frames from where they begin. The
 //! end of the file, with its seek table, is not needed. What cannot be found reads as damage of that blob alone.
 
-use crate::archive::FormatError;
 use std::sync::Arc;
 
 use super::opened::{OpenBundle, Parts};
@@ -12,7 +11,7 @@ use crate::archive::format::frame;
 use crate::archive::format::layout::Layout;
 use crate::archive::manifest::BlobRow;
 use crate::archive::stream::pipe::{read_frame, read_head};
-use crate::archive::{ArchiveError, Input};
+use crate::archive::{ArchiveError, FormatError, Input};
 use crate::signing::Trust;
 
 /// Opens the bundle in `input` whatever its end looks like, if `trust` lets it in. Without its head there is nothing to

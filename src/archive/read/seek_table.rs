@@ -1,11 +1,10 @@
 //! The seek table of a file, and the end of the file that it stands at.
 
-use crate::archive::FormatError;
 use std::io::{self, Read, Seek, SeekFrom};
 
-use crate::archive::ArchiveError;
 use crate::archive::format::member;
 use crate::archive::input::Input;
+use crate::archive::{ArchiveError, FormatError};
 
 /// The frames of a file as its seek table lists them.
 #[derive(Debug)]

@@ -3,7 +3,6 @@
 //! The head comes first and gives the whole plan, as from a file. Then every frame is the one the plan implies;
 //! member headers, end and seek table are compared to the byte, contents are for the consumer to hash.
 
-use crate::archive::{FormatError, InputError};
 use std::collections::HashSet;
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -18,7 +17,7 @@ use crate::archive::image_store::{ContentPieces, ImageStore, StreamEvent, Stream
 use crate::archive::manifest::BundleManifest;
 use crate::archive::read::head_reader::Head;
 use crate::archive::volumes::pipe_error;
-use crate::archive::{ArchiveError, partial};
+use crate::archive::{ArchiveError, FormatError, InputError, partial};
 use crate::image::Digest;
 use crate::signing::Trust;
 

@@ -1,6 +1,5 @@
 //! Whatever comes out of a pipe: a bundle as it was exported, one that was packed again, another tool's layout.
 
-use crate::archive::FormatError;
 use std::collections::HashSet;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::path::Path;
@@ -13,7 +12,7 @@ use super::streamed_layout;
 use crate::archive::image_store::{ContentPieces, ImageStore, StreamSink};
 use crate::archive::volumes::pipe_error;
 use crate::archive::{
-    ArchiveError, BundleManifest, Chosen, LayoutOptions, Manifests, PipeBuffer, ZSTD_MAGIC,
+    ArchiveError, BundleManifest, Chosen, FormatError, LayoutOptions, Manifests, PipeBuffer, ZSTD_MAGIC,
 };
 use crate::image::Digest;
 use crate::signing::Trust;

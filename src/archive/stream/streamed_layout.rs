@@ -4,7 +4,6 @@
 //! 32 MiB in memory, and beyond that in a spool folder if there is one. What may be there and what may not is looked at
 //! member by member, to the end of the pipe.
 
-use crate::archive::{FormatError, InputError};
 use std::collections::HashMap;
 use std::io::{BufRead, Read};
 use std::path::Path;
@@ -30,7 +29,7 @@ use crate::archive::image_store::{ContentPieces, ImageStore, StreamSink};
 use crate::archive::manifest::BundleManifest;
 use crate::archive::read::head_reader::MAX_SIGNATURE;
 use crate::archive::volumes::pipe_error;
-use crate::archive::{ArchiveError, PipeBuffer};
+use crate::archive::{ArchiveError, FormatError, InputError, PipeBuffer};
 use crate::image::{Descriptor, Digest, ParsedManifest, Platform, media_type};
 use crate::signing::Trust;
 

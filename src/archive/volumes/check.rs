@@ -1,12 +1,11 @@
 //! Comparing volumes with their list, and saying what a wrong one is.
 
-use crate::archive::VolumesError;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rayon::prelude::*;
 
 use super::{VolumeInput, VolumeList};
-use crate::archive::{ArchiveError, Input, Problem};
+use crate::archive::{ArchiveError, Input, Problem, VolumesError};
 use crate::image::{Algorithm, Digest, Hasher};
 
 /// Volumes are read in pieces of this size.

@@ -1,12 +1,11 @@
 //! Where a bundle is cut: exact sizes, so that offset → volume is arithmetic.
 
-use crate::archive::VolumesError;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::archive::ArchiveError;
+use crate::archive::{ArchiveError, VolumesError};
 
 /// Smaller volumes would be more names than content.
 pub const MIN_VOLUME: u64 = 64 << 10;

@@ -1,6 +1,5 @@
 //! A file, or the volumes of one, as one run of bytes: few of many volumes are open at once.
 
-use crate::archive::FormatError;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
@@ -11,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use super::Cut;
 use crate::app::{own_file, small_file};
-use crate::archive::ArchiveError;
+use crate::archive::{ArchiveError, FormatError};
 
 /// Volumes that are kept open: a process may have some hundred files open in all.
 const OPEN: usize = 48;

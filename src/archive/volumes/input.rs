@@ -1,11 +1,10 @@
 //! Reading volumes as the one file they are.
 
-use crate::archive::FormatError;
 use std::ops::Range;
 
 use super::VolumeInput;
 use super::files::failed;
-use crate::archive::{ArchiveError, Input};
+use crate::archive::{ArchiveError, FormatError, Input};
 
 impl Input for VolumeInput {
     fn len(&self) -> u64 {

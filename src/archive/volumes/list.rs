@@ -1,6 +1,5 @@
 //! `X.volumes.json`: which volumes make a bundle, with the checksum of each.
 
-use crate::archive::{FormatError, VolumesError};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -8,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::cut::MAX_VOLUMES;
 use super::parity_size::{COLUMNS, parity_len};
 use crate::app::small_file;
-use crate::archive::ArchiveError;
+use crate::archive::{ArchiveError, FormatError, VolumesError};
 use crate::image::{Algorithm, Digest, Hasher};
 
 /// What the list is called after the bundle's name.

@@ -4,7 +4,6 @@
 //! has it (crate reed-solomon-simd 3). Behind the end of the last volume there are zeros. A parity volume is as long as
 //! the longest volume, whose size is a multiple of [`COLUMNS`].
 
-use crate::archive::VolumesError;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -14,7 +13,7 @@ use reed_solomon_simd::{ReedSolomonDecoder, ReedSolomonEncoder};
 use super::VolumeList;
 use super::files::{Files, Names, failed};
 use super::parity_size::{COLUMNS, parity_len};
-use crate::archive::ArchiveError;
+use crate::archive::{ArchiveError, VolumesError};
 use crate::image::{Algorithm, Digest, Hasher};
 
 /// Bytes of all volumes together that are in memory at once; the code's own work takes some times more.

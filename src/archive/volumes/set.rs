@@ -1,6 +1,5 @@
 //! A set of volumes, found by its list or by the names of its files.
 
-use crate::archive::VolumesError;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -9,7 +8,7 @@ use super::files::{Files, Names};
 use super::list::{LIST_SUFFIX, VolumeList};
 use crate::app::own_file::folder_of;
 use crate::app::text::typed;
-use crate::archive::ArchiveError;
+use crate::archive::{ArchiveError, VolumesError};
 
 /// A bundle in several files.
 #[derive(Debug)]

@@ -1,6 +1,5 @@
 //! Which volumes of a set are whole, and whether parity volumes can bring back the others.
 
-use crate::archive::VolumesError;
 use std::collections::HashMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -14,7 +13,7 @@ use super::set::{volume_base, with};
 use super::{LIST_SUFFIX, VolumeEntry, VolumeList};
 use crate::app::own_file::folder_of;
 use crate::app::small_file;
-use crate::archive::ArchiveError;
+use crate::archive::{ArchiveError, VolumesError};
 use crate::image::{Algorithm, Digest, Hasher};
 
 /// Files are read in pieces of this size.

@@ -2,7 +2,6 @@
 //!
 //! They are read in order, as from a pipe, and each is compared with its checksum at its end.
 
-use crate::archive::VolumesError;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -10,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::list::{LIST_SUFFIX, VolumeEntry, VolumeList};
 use super::set::volume_base;
 use crate::app::small_file;
-use crate::archive::ArchiveError;
+use crate::archive::{ArchiveError, VolumesError};
 use crate::image::{Algorithm, Digest, Hasher};
 
 /// Told of a volume that is not there yet: blocks for a moment, and says whether to look again.

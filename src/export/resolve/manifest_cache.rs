@@ -4,7 +4,6 @@
 //! Records are `<digest> <length>\n<bytes>`. Content is compared with its digest when it is loaded again, so a torn
 //! or altered spool loses entries and never lies.
 
-use crate::archive::FormatError;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -15,7 +14,7 @@ use std::sync::Mutex;
 use bytes::Bytes;
 
 use crate::app::own_file;
-use crate::archive::{ArchiveError, Manifests};
+use crate::archive::{ArchiveError, FormatError, Manifests};
 use crate::export::write::error::TransferError;
 use crate::image::Digest;
 

@@ -1,10 +1,9 @@
 //! Reading back what is in a partial, as far as the journal's word and the checksums of its frames go.
 
-use crate::archive::FormatError;
 use rayon::prelude::*;
 
 use super::journal::ResumeState;
-use crate::archive::{self, ArchiveError, BlobRow, FRAME_CONTENT, Input, PartialFile};
+use crate::archive::{self, ArchiveError, BlobRow, FRAME_CONTENT, FormatError, Input, PartialFile};
 use crate::export::write::error::TransferError;
 use crate::image::Hasher;
 use crate::plan::ExportPlan;
