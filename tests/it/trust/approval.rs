@@ -228,7 +228,10 @@ fn a_site_demands_approvals_through_its_environment_and_reviews_without() {
     gap.import("out.tar.zst", &[]);
     arrived(&gap, &images);
     for (arguments, says) in [
-        (&["sign", "--role", "approver", "out.tar.zst.statement.json", "--key", "site.key"][..], "no bundle"),
+        (
+            &["sign", "--role", "approver", "out.tar.zst.statement.json", "--key", "site.key"][..],
+            "is not a bundle",
+        ),
         (&["sign", "out.tar.zst", "--key", "site.key", "--by", "Grace"], "`--by` needs `--role approver`"),
         (
             &["sign", "--role", "approver", "out.tar.zst", "--key", "site.pub"],
