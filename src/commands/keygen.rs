@@ -19,7 +19,7 @@ pub(super) fn run(args: &KeygenArgs) -> anyhow::Result<ExitCode> {
     output_files::write_private(&private, &key.to_pem(passphrase.as_ref())?, false)?;
     output_files::write(&public, key.public().to_pem())?;
     console::print(&format!(
-        "{}  private key: keep it and its pass phrase secret\n{}  public key {}: bring it inside separately from the bundles\n",
+        "{}  private key: keep it and its pass phrase secret\n{}  public key {}: bring it inside by another way than the bundles\n",
         private.display(),
         public.display(),
         key.public().id().short()

@@ -170,7 +170,7 @@ fn a_receipt_says_what_arrived_where_and_what_was_there_before() {
     wrong(
         &gap,
         &["--receipt", "part.tar.zst.statement.json"],
-        &["and urn:airgap-bundle:receipt:1 is read here"],
+        &["and urn:airgap-bundle:receipt:1 is expected"],
     );
     gap.import("part.tar.zst", &["--receipt", "part.json"]);
     wrong(&gap, &["--receipt", "part.json"], &["it is about another bundle"]);

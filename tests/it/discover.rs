@@ -211,7 +211,8 @@ fn a_machine_without_helm_says_what_to_do() {
     let words = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{words}");
     assert!(
-        words.contains("no helm") && words.contains("helm template … | bundle catalog discover -"),
+        words.contains("helm is not installed")
+            && words.contains("helm template … | bundle catalog discover -"),
         "{words}"
     );
 }

@@ -170,7 +170,7 @@ fn a_set_whose_parity_was_never_finished_does_not_pass_for_a_whole_one() {
     assert_eq!((list(&gap).parity_wanted, list(&gap).parity.len()), (1, 0));
     let verified = gap.cli.run(&["verify", "out.tar.zst"]);
     assert_eq!(verified.code, 3, "{}", verified.shown());
-    assert!(verified.stderr.contains("the set is not finished"), "{}", verified.shown());
+    assert!(verified.stderr.contains("the set is not complete"), "{}", verified.shown());
     // What is there is whole, and can be imported; the same command finishes it.
     gap.import("out.tar.zst", &[]);
     std::fs::remove_dir(gap.path("out.tar.zst.p01.new")).unwrap();

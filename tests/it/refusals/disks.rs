@@ -68,7 +68,7 @@ fn text_goes_into_what_is_no_file_without_being_forced() {
     let secret =
         ["values", "out.tar.zst", "-d", &host, "-u", "me", "--password-stdin", "--pull-secret", "pipe"];
     let ran = gap.fed(&secret, b"geheim");
-    assert!(ran.code == 2 && ran.stderr.contains("writes to a file"), "a secret does not: {}", ran.shown());
+    assert!(ran.code == 2 && ran.stderr.contains("needs a file"), "a secret does not: {}", ran.shown());
     assert!(gap.path("pipe").symlink_metadata().unwrap().file_type().is_fifo());
     drop(open);
 }

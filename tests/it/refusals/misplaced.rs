@@ -30,8 +30,8 @@ fn a_flag_that_would_do_nothing_is_refused_before_anything_is_done() {
             &["--name", "registry.example/other:1"][..],
             "--name registry.example/other:1 is for layouts",
         ),
-        (&mirrors[..], &["podman", "--pin"][..], "--pin is for kustomize"),
-        (&mirrors[..], &["kustomize", "--node-ca-file", "/ca.pem"][..], "kustomize renames images"),
+        (&mirrors[..], &["podman", "--pin"][..], "`--pin` needs `--for kustomize`"),
+        (&mirrors[..], &["kustomize", "--node-ca-file", "/ca.pem"][..], "which only renames images"),
     ] {
         let ran = gap.cli.run(&[command, flags].concat());
         assert!(ran.code == 2 && ran.stderr.contains(says), "{command:?} {flags:?}\n{}", ran.shown());
@@ -145,7 +145,7 @@ fn what_stands_in_the_wrong_place_is_recognised() {
         (&["export", "out.tar.zst"][..], "catalog out.tar.zst: it is a bundle, not a text"),
         (&["export", "quay.io/team/app:1"][..], "echo quay.io/team/app:1 | bundle export - -o FILE"),
         (&["export", "images.txt", "-o", "new", "--volume-size", "10"][..], "volumes of 10 bytes"),
-        (&["repack", "out.tar.zst"][..], "what is made of bundles has no file name"),
+        (&["repack", "out.tar.zst"][..], "repack has no default file name"),
         (&["login", "https://quay.io", "-u", "me"][..], "without http:// or https://"),
     ] {
         let ran = gap.cli.run(command);

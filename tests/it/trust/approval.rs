@@ -228,10 +228,16 @@ fn a_site_demands_approvals_through_its_environment_and_reviews_without() {
     gap.import("out.tar.zst", &[]);
     arrived(&gap, &images);
     for (arguments, says) in [
-        (&["sign", "--role", "approver", "out.tar.zst.statement.json", "--key", "site.key"][..], "no bundle"),
-        (&["sign", "out.tar.zst", "--key", "site.key", "--by", "Grace"], "--by goes with --role approver"),
-        (&["sign", "--role", "approver", "out.tar.zst", "--key", "site.pub"], "a private one is needed"),
-        (&["verify", "out.tar.zst", "--require-approval", "site.key"], "takes the public one"),
+        (
+            &["sign", "--role", "approver", "out.tar.zst.statement.json", "--key", "site.key"][..],
+            "is not a bundle",
+        ),
+        (&["sign", "out.tar.zst", "--key", "site.key", "--by", "Grace"], "`--by` needs `--role approver`"),
+        (
+            &["sign", "--role", "approver", "out.tar.zst", "--key", "site.pub"],
+            "signing needs the private key",
+        ),
+        (&["verify", "out.tar.zst", "--require-approval", "site.key"], "needs the public key"),
     ] {
         let ran = gap.cli.run(arguments);
         assert!(ran.code == 2 && ran.stderr.contains(says), "{}", ran.shown());
