@@ -1,4 +1,4 @@
-//! Parse, run, exit.
+//! The program `bundle`: parses the command line, runs the command and returns its exit code.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! A dry run: the plan and what stands against it are shown, and nothing is written.
+//! A dry run: prints the plan and any problems, and writes nothing.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! What is there already under the name of an export: the bundle itself, another one, and what was said of that.
+//! What already exists under the name of an export: the same bundle, another bundle, and the files about it.
 
 use std::path::{Path, PathBuf};
 
@@ -17,7 +17,7 @@ use crate::session::sidecar::{self, SIDECARS};
 pub(crate) struct ExistingOutput<'a> {
     target: &'a Path,
     write: &'a WriteArgs,
-    /// The bundle that is there, if one can be read.
+    /// The existing bundle, if it can be read.
     id: Option<Digest>,
 }
 
@@ -26,14 +26,14 @@ impl<'a> ExistingOutput<'a> {
         Self { target, write, id: open_bundle(target).ok().map(|found| found.id()) }
     }
 
-    /// Whether what is there under this name is this very bundle, cut as it should be.
+    /// Whether the file that has this name is this same bundle, with the volumes of the requested size.
     pub(crate) fn is_complete(&self, plan: &ExportPlan) -> anyhow::Result<bool> {
         let (target, write) = (self.target, self.write);
         self.check_other_form(&plan.bundle.id()?)?;
         let volumes = VolumeInput::open(target);
         let is_there = match &volumes {
             Ok(None) => target.exists() && write.volume_size.is_none(),
-            // A set that is not complete, or damaged, is there too.
+            // An incomplete or damaged set exists too, and must not be overwritten silently.
             Ok(Some(_)) | Err(_) => write.volume_size.is_some(),
         };
         if !is_there || write.force {
@@ -50,30 +50,34 @@ impl<'a> ExistingOutput<'a> {
         if found.is_some() && !is_signed_so {
             let what =
                 if plan.signature.is_some() { "without this signature" } else { "with a signature in it" };
-            return Err(Failure::new(ExitCode::Failed, format!("{} is complete, {what}", target.display()))
-                .hint("sign it as it is with bundle sign, replace it with --force, or write elsewhere with -o FILE")
-                .into());
+            return Err(Failure::new(
+                ExitCode::Failed,
+                format!("{} is already complete, {what}", target.display()),
+            )
+            .hint("sign that file with bundle sign, replace it with --force, or write elsewhere with -o FILE")
+            .into());
         }
         Err(Failure::new(ExitCode::Failed, format!("{} exists and has other content", target.display()))
             .hint("replace it with --force, or write elsewhere with -o FILE")
             .into())
     }
 
-    /// A file and volumes of one name share what lies beside them, and so are one bundle. What is there in the other form
-    /// may be what this one is made of: it is never removed.
+    /// A file and volumes of the same name share their sidecar files, so they must be the same bundle. The other form
+    /// may be
+    /// the source of this export, so it is never removed.
     fn check_other_form(&self, id: &Digest) -> anyhow::Result<()> {
         let target = self.target;
         let other = if self.write.volume_size.is_some() {
-            target
-                .is_file()
-                .then(|| format!("{} is a file, which its volumes would lie beside", target.display()))
+            target.is_file().then(|| {
+                format!("{} is a file; its volumes would have the same sidecar files", target.display())
+            })
         } else {
             let is_own = |base: &PathBuf| base.file_name() == target.file_name();
             let cut = volumes_of(folder_of(target))?.iter().any(is_own);
             let first = [LIST_SUFFIX, ".001"].map(|suffix| beside(target, suffix));
             let found = || first.iter().find_map(|path| open_bundle(path).ok());
             (cut && found().is_none_or(|found| found.id() != *id))
-                .then(|| format!("what lies in volumes at {} is another bundle", target.display()))
+                .then(|| format!("the volumes of {} are another bundle", target.display()))
         };
         other.map_or(Ok(()), |why| {
             Err(Failure::new(ExitCode::Failed, why)
@@ -82,12 +86,13 @@ impl<'a> ExistingOutput<'a> {
         })
     }
 
-    /// What was said of it, in signatures, statements and approvals: that goes with it where it may be replaced.
+    /// The signatures, statements and approvals of the existing bundle, which are removed with it when it may be
+    /// replaced.
     pub(crate) fn stale(&self) -> OldSidecars {
         OldSidecars { of: self.id, files: if self.write.force { self.company() } else { Vec::new() } }
     }
 
-    /// Says what stays beside bundle `id` that nobody knows to be about it.
+    /// Warns about sidecar files that stay beside bundle `id` although it is not known which bundle they are about.
     pub(crate) fn warn_of_strangers(&self, id: &Digest, reporter: &Reporter) {
         if self.id == Some(*id) {
             return;
@@ -96,8 +101,9 @@ impl<'a> ExistingOutput<'a> {
         let own: Vec<PathBuf> = own.map(|suffix| beside(self.target, &suffix)).collect();
         for path in self.company().iter().filter(|path| path.exists() && !own.contains(path)) {
             let path = path.display();
-            reporter
-                .warn(&format!("{path} was there before and may be of another bundle: look, and remove it"));
+            reporter.warn(&format!(
+                "{path} existed before and may belong to another bundle: check it, and remove it"
+            ));
         }
     }
 

@@ -1,4 +1,4 @@
-//! An export into a file: what an earlier run left is taken up, and nothing has its name before it is whole.
+//! An export into a file: resumes an earlier run, and gives the file its name only when it is complete.
 
 use std::path::Path;
 use std::time::Instant;
@@ -22,7 +22,7 @@ use crate::session::preflight::Preflight;
 use crate::session::run_report::{ImageState, RunReport};
 use crate::session::{console, sidecar};
 
-/// Writes the bundle `target`, and what goes beside it.
+/// Writes the bundle `target` and its sidecar files.
 pub(crate) async fn run(
     job: &ExportJob<'_>,
     target: &Path,
@@ -81,7 +81,8 @@ impl FileRun<'_> {
                 Err(PlanError::Images(faults)) => {
                     let hit = report_faults(&resolution, &faults, report);
                     if !job.keep_going || hit.len() == resolution.images.len() {
-                        let hint = "leave these images out, or go on without them with --keep-going";
+                        let hint =
+                            "remove these images from the request, or export the others with --keep-going";
                         return Err(report.failure().hint(hint).into());
                     }
                     dropped += hit.len();
@@ -94,14 +95,16 @@ impl FileRun<'_> {
             if there.is_complete(&draft)? {
                 workspace.finished()?;
                 blob_spool.map_or(Ok(()), BlobSpool::remove)?;
-                job.session.reporter.say(&format!("{} is complete already", target.display()));
+                job.session.reporter.say(&format!("{} is already complete", target.display()));
                 return self.complete_already(&draft, report, began).await;
             }
             if job.request.base.is_some() && draft.bundle.requires.is_none() {
-                job.session.reporter.say("nothing of the base is of use here: this bundle needs no other");
+                job.session
+                    .reporter
+                    .say("the base has no blob of this bundle, so the bundle does not need it");
             }
             self.run_preflight(job.preflight(&draft, Some(target)))?;
-            // A run that dropped images is not what a later run of the same request shall go on with.
+            // A run that dropped images must not be resumed by a later run of the same request.
             let marked =
                 if dropped == 0 { fingerprint.clone() } else { format!("{fingerprint} less {dropped}") };
             let earlier = unfinished.as_ref().filter(|u| u.header.request == marked);
@@ -131,7 +134,7 @@ impl FileRun<'_> {
         }
     }
 
-    /// Adds what an earlier run did not get to: the sidecar, and the files beside the bundle.
+    /// Adds what an earlier run did not write: the checksum, and the other sidecar files.
     async fn complete_already(
         &self,
         draft: &ExportPlan,
@@ -149,8 +152,9 @@ impl FileRun<'_> {
         Ok(job.ended(report))
     }
 
-    /// What an earlier run of the same request resolved to, or what the registries say now; then the earlier run
-    /// itself, whatever its request, and how many images failed.
+    /// The resolution of an earlier run of the same request, or a new one from the registries. Also returns the earlier
+    /// run
+    /// itself, whatever its request, and the number of images that failed.
     async fn resolution(
         &self,
         workspace: &Workspace,
@@ -164,7 +168,7 @@ impl FileRun<'_> {
             && let Ok(resolution) = serde_json::from_value::<Resolution>(earlier.header.resolution.clone())
         {
             job.session.reporter.say(&format!(
-                "going on with the run whose tags were resolved on {}; --fresh starts over",
+                "resuming the run whose tags were resolved on {}; --fresh starts over",
                 earlier.header.resolved_at
             ));
             for image in &resolution.images {
@@ -179,7 +183,7 @@ impl FileRun<'_> {
         Ok((resolved.resolution, unfinished, resolved.failures.len()))
     }
 
-    /// Ends the run where something stands against it, unless it shall not matter.
+    /// Ends the run if the preflight found problems, unless the checks are skipped.
     fn run_preflight(&self, preflight: Preflight) -> anyhow::Result<()> {
         let job = self.job;
         let reporter = &job.session.reporter;

@@ -1,4 +1,5 @@
-//! What comes after the last byte of a bundle: signature and statement, parity volumes, the program, each beside it.
+//! The steps after the last byte of a bundle: signature, statement, parity volumes and the program, each in a file of
+//! its own beside the bundle.
 
 use std::path::{Path, PathBuf};
 
@@ -14,29 +15,30 @@ use crate::report::Reporter;
 use crate::session::{Session, output_files, sidecar};
 use crate::signing::{PrivateKey, SigstoreBundle};
 
-/// The one bundle that another is made of.
+/// The one bundle that another is made from.
 pub(crate) struct SourceBundle {
     id: Digest,
     signature: Option<Vec<u8>>,
-    /// What the files beside it are called after.
+    /// The path from which the names of its sidecar files are made.
     base: PathBuf,
 }
 
 impl SourceBundle {
-    /// None of a layout of another tool, which nobody has signed.
+    /// None for a layout of another tool, which is not signed.
     pub(crate) fn of(path: &Path, image_store: &dyn ImageStore) -> Result<Option<Self>, ArchiveError> {
         let Some(id) = image_store.id() else { return Ok(None) };
         let signature = image_store.signature().map(<[u8]>::to_vec);
         Ok(Some(Self { id, signature, base: sidecar::base(path)? }))
     }
 
-    /// The signature that stands in it.
+    /// The signature embedded in it.
     pub(crate) fn signature(&self) -> Option<Signer<'_>> {
         self.signature.as_deref().map(|signature| Signer::Kept { id: self.id, signature })
     }
 
-    /// Brings along what is said of it, where `target` is the same bundle: the endings of the files. What has other
-    /// content there stays, and is told.
+    /// Copies the signatures and statements of this bundle to `target`, if that is the same bundle, and returns the
+    /// suffixes
+    /// of the copied files. A file there with other content stays, and is reported.
     fn accompany(
         &self,
         write: &WriteArgs,
@@ -46,7 +48,7 @@ impl SourceBundle {
     ) -> anyhow::Result<Vec<String>> {
         let mut brought = Vec::new();
         let own = sidecar::written_with(write);
-        // A new statement is not what the old signature is of.
+        // The old signature does not cover a new statement.
         let is_own = |suffix: &str| own.iter().any(|own| suffix.starts_with(own.as_str()));
         for suffix in sidecar::SIDECARS.into_iter().filter(|suffix| self.id == *id && !is_own(suffix)) {
             let (from, to) = (beside(&self.base, suffix), beside(target, suffix));
@@ -54,7 +56,7 @@ impl SourceBundle {
             let there = sidecar::content(&to)?;
             if there.is_some_and(|there| there != bytes) && !write.force {
                 reporter.warn(&format!(
-                    "{} has other content than {} and stays; copy it yourself, or replace it with --force",
+                    "{} differs from {} and is kept; copy the file yourself, or replace it with --force",
                     to.display(),
                     from.display()
                 ));
@@ -67,20 +69,21 @@ impl SourceBundle {
     }
 }
 
-/// What the files beside a bundle are made of.
+/// Everything that the sidecar files are made from.
 pub(crate) struct Finish<'a> {
     pub(crate) session: &'a Session,
     pub(crate) write: &'a WriteArgs,
     /// Signs the bundle and its statement.
     pub(crate) signer: Option<&'a PrivateKey>,
     pub(crate) origin: Option<&'a SourceBundle>,
-    /// What the bundle is made of, for the statement.
+    /// The content source of the bundle, for the statement.
     pub(crate) materials: &'a [Material],
 }
 
 impl Finish<'_> {
-    /// Writes everything that goes beside the bundle `target`; the endings of files that came along from the bundle it is
-    /// made of. What is there already of the same bundle stays, unless the bundle `is_new`.
+    /// Writes the sidecar files of the bundle `target`; returns the suffixes of files copied from the bundle it is made
+    /// from.
+    /// Existing files about the same bundle stay, unless the bundle `is_new`.
     pub(crate) async fn run(
         &self,
         target: &Path,
@@ -104,7 +107,7 @@ impl Finish<'_> {
         Ok(brought)
     }
 
-    /// A statement of the same bundle that is there already stays, unless the bundle `is_new`.
+    /// An existing statement about the same bundle stays, unless the bundle `is_new`.
     fn write_statement(
         &self,
         target: &Path,
@@ -129,14 +132,14 @@ impl Finish<'_> {
         sidecar::sign(&path, &text, self.signer)
     }
 
-    /// Adds the parity volumes that are asked for and not there yet, over `size` bytes.
+    /// Adds the requested parity volumes that do not exist yet, over `size` bytes.
     async fn add_parity(&self, target: &Path, size: u64) -> anyhow::Result<()> {
         let Some(number) = self.write.parity else {
             return Ok(());
         };
         let (own, sidecar) = (target.to_owned(), !self.write.no_sidecar);
         self.session.reporter.begin("parity", size, 0);
-        let kept = "parity is made when the same command is run again";
+        let kept = "run the same command again to add parity";
         let made = self
             .session
             .blocking(kept, move |moved, stop| add_parity(&own, usize::from(number), sidecar, moved, stop));

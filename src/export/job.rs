@@ -1,4 +1,4 @@
-//! One export with everything it needs, and the steps that a file, a stream and a dry run have in common.
+//! One export and everything it needs, with the steps that file, stream and dry run share.
 
 use std::path::{Path, PathBuf};
 
@@ -31,23 +31,23 @@ pub(crate) struct ExportJob<'a> {
     pub(crate) content: &'a ContentSource,
     /// Signs the bundle.
     pub(crate) signer: Option<&'a PrivateKey>,
-    /// The one bundle it is made of, whose signatures it keeps where it is the same bundle.
+    /// The bundle it is made from; if the result is the same bundle, it keeps those signatures.
     pub(crate) origin: Option<&'a SourceBundle>,
-    /// What it has to keep to.
+    /// The policy to enforce, if any.
     pub(crate) policy: Option<&'a Rules>,
-    /// What the bundle is made of.
+    /// The content source: a client, or another bundle.
     pub(crate) materials: &'a [Material],
     pub(crate) request: &'a Request,
 }
 
 impl ExportJob<'_> {
-    /// What the bundle gets as its signature.
+    /// How the bundle is signed.
     pub(crate) fn signature_source(&self) -> Option<Signer<'_>> {
         let kept = || self.origin.and_then(SourceBundle::signature);
         self.signer.map(Signer::Key).or_else(kept)
     }
 
-    /// Where blobs wait for their turn.
+    /// Where blobs are buffered until they can be written.
     pub(crate) fn blob_spool(&self, target: Option<&Path>) -> anyhow::Result<Option<BlobSpool>> {
         let open = |folder: &PathBuf| BlobSpool::open(folder, target);
         Ok(self.write.spool.as_ref().map(open).transpose()?)
@@ -73,7 +73,7 @@ impl ExportJob<'_> {
         Ok(resolved)
     }
 
-    /// Refuses a plan that the policy does not let pass, before any layer of it is fetched.
+    /// Refuses a plan that the policy does not allow, before any layer is fetched.
     pub(crate) fn enforce(
         &self,
         plan: &ExportPlan,
@@ -87,11 +87,11 @@ impl ExportJob<'_> {
         }
     }
 
-    /// What stands for and against writing `plan`.
+    /// The checks made before `plan` is written.
     pub(crate) fn preflight(&self, plan: &ExportPlan, target: Option<&Path>) -> Preflight {
         let mut preflight = Preflight::default();
         let longest = plan.bundle.images.iter().map(|image| image.name.repository().path().len()).max();
-        preflight.fine("names", format!("the longest has {} characters; none meet", longest.unwrap_or(0)));
+        preflight.fine("names", format!("the longest has {} characters; none collide", longest.unwrap_or(0)));
         if let Some(target) = target {
             let space = target::check_space(target, plan, self.write);
             preflight.check("space", space);
@@ -103,7 +103,7 @@ impl ExportJob<'_> {
         preflight
     }
 
-    /// Done, or done in part: then the images that are missing are named.
+    /// The exit code: success, or partial success, in which case the missing images are named.
     pub(crate) fn ended(&self, report: &RunReport) -> ExitCode {
         clients::tell_warnings(self.content.client(), &self.session.reporter);
         if report.failures().next().is_none() {

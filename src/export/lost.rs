@@ -1,4 +1,4 @@
-//! Images that an export loses: named in the report, and left out of what is planned again.
+//! Images that an export loses: they are named in the report and left out when the plan is made again.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -10,10 +10,12 @@ use crate::image::Reference;
 use crate::plan::{ExportPlan, Resolution};
 use crate::session::run_report::RunReport;
 
-const GONE: &str = "an earlier run resolved this image, and it is gone since then: --fresh resolves it again";
+const GONE: &str =
+    "an earlier run resolved this image, but it no longer exists: resolve it again with --fresh";
 
-/// Names every image that a lost blob costs. What was resolved by an `earlier` run may be gone since then, which no
-/// repetition brings back.
+/// Names every image that a lost blob affects. If an `earlier` run resolved an image, it may have been deleted since,
+/// and
+/// then repeating the run does not help.
 pub(crate) fn report_lost(
     plan: &ExportPlan,
     spool: &ManifestCache,
@@ -41,17 +43,17 @@ pub(crate) fn report_lost(
     hit
 }
 
-/// Whether the registry has no such blob.
+/// Whether the registry answered that it does not have the blob.
 fn is_gone(error: &BlobError) -> bool {
     matches!(error, BlobError::Content(error) if error.is_not_found())
 }
 
-/// The way on, after `lost`.
+/// The hint for `lost` images.
 pub(crate) fn way_on(lost: &[LostBlob], earlier: bool) -> &'static str {
     if earlier && lost.iter().all(|lost| is_gone(&lost.error)) {
         GONE
     } else {
-        "what is done is kept; run the same command again to go on"
+        "finished work is kept; run the same command again to resume"
     }
 }
 

@@ -1,11 +1,12 @@
-//! An export: what is asked for is resolved to digests, planned, written, and completed by what goes beside it.
+//! An export: resolves the requested images to digests, plans the bundle, writes it, and adds the sidecar files.
 //!
-//! **Resolve.** Every reference becomes a digest; manifests and configs are fetched, no layer (`resolve/`).
-//! **Plan.** Distinct blobs, their offsets and the size of the whole, as a value ([`crate::plan::ExportPlan`]). What
-//! stands against it ends the run here.
-//! **Write.** Into a file, where each blob has its place (`file.rs`, `write/`) and an interrupted run is resumed
-//! (`resume/`), or to stdout in one pass (`stream.rs`). A dry run shows the plan instead (`dry_run.rs`).
-//! **Finish.** Signature, statement, parity and program beside the file (`finish.rs`).
+//! **Resolve.** Every reference becomes a digest; manifests and configs are fetched, but no layers (`resolve/`).
+//! **Plan.** The distinct blobs, their offsets and the total size become one value ([`crate::plan::ExportPlan`]). If
+//! there are problems, such as too little free space, the run ends here.
+//! **Write.** The bundle goes into a file, where each blob has its own offset (`file.rs`, `write/`) and an interrupted
+//! run can be resumed (`resume/`), or to stdout in one pass (`stream.rs`). A dry run only prints the plan
+//! (`dry_run.rs`).
+//! **Finish.** Signature, statement, parity volumes and the program itself are written beside the file (`finish.rs`).
 
 mod dry_run;
 mod existing;
@@ -28,7 +29,7 @@ use crate::inputs::clients;
 use crate::session::run_report::{ImageReport, RunReport};
 use job::ExportJob;
 
-/// Plans or writes the bundle; no target is stdout.
+/// Plans or writes the bundle; without a `target` it goes to stdout.
 pub(crate) async fn run(
     job: &ExportJob<'_>,
     target: Option<&Path>,

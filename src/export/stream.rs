@@ -1,4 +1,4 @@
-//! `bundle export -o -`: the same bytes to stdout, in one pass. Nothing is kept for a later run.
+//! `bundle export -o -`: writes the same bytes to stdout in one pass. Nothing is kept for a later run.
 
 use std::io::Write;
 
@@ -17,7 +17,7 @@ use crate::session::run_report::{ImageState, RunReport};
 pub(crate) async fn run(job: &ExportJob<'_>, report: &mut RunReport) -> anyhow::Result<ExitCode> {
     use std::io::IsTerminal;
     if std::io::stdout().is_terminal() {
-        return Err(Failure::usage("a bundle is not written to a terminal")
+        return Err(Failure::usage("cannot write a bundle to a terminal")
             .hint("redirect it, for example: bundle export -o - | ssh inside bundle import - -d REGISTRY")
             .into());
     }
@@ -30,7 +30,7 @@ pub(crate) async fn run(job: &ExportJob<'_>, report: &mut RunReport) -> anyhow::
         ExportPlan::new(job.request, &resolved.resolution, job.signature_source(), &spool, &mut |_| Ok(()));
     let plan = plan?;
     job.enforce(&plan, &spool, report)?;
-    // Planned without output first: a collision found halfway must not leave half a head in the pipe.
+    // Planned without output first: a problem found halfway must not leave half a head in the pipe.
     ExportPlan::new(job.request, &resolved.resolution, job.signature_source(), &spool, &mut |head| {
         out.write_all(head).map_err(stdout)
     })?;
@@ -45,15 +45,15 @@ pub(crate) async fn run(job: &ExportJob<'_>, report: &mut RunReport) -> anyhow::
         jobs: job.jobs,
         reporter,
     };
-    let kept = "the stream is cut off, and no importer will take it for whole";
+    let kept = "the stream is incomplete, and an import will detect that";
     let result = job.session.stoppable(kept, stream.run()).await?;
     reporter.end();
     match result {
-        // The pipe is at fault, not an image.
+        // The pipe failed, not an image.
         Err(WriteFailure { error: BlobError::Transfer(error), .. }) => return Err(error.into()),
         Err(WriteFailure { index, error }) => {
             report_lost(&plan, &spool, &[LostBlob { index, error }], false, report);
-            return Err(report.failure().hint("the stream is cut off; start it again").into());
+            return Err(report.failure().hint("the stream is incomplete; run the command again").into());
         }
         Ok(()) => {}
     }

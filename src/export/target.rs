@@ -1,4 +1,4 @@
-//! Where an export writes: the file, the room on its disk, and how that disk is written.
+//! Where an export writes: the file, the free space on its disk, and how that disk is written.
 
 use std::path::{Path, PathBuf};
 
@@ -17,19 +17,23 @@ use crate::session::{Session, output_files, sidecar};
 pub(crate) fn output(args: &WriteArgs, file_name: Option<&str>) -> anyhow::Result<Option<PathBuf>> {
     let target = match (&args.output, file_name) {
         (Some(path), _) if path.as_os_str() == "-" && args.volume_size.is_some() => {
-            return Err(Failure::usage("a stream is not cut into volumes")
-                .hint("cut it where it arrives: bundle repack FILE --volume-size SIZE -o FILE")
+            return Err(Failure::usage("a bundle written to stdout cannot be cut into volumes")
+                .hint("write a file with -o FILE, or cut it later: bundle repack FILE --volume-size SIZE -o FILE")
                 .into());
         }
         (Some(path), _) if path.as_os_str() == "-" && args.with_self => {
-            return Err(Failure::usage("a stream has nothing beside it, and so not this program")
-                .hint("write a file with -o FILE")
-                .into());
+            return Err(Failure::usage(
+                "`--with-self` writes files beside the bundle, but the bundle goes to stdout",
+            )
+            .hint("write a file with -o FILE")
+            .into());
         }
         (Some(path), _) if path.as_os_str() == "-" && args.statement => {
-            return Err(Failure::usage("a stream has nothing beside it, and so no statement")
-                .hint("write a file with -o FILE")
-                .into());
+            return Err(Failure::usage(
+                "`--statement` writes a file beside the bundle, but the bundle goes to stdout",
+            )
+            .hint("write a file with -o FILE")
+            .into());
         }
         (Some(path), _) if path.as_os_str() == "-" => return Ok(None),
         (Some(path), _) => {
@@ -38,18 +42,19 @@ pub(crate) fn output(args: &WriteArgs, file_name: Option<&str>) -> anyhow::Resul
         }
         (None, Some(name)) => PathBuf::from(name),
         (None, None) => {
-            return Err(Failure::usage(
-                "several catalogs, or one from stdin, have no file name of their own",
-            )
-            .hint("say where to write with -o FILE")
-            .into());
+            return Err(Failure::usage("no default file name for several catalogs or stdin")
+                .hint("name the file with -o FILE")
+                .into());
         }
     };
     let folder = folder_of(&target);
     if !folder.is_dir() {
-        return Err(Failure::new(ExitCode::Failed, format!("there is no folder {}", folder.display()))
-            .hint("make it first, or choose another place with -o FILE")
-            .into());
+        return Err(Failure::new(
+            ExitCode::Failed,
+            format!("the folder {} does not exist", folder.display()),
+        )
+        .hint("create it first, or write elsewhere with -o FILE")
+        .into());
     }
     if target.is_dir() {
         return Err(Failure::usage(format!("{} is a folder; -o names a file", target.display())).into());
@@ -64,7 +69,7 @@ const OTHER_FORMATS: [&str; 18] = [
     ".7z", ".rar", ".gz", ".xz", ".bz2", ".lz4", ".lz",
 ];
 
-/// Other tools go by the name, and so do people: a file that says it is something else is found out behind the gap.
+/// Other tools and people trust the name: a wrong ending would only be noticed behind the gap.
 fn refuse_other_format(target: &Path) -> anyhow::Result<()> {
     let name = target.file_name().unwrap_or_default().to_string_lossy();
     let is_ending = |ending: &&&str| {
@@ -77,34 +82,34 @@ fn refuse_other_format(target: &Path) -> anyhow::Result<()> {
     let stem = if stem.is_empty() { "bundle" } else { stem };
     let better = target.with_file_name(format!("{stem}.tar.zst"));
     let message = format!(
-        "{}: a bundle is a tar compressed with zstd, and the ending {ending} names another format",
+        "{}: a bundle is a tar compressed with zstd, but the ending {ending} names another format",
         target.display()
     );
     Err(Failure::usage(message)
-        .hint(format!("name it {}; endings that name no format are kept", typed(&better)))
+        .hint(format!("name it {}; any ending that does not name another format is allowed", typed(&better)))
         .into())
 }
 
-/// The file is renamed into its place, which would put it where a device was, or a link.
+/// The finished file is renamed to its name, which would replace a device or a link.
 fn refuse_special(target: &Path) -> anyhow::Result<()> {
     let refuse = |why: String, hint: &str| Err(Failure::usage(why).hint(hint).into());
     let shown = target.display();
     if output_files::is_no_file(target) {
         return refuse(
-            format!("{shown} is no regular file"),
-            "-o - writes the bundle to stdout, for pipes and devices",
+            format!("{shown} is not a regular file"),
+            "for pipes and devices, write the bundle to stdout with -o -",
         );
     }
     match std::fs::read_link(target) {
         Ok(to) => refuse(
-            format!("{shown} leads to {}", to.display()),
-            "name that file with -o: what is unfinished, and the checksum, lie beside it",
+            format!("{shown} is a link to {}", to.display()),
+            "name that file with -o, since the partial file and the checksum are written beside it",
         ),
         Err(_) => Ok(()),
     }
 }
 
-/// Catalogs, the bundle with its sidecar, and the report are different files.
+/// The catalogs, the bundle with its sidecar files, and the report must be different files.
 pub(crate) fn refuse_overlaps(args: &ExportArgs, target: Option<&Path>) -> anyhow::Result<()> {
     let mut inputs: Vec<_> =
         args.catalog.catalogs.iter().map(|name| ("the catalog", Path::new(name))).collect();
@@ -115,7 +120,7 @@ pub(crate) fn refuse_overlaps(args: &ExportArgs, target: Option<&Path>) -> anyho
     output_files::refuse_overlaps(&inputs, &files(&args.write, target, &args.report))
 }
 
-/// The files that are written, with what they are.
+/// The files that are written, each with a description.
 pub(crate) fn files(
     write: &WriteArgs,
     target: Option<&Path>,
@@ -125,7 +130,7 @@ pub(crate) fn files(
     if let Some(target) = target {
         files.push(("the bundle", target.to_owned()));
         files.extend(
-            sidecar::written_with(write).iter().map(|suffix| ("what lies beside it", beside(target, suffix))),
+            sidecar::written_with(write).iter().map(|suffix| ("a sidecar file", beside(target, suffix))),
         );
         if write.with_self {
             files.extend(super::with_self::files(target).map(|path| ("what --with-self writes", path)));
@@ -135,13 +140,15 @@ pub(crate) fn files(
     files
 }
 
-/// Bytes of each volume, where the bundle is cut: parity needs a multiple of [`COLUMNS`].
+/// Bytes of each volume, if the bundle is cut: parity needs a multiple of [`COLUMNS`].
 pub(crate) fn cut_size(write: &WriteArgs) -> Option<u64> {
     let unit = if write.parity.is_some() { COLUMNS } else { 1 };
     write.volume_size.map(|size| size / unit * unit)
 }
 
-/// Refuses a plan that the disk of `target` has no room for, before anything is written; else says what room there is.
+/// Refuses a plan for which the disk of `target` has too little space, before anything is written; otherwise describes
+/// the
+/// space.
 pub(crate) fn check_space(target: &Path, plan: &ExportPlan, write: &WriteArgs) -> Result<String, Failure> {
     let content = plan.head.layout.max_len();
     let mut needed = content;
@@ -154,7 +161,7 @@ pub(crate) fn check_space(target: &Path, plan: &ExportPlan, write: &WriteArgs) -
     let largest = if is_fat { Some(FAT_LARGEST) } else { largest_file(target) };
     if let Some(largest) = largest.filter(|largest| *largest < file) {
         let message = format!(
-            "the bundle needs a file of {}, but the file system of {} holds none larger than {}",
+            "the bundle needs a file of {}, but the file system of {} holds only files up to {}",
             bytes(file),
             target.display(),
             bytes(largest)
@@ -164,7 +171,7 @@ pub(crate) fn check_space(target: &Path, plan: &ExportPlan, write: &WriteArgs) -
         ));
     }
     let Some(free) = free_space(target) else {
-        return Ok(format!("{} for {}; what is free there is not known", bytes(needed), target.display()));
+        return Ok(format!("{} for {}; free space unknown", bytes(needed), target.display()));
     };
     let usable = free.saturating_add(occupied(target));
     if usable >= needed {
@@ -173,7 +180,7 @@ pub(crate) fn check_space(target: &Path, plan: &ExportPlan, write: &WriteArgs) -
     Err(Failure::new(
         ExitCode::NoSpace,
         format!(
-            "the bundle needs {}, but there is room for {} in the folder of {}",
+            "the bundle needs {}, but only {} are free in the folder of {}",
             bytes(needed),
             bytes(usable),
             target.display()
@@ -182,7 +189,7 @@ pub(crate) fn check_space(target: &Path, plan: &ExportPlan, write: &WriteArgs) -
     .hint("free some space, write to another disk with -o FILE, or keep fewer platforms with --platform"))
 }
 
-/// How `target` is written, which is to hold what `plan` says: found out, unless a test assumes a medium.
+/// How `target` is written to hold `plan`: detected, unless a test assumes a medium.
 pub(crate) fn medium(session: &Session, args: &WriteArgs, target: &Path, plan: &ExportPlan) -> Medium {
     let medium = match args.assume_medium {
         Some(AssumedMedium::Sparse) => Medium::Sparse,
@@ -193,7 +200,7 @@ pub(crate) fn medium(session: &Session, args: &WriteArgs, target: &Path, plan: &
         let parallel = if args.spool.is_some() {
             ""
         } else {
-            "; with --spool DIR on another disk, downloads need not wait for it"
+            "; with --spool DIR on another disk, downloads do not have to wait for it"
         };
         session.reporter.say(&format!(
             "the disk of {} fills gaps with zeros, so the file is written in order{parallel}",

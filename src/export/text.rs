@@ -21,10 +21,10 @@ pub(crate) struct Summary<'a> {
     pub(crate) target: &'a Path,
     pub(crate) size: u64,
     pub(crate) volumes: Option<Volumes>,
-    /// Bytes that came over the network in this run; none where nothing could.
+    /// Bytes downloaded in this run; none if the content is local.
     pub(crate) received: Option<u64>,
     pub(crate) took: Duration,
-    /// The program was put beside the bundle.
+    /// The program was written beside the bundle.
     pub(crate) with_self: bool,
 }
 
@@ -33,18 +33,18 @@ pub(crate) struct Volumes {
     pub(crate) first: PathBuf,
     pub(crate) last: PathBuf,
     pub(crate) count: usize,
-    /// How many more there are, of parity.
+    /// The number of parity volumes in addition.
     pub(crate) parity: usize,
 }
 
-/// The first and the last of a row of files, which may be the same one.
+/// The first and the last of a series of files, which may be the same file.
 fn span(first: &Path, last: &Path) -> String {
     let (is_one, first, last) = (first == last, first.display(), last.display());
     if is_one { first.to_string() } else { format!("{first} to {last}") }
 }
 
 impl Summary<'_> {
-    /// `beside` are the endings of what lies beside the bundle.
+    /// `beside` are the suffixes of the sidecar files.
     pub(crate) fn text(&self, beside: &[String]) -> String {
         let Self { plan, target, size, volumes, received, took, with_self } = self;
         let distinct = plan.distinct();
@@ -85,17 +85,17 @@ impl Summary<'_> {
         let carried = volumes.as_ref().map_or(*target, |volumes| &volumes.first);
         let name = typed(Path::new(carried.file_name().unwrap_or_default()));
         let after = if plan.bundle.requires.is_some() { "  (after its base)" } else { "" };
-        let _ = write!(text, "\nThere:\n  bundle import {name} -d REGISTRY{after}\n");
+        let _ = write!(text, "\nInside:\n  bundle import {name} -d REGISTRY{after}\n");
         text
     }
 }
 
-/// What a delta does not carry, as a line of its own.
+/// A line about the blobs that a delta does not carry.
 pub(crate) fn left_out(bundle: &BundleManifest, required: u64) -> String {
     bundle.requires.as_ref().map_or_else(String::new, |requires| {
         let blobs = count(requires.blobs.len(), "blob");
         format!(
-            "a delta: {blobs} ({}) are left out, since bundle {} has them\n",
+            "a delta: {blobs} ({}) are left out, because bundle {} has them\n",
             bytes(required),
             requires.base
         )
@@ -130,7 +130,7 @@ pub(crate) fn plan_text(plan: &ExportPlan, content: &ContentSource, manifests: &
     text
 }
 
-/// `4 images with 2 signatures and 1 SBOM`: what a bundle holds, in a few words.
+/// A short summary of the content of a bundle, such as `4 images with 2 signatures and 1 SBOM`.
 pub(crate) fn images_and_artifacts(bundle: &BundleManifest) -> String {
     let (images, artifacts) = (count(bundle.images.len(), "image"), bundle.artifact_counts());
     if artifacts.is_empty() { images } else { format!("{images} with {artifacts}") }
@@ -168,7 +168,7 @@ pub(crate) fn table(bundle: &BundleManifest, shared: &[u64]) -> String {
     text
 }
 
-/// For each image of `bundle`: bytes of it that something else in it uses too.
+/// For each image of `bundle`: the bytes that it shares with others in the bundle.
 pub(crate) fn shared_of(bundle: &BundleManifest, manifests: &dyn Manifests) -> Vec<u64> {
     let contents = Contents::collect(&roots(bundle), manifests, &fates(bundle));
     let mut shared = contents.map(|contents| contents.shared).unwrap_or_default();
@@ -176,7 +176,7 @@ pub(crate) fn shared_of(bundle: &BundleManifest, manifests: &dyn Manifests) -> V
     shared
 }
 
-/// What keeping one platform alone would save, for each platform that is not everywhere.
+/// What keeping only one platform would save, for each platform that not every image has.
 fn platform_savings(plan: &ExportPlan, manifests: &dyn Manifests) -> Vec<(String, u64)> {
     let mut platforms: Vec<&String> = plan.bundle.images.iter().flat_map(|image| &image.platforms).collect();
     platforms.sort();

@@ -1,4 +1,4 @@
-//! `--with-self`: this program, its checksum, and how to do without it, beside a bundle.
+//! `--with-self`: writes this program, its checksum and a text with instructions beside a bundle.
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use crate::image::{Algorithm, Digest, Hasher};
 use crate::inputs::bundle_name::stem;
 use crate::session::output_files;
 
-/// What the program is called there.
+/// The name of the program beside a bundle.
 const NAME: &str = "bundle";
 
 /// The files that are written for the bundle `target`: the program, its checksum, the text.
@@ -20,27 +20,30 @@ pub(crate) fn files(target: &Path) -> [PathBuf; 3] {
     [folder.join(NAME), folder.join(format!("{NAME}.sha256")), folder.join(format!("{stem}.README.txt"))]
 }
 
-/// Refuses to replace something else under these names.
+/// Refuses to replace other files that have these names.
 pub(crate) fn check(target: &Path, force: bool) -> anyhow::Result<()> {
     let [program, sum, _] = files(target);
     for path in [&program, &sum].into_iter().filter(|path| path.exists() && !force) {
         let is_same = if *path == program { digest(path)? == digest(&own()?)? } else { true };
         if !is_same {
-            return Err(Failure::new(ExitCode::Failed, format!("{} is another file", path.display()))
-                .hint("replace it with --force, or write the bundle into another folder")
-                .into());
+            return Err(Failure::new(
+                ExitCode::Failed,
+                format!("{} exists and is a different file", path.display()),
+            )
+            .hint("replace it with --force, or write the bundle into another folder")
+            .into());
         }
     }
     Ok(())
 }
 
-/// Puts the three beside the bundle `target`, of which `volumes` are the files if it is cut.
+/// Writes the three files beside the bundle `target`; `volumes` are its files if it is cut.
 pub(crate) fn write(target: &Path, first_volume: Option<&Path>) -> anyhow::Result<()> {
     let [program, sum, text] = files(target);
     let own = own()?;
     let digest = digest(&own)?;
     let is_there = program.exists() && self::digest(&program)? == digest;
-    // Over itself, when it already runs from there, nothing has to be written.
+    // A program that already runs from this path does not have to be copied onto itself.
     if !is_there {
         copy(&own, &program).map_err(|error| Failure::io(&program, &error))?;
     }
@@ -50,11 +53,11 @@ pub(crate) fn write(target: &Path, first_volume: Option<&Path>) -> anyhow::Resul
 
 fn own() -> anyhow::Result<PathBuf> {
     std::env::current_exe().map_err(|error| {
-        Failure::new(ExitCode::Failed, format!("this program cannot be found: {error}")).into()
+        Failure::new(ExitCode::Failed, format!("cannot find the path of this program: {error}")).into()
     })
 }
 
-/// The program, whole or not at all, and executable where the disk has such a thing.
+/// Copies the program, completely or not at all, and makes it executable if the disk supports that.
 fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
     let mut aside = own_file::aside(to, 0o755)?;
     std::io::copy(&mut std::fs::File::open(from)?, aside.as_file_mut())?;
@@ -79,7 +82,7 @@ fn digest(path: &Path) -> anyhow::Result<Digest> {
     read().map_err(|error| Failure::io(path, &error).into())
 }
 
-/// What to type behind the gap, with this program and without it.
+/// The instructions for the other side, with this program and without it.
 fn readme(target: &Path, first_volume: Option<&Path>) -> String {
     let name = |path: &Path| typed(Path::new(path.file_name().unwrap_or_default()));
     let file = name(target);
@@ -102,7 +105,7 @@ fn readme(target: &Path, first_volume: Option<&Path>) -> String {
          jq -r '.manifests[].annotations.\"org.opencontainers.image.ref.name\"' layout/index.json\n    \
          # for each NAME of that list:\n    \
          skopeo copy --all --preserve-digests oci:layout:NAME docker://REGISTRY/PATH:TAG\n\n\
-         PATH and TAG are those of NAME, without the registry it came from. Digests stay what they were.\n",
+         PATH and TAG are those of NAME, without its registry. Digests do not change.\n",
         arch = std::env::consts::ARCH,
     )
 }

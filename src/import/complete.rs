@@ -1,4 +1,4 @@
-//! Completing an image once its blobs are there: mounts, children, root, tag, and the proof that the registry has it.
+//! Completes an image once its blobs have arrived: mounts, children, root, tag, and the check that the registry has it.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -13,15 +13,15 @@ use crate::image::{Algorithm, Descriptor, Digest, ManifestKind, RawManifest, Rep
 use crate::plan::{ImageUpload, Upload};
 use crate::registry::{GivenOut, HEADS_PER_JOB, ManifestTarget, RegistryClient, RegistryError};
 
-/// Pauses before each look at what a registry says of an image that was just sent.
+/// Pauses before each attempt to read back an image that was just sent.
 const PROOF_WAITS: [Duration; 4] =
     [Duration::ZERO, Duration::from_millis(300), Duration::from_secs(1), Duration::from_secs(4)];
 
-/// Referrers by subject that the registry did not say it has recorded.
+/// Referrers by subject, for which the registry did not confirm that it lists them.
 type Unlisted = BTreeMap<Digest, Vec<Descriptor>>;
 
 impl Run<'_> {
-    /// Waits for the blobs of an image, then completes it without a pause: mounts, children, root, proof.
+    /// Waits for the blobs of an image, then completes it without a pause: mounts, children, root, verification.
     pub(crate) async fn complete(&self, image_upload: &ImageUpload) -> Result<(), UploadError> {
         for &blob in &image_upload.blobs {
             let upload = &self.import.plan.uploads[blob as usize];
@@ -33,7 +33,7 @@ impl Run<'_> {
         if self.import.cancel.is_cancelled() {
             return Err(UploadError::Cancelled);
         }
-        // Boxed: its state is some kilobytes, and all images of an import wait above at once.
+        // Boxed because its state takes some kilobytes, and all images of an import wait above at the same time.
         Box::pin(self.finish(image_upload)).await
     }
 
@@ -58,7 +58,8 @@ impl Run<'_> {
         self.manifests(image_upload).await
     }
 
-    /// Brings a blob of another repository here: mounted, or sent again where the registry does not mount.
+    /// Makes a blob of another repository available here: mounts it, or uploads it again if the registry does not
+    /// mount.
     async fn mount(&self, repository: &Repository, upload: &Upload) -> Result<(), UploadError> {
         let source = self.import.source(upload, &upload.home, None);
         let client = self.import.client;
@@ -68,15 +69,16 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Children, then the root, then what is about them, and only then the tag: whoever sees the image can also see
-    /// that it is signed.
+    /// Pushes children, then the root, then the referrers, and only then the tag: whoever sees the image can also see
+    /// that it
+    /// is signed.
     async fn manifests(&self, image_upload: &ImageUpload) -> Result<(), UploadError> {
         let repository = &image_upload.target.repository;
         let mut unlisted = Unlisted::new();
         let mut untagged = Vec::new();
         for (digest, media_type) in &image_upload.manifests {
             let is_root = image_upload.manifests.last().is_some_and(|(root, _)| root == digest);
-            // A push by tag is hashed with sha256: another digest has to be said.
+            // The registry hashes a push by tag with sha256, so a digest of another algorithm must be given explicitly.
             let by_tag =
                 is_root && image_upload.target.tag.is_some() && digest.algorithm() == Algorithm::Sha256;
             if !by_tag || !image_upload.artifacts.is_empty() {
@@ -94,7 +96,7 @@ impl Run<'_> {
         self.list(repository, unlisted).await
     }
 
-    /// Puts what is about an image beside it, and proves that it is found there.
+    /// Pushes the referrers of an image, and verifies that they can be found.
     async fn artifacts(
         &self,
         image_upload: &ImageUpload,
@@ -132,7 +134,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Pushes one manifest by its tag, or its digest without one.
+    /// Pushes one manifest by its tag, or by its digest if it has none.
     async fn put(
         &self,
         image_upload: &ImageUpload,
@@ -154,7 +156,7 @@ impl Run<'_> {
         Ok(manifest)
     }
 
-    /// Keeps the lists of referrers that the registry does not keep itself.
+    /// Maintains the referrer lists under fallback tags if the registry does not keep them itself.
     async fn list(&self, repository: &Repository, unlisted: Unlisted) -> Result<(), UploadError> {
         for (subject, referrers) in unlisted {
             self.import.client.list_referrers(repository, &subject, &referrers).await?;
@@ -162,7 +164,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Referrers count when the registry lists them, by itself or under the fallback tag.
+    /// A referrer counts if the registry lists it, by itself or under the fallback tag.
     async fn prove_listed(
         &self,
         repository: &Repository,
@@ -183,7 +185,7 @@ impl Run<'_> {
         Err(UploadError::Unproven { place, wanted, found: "a list without it".to_owned() })
     }
 
-    /// Proves manifests that have no tag, several at once.
+    /// Verifies manifests that have no tag, several at once.
     async fn prove_each(
         &self,
         repository: &Repository,
@@ -200,7 +202,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// A manifest counts when the registry gives it out again, byte for byte.
+    /// A manifest counts if the registry returns it, byte for byte.
     async fn prove(
         &self,
         repository: &Repository,
@@ -208,7 +210,7 @@ impl Run<'_> {
         wanted: &RawManifest,
     ) -> Result<(), UploadError> {
         let mut found = GivenOut::Nothing;
-        // A registry of many nodes may need a moment until each of them knows what one has taken.
+        // A registry of several nodes may take a moment until each of them knows a new manifest.
         for wait in PROOF_WAITS {
             tokio::time::sleep(wait).await;
             found = self.import.client.gives_out(repository, target, wanted).await?;
@@ -225,7 +227,7 @@ impl Run<'_> {
     }
 }
 
-/// A tag or digest as it is written behind its repository.
+/// A tag or digest as it is written after its repository.
 pub(crate) fn place(repository: &Repository, target: &ManifestTarget) -> String {
     match target {
         ManifestTarget::Tag(tag) => format!("{repository}:{tag}"),
@@ -243,16 +245,16 @@ pub(crate) fn raw(
     raw.map_err(|e| ArchiveError::Format(FormatError::Damaged(format!("manifest {digest}: {e}"))).into())
 }
 
-/// What a place has of an artifact.
+/// Whether a repository has an artifact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ArtifactStatus {
     There,
     Absent,
-    /// Its tag names something else.
+    /// Its tag resolves to something else.
     Other(Digest),
 }
 
-/// What `repository` has of artifacts, given and returned by position in the bundle.
+/// Which artifacts `repository` has, given and returned by position in the bundle.
 pub async fn artifacts_there(
     client: &RegistryClient,
     image_store: &dyn ImageStore,
@@ -278,8 +280,9 @@ pub async fn artifacts_there(
     Ok(found)
 }
 
-/// A tag that holds what `row` says and more counts as holding it: whoever signs an image again behind the gap adds to
-/// the same manifest, and that must not be lost.
+/// A tag whose manifest has the content of `row` and more counts as having it: whoever signs an image again behind the
+/// gap
+/// adds to the same manifest, and that must not be lost.
 async fn under_tag(
     client: &RegistryClient,
     image_store: &dyn ImageStore,
@@ -303,8 +306,9 @@ async fn under_tag(
     Ok(if covers { ArtifactStatus::There } else { ArtifactStatus::Other(found) })
 }
 
-/// Which of `wanted` the destination has: for each, the digest its tag names now. Asked by as many requests at a
-/// time as go with `jobs`.
+/// Which of `wanted` the destination has: for each, the digest that its tag resolves to now. Sends as many requests at
+/// a
+/// time as `jobs` allows.
 pub async fn present(
     client: &RegistryClient,
     wanted: &[(Repository, ManifestTarget)],

@@ -1,4 +1,4 @@
-//! One import with everything it needs, and its steps.
+//! One import, with everything it needs and its steps.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ pub(crate) struct ImportJob<'a> {
     pub(crate) client: &'a RegistryClient,
     pub(crate) destination: &'a Destination,
     pub(crate) image_store: Arc<dyn ImageStore>,
-    /// What files that come of it are called after.
+    /// The name from which the names of its output files are made.
     pub(crate) stem: String,
     pub(crate) vouched: Vouched,
     /// The policy to enforce, if any.
@@ -41,7 +41,7 @@ pub(crate) struct ImportJob<'a> {
 }
 
 impl ImportJob<'_> {
-    /// The rows of the report, and what it says of the bundle.
+    /// The rows of the report, and what it says about the bundle.
     pub(super) fn begin(&self, report: &mut RunReport) {
         let images = &self.image_store.bundle().images;
         report.images = images.iter().map(|i| ImageReport::new(&i.name, Some(&i.source))).collect();
@@ -64,7 +64,7 @@ impl ImportJob<'_> {
         Ok(())
     }
 
-    /// How the import would end, as far as a dry run can tell.
+    /// How the import would end, as far as a dry run can predict.
     pub(super) fn foreseen(&self, report: &RunReport) -> anyhow::Result<ExitCode> {
         match report.failures().next() {
             None => Ok(ExitCode::Done),
@@ -73,7 +73,7 @@ impl ImportJob<'_> {
         }
     }
 
-    /// Says what there is to know of the archive, without what was `said` before; how much there is.
+    /// Prints the notes about the archive, without those already `said`; returns their number.
     pub(super) fn report_notes(&self, said: usize) -> usize {
         let notes = self.image_store.notes();
         for note in notes.iter().skip(said) {
@@ -133,7 +133,7 @@ impl ImportJob<'_> {
         Ok(())
     }
 
-    /// How the run ends; of several errors the first counts, and the others are told.
+    /// How the run ends; of several errors the first decides, and the others are reported.
     pub(super) fn ended(
         &self,
         judged: anyhow::Result<()>,
@@ -153,7 +153,7 @@ impl ImportJob<'_> {
         Ok(ExitCode::Partly)
     }
 
-    /// Refuses what the policy does not let pass, of the images that are chosen, before anything is asked or sent.
+    /// Refuses selected images that the policy does not allow, before any request is sent.
     pub(super) fn enforce(&self, report: &mut RunReport) -> anyhow::Result<()> {
         let Some(rules) = &self.rules else { return Ok(()) };
         let images = |name: &Reference| matches(&self.args.only, name);
@@ -165,14 +165,15 @@ impl ImportJob<'_> {
         }
     }
 
-    /// Ends the run where something stands against it, unless it shall not matter.
+    /// Ends the run if the preflight found problems, unless the checks are skipped.
     pub(super) fn run_preflight(&self, preflight: Preflight) -> anyhow::Result<()> {
         let reporter = &self.session.reporter;
         preflight.warnings().for_each(|warning| reporter.warn(&warning));
         if self.args.skip_preflight { Ok(()) } else { Ok(preflight.judge()?) }
     }
 
-    /// Sends what the plan says; what came of each image goes into `report`. The last result is that of reading.
+    /// Sends what the plan contains; the result of each image goes into `report`. The second value is the result of
+    /// reading.
     pub(super) async fn send(
         &self,
         plan: &ImportPlan,
@@ -211,31 +212,31 @@ impl ImportJob<'_> {
         (sent, read)
     }
 
-    /// Whether what happened lets the import end well, at least in part.
+    /// Whether the import succeeded, at least in part.
     pub(super) fn judge(&self, read: Result<(), ArchiveError>, report: &RunReport) -> anyhow::Result<()> {
         let failures = report.failures().count();
         if self.session.cancel.is_cancelled() {
             if failures > 0 {
                 self.session.reporter.warn(&report.warning());
             }
-            let kept = "images that are complete are there; run the same command again to go on";
+            let kept = "images that were completed have arrived; run the same command again to resume";
             return Err(Failure::interrupted(kept).into());
         }
-        // What a pipe has lost is lost: there is nothing to stop for.
+        // What a pipe has lost cannot be read again, so there is no reason to stop for it.
         let keeps_going = self.keeps_going() || report.failed_partly();
         if failures > 0 && (!keeps_going || report.images.len() == failures) {
             let failure = report.failure();
             let hint = if failure.code == ExitCode::Content && self.args.salvage {
-                "no image of the bundle is whole: copy or export it again"
+                "no image of the bundle is intact: copy or export it again"
             } else if failure.code == ExitCode::Content {
-                "images that arrived stay; the others need a bundle that is whole: copy or export it again, or take \
-                 what is whole with --salvage"
+                "images that arrived stay; the others need an intact bundle: copy or export it again, or take \
+                 what is intact with --salvage"
             } else {
-                "images that arrived stay; run the same command again to go on"
+                "images that arrived stay; run the same command again to resume"
             };
             return Err(failure.hint(hint).into());
         }
-        // Damage after the last image is still damage, and whoever carried the stream should know.
+        // Damage after the last image is still damage, and must be reported.
         match read {
             Err(error) if self.args.salvage => self.session.reporter.warn(&error.to_string()),
             read => read?,
@@ -243,12 +244,12 @@ impl ImportJob<'_> {
         Ok(())
     }
 
-    /// Whether images that fail are left behind.
+    /// Whether images that fail are skipped.
     pub(super) fn keeps_going(&self) -> bool {
         self.args.keep_going || self.args.salvage
     }
 
-    /// The uploads that an earlier run of the same import left open.
+    /// The upload sessions that an earlier run of the same import left open.
     pub(super) fn sessions(&self) -> anyhow::Result<Option<Sessions>> {
         let id = self.image_store.id().map_or_else(|| self.image_store.bundle().id(), Ok)?;
         let key = Digest::sha256(format!("{id} {}", self.destination).as_bytes());
@@ -262,7 +263,7 @@ impl ImportJob<'_> {
         }
     }
 
-    /// Where everything goes. Names that collide, or do not fit, are refused before anything is sent.
+    /// The target of every image. Names that collide or do not fit are refused before anything is sent.
     pub(super) fn targets(&self, report: &mut RunReport) -> anyhow::Result<Vec<ImageTarget>> {
         let bundle = self.image_store.bundle();
         let share = shards::of(self.args, self.image_store.as_ref())?;
@@ -278,7 +279,7 @@ impl ImportJob<'_> {
                 row.not_asked_for();
             }
         }
-        // One part may be empty, all of them together not.
+        // One shard may be empty, but not the whole selection.
         let nothing = share.is_none_or(|share| share.of == 0);
         if targets.is_empty() && unfit.is_empty() && nothing {
             return Err(Failure::usage("no image of the bundle matches --only").into());
@@ -301,20 +302,19 @@ impl ImportJob<'_> {
     pub(super) async fn check_registry(&self) -> anyhow::Result<()> {
         let host = self.destination.host();
         match self.session.stoppable(NOTHING_SENT, self.client.ping(host)).await?? {
-            PingOutcome::Unclear { status } => self
-                .session
-                .reporter
-                .detail(&format!("{host} answers {status} to /v2/; going on, as some registries do")),
+            PingOutcome::Unclear { status } => self.session.reporter.detail(&format!(
+                "{host} answers {status} to /v2/; continuing, since some registries do that"
+            )),
             PingOutcome::Registry { .. } | PingOutcome::NeedsLogin => {}
         }
         Ok(())
     }
 
-    /// Says what has arrived; what has not is told at the end, all of it together.
+    /// Prints which images have arrived; failures are printed together at the end.
     pub(super) fn tell(&self, plan: &ImportPlan, at: usize, result: &Result<(), UploadError>) {
         if result.is_ok() {
             let place = plan.image_uploads[at].target.place();
-            self.session.reporter.detail(&format!("{place} is there"));
+            self.session.reporter.detail(&format!("{place} has arrived"));
         }
     }
 

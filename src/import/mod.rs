@@ -1,11 +1,13 @@
-//! An import: what a bundle has and its destination lacks is sent there, image by image, each proven.
+//! An import: sends the parts of a bundle that the destination lacks, image by image, and verifies that each arrived.
 //!
-//! **Place.** Every image gets its target; names that collide or do not fit are refused ([`crate::plan::ImageTargets`]).
-//! **Compare.** What is there already, and what a base has brought, is asked for (`presence.rs`,
-//! `required.rs`).
-//! **Plan.** What is missing, as a value ([`ImportPlan`]); what stands against it ends the run here.
-//! **Send.** Blobs (`upload.rs`, `stream.rs`), then manifests, tag and proof of each image (`complete.rs`).
-//! **Report.** The report, the receipt, the request for what was damaged, the Helm values.
+//! **Place.** Every image gets its target; names that collide or are too long are refused
+//! ([`crate::plan::ImageTargets`]).
+//! **Compare.** The destination is asked what it already has (`presence.rs`), and for a delta also whether it has the
+//! blobs of the base (`required.rs`).
+//! **Plan.** What is missing becomes one value ([`ImportPlan`]). If there are problems, the run ends here.
+//! **Send.** Blobs are uploaded (`upload.rs`, `stream.rs`). Then each image is completed: its manifests and its tag are
+//! pushed, and the registry must return them (`complete.rs`).
+//! **Report.** The last files are the report, the receipt, the request for damaged content, and the Helm values.
 
 pub mod complete;
 pub(crate) mod job;
@@ -34,7 +36,7 @@ use job::ImportJob;
 use prepare::Probe;
 use text::Found;
 
-/// Imports a bundle; `values` is where the Helm values go, and `pipe` what has come of a pipe.
+/// Imports a bundle. `values` is the path for the Helm values; `pipe` is what has been read of a pipe, if there is one.
 pub(crate) async fn run(
     job: &ImportJob<'_>,
     values: PathBuf,
@@ -57,7 +59,7 @@ pub(crate) async fn run(
     let mut preflight = Preflight::default();
     preflight.fine("names", text::names_text(targets.len(), unfit));
     if let Some(requires) = &bundle.requires {
-        let there = format!("what bundle {} brought is there", requires.base);
+        let there = format!("the destination has everything from bundle {}", requires.base);
         let found = job.base_search(bundle).find_all(&plan, requires).await;
         let found = found.map(|held| plan.mount_from(held));
         preflight.check("base", found.map(|()| there));
@@ -75,7 +77,7 @@ pub(crate) async fn run(
         job.run_preflight(preflight)?;
         return job.foreseen(report);
     }
-    // A name that does not fit is the image's own; what was found at the destination may be about all of it.
+    // A name that does not fit affects its image only; a failure found at the destination may affect all images.
     if report.failures().count() > unfit && !job.keeps_going() {
         return Err(report.failure().into());
     }
@@ -96,7 +98,8 @@ pub(crate) async fn run(
     }));
     clients::tell_warnings(job.client, &job.session.reporter);
     job.report_notes(notes);
-    // What is written beside tells of what has arrived: it costs no image, and what became of those is said first.
+    // These files record what has arrived. A failure to write one does not fail any image, and comes after the images'
+    // results.
     let mut beside = Vec::new();
     if job.args.salvage {
         let (image_store, reporter) = (job.image_store.as_ref(), &job.session.reporter);
@@ -105,7 +108,7 @@ pub(crate) async fn run(
     beside.push(job.write_receipt(report, receipt_signer.as_ref()));
     let was_read = read.is_ok();
     let judged = job.judge(read, report);
-    // What has no name there is not missed there: all the rest has arrived.
+    // Images whose name does not fit do not count as missing here: all others have arrived.
     let is_rest_there = was_read && report.failures().count() == unfit;
     let arrived = judged.is_ok() || (is_rest_there && !job.session.cancel.is_cancelled());
     let written = match &values {

@@ -1,5 +1,5 @@
-//! What has to be true of a destination before the first byte: what must be made is made, every repository can be
-//! written to.
+//! Prepares a destination before the first byte is sent: creates what is missing, and checks write access to every
+//! repository.
 
 use std::collections::BTreeSet;
 
@@ -16,16 +16,16 @@ use crate::registry::{ErrorClass, RegistryClient, RegistryError};
 use crate::session::preflight::Preflight;
 use crate::session::{NOTHING_SENT, Session};
 
-/// How write access is looked for.
+/// How write access is checked.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Probe {
-    /// By asking to be let in: leaves nothing behind.
+    /// By logging in, which leaves nothing behind.
     Login,
-    /// By opening an upload and giving it up again.
+    /// By opening an upload and cancelling it.
     Upload,
 }
 
-/// A destination, and how it is prepared for an import.
+/// A destination, and the settings to prepare it for an import.
 pub(crate) struct Preparing<'a> {
     pub(crate) session: &'a Session,
     pub(crate) client: &'a RegistryClient,
@@ -34,8 +34,8 @@ pub(crate) struct Preparing<'a> {
 }
 
 impl Preparing<'_> {
-    /// How this destination is prepared.
-    // Only AWS is waited for.
+    /// The preparation that this destination needs.
+    // Only the requests to AWS are awaited.
     #[cfg_attr(not(feature = "ecr"), allow(clippy::unused_async))]
     pub(crate) async fn preparation(
         &self,
@@ -53,23 +53,23 @@ impl Preparing<'_> {
         #[cfg(feature = "ecr")]
         if let Some(ecr) = crate::destination::ecr::EcrHost::of(host) {
             let options = args.ecr.options()?;
-            // Boxed: loading AWS's configuration is a large future, for the few who need it.
+            // Boxed because loading AWS's configuration is a large future that few imports need.
             let ecr = Box::pin(crate::destination::ecr::Ecr::new(ecr, self.client, options));
             return Ok(Preparation::Ecr(Box::new(self.session.stoppable(NOTHING_SENT, ecr).await?)));
         }
         Ok(Preparation::None)
     }
 
-    /// Makes what is lacking, and says so.
+    /// Creates what is missing, and reports it.
     pub(crate) async fn make(&self, preparation: &Preparation, lacking: &[String]) -> anyhow::Result<()> {
         for name in lacking {
             self.session.stoppable(NOTHING_SENT, preparation.make(name)).await??;
-            self.session.reporter.say(&format!("made {} {name}", preparation.nouns().0));
+            self.session.reporter.say(&format!("created {} {name}", preparation.nouns().0));
         }
         Ok(())
     }
 
-    /// What a dry run can tell of write access: it opens no upload, so that a yes is never sure.
+    /// The check of write access that a dry run can make: it opens no upload, so it cannot be certain of success.
     pub(crate) async fn look_for_access(
         &self,
         plan: &ImportPlan,
@@ -77,21 +77,24 @@ impl Preparing<'_> {
         preflight: &mut Preflight,
     ) {
         const WHAT: &str = "access";
-        // What is not there yet lets nobody in.
+        // Repositories that do not exist yet cannot be checked.
         if !lacking.is_empty() {
-            preflight.fine(WHAT, "not known: what the images go into is to be created first");
+            preflight.fine(WHAT, "unknown: the repositories have to be created first");
             return;
         }
         let let_in = self.check_access(plan, Probe::Login).await;
         let text = match plan.repositories().len() {
             0 => "nothing to send".to_owned(),
-            1 => "let in for the one repository; not known whether it takes uploads".to_owned(),
-            all => format!("let in for all {all} repositories; not known whether they take uploads"),
+            1 => "login succeeds for the one repository; whether it accepts uploads is unknown".to_owned(),
+            all => {
+                format!("login succeeds for all {all} repositories; whether they accept uploads is unknown")
+            }
         };
         preflight.check(WHAT, let_in.map(|()| text));
     }
 
-    /// Write access to every repository, before the first byte: all refusals at once, with what has to be created.
+    /// Checks write access to every repository before the first byte; returns all refusals at once, with what to
+    /// create.
     pub(crate) async fn check_access(&self, plan: &ImportPlan, probe: Probe) -> Result<(), Failure> {
         let checks = futures_util::stream::iter(plan.repositories())
             .map(|repository| async move {
@@ -124,8 +127,9 @@ impl Preparing<'_> {
         Err(failure)
     }
 
-    /// What is missing there, as far as the refusals tell. Harbor answers 401, 403 or 404 where a project is missing,
-    /// and is asked.
+    /// What is missing at the destination, as far as the refusals show. Harbor answers 401, 403 or 404 if a project is
+    /// missing,
+    /// so it is asked for its projects.
     async fn what_to_create(&self, refused: &[(&Repository, RegistryError)]) -> Vec<String> {
         let of_class = |class| refused.iter().filter(move |(_, error)| error.class() == class);
         let repositories: Vec<&Repository> = of_class(ErrorClass::NotFound)
@@ -139,7 +143,7 @@ impl Preparing<'_> {
                 Ok(lacking) if !lacking.is_empty() => {
                     let list = lacking.join("\n");
                     return vec![format!(
-                        "create these Harbor projects, or have them made with --create-projects:\n{list}"
+                        "create these Harbor projects, or let --create-projects create them:\n{list}"
                     )];
                 }
                 _ => {}
@@ -151,25 +155,26 @@ impl Preparing<'_> {
             [] => Vec::new(),
             owners => vec![
                 format!(
-                    "create at {host} first: these repositories, or the project, organization or user that they begin \
+                    "create these repositories at {host} first, or the project, organization or user that they begin \
                      with: {}",
                     owners.join(", ")
                 ),
-                format!("or choose a prefix that is there already: -d {host}/PREFIX"),
+                format!("or choose a prefix that already exists: -d {host}/PREFIX"),
             ],
         }
     }
 }
 
-/// The first parts of `paths`: what most registries want to exist before they create repositories below it.
+/// The first parts of `paths`: most registries require them to exist before they create repositories below.
 fn owners(paths: &[String]) -> Vec<&str> {
     let owners: BTreeSet<&str> =
         paths.iter().map(|path| path.split_once('/').map_or(path.as_str(), |(owner, _)| owner)).collect();
     owners.into_iter().collect()
 }
 
-/// Each reason once, after the repositories that it is for. Reasons differ in what names the repository, so they are
-/// compared by what the registry answered.
+/// Each reason once, after the repositories that it applies to. The text of a reason may contain the repository, so
+/// reasons
+/// are compared by what the registry answered.
 fn told(refused: &[(&Repository, RegistryError)]) -> Vec<String> {
     let mut reasons: Vec<(&RegistryError, Vec<&Repository>)> = Vec::new();
     for (repository, error) in refused {
@@ -190,13 +195,13 @@ fn told(refused: &[(&Repository, RegistryError)]) -> Vec<String> {
     lines.collect()
 }
 
-/// Longest lifecycle policy that is read, in bytes. ECR's own limit is 30,720 characters.
+/// Maximum size of a lifecycle policy in bytes. ECR's own limit is 30,720 characters.
 #[cfg(feature = "ecr")]
 const MAX_LIFECYCLE: u64 = 1 << 20;
 
 #[cfg(feature = "ecr")]
 impl crate::cli::EcrArgs {
-    /// A lifecycle policy is read and looked at here: what is no JSON is told before anything is sent.
+    /// Reads and parses a lifecycle policy here, so that invalid JSON is reported before anything is sent.
     fn options(&self) -> anyhow::Result<crate::destination::ecr::EcrOptions> {
         let read = |path: &std::path::PathBuf| {
             let usage = |why: String| Failure::usage(format!("--ecr-lifecycle {}: {why}", path.display()));

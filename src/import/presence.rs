@@ -1,4 +1,4 @@
-//! What of a bundle the destination has already, and what the policy makes of tags with other content.
+//! What the destination already has of a bundle, and what the conflict policy does about tags with other content.
 
 use std::collections::HashMap;
 
@@ -21,13 +21,14 @@ pub(crate) struct Presence<'a> {
     pub(crate) client: &'a RegistryClient,
     pub(crate) image_store: &'a dyn ImageStore,
     pub(crate) on_conflict: OnConflict,
-    /// Which signatures and the like come along.
+    /// Which referrers are imported too.
     pub(crate) with: &'a [ArtifactKind],
     pub(crate) jobs: usize,
 }
 
 impl Presence<'_> {
-    /// The targets that the destination does not have, and those it has; the policy for tags with other content is applied.
+    /// The targets that the destination lacks, and those it has; the conflict policy for tags with other content is
+    /// applied.
     pub(crate) async fn missing(
         &self,
         targets: &[ImageTarget],
@@ -41,7 +42,7 @@ impl Presence<'_> {
                 (target.repository.clone(), manifest_target(target, &bundle.images[target.image].digest))
             })
             .collect();
-        reporter.begin_count("asking what is there", wanted.len() as u64);
+        reporter.begin_count("comparing with the destination", wanted.len() as u64);
         let step = || reporter.step();
         let asked = present(self.client, &wanted, self.jobs, &step);
         let mut found = self.session.stoppable(NOTHING_SENT, asked).await?;
@@ -72,7 +73,7 @@ impl Presence<'_> {
                     }
                     Ok(false) => {
                         row.state = ImageState::Skipped;
-                        row.reason = Some(format!("the tag names {there}"));
+                        row.reason = Some(format!("the tag resolves to {there}"));
                         continue;
                     }
                     Err(conflict) => {
@@ -80,8 +81,9 @@ impl Presence<'_> {
                         continue;
                     }
                 },
-                // Some registries deny that a repository exists to those who may yet create it by pushing: write
-                // access, checked next, decides.
+                // Some registries answer that a repository does not exist to users who may create it by pushing. The
+                // check of write access,
+                // which comes next, decides.
                 Ok(None) => true,
                 Err(error) if error.class() == ErrorClass::Denied => true,
                 Err(error) => {
@@ -100,7 +102,7 @@ impl Presence<'_> {
         Ok((missing, present))
     }
 
-    /// For each target with artifacts, by position, those it lacks; an error where that has failed the image.
+    /// For each target with artifacts, by position, the artifacts it lacks; an error if one has failed the image.
     async fn artifacts(
         &self,
         targets: &[ImageTarget],
@@ -117,7 +119,7 @@ impl Presence<'_> {
             }
         }
         let reporter = &self.session.reporter;
-        reporter.begin_count("asking for signatures and the like", wanted.len() as u64);
+        reporter.begin_count("comparing signatures and other referrers", wanted.len() as u64);
         let asked = futures_util::stream::iter(wanted)
             .map(|(at, artifacts)| async move {
                 let there =
@@ -168,7 +170,7 @@ impl Presence<'_> {
         Ok(lacking)
     }
 
-    /// Whether a tag that names `there` holds the manifest `digest`.
+    /// Whether a tag that resolves to `there` has the manifest `digest`.
     fn is(&self, there: &Digest, digest: &Digest, media_type: &str) -> bool {
         there == digest
             || self.image_store.manifest(digest).is_ok_and(|bytes| {
@@ -176,16 +178,16 @@ impl Presence<'_> {
             })
     }
 
-    /// Whether the policy replaces a tag with other content, leaves it alone, or calls it a failure.
+    /// Whether the conflict policy replaces a tag with other content, keeps it, or fails.
     fn may_replace(&self, place: &str, there: &Digest) -> Result<bool, Conflict> {
         let reporter = &self.session.reporter;
         match self.on_conflict {
             OnConflict::Overwrite => {
-                reporter.say(&format!("{place} has other content and is replaced ({there})"));
+                reporter.say(&format!("{place} has other content ({there}) and is replaced"));
                 Ok(true)
             }
             OnConflict::Skip => {
-                reporter.say(&format!("{place} has other content and is left alone ({there})"));
+                reporter.say(&format!("{place} has other content ({there}) and is kept"));
                 Ok(false)
             }
             OnConflict::Fail => Err(Conflict(*there)),
@@ -194,7 +196,7 @@ impl Presence<'_> {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("the tag is there with other content ({0})")]
+#[error("the tag exists with other content ({0})")]
 struct Conflict(Digest);
 
 impl Explain for Conflict {

@@ -1,4 +1,4 @@
-//! `import --receipt`: what arrived, for those outside, and for the next delta.
+//! `import --receipt`: records what arrived, for the connected side and for the next delta.
 
 use crate::app::failure::{ExitCode, Failure};
 use crate::archive::{ImageRow, ImageStore};
@@ -11,12 +11,13 @@ use crate::session::run_report::{ImageReport, RunReport};
 use crate::session::sidecar;
 use crate::signing::PrivateKey;
 
-/// The key that will sign the receipt. What must not be replaced by one is found before anything is sent.
+/// The key that signs the receipt. A file that must not be replaced is found here, before anything is sent.
 pub(crate) fn signer(args: &ImportArgs) -> anyhow::Result<Option<PrivateKey>> {
     let Some(path) = &args.receipt else {
         if let Some(key) = &args.sign.sign_key {
-            let message = format!("{} is to sign a receipt, and none is asked for", key.display());
-            return Err(Failure::usage(message).hint("say where it goes with --receipt FILE").into());
+            let message =
+                format!("the key {} is for signing a receipt, but no receipt was requested", key.display());
+            return Err(Failure::usage(message).hint("name the receipt with --receipt FILE").into());
         }
         return keys::signer(&args.sign);
     };
@@ -25,14 +26,17 @@ pub(crate) fn signer(args: &ImportArgs) -> anyhow::Result<Option<PrivateKey>> {
     }
     let there = sidecar::content(path)?;
     if !args.force && there.is_some_and(|json| Receipt::parse(&json).is_err()) {
-        return Err(Failure::new(ExitCode::Failed, format!("{} exists and is no receipt", path.display()))
-            .hint("replace it with --force, or choose another name")
-            .into());
+        return Err(Failure::new(
+            ExitCode::Failed,
+            format!("{} exists and is not a receipt", path.display()),
+        )
+        .hint("replace it with --force, or name another file with --receipt FILE")
+        .into());
     }
     keys::signer(&args.sign)
 }
 
-/// Writes down what is there now, whatever did not arrive.
+/// Writes which images are at the destination now, even if others did not arrive.
 pub(crate) fn write(
     args: &ImportArgs,
     image_store: &dyn ImageStore,

@@ -1,5 +1,4 @@
-//! Manifests that a registry does not take at once: what it lost is sent again, and what it will not have is told in
-//! words that help.
+//! Manifests that a registry refuses: content that it lost is sent again, and a final refusal is explained with a hint.
 
 use std::sync::Arc;
 
@@ -10,18 +9,19 @@ use crate::image::{Descriptor, Digest, ManifestKind, RawManifest};
 use crate::plan::{ImageUpload, Upload};
 use crate::registry::{ErrorClass, GivenOut, ManifestTarget, PutManifest, RegistryError};
 
-/// How often the content of one manifest is sent again to a registry that says it has it, and then has not.
+/// How often the content of one manifest is sent again to a registry that says it has it, but then does not.
 const ROUNDS: usize = 3;
 
-/// What may help where the urls of foreign layers are refused.
+/// The hint if the urls of foreign layers may be the reason.
 const URLS: &str =
     "allow such urls in the registry's settings (docker-registry: validation.manifests.urls.allow)";
-/// What may help where a type of manifest is refused that not all registries know.
-const RARE: &str = "a newer version of the registry, or another of its settings, may take such a manifest";
+/// The hint if the manifest has a type that not all registries know.
+const RARE: &str = "a newer version of the registry, or a change of its settings, may accept such a manifest";
 
 impl Run<'_> {
-    /// Pushes `manifest`. Where the registry lacks what it refers to, that is sent without asking first: some say of a
-    /// blob that it is there when it is not.
+    /// Pushes `manifest`. If the registry lacks something that the manifest refers to, that is sent without asking
+    /// first,
+    /// because some registries say that they have a blob when they do not.
     pub(crate) async fn put_insisting(
         &self,
         image_upload: &ImageUpload,
@@ -51,8 +51,9 @@ impl Run<'_> {
         }
     }
 
-    /// Sends those of `named` that `manifest` refers to, or all that it refers to where none is. `false`: there is
-    /// nothing of it to send.
+    /// Sends those of `named` that `manifest` refers to, or, if none is named, everything it refers to. Returns `false`
+    /// if there
+    /// is nothing to send.
     async fn send_again(
         &self,
         image_upload: &ImageUpload,
@@ -86,7 +87,7 @@ impl Run<'_> {
         image_upload.blobs.iter().map(|blob| &self.import.plan.uploads[*blob as usize])
     }
 
-    /// Once in each round, however many images wait for it.
+    /// Sends a blob once in each round, however many images wait for it.
     async fn send_unasked(
         &self,
         image_upload: &ImageUpload,
@@ -108,7 +109,7 @@ impl Run<'_> {
         sent.map_err(|error| UploadError::Blob { digest: upload.digest.into(), error })
     }
 
-    /// Why a registry does not take a manifest, as far as can be known.
+    /// Explains why a registry refuses a manifest, as far as that can be known.
     async fn explained(
         &self,
         image_upload: &ImageUpload,
@@ -136,7 +137,7 @@ impl Run<'_> {
                 error: Box::new(error),
             };
         }
-        // What an account may not do has nothing to do with what it sends.
+        // Missing permissions have nothing to do with the content of the manifest.
         if error.class() == ErrorClass::Denied {
             return error.into();
         }
@@ -157,7 +158,7 @@ impl Run<'_> {
     }
 }
 
-/// The manifests of the image and of what is about it.
+/// The manifests of the image and of its referrers.
 fn manifests_of(image_upload: &ImageUpload) -> impl Iterator<Item = (&Digest, &str)> {
     let about = image_upload.artifacts.iter().flat_map(|artifact| &artifact.manifests);
     image_upload.manifests.iter().chain(about).map(|(digest, media_type)| (digest, media_type.as_str()))

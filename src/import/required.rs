@@ -1,4 +1,4 @@
-//! What a delta builds on: every blob that it does not carry must be at the destination before anything is sent.
+//! The base of a delta: every blob that the delta does not carry must be at the destination before anything is sent.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -14,7 +14,7 @@ use crate::registry::{ErrorClass, RegistryClient, RegistryError};
 use crate::report::count;
 use crate::session::{NOTHING_SENT, Session};
 
-/// Looks at a destination for what a base has brought there.
+/// Searches a destination for the blobs of a base.
 pub(crate) struct BaseSearch<'a> {
     pub(crate) session: &'a Session,
     pub(crate) client: &'a RegistryClient,
@@ -25,8 +25,9 @@ pub(crate) struct BaseSearch<'a> {
 }
 
 impl BaseSearch<'_> {
-    /// Where the destination has each blob that `plan` needs and the bundle does not carry, by position in the plan's
-    /// uploads. All that is nowhere is named together, with the base that has it.
+    /// Finds, for each blob that `plan` needs and the bundle does not carry, a repository at the destination, by
+    /// position in
+    /// the plan's uploads. All missing blobs are reported together, with the base that has them.
     pub(crate) async fn find_all(
         &self,
         plan: &ImportPlan,
@@ -36,7 +37,7 @@ impl BaseSearch<'_> {
         let rows: HashMap<Digest, &RequiredBlob> = requires.blobs.iter().map(|b| (b.digest, b)).collect();
         let required: Vec<usize> = (0..plan.uploads.len()).filter(|at| !plan.uploads[*at].carried).collect();
         let reporter = &self.session.reporter;
-        reporter.begin_count("looking for what the base has brought", required.len() as u64);
+        reporter.begin_count("looking for the blobs of the base", required.len() as u64);
         let uploads = &plan.uploads;
         let asked = futures_util::stream::iter(required)
             .map(|at| {
@@ -62,8 +63,9 @@ impl BaseSearch<'_> {
         if lacking.is_empty() { Ok(held) } else { Err(self.without_base(plan, requires, &lacking)) }
     }
 
-    /// The first repository that has the blob: its home, those of the base under either way of naming, and where the
-    /// base does not say, those of all images here.
+    /// The first repository that has the blob. It tries the blob's home, then those of the base under either mapping of
+    /// names;
+    /// if the base does not list repositories, then those of all images in this bundle.
     async fn find(
         &self,
         upload: &Upload,
@@ -89,7 +91,7 @@ impl BaseSearch<'_> {
             match self.client.has_blob(&place, &upload.digest).await {
                 Ok(Some(size)) if size == upload.size => return Ok(Some(place)),
                 Ok(_) => {}
-                // What may not be read cannot be mounted from either.
+                // A repository that may not be read cannot be mounted from either.
                 Err(error) if error.class() == ErrorClass::Denied => {}
                 Err(error) => return Err(error),
             }
@@ -117,7 +119,7 @@ impl BaseSearch<'_> {
             lines.join("\n")
         );
         Failure::new(ExitCode::Failed, message)
-            .hint(format!("import its base first, the bundle with the id {}", requires.base))
-            .hint("or make the delta whole where the base is: bundle repack DELTA --fill-from BASE -o FILE")
+            .hint(format!("import its base first: the bundle with the id {}", requires.base))
+            .hint("or add the missing blobs where the base is: bundle repack DELTA --fill-from BASE -o FILE")
     }
 }

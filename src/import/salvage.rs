@@ -1,4 +1,4 @@
-//! `import --salvage`: what is whole arrives; what is not is asked for again, in a small file for the other side.
+//! `import --salvage`: imports what is intact, and writes a small request file for the rest.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use crate::plan::{ImportPlan, SalvageRequest};
 use crate::report::{Reporter, count};
 use crate::session::output_files;
 
-/// Writes down what has to come again, and says where.
+/// Writes the request for the content that must be exported again, and prints its name.
 pub(crate) fn ask_again(
     image_store: &dyn ImageStore,
     stem: &str,
@@ -55,7 +55,7 @@ pub(crate) fn ask_again(
     let path = PathBuf::from(name);
     output_files::write(&path, &text)?;
     reporter.say(&format!(
-        "{} of {} cannot be read; what is needed again stands in {}\n  outside:  bundle export --request {}",
+        "{} of {} cannot be read; the request for them is in {}\n  outside:  bundle export --request {}",
         count(lost, "blob"),
         count(images.len(), "image"),
         path.display(),

@@ -1,4 +1,4 @@
-//! `import --shard`: which images of the bundle are this machine's.
+//! `import --shard`: selects the images of the bundle that this machine imports.
 
 use std::collections::HashSet;
 
@@ -9,19 +9,19 @@ use crate::image::{Reference, matches};
 use crate::plan::Shards;
 use crate::report::{bytes, count};
 
-/// What an Indexed Job of Kubernetes tells each of its pods, counted from 0.
+/// The variable in which an Indexed Job of Kubernetes gives each pod its index, counted from 0.
 const COMPLETION_INDEX: &str = "JOB_COMPLETION_INDEX";
 
-/// The part of one machine.
+/// The shard of one machine.
 pub(crate) struct Share {
     pub(crate) images: HashSet<Reference>,
-    /// How many images all parts together have.
+    /// The number of images in all shards together.
     pub(crate) of: usize,
-    /// For people.
+    /// The description for the user.
     pub(crate) text: String,
 }
 
-/// The images that this run is for; none where it is for all of them.
+/// The images that this run imports; none without `--shard`.
 pub(crate) fn of(args: &ImportArgs, image_store: &dyn ImageStore) -> anyhow::Result<Option<Share>> {
     let Some(ShardArg { index, count: number }) = args.shard else {
         return Ok(None);
@@ -46,14 +46,12 @@ pub(crate) fn of(args: &ImportArgs, image_store: &dyn ImageStore) -> anyhow::Res
 
 fn completion_index(number: usize) -> anyhow::Result<usize> {
     let text = std::env::var(COMPLETION_INDEX).map_err(|_| {
-        Failure::usage(format!("--shard {number} takes the part from {COMPLETION_INDEX}, which is not set"))
-            .hint(format!("say which part it is: --shard 1/{number}"))
+        Failure::usage(format!("--shard {number} reads its part from {COMPLETION_INDEX}, which is not set"))
+            .hint(format!("name the part: --shard 1/{number}"))
     })?;
     text.parse().ok().filter(|index| *index < number).ok_or_else(|| {
-        Failure::usage(format!(
-            "{COMPLETION_INDEX} is {text:?}, which is none of {number} parts, counted from 0"
-        ))
-        .hint("let the number of completions be that of the parts")
-        .into()
+        Failure::usage(format!("{COMPLETION_INDEX} is {text:?}, but must be a number from 0 below {number}"))
+            .hint("set the Job's completions to the number of parts")
+            .into()
     })
 }

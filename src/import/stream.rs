@@ -1,10 +1,13 @@
-//! Importing from a pipe, or from an archive that can only be read in order: blobs come once, in order, and are sent on
-//! as they come.
+//! Imports from a pipe, or from an archive that can only be read in order: each blob is read once and uploaded as it
+//! arrives.
 //!
-//! A small blob is gathered, compared with its digest and sent like any other. A large one goes out in chunks of one
-//! upload session, each held in memory until the registry has it; the session is committed only when the digest is
-//! right. With a spool folder a large one is kept there until it is sent, as often as that takes; without one, a blob
-//! that the registry loses is lost for its images, and the others go on. What the plan does not need is dropped.
+//! A small blob is gathered, compared with its digest and sent like any other. A large blob is sent in chunks of one
+//! upload
+//! session; each chunk is held in memory until the registry has it, and the session is committed only if the digest is
+//! correct. With a spool folder, a large blob is kept there until it is uploaded, with as many attempts as that takes.
+//! Without one, a blob that the registry loses fails its images, and the others continue. Content that the plan does
+//! not
+//! need is dropped.
 
 use std::collections::{HashMap, HashSet};
 
@@ -52,10 +55,11 @@ impl BlobSource for Gathered {
 type Pushes<'a> = FuturesUnordered<BoxFuture<'a, ()>>;
 
 impl Import<'_> {
-    /// Sends what is missing as `read` brings it, on a thread of its own. What is `at_hand`, or at the destination, does
-    /// not come from there.
-    /// `pipe_buffer` keeps what may have to be sent again, where the image store cannot be read again. The last result is that
-    /// of reading to the end.
+    /// Sends what is missing as `read` delivers it, on a thread of its own. Blobs that are `at_hand` or at the
+    /// destination are
+    /// not expected from `read`. `pipe_buffer` keeps what may have to be sent again, if the image store cannot be read
+    /// again. The
+    /// last result is that of reading to the end.
     pub async fn run_piped<F>(
         &self,
         at_hand: &HashSet<Digest>,
@@ -80,7 +84,7 @@ impl Import<'_> {
             let read = reading.await.unwrap_or(Err(ArchiveError::Invariant("the reading thread panicked")));
             let why = read.as_ref().err().map_or("it is not in the archive".to_owned(), ArchiveError::damage);
             for at in 0..self.plan.uploads.len() {
-                // Those that are settled already stay as they are.
+                // Results that are already set stay as they are.
                 run.settle(
                     at,
                     Err(UploadError::Archive(ArchiveError::Format(FormatError::Damaged(why.clone())))),
@@ -102,7 +106,7 @@ impl Run<'_> {
         let mut pushes: Pushes<'_> = FuturesUnordered::new();
         while let Some(event) = beside(&mut pushes, events.recv()).await {
             let StreamEvent::Begin(digest) = event else { continue };
-            // Each blob once, should an archive hold it twice.
+            // Each blob once, in case an archive holds it twice.
             let Some(at) = wanted.remove(&digest) else { continue };
             let upload = &plan.uploads[at];
             if upload.size <= GATHERED {
@@ -128,7 +132,7 @@ impl Run<'_> {
             } else {
                 match beside(&mut pushes, self.push_chunks(upload, &mut events)).await {
                     Err(UploadError::Registry(error)) if may_be_sent_again(&error) => {
-                        // An archive can be read again, from its start; a pipe cannot.
+                        // An archive can be read again from its start; a pipe cannot.
                         if self.import.image_store.is_sequential() {
                             pushes.push(Box::pin(self.upload(at, upload)));
                         } else {
@@ -161,7 +165,8 @@ impl Run<'_> {
             .await;
     }
 
-    /// The content of a small blob that is at hand, to be looked at; none where it cannot be read, which sending it tells.
+    /// The content of a small blob that is at hand, for inspection; none if it cannot be read, which the upload then
+    /// reports.
     fn content(&self, upload: &plan::Upload) -> Option<Vec<u8>> {
         let mut content = Vec::new();
         for piece in self.import.image_store.open(&upload.digest, 0).ok()? {
@@ -215,7 +220,7 @@ impl Run<'_> {
             begun.and_then(|writer| writer.ok_or(ArchiveError::Input(InputError::PassedBy(upload.digest))));
         while let Some(StreamEvent::Piece(piece)) = events.recv().await {
             hasher.update(&piece);
-            // A full disk costs this blob; the others are still read.
+            // A full disk fails only this blob; the others are still read.
             written = written.and_then(|mut writer| {
                 tokio::task::block_in_place(|| writer.write(&piece))?;
                 Ok(writer)
@@ -230,7 +235,7 @@ impl Run<'_> {
         Ok(true)
     }
 
-    /// Sends a blob from the pipe buffer, and frees its place when no other repository may need it.
+    /// Sends a blob from the pipe buffer, and frees its space once no other repository can need it.
     async fn push_kept(&self, pipe_buffer: &PipeBuffer, at: usize, upload: &plan::Upload) {
         self.upload(at, upload).await;
         let key = u32::try_from(at).unwrap_or(u32::MAX);
@@ -241,7 +246,7 @@ impl Run<'_> {
         }
     }
 
-    /// Whether the destination has a blob, or takes it over from another repository.
+    /// Whether the destination has a blob, or can mount it from another repository.
     async fn is_there(&self, upload: &plan::Upload) -> Result<bool, UploadError> {
         let client = self.import.client;
         let there = match &upload.held_by {
@@ -257,7 +262,7 @@ impl Run<'_> {
         Ok(there)
     }
 
-    /// Sends a large blob in chunks of one session. Whatever happens, its events are consumed to its end.
+    /// Sends a large blob in chunks of one session. Its events are always consumed to the end, also after a failure.
     async fn push_chunks(
         &self,
         upload: &plan::Upload,
@@ -305,8 +310,8 @@ impl Run<'_> {
     }
 }
 
-/// Refuses a config that tools read in different ways. Where configs can be read before anything is sent that has been
-/// looked at already; out of a pipe each is looked at when it comes.
+/// Refuses a config that tools read in different ways. If configs can be read before anything is sent, this was checked
+/// before; from a pipe, each config is checked when it arrives.
 fn check_config(
     upload: &plan::Upload,
     content: impl FnOnce() -> Option<Vec<u8>>,
@@ -320,18 +325,19 @@ fn check_config(
     }
 }
 
-/// Whether another session, or another form of upload, may do what this one did not.
+/// Whether another session, or another form of upload, may succeed after this error.
 fn may_be_sent_again(error: &RegistryError) -> bool {
     !matches!(error.class(), ErrorClass::Denied | ErrorClass::NoSpace | ErrorClass::RateLimited)
 }
 
-/// Whether the pipe buffer has room for `size` bytes; when `nothing` will free any, it has to be tried.
+/// Whether the pipe buffer has room for `size` bytes. If `nothing` will free space, the answer is yes and the write
+/// decides.
 fn fits(pipe_buffer: &PipeBuffer, size: u64, nothing: bool) -> bool {
     let free = || pipe_buffer.folder().and_then(|folder| free_space(&folder.join("x")));
     nothing || free().is_none_or(|free| free >= size)
 }
 
-/// Appends to a session that is well; a failure ends it, and the rest of the blob is read past.
+/// Appends to a session without errors; a failure ends the session, and the rest of the blob is skipped.
 async fn append(session: &mut Result<Upload, UploadError>, chunk: Bytes) {
     if let Ok(upload) = session
         && let Err(error) = upload.append(chunk).await
@@ -340,7 +346,7 @@ async fn append(session: &mut Result<Upload, UploadError>, chunk: Bytes) {
     }
 }
 
-/// Does `work` while pushes go on.
+/// Runs `work` while the pushes continue.
 async fn beside<T>(pushes: &mut Pushes<'_>, work: impl Future<Output = T>) -> T {
     tokio::pin!(work);
     loop {
@@ -351,7 +357,7 @@ async fn beside<T>(pushes: &mut Pushes<'_>, work: impl Future<Output = T>) -> T 
     }
 }
 
-/// The pieces up to the end of a blob; none when it breaks off, or is longer than it should be.
+/// The pieces up to the end of a blob; none if it breaks off or is longer than expected.
 async fn gather(events: &mut mpsc::Receiver<StreamEvent>, size: u64) -> Option<Vec<Bytes>> {
     let (mut pieces, mut gathered) = (Vec::new(), 0);
     loop {
@@ -369,7 +375,7 @@ async fn gather(events: &mut mpsc::Receiver<StreamEvent>, size: u64) -> Option<V
     }
 }
 
-/// Reads past the rest of a blob.
+/// Skips the rest of a blob.
 async fn drop_rest(events: &mut mpsc::Receiver<StreamEvent>) {
     while let Some(event) = events.recv().await {
         if matches!(event, StreamEvent::End) {

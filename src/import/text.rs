@@ -1,4 +1,4 @@
-//! What an import prints: the plan of a dry run, and the summary.
+//! The text that an import prints: the plan of a dry run, and the summary.
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
@@ -17,18 +17,18 @@ use crate::report::{bytes, count};
 use crate::session::preflight::Preflight;
 use crate::session::run_report::{ImageState, RunReport};
 
-/// What a dry run has found.
+/// The findings of a dry run.
 pub(crate) struct Found<'a> {
     pub(crate) plan: &'a ImportPlan,
     pub(crate) targets: &'a [ImageTarget],
     pub(crate) preparation: &'a Preparation,
-    /// What has to be made at the destination first.
+    /// What has to be created at the destination first.
     pub(crate) lacking: &'a [String],
     pub(crate) preflight: &'a Preflight,
 }
 
 impl Found<'_> {
-    /// One line for each image, with totals and the preflight.
+    /// One line per image, then totals and the preflight.
     pub(crate) fn text(&self, bundle: &BundleManifest, report: &RunReport) -> String {
         let Self { plan, targets, preparation, lacking, preflight } = self;
         let mut text = String::new();
@@ -58,7 +58,7 @@ impl Found<'_> {
         );
         text.push_str(&report.chosen("imported"));
         if !lacking.is_empty() {
-            let _ = writeln!(text, "{} to be made:\n  {}", preparation.nouns().1, lacking.join("\n  "));
+            let _ = writeln!(text, "{} to create:\n  {}", preparation.nouns().1, lacking.join("\n  "));
         }
         format!("{text}\n{}", preflight.text())
     }
@@ -71,7 +71,7 @@ impl Found<'_> {
     }
 }
 
-/// The last lines of an import: what was sent, and where the Helm values are.
+/// The last lines of an import: the totals, and the path of the Helm values.
 pub(crate) fn summary(
     destination: &Destination,
     report: &RunReport,
@@ -88,7 +88,8 @@ pub(crate) fn summary(
     let skipped = number(ImageState::Skipped);
     let skipped = if skipped == 0 { String::new() } else { format!(", {skipped} skipped") };
     let mut text = format!(
-        "{destination}: {sent_images}, {} there already{skipped}; {} ({}) uploaded, {} mounted, {} there already; in {:.1} s\n",
+        "{destination}: {sent_images}, {} there already{skipped}; {} ({}) uploaded, {} mounted, \
+         {} there already; in {:.1} s\n",
         number(ImageState::AlreadyThere),
         count(usize::try_from(sent.uploaded).unwrap_or(usize::MAX), "blob"),
         bytes(sent.bytes),
@@ -101,15 +102,15 @@ pub(crate) fn summary(
         let _ =
             write!(text, "\nHelm values: {}\n  helm upgrade … --values {}\n", path.display(), typed(path));
         if let Some(kept) = kept {
-            let _ = writeln!(text, "{} was changed by somebody and stays as it is", kept.display());
+            let _ = writeln!(text, "{} was edited and is kept", kept.display());
         }
     }
     text
 }
 
-/// `3 names fit, and none meet`.
+/// For example `3 names fit, and none collide`.
 pub(crate) fn names_text(fit: usize, unfit: usize) -> String {
     let (verb, others) = (if fit == 1 { "fits" } else { "fit" }, if unfit == 1 { "does" } else { "do" });
     let rest = if unfit == 0 { String::new() } else { format!("; {unfit} {others} not") };
-    format!("{} {verb}, and none meet{rest}", count(fit, "name"))
+    format!("{} {verb}, and none collide{rest}", count(fit, "name"))
 }

@@ -1,5 +1,4 @@
-//! Uploading: each missing blob once, mostly in file order; images are completed beside it as soon as their blobs are
-//! there.
+//! Uploads each missing blob once, mostly in file order; each image is completed as soon as its blobs have arrived.
 
 use std::sync::Arc;
 
@@ -26,20 +25,20 @@ pub enum UploadError {
     Content(Box<WrongContent>),
     #[error("blob {digest}: {error}")]
     Blob { digest: Box<Digest>, error: Arc<UploadError> },
-    /// It went by in a pipe, and the registry has lost what it got of it.
+    /// The blob was read from a pipe, and the registry lost what it received of it.
     #[error("{0}; a pipe cannot be read again")]
     LostInPipe(Box<RegistryError>),
-    /// It went by in a pipe since the registry said it was there, which it was not.
+    /// The blob was skipped in a pipe because the registry said that it had it, which was wrong.
     #[error("{0}; a pipe cannot be read again")]
     PassedBy(Box<RegistryError>),
-    #[error("the registry took it, but now gives out {found} for {place}, not {wanted}")]
+    #[error("pushed, but the registry returns {found} for {place} instead of {wanted}")]
     Unproven { place: String, wanted: Box<Digest>, found: String },
-    #[error("{place} holds {there}, and the registry does not let it become {wanted}: {error}")]
+    #[error("{place} is {there}, and the registry refuses to change it to {wanted}: {error}")]
     TagKept {
         place: String,
         there: Box<Digest>,
         wanted: Box<Digest>,
-        /// It is not an image's tag, but that of a signature or the like.
+        /// It is the tag of a signature or another referrer, not of an image.
         is_artifact: bool,
         error: Box<RegistryError>,
     },
@@ -78,9 +77,9 @@ impl Explain for UploadError {
             Self::Blob { error, .. } => error.hints(),
             Self::TagKept { is_artifact, .. } => {
                 let mut hints =
-                    vec!["leave tags with other content as they are: --on-conflict skip".to_owned()];
+                    vec!["keep tags with other content: --on-conflict skip".to_owned()];
                 if *is_artifact {
-                    hints.push("or leave signatures and the like out: --with none".to_owned());
+                    hints.push("or leave out signatures and other referrers: --with none".to_owned());
                 }
                 hints
             }
@@ -88,12 +87,12 @@ impl Explain for UploadError {
                 hint.map_or_else(|| error.hints(), |hint| vec![hint.to_owned()])
             }
             Self::LostInPipe(_) => vec![
-                "send the same stream again, what arrived is not sent twice; with --spool DIR nothing that the \
-                 registry loses is lost"
+                "send the same stream again; what arrived is not sent twice. With --spool DIR, failed uploads can \
+                 be retried"
                     .to_owned(),
             ],
             Self::PassedBy(_) | Self::Archive(ArchiveError::Input(InputError::PassedBy(_))) => vec![
-                "the registry says of blobs that they are there when they are not, or mounts none: import from a \
+                "the registry says that it has blobs that it lacks, or does not mount blobs: import from a \
                  file, which can be read again"
                     .to_owned(),
             ],
@@ -104,7 +103,7 @@ impl Explain for UploadError {
 }
 
 impl UploadError {
-    /// The error itself, where it is a blob's that several images share.
+    /// The error itself, or the error of the blob if several images share it.
     pub fn innermost(&self) -> &Self {
         match self {
             Self::Blob { error, .. } => error.innermost(),
@@ -113,7 +112,7 @@ impl UploadError {
     }
 }
 
-/// What became of one image upload.
+/// The result of one image upload.
 #[derive(Debug)]
 pub struct Arrived {
     /// Position in the plan.
@@ -129,13 +128,13 @@ pub struct Sent {
     pub already: u64,
     /// Bytes of uploaded blobs.
     pub bytes: u64,
-    /// Signatures and the like that were put beside images.
+    /// Referrers that were pushed with images.
     pub artifacts: ArtifactCounts,
-    /// Blobs, by position in the plan's uploads, that could not be read out of the bundle as they should be.
+    /// Blobs, by position in the plan's uploads, that could not be read correctly from the bundle.
     pub damaged: Vec<usize>,
 }
 
-/// Everything one import run works with.
+/// Everything that one import run needs.
 pub struct Import<'a> {
     pub client: &'a RegistryClient,
     pub image_store: &'a Arc<dyn ImageStore>,
@@ -155,18 +154,18 @@ type BlobResult = Result<(), Arc<UploadError>>;
 
 pub(crate) struct Run<'a> {
     pub(crate) import: &'a Import<'a>,
-    /// One for each upload of the plan: settled when the blob is in its home, or cannot get there.
+    /// One for each upload of the plan: set when the blob is in its home repository, or cannot get there.
     pub(crate) blobs: Vec<SetOnce<BlobResult>>,
-    /// Blobs that came to another repository than their home: several images there may wait for one.
+    /// Blobs that were pushed to a repository other than their home: several images there may wait for one.
     pub(crate) mounts: Once<(Repository, Digest), BlobResult>,
-    /// Blobs that were sent once more, by round.
+    /// Blobs that were sent again, by round.
     pub(crate) sent_again: Once<(Repository, Digest, usize), BlobResult>,
     sent: std::sync::Mutex<Sent>,
-    /// Images that are being completed at once.
+    /// Permits for images that are being completed.
     pub(crate) finishing: Semaphore,
 }
 
-/// Told of every image that is settled: its position in the plan, and how it went.
+/// Called for every image that is done or has failed, with its position in the plan and its result.
 pub(crate) type Settled<'a> = dyn Fn(usize, &Result<(), UploadError>) + Sync + 'a;
 
 impl Import<'_> {
@@ -184,7 +183,7 @@ impl Import<'_> {
 }
 
 impl Import<'_> {
-    /// The content of a blob: from the bundle, or from the repository of the destination that has it.
+    /// The content of a blob, from the bundle or from the repository of the destination that has it.
     pub(crate) fn source(
         &self,
         upload: &Upload,
@@ -212,7 +211,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Completes every image as soon as its blobs are settled.
+    /// Completes every image as soon as its blobs are done.
     pub(crate) async fn complete_all(&self, each: &Settled<'_>) -> Vec<Arrived> {
         let mut arrived: Vec<_> =
             futures_util::stream::iter(self.import.plan.image_uploads.iter().enumerate())
@@ -221,7 +220,7 @@ impl<'a> Run<'a> {
                     each(at, &result);
                     Arrived { image_upload: at, result }
                 })
-                // All of them wait at once; how many work is bounded inside.
+                // All of them wait at once; the number that works at a time is bounded inside.
                 .buffer_unordered(self.import.plan.image_uploads.len().max(1))
                 .collect()
                 .await;
@@ -239,7 +238,7 @@ impl<'a> Run<'a> {
         sent
     }
 
-    /// Blob `at` is in its home, or cannot get there.
+    /// Blob `at` is in its home repository, or cannot get there.
     pub(crate) fn settle(&self, at: usize, result: Result<(), UploadError>) {
         let _ = self.blobs[at].set(result.map_err(Arc::new));
     }
@@ -278,7 +277,7 @@ impl Run<'_> {
     }
 }
 
-/// An upload that failed because of what was read, not because of the registry, is the bundle's fault.
+/// An upload that failed because reading failed is the bundle's fault, not the registry's.
 pub(crate) fn unwrap_source(error: RegistryError) -> UploadError {
     let Some(source) = error.source_error() else {
         return UploadError::Registry(error);

@@ -1,5 +1,5 @@
-//! The values file of an import, for Helm. It is never a reason not to import: one that somebody has changed stays, and
-//! the new one gets a name with the destination in it.
+//! The Helm values file of an import. It never fails an import: a values file that was edited is kept, and the new one
+//! gets a name that contains the destination.
 
 use std::path::{Path, PathBuf};
 
@@ -12,26 +12,27 @@ use crate::destination::{Destination, Mapping};
 use crate::report::Reporter;
 use crate::session::output_files;
 
-/// Files of one destination that may have been changed, before there is no further name.
+/// Files of one destination that may have been edited, before the search for a free name ends.
 const MOST: usize = 100;
-/// A longer file is none of ours, in bytes.
+/// A longer file was not written by this program, in bytes.
 const MAX_FILE: u64 = 64 << 20;
 
-/// What will be written.
+/// The values file that will be written.
 pub(crate) struct Values {
     path: PathBuf,
     text: String,
 }
 
-/// What was written.
+/// The values file that was written.
 pub(crate) struct WrittenValues {
     pub(crate) path: PathBuf,
-    /// The file of the usual name, which somebody has changed.
+    /// The file with the usual name, which was edited.
     pub(crate) kept: Option<PathBuf>,
 }
 
-/// The values file to write; none where the catalog contradicts itself, unless values of a certain kind were asked for:
-/// then that is found before anything is sent.
+/// The values file to write; none if the catalog contradicts itself. If values of a certain kind were requested, that
+/// is an
+/// error before anything is sent.
 pub(crate) fn plan(
     args: &ImportArgs,
     bundle: &BundleManifest,
@@ -52,7 +53,7 @@ pub(crate) fn plan(
     }
 }
 
-/// Writes the values file under the first name that is free for it.
+/// Writes the values file under the first free name.
 pub(crate) fn write(
     values: &Values,
     destination: &Destination,
@@ -68,11 +69,11 @@ pub(crate) fn write(
     Ok(WrittenValues { path: place, kept })
 }
 
-/// Whether nothing of anybody is lost where `text` is written to `path`.
+/// Whether `text` can be written to `path` without losing an edited file.
 fn is_free(path: &Path, text: &[u8]) -> bool {
     match std::fs::symlink_metadata(path) {
         Err(_) => true,
-        // A device or a pipe that was named has no content that could be lost.
+        // A device or a pipe has no content that could be lost.
         Ok(_) if output_files::is_no_file(path) => !path.is_dir(),
         Ok(_) => small_file::named(path, MAX_FILE).is_ok_and(|there| there == text || is_as_made(&there)),
     }

@@ -79,7 +79,7 @@ fn ecr_by_moto(desk: &Desk) -> Tested {
         run.envs(&aws).env("HTTP_PROXY", &proxy)
     };
     let plan = import().args(&["--dry-run"]).ok();
-    assert!(plan.stdout.lines().any(|line| line.starts_with("repositories to be made:")), "{}", plan.shown());
+    assert!(plan.stdout.lines().any(|line| line.starts_with("repositories to create:")), "{}", plan.shown());
     import().args(&["--ecr-immutable-tags", "--ecr-scan-on-push"]).ok();
     shop.arrived(&format!("{}/mirror", registry.address), &Look::user(&format!("AWS:{password}")));
     let made = moto.python(desk, MADE, &[]).envs(&aws).ok().stdout;

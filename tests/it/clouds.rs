@@ -28,10 +28,10 @@ fn missing_harbor_projects_are_made_on_request() {
     let gap = harbor();
     gap.destination.fault(Fault::on("POST", "/api/v2.0/projects", answer(201, "")));
     let dry = gap.import("out.tar.zst", &["--create-projects", "--dry-run"]);
-    assert!(dry.stdout.contains("Harbor projects to be made:\n  other\n"), "{}", dry.shown());
+    assert!(dry.stdout.contains("Harbor projects to create:\n  other\n"), "{}", dry.shown());
     assert_eq!(gap.destination.count("POST", ""), 0);
     let ran = gap.import("out.tar.zst", &["--create-projects"]);
-    assert!(ran.stderr.contains("made Harbor project other"), "{}", ran.shown());
+    assert!(ran.stderr.contains("created Harbor project other"), "{}", ran.shown());
     assert_eq!(gap.destination.count("POST", "/api/v2.0/projects"), 1);
     assert_whole(&gap.destination, "other/tool", "1", &image(2));
 }
@@ -43,7 +43,7 @@ fn a_missing_harbor_project_is_named_before_anything_is_sent() {
     gap.destination.fault(Fault::on("POST", "/v2/other/tool/blobs/uploads/", answer(401, refused)).always());
     let ran = gap.try_import("out.tar.zst", &[]);
     assert_eq!(ran.code, 4, "{}", ran.shown());
-    let hint = "create these Harbor projects, or have them made with --create-projects:\n    other\n";
+    let hint = "create these Harbor projects, or let --create-projects create them:\n    other\n";
     assert!(ran.stderr.contains(hint), "{}", ran.shown());
     assert_eq!(gap.destination.count("PATCH", "") + gap.destination.count("PUT", ""), 0);
 }

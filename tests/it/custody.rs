@@ -199,7 +199,7 @@ fn a_receipt_does_not_vouch_for_what_did_not_arrive() {
     gap.destination.forget();
     std::fs::remove_file(gap.path("out.values.yaml")).unwrap();
     let ran = gap.try_import("out.tar.zst", &["--receipt", "notes.txt"]);
-    assert!(ran.code == 1 && ran.stderr.contains("notes.txt exists and is no receipt"), "{}", ran.shown());
+    assert!(ran.code == 1 && ran.stderr.contains("notes.txt exists and is not a receipt"), "{}", ran.shown());
     assert!(gap.destination.log().is_empty());
     run(&gap, &["import", "out.tar.zst", "-d", &gap.destination.host(), "--receipt", "out.tar.zst"], 2);
 }
@@ -372,7 +372,7 @@ fn a_file_and_volumes_of_one_name_are_one_bundle_or_none() {
         }
     };
     gap.export(&cut);
-    refused(&[&whole[..], &part].concat(), "what lies in volumes at out.tar.zst is another bundle");
+    refused(&[&whole[..], &part].concat(), "the volumes of out.tar.zst are another bundle");
     // The same bundle may lie there in one piece too.
     run(&gap, &["repack", "out.tar.zst.001", "-o", "out.tar.zst"], 0);
     refused(&[&whole[..], &part].concat(), "is another bundle");

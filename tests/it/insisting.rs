@@ -57,7 +57,7 @@ fn a_registry_that_acknowledges_what_it_does_not_keep_is_found_out() {
     let (gap, image) = one();
     gap.destination.fault(Fault::on("PUT", "/manifests/1", yes(201, &image)).always());
     gap.destination.fault(Fault::on("HEAD", "/manifests/1", yes(200, &image)).nth(2).always());
-    refused(&gap, 1, &["the registry took it, but now gives out nothing for", "team/app:1"]);
+    refused(&gap, 1, &["pushed, but the registry returns nothing for", "team/app:1"]);
 
     // A child: no tag is put before it is there.
     let (mut gap, index) = (Gap::new(), multi_platform(3));
@@ -175,8 +175,7 @@ fn a_tag_that_may_not_move_is_told_with_both_digests() {
         let body = format!(r#"{{"errors":[{{"code":"TAG_INVALID","message":"{message}"}}]}}"#);
         gap.destination
             .fault(Fault::on("PUT", "/manifests/1", Effect::Answer(status, vec![], body)).always());
-        let both =
-            format!("holds {}, and the registry does not let it become {}", there.digest, image.digest);
+        let both = format!("is {}, and the registry refuses to change it to {}", there.digest, image.digest);
         let ran = refused(&gap, 1, &[&both, message, "--on-conflict skip"]);
         assert!(!ran.stderr.contains("--with none"), "{}", ran.shown());
         gap.import("out.tar.zst", &["--on-conflict", "skip"]);

@@ -122,7 +122,7 @@ fn an_export_that_ends_before_its_parity_makes_it_up() {
     assert!(!cut.stdout.contains("parity"), "{}", cut.shown());
     gap.export(&["-o", "out.tar.zst", "--volume-size", "99968", "--force"]);
     let ran = gap.export(&[&target[..], &["--parity", "2"]].concat());
-    assert!(ran.stderr.contains("is complete already"), "{}", ran.shown());
+    assert!(ran.stderr.contains("is already complete"), "{}", ran.shown());
     assert!(set(&gap) == whole);
     // Fewer are asked for now.
     let one = gap.export(&[&target[..], &["--parity", "1"]].concat());

@@ -179,7 +179,7 @@ fn two_exports_to_one_output_never_meet() {
     until_sent(&gap, &mut first, &largest, 1);
     let second = gap.cli.run(&EXPORT);
     assert_eq!(second.code, 1, "{}", second.shown());
-    assert!(second.stderr.contains("another run is writing here"), "{}", second.stderr);
+    assert!(second.stderr.contains("another run is writing this file"), "{}", second.stderr);
     assert!(first.ended().is_none());
     assert!(gap.path("out.tar.zst.partial").exists());
     first.kill();

@@ -120,7 +120,7 @@ fn an_import_of_some_counts_those() {
     let dry = gap.import("out.tar.zst", &["--only", "*/shop/server:1", "--dry-run"]);
     assert!(dry.stdout.contains("let in for the one repository;"), "{}", dry.shown());
     let all = gap.import("out.tar.zst", &["--dry-run"]);
-    assert!(all.stdout.contains("let in for all 2 repositories;"), "{}", all.shown());
+    assert!(all.stdout.contains("login succeeds for all 2 repositories;"), "{}", all.shown());
     let there = gap.import("out.tar.zst", &["--only", "*/shop/worker:1", "--dry-run"]);
     assert!(there.stdout.contains("nothing to send"), "{}", there.shown());
     gap.destination.fault(Fault::status("PUT", "/shop/server/manifests/", 400).always());

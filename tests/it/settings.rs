@@ -422,7 +422,7 @@ fn what_is_missing_at_the_destination_is_named_once() {
     assert_eq!(ran.stderr.matches("the same for").count(), 5, "{}", ran.stderr);
     assert_eq!(ran.stderr.matches("NAME_UNKNOWN").count(), 1, "{}", ran.stderr);
     let hint = format!(
-        "that they begin with: nobody\nhint: or choose a prefix that is there already: -d {host}/PREFIX"
+        "that they begin with: nobody\nhint: or choose a prefix that already exists: -d {host}/PREFIX"
     );
     assert!(ran.stderr.contains(&hint), "{}", ran.stderr);
     // A dry run opens no upload, and knows nothing of it.

@@ -230,7 +230,7 @@ fn a_signed_export_has_the_same_id_and_the_same_bytes_every_time() {
     assert_eq!(piped.stdout, gap.read("one.tar.zst"));
     // What is there already is not taken for what was asked for.
     let again = gap.export(&["-o", "one.tar.zst", "--sign-key", "site.key"]);
-    assert!(again.stderr.contains("is complete already"), "{}", again.shown());
+    assert!(again.stderr.contains("is already complete"), "{}", again.shown());
     for (arguments, says) in [
         (&["-o", "one.tar.zst"][..], "with a signature in it"),
         (&["-o", "plain.tar.zst", "--sign-key", "site.key"], "without this signature"),

@@ -183,7 +183,7 @@ fn a_values_file_is_replaced_as_it_was_made_and_kept_when_somebody_changed_it() 
     std::fs::write(gap.path("shop-2.4.values.yaml"), &edited).unwrap();
     let said = import(&first);
     assert!(said.contains(&format!("Helm values: {}", name(&first))), "{said}");
-    assert!(said.contains("shop-2.4.values.yaml was changed by somebody and stays as it is"), "{said}");
+    assert!(said.contains("shop-2.4.values.yaml was edited and is kept"), "{said}");
     assert_eq!(read("shop-2.4.values.yaml"), edited);
     assert!(read(&name(&first)).contains(&first));
     // The one of this destination may have been changed too.
@@ -249,7 +249,7 @@ fn a_name_that_is_too_long_there_costs_its_own_image() {
     let dry = gap.cli.run(&["import", "out.tar.zst", "-d", &to, "--dry-run"]);
     let ran = gap.cli.run(&["import", "out.tar.zst", "-d", &to]);
     assert_eq!((dry.code, ran.code), (1, 1), "{}{}", dry.shown(), ran.shown());
-    assert!(dry.stdout.contains("1 name fits, and none meet; 1 does not"), "{}", dry.shown());
+    assert!(dry.stdout.contains("1 name fits, and none collide; 1 does not"), "{}", dry.shown());
     assert!(
         ran.stderr.contains("1 image of 2 failed") && ran.stderr.contains("use a shorter path with -d"),
         "{}",

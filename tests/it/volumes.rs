@@ -79,7 +79,7 @@ fn volumes_are_the_file_cut_at_exact_sizes() {
     assert!(ran.stdout.contains(&carried), "{}", ran.shown());
     assert!(volumes(&gap).iter().map(|name| gap.read(name)).collect::<Vec<_>>() == parts);
     let again = gap.export(&[&["-o", "out.tar.zst"], &CUT[..]].concat());
-    assert!(again.stderr.contains("is complete already"), "{}", again.shown());
+    assert!(again.stderr.contains("is already complete"), "{}", again.shown());
 }
 
 #[test]

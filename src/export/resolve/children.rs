@@ -1,4 +1,4 @@
-//! What resolving takes from a registry into the spool: child manifests and configs.
+//! Fetches child manifests and configs from a registry into the spool.
 
 use std::sync::Arc;
 
@@ -8,8 +8,9 @@ use crate::image::{Descriptor, Digest, Hasher, ManifestError, ParsedManifest, Re
 use crate::registry::ManifestTarget;
 
 impl Resolver<'_> {
-    /// Does `fetch`. What is not there is fetched again after the manifest that names it, where this run has that from an
-    /// earlier one: a cache may know the one only after it was asked for the other.
+    /// Runs `fetch`. If the content is missing and its parent manifest came from an earlier run, the parent is
+    /// requested first
+    /// and `fetch` is tried again: a pull-through cache may know a child only after a request for its parent.
     pub(crate) async fn after_its_parent<F: Future<Output = Result<(), Arc<ResolveError>>>>(
         &self,
         repository: &Repository,
@@ -39,20 +40,21 @@ impl Resolver<'_> {
         }
         let fetched = self.content.referred_manifest(repository, digest).await.map_err(wrap)?;
         if fetched.size() != size {
-            let why = format!("{} bytes arrived where its descriptor says {size}", fetched.size());
+            let why = format!("{} bytes arrived, but its descriptor says {size}", fetched.size());
             return Err(Arc::new(ResolveError::Blob { digest: *digest, why }));
         }
         self.spool.put(*digest, &fetched.bytes).map_err(wrap)
     }
 
-    /// Refuses a manifest that an index lists with another type and without a platform: some tools run it, whatever its
-    /// type. Other blobs, such as those of build caches, are known by their first bytes.
+    /// Refuses a manifest that an index lists with another media type and without a platform: some tools run it
+    /// whatever its
+    /// type says. Other blobs, such as those of build caches, are recognised by their first bytes.
     pub(crate) async fn refuse_manifest_as_blob(
         &self,
         repository: &Repository,
         blob: &Descriptor,
     ) -> Result<(), Arc<ResolveError>> {
-        // Larger ones are not manifests to anybody.
+        // No tool reads a larger one as a manifest.
         if blob.size > MAX_HEAD_CONFIG {
             return Ok(());
         }

@@ -1,8 +1,9 @@
-//! The side file of an export that keeps manifests and configs while the plan is made: bytes on disk, digests in
+//! The spool of an export: a file that keeps manifests and configs while the plan is made. Bytes are on disk, digests
+//! in
 //! memory.
 //!
-//! Records are `<digest> <length>\n<bytes>`. Content is compared with its digest when it is loaded again, so a torn
-//! or altered spool loses entries and never lies.
+//! Records are `<digest> <length>\n<bytes>`. Content is compared with its digest when it is loaded again, so a torn or
+//! altered spool loses entries but never returns wrong content.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -18,7 +19,7 @@ use crate::archive::{ArchiveError, FormatError, Manifests};
 use crate::export::write::error::TransferError;
 use crate::image::Digest;
 
-/// No single manifest or config in the head is larger.
+/// No single manifest or config in the head may be larger.
 const MAX_ENTRY: u64 = 256 << 20;
 
 #[derive(Debug)]
@@ -35,7 +36,7 @@ struct State {
 }
 
 impl ManifestCache {
-    /// Opens the spool at `path`, keeping what is whole in it; `fresh` empties it.
+    /// Opens the spool at `path` and keeps its complete records; `fresh` empties it.
     pub(crate) fn open(path: &Path, fresh: bool) -> Result<Self, TransferError> {
         let file = own_file::open(path, fresh).map_err(TransferError::io(path))?;
         let state = load(&file).unwrap_or_default();
@@ -43,7 +44,7 @@ impl ManifestCache {
         Ok(Self { path: path.to_owned(), file, state: Mutex::new(state) })
     }
 
-    /// A spool without a name, for runs that leave nothing behind.
+    /// A spool without a file name, for runs that leave no files behind.
     pub(crate) fn anonymous() -> Result<Self, TransferError> {
         let path = std::env::temp_dir();
         let file = tempfile::tempfile().map_err(TransferError::io(&path))?;
@@ -58,7 +59,7 @@ impl ManifestCache {
         self.lock().entries.contains_key(digest)
     }
 
-    /// Keeps `bytes`, whose digest the caller has compared.
+    /// Keeps `bytes`; the caller has compared their digest.
     pub(crate) fn put(&self, digest: Digest, bytes: &[u8]) -> Result<(), TransferError> {
         let mut state = self.lock();
         if state.entries.contains_key(&digest) {
@@ -96,7 +97,7 @@ impl Manifests for ManifestCache {
     }
 }
 
-/// The whole and right records at the start of `file`.
+/// The complete, correct records at the start of `file`.
 fn load(file: &File) -> std::io::Result<State> {
     let mut reader = BufReader::new(file);
     let mut state = State::default();

@@ -1,4 +1,5 @@
-//! From references to digests: every manifest of an image and every small config, but no layer, fetched into a spool.
+//! Turns references into digests: fetches every manifest of an image and every small config into a spool, but no
+//! layers.
 
 pub(crate) mod children;
 pub(crate) mod manifest_cache;

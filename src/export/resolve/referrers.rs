@@ -1,8 +1,9 @@
-//! Finding what is about an image: signatures, attestations, SBOMs and other referrers of it and of every child.
+//! Finds the referrers of an image and of each of its children: signatures, attestations, SBOMs and others.
 //!
-//! Each manifest is asked about by its digest, in the repository it was pulled from. What is found may itself be the
-//! subject of more. Nothing found is fine; what was found and cannot be fetched fails the image, since nobody behind
-//! the gap could tell that it is missing.
+//! The registry is asked about each manifest by digest, in the repository that it was pulled from. A referrer may
+//! itself
+//! be the subject of others. An image without referrers is fine. A referrer that exists but cannot be fetched fails the
+//! image, because nobody behind the gap could notice that it is missing.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,7 +19,7 @@ use crate::image::{
 use crate::registry::{ErrorClass, ManifestTarget, RegistryError};
 
 impl Resolver<'_> {
-    /// Everything about the manifests `subjects`, and about what is found, in an order that follows from content alone.
+    /// All referrers of the manifests `subjects`, and their own referrers, in an order that depends on content alone.
     pub(crate) async fn artifacts(
         &self,
         repository: &Repository,
@@ -55,7 +56,7 @@ impl Resolver<'_> {
         Ok(rows)
     }
 
-    /// Those of `pinned` that are about `subjects`, or about each other, and are wanted: fetched by their digests.
+    /// The `pinned` referrers of `subjects`, or of each other, that are wanted; fetched by digest.
     pub(crate) async fn pinned_artifacts(
         &self,
         repository: &Repository,
@@ -66,7 +67,7 @@ impl Resolver<'_> {
         let mut left: Vec<&ArtifactRow> = pinned.iter().filter(is_wanted).collect();
         let mut known: HashSet<Digest> = subjects.into_iter().collect();
         let mut rows = Vec::new();
-        // What is about an artifact that was left out goes with it.
+        // The referrers of an artifact that was left out are left out too.
         while let Some(at) = left.iter().position(|row| known.contains(&row.subject)) {
             let row = left.swap_remove(at);
             let manifest = self.fetched(repository, &row.digest, &row.media_type, row.size).await?;
@@ -78,7 +79,7 @@ impl Resolver<'_> {
         Ok(rows)
     }
 
-    /// What is directly about `subject`.
+    /// The direct referrers of `subject`.
     async fn about(&self, repository: &Repository, subject: Digest) -> FoundReferrers {
         let kinds = self.request.with.iter();
         let asked = kinds.map(|kind| async move {
@@ -144,17 +145,17 @@ impl Resolver<'_> {
     ) -> Result<Option<ArtifactRow>, Arc<ResolveError>> {
         let digest = descriptor.digest;
         let raw = self.fetched(repository, &digest, &descriptor.media_type, descriptor.size).await?;
-        // A fallback tag is written by clients, and may list anything.
+        // Clients write fallback tags, so one may list anything.
         if parse(&raw)?.subject.is_none_or(|about| about.digest != *subject) {
             self.note(format!(
-                "{repository} lists {digest} as a referrer of {subject}, which it is not: left out"
+                "{repository} lists {digest} as a referrer of {subject}, but it is not: left out"
             ));
             return Ok(None);
         }
         self.row(repository, &raw, subject, None).await.map(Some)
     }
 
-    /// The manifest `digest`, which must have `size` bytes; it is in the spool afterwards.
+    /// Fetches the manifest `digest`, which must have `size` bytes, into the spool.
     async fn fetched(
         &self,
         repository: &Repository,
@@ -168,7 +169,7 @@ impl Resolver<'_> {
         raw.map_err(|error| Arc::new(ResolveError::Manifest { digest: *digest, error }))
     }
 
-    /// The row of a manifest in the spool, with everything below it fetched into the spool too.
+    /// The row of a manifest in the spool; everything below it is fetched into the spool too.
     async fn row(
         &self,
         repository: &Repository,
@@ -189,7 +190,7 @@ impl Resolver<'_> {
         })
     }
 
-    /// A registry may let us read an image and not what is beside it: that is no reason to leave the image.
+    /// A registry may allow reading an image but not its referrers; the image is exported all the same.
     fn unasked(
         &self,
         repository: &Repository,
@@ -198,7 +199,7 @@ impl Resolver<'_> {
         if error.class() != ErrorClass::Denied {
             return Err(wrap(error));
         }
-        self.note(format!("signatures and the like in {repository} cannot be asked for: {error}"));
+        self.note(format!("signatures and other referrers in {repository} cannot be listed: {error}"));
         Ok(Vec::new())
     }
 

@@ -1,4 +1,4 @@
-//! Resolving a request for people to see: progress, what changed its digest, and every failure with its way out.
+//! Resolves a request and reports it: progress, digests that changed, and every failure with a hint.
 
 use super::manifest_cache::ManifestCache;
 use super::resolver::{ResolveError, Resolved, resolve};
@@ -10,7 +10,7 @@ use crate::registry::ErrorClass;
 use crate::session::Session;
 use crate::session::run_report::RunReport;
 
-/// A request to be resolved, and how.
+/// A request to resolve, and the settings for it.
 pub(crate) struct Resolving<'a> {
     pub(crate) session: &'a Session,
     pub(crate) content: &'a ContentSource,
@@ -20,7 +20,7 @@ pub(crate) struct Resolving<'a> {
 }
 
 impl Resolving<'_> {
-    /// The resolution, with its failures in `report`; they end the run unless it may keep going.
+    /// Resolves the request and puts failures into `report`; they end the run unless it may keep going.
     pub(crate) async fn run(
         &self,
         spool: &ManifestCache,
@@ -37,7 +37,7 @@ impl Resolving<'_> {
             if let Some(original) = &image.original {
                 reporter.warn(&format!(
                     "{}: platforms were left out, so its digest changes from {original} to {}; \
-                     pins and signatures of the whole index no longer fit",
+                     pins and signatures of the whole index no longer match",
                     image.row.name, image.row.digest
                 ));
             }
@@ -48,7 +48,9 @@ impl Resolving<'_> {
         for failure in &resolved.failures {
             let mut hints = source_hint(&failure.source, &failure.error);
             if self.request.images[failure.image].pin.is_some() {
-                hints.push("the lock says so; bundle catalog lock finds what is there now".to_owned());
+                hints.push(
+                    "this comes from the lock; bundle catalog lock records the current digests".to_owned(),
+                );
             }
             let code = failure.error.exit_code();
             report.images[failure.image].failed(code, &failure.source, &failure.error, hints);
@@ -58,7 +60,7 @@ impl Resolving<'_> {
             let hint = if resolved.failures.iter().any(|failure| is_of_catalog(&failure.error)) {
                 "correct the catalog, or leave these images out with --keep-going"
             } else {
-                "run it again when that is mended, or leave these images out with --keep-going"
+                "run it again after the problem is fixed, or leave these images out with --keep-going"
             };
             return Err(failure.hint(hint).into());
         }
@@ -66,7 +68,7 @@ impl Resolving<'_> {
     }
 }
 
-/// Whether the catalog asks for what does not exist; all else is a matter of the registry or of the way to it.
+/// Whether the catalog names something that does not exist; other errors come from the registry or the network.
 fn is_of_catalog(error: &ResolveError) -> bool {
     match error {
         ResolveError::Content(error) => error.class() == Some(ErrorClass::NotFound),
@@ -75,15 +77,15 @@ fn is_of_catalog(error: &ResolveError) -> bool {
     }
 }
 
-/// Where images went that are no longer where the chart looks for them.
+/// Where images that have moved can be found now.
 fn source_hint(source: &Reference, error: &ResolveError) -> Vec<String> {
-    // What the registry itself says, and not a proxy or a credentials file.
+    // Only answers of the registry itself count, not those of a proxy or a credentials file.
     let gone = matches!(error, ResolveError::Content(ContentError::Registry(e))
         if e.status().is_some() && matches!(e.class(), ErrorClass::NotFound | ErrorClass::Denied));
     let bitnami = source.host().is_docker_hub() && source.repository().path().starts_with("bitnami/");
     if gone && bitnami {
         return vec![
-            "versioned Bitnami images moved: --source docker.io/bitnami=docker.io/bitnamilegacy, or a mirror of your own"
+            "versioned Bitnami images moved: add --source docker.io/bitnami=docker.io/bitnamilegacy or your own mirror"
                 .to_owned(),
         ];
     }

@@ -1,7 +1,7 @@
-//! Resolving: from references to pinned digests, with every manifest and config in the spool.
+//! Resolving: turns references into pinned digests and puts every manifest and config into the spool.
 //!
-//! Each distinct source is asked once; after that only digests are used, and each child is fetched once however
-//! many images share it. One image's failure is its own: the others go on.
+//! Each distinct source is requested once; after that only digests are used. Each child is fetched once, however many
+//! images share it. A failure affects only its own image.
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,18 +32,18 @@ pub(crate) enum ResolveError {
     Transfer(#[from] TransferError),
     #[error("{digest}: {error}")]
     Manifest { digest: Digest, error: ManifestError },
-    #[error("its indexes are nested deeper than {MAX_DEPTH}")]
+    #[error("its indexes are nested more than {MAX_DEPTH} levels deep")]
     TooDeep,
-    #[error("it has none of the platforms asked for ({wanted}); it has {found}")]
+    #[error("it has none of the requested platforms ({wanted}); it has {found}")]
     NoPlatform { wanted: String, found: String },
-    #[error("the entry pins an index by digest, which leaving out platforms would change")]
+    #[error("the entry pins an index by digest, and leaving out platforms would change that digest")]
     Pinned,
-    #[error("it is pinned to {pin}, and what the registry or the lock gives for it is {found}")]
+    #[error("it is pinned to {pin}, but the registry or the lock has {found}")]
     OtherDigest { pin: Digest, found: Digest },
     #[error("it has more than {MAX_MANIFESTS} manifests")]
     TooMany,
     #[error(
-        "an index lists {digest} with the type {what:?}, and it is a manifest: some tools run it, others do not see it"
+        "an index lists {digest} with the type {what:?}, but it is a manifest: some tools run it, others ignore it"
     )]
     ListedAsBlob { digest: Digest, what: String },
     #[error("blob {digest}: {why}")]
@@ -83,7 +83,7 @@ impl From<RegistryError> for ResolveError {
     }
 }
 
-/// One image that could not be resolved: its position, where it was looked for, and why.
+/// An image that could not be resolved: its position, the source that was tried, and the reason.
 #[derive(Debug)]
 pub(crate) struct Unresolved {
     pub image: usize,
@@ -91,18 +91,18 @@ pub(crate) struct Unresolved {
     pub error: Arc<ResolveError>,
 }
 
-/// What came of a request.
+/// The result of resolving a request.
 #[derive(Debug)]
 pub(crate) struct Resolved {
     pub resolution: Resolution,
     /// Positions, in the request, of the images in `resolution`.
     pub positions: Vec<usize>,
     pub failures: Vec<Unresolved>,
-    /// What people should know though it is no failure.
+    /// Notes for the user that are not failures.
     pub notes: BTreeSet<String>,
 }
 
-/// What is about one manifest.
+/// The referrers of one manifest.
 pub(crate) type FoundReferrers = Result<Arc<[ArtifactRow]>, Arc<ResolveError>>;
 
 pub(crate) struct Resolver<'a> {
@@ -112,14 +112,14 @@ pub(crate) struct Resolver<'a> {
     platforms: Vec<Platform>,
     pub(crate) jobs: usize,
     sources: Once<Reference, Result<RawManifest, Arc<ResolveError>>>,
-    /// One repository's failure is not another's.
+    /// By repository, because one repository may fail and another not.
     children: Once<(Repository, Digest), Result<(), Arc<ResolveError>>>,
-    /// What is about a manifest: images share children, and tags share images.
+    /// The referrers of a manifest, kept because images share children and tags share images.
     pub(crate) about: Once<(Repository, Digest), FoundReferrers>,
     pub(crate) notes: Mutex<BTreeSet<String>>,
 }
 
-/// Resolves every image of `request`. `each` is called as images are settled.
+/// Resolves every image of `request`. `each` is called for every image that is done or has failed.
 pub(crate) async fn resolve(
     content: &ContentSource,
     spool: &ManifestCache,
@@ -168,7 +168,7 @@ pub(crate) async fn resolve(
 }
 
 impl Resolver<'_> {
-    /// Tries the sources of `wanted` in order; the first that has the image decides.
+    /// Tries the sources of `wanted` in order and uses the first that has the image.
     async fn image(&self, wanted: &RequestedImage) -> Result<ResolvedImage, (Reference, Arc<ResolveError>)> {
         let mut first = None;
         for source in &wanted.sources {
@@ -200,7 +200,8 @@ impl Resolver<'_> {
             (None, Some(tag)) => ManifestTarget::Tag(tag.clone()),
             (None, None) => return Err(Arc::new(ResolveError::Cancelled)),
         };
-        // A HEAD is free where GETs are counted, and saves the GET where an earlier run left the manifest.
+        // A HEAD request does not count against pull limits, and makes the GET unnecessary if an earlier run kept the
+        // manifest.
         let known = match pinned {
             Some(digest) => Some(digest),
             None if source.host().is_docker_hub() || !self.spool.is_empty() => {
@@ -264,7 +265,7 @@ impl Resolver<'_> {
             size: 0,
             source: source.clone(),
         };
-        // Nothing can be about an index that was made just now.
+        // An index that was made just now cannot have referrers.
         let own = original.is_none().then_some(root.digest);
         let below = below.into_inner().unwrap_or_else(PoisonError::into_inner);
         let subjects = own.into_iter().chain(below).collect();
@@ -275,8 +276,9 @@ impl Resolver<'_> {
         Ok(ResolvedImage { row, root_size: root.size(), original, repinned, artifacts })
     }
 
-    /// Every digest that the name, the source or a lock gives has to be the one of what was pulled. What comes from a
-    /// bundle whose platforms were left out earlier has been held against its pins there.
+    /// Every digest given by the name, the source or a lock must equal the digest of the pulled image. Content from a
+    /// bundle
+    /// whose platforms were left out earlier was compared with its pins when that bundle was made.
     fn check_pins(
         wanted: &RequestedImage,
         source: &Reference,
@@ -293,7 +295,7 @@ impl Resolver<'_> {
         }
     }
 
-    /// Fetches children and configs below a manifest into the spool; the children are added to `visited`.
+    /// Fetches the children and configs below a manifest into the spool; the children are added to `visited`.
     pub(crate) fn tree<'b>(
         &'b self,
         repository: &'b Repository,
@@ -310,11 +312,11 @@ impl Resolver<'_> {
                 .iter()
                 .cloned()
                 .partition(|child| media_type::is_manifest(&child.media_type));
-            // What has a platform is refused with the plan, whatever it is.
+            // An entry with a platform is checked, and refused if need be, when the plan is made.
             for other in others.iter().filter(|other| other.platform.is_none()) {
                 self.refuse_manifest_as_blob(repository, other).await?;
             }
-            // Each once for each image: indexes that list a child many times, level by level, would never end.
+            // Each child once per image: indexes that list a child many times, level by level, would never end.
             {
                 let mut visited = visited.lock().unwrap_or_else(PoisonError::into_inner);
                 children.retain(|child| visited.insert(child.digest));
@@ -354,7 +356,7 @@ impl Resolver<'_> {
         .boxed()
     }
 
-    /// The index with only the platforms asked for. None when nothing changes.
+    /// The index with only the requested platforms. None when nothing changes.
     fn narrow(&self, root: &RawManifest) -> Result<Option<RawManifest>, Arc<ResolveError>> {
         narrow(root, &self.platforms).map_err(|error| match error {
             NarrowError::NoPlatform(found) => self.no_platform(&found),

@@ -1,8 +1,9 @@
-//! The journal of an unfinished export: which frames of the partial can be trusted after a kill or a power cut.
+//! The journal of an unfinished export: records which frames of the partial file can be trusted after a kill or a power
+//! cut.
 //!
-//! Text, one record a line, each with a checksum, so that a torn tail is seen. A record counts when the kernel that
-//! took it is still running (same boot id), or when a later *barrier* covers it: data synced first, then the
-//! barrier appended, then the journal synced. Everything else is forgotten.
+//! It is text with one record per line. Each record has a checksum, so that a torn tail is detected. A record counts if
+//! the kernel that took it is still running (same boot id), or if a later *barrier* covers it: the data is synced, then
+//! the barrier is appended, then the journal is synced. All other records are ignored.
 
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
@@ -22,22 +23,23 @@ const VERSION: u32 = 1;
 /// Header lines list every blob: cap a line so that a broken file cannot fill memory.
 const MAX_LINE: u64 = 1 << 30;
 
-/// What stands in the first line: the request, what it resolved to, and where the blobs stand.
+/// The first line: the request, what it resolved to, and the offset of every blob.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Header {
     pub version: u32,
     /// Fingerprint of the request.
     pub request: String,
-    /// When tags were resolved, for people.
+    /// When tags were resolved, as text for the user.
     pub resolved_at: String,
-    /// What the request resolved to, as the planner wrote it.
+    /// The resolution of the request, as the planner wrote it.
     pub resolution: serde_json::Value,
-    /// Digest of the compressed head in the partial: another one would shift every offset.
+    /// Digest of the compressed head in the partial file: a different head would shift every offset.
     pub head: Digest,
-    /// Index, digest, size and data offset of every blob outside the head; the offset of a compressed one is a bound.
+    /// Index, digest, size and data offset of every blob outside the head; for compressed blobs the offset is an upper
+    /// bound.
     pub blobs: Vec<(u32, Digest, u64, u64)>,
-    /// How the partial is cut into volumes.
+    /// How the partial file is cut into volumes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cut: Option<Cut>,
 }
@@ -57,24 +59,24 @@ impl Header {
 enum Record {
     #[serde(rename = "h")]
     Header(Box<Header>),
-    /// Records from here on were written under this boot id.
+    /// The records from here on were written under this boot id.
     #[serde(rename = "boot")]
     Boot(String),
-    /// Whole frames of a stored blob that are in the file.
+    /// This many whole frames of a stored blob are in the file.
     #[serde(rename = "p")]
     Progress(u32, u64),
     /// One frame of a compressed blob: blob, file offset, file length.
     #[serde(rename = "c")]
     Compressed(u32, u64, u32),
-    /// The blob is complete and its digest has been compared.
+    /// The blob is complete and its digest was compared.
     #[serde(rename = "d")]
     Done(u32),
-    /// The first so many records are on the medium, and so is the data they speak of.
+    /// The first so many records are on disk, and so is the data that they describe.
     #[serde(rename = "s")]
     Barrier(u64),
 }
 
-/// What an earlier run left that can be trusted.
+/// The part of an earlier run that can be trusted.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct ResumeState {
     /// Whole frames of each stored blob.
@@ -117,7 +119,7 @@ impl ResumeState {
 #[derive(Debug)]
 pub(crate) struct OutputLock {
     path: PathBuf,
-    /// Every inode the journal had: a rival that opened an older one must find it locked too.
+    /// Every inode that the journal has had: another run that opened an older one must find it locked too.
     held: Mutex<Vec<File>>,
 }
 
@@ -132,7 +134,7 @@ impl OutputLock {
         }
     }
 
-    /// Reads what an earlier run left, as far as it can be trusted under `boot`.
+    /// Reads the journal of an earlier run, as far as it can be trusted under `boot`.
     pub(crate) fn past(&self, boot: Option<&str>) -> Result<Option<(Header, ResumeState)>, TransferError> {
         read_journal(&self.path, boot)
     }
@@ -150,7 +152,7 @@ impl OutputLock {
     }
 }
 
-/// Reads the journal at `path`, as far as it can be trusted under `boot`; none where there is none.
+/// Reads the journal at `path`, as far as it can be trusted under `boot`; none if there is no such file.
 pub(crate) fn read_journal(
     path: &Path,
     boot: Option<&str>,
@@ -162,7 +164,7 @@ pub(crate) fn read_journal(
     }
 }
 
-/// Writes a journal of what is trusted already, and nothing else. The data `past` speaks of must be synced.
+/// Writes a journal with only what is already trusted. The data that `past` describes must be synced.
 pub(crate) fn write_journal(
     path: &Path,
     header: &Header,
@@ -174,7 +176,7 @@ pub(crate) fn write_journal(
     file.write_all(&bytes).and_then(|()| file.sync_all()).map_err(TransferError::io(path))
 }
 
-/// The first records of a journal, and how many of them a barrier counts.
+/// The first records of a journal, and how many of them a barrier covers.
 fn beginning(
     header: &Header,
     past: &ResumeState,
@@ -191,7 +193,7 @@ fn beginning(
     Ok((bytes, records))
 }
 
-/// Reads a journal; none when not even its header is whole.
+/// Reads a journal; none if not even its header is complete.
 fn read(mut lines: impl BufRead, boot: Option<&str>) -> Option<(Header, ResumeState)> {
     let Some(Record::Header(header)) = next_record(&mut lines) else {
         return None;
@@ -241,7 +243,8 @@ struct State {
 }
 
 impl Journal {
-    /// Starts the journal anew with `header` and what is trusted already. The data `past` speaks of must be synced.
+    /// Starts the journal anew with `header` and what is already trusted. The data that `past` describes must be
+    /// synced.
     pub(crate) fn begin(
         lock: &OutputLock,
         header: &Header,
@@ -264,30 +267,31 @@ impl Journal {
         Ok(Self { path: lock.path.clone(), state })
     }
 
-    /// So many whole frames of stored blob `index` are in the file.
+    /// Records that this many whole frames of stored blob `index` are in the file.
     pub(crate) fn progress(&self, index: usize, frames: u64) -> Result<(), TransferError> {
         self.append(&Record::Progress(as_u32(index)?, frames))
     }
 
-    /// Nothing that was said of blob `index` holds any more: it is written anew.
+    /// Withdraws all records about blob `index`, because it is written anew.
     pub(crate) fn begun_again(&self, index: usize) -> Result<(), TransferError> {
         self.append(&Record::Progress(as_u32(index)?, 0))
     }
 
-    /// A frame of compressed blob `index` is in the file.
+    /// Records that a frame of compressed blob `index` is in the file.
     pub(crate) fn compressed(&self, index: usize, at: u64, len: u32) -> Result<(), TransferError> {
         self.append(&Record::Compressed(as_u32(index)?, at, len))
     }
 
-    /// Blob `index` is in the file and its digest is right.
+    /// Records that blob `index` is in the file and its digest is correct.
     pub(crate) fn done(&self, index: usize) -> Result<(), TransferError> {
         self.append(&Record::Done(as_u32(index)?))
     }
 
-    /// Makes everything recorded so far survive a power cut. A failed sync means that nothing since the last barrier
-    /// is known to be on the medium; the caller must give up the partial.
+    /// Makes everything recorded so far survive a power cut. After a failed sync, nothing since the last barrier is
+    /// known to
+    /// be on disk, and the caller must give up the partial file.
     pub(crate) fn barrier(&self, data: &PartialFile) -> Result<(), TransferError> {
-        // Only records made before the sync began are covered: later ones may speak of data the sync missed.
+        // Only records made before the sync began are covered: later ones may describe data that the sync missed.
         let (covered, journal) = {
             let state = self.lock();
             (state.records, state.file.try_clone().map_err(TransferError::io(&self.path))?)
@@ -319,7 +323,9 @@ fn line(record: &Record) -> Result<Vec<u8>, TransferError> {
     Ok(format!("{:016x} {body}\n", xxh64(body.as_bytes(), 0)).into_bytes())
 }
 
-/// The id of this boot of the machine: page cache survives a kill, not a power cut. None where there is none.
+/// The id of this boot of the machine. It is needed because the page cache survives a kill, but not a power cut. None
+/// if
+/// the system has no boot id.
 pub(crate) fn boot_id() -> Option<String> {
     let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     Some(id.trim().to_owned())

@@ -1,9 +1,10 @@
-//! What an interrupted export leaves, and what of that the next one can trust.
+//! What an interrupted export leaves behind, and what of it the next run can trust.
 //!
-//! `workspace.rs` holds the partial file, its lock and the old partials beside it; `journal.rs` what was written when;
-//! `readback.rs` reads back what the journal says is there; `old_partial.rs` lends blobs of another request; `watermark.rs` knows how far the file is whole. Whether a run
-//! takes up an earlier one is decided in `export/file.rs` (same request) and `export/write/file_export.rs` (`prepare`: same
-//! head).
+//! `workspace.rs` holds the partial file, its lock and the old partial. `journal.rs` records what was written and when.
+//! `readback.rs` reads back what the journal describes. `old_partial.rs` takes over blobs from the run of another
+//! request. `watermark.rs` tracks up to where the file is final. Two places decide whether a run resumes an earlier
+//! one:
+//! `export/file.rs` (same request) and `prepare` in `export/write/file_export.rs` (same head).
 
 pub(crate) mod journal;
 pub(crate) mod old_partial;

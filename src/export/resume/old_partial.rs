@@ -1,4 +1,4 @@
-//! The unfinished export of another request, whose blobs may serve this one.
+//! The old partial: the unfinished export of another request, from which this one can take over blobs.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -14,7 +14,7 @@ use crate::export::write::sink::{AtOffset, Sink as _};
 use crate::image::Digest;
 use crate::plan::ExportPlan;
 
-/// Copied bytes that may occupy both files before the old place is freed.
+/// Copied bytes that may be in both files before the space in the old one is freed.
 const RELEASE_EVERY: u64 = 256 << 20;
 
 #[derive(Debug)]
@@ -39,18 +39,18 @@ impl OldPartial {
         Self { file, stored, compressed }
     }
 
-    /// Content bytes of the blobs of `plan` that are complete here, and not in `past`.
+    /// Content bytes of the blobs of `plan` that are complete here but not in `past`.
     pub(crate) fn offers(&self, plan: &ExportPlan, past: &ResumeState) -> u64 {
         let missing = plan.bundle.blobs.iter().zip(0..).filter(|(_, key)| !past.done.contains(key));
         missing.filter(|(blob, _)| self.has(&blob.digest)).map(|(blob, _)| blob.size).sum()
     }
 
-    /// Whether the blob `digest` is complete here, as far as the journal says.
+    /// Whether the blob `digest` is complete here, according to the journal.
     pub(crate) fn has(&self, digest: &Digest) -> bool {
         self.stored.contains_key(digest) || self.compressed.contains_key(digest)
     }
 
-    /// Gives the frames of `blob` to `each`, as far as they are intact.
+    /// Passes the frames of `blob` to `each`, as far as they are intact.
     pub(crate) fn read(&self, blob: &BlobRow, each: &mut EachFrame<'_>) -> Result<(), TransferError> {
         let stored = self.stored.get(&blob.digest).filter(|(size, _)| *size == blob.size);
         let stored = stored.map(|&(size, data)| Frames::Stored { data, content: size });
@@ -61,8 +61,9 @@ impl OldPartial {
         Ok(())
     }
 
-    /// Copies every complete stored blob that `plan` wants to its place, comparing its digest on the way. What is safe
-    /// there is freed here, so that both files together never need much more than one.
+    /// Copies every complete stored blob that `plan` needs to its offset, and compares its digest while copying. Space
+    /// is
+    /// freed here once the copy is synced, so that both files together never need much more than one.
     pub(crate) fn give(
         &self,
         plan: &ExportPlan,
@@ -101,7 +102,7 @@ impl OldPartial {
         Ok(())
     }
 
-    /// Copies blob `index` to its place; whether it was right.
+    /// Copies blob `index` to its offset; returns whether its digest was correct.
     fn copy(&self, plan: &ExportPlan, shared: &Shared, index: usize) -> Result<bool, TransferError> {
         let mut sink = AtOffset::stored(shared, plan, index);
         let mut writer = BlobWriter::new(plan, index, None);

@@ -1,4 +1,4 @@
-//! Reading back what is in a partial, as far as the journal's word and the checksums of its frames go.
+//! Reads back the content of a partial file, as far as the journal and the checksums of its frames confirm it.
 
 use rayon::prelude::*;
 
@@ -9,29 +9,30 @@ use crate::image::Hasher;
 use crate::plan::ExportPlan;
 use crate::report::Reporter;
 
-/// Where the frames of a blob stand in a file.
+/// The position of a blob's frames in a file.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Frames<'a> {
-    /// One after another from byte `data` on: whole frames of up to `content` bytes of content.
+    /// Consecutive frames from byte `data` on: whole frames of up to `content` bytes of content.
     Stored { data: u64, content: u64 },
     /// File offset and length of each.
     Compressed(&'a [(u64, u32)]),
 }
 
-/// One intact frame, as it stands in a file.
+/// One intact frame, as it is in a file.
 pub(crate) struct ReadFrame<'a> {
     pub(crate) bytes: &'a [u8],
     /// Its content, piece by piece.
     pub(crate) content: Vec<&'a [u8]>,
-    /// It is one of a stored blob.
+    /// It belongs to a stored blob.
     pub(crate) is_stored_form: bool,
 }
 
-/// Takes the frames of a blob in order.
+/// Receives the frames of a blob in order.
 pub(crate) type EachFrame<'a> = dyn FnMut(&ReadFrame<'_>) -> Result<(), TransferError> + 'a;
 
-/// Gives the frames of a blob of `size` bytes to `each`, up to the first that is not intact. The intact content bytes are
-/// returned.
+/// Passes the frames of a blob of `size` bytes to `each`, up to the first that is not intact. Returns the number of
+/// intact
+/// content bytes.
 pub(crate) fn read_frames(
     file: &PartialFile,
     size: u64,
@@ -45,7 +46,7 @@ pub(crate) fn read_frames(
                 let content = frame.content().collect();
                 let frame = ReadFrame { bytes: frame.bytes, content, is_stored_form: true };
                 failed = each(&frame).err();
-                // The archive's own errors are of another kind: this one only ends the reading.
+                // The caller's error has another type than the archive's: here it only ends the reading.
                 if failed.is_some() { Err(ArchiveError::Invariant("stopped")) } else { Ok(()) }
             });
             failed.map_or_else(|| Ok(read?), Err)
@@ -68,24 +69,25 @@ pub(crate) fn read_frames(
     }
 }
 
-/// A blob of which an earlier run has written some whole frames.
+/// A blob for which an earlier run has written some whole frames.
 #[derive(Debug)]
 pub(crate) struct Begun {
     pub(crate) hasher: Hasher,
-    /// Content bytes, whole frames of them.
+    /// Content bytes, always of whole frames.
     pub(crate) content: u64,
     /// File lengths of its frames, when it is compressed.
     pub(crate) frames: Vec<u32>,
 }
 
 impl Begun {
-    /// Nothing yet.
+    /// No frames yet.
     pub(crate) fn nothing(blob: &BlobRow) -> Self {
         Self { hasher: Hasher::for_digest(&blob.digest), content: 0, frames: Vec::new() }
     }
 }
 
-/// What `past` has of blob `index`, whose content begins at byte `data`. Each intact frame's bytes go to `each`.
+/// Reads what `past` has of blob `index`, whose content begins at byte `data`. The bytes of each intact frame go to
+/// `each`.
 pub(crate) fn begun(
     file: &PartialFile,
     plan: &ExportPlan,
@@ -114,7 +116,7 @@ pub(crate) fn begun(
     Ok(begun)
 }
 
-/// Those of `frames` that follow each other from byte `at` on.
+/// The part of `frames` that is contiguous from byte `at` on.
 fn following(frames: &[(u64, u32)], mut at: u64) -> &[(u64, u32)] {
     let follows = |(from, len): &&(u64, u32)| {
         let follows = *from == at;
@@ -125,8 +127,9 @@ fn following(frames: &[(u64, u32)], mut at: u64) -> &[(u64, u32)] {
     &frames[..count]
 }
 
-/// Reads every complete stored blob of `past` back against its frame checksums. What does not match any more is
-/// fetched again from its first damaged frame on.
+/// Reads every complete stored blob of `past` back and compares it with its frame checksums. A blob that no longer
+/// matches
+/// is fetched again from its first damaged frame on.
 pub(crate) fn recheck(
     file: &PartialFile,
     plan: &ExportPlan,

@@ -1,6 +1,7 @@
-//! The finished front of a partial: up to where every byte is final, and when a barrier is due.
+//! The front of a partial file: the offset before which every byte is final. Also decides when a barrier is due.
 //!
-//! Blobs complete out of order; what follows the file in order (the sidecar's hasher) waits here for the front.
+//! Blobs complete out of order. A reader that needs the file in order, such as the hasher of the sidecar file, waits
+//! here for the front.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -14,7 +15,7 @@ use crate::export::write::checksum::{Checksum, read_range};
 use crate::export::write::error::TransferError;
 use crate::image::Digest;
 
-/// A barrier at the latest after so many bytes, or so much time.
+/// A barrier is due at the latest after so many bytes, or so much time.
 const BARRIER_BYTES: u64 = 256 << 20;
 const BARRIER_EVERY: Duration = Duration::from_secs(5);
 
@@ -33,16 +34,16 @@ struct State {
     blobs: Vec<Place>,
     /// The first stored blob that is not complete, counted from `first`.
     next: usize,
-    /// Where the part after the stored blobs is complete.
+    /// End of the finished part after the stored blobs.
     end: u64,
     unsynced: u64,
-    /// Bytes behind the front have been written anew.
+    /// Bytes before the front have been written anew.
     rewritten: bool,
-    /// No more will come: the file is complete, or given up.
+    /// Nothing more will come: the file is complete or was given up.
     closed: Option<bool>,
 }
 
-/// A stored blob's data in the file, and how far it is in place.
+/// The region of a stored blob in the file, and how much of it is written.
 #[derive(Debug)]
 struct Place {
     start: u64,
@@ -67,7 +68,7 @@ impl Watermark {
         Self { state: Mutex::new(state), moved: Condvar::new(), barrier: Notify::new() }
     }
 
-    /// So many frames of stored blob `index` are in place.
+    /// This many frames of stored blob `index` are written.
     pub(crate) fn advanced(&self, index: usize, frames: u64) {
         let mut state = self.lock();
         let at = index - state.first;
@@ -78,7 +79,7 @@ impl Watermark {
         }
     }
 
-    /// Stored blob `index` is complete and right.
+    /// Stored blob `index` is complete and its digest is correct.
     pub(crate) fn finished(&self, index: usize) {
         let mut state = self.lock();
         let at = index - state.first;
@@ -89,7 +90,7 @@ impl Watermark {
         self.moved.notify_all();
     }
 
-    /// A blob is fetched anew: what was said of its bytes does not hold.
+    /// A blob is fetched anew: what was recorded about its bytes no longer holds.
     pub(crate) fn rewrites(&self) {
         self.lock().rewritten = true;
     }
@@ -100,14 +101,14 @@ impl Watermark {
         self.moved.notify_all();
     }
 
-    /// The file is complete (`true`), or given up.
+    /// The file is complete (`true`), or was given up.
     pub(crate) fn close(&self, complete: bool) {
         self.lock().closed.get_or_insert(complete);
         self.moved.notify_all();
         self.barrier.notify_one();
     }
 
-    /// Counts written bytes towards the next barrier.
+    /// Counts written bytes for the next barrier.
     pub(crate) fn wrote(&self, bytes: u64) {
         let mut state = self.lock();
         state.unsynced += bytes;
@@ -117,7 +118,7 @@ impl Watermark {
         }
     }
 
-    /// Waits until more than `beyond` bytes are final. None when the file is complete or given up before.
+    /// Waits until more than `beyond` bytes are final. None if the file is completed or given up before that.
     fn wait(&self, beyond: u64) -> Option<u64> {
         let mut state = self.lock();
         loop {
@@ -140,7 +141,7 @@ impl Watermark {
 impl State {
     fn position(&self) -> u64 {
         match self.blobs.get(self.next) {
-            // A blob's member header is written with its first piece: before that, what stands before it is the front.
+            // A blob's member header is written with its first piece: until then, the front is before that header.
             Some(place) if place.at > place.start => place.at,
             Some(_) => self.next.checked_sub(1).map_or(self.head_len, |before| self.blobs[before].end),
             None => self.end,
@@ -148,7 +149,7 @@ impl State {
     }
 }
 
-/// Hashes the file behind the front, from the page cache while downloads run. None when it was given up.
+/// Hashes the file up to the front from the page cache while downloads run. None if the file was given up.
 pub(crate) fn follow(
     front: &Watermark,
     file: &PartialFile,
@@ -171,7 +172,8 @@ pub(crate) fn follow(
     Ok(complete.then(|| checksum.finish()))
 }
 
-/// Sets barriers while `front` is open. A failed sync ends the run: nothing since the last barrier can be trusted.
+/// Sets barriers while `front` is open. A failed sync ends the run, since nothing after the last barrier can be
+/// trusted.
 pub(crate) async fn keep_barriers(
     front: Arc<Watermark>,
     file: Arc<PartialFile>,

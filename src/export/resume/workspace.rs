@@ -1,9 +1,9 @@
-//! The files of an unfinished export, and the right to write them.
+//! The files of an unfinished export, and the exclusive right to write them.
 //!
-//! `X.partial`, `X.partial.journal` (locked), `X.partial.manifests`; `X.partial.old` with a journal of its own while a
-//! changed request takes over what an earlier one had. There is one of those at most: when that run is cut off too and
-//! the request changes again, the one of the two that holds more stays. Nothing has the name `X` before it is complete and
-//! right.
+//! These are `X.partial`, `X.partial.journal` (locked) and `X.partial.manifests`. While a changed request takes over
+//! blobs of an earlier one, there is also `X.partial.old`, the old partial, with its own journal. There is at most one
+//! old partial: if that run is interrupted too and the request changes again, the file that holds more is kept. No file
+//! has the name `X` before it is complete and verified.
 
 use std::path::{Path, PathBuf};
 
@@ -29,7 +29,7 @@ pub(crate) struct Unfinished {
 }
 
 impl Workspace {
-    /// Takes the right to write `target`; refuses while another run has it.
+    /// Acquires the right to write `target`; refuses while another run holds it.
     pub(crate) fn open(target: &Path) -> Result<Self, TransferError> {
         let lock = OutputLock::take(&beside(target, ".partial.journal"))?;
         Ok(Self { target: target.to_owned(), lock, boot: boot_id() })
@@ -43,7 +43,7 @@ impl Workspace {
         beside(&self.target, ".partial")
     }
 
-    /// What an earlier run left, whatever its request.
+    /// What an earlier run left, whatever its request was.
     pub(crate) fn unfinished(&self) -> Result<Option<Unfinished>, TransferError> {
         let past = self.lock.past(self.boot.as_deref())?;
         let unfinished = past.map(|(header, past)| Unfinished { header, past });
@@ -53,7 +53,7 @@ impl Workspace {
         Ok(unfinished.filter(|_| !volumes(&self.partial()).is_empty()))
     }
 
-    /// Volumes are named one after another, and the list comes last: a set without it was not finished.
+    /// Volumes get their names one after another, and the list is written last: a set without a list was not finished.
     fn take_back_names(&self, cut: Cut) -> Result<(), TransferError> {
         if beside(&self.target, LIST_SUFFIX).exists() {
             return Ok(());
@@ -68,7 +68,7 @@ impl Workspace {
         Ok(())
     }
 
-    /// Removes everything an earlier run left.
+    /// Removes all files that an earlier run left.
     pub(crate) fn discard(&self) -> Result<(), TransferError> {
         remove_all(&self.partial())?;
         remove(&beside(&self.target, ".partial.manifests"))?;
@@ -79,20 +79,21 @@ impl Workspace {
         ManifestCache::open(&beside(&self.target, ".partial.manifests"), false)
     }
 
-    /// The partial as an earlier run left it.
+    /// The partial file as an earlier run left it.
     pub(crate) fn reopen(&self, cut: Option<Cut>) -> Result<PartialFile, TransferError> {
         Ok(PartialFile::open(&self.partial(), cut, false)?)
     }
 
-    /// A new, empty partial. What the journal says of the one before is forgotten first.
+    /// A new, empty partial file. The journal about the previous one is emptied first.
     pub(crate) fn begin(&self, cut: Option<Cut>) -> Result<PartialFile, TransferError> {
         self.lock.forget()?;
         remove_all(&self.partial())?;
         Ok(PartialFile::open(&self.partial(), cut, true)?)
     }
 
-    /// Sets an earlier partial aside: its blobs may serve another request. An old partial that holds more than it stays in
-    /// its place.
+    /// Sets an earlier partial file aside as the old partial: its blobs may be of use for another request. An existing
+    /// old
+    /// partial that holds more is kept instead.
     pub(crate) fn set_aside(&self, unfinished: Unfinished) -> Result<(), TransferError> {
         let Unfinished { header, past } = unfinished;
         let (old, partial) = (old(&self.target), self.partial());
@@ -100,7 +101,7 @@ impl Workspace {
             return Ok(());
         }
         self.drop_old()?;
-        // Its journal goes first: without it nothing of the file would be trusted.
+        // The journal is removed first: without it nothing in the file is trusted.
         self.reopen(header.cut)?.sync()?;
         write_journal(&old_journal(&self.target), &header, &past, self.boot.as_deref())?;
         for path in volumes(&partial) {
@@ -111,7 +112,7 @@ impl Workspace {
         Ok(sync_folder(&old)?)
     }
 
-    /// The partial that was set aside, if there is one.
+    /// The old partial, if there is one.
     pub(crate) fn old_partial(&self) -> Result<Option<OldPartial>, TransferError> {
         let old = old(&self.target);
         if volumes(&old).is_empty() {
@@ -124,30 +125,30 @@ impl Workspace {
         Ok(Some(OldPartial::new(file, &header, past)))
     }
 
-    /// Begins the journal of this run.
+    /// Starts the journal of this run.
     pub(crate) fn journal(&self, header: &Header, past: &ResumeState) -> Result<Journal, TransferError> {
         Journal::begin(&self.lock, header, past, self.boot.as_deref())
     }
 
-    /// Removes the old partial, so that its space is free.
+    /// Removes the old partial, so that its space becomes free.
     pub(crate) fn drop_old(&self) -> Result<(), TransferError> {
         remove_all(&old(&self.target))?;
         remove(&old_journal(&self.target))
     }
 
-    /// Removes what only an unfinished export needs.
+    /// Removes the files that only an unfinished export needs.
     pub(crate) fn finished(&self) -> Result<(), TransferError> {
         self.discard()?;
         self.lock.remove()
     }
 }
 
-/// Bytes that earlier, unfinished files of `target` occupy, which a new one reuses.
+/// Bytes that earlier, unfinished files of `target` occupy; a new export reuses this space.
 pub(crate) fn occupied(target: &Path) -> u64 {
     on_disk(&beside(target, ".partial")) + on_disk(&old(target))
 }
 
-/// Bytes that a file, or its volumes, take on the disk: without those that were never written, or were given back.
+/// Bytes that a file or its volumes occupy on disk, without parts that were never written or were freed again.
 fn on_disk(path: &Path) -> u64 {
     use std::os::unix::fs::MetadataExt;
     let files = volumes(path).into_iter().filter_map(|path| std::fs::metadata(path).ok());
@@ -163,7 +164,7 @@ fn old_journal(target: &Path) -> PathBuf {
 }
 
 impl Drop for Workspace {
-    /// A run that stops before anything was begun leaves no empty journal behind.
+    /// A run that stops before it has begun anything does not leave an empty journal behind.
     fn drop(&mut self) {
         let journal = beside(&self.target, ".partial.journal");
         if std::fs::metadata(&journal).is_ok_and(|meta| meta.len() == 0)
@@ -175,7 +176,7 @@ impl Drop for Workspace {
     }
 }
 
-/// The file of this name, and the volumes of it.
+/// The file with this name, and its volumes.
 fn volumes(path: &Path) -> Vec<PathBuf> {
     let is_volume = |name: &std::ffi::OsStr| {
         let suffix = name.to_str().and_then(|name| {

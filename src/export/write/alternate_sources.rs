@@ -1,7 +1,8 @@
-//! Where a blob may be had: the repositories of every image that uses it, and what a foreign layer says itself.
+//! Where a blob can be fetched: the repositories of every image that uses it, and the URLs of a foreign layer.
 //!
-//! A cache may serve a blob only after the manifest that names it was asked for. In a run that goes on with what an earlier
-//! one was told, nobody has asked for the manifests yet: so that is done before a blob counts as missing.
+//! A pull-through cache may serve a blob only after a request for the manifest that names it. A resumed run has not
+//! sent
+//! these requests yet, so it sends them before a blob counts as missing.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -14,14 +15,14 @@ use crate::inputs::content_source::{ContentError, ContentSource, ContentStream};
 use crate::plan::ExportPlan;
 use crate::registry::{BlobPlace, ManifestTarget};
 
-/// Opens blobs, and finds other places for those that cannot be had at the first.
+/// Opens blobs, and finds other places for those that the first place does not have.
 pub(crate) struct AlternateSources<'a> {
     content: &'a ContentSource,
     plan: &'a ExportPlan,
     manifests: &'a dyn Manifests,
-    /// Made when the first is asked for, which most exports never do.
+    /// Made when first needed; most exports never need it.
     users: OnceLock<Users<'a>>,
-    /// Manifests that were asked for because a blob of theirs was not there; whether they were.
+    /// Manifests that were requested because one of their blobs was missing, and whether they arrived.
     asked: Once<(Repository, Digest), bool>,
 }
 
@@ -65,8 +66,9 @@ impl<'a> AlternateSources<'a> {
         self.users.get_or_init(|| Users::of(&self.plan.bundle, self.manifests))
     }
 
-    /// Asks the repository for the manifests that name `blob` and that this run has not had from there. Whether one of
-    /// them came.
+    /// Requests the manifests that name `blob` from the repository, unless this run already has. Returns whether one of
+    /// them
+    /// arrived.
     async fn ask_for_manifests(&self, place: &BlobPlace, blob: &Digest) -> bool {
         let BlobPlace::Repository(repository) = place else { return false };
         let is_ours = |image: &usize| self.plan.bundle.images[*image].source.repository() == repository;

@@ -1,8 +1,9 @@
 //! Exporting into a file that only grows, for media that fill every gap with zeros: FAT, exFAT, some network shares.
 //!
-//! A write beyond the end of a file costs such a medium all bytes in between, and then once more the bytes
-//! themselves. So the partial is written from its start to its end, as a pipe is. The journal says how far it can be
-//! trusted after a kill; what stands after that is cut off.
+//! On such a medium, a write beyond the end of a file first writes all bytes in between, and later those bytes are
+//! written
+//! again. So the partial file is written from start to end, like a pipe. After a kill, the journal says up to where the
+//! file can be trusted; the rest is cut off.
 
 use super::blob_error::{BlobError, LostBlob};
 use super::checksum::{Checksum, read_range};
@@ -17,25 +18,25 @@ use crate::export::resume::readback::{Begun, begun};
 use crate::plan::ExportPlan;
 use crate::report::Reporter;
 
-/// How far a partial is whole, from its start.
+/// How much of a partial file is complete, from its start.
 #[derive(Debug)]
 pub(crate) struct AppendState {
     /// The next blob to write, or the one that is half written.
     index: usize,
-    /// What of it is written.
+    /// How much of it is written.
     begun: Option<Begun>,
     /// File lengths of the frames of each compressed blob before it.
     compressed: Vec<Vec<u32>>,
     /// In bytes.
     len: u64,
-    /// Checksum of the file up to the blob it stands in, and where that begins.
+    /// Checksum of the file up to the start of the current blob, and that offset.
     before: (u64, Checksum),
     /// Checksum of all of it.
     checksum: Checksum,
 }
 
 impl AppendState {
-    /// A partial with nothing but its head.
+    /// A partial file with only its head.
     pub(crate) fn head(
         file: &PartialFile,
         plan: &ExportPlan,
@@ -48,7 +49,7 @@ impl AppendState {
         Ok(Self { index, begun: None, compressed: Vec::new(), len, before, checksum })
     }
 
-    /// Reads back what `past` says is there, in order, as far as frames and digests are right.
+    /// Reads back, in order, what `past` describes, as far as frames and digests are correct.
     pub(crate) fn checked(
         file: &PartialFile,
         plan: &ExportPlan,
@@ -72,7 +73,7 @@ impl AppendState {
         Ok(state)
     }
 
-    /// Whether blob `index` is all there.
+    /// Whether blob `index` is complete.
     fn blob(
         &mut self,
         file: &PartialFile,
@@ -106,7 +107,7 @@ impl AppendState {
         Ok(complete)
     }
 
-    /// What of `past` holds: the blobs up to here, and the frames of the one that is half there.
+    /// The part of `past` that still holds: the blobs up to here, and the frames of the half-written one.
     pub(crate) fn past(&self, plan: &ExportPlan, past: &ResumeState) -> ResumeState {
         let layout = &plan.head.layout;
         let before = |key: &u32| (*key as usize) < self.index;
@@ -130,7 +131,7 @@ impl AppendState {
     }
 }
 
-/// Writes what is missing of a plan into a file that only grows.
+/// Writes the missing part of a plan into a file that only grows.
 pub(crate) async fn run(
     source: Source<'_>,
     shared: &Shared,
@@ -157,7 +158,7 @@ pub(crate) async fn run(
             (Ok(Downloaded { compressed, end, ..Downloaded::default() }), sidecar)
         }
         Err(WriteFailure { error, .. }) if error.is_final() => (Err(error), Sidecar::None),
-        // Blobs come in order: without this one none can follow.
+        // Blobs are written in order: without this one none can follow.
         Err(WriteFailure { index, error }) => {
             let lost = vec![LostBlob { index, error }];
             (Ok(Downloaded { lost, ..Downloaded::default() }), Sidecar::None)

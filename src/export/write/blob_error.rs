@@ -1,4 +1,4 @@
-//! Why a blob could not be fetched.
+//! The reasons why a blob could not be fetched.
 
 use super::error::TransferError;
 use crate::app::failure::{ExitCode, Explain};
@@ -37,7 +37,7 @@ impl Explain for BlobError {
 }
 
 impl BlobError {
-    /// Whether going on with other blobs makes no sense: the disk is at fault, or the user wants out.
+    /// Whether trying other blobs makes no sense, because the disk failed or the user interrupted the run.
     pub(crate) fn is_final(&self) -> bool {
         matches!(self, Self::Transfer(_) | Self::Cancelled)
     }

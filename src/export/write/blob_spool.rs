@@ -1,7 +1,8 @@
-//! Blobs of an export that wait on another disk for their turn: one file each, gone once it is taken.
+//! Blobs of an export that are buffered on another disk until they can be written: one file each, removed once written.
 //!
-//! For an output with a name the files have names too, so that a killed run loses none of them; what is in them is
-//! hashed before it is believed. For a pipe they have none, and vanish with the run.
+//! For an output file the spool files have names, so that a killed run loses none of them; their content is hashed
+//! before
+//! it is trusted. For a pipe they have no names and vanish with the run.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -12,7 +13,7 @@ use crate::app::own_file;
 use crate::archive::BlobRow;
 use crate::image::{Digest, Hasher};
 
-/// Bytes of the spool's disk that are left to others.
+/// Bytes of the spool's disk that are left free for other programs.
 const RESERVE: u64 = 64 << 20;
 
 #[derive(Debug)]
@@ -23,7 +24,7 @@ pub(crate) struct BlobSpool {
     room: u64,
 }
 
-/// A blob of which the spool has the first bytes.
+/// A blob whose first bytes are in the spool.
 #[derive(Debug)]
 pub(crate) struct Waiting {
     path: PathBuf,
@@ -33,7 +34,7 @@ pub(crate) struct Waiting {
 }
 
 impl BlobSpool {
-    /// In `folder`, which must be there; for the output `target`, or for a pipe.
+    /// Opens the spool in `folder`, which must exist; for the output `target`, or for a pipe.
     pub(crate) fn open(folder: &Path, target: Option<&Path>) -> Result<Self, TransferError> {
         let missing = || std::io::Error::from(std::io::ErrorKind::NotADirectory);
         if !folder.is_dir() {
@@ -51,12 +52,12 @@ impl BlobSpool {
         Ok(Self { folder: own, kept: target.is_some(), room: free.saturating_add(occupied) })
     }
 
-    /// Bytes it can hold.
+    /// Bytes that it can hold.
     pub(crate) fn room(&self) -> u64 {
         self.room
     }
 
-    /// What is there of `blob`, hashed; from there it goes on.
+    /// Opens the file for `blob` and hashes what it holds, so that the download resumes from there.
     pub(crate) fn begin(&self, blob: &BlobRow) -> Result<Waiting, TransferError> {
         let path = self.place(&blob.digest);
         let at = TransferError::io(&path);
@@ -65,7 +66,7 @@ impl BlobSpool {
             let file = tempfile::tempfile_in(&self.folder).map_err(at)?;
             return Ok(Waiting { path, file, hasher, len: 0 });
         }
-        // Only what is used is there.
+        // The folder is created only when it is needed.
         std::fs::create_dir_all(&self.folder).map_err(TransferError::io(&self.folder))?;
         let mut waiting =
             Waiting { file: own_file::open(&path, false).map_err(&at)?, hasher, len: 0, path: path.clone() };
@@ -74,7 +75,7 @@ impl BlobSpool {
             match waiting.file.read(&mut buffer).map_err(&at)? {
                 0 => return Ok(waiting),
                 read if waiting.len + read as u64 > blob.size => {
-                    // Not of this blob.
+                    // The file does not belong to this blob.
                     waiting.file.set_len(0).and_then(|()| waiting.file.rewind()).map_err(&at)?;
                     let hasher = Hasher::for_digest(&blob.digest);
                     return Ok(Waiting { hasher, len: 0, ..waiting });
@@ -87,7 +88,7 @@ impl BlobSpool {
         }
     }
 
-    /// Frees what `digest` takes here.
+    /// Removes the spool file of `digest`.
     pub(crate) fn forget(&self, digest: &Digest) {
         if self.kept {
             let _ = std::fs::remove_file(self.place(digest));

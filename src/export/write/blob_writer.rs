@@ -1,7 +1,8 @@
-//! One blob on its way into a bundle: content goes in, hashed frames come out at a [`Sink`].
+//! Writes one blob of a bundle: takes content, and passes hashed frames to a [`Sink`].
 //!
-//! The only place where content becomes frames, whatever the bytes are written to and in whatever order blobs come. A
-//! frame is compressed on the threads for computing while the next ones are gathered.
+//! This is the only place where content becomes frames, whatever the target is and in whatever order blobs arrive. A
+//! frame
+//! is compressed on the threads for computing while the next ones are gathered.
 
 use std::collections::VecDeque;
 use std::sync::mpsc;
@@ -14,9 +15,9 @@ use crate::export::resume::readback::{Begun, ReadFrame};
 use crate::image::Hasher;
 use crate::plan::ExportPlan;
 
-/// Frames that are being compressed at once; each holds 8 MiB.
+/// Frames that are compressed at the same time; each holds 8 MiB.
 const IN_FLIGHT: usize = 2;
-/// Stored frames are written in pieces of about this many bytes, and at their end.
+/// Stored frames are written in pieces of about this many bytes, and at the end of each frame.
 const WRITE_PIECE: usize = 1 << 20;
 
 type Compressing = mpsc::Receiver<Result<Vec<u8>, ArchiveError>>;
@@ -32,17 +33,17 @@ pub(crate) struct BlobWriter<'a> {
     /// Its member header is written, or in `out`.
     opened: bool,
     encoder: StoredEncoder,
-    /// Content of a frame to be compressed.
+    /// Content of a frame that has yet to be compressed.
     frame: Vec<u8>,
     compressing: VecDeque<Compressing>,
     /// File lengths of compressed frames.
     frames: Vec<u32>,
-    /// Encoded, not yet written.
+    /// Encoded, but not yet written.
     out: Vec<u8>,
 }
 
 impl<'a> BlobWriter<'a> {
-    /// A writer for blob `index` of `plan`, of which `begun` is written already.
+    /// A writer for blob `index` of `plan`, of which `begun` is already written.
     pub(crate) fn new(plan: &'a ExportPlan, index: usize, begun: Option<Begun>) -> Self {
         let blob = &plan.bundle.blobs[index];
         let opened = begun.is_some();
@@ -62,24 +63,25 @@ impl<'a> BlobWriter<'a> {
         }
     }
 
-    /// Content bytes taken so far, those of an earlier run included.
+    /// Content bytes taken so far, including those of an earlier run.
     pub(crate) fn content(&self) -> u64 {
         self.content
     }
 
-    /// Whether something of it is written, or about to be.
+    /// Whether some of it is written, or about to be.
     pub(crate) fn is_opened(&self) -> bool {
         self.opened
     }
 
-    /// Takes the next bytes of content. Blocks while the disk or the processor is behind.
+    /// Takes the next bytes of content. Blocks while the disk or the processor cannot keep up.
     pub(crate) fn push(&mut self, chunk: &[u8], sink: &mut impl Sink) -> Result<(), TransferError> {
         self.open();
         self.hasher.update(chunk);
         if self.is_stored { self.store(chunk, sink) } else { self.compress(chunk, sink) }
     }
 
-    /// Takes a frame that stands in another file already, and its content. A compressed blob takes its bytes as they are.
+    /// Takes a frame that is already encoded in another file, and its content. A compressed blob takes these bytes
+    /// unchanged.
     pub(crate) fn push_frame(
         &mut self,
         frame: &ReadFrame<'_>,
@@ -111,7 +113,7 @@ impl<'a> BlobWriter<'a> {
             self.encoder.push(now, &mut self.out)?;
             self.content += taken as u64;
             chunk = later;
-            // At a boundary always, so that a frame that counts is in the file.
+            // Frame boundaries are always written, so that a frame that is recorded is in the file.
             if self.content.is_multiple_of(FRAME_CONTENT) {
                 self.flush(sink)?;
                 sink.stored(self.index, self.content / FRAME_CONTENT)?;
@@ -128,7 +130,7 @@ impl<'a> BlobWriter<'a> {
         let full = usize::try_from(FRAME_CONTENT).unwrap_or(usize::MAX);
         while !chunk.is_empty() {
             if self.frame.is_empty() {
-                // Made at its full size: one that grows leaves as much behind again.
+                // Allocated at its full size, because a buffer that grows leaves as much unused memory behind.
                 let held = FRAME_CONTENT.min(size.saturating_sub(self.content));
                 self.frame.reserve_exact(usize::try_from(held).unwrap_or(0));
             }
@@ -146,7 +148,7 @@ impl<'a> BlobWriter<'a> {
         Ok(())
     }
 
-    /// Waits for the frame whose turn it is, and writes it.
+    /// Waits for the next frame in order, and writes it.
     fn take_frame(&mut self, sink: &mut impl Sink) -> Result<(), TransferError> {
         let Some(compressing) = self.compressing.pop_front() else { return Ok(()) };
         let compressed = compressing.recv();
@@ -171,13 +173,13 @@ impl<'a> BlobWriter<'a> {
         Ok(())
     }
 
-    /// Whether everything that was taken so far is the whole blob, and right.
+    /// Whether everything taken so far is the complete blob, with the correct digest.
     pub(crate) fn check(&self) -> Result<(), BlobError> {
         let blob = &self.plan.bundle.blobs[self.index];
         compare(blob, self.hasher.clone())
     }
 
-    /// Compares the digest, and writes what is left.
+    /// Compares the digest, and writes the rest.
     pub(crate) fn finish(&mut self, sink: &mut impl Sink) -> Result<(), BlobError> {
         self.check()?;
         self.open();
@@ -197,13 +199,13 @@ impl<'a> BlobWriter<'a> {
 fn compress(content: Vec<u8>) -> Compressing {
     let (send, receive) = mpsc::sync_channel(1);
     rayon::spawn(move || {
-        // A receiver that is gone has failed, and says why itself.
+        // A receiver that is gone has failed, and reports why itself.
         let _ = send.send(archive::compressed_frame(&content));
     });
     receive
 }
 
-/// Whether what `hasher` has seen is `blob`.
+/// Whether the content that `hasher` has seen is `blob`.
 pub(crate) fn compare(blob: &BlobRow, hasher: Hasher) -> Result<(), BlobError> {
     let found = hasher.finish();
     if found == blob.digest {

@@ -1,4 +1,4 @@
-//! The checksum of a finished file, or of each of its volumes, and the small files beside it that hold them.
+//! The checksum of a finished file or of each of its volumes, and the sidecar files that hold them.
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -11,11 +11,11 @@ use crate::image::{Algorithm, Digest, Hasher};
 /// Files are read in pieces of this size.
 const PIECE: u64 = 1 << 20;
 
-/// The sha256 of a file, or of each of its volumes, while its bytes come by in order.
+/// Computes the sha256 of a file, or of each of its volumes, while its bytes pass in order.
 #[derive(Clone, Debug)]
 pub(crate) struct Checksum {
     volume: Option<u64>,
-    /// Bytes in the volume under way.
+    /// Bytes of the current volume.
     taken: u64,
     done: Vec<Digest>,
     hasher: Hasher,
@@ -44,7 +44,7 @@ impl Checksum {
         self.taken = 0;
     }
 
-    /// One digest, or one a volume.
+    /// One digest, or one per volume.
     pub(crate) fn finish(mut self) -> Vec<Digest> {
         if self.taken > 0 || self.done.is_empty() {
             self.next_volume();
@@ -53,7 +53,7 @@ impl Checksum {
     }
 }
 
-/// Gives a range of `file` to `each`, piece by piece.
+/// Passes a range of `file` to `each`, piece by piece.
 pub(crate) fn read_range(
     file: &dyn Input,
     range: std::ops::Range<u64>,
@@ -70,7 +70,7 @@ pub(crate) fn read_range(
     Ok(())
 }
 
-/// What stands beside a finished file: `.sha256` (unless not wanted), and for volumes the list of them.
+/// The sidecar files of a finished file: `.sha256` (if wanted), and the list of volumes.
 pub(crate) struct Seal<'a> {
     pub(crate) target: &'a Path,
     pub(crate) cut: Option<Cut>,
@@ -79,12 +79,13 @@ pub(crate) struct Seal<'a> {
     /// Bytes of the file, or of all volumes together.
     pub(crate) len: u64,
     pub(crate) sidecar: bool,
-    /// Parity volumes that will be made.
+    /// Parity volumes that will be added.
     pub(crate) parity: usize,
 }
 
 impl Seal<'_> {
-    /// Writes the files that hold `checksums`, one of the file or one a volume; the list of volumes last.
+    /// Writes the files that hold `checksums` (one for the file, or one per volume); the list of volumes is written
+    /// last.
     pub(crate) fn write(&self, checksums: &[Digest]) -> Result<(), TransferError> {
         let name = |index: usize| {
             let path = self.cut.map_or_else(|| self.target.to_owned(), |cut| cut.name(self.target, index));
@@ -102,7 +103,7 @@ impl Seal<'_> {
         Ok(())
     }
 
-    /// Removes them, so that a file that is replaced does not leave its checksums to the next.
+    /// Removes them, so that the checksums of a replaced file do not remain for the new one.
     pub(crate) fn remove(target: &Path) -> Result<(), TransferError> {
         remove_parity(target, 0)?;
         for suffix in [LIST_SUFFIX, ".sha256"] {
@@ -113,7 +114,7 @@ impl Seal<'_> {
     }
 }
 
-/// Writes the `.sha256` of a finished file where it is missing: a run may end between the file's name and that.
+/// Writes the `.sha256` of a finished file if it is missing: a run may end after the rename and before this step.
 pub(crate) fn complete_sidecar(target: &Path, file: &dyn Input, bundle: Digest) -> Result<(), TransferError> {
     if beside(target, ".sha256").exists() || beside(target, LIST_SUFFIX).exists() {
         return Ok(());
@@ -123,13 +124,13 @@ pub(crate) fn complete_sidecar(target: &Path, file: &dyn Input, bundle: Digest) 
     Seal { target, cut: None, bundle, len: file.len(), sidecar: true, parity: 0 }.write(&checksum.finish())
 }
 
-/// As `sha256sum -c` reads it.
+/// In the format of `sha256sum -c`.
 fn sums<'a>(target: &Path, files: impl Iterator<Item = (String, &'a str)>) -> Result<(), TransferError> {
     let lines: Vec<String> = files.map(|(digest, name)| format!("{digest}  {name}\n")).collect();
     replace(&beside(target, ".sha256"), &lines.concat())
 }
 
-/// Gives the volumes of `target` `count` parity volumes, where they have not as many already. False when cancelled.
+/// Adds parity volumes to the volumes of `target`, up to `count`. False when cancelled.
 pub(crate) fn add_parity(
     target: &Path,
     count: usize,
@@ -148,7 +149,7 @@ pub(crate) fn add_parity(
     if are_there() {
         return Ok(true);
     }
-    // Should this end in between, nobody takes the set for a finished one.
+    // Should the run end in between, the set does not count as finished.
     if list.parity_wanted != count {
         replace(&path, &list.clone().wanting_parity(count).to_text()?)?;
     }
@@ -162,7 +163,7 @@ pub(crate) fn add_parity(
     Ok(true)
 }
 
-/// Writes a small file, whole or not at all.
+/// Writes a small file, completely or not at all.
 fn replace(path: &Path, text: &str) -> Result<(), TransferError> {
     own_file::replace(path, text.as_bytes()).map_err(TransferError::io(path))
 }

@@ -1,4 +1,4 @@
-//! What can go wrong with files that hold what is in motion.
+//! The errors of files that are being written.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,11 +10,11 @@ use crate::archive::ArchiveError;
 pub(crate) enum TransferError {
     #[error("{}: {error}", path.display())]
     Io { path: PathBuf, error: io::Error },
-    #[error("another run is writing here: {} is locked", .0.display())]
+    #[error("another run is writing this file: {} is locked", .0.display())]
     Locked(PathBuf),
     #[error(transparent)]
     Archive(#[from] ArchiveError),
-    /// A bug, not an input: the caller broke a promise.
+    /// A bug, not bad input: the caller violated a precondition.
     #[error("internal contradiction: {0}")]
     Invariant(&'static str),
 }
@@ -31,7 +31,7 @@ impl Explain for TransferError {
     fn hints(&self) -> Vec<String> {
         match self {
             Self::Archive(error) => error.hints(),
-            Self::Locked(_) => vec!["wait for the other run, or choose another output with -o".to_owned()],
+            Self::Locked(_) => vec!["wait for the other run, or write elsewhere with -o FILE".to_owned()],
             Self::Io { .. } | Self::Invariant(_) => Vec::new(),
         }
     }

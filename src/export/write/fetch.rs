@@ -1,4 +1,4 @@
-//! One blob from the network: its chunks gathered into pieces, the places that may have it asked in turn.
+//! Fetches one blob: gathers its chunks into pieces, and tries the places that may have it in turn.
 
 use bytes::Bytes;
 
@@ -11,10 +11,10 @@ use crate::report::Transfer;
 /// Network chunks are gathered into pieces of about this many bytes, so that hand-overs are few.
 pub(crate) const PIECE: usize = 512 << 10;
 
-/// Chunks as they came from the network, about [`PIECE`] bytes together.
+/// Chunks as they came from the network, with a total of about [`PIECE`] bytes.
 pub(crate) type Piece = Vec<Bytes>;
 
-/// Reads `blob` from byte `from` on and gives its chunks to `each`, until that says that it wants no more.
+/// Reads `blob` from byte `from` on and passes its chunks to `each` until `each` wants no more.
 pub(crate) async fn pieces(
     places: &AlternateSources<'_>,
     place: &BlobPlace,
@@ -42,8 +42,8 @@ pub(crate) async fn pieces(
     each(piece).await.map(|_| ())
 }
 
-/// The order in which the places of a blob are asked: the first; once more when it sent something else; then
-/// the others. What the first said counts when none of them has it.
+/// The order in which the places of a blob are tried: the first; the first again if it sent wrong content; then the
+/// others. If none has the blob, the error of the first is returned.
 pub(crate) struct Attempts {
     first: BlobPlace,
     others: std::vec::IntoIter<BlobPlace>,
@@ -57,7 +57,7 @@ impl Attempts {
         Self { first: first.clone(), others: all.into_iter(), asked_again: false, said: None }
     }
 
-    /// Whom to ask after `error`; the error that remains when there is nobody left.
+    /// The place to try after `error`; returns the error to report if no place is left.
     pub(crate) fn after(&mut self, error: BlobError) -> Result<BlobPlace, BlobError> {
         if error.is_final() {
             return Err(error);

@@ -1,4 +1,5 @@
-//! One export into a file: head into the partial, what can be taken over, downloads, barriers, sidecar, final name.
+//! One export into a file: writes the head into the partial file, takes over earlier content, downloads the rest, sets
+//! barriers, and finally writes the sidecar files and renames the file.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -37,7 +38,7 @@ pub(crate) enum FileExportError {
     Transfer(#[from] TransferError),
     #[error(transparent)]
     Blob(#[from] BlobError),
-    #[error("stopped; what is done is kept; run the same command again to go on")]
+    #[error("stopped; finished work is kept; run the same command again to resume")]
     Interrupted,
 }
 
@@ -70,13 +71,13 @@ impl From<ArchiveError> for FileExportError {
 /// How the downloads of a plan ended.
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    /// The file has its name.
+    /// The file is complete and has its final name.
     Complete,
-    /// Some blobs cannot be had; what was fetched stays in the partial.
+    /// Some blobs could not be fetched; the others stay in the partial file.
     Lost(Vec<LostBlob>),
 }
 
-/// Everything an export into a file works with.
+/// Everything needed for an export into a file.
 #[derive(Debug)]
 pub(crate) struct FileExport<'a> {
     pub content: &'a ContentSource,
@@ -90,24 +91,24 @@ pub(crate) struct FileExport<'a> {
     pub cancel: &'a CancellationToken,
     /// Write `.sha256` beside the file.
     pub sidecar: bool,
-    /// Parity volumes that are made afterwards.
+    /// Parity volumes that are added afterwards.
     pub parity: usize,
-    /// Bytes of each volume, when the file is cut into some.
+    /// Bytes of each volume, if the file is cut.
     pub volume_size: Option<u64>,
-    /// Where blobs may wait for their turn, should the medium take them in order only.
+    /// Where blobs are buffered, in case the medium can only be written in order.
     pub blob_spool: Option<&'a BlobSpool>,
     pub stale: &'a OldSidecars,
 }
 
-/// Files that go when the file takes its name, unless it is the bundle that they are about.
+/// Files that are removed when the file gets its name, unless they are about this bundle.
 #[derive(Debug)]
 pub(crate) struct OldSidecars {
-    /// None where nobody knows.
+    /// None if this is not known.
     pub of: Option<Digest>,
     pub files: Vec<PathBuf>,
 }
 
-/// A plan whose head is in the partial, with what can be taken over.
+/// A plan whose head is in the partial file, with what can be taken over.
 #[derive(Debug)]
 pub(crate) struct Prepared {
     pub plan: ExportPlan,
@@ -115,18 +116,19 @@ pub(crate) struct Prepared {
     past: ResumeState,
     old_partial: Option<OldPartial>,
     header: Header,
-    /// How far the file is whole, when it can only grow.
+    /// How much of the file is complete, if it can only grow.
     grown: Option<AppendState>,
 }
 
 impl FileExport<'_> {
-    /// The plan of `resolution`, before anything is written: what is refused must not cost an earlier partial.
+    /// The plan of `resolution`, made before anything is written: a refusal must not cost an earlier partial file.
     pub(crate) fn draft(&self, resolution: &Resolution) -> Result<ExportPlan, PlanError> {
         ExportPlan::new(self.request, resolution, self.signer, self.spool, &mut |_| Ok(()))
     }
 
-    /// Puts the head of the file in place. The partial of `unfinished` is gone on with when it is of the same
-    /// `request` and has the same head; else its blobs may serve the new one.
+    /// Writes the head of the file. The partial file of `unfinished` is resumed if it is for the same `request` and has
+    /// the
+    /// same head; otherwise its blobs may be of use for the new one.
     pub(crate) fn prepare(
         &self,
         medium: Medium,
@@ -142,7 +144,7 @@ impl FileExport<'_> {
         };
         if let Some(Unfinished { header, past }) = unfinished.as_ref().filter(|unfinished| same(unfinished)) {
             let file = self.workspace.reopen(cut)?;
-            // A run may have ended between a new head and its journal.
+            // An earlier run may have ended after it wrote a new head and before it wrote its journal.
             if head_digest(&file, &draft)? == draft.head.digest {
                 let old_partial = self.old_partial(medium, &draft)?;
                 let (past, grown) = match medium {
@@ -182,14 +184,17 @@ impl FileExport<'_> {
         self.volume_size.map(|size| Cut::new(size, plan.head.layout.max_len())).transpose()
     }
 
-    /// The old partial, if it may serve `plan`. A medium that fills gaps gives no space back either before a file is
-    /// gone: there the two must fit beside each other, or the blobs are fetched again.
+    /// The old partial, if it is of use for `plan`. A medium that fills gaps does not give space back before a file is
+    /// removed:
+    /// there, both files must fit on it, or the blobs are fetched again.
     fn old_partial(&self, medium: Medium, plan: &ExportPlan) -> Result<Option<OldPartial>, TransferError> {
         let old_partial = self.workspace.old_partial()?;
         let needed = plan.head.layout.max_len();
         let fits = || free_space(self.workspace.target()).is_none_or(|free| free >= needed);
         if medium == Medium::Filling && old_partial.is_some() && !fits() {
-            self.reporter.say("there is no room to take over what an earlier run has: it is fetched again");
+            self.reporter.say(
+                "there is too little space to take over blobs of an earlier run: they are fetched again",
+            );
             drop(old_partial);
             self.workspace.drop_old()?;
             return Ok(None);
@@ -197,7 +202,7 @@ impl FileExport<'_> {
         Ok(old_partial)
     }
 
-    /// Downloads what is missing, and gives the file its name when nothing is.
+    /// Downloads what is missing, and gives the file its name if nothing failed.
     pub(crate) async fn transfer(
         &self,
         prepared: Prepared,
@@ -210,7 +215,7 @@ impl FileExport<'_> {
         file.sync()?;
         let journal = self.workspace.journal(&header, &past)?;
         let front = Arc::new(Watermark::new(&plan.head.layout, &plan.bundle.blobs));
-        // A file that cannot be written ends everything too, and is not what the user asked for.
+        // A file that cannot be written also cancels everything, and that is not an interrupt by the user.
         let stop = self.cancel.child_token();
         let shared = Shared { file: Arc::new(file), journal: Arc::new(journal), front, stop };
         if let Some(old) = &old_partial {
@@ -257,7 +262,7 @@ impl FileExport<'_> {
         shared.front.close(false);
         let synced = barriers.await.unwrap_or(Err(TransferError::Invariant("the barrier task panicked")));
         if let Err(error) = synced {
-            // After a failed sync nobody knows what is on the medium: nothing of it may be trusted later.
+            // After a failed sync it is not known what is on disk, so a later run must not trust any of it.
             self.workspace.finished()?;
             return Err(error.into());
         }
@@ -278,7 +283,7 @@ impl FileExport<'_> {
         Ok((plan, outcome))
     }
 
-    /// In a word for people.
+    /// A word for the progress display.
     fn doing(&self) -> &'static str {
         if self.content.is_local() { "copying" } else { "downloading" }
     }
@@ -295,7 +300,7 @@ impl FileExport<'_> {
         }
         let (layout, blobs) = (&plan.head.layout, &plan.bundle.blobs);
         let target = self.workspace.target();
-        // Should this run end in between.
+        // In case this run ends in between.
         Seal::remove(target)?;
         if self.stale.of != Some(plan.bundle.id()?) {
             for path in &self.stale.files {
@@ -318,7 +323,7 @@ fn places(plan: &ExportPlan) -> Vec<(u32, Digest, u64, u64)> {
     (layout.stored().start..layout.compressed().end).map(place).collect()
 }
 
-/// The digest of what stands where the head of `plan` should be.
+/// The digest of the bytes where the head of `plan` should be.
 fn head_digest(file: &PartialFile, plan: &ExportPlan) -> Result<Digest, TransferError> {
     let len = plan.head.layout.head_len();
     if file.len()? < len {

@@ -1,4 +1,4 @@
-//! What the parts of one run into a file share: the file, its journal, how far it is whole, and its checksums.
+//! What the parts of one run into a file share: the file, its journal, its front, and its checksums.
 
 use std::sync::Arc;
 
@@ -13,21 +13,21 @@ use crate::export::resume::watermark::Watermark;
 use crate::image::Digest;
 use crate::plan::ExportPlan;
 
-/// What runs beside the downloads, sharing the file with them.
+/// The tasks that run beside the downloads and share the file with them.
 pub(crate) struct Shared {
     pub(crate) file: Arc<PartialFile>,
     pub(crate) journal: Arc<Journal>,
     pub(crate) front: Arc<Watermark>,
-    /// Ends the run: because the user wants that, or because the file cannot be written.
+    /// Ends the run, because the user interrupts it or the file cannot be written.
     pub(crate) stop: CancellationToken,
 }
 
-/// The checksums of the file or its volumes, as they come about.
+/// How the checksums of the file or its volumes are computed.
 pub(crate) enum Sidecar {
     None,
-    /// By one who reads behind the front.
+    /// By a task that reads the file up to the front.
     Followed(JoinHandle<Result<Option<Vec<Digest>>, TransferError>>),
-    /// By the one who wrote it in order.
+    /// By the writer itself, which wrote the file in order.
     Known(Vec<Digest>),
 }
 
@@ -43,17 +43,17 @@ impl Sidecar {
     }
 }
 
-/// What the transfer of a plan came to.
+/// The result of transferring the blobs of a plan.
 #[derive(Debug, Default)]
 pub(crate) struct Downloaded {
     pub(crate) lost: Vec<LostBlob>,
-    /// File lengths of the frames of each compressed blob, in member order; complete only when nothing was lost.
+    /// File lengths of the frames of each compressed blob, in member order; complete only if nothing was lost.
     pub(crate) compressed: Vec<Vec<u32>>,
-    /// Where the compressed part ends.
+    /// Offset at which the compressed part ends.
     pub(crate) end: u64,
 }
 
-/// Bytes of the blobs of `plan` that an earlier run has left.
+/// Bytes of the blobs of `plan` that an earlier run has left in the file.
 pub(crate) fn past_bytes(plan: &ExportPlan, past: &ResumeState) -> u64 {
     let size = |index: &u32| plan.bundle.blobs.get(*index as usize).map_or(0, |blob| blob.size);
     let done: u64 = past.done.iter().map(size).sum();

@@ -1,7 +1,7 @@
-//! Writing blobs one after another: every blob from the first place that has it right, into any [`Sink`].
+//! Writes blobs one after another into any [`Sink`]; each is fetched from the first place that has the correct content.
 //!
-//! What a blob's registry sends goes out as it comes. Where that turns out wrong, a file takes it back and the blob is
-//! fetched again; in a pipe the stream ends without its end, so that no reader takes it for whole.
+//! Content is written as it arrives. If it turns out to be wrong, a file takes it back and the blob is fetched again. A
+//! pipe cannot take anything back, so the stream is left without an end and readers reject it.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -21,21 +21,22 @@ use crate::plan::ExportPlan;
 use crate::registry::BlobPlace;
 use crate::report::Reporter;
 
-/// A blob that could not be written; everything before it is.
+/// A blob that could not be written; all blobs before it are written.
 #[derive(Debug)]
 pub(crate) struct WriteFailure {
     pub index: usize,
     pub error: BlobError,
 }
 
-/// Blobs on their way into one sink, in order.
+/// Writes blobs into one sink, in order.
 pub(crate) struct Ordered<'a, S> {
     pub(crate) source: Source<'a>,
     pub(crate) sink: S,
 }
 
 impl<'a, S: Sink> Ordered<'a, S> {
-    /// Writes the blobs `range`, of the first of which `begun` is there; the frames of the compressed ones come back.
+    /// Writes the blobs `range`; `begun` is the part of the first that is already written. Returns the frames of the
+    /// compressed ones.
     pub(crate) async fn run(
         &mut self,
         range: Range<usize>,
@@ -54,7 +55,7 @@ impl<'a, S: Sink> Ordered<'a, S> {
         Ok(compressed)
     }
 
-    /// Writes one blob, asking everyone who may have it; the frames come back if it is compressed.
+    /// Writes one blob and tries every place that may have it; returns the frames if it is compressed.
     async fn blob(
         &mut self,
         ahead: &mut ReadAhead<'_>,

@@ -1,4 +1,4 @@
-//! Bytes on their way into a bundle: bounded concurrency, and every blob verified beside its I/O.
+//! Writes the content of a bundle, with bounded concurrency; every blob is verified while it is written.
 
 pub(crate) mod alternate_sources;
 pub(crate) mod append;

@@ -1,4 +1,4 @@
-//! Writing every blob at its own offset: the stored part several at a time, and beside it the compressed one.
+//! Writes every blob at its own offset: several stored blobs at a time, and the compressed ones beside them, in order.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -17,18 +17,19 @@ use crate::export::resume::readback::begun;
 
 /// What the parts of one run share.
 struct Parallel<'r, 'a> {
-    /// Of one blob at a time.
+    /// Progress, counted per blob.
     source: Source<'a>,
     shared: &'r Shared,
-    /// What an earlier run left, and has been read back.
+    /// What an earlier run left and what has been read back.
     past: &'r ResumeState,
-    /// One for each transfer that may run.
+    /// One permit for each transfer that may run.
     permits: Semaphore,
     lost: Mutex<Vec<LostBlob>>,
 }
 
-/// Fetches what is missing: stored blobs in offset order, `jobs` at a time, and beside them the compressed ones,
-/// one after another, since each begins where the last ended.
+/// Fetches what is missing: stored blobs in offset order, `jobs` at a time, and at the same time the compressed ones,
+/// one
+/// after another, because each begins where the last one ended.
 pub(crate) async fn run(
     source: Source<'_>,
     shared: &Shared,
@@ -43,7 +44,7 @@ pub(crate) async fn run(
         .for_each(|()| futures_util::future::ready(()));
     let (compressed, ()) = tokio::join!(run.compressed(), stored);
     let mut lost = run.lost.into_inner().unwrap_or_else(PoisonError::into_inner);
-    // What could not be written is why the others were cancelled.
+    // The write error is the cause; the other transfers were only cancelled because of it.
     let is_write_failure = |lost: &LostBlob| matches!(lost.error, BlobError::Transfer(_));
     let written = lost.iter().position(is_write_failure);
     if let Some(at) = written.or_else(|| lost.iter().position(|lost| lost.error.is_final())) {
@@ -54,7 +55,7 @@ pub(crate) async fn run(
 }
 
 impl<'r, 'a> Parallel<'r, 'a> {
-    /// Writes stored blob `index` into its place, unless an earlier run has.
+    /// Writes stored blob `index` at its offset, unless an earlier run has.
     async fn stored(&self, index: usize) {
         let key = u32::try_from(index).unwrap_or(u32::MAX);
         if self.past.done.contains(&key) {
@@ -68,7 +69,7 @@ impl<'r, 'a> Parallel<'r, 'a> {
         }
     }
 
-    /// Writes the compressed blobs; their frame lengths and the end of the part come back.
+    /// Writes the compressed blobs; returns their frame lengths and the end of that part.
     async fn compressed(&self) -> (Vec<Vec<u32>>, u64) {
         let (plan, mut all) = (self.source.plan, Vec::new());
         let sink = AtOffset::compressed_part(self.shared, plan);
@@ -76,7 +77,7 @@ impl<'r, 'a> Parallel<'r, 'a> {
         for index in plan.head.layout.compressed() {
             match self.blob(&mut ordered, index).await {
                 Ok(frames) => all.extend(frames),
-                // The next one takes its place: this plan will not be finished, but what is fetched is not lost.
+                // The next blob takes this one's place: the plan cannot be finished, but what is fetched is kept.
                 Err(error) => {
                     let stop = error.is_final();
                     self.keep(LostBlob { index, error });
@@ -90,7 +91,7 @@ impl<'r, 'a> Parallel<'r, 'a> {
         (all, ordered.sink.position())
     }
 
-    /// Writes blob `index` to where the sink stands, after what an earlier run has left there.
+    /// Writes blob `index` at the position of the sink, after the part that an earlier run has written.
     async fn blob(
         &self,
         ordered: &mut Ordered<'a, AtOffset<'r>>,

@@ -1,7 +1,9 @@
-//! Fetching ahead of someone who takes blobs strictly in order: a bounded window in memory, or a spool on a disk.
+//! Fetches ahead of a writer that takes blobs strictly in order: into a bounded window in memory, or into a spool on
+//! disk.
 //!
-//! In memory each of the next `jobs` blobs gets a share of the window. With a spool, blobs are complete and right on
-//! its disk before their turn, as many as there is room for.
+//! In memory, each of the next `jobs` blobs gets a share of the window. With a spool, blobs are complete and verified
+//! on
+//! its disk before their turn, as many as fit.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -22,35 +24,35 @@ use crate::plan::ExportPlan;
 use crate::registry::BlobPlace;
 use crate::report::Reporter;
 
-/// What may wait in memory of each blob under way.
+/// Bytes of each running download that may wait in memory.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Window {
-    /// Pieces on their way to the one who takes them.
+    /// Pieces on their way to the writer.
     queue: usize,
-    /// A blob up to this many bytes is complete and right before its first byte is handed over.
+    /// A blob of up to this many bytes is complete and verified before its first byte is passed on.
     share: u64,
 }
 
 impl Window {
     /// For blobs that wait for their turn.
     pub(crate) const IN_TURN: Self = Self { queue: 14, share: 8 << 20 };
-    /// For a blob that is taken as it comes.
+    /// For a blob that is written as it arrives.
     pub(crate) const AT_ONCE: Self = Self { queue: 3, share: 0 };
 }
 
 /// Blobs that may wait in a spool for their turn.
 const SPOOLED: usize = 1000;
 
-/// What comes of a blob, in order.
+/// Parts of a blob, in order.
 pub(crate) enum Coming {
     Piece(Piece),
-    /// All of it, from its start.
+    /// The complete blob, to be read from its start.
     Spooled(File),
 }
 
 pub(crate) type Arriving = mpsc::Receiver<Result<Coming, BlobError>>;
 
-/// Where the next blob is to be had.
+/// Where the next blob comes from.
 pub(crate) enum Next {
     Arriving(Arriving),
     /// An earlier partial has it.
@@ -69,18 +71,18 @@ pub(crate) struct Source<'a> {
     pub(crate) window: Window,
 }
 
-/// The blobs under way.
+/// The running downloads.
 pub(crate) struct ReadAhead<'a> {
     source: Source<'a>,
     left: std::ops::Range<usize>,
-    /// Content bytes of the first blob that are there already.
+    /// Content bytes of the first blob that are already written.
     from: u64,
     running: FuturesUnordered<LocalBoxFuture<'a, ()>>,
-    /// With the bytes each takes of the spool.
+    /// Each with the bytes that it occupies in the spool.
     waiting: VecDeque<(usize, Next, u64)>,
     /// Bytes that still fit into the spool.
     room: u64,
-    /// Blobs that are being taken: one at most.
+    /// Blobs that are being written: one at most.
     taken: usize,
 }
 
@@ -99,7 +101,7 @@ impl<'a> ReadAhead<'a> {
         }
     }
 
-    /// The next blob. Its place in the spool is free when `done` has been called with its last result.
+    /// The next blob. Its space in the spool is freed by calling `done` after its last part.
     pub(crate) fn next(&mut self) -> Option<(usize, Next, u64)> {
         self.fill();
         let next = self.waiting.pop_front();
@@ -107,7 +109,7 @@ impl<'a> ReadAhead<'a> {
         next
     }
 
-    /// A blob from [`Self::next`] has been taken.
+    /// A blob from [`Self::next`] has been written.
     pub(crate) fn done(&mut self, index: usize, held: u64) {
         self.taken = 0;
         self.room += held;
@@ -116,7 +118,7 @@ impl<'a> ReadAhead<'a> {
         }
     }
 
-    /// Does `work` while fetching goes on.
+    /// Runs `work` while the downloads continue.
     pub(crate) async fn beside<T>(&mut self, work: impl Future<Output = T>) -> T {
         tokio::pin!(work);
         loop {
@@ -132,7 +134,7 @@ impl<'a> ReadAhead<'a> {
         self.start(place, index, from)
     }
 
-    /// Begins fetching as soon as a blob is among the next few.
+    /// Starts a download as soon as its blob is among the next few.
     fn fill(&mut self) {
         while let Some(index) = (!self.left.is_empty()).then_some(self.left.start) {
             let Source { plan, spool, old_partial, jobs, .. } = self.source;
@@ -148,7 +150,7 @@ impl<'a> ReadAhead<'a> {
                 self.running.push(Box::pin(self.source.spooled(spool, index, send)));
                 self.waiting.push_back((index, Next::Arriving(receive), blob.size));
             } else if self.waiting.len() + self.taken < if spool.is_some() { 1 } else { jobs } {
-                // What does not fit into the spool waits until everything before it is gone.
+                // A blob that does not fit into the spool waits until everything before it is gone.
                 let next = self.start(plan.source(index).into(), index, self.from);
                 self.waiting.push_back((index, next, 0));
                 self.from = 0;
@@ -169,7 +171,7 @@ impl<'a> ReadAhead<'a> {
 type Sender = mpsc::Sender<Result<Coming, BlobError>>;
 
 impl<'a> Source<'a> {
-    /// Fetches blob `index` into `send`: a small one whole and checked, a large one as it comes.
+    /// Fetches blob `index` into `send`: a small one complete and verified, a large one as it arrives.
     async fn fetched(self, place: BlobPlace, index: usize, from: u64, send: Sender) {
         let blob = &self.plan.bundle.blobs[index];
         let bar = self.bar(&place, blob, from);
@@ -191,11 +193,11 @@ impl<'a> Source<'a> {
             Ok(()) => return,
             Err(error) => Err(error),
         };
-        // A receiver that is gone has failed before this.
+        // A receiver that is gone has already failed.
         let _ = send.send(result).await;
     }
 
-    /// Fetches blob `index` onto the spool's disk, going on where an earlier run stopped.
+    /// Fetches blob `index` into the spool, and resumes where an earlier run stopped.
     async fn spooled(self, spool: &'a BlobSpool, index: usize, send: Sender) {
         let blob = &self.plan.bundle.blobs[index];
         let _ = send

@@ -1,4 +1,4 @@
-//! Where the bytes of a bundle go: to their place in a file, to the end of one that only grows, or into a pipe.
+//! Where the bytes of a bundle are written: at their offset in a file, at the end of a growing file, or into a pipe.
 
 use std::io::Write;
 
@@ -12,13 +12,13 @@ use crate::plan::ExportPlan;
 
 /// Takes the bytes of blobs, one blob after another.
 pub(crate) trait Sink {
-    /// Blob `index` is next.
+    /// The next bytes belong to blob `index`.
     fn begin(&mut self, _index: usize) {}
 
     /// The next bytes of the blob.
     fn write(&mut self, bytes: &[u8]) -> Result<(), TransferError>;
 
-    /// So many whole frames of stored blob `index` are written.
+    /// This many whole frames of stored blob `index` are written.
     fn stored(&mut self, _index: usize, _frames: u64) -> Result<(), TransferError> {
         Ok(())
     }
@@ -28,30 +28,31 @@ pub(crate) trait Sink {
         Ok(())
     }
 
-    /// Blob `index` is written, and right.
+    /// Blob `index` is written and its digest is correct.
     fn done(&mut self, _index: usize) -> Result<(), TransferError> {
         Ok(())
     }
 
-    /// Takes back what was written of blob `index`. `false`: what is out is out.
+    /// Takes back what was written of blob `index`. Returns `false` if that is not possible.
     fn take_back(&mut self, _index: usize) -> Result<bool, TransferError> {
         Ok(false)
     }
 }
 
-/// A place in the file: that of one stored blob, or the compressed part, where each blob begins at the end of the last.
+/// A region of the file: that of one stored blob, or the compressed part, where each blob begins at the end of the
+/// last.
 pub(crate) struct AtOffset<'a> {
     shared: &'a Shared,
     is_stored: bool,
     at: u64,
-    /// Where the blob under way begins.
+    /// Where the current blob begins.
     start: u64,
     /// An earlier run has begun that blob.
     resumed: bool,
 }
 
 impl<'a> AtOffset<'a> {
-    /// The place of stored blob `index`.
+    /// The region of stored blob `index`.
     pub(crate) fn stored(shared: &'a Shared, plan: &ExportPlan, index: usize) -> Self {
         let layout = &plan.head.layout;
         let header = archive::member_header(layout, &plan.bundle.blobs, index).len() as u64;
@@ -65,7 +66,7 @@ impl<'a> AtOffset<'a> {
         Self { shared, is_stored: false, at: start, start, resumed: false }
     }
 
-    /// Goes behind what is `begun` of the next blob, whose member header is `header`, and writes that again.
+    /// Moves behind `begun`, the written part of the next blob, and writes its member header `header` again.
     pub(crate) fn resume(&mut self, header: &[u8], begun: &Begun) -> Result<(), TransferError> {
         self.resumed = true;
         self.start = self.at;
@@ -80,7 +81,7 @@ impl<'a> AtOffset<'a> {
         self.at
     }
 
-    /// The next blob takes the place of the one under way.
+    /// The next blob takes the place of the current one.
     pub(crate) fn give_up(&mut self) {
         (self.at, self.resumed) = (self.start, false);
     }
@@ -130,21 +131,22 @@ impl Sink for AtOffset<'_> {
     }
 }
 
-/// The end of a file that only grows. What is written is hashed on the way.
+/// The end of a file that only grows. Content is hashed while it is written.
 pub(crate) struct Growing<'a> {
     shared: &'a Shared,
     at: u64,
     /// Of everything written.
     checksum: Checksum,
-    /// Where the blob under way begins, and the checksum of what stands before it.
+    /// Where the current blob begins, and the checksum of everything before it.
     before: (u64, Checksum),
     /// An earlier run has begun that blob.
     resumed: bool,
 }
 
 impl<'a> Growing<'a> {
-    /// Goes on at byte `at`, with the checksum of what stands before it; `before` is the same for the start of the blob
-    /// under way, if an earlier run has begun one.
+    /// Resumes at byte `at`, with the checksum of everything before it; `before` is the same for the start of the
+    /// current
+    /// blob, if an earlier run has begun one.
     pub(crate) fn new(
         shared: &'a Shared,
         at: u64,
@@ -161,7 +163,7 @@ impl<'a> Growing<'a> {
         self.at
     }
 
-    /// The checksums of the whole file, once its ending is written too.
+    /// The checksums of the whole file, once its end is written too.
     pub(crate) fn checksums(mut self, ending: &[u8]) -> Vec<Digest> {
         self.checksum.update(ending);
         self.checksum.finish()
@@ -203,11 +205,11 @@ impl Sink for Growing<'_> {
     }
 }
 
-/// A pipe: what is out is out.
+/// A pipe, which cannot take anything back.
 pub(crate) struct Pipe<W>(pub(crate) W);
 
 impl<W: Write> Pipe<W> {
-    /// Writes `ending`, and all that waits.
+    /// Writes `ending` and everything that is buffered.
     pub(crate) fn end(&mut self, ending: &[u8]) -> Result<(), TransferError> {
         self.write(ending)?;
         self.0.flush().map_err(TransferError::io("stdout".as_ref()))

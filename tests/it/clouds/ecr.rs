@@ -55,7 +55,7 @@ fn missing_repositories_are_made_as_asked_and_the_login_comes_from_aws() {
     let cloud = cloud(&["made-by-aws"], "made-by-aws");
     let dry = cloud.import(&["--dry-run"], &[]);
     assert_eq!(dry.code, 0, "{}", dry.shown());
-    let list = "repositories to be made:\n  mirror/other/tool\n  mirror/team/app\n";
+    let list = "repositories to create:\n  mirror/other/tool\n  mirror/team/app\n";
     assert!(dry.stdout.contains(list), "{}", dry.shown());
     assert!(cloud.aws.repositories().is_empty());
 
@@ -70,7 +70,7 @@ fn missing_repositories_are_made_as_asked_and_the_login_comes_from_aws() {
     ];
     let ran = cloud.import(&options, &[]);
     assert_eq!(ran.code, 0, "{}", ran.shown());
-    assert!(ran.stderr.contains("made repository mirror/team/app"), "{}", ran.shown());
+    assert!(ran.stderr.contains("created repository mirror/team/app"), "{}", ran.shown());
     assert_whole(&cloud.gap.destination, "mirror/team/app", "1", &image(1));
     assert_whole(&cloud.gap.destination, "mirror/other/tool", "1", &image(2));
     let made = &cloud.aws.calls("CreateRepository")[0];

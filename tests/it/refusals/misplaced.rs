@@ -24,7 +24,7 @@ fn a_flag_that_would_do_nothing_is_refused_before_anything_is_done() {
             "nothing is signed",
         ),
         (&import[..], &["--passphrase-file", "phrase"][..], "nothing is signed"),
-        (&import[..], &["--sign-key", "site.key"][..], "site.key is to sign a receipt"),
+        (&import[..], &["--sign-key", "site.key"][..], "site.key is for signing a receipt"),
         (
             &import[..],
             &["--name", "registry.example/other:1"][..],
