@@ -6,11 +6,11 @@ use crate::app::failure::{ExitCode, Explain, Failure};
 use crate::app::stop;
 use crate::archive::ArchiveError;
 use crate::destination::PrepareError;
-use crate::export::resolve::resolver::ResolveError;
+use crate::export::resolve::error::ResolveError;
 use crate::export::write::blob_error::BlobError;
 use crate::export::write::error::TransferError;
 use crate::export::write::file_export::FileExportError;
-use crate::import::upload::UploadError;
+use crate::import::error::UploadError;
 use crate::plan::PlanError;
 use crate::registry::RegistryError;
 

@@ -4,13 +4,14 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::error::UploadError;
 use super::prepare::Preparing;
 use super::presence::Presence;
 use super::required::BaseSearch;
+use super::run::{Import, Sent};
 use super::text::{self, Found};
-use super::upload::{Import, Sent, UploadError};
 use super::values::WrittenValues;
-use super::{receipt, shards};
+use super::{receipt, shards, stream, upload};
 use crate::app::failure::{ExitCode, Explain, Failure};
 use crate::archive::{ArchiveError, BundleManifest, ImageStore};
 use crate::cli::{ImportArgs, ResultFormat};
@@ -193,15 +194,17 @@ impl ImportJob<'_> {
         let (arrived, sent, read) = match pipe {
             Some(pipe) => {
                 let pipe_buffer = Some(&*pipe.pipe_buffer);
-                import.run_piped(&pipe.at_hand, pipe_buffer, move |sink| (pipe.rest)(sink), &tell).await
+                stream::run_piped(&import, &pipe.at_hand, pipe_buffer, move |sink| (pipe.rest)(sink), &tell)
+                    .await
             }
             None if self.image_store.is_sequential() => {
                 self.session.reporter.detail("this archive has no random access: it is read in order");
                 let image_store = self.image_store.clone();
-                import.run_piped(&HashSet::new(), None, move |sink| image_store.stream(sink), &tell).await
+                stream::run_piped(&import, &HashSet::new(), None, move |sink| image_store.stream(sink), &tell)
+                    .await
             }
             None => {
-                let (arrived, sent) = import.run(&tell).await;
+                let (arrived, sent) = upload::run(&import, &tell).await;
                 (arrived, sent, Ok(()))
             }
         };

@@ -9,13 +9,15 @@
 //! pushed, and the registry must return them (`complete.rs`).
 //! **Report.** The last files are the report, the receipt, the request for damaged content, and the Helm values.
 
-pub mod complete;
+mod complete;
+pub mod error;
 pub(crate) mod job;
 mod prepare;
 mod presence;
 mod receipt;
 mod refused;
 mod required;
+pub mod run;
 mod salvage;
 mod shards;
 pub mod stream;

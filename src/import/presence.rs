@@ -1,17 +1,18 @@
 //! What the destination already has of a bundle, and what the conflict policy does about tags with other content.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use futures_util::StreamExt;
 
-use super::complete::{ArtifactStatus, artifacts_there, present};
-use super::upload::UploadError;
+use super::error::UploadError;
+use super::run::raw;
 use crate::app::failure::{ExitCode, Explain};
-use crate::archive::{ArtifactIndex, ImageStore};
+use crate::archive::{ArtifactIndex, ArtifactRow, ImageStore};
 use crate::cli::OnConflict;
-use crate::image::{ArtifactKind, Digest, RawManifest};
+use crate::image::{ArtifactKind, Descriptor, Digest, ManifestKind, RawManifest, Repository, Tag};
 use crate::plan::{ImageTarget, Missing};
-use crate::registry::{ErrorClass, ManifestTarget, RegistryClient};
+use crate::registry::{ErrorClass, HEADS_PER_JOB, ManifestTarget, RegistryClient, RegistryError};
 use crate::session::run_report::{ImageReport, ImageState, RunReport};
 use crate::session::{NOTHING_SENT, Session};
 
@@ -82,8 +83,7 @@ impl Presence<'_> {
                     }
                 },
                 // Some registries answer that a repository does not exist to users who may create it by pushing. The
-                // check of write access,
-                // which comes next, decides.
+                // check of write access, which comes next, decides.
                 Ok(None) => true,
                 Err(error) if error.class() == ErrorClass::Denied => true,
                 Err(error) => {
@@ -211,4 +211,83 @@ fn fail(row: &mut ImageReport, place: &str, error: &dyn Explain) {
 
 fn manifest_target(target: &ImageTarget, digest: &Digest) -> ManifestTarget {
     target.tag.clone().map_or(ManifestTarget::Digest(*digest), ManifestTarget::Tag)
+}
+
+/// Whether a repository has an artifact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ArtifactStatus {
+    There,
+    Absent,
+    /// Its tag resolves to something else.
+    Other(Digest),
+}
+
+/// Which artifacts `repository` has, given and returned by position in the bundle.
+async fn artifacts_there(
+    client: &RegistryClient,
+    image_store: &dyn ImageStore,
+    repository: &Repository,
+    artifacts: &[usize],
+) -> Result<Vec<(usize, ArtifactStatus)>, UploadError> {
+    let rows = &image_store.bundle().artifacts;
+    let mut lists: HashMap<Digest, Vec<Descriptor>> = HashMap::new();
+    let mut found = Vec::with_capacity(artifacts.len());
+    for &at in artifacts {
+        let row = &rows[at];
+        if let Some(tag) = &row.tag {
+            found.push((at, under_tag(client, image_store, repository, tag, row).await?));
+            continue;
+        }
+        let list = match lists.entry(row.subject) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(client.referrers(repository, &row.subject).await?.descriptors),
+        };
+        let listed = list.iter().any(|listed| listed.digest == row.digest);
+        found.push((at, if listed { ArtifactStatus::There } else { ArtifactStatus::Absent }));
+    }
+    Ok(found)
+}
+
+/// A tag whose manifest has the content of `row` and more counts as having it: whoever signs an image again behind the
+/// gap adds to the same manifest, and that must not be lost.
+async fn under_tag(
+    client: &RegistryClient,
+    image_store: &dyn ImageStore,
+    repository: &Repository,
+    tag: &Tag,
+    row: &ArtifactRow,
+) -> Result<ArtifactStatus, UploadError> {
+    let target = ManifestTarget::Tag(tag.clone());
+    let own = raw(image_store, &row.digest, &row.media_type)?;
+    let found = match client.head_manifest(repository, &target).await? {
+        None => return Ok(ArtifactStatus::Absent),
+        Some(found) if own.is_named(&found) => return Ok(ArtifactStatus::There),
+        Some(found) => found,
+    };
+    let there = client.manifest(repository, &target).await?.manifest;
+    let (Ok(own), Ok(there)) = (own.parse(), there.parse()) else {
+        return Ok(ArtifactStatus::Other(found));
+    };
+    let has = |layer: &Descriptor| there.layers.iter().any(|other| other.digest == layer.digest);
+    let covers = own.kind == ManifestKind::Image && !own.layers.is_empty() && own.layers.iter().all(has);
+    Ok(if covers { ArtifactStatus::There } else { ArtifactStatus::Other(found) })
+}
+
+/// Which of `wanted` the destination has: for each, the digest that its tag resolves to now. Sends as many requests at
+/// a time as `jobs` allows.
+async fn present(
+    client: &RegistryClient,
+    wanted: &[(Repository, ManifestTarget)],
+    jobs: usize,
+    each: &(dyn Fn() + Sync),
+) -> HashMap<usize, Result<Option<Digest>, RegistryError>> {
+    futures_util::stream::iter(wanted.iter().enumerate())
+        .map(|(at, (repository, target))| async move {
+            let there = client.has_manifest(repository, target).await;
+            each();
+            (at, there)
+        })
+        .buffer_unordered(jobs.max(1).saturating_mul(HEADS_PER_JOB))
+        .collect()
+        .await
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use super::upload::Sent;
+use super::run::Sent;
 use crate::app::text::typed;
 use crate::archive::ImageStore;
 use crate::archive::manifest::RequiredBlob;

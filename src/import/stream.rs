@@ -2,12 +2,10 @@
 //! arrives.
 //!
 //! A small blob is gathered, compared with its digest and sent like any other. A large blob is sent in chunks of one
-//! upload
-//! session; each chunk is held in memory until the registry has it, and the session is committed only if the digest is
-//! correct. With a spool folder, a large blob is kept there until it is uploaded, with as many attempts as that takes.
-//! Without one, a blob that the registry loses fails its images, and the others continue. Content that the plan does
-//! not
-//! need is dropped.
+//! upload session; each chunk is held in memory until the registry has it, and the session is committed only if the
+//! digest is correct. With a spool folder, a large blob is kept there until it is uploaded, with as many attempts as
+//! that takes. Without one, a blob that the registry loses fails its images, and the others continue. Content that the
+//! plan does not need is dropped.
 
 use std::collections::{HashMap, HashSet};
 
@@ -17,7 +15,9 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{BoxStream, FuturesUnordered};
 use tokio::sync::mpsc;
 
-use super::upload::{Arrived, Import, Run, Sent, Settled, UploadError, unwrap_source};
+use super::complete::complete_all;
+use super::error::{UploadError, unwrap_source};
+use super::run::{Arrived, Import, Run, Sent, Settled};
 use crate::app::medium::free_space;
 use crate::archive::{ArchiveError, FormatError, InputError, PipeBuffer, StreamEvent, StreamSink};
 use crate::image::{Digest, Hasher, ImageConfig};
@@ -54,52 +54,56 @@ impl BlobSource for Gathered {
 
 type Pushes<'a> = FuturesUnordered<BoxFuture<'a, ()>>;
 
-impl Import<'_> {
-    /// Sends what is missing as `read` delivers it, on a thread of its own. Blobs that are `at_hand` or at the
-    /// destination are
-    /// not expected from `read`. `pipe_buffer` keeps what may have to be sent again, if the image store cannot be read
-    /// again. The
-    /// last result is that of reading to the end.
-    pub async fn run_piped<F>(
-        &self,
-        at_hand: &HashSet<Digest>,
-        pipe_buffer: Option<&PipeBuffer>,
-        read: F,
-        each: &Settled<'_>,
-    ) -> (Vec<Arrived>, Sent, Result<(), ArchiveError>)
-    where
-        F: FnOnce(&mut StreamSink<'_>) -> Result<(), ArchiveError> + Send + 'static,
-    {
-        let run = Run::new(self);
-        let (send, receive) = mpsc::channel(QUEUE);
-        let reading = tokio::task::spawn_blocking(move || {
-            read(&mut |event| {
-                send.blocking_send(event)
-                    .map_err(|_| ArchiveError::Format(FormatError::Damaged("stopped".to_owned())))
-            })
-        });
-        let feed = async {
-            run.at_hand(at_hand).await;
-            run.feed(pipe_buffer, receive).await;
-            let read = reading.await.unwrap_or(Err(ArchiveError::Invariant("the reading thread panicked")));
-            let why = read.as_ref().err().map_or("it is not in the archive".to_owned(), ArchiveError::damage);
-            for at in 0..self.plan.uploads.len() {
-                // Results that are already set stay as they are.
-                run.settle(
-                    at,
-                    Err(UploadError::Archive(ArchiveError::Format(FormatError::Damaged(why.clone())))),
-                );
-            }
-            read
-        };
-        let (read, arrived) = tokio::join!(feed, run.complete_all(each));
-        (arrived, run.sent(), read)
-    }
+/// Sends what is missing as `read` delivers it, on a thread of its own. Blobs that are `at_hand` or at the destination
+/// are not expected from `read`. `pipe_buffer` keeps what may have to be sent again, if the image store cannot be read
+/// again. The last result is that of reading to the end.
+pub async fn run_piped<F>(
+    import: &Import<'_>,
+    at_hand: &HashSet<Digest>,
+    pipe_buffer: Option<&PipeBuffer>,
+    read: F,
+    each: &Settled<'_>,
+) -> (Vec<Arrived>, Sent, Result<(), ArchiveError>)
+where
+    F: FnOnce(&mut StreamSink<'_>) -> Result<(), ArchiveError> + Send + 'static,
+{
+    let run = Run::new(import);
+    let (send, receive) = mpsc::channel(QUEUE);
+    let reading = tokio::task::spawn_blocking(move || {
+        read(&mut |event| {
+            send.blocking_send(event)
+                .map_err(|_| ArchiveError::Format(FormatError::Damaged("stopped".to_owned())))
+        })
+    });
+    let feed = async {
+        let feed = Feed { run: &run, pipe_buffer };
+        feed.at_hand(at_hand).await;
+        feed.all(receive).await;
+        let read = reading.await.unwrap_or(Err(ArchiveError::Invariant("the reading thread panicked")));
+        let why = read.as_ref().err().map_or("it is not in the archive".to_owned(), ArchiveError::damage);
+        for at in 0..import.plan.uploads.len() {
+            // Results that are already set stay as they are.
+            run.settle(
+                at,
+                Err(UploadError::Archive(ArchiveError::Format(FormatError::Damaged(why.clone())))),
+            );
+        }
+        read
+    };
+    let (read, arrived) = tokio::join!(feed, complete_all(&run, each));
+    (arrived, run.sent(), read)
 }
 
-impl Run<'_> {
-    async fn feed(&self, pipe_buffer: Option<&PipeBuffer>, mut events: mpsc::Receiver<StreamEvent>) {
-        let plan = self.import.plan;
+/// Blobs that come in the order of the archive.
+struct Feed<'r> {
+    run: &'r Run<'r>,
+    /// Keeps what may have to be sent again.
+    pipe_buffer: Option<&'r PipeBuffer>,
+}
+
+impl Feed<'_> {
+    async fn all(&self, mut events: mpsc::Receiver<StreamEvent>) {
+        let plan = self.run.import.plan;
         let mut wanted: HashMap<Digest, usize> =
             plan.uploads.iter().enumerate().map(|(at, upload)| (upload.digest, at)).collect();
         wanted.retain(|_, at| plan.uploads[*at].carried);
@@ -113,36 +117,37 @@ impl Run<'_> {
                 let Some(pieces) = beside(&mut pushes, gather(&mut events, upload.size)).await else {
                     continue;
                 };
-                while pushes.len() >= self.import.jobs.max(1) {
+                while pushes.len() >= self.run.import.jobs.max(1) {
                     pushes.next().await;
                 }
                 pushes.push(Box::pin(self.push_gathered(at, upload, pieces)));
-            } else if let Some(pipe_buffer) = pipe_buffer.filter(|pipe_buffer| pipe_buffer.folder().is_some())
+            } else if let Some(pipe_buffer) =
+                self.pipe_buffer.filter(|pipe_buffer| pipe_buffer.folder().is_some())
             {
-                while pushes.len() >= self.import.jobs.max(1)
+                while pushes.len() >= self.run.import.jobs.max(1)
                     || !fits(pipe_buffer, upload.size, pushes.is_empty())
                 {
                     pushes.next().await;
                 }
                 match beside(&mut pushes, self.keep(pipe_buffer, upload, &mut events)).await {
                     Ok(true) => pushes.push(Box::pin(self.push_kept(pipe_buffer, at, upload))),
-                    Ok(false) => self.settle(at, Ok(())),
-                    Err(error) => self.settle(at, Err(error)),
+                    Ok(false) => self.run.settle(at, Ok(())),
+                    Err(error) => self.run.settle(at, Err(error)),
                 }
             } else {
                 match beside(&mut pushes, self.push_chunks(upload, &mut events)).await {
                     Err(UploadError::Registry(error)) if may_be_sent_again(&error) => {
                         // An archive can be read again from its start; a pipe cannot.
-                        if self.import.image_store.is_sequential() {
-                            pushes.push(Box::pin(self.upload(at, upload)));
+                        if self.run.import.image_store.is_sequential() {
+                            pushes.push(Box::pin(self.run.upload(at, upload)));
                         } else {
-                            self.settle(at, Err(UploadError::LostInPipe(Box::new(error))));
+                            self.run.settle(at, Err(UploadError::LostInPipe(Box::new(error))));
                         }
                     }
-                    result => self.settle(at, result),
+                    result => self.run.settle(at, result),
                 }
             }
-            if self.import.cancel.is_cancelled() {
+            if self.run.import.cancel.is_cancelled() {
                 break;
             }
         }
@@ -150,17 +155,17 @@ impl Run<'_> {
     }
 
     async fn at_hand(&self, at_hand: &HashSet<Digest>) {
-        let uploads = self.import.plan.uploads.iter().enumerate();
+        let uploads = self.run.import.plan.uploads.iter().enumerate();
         let is_at_hand = |upload: &plan::Upload| !upload.carried || at_hand.contains(&upload.digest);
         let send = |(at, upload)| async move {
             match check_config(upload, || self.content(upload)) {
-                Ok(()) => self.upload(at, upload).await,
-                Err(error) => self.settle(at, Err(error.into())),
+                Ok(()) => self.run.upload(at, upload).await,
+                Err(error) => self.run.settle(at, Err(error.into())),
             }
         };
         futures_util::stream::iter(uploads.filter(|(_, upload)| is_at_hand(upload)))
             .map(send)
-            .buffer_unordered(self.import.jobs.max(1))
+            .buffer_unordered(self.run.import.jobs.max(1))
             .for_each(|()| futures_util::future::ready(()))
             .await;
     }
@@ -169,7 +174,7 @@ impl Run<'_> {
     /// reports.
     fn content(&self, upload: &plan::Upload) -> Option<Vec<u8>> {
         let mut content = Vec::new();
-        for piece in self.import.image_store.open(&upload.digest, 0).ok()? {
+        for piece in self.run.import.image_store.open(&upload.digest, 0).ok()? {
             content.extend_from_slice(&piece.ok()?);
             if content.len() as u64 > upload.size {
                 return None;
@@ -186,20 +191,21 @@ impl Run<'_> {
         let found = hasher.finish();
         if found != upload.digest {
             let error = WrongContent { wanted: upload.digest, found };
-            return self.settle(at, Err(error.into()));
+            return self.run.settle(at, Err(error.into()));
         }
         if let Err(error) = check_config(upload, || Some(pieces.concat())) {
-            return self.settle(at, Err(error.into()));
+            return self.run.settle(at, Err(error.into()));
         }
-        let bar = self.import.reporter.transfer(upload.home.path(), upload.size, 0);
+        let bar = self.run.import.reporter.transfer(upload.home.path(), upload.size, 0);
         let source = Gathered { pieces };
         let pushed = self
+            .run
             .import
             .client
             .push_blob(&upload.home, &upload.digest, upload.size, &source, upload.held_by.as_ref())
             .await;
         bar.advance(upload.size);
-        self.settle(at, pushed.map(|pushed| self.count(&pushed)).map_err(unwrap_source));
+        self.run.settle(at, pushed.map(|pushed| self.run.count(&pushed)).map_err(unwrap_source));
     }
 
     /// Takes a large blob into the pipe buffer; `false` when the destination has it already.
@@ -237,10 +243,15 @@ impl Run<'_> {
 
     /// Sends a blob from the pipe buffer, and frees its space once no other repository can need it.
     async fn push_kept(&self, pipe_buffer: &PipeBuffer, at: usize, upload: &plan::Upload) {
-        self.upload(at, upload).await;
+        self.run.upload(at, upload).await;
         let key = u32::try_from(at).unwrap_or(u32::MAX);
-        let mut users =
-            self.import.plan.image_uploads.iter().filter(|image_upload| image_upload.blobs.contains(&key));
+        let mut users = self
+            .run
+            .import
+            .plan
+            .image_uploads
+            .iter()
+            .filter(|image_upload| image_upload.blobs.contains(&key));
         if users.all(|image_upload| image_upload.target.repository == upload.home) {
             pipe_buffer.forget(&upload.digest);
         }
@@ -248,7 +259,7 @@ impl Run<'_> {
 
     /// Whether the destination has a blob, or can mount it from another repository.
     async fn is_there(&self, upload: &plan::Upload) -> Result<bool, UploadError> {
-        let client = self.import.client;
+        let client = self.run.import.client;
         let there = match &upload.held_by {
             Some(from) if client.mount_blob(&upload.home, &upload.digest, from).await.unwrap_or(false) => {
                 true
@@ -256,8 +267,8 @@ impl Run<'_> {
             _ => client.has_blob(&upload.home, &upload.digest).await?.is_some(),
         };
         if there {
-            self.import.reporter.transfer(upload.home.path(), upload.size, 0).advance(upload.size);
-            self.count(&Pushed::AlreadyThere);
+            self.run.import.reporter.transfer(upload.home.path(), upload.size, 0).advance(upload.size);
+            self.run.count(&Pushed::AlreadyThere);
         }
         Ok(there)
     }
@@ -268,13 +279,13 @@ impl Run<'_> {
         upload: &plan::Upload,
         events: &mut mpsc::Receiver<StreamEvent>,
     ) -> Result<(), UploadError> {
-        let client = self.import.client;
+        let client = self.run.import.client;
         let there = self.is_there(upload).await;
         if !matches!(there, Ok(false)) {
             drop_rest(events).await;
             return there.map(drop);
         }
-        let bar = self.import.reporter.transfer(upload.home.path(), upload.size, 0);
+        let bar = self.run.import.reporter.transfer(upload.home.path(), upload.size, 0);
         let session = Upload::begin(client, &upload.home, upload.digest.algorithm()).await;
         let mut session = session.map_err(UploadError::Registry);
         let mut hasher = Hasher::for_digest(&upload.digest);
@@ -300,12 +311,12 @@ impl Run<'_> {
         }
         let session = session?;
         let found = hasher.finish();
-        if !complete || found != upload.digest || self.import.cancel.is_cancelled() {
+        if !complete || found != upload.digest || self.run.import.cancel.is_cancelled() {
             session.cancel().await;
             return Err(WrongContent { wanted: upload.digest, found }.into());
         }
         session.finish(&upload.digest).await.map_err(UploadError::Registry)?;
-        self.count(&Pushed::Uploaded { bytes: upload.size });
+        self.run.count(&Pushed::Uploaded { bytes: upload.size });
         Ok(())
     }
 }

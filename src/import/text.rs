@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::upload::Sent;
+use super::run::Sent;
 use super::values::WrittenValues;
 use crate::app::text::typed;
 use crate::archive::BundleManifest;

@@ -1,16 +1,17 @@
 //! Finds the referrers of an image and of each of its children: signatures, attestations, SBOMs and others.
 //!
 //! The registry is asked about each manifest by digest, in the repository that it was pulled from. A referrer may
-//! itself
-//! be the subject of others. An image without referrers is fine. A referrer that exists but cannot be fetched fails the
-//! image, because nobody behind the gap could notice that it is missing.
+//! itself be the subject of others. An image without referrers is fine. A referrer that exists but cannot be fetched
+//! fails the image, because nobody behind the gap could notice that it is missing.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::StreamExt;
 
-use super::resolver::{FoundReferrers, ResolveError, Resolver, parse, wrap};
+use super::error::{ResolveError, parse, wrap};
+use super::fetcher::Fetcher;
+use crate::app::once::Once;
 use crate::archive::{ArtifactRow, MAX_DEPTH, Manifests};
 use crate::export::write::error::TransferError;
 use crate::image::{
@@ -18,7 +19,29 @@ use crate::image::{
 };
 use crate::registry::{ErrorClass, ManifestTarget, RegistryError};
 
-impl Resolver<'_> {
+/// The referrers of one manifest.
+pub(crate) type FoundReferrers = Result<Arc<[ArtifactRow]>, Arc<ResolveError>>;
+
+/// The search for the referrers of manifests, and for the referrers of those.
+pub(crate) struct ReferrerSearch<'a> {
+    fetcher: &'a Fetcher<'a>,
+    /// The kinds to look for.
+    with: &'a [ArtifactKind],
+    /// The referrers of a manifest, kept because images share children and tags share images.
+    about: Once<(Repository, Digest), FoundReferrers>,
+    notes: Mutex<BTreeSet<String>>,
+}
+
+impl<'a> ReferrerSearch<'a> {
+    pub(crate) fn new(fetcher: &'a Fetcher<'a>, with: &'a [ArtifactKind]) -> Self {
+        Self { fetcher, with, about: Once::default(), notes: Mutex::default() }
+    }
+
+    /// Notes for the user that are not failures.
+    pub(crate) fn notes(&self) -> BTreeSet<String> {
+        std::mem::take(&mut self.notes.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// All referrers of the manifests `subjects`, and their own referrers, in an order that depends on content alone.
     pub(crate) async fn artifacts(
         &self,
@@ -26,7 +49,7 @@ impl Resolver<'_> {
         subjects: Vec<Digest>,
     ) -> Result<Vec<ArtifactRow>, Arc<ResolveError>> {
         let mut rows = Vec::new();
-        if self.request.with.is_empty() {
+        if self.with.is_empty() {
             return Ok(rows);
         }
         let mut seen: HashSet<Digest> = subjects.iter().copied().collect();
@@ -36,7 +59,7 @@ impl Resolver<'_> {
                 .map(|subject| {
                     self.about.get((repository.clone(), subject), Box::pin(self.about(repository, subject)))
                 })
-                .buffer_unordered(self.jobs.max(1));
+                .buffer_unordered(self.fetcher.jobs);
             while let Some(found) = asked.next().await {
                 for row in found?.iter() {
                     level.extend(seen.insert(row.digest).then_some(row.digest));
@@ -63,7 +86,7 @@ impl Resolver<'_> {
         subjects: Vec<Digest>,
         pinned: &[ArtifactRow],
     ) -> Result<Vec<ArtifactRow>, Arc<ResolveError>> {
-        let is_wanted = |row: &&ArtifactRow| row.kind().is_some_and(|kind| self.request.with.contains(&kind));
+        let is_wanted = |row: &&ArtifactRow| row.kind().is_some_and(|kind| self.with.contains(&kind));
         let mut left: Vec<&ArtifactRow> = pinned.iter().filter(is_wanted).collect();
         let mut known: HashSet<Digest> = subjects.into_iter().collect();
         let mut rows = Vec::new();
@@ -81,7 +104,7 @@ impl Resolver<'_> {
 
     /// The direct referrers of `subject`.
     async fn about(&self, repository: &Repository, subject: Digest) -> FoundReferrers {
-        let kinds = self.request.with.iter();
+        let kinds = self.with.iter();
         let asked = kinds.map(|kind| async move {
             match kind {
                 ArtifactKind::Referrer => self.referrers(repository, &subject).await,
@@ -105,19 +128,19 @@ impl Resolver<'_> {
         tag: Tag,
     ) -> Result<Vec<ArtifactRow>, Arc<ResolveError>> {
         let target = ManifestTarget::Tag(tag.clone());
-        let known = match self.content.client().head_manifest(repository, &target).await {
+        let known = match self.fetcher.content.client().head_manifest(repository, &target).await {
             Ok(Some(digest)) => digest,
             Ok(None) => return Ok(Vec::new()),
             Err(error) => return self.unasked(repository, error),
         };
-        let manifest = if self.spool.contains(&known) {
-            let bytes = self.spool.manifest(&known).map_err(|e| wrap(TransferError::from(e)))?;
+        let manifest = if self.fetcher.cache.contains(&known) {
+            let bytes = self.fetcher.cache.manifest(&known).map_err(|e| wrap(TransferError::from(e)))?;
             let raw = RawManifest::new(bytes, None, Some(&known));
             raw.map_err(|error| Arc::new(ResolveError::Manifest { digest: known, error }))?
         } else {
-            self.content.manifest(repository, &target).await.map_err(wrap)?
+            self.fetcher.content.manifest(repository, &target).await.map_err(wrap)?
         };
-        self.spool.put(manifest.digest, &manifest.bytes).map_err(wrap)?;
+        self.fetcher.cache.put(manifest.digest, &manifest.bytes).map_err(wrap)?;
         Ok(vec![self.row(repository, &manifest, subject, Some(tag)).await?])
     }
 
@@ -126,7 +149,7 @@ impl Resolver<'_> {
         repository: &Repository,
         subject: &Digest,
     ) -> Result<Vec<ArtifactRow>, Arc<ResolveError>> {
-        let listed = match self.content.client().referrers(repository, subject).await {
+        let listed = match self.fetcher.content.client().referrers(repository, subject).await {
             Ok(referrers) => referrers.descriptors,
             Err(error) => return self.unasked(repository, error),
         };
@@ -163,8 +186,8 @@ impl Resolver<'_> {
         media_type: &str,
         size: u64,
     ) -> Result<RawManifest, Arc<ResolveError>> {
-        self.child(repository, digest, size).await?;
-        let bytes = self.spool.manifest(digest).map_err(|e| wrap(TransferError::from(e)))?;
+        self.fetcher.child(repository, digest, size).await?;
+        let bytes = self.fetcher.cache.manifest(digest).map_err(|e| wrap(TransferError::from(e)))?;
         let raw = RawManifest::new(bytes, Some(media_type), Some(digest));
         raw.map_err(|error| Arc::new(ResolveError::Manifest { digest: *digest, error }))
     }
@@ -178,7 +201,7 @@ impl Resolver<'_> {
         tag: Option<Tag>,
     ) -> Result<ArtifactRow, Arc<ResolveError>> {
         let parsed: ParsedManifest = parse(manifest)?;
-        self.tree(repository, (manifest.digest, &parsed), 0, &Mutex::default()).await?;
+        self.fetcher.tree(repository, (manifest.digest, &parsed), 0, &Mutex::default()).await?;
         Ok(ArtifactRow {
             artifact_type: parsed.effective_artifact_type().map(str::to_owned),
             digest: manifest.digest,

@@ -1,7 +1,8 @@
 //! Resolves a request and reports it: progress, digests that changed, and every failure with a hint.
 
+use super::error::ResolveError;
 use super::manifest_cache::ManifestCache;
-use super::resolver::{ResolveError, Resolved, resolve};
+use super::resolver::{Resolved, resolve};
 use crate::app::failure::Explain;
 use crate::image::Reference;
 use crate::inputs::content_source::{ContentError, ContentSource};

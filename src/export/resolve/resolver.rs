@@ -1,87 +1,26 @@
-//! Resolving: turns references into pinned digests and puts every manifest and config into the spool.
+//! Resolving: turns references into pinned digests and puts every manifest and config into the cache.
 //!
 //! Each distinct source is requested once; after that only digests are used. Each child is fetched once, however many
 //! images share it. A failure affects only its own image.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::StreamExt;
-use futures_util::future::{BoxFuture, FutureExt};
 
+use super::error::{ResolveError, parse, wrap};
+use super::fetcher::Fetcher;
 use super::manifest_cache::ManifestCache;
-use crate::app::failure::{ExitCode, Explain};
+use super::referrers::ReferrerSearch;
 use crate::app::once::Once;
-use crate::archive::manifest::MAX_HEAD_CONFIG;
-use crate::archive::{ArtifactRow, ImageRow, MAX_DEPTH, MAX_MANIFESTS, Manifests, Repinned, broken_pin};
+use crate::archive::{ImageRow, Manifests, Repinned, broken_pin};
 use crate::export::write::error::TransferError;
 use crate::image::{
-    Digest, ImageConfig, ManifestError, ManifestKind, NarrowError, ParsedManifest, Platform, RawManifest,
-    Reference, Repository, media_type, narrow,
+    ImageConfig, ManifestKind, NarrowError, ParsedManifest, Platform, RawManifest, Reference, narrow,
 };
-use crate::inputs::content_source::{ContentError, ContentSource};
+use crate::inputs::content_source::ContentSource;
 use crate::plan::{Request, RequestedImage, Resolution, ResolvedImage};
-use crate::registry::{ErrorClass, ManifestTarget, RegistryError};
-
-/// Why an image cannot be exported.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ResolveError {
-    #[error(transparent)]
-    Content(#[from] ContentError),
-    #[error(transparent)]
-    Transfer(#[from] TransferError),
-    #[error("{digest}: {error}")]
-    Manifest { digest: Digest, error: ManifestError },
-    #[error("its indexes are nested more than {MAX_DEPTH} levels deep")]
-    TooDeep,
-    #[error("it has none of the requested platforms ({wanted}); it has {found}")]
-    NoPlatform { wanted: String, found: String },
-    #[error("the entry pins an index by digest, and leaving out platforms would change that digest")]
-    Pinned,
-    #[error("it is pinned to {pin}, but the registry or the lock has {found}")]
-    OtherDigest { pin: Digest, found: Digest },
-    #[error("it has more than {MAX_MANIFESTS} manifests")]
-    TooMany,
-    #[error(
-        "an index lists {digest} with the type {what:?}, but it is a manifest: some tools run it, others ignore it"
-    )]
-    ListedAsBlob { digest: Digest, what: String },
-    #[error("blob {digest}: {why}")]
-    Blob { digest: Digest, why: String },
-    #[error("stopped")]
-    Cancelled,
-}
-
-impl Explain for ResolveError {
-    fn calls_for(&self) -> Option<ExitCode> {
-        match self {
-            Self::Content(error) => error.calls_for(),
-            Self::Transfer(error) => error.calls_for(),
-            Self::Manifest { .. }
-            | Self::TooDeep
-            | Self::TooMany
-            | Self::ListedAsBlob { .. }
-            | Self::OtherDigest { .. }
-            | Self::Blob { .. } => Some(ExitCode::Content),
-            Self::NoPlatform { .. } | Self::Pinned => Some(ExitCode::Failed),
-            Self::Cancelled => Some(ExitCode::Interrupted),
-        }
-    }
-
-    fn hints(&self) -> Vec<String> {
-        match self {
-            Self::Content(error) => error.hints(),
-            Self::Transfer(error) => error.hints(),
-            _ => Vec::new(),
-        }
-    }
-}
-
-impl From<RegistryError> for ResolveError {
-    fn from(error: RegistryError) -> Self {
-        Self::Content(error.into())
-    }
-}
+use crate::registry::{ErrorClass, ManifestTarget};
 
 /// An image that could not be resolved: its position, the source that was tried, and the reason.
 #[derive(Debug)]
@@ -102,41 +41,30 @@ pub(crate) struct Resolved {
     pub notes: BTreeSet<String>,
 }
 
-/// The referrers of one manifest.
-pub(crate) type FoundReferrers = Result<Arc<[ArtifactRow]>, Arc<ResolveError>>;
-
-pub(crate) struct Resolver<'a> {
-    pub(crate) content: &'a ContentSource,
-    pub(crate) spool: &'a ManifestCache,
-    pub(crate) request: &'a Request,
+struct Resolver<'a> {
+    fetcher: &'a Fetcher<'a>,
+    referrers: &'a ReferrerSearch<'a>,
+    request: &'a Request,
     platforms: Vec<Platform>,
-    pub(crate) jobs: usize,
     sources: Once<Reference, Result<RawManifest, Arc<ResolveError>>>,
-    /// By repository, because one repository may fail and another not.
-    children: Once<(Repository, Digest), Result<(), Arc<ResolveError>>>,
-    /// The referrers of a manifest, kept because images share children and tags share images.
-    pub(crate) about: Once<(Repository, Digest), FoundReferrers>,
-    pub(crate) notes: Mutex<BTreeSet<String>>,
 }
 
 /// Resolves every image of `request`. `each` is called for every image that is done or has failed.
 pub(crate) async fn resolve(
     content: &ContentSource,
-    spool: &ManifestCache,
+    cache: &ManifestCache,
     request: &Request,
     jobs: usize,
     each: &(dyn Fn(&RequestedImage, bool) + Sync),
 ) -> Resolved {
+    let fetcher = Fetcher::new(content, cache, jobs);
+    let referrers = ReferrerSearch::new(&fetcher, &request.with);
     let resolver = Resolver {
-        content,
-        spool,
+        fetcher: &fetcher,
+        referrers: &referrers,
         request,
         platforms: request.platforms.iter().filter_map(|p| p.parse().ok()).collect(),
-        jobs,
         sources: Once::default(),
-        children: Once::default(),
-        about: Once::default(),
-        notes: Mutex::default(),
     };
     let resolver = &resolver;
     let mut results: Vec<_> = futures_util::stream::iter(request.images.iter().enumerate())
@@ -153,7 +81,7 @@ pub(crate) async fn resolve(
         resolution: Resolution::default(),
         positions: Vec::new(),
         failures: Vec::new(),
-        notes: std::mem::take(&mut *resolver.notes.lock().unwrap_or_else(PoisonError::into_inner)),
+        notes: referrers.notes(),
     };
     for (position, result) in results {
         match result {
@@ -204,17 +132,21 @@ impl Resolver<'_> {
         // manifest.
         let known = match pinned {
             Some(digest) => Some(digest),
-            None if source.host().is_docker_hub() || !self.spool.is_empty() => {
-                self.content.client().head_manifest(source.repository(), &target).await.map_err(wrap)?
-            }
+            None if source.host().is_docker_hub() || !self.fetcher.cache.is_empty() => self
+                .fetcher
+                .content
+                .client()
+                .head_manifest(source.repository(), &target)
+                .await
+                .map_err(wrap)?,
             None => None,
         };
-        if let Some(digest) = known.filter(|digest| self.spool.contains(digest)) {
-            let bytes = self.spool.manifest(&digest).map_err(|e| wrap(TransferError::from(e)))?;
+        if let Some(digest) = known.filter(|digest| self.fetcher.cache.contains(digest)) {
+            let bytes = self.fetcher.cache.manifest(&digest).map_err(|e| wrap(TransferError::from(e)))?;
             let raw = RawManifest::new(bytes, None, Some(&digest));
             return raw.map_err(|error| Arc::new(ResolveError::Manifest { digest, error }));
         }
-        self.content.manifest(source.repository(), &target).await.map_err(wrap)
+        self.fetcher.content.manifest(source.repository(), &target).await.map_err(wrap)
     }
 
     async fn settle(
@@ -242,9 +174,9 @@ impl Resolver<'_> {
             }
             None => (root, parsed, None),
         };
-        self.spool.put(root.digest, &root.bytes).map_err(wrap)?;
+        self.fetcher.cache.put(root.digest, &root.bytes).map_err(wrap)?;
         let below = Mutex::default();
-        self.tree(repository, (original.unwrap_or(root.digest), &parsed), 0, &below).await?;
+        self.fetcher.tree(repository, (original.unwrap_or(root.digest), &parsed), 0, &below).await?;
         let platforms = self.found_platforms(&parsed)?;
         if original.is_none() && parsed.kind == ManifestKind::Image && !self.wants_any(&platforms) {
             return Err(self.no_platform(&platforms));
@@ -270,15 +202,14 @@ impl Resolver<'_> {
         let below = below.into_inner().unwrap_or_else(PoisonError::into_inner);
         let subjects = own.into_iter().chain(below).collect();
         let artifacts = match &wanted.artifacts {
-            Some(pinned) => self.pinned_artifacts(repository, subjects, pinned).await?,
-            None => self.artifacts(repository, subjects).await?,
+            Some(pinned) => self.referrers.pinned_artifacts(repository, subjects, pinned).await?,
+            None => self.referrers.artifacts(repository, subjects).await?,
         };
         Ok(ResolvedImage { row, root_size: root.size(), original, repinned, artifacts })
     }
 
     /// Every digest given by the name, the source or a lock must equal the digest of the pulled image. Content from a
-    /// bundle
-    /// whose platforms were left out earlier was compared with its pins when that bundle was made.
+    /// bundle whose platforms were left out earlier was compared with its pins when that bundle was made.
     fn check_pins(
         wanted: &RequestedImage,
         source: &Reference,
@@ -293,67 +224,6 @@ impl Resolver<'_> {
             Some(pin) => Err(Arc::new(ResolveError::OtherDigest { pin, found: root.digest })),
             None => Ok(()),
         }
-    }
-
-    /// Fetches the children and configs below a manifest into the spool; the children are added to `visited`.
-    pub(crate) fn tree<'b>(
-        &'b self,
-        repository: &'b Repository,
-        (parent, parsed): (Digest, &'b ParsedManifest),
-        depth: usize,
-        visited: &'b Mutex<HashSet<Digest>>,
-    ) -> BoxFuture<'b, Result<(), Arc<ResolveError>>> {
-        async move {
-            if depth > MAX_DEPTH {
-                return Err(Arc::new(ResolveError::TooDeep));
-            }
-            let (mut children, others): (Vec<_>, Vec<_>) = parsed
-                .manifests
-                .iter()
-                .cloned()
-                .partition(|child| media_type::is_manifest(&child.media_type));
-            // An entry with a platform is checked, and refused if need be, when the plan is made.
-            for other in others.iter().filter(|other| other.platform.is_none()) {
-                self.refuse_manifest_as_blob(repository, other).await?;
-            }
-            // Each child once per image: indexes that list a child many times, level by level, would never end.
-            {
-                let mut visited = visited.lock().unwrap_or_else(PoisonError::into_inner);
-                children.retain(|child| visited.insert(child.digest));
-                if visited.len() >= MAX_MANIFESTS {
-                    return Err(Arc::new(ResolveError::TooMany));
-                }
-            }
-            let mut pending = futures_util::stream::iter(children)
-                .map(|child| async move {
-                    let key = || (repository.clone(), child.digest);
-                    let fetch = || self.child(repository, &child.digest, child.size);
-                    self.children
-                        .get(key(), Box::pin(self.after_its_parent(repository, &parent, fetch)))
-                        .await?;
-                    let bytes =
-                        self.spool.manifest(&child.digest).map_err(|e| wrap(TransferError::from(e)))?;
-                    let parsed = ParsedManifest::of(&bytes, Some(&child.media_type));
-                    let parsed = parsed
-                        .map_err(|error| Arc::new(ResolveError::Manifest { digest: child.digest, error }))?;
-                    self.tree(repository, (child.digest, &parsed), depth + 1, visited).await
-                })
-                .buffer_unordered(self.jobs.max(1));
-            while let Some(result) = pending.next().await {
-                result?;
-            }
-            if let Some(config) = parsed.config.as_ref().filter(|config| config.size <= MAX_HEAD_CONFIG) {
-                let fetch = || self.config(repository, config);
-                self.children
-                    .get(
-                        (repository.clone(), config.digest),
-                        Box::pin(self.after_its_parent(repository, &parent, fetch)),
-                    )
-                    .await?;
-            }
-            Ok(())
-        }
-        .boxed()
     }
 
     /// The index with only the requested platforms. None when nothing changes.
@@ -389,18 +259,10 @@ impl Resolver<'_> {
             }
             return Ok(found);
         }
-        let Some(config) = parsed.config.as_ref().filter(|c| self.spool.contains(&c.digest)) else {
+        let Some(config) = parsed.config.as_ref().filter(|c| self.fetcher.cache.contains(&c.digest)) else {
             return Ok(Vec::new());
         };
-        let bytes = self.spool.manifest(&config.digest).map_err(|e| wrap(TransferError::from(e)))?;
+        let bytes = self.fetcher.cache.manifest(&config.digest).map_err(|e| wrap(TransferError::from(e)))?;
         Ok(ImageConfig::of(&bytes).ok().and_then(|config| config.platform).into_iter().collect())
     }
-}
-
-pub(crate) fn parse(raw: &RawManifest) -> Result<ParsedManifest, Arc<ResolveError>> {
-    raw.parse().map_err(|error| Arc::new(ResolveError::Manifest { digest: raw.digest, error }))
-}
-
-pub(crate) fn wrap(error: impl Into<ResolveError>) -> Arc<ResolveError> {
-    Arc::new(error.into())
 }

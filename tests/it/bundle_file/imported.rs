@@ -15,7 +15,8 @@ use airgap_bundle::archive::{
     StreamSink, StreamedBundle,
 };
 use airgap_bundle::destination::{Destination, Mapping};
-use airgap_bundle::import::upload::Import;
+use airgap_bundle::import::run::Import;
+use airgap_bundle::import::{stream, upload};
 use airgap_bundle::plan::{ImageTargets, ImportPlan, Missing};
 use airgap_bundle::registry::{ClientOptions, Environment, RegistryClient};
 use airgap_bundle::report::Reporter;
@@ -122,13 +123,13 @@ impl Inside {
         self.runtime.block_on(async {
             match opened {
                 Opened::StreamedBundle(_, at_hand, pipe_buffer, rest) => {
-                    drop(import.run_piped(&at_hand, Some(&pipe_buffer), rest, &|_, _| {}).await);
+                    drop(stream::run_piped(&import, &at_hand, Some(&pipe_buffer), rest, &|_, _| {}).await);
                 }
                 Opened::Whole(of_all) if of_all.is_sequential() => {
                     let read = move |sink: &mut StreamSink<'_>| of_all.stream(sink);
-                    drop(import.run_piped(&HashSet::new(), None, read, &|_, _| {}).await);
+                    drop(stream::run_piped(&import, &HashSet::new(), None, read, &|_, _| {}).await);
                 }
-                Opened::Whole(_) => drop(import.run(&|_, _| {}).await),
+                Opened::Whole(_) => drop(upload::run(&import, &|_, _| {}).await),
             }
         });
     }
