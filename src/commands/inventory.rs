@@ -32,17 +32,17 @@ pub(super) async fn run(
     }
     request.with = ArtifactKind::ALL.to_vec();
     let client = clients::for_destination(&args.network, &destination, &session.reporter)?;
-    let spool = ManifestCache::anonymous()?;
+    let cache = ManifestCache::anonymous()?;
     let reporter = &session.reporter;
     reporter.begin_count("checking what exists", request.images.len() as u64);
     let step = |_: &_, _| reporter.step();
     let content = ContentSource::new(client, Held::default());
-    let work = resolve(&content, &spool, &request, usize::from(args.network.jobs), &step);
+    let work = resolve(&content, &cache, &request, usize::from(args.network.jobs), &step);
     let resolved = session.stoppable("nothing has been written", work).await?;
     reporter.end();
     clients::tell_warnings(content.client(), reporter);
     let absent = absent(&resolved)?;
-    let inventory = inventory(&resolved, &spool)?;
+    let inventory = inventory(&resolved, &cache)?;
     let text = inventory.to_text()?;
     if let Some(path) = &args.output {
         output_files::refuse_overwrite(path, text.as_bytes(), args.force, "")?;
@@ -86,14 +86,14 @@ fn absent(resolved: &Resolved) -> anyhow::Result<Vec<Reference>> {
     Ok(absent)
 }
 
-fn inventory(resolved: &Resolved, spool: &ManifestCache) -> anyhow::Result<Inventory> {
+fn inventory(resolved: &Resolved, cache: &ManifestCache) -> anyhow::Result<Inventory> {
     let (mut images, mut stock) = (Vec::new(), KnownBlobs::default());
     for image in &resolved.resolution.images {
         let row = &image.row;
         let root = Root { digest: row.digest, media_type: row.media_type.clone(), size: image.root_size };
         let artifacts = image.artifacts.iter().map(crate::archive::Root::from);
         let roots: Vec<Root> = [root].into_iter().chain(artifacts).collect();
-        stock.add(row.name.repository(), &roots, spool)?;
+        stock.add(row.name.repository(), &roots, cache)?;
         images.push(InventoryImage { name: row.name.clone(), digest: row.digest });
     }
     Ok(Inventory::new(images, stock))

@@ -83,7 +83,7 @@ pub(crate) async fn check(
         gaps.extend(answers.into_iter().flatten());
     }
     let taken = coverage.destination().filter(|_| given.is_none());
-    Ok(told(session, args, &found, gaps, taken))
+    Ok(print_result(session, args, &found, gaps, taken))
 }
 
 fn discovered(args: &VerifyArgs) -> anyhow::Result<Discovery> {
@@ -132,7 +132,7 @@ async fn in_registry(
     }
 }
 
-fn told(
+fn print_result(
     session: &Session,
     args: &VerifyArgs,
     found: &Discovery,

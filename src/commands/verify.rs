@@ -59,7 +59,7 @@ async fn verify(session: &Session, args: &VerifyArgs, report: &mut RunReport) ->
         report.bundle = Some(json!({ "id": id, "manifests": covered.json }));
     }
     if args.names_only {
-        return told(session, report, "", [None, custody.failure(), forbidden], covered);
+        return print_result(session, report, "", [None, custody.failure(), forbidden], covered);
     }
     let total: u64 = bundle.blobs.iter().map(|blob| blob.size).sum();
     session.reporter.begin("verifying", total, 0);
@@ -103,11 +103,11 @@ async fn verify(session: &Session, args: &VerifyArgs, report: &mut RunReport) ->
         let hope = parity::hope(session, &args.bundle).await;
         damage = damage.map(|damage| hope.into_iter().fold(damage, Failure::hint));
     }
-    told(session, report, &whole, [damage, custody.failure(), forbidden], covered)
+    print_result(session, report, &whole, [damage, custody.failure(), forbidden], covered)
 }
 
 /// The result with all problems: damage, statements and receipts, policy findings, missing images.
-fn told(
+fn print_result(
     session: &Session,
     report: &RunReport,
     whole: &str,

@@ -16,12 +16,12 @@ pub(crate) async fn run(
     target: Option<&Path>,
     report: &mut RunReport,
 ) -> anyhow::Result<ExitCode> {
-    let spool = ManifestCache::anonymous()?;
-    let resolved = job.resolve(&spool, report).await?;
+    let cache = ManifestCache::anonymous()?;
+    let resolved = job.resolve(&cache, report).await?;
     let plan =
-        ExportPlan::new(job.request, &resolved.resolution, job.signature_source(), &spool, &mut |_| Ok(()))?;
+        ExportPlan::new(job.request, &resolved.resolution, job.signature_source(), &cache, &mut |_| Ok(()))?;
     let preflight = job.preflight(&plan, target);
-    let allowed = job.enforce(&plan, &spool, report);
+    let allowed = job.enforce(&plan, &cache, report);
     match job.session.format {
         ResultFormat::Json => {
             let mut value = text::plan_json(&plan);
@@ -29,7 +29,7 @@ pub(crate) async fn run(
             console::print_json(&value)?;
         }
         ResultFormat::Human => {
-            let plan = text::plan_text(&plan, job.content, &spool);
+            let plan = text::plan_text(&plan, job.content, &cache);
             console::print(&format!("{plan}\n{}", preflight.text()))?;
         }
     }

@@ -47,7 +47,7 @@ impl FileRun<'_> {
         if job.write.fresh {
             workspace.discard()?;
         }
-        let spool = workspace.spool()?;
+        let cache = workspace.manifest_cache()?;
         let mut blob_spool = job.blob_spool(Some(target))?;
         if let Some(old) = blob_spool.take_if(|_| job.write.fresh) {
             old.remove()?;
@@ -60,7 +60,7 @@ impl FileRun<'_> {
             request: job.request,
             signer: job.signature_source(),
             workspace: &workspace,
-            spool: &spool,
+            cache: &cache,
             jobs: job.jobs,
             reporter: &job.session.reporter,
             cancel: &job.session.cancel,
@@ -72,7 +72,7 @@ impl FileRun<'_> {
         };
         let fingerprint = job.request.fingerprint()?;
         let (mut resolution, mut unfinished, mut dropped) =
-            self.resolution(&workspace, &spool, &fingerprint, report).await?;
+            self.resolution(&workspace, &cache, &fingerprint, report).await?;
         let resumed = unfinished.as_ref().is_some_and(|earlier| earlier.header.request == fingerprint);
         let mut probed = None;
         loop {
@@ -91,7 +91,7 @@ impl FileRun<'_> {
                 }
                 Err(error) => return Err(error.into()),
             };
-            job.enforce(&draft, &spool, report)?;
+            job.enforce(&draft, &cache, report)?;
             if there.is_complete(&draft)? {
                 workspace.finished()?;
                 blob_spool.map_or(Ok(()), BlobSpool::remove)?;
@@ -124,7 +124,7 @@ impl FileRun<'_> {
                 self.print_result(&plan, report, began, kept)?;
                 return Ok(job.ended(report));
             };
-            let hit = report_lost(&plan, &spool, &lost, resumed, report);
+            let hit = report_lost(&plan, &cache, &lost, resumed, report);
             if !job.keep_going || hit.len() == resolution.images.len() {
                 return Err(report.failure().hint(way_on(&lost, resumed)).into());
             }
@@ -157,7 +157,7 @@ impl FileRun<'_> {
     async fn resolution(
         &self,
         workspace: &Workspace,
-        spool: &ManifestCache,
+        cache: &ManifestCache,
         fingerprint: &str,
         report: &mut RunReport,
     ) -> anyhow::Result<(Resolution, Option<Unfinished>, usize)> {
@@ -178,7 +178,7 @@ impl FileRun<'_> {
             }
             return Ok((resolution, unfinished, 0));
         }
-        let resolved = job.resolve(spool, report).await?;
+        let resolved = job.resolve(cache, report).await?;
         Ok((resolved.resolution, unfinished, resolved.failures.len()))
     }
 

@@ -56,7 +56,7 @@ impl ExportJob<'_> {
     /// Resolves every image; failures end the export unless it may keep going.
     pub(crate) async fn resolve(
         &self,
-        spool: &ManifestCache,
+        cache: &ManifestCache,
         report: &mut RunReport,
     ) -> anyhow::Result<Resolved> {
         let resolving = Resolving {
@@ -66,7 +66,7 @@ impl ExportJob<'_> {
             jobs: self.jobs,
             keep_going: self.keep_going,
         };
-        let resolved = resolving.run(spool, report).await?;
+        let resolved = resolving.run(cache, report).await?;
         let reporter = &self.session.reporter;
         let drift = lock::warn_of_drift(self.content, self.request, resolving.jobs, reporter);
         self.session.stoppable("nothing has been written yet", drift).await?;
@@ -77,11 +77,11 @@ impl ExportJob<'_> {
     pub(crate) fn enforce(
         &self,
         plan: &ExportPlan,
-        spool: &ManifestCache,
+        cache: &ManifestCache,
         report: &mut RunReport,
     ) -> anyhow::Result<()> {
         let Some(rules) = self.policy else { return Ok(()) };
-        match rules.refusal(&rules.planned(plan, spool)?, report, &self.session.reporter) {
+        match rules.refusal(&rules.planned(plan, cache)?, report, &self.session.reporter) {
             Some(refusal) => Err(refusal.into()),
             None => Ok(()),
         }

@@ -17,13 +17,13 @@ const GONE: &str =
 /// and then repeating the run does not help.
 pub(crate) fn report_lost(
     plan: &ExportPlan,
-    spool: &ManifestCache,
+    cache: &ManifestCache,
     lost: &[LostBlob],
     earlier: bool,
     report: &mut RunReport,
 ) -> BTreeSet<usize> {
     let mut hit = BTreeSet::new();
-    let users = Users::of(&plan.bundle, spool);
+    let users = Users::of(&plan.bundle, cache);
     let named = report.images.iter().enumerate().rev().map(|(at, row)| (row.name.clone(), at));
     let rows: HashMap<Reference, usize> = named.collect();
     for LostBlob { index, error } in lost {

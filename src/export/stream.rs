@@ -21,21 +21,21 @@ pub(crate) async fn run(job: &ExportJob<'_>, report: &mut RunReport) -> anyhow::
             .hint("redirect it, for example: bundle export -o - | ssh inside bundle import - -d REGISTRY")
             .into());
     }
-    let spool = ManifestCache::anonymous()?;
-    let resolved = job.resolve(&spool, report).await?;
+    let cache = ManifestCache::anonymous()?;
+    let resolved = job.resolve(&cache, report).await?;
     let reporter = &job.session.reporter;
     let mut out = std::io::BufWriter::with_capacity(1 << 20, std::io::stdout());
     let stdout = |error| ArchiveError::Io { path: "stdout".into(), error };
     let plan =
-        ExportPlan::new(job.request, &resolved.resolution, job.signature_source(), &spool, &mut |_| Ok(()));
+        ExportPlan::new(job.request, &resolved.resolution, job.signature_source(), &cache, &mut |_| Ok(()));
     let plan = plan?;
-    job.enforce(&plan, &spool, report)?;
+    job.enforce(&plan, &cache, report)?;
     // Planned without output first: a problem found halfway must not leave half a head in the pipe.
-    ExportPlan::new(job.request, &resolved.resolution, job.signature_source(), &spool, &mut |head| {
+    ExportPlan::new(job.request, &resolved.resolution, job.signature_source(), &cache, &mut |head| {
         out.write_all(head).map_err(stdout)
     })?;
     reporter.begin("streaming", plan.payload(), 0);
-    let places = AlternateSources::new(job.content, &plan, &spool);
+    let places = AlternateSources::new(job.content, &plan, &cache);
     let blob_spool = job.blob_spool(None)?;
     let stream = StreamExport {
         plan: &plan,
@@ -52,7 +52,7 @@ pub(crate) async fn run(job: &ExportJob<'_>, report: &mut RunReport) -> anyhow::
         // The pipe failed, not an image.
         Err(WriteFailure { error: BlobError::Transfer(error), .. }) => return Err(error.into()),
         Err(WriteFailure { index, error }) => {
-            report_lost(&plan, &spool, &[LostBlob { index, error }], false, report);
+            report_lost(&plan, &cache, &[LostBlob { index, error }], false, report);
             return Err(report.failure().hint("the stream is incomplete; run the command again").into());
         }
         Ok(()) => {}

@@ -119,7 +119,7 @@ impl Preparing<'_> {
         };
         let mut hints = self.what_to_create(&refused).await;
         hints.extend(first.hint().filter(|_| hints.is_empty()));
-        let list = told(&refused);
+        let list = refusal_lines(&refused);
         let message = format!("{} cannot be written to:\n{}", self.destination, list.join("\n"));
         let code = refused[0].1.exit_code();
         let mut failure = Failure::new(code, message);
@@ -173,7 +173,7 @@ fn owners(paths: &[String]) -> Vec<&str> {
 
 /// Each reason once, after the repositories that it applies to. The text of a reason may contain the repository, so
 /// reasons are compared by what the registry answered.
-fn told(refused: &[(&Repository, RegistryError)]) -> Vec<String> {
+fn refusal_lines(refused: &[(&Repository, RegistryError)]) -> Vec<String> {
     let mut reasons: Vec<(&RegistryError, Vec<&Repository>)> = Vec::new();
     for (repository, error) in refused {
         match reasons.iter_mut().find(|(known, _)| known.is_like(error)) {

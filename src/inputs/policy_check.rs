@@ -49,14 +49,14 @@ impl Rules {
         Ok(self.policy.findings(&facts, today()))
     }
 
-    /// What stands against one that is planned: its manifests and configs are in the spool.
+    /// What stands against one that is planned: its manifests and configs are in the cache.
     pub(crate) fn planned(
         &self,
         plan: &ExportPlan,
-        spool: &dyn Manifests,
+        cache: &dyn Manifests,
     ) -> Result<Vec<Finding>, ArchiveError> {
-        let config = |config: &Descriptor| spool.manifest(&config.digest).ok().map(Vec::from);
-        Ok(self.policy.findings(&Facts::of(&plan.bundle, spool, &config, Selection::ALL)?, today()))
+        let config = |config: &Descriptor| cache.manifest(&config.digest).ok().map(Vec::from);
+        Ok(self.policy.findings(&Facts::of(&plan.bundle, cache, &config, Selection::ALL)?, today()))
     }
 
     /// All findings that count as one error, and as the failures of their images; none where there are none. Those that

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 
 use super::facts::{ImageFacts, Kind, Variant};
-use super::foreign_text::{age, safe, told};
+use super::foreign_text::{age, in_words, safe};
 use crate::image::ImageConfig;
 use crate::report::bytes;
 
@@ -71,7 +71,7 @@ fn config_of(image: &ImageFacts, variant: &Variant, today: Timestamp) -> Markup 
     let list = |set: &std::collections::BTreeSet<String>| set.iter().cloned().collect::<Vec<_>>().join(" ");
     let created = config.created.as_deref().unwrap_or_default();
     let created = match age(image, today) {
-        Some(days) if image.main() == Some(variant) => format!("{created} ({})", told(days)),
+        Some(days) if image.main() == Some(variant) => format!("{created} ({})", in_words(days)),
         _ => created.to_owned(),
     };
     let known = LABELS.map(|(_, key)| key);

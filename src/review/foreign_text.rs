@@ -23,7 +23,7 @@ pub(super) fn age(image: &ImageFacts, today: Timestamp) -> Option<i64> {
 }
 
 /// An age in days, in the unit that fits.
-pub(super) fn told(days: i64) -> String {
+pub(super) fn in_words(days: i64) -> String {
     match days {
         0..=59 => format!("{days} d"),
         60..=729 => format!("{} mo", days / 30),

@@ -8,7 +8,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::diff::{Diff, ImageChange};
 use super::facts::{Facts, ImageFacts, Kind};
-use super::foreign_text::{age, safe, told};
+use super::foreign_text::{age, in_words, safe};
 use super::{details, diff_text, findings};
 use crate::policy::Finding;
 use crate::report::{bytes, count};
@@ -227,7 +227,7 @@ fn row(at: usize, image: &ImageFacts, today: Timestamp) -> Markup {
             td data-of="digest" { code { (image.digest.short()) } }
             td data-of="platforms" { @for platform in platforms { div { (safe(platform)) } } }
             td.n data-of="size" { (bytes(image.size)) }
-            td.n data-of="age" { @if let Some(days) = age(image, today) { (told(days)) } @else { "?" } }
+            td.n data-of="age" { @if let Some(days) = age(image, today) { (in_words(days)) } @else { "?" } }
             td.bad[root] data-of="user" {
                 @if users.is_empty() { "–" } @else { (safe(&users.join(", "))) }
             }

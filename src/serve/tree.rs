@@ -109,7 +109,7 @@ impl Tree {
     fn open_with(&self, path: &str, flags: OFlags) -> io::Result<File> {
         let (folder, name) = self.beside(path)?;
         let opened = rustix::fs::openat(&folder, name, flags | NO_LINK, Mode::from_raw_mode(0o666));
-        let file = File::from(opened.map_err(|error| told(&folder, name, path, error))?);
+        let file = File::from(opened.map_err(|error| with_path(&folder, name, path, error))?);
         if file.metadata()?.is_file() { Ok(file) } else { Err(invalid(path, "is not a regular file")) }
     }
 
@@ -193,11 +193,12 @@ fn parts(path: &str) -> io::Result<impl Iterator<Item = &str>> {
 }
 
 fn enter(folder: &OwnedFd, part: &str, path: &str) -> io::Result<OwnedFd> {
-    rustix::fs::openat(folder, part, FOLDER, Mode::empty()).map_err(|error| told(folder, part, path, error))
+    rustix::fs::openat(folder, part, FOLDER, Mode::empty())
+        .map_err(|error| with_path(folder, part, path, error))
 }
 
 /// `error`, which says so where it is due to a symbolic link.
-fn told(folder: impl AsFd, part: &str, path: &str, error: Errno) -> io::Error {
+fn with_path(folder: impl AsFd, part: &str, path: &str, error: Errno) -> io::Error {
     // Systems differ in the error for a link that may not be followed.
     let stat = rustix::fs::statat(folder, part, AtFlags::SYMLINK_NOFOLLOW);
     if stat.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Symlink) {

@@ -57,7 +57,11 @@ impl Preflight {
         for host in &stats.hosts {
             if let Some(ahead) = host.clock_ahead.filter(|ahead| ahead.abs() > CLOCK) {
                 let side = if ahead > 0 { "behind" } else { "ahead of" };
-                off.push(format!("this machine's is {} {side} {}", told(ahead.unsigned_abs()), host.host));
+                off.push(format!(
+                    "this machine's is {} {side} {}",
+                    in_words(ahead.unsigned_abs()),
+                    host.host
+                ));
             }
             if let Some(limit) = &host.rate_limit {
                 let text = format!("{}: {} left", host.host, limit.remaining);
@@ -75,7 +79,7 @@ impl Preflight {
 
     /// How long `size` bytes take at usual speeds, or at the one that was set.
     pub(crate) fn time(&mut self, size: u64, limit: Option<u64>) {
-        let at = |speed: u64| told(size.div_ceil(speed.max(1)));
+        let at = |speed: u64| in_words(size.div_ceil(speed.max(1)));
         let usual = || SPEEDS.map(|(name, speed)| format!("{} at {name}", at(speed))).join(", ");
         let text = limit.map_or_else(usual, |limit| format!("{} at {}/s", at(limit), bytes(limit)));
         self.fine("time", format!("{} to move: {text}", bytes(size)));
@@ -139,7 +143,7 @@ impl Verdict {
 }
 
 /// Seconds in words.
-fn told(seconds: u64) -> String {
+fn in_words(seconds: u64) -> String {
     match seconds {
         0..=119 => format!("{seconds} s"),
         120..=7199 => format!("{} min", seconds / 60),
@@ -171,7 +175,7 @@ mod tests {
     #[test]
     fn durations_are_told_as_people_say_them() {
         for (seconds, text) in [(5, "5 s"), (600, "10 min"), (10_800, "3 h"), (864_000, "10 days")] {
-            assert_eq!(told(seconds), text);
+            assert_eq!(in_words(seconds), text);
         }
     }
 }

@@ -175,7 +175,7 @@ impl<'a> Found<'a> {
                 }
             },
             (Some(leaves), None) if !leaves.is_whole() => {
-                self.sparse.push(leaves.told(&name));
+                self.sparse.push(leaves.description(&name));
                 self.only.push(leaves.only());
                 return Ok(());
             }

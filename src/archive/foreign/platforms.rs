@@ -114,7 +114,7 @@ impl Leaves {
     }
 
     /// What of `name` is there and what is not, in one line.
-    pub(in crate::archive) fn told(&self, name: &Reference) -> String {
+    pub(in crate::archive) fn description(&self, name: &Reference) -> String {
         let (here, absent) = (self.platforms(true), self.platforms(false));
         let absent = if absent.is_empty() {
             "a part of its index is not".to_owned()

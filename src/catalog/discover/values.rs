@@ -8,11 +8,11 @@ use std::rc::Rc;
 use super::discovery::Rank;
 use super::guess::{self, Guess};
 use super::lists::{self, Meaning, is_not_wanted};
+use super::map_parts;
 use super::node::{self, Node, Object, Pair, Scalar, Value};
 use super::scan;
 use super::siblings::{self, Named, assigned, filled, named_value};
 use super::text::{Text, Watch};
-use super::told;
 use super::under::Under;
 use super::walk::{COMPOSED, Sort, Walk};
 use crate::image::Reference;
@@ -73,7 +73,7 @@ pub(super) fn map<'n>(
     }
     let is_pulled = walk.is_pulled_as_it_is(under);
     let defaults = walk.defaults.clone();
-    let used = if is_pulled { HashSet::new() } else { told::parts(walk, node, under) };
+    let used = if is_pulled { HashSet::new() } else { map_parts::parts(walk, node, under) };
     for pair in
         pairs.filter(|pair| !SKIPPED.contains(&pair.key.as_str()) && !used.contains(&pair.key.as_str()))
     {

@@ -64,13 +64,13 @@ async fn lock(session: &Session, args: &LockArgs, report: &mut RunReport) -> any
         jobs: usize::from(args.network.jobs),
         keep_going: false,
     };
-    let spool = ManifestCache::anonymous()?;
-    let resolved = resolving.run(&spool, report).await;
+    let cache = ManifestCache::anonymous()?;
+    let resolved = resolving.run(&cache, report).await;
     clients::tell_warnings(content.client(), &session.reporter);
     let resolved = resolved?;
     report.all_done(crate::session::run_report::ImageState::Done);
     let images = resolved.resolution.images.iter().map(|image| {
-        let mut locked = locked_image(image, &spool, args.dates)?;
+        let mut locked = locked_image(image, &cache, args.dates)?;
         locked.archive = loaded.archives.get(&locked.name).map(|path| below(folder_of(&args.output), path));
         Ok(locked)
     });
@@ -117,10 +117,10 @@ fn keep(loaded: &mut ResolvedRequest, old: Option<&Lock>) {
     }
 }
 
-fn locked_image(image: &ResolvedImage, spool: &ManifestCache, dates: bool) -> anyhow::Result<LockedImage> {
+fn locked_image(image: &ResolvedImage, cache: &ManifestCache, dates: bool) -> anyhow::Result<LockedImage> {
     let row = &image.row;
     let root = Root { digest: row.digest, media_type: row.media_type.clone(), size: image.root_size };
-    let contents = Contents::all(&[root], spool)?;
+    let contents = Contents::all(&[root], cache)?;
     if let Some(fault) = contents.faults.first() {
         return Err(Failure::new(ExitCode::Content, format!("{}: {}", row.name, fault.why)).into());
     }
@@ -132,7 +132,7 @@ fn locked_image(image: &ResolvedImage, spool: &ManifestCache, dates: bool) -> an
         media_type: row.media_type.clone(),
         platforms: row.platforms.clone(),
         size: contents.sizes.first().copied().unwrap_or_default(),
-        created: if dates { created(spool, &row.digest, &row.media_type) } else { None },
+        created: if dates { created(cache, &row.digest, &row.media_type) } else { None },
         artifacts: image.artifacts.iter().map(lock::locked_artifact).collect(),
     })
 }
@@ -146,12 +146,12 @@ fn below(folder: &Path, path: &Path) -> String {
 }
 
 /// The date in the config of the image, or of the first image of an index.
-fn created(spool: &ManifestCache, digest: &Digest, media_type: &str) -> Option<String> {
+fn created(cache: &ManifestCache, digest: &Digest, media_type: &str) -> Option<String> {
     let (mut digest, mut stated) = (*digest, MediaType::from(media_type));
     for _ in 0..MAX_DEPTH {
-        let parsed = ParsedManifest::of(&spool.manifest(&digest).ok()?, Some(&stated)).ok()?;
+        let parsed = ParsedManifest::of(&cache.manifest(&digest).ok()?, Some(&stated)).ok()?;
         if let Some(config) = parsed.config {
-            let config = ImageConfig::of(&spool.manifest(&config.digest).ok()?).ok()?;
+            let config = ImageConfig::of(&cache.manifest(&config.digest).ok()?).ok()?;
             let date = config.created?.parse::<jiff::Timestamp>().ok()?;
             return Some(date.to_string());
         }

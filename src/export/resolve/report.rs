@@ -24,13 +24,13 @@ impl Resolving<'_> {
     /// Resolves the request and puts failures into `report`; they end the run unless it may keep going.
     pub(crate) async fn run(
         &self,
-        spool: &ManifestCache,
+        cache: &ManifestCache,
         report: &mut RunReport,
     ) -> anyhow::Result<Resolved> {
         let reporter = &self.session.reporter;
         reporter.begin_count("resolving images", self.request.images.len() as u64);
         let step = |_: &RequestedImage, _| reporter.step();
-        let work = resolve(self.content, spool, self.request, self.jobs, &step);
+        let work = resolve(self.content, cache, self.request, self.jobs, &step);
         let resolved = self.session.stoppable("nothing has been written yet", work).await?;
         reporter.end();
         for (image, position) in resolved.resolution.images.iter().zip(&resolved.positions) {

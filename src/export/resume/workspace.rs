@@ -75,7 +75,7 @@ impl Workspace {
         self.drop_old()
     }
 
-    pub(crate) fn spool(&self) -> Result<ManifestCache, TransferError> {
+    pub(crate) fn manifest_cache(&self) -> Result<ManifestCache, TransferError> {
         ManifestCache::open(&beside(&self.target, ".partial.manifests"), false)
     }
 

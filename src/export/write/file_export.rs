@@ -85,7 +85,7 @@ pub(crate) struct FileExport<'a> {
     /// Signs the bundle.
     pub signer: Option<Signer<'a>>,
     pub workspace: &'a Workspace,
-    pub spool: &'a ManifestCache,
+    pub cache: &'a ManifestCache,
     pub jobs: usize,
     pub reporter: &'a Reporter,
     pub cancel: &'a CancellationToken,
@@ -123,7 +123,7 @@ pub(crate) struct Prepared {
 impl FileExport<'_> {
     /// The plan of `resolution`, made before anything is written: a refusal must not cost an earlier partial file.
     pub(crate) fn draft(&self, resolution: &Resolution) -> Result<ExportPlan, PlanError> {
-        ExportPlan::new(self.request, resolution, self.signer, self.spool, &mut |_| Ok(()))
+        ExportPlan::new(self.request, resolution, self.signer, self.cache, &mut |_| Ok(()))
     }
 
     /// Writes the head of the file. The partial file of `unfinished` is resumed if it is for the same `request` and has
@@ -163,7 +163,7 @@ impl FileExport<'_> {
         let old_partial = self.old_partial(medium, &draft)?;
         let file = self.workspace.begin(cut)?;
         let mut at = 0;
-        let plan = ExportPlan::new(self.request, resolution, self.signer, self.spool, &mut |bytes| {
+        let plan = ExportPlan::new(self.request, resolution, self.signer, self.cache, &mut |bytes| {
             file.write_at(at, bytes)?;
             at += bytes.len() as u64;
             Ok(())
@@ -209,7 +209,7 @@ impl FileExport<'_> {
         if grown.is_none() {
             file.set_len(plan.head.layout.max_len())?;
         }
-        self.spool.sync()?;
+        self.cache.sync()?;
         file.sync()?;
         let journal = self.workspace.journal(&header, &past)?;
         let front = Arc::new(Watermark::new(&plan.head.layout, &plan.bundle.blobs));
@@ -233,7 +233,7 @@ impl FileExport<'_> {
         ));
         let cut = header.cut;
         self.reporter.begin(self.doing(), plan.payload(), past_bytes(&plan, &past));
-        let places = AlternateSources::new(self.content, &plan, self.spool);
+        let places = AlternateSources::new(self.content, &plan, self.cache);
         let source = Source {
             places: &places,
             plan: &plan,
