@@ -63,8 +63,7 @@ impl<'a> ExistingOutput<'a> {
     }
 
     /// A file and volumes of the same name share their sidecar files, so they must be the same bundle. The other form
-    /// may be
-    /// the source of this export, so it is never removed.
+    /// may be the source of this export, so it is never removed.
     fn check_other_form(&self, id: &Digest) -> anyhow::Result<()> {
         let target = self.target;
         let other = if self.write.volume_size.is_some() {

@@ -153,8 +153,7 @@ impl FileRun<'_> {
     }
 
     /// The resolution of an earlier run of the same request, or a new one from the registries. Also returns the earlier
-    /// run
-    /// itself, whatever its request, and the number of images that failed.
+    /// run itself, whatever its request, and the number of images that failed.
     async fn resolution(
         &self,
         workspace: &Workspace,

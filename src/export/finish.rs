@@ -37,8 +37,7 @@ impl SourceBundle {
     }
 
     /// Copies the signatures and statements of this bundle to `target`, if that is the same bundle, and returns the
-    /// suffixes
-    /// of the copied files. A file there with other content stays, and is reported.
+    /// suffixes of the copied files. A file there with other content stays, and is reported.
     fn accompany(
         &self,
         write: &WriteArgs,
@@ -82,8 +81,7 @@ pub(crate) struct Finish<'a> {
 
 impl Finish<'_> {
     /// Writes the sidecar files of the bundle `target`; returns the suffixes of files copied from the bundle it is made
-    /// from.
-    /// Existing files about the same bundle stay, unless the bundle `is_new`.
+    /// from. Existing files about the same bundle stay, unless the bundle `is_new`.
     pub(crate) async fn run(
         &self,
         target: &Path,

@@ -14,8 +14,7 @@ const GONE: &str =
     "an earlier run resolved this image, but it no longer exists: resolve it again with --fresh";
 
 /// Names every image that a lost blob affects. If an `earlier` run resolved an image, it may have been deleted since,
-/// and
-/// then repeating the run does not help.
+/// and then repeating the run does not help.
 pub(crate) fn report_lost(
     plan: &ExportPlan,
     spool: &ManifestCache,

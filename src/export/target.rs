@@ -150,8 +150,7 @@ pub(crate) fn cut_size(write: &WriteArgs) -> Option<u64> {
 }
 
 /// Refuses a plan for which the disk of `target` has too little space, before anything is written; otherwise describes
-/// the
-/// space.
+/// the space.
 pub(crate) fn check_space(target: &Path, plan: &ExportPlan, write: &WriteArgs) -> Result<String, Failure> {
     let content = plan.head.layout.max_len();
     let mut needed = content;

@@ -71,8 +71,7 @@ impl Run<'_> {
     }
 
     /// Pushes children, then the root, then the referrers, and only then the tag: whoever sees the image can also see
-    /// that it
-    /// is signed.
+    /// that it is signed.
     async fn manifests(&self, image_upload: &ImageUpload) -> Result<(), UploadError> {
         let repository = &image_upload.target.repository;
         let mut unlisted = Unlisted::new();
@@ -282,8 +281,7 @@ pub async fn artifacts_there(
 }
 
 /// A tag whose manifest has the content of `row` and more counts as having it: whoever signs an image again behind the
-/// gap
-/// adds to the same manifest, and that must not be lost.
+/// gap adds to the same manifest, and that must not be lost.
 async fn under_tag(
     client: &RegistryClient,
     image_store: &dyn ImageStore,
@@ -308,8 +306,7 @@ async fn under_tag(
 }
 
 /// Which of `wanted` the destination has: for each, the digest that its tag resolves to now. Sends as many requests at
-/// a
-/// time as `jobs` allows.
+/// a time as `jobs` allows.
 pub async fn present(
     client: &RegistryClient,
     wanted: &[(Repository, ManifestTarget)],

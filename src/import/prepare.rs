@@ -128,8 +128,7 @@ impl Preparing<'_> {
     }
 
     /// What is missing at the destination, as far as the refusals show. Harbor answers 401, 403 or 404 if a project is
-    /// missing,
-    /// so it is asked for its projects.
+    /// missing, so it is asked for its projects.
     async fn what_to_create(&self, refused: &[(&Repository, RegistryError)]) -> Vec<String> {
         let of_class = |class| refused.iter().filter(move |(_, error)| error.class() == class);
         let repositories: Vec<&Repository> = of_class(ErrorClass::NotFound)
@@ -173,8 +172,7 @@ fn owners(paths: &[String]) -> Vec<&str> {
 }
 
 /// Each reason once, after the repositories that it applies to. The text of a reason may contain the repository, so
-/// reasons
-/// are compared by what the registry answered.
+/// reasons are compared by what the registry answered.
 fn told(refused: &[(&Repository, RegistryError)]) -> Vec<String> {
     let mut reasons: Vec<(&RegistryError, Vec<&Repository>)> = Vec::new();
     for (repository, error) in refused {

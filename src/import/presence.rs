@@ -82,8 +82,7 @@ impl Presence<'_> {
                     }
                 },
                 // Some registries answer that a repository does not exist to users who may create it by pushing. The
-                // check of write access,
-                // which comes next, decides.
+                // check of write access, which comes next, decides.
                 Ok(None) => true,
                 Err(error) if error.class() == ErrorClass::Denied => true,
                 Err(error) => {

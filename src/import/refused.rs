@@ -21,8 +21,7 @@ const RARE: &str = "a newer version of the registry, or a change of its settings
 
 impl Run<'_> {
     /// Pushes `manifest`. If the registry lacks something that the manifest refers to, that is sent without asking
-    /// first,
-    /// because some registries say that they have a blob when they do not.
+    /// first, because some registries say that they have a blob when they do not.
     pub(crate) async fn put_insisting(
         &self,
         image_upload: &ImageUpload,
@@ -53,8 +52,7 @@ impl Run<'_> {
     }
 
     /// Sends those of `named` that `manifest` refers to, or, if none is named, everything it refers to. Returns `false`
-    /// if there
-    /// is nothing to send.
+    /// if there is nothing to send.
     async fn send_again(
         &self,
         image_upload: &ImageUpload,

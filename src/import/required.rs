@@ -26,8 +26,7 @@ pub(crate) struct BaseSearch<'a> {
 
 impl BaseSearch<'_> {
     /// Finds, for each blob that `plan` needs and the bundle does not carry, a repository at the destination, by
-    /// position in
-    /// the plan's uploads. All missing blobs are reported together, with the base that has them.
+    /// position in the plan's uploads. All missing blobs are reported together, with the base that has them.
     pub(crate) async fn find_all(
         &self,
         plan: &ImportPlan,
@@ -64,8 +63,7 @@ impl BaseSearch<'_> {
     }
 
     /// The first repository that has the blob. It tries the blob's home, then those of the base under either mapping of
-    /// names;
-    /// if the base does not list repositories, then those of all images in this bundle.
+    /// names; if the base does not list repositories, then those of all images in this bundle.
     async fn find(
         &self,
         upload: &Upload,

@@ -2,12 +2,10 @@
 //! arrives.
 //!
 //! A small blob is gathered, compared with its digest and sent like any other. A large blob is sent in chunks of one
-//! upload
-//! session; each chunk is held in memory until the registry has it, and the session is committed only if the digest is
-//! correct. With a spool folder, a large blob is kept there until it is uploaded, with as many attempts as that takes.
-//! Without one, a blob that the registry loses fails its images, and the others continue. Content that the plan does
-//! not
-//! need is dropped.
+//! upload session; each chunk is held in memory until the registry has it, and the session is committed only if the
+//! digest is correct. With a spool folder, a large blob is kept there until it is uploaded, with as many attempts as
+//! that takes. Without one, a blob that the registry loses fails its images, and the others continue. Content that the
+//! plan does not need is dropped.
 
 use crate::archive::{FormatError, InputError};
 use std::collections::{HashMap, HashSet};
@@ -57,10 +55,8 @@ type Pushes<'a> = FuturesUnordered<BoxFuture<'a, ()>>;
 
 impl Import<'_> {
     /// Sends what is missing as `read` delivers it, on a thread of its own. Blobs that are `at_hand` or at the
-    /// destination are
-    /// not expected from `read`. `pipe_buffer` keeps what may have to be sent again, if the image store cannot be read
-    /// again. The
-    /// last result is that of reading to the end.
+    /// destination are not expected from `read`. `pipe_buffer` keeps what may have to be sent again, if the image store
+    /// cannot be read again. The last result is that of reading to the end.
     pub async fn run_piped<F>(
         &self,
         at_hand: &HashSet<Digest>,

@@ -31,8 +31,7 @@ pub(crate) struct WrittenValues {
 }
 
 /// The values file to write; none if the catalog contradicts itself. If values of a certain kind were requested, that
-/// is an
-/// error before anything is sent.
+/// is an error before anything is sent.
 pub(crate) fn plan(
     args: &ImportArgs,
     bundle: &BundleManifest,

@@ -263,15 +263,15 @@ fn bombs_end_in_an_error() {
     for (text, says) in [
         (
             format!("images:\n{}", "  - &a nginx\n".repeat(60_000)),
-            "line 50002: its anchors (&) and aliases (*) multiply",
+            "line 50002: its anchors (&) and aliases (*) expand",
         ),
-        (replayed, "and aliases (*) multiply"),
+        (replayed, "and aliases (*) expand"),
         (
             "images:\n  - image: nginx\n    source: *nobody\n".to_owned(),
             "line 3: the alias (*) has no anchor (&)",
         ),
         ("images: &i\n  - *i\n".to_owned(), "line 2: the alias (*) stands inside its own anchor (&)"),
-        (format!("other: {}{}", "[".repeat(1500), "]".repeat(1500)), "line 1: it is nested deeper"),
+        (format!("other: {}{}", "[".repeat(1500), "]".repeat(1500)), "line 1: it is nested more deeply"),
         ("images:\n  - image: &m {a: b}\n  - image: *m\n".to_owned(), "line 2: "),
     ] {
         let problems = problems(&text);

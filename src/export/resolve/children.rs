@@ -9,8 +9,8 @@ use crate::registry::ManifestTarget;
 
 impl Resolver<'_> {
     /// Runs `fetch`. If the content is missing and its parent manifest came from an earlier run, the parent is
-    /// requested first
-    /// and `fetch` is tried again: a pull-through cache may know a child only after a request for its parent.
+    /// requested first and `fetch` is tried again: a pull-through cache may know a child only after a request for its
+    /// parent.
     pub(crate) async fn after_its_parent<F: Future<Output = Result<(), Arc<ResolveError>>>>(
         &self,
         repository: &Repository,
@@ -47,8 +47,7 @@ impl Resolver<'_> {
     }
 
     /// Refuses a manifest that an index lists with another media type and without a platform: some tools run it
-    /// whatever its
-    /// type says. Other blobs, such as those of build caches, are recognised by their first bytes.
+    /// whatever its type says. Other blobs, such as those of build caches, are recognised by their first bytes.
     pub(crate) async fn refuse_manifest_as_blob(
         &self,
         repository: &Repository,

@@ -1,6 +1,5 @@
 //! The spool of an export: a file that keeps manifests and configs while the plan is made. Bytes are on disk, digests
-//! in
-//! memory.
+//! in memory.
 //!
 //! Records are `<digest> <length>\n<bytes>`. Content is compared with its digest when it is loaded again, so a torn or
 //! altered spool loses entries but never returns wrong content.

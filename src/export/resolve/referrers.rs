@@ -1,9 +1,8 @@
 //! Finds the referrers of an image and of each of its children: signatures, attestations, SBOMs and others.
 //!
 //! The registry is asked about each manifest by digest, in the repository that it was pulled from. A referrer may
-//! itself
-//! be the subject of others. An image without referrers is fine. A referrer that exists but cannot be fetched fails the
-//! image, because nobody behind the gap could notice that it is missing.
+//! itself be the subject of others. An image without referrers is fine. A referrer that exists but cannot be fetched
+//! fails the image, because nobody behind the gap could notice that it is missing.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};

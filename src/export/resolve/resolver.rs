@@ -277,8 +277,7 @@ impl Resolver<'_> {
     }
 
     /// Every digest given by the name, the source or a lock must equal the digest of the pulled image. Content from a
-    /// bundle
-    /// whose platforms were left out earlier was compared with its pins when that bundle was made.
+    /// bundle whose platforms were left out earlier was compared with its pins when that bundle was made.
     fn check_pins(
         wanted: &RequestedImage,
         source: &Reference,

@@ -288,8 +288,7 @@ impl Journal {
     }
 
     /// Makes everything recorded so far survive a power cut. After a failed sync, nothing since the last barrier is
-    /// known to
-    /// be on disk, and the caller must give up the partial file.
+    /// known to be on disk, and the caller must give up the partial file.
     pub(crate) fn barrier(&self, data: &PartialFile) -> Result<(), TransferError> {
         // Only records made before the sync began are covered: later ones may describe data that the sync missed.
         let (covered, journal) = {
@@ -324,8 +323,7 @@ fn line(record: &Record) -> Result<Vec<u8>, TransferError> {
 }
 
 /// The id of this boot of the machine. It is needed because the page cache survives a kill, but not a power cut. None
-/// if
-/// the system has no boot id.
+/// if the system has no boot id.
 pub(crate) fn boot_id() -> Option<String> {
     let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     Some(id.trim().to_owned())

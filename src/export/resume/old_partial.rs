@@ -62,8 +62,7 @@ impl OldPartial {
     }
 
     /// Copies every complete stored blob that `plan` needs to its offset, and compares its digest while copying. Space
-    /// is
-    /// freed here once the copy is synced, so that both files together never need much more than one.
+    /// is freed here once the copy is synced, so that both files together never need much more than one.
     pub(crate) fn give(
         &self,
         plan: &ExportPlan,

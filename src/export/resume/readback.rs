@@ -32,8 +32,7 @@ pub(crate) struct ReadFrame<'a> {
 pub(crate) type EachFrame<'a> = dyn FnMut(&ReadFrame<'_>) -> Result<(), TransferError> + 'a;
 
 /// Passes the frames of a blob of `size` bytes to `each`, up to the first that is not intact. Returns the number of
-/// intact
-/// content bytes.
+/// intact content bytes.
 pub(crate) fn read_frames(
     file: &PartialFile,
     size: u64,
@@ -129,8 +128,7 @@ fn following(frames: &[(u64, u32)], mut at: u64) -> &[(u64, u32)] {
 }
 
 /// Reads every complete stored blob of `past` back and compares it with its frame checksums. A blob that no longer
-/// matches
-/// is fetched again from its first damaged frame on.
+/// matches is fetched again from its first damaged frame on.
 pub(crate) fn recheck(
     file: &PartialFile,
     plan: &ExportPlan,

@@ -92,8 +92,7 @@ impl Workspace {
     }
 
     /// Sets an earlier partial file aside as the old partial: its blobs may be of use for another request. An existing
-    /// old
-    /// partial that holds more is kept instead.
+    /// old partial that holds more is kept instead.
     pub(crate) fn set_aside(&self, unfinished: Unfinished) -> Result<(), TransferError> {
         let Unfinished { header, past } = unfinished;
         let (old, partial) = (old(&self.target), self.partial());

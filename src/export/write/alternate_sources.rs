@@ -1,8 +1,7 @@
 //! Where a blob can be fetched: the repositories of every image that uses it, and the URLs of a foreign layer.
 //!
 //! A pull-through cache may serve a blob only after a request for the manifest that names it. A resumed run has not
-//! sent
-//! these requests yet, so it sends them before a blob counts as missing.
+//! sent these requests yet, so it sends them before a blob counts as missing.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -67,8 +66,7 @@ impl<'a> AlternateSources<'a> {
     }
 
     /// Requests the manifests that name `blob` from the repository, unless this run already has. Returns whether one of
-    /// them
-    /// arrived.
+    /// them arrived.
     async fn ask_for_manifests(&self, place: &BlobPlace, blob: &Digest) -> bool {
         let BlobPlace::Repository(repository) = place else { return false };
         let is_ours = |image: &usize| self.plan.bundle.images[*image].source.repository() == repository;

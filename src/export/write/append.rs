@@ -1,9 +1,8 @@
 //! Exporting into a file that only grows, for media that fill every gap with zeros: FAT, exFAT, some network shares.
 //!
 //! On such a medium, a write beyond the end of a file first writes all bytes in between, and later those bytes are
-//! written
-//! again. So the partial file is written from start to end, like a pipe. After a kill, the journal says up to where the
-//! file can be trusted; the rest is cut off.
+//! written again. So the partial file is written from start to end, like a pipe. After a kill, the journal says up to
+//! where the file can be trusted; the rest is cut off.
 
 use super::blob_error::{BlobError, LostBlob};
 use super::checksum::{Checksum, read_range};

@@ -1,8 +1,7 @@
 //! Blobs of an export that are buffered on another disk until they can be written: one file each, removed once written.
 //!
 //! For an output file the spool files have names, so that a killed run loses none of them; their content is hashed
-//! before
-//! it is trusted. For a pipe they have no names and vanish with the run.
+//! before it is trusted. For a pipe they have no names and vanish with the run.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};

@@ -1,8 +1,7 @@
 //! Writes one blob of a bundle: takes content, and passes hashed frames to a [`Sink`].
 //!
 //! This is the only place where content becomes frames, whatever the target is and in whatever order blobs arrive. A
-//! frame
-//! is compressed on the threads for computing while the next ones are gathered.
+//! frame is compressed on the threads for computing while the next ones are gathered.
 
 use std::collections::VecDeque;
 use std::sync::mpsc;

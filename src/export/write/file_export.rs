@@ -127,8 +127,7 @@ impl FileExport<'_> {
     }
 
     /// Writes the head of the file. The partial file of `unfinished` is resumed if it is for the same `request` and has
-    /// the
-    /// same head; otherwise its blobs may be of use for the new one.
+    /// the same head; otherwise its blobs may be of use for the new one.
     pub(crate) fn prepare(
         &self,
         medium: Medium,
@@ -185,8 +184,7 @@ impl FileExport<'_> {
     }
 
     /// The old partial, if it is of use for `plan`. A medium that fills gaps does not give space back before a file is
-    /// removed:
-    /// there, both files must fit on it, or the blobs are fetched again.
+    /// removed: there, both files must fit on it, or the blobs are fetched again.
     fn old_partial(&self, medium: Medium, plan: &ExportPlan) -> Result<Option<OldPartial>, TransferError> {
         let old_partial = self.workspace.old_partial()?;
         let needed = plan.head.layout.max_len();

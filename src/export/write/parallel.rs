@@ -28,8 +28,7 @@ struct Parallel<'r, 'a> {
 }
 
 /// Fetches what is missing: stored blobs in offset order, `jobs` at a time, and at the same time the compressed ones,
-/// one
-/// after another, because each begins where the last one ended.
+/// one after another, because each begins where the last one ended.
 pub(crate) async fn run(
     source: Source<'_>,
     shared: &Shared,

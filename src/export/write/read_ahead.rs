@@ -2,8 +2,7 @@
 //! disk.
 //!
 //! In memory, each of the next `jobs` blobs gets a share of the window. With a spool, blobs are complete and verified
-//! on
-//! its disk before their turn, as many as fit.
+//! on its disk before their turn, as many as fit.
 
 use std::collections::VecDeque;
 use std::fs::File;

@@ -145,8 +145,7 @@ pub(crate) struct Growing<'a> {
 
 impl<'a> Growing<'a> {
     /// Resumes at byte `at`, with the checksum of everything before it; `before` is the same for the start of the
-    /// current
-    /// blob, if an earlier run has begun one.
+    /// current blob, if an earlier run has begun one.
     pub(crate) fn new(
         shared: &'a Shared,
         at: u64,
