@@ -274,7 +274,7 @@ pub(in crate::archive) mod tests {
             (text.replace("\"size\":1}", "\"size\":1,\"zzz\":1}"), "unknown field"),
             (text.replace("\"schemaVersion\":1", "\"schemaVersion\":2"), "schemaVersion 2"),
             (text.replace("\"layout\"", "\"compact\""), "compact"),
-            (text.replace("\"size\":9", "\"size\":9007199254740992"), "storable"),
+            (text.replace("\"size\":9", "\"size\":9007199254740992"), "larger than any disk"),
             (text.replace(MEDIA_TYPE, "x"), "mediaType"),
         ] {
             let error = BundleManifest::from_bytes(bad.as_bytes()).expect_err(&bad).to_string();
