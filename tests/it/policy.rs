@@ -241,12 +241,12 @@ fn no_disguise_hides_a_user() {
             "a/named:1 runs as root (\"0\") [unknown/unknown]",
             "a/disguised:1 runs as root, since it names no user [linux/amd64]",
             "a/overflow:1 runs as root (\"4294967296\")",
-            ", 6 findings:",
+            ": 6 findings:",
         ],
     );
     // A reviewer sees the same.
     gap.export(&["-o", "out.tar.zst"]);
-    names(&with_policy(&gap, &["verify", "out.tar.zst"]), 3, &[", 6 findings:"]);
+    names(&with_policy(&gap, &["verify", "out.tar.zst"]), 3, &[": 6 findings:"]);
     let json = gap.cli.run(&["review", "out.tar.zst", "-o", "-", "--format", "json"]);
     let value: Value = serde_json::from_str(&json.stdout).unwrap();
     let entry = |image: usize, at: usize| &value["images"][image]["platforms"][at];
