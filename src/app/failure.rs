@@ -1,7 +1,7 @@
-//! What an error means for whoever runs the program: its exit code, and what can be done.
+//! What an error means for the user: its exit code, and hints what to do.
 //!
-//! Each error type says so itself, in the module that owns it ([`Explain`]); nothing follows from an error's text. A
-//! [`Failure`] is an error with its words in place.
+//! Each error type defines both in the module that owns it ([`Explain`]); nothing is derived from an error's text. A
+//! [`Failure`] is an error whose message is already formatted.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use super::unusable::Unusable;
 
 /// An error that knows its exit code and its hints.
 pub trait Explain: std::error::Error + 'static {
-    /// The exit code it calls for; none where that depends on its causes.
+    /// The exit code for this error; none if that depends on its causes.
     fn calls_for(&self) -> Option<ExitCode>;
 
     /// The exit code of a run that ends with it.
@@ -19,7 +19,7 @@ pub trait Explain: std::error::Error + 'static {
         self.calls_for().unwrap_or(ExitCode::Failed)
     }
 
-    /// What can be done about it, each a command or flag that can be typed where there is one.
+    /// Hints; each contains a command or flag that can be typed, if there is one.
     fn hints(&self) -> Vec<String> {
         Vec::new()
     }
@@ -52,7 +52,7 @@ pub enum ExitCode {
     Unreachable = 5,
     NoSpace = 6,
     Partly = 7,
-    /// What was compared differs, and the exit code was asked to say so.
+    /// The compared items differ, and an exit code for that was requested.
     Differs = 8,
     Interrupted = 130,
     Terminated = 143,
@@ -89,7 +89,7 @@ impl Failure {
         Self { code, message: message.into(), hints: Vec::new(), cause: None }
     }
 
-    /// The failure that `error` is, in its own words.
+    /// The failure for `error`, with the error's own message.
     pub(crate) fn of(error: &dyn Explain) -> Self {
         Self { hints: error.hints(), ..Self::new(error.exit_code(), error.to_string()) }
     }
@@ -104,17 +104,17 @@ impl Failure {
         Self::new(ExitCode::Usage, message)
     }
 
-    /// A file or setting that cannot be used, found before anything was sent.
+    /// A file or setting that cannot be used, detected before anything was sent.
     pub(crate) fn unusable(what: Unusable) -> Self {
         Self { hints: what.hint.into_iter().collect(), ..Self::usage(what.why) }
     }
 
-    /// A run that was ended by a signal; `kept` says what is left of it.
+    /// A run that a signal ended; `kept` says which part of its work is kept.
     pub(crate) fn interrupted(kept: &str) -> Self {
         Self::new(ExitCode::Interrupted, format!("stopped; {kept}"))
     }
 
-    /// With what led to it; its own hints count too.
+    /// Adds the error that caused it, and that error's hints.
     #[must_use]
     pub(crate) fn because(mut self, cause: anyhow::Error) -> Self {
         self.cause = Some(cause);

@@ -1,5 +1,5 @@
-//! The one rule for text that others wrote: UTF-8, where a byte order mark at its start counts for nothing. What comes in
-//! another encoding, compressed, or as DER in place of PEM is named, with the command that converts it.
+//! The one rule for text from elsewhere: it must be UTF-8, and a byte order mark at its start is ignored. Text in
+//! another encoding, compressed text, and DER instead of PEM are refused with the command that converts them.
 
 use std::path::Path;
 
@@ -10,15 +10,15 @@ use super::text::typed;
 use super::unusable::Unusable;
 
 const MARK: &str = "\u{feff}";
-/// How gzip begins (RFC 1952, 2.3.1).
+/// The first bytes of a gzip file (RFC 1952, 2.3.1).
 pub(crate) const GZIP: [u8; 2] = [0x1f, 0x8b];
-/// How a zstd frame begins (RFC 8878, 3.1.1).
+/// The first bytes of a zstd frame (RFC 8878, 3.1.1).
 pub const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
-/// Why bytes are not the text that is expected.
+/// Why bytes are not the expected text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NotText {
-    /// The name that iconv has for it.
+    /// The encoding's name for iconv.
     #[error("it is {0}, not UTF-8")]
     Encoding(&'static str),
     #[error("it is not UTF-8")]
@@ -30,7 +30,7 @@ pub(crate) enum NotText {
     Binary(Der),
 }
 
-/// What stands in a DER file, as far as its outermost elements tell (ITU-T X.690).
+/// The content of a DER file, as far as its outermost elements show it (ITU-T X.690).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Der {
     Certificate,
@@ -58,7 +58,7 @@ pub(crate) fn text(bytes: &[u8]) -> Result<&str, NotText> {
     Ok(without_mark(text))
 }
 
-/// The same for a file that holds PEM.
+/// Like [`text`], for a file that holds PEM.
 pub(crate) fn pem(bytes: &[u8]) -> Result<&str, NotText> {
     Der::of(bytes).map_or_else(|| text(bytes), |der| Err(NotText::Binary(der)))
 }
@@ -68,7 +68,7 @@ pub(crate) fn without_mark(text: &str) -> &str {
     text.strip_prefix(MARK).unwrap_or(text)
 }
 
-/// The same for bytes that may end within a character.
+/// Like [`without_mark`], for bytes that may end within a character.
 pub(crate) fn without_mark_bytes(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(MARK.as_bytes()).unwrap_or(bytes)
 }
@@ -79,7 +79,7 @@ pub(crate) fn named(path: &Path, cap: u64) -> Result<String, Unusable> {
     text(&bytes).map(str::to_owned).map_err(|error| error.of(path))
 }
 
-/// The PEM in the file that the user named, the same way. Files that were joined may have a byte order mark before each.
+/// The PEM in the file that the user named. Joined files may have a byte order mark before each part.
 pub(crate) fn named_pem(path: &Path, cap: u64) -> Result<Zeroizing<String>, Unusable> {
     let bytes = Zeroizing::new(small_file::named(path, cap)?);
     let text = pem(&bytes).map_err(|error| error.of(path))?;
@@ -87,7 +87,7 @@ pub(crate) fn named_pem(path: &Path, cap: u64) -> Result<Zeroizing<String>, Unus
 }
 
 impl NotText {
-    /// With the command that converts the file at `path`.
+    /// The error with the command that converts the file at `path`.
     pub(crate) fn of(self, path: &Path) -> Unusable {
         let refused = Unusable::new(self.to_string());
         match self.command(path) {
@@ -96,7 +96,7 @@ impl NotText {
         }
     }
 
-    /// With the command that converts what comes on stdin.
+    /// The error with the command that converts stdin.
     pub(crate) fn of_stdin(self) -> Unusable {
         let refused = Unusable::new(self.to_string());
         match self {
@@ -133,8 +133,8 @@ impl NotText {
     }
 }
 
-/// The encoding of text that is not UTF-8, by its byte order mark, or by a zero beside its first character, which is ASCII
-/// in every file that is read here.
+/// The encoding of text that is not UTF-8. It is detected from the byte order mark, or from a zero byte beside the
+/// first character, which is ASCII in every file that is read here.
 fn encoding(bytes: &[u8]) -> Option<&'static str> {
     match bytes {
         [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] => Some("UTF-32"),
@@ -151,12 +151,12 @@ impl Der {
     const OBJECT_ID: u8 = 0x06;
     const SEQUENCE: u8 = 0x30;
 
-    /// What `bytes` hold, if they are one sequence from their first byte to their last.
+    /// What `bytes` are, if they are one DER sequence from first byte to last.
     fn of(bytes: &[u8]) -> Option<Self> {
         let (Self::SEQUENCE, content, []) = element(bytes)? else { return None };
         let Some((first, inside, rest)) = element(content) else { return Some(Self::Other) };
         Some(match (first, element(inside), element(rest)) {
-            // A version; that of PKCS#12 is 3, those of private keys are 0 and 1.
+            // A version number: 3 for PKCS#12, 0 or 1 for private keys.
             (Self::INTEGER, ..) => {
                 if inside == [3] {
                     Self::Store
@@ -165,7 +165,7 @@ impl Der {
                 }
             }
             (Self::OBJECT_ID, ..) => Self::Chain,
-            // An algorithm, and the key; one that is encrypted stands in another type.
+            // An algorithm and the key. An encrypted private key has another type here.
             (Self::SEQUENCE, Some((Self::OBJECT_ID, ..)), Some((Self::BIT_STRING, ..))) => Self::PublicKey,
             (Self::SEQUENCE, Some((Self::OBJECT_ID, ..)), _) => Self::PrivateKey,
             (Self::SEQUENCE, Some(_), Some((Self::SEQUENCE, ..))) => Self::Certificate,

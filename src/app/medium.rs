@@ -1,4 +1,4 @@
-//! What the file system of an output can do: whether it has sparse files, how large a file it holds, how much room.
+//! What the file system of an output supports: sparse files, the largest file size, and free space.
 
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
@@ -6,33 +6,34 @@ use std::path::Path;
 use crate::app::own_file;
 use crate::app::own_file::folder_of;
 
-/// Where the probe writes its byte, at the most: beyond what file systems with gaps allocate at once.
+/// Maximum offset at which the probe writes its byte: beyond what file systems with gaps allocate at once.
 const MAX_GAP: u64 = 2 << 20;
-/// At the least: beyond a block.
+/// Minimum offset: beyond a block.
 const MIN_GAP: u64 = 64 << 10;
 
 /// The largest file on FAT, in bytes.
 pub(crate) const FAT_LARGEST: u64 = (4 << 30) - 1;
 
-/// What the medium of an output makes of a write beyond the end of a file.
+/// How the medium of an output handles a write beyond the end of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Medium {
-    /// A gap takes no space: blobs can be written into their places in any order.
+    /// A gap takes no space: blobs can be written at their offsets in any order.
     Sparse,
     /// A gap is filled with zeros, as on FAT, exFAT and some network shares: bytes are written in order.
     Filling,
 }
 
 impl Medium {
-    /// Finds out with a file beside `target`, which is to have `size` bytes: a gap that is filled costs a sixty-fourth of
-    /// them. A probe that fails says nothing: what is wrong shows when writing.
+    /// Tests this with a file beside `target`, which will have `size` bytes; filling the gap costs at most a
+    /// sixty-fourth of that. If the probe fails, the medium counts as sparse: the actual problem is reported when the
+    /// file is written.
     pub(crate) fn of(target: &Path, size: u64) -> Self {
         let gap = (size / 64).clamp(MIN_GAP, MAX_GAP);
         let allocated = (|| {
             let probe = own_file::aside(target, 0o600)?;
             let file = own_file::open(probe.path(), false)?;
             file.write_all_at(b"x", gap)?;
-            // A share knows what a file takes when it has it.
+            // A network share knows the allocated size only after a sync.
             file.sync_data()?;
             Ok::<_, std::io::Error>(file.metadata()?.blocks() * 512)
         })();
@@ -40,7 +41,7 @@ impl Medium {
     }
 }
 
-/// The largest file that the file system of `target` holds, where it is one with a small limit (FAT: 4 GiB - 1).
+/// The largest file that the file system of `target` allows, if that limit is small (FAT: 4 GiB - 1).
 pub(crate) fn largest_file(target: &Path) -> Option<u64> {
     #[cfg(target_os = "linux")]
     {
@@ -55,10 +56,10 @@ pub(crate) fn largest_file(target: &Path) -> Option<u64> {
     }
 }
 
-/// Bytes that can still be written in the folder of `target`. None where the system does not say.
+/// Bytes that can still be written in the folder of `target`. None if the system does not report it.
 pub(crate) fn free_space(target: &Path) -> Option<u64> {
     let stat = rustix::fs::statvfs(folder_of(target)).ok()?;
-    // Some file systems in user space say nothing, which is not the same as none.
+    // Some file systems in user space report zero, which does not mean that they are full.
     if stat.f_blocks == 0 { None } else { stat.f_bavail.checked_mul(stat.f_frsize) }
 }
 

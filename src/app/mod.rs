@@ -1,8 +1,8 @@
-//! What every part of the program may use: what errors mean for whoever runs it; how files of others are read, and what
-//! counts as text in them; how its own files are made, and what their medium can do; text of others in those; sizes and
-//! times as people write them; where other programs are found; and the request to stop.
+//! Basics that every part of the program may use: exit codes and hints of errors; reading files of others and checking
+//! their text; writing the program's own files, and what their medium supports; quoting text in output; sizes and
+//! times; finding other programs; and the request to stop.
 //!
-//! It stands at the bottom and knows nothing of images, registries or bundles.
+//! This is the lowest module: it does not use images, registries or bundles.
 
 pub(crate) mod failure;
 pub(crate) mod foreign_text;

@@ -1,8 +1,7 @@
-//! Files that the program makes for itself: unfinished ones, records of what is done, small ones that take a name when
-//! they are whole.
+//! The program's own files: unfinished ones, journals, and small files that get their name when they are complete.
 //!
-//! Whoever can write into the same folder must not be able to turn them elsewhere: a link in their place is refused or
-//! replaced, and never followed. What killed runs left of the temporary ones is removed.
+//! Another user who can write into the same folder must not be able to redirect them: a link in their place is refused
+//! or replaced, but never followed. Temporary files left by killed runs are removed.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
@@ -17,27 +16,27 @@ use zeroize::Zeroizing;
 
 use super::stop;
 
-/// How the names of temporary files begin.
+/// The prefix of the names of temporary files.
 const PREFIX: &str = ".airgap-bundle-";
-/// Names that are tried before a folder is given up.
+/// Number of names that are tried before giving up on a folder.
 const TRIES: usize = 16;
-/// A temporary file that nobody holds and that is older than this was left behind.
+/// A temporary file that nobody has locked and that is older than this was left behind.
 const LEFT_BEHIND: Duration = Duration::from_secs(60);
-/// How long another run may change a file before this one gives up, and how often it looks.
+/// How long to wait for another run that changes a file, and how often to check.
 const PATIENCE: Duration = Duration::from_secs(30);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
-/// Opens a file of the program's own for reading and writing, or makes it; `empty` cuts it to nothing.
+/// Opens one of the program's own files for reading and writing, or creates it; `empty` truncates it.
 pub(crate) fn open(path: &Path, empty: bool) -> io::Result<File> {
     open_with(path, OpenOptions::new().read(true).write(true).create(true).truncate(empty))
 }
 
-/// The same, to be written at its end only.
+/// Like [`open`], for writing at the end only.
 pub(crate) fn open_for_append(path: &Path) -> io::Result<File> {
     open_with(path, OpenOptions::new().read(true).append(true).create(true))
 }
 
-/// Opens one that is there.
+/// Opens an existing file.
 pub(crate) fn open_existing(path: &Path, writable: bool) -> io::Result<File> {
     open_with(path, OpenOptions::new().read(true).write(writable))
 }
@@ -48,12 +47,12 @@ fn open_with(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     let file = options.custom_flags(i32::try_from(flags.bits()).unwrap_or_default()).open(path);
     let file = file.map_err(|error| {
         let is_link = std::fs::symlink_metadata(path).is_ok_and(|meta| meta.is_symlink());
-        if is_link { refuse("there is a symbolic link in its place; remove it") } else { error }
+        if is_link { refuse("a symbolic link has this name; remove it") } else { error }
     })?;
     if file.metadata()?.is_file() {
         Ok(file)
     } else {
-        Err(refuse("there is something other than a regular file in its place; remove it"))
+        Err(refuse("something other than a regular file has this name; remove it"))
     }
 }
 
@@ -61,18 +60,18 @@ fn refuse(why: &str) -> io::Error {
     io::Error::new(io::ErrorKind::AlreadyExists, why)
 }
 
-/// Gives `path` this content, whole or not at all, with the mode of a file for all as far as the user's mask allows. A
-/// link in its place is replaced, not followed.
+/// Writes this content to `path`, completely or not at all, with mode 666 as restricted by the user's umask. A link in
+/// its place is replaced, not followed.
 pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     exchange(path, content, 0o666, false)
 }
 
-/// The same for a secret: nobody else can read it, not even for a moment, and it is on the disk when this returns.
+/// Like [`replace`], for a secret: only the user can ever read it, and it is synced to disk when this returns.
 pub(crate) fn replace_private(path: &Path, content: &[u8]) -> io::Result<()> {
     exchange(path, content, PRIVATE, true)
 }
 
-/// For nobody but the user.
+/// Readable by the user only.
 const PRIVATE: u32 = 0o600;
 
 fn exchange(path: &Path, content: &[u8], mode: u32, sync: bool) -> io::Result<()> {
@@ -94,8 +93,8 @@ fn exchange(path: &Path, content: &[u8], mode: u32, sync: bool) -> io::Result<()
     }
 }
 
-/// Whether a file may be one that can be written to and not replaced: one that is mounted by itself, as containers get
-/// their configuration (`EBUSY`), or whose folder takes no other file.
+/// Whether the error means that the file can be written but not replaced: it may be a mount of its own, as in
+/// containers that get a configuration file (`EBUSY`), or its folder may not allow new files.
 fn is_fixed(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -106,20 +105,20 @@ fn is_fixed(error: &io::Error) -> bool {
     )
 }
 
-/// Writes into the file at `path` itself, which then is for nobody whom `mode` leaves out. If that fails, the old content
-/// is there again.
+/// Overwrites the file at `path` in place, and removes permissions that `mode` does not have. If that fails, the old
+/// content is restored.
 fn overwrite(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     let mut file = open_existing(path, true)?;
     let old_mode = file.metadata()?.permissions().mode();
     if mode == PRIVATE && old_mode & 0o077 != 0 {
-        // A file of somebody else keeps its mode: whoever made it decides who reads it.
+        // A file of another user keeps its mode: that user decides who reads it.
         let _ = file.set_permissions(std::fs::Permissions::from_mode(old_mode & mode));
     }
     let mut old = Zeroizing::new(Vec::new());
     file.read_to_end(&mut old)?;
     reserve(&file, content.len())?;
-    // One write, as long as the old content at least: whoever reads meanwhile, or after a kill, finds the new text with
-    // blanks after it, and no end of the old one.
+    // One write that is at least as long as the old content. Whoever reads at the same time or after a kill finds the
+    // new text followed by blanks, and no rest of the old text.
     let mut padded = Zeroizing::new(content.to_vec());
     padded.resize(content.len().max(old.len()), b' ');
     let written = file.write_all_at(&padded, 0).and_then(|()| file.set_len(content.len() as u64));
@@ -128,7 +127,8 @@ fn overwrite(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     })
 }
 
-/// Room for `length` bytes, before anything is overwritten. Where the file system cannot tell, the write will.
+/// Reserves `length` bytes before anything is overwritten. If the file system does not support that, the write will
+/// fail instead.
 fn reserve(file: &File, length: usize) -> io::Result<()> {
     use rustix::fs::{FallocateFlags, fallocate};
     match fallocate(file, FallocateFlags::KEEP_SIZE, 0, length.max(1) as u64) {
@@ -137,8 +137,8 @@ fn reserve(file: &File, length: usize) -> io::Result<()> {
     }
 }
 
-/// A new file in the folder of `path`, in nobody's way, with `mode` as far as the user's mask allows. It is held as long
-/// as it is open, so that no other run takes it for one that was left behind.
+/// A new file in the folder of `path`, with a name of its own and with `mode` as restricted by the user's umask. It
+/// stays locked while it is open, so that no other run removes it as left behind.
 pub(crate) fn aside(path: &Path, mode: u32) -> io::Result<NamedTempFile> {
     let folder = folder_of(path);
     remove_left_behind(folder);
@@ -152,12 +152,12 @@ pub(crate) fn aside(path: &Path, mode: u32) -> io::Result<NamedTempFile> {
             made => break made.map_err(|error| without_path(&error))?,
         }
     };
-    // Where nothing can be locked, nothing is removed either.
+    // If nothing can be locked here, nothing is removed as left behind either.
     let _ = aside.as_file().try_lock();
     Ok(aside)
 }
 
-/// The name that goes with `random`. It ends with a checksum of it: nobody gives such a name to a file of their own.
+/// The name for `random`. It ends with a checksum of `random`, so that no file of a user has such a name by chance.
 fn temporary_name(random: u64) -> String {
     let random = format!("{random:016x}");
     let sum = Sha256::digest(format!("a temporary file of airgap-bundle: {random}"));
@@ -173,14 +173,14 @@ fn is_temporary_name(name: &str) -> bool {
         .is_some_and(|random| temporary_name(random) == name)
 }
 
-/// The system's error alone: the name of the temporary file, which tempfile adds, means nothing to people.
+/// The system's error alone: tempfile adds the name of the temporary file, which means nothing to the user.
 fn without_path(error: &io::Error) -> io::Error {
     let text = error.to_string();
     let own = text.split_once(" at path ").map_or(text.as_str(), |(own, _)| own);
     io::Error::new(error.kind(), own)
 }
 
-/// Removes temporary files that runs which were killed have left in `folder`.
+/// Removes temporary files that killed runs have left in `folder`.
 fn remove_left_behind(folder: &Path) {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     for entry in entries.filter(|entry| entry.file_name().to_str().is_some_and(is_temporary_name)) {
@@ -196,7 +196,7 @@ fn remove_left_behind(folder: &Path) {
     }
 }
 
-/// The exclusive right to change the files in a folder that several runs change. Given back when it is dropped.
+/// The exclusive right to change the files in a folder that several runs may change. Released on drop.
 #[derive(Debug)]
 pub(crate) struct FolderLock {
     _held: Option<File>,
@@ -214,7 +214,7 @@ impl FolderLock {
                     return Err(io::Error::other("stopped while another run changes it"));
                 }
                 Err(TryLockError::WouldBlock) => std::thread::sleep(LOOK_AGAIN),
-                // A file system without locks: then there is nothing to wait for.
+                // On a file system without locks there is nothing to wait for.
                 Err(TryLockError::Error(_)) => return Ok(Self { _held: None }),
             }
         }
@@ -223,7 +223,7 @@ impl FolderLock {
     }
 }
 
-/// Removes a file. That there is none is fine.
+/// Removes a file; a missing file is not an error.
 pub(crate) fn remove(path: &Path) -> io::Result<()> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -231,7 +231,8 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Whether a write failed for lack of room: on the disk, in a quota, or in the largest file that the file system holds.
+/// Whether a write failed for lack of space: on the disk, in a quota, or because of the file system's maximum file
+/// size.
 pub(crate) fn is_no_space(error: &io::Error) -> bool {
     matches!(
         error.kind(),

@@ -1,12 +1,12 @@
-//! Other programs that are run: where they are found.
+//! Finds other programs that this one runs.
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
 
 /// The file `name` in the first folder of `path`, the value of `PATH`, that has it.
 ///
-/// Only folders that are named from the root are looked into: an empty or relative element means the folder one happens to
-/// stand in (POSIX.1-2024, section 8.3), and what lies there may be anybody's.
+/// Only absolute folders are searched. An empty or relative element means the current folder (POSIX.1-2024, section
+/// 8.3), and anybody may have put a program there.
 pub(crate) fn find(name: &str, path: &OsStr) -> Option<PathBuf> {
     let folders = std::env::split_paths(path).filter(|folder| folder.is_absolute());
     folders.map(|folder| folder.join(name)).find(|candidate| candidate.is_file())

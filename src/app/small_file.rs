@@ -1,7 +1,7 @@
-//! The one way to read small files that others wrote: bounded in size, and never waited for beyond a signal.
+//! The one way to read small files from elsewhere: the size is bounded, and a signal ends the wait.
 //!
-//! A file that the user names may be a pipe (`<(helm template …)`); a file that is found beside another has to be a
-//! regular one. Neither is opened in a way that could block.
+//! A file that the user names may be a pipe (`<(helm template …)`); a file that is found beside another must be a
+//! regular file. Opening never blocks.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
@@ -15,9 +15,9 @@ use rustix::io::Errno;
 
 use super::stop;
 
-/// How long a pipe is waited for before the request to stop is looked at again, in nanoseconds.
+/// How long to wait for a pipe before checking again for a request to stop, in nanoseconds.
 const LOOK_AGAIN: i64 = 100_000_000;
-/// Room for a file that does not say how long it is, in bytes.
+/// Initial buffer for a file whose length is unknown, in bytes.
 const SMALL: u64 = 4096;
 
 /// The content of a file that the user named: a regular file, a pipe or a device, at most `cap` bytes.
@@ -27,8 +27,7 @@ pub(crate) fn named(path: &Path, cap: u64) -> io::Result<Vec<u8>> {
     if meta.is_file() { whole(stream.0, meta.len(), cap) } else { all(stream, cap) }
 }
 
-/// The content of a file that is looked for beside another: none if there is none. It has to be a regular file of at most
-/// `cap` bytes.
+/// The content of a file beside another; none if it does not exist. It must be a regular file of at most `cap` bytes.
 pub(crate) fn beside(path: &Path, cap: u64) -> io::Result<Option<Vec<u8>>> {
     match regular(path) {
         Ok(file) => {
@@ -40,12 +39,12 @@ pub(crate) fn beside(path: &Path, cap: u64) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
-/// What comes from stdin, at most `cap` bytes.
+/// The content of stdin, at most `cap` bytes.
 pub(crate) fn stdin(cap: u64) -> io::Result<Vec<u8>> {
     all(stdin_stream(), cap)
 }
 
-/// What comes from stdin, of any length.
+/// The content of stdin, of any length.
 pub(crate) fn stdin_stream() -> Waiting<BorrowedFd<'static>> {
     Waiting(rustix::stdio::stdin())
 }
@@ -71,8 +70,7 @@ pub(crate) fn regular(path: &Path) -> io::Result<File> {
     Err(io::Error::new(io::ErrorKind::InvalidInput, what))
 }
 
-/// Opens whatever there is for reading, without waiting for anybody: a pipe opens without a writer, and what it is can be
-/// looked at.
+/// Opens any kind of file for reading without blocking: a pipe opens without a writer, so that its type can be checked.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
     // The bits of flags are small and positive on every system.
@@ -84,9 +82,9 @@ fn whole(file: File, length: u64, cap: u64) -> io::Result<Vec<u8>> {
     if length > cap {
         return Err(too_large(cap));
     }
-    // One buffer that never moves: what is in it may be a secret.
+    // One buffer that is never reallocated, because it may hold a secret.
     let mut bytes = Vec::with_capacity(usize::try_from(length.max(SMALL).min(cap) + 1).unwrap_or(0));
-    // Files below /proc have more than they say.
+    // Files below /proc contain more than their stated length.
     file.take(cap.saturating_add(1)).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > cap { Err(too_large(cap)) } else { Ok(bytes) }
 }
@@ -98,7 +96,7 @@ pub(crate) fn all(input: impl Read, cap: u64) -> io::Result<Vec<u8>> {
     if bytes.len() as u64 > cap { Err(too_large(cap)) } else { Ok(bytes) }
 }
 
-/// Reads what may come at any time, or never: a request to stop ends it with an error.
+/// Reads from an input that may never deliver; a request to stop ends the read with an error.
 #[derive(Debug)]
 pub(crate) struct Waiting<T>(pub T);
 
@@ -112,7 +110,7 @@ impl<T: AsFd> Read for Waiting<T> {
                 Err(error) => return Err(error.into()),
             }
             if stop::is_requested() {
-                // Not `Interrupted`, which readers take for a reason to try again.
+                // Not `Interrupted`: readers take that as a reason to try again.
                 return Err(io::Error::other("stopped while it was read"));
             }
             if polled[0].revents().is_empty() {

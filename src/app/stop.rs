@@ -1,9 +1,9 @@
-//! Whether the user wants the program to end, for loops that wait where no task can be cancelled, and for the exit code of
-//! a run that was ended by a signal.
+//! Whether the user asked the program to stop: for waiting loops where no task can be cancelled, and for the exit code
+//! of a run that a signal ended.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// A signal that asks for the end.
+/// A signal that asks the program to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StopSignal {
     /// SIGINT
@@ -12,20 +12,20 @@ pub enum StopSignal {
     Terminate = 2,
 }
 
-/// The first signal; 0 before there is one.
+/// The first signal; 0 if there was none.
 static REQUESTED: AtomicU8 = AtomicU8::new(0);
 
-/// `signal` has asked for the end. Returns whether an earlier one had.
+/// Records that `signal` was received. Returns whether an earlier one was.
 pub(crate) fn request(signal: StopSignal) -> bool {
     REQUESTED.compare_exchange(0, signal as u8, Ordering::Relaxed, Ordering::Relaxed).is_err()
 }
 
-/// Whether a signal has asked for the end.
+/// Whether a stop was requested by a signal.
 pub(crate) fn is_requested() -> bool {
     requested().is_some()
 }
 
-/// The first signal that asked for the end, if there was one.
+/// The first signal that requested a stop, if there was one.
 pub(crate) fn requested() -> Option<StopSignal> {
     match REQUESTED.load(Ordering::Relaxed) {
         0 => None,

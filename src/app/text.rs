@@ -1,11 +1,11 @@
-//! Text of others inside of files that are written, and of commands that are shown.
+//! Quotes text from elsewhere for files that are written and commands that are shown.
 
 use std::borrow::Cow;
 use std::path::Path;
 
-/// `text` on one line, as it may follow a `#` in YAML or TOML, or stand in a row of a table. Nothing in it ends the line for any reader: YAML 1.1, which
-/// `PyYAML` and Go's yaml follow, also breaks lines at U+0085, U+2028 and U+2029 (section 4.2), and forbids other
-/// characters that cannot be printed (section 4.1).
+/// `text` on one line, safe after a `#` in YAML or TOML or in a row of a table. Nothing in it ends the line for any
+/// reader: YAML 1.1, which `PyYAML` and Go's yaml follow, also breaks lines at U+0085, U+2028 and U+2029 (section 4.2),
+/// and forbids other characters that cannot be printed (section 4.1).
 pub(crate) fn one_line(text: &str) -> String {
     let is_printable = |c: char| {
         !c.is_control()
@@ -15,8 +15,8 @@ pub(crate) fn one_line(text: &str) -> String {
     text.chars().map(|c| if is_printable(c) { c } else { ' ' }).collect()
 }
 
-/// `text` as Markdown that shows it and nothing else: on one line, no markup, no links, no cell of a table ended
-/// (GitHub Flavored Markdown, sections 4.10 and 6).
+/// `text` escaped for Markdown, so that it is shown literally: on one line, without markup or links, and without ending
+/// a table cell (GitHub Flavored Markdown, sections 4.10 and 6).
 pub(crate) fn markdown(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     let mut rest = text;
@@ -25,7 +25,7 @@ pub(crate) fn markdown(text: &str) -> String {
             '<' => safe.push_str("&lt;"),
             '>' => safe.push_str("&gt;"),
             '&' => safe.push_str("&amp;"),
-            // What looks like an address becomes a link by itself.
+            // Markdown turns addresses into links without any markup.
             ':' if rest.starts_with("://") => safe.push_str("&#58;"),
             'w' if rest.starts_with("www.") => safe.push_str("&#119;"),
             '|' | '*' | '_' | '~' | '`' | '[' | ']' | '#' | '\\' => {
@@ -41,25 +41,24 @@ pub(crate) fn markdown(text: &str) -> String {
     safe
 }
 
-/// `text` as Markdown code, where code can hold it: a span ends at a backtick and a cell of a table at a bar.
+/// `text` as a Markdown code span, if that is possible: a span ends at a backtick, and a table cell at a bar.
 pub(crate) fn markdown_code(text: &str) -> String {
     let held = |c: char| !matches!(c, '`' | '|' | '\\' | '\u{2028}' | '\u{2029}') && !c.is_control();
     if !text.trim().is_empty() && text.chars().all(held) { format!("`{text}`") } else { markdown(text) }
 }
 
-/// A path as it is typed in a shell, as the argument of a command: disks are mounted under names with spaces, and a name
-/// may look like a flag.
+/// A path as a shell argument: disks are mounted under names with spaces, and a name may look like a flag.
 pub(crate) fn typed(path: &Path) -> String {
     let path = path.to_string_lossy();
     let path = if path.starts_with('-') { Cow::from(format!("./{path}")) } else { path };
     if path.contains(|c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')) {
         return ansi_c(&path);
     }
-    // Only a NUL has no quoting, and no path has one.
+    // Only a NUL cannot be quoted, and no path has one.
     shlex::try_quote(&path).map_or_else(|_| path.to_string(), Into::into)
 }
 
-/// `$'…'`, in which bash, zsh, ksh and POSIX.1-2024 shells read `\n` and octal bytes.
+/// `$'…'` quoting, in which bash, zsh, ksh and POSIX.1-2024 shells read `\n` and octal bytes.
 fn ansi_c(text: &str) -> String {
     let mut quoted = String::from("$'");
     for c in text.chars() {

@@ -1,24 +1,24 @@
-//! Sizes, rates and times as people write them. One reader of each, for flags and files alike.
+//! Parses sizes, rates and times as the user writes them. Flags and files use the same parsers.
 
 use std::time::Duration;
 
 use jiff::SignedDuration;
 use parse_size::Config;
 
-/// The longest time a flag may ask for.
+/// The longest time that a flag accepts.
 const LONGEST: Duration = Duration::from_secs(86_400);
 
-/// What may stand behind the number of a size.
+/// The units of a size.
 const UNITS: [&str; 18] =
     ["", "B", "k", "K", "m", "M", "g", "G", "t", "T", "kB", "MB", "GB", "TB", "KiB", "MiB", "GiB", "TiB"];
 
-/// Bytes: `700M`, `1.5G` and `4GB` are decimal, `4GiB` is binary, `12` is bytes; at most three decimals. `None` where
-/// `text` is something else, or more than [`u64::MAX`].
+/// Bytes: `700M`, `1.5G` and `4GB` are decimal, `4GiB` is binary, `12` is bytes; at most three decimals. `None` if
+/// `text` is not a size, or more than [`u64::MAX`].
 pub(crate) fn size(text: &str) -> Option<u64> {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
-    // The reader would also take exponents and blanks, which nobody means.
+    // The library also accepts exponents and blanks, which are more likely mistakes.
     let is_one = match number.split_once('.') {
         Some((whole, part)) => digits(whole) && digits(part) && part.len() <= 3 && !matches!(unit, "" | "B"),
         None => digits(number),

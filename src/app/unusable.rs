@@ -1,12 +1,12 @@
-//! A setting or file of the user's that cannot be used: why, and what to do about it.
+//! A setting or file of the user that cannot be used: the reason, and a hint.
 
 use std::fmt;
 
-/// Why something cannot be used. The text holds no secret.
+/// Why something cannot be used. The text contains no secret.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unusable {
     pub why: String,
-    /// A command or flag that can be typed, where there is one.
+    /// A command or flag that can be typed, if there is one.
     pub hint: Option<String>,
 }
 
@@ -21,7 +21,7 @@ impl Unusable {
         self
     }
 
-    /// The same reason, after what it is about: `<what>: <why>`.
+    /// Adds the subject before the reason: `<what>: <why>`.
     #[must_use]
     pub fn about(mut self, what: impl fmt::Display) -> Self {
         self.why = format!("{what}: {}", self.why);

@@ -1,4 +1,4 @@
-//! Packed Helm charts (`.tgz`): the few files of one that are read, in memory.
+//! Packed Helm charts (`.tgz`): reads the few files of one that are needed, into memory.
 
 use std::io::Read;
 use std::path::Path;
@@ -9,17 +9,17 @@ use super::foreign::foreign_tar::Members;
 use super::{ArchiveError, FormatError};
 use crate::app::small_file;
 
-/// One file of a chart that is read is never larger, in bytes. Helm's own limit is 5 MiB.
+/// Maximum size of one file of a chart, in bytes. Helm's own limit is 5 MiB.
 pub const MAX_CHART_FILE: u64 = 5 << 20;
-/// All files that are read together, in bytes.
+/// Maximum size of all files that are read together, in bytes.
 pub const MAX_CHART_FILES: u64 = 16 << 20;
-/// A whole chart, unpacked, in bytes. Helm's own limit is 100 MiB.
+/// Maximum size of a whole unpacked chart, in bytes. Helm's own limit is 100 MiB.
 const MAX_CHART: u64 = 100 << 20;
 
 /// A file of a chart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChartFile {
-    /// Below the chart's own folder: `Chart.yaml`, `charts/kafka/values.yaml`.
+    /// Relative to the chart's own folder: `Chart.yaml`, `charts/kafka/values.yaml`.
     pub path: String,
     pub bytes: Vec<u8>,
 }
@@ -34,7 +34,7 @@ pub fn chart_files(path: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<Cha
     };
     let mut members = Members::new(unpacked, path);
     let no_chart = |error| match error {
-        ArchiveError::Format(FormatError::NotABundle(_)) => damaged("", "no packed chart (a gzipped tar)"),
+        ArchiveError::Format(FormatError::NotABundle(_)) => damaged("", "not a packed chart (a gzipped tar)"),
         other => other,
     };
     while let Some(member) = members.next().map_err(no_chart)? {
@@ -42,7 +42,7 @@ pub fn chart_files(path: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<Cha
             continue;
         };
         if files.iter().any(|file| file.path == inner) {
-            return Err(damaged(&member.name, " is in it twice"));
+            return Err(damaged(&member.name, " appears in it twice"));
         }
         let bytes =
             members.whole(left.min(MAX_CHART_FILE))?.ok_or_else(|| damaged(&member.name, " is too large"))?;
@@ -51,7 +51,7 @@ pub fn chart_files(path: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<Cha
     }
     if !files.iter().any(|file| file.path == "Chart.yaml") && wanted("Chart.yaml") {
         return Err(ArchiveError::Format(FormatError::Damaged(format!(
-            "{} has no Chart.yaml, so it is no chart",
+            "{} has no Chart.yaml, so it is not a chart",
             path.display()
         ))));
     }
@@ -96,7 +96,7 @@ mod tests {
         assert!(chart_files(large.path(), &all).unwrap_err().to_string().contains("too large"));
         let mut text = tempfile::NamedTempFile::new().unwrap();
         text.write_all(b"no chart at all, but long enough to be one").unwrap();
-        assert!(chart_files(text.path(), &all).unwrap_err().to_string().contains("no packed chart"));
+        assert!(chart_files(text.path(), &all).unwrap_err().to_string().contains("not a packed chart"));
         assert!(chart_files(Path::new("/nowhere.tgz"), &all).is_err());
     }
 }

@@ -1,7 +1,7 @@
-//! A packed Helm chart as the OCI artifact that `helm push` would make of it (Helm, "Use OCI-based registries").
+//! A packed Helm chart as the OCI artifact that `helm push` would make from it (Helm, "Use OCI-based registries").
 //!
-//! The config is the chart's metadata as JSON, the layer the packed chart byte for byte; a provenance file beside it
-//! comes along. No date goes in: the same chart is the same artifact.
+//! The config is the chart's metadata as JSON, and the layer is the packed chart byte for byte; a provenance file
+//! beside the chart is included. No date is included, so that the same chart always gives the same artifact.
 
 use std::path::Path;
 
@@ -16,10 +16,10 @@ use crate::image::{Digest, media_type};
 const CONFIG: &str = "application/vnd.cncf.helm.config.v1+json";
 const CONTENT: &str = "application/vnd.cncf.helm.chart.content.v1.tar+gzip";
 const PROVENANCE: &str = "application/vnd.cncf.helm.chart.provenance.v1.prov";
-/// Held in memory; Helm itself refuses charts of a tenth of it.
+/// Held in memory; Helm itself refuses charts of a tenth of this size.
 const MAX_CHART: u64 = 64 << 20;
 
-/// A chart that is to be carried like an image.
+/// A chart that is carried like an image.
 #[derive(Clone, Debug)]
 pub struct ChartArtifact {
     pub name: String,
@@ -29,7 +29,7 @@ pub struct ChartArtifact {
     pub blobs: Vec<Bytes>,
 }
 
-/// What Helm keeps of `Chart.yaml`; texts as they are written, so that 1.10 stays 1.10.
+/// The fields of `Chart.yaml` that Helm keeps; texts stay as they are written, so that 1.10 stays 1.10.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Metadata {
@@ -140,7 +140,7 @@ impl ChartArtifact {
         Digest::sha256(&self.manifest)
     }
 
-    /// The tag that Helm looks for: `+` cannot stand in one.
+    /// The tag under which Helm finds it: a tag cannot contain `+`.
     pub fn tag(&self) -> String {
         self.version.replace('+', "_")
     }

@@ -1,4 +1,4 @@
-//! What can go wrong with a bundle file.
+//! The errors of reading and writing bundle files.
 
 use std::io;
 use std::path::PathBuf;
@@ -22,18 +22,18 @@ pub enum ArchiveError {
     Volumes(#[from] VolumesError),
     #[error(transparent)]
     Untrusted(#[from] Untrusted),
-    /// Something over the network.
+    /// An error of reading over the network.
     #[error("{name} cannot be read: {why}")]
     Storage { name: String, why: String, answer: StorageAnswer, hint: Option<String> },
-    /// A signal asked for the end while something long was read.
+    /// A signal requested a stop during a long read.
     #[error("stopped")]
     Stopped,
-    /// A bug, not an input: the caller broke a promise.
+    /// A bug, not bad input: the caller violated a precondition.
     #[error("internal contradiction: {0}")]
     Invariant(&'static str),
 }
 
-/// The bytes are not what the format says they are.
+/// The bytes do not follow the format.
 #[derive(Debug, thiserror::Error)]
 pub enum FormatError {
     #[error("not a bundle: {0}")]
@@ -52,29 +52,29 @@ pub enum FormatError {
     Zstd(io::Error),
 }
 
-/// An archive that cannot be taken in this way: it is of another kind than the command and its flags need, comes in another
-/// order, or its images have no usable names or platforms.
+/// An archive that cannot be used in this way: its kind does not fit the command and its flags, its parts come in the
+/// wrong order, or its images have no usable names or platforms.
 #[derive(Debug, thiserror::Error)]
 pub enum InputError {
     #[error(transparent)]
     Nameless(NamelessImage),
-    #[error("index.json calls image {digest} {name}, which is not an image reference: {why}")]
+    #[error("index.json names image {digest} {name}, which is not an image reference: {why}")]
     BadName { digest: Digest, name: String, why: String },
-    #[error("--name {0} is for an archive of one image, and this one has several")]
+    #[error("--name {0} is for an archive of one image, but this one has several")]
     NameUnused(String),
-    #[error("--name {0} is for layouts of other tools; the images of a bundle have their names")]
+    #[error("--name {0} is for layouts of other tools; the images of a bundle have names")]
     NameUnneeded(String),
     #[error("--platform {0} is for layouts of other tools; the images of a bundle are imported as they are")]
     PlatformUnneeded(String),
-    /// One image a line.
+    /// One image per line.
     #[error("the archive does not contain {wanted} for every image:\n{images}")]
     NoPlatform { wanted: String, images: String },
     #[error("{0} is pinned to the digest of its index, which --platform leaves out")]
     PlatformPinned(String),
-    /// One image a line, and the platform that all of them have.
+    /// One image per line, and the platform that all of them have.
     #[error("the archive does not contain every platform of these images:\n{images}")]
     Sparse { images: String, platform: Option<String> },
-    /// Something that another tool made, and what to do with it.
+    /// A file of another tool, and what to do with it.
     #[error("{what}")]
     OtherFormat { what: String, hint: String },
     #[error("{0} cannot be sent again, since it comes from a pipe")]
@@ -83,20 +83,20 @@ pub enum InputError {
     TooEarly(Digest),
     #[error("bundle.json comes after the layers")]
     LateBundle,
-    #[error("{} needs a zstd window of {mib} MiB, and at most 128 MiB are supported", path.display())]
+    #[error("{} needs a zstd window of {mib} MiB, but at most 128 MiB are supported", path.display())]
     Window { path: PathBuf, mib: u64 },
 }
 
 /// What is wrong with the volumes of a bundle, or cannot be done with them.
 #[derive(Debug, thiserror::Error)]
 pub enum VolumesError {
-    /// Volumes that are missing, cut short or of another set, one a line.
+    /// Volumes that are missing, cut short or of another set, one per line.
     #[error("the bundle is not complete:\n{0}")]
     Incomplete(String),
-    #[error("{} sets of volumes are in {}:\n{}", bases.len(), folder.display(), listed(bases))]
+    #[error("there are {} sets of volumes in {}:\n{}", bases.len(), folder.display(), listed(bases))]
     SeveralSets { folder: PathBuf, bases: Vec<PathBuf> },
     #[error(
-        "volumes of {size} bytes would be {count}: they must be of 64 KiB at the least, and 9999 at the most"
+        "{count} volumes of {size} bytes are not possible: the minimum size is 64 KiB, the maximum number 9999"
     )]
     Size { size: u64, count: u64 },
 }
@@ -119,11 +119,11 @@ impl Explain for ArchiveError {
     }
 }
 
-/// An image that nobody could ask for.
+/// An image without a usable name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamelessImage {
     pub digest: Digest,
-    /// What the archive calls it, quoted.
+    /// Its name in the archive, quoted.
     pub found: Option<String>,
 }
 
@@ -133,25 +133,25 @@ impl std::fmt::Display for NamelessImage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "image {} has no full name in the archive", self.digest)?;
         match &self.found {
-            Some(found) => write!(f, " (it is called {found} there)"),
+            Some(found) => write!(f, " (its name there is {found})"),
             None => Ok(()),
         }
     }
 }
 
-/// What a server said of something that cannot be read over the network.
+/// How a server answered a request for something that could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StorageAnswer {
-    /// It has none.
+    /// It does not exist.
     Absent,
-    /// Not to this login, or not without one.
+    /// Access is denied with this login, or without a login.
     Denied,
-    /// Something else, or nothing.
+    /// Another answer, or no answer.
     Other,
 }
 
 impl ArchiveError {
-    /// For loops whose length others decide: an error once a signal has asked for the end.
+    /// For loops whose length depends on input: an error once a signal has requested a stop.
     pub fn unless_stopped() -> Result<(), Self> {
         if stop::is_requested() { Err(Self::Stopped) } else { Ok(()) }
     }
@@ -161,7 +161,7 @@ impl ArchiveError {
         move |error| Self::Io { path, error }
     }
 
-    /// What is damaged, without the words that it is.
+    /// What is damaged, without the words "the archive is damaged".
     pub fn damage(&self) -> String {
         match self {
             Self::Format(FormatError::Damaged(why)) => why.clone(),
@@ -169,7 +169,7 @@ impl ArchiveError {
         }
     }
 
-    /// What to do about it, where that follows from the error alone.
+    /// A hint, if it follows from the error alone.
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Input(error) => error.hint(),
@@ -180,7 +180,7 @@ impl ArchiveError {
         }
     }
 
-    /// Whether what was asked for is at fault.
+    /// Whether the command or its flags are at fault.
     pub fn is_usage(&self) -> bool {
         match self {
             Self::Input(error) => error.is_usage(),
@@ -194,7 +194,7 @@ impl ArchiveError {
         !self.is_usage() && !matches!(self, Self::Io { .. } | Self::Invariant(_) | Self::Stopped)
     }
 
-    /// Whether a disk is full.
+    /// Whether the error means that a disk is full.
     pub fn is_no_space(&self) -> bool {
         matches!(self, Self::Io { error, .. } if is_no_space(error))
     }
@@ -217,7 +217,8 @@ impl InputError {
     fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Nameless(_) | Self::BadName { .. } => {
-                "name the one image of an archive with --name REGISTRY/REPOSITORY:TAG; several need their names in index.json"
+                "name the only image of an archive with --name REGISTRY/REPOSITORY:TAG; if there are several, \
+                 their names must be in index.json"
                     .to_owned()
             }
             Self::LateBundle => "import it from a file".to_owned(),
@@ -228,14 +229,14 @@ impl InputError {
             }
             Self::PlatformPinned(_) => "name the image by its tag with --name REGISTRY/REPOSITORY:TAG".to_owned(),
             Self::Sparse { platform: Some(platform), .. } => format!(
-                "import that platform alone with --platform {platform}: the tag then names its manifest, and not the index"
+                "import only that platform with --platform {platform}: the tag then resolves to its manifest, not to the index"
             ),
             Self::Sparse { platform: None, .. } => {
-                "import one platform alone with --platform OS/ARCH, or save the images again with all their platforms"
+                "import only one platform with --platform OS/ARCH, or save the images again with all their platforms"
                     .to_owned()
             }
             Self::TooEarly(_) => {
-                "give --spool DIR, where blobs wait until it is known what they are, or import it from a file".to_owned()
+                "name a folder for early blobs with --spool DIR, or import it from a file".to_owned()
             }
             Self::NameUnused(_) | Self::NameUnneeded(_) | Self::NoPlatform { .. } | Self::PassedBy(_) => return None,
         })
@@ -246,9 +247,9 @@ impl VolumesError {
     fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Incomplete(_) => {
-                Some("bring the volumes that are named again, all into one folder; the others are fine")
+                Some("copy the listed volumes again, all into one folder; the others are intact")
             }
-            Self::SeveralSets { .. } => Some("name one of them, by any of its files"),
+            Self::SeveralSets { .. } => Some("name one set by any of its files"),
             Self::Size { .. } => None,
         }
     }

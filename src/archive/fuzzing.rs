@@ -1,4 +1,4 @@
-//! Ways into readers that are otherwise reached through files only, for the fuzz targets.
+//! Entry points for fuzz targets into readers that are otherwise reached only through files.
 
 use std::sync::Arc;
 
@@ -61,7 +61,7 @@ pub fn head(content: &[u8]) {
     }
 }
 
-/// Walks `bytes` as a tar of another tool, in whatever it is packed. Nothing in a plain one is longer than the tar.
+/// Walks `bytes` as a tar of another tool, with any compression. Nothing in a plain tar is longer than the tar.
 pub fn tar(bytes: &[u8]) {
     let path = std::path::Path::new("input");
     if let Ok(mut members) =

@@ -1,4 +1,4 @@
-//! What import, serve and values need of a set of images, whatever holds it: a bundle, or another tool's layout.
+//! What import, serve and values need from a set of images, whether it is a bundle or another tool's layout.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -12,7 +12,7 @@ use crate::image::{Descriptor, Digest, RawManifest};
 /// The content of a blob, piece by piece.
 pub type ContentPieces = Box<dyn Iterator<Item = Result<Bytes, ArchiveError>> + Send>;
 
-/// What reading in order yields: a blob begins, its content comes, it ends.
+/// The events of reading in order: a blob begins, its content comes, it ends.
 #[derive(Clone, Debug)]
 pub enum StreamEvent {
     Begin(Digest),
@@ -25,25 +25,25 @@ pub type StreamSink<'a> = dyn FnMut(StreamEvent) -> Result<(), ArchiveError> + '
 
 /// Images with their blobs, readable by many threads.
 pub trait ImageStore: Manifests + Send + Sync + std::fmt::Debug {
-    /// What is in it. For a foreign layout, what its index and manifests say.
+    /// The content as a bundle manifest. For a foreign layout it is made from its index and manifests.
     fn bundle(&self) -> &BundleManifest;
 
     /// The content of `digest` from byte `from` on, unverified.
     fn open(&self, digest: &Digest, from: u64) -> Result<ContentPieces, ArchiveError>;
 
-    /// The bytes `range` of `digest`. Where a part of it is damaged, there is an error before the last of them. `None`
-    /// where only the whole can be checked.
+    /// The bytes `range` of `digest`. If a part of it is damaged, there is an error before the last of them. `None` if
+    /// only the whole blob can be checked.
     fn open_part(&self, digest: &Digest, range: Range<u64>) -> Result<Option<ContentPieces>, ArchiveError> {
         let _ = (digest, range);
         Ok(None)
     }
 
-    /// Whether [`Self::open_part`] gives anything.
+    /// Whether [`Self::open_part`] returns content.
     fn has_parts(&self) -> bool {
         false
     }
 
-    /// A small blob such as a config, verified: from the head of a bundle, or read from wherever it stands.
+    /// A small blob such as a config, verified: from the head of a bundle, or read from elsewhere.
     fn small(&self, blob: &Descriptor) -> Option<Vec<u8>> {
         if blob.size > MAX_HEAD_CONFIG {
             return None;
@@ -70,22 +70,22 @@ pub trait ImageStore: Manifests + Send + Sync + std::fmt::Debug {
         None
     }
 
-    /// The signature that was put into it when it was made.
+    /// The signature that was embedded when the bundle was made.
     fn signature(&self) -> Option<&[u8]> {
         None
     }
 
-    /// Images of which one platform was taken, and not the index that lists it.
+    /// Images of which one platform was used, and not the index that lists it.
     fn chosen(&self) -> &[Chosen] {
         &[]
     }
 
-    /// What whoever reads it should know. Out of a pipe more may come up until its end.
+    /// Notes for the user. When reading from a pipe, more may be added until its end.
     fn notes(&self) -> Vec<String> {
         Vec::new()
     }
 
-    /// Whether every [`Self::open`] costs a pass over the whole: [`Self::stream`] is the way to read much of it.
+    /// Whether every [`Self::open`] reads the whole archive: then [`Self::stream`] is the way to read many blobs.
     fn is_sequential(&self) -> bool {
         false
     }
@@ -112,7 +112,7 @@ impl<S: std::hash::BuildHasher + Sync> Manifests for HashMap<Digest, RawManifest
     }
 }
 
-/// The same, where nothing but the bytes is needed.
+/// Like `insert`, for callers that need only the bytes.
 impl<S: std::hash::BuildHasher + Sync> Manifests for HashMap<Digest, Bytes, S> {
     fn manifest(&self, digest: &Digest) -> Result<Bytes, ArchiveError> {
         self.get(digest).cloned().ok_or(ArchiveError::Format(FormatError::MissingManifest(*digest)))

@@ -1,4 +1,4 @@
-//! Random access to the bytes of a bundle, whatever holds them.
+//! Random access to the bytes of a bundle, in one file, in volumes or over the network.
 
 use std::fs::File;
 use std::ops::Range;
@@ -14,18 +14,18 @@ pub trait Input: Send + Sync + std::fmt::Debug {
     /// In bytes.
     fn len(&self) -> u64;
 
-    /// Fills `buffer` from `offset`; the end of the input inside it is damage.
+    /// Fills `buffer` from `offset`; if the input ends inside it, the bundle is damaged.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ArchiveError>;
 
     /// For messages.
     fn name(&self) -> String;
 
-    /// Where the bytes of `range` are, for messages: of volumes, which one.
+    /// The position of `range`, for messages: for volumes, which one.
     fn place(&self, range: &Range<u64>) -> String {
         format!("{}, bytes {} to {}", self.name(), range.start, range.end)
     }
 
-    /// The volumes it stands in, if it does.
+    /// The volumes, if the input consists of volumes.
     fn volumes(&self) -> Option<&VolumeInput> {
         None
     }
@@ -70,7 +70,7 @@ impl FileInput {
         Ok(Self { path: path.to_owned(), file, len: meta.len() })
     }
 
-    /// A reader with a position of its own.
+    /// A reader with its own position.
     pub(crate) fn reader(&self) -> Result<File, ArchiveError> {
         small_file::regular(&self.path).map_err(ArchiveError::io(&self.path))
     }
@@ -84,7 +84,7 @@ impl Input for FileInput {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ArchiveError> {
         self.file.read_exact_at(buffer, offset).map_err(|error| match error.kind() {
             std::io::ErrorKind::UnexpectedEof => ArchiveError::Format(FormatError::Damaged(format!(
-                "{} ends at byte {}, inside what should be there up to byte {}",
+                "{} ends at byte {}, but should continue to byte {}",
                 self.path.display(),
                 self.len,
                 offset + buffer.len() as u64

@@ -1,14 +1,15 @@
-//! The bundle file: the only module that knows its format.
+//! The bundle file. This is the only module that knows its format.
 //!
-//! To other tools it is a zstd-compressed tar of an OCI image layout. To this program it is a random-access store
-//! whose every position is known before the first layer is downloaded. So downloads go straight into place, a killed
-//! export goes on where it was, the same images give the same bytes, and readers take any blob without unpacking.
+//! To other tools, a bundle is a zstd-compressed tar of an OCI image layout. To this program, it is a random-access
+//! store in which every offset is known before the first layer is downloaded. So downloads are written to their final
+//! offset, a killed export can be resumed, the same images give the same bytes, and readers can read any blob without
+//! unpacking.
 //!
 //! # Members, in tar order
 //!
 //! 1. `oci-layout`
 //! 2. `index.json`: one descriptor per name, with the full name in `org.opencontainers.image.ref.name` and
-//!    `io.containerd.image.name`; artifacts after them, without names, as containerd fails on a named one
+//!    `io.containerd.image.name`; artifacts follow without names, because containerd fails on a named artifact
 //! 3. `bundle.json`: the checksummed manifest ([`manifest`]); its sha256 is the bundle's id
 //! 4. `bundle.json.sig`, when signed
 //! 5. `SHA256SUMS`, and `SHA512SUMS` when a blob needs it
@@ -18,28 +19,30 @@
 //!    uncompressed), each part in first-use order
 //! 9. two zero blocks
 //!
-//! Headers are ustar with mode 0644 and zeros elsewhere. A PAX header stands before one only where ustar cannot say
-//! the path (sha512) or the size (over 8 GiB - 1), which is then also in base-256 in the main header.
+//! Headers are ustar with mode 0644 and zeros elsewhere. A PAX header precedes one only if ustar cannot express the
+//! path (sha512) or the size (over 8 GiB - 1), which is then also in base-256 in the main header.
 //!
 //! # Frames
 //!
-//! Members 1 to 7 are one run of bytes in compressed frames of at most 1 MiB of content. After them each blob has a
-//! *member header*, one stored frame with the padding of the member before and its own header, and then its data, beginning
-//! on a frame boundary, in frames of at most 8 MiB of content. A stored frame is raw blocks (RFC 8878, 3.1.1.2.2)
-//! under a 14-byte header with content size, and an XXH64 checksum: 210 bytes for 8 MiB. A compressed frame that is
-//! not at least 3 % smaller is stored too. A blob without content has no frame. The zstd seekable format's table, with
-//! one entry per frame and no checksums, ends the file; zero bytes after it are tolerated.
+//! Members 1 to 7 are one run of bytes in compressed frames of at most 1 MiB of content. After them, each blob has a
+//! *member header*, which is one stored frame with the padding of the previous member and the blob's own tar header.
+//! The blob's data follows; it begins on a frame boundary, in frames of at most 8 MiB of content. A stored frame
+//! consists of raw blocks (RFC 8878, 3.1.1.2.2) after a 14-byte header with the content size, and an XXH64 checksum:
+//! 210 bytes of overhead for 8 MiB. A compressed frame that is not at least 3 % smaller is stored instead. A blob
+//! without content has no frame. The file ends with the table of the zstd seekable format, which has one entry per
+//! frame and no checksums; zero bytes after it are tolerated.
 //!
-//! # What `bundle.json` settles
+//! # What follows from `bundle.json`
 //!
-//! Which part a blob stands in follows from its row alone: its role and size, and its media type, which for a blob
-//! with several uses is the first that does not call it uncompressed, else the first. Members 1, 2, 5 and 6 and all
-//! headers are functions of it and of the manifests it pins: the reader makes them again and demands equal bytes, so
-//! that a signature over it covers what other tools read. `formatRevision` rises when the same images give other
-//! bytes (another libzstd, say): [`BundleReader::verify`] demands compressed frames to the bit only under its own.
+//! The part of the file that a blob is in follows from its row alone: its role, size and media type. If a blob has
+//! several uses, the media type is the first that does not call it uncompressed, otherwise the first. Members 1, 2, 5
+//! and 6 and all headers are functions of `bundle.json` and of the manifests it pins. The reader generates them again
+//! and requires equal bytes, so that a signature over `bundle.json` covers what other tools read. `formatRevision` is
+//! increased when the same images give other bytes (for example with another libzstd). [`BundleReader::verify`]
+//! requires compressed frames to be identical only for its own revision.
 //!
-//! A signature is checked right after `bundle.json` and `bundle.json.sig` have come, before either is parsed
-//! ([`crate::signing`]). Everything read is hostile until it has been derived again and compared.
+//! A signature is checked as soon as `bundle.json` and `bundle.json.sig` are read, before either is parsed
+//! ([`crate::signing`]). All input is untrusted until it has been generated again and compared.
 
 mod chart;
 mod chart_artifact;

@@ -1,4 +1,4 @@
-//! The bundle while it is being written: every byte at its final offset, under a name that says it is unfinished.
+//! The partial file: a bundle while it is being written. Every byte is at its final offset, under a temporary name.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use super::{ArchiveError, FormatError, Input};
 use crate::app::own_file::folder_of;
 use crate::image::{Digest, Hasher};
 
-/// A head that has been generated once: its frames, the digest of its bytes, what it left out.
+/// A head that has been generated once: its frames, the digest of its bytes, and what was left out.
 #[derive(Clone, Debug)]
 pub struct DraftedHead {
     pub layout: Layout,
@@ -22,7 +22,7 @@ pub struct DraftedHead {
     pub notes: HeadNotes,
 }
 
-/// Generates the head of `bundle`, gives its compressed bytes to `out`, and derives the layout of the file.
+/// Generates the head of `bundle`, passes its compressed bytes to `out`, and derives the layout of the file.
 pub fn draft_head(
     bundle: &BundleManifest,
     signature: Option<&[u8]>,
@@ -40,7 +40,7 @@ pub fn draft_head(
     let own = head::Own { len: json.len() as u64, id: Digest::sha256(&json), put: &put };
     let notes = head::generate(bundle, &own, signature, manifests, &mut |piece| encoder.push(piece))?;
     let frames = encoder.finish()?;
-    // What a reader would refuse is not written.
+    // A head that a reader would refuse is not written.
     let (mut compressed, mut content) = (0, 0);
     for (file, own) in &frames {
         (compressed, content) = (compressed + u64::from(*file), content + u64::from(*own));
@@ -58,7 +58,7 @@ pub struct PartialFile {
 }
 
 impl PartialFile {
-    /// Opens `path` for reading and writing, or the volumes of it where it is cut; `fresh` empties it.
+    /// Opens `path` for reading and writing, or its volumes if it is cut; `fresh` empties it.
     pub fn open(path: &Path, cut: Option<Cut>, fresh: bool) -> Result<Self, ArchiveError> {
         let names = match cut {
             None => Names::One(path.to_owned()),
@@ -72,7 +72,7 @@ impl PartialFile {
         Ok(Self { files })
     }
 
-    /// Gives the file its length without writing: a sparse file where the file system has them.
+    /// Sets the length of the file without writing: the file is sparse if the file system supports that.
     pub fn set_len(&self, len: u64) -> Result<(), ArchiveError> {
         self.files.set_len(len).map_err(failed)
     }
@@ -89,12 +89,13 @@ impl PartialFile {
         self.files.write_at(offset, bytes).map_err(failed)
     }
 
-    /// Waits until everything written so far is on the medium.
+    /// Waits until everything written so far is on disk.
     pub fn sync(&self) -> Result<(), ArchiveError> {
         self.files.for_all(&File::sync_data).map_err(failed)
     }
 
-    /// Frees the space of a range whose content is no longer needed here. Best effort: space is all it is about.
+    /// Frees the space of a range whose content is no longer needed here. Best effort, because only space depends on
+    /// it.
     pub fn release(&self, range: std::ops::Range<u64>) {
         let _ = self.files.each(range, |file, at, piece| {
             release(file, at..at + (piece.end - piece.start) as u64);
@@ -102,8 +103,8 @@ impl PartialFile {
         });
     }
 
-    /// Writes end, seek table and final length after `compressed_end`, syncs, and gives the file its name.
-    /// `compressed` holds the file lengths of the frames of each compressed blob.
+    /// Writes the end, the seek table and the final length after `compressed_end`, syncs, and renames the file.
+    /// `compressed` has the file lengths of the frames of each compressed blob.
     pub fn finish(
         &self,
         layout: &Layout,
@@ -122,13 +123,13 @@ impl PartialFile {
         Ok(len)
     }
 
-    /// The paths of the files, by now: one, or one a volume.
+    /// The current paths of the files: one, or one per volume.
     pub fn paths(&self) -> Vec<PathBuf> {
         (0..self.files.existing()).map(|index| self.files.path(index)).collect()
     }
 }
 
-/// Frees the space of a range of `file`, where the file system can do that.
+/// Frees the space of a range of `file`, if the file system can do that.
 pub(super) fn release(file: &File, range: std::ops::Range<u64>) {
     #[cfg(target_os = "linux")]
     {
@@ -158,7 +159,7 @@ impl Input for PartialFile {
     }
 }
 
-/// What follows the last blob: padding and end-of-archive blocks, then the seek table.
+/// The bytes after the last blob: padding and end-of-archive blocks, then the seek table.
 pub fn ending(layout: &Layout, blobs: &[BlobRow], compressed: &[Vec<u32>]) -> Result<Vec<u8>, ArchiveError> {
     let mut table = SeekTableBuilder::default();
     for (file, content) in layout.head_frames() {
@@ -193,7 +194,7 @@ pub fn sync_folder(path: &Path) -> Result<(), ArchiveError> {
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(ArchiveError::io(folder))
 }
 
-/// One intact frame of a stored blob, as it stands in the file.
+/// One intact frame of a stored blob, as it is in the file.
 #[derive(Debug)]
 pub struct StoredFrame<'a> {
     pub bytes: &'a [u8],
@@ -207,8 +208,8 @@ impl<'a> StoredFrame<'a> {
     }
 }
 
-/// Reads `content` bytes of a stored blob back, from `data` on, as far as its frames are intact. Each intact frame
-/// goes to `each`; the intact content bytes are returned.
+/// Reads back `content` bytes of a stored blob, from `data` on, as far as its frames are intact. Each intact frame goes
+/// to `each`; returns the number of intact content bytes.
 pub fn read_back(
     input: &dyn Input,
     data: u64,
@@ -253,7 +254,7 @@ pub fn open_frame(frame: &[u8], content: usize) -> Result<Vec<u8>, ArchiveError>
     frame::decompress(frame, content).map_err(|error| ArchiveError::Format(FormatError::Damaged(error)))
 }
 
-/// The member header before blob `index`, as it stands in the file.
+/// The member header before blob `index`, as it is in the file.
 pub fn member_header(layout: &Layout, blobs: &[BlobRow], index: usize) -> Vec<u8> {
     layout.member_header(blobs, index)
 }

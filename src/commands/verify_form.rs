@@ -23,7 +23,7 @@ const SITE: [(&str, &str); 2] =
     [("--verify-key", "AIRGAP_BUNDLE_VERIFY_KEY"), ("--require-approval", "AIRGAP_BUNDLE_REQUIRE_APPROVAL")];
 
 /// The hint for missing or damaged volumes.
-const BRING: &str = "bring the volumes that are named again, all into one folder; the others are fine";
+const BRING: &str = "copy the listed volumes again, all into one folder; the others are intact";
 
 /// The bundle or layout to verify.
 #[derive(Clone)]

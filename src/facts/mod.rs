@@ -1,7 +1,7 @@
-//! The facts about what runs in an image, from its manifests and configs: one walk, for policies and for reviews.
+//! What runs in an image, from its manifests and configs: one walk, used by policies and by reviews.
 //!
-//! Every entry of an index is listed. An attestation counts as one by its content, and only where nothing else in the
-//! image has its digest; whatever cannot be judged says why.
+//! Every entry of an index is listed. An entry counts as an attestation only because of its content, and only if
+//! nothing else in the image has its digest. An entry that cannot be judged is listed with the reason.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -16,12 +16,12 @@ use crate::image::{
 /// Returns the verified bytes of a config; none if they are not available.
 pub(crate) type ConfigBytes<'a> = &'a dyn Fn(&Descriptor) -> Option<Vec<u8>>;
 
-/// Configs that are kept for the next manifest with the same one.
+/// Number of configs that are cached, for manifests that share one.
 const MAX_CONFIGS: usize = 1000;
-/// Characters of a platform that are shown.
+/// Maximum number of characters of a platform that are shown.
 const MAX_PLATFORM: usize = 255;
 
-/// Reads each config once: many manifests may share a large one.
+/// Reads each config once, because many manifests may share a large one.
 pub(crate) struct Configs<'a> {
     bytes: ConfigBytes<'a>,
     read: RefCell<HashMap<(Digest, u64), Option<ReadConfig>>>,
@@ -39,7 +39,7 @@ impl<'a> Configs<'a> {
     }
 
     fn get(&self, config: &Descriptor) -> Option<ReadConfig> {
-        // The size is part of the key, since a config that is said to be too large is not at hand.
+        // The size is part of the key, because a config whose descriptor states a size over the limit is not read.
         let key = (config.digest, config.size);
         if let Some(known) = self.read.borrow().get(&key) {
             return known.clone();
@@ -54,27 +54,27 @@ impl<'a> Configs<'a> {
     }
 }
 
-/// One manifest below an image, or what an index lists in the place of one.
+/// One manifest below an image, or an entry of an index that is not a manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Variant<T> {
-    /// Of the entry that leads to it, else of its config; empty where neither says.
+    /// From the entry that leads to it, or else from its config; empty if neither has one.
     pub platform: String,
     pub digest: Digest,
     /// The entry of the index, if one leads to it.
     pub entry: Option<Descriptor>,
-    /// What the caller keeps of the manifest; none if it cannot be read.
+    /// What the caller keeps of the manifest; none if the manifest cannot be read.
     pub kept: Option<T>,
     pub runs: Runs,
 }
 
-/// What a runtime makes of a variant.
+/// How a runtime treats a variant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Runs {
     Container(Arc<ImageConfig>),
     Artifact,
-    /// It holds attestations about this manifest.
+    /// It is an attestation about this manifest.
     Attests(Digest),
-    /// It may be run, but how is unclear.
+    /// It may run, but how is unclear.
     Unknown(String),
 }
 
@@ -87,7 +87,7 @@ pub enum RunsAs {
 }
 
 impl<T> Variant<T> {
-    /// The config, where a container can be made with it.
+    /// The config, if a container can be made from it.
     pub(crate) fn config(&self) -> Option<&ImageConfig> {
         match &self.runs {
             Runs::Container(config) => Some(config),
@@ -95,12 +95,12 @@ impl<T> Variant<T> {
         }
     }
 
-    /// Whether a container can be made of it, as far as that can be determined.
+    /// Whether a container can be made from it, as far as that can be determined.
     pub(crate) fn may_run(&self) -> bool {
         self.runs_as().is_some()
     }
 
-    /// The user it runs as; none if it does not run.
+    /// The user that it runs as; none if it does not run.
     pub(crate) fn runs_as(&self) -> Option<RunsAs> {
         match &self.runs {
             Runs::Container(config) if config.is_root() => Some(RunsAs::Root(config.user.clone())),
@@ -111,8 +111,8 @@ impl<T> Variant<T> {
     }
 }
 
-/// Everything below the manifest or index `root`, in the order of the indexes, each digest once for each type that it is
-/// listed with. Of each manifest there is what `keep` takes from it: all of them together may be large.
+/// Everything below the manifest or index `root`, in the order of the indexes; each digest once for each type that it
+/// is listed with. `keep` selects what is kept of each manifest, since all manifests together may be large.
 pub(crate) fn variants<T>(
     root: &Digest,
     media_type: &str,
@@ -123,7 +123,7 @@ pub(crate) fn variants<T>(
     Walk::new(manifests, configs, keep, Runnable::of).below(root, media_type)
 }
 
-/// What can run of an artifact about another manifest, and so is more than an artifact.
+/// The parts of an artifact about another manifest that can run, and so are more than an artifact.
 pub(crate) fn running_beside<T>(
     artifact: &ArtifactRow,
     manifests: &dyn Manifests,
@@ -136,7 +136,7 @@ pub(crate) fn running_beside<T>(
     Ok(found)
 }
 
-/// What runtimes make of a manifest with this config.
+/// How runtimes treat a manifest with this config.
 type Judge = fn(&ParsedManifest, Option<&ReadConfig>) -> Runnable;
 
 struct Walk<'a, T> {
@@ -144,9 +144,9 @@ struct Walk<'a, T> {
     configs: &'a Configs<'a>,
     keep: &'a dyn Fn(&ParsedManifest) -> T,
     judge: Judge,
-    /// All but attestations, with the types that they are listed with.
+    /// All digests except attestations, with the types that they are listed with.
     seen: HashSet<(Digest, String)>,
-    /// Those that state their type themselves: they are the same under every other.
+    /// Manifests that state their type themselves: they are the same under every other type.
     settled: HashSet<Digest>,
     found: Vec<Variant<T>>,
     attestations: Vec<Variant<T>>,
@@ -167,7 +167,7 @@ impl<'a, T> Walk<'a, T> {
     fn below(mut self, root: &Digest, media_type: &str) -> Result<Vec<Variant<T>>, ArchiveError> {
         self.add(root, media_type, None, 0)?;
         let Walk { mut found, attestations, .. } = self;
-        // What is listed as something else too has been judged as that.
+        // A manifest that is also listed with another type was judged as that.
         let judged: HashSet<Digest> = found.iter().map(|variant| variant.digest).collect();
         found.extend(attestations.into_iter().filter(|attestation| !judged.contains(&attestation.digest)));
         Ok(found)
@@ -191,7 +191,7 @@ impl<'a, T> Walk<'a, T> {
             runs: Runs::Unknown(why.to_owned()),
         };
         if depth > MAX_DEPTH || self.seen.len() > MAX_MANIFESTS {
-            self.found.push(unknown("its indexes are nested too deep, or too large"));
+            self.found.push(unknown("its indexes are nested too deeply, or are too large"));
             return Ok(());
         }
         if !media_type::is_manifest(stated) {
@@ -243,7 +243,7 @@ impl<'a, T> Walk<'a, T> {
         manifest.config.as_ref().and_then(|config| self.configs.get(config))
     }
 
-    /// `child` as an attestation, if it calls itself one and its content is that of one.
+    /// `child` as an attestation, if it is marked as one and its content is one.
     fn attestation(&self, child: &Descriptor) -> Result<Option<Variant<T>>, ArchiveError> {
         let Some(subject) = child.attests().filter(|_| media_type::is_manifest(&child.media_type)) else {
             return Ok(None);

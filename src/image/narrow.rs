@@ -9,7 +9,7 @@ use super::{Descriptor, Digest, ManifestError, ManifestKind, Platform, RawManife
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NarrowError {
     /// None of the platforms is in it; these are.
-    #[error("it has none of the platforms asked for")]
+    #[error("it has none of the requested platforms")]
     NoPlatform(Vec<Platform>),
     #[error(transparent)]
     Manifest(#[from] ManifestError),

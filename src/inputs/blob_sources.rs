@@ -1,7 +1,7 @@
-//! A blob of a bundle as the source of an upload: read, hashed and handed over on a thread of its own.
+//! A blob of a bundle as the source of an upload: read and hashed on a thread of its own.
 //!
-//! The last piece is held back until the whole content has the right digest, so that a registry never gets a
-//! complete body of something else.
+//! The last piece is held back until the digest of the whole content is correct, so that a registry never gets a
+//! complete body with wrong content.
 
 use std::sync::Arc;
 
@@ -21,20 +21,20 @@ const QUEUE: usize = 4;
 /// Pieces are cut to this size at most: a compressed frame comes as 8 MiB.
 const PIECE: usize = 1 << 20;
 
-/// One blob, ready to be sent as often as the network needs it.
+/// One blob, which can be sent again as often as needed.
 #[derive(Clone, Debug)]
 pub(crate) struct LocalBlob {
     pub image_store: Arc<dyn ImageStore>,
     pub digest: Digest,
     /// In bytes.
     pub size: u64,
-    /// Told of every byte handed over.
+    /// Counts every byte that was passed on.
     pub bar: Option<Arc<Transfer>>,
 }
 
-/// The content of a blob is not what its digest says.
+/// The content of a blob does not have the expected digest.
 #[derive(Debug, thiserror::Error)]
-#[error("its content in the bundle has another digest, {found}")]
+#[error("its content in the bundle has another digest: {found}")]
 pub struct WrongContent {
     pub wanted: Digest,
     pub found: Digest,
@@ -52,7 +52,7 @@ impl BlobSource for LocalBlob {
         let blob = self.clone();
         tokio::task::spawn_blocking(move || {
             if let Err(error) = blob.pump(from, length, &send) {
-                // A receiver that is gone wants no error either.
+                // A receiver that is gone does not need the error either.
                 let _ = send.blocking_send(Err(error));
             }
         });
@@ -72,7 +72,7 @@ impl BlobSource for LocalBlob {
     }
 }
 
-/// A blob that another repository of the destination has: where it cannot be mounted, it is fetched and sent.
+/// A blob in another repository of the destination: if it cannot be mounted, it is downloaded and uploaded.
 #[derive(Clone)]
 pub(crate) struct RemoteBlob {
     pub(crate) client: RegistryClient,
@@ -110,7 +110,8 @@ impl BlobSource for RemoteBlob {
 type Sender = mpsc::Sender<Result<Bytes, SourceError>>;
 
 impl LocalBlob {
-    /// Sends `length` bytes from `from`. When they reach the end, everything is hashed, also what came before.
+    /// Sends `length` bytes from `from`. If that includes the end, the whole content is hashed, including earlier
+    /// bytes.
     fn pump(&self, from: u64, length: u64, send: &Sender) -> Result<(), SourceError> {
         let to_end = from + length >= self.size;
         let mut hasher = to_end.then(|| Hasher::for_digest(&self.digest));

@@ -1,19 +1,19 @@
-//! What a bundle is called: its name without endings, and whether it is a file or an address on the network.
+//! The name of a bundle: its stem without suffixes, and whether it is a file or a network address.
 
 use std::path::Path;
 
 use crate::archive::LIST_SUFFIX;
 
-/// Whether `path` is one on the network.
+/// Whether `path` is a network address.
 pub(crate) fn is_address(path: &Path) -> bool {
     let starts = |scheme: &&str| path.to_str().is_some_and(|text| text.starts_with(scheme));
     ["https://", "http://", "s3://"].iter().any(starts)
 }
 
-/// The file name without the endings of a bundle, and without those of volumes.
+/// The file name without the suffixes of a bundle and of volumes.
 pub(crate) fn stem(path: &Path) -> String {
     let text = path.to_string_lossy();
-    // The query of an address may be a signature, with slashes in it.
+    // The query of an address may contain a signature with slashes.
     let place = if is_address(path) { text.split(['?', '#']).next().unwrap_or_default() } else { &text };
     let name = Path::new(place).file_name().unwrap_or_default().to_string_lossy().into_owned();
     let name = without_number(&name).unwrap_or(&name);
@@ -22,7 +22,7 @@ pub(crate) fn stem(path: &Path) -> String {
     if stem.is_empty() { "bundle".to_owned() } else { stem.to_owned() }
 }
 
-/// What volumes are called after, where `name` is that of one, or of their list.
+/// The common name of a set of volumes, if `name` is one of them or their list.
 pub(crate) fn without_number(name: &str) -> Option<&str> {
     let is_number = |end: &str| end.len() >= 3 && end.bytes().all(|byte| byte.is_ascii_digit());
     let number = || name.rsplit_once('.').filter(|(_, end)| is_number(end));

@@ -1,4 +1,4 @@
-//! From network flags and environment to a registry client; and the order of credentials.
+//! Makes a registry client from network flags and environment; defines the order of credentials.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::registry::{ClientOptions, Environment, GivenCredentials, RegistryClie
 use crate::report::Reporter;
 use crate::secret::Secret;
 
-/// Longest password taken from stdin.
+/// Maximum length of a password on stdin, in bytes.
 const MAX_PASSWORD: u64 = 64 << 10;
 
 /// A client for the sources of an export. `--username` is for `registry`, or for the catalog's one registry.
@@ -45,7 +45,7 @@ pub(crate) fn for_export(
                     hosts.len(),
                     list.join(", ")
                 ))
-                .hint("say which with --registry HOST, or store logins with bundle login")
+                .hint("name it with --registry HOST, or store logins with bundle login")
                 .into());
             }
         };
@@ -64,14 +64,14 @@ pub(crate) fn for_export(
     Ok(ContentSource::new(client, held.clone()))
 }
 
-/// Settings that cannot be used are one error, before the network is asked for anything.
+/// Reports all unusable settings as one error, before any request is sent.
 pub(crate) fn check(client: &RegistryClient, hosts: &[HostName], reporter: &Reporter) -> Result<(), Failure> {
     let checked = client.check_settings(hosts).map_err(Failure::unusable);
     tell_warnings(client, reporter);
     checked
 }
 
-/// A client that also has logins made by clouds.
+/// A client that can also use logins from cloud providers.
 fn client(options: ClientOptions) -> RegistryClient {
     #[cfg(feature = "ecr")]
     let options = {
@@ -106,19 +106,19 @@ pub(crate) fn for_destination(
     Ok(client)
 }
 
-/// What registries had to say beside their answers, each once.
+/// Prints the warnings that registries sent, each once.
 pub(crate) fn tell_warnings(client: &RegistryClient, reporter: &Reporter) {
     for warning in client.take_warnings() {
         reporter.warn(&warning);
     }
 }
 
-/// A file that was named must be there, even where no login turns out to be needed.
+/// A named credentials file must exist, even if no login turns out to be needed.
 fn check_auth_file(network: &NetworkArgs) -> anyhow::Result<()> {
     match &network.auth_file {
         Some(file) if !file.is_file() => {
-            let message = format!("there is no credentials file {}", file.display());
-            Err(Failure::usage(message).hint("bundle login --auth-file FILE makes one").into())
+            let message = format!("the credentials file {} does not exist", file.display());
+            Err(Failure::usage(message).hint("create one with bundle login --auth-file FILE").into())
         }
         _ => Ok(()),
     }
@@ -141,13 +141,14 @@ pub(crate) fn options(network: &NetworkArgs, given: Vec<GivenCredentials>) -> Cl
     }
 }
 
-/// Says, to those who want details, how each registry was used and how much it could take.
+/// With `--verbose`, prints how each registry was used and how many requests it could take at a time.
 pub(crate) fn tell_of_hosts(client: &RegistryClient, reporter: &Reporter) {
     for host in client.stats().hosts {
         let blobs = host.blob_heads + host.blob_gets + host.blob_pushes;
         let manifests = host.manifest_heads + host.manifest_gets + host.manifest_puts;
         reporter.detail(&format!(
-            "{}: {manifests} requests for manifests, {blobs} for blobs, {} others; {} at once in the end, {} at the least",
+            "{}: {manifests} requests for manifests, {blobs} for blobs, {} others; \
+             {} at a time at the end, {} at the minimum",
             host.host, host.other, host.concurrency, host.fewest
         ));
     }
@@ -159,7 +160,7 @@ fn from_flags(network: &NetworkArgs, username: &str, host: HostName) -> anyhow::
     Ok(GivenCredentials { host, username: username.to_owned(), password, origin: "--username" })
 }
 
-/// Refuses a user name that no login can have: HTTP separates it from the password by a colon.
+/// Refuses a user name that no login can have: HTTP separates it from the password with a colon.
 pub(crate) fn check_username(username: &str) -> Result<(), Failure> {
     if username.is_empty() || username.contains(':') {
         return Err(Failure::usage("a user name must not be empty or contain a colon"));
@@ -167,7 +168,7 @@ pub(crate) fn check_username(username: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The password from stdin, or asked for on a terminal.
+/// The password from stdin, or from a prompt on a terminal.
 pub(crate) fn password(network: &NetworkArgs) -> anyhow::Result<Secret> {
     if network.password_stdin {
         let refuse = |why: String| Failure::usage(format!("the password on stdin: {why}"));
@@ -179,7 +180,7 @@ pub(crate) fn password(network: &NetworkArgs) -> anyhow::Result<Secret> {
         return if password.is_empty() { Err(refuse("it is empty".to_owned()).into()) } else { Ok(password) };
     }
     let asked = rpassword::prompt_password("Password: ").map(Secret::new);
-    let hint = "give it on stdin with --password-stdin";
+    let hint = "pass it on stdin with --password-stdin";
     let password = asked.map_err(|error| Failure::usage(format!("no password: {error}")).hint(hint))?;
     if password.is_empty() {
         return Err(Failure::usage("the password is empty").hint(hint).into());
@@ -187,12 +188,12 @@ pub(crate) fn password(network: &NetworkArgs) -> anyhow::Result<Secret> {
     Ok(password)
 }
 
-/// `text` without the line break that a file or a here-document puts at its end.
+/// `text` without the line break that a file or here-document has at its end.
 fn without_line_break(text: &str) -> &str {
     text.trim_end_matches(['\r', '\n'])
 }
 
-/// The pair of variables of the tool that this one replaces; both must be set.
+/// The pair of environment variables of the tool that this program replaces; both must be set.
 fn from_environment(
     pair: [&'static str; 2],
     host: HostName,
@@ -221,7 +222,7 @@ fn from_environment(
     }
 }
 
-/// What lies at an address on the network.
+/// The content at a network address.
 #[cfg(feature = "object-storage")]
 pub(crate) fn remote(address: &str, network: &NetworkArgs) -> anyhow::Result<Arc<dyn Input>> {
     let client = for_files(network)?;
@@ -230,7 +231,7 @@ pub(crate) fn remote(address: &str, network: &NetworkArgs) -> anyhow::Result<Arc
     Ok(Arc::new(opened?))
 }
 
-/// What lies there, if there is something.
+/// The content at the address, if there is any.
 #[cfg(feature = "object-storage")]
 pub(crate) fn remote_beside(address: &str, network: &NetworkArgs) -> anyhow::Result<Option<Arc<dyn Input>>> {
     let client = for_files(network)?;
@@ -239,7 +240,7 @@ pub(crate) fn remote_beside(address: &str, network: &NetworkArgs) -> anyhow::Res
     Ok(opened?.map(|input| Arc::new(input) as Arc<dyn Input>))
 }
 
-/// A client of its own: what was given for registries is not for web servers.
+/// A separate client: credentials for registries must not be sent to web servers.
 #[cfg(feature = "object-storage")]
 fn for_files(network: &NetworkArgs) -> Result<RegistryClient, Failure> {
     let client = RegistryClient::new(options(network, Vec::new()));

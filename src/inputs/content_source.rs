@@ -1,4 +1,4 @@
-//! Where the manifests and blobs of a request come from: this machine, if it holds them, or else a registry.
+//! Where the manifests and blobs of a request come from: this machine if it has them, otherwise a registry.
 
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
@@ -12,29 +12,29 @@ use crate::registry::{
     SourceError,
 };
 
-/// Content by digest, and manifests by tag too. Clones share connections and what is held.
+/// Content by digest, and manifests also by tag. Clones share connections and local content.
 #[derive(Clone, Debug)]
 pub(crate) struct ContentSource {
     client: RegistryClient,
     held: Held,
 }
 
-/// Why content cannot be had.
+/// Why content is not available.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ContentError {
     #[error(transparent)]
     Registry(#[from] RegistryError),
-    /// Of content on this machine; with what it is.
+    /// An error of local content, with a description of it.
     #[error("{what}: {why}")]
     Held { what: String, why: HeldError },
 }
 
-/// What is wrong with content on this machine.
+/// What is wrong with local content.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HeldError {
-    #[error("none of the given files has it")]
+    #[error("it is in none of the given files")]
     Missing,
-    #[error("it has {found} bytes, and not {wanted} as its descriptor says")]
+    #[error("it has {found} bytes, but its descriptor says {wanted}")]
     OtherSize { wanted: u64, found: u64 },
     #[error("a manifest of {0} bytes is too large")]
     TooLarge(u64),
@@ -65,12 +65,12 @@ impl Explain for ContentError {
 }
 
 impl ContentError {
-    /// Whether the registry says that it has no such content.
+    /// Whether the registry answered that it does not have the content.
     pub(crate) fn is_not_found(&self) -> bool {
         matches!(self, Self::Registry(error) if error.is_not_found())
     }
 
-    /// What kind of failure it is, if a registry failed.
+    /// The class of the error, if a registry failed.
     pub(crate) fn class(&self) -> Option<ErrorClass> {
         match self {
             Self::Registry(error) => Some(error.class()),
@@ -80,17 +80,17 @@ impl ContentError {
 }
 
 impl ContentSource {
-    /// What is in `held`, and the registries that `client` asks for everything else.
+    /// Uses the content in `held`, and the registries of `client` for everything else.
     pub(crate) fn new(client: RegistryClient, held: Held) -> Self {
         Self { client, held }
     }
 
-    /// The client for registries: for what only they know, such as tags and referrers.
+    /// The client for registries, for data that only they have, such as tags and referrers.
     pub(crate) fn client(&self) -> &RegistryClient {
         &self.client
     }
 
-    /// Whether no registry is contacted for content.
+    /// Whether all content is local and no registry is contacted.
     pub(crate) fn is_local(&self) -> bool {
         self.held.is_all()
     }
@@ -114,8 +114,8 @@ impl ContentSource {
         Ok(self.client.manifest(repository, target).await?.manifest)
     }
 
-    /// The manifest `digest`, which another one refers to. A registry that lacks it is asked again, because caches have
-    /// the one a moment before the other.
+    /// The manifest `digest`, which another manifest refers to. A registry that lacks it is asked again: caches may
+    /// have the referring manifest a moment before this one.
     pub(crate) async fn referred_manifest(
         &self,
         repository: &Repository,

@@ -1,4 +1,4 @@
-//! Content on this machine, which needs no registry: packed charts in memory, and the blobs of bundles.
+//! Content on this machine that needs no registry: packed charts in memory, and the blobs of bundles.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -14,7 +14,7 @@ use crate::registry::BlobSource;
 pub(crate) struct HeldContent {
     /// In bytes.
     pub(crate) size: u64,
-    /// What its store says it is.
+    /// The media type that its store states.
     pub(crate) media_type: Option<MediaType>,
     pub(crate) source: Arc<dyn BlobSource>,
 }

@@ -1,4 +1,4 @@
-//! Keys from files, and pass phrases from wherever they are.
+//! Reads keys from files, and pass phrases from a file, the environment or a prompt.
 
 use std::io::IsTerminal;
 use std::path::Path;
@@ -12,13 +12,13 @@ use crate::secret::Secret;
 use crate::signing::{KeyError, KeyFile, LockedKey, MAX_KEY_FILE, NamedKey, PrivateKey, PublicKey};
 
 const VARIABLE: &str = "AIRGAP_BUNDLE_PASSPHRASE";
-/// How often a pass phrase is asked for.
+/// How often the user is asked for a pass phrase.
 const TRIES: usize = 3;
 
-/// The key that `--sign-key` names. Who gives a pass phrase and no key would carry a bundle without a signature.
+/// The key that `--sign-key` names. A pass phrase without a key is refused, because the bundle would not be signed.
 pub(crate) fn signer(args: &SignKeyArgs) -> anyhow::Result<Option<PrivateKey>> {
     if let (None, Some(file)) = (&args.sign_key, &args.passphrase.passphrase_file) {
-        let message = format!("nothing is signed, so the pass phrase in {} is for no key", file.display());
+        let message = format!("`--passphrase-file {}` needs `--sign-key`", file.display());
         return Err(Failure::usage(message).hint("name the private key with --sign-key FILE").into());
     }
     args.sign_key.as_deref().map(|path| private(path, &args.passphrase)).transpose()
@@ -42,40 +42,40 @@ fn ask_to_unlock(path: &Path, locked: &LockedKey) -> anyhow::Result<PrivateKey> 
     let mut prompt = format!("Pass phrase of {}: ", path.display());
     for _ in 1..TRIES {
         match locked.unlock(&ask(&prompt)?) {
-            Err(KeyError::WrongPassphrase) => "That is not it; once more: ".clone_into(&mut prompt),
+            Err(KeyError::WrongPassphrase) => "Wrong pass phrase; try again: ".clone_into(&mut prompt),
             result => return result.map_err(|error| unusable(path, &error)),
         }
     }
     locked.unlock(&ask(&prompt)?).map_err(|error| unusable(path, &error))
 }
 
-/// A pass phrase for a key that is new.
+/// A pass phrase for a new key.
 pub(crate) fn new_passphrase(args: &PassphraseArgs) -> anyhow::Result<Secret> {
     let chosen = if let Some(given) = given(args)? {
         given
     } else {
         let chosen = ask("Pass phrase for the new key: ")?;
-        if ask("Once more: ")? != chosen {
+        if ask("Repeat it: ")? != chosen {
             return Err(Failure::usage("the two pass phrases differ").into());
         }
         chosen
     };
     if chosen.is_empty() {
         return Err(Failure::usage("the pass phrase is empty")
-            .hint("a key for machines is made with --no-passphrase")
+            .hint("for a key without a pass phrase, use --no-passphrase")
             .into());
     }
     Ok(chosen)
 }
 
-/// The public keys in a file; any of them will do.
+/// The public keys in a file; a signature by any of them counts.
 pub(crate) fn public(path: &Path) -> anyhow::Result<Vec<NamedKey>> {
     let bytes = content(path)?;
     let keys = PublicKey::parse_all(pem(path, &bytes)?).map_err(|error| unusable(path, &error))?;
     Ok(keys.into_iter().map(|key| NamedKey { name: path.display().to_string(), key }).collect())
 }
 
-/// The pass phrase that need not be asked for.
+/// The pass phrase from a flag or the environment, which needs no prompt.
 fn given(args: &PassphraseArgs) -> anyhow::Result<Option<Secret>> {
     if let Some(file) = &args.passphrase_file {
         let bytes = content(file)?;
@@ -84,7 +84,7 @@ fn given(args: &PassphraseArgs) -> anyhow::Result<Option<Secret>> {
         return Ok(Some(Secret::new(text.lines().next().unwrap_or_default())));
     }
     match std::env::var(VARIABLE).map(Zeroizing::new) {
-        // A file that a secret is made of ends with a line break, which comes along with it.
+        // A file with a secret usually ends with a line break, which is part of the value of the variable.
         Ok(text) => Ok(Some(Secret::new(text.trim_end_matches(['\r', '\n'])))),
         Err(std::env::VarError::NotPresent) => Ok(None),
         Err(std::env::VarError::NotUnicode(_)) => {
@@ -94,9 +94,9 @@ fn given(args: &PassphraseArgs) -> anyhow::Result<Option<Secret>> {
 }
 
 fn ask(prompt: &str) -> anyhow::Result<Secret> {
-    let elsewhere = format!("give it with --passphrase-file FILE or in {VARIABLE}");
+    let elsewhere = format!("pass it with --passphrase-file FILE or in {VARIABLE}");
     if !std::io::stderr().is_terminal() {
-        return Err(Failure::usage("the key takes a pass phrase, and there is nobody to ask")
+        return Err(Failure::usage("the key needs a pass phrase, but there is no terminal to ask for it")
             .hint(elsewhere)
             .into());
     }
@@ -106,7 +106,7 @@ fn ask(prompt: &str) -> anyhow::Result<Secret> {
     ))
 }
 
-/// A small file with a secret in it, perhaps: the buffer never moves, so that no copy stays.
+/// A small file that may contain a secret: the buffer is never reallocated, so that no copy remains in memory.
 fn content(path: &Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {
     let refuse = |why: String| Failure::usage(format!("{}: {why}", path.display()));
     let bytes = small_file::named(path, MAX_KEY_FILE).map_err(|error| refuse(error.to_string()))?;

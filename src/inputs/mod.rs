@@ -1,6 +1,5 @@
-//! What a run reads before it begins: the bundle that is named, the keys and signatures it is trusted by, the policy, and
-//! the clients that the network flags and the environment make; and the blobs of a bundle or repository as an upload reads
-//! them.
+//! What a run reads before it begins: the bundle, the keys and signatures that it is checked with, the policy, and the
+//! network settings for the registry clients. Also provides the blobs of a bundle or repository to uploads.
 //!
 //! Nothing here decides what is exported or imported.
 

@@ -1,4 +1,4 @@
-//! Which bundle a command reads: the one named, or the one in the current folder.
+//! Opens the bundle that a command reads: the one that was named, or the one in the current folder.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -19,16 +19,16 @@ use crate::session::Session;
 use crate::session::output_files::plain_name;
 use crate::signing::{Trust, Vouched};
 
-/// An open bundle, and what files derived from it are called after.
+/// An open bundle, and the stem for names of files derived from it.
 pub(crate) struct Opened {
     pub(crate) image_store: Arc<dyn ImageStore>,
-    /// The bundle itself, when it is as it was exported.
+    /// The bundle itself, if it has the form in which it was exported.
     pub(crate) own: Option<BundleReader>,
     pub(crate) stem: String,
     pub(crate) vouched: Vouched,
 }
 
-/// A bundle to import: from a file, or out of a pipe.
+/// A bundle to import: from a file or from a pipe.
 pub(crate) struct ToImport {
     pub(crate) image_store: Arc<dyn ImageStore>,
     pub(crate) stem: String,
@@ -36,14 +36,14 @@ pub(crate) struct ToImport {
     pub(crate) pipe: Option<Pipe>,
 }
 
-/// What of a pipe has come, and the rest of it.
+/// What has been read from a pipe, and the rest of it.
 pub(crate) struct Pipe {
     pub(crate) at_hand: HashSet<Digest>,
     pub(crate) pipe_buffer: Arc<PipeBuffer>,
     pub(crate) rest: Rest,
 }
 
-/// Opens what `bundle import` was given.
+/// Opens the input of `bundle import`.
 pub(crate) fn open_for_import(session: &Session, args: &ImportArgs) -> anyhow::Result<ToImport> {
     let options = LayoutOptions { name: args.name.clone(), platform: args.platform.clone(), nameless: false };
     if args.wait_for_volumes {
@@ -57,13 +57,13 @@ pub(crate) fn open_for_import(session: &Session, args: &ImportArgs) -> anyhow::R
         let trust = trust::anywhere(&args.trust, &args.approval, &path, &args.network)?;
         let opened = match open_as_anywhere(&path, &options, &trust, &args.network) {
             Err(error) if args.salvage => match error.downcast::<ArchiveError>() {
-                // What is not trusted is not whole in any of its parts.
+                // A bundle that is not trusted must not be salvaged either.
                 Ok(
                     error @ (ArchiveError::Format(FormatError::NotABundle(_)) | ArchiveError::Untrusted(_)),
                 ) => {
                     return Err(error.into());
                 }
-                // Only a bundle as it was exported can be told apart where it is damaged.
+                // Only a bundle in the form in which it was exported has frames that can be checked one by one.
                 Ok(error) if !is_as_exported(&path) => return Err(error.into()),
                 Ok(error) => open_salvaged(&path, &error, &session.reporter, &trust)?,
                 Err(error) => return Err(error),
@@ -97,7 +97,7 @@ fn piped(
     Ok(ToImport { image_store, stem, vouched, pipe: Some(Pipe { at_hand, pipe_buffer, rest }) })
 }
 
-/// Waits for volumes until the user wants no more, and says once for each that it is waited for.
+/// Waits for volumes until the user interrupts, and prints once for each that it is waited for.
 fn patience(session: &Session) -> Wait {
     const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_millis(500);
     let (reporter, cancel) = (session.reporter.clone(), session.cancel.clone());
@@ -112,8 +112,8 @@ fn patience(session: &Session) -> Wait {
     })
 }
 
-/// Opens `path`, which may be an address on the network, or the one bundle in the current folder, if it is trusted as
-/// the flags demand.
+/// Opens `path`, which may be a network address, or the one bundle in the current folder, if it meets the trust that
+/// the flags require.
 pub(crate) fn open_anywhere(
     path: Option<&Path>,
     trust: &TrustArgs,
@@ -145,7 +145,7 @@ fn open_as_anywhere(
     Ok(Opened { image_store: Arc::new(reader.clone()), own: Some(reader), stem: stem(path), vouched })
 }
 
-/// Opens a bundle at an address on the network, if it is trusted.
+/// Opens a bundle at a network address, if it is trusted.
 pub(crate) fn open_address(
     address: &Path,
     trust: &Trust,
@@ -153,17 +153,19 @@ pub(crate) fn open_address(
 ) -> anyhow::Result<BundleReader> {
     let text = address.to_string_lossy();
     let path = text.split(['?', '#']).next().unwrap_or(&text);
-    // `.2026` may be a date.
+    // A suffix such as `.2026` may be a date, not a volume number.
     let is_volume = |base: &str| [".0", LIST_SUFFIX].iter().any(|end| path[base.len()..].starts_with(end));
     if without_number(path).is_some_and(is_volume) {
         let failure = Failure::usage(format!("{path}: volumes are not read over the network"));
-        return Err(failure.hint("fetch all of them into one folder, and name that").into());
+        return Err(failure
+            .hint("download all of them into one folder, and name the first (FILE.001)")
+            .into());
     }
     let input = super::clients::remote(&text, network)?;
     Ok(BundleReader::open_trusted(&input, trust)?)
 }
 
-/// Opens `path`, or the one bundle in the current folder, if it is trusted as the flags demand.
+/// Opens `path`, or the one bundle in the current folder, if it meets the trust that the flags require.
 pub(crate) fn open(path: Option<&Path>, trust: &TrustArgs) -> anyhow::Result<Opened> {
     let path = match path {
         Some(path) => path.to_owned(),
@@ -188,8 +190,8 @@ fn open_as(path: &Path, options: &LayoutOptions, trust: &Trust) -> anyhow::Resul
     Ok(Opened { image_store, own, stem: stem(path), vouched })
 }
 
-/// Opens a layout of another tool, or a bundle in another container; `why` says that it is not a bundle as it was
-/// exported, for where it is neither.
+/// Opens a layout of another tool, or a bundle in another container. `why` is the reason why it is not a bundle in its
+/// exported form; it is returned if the file is neither.
 pub(crate) fn open_layout(
     path: &Path,
     why: String,
@@ -208,17 +210,17 @@ fn is_as_exported(path: &Path) -> bool {
     !matches!(open_bundle(path), Err(ArchiveError::Format(FormatError::NotABundle(_))))
 }
 
-/// Opens a bundle of this program's own making, in one file or in volumes.
+/// Opens a bundle made by this program, in one file or in volumes.
 pub(crate) fn open_bundle(path: &Path) -> Result<BundleReader, ArchiveError> {
     open_trusted(path, &Trust::default())
 }
 
-/// The same, if it is trusted.
+/// Like [`open_bundle`], if the bundle is trusted.
 pub(crate) fn open_trusted(path: &Path, trust: &Trust) -> Result<BundleReader, ArchiveError> {
     BundleReader::open_trusted(&open_input(path)?, trust)
 }
 
-/// Opens a bundle as far as it can be read, since `why` stands against opening it as a whole one.
+/// Opens the readable part of a bundle that cannot be opened completely because of `why`.
 fn open_salvaged(
     path: &Path,
     why: &ArchiveError,
@@ -230,9 +232,9 @@ fn open_salvaged(
         ArchiveError::Untrusted(_) => anyhow::Error::new(error),
         error => Failure::new(
             ExitCode::Content,
-            format!("{}: its beginning, which says what is in it, is damaged", path.display()),
+            format!("{}: its head, which lists its content, is damaged", path.display()),
         )
-        .hint("copy the file again, or its first volume; without its beginning nothing can be told from it")
+        .hint("copy the file or its first volume again; without the head nothing can be read from it")
         .because(anyhow::Error::new(error).context(why.to_string()))
         .into(),
     })?;
@@ -246,7 +248,7 @@ fn open_salvaged(
     Ok(Opened { image_store: Arc::new(reader.clone()), own: Some(reader), stem: stem(path), vouched })
 }
 
-/// The bytes of a bundle: a file, or the volumes that `path` names.
+/// The bytes of a bundle: a file, or the volumes that belong to `path`.
 pub(crate) fn open_input(path: &Path) -> Result<Arc<dyn Input>, ArchiveError> {
     if let Some(volumes) = VolumeInput::open(path)? {
         return Ok(Arc::new(volumes));
@@ -257,7 +259,7 @@ pub(crate) fn open_input(path: &Path) -> Result<Arc<dyn Input>, ArchiveError> {
     Ok(Arc::new(FileInput::open(path)?))
 }
 
-/// The same as far as it can be read: with what is wrong with its volumes, one a line.
+/// Like [`open_input`], as far as the bundle can be read; also returns the problems with its volumes, one per line.
 pub(crate) fn open_damaged(path: &Path) -> Result<(Arc<dyn Input>, Vec<String>), ArchiveError> {
     Ok(match VolumeInput::gather(path)? {
         Some((volumes, wrong)) => (Arc::new(volumes), wrong),
@@ -276,22 +278,19 @@ fn the_one_here() -> anyhow::Result<PathBuf> {
     found.sort();
     match found.len() {
         1 => Ok(found.remove(0)),
-        0 => Err(Failure::usage("there is no bundle (*.tar.zst, or its volumes) in this folder")
+        0 => Err(Failure::usage("this folder has no bundle (*.tar.zst, or its volumes)")
             .hint("name it: bundle import FILE -d REGISTRY")
             .into()),
         n => {
             let list: Vec<_> = found.iter().map(|path| format!("  {}", path.display())).collect();
-            Err(Failure::new(
-                ExitCode::Usage,
-                format!("{n} bundles are in this folder:\n{}", list.join("\n")),
-            )
-            .hint("name one: bundle import FILE -d REGISTRY")
-            .into())
+            Err(Failure::new(ExitCode::Usage, format!("this folder has {n} bundles:\n{}", list.join("\n")))
+                .hint("name one: bundle import FILE -d REGISTRY")
+                .into())
         }
     }
 }
 
-/// A bundle that cannot be opened is still the one the user means: opening it again tells what is wrong.
+/// A bundle that cannot be opened is still the one that the user means: opening it again reports what is wrong.
 fn looks_like_one(path: &Path) -> bool {
     matches!(
         open_bundle(path),

@@ -1,4 +1,4 @@
-//! `--policy`: the rules of a site against a bundle, before anything of it moves.
+//! `--policy`: checks a bundle against the rules of a site before any of its content is sent or written.
 
 use std::path::Path;
 
@@ -12,13 +12,13 @@ use crate::policy::{Facts, Finding, MAX_POLICY, Policy, Selection};
 use crate::report::{Reporter, count};
 use crate::session::run_report::RunReport;
 
-/// A policy, and what the user calls it.
+/// A policy, and the name that the user gave for it.
 pub(crate) struct Rules {
     file: String,
     policy: Policy,
 }
 
-/// The policy that is named, if one is.
+/// The policy that was named, if any.
 pub(crate) fn load(args: &PolicyArgs) -> anyhow::Result<Option<Rules>> {
     args.policy.as_deref().map(read).transpose()
 }
@@ -30,15 +30,15 @@ fn read(path: &Path) -> anyhow::Result<Rules> {
     let text = text.map_err(|error| Failure::unusable(error.about(&file)))?;
     let policy = Policy::parse(text.as_bytes()).map_err(|error| {
         refuse(&error).hint(
-            "a policy has some of: sources, pinned, signature, sbom, noRoot, maxImageSize, maxBundleSize; \
-             and waive, for what they do not hold for",
+            "a policy may have: sources, pinned, signature, sbom, noRoot, maxImageSize, maxBundleSize; \
+             and waive, for exceptions",
         )
     })?;
     Ok(Rules { file, policy })
 }
 
 impl Rules {
-    /// What stands against a bundle that exists, or against what is selected of it.
+    /// The violations of an existing bundle, or of the selected part of it.
     pub(crate) fn findings(
         &self,
         image_store: &dyn ImageStore,
@@ -49,7 +49,7 @@ impl Rules {
         Ok(self.policy.findings(&facts, today()))
     }
 
-    /// What stands against one that is planned: its manifests and configs are in the cache.
+    /// The violations of a planned bundle, whose manifests and configs are in the cache.
     pub(crate) fn planned(
         &self,
         plan: &ExportPlan,
@@ -59,8 +59,8 @@ impl Rules {
         Ok(self.policy.findings(&Facts::of(&plan.bundle, cache, &config, Selection::ALL)?, today()))
     }
 
-    /// All findings that count as one error, and as the failures of their images; none where there are none. Those that
-    /// are waived are said.
+    /// All findings that count, as one error and as failures of their images; none if there are none. Waived findings
+    /// are printed.
     pub(crate) fn refusal(
         &self,
         findings: &[Finding],
@@ -86,14 +86,14 @@ impl Rules {
         }
         let lines: Vec<String> = findings.iter().map(ToString::to_string).collect();
         let number = count(findings.len(), "finding");
-        let message = format!("{} does not let this pass, {number}:\n{}", self.file, lines.join("\n"));
+        let message = format!("{} does not allow this: {number}:\n{}", self.file, lines.join("\n"));
         Some(Failure::new(ExitCode::Content, message).hint(
-            "leave these images out with --skip where the bundle is made, or ask those who keep the policy",
+            "leave these images out with --skip when the bundle is exported, or ask the owners of the policy",
         ))
     }
 }
 
-/// In UTC, so that a waiver ends everywhere at once.
+/// Today's date in UTC, so that a waiver ends at the same time everywhere.
 fn today() -> jiff::civil::Date {
     jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date()
 }

@@ -1,4 +1,4 @@
-//! What a bundle is asked for before anything in it is believed: keys from flags, signatures from beside it.
+//! What is required of a bundle before its content is trusted: keys from flags, signatures from sidecar files.
 
 use std::path::Path;
 
@@ -15,10 +15,11 @@ use crate::report::Reporter;
 use crate::session::sidecar;
 use crate::signing::{Approvals, Circumstances, Evidence, MAX_EVIDENCE, NamedKey, Trust, Untrusted, Vouched};
 
-/// The keys of a site, for every command.
+/// The keys of a site, used by every command.
 const VERIFY_KEY: &str = "AIRGAP_BUNDLE_VERIFY_KEY";
 
-/// What the bundle at `path` is asked for; none is one out of a pipe or at an address. Without a key nothing is read.
+/// The trust required of the bundle at `path`, or without `path`, of one from a pipe or a network address. Without a
+/// key no signature is read.
 pub(crate) fn of(args: &TrustArgs, path: Option<&Path>) -> anyhow::Result<Trust> {
     let mut trust = Trust::default();
     for file in &args.verify_key {
@@ -26,14 +27,14 @@ pub(crate) fn of(args: &TrustArgs, path: Option<&Path>) -> anyhow::Result<Trust>
     }
     if !trust.demands_signature() {
         if let Some(file) = args.signature.first() {
-            let message = format!("nobody says whose signature {} has to be", file.display());
+            let message = format!("`--signature {}` needs `--verify-key`", file.display());
             return Err(Failure::usage(message).hint("name the public key with --verify-key FILE").into());
         }
         return Ok(trust);
     }
     for file in &args.signature {
         let found = evidence(file)?;
-        let none = || Failure::usage(format!("--signature: there is no {}", file.display()));
+        let none = || Failure::usage(format!("--signature: {} does not exist", file.display()));
         trust.beside.push(found.ok_or_else(none)?);
     }
     for file in path.map(sidecar::signatures).transpose()?.into_iter().flatten() {
@@ -42,16 +43,16 @@ pub(crate) fn of(args: &TrustArgs, path: Option<&Path>) -> anyhow::Result<Trust>
     Ok(trust)
 }
 
-/// Refuses keys and signatures where nothing is read that they could be about. A key in the environment is the site's
-/// rule for all commands. `hint` says where such a flag belongs.
+/// Refuses keys and signatures for a command that reads no bundle. A key in the environment is allowed, since it is the
+/// site's setting for all commands. `hint` says where such a flag belongs.
 pub(crate) fn refuse_unused(args: &TrustArgs, hint: &str) -> anyhow::Result<()> {
     let by_flag = args.verify_key.first().filter(|_| std::env::var_os(VERIFY_KEY).is_none());
     let Some(file) = by_flag.or_else(|| args.signature.first()) else { return Ok(()) };
-    let message = format!("nothing is read whose signature {} could be about", file.display());
+    let message = format!("{} is for verifying a bundle, but no bundle is read", file.display());
     Err(Failure::usage(message).hint(hint).into())
 }
 
-/// The same, approvals included.
+/// Like [`of`], with approvals.
 pub(crate) fn with_approval(
     args: &TrustArgs,
     approval: &ApprovalArgs,
@@ -63,7 +64,7 @@ pub(crate) fn with_approval(
     }
     if trust.approvers.is_empty() {
         if let Some(file) = approval.approvals.first() {
-            let message = format!("nobody says whose approval {} has to be", file.display());
+            let message = format!("`--approvals {}` needs `--require-approval`", file.display());
             return Err(Failure::usage(message)
                 .hint("name the reviewer's public key with --require-approval FILE")
                 .into());
@@ -71,7 +72,7 @@ pub(crate) fn with_approval(
         return Ok(trust);
     }
     for file in &approval.approvals {
-        let none = || Failure::usage(format!("--approvals: there is no {}", file.display()));
+        let none = || Failure::usage(format!("--approvals: {} does not exist", file.display()));
         trust.approvals.push(approvals(file)?.ok_or_else(none)?);
     }
     if let Some(base) = path.map(sidecar::base).transpose()?.filter(|base| base.file_name().is_some()) {
@@ -80,7 +81,7 @@ pub(crate) fn with_approval(
     Ok(trust)
 }
 
-/// The same for a bundle in a file or at an address on the network.
+/// The trust for a bundle in a file or at a network address.
 pub(crate) fn anywhere(
     args: &TrustArgs,
     approval: &ApprovalArgs,
@@ -93,8 +94,8 @@ pub(crate) fn anywhere(
     at_address(with_approval(args, approval, None)?, path, network)
 }
 
-/// `trust` with what lies beside a bundle at an address on the network, as far as it is asked for. An address with a query
-/// is signed for itself alone.
+/// `trust` with the sidecar files of a bundle at a network address, as far as they are needed. An address with a query
+/// is pre-signed for one object only, so it has no sidecar files.
 pub(crate) fn at_address(mut trust: Trust, address: &Path, network: &NetworkArgs) -> anyhow::Result<Trust> {
     let address = address.to_string_lossy();
     let signatures =
@@ -147,7 +148,7 @@ fn too_large(place: String) -> ArchiveError {
     Untrusted::Unreadable { place, why: format!("it is larger than {} MiB", MAX_EVIDENCE >> 20) }.into()
 }
 
-/// Who vouches for what was let in.
+/// Who signed and approved an accepted bundle.
 pub(crate) fn vouched(trust: &Trust, image_store: &dyn ImageStore) -> Result<Vouched, ArchiveError> {
     if !trust.demands() {
         return Ok(Vouched::default());
@@ -156,35 +157,35 @@ pub(crate) fn vouched(trust: &Trust, image_store: &dyn ImageStore) -> Result<Vou
     Ok(trust.check_id(id, image_store.signature())?)
 }
 
-/// Who has signed, for reports.
+/// The signers, for reports.
 pub(crate) fn signed_by(vouched: &Vouched) -> Vec<Value> {
     let row = |(key, places): &(NamedKey, Vec<String>)| json!({ "name": key.name, "key": key.key.id(), "places": places });
     vouched.signers.iter().map(row).collect()
 }
 
-/// Who has approved, for reports.
+/// The approvers, for reports.
 pub(crate) fn approved_by(vouched: &Vouched) -> Vec<Value> {
     let row = |(key, made, place): &(NamedKey, Circumstances, String)| json!({ "name": key.name, "key": key.key.id(), "by": made.by, "at": made.at, "place": place });
     vouched.approvers.iter().map(row).collect()
 }
 
-/// What there is to say of signatures, one line each: who has signed, or that nobody has looked.
+/// Notes about signatures, one per line: who signed, or that the signature was not checked.
 pub(crate) fn lines(vouched: &Vouched, path: &Path, image_store: &dyn ImageStore) -> String {
     let mut lines = vouched.lines();
     lines.extend(vouched.notes.iter().map(|note| format!("besides: {note}")));
     if vouched.signers.is_empty() && is_signed(path, image_store) {
-        lines.push("signed, and not checked: name the public key with --verify-key FILE".to_owned());
+        lines.push("signed, but not checked: name the public key with --verify-key FILE".to_owned());
     }
     lines.into_iter().map(|line| line + "\n").collect()
 }
 
-/// Whether there is any signature, by whomever.
+/// Whether the bundle has any signature, by any key.
 fn is_signed(path: &Path, image_store: &dyn ImageStore) -> bool {
     let beside = sidecar::signatures(path).unwrap_or_default();
     image_store.signature().is_some() || beside.iter().any(|file| file.exists())
 }
 
-/// Says who has signed, and what does not count.
+/// Prints who signed, and which signatures do not count.
 pub(crate) fn tell(vouched: &Vouched, reporter: &Reporter) {
     for line in vouched.lines() {
         reporter.say(&line);

@@ -25,7 +25,7 @@ pub struct RequestedImage {
     pub sources: Vec<Reference>,
     /// Catalog entries that use it.
     pub entries: Vec<u32>,
-    /// The digest from a lock, whatever the tag names now.
+    /// The digest from a lock, whatever the tag resolves to now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pin: Option<Digest>,
     /// The artifacts from a lock, whatever the registry lists now.
@@ -57,9 +57,9 @@ pub struct Request {
     pub keep_host: bool,
     /// The kinds of artifacts that are carried with the images.
     pub with: Vec<ArtifactKind>,
-    /// Leave out layers that their publisher keeps outside of registries and says where.
+    /// Leave out layers with urls, which their publisher keeps outside of registries.
     pub keep_urls: bool,
-    /// The blobs that the destination has, which need not be carried.
+    /// The blobs that the destination already has, which are not carried.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<Requires>,
     /// Carry these layers and no others.
@@ -74,7 +74,7 @@ impl Request {
     }
 }
 
-/// One resolved image: digest, source and artifacts do not change any more.
+/// One resolved image: its digest, source and artifacts are fixed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResolvedImage {
     pub row: ImageRow,
@@ -99,10 +99,10 @@ pub struct Resolution {
 pub enum PlanError {
     #[error("different images would get the same name at the destination:\n  {}", list(.0))]
     Collisions(Vec<Collision>),
-    /// Images that cannot be carried as their manifests stand, by position in the resolution.
+    /// Images that cannot be carried because their manifests contradict each other, by position in the resolution.
     #[error("{}", reasons(.0))]
     Images(Vec<ImageFault>),
-    #[error("the sizes that the images state add up to more than any disk holds")]
+    #[error("the sizes stated by the images add up to more than any disk can hold")]
     TooLarge,
     #[error(transparent)]
     Archive(#[from] ArchiveError),
@@ -260,12 +260,12 @@ impl ExportPlan {
         self.bundle.blobs.iter().map(|blob| blob.size).sum()
     }
 
-    /// Bytes of all distinct blobs that the destination has already.
+    /// Bytes of all distinct blobs that the destination already has.
     pub fn required(&self) -> u64 {
         self.bundle.required()
     }
 
-    /// Bytes to download after planning: all that is not in the head.
+    /// Bytes to download after planning: everything outside the head.
     pub fn payload(&self) -> u64 {
         let layout = &self.head.layout;
         let outside = layout.stored().start..layout.compressed().end;

@@ -1,4 +1,4 @@
-//! The import plan: which image goes where, which blobs are missing, which repository gets each first.
+//! The import plan: the target of each image, the missing blobs, and the repository that each is uploaded to first.
 
 use std::collections::HashMap;
 
@@ -24,7 +24,7 @@ pub struct ImageTarget {
 }
 
 impl ImageTarget {
-    /// Where that is, as it is pulled from there: `registry.local/shop/server:1.2`, without a tag the repository.
+    /// The target as a reference: `registry.local/shop/server:1.2`, or without a tag the repository.
     pub fn place(&self) -> String {
         match &self.tag {
             Some(tag) => format!("{}:{tag}", self.repository),
@@ -33,11 +33,11 @@ impl ImageTarget {
     }
 }
 
-/// Where every selected image goes.
+/// The targets of all selected images.
 #[derive(Clone, Debug, Default)]
 pub struct ImageTargets(pub Vec<ImageTarget>);
 
-/// An image's name that does not fit at the destination.
+/// An image whose name does not fit at the destination.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unfit {
     pub name: Reference,
@@ -45,7 +45,7 @@ pub struct Unfit {
 }
 
 impl ImageTargets {
-    /// Maps the images for which `selected` says so; refuses different images on one target.
+    /// Maps the images that `selected` accepts; refuses different images with the same target.
     pub fn new(
         bundle: &BundleManifest,
         destination: &Destination,
@@ -79,7 +79,7 @@ impl ImageTargets {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Missing {
     pub target: ImageTarget,
-    /// The image itself is missing; else only artifacts are.
+    /// The image itself is missing; otherwise only artifacts are.
     pub image: bool,
     /// Artifacts of the image, by position in the bundle.
     pub artifacts: Vec<usize>,
@@ -93,7 +93,7 @@ pub struct Upload {
     pub size: u64,
     /// The repository it is uploaded to.
     pub home: Repository,
-    /// A repository that has it already: it may be mounted from it.
+    /// A repository that already has it, from which it may be mounted.
     pub held_by: Option<Repository>,
     /// Whether the bundle has it; otherwise the destination must.
     pub carried: bool,
@@ -101,13 +101,13 @@ pub struct Upload {
     pub is_config: bool,
 }
 
-/// One image to be completed at one place, once its blobs are there.
+/// One image to complete in one place, once its blobs have arrived.
 #[derive(Clone, Debug)]
 pub struct ImageUpload {
     pub target: ImageTarget,
     /// Every blob it needs, as positions in the plan's uploads.
     pub blobs: Vec<u32>,
-    /// Its manifests, children before parents, the root last: digest and media type. None where the image is there.
+    /// Its manifests, children before parents, the root last: digest and media type. None if the image exists already.
     pub manifests: Vec<(Digest, MediaType)>,
     pub artifacts: Vec<ArtifactUpload>,
 }
@@ -130,14 +130,14 @@ pub struct ImportPlan {
 }
 
 impl ImportPlan {
-    /// Takes the blobs at these positions from repositories of the destination that were found to hold them.
+    /// Mounts the blobs at these positions from repositories of the destination that have them.
     pub fn mount_from(&mut self, held: Vec<(usize, Repository)>) {
         for (at, repository) in held {
             self.uploads[at].held_by = Some(repository);
         }
     }
 
-    /// Plans what is `missing`; `present` are the targets whose image is there.
+    /// Plans what is `missing`; `present` are the targets whose image exists already.
     pub fn new(
         bundle: &BundleManifest,
         manifests: &dyn Manifests,
@@ -145,7 +145,7 @@ impl ImportPlan {
         present: &[ImageTarget],
     ) -> Result<Self, ArchiveError> {
         let (inclusion, roots, order) = (fates(bundle), roots(bundle), Order::of(bundle));
-        // For each blob in that order: the target that gives it its home, the first that needs it.
+        // By position in that order: the first target that needs the blob, which gives it its home.
         let mut homes: Vec<Option<usize>> = vec![None; order.len()];
         let mut needs = Vec::with_capacity(missing.len());
         for Missing { target, image, artifacts } in missing {
@@ -185,7 +185,7 @@ impl ImportPlan {
             }
         }
         let mut uploads = Vec::with_capacity(homes.iter().flatten().count());
-        // Of a blob in the order: its position in the uploads.
+        // By position in that order: the blob's position in the uploads.
         let mut positions = vec![u32::MAX; homes.len()];
         for (at, home) in homes.iter().enumerate() {
             if let Some(home) = home {

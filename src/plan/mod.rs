@@ -1,7 +1,7 @@
 //! Plans: what an export will write and where, and what an import will send.
 //!
-//! Plans are values: cheap to test, printable, and the same input always gives the same plan. Neither network nor
-//! files; manifests come through [`crate::archive::Manifests`].
+//! Plans are values: cheap to test, printable, and equal for equal input. Planning uses neither network nor files;
+//! manifests come through [`crate::archive::Manifests`].
 
 pub mod base;
 mod export;

@@ -1,10 +1,10 @@
-//! The order in which blobs are sent: that of the file, as long as the import does not take longer.
+//! The order in which blobs are sent: the order of the file, unless that would make the import slower.
 
-/// Positions of `sizes` (bytes, in file order), in the order in which to begin them, `jobs` at a time.
+/// Positions of `sizes` (bytes, in file order), in the order in which to start them, `jobs` at a time.
 ///
-/// A medium is read best from front to back, and images are then complete one after another. But a large blob that is
-/// begun last crosses the wire alone while the other transfers have nothing left. So the largest one that is left goes
-/// first as soon as it is as much as each transfer's share of everything that is left.
+/// A medium is read fastest from front to back, and then images are completed one after another. But a large blob that
+/// is started last is sent alone while the other transfers are idle. So the largest remaining blob is started as soon
+/// as it is as large as each transfer's share of everything that remains.
 pub fn sending_order(sizes: &[u64], jobs: usize) -> Vec<usize> {
     let jobs = u128::try_from(jobs.max(1)).unwrap_or(u128::MAX);
     let mut by_size: Vec<usize> = (0..sizes.len()).collect();

@@ -12,7 +12,7 @@ use crate::image::{ArtifactKind, Digest};
 const MEDIA_TYPE: &str = "application/vnd.airgap.request.v1+json";
 const SCHEMA_VERSION: u32 = 1;
 
-/// A request that crosses the gap outwards: digests and names, no content.
+/// A request that crosses the gap outwards: digests and names, without content.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SalvageRequest {
@@ -36,7 +36,7 @@ pub struct SalvageRequest {
 }
 
 impl SalvageRequest {
-    /// Asks for the blobs `missing` that `images` of `bundle`, by position, need.
+    /// The request for the blobs `missing` that `images` of `bundle`, by position, need.
     pub fn new(
         bundle: &BundleManifest,
         id: Digest,

@@ -1,7 +1,8 @@
 //! Splits one import among several machines.
 //!
-//! The same bundle, selection and number of shards give the same split everywhere, whatever a registry holds. Every image
-//! is in one shard. Images that share blobs stay together as far as no shard gets more than [`BALANCE`] times its part.
+//! The same bundle, selection and number of shards give the same split everywhere, whatever a registry has. Every image
+//! is in one shard. Images that share blobs stay together as long as no shard gets more than [`BALANCE`] times its
+//! part.
 
 use std::collections::HashMap;
 
@@ -16,7 +17,7 @@ const PER_BLOB: u64 = 32 << 10;
 /// The assignment of images to shards.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shards {
-    /// For every image of the bundle, its shard; none where it is not selected.
+    /// The shard of every image of the bundle; none if the image is not selected.
     pub of_image: Vec<Option<usize>>,
     /// Bytes of the blobs of each shard.
     pub bytes: Vec<u64>,
@@ -52,21 +53,21 @@ impl Shards {
 
 /// The assignment of loads to shards.
 struct Split {
-    /// Of each load.
+    /// By load.
     shards: Vec<usize>,
-    /// Of each shard.
+    /// By shard.
     bytes: Vec<u64>,
     costs: Vec<u64>,
 }
 
 /// The first split that is even enough, or the most even one. Sorts `loads`.
 fn balanced(loads: &mut [Load], sizes: &[u64], count: usize) -> Split {
-    // Large ones first, and neighbours share: those of one base stand together.
+    // Large ones first, with images that share blobs next to each other: images with the same base are adjacent.
     loads.sort_by(|a, b| b.cost.cmp(&a.cost).then_with(|| a.blobs.cmp(&b.blobs)).then(a.image.cmp(&b.image)));
     let distinct: u64 = sizes.iter().map(|size| size + PER_BLOB).sum();
     let part = distinct.div_ceil(count.max(1) as u64);
     let mut best = split(loads, sizes, count, part);
-    // What several shards need makes the parts larger.
+    // Blobs that several shards need make the shards larger.
     for percent in 101..=300 {
         if best.unevenness() <= BALANCE {
             break;
@@ -88,7 +89,7 @@ impl Split {
     }
 }
 
-/// The selected images with what they consist of, and the size of each distinct blob.
+/// The selected images with the blobs that they consist of, and the size of each distinct blob.
 fn loads(
     bundle: &BundleManifest,
     manifests: &dyn Manifests,
@@ -116,7 +117,8 @@ fn loads(
     Ok((loads, sizes))
 }
 
-/// Gives every image to the shard where it adds the least and stays below `most`; else to the one with the least to do.
+/// Gives every image to the shard to which it adds the least and that stays below `most`; otherwise to the least busy
+/// one.
 fn split(loads: &[Load], sizes: &[u64], count: usize, most: u64) -> Split {
     let mut held = vec![vec![false; sizes.len()]; count];
     let (mut bytes, mut costs) = (vec![0; count], vec![0; count]);

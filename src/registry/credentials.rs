@@ -145,7 +145,7 @@ impl CredentialStore {
         let Some(object) = auth_file::read(file).map_err(Stop::OfFile)? else {
             if candidate.required {
                 let refused = Unusable::new(format!("credential file {} does not exist", file.display()));
-                return Err(Stop::Final(refused.hint("bundle login --auth-file FILE makes one")));
+                return Err(Stop::Final(refused.hint("create one with bundle login --auth-file FILE")));
             }
             return Ok(None);
         };

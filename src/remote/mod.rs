@@ -138,7 +138,7 @@ impl Input for RemoteInput {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ArchiveError> {
         let end = offset.checked_add(buffer.len() as u64).filter(|end| *end <= self.len);
         if end.is_none() {
-            let why = format!("{} ends at byte {}, inside what should be there", self.name, self.len);
+            let why = format!("{} ends too early, at byte {}", self.name, self.len);
             return Err(ArchiveError::Format(FormatError::Damaged(why)));
         }
         let (mut at, mut rest) = (offset, buffer);

@@ -1,7 +1,8 @@
-//! `export --request`: what an import that met damage asks for, held against what is known of it on this side.
+//! `export --request`: reads the request of an import that found damage, and compares it with what is known on this
+//! side.
 //!
-//! A request comes from the other side of the gap: where its images are pulled from, and under which names they go back,
-//! is its word alone unless a catalog, a lock or the damaged bundle itself is named too.
+//! A request comes from the other side of the gap. Where its images are pulled from, and what they are called, must be
+//! compared with a catalog, a lock or the damaged bundle; otherwise only the request states it.
 
 use std::path::Path;
 
@@ -17,15 +18,15 @@ use crate::plan::{RequestedImage, SalvageRequest};
 use crate::provenance::MaterialKind;
 use crate::report::Reporter;
 
-/// What is known of an image that a request asks for.
+/// What is known about an image of a request.
 struct Known {
     name: Reference,
     sources: Vec<Reference>,
-    /// None in a catalog that names a tag.
+    /// None if a catalog names a tag.
     digest: Option<Digest>,
 }
 
-/// The export that answers the request at `path`.
+/// The export for the request at `path`.
 pub(crate) fn load(args: &ExportArgs, path: &Path, reporter: &Reporter) -> anyhow::Result<ResolvedRequest> {
     let usage = |why: String| Failure::usage(format!("--request {}: {why}", path.display()));
     let text = foreign_text::named(path, MAX_CATALOG)
@@ -44,7 +45,8 @@ pub(crate) fn load(args: &ExportArgs, path: &Path, reporter: &Reporter) -> anyho
     Ok(ResolvedRequest { request, file_name, materials, ..ResolvedRequest::default() })
 }
 
-/// Refuses a request that differs from what was named beside it; says what it asks for where nothing was.
+/// Refuses a request that differs from the catalog, lock or bundle that was named; if none was, prints what it
+/// requests.
 fn compare(args: &ExportArgs, asked: &SalvageRequest, reporter: &Reporter) -> anyhow::Result<()> {
     let Some((what, known)) = known(args, asked)? else {
         let names = asked.images.iter().map(|image| {
@@ -56,7 +58,7 @@ fn compare(args: &ExportArgs, asked: &SalvageRequest, reporter: &Reporter) -> an
         });
         let names: Vec<String> = names.collect();
         reporter.warn(&format!(
-            "only the request says which images these are; name the catalog, --locked or --base BUNDLE to compare them: {}",
+            "the images of the request cannot be compared with a catalog; name one, --locked or --base BUNDLE: {}",
             names.join(", ")
         ));
         return Ok(());
@@ -70,26 +72,26 @@ fn compare(args: &ExportArgs, asked: &SalvageRequest, reporter: &Reporter) -> an
             let sources: Vec<String> = known.sources.iter().map(ToString::to_string).collect();
             let (name, source, sources) = (&image.name, &image.source, sources.join(", "));
             return Err(differs(format!(
-                "the request pulls {name} from {source}, and {what} from {sources}"
+                "the request pulls {name} from {source}, but {what} from {sources}"
             )));
         }
         if let Some(digest) = known.digest.filter(|digest| *digest != image.digest) {
             let (name, other) = (&image.name, image.digest);
             return Err(differs(format!(
-                "the request asks for {name} with {other}, and {what} has {digest}"
+                "the request asks for {name} with {other}, but {what} has {digest}"
             )));
         }
     }
     Ok(())
 }
 
-/// What was named beside the request, and what it says of images.
+/// The catalog, lock or bundle that was named beside the request, and what it says about images.
 fn known(args: &ExportArgs, asked: &SalvageRequest) -> anyhow::Result<Option<(String, Vec<Known>)>> {
     if let Some(path) = &args.base {
         let (bundle, id) = base::bundle(path, &args.trust)?;
         if id != asked.bundle {
             let (path, bundle) = (path.display(), asked.bundle);
-            return Err(differs(format!("the request is about bundle {bundle}, and {path} is {id}")));
+            return Err(differs(format!("the request is about bundle {bundle}, but {path} is {id}")));
         }
         let row = |row: crate::archive::ImageRow| Known {
             name: row.name,
@@ -118,6 +120,6 @@ fn known(args: &ExportArgs, asked: &SalvageRequest) -> anyhow::Result<Option<(St
 
 fn differs(why: String) -> anyhow::Error {
     Failure::new(ExitCode::Content, why)
-        .hint("ask those who sent the request; it may be altered, or about another version of the catalog")
+        .hint("ask the sender of the request; it may be altered, or about another version of the catalog")
         .into()
 }

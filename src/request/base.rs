@@ -1,4 +1,4 @@
-//! `--base`: what the destination has already, from a bundle, its `bundle.json`, an inventory, or a receipt.
+//! `--base`: what the destination already has, from a bundle, its `bundle.json`, an inventory, or a receipt.
 
 use std::io::Read;
 use std::path::Path;
@@ -18,12 +18,12 @@ use crate::provenance::Receipt;
 use crate::session::sidecar;
 use crate::signing::is_statement;
 
-/// Longest JSON read as a base.
+/// Maximum length of JSON that is read as a base.
 const MAX_JSON: u64 = 1 << 30;
-/// Bytes that tell JSON from a bundle, with a byte order mark before them.
+/// Number of bytes that distinguish JSON from a bundle, including a byte order mark.
 const HEAD: u64 = 4;
 
-/// Just enough of any document to say what it is.
+/// The fields that identify the type of a document.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Preamble {
@@ -31,7 +31,7 @@ struct Preamble {
     media_type: String,
 }
 
-/// Reads the base at `path`, if it is trusted as the flags demand.
+/// Reads the base at `path`, if it meets the trust that the flags require.
 pub(crate) fn load(path: &Path, args: &TrustArgs) -> anyhow::Result<Requires> {
     let trust = trust::of(args, Some(path))?;
     let Some(json) = json(path)? else {
@@ -46,9 +46,8 @@ pub(crate) fn load(path: &Path, args: &TrustArgs) -> anyhow::Result<Requires> {
     };
     let untrusted = |why: String| {
         let message = format!("{}: {why}", path.display());
-        Failure::new(ExitCode::Content, message).hint(
-            "build on what somebody has signed: a bundle, or the receipt of an import (bundle sign FILE --key KEY)",
-        )
+        Failure::new(ExitCode::Content, message)
+            .hint("use a signed base: a bundle, or the receipt of an import (bundle sign FILE --key KEY)")
     };
     if is_statement(&json) {
         sidecar::signer_of(path, &json, &trust)?.map_err(untrusted)?;
@@ -61,14 +60,14 @@ pub(crate) fn load(path: &Path, args: &TrustArgs) -> anyhow::Result<Requires> {
             Ok(base::of_manifest(&BundleManifest::from_bytes(&json)?, Digest::sha256(&json)))
         }
         other if Inventory::is(other) && trust.demands_signature() => {
-            Err(untrusted("an inventory has no signature, and one is demanded".to_owned()).into())
+            Err(untrusted("an inventory has no signature, but one is required".to_owned()).into())
         }
         other if Inventory::is(other) => Ok(Inventory::base(&json)?),
-        other => Err(no_base(format!("{other:.100?} is nothing to build on")).into()),
+        other => Err(no_base(format!("a document of the type {other:.100?} cannot be a base")).into()),
     }
 }
 
-/// What the bundle at `path`, or its `bundle.json`, says, and its id.
+/// The content of the bundle at `path`, or of its `bundle.json`, and its id.
 pub(crate) fn bundle(path: &Path, args: &TrustArgs) -> anyhow::Result<(BundleManifest, Digest)> {
     let trust = trust::of(args, Some(path))?;
     let Some(json) = json(path)? else {
@@ -100,7 +99,7 @@ fn json(path: &Path) -> anyhow::Result<Option<Vec<u8>>> {
     Ok((!is_list).then_some(bytes))
 }
 
-/// What a delta is called: after its base.
+/// The file name of a delta: it contains the id of its base.
 pub(crate) fn delta_name(file_name: &str, base: &Digest) -> String {
     let stem = file_name.strip_suffix(".tar.zst").unwrap_or(file_name);
     format!("{stem}.delta-{}.tar.zst", &base.hex()[..8])

@@ -1,4 +1,4 @@
-//! Bundles on this machine as the place where images come from, in the place of registries.
+//! Bundles on this machine as the source of images, instead of registries.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use crate::image::Digest;
 use crate::inputs::blob_sources::LocalBlob;
 use crate::inputs::held::{HeldContent, HeldStore};
 
-/// What several bundles have together. What more than one has is taken from the first.
+/// The content of several bundles. A blob that is in more than one is read from the first.
 #[derive(Debug)]
 pub(crate) struct OpenBundles {
     bundles: Vec<Arc<dyn ImageStore>>,

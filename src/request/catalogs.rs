@@ -1,4 +1,4 @@
-//! From catalog arguments to a request: which images, under which names, from where.
+//! Turns catalog arguments into a request: the images, their names, and their sources.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
@@ -19,13 +19,13 @@ use crate::plan::{Request, RequestedImage};
 use crate::provenance::{Material, MaterialKind};
 use crate::session::output_files::plain_name;
 
-/// What `bundle export` takes without an argument.
+/// The catalog that `bundle export` uses without an argument.
 const DEFAULT: &str = "stackstate@4.1";
-/// The longest file that is read as a catalog, a list or a request, in bytes. What of it is a catalog is held against the
-/// smaller limit of `catalog/parse.rs`.
+/// The largest file that is read as a catalog, a list or a request, in bytes. The size of a catalog is then checked
+/// against the smaller limit of `catalog/parse.rs`.
 pub(crate) const MAX_CATALOG: u64 = 64 << 20;
 
-/// The catalogs that were named, or the one that nobody needs to name.
+/// The named catalogs, or the default.
 pub(crate) fn names(args: &CatalogArgs, network: &NetworkArgs) -> anyhow::Result<Vec<String>> {
     if args.catalogs.iter().any(|name| name == "-") && network.password_stdin {
         return Err(Failure::usage("the catalog and the password cannot both come from stdin")
@@ -36,7 +36,7 @@ pub(crate) fn names(args: &CatalogArgs, network: &NetworkArgs) -> anyhow::Result
     Ok(if args.catalogs.is_empty() { default() } else { args.catalogs.clone() })
 }
 
-/// Reads every catalog named, fills in variables, and turns sources; nothing has been sent yet.
+/// Reads every named catalog, fills in variables and rewrites sources, before any request is sent.
 pub(crate) fn load(args: &CatalogArgs, network: &NetworkArgs) -> anyhow::Result<ResolvedRequest> {
     let names = names(args, network)?;
     let mut loaded = ResolvedRequest::default();
@@ -63,7 +63,7 @@ pub(crate) fn load(args: &CatalogArgs, network: &NetworkArgs) -> anyhow::Result<
     Ok(loaded)
 }
 
-/// The same, with what `--add` names.
+/// Like [`load`], with the images of `--add`.
 pub(crate) fn load_with(
     args: &CatalogArgs,
     selection: &SelectionArgs,
@@ -74,7 +74,7 @@ pub(crate) fn load_with(
     Ok(loaded)
 }
 
-/// What `content` is called and hashes to, for the statement.
+/// The name and hash of `content`, for the statement.
 pub(crate) fn material(kind: MaterialKind, name: &str, content: &[u8]) -> Material {
     let name = match name {
         "-" => "stdin".to_owned(),
@@ -83,14 +83,14 @@ pub(crate) fn material(kind: MaterialKind, name: &str, content: &[u8]) -> Materi
     Material { kind, name, digest: Digest::sha256(content) }
 }
 
-/// The folder that paths in the catalog called `name` are below.
+/// The folder to which paths in the catalog `name` are relative.
 pub(crate) fn folder(name: &str) -> PathBuf {
     let is_file = Path::new(name).is_file();
     if is_file { crate::app::own_file::folder_of(Path::new(name)).to_owned() } else { PathBuf::new() }
 }
 
-/// A file that the catalog called `name` names, which has to be below its folder: a catalog of somebody else must not pick
-/// files of this machine.
+/// A file named in the catalog `name`. It must be below the catalog's folder: a catalog from elsewhere must not select
+/// other files of this machine.
 fn below(name: &str, path: &str) -> anyhow::Result<PathBuf> {
     let folder = folder(name);
     let home = if folder.as_os_str().is_empty() { Path::new(".") } else { &folder };
@@ -98,7 +98,7 @@ fn below(name: &str, path: &str) -> anyhow::Result<PathBuf> {
     let usage = |why: String| Failure::usage(format!("catalog {name}: archive {path}: {why}"));
     match (home.canonicalize(), place.canonicalize()) {
         (Ok(home), Ok(whole)) if whole.starts_with(&home) => Ok(place),
-        // What is not there is told where it is read.
+        // A missing file is reported where it is read.
         (_, Err(error)) if error.kind() == std::io::ErrorKind::NotFound && stays(Path::new(path)) => {
             Ok(place)
         }
@@ -108,18 +108,18 @@ fn below(name: &str, path: &str) -> anyhow::Result<PathBuf> {
     }
 }
 
-/// Whether no part of `path` leads out of where it begins.
+/// Whether `path` stays below its starting folder.
 fn stays(path: &Path) -> bool {
     path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
 }
 
-/// What a bundle of this name and version is called.
+/// The file name of a bundle with this name and version.
 pub(crate) fn file_name(name: &str, version: &str) -> String {
     let joint = if version.is_empty() { "" } else { "-" };
     format!("{}{joint}{}.tar.zst", plain_name(name), plain_name(version))
 }
 
-/// A catalog by built-in name, file, or `-`. What looks like a path, or exists, is a file.
+/// A catalog by built-in name, file, or `-`. An argument that looks like a path, or exists, is a file.
 pub(crate) fn read(name: &str) -> anyhow::Result<Catalog> {
     parse(name, &text(name)?)
 }
@@ -148,7 +148,7 @@ fn text(name: &str) -> anyhow::Result<Vec<u8>> {
                 return failure;
             }
             failure.hint(format!(
-                "one image is no catalog; this makes it one: echo {} | bundle export - -o FILE",
+                "to export a single image, pass it on stdin: echo {} | bundle export - -o FILE",
                 typed(Path::new(name))
             ))
         })?)
@@ -162,7 +162,7 @@ fn text(name: &str) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Whether `name` ends as files of catalogs and lists do, and thus means no image.
+/// Whether `name` ends like a catalog or list file, and so cannot be an image.
 fn is_called_a_text(name: &str) -> bool {
     let ending = Path::new(name).extension().map(OsStr::to_ascii_lowercase);
     ending.is_some_and(|ending| {
@@ -170,12 +170,12 @@ fn is_called_a_text(name: &str) -> bool {
     })
 }
 
-/// Whether `name` is a path, or has an ending: nobody means a built-in catalog by it.
+/// Whether `name` is a path or has a suffix, and so cannot be a built-in catalog.
 fn looks_like_a_file(name: &str) -> bool {
     name.contains('/') || (!name.contains('@') && Path::new(name).extension().is_some())
 }
 
-/// The catalog's own name and version, else the file's stem.
+/// The catalog's own name and version, or the file's stem.
 fn title(argument: &str, catalog: &ResolvedCatalog) -> (String, String) {
     let own = catalog.name.clone().filter(|name| !name.is_empty());
     let name = own.unwrap_or_else(|| match argument {
@@ -185,7 +185,7 @@ fn title(argument: &str, catalog: &ResolvedCatalog) -> (String, String) {
     (plain_name(&name), plain_name(&catalog.version.clone().unwrap_or_default()))
 }
 
-/// Adds `catalog` to `request`; what two catalogs say differently about one value is refused.
+/// Adds `catalog` to `request`; refuses catalogs that set the same value differently.
 pub(crate) fn add(
     request: &mut Request,
     catalog: ResolvedCatalog,
@@ -230,12 +230,12 @@ pub(crate) fn add(
     Ok(())
 }
 
-/// Where in `request` each image stands.
+/// The position of each image in `request`.
 pub(crate) fn positions(request: &Request) -> HashMap<Reference, usize> {
     request.images.iter().enumerate().map(|(at, wanted)| (wanted.name.clone(), at)).collect()
 }
 
-/// Adds what one catalog says to what others say, and gives the number of its first row there.
+/// Adds the record of one catalog to those of others, and returns the number of its first row.
 pub(crate) fn join(record: &mut CatalogRecord, more: CatalogRecord) -> Result<u32, String> {
     let joint = |own: &str, more: &str| match (own, more) {
         ("", text) | (text, "") => text.to_owned(),
@@ -246,7 +246,7 @@ pub(crate) fn join(record: &mut CatalogRecord, more: CatalogRecord) -> Result<u3
     record.version = joint(&record.version, &more.version);
     match (&record.registry_override, more.registry_override) {
         (Some(one), Some(other)) if *one != other => {
-            return Err(format!("its registry override {other} is not the {one} of another catalog"));
+            return Err(format!("its registry override is {other}, but another catalog has {one}"));
         }
         (None, Some(path)) => record.registry_override = Some(path),
         _ => {}
@@ -266,7 +266,7 @@ fn merge(
     for (key, value) in more {
         match into.get(&key) {
             Some(other) if *other != value => {
-                return Err(format!("it sets {key} to {value:?}, another catalog to {other:?}"));
+                return Err(format!("it sets {key} to {value:?}, but another catalog sets it to {other:?}"));
             }
             _ => into.insert(key, value),
         };

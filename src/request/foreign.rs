@@ -1,5 +1,5 @@
-//! What other tools wrote, given where a catalog or a manifest is expected: known by its own marks, and refused with
-//! the way out.
+//! Detects files of other tools that are given instead of a catalog or a manifest, and refuses them with a hint how to
+//! convert them.
 
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::path::Path;
@@ -11,14 +11,14 @@ use crate::archive::{ARCHIVE_HEAD, ArchiveKind, is_archive};
 use crate::catalog::discover::Foreign;
 use crate::catalog::{Format, list_of_hangar};
 
-/// What stands where a text is expected.
+/// A file that was given instead of a text.
 pub(crate) struct Packed {
     pub(crate) what: String,
-    /// The way from it to a bundle.
+    /// How to get a bundle from it.
     pub(crate) way: String,
 }
 
-/// `input`, if it is a text; else what it is. `name` is what people call it.
+/// `input` if it is a text; otherwise what it is. `name` is the user's name for it.
 pub(crate) fn text_of(
     name: &str,
     mut input: impl Read + Send + 'static,
@@ -40,7 +40,7 @@ pub(crate) fn text_of(
     }))
 }
 
-/// Refuses a text that is no catalog, where its marks say what it is.
+/// Refuses a text that is recognised as a file of another tool, and not a catalog.
 pub(crate) fn refuse_text(name: &str, text: &[u8]) -> Result<(), Failure> {
     let refused = |what: &str, way: String| {
         Err(Failure::usage(format!("catalog {name}: it is {what}, not a catalog")).hint(way))
@@ -56,66 +56,67 @@ pub(crate) fn refuse_text(name: &str, text: &[u8]) -> Result<(), Failure> {
             let way = format!(
                 "keep source and tag: awk '{{print $1 \":\" $3}}' {file} | bundle export - -o OUT.tar.zst"
             );
-            refused("a list of hangar with sources, targets and tags", way)
+            refused("a hangar list with sources, targets and tags", way)
         }
         Format::List => Ok(()),
     }
 }
 
-/// A text, perhaps, once it is unpacked.
+/// Compressed data, which may be a text once it is unpacked.
 fn compressed(name: &str, program: &'static str) -> Packed {
     let (is_stdin, found) = (matches!(name, "-" | "stdin"), NotText::Compressed(program));
     let refused = if is_stdin { found.of_stdin() } else { found.of(Path::new(name)) };
     Packed { what: format!("compressed with {program}"), way: refused.hint.unwrap_or_default() }
 }
 
-/// An archive in the place of `place`.
+/// The failure for an archive where a text is expected.
 pub(crate) fn refused(place: &str, packed: &Packed) -> Failure {
     Failure::usage(format!("{place}: it is {}, not a text", packed.what)).hint(&packed.way)
 }
 
-/// The file as it is typed.
+/// The file name quoted for a shell.
 fn file(name: &str) -> String {
     if matches!(name, "-" | "stdin") { "FILE".to_owned() } else { typed(Path::new(name)) }
 }
 
-/// The way from an archive to a bundle.
+/// How to get a bundle from an archive.
 fn way(kind: ArchiveKind, name: &str) -> String {
     let file = file(name);
     let export = "bundle export - -o OUT.tar.zst";
     match kind {
-        ArchiveKind::Bundle => "bundle import sends a bundle; bundle repack makes another of it".to_owned(),
+        ArchiveKind::Bundle => "push a bundle with bundle import; change it with bundle repack".to_owned(),
         ArchiveKind::Layout => {
             format!(
-                "bundle import {file} -d REGISTRY sends its images; a bundle is made from the registry they came from"
+                "push its images with bundle import {file} -d REGISTRY; export a bundle from their source registry"
             )
         }
         ArchiveKind::DockerSave => format!(
-            "list what it was made of: tar -xOf {file} manifest.json | jq -r '.[].RepoTags[]' | {export}"
+            "list its images: tar -xOf {file} manifest.json | jq -r '.[].RepoTags[]' | {export}"
         ),
         ArchiveKind::OldDockerSave | ArchiveKind::SkopeoFolder => {
-            "list the images it was made of, one on each line, and export that list".to_owned()
+            "list its images, one per line, and export that list: bundle export LIST.txt".to_owned()
         }
         ArchiveKind::RegistryStorage => {
-            "run a registry on it, and export a list of its images from there; oc-mirror replays its own"
+            "run a registry on it, and export a list of its images from there; for oc-mirror archives use oc-mirror"
                 .to_owned()
         }
         ArchiveKind::Zarf => format!("list its images: zarf package inspect images {file} | {export}"),
         ArchiveKind::Imgpkg => format!(
-            "put it into a registry (imgpkg copy --tar {file} --to-repo REPOSITORY), and export from there what its \
-             .imgpkg/images.yml lists"
+            "push it to a registry (imgpkg copy --tar {file} --to-repo REPOSITORY), and export the images in its \
+             .imgpkg/images.yml from there"
         ),
         ArchiveKind::OcMirror => {
-            "oc-mirror alone reads it; for a bundle, export what its image set configuration lists".to_owned()
+            "only oc-mirror reads it; for a bundle, export the images of its image set configuration".to_owned()
         }
         ArchiveKind::Chart => format!(
-            "bundle catalog discover --chart {file} -o CATALOG.yaml finds its images; --add {file} takes the chart along"
+            "find its images with bundle catalog discover --chart {file} -o CATALOG.yaml; \
+             add the chart with --add {file}"
         ),
         ArchiveKind::WrappedChart => {
             format!("unpack it, and list its images: yq '.images[].image' Images.lock | {export}")
         }
         ArchiveKind::Other => {
-            "unpack it first; a catalog is YAML, JSON, or a text with one image on each line".to_owned()
+            "unpack it first; a catalog is YAML, JSON, or a text with one image per line".to_owned()
         }
     }
 }

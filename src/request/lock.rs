@@ -1,4 +1,4 @@
-//! Between a lock and a request: what is written down of one, and how another is made of it.
+//! Converts between locks and requests: a lock is made from a request, and a request from a lock.
 
 use std::path::Path;
 
@@ -19,7 +19,7 @@ use crate::provenance::MaterialKind;
 use crate::registry::ManifestTarget;
 use crate::report::Reporter;
 
-/// Longest lock that is read, in bytes.
+/// Maximum length of a lock, in bytes.
 const MAX_LOCK: u64 = 64 << 20;
 
 /// Reads the lock at `path`; none if there is no such file.
@@ -41,7 +41,7 @@ fn parse(path: &Path, text: &[u8]) -> anyhow::Result<Lock> {
     Lock::parse(text.as_bytes()).map_err(|error| Failure::usage(format!("{place}: {error}")).into())
 }
 
-/// The request that the lock at `path` stands for. Catalogs that are named too must still be what was locked.
+/// The request described by the lock at `path`. If catalogs are named too, they must still equal the locked ones.
 pub(crate) fn load(
     args: &CatalogArgs,
     selection: &SelectionArgs,
@@ -49,8 +49,8 @@ pub(crate) fn load(
     path: &Path,
 ) -> anyhow::Result<ResolvedRequest> {
     let Some(text) = text(path)? else {
-        return Err(Failure::usage(format!("there is no lock {}", path.display()))
-            .hint("bundle catalog lock writes it")
+        return Err(Failure::usage(format!("the lock {} does not exist", path.display()))
+            .hint("create it with bundle catalog lock")
             .into());
     };
     let lock = parse(path, &text)?;
@@ -70,19 +70,17 @@ pub(crate) fn load(
         lock.image(&wanted.name).is_none_or(|locked| wanted.pin == Some(locked.digest))
     };
     if let Some(changed) = loaded.request.images.iter().find(|wanted| !is_locked(wanted)) {
-        let message = format!(
-            "{} is another chart than the one that was locked",
-            loaded.archives[&changed.name].display()
-        );
+        let message =
+            format!("{} is not the chart that was locked", loaded.archives[&changed.name].display());
         return Err(Failure::new(ExitCode::Failed, message)
-            .hint("put the locked one back, or lock the new one: bundle catalog lock")
+            .hint("restore the locked chart, or lock the new one with bundle catalog lock")
             .into());
     }
     loaded.add(&selection.add, &args.source)?;
     if let Some(open) = loaded.request.images.iter().find(|wanted| wanted.pin.is_none()) {
         let message = format!("--add {}: it is not in {}", open.name, path.display());
         return Err(Failure::usage(message)
-            .hint(format!("lock it too: bundle catalog lock --add {}", open.name))
+            .hint(format!("add it to the lock: bundle catalog lock --add {}", open.name))
             .into());
     }
     if loaded.request.images.is_empty() {
@@ -91,7 +89,7 @@ pub(crate) fn load(
     Ok(loaded)
 }
 
-/// The rows of `lock`, which is in `folder`, with their digests to be found anew.
+/// The rows of `lock`, which is in `folder`, without their digests, which are resolved again.
 pub(crate) fn again(lock: &Lock, args: &CatalogArgs, folder: &Path) -> anyhow::Result<ResolvedRequest> {
     let mut loaded = from_lock(lock, args)?;
     loaded.request.images.iter_mut().for_each(|wanted| (wanted.pin, wanted.artifacts) = (None, None));
@@ -99,7 +97,7 @@ pub(crate) fn again(lock: &Lock, args: &CatalogArgs, folder: &Path) -> anyhow::R
     Ok(loaded)
 }
 
-/// Makes the artifacts of the charts that `lock` names below `folder`.
+/// Makes artifacts of the charts that `lock` names below `folder`.
 fn pack(loaded: &mut ResolvedRequest, lock: &Lock, folder: &Path) -> anyhow::Result<()> {
     for image in &lock.images {
         if let Some(archive) = &image.archive {
@@ -111,9 +109,9 @@ fn pack(loaded: &mut ResolvedRequest, lock: &Lock, folder: &Path) -> anyhow::Res
 
 fn from_lock(lock: &Lock, args: &CatalogArgs) -> anyhow::Result<ResolvedRequest> {
     if args.catalogs.is_empty() && !args.set.is_empty() {
-        let why = "a lock has its variables filled in, so --set needs a catalog to set them in";
+        let why = "--set needs a catalog; the variables in a lock are already filled in";
         return Err(Failure::usage(why)
-            .hint("name the catalog, and lock it again with the new values")
+            .hint("lock the catalog again with the new values: bundle catalog lock CATALOG --set NAME=VALUE")
             .into());
     }
     let mut loaded = request_of(lock);
@@ -129,20 +127,18 @@ fn outdated(path: &Path, locked: &LockedCatalog, now: &LockedCatalog) -> anyhow:
         |catalog: &LockedCatalog, row: &LockedEntry| catalog.entries.iter().any(|e| e.image == row.image);
     let mut lines: Vec<String> = Vec::new();
     for row in now.entries.iter().filter(|row| !has(locked, row)) {
-        lines.push(format!("{} is in the catalog, not in the lock", row.image));
+        lines.push(format!("{} is in the catalog, but not in the lock", row.image));
     }
     for row in locked.entries.iter().filter(|row| !has(now, row)) {
-        lines.push(format!("{} is in the lock, not in the catalog", row.image));
+        lines.push(format!("{} is in the lock, but not in the catalog", row.image));
     }
     lines.dedup();
     if lines.is_empty() {
-        lines.push("its rows, value paths or variables are others".to_owned());
+        lines.push("its rows, value paths or variables have changed".to_owned());
     }
-    let message = format!("the catalog is not what {} was made of:\n{}", path.display(), lines.join("\n"));
+    let message = format!("the catalog has changed since {} was made:\n{}", path.display(), lines.join("\n"));
     Failure::new(ExitCode::Failed, message)
-        .hint(
-            "bundle catalog lock brings it up to date; or leave the catalog out, and the lock alone decides",
-        )
+        .hint("update the lock with bundle catalog lock, or leave the catalog out to use the lock alone")
         .into()
 }
 
@@ -197,7 +193,7 @@ fn artifacts(image: &LockedImage, repository: &Repository) -> Vec<ArtifactRow> {
     image.artifacts.iter().map(row).collect()
 }
 
-/// What a lock keeps of an artifact.
+/// The record of an artifact in a lock.
 pub(crate) fn locked_artifact(row: &ArtifactRow) -> LockedArtifact {
     LockedArtifact {
         subject: row.subject,
@@ -220,7 +216,7 @@ fn record(entry: &LockedEntry) -> EntryRecord {
     }
 }
 
-/// What a lock keeps of the catalogs in `loaded`.
+/// The record of the catalogs in `loaded` in a lock.
 pub(crate) fn catalog_of(loaded: &ResolvedRequest) -> LockedCatalog {
     let CatalogRecord { entries, name, per_image_values, registry_override, values, variables, version } =
         loaded.request.catalog.clone();
@@ -249,8 +245,8 @@ pub(crate) fn catalog_of(loaded: &ResolvedRequest) -> LockedCatalog {
     }
 }
 
-/// Says which tags name something else by now than what is locked. The bundle is not touched by it, so a registry
-/// that does not answer is no failure.
+/// Warns about tags that have moved since the lock was written. The bundle does not depend on this, so a registry that
+/// does not answer is not a failure.
 pub(crate) async fn warn_of_drift(
     content: &ContentSource,
     request: &Request,
@@ -272,15 +268,17 @@ pub(crate) async fn warn_of_drift(
         match now {
             Ok(Some(now)) if same(&now, &pin) => {}
             Ok(Some(now)) => reporter.warn(&format!(
-                "{source} has moved since it was locked: {pin} is exported, the tag names {now} now"
+                "{source} has moved since it was locked: {pin} is exported, but the tag now resolves to {now}"
             )),
-            Ok(None) => reporter.warn(&format!("{source} is gone since it was locked; {pin} is still there")),
-            Err(error) => reporter.detail(&format!("{source}: whether the tag moved is not known: {error}")),
+            Ok(None) => {
+                reporter.warn(&format!("{source} was deleted since it was locked; {pin} still exists"))
+            }
+            Err(error) => reporter.detail(&format!("{source}: cannot check whether the tag moved: {error}")),
         }
     }
 }
 
-/// Whether the two may name the same content: digests of different algorithms cannot be compared.
+/// Whether the two may be the same content: digests of different algorithms cannot be compared.
 fn same(now: &Digest, pin: &Digest) -> bool {
     now == pin || now.algorithm() != pin.algorithm()
 }

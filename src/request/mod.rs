@@ -1,6 +1,6 @@
-//! What is asked for: catalogs, locks, packed charts and requests from the other side become one request.
+//! What the user wants: catalogs, locks, packed charts and requests from the other side become one request.
 //!
-//! Everything is read and checked here; nothing has been sent yet.
+//! Everything is read and checked here, before any request is sent to a registry.
 
 pub(crate) mod again;
 pub(crate) mod base;

@@ -1,4 +1,4 @@
-//! A request as it was read, with what is known of it besides: rows, labels, packed charts, and what it was made of.
+//! A request as it was read, with data about it: rows, labels, packed charts, and the files that it was made from.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -8,19 +8,19 @@ use crate::inputs::held::Held;
 use crate::plan::Request;
 use crate::provenance::Material;
 
-/// A request, and what is told of it besides.
+/// A request, and data about it.
 #[derive(Debug, Default)]
 pub(crate) struct ResolvedRequest {
     pub(crate) request: Request,
-    /// Of each row of the catalog.
+    /// By row of the catalog.
     pub(crate) labels: Vec<Vec<String>>,
-    /// The name of the file it becomes; none for several catalogs or stdin.
+    /// The default name of the bundle file; none for several catalogs or stdin.
     pub(crate) file_name: Option<String>,
-    /// What `--add` named.
+    /// The images of `--add`.
     pub(crate) added: BTreeSet<Reference>,
-    /// Packed charts by what they are called, and their content.
+    /// Packed charts by name, and their content.
     pub(crate) archives: BTreeMap<Reference, PathBuf>,
     pub(crate) held: Held,
-    /// What it was made of.
+    /// The files that it was made from.
     pub(crate) materials: Vec<Material>,
 }

@@ -1,4 +1,4 @@
-//! `--only…`, `--skip…`, `--add`: which rows of the catalogs count, and what comes besides.
+//! `--only…`, `--skip…`, `--add`: selects rows of the catalogs, and adds images.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::cli::SelectionArgs;
 use crate::image::{Reference, glob, matches};
 
 impl ResolvedRequest {
-    /// Adds the images of `--add`, which stand in no catalog.
+    /// Adds the images of `--add`, which are in no catalog.
     pub(crate) fn add(&mut self, images: &[String], rewrites: &[SourceRewrite]) -> anyhow::Result<()> {
         for image in images {
             if is_packed(image) {
@@ -41,7 +41,7 @@ impl ResolvedRequest {
         Ok(())
     }
 
-    /// Keeps the rows that are chosen, and those of `--add`; an image stays as long as one of its rows does.
+    /// Keeps the selected rows and those of `--add`; an image stays as long as one of its rows does.
     pub(crate) fn select(&mut self, args: &SelectionArgs) -> anyhow::Result<()> {
         if args.chooses_nothing() {
             return Ok(());
@@ -57,14 +57,12 @@ impl ResolvedRequest {
         self.check_words(args)?;
         self.keep(&keep);
         if self.request.images.is_empty() {
-            return Err(
-                Failure::usage("no row of the catalog is chosen by all of --only… and --skip…").into()
-            );
+            return Err(Failure::usage("no row of the catalog matches all of --only… and --skip…").into());
         }
         Ok(())
     }
 
-    /// A pattern that chooses nothing is a slip of the pen, and would leave out what somebody counts on.
+    /// A pattern that matches nothing is probably a typing error, and images that the user needs would be missing.
     fn check_words(&self, args: &SelectionArgs) -> anyhow::Result<()> {
         let names: Vec<String> = self.request.images.iter().map(|wanted| wanted.name.to_string()).collect();
         let column = |of: fn(&EntryRecord) -> &str| -> BTreeSet<&str> {
@@ -80,8 +78,10 @@ impl ResolvedRequest {
             if let Some(lost) = patterns.iter().find(|pattern| !known.iter().any(|text| glob(pattern, text)))
             {
                 let known: Vec<&str> = known.iter().copied().collect();
-                let known = if known.is_empty() { "there are none".to_owned() } else { known.join(", ") };
-                return Err(Failure::usage(format!("{flag} {lost} fits nothing ({known})")).into());
+                let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+                return Err(
+                    Failure::usage(format!("{flag} {lost} matches nothing (available: {known})")).into()
+                );
             }
         }
         for (flag, patterns) in [("--only", &args.rows.only), ("--skip", &args.rows.skip)] {
@@ -90,8 +90,8 @@ impl ResolvedRequest {
                 self.request.images.iter().any(|wanted| matches(pattern, &wanted.name))
             };
             if let Some(lost) = patterns.iter().find(|pattern| !fits(pattern)) {
-                return Err(Failure::usage(format!("{flag} {lost} fits none of {} images", names.len()))
-                    .hint("* and ? as in a shell; bundle catalog show lists them")
+                return Err(Failure::usage(format!("{flag} {lost} matches none of {} images", names.len()))
+                    .hint("use * and ? as in a shell; list the images with bundle catalog show")
                     .into());
             }
         }

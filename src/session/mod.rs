@@ -1,5 +1,5 @@
-//! What a run is handed and leaves behind: the reporter, the way to stop and the format of results; the report of the run,
-//! the checks before it, the files it writes and the sidecar files beside a bundle.
+//! What every run needs: the reporter, cancellation and the format of results; also the report of the run, the checks
+//! before it, the files that it writes and the sidecar files of a bundle.
 
 pub(crate) mod console;
 pub(crate) mod output_files;
@@ -16,7 +16,7 @@ use crate::app::failure::Failure;
 use crate::cli::{OutputArgs, ResultFormat};
 use crate::report::Reporter;
 
-/// What is left of an import that a signal ends before its first byte, for [`Session::stoppable`].
+/// Says that an import which a signal ends before its first byte has sent nothing, for [`Session::stoppable`].
 pub(crate) const NOTHING_SENT: &str = "nothing has been sent yet";
 
 #[derive(Clone, Debug)]
@@ -32,7 +32,7 @@ impl Session {
         Self { reporter: Reporter::new(output.progress, output.verbose), cancel, format: output.format }
     }
 
-    /// The result of `work`, unless a signal comes first; `kept` says what is left of the run then.
+    /// The result of `work`, unless a signal comes first; `kept` then says which part of the run is kept.
     pub(crate) async fn stoppable<T>(&self, kept: &str, work: impl Future<Output = T>) -> Result<T, Failure> {
         tokio::select! {
             result = work => Ok(result),
@@ -40,8 +40,8 @@ impl Session {
         }
     }
 
-    /// The result of long work on a thread of its own. It reports the bytes it has dealt with, and looks at the flag for
-    /// whether to stop; it is waited for also when a signal comes, and its result is dropped then.
+    /// The result of long work on a thread of its own. The work reports how many bytes are done and checks the flag
+    /// that requests a stop. After a signal it is still waited for, but its result is dropped.
     pub(crate) async fn blocking<T: Send + 'static, E>(
         &self,
         kept: &str,

@@ -1,4 +1,4 @@
-//! Files a command writes: never one it reads, never one for two purposes, never a bundle by mistake.
+//! Files that a command writes: never a file that it reads, never one file for two outputs, never a bundle by mistake.
 
 use std::io::{self, Read, Write as _};
 use std::path::{Path, PathBuf};
@@ -7,12 +7,12 @@ use crate::app::failure::{ExitCode, Failure};
 use crate::app::{own_file, small_file};
 use crate::archive::ZSTD_MAGIC;
 
-/// In bytes. File systems allow 255, of which the endings of an unfinished export take some.
+/// In bytes. File systems allow 255, and the suffixes of an unfinished export need some of them.
 const MAX_NAME: usize = 200;
 /// The mode of a secret.
 const PRIVATE: u32 = 0o600;
 
-/// Refuses when an output is an input, or two outputs are one file. Each comes with what the user calls it.
+/// Refuses if an output is also an input, or two outputs are the same file. Each comes with a description for the user.
 pub(crate) fn refuse_overlaps<P: AsRef<Path>>(
     inputs: &[(&str, &Path)],
     outputs: &[(&str, P)],
@@ -22,20 +22,20 @@ pub(crate) fn refuse_overlaps<P: AsRef<Path>>(
         let others = inputs.iter().chain(&outputs[..at]);
         if let Some((other, _)) = others.into_iter().find(|(_, other)| place(other) == place(path)) {
             let message = format!("{what} and {other} are the same file, {}", path.display());
-            return Err(Failure::usage(message).hint("give each a file of its own").into());
+            return Err(Failure::usage(message).hint("name a different file for each").into());
         }
     }
     Ok(())
 }
 
-/// Whether there is something other than a file: a device, a pipe, a folder.
+/// Whether the path is something other than a file: a device, a pipe, a folder.
 pub(crate) fn is_no_file(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|meta| !meta.is_file())
 }
 
-/// Refuses to replace a file of other content unless told to. `otherwise` says where else to write.
+/// Refuses to replace a file that has other content, unless `force` is set. `otherwise` is a hint where else to write.
 pub(crate) fn refuse_overwrite(path: &Path, new: &[u8], force: bool, otherwise: &str) -> anyhow::Result<()> {
-    // What is no file has no content that could be lost, and a pipe's would never end.
+    // A device has no content that could be lost, and reading a pipe would never end.
     let is_file = std::fs::metadata(path).is_ok_and(|meta| meta.is_file());
     if force || !is_file || small_file::named(path, new.len() as u64).is_ok_and(|there| there == new) {
         return Ok(());
@@ -46,7 +46,7 @@ pub(crate) fn refuse_overwrite(path: &Path, new: &[u8], force: bool, otherwise: 
         .into())
 }
 
-/// Where a path leads, also when the file is not there yet.
+/// The file that a path leads to, even if it does not exist yet.
 fn place(path: &Path) -> PathBuf {
     if let Ok(place) = path.canonicalize() {
         return place;
@@ -56,7 +56,7 @@ fn place(path: &Path) -> PathBuf {
     path.file_name().map_or_else(|| folder.clone(), |name| folder.join(name))
 }
 
-/// A name from a catalog or a bundle as a file name: never a path, never hidden, never too long for an ending.
+/// Makes a file name from a name in a catalog or bundle: never a path, never hidden, and short enough for a suffix.
 pub(crate) fn plain_name(name: &str) -> String {
     let safe = |c: char| {
         if c.is_alphanumeric() || "._-+".contains(c) { c } else { '-' }
@@ -68,25 +68,25 @@ pub(crate) fn plain_name(name: &str) -> String {
     name
 }
 
-/// Writes a small file whose name follows from another's, such as a signature: whole or not at all. The user has not named
-/// it, so a link in its place is not followed.
+/// Writes a small file whose name is derived from another file's, such as a signature, completely or not at all. The
+/// user has not named it, so a link with this name is not followed.
 pub(crate) fn write_beside(path: &Path, text: impl AsRef<[u8]>) -> anyhow::Result<()> {
     let failed = |error: io::Error| Failure::io(path, &error).into();
     match std::fs::symlink_metadata(path) {
         Ok(meta) if meta.is_symlink() => {
             let message = format!("{} is a symbolic link", path.display());
             Err(Failure::new(ExitCode::Failed, message)
-                .hint("remove it: this file is made beside another")
+                .hint("remove the link; a sidecar file is never written through one")
                 .into())
         }
         _ => own_file::replace(path, text.as_ref()).map_err(failed),
     }
 }
 
-/// Writes a small file that the user named, whole or not at all; a bundle in its place stays. A link is followed.
+/// Writes a small file that the user named, completely or not at all; a bundle is never replaced. A link is followed.
 pub(crate) fn write(path: &Path, text: impl AsRef<[u8]>) -> anyhow::Result<()> {
     let failed = |error: io::Error| Failure::io(path, &error).into();
-    // A device or pipe is written to as it is: there is nothing to replace.
+    // A device or pipe is written to directly: there is nothing to replace.
     if is_no_file(path) {
         return std::fs::write(path, &text).map_err(failed);
     }
@@ -94,15 +94,15 @@ pub(crate) fn write(path: &Path, text: impl AsRef<[u8]>) -> anyhow::Result<()> {
     let is_zstd = small_file::regular(path).and_then(|mut file| file.read_exact(&mut start)).is_ok()
         && start == ZSTD_MAGIC;
     if is_zstd {
-        let message = format!("{} is a compressed file, which text shall not replace", path.display());
+        let message = format!("{} is a compressed file, and text must not replace it", path.display());
         return Err(Failure::new(ExitCode::Failed, message).hint("choose another name").into());
     }
     let place = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     own_file::replace(&place, text.as_ref()).map_err(failed)
 }
 
-/// Writes a secret: whole or not at all, and never readable by others, not even for a moment. A file in its place
-/// stays, unless it may be replaced.
+/// Writes a secret, completely or not at all; others can never read it. An existing file stays, unless it may be
+/// replaced.
 pub(crate) fn write_private(path: &Path, text: &str, replace: bool) -> anyhow::Result<()> {
     let write = || {
         if replace {

@@ -1,4 +1,4 @@
-//! What has to be right before the first byte, looked at together: one table, and all that is wrong at once.
+//! The checks before the first byte is sent: one table, with all problems at once.
 
 use std::fmt::Write as _;
 
@@ -8,15 +8,15 @@ use crate::app::failure::{ExitCode, Failure};
 use crate::registry::Stats;
 use crate::report::bytes;
 
-/// Tokens and certificates mind a clock that is off by more than this, in seconds.
+/// Tokens and certificates may fail if the clock is off by more than this, in seconds.
 const CLOCK: i64 = 60;
-/// Speeds by which a duration is told, in bytes per second.
+/// Speeds for which a duration is printed, in bytes per second.
 const SPEEDS: [(&str, u64); 2] = [("100 Mbit/s", 12_500_000), ("1 Gbit/s", 125_000_000)];
 
 #[derive(Debug)]
 enum Verdict {
     Fine,
-    /// People should know; the run goes on.
+    /// A warning; the run continues.
     Watch,
     Fails(Failure),
 }
@@ -41,7 +41,7 @@ impl Preflight {
         self.0.push(Check { what, verdict: Verdict::Watch, text: text.into() });
     }
 
-    /// The result of a check: what it says when all is well, or what is wrong.
+    /// The result of a check: its text if it passes, or the failure.
     pub(crate) fn check(&mut self, what: &'static str, result: Result<impl Into<String>, Failure>) {
         match result {
             Ok(text) => self.fine(what, text),
@@ -51,14 +51,14 @@ impl Preflight {
         }
     }
 
-    /// The clocks of the registries that were asked, and what pulls they grant against what is still to be asked.
+    /// The clocks of the registries that were contacted, and the number of pulls that they still allow.
     pub(crate) fn registries(&mut self, stats: &Stats) {
         let mut off = Vec::new();
         for host in &stats.hosts {
             if let Some(ahead) = host.clock_ahead.filter(|ahead| ahead.abs() > CLOCK) {
                 let side = if ahead > 0 { "behind" } else { "ahead of" };
                 off.push(format!(
-                    "this machine's is {} {side} {}",
+                    "this machine's clock is {} {side} {}",
                     in_words(ahead.unsigned_abs()),
                     host.host
                 ));
@@ -70,14 +70,14 @@ impl Preflight {
         }
         match off.as_slice() {
             [] if stats.hosts.iter().any(|host| host.clock_ahead.is_some()) => {
-                self.fine("clock", "as the registries have it");
+                self.fine("clock", "same time as the registries");
             }
             [] => {}
             off => self.watch("clock", format!("{}: tokens and certificates may be refused", off.join("; "))),
         }
     }
 
-    /// How long `size` bytes take at usual speeds, or at the one that was set.
+    /// How long `size` bytes take at typical speeds, or at the limit that was set.
     pub(crate) fn time(&mut self, size: u64, limit: Option<u64>) {
         let at = |speed: u64| in_words(size.div_ceil(speed.max(1)));
         let usual = || SPEEDS.map(|(name, speed)| format!("{} at {name}", at(speed))).join(", ");
@@ -105,13 +105,13 @@ impl Preflight {
         self.0.iter().map(check).collect()
     }
 
-    /// What people should know though it is no failure.
+    /// Warnings that are not failures.
     pub(crate) fn warnings(&self) -> impl Iterator<Item = String> {
         let watched = self.0.iter().filter(|check| matches!(check.verdict, Verdict::Watch));
         watched.map(|check| format!("{}: {}", check.what, check.text))
     }
 
-    /// The one failure as it is; several together, with the class of the first.
+    /// A single failure unchanged; several as one, with the class of the first.
     pub(crate) fn judge(self) -> Result<(), Failure> {
         let failed = self.0.into_iter().filter_map(|check| match check.verdict {
             Verdict::Fails(error) => Some(error),
@@ -142,7 +142,7 @@ impl Verdict {
     }
 }
 
-/// Seconds in words.
+/// A duration as text.
 fn in_words(seconds: u64) -> String {
     match seconds {
         0..=119 => format!("{seconds} s"),

@@ -1,4 +1,4 @@
-//! `--report FILE`: what became of each image, as JSON. Written on success, on failure and on Ctrl-C.
+//! `--report FILE`: the result of each image, as JSON. Written on success, on failure and on Ctrl-C.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use crate::image::{Digest, Reference};
 
 pub(crate) use crate::provenance::ImageState;
 
-/// Rises when a field changes its meaning.
+/// Increased when a field changes its meaning.
 const SCHEMA_VERSION: u32 = 1;
 
 /// One image of a run.
@@ -25,12 +25,12 @@ pub(crate) struct ImageReport {
     pub(crate) target: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) digest: Option<Digest>,
-    /// Where one platform was taken out of an index: which, and the index, which is not imported.
+    /// If only one platform of an index is imported: that platform, and the index, which is not imported.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) platform: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) index: Option<Digest>,
-    /// What the target's tag pointed at before.
+    /// What the target's tag resolved to before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) replaced: Option<Digest>,
     pub(crate) state: ImageState,
@@ -38,7 +38,7 @@ pub(crate) struct ImageReport {
     pub(crate) bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reason: Option<String>,
-    /// It is in the bundle, and was not asked for.
+    /// It is in the bundle, but was not selected.
     #[serde(skip)]
     unasked: bool,
     #[serde(skip)]
@@ -66,7 +66,7 @@ impl ImageReport {
         }
     }
 
-    /// Leaves it out of what the run is about.
+    /// Marks it as not part of this run.
     pub(crate) fn not_asked_for(&mut self) {
         (self.state, self.unasked) = (ImageState::Skipped, true);
     }
@@ -76,7 +76,7 @@ impl ImageReport {
         self.digest = Some(*digest);
     }
 
-    /// Records the failure; the first of an image counts.
+    /// Records a failure; only the first of an image is kept.
     pub(crate) fn failed(
         &mut self,
         code: ExitCode,
@@ -88,7 +88,7 @@ impl ImageReport {
             self.state = ImageState::Failed;
             self.code = Some(code);
             let (place, reason) = (place.to_string(), reason.to_string());
-            // Many errors name the place themselves.
+            // Many errors already name the place.
             let says_where = place.is_empty() || reason.contains(&place);
             self.reason = Some(if says_where { reason } else { format!("{place}: {reason}") });
             self.hints = hints;
@@ -112,19 +112,19 @@ impl RunReport {
         Self { command, path: path.map(Path::to_owned), bundle: None, images: Vec::new(), totals: None }
     }
 
-    /// Sets the state of every image that has none yet.
+    /// Sets the state of every image that does not have one yet.
     pub(crate) fn all_done(&mut self, state: ImageState) {
         for image in self.images.iter_mut().filter(|image| image.state == ImageState::NotTried) {
             image.state = state;
         }
     }
 
-    /// How many of the images that were asked for are in `state`.
+    /// The number of selected images in `state`.
     pub(crate) fn number(&self, state: ImageState) -> usize {
         self.images.iter().filter(|image| image.state == state && !image.unasked).count()
     }
 
-    /// Notes of which images one platform is taken.
+    /// Records the images of which only one platform is imported.
     pub(crate) fn note_chosen(&mut self, chosen: &[Chosen]) {
         for chosen in chosen {
             let row = &mut self.images[chosen.image];
@@ -132,7 +132,7 @@ impl RunReport {
         }
     }
 
-    /// One line for each of them; `done` says what is not done with the index.
+    /// One line for each of them; `done` is the verb for what does not happen to the index.
     pub(crate) fn chosen(&self, done: &str) -> String {
         let taken = self.images.iter().filter(|image| image.state != ImageState::Skipped);
         let line = |image: &ImageReport| {
@@ -147,7 +147,7 @@ impl RunReport {
         self.images.iter().filter(|image| image.state == ImageState::Failed)
     }
 
-    /// Whether every failure is of the kind that leaves the rest whole.
+    /// Whether no failure affects other images.
     pub(crate) fn failed_partly(&self) -> bool {
         self.failures().all(|image| image.code == Some(ExitCode::Partly))
     }
@@ -171,7 +171,7 @@ impl RunReport {
         failure
     }
 
-    /// The same for a run that ends well without them, hints included.
+    /// The same text as a warning, hints included, for a run that succeeds without these images.
     pub(crate) fn warning(&self) -> String {
         let failure = self.failure();
         let hints = failure.hints.iter().map(|hint| format!("\nhint: {hint}"));

@@ -1,7 +1,7 @@
-//! The files beside a bundle or a statement: how they are called, who signed them, and how they are written.
+//! The sidecar files of a bundle or a statement: their names, who signed them, and how they are written.
 //!
-//! One list of endings for all of them. A file beside another is written whole or not at all, and a link in its place is
-//! not followed.
+//! All suffixes are in one list. A sidecar file is written completely or not at all, and a link with its name is not
+//! followed.
 
 use std::path::{Path, PathBuf};
 
@@ -12,22 +12,22 @@ use crate::archive::{ArchiveError, FormatError, volume_base};
 use crate::cli::WriteArgs;
 use crate::signing::{Circumstances, MAX_STATEMENT, PrivateKey, SigstoreBundle, Tool, Trust};
 
-/// The bare signature beside a bundle.
+/// The suffix of a bare signature of a bundle.
 pub(crate) const SIGNATURE: &str = ".sig";
-/// The sigstore bundle beside a bundle.
+/// The suffix of the sigstore bundle of a bundle.
 pub(crate) const SIGSTORE: &str = ".sigstore.json";
 
-/// A reviewer's approvals beside a bundle.
+/// The suffix of the approvals of a bundle.
 pub(crate) const APPROVALS: &str = ".approvals";
 
-/// The statement beside a bundle.
+/// The suffix of the statement about a bundle.
 pub(crate) const STATEMENT: &str = ".statement.json";
 
-/// Everything that is said of a bundle in files beside it.
+/// The suffixes of all signatures, statements and approvals about a bundle.
 pub(crate) const SIDECARS: [&str; 5] =
     [SIGNATURE, SIGSTORE, STATEMENT, ".statement.json.sigstore.json", APPROVALS];
 
-/// The endings of the files that come with a bundle.
+/// The suffixes of the files that are written with a bundle.
 pub(crate) fn written_with(write: &WriteArgs) -> Vec<String> {
     let is_signed = write.sign.sign_key.is_some();
     let mut suffixes = Vec::new();
@@ -46,22 +46,22 @@ pub(crate) fn written_with(write: &WriteArgs) -> Vec<String> {
     suffixes
 }
 
-/// Where signatures of the bundle at `path` lie. Those of volumes have the name that the volumes have in common.
+/// The paths of signatures of the bundle at `path`. For volumes they are made from the name that the volumes share.
 pub(crate) fn signatures(path: &Path) -> Result<Vec<PathBuf>, ArchiveError> {
     let base = base(path)?;
-    // A folder such as `..` has no name, and nothing beside it.
+    // A folder such as `..` has no name, and so no sidecar files.
     let has_name = base.file_name().is_some();
     Ok([SIGNATURE, SIGSTORE].into_iter().filter(|_| has_name).map(|suffix| beside(&base, suffix)).collect())
 }
 
-/// What the files beside a bundle are called after.
+/// The path from which the names of a bundle's sidecar files are made.
 pub(crate) fn base(path: &Path) -> Result<PathBuf, ArchiveError> {
     let base = volume_base(path)?.unwrap_or_else(|| path.to_owned());
-    // Without a slash at the end.
+    // Without a trailing slash.
     Ok(base.components().collect())
 }
 
-/// Who runs this program, and when.
+/// The user who runs this program, and the time.
 pub(crate) fn circumstances(by: Option<&str>) -> Circumstances {
     let variable = |name| std::env::var(name).ok().filter(|text| !text.is_empty());
     let someone = || {
@@ -76,8 +76,8 @@ pub(crate) fn circumstances(by: Option<&str>) -> Circumstances {
     }
 }
 
-/// Writes a statement that the user named, signed in a file beside it where somebody signs. A signature of what was there
-/// before goes.
+/// Writes a statement that the user named and, with a key, its signature in a sidecar file. A signature of the previous
+/// content is removed.
 pub(crate) fn write_signed(path: &Path, text: &str, signer: Option<&PrivateKey>) -> anyhow::Result<()> {
     unsign(path)?;
     output_files::write(path, text)?;
@@ -96,7 +96,7 @@ pub(crate) fn sign(path: &Path, text: &str, signer: Option<&PrivateKey>) -> anyh
     output_files::write_beside(&beside(path, SIGSTORE), signed.to_file())
 }
 
-/// The required key that signed the statement at `path`; none where no key is required. Else what is wrong.
+/// The required key that signed the statement at `path`; none if no key is required; otherwise the reason for refusal.
 pub(crate) fn signer_of(
     path: &Path,
     text: &[u8],

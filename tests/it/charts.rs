@@ -94,7 +94,7 @@ fn a_locked_chart_is_the_one_that_was_locked() {
     std::fs::write(gap.path("c/charts/shop-2.4.0.tgz.prov"), "now it is signed").unwrap();
     let ran = export();
     assert_eq!(ran.code, 1, "{}", ran.shown());
-    assert!(ran.stderr.contains("another chart than the one that was locked"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("is not the chart that was locked"), "{}", ran.stderr);
     for arguments in [
         &["-o", "c/catalog.lock", "--check", "--exit-code"][..],
         &["-o", "c/catalog.lock", "--keep", "--check", "--exit-code"],
@@ -113,7 +113,7 @@ fn a_chart_that_is_missing_or_another_one_is_refused_before_anything_is_sent() {
         (("shop-2.4.0.tgz", "nosuch.tgz"), 1, "nosuch.tgz"),
         (("charts/shop:2.4.0", "charts/shop:2.4.1"), 2, "is shop 2.4.0, but is called"),
         (("charts/shop:2.4.0", "charts/other:2.4.0"), 2, "oci://…/shop:2.4.0"),
-        (("charts/shop-2.4.0.tgz", "shop.yaml"), 3, "no packed chart"),
+        (("charts/shop-2.4.0.tgz", "shop.yaml"), 3, "not a packed chart"),
         (("archive:", "source: r.io/x\n  archive:"), 2, "from an archive or from a source"),
     ] {
         std::fs::write(gap.path("c/bad.yaml"), text.replace(change.0, change.1)).unwrap();

@@ -375,7 +375,7 @@ fn a_file_and_volumes_of_one_name_are_one_bundle_or_none() {
     refused(&[&whole[..], &part].concat(), "the volumes of out.tar.zst are another bundle");
     // The same bundle may lie there in one piece too.
     run(&gap, &["repack", "out.tar.zst.001", "-o", "out.tar.zst"], 0);
-    refused(&[&whole[..], &part].concat(), "is another bundle");
+    refused(&[&whole[..], &part].concat(), "another bundle");
     refused(&[&cut[..], &part].concat(), "out.tar.zst is a file");
     for bundle in ["out.tar.zst", "out.tar.zst.001"] {
         run(&gap, &["verify", bundle], 0);

@@ -190,7 +190,7 @@ fn a_manifest_that_is_stated_under_two_types_and_has_none_is_refused() {
         }
         let ran = gap.try_import("layout", &[]);
         assert_eq!(ran.code, code, "{what}: {}", ran.shown());
-        assert!(code == 0 || ran.stderr.contains("does not say itself"), "{what}: {}", ran.shown());
+        assert!(code == 0 || ran.stderr.contains("does not say which"), "{what}: {}", ran.shown());
         assert_eq!(gap.destination.manifest("team/app", "0").is_some(), code == 0, "{what}");
     }
 }

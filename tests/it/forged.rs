@@ -32,7 +32,7 @@ fn a_size_that_bundle_json_makes_up_is_damage() {
     std::fs::write(&path, bundle.to_bytes().unwrap()).unwrap();
     for command in commands {
         let said = judged(command);
-        assert!(said.contains("1 bytes, and what it refers to has"), "{said}");
+        assert!(said.contains("1 bytes, but its content has"), "{said}");
     }
     assert_eq!(gap.destination.count("PUT", ""), 0);
 }

@@ -82,7 +82,7 @@ fn a_forbidden_bundle_is_not_let_in_and_the_registry_does_not_hear_of_it() {
     let says = "noRoot: ";
     for bundle in ["out.tar.zst", "cut.tar.zst.001"] {
         let ran = with_policy(&gap, &["import", bundle, "-d", &host]);
-        names(&ran, 3, &["policy.yaml does not let this pass, 1 finding", says]);
+        names(&ran, 3, &["policy.yaml does not allow this: 1 finding", says]);
     }
     let bytes = gap.read("out.tar.zst");
     let piped = gap.fed(&[&["import", "-", "-d", &host], &POLICY[..]].concat(), &bytes);
@@ -241,12 +241,12 @@ fn no_disguise_hides_a_user() {
             "a/named:1 runs as root (\"0\") [unknown/unknown]",
             "a/disguised:1 runs as root, since it names no user [linux/amd64]",
             "a/overflow:1 runs as root (\"4294967296\")",
-            ", 6 findings:",
+            ": 6 findings:",
         ],
     );
     // A reviewer sees the same.
     gap.export(&["-o", "out.tar.zst"]);
-    names(&with_policy(&gap, &["verify", "out.tar.zst"]), 3, &[", 6 findings:"]);
+    names(&with_policy(&gap, &["verify", "out.tar.zst"]), 3, &[": 6 findings:"]);
     let json = gap.cli.run(&["review", "out.tar.zst", "-o", "-", "--format", "json"]);
     let value: Value = serde_json::from_str(&json.stdout).unwrap();
     let entry = |image: usize, at: usize| &value["images"][image]["platforms"][at];
@@ -304,7 +304,7 @@ fn what_is_no_policy_stops_before_anything_is_asked() {
             &["repack", "out.tar.zst", "-o", "new.tar.zst"],
             &["import", "out.tar.zst", "-d", &host],
         ] {
-            names(&with_policy(&gap, arguments), 2, &[says, "a policy has some of: sources"]);
+            names(&with_policy(&gap, arguments), 2, &[says, "a policy may have: sources"]);
         }
     }
     let file = std::fs::File::create(gap.path("policy.yaml")).unwrap();

@@ -48,7 +48,8 @@ fn a_clock_that_is_off_is_told() {
     gap.source.fault(Fault::on("*", "", date).always());
     let ran = gap.export(&["-o", "out.tar.zst"]);
     assert!(
-        ran.stderr.contains("warning: clock: this machine's is") && ran.stderr.contains("days ahead of"),
+        ran.stderr.contains("warning: clock: this machine's clock is")
+            && ran.stderr.contains("days ahead of"),
         "{}",
         ran.shown()
     );

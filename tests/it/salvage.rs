@@ -229,7 +229,7 @@ fn a_request_is_held_against_what_is_known_on_this_side() {
         let ran = answer(&name, beside);
         assert_eq!(ran.code, 0, "{beside:?}: {}", ran.shown());
         // Where nothing is named, its word is said to be all there is.
-        let says = "only the request says which images these are";
+        let says = "the images of the request cannot be compared with a catalog";
         assert_eq!(ran.stderr.contains(says), beside.is_empty(), "{beside:?}: {}", ran.shown());
     }
     let forged = |change: &dyn Fn(&mut Value)| {

@@ -70,8 +70,8 @@ fn a_choice_of_nothing_is_a_slip() {
         (&["--only-chart", "shopp"][..], "--only-chart shopp fits nothing (shop, tools)"),
         (&["--only-component", "X"], "(Debug, Server, Worker)"),
         (&["--only-label", "new"], "(old, optional)"),
-        (&["--only", "*x*"], "--only *x* fits none of 3 images"),
-        (&["--skip", "*x*"], "--skip *x* fits none"),
+        (&["--only", "*x*"], "--only *x* matches none of 3 images"),
+        (&["--skip", "*x*"], "--skip *x* matches none"),
         (&["--only-chart", "shop", "--only-label", "optional"], "no row of the catalog"),
         (&["--add", "r.io/A:1"], "--add r.io/A:1: line 1: repository"),
     ] {
@@ -107,7 +107,7 @@ fn one_more_image_or_artifact_comes_along() {
     }
     let ran = gap.cli.run(&["export", "--locked", "--add", "r.io/other:1"]);
     assert_eq!(ran.code, 2);
-    assert!(ran.stderr.contains("lock it too"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("add it to the lock"), "{}", ran.stderr);
 }
 
 /// What a run says of itself is about what was asked for.

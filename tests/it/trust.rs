@@ -250,7 +250,7 @@ fn what_is_signed_and_what_is_checked_is_told() {
     let exported = gap.export(&["-o", "out.tar.zst", "--sign-key", "site.key"]);
     assert!(exported.stdout.contains("  out.tar.zst.sigstore.json\n"), "{}", exported.shown());
     let plain = gap.cli.run(&["verify", "out.tar.zst"]);
-    assert!(plain.stdout.contains("signed, and not checked"), "{}", plain.shown());
+    assert!(plain.stdout.contains("signed, but not checked"), "{}", plain.shown());
     let inspected = gap.cli.run(&["inspect", "out.tar.zst", "--format", "json", "--verify-key", "site.pub"]);
     let value: serde_json::Value = serde_json::from_str(&inspected.stdout).unwrap();
     assert_eq!(value["signed"], true);

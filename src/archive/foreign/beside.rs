@@ -1,4 +1,5 @@
-//! Entries of another tool's index that are not images: signatures and the like, by a subject, a tag or a mark of their own.
+//! Entries of another tool's index that are not images: signatures and other referrers, found by a subject, a tag or a
+//! mark.
 
 use std::collections::{HashMap, HashSet};
 
@@ -14,23 +15,24 @@ use crate::image::{
 
 const CONTAINERD_NAME: &str = "io.containerd.image.name";
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
-/// hauler gives signatures the name of their image, and says so here; before version 2 under the other prefix.
+/// hauler gives signatures the name of their image, and marks them with this annotation; version 1 used the other
+/// prefix.
 const KIND: &str = "kind";
 const KINDS: [&str; 2] = ["dev.hauler/", "dev.cosignproject.cosign/"];
 
-/// Entries without a name of their own, and what they may be about.
+/// Entries without their own name, and what they may be about.
 #[derive(Default)]
 pub(in crate::archive) struct Beside<'a> {
     pub(in crate::archive) entries: Vec<&'a Descriptor>,
-    /// The digest that the index gives each name.
+    /// The digest that the index has for each name.
     pub(in crate::archive) named: HashMap<Reference, Digest>,
-    /// Indexes that are not taken.
+    /// Indexes that are left out.
     pub(in crate::archive) left_out: HashSet<Digest>,
 }
 
 impl Beside<'_> {
-    /// The artifacts among them: they are about an image or about each other. What else has no name is an image that
-    /// nobody could ask for, unless it says that it is none.
+    /// The artifacts among them, which are about an image or about each other. Any other entry without a name is an
+    /// image that cannot be requested, unless it is marked as something else.
     pub(in crate::archive) fn artifacts(
         &self,
         images: &[ImageRow],
@@ -95,7 +97,7 @@ impl Beside<'_> {
         }
     }
 
-    /// The tag of a signature and the like, and what it is about.
+    /// The tag of a signature or other referrer, and its subject.
     fn tag(&self, root: &Descriptor) -> Option<(Tag, Digest)> {
         tag_of(root).or_else(|| {
             let kind = related(root)?;
@@ -105,12 +107,12 @@ impl Beside<'_> {
     }
 }
 
-/// The image as a root, while its size is still that of its manifest alone.
+/// The image as a root, before its size includes more than its manifest.
 pub(in crate::archive) fn root_of(image: &ImageRow) -> Root {
     Root { digest: image.digest, media_type: image.media_type.clone(), size: image.size }
 }
 
-/// The tag of a signature and the like, where the entry's name is one, and what that is about.
+/// The tag of a signature or other referrer, if the entry's name is one, and its subject.
 pub(in crate::archive) fn tag_of(root: &Descriptor) -> Option<(Tag, Digest)> {
     let name = root.annotations.get(REF_NAME)?;
     let (hex, _) = name.strip_prefix("sha256-")?.split_once('.')?;
@@ -118,7 +120,7 @@ pub(in crate::archive) fn tag_of(root: &Descriptor) -> Option<(Tag, Digest)> {
     ArtifactKind::of(&subject, Some(&tag)).map(|_| (tag, subject))
 }
 
-/// What the entry is to the image of the same name; none for an image, or where no tool says.
+/// What the entry is to the image of the same name; none for an image, or if no tool marked it.
 pub(in crate::archive) fn related(root: &Descriptor) -> Option<ArtifactKind> {
     let kind = root.annotations.get(KIND)?;
     match KINDS.iter().find_map(|prefix| kind.strip_prefix(prefix))? {
@@ -129,8 +131,8 @@ pub(in crate::archive) fn related(root: &Descriptor) -> Option<ArtifactKind> {
     }
 }
 
-/// The full name in an index entry. Tag-only names say nothing about the repository and do not count; a full one that is
-/// not a reference is an error.
+/// The full name in an index entry. A name that is only a tag does not contain the repository and does not count; a
+/// full name that is not a reference is an error.
 pub(in crate::archive) fn name_of(root: &Descriptor) -> Result<Option<Reference>, ArchiveError> {
     let full = |text: &String| text.contains('/') || text.contains('@');
     let texts = [CONTAINERD_NAME, REF_NAME].into_iter().filter_map(|key| root.annotations.get(key));
@@ -155,7 +157,7 @@ pub(in crate::archive) fn unnamed(root: &Descriptor) -> ArchiveError {
     ArchiveError::Input(InputError::Nameless(NamelessImage { digest: root.digest, found }))
 }
 
-/// Some tools call images artifacts of the type of their config.
+/// Some tools put the config's type as artifact type on plain images.
 pub(in crate::archive) fn is_type_of_image(artifact_type: &str) -> bool {
     matches!(artifact_type, media_type::OCI_CONFIG | media_type::DOCKER_CONFIG)
 }

@@ -1,8 +1,8 @@
-//! What a tar of another tool comes in: nothing, gzip of any number of members, zstd of any number of frames.
+//! The compression of another tool's tar: none, gzip with any number of members, or zstd with any number of frames.
 //!
-//! Both formats allow several parts, one after another; zstd also allows skippable frames anywhere, and pzstd begins with
-//! one. Zero bytes after the last part are padding. Anything else there is an error of its own, [`Leftover`], so that
-//! whoever reads the tar can tell it from damage.
+//! Both formats allow several parts, one after another; zstd also allows skippable frames anywhere, and pzstd begins
+//! with one. Zero bytes after the last part are padding. Anything else there is a separate error, [`Leftover`], so that
+//! the reader of the tar can distinguish it from damage.
 
 use std::io::{self, BufRead, Read};
 use std::path::Path;
@@ -16,7 +16,7 @@ use crate::archive::format::frame;
 use crate::archive::format::member::MAX_PADDING;
 use crate::archive::{ArchiveError, FormatError, InputError};
 
-/// What every stock zstd accepts without a flag, in bytes.
+/// The window that every zstd program accepts without a flag, in bytes.
 pub(in crate::archive) const MAX_WINDOW: u64 = 128 << 20;
 
 /// The first byte of a skippable frame's magic number is any of 0x50 to 0x5f (RFC 8878, 3.1.2).
@@ -24,7 +24,7 @@ const SKIPPABLE_MAGIC: [u8; 3] = [0x2a, 0x4d, 0x18];
 /// Magic number and length.
 const SKIPPABLE_HEADER: usize = 8;
 
-/// What a tar is packed in.
+/// The compression of a tar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::archive) enum Packing {
     Plain,
@@ -33,7 +33,7 @@ pub(in crate::archive) enum Packing {
 }
 
 impl Packing {
-    /// By how the file begins.
+    /// Detects it from the first bytes of the file.
     pub(in crate::archive) fn of(start: &[u8]) -> Self {
         if start.starts_with(&GZIP) {
             Self::Gzip
@@ -44,7 +44,7 @@ impl Packing {
         }
     }
 
-    /// The usual ending of such a file.
+    /// The usual suffix of such a file.
     pub(in crate::archive) fn name(self) -> &'static str {
         match self {
             Self::Plain => "tar",
@@ -53,7 +53,7 @@ impl Packing {
         }
     }
 
-    /// One of the parts that follow each other.
+    /// The name of one of its parts.
     fn part(self) -> &'static str {
         match self {
             Self::Plain => "member",
@@ -71,7 +71,8 @@ fn is_skippable(start: &[u8]) -> bool {
     matches!(start, [0x50..=0x5f, rest @ ..] if rest.starts_with(&SKIPPABLE_MAGIC))
 }
 
-/// Compressions and containers that are not read, by how their files begin, with the command that unpacks them.
+/// Compressions and containers that are not supported, by the first bytes of the file, with the command that unpacks
+/// them.
 pub(in crate::archive) fn unread(start: &[u8]) -> Option<(&'static str, &'static str)> {
     const UNREAD: [(&[u8], &str, &str); 5] = [
         (b"\xfd7zXZ\0", "xz", "xz -dk"),
@@ -83,7 +84,7 @@ pub(in crate::archive) fn unread(start: &[u8]) -> Option<(&'static str, &'static
     UNREAD.iter().find(|(magic, ..)| start.starts_with(magic)).map(|(_, name, command)| (*name, *command))
 }
 
-/// What stands after the last part, and is neither padding nor another part.
+/// Data after the last part that is neither padding nor another part.
 #[derive(Debug, thiserror::Error)]
 #[error("bytes after the last {part}, from byte {at} of the file on")]
 pub(in crate::archive) struct Leftover {
@@ -91,7 +92,7 @@ pub(in crate::archive) struct Leftover {
     at: u64,
 }
 
-/// A frame that takes a larger window than is allowed.
+/// A frame that needs a larger window than allowed.
 #[derive(Debug, thiserror::Error)]
 #[error("a zstd window of {0} MiB")]
 pub(in crate::archive) struct TooWide(u64);
@@ -104,7 +105,7 @@ impl TooWide {
     }
 }
 
-/// What went wrong with reading what is in `archive`: a medium that fails, or what a decompressor cannot make sense of.
+/// The error for a failed read in `archive`: the medium failed, or the compressed data is invalid.
 pub(in crate::archive) fn content_error(archive: &Path, error: io::Error) -> ArchiveError {
     if error.raw_os_error().is_some() {
         return ArchiveError::Io { path: archive.to_owned(), error };
@@ -120,7 +121,7 @@ pub(in crate::archive) fn content_error(archive: &Path, error: io::Error) -> Arc
     }
 }
 
-/// The content of `input`: gzip, zstd, or plain. Compressed content is measured against what it expands from.
+/// The content of `input`: gzip, zstd, or plain. The expansion of compressed content is limited.
 pub(in crate::archive) fn content_of(
     mut input: impl BufRead + Send + 'static,
     path: &Path,
@@ -137,7 +138,7 @@ pub(in crate::archive) fn content_of(
     Ok((content, Some(gauge)))
 }
 
-/// Whether another part follows. Padding is passed over, and only the end may follow it.
+/// Whether another part follows. Padding is skipped, and only the end may follow it.
 fn another<R: BufRead>(input: &mut Counted<R>, packing: Packing) -> io::Result<bool> {
     let mut padding = 0;
     loop {
@@ -172,7 +173,7 @@ impl<R: BufRead> Frames<R> {
         Ok(Self { input, decoder, is_inside: false })
     }
 
-    /// Comes to the next frame that has content; false at the end.
+    /// Moves to the next frame that has content; false at the end.
     fn begin(&mut self) -> io::Result<bool> {
         while another(&mut self.input, Packing::Zstd)? {
             if is_skippable(self.input.peek(4)?) {
@@ -232,7 +233,7 @@ impl<R: BufRead> Read for Frames<R> {
     }
 }
 
-/// The content of gzip members, one after another. None while it is being read.
+/// The content of gzip members, one after another. None during a read.
 struct GzipMembers<R>(Option<State<R>>);
 
 enum State<R> {

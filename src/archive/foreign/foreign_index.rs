@@ -1,4 +1,4 @@
-//! What the index and the manifests of another tool's layout say, in the terms of a bundle.
+//! Converts the index and the manifests of another tool's layout into the rows of a bundle.
 
 use std::collections::HashSet;
 
@@ -12,22 +12,22 @@ use crate::archive::manifest::{
 use crate::archive::{ArchiveError, FormatError, InputError};
 use crate::image::{Descriptor, Digest, ManifestKind, ParsedManifest, Platform, Reference, media_type};
 
-/// Images that one message names.
+/// Number of images that one message names.
 const NAMED: usize = 10;
 
-/// How the images of another tool's layout are taken.
+/// How the images of another tool's layout are used.
 #[derive(Clone, Debug, Default)]
 pub struct LayoutOptions {
-    /// The name of the one image, which may come without one.
+    /// The name of the only image, which may have none in the archive.
     pub name: Option<Reference>,
-    /// Of images for several platforms, take the manifest of this one alone.
+    /// For images with several platforms, use only the manifest of this one.
     pub platform: Option<Platform>,
-    /// Take images without a name too, under a name that no registry has. For reading, not for importing.
+    /// Also use images without a name, under a name that no registry has. For reading, not for importing.
     pub nameless: bool,
 }
 
 impl LayoutOptions {
-    /// Refuses options that a bundle has no use for: its images have names, and all that belongs to them.
+    /// Refuses options that do not apply to a bundle: its images have names and are imported as they are.
     pub fn refuse_for_bundle(&self) -> Result<(), ArchiveError> {
         match (&self.name, &self.platform) {
             (Some(name), _) => Err(ArchiveError::Input(InputError::NameUnneeded(name.to_string()))),
@@ -39,7 +39,7 @@ impl LayoutOptions {
     }
 }
 
-/// An image of which one platform is taken, and not the index that lists it.
+/// An image of which only one platform is used, and not the index that lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chosen {
     /// Position of the image in the bundle.
@@ -48,16 +48,16 @@ pub struct Chosen {
     pub index: Digest,
 }
 
-/// A layout in the terms of a bundle.
+/// A layout in the form of a bundle.
 #[derive(Debug)]
 pub(in crate::archive) struct Described {
     pub(in crate::archive) bundle: BundleManifest,
     pub(in crate::archive) chosen: Vec<Chosen>,
-    /// What whoever imports it should know.
+    /// Notes for the user who imports it.
     pub(in crate::archive) notes: Vec<String>,
 }
 
-/// What the index and the manifests say, in the terms of a bundle. `small` has the configs too, as far as they are at hand.
+/// Converts the index and the manifests. `small` also has the configs, as far as they are at hand.
 pub(in crate::archive) fn describe(
     index: &ParsedManifest,
     known: &Known<'_>,
@@ -77,7 +77,7 @@ pub(in crate::archive) fn describe(
     let images: Vec<&Descriptor> = roots.iter().copied().filter(|root| related(root).is_none()).collect();
     for root in &roots {
         ArchiveError::unless_stopped()?;
-        // A given name is for the one image there is: of several, nobody could tell which.
+        // A given name is for the only image: with several, it is not known which one is meant.
         let given = options.name.as_ref().filter(|_| images.len() == 1 && related(root).is_none());
         found.add(root, given, known, options)?;
     }
@@ -125,7 +125,7 @@ pub(in crate::archive) fn describe(
     Ok(Described { bundle, chosen, notes })
 }
 
-/// The entries of an index, sorted out.
+/// The entries of an index, by kind.
 #[derive(Default)]
 struct Found<'a> {
     images: Vec<ImageRow>,
@@ -133,10 +133,10 @@ struct Found<'a> {
     is_name_used: bool,
     beside: Beside<'a>,
     chosen: Vec<Chosen>,
-    /// Images of which not everything is there, one line each, and the platform that is.
+    /// Images that are incomplete, one line each, and the platform that is present.
     sparse: Vec<String>,
     only: Vec<Option<Platform>>,
-    /// Images that do not have the platform that is wanted.
+    /// Images that lack the requested platform.
     unfit: Vec<String>,
     notes: Vec<String>,
 }
@@ -188,9 +188,7 @@ impl<'a> Found<'a> {
         let parsed = ParsedManifest::of(bytes, Some(&taken.media_type))
             .map_err(|e| ArchiveError::Format(FormatError::Damaged(format!("{}: {e}", taken.digest))))?;
         if !self.names.insert(name.clone()) {
-            return Err(ArchiveError::Format(FormatError::Damaged(format!(
-                "the name {name} is there twice"
-            ))));
+            return Err(ArchiveError::Format(FormatError::Damaged(format!("the name {name} appears twice"))));
         }
         self.images.push(ImageRow {
             artifact_type: None,
@@ -205,7 +203,7 @@ impl<'a> Found<'a> {
         Ok(())
     }
 
-    /// A name for an image that has none, where that is enough.
+    /// A name for an image that has none, if that is sufficient.
     fn placeholder(
         &mut self,
         root: &Descriptor,
@@ -222,7 +220,7 @@ impl<'a> Found<'a> {
         format!("unnamed.invalid/image@{}", root.digest).parse().ok()
     }
 
-    /// Refuses images of which the archive does not have what is wanted.
+    /// Refuses images of which the archive lacks a requested part.
     fn refuse_sparse(&mut self, options: &LayoutOptions) -> Result<(), ArchiveError> {
         if let Some(wanted) = options.platform.as_ref().filter(|_| !self.unfit.is_empty()) {
             let images = lines(&self.unfit);
@@ -238,7 +236,7 @@ impl<'a> Found<'a> {
     }
 }
 
-/// One image a line, as far as a screen has room for them.
+/// One image per line, up to a limit.
 fn lines(images: &[String]) -> String {
     let named = images[..images.len().min(NAMED)].join("\n");
     match images.len().saturating_sub(NAMED) {

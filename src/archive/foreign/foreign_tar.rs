@@ -1,8 +1,8 @@
 //! Members of other tools' tars: ustar, GNU long names and base-256 sizes, PAX paths and sizes, global headers.
 //!
-//! Headers are the tar crate's. The walk is not: it would hold a long name of any length in memory, and cannot be
-//! left between two members and gone on with. What follows the end-of-archive marker is read too: zeros are padding,
-//! anything else is left over, and the caller decides whether that is an error.
+//! Headers are parsed by the tar crate, but the walk is not: the crate would hold a long name of any length in memory,
+//! and cannot stop between two members and resume. Data after the end-of-archive marker is read too: zeros are padding,
+//! and anything else is left over; the caller decides whether that is an error.
 
 use std::io::{self, BufRead, Read, Seek};
 use std::path::Path;
@@ -18,13 +18,13 @@ use crate::archive::format::member::{self, MAX_PADDING};
 use crate::archive::{ArchiveError, FormatError};
 use crate::image::Digest;
 
-/// A name, or a set of PAX records, is never longer.
+/// Maximum length of a name, or of a set of PAX records.
 const MAX_EXTENSION: u64 = 64 << 10;
-/// Members of a foreign archive.
+/// Maximum number of members of a foreign archive.
 pub(in crate::archive) const MAX_MEMBERS: usize = 1_000_000;
-/// Members that are taken as a whole come in pieces of this many bytes.
+/// Members that are read into memory are read in pieces of this many bytes.
 const PIECE: u64 = 1 << 20;
-/// Bytes of content that are passed over before the request to stop is looked at again.
+/// Bytes of content that are skipped before the request to stop is checked again.
 const PASSED: u64 = 64 << 20;
 
 /// Walks a tar, member by member.
@@ -35,12 +35,12 @@ pub(in crate::archive) struct Members<R> {
     archive: std::path::PathBuf,
     /// Bytes of the tar read or skipped so far.
     at: u64,
-    /// Content of the current member that is still to come, and the padding after it.
+    /// Content of the current member that is not read yet, and the padding after it.
     left: u64,
     padding: u64,
     count: usize,
     leftover: Option<String>,
-    /// Of the compressed input, if it is compressed; and the bytes of members that were taken as a whole.
+    /// Compressed bytes read, if the input is compressed; and bytes of members that were read into memory.
     gauge: Option<Gauge>,
     held: u64,
 }
@@ -48,16 +48,16 @@ pub(in crate::archive) struct Members<R> {
 /// One member of a tar.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::archive) struct Member {
-    /// As [`tar_header::plain_name`] spells it.
+    /// As normalised by [`tar_header::plain_name`].
     pub(in crate::archive) name: String,
     pub(in crate::archive) kind: Kind,
     /// In bytes.
     pub(in crate::archive) size: u64,
-    /// Where its content begins.
+    /// Offset at which its content begins.
     pub(in crate::archive) at: u64,
 }
 
-/// What extension headers say of the member after them.
+/// The values of extension headers for the next member.
 #[derive(Default)]
 struct Extensions {
     name: Option<Vec<u8>>,
@@ -99,13 +99,13 @@ impl<R: Read> Members<R> {
         }
     }
 
-    /// For what comes out of compressed input: members that are taken as a whole may not expand too far.
+    /// For compressed input: limits the expansion of members that are read into memory.
     pub(in crate::archive) fn gauged(mut self, gauge: Option<Gauge>) -> Self {
         self.gauge = gauge;
         self
     }
 
-    /// The next regular file; none at the end of the archive. What was not read of the one before is skipped.
+    /// The next regular file; none at the end of the archive. Unread content of the previous one is skipped.
     pub(in crate::archive) fn next(&mut self) -> Result<Option<Member>, ArchiveError> {
         loop {
             match self.next_of_any_kind()? {
@@ -149,7 +149,7 @@ impl<R: Read> Members<R> {
         }
     }
 
-    /// The member that `header` stands before.
+    /// Begins the member that `header` describes.
     fn begin(
         &mut self,
         header: &Header,
@@ -165,14 +165,14 @@ impl<R: Read> Members<R> {
             damaged(&format!("has the tar type {}, which tools read in different ways", shown(&[letter])))
         })?;
         if kind == Kind::Sparse || extensions.is_sparse {
-            return Err(damaged("is a sparse file, which no layout needs"));
+            return Err(damaged("is a sparse file, which a layout must not have"));
         }
         let size = match extensions.size {
             Some(record) => tar_header::size_record(&record),
             None => tar_header::size(header),
         };
         let size = size.map_err(|why| damaged(&why))?;
-        // Before POSIX a folder was a file with a slash at its end.
+        // Before POSIX, a folder was a file with a slash at the end of its name.
         if kind == Kind::File && raw.ends_with(b"/") {
             kind = Kind::Folder;
         }
@@ -189,12 +189,12 @@ impl<R: Read> Members<R> {
         Ok(Member { name, kind, size, at: self.at })
     }
 
-    /// The content of the current member, as far as it has not been read.
+    /// The unread content of the current member.
     pub(in crate::archive) fn content(&mut self) -> Content<'_, R> {
         Content(self)
     }
 
-    /// The current member as a whole; none when it is larger than `cap` bytes.
+    /// The current member as a whole; none if it is larger than `cap` bytes.
     pub(in crate::archive) fn whole(&mut self, cap: u64) -> Result<Option<Vec<u8>>, ArchiveError> {
         if self.left > cap {
             return Ok(None);
@@ -221,17 +221,17 @@ impl<R: Read> Members<R> {
         hashed.map(|(_, digest)| digest).map_err(|error| self.not_a_tar(&error))
     }
 
-    /// What follows the end of the archive, other than padding. It is only known when all members have been read.
+    /// Data after the end of the archive, except padding. It is only known after all members have been read.
     pub(in crate::archive) fn leftover(&self) -> Option<&str> {
         self.leftover.as_deref()
     }
 
-    /// So many bytes of content come next.
+    /// Expects this many bytes of content next.
     fn expect(&mut self, size: u64) {
         (self.left, self.padding) = (size, member::padding(size));
     }
 
-    /// The next header; none at the end-of-archive marker, or where the archive ends without one.
+    /// The next header; none at the end-of-archive marker, or if the archive ends without one.
     fn header(&mut self) -> Result<Option<Header>, ArchiveError> {
         let mut header = Header::new_old();
         match self.block(header.as_mut_bytes()) {
@@ -249,7 +249,7 @@ impl<R: Read> Members<R> {
         Ok(Some(header))
     }
 
-    /// Reads what follows the end-of-archive marker.
+    /// Reads the data after the end-of-archive marker.
     fn rest(&mut self) -> Result<(), ArchiveError> {
         let (mut header, mut zeros) = (Header::new_old(), 0);
         loop {
@@ -274,13 +274,13 @@ impl<R: Read> Members<R> {
         }
     }
 
-    /// The end of the archive, where reading on gives `error`: there may be something else behind its compressed form.
+    /// The end of the archive, if reading on gives `error`: other data may follow its compressed form.
     fn end(&mut self, error: &io::Error) -> Result<Option<Header>, ArchiveError> {
         self.leftover = Some(leftover(error).ok_or_else(|| self.not_a_tar(error))?.to_string());
         Ok(None)
     }
 
-    /// Fills `block`, as far as the archive goes.
+    /// Fills `block`, as far as the archive has data.
     fn block(&mut self, block: &mut [u8]) -> io::Result<usize> {
         let mut filled = 0;
         while filled < block.len() {
@@ -288,7 +288,7 @@ impl<R: Read> Members<R> {
                 Ok(0) => break,
                 Ok(read) => filled += read,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // What is left over behind the compressed form ends a block that has begun.
+                // Data after the compressed form ends a block that has begun.
                 Err(error) if filled > 0 && leftover(&error).is_some() => break,
                 Err(error) => return Err(error),
             }
@@ -311,7 +311,7 @@ impl<R: Read> Members<R> {
         Ok(name)
     }
 
-    /// Name and size among PAX records, where they are there.
+    /// Name and size from PAX records, if present.
     fn records(&mut self, extensions: &mut Extensions) -> Result<(), ArchiveError> {
         let records = self.extension()?;
         for record in PaxExtensions::new(&records) {
@@ -326,7 +326,7 @@ impl<R: Read> Members<R> {
         Ok(())
     }
 
-    /// Records for all members may say who packed them, and not what they are called.
+    /// Records for all members may contain anything except names and sizes.
     fn global_records(&mut self) -> Result<(), ArchiveError> {
         let records = self.extension()?;
         for record in PaxExtensions::new(&records) {
@@ -374,12 +374,12 @@ impl<R: Read> Members<R> {
 }
 
 impl<R: Read + Seek> Members<R> {
-    /// For a file, in which content that nobody wants is passed over.
+    /// For a file, in which unwanted content is skipped by seeking.
     pub(in crate::archive) fn seekable(reader: R, archive: &Path) -> Self {
         Self::with(reader, archive, |reader, bytes| {
             let Some(before_last) = bytes.checked_sub(1) else { return Ok(()) };
             reader.seek_relative(i64::try_from(before_last).map_err(io::Error::other)?)?;
-            // A file can be sought in beyond its end.
+            // Seeking beyond the end of a file succeeds, so that must be checked.
             reader.read_exact(&mut [0])
         })
     }

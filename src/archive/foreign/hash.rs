@@ -1,11 +1,11 @@
-//! Size and sha256 of what a reader has left.
+//! Size and sha256 of the rest of a reader.
 
 use std::io::{self, Read};
 
 use crate::app::stop;
 use crate::image::{Algorithm, Digest, Hasher};
 
-/// Size and sha256 of what is left in `reader`.
+/// Size and sha256 of the rest of `reader`.
 pub(in crate::archive) fn hash(reader: &mut dyn Read) -> io::Result<(u64, Digest)> {
     let (mut hasher, mut size) = (Hasher::new(Algorithm::Sha256), 0);
     let mut buffer = vec![0; 64 << 10];

@@ -1,4 +1,4 @@
-//! What an archive or a folder is that is not what was expected: by its first bytes, and by the names in it.
+//! Recognises an unexpected archive or folder by its first bytes and by the names in it.
 
 use std::fmt;
 use std::io::{BufRead, Read};
@@ -8,22 +8,22 @@ use super::compression::{Packing, content_of, unread};
 use super::foreign_tar::Members;
 use super::tar_header::shown;
 
-/// As much of the content is read, in bytes, and as many names.
+/// Maximum amount of content that is read, in bytes, and maximum number of names.
 const MAX_READ: u64 = 64 << 20;
 const MAX_NAMES: usize = 1000;
-/// Entries of a folder that are looked at.
+/// Maximum number of entries of a folder that are checked.
 const MAX_ENTRIES: usize = 1000;
-/// Where a tar says that it is one.
+/// Offset and value of the magic bytes of a tar.
 const USTAR: std::ops::Range<usize> = 257..262;
 
-/// What wrote an archive, or a folder.
+/// The tool or format of an archive or a folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ArchiveKind {
     /// A bundle of this program.
     Bundle,
     /// An OCI layout, or a part of one.
     Layout,
-    /// `docker save` before Docker 25, as skopeo and others write it too.
+    /// `docker save` before Docker 25; skopeo and other tools write it too.
     DockerSave,
     /// `docker save` before Docker 1.10.
     OldDockerSave,
@@ -32,7 +32,7 @@ pub enum ArchiveKind {
     Zarf,
     Imgpkg,
     OcMirror,
-    /// What a registry keeps its images in.
+    /// The folder in which a registry stores its images.
     RegistryStorage,
     /// A packed Helm chart.
     Chart,
@@ -61,7 +61,7 @@ impl fmt::Display for ArchiveKind {
     }
 }
 
-/// What the names of members tell.
+/// The marks found among the names of members.
 #[derive(Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a mark of its own")]
 pub(in crate::archive) struct Marks {
@@ -79,12 +79,12 @@ pub(in crate::archive) struct Marks {
     directory: bool,
     chart: bool,
     wrapped: bool,
-    /// A folder in it that has a layout.
+    /// A folder in it that contains a layout.
     pub(in crate::archive) nested: Option<String>,
 }
 
 impl Marks {
-    /// Takes in the name of a member.
+    /// Records the name of a member.
     pub(in crate::archive) fn see(&mut self, name: &str) {
         let is_hex = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit());
         let layer = name.strip_prefix("sha256-").and_then(|rest| rest.strip_suffix(".tar.gz"));
@@ -133,9 +133,9 @@ impl Marks {
         marks
     }
 
-    /// What leaves no doubt, whatever comes after it.
+    /// A kind that is certain, whatever members follow.
     fn certain(&self) -> Option<ArchiveKind> {
-        // Others have members named `checksums.txt` too.
+        // Other tools also write members named `checksums.txt`.
         if self.zarf || (self.checksums && self.components) {
             Some(ArchiveKind::Zarf)
         } else if self.bundle {
@@ -149,7 +149,7 @@ impl Marks {
         }
     }
 
-    /// What all of them tell.
+    /// The kind that follows from all marks.
     fn kind(&self) -> ArchiveKind {
         match self.certain() {
             None if self.layout && !self.registry => ArchiveKind::Layout,
@@ -157,7 +157,7 @@ impl Marks {
         }
     }
 
-    /// The same for what cannot be read as a layout; a folder may be what an archive cannot.
+    /// Like `kind`, for something that cannot be read as a layout; a folder may have kinds that an archive cannot.
     pub(in crate::archive) fn without_layout(&self, is_folder: bool) -> ArchiveKind {
         match self.certain() {
             Some(kind) => kind,
@@ -172,7 +172,7 @@ impl Marks {
     }
 }
 
-/// As many bytes of a file as [`is_archive`] looks at.
+/// Number of bytes of a file that [`is_archive`] needs.
 pub const ARCHIVE_HEAD: usize = 512;
 
 /// Whether a file that begins with `head` is a tar, or compressed.
@@ -181,7 +181,7 @@ pub fn is_archive(head: &[u8]) -> bool {
 }
 
 impl ArchiveKind {
-    /// What is in `input`, as far as it can be read; `path` is for nothing but messages of the reader.
+    /// The kind of `input`, as far as it can be read; `path` is only used in messages.
     pub fn of(input: impl BufRead + Send + 'static, path: &Path) -> Self {
         let Ok((reader, _)) = content_of(input, path) else { return Self::Other };
         let mut members = Members::new(reader.take(MAX_READ), path);

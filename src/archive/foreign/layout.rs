@@ -1,10 +1,9 @@
-//! OCI layouts that other tools made, and bundles in another container than their own: a folder, or a tar of one, plain,
-//! gzip or zstd.
+//! OCI layouts made by other tools, and bundles in another container: a folder, or a tar of one, plain, gzip or zstd.
 //!
-//! Layouts of other tools are read leniently: `./` before names, extra files, names in either annotation. A bundle has
-//! exactly its own members ([`super::repacked`]). Every manifest is compared with its digest before it is believed; blobs
-//! are compared where they are sent. Nothing is unpacked: a plain tar is read in place, a compressed one is read anew for
-//! each blob.
+//! Layouts of other tools are read leniently: `./` before names, extra files, names in either annotation. A bundle must
+//! have exactly its own members ([`super::repacked`]). Every manifest is compared with its digest before it is trusted;
+//! blobs are compared when they are sent. Nothing is unpacked: a plain tar is read in place, and a compressed tar is
+//! read again for each blob.
 
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Read};
@@ -30,9 +29,9 @@ use crate::archive::{ArchiveError, FormatError, MAX_DEPTH};
 use crate::image::{Descriptor, Digest, ParsedManifest, Reference, layout_version, media_type};
 use crate::signing::Trust;
 
-/// Content is handed over in pieces of this size.
+/// Content is passed on in pieces of this size.
 const PIECE: usize = 1 << 20;
-/// The version of the OCI image layout that is read.
+/// The supported version of the OCI image layout.
 const LAYOUT_VERSION: &str = "1.0.0";
 
 #[derive(Debug)]
@@ -49,13 +48,13 @@ pub struct ForeignLayout {
 }
 
 impl ForeignLayout {
-    /// Opens `path`. `name` is for an image that has none of its own.
+    /// Opens `path`. `name` is for an image without its own name.
     pub fn open(path: &Path, name: Option<&Reference>) -> Result<Self, ArchiveError> {
         let options = LayoutOptions { name: name.cloned(), ..LayoutOptions::default() };
         Self::open_trusted(path, &options, &Trust::default())
     }
 
-    /// The same, if `trust` lets it in.
+    /// Like [`Self::open`], if `trust` accepts it.
     pub fn open_trusted(path: &Path, options: &LayoutOptions, trust: &Trust) -> Result<Self, ArchiveError> {
         let mut place = Place::open(path)?;
         let mut of_folder = None;
@@ -74,7 +73,7 @@ impl ForeignLayout {
         }
     }
 
-    /// A bundle in another container than its own.
+    /// A bundle in another container.
     fn bundle(
         path: &Path,
         mut place: Place,
@@ -130,13 +129,13 @@ impl ForeignLayout {
         Ok(Self { path, place, manifests, bundle, chosen, notes, id: None, signature: None })
     }
 
-    /// What it is in, for people: `folder`, or the usual ending of such a file.
+    /// Its container for the user: `folder`, or the usual suffix of such a file.
     pub fn container(&self) -> &'static str {
         self.place.name()
     }
 
-    /// Checks every blob that has not been compared with its digest yet.
-    /// `moved` is called with the number of content bytes that have been checked.
+    /// Checks every blob that has not been compared with its digest yet. `moved` is called with the number of content
+    /// bytes that have been checked.
     pub fn verify(
         &self,
         cancelled: &AtomicBool,
@@ -146,7 +145,7 @@ impl ForeignLayout {
     }
 }
 
-/// Refuses a layout of a version that is not known.
+/// Refuses a layout of an unknown version.
 pub(in crate::archive) fn check_version(
     found: Option<&[u8]>,
     notes: &mut Vec<String>,
@@ -169,12 +168,12 @@ pub(in crate::archive) fn check_version(
     }
 }
 
-/// What is said of bytes that follow the end of another tool's archive.
+/// The note about data after the end of another tool's archive.
 pub(in crate::archive) fn ignored(leftover: &str) -> String {
     format!("data after the end of the archive is ignored: {leftover}")
 }
 
-/// The manifests below `descriptors`, as far as they are there; a compressed tar is read once per level.
+/// The manifests below `descriptors`, as far as they are present; a compressed tar is read once per level.
 fn manifests_below(
     place: &Place,
     descriptors: &[Descriptor],
@@ -198,10 +197,10 @@ fn manifests_below(
         }
         level = next;
     }
-    Err(ArchiveError::Format(FormatError::Damaged("indexes are nested too deep".to_owned())))
+    Err(ArchiveError::Format(FormatError::Damaged("indexes are nested too deeply".to_owned())))
 }
 
-/// The manifests of a layout that is being opened, and its configs where they can be read without a pass over the whole.
+/// The manifests of a layout that is being opened, and its configs if they can be read without a pass over the archive.
 struct SmallBlobs<'a> {
     manifests: &'a HashMap<Digest, Bytes>,
     place: &'a Place,
@@ -286,7 +285,7 @@ impl ImageStore for ForeignLayout {
     }
 }
 
-/// Gives one blob to `sink`.
+/// Passes one blob to `sink`.
 pub(in crate::archive) fn stream_member(
     digest: Digest,
     content: impl Read,

@@ -1,4 +1,4 @@
-//! Which members an archive has: each once, and in a bundle no others than its own.
+//! The members of an archive: each only once, and in a bundle no members other than its own.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -20,21 +20,21 @@ const SMALL: [&str; 7] = [
     head::SHA512SUMS,
     head::DOCKER,
 ];
-/// The folders they are in, the root included.
+/// The folders that they are in, including the root.
 const FOLDERS: [&str; 4] = ["", "blobs", "blobs/sha256", "blobs/sha512"];
 
-/// A part of the hash of a name: names would take as much memory as the archive wants.
+/// A part of the hash of a name, because names could take any amount of memory.
 type Key = [u8; 16];
 
 /// The members of an archive, or of a folder.
 #[derive(Debug, Default)]
 pub(in crate::archive) struct Listing {
-    /// Where the content of each file begins, and its size; none for what is not a file.
+    /// Offset and size of the content of each file; none for entries that are not files.
     members: HashMap<Key, Option<(u64, u64)>>,
-    /// The first member that no bundle has, for messages.
+    /// The first member that does not belong to a bundle, for messages.
     stranger: Option<String>,
     pub(in crate::archive) marks: Marks,
-    /// What follows the end of the archive.
+    /// Data after the end of the archive.
     pub(in crate::archive) leftover: Option<String>,
 }
 
@@ -57,13 +57,13 @@ impl Listing {
         if self.members.insert(key(name), place).is_some() {
             let name = shown(name.as_bytes());
             return Err(ArchiveError::Format(FormatError::Damaged(format!(
-                "the member {name} is there twice"
+                "the member {name} appears twice"
             ))));
         }
         Ok(())
     }
 
-    /// Where the content of the file `name` begins, and its size.
+    /// Offset and size of the content of the file `name`.
     pub(in crate::archive) fn file(&self, name: &str) -> Option<(u64, u64)> {
         *self.members.get(&key(name))?
     }
@@ -72,17 +72,17 @@ impl Listing {
         self.file(&digest.layout_path()).is_some()
     }
 
-    /// How many members there are besides folders.
+    /// The number of members that are not folders.
     pub(in crate::archive) fn len(&self) -> usize {
         self.members.len()
     }
 
-    /// How many of the members are small ones of a bundle.
+    /// The number of members that are small members of a bundle.
     pub(in crate::archive) fn small(&self) -> usize {
         SMALL.into_iter().filter(|name| self.file(name).is_some()).count()
     }
 
-    /// Refuses what no bundle has a place for.
+    /// Refuses members that a bundle does not have.
     pub(in crate::archive) fn refuse_strangers(&self) -> Result<(), ArchiveError> {
         match (&self.stranger, &self.leftover) {
             (Some(stranger), _) => Err(stranger_in_bundle(stranger)),
@@ -93,7 +93,7 @@ impl Listing {
         }
     }
 
-    /// What is in `folder`, which claims to be a bundle. Folders that no bundle has are not looked into.
+    /// The content of `folder`, which claims to be a bundle. Folders that a bundle does not have are not searched.
     pub(in crate::archive) fn of_folder(folder: &Path) -> Result<Self, ArchiveError> {
         let mut listing = Self::default();
         let mut count = 0;
@@ -111,7 +111,7 @@ impl Listing {
                     ))));
                 }
                 let entry = entry.map_err(ArchiveError::io(&path))?;
-                // Of the entry itself, not of what it leads to.
+                // The type of the entry itself, not of a link's target.
                 let meta = entry.metadata().map_err(ArchiveError::io(&entry.path()))?;
                 let name = entry.file_name().to_string_lossy().into_owned();
                 let name = if inside.is_empty() { name } else { format!("{inside}/{name}") };
@@ -123,21 +123,21 @@ impl Listing {
                 };
                 listing.add(&Member { name, kind, size: meta.len(), at: 0 })?;
             }
-            // A link in the place of a folder leads elsewhere.
+            // A link instead of a folder leads elsewhere.
             listing.refuse_strangers()?;
         }
         Ok(listing)
     }
 }
 
-/// The error for a bundle that has more in it than its own members.
+/// The error for a bundle with members other than its own.
 pub(in crate::archive) fn stranger_in_bundle(what: &str) -> ArchiveError {
     ArchiveError::Format(FormatError::Damaged(format!(
         "it holds a bundle, and also {what}, which is not part of the bundle"
     )))
 }
 
-/// Whether some bundle has a member of this name.
+/// Whether a bundle may have a member with this name.
 pub(in crate::archive) fn is_of_a_bundle(name: &str) -> bool {
     SMALL.contains(&name) || Digest::from_layout_path(name).is_some()
 }

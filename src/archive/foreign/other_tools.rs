@@ -1,4 +1,4 @@
-//! Archives of other tools that are not OCI layouts: recognised by their own marks, with the command that leads on.
+//! Archives of other tools that are not OCI layouts: recognises them and gives the command to convert them.
 
 use std::path::Path;
 
@@ -10,10 +10,10 @@ use crate::app::text::typed;
 use crate::archive::{ArchiveError, InputError};
 use crate::image::Reference;
 
-/// `manifest.json` of `docker save`, in bytes.
+/// Maximum size of `manifest.json` of `docker save`, in bytes.
 pub(in crate::archive) const MAX_DOCKER: u64 = 1 << 20;
 
-/// Why `path`, which has these marks, is not read, if it is of one of those tools. `docker` is its `manifest.json`.
+/// Why `path` with these marks is not read, if it belongs to one of those tools. `docker` is its `manifest.json`.
 pub(in crate::archive) fn recognised(
     marks: &Marks,
     path: &Path,
@@ -30,7 +30,7 @@ pub(in crate::archive) fn recognised(
             format!("push it with: imgpkg copy --tar {file} --to-repo REGISTRY/REPOSITORY")
         }
         ArchiveKind::OcMirror => {
-            "replay it with: oc-mirror -c CONFIG --from file://FOLDER docker://REGISTRY --v2".to_owned()
+            "push it with: oc-mirror -c CONFIG --from file://FOLDER docker://REGISTRY --v2".to_owned()
         }
         ArchiveKind::RegistryStorage => {
             "run a registry on it, and export from there: bundle export CATALOG -o FILE.tar.zst".to_owned()
@@ -44,7 +44,7 @@ pub(in crate::archive) fn recognised(
         ArchiveKind::WrappedChart => format!("push it with: dt unwrap {file} REGISTRY"),
         ArchiveKind::Bundle | ArchiveKind::Layout | ArchiveKind::Other => {
             let nested = marks.nested.as_ref()?;
-            let what = format!("{archive} holds an OCI layout in its folder {nested}, and none at its top");
+            let what = format!("{archive} has its OCI layout in the folder {nested}, not at the top");
             let hint = if is_folder {
                 "name that folder"
             } else {
@@ -56,7 +56,7 @@ pub(in crate::archive) fn recognised(
     Some(ArchiveError::Input(InputError::OtherFormat { what: format!("{archive} is {kind}"), hint }))
 }
 
-/// A compression that is not read, by how the file at `path` begins.
+/// An unsupported compression, by the first bytes of the file at `path`.
 pub(in crate::archive) fn compressed(path: &Path, start: &[u8]) -> Option<ArchiveError> {
     let (what, command) = compression::unread(start)?;
     let (file, archive) = (given(path), path.display());
@@ -65,11 +65,11 @@ pub(in crate::archive) fn compressed(path: &Path, start: &[u8]) -> Option<Archiv
     } else {
         format!("decompress it first: {command} {file}")
     };
-    let what = format!("{archive} is compressed with {what}; gzip and zstd are read");
+    let what = format!("{archive} is compressed with {what}; only gzip and zstd are supported");
     Some(ArchiveError::Input(InputError::OtherFormat { what, hint }))
 }
 
-/// How to convert what `docker save` wrote: the names in it are only shown where they are references.
+/// How to convert an archive of `docker save`: names in it are only shown if they are references.
 fn of_docker(file: &str, manifest: Option<&[u8]>) -> String {
     #[derive(Deserialize)]
     struct Row {
@@ -88,7 +88,7 @@ fn of_docker(file: &str, manifest: Option<&[u8]>) -> String {
     )
 }
 
-/// The archive as it is typed in a command.
+/// The archive quoted for a shell.
 fn given(path: &Path) -> String {
     if path == Path::new("stdin") { "FILE".to_owned() } else { typed(path) }
 }
@@ -129,7 +129,7 @@ mod tests {
             ),
             (&["repositories", "x/VERSION"], "before Docker 1.10", "load it"),
             (&["shop/Chart.yaml", "shop/values.yaml"], "Helm chart", "--add"),
-            (&["x/oci-layout", "x/index.json"], "in its folder \"x\"", "tar -C FOLDER"),
+            (&["x/oci-layout", "x/index.json"], "in the folder \"x\"", "tar -C FOLDER"),
         ] {
             let (said, hint) = says(names, None).unwrap();
             assert!(said.contains(what) && hint.contains(way), "{names:?}: {said}: {hint}");

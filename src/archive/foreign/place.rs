@@ -1,7 +1,7 @@
-//! Where the members of a layout are: a folder, or a tar of one, plain, gzip or zstd.
+//! Where the members of a layout are: in a folder, or in a tar of one, plain, gzip or zstd.
 //!
-//! A tar is walked once when it is opened, to its last byte, so that everything that is wrong with its members is known
-//! before anything is sent. Then a plain one is read in place; a compressed one is read anew from its start.
+//! A tar is read once to its last byte when it is opened, so that all problems with its members are known before
+//! anything is sent. After that, a plain tar is read in place; a compressed one is read again from its start.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs::File;
@@ -20,12 +20,12 @@ use crate::archive::format::head::{self, Sum};
 use crate::archive::{ArchiveError, FileInput, FormatError, Input};
 use crate::image::Digest;
 
-/// JSON members of a foreign archive, in bytes.
+/// Maximum size of a JSON member of a foreign archive, in bytes.
 pub(in crate::archive) const MAX_JSON: u64 = 20 << 20;
 pub(in crate::archive) const MAX_BUNDLE_JSON: u64 = 1 << 30;
 pub(in crate::archive) const MAX_MANIFEST: u64 = 4 << 20;
 pub(in crate::archive) const MAX_LAYOUT: u64 = 64 << 10;
-/// All manifests of a foreign archive together, in bytes.
+/// Maximum size of all manifests of a foreign archive together, in bytes.
 pub(in crate::archive) const MAX_MANIFESTS: u64 = 256 << 20;
 
 /// Where the members are.
@@ -37,7 +37,7 @@ pub(in crate::archive) enum Place {
         file: FileInput,
         listing: Listing,
     },
-    /// A compressed tar: it has to be read from its start.
+    /// A compressed tar, which can only be read from its start.
     Stream {
         path: PathBuf,
         packing: Packing,
@@ -46,18 +46,18 @@ pub(in crate::archive) enum Place {
     },
 }
 
-/// Small members that were kept as they came by.
+/// Small members that were kept during the first pass.
 #[derive(Debug, Default)]
 pub(in crate::archive) struct SmallMembers {
     whole: BTreeMap<&'static str, Vec<u8>>,
-    /// Those that were too large to be kept.
+    /// Members that were too large to be kept.
     large: BTreeSet<&'static str>,
     /// Size and sha256 of all of them.
     digests: BTreeMap<&'static str, (u64, Digest)>,
 }
 
 impl SmallMembers {
-    /// Members that are kept as a whole, if they are not larger than this, and those of which the digest is enough.
+    /// Names of members that are kept as a whole up to this size, and of members for which only the digest is needed.
     const KEPT: [(&'static str, u64); 7] = [
         (head::OCI_LAYOUT, MAX_LAYOUT),
         (head::INDEX, MAX_JSON),
@@ -68,7 +68,7 @@ impl SmallMembers {
         (head::SHA512SUMS, 0),
     ];
 
-    /// Takes the current member, if it is one of them.
+    /// Takes the current member, if it is wanted.
     pub(in crate::archive) fn take<R: Read>(
         &mut self,
         member: &Member,
@@ -89,7 +89,7 @@ impl SmallMembers {
         Ok(true)
     }
 
-    /// The member as a whole, once; none if it is not there.
+    /// The member as a whole, once; none if it does not exist.
     pub(in crate::archive) fn whole(
         &mut self,
         name: &str,
@@ -139,7 +139,7 @@ impl Place {
         Ok(Self::Stream { path: path.to_owned(), packing, listing, small })
     }
 
-    /// What it is, for people: `folder`, or the usual ending of such a file.
+    /// Its container for the user: `folder`, or the usual suffix of such a file.
     pub(in crate::archive) fn name(&self) -> &'static str {
         match self {
             Self::Folder(_) => "folder",
@@ -148,7 +148,7 @@ impl Place {
         }
     }
 
-    /// What it has, where it was walked through.
+    /// Its members, if it was read once.
     pub(in crate::archive) fn listing(&self) -> Option<&Listing> {
         match self {
             Self::Folder(_) => None,
@@ -156,7 +156,7 @@ impl Place {
         }
     }
 
-    /// What it is by the marks of other tools.
+    /// The kind that its marks show.
     pub(in crate::archive) fn recognised(&mut self, path: &Path) -> Option<ArchiveError> {
         let docker = self.whole(head::DOCKER, other_tools::MAX_DOCKER).ok().flatten();
         match self.listing() {
@@ -208,7 +208,7 @@ impl Place {
         if size > cap {
             return Err(too_large(name, cap));
         }
-        // One buffer that is never moved: it may be large.
+        // Allocated once at full size, because it may be large.
         let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
         let read = reader.take(cap + 1).read_to_end(&mut bytes);
         read.map_err(|error| ArchiveError::Format(FormatError::Damaged(format!("{name}: {error}"))))?;
@@ -242,7 +242,7 @@ impl Place {
         }
     }
 
-    /// Whether it has a file of this name, or something that has the name of one.
+    /// Whether it has a file or any other entry with this name.
     pub(in crate::archive) fn has_file(&self, name: &str) -> bool {
         match self {
             Self::Folder(folder) => folder.join(name).symlink_metadata().is_ok(),
@@ -258,7 +258,7 @@ impl Place {
         }
     }
 
-    /// Adds to `found` the manifests among `wanted`, as far as they are there, compared with their digests.
+    /// Adds the existing manifests among `wanted` to `found`, after comparing their digests.
     pub(in crate::archive) fn manifests(
         &self,
         wanted: &HashSet<Digest>,
@@ -301,7 +301,7 @@ impl Default for Budget {
 }
 
 impl Budget {
-    /// `bytes`, which have to be those of `digest`.
+    /// Accepts `bytes`, which must have the digest `digest`.
     pub(in crate::archive) fn manifest(
         &mut self,
         digest: &Digest,
@@ -321,7 +321,7 @@ impl Budget {
     }
 }
 
-/// A regular file below `folder`: no pipe that would never end, no link that leads out.
+/// Opens a regular file below `folder`: not a pipe, which might never end, and not a link, which might lead outside.
 fn open_inside(folder: &Path, name: &str) -> io::Result<File> {
     let (root, path) = (folder.canonicalize()?, folder.join(name).canonicalize()?);
     if !path.starts_with(&root) || !path.metadata()?.is_file() {
@@ -348,7 +348,7 @@ fn find_in_stream(path: &Path, name: &str) -> Result<Option<Box<dyn Read + Send>
         match search() {
             Ok(Some(mut members)) => {
                 let _ = found.send(Ok(true));
-                // A short copy shows as a wrong size and digest at the reader.
+                // A copy that ends too early is noticed by the reader as a wrong size and digest.
                 let _ = io::copy(&mut members.content(), &mut writer);
             }
             Ok(None) => drop(found.send(Ok(false))),

@@ -1,8 +1,9 @@
-//! Images of which an archive holds some platforms only, as `ctr images export` and `nerdctl save` write them after a pull:
-//! an index whose other manifests are absent.
+//! Images of which an archive has only some platforms. `ctr images export` and `nerdctl save` write such archives after
+//! a pull: an index whose other manifests are absent.
 //!
-//! Such an index cannot be imported, since registries refuse it, and is never rewritten, since its digest would change.
-//! One of its platforms can: the tag then names the manifest of that platform, whose digest stays what it is.
+//! Such an index cannot be imported, because registries refuse it, and is never rewritten, because its digest would
+//! change. One of its platforms can be imported: the tag then resolves to the manifest of that platform, whose digest
+//! does not change.
 
 use std::collections::{HashMap, HashSet};
 
@@ -11,26 +12,26 @@ use bytes::Bytes;
 use crate::archive::format::contents::{MAX_DEPTH, MAX_MANIFESTS};
 use crate::image::{Descriptor, Digest, ManifestKind, ParsedManifest, Platform, Reference, media_type};
 
-/// Absent platforms that a message names.
+/// Number of absent platforms that a message names.
 const NAMED: usize = 4;
 
-/// What of an archive can be looked at before its layers.
+/// What can be known about an archive before its layers are read.
 pub(in crate::archive) struct Known<'a> {
     pub(in crate::archive) manifests: &'a HashMap<Digest, Bytes>,
-    /// Whether a blob is there; out of a pipe it may still come.
+    /// Whether a blob is present; in a pipe it may still come.
     pub(in crate::archive) has: &'a dyn Fn(&Digest) -> bool,
 }
 
 /// The manifests that an index leads to.
 pub(in crate::archive) struct Leaves {
-    /// With whether each is there.
+    /// Each with whether it is present.
     found: Vec<(Descriptor, bool)>,
     /// An index below it is absent.
     is_cut: bool,
 }
 
 impl Leaves {
-    /// None if `root` is not an index that is there.
+    /// None if `root` is not a present index.
     pub(in crate::archive) fn of(root: &Descriptor, known: &Known<'_>) -> Option<Self> {
         let mut leaves = Self { found: Vec::new(), is_cut: false };
         let mut seen = HashSet::new();
@@ -48,7 +49,8 @@ impl Leaves {
                     Some(parsed) if parsed.kind == ManifestKind::Index => next.extend(parsed.manifests),
                     _ if depth == 0 => return None,
                     Some(parsed) => {
-                        // Who fetches one platform alone may have the manifests of all, and nothing more of the others.
+                        // A tool that fetches only one platform may have the manifests of all, but no other content of
+                        // the others.
                         let config = parsed.config.is_none_or(|config| (known.has)(&config.digest));
                         leaves.found.push((descriptor, config));
                     }
@@ -67,7 +69,7 @@ impl Leaves {
         !self.is_cut && self.found.iter().all(|(_, is_there)| *is_there)
     }
 
-    /// The platforms that are there, or that are not, each once.
+    /// The platforms that are present, or that are absent, each once.
     fn platforms(&self, there: bool) -> Vec<String> {
         let mut texts: Vec<String> = Vec::new();
         for (descriptor, is_there) in &self.found {
@@ -82,7 +84,7 @@ impl Leaves {
         texts
     }
 
-    /// The manifest for `wanted`, if there is exactly one; else what there is to say of it.
+    /// The manifest for `wanted`, if there is exactly one; otherwise the reason.
     pub(in crate::archive) fn choose(
         &self,
         name: &Reference,
@@ -113,7 +115,7 @@ impl Leaves {
         }
     }
 
-    /// What of `name` is there and what is not, in one line.
+    /// Which platforms of `name` are present and which are absent, in one line.
     pub(in crate::archive) fn description(&self, name: &Reference) -> String {
         let (here, absent) = (self.platforms(true), self.platforms(false));
         let absent = if absent.is_empty() {
@@ -127,7 +129,7 @@ impl Leaves {
         format!("{name}: {} there; {absent}", are(&here))
     }
 
-    /// The one platform that is there, as it is typed; none if there are several.
+    /// The only platform that is present, as it is typed; none if there are several.
     pub(in crate::archive) fn only(&self) -> Option<Platform> {
         match &self.platforms(true)[..] {
             [one] => one.parse().ok(),

@@ -1,8 +1,8 @@
-//! A bundle in another container than its own: unpacked into a folder, or packed again by another tool.
+//! A bundle in another container: unpacked into a folder, or packed again by another tool.
 //!
-//! With a `bundle.json`, exactly the members that it implies may be there: whatever else other tools would find in the
-//! archive is not covered by the signature. Members for other tools may be missing; those that are there have to be
-//! the ones that follow from `bundle.json`.
+//! With a `bundle.json`, only the members that follow from it are allowed: the signature does not cover anything else
+//! that other tools would find in the archive. Members for other tools may be missing; those that exist must be the
+//! ones that follow from `bundle.json`.
 
 use std::collections::HashSet;
 use std::io::{BufReader, Read};
@@ -16,12 +16,12 @@ use crate::archive::format::head::{self, Derived, Sum};
 use crate::archive::{ArchiveError, BundleManifest, FormatError, Input};
 use crate::image::{Digest, Role};
 
-/// What `bundle.json` may take for each member of its archive, and at least, in bytes. It says less than a kilobyte of
-/// an image with its blobs, and at times holds an index out of which platforms were left.
+/// Maximum size of `bundle.json` for each member of its archive, and the minimum limit, in bytes. It has less than a
+/// kilobyte for an image with its blobs, but sometimes contains an index from which platforms were left out.
 const OWN_PER_MEMBER: u64 = 4 << 10;
 const OWN_FREE: u64 = 64 << 20;
 
-/// The largest `bundle.json` that an archive of so many members can have.
+/// The largest `bundle.json` of an archive with this number of members.
 pub(in crate::archive) fn own_cap(members: usize, cap: u64) -> u64 {
     cap.min(OWN_FREE.saturating_add(OWN_PER_MEMBER.saturating_mul(members as u64)))
 }
@@ -32,14 +32,14 @@ pub(in crate::archive) fn manifests(bundle: &BundleManifest) -> HashSet<Digest> 
     manifests.map(|blob| blob.digest).collect()
 }
 
-/// Refuses blobs that are not those of `bundle`.
+/// Refuses blobs that do not belong to `bundle`.
 pub(in crate::archive) fn refuse_others(
     bundle: &BundleManifest,
     place: &Place,
     listing: &Listing,
 ) -> Result<(), ArchiveError> {
     let own = bundle.blobs.iter().filter(|blob| listing.has(&blob.digest)).count();
-    // Each member is there once, so that one more than these is one that does not belong to it.
+    // Each member exists once, so a larger number means that one of them does not belong to the bundle.
     if listing.small() + own == listing.len() {
         return Ok(());
     }
@@ -50,8 +50,8 @@ pub(in crate::archive) fn refuse_others(
     Err(stranger_in_bundle(&shown(other.as_bytes())))
 }
 
-/// Refuses members for other tools that do not follow from a bundle and its manifests. `found` gives size and sha256 of
-/// those that are there. If `more` may come, a signature may be among it, which the lists of sums cover.
+/// Refuses members for other tools that do not follow from a bundle and its manifests. `found` has size and sha256 of
+/// the existing ones. If `more` may follow, a signature may be among it, which the checksum lists cover.
 pub(in crate::archive) fn check_derived(
     derived: &Derived<'_>,
     found: &dyn Fn(&str) -> Result<Sum, ArchiveError>,
@@ -73,7 +73,7 @@ pub(in crate::archive) fn check_derived(
     Ok(())
 }
 
-/// The first file that is wanted.
+/// The first wanted file.
 fn find(place: &Place, is_wanted: &dyn Fn(&str) -> bool) -> Result<Option<String>, ArchiveError> {
     fn first<R: Read>(
         mut members: Members<R>,

@@ -1,23 +1,23 @@
 //! One header of another tool's tar, as far as all tools read it in the same way.
 //!
-//! What they read in different ways is refused: a link with content, which some skip and others take for headers; a size
-//! that does not fit into 64 bits; types of which some take the content for a name.
+//! Headers that tools read in different ways are refused: a link with content, which some skip and others read as
+//! headers; a size that does not fit into 64 bits; types whose content some read as a name.
 
 use tar::{EntryType, Header};
 
-/// No member is larger, in bytes.
+/// Maximum size of a member, in bytes.
 const MAX_SIZE: u64 = 1 << 53;
-/// Names in messages are cut after so many characters.
+/// Names in messages are cut after this many characters.
 const SHOWN: usize = 100;
 
-/// What a header stands before.
+/// The type of entry that a header describes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::archive) enum Kind {
     File,
     Folder,
     /// A hard or symbolic link.
     Link,
-    /// A device, a pipe, the label of a tape: it has a name and no content.
+    /// A device, a pipe or a tape label: it has a name but no content.
     Other,
     /// The name of the next member, by GNU tar.
     LongName,
@@ -60,10 +60,10 @@ impl Kind {
     }
 }
 
-/// The bytes that follow `header`, by its own size field.
+/// The number of bytes after `header`, from its own size field.
 pub(in crate::archive) fn size(header: &Header) -> Result<u64, String> {
     let field = &header.as_old().size;
-    // Above 63 bits tools keep different parts of it; a first byte of 0xff makes it negative.
+    // Tools keep different parts of a size above 63 bits; a first byte of 0xff makes it negative.
     let is_wide = field[0] == 0x80 && field[1..4] == [0; 3];
     if field[0] & 0x80 != 0 && !is_wide {
         let what = if field[0] & 0x40 != 0 { "a negative size" } else { "a size beyond 64 bits" };
@@ -77,7 +77,7 @@ pub(in crate::archive) fn size(header: &Header) -> Result<u64, String> {
 /// The value of a PAX record `size`.
 pub(in crate::archive) fn size_record(value: &[u8]) -> Result<u64, String> {
     let refuse = || format!("has the size {}, which is not a number of bytes", shown(value));
-    // A sign is a number to some parsers.
+    // Some parsers accept a sign.
     if !value.iter().all(u8::is_ascii_digit) {
         return Err(refuse());
     }
@@ -89,7 +89,7 @@ fn within_limit(size: u64) -> Result<u64, String> {
     if size < MAX_SIZE { Ok(size) } else { Err(format!("claims {size} bytes")) }
 }
 
-/// A name as all tools read it: its parts with one slash between them, and without `.`.
+/// A name as all tools read it: its parts joined by one slash, without `.`.
 pub(in crate::archive) fn plain_name(name: &[u8]) -> Result<Vec<u8>, &'static str> {
     if name.first() == Some(&b'/') {
         return Err("is an absolute path");
@@ -110,9 +110,9 @@ pub(in crate::archive) fn plain_name(name: &[u8]) -> Result<Vec<u8>, &'static st
     Ok(plain)
 }
 
-/// Foreign text in a message: quoted, escaped and not too long.
+/// Text from the archive in a message: quoted, escaped and not too long.
 pub(in crate::archive) fn shown(text: &[u8]) -> String {
-    // Four bytes are the most that a character takes.
+    // A character has at most four bytes.
     let start = String::from_utf8_lossy(&text[..text.len().min(4 * SHOWN)]);
     let more = if start.chars().nth(SHOWN).is_some() { "…" } else { "" };
     format!("{:?}{more}", start.chars().take(SHOWN).collect::<String>())

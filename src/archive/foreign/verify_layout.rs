@@ -1,5 +1,6 @@
-//! Checking every blob of a layout against its digest: of a folder or a plain tar in parallel, of a compressed tar as it
-//! comes. Manifests were compared when it was opened, and the members of a bundle with what `bundle.json` implies.
+//! Compares every blob of a layout with its digest: in parallel for a folder or a plain tar, in order for a compressed
+//! tar. Manifests were compared when the layout was opened, and the members of a bundle with what `bundle.json`
+//! implies.
 
 use std::collections::HashMap;
 use std::io;
@@ -16,12 +17,12 @@ use crate::archive::manifest::{BlobRow, MAX_HEAD_CONFIG};
 use crate::archive::read::problem::{Problem, find_images};
 use crate::image::{Digest, Hasher, ImageConfig, Role};
 
-/// One blob on its way through the hasher.
+/// One blob that is being hashed.
 struct Passing<'a> {
     blob: &'a BlobRow,
     hasher: Hasher,
     size: u64,
-    /// Of a config, which tools have to read in one way.
+    /// The content of a config, which all tools must read in the same way.
     config: Vec<u8>,
 }
 
@@ -38,11 +39,11 @@ impl<'a> Passing<'a> {
         }
     }
 
-    /// What is wrong with it.
+    /// The problem with it, if any.
     fn finish(self) -> Option<String> {
         let (stated, found) = (self.blob.size, self.hasher.finish());
         if self.size != stated {
-            return Some(format!("it has {} bytes, and its descriptor says {stated}", self.size));
+            return Some(format!("it has {} bytes, but its descriptor says {stated}", self.size));
         }
         if found != self.blob.digest {
             return Some(format!("the content has digest {found}"));
@@ -53,8 +54,8 @@ impl<'a> Passing<'a> {
     }
 }
 
-/// Checks every blob of `layout` that is not among `manifests`, which were compared with their digests.
-/// `moved` is called with the number of content bytes that have been checked.
+/// Checks every blob of `layout` that is not among `manifests`, which were compared with their digests already. `moved`
+/// is called with the number of content bytes that have been checked.
 pub(in crate::archive) fn verify(
     layout: &dyn ImageStore,
     manifests: &HashMap<Digest, Bytes>,
@@ -98,7 +99,7 @@ fn problem(layout: &dyn ImageStore, blob: Option<Digest>, what: String) -> Probl
     Problem { range: None, place, blob, images: Vec::new(), what }
 }
 
-/// What is wrong with a blob that is read in place.
+/// The problem with a blob that is read in place, if any.
 fn verify_blob(place: &Place, blob: &BlobRow, moved: &(dyn Fn(u64) + Sync)) -> Option<String> {
     let mut reader = match place.open_member(&blob.digest.layout_path()) {
         Ok(Some(reader)) => reader,
@@ -153,7 +154,7 @@ fn verify_in_order(
     let why = match read {
         Err(_) if cancelled.load(Ordering::Relaxed) => return problems,
         Ok(()) => "it is missing".to_owned(),
-        // Everything behind the damage is lost with it.
+        // Everything after the damage is lost with it.
         Err(error) => format!("it cannot be read: {}", error.damage()),
     };
     problems.extend(wanted.into_keys().map(|digest| problem(layout, Some(digest), why.clone())));

@@ -1,4 +1,4 @@
-//! Which artifacts of a bundle go with which image: those about its manifests, in the repository it was pulled from.
+//! The artifacts that belong to each image: those about its manifests, in the repository that it was pulled from.
 
 use std::collections::{HashMap, HashSet};
 
@@ -7,11 +7,11 @@ use super::manifest_source::Manifests;
 use crate::archive::{ArchiveError, BundleManifest};
 use crate::image::{Digest, Repository};
 
-/// Finds the artifacts that go with an image.
+/// Finds the artifacts that belong to an image.
 #[derive(Debug)]
 pub struct ArtifactIndex<'a> {
     bundle: &'a BundleManifest,
-    /// Of the images, then of the artifacts.
+    /// Roots of the images, then of the artifacts.
     roots: Vec<Root>,
     about: HashMap<(&'a Repository, Digest), Vec<usize>>,
 }

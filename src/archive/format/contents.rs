@@ -1,7 +1,7 @@
-//! What a set of images consists of: every manifest and blob once, in member order.
+//! The contents of a set of images: every manifest and blob once, in member order.
 //!
-//! One walk serves the writer, which plans with it, and the reader, which repeats it to prove that `bundle.json`
-//! says nothing but what the manifests say.
+//! The writer plans with this walk, and the reader repeats it to prove that `bundle.json` lists exactly what the
+//! manifests refer to.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -17,7 +17,7 @@ use crate::image::{
 pub const MAX_DEPTH: usize = 8;
 /// Manifests and indexes of one image; an image with more is refused.
 pub const MAX_MANIFESTS: usize = 1024;
-/// Bytes of manifests that one walk reads: many names for one large manifest must not keep it busy for hours.
+/// Maximum bytes of manifests that one walk reads: many names for one large manifest must not make it run for hours.
 const MAX_READ: u64 = 8 << 30;
 
 /// A fault that belongs to one image, for reports that name it.
@@ -28,25 +28,25 @@ pub struct ImageFault {
     pub why: String,
 }
 
-/// What becomes of a blob that a manifest refers to.
+/// Whether a blob that a manifest refers to is part of the bundle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Inclusion {
     Carried,
-    /// Left out, since it is at the destination already.
+    /// Left out, because the destination already has it.
     Required,
-    /// Left out, and nobody will miss it.
+    /// Left out, and not needed at the destination.
     LeftOut,
 }
 
-/// Decides what becomes of a descriptor in this role. Manifests are always carried, or left out with all below them.
+/// Decides this for a descriptor in this role. Manifests are always carried, or left out with everything below them.
 pub type Fates<'a> = dyn Fn(&Descriptor, Role) -> Inclusion + 'a;
 
-/// The walk's result.
+/// The result of the walk.
 #[derive(Debug, Default)]
 pub struct Contents {
     /// In member order.
     pub blobs: Vec<BlobRow>,
-    /// Digests and sizes of what is required instead of carried.
+    /// Digests and sizes of blobs that are required instead of carried.
     pub required: BTreeMap<Digest, u64>,
     /// Manifests and indexes with their media types, children before parents, each once.
     pub bottom_up: Vec<(Digest, MediaType)>,
@@ -54,11 +54,11 @@ pub struct Contents {
     pub first_root: Vec<u32>,
     /// For each root: bytes of its distinct manifests and blobs, required ones included.
     pub sizes: Vec<u64>,
-    /// For each root: how many of these bytes another root uses too.
+    /// For each root: how many of these bytes another root also uses.
     pub shared: Vec<u64>,
     /// Bytes of all roots if each were carried alone.
     pub alone: u64,
-    /// Images that cannot be carried as their manifests stand.
+    /// Images that cannot be carried because their manifests contradict themselves or each other.
     pub faults: Vec<ImageFault>,
 }
 
@@ -84,16 +84,16 @@ struct Use {
 struct Walk<'a> {
     manifests: &'a dyn Manifests,
     inclusion: &'a Fates<'a>,
-    /// Configs are read too, and refused where tools read them in different ways.
+    /// Configs are read too, and refused if tools read them in different ways.
     reads_configs: bool,
-    /// What was found in configs, by digest and whether the manifest makes it the config of an image.
+    /// The result for each config, by digest and whether the manifest makes it the config of an image.
     configs: HashMap<(Digest, bool), Option<ConfigError>>,
     uses: Vec<Use>,
-    /// Of the uses.
+    /// By use.
     positions: Positions,
-    /// What indexes list with the type of a blob, and the root it belongs to.
+    /// Digests that indexes list with the type of a blob, and the root they belong to.
     listed_as_blobs: Vec<(usize, Digest)>,
-    /// Types under which manifests are stated that do not state their own.
+    /// Media types stated for manifests that do not contain their own.
     untyped: HashMap<Digest, MediaType>,
     /// Manifests and indexes of the current root.
     of_root: usize,
@@ -117,8 +117,8 @@ impl Contents {
         Self::walk(roots, manifests, inclusion, 0, false)
     }
 
-    /// The same, for what is to cross: a config that tools read in different ways is a fault too. `manifests` has the
-    /// configs of up to [`MAX_HEAD_CONFIG`] bytes.
+    /// Like [`Self::collect`], for content that will cross the gap: a config that tools read in different ways is a
+    /// fault too. `manifests` has the configs of up to [`MAX_HEAD_CONFIG`] bytes.
     pub fn proven(
         roots: &[Root],
         manifests: &dyn Manifests,
@@ -127,7 +127,7 @@ impl Contents {
         Self::walk(roots, manifests, inclusion, 0, true)
     }
 
-    /// The same, with room for the `expected` number of blobs.
+    /// Like [`Self::collect`], with capacity for the `expected` number of blobs.
     pub(in crate::archive) fn walk(
         roots: &[Root],
         manifests: &dyn Manifests,
@@ -181,20 +181,20 @@ impl Walk<'_> {
         depth: usize,
     ) -> Result<(), ArchiveError> {
         if depth > MAX_DEPTH {
-            self.fault(root, format!("its indexes are nested deeper than {MAX_DEPTH}"));
+            self.fault(root, format!("its indexes are nested more than {MAX_DEPTH} levels deep"));
             return Ok(());
         }
         let role = if media_type::is_index(stated) { Role::Index } else { Role::Manifest };
         let first_visit = self.position(digest).is_none();
         if let Some(other) = self.untyped.get(digest).filter(|other| **other != *stated) {
             let why = format!(
-                "it states {digest} as {stated:?}, and elsewhere it is stated as {:?}; it does not say itself which it \
+                "it lists {digest} as {stated:?}, but elsewhere it is listed as {:?}; the content does not say which it \
                  is, and tools would treat it differently",
                 other.as_str()
             );
             self.fault(root, why);
         }
-        // A digest cannot contain itself, so a visit per root and manifest bounds the walk on any input.
+        // A digest cannot contain itself, so one visit per root and manifest bounds the walk for any input.
         if !self.add(root, digest, stated, size, role, false) {
             return Ok(());
         }
@@ -235,7 +235,7 @@ impl Walk<'_> {
                 let what = &child.media_type;
                 self.fault(root, format!(
                     "its index {digest} lists {} for the platform {platform} with the type {what:?}, which is not that \
-                     of a manifest: some tools run it and others do not see it",
+                     of a manifest: some tools run it, others ignore it",
                     child.digest
                 ));
             } else {
@@ -259,7 +259,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Refuses a config that tools read in different ways, or that is too large to be read.
+    /// Refuses a config that tools read in different ways, or that is too large to read.
     fn config(
         &mut self,
         root: usize,
@@ -277,8 +277,8 @@ impl Walk<'_> {
             }
             return Ok(());
         }
-        // A layout of another tool need not have it at hand: there it is read where it is sent.
-        // Many manifests may share a large one.
+        // A layout of another tool may not have it at hand: then it is checked when it is sent. Many manifests may
+        // share a large one.
         let key = (config.digest, parsed.runs_by_type());
         if !self.configs.contains_key(&key) {
             let bytes = match self.manifests.manifest(&config.digest) {
@@ -294,13 +294,13 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// A digest that one index lists as a blob and another as a manifest would be run by tools that do not ask for its
-    /// type, and seen by no others.
+    /// If one index lists a digest as a blob and another as a manifest, tools that ignore the type would run it, and
+    /// others would not see it.
     fn refuse_manifests_listed_as_blobs(&mut self) {
         for (root, digest) in std::mem::take(&mut self.listed_as_blobs) {
             let role = self.position(&digest).map(|at| self.uses[at].row.role);
             if matches!(role, Some(Role::Index | Role::Manifest)) {
-                self.fault(root, format!("it lists {digest} as a blob, and elsewhere it is a manifest"));
+                self.fault(root, format!("it lists {digest} as a blob, but elsewhere it is a manifest"));
             }
         }
     }
@@ -339,10 +339,10 @@ impl Walk<'_> {
         let fresh = used.root != root;
         used.root = root;
         used.shared |= fresh;
-        // What one use carries is there for all.
+        // A blob that one use carries is carried for all.
         used.required &= required;
         used.row.role = used.row.role.min(role);
-        // Compressed only if all uses say that the content is uncompressed; the type must then say so too.
+        // Compressed only if all uses say that the content is uncompressed; the row's type must then say so too.
         if media_type::is_uncompressed(&used.row.media_type) && !media_type::is_uncompressed(media_type) {
             used.row.media_type = media_type.into();
         }
@@ -351,7 +351,7 @@ impl Walk<'_> {
             self.contents.sizes[root] = self.contents.sizes[root].saturating_add(more);
         } else {
             let other = used.row.size;
-            self.fault(root, format!("it gives {digest} as {size} bytes; another image says {other}"));
+            self.fault(root, format!("it lists {digest} with {size} bytes, but another image with {other}"));
         }
         fresh
     }
@@ -361,7 +361,7 @@ impl Walk<'_> {
     }
 }
 
-/// What became of each blob when `bundle` was written.
+/// The decision for each blob that was made when `bundle` was written.
 pub fn fates(bundle: &BundleManifest) -> impl Fn(&Descriptor, Role) -> Inclusion {
     let listed = bundle.index();
     let required = bundle.requires.as_ref().map_or(&[][..], |requires| &requires.blobs);

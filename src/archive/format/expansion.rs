@@ -1,8 +1,9 @@
-//! How far compressed input may expand: nothing small may fill memory, or keep a machine busy for hours.
+//! Limits how far compressed input may expand, so that a small file cannot fill memory or keep a machine busy for
+//! hours.
 //!
-//! Two guards. What is held in memory as a whole (JSON) may be so many times the compressed bytes it came from; manifests
-//! and configs are full of digests, which do not compress. Everything together may expand further, since layers of zeros
-//! do occur.
+//! There are two limits. Content that is held in memory as a whole (JSON) is limited to a multiple of its compressed
+//! size; manifests and configs are full of digests, which do not compress. All content together may expand further,
+//! because layers of zeros do exist.
 
 use std::io::{self, BufRead, Read};
 use std::sync::Arc;
@@ -10,11 +11,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::archive::{ArchiveError, FormatError};
 
-/// What may be held for each compressed byte that was read, and what is free besides, in bytes. Heads of real bundles
+/// Bytes that may be held for each compressed byte, and bytes that are allowed in addition. Heads of real bundles
 /// expand 3 to 12 times; see the test of scale.
 const HELD_RATIO: u64 = 64;
 const HELD_FREE: u64 = 8 << 20;
-/// The same for everything that is read.
+/// The same limits for everything that is read.
 const RATIO: u64 = 1000;
 const FREE: u64 = 4 << 30;
 
@@ -23,13 +24,13 @@ const FREE: u64 = 4 << 30;
 pub(in crate::archive) struct Gauge(Arc<AtomicU64>);
 
 impl Gauge {
-    /// Whether so many bytes may be held in memory.
+    /// Whether this many bytes may be held in memory.
     pub(in crate::archive) fn may_hold(&self, bytes: u64) -> bool {
         may_hold(bytes, self.0.load(Ordering::Relaxed))
     }
 }
 
-/// Whether `bytes` may be held that were made of `compressed` bytes.
+/// Whether `bytes` may be held that were expanded from `compressed` bytes.
 pub(in crate::archive) fn may_hold(bytes: u64, compressed: u64) -> bool {
     bytes <= HELD_FREE.saturating_add(compressed.saturating_mul(HELD_RATIO))
 }
@@ -41,10 +42,10 @@ pub(in crate::archive) fn too_far(what: &str) -> ArchiveError {
     )))
 }
 
-/// Compressed input whose bytes are counted, and can be looked at before they are taken.
+/// Compressed input whose bytes are counted, and can be looked at before they are consumed.
 pub(in crate::archive) struct Counted<R> {
     input: R,
-    /// Taken from the input and not given on yet, from `at` on.
+    /// Read from the input but not passed on yet, from `at` on.
     ahead: Vec<u8>,
     at: usize,
     gauge: Gauge,
@@ -56,16 +57,16 @@ impl<R> Counted<R> {
         (Self { input, ahead: Vec::new(), at: 0, gauge: gauge.clone() }, gauge)
     }
 
-    /// Bytes given on so far.
+    /// Bytes passed on so far.
     pub(in crate::archive) fn position(&self) -> u64 {
         self.gauge.0.load(Ordering::Relaxed)
     }
 }
 
 impl<R: BufRead> Counted<R> {
-    /// The next `most` bytes, which stay where they are; fewer only at the end of the input.
+    /// The next `most` bytes, which are not consumed; fewer only at the end of the input.
     pub(in crate::archive) fn peek(&mut self, most: usize) -> io::Result<&[u8]> {
-        // Frames may be shorter than what is looked at, so that a remainder is there before each of them.
+        // Frames may be shorter than this, so that a remainder is left before each of them.
         self.ahead.drain(..self.at);
         self.at = 0;
         while self.ahead.len() < most {
@@ -111,7 +112,7 @@ impl<R: BufRead> BufRead for Counted<R> {
     }
 }
 
-/// What comes out of compressed input, which ends with an error when it expands too far.
+/// The content of compressed input; reading fails when it expands too far.
 pub(in crate::archive) struct Expanding<R> {
     content: R,
     gauge: Gauge,

@@ -1,7 +1,7 @@
-//! zstd frames (RFC 8878): stored ones, whose length follows from their content's length, and compressed ones.
+//! zstd frames (RFC 8878): stored ones, whose length follows from the length of their content, and compressed ones.
 //!
-//! Every frame written here carries its content size and an XXH64 checksum, holds 1 byte to 8 MiB of content,
-//! and needs a window of at most 8 MiB, so that every stock decoder reads it without a flag.
+//! Every frame written here has its content size and an XXH64 checksum, holds 1 byte to 8 MiB of content, and needs a
+//! window of at most 8 MiB, so that every decoder reads it without a flag.
 
 use std::ops::Range;
 
@@ -16,7 +16,7 @@ pub(crate) const HEAD_FRAME_CONTENT: usize = 1 << 20;
 /// Content bytes of a full raw block: `Block_Maximum_Size` of a 128 KiB window (RFC 8878, 3.1.1.2.4).
 pub(crate) const BLOCK_CONTENT: u64 = 128 << 10;
 
-/// How a zstd frame begins (RFC 8878, 3.1.1).
+/// The first bytes of a zstd frame (RFC 8878, 3.1.1).
 pub use crate::app::foreign_text::ZSTD as ZSTD_MAGIC;
 /// `Frame_Header_Descriptor`: 8-byte content size, no single segment, content checksum, no dictionary.
 const STORED_DESCRIPTOR: u8 = 0xc4;
@@ -29,7 +29,7 @@ const CHECKSUM_LEN: u64 = 4;
 pub(crate) const MAX_FRAME_HEADER: usize = 18;
 const HEAD_LEVEL: i32 = 3;
 const BLOB_LEVEL: i32 = 3;
-/// A reader never allocates a larger window, whatever a frame header says.
+/// The largest window that a reader allocates, whatever a frame header says.
 const MAX_WINDOW: u64 = 8 << 20;
 
 /// The file bytes that `content` bytes take as one stored frame.
@@ -37,7 +37,7 @@ fn stored_frame_len(content: u64) -> u64 {
     HEADER_LEN + content.div_ceil(BLOCK_CONTENT) * BLOCK_HEADER_LEN + content + CHECKSUM_LEN
 }
 
-/// The file bytes that `content` bytes take in stored frames. None for none: no frame is empty.
+/// The file bytes that `content` bytes take in stored frames. Zero for no content, because no frame is empty.
 pub(crate) fn stored_len(content: u64) -> u64 {
     let full = content / FRAME_CONTENT;
     let rest = content % FRAME_CONTENT;
@@ -52,7 +52,7 @@ pub(crate) fn stored_frames(content: u64) -> impl Iterator<Item = (u64, u64)> {
     })
 }
 
-/// Writes content as stored frames, piece by piece, without holding any of it back.
+/// Writes content as stored frames, piece by piece, without buffering.
 #[derive(Debug)]
 pub struct StoredEncoder {
     /// Content bytes not yet pushed.
@@ -62,7 +62,7 @@ pub struct StoredEncoder {
     checksum: Checksum,
 }
 
-/// The checksum of a frame, made while its content passes.
+/// The checksum of a frame, computed while its content passes.
 pub(crate) struct Checksum(Xxh64);
 
 impl Checksum {
@@ -77,7 +77,7 @@ impl Checksum {
         self.0.update(content);
     }
 
-    /// `found` stands at the end of the frame.
+    /// Compares it with `found`, the value at the end of the frame.
     pub(crate) fn check(&self, found: &[u8]) -> Result<(), String> {
         if found == checksum_bytes(&self.0) {
             return Ok(());
@@ -98,7 +98,7 @@ impl StoredEncoder {
         Self { left: content, frame_left: 0, block_left: 0, checksum: Checksum::new() }
     }
 
-    /// Appends the encoding of `piece` to `out`. More than the announced content is a caller's error and refused.
+    /// Appends the encoding of `piece` to `out`. More content than announced is a caller's error and is refused.
     pub fn push(&mut self, mut piece: &[u8], out: &mut Vec<u8>) -> Result<(), ArchiveError> {
         if piece.len() as u64 > self.left {
             return Err(ArchiveError::Invariant("more content than announced"));
@@ -167,8 +167,8 @@ fn checksum_bytes(hash: &Xxh64) -> [u8; 4] {
     [a, b, c, d]
 }
 
-/// The content of one stored frame, as ranges of `frame`. The frame must be exactly the one this writer makes for
-/// `content` bytes; its checksum is compared when `check` is set.
+/// The content of one stored frame, as ranges of `frame`. The frame must be exactly the one that this writer makes for
+/// `content` bytes; its checksum is compared if `check` is set.
 pub(crate) fn stored_content(frame: &[u8], content: u64, check: bool) -> Result<Vec<Range<usize>>, String> {
     if frame.len() as u64 != stored_frame_len(content) {
         return Err("the frame is cut short".to_owned());
@@ -198,7 +198,7 @@ pub(crate) fn stored_content(frame: &[u8], content: u64, check: bool) -> Result<
     Ok(ranges)
 }
 
-/// A few blocks of a stored frame, for readers that do not want to hold a whole one.
+/// A few blocks of a stored frame, for readers that do not hold a whole frame in memory.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StoredPiece {
     /// Where it begins, in file bytes from the start of the frame.
@@ -223,7 +223,7 @@ impl StoredPiece {
         Self { offset, len: usize::try_from(len).unwrap_or(0), before, content }
     }
 
-    /// The content in `bytes`, which must have exactly the headers this writer makes for a frame of `held` bytes.
+    /// The content in `bytes`, which must have exactly the headers that this writer makes for a frame of `held` bytes.
     pub(crate) fn check(&self, bytes: &[u8], held: u64) -> Result<Vec<Range<usize>>, String> {
         let mut at = 0;
         if self.before == 0 {
@@ -254,14 +254,14 @@ pub(crate) fn compress_head(content: &[u8]) -> Result<Vec<u8>, ArchiveError> {
     compress(content, HEAD_LEVEL)
 }
 
-/// One frame of an uncompressed blob: compressed, or stored when that is not at least 3 % smaller.
+/// One frame of an uncompressed blob: compressed, or stored if compression saves less than 3 %.
 pub(crate) fn compress_or_store(content: &[u8]) -> Result<Vec<u8>, ArchiveError> {
     let compressed = compress(content, BLOB_LEVEL)?;
     let stored = stored_len(content.len() as u64);
     if compressed.len() as u64 * 100 <= stored * 97 {
         return Ok(compressed);
     }
-    // A frame is 8 MiB, and as much again is about to be made of it.
+    // A frame is 8 MiB, and its compressed form needs as much again.
     drop(compressed);
     Ok(store(content))
 }
@@ -282,7 +282,7 @@ pub(crate) fn decompress(frame: &[u8], content: usize) -> Result<Vec<u8>, String
     }
     let mut out = vec![0; content];
     let got = zstd::bulk::decompress_to_buffer(frame, &mut out).map_err(|e| format!("zstd: {e}"))?;
-    if got == content { Ok(out) } else { Err(format!("{got} bytes where {content} were expected")) }
+    if got == content { Ok(out) } else { Err(format!("{got} bytes, but {content} were expected")) }
 }
 
 /// What a frame header says (RFC 8878, 3.1.1.1).
@@ -296,7 +296,7 @@ pub(crate) struct FrameHeader {
 }
 
 impl FrameHeader {
-    /// Reads the header at the start of `bytes`; none when it is no zstd frame or cut short.
+    /// Reads the header at the start of `bytes`; none if it is not a zstd frame or is cut short.
     pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         let descriptor = *bytes.strip_prefix(&ZSTD_MAGIC)?.first()?;
         let single = descriptor & 0x20 != 0;

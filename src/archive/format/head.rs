@@ -1,6 +1,6 @@
 //! The head of a bundle: members 1 to 7 as one run of bytes, in compressed frames of at most 1 MiB of content.
 //!
-//! [`generate`] makes the run; the writer compresses it, the reader compares it with what it was given.
+//! [`generate`] makes the run; the writer compresses it, and the reader compares it with the run that it read.
 
 use super::manifest_source::Manifests;
 use super::sink::Sink;
@@ -19,26 +19,26 @@ pub(crate) const SHA256SUMS: &str = "SHA256SUMS";
 pub(crate) const SHA512SUMS: &str = "SHA512SUMS";
 pub(crate) const DOCKER: &str = "manifest.json";
 
-/// Whether members were left out that other tools would have liked.
+/// Members for other tools that were left out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HeadNotes {
     /// There is no `manifest.json`, so `docker load` and `podman load` do not work.
     pub no_docker_manifest: bool,
 }
 
-/// `bundle.json`, which is large where there are many images: as it was just made, or as it stands in a head.
+/// `bundle.json`, which is large if there are many images: newly made, or as part of a head.
 pub(crate) struct Own<'a> {
     /// In bytes.
     pub(crate) len: u64,
     pub(crate) id: Digest,
-    /// Gives its bytes to the sink.
+    /// Passes its bytes to the sink.
     pub(crate) put: &'a dyn Fn(&mut Sink<'_>) -> Result<(), ArchiveError>,
 }
 
-/// Size and sha256 of a small member, if it is there.
+/// Size and sha256 of a small member, if it exists.
 pub(crate) type Sum = Option<(u64, Digest)>;
 
-/// The members before the blobs that follow from `bundle.json` and the manifests it pins.
+/// The members before the blobs, which follow from `bundle.json` and the manifests it pins.
 pub(crate) struct Derived<'a> {
     index: Vec<u8>,
     docker: Option<Vec<u8>>,
@@ -47,7 +47,7 @@ pub(crate) struct Derived<'a> {
 }
 
 impl<'a> Derived<'a> {
-    /// `id` is the sha256 of `bundle.json`, and `signature` what is beside it.
+    /// `id` is the sha256 of `bundle.json`, and `signature` the content of `bundle.json.sig`.
     pub(crate) fn of(
         bundle: &'a BundleManifest,
         id: Digest,
@@ -73,7 +73,7 @@ impl<'a> Derived<'a> {
         Ok(Self { index, docker, sha256, sha512 })
     }
 
-    /// Each member with its size and sha256; none for one that this bundle does not have.
+    /// Each member with its size and sha256; none for a member that this bundle does not have.
     pub(crate) fn members(&self) -> Result<[(&'static str, Sum); 5], ArchiveError> {
         let whole = |bytes: &[u8]| (bytes.len() as u64, Digest::sha256(bytes));
         let sha512 =
@@ -124,7 +124,7 @@ fn put(path: &str, content: &[u8], sink: &mut Sink<'_>) -> Result<(), ArchiveErr
     put_long(path, content.len() as u64, &|sink| sink(content), sink)
 }
 
-/// A member of `size` bytes that are not all in memory at once.
+/// A member of `size` bytes that are not all in memory at the same time.
 fn put_long(
     path: &str,
     size: u64,
@@ -140,7 +140,7 @@ fn put_long(
 /// Lengths of the frames of a head: file and content bytes of each.
 pub(crate) type FrameLens = Vec<(u32, u32)>;
 
-/// Compresses a run into frames of 1 MiB of content and hands each to `out`.
+/// Compresses a run into frames of 1 MiB of content and passes each to `out`.
 pub(crate) struct HeadEncoder<'a> {
     pending: Vec<u8>,
     frames: FrameLens,

@@ -1,8 +1,8 @@
-//! Positions: where every byte of a bundle stands, known once the head is written and sizes are known.
+//! The offset of every part of a bundle, known once the head is written and the sizes are known.
 //!
-//! After the head, each blob is a *member header* (the previous member's padding and this member's tar header, in one
-//! stored frame) and its data, beginning on a frame boundary. Compressed blobs come last; their offsets are upper
-//! bounds until they are written.
+//! After the head, each blob is a *member header* (the padding of the previous member and this member's tar header, in
+//! one stored frame) and its data, which begins on a frame boundary. Compressed blobs come last; their offsets are
+//! upper bounds until they are written.
 
 use super::head::FrameLens;
 use super::{frame, member};
@@ -20,7 +20,7 @@ pub struct Layout {
     head_len: u64,
     /// Index of the first blob outside the head.
     first: usize,
-    /// File offset of each blob's data from `first` on; for compressed blobs an upper bound.
+    /// File offset of each blob's data from `first` on; an upper bound for compressed blobs.
     data: Vec<u64>,
     stored_end: u64,
     /// Index of the first compressed blob.
@@ -51,7 +51,7 @@ impl Layout {
         Self { head, head_len, first, data, stored_end, first_compressed, max_len }
     }
 
-    /// File bytes of the whole bundle: exact without compressed blobs, else an upper bound.
+    /// File bytes of the whole bundle: exact without compressed blobs, otherwise an upper bound.
     pub fn max_len(&self) -> u64 {
         self.max_len
     }
@@ -70,12 +70,12 @@ impl Layout {
         &self.head
     }
 
-    /// Indexes, in the list of blobs, of those with data at known offsets.
+    /// Positions, in the list of blobs, of those with known offsets.
     pub fn stored(&self) -> std::ops::Range<usize> {
         self.first..self.first_compressed
     }
 
-    /// Indexes of those to be compressed.
+    /// Positions of those that are compressed.
     pub fn compressed(&self) -> std::ops::Range<usize> {
         self.first_compressed..self.first + self.data.len()
     }
@@ -85,7 +85,7 @@ impl Layout {
         self.data[index - self.first]
     }
 
-    /// Where the stored part ends and the compressed part begins.
+    /// Offset where the stored part ends and the compressed part begins.
     pub fn stored_end(&self) -> u64 {
         self.stored_end
     }
@@ -144,7 +144,7 @@ impl SeekTableBuilder {
             .map_err(|e| ArchiveError::Format(FormatError::SeekTable(e.to_string())))
     }
 
-    /// The length of the table of so many frames: a skippable frame's header, the entries, a footer.
+    /// The length of a table with this many frames: a skippable frame's header, the entries, a footer.
     pub(crate) fn encoded_len(frames: u32) -> u64 {
         8 + 8 * u64::from(frames) + 9
     }

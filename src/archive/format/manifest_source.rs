@@ -1,4 +1,4 @@
-//! Reading manifests by their digests, wherever they are.
+//! Reads manifests by digest, from wherever they are.
 
 use bytes::Bytes;
 

@@ -1,7 +1,7 @@
 //! Tar members: the exact header bytes of one file, and its padding.
 //!
-//! ustar with mode 0644 and zeros elsewhere; a PAX header stands before it only where ustar cannot say the path
-//! (sha512 blobs) or the size (over 8 GiB - 1). Its name, records and bytes are fixed, since they count in offsets.
+//! ustar with mode 0644 and zeros elsewhere; a PAX header precedes it only if ustar cannot express the path (sha512
+//! blobs) or the size (over 8 GiB - 1). Its name, records and bytes are fixed, because they count in offsets.
 
 use tar::{EntryType, Header};
 
@@ -9,7 +9,7 @@ use tar::{EntryType, Header};
 pub(crate) const BLOCK: u64 = 512;
 /// Two zero blocks end a tar archive (POSIX pax, "ustar Interchange Format").
 pub(crate) const END_LEN: u64 = 2 * BLOCK;
-/// Zero bytes that may follow the end of an archive: a medium, or another tool, appends them.
+/// Maximum number of zero bytes after the end of an archive, which a medium or another tool may append.
 pub(in crate::archive) const MAX_PADDING: u64 = 64 << 20;
 const USTAR_NAME: usize = 100;
 /// 8 GiB - 1: eleven octal digits.
@@ -54,13 +54,13 @@ fn block(name: &[u8], size: u64, kind: EntryType) -> [u8; 512] {
     header.set_uid(0);
     header.set_gid(0);
     header.set_mtime(0);
-    // Beyond eleven octal digits this writes base-256, which readers without PAX need.
+    // Beyond eleven octal digits this writes base-256, which readers without PAX support need.
     header.set_size(size);
     header.set_cksum();
     *header.as_bytes()
 }
 
-/// `<length> <key>=<value>\n`, where the length counts itself.
+/// `<length> <key>=<value>\n`, where the length includes itself.
 fn pax_record(key: &str, value: &str) -> Vec<u8> {
     let rest = key.len() + value.len() + 3;
     let mut len = rest + 1;

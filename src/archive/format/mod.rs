@@ -1,4 +1,4 @@
-//! What a bundle consists of, down to its bytes: contents, head, tar members and frames.
+//! The parts of a bundle, down to its bytes: contents, head, tar members and frames.
 
 pub(in crate::archive) mod artifacts;
 pub(in crate::archive) mod contents;

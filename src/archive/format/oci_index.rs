@@ -1,7 +1,7 @@
-//! The members other tools read: `oci-layout`, `index.json`, `manifest.json`.
+//! The members for other tools: `oci-layout`, `index.json`, `manifest.json`.
 //!
-//! Pure functions of `bundle.json` and the manifests it pins. The reader makes them again and demands equal
-//! bytes, so that a signature over `bundle.json` covers what other tools believe.
+//! They are pure functions of `bundle.json` and the manifests it pins. The reader generates them again and requires
+//! equal bytes, so that a signature over `bundle.json` covers what other tools read.
 
 use std::collections::HashSet;
 
@@ -16,14 +16,14 @@ use crate::archive::{ArchiveError, FormatError};
 use crate::image::{Algorithm, Descriptor, Digest, ManifestKind, ParsedManifest, Platform, media_type};
 
 pub(crate) const OCI_LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
-/// Readers of `manifest.json` cap it at 1 MiB.
+/// Readers of `manifest.json` limit it to 1 MiB.
 const MAX_DOCKER_MANIFEST: usize = 1_000_000;
-/// Rows of `manifest.json` that are made at once.
+/// Rows of `manifest.json` that are made at a time.
 const DOCKER_ROWS: usize = 1024;
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
 const CONTAINERD_NAME: &str = "io.containerd.image.name";
 
-/// The OCI index over all images, then all artifacts. Artifacts have no names: containerd fails on a named one.
+/// The OCI index of all images, then all artifacts. Artifacts have no names, because containerd fails on a named one.
 pub(crate) fn index_json(bundle: &BundleManifest) -> Result<Vec<u8>, ArchiveError> {
     /// In the order of its keys.
     #[derive(Serialize)]
@@ -36,7 +36,7 @@ pub(crate) fn index_json(bundle: &BundleManifest) -> Result<Vec<u8>, ArchiveErro
     let mut manifests = Vec::with_capacity(bundle.images.len() + bundle.artifacts.len());
     let mut add = |entry: DescriptorBuilder| -> Result<(), ArchiveError> {
         let entry = entry.build().map_err(|e| json("index.json", e))?;
-        // Through a value, whose maps are sorted; the crate's annotations are not.
+        // Serialised through a value, whose maps are sorted; the annotations of the crate are not.
         let entry = serde_json::to_value(&entry).and_then(|value| serde_json::value::to_raw_value(&value));
         manifests.push(entry.map_err(|e| json("index.json", e))?);
         Ok(())
@@ -81,7 +81,7 @@ fn with_type(entry: DescriptorBuilder, artifact_type: Option<&str>) -> Descripto
     }
 }
 
-/// The names an image has in the index: by tag, by digest, or both.
+/// The names of an image in the index: by tag, by digest, or both.
 fn names(image: &ImageRow) -> Vec<String> {
     let repository = image.name.repository();
     let tagged = image.name.tag().map(|tag| format!("{repository}:{tag}"));
@@ -89,8 +89,8 @@ fn names(image: &ImageRow) -> Vec<String> {
     tagged.into_iter().chain(pinned).collect()
 }
 
-/// `manifest.json` for `docker load` and `podman load`: one platform per image. None when it would be empty or
-/// larger than its readers accept, and for a delta, which no other tool shall take for whole.
+/// `manifest.json` for `docker load` and `podman load`: one platform per image. None if it would be empty or larger
+/// than its readers accept, and for a delta, which other tools must not take for a complete image set.
 pub(crate) fn docker_manifest(
     bundle: &BundleManifest,
     manifests: &dyn Manifests,
@@ -126,7 +126,7 @@ pub(crate) fn docker_manifest(
         let row = Row {
             config: config.digest.layout_path(),
             layers: parsed.layers.iter().map(|l| l.digest.layout_path()).collect(),
-            // A digest here makes docker and podman refuse the whole file.
+            // With a digest here, docker and podman refuse the whole file.
             repo_tags: image
                 .name
                 .tag()
@@ -137,12 +137,12 @@ pub(crate) fn docker_manifest(
         serde_json::value::to_raw_value(&row).map(Some).map_err(|e| json("manifest.json", e))
     };
     let mut rows: Vec<Box<RawValue>> = Vec::new();
-    // Some at a time: what gets too large is not made to its end.
+    // Made in parts, so that one that becomes too large is not made to its end.
     for images in bundle.images.chunks(DOCKER_ROWS) {
         let images = images.par_iter().filter(|image| image.artifact_type.is_none());
         let more: Result<Vec<_>, ArchiveError> = images.map(row).filter_map(Result::transpose).collect();
         rows.append(&mut more?);
-        // With a comma or bracket behind each, and a bracket before the first.
+        // Each row is followed by a comma or bracket, and the first is preceded by a bracket.
         let len = 1 + rows.iter().map(|row| row.get().len() + 1).sum::<usize>();
         if len > MAX_DOCKER_MANIFEST {
             return Ok(None);
@@ -154,7 +154,7 @@ pub(crate) fn docker_manifest(
     serde_json::to_vec(&rows).map(Some).map_err(|e| json("manifest.json", e))
 }
 
-/// The image manifest that stands for `image` where only one platform fits.
+/// The image manifest that represents `image` in a file with one platform per image.
 fn one_platform(
     image: &ImageRow,
     preferred: &Platform,

@@ -1,8 +1,9 @@
-//! Digests in names and sources: they bind what the bundle holds under them.
+//! Digests in names and sources, and that the content of the bundle matches them.
 //!
-//! A digest in the name or source of an image is the digest of its manifest. The one exception is an index out of which
-//! platforms were left (`--platform --repin`): the bundle then holds the original index in its `extensions`, from which
-//! the reader makes the narrowed one again. Bundles of earlier versions lack it; they say which platforms were kept.
+//! A digest in the name or source of an image is the digest of its manifest. The only exception is an index from which
+//! platforms were left out (`--platform --repin`): the bundle then has the original index in its `extensions`, from
+//! which the reader makes the narrowed one again. Bundles of earlier versions lack it; they only say which platforms
+//! were kept.
 
 use std::collections::BTreeMap;
 
@@ -19,13 +20,13 @@ use crate::image::{Digest, Platform, RawManifest, Reference, media_type, narrow}
 /// The key in `extensions`: originals by the digest of the narrowed index.
 pub const REPINNED: &str = "repinned";
 
-/// How an index came to another digest than its name pins.
+/// Why an index has another digest than its name pins.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Repinned {
-    /// The original index in base64; none where only an earlier version vouches for it.
+    /// The original index in base64; none if only an earlier version recorded the change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub index: Option<String>,
-    /// Those that were kept.
+    /// The platforms that were kept.
     pub platforms: Vec<String>,
 }
 
@@ -34,7 +35,7 @@ impl Repinned {
         Self { index: Some(STANDARD.encode(original)), platforms: platforms.to_vec() }
     }
 
-    /// Whether the original has the digest `pin`, and gives `narrowed` without the other platforms.
+    /// Whether the original has the digest `pin`, and becomes `narrowed` without the other platforms.
     fn proves(&self, pin: &Digest, narrowed: &Digest, media_type: &str) -> bool {
         let Some(bytes) = self.index.as_ref().and_then(|text| STANDARD.decode(text).ok()) else {
             return false;
@@ -48,25 +49,25 @@ impl Repinned {
     }
 }
 
-/// The first digest that the name or source gives and that `digest`, of the manifest `bytes`, is not.
+/// The first digest in the name or source that is not `digest`, the digest of the manifest `bytes`.
 pub fn broken_pin(name: &Reference, source: &Reference, digest: &Digest, bytes: &[u8]) -> Option<Digest> {
     let mut pins = name.digest().into_iter().chain(source.digest());
     pins.find(|pin| *pin != digest && Digest::of(pin.algorithm(), bytes) != **pin).copied()
 }
 
-/// What a bundle says of the pins of an image.
+/// How the pins of an image match the bundle.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Pins {
-    /// Every digest in its name and source is the one it has; none if there is none.
+    /// Every digest in its name and source equals its digest; none if there is no digest in them.
     Hold,
-    /// Platforms were left out of what they pin, and the bundle proves it.
+    /// Platforms were left out of the pinned index, and the bundle proves it.
     Narrowed(Repinned),
-    /// The same, without a proof: a bundle of an earlier version.
+    /// The same without a proof, in a bundle of an earlier version.
     Claimed(Digest),
 }
 
-/// How the digests in the name and source of `image` bind it, in a bundle with these `platforms` and `extensions`; an
-/// error where they do not.
+/// How the digests in the name and source of `image` match it, in a bundle with these `platforms` and `extensions`; an
+/// error if they do not.
 pub(in crate::archive) fn pins_of(
     image: &ImageRow,
     platforms: &[String],
@@ -115,7 +116,7 @@ fn repinned(extensions: &BTreeMap<String, Value>, digest: &Digest) -> Result<Opt
     Ok(Some(found))
 }
 
-/// The value under [`REPINNED`] for images of these digests; none where none has an original.
+/// The value for [`REPINNED`] for images with these digests; none if none of them has an original.
 pub fn repinned_extension<'a>(images: impl Iterator<Item = (&'a Digest, &'a Repinned)>) -> Option<Value> {
     let all: BTreeMap<String, &Repinned> = images
         .filter(|(_, repinned)| repinned.index.is_some())

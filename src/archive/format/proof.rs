@@ -1,4 +1,4 @@
-//! That `bundle.json` lists exactly what its manifests refer to.
+//! Proves that `bundle.json` lists exactly what its manifests refer to.
 
 use std::collections::HashSet;
 
@@ -8,9 +8,9 @@ use crate::archive::manifest::{BundleManifest, ImageRow};
 use crate::archive::{ArchiveError, FormatError};
 use crate::image::{Descriptor, ImageConfig, ParsedManifest};
 
-/// Demands that `bundle` lists exactly what its manifests refer to, in the right order. Only foreign layers, which
-/// their publishers may keep out of registries, may be absent; and in a delta exactly what it requires. Tells for each
-/// image how many bytes of it something else uses too.
+/// Requires that `bundle` lists exactly what its manifests refer to, in the right order. Only foreign layers, which
+/// their publishers may keep out of registries, may be absent, and in a delta exactly what it requires. Returns for
+/// each image how many of its bytes others in the bundle also use.
 pub(in crate::archive) fn prove(
     bundle: &BundleManifest,
     manifests: &dyn Manifests,
@@ -42,7 +42,7 @@ pub(in crate::archive) fn prove(
         if image.size != *size {
             let name = &image.name;
             let why =
-                format!("bundle.json gives {name} {} bytes, and what it refers to has {size}", image.size);
+                format!("bundle.json lists {name} with {} bytes, but its content has {size}", image.size);
             return Err(ArchiveError::Format(FormatError::Damaged(why)));
         }
         prove_platforms(image, manifests)?;
@@ -59,8 +59,8 @@ pub(in crate::archive) fn prove(
     Ok(contents.shared)
 }
 
-/// Refuses a row that names platforms that neither the index nor the config of the image has. An archive of another tool
-/// need not have the config at hand.
+/// Refuses a row with platforms that neither the index nor the config of the image has. An archive of another tool may
+/// not have the config at hand.
 fn prove_platforms(image: &ImageRow, manifests: &dyn Manifests) -> Result<(), ArchiveError> {
     if image.platforms.is_empty() {
         return Ok(());

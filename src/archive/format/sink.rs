@@ -1,6 +1,6 @@
-//! What the bytes of a head go to.
+//! The target for the bytes of a head.
 
 use crate::archive::ArchiveError;
 
-/// Takes the run piece by piece.
+/// Takes the bytes piece by piece.
 pub(crate) type Sink<'a> = dyn FnMut(&[u8]) -> Result<(), ArchiveError> + 'a;

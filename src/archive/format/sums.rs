@@ -1,11 +1,12 @@
-//! `SHA256SUMS` and `SHA512SUMS`, in the format of coreutils, written line by line: with many blobs they are large.
+//! `SHA256SUMS` and `SHA512SUMS`, in the format of coreutils, written line by line because they are large for many
+//! blobs.
 
 use super::sink::Sink;
 use crate::archive::ArchiveError;
 use crate::archive::manifest::BundleManifest;
 use crate::image::{Algorithm, Digest, Hasher};
 
-/// Lines are handed on in pieces of about so many bytes.
+/// Lines are passed on in pieces of about this many bytes.
 const PIECE: usize = 64 << 10;
 
 /// One of the two lists: the small members that were added, then every blob with such a digest, in member order.
@@ -25,7 +26,7 @@ impl<'a> Sums<'a> {
         self.add_digest(path, Digest::of(self.algorithm, content));
     }
 
-    /// The same, where its digest is known.
+    /// Adds a member whose digest is known.
     pub(in crate::archive) fn add_digest(&mut self, path: &'static str, digest: Digest) {
         self.small.push((path, digest));
     }

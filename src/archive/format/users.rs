@@ -1,6 +1,6 @@
-//! Which images need which blob: for naming what a lost one costs, and for other places to get it from.
+//! Which images need which blob, to name the images that a lost blob affects and to find other sources for it.
 //!
-//! Made by one walk over all manifests, however many blobs are asked for.
+//! Made by one walk over all manifests, however many blobs are looked up.
 
 use rayon::prelude::*;
 
@@ -15,7 +15,7 @@ pub struct Users<'a> {
     blobs: BlobIndex<'a>,
     /// (blob, image) by position, sorted.
     pairs: Vec<(u32, u32)>,
-    /// Images whose manifests cannot be read: none of them can be cleared of the suspicion.
+    /// Images whose manifests cannot be read; any lost blob may affect them.
     unreadable: Vec<u32>,
 }
 

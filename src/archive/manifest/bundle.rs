@@ -12,13 +12,13 @@ use crate::archive::{ArchiveError, FormatError, Manifests};
 use crate::image::{ArtifactCounts, Digest, Platform};
 
 pub const MEDIA_TYPE: &str = "application/vnd.airgap.bundle.v1+json";
-/// Rises only when an older reader would be wrong.
+/// Increased only if an older reader would read the bundle wrongly.
 pub const SCHEMA_VERSION: u32 = 1;
-/// Rises when the same input gives other bytes, for example with another libzstd.
+/// Increased when the same input gives other bytes, for example with another libzstd.
 pub const FORMAT_REVISION: u32 = 1;
 pub const PROFILE: &str = "layout";
 
-/// The whole of `bundle.json`.
+/// The content of `bundle.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BundleManifest {
@@ -34,7 +34,7 @@ pub struct BundleManifest {
     /// In catalog order.
     pub images: Vec<ImageRow>,
     pub media_type: String,
-    /// The platforms asked for, in that order; empty means all.
+    /// The requested platforms, in that order; empty means all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub platforms: Vec<String>,
     pub profile: String,
@@ -43,7 +43,7 @@ pub struct BundleManifest {
     pub schema_version: u32,
 }
 
-/// Just enough of any version to say which one it is.
+/// The fields that identify the version of a document.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Preamble {
@@ -92,7 +92,7 @@ impl BundleManifest {
             |e: serde_json::Error| ArchiveError::Format(FormatError::Json("bundle.json", e.to_string()));
         refuse_crumbs(bytes)?;
         let read = serde_json::from_slice::<Self>(bytes);
-        // What a later version wrote may fail here in any way; which version it is says more than how it fails.
+        // A document of a later version may fail here in any way; naming its version helps more than that error.
         let is_ours = |manifest: &Self| {
             manifest.media_type == MEDIA_TYPE
                 && manifest.schema_version == SCHEMA_VERSION
@@ -118,7 +118,7 @@ impl BundleManifest {
         let refuse = |why: String| Err(ArchiveError::Format(FormatError::Json("bundle.json", why)));
         for blob in &self.blobs {
             if blob.size >= 1 << 53 {
-                return refuse(format!("the size of {} is beyond anything storable", blob.digest));
+                return refuse(format!("the size of {} is larger than any disk", blob.digest));
             }
         }
         let carried = self.index();
@@ -134,7 +134,7 @@ impl BundleManifest {
             ))));
         }
         if total(&self.blobs).is_none() {
-            return refuse("its blobs together are larger than anything storable".into());
+            return refuse("its blobs together are larger than any disk".into());
         }
         if !self.blobs.is_sorted_by_key(BlobRow::group) {
             return refuse("the blobs are not in member order".into());
@@ -142,10 +142,10 @@ impl BundleManifest {
         let mut names = HashSet::with_capacity(self.images.len());
         for image in &self.images {
             if !names.insert(&image.name) {
-                return refuse(format!("the name {} is there twice", image.name));
+                return refuse(format!("the name {} appears twice", image.name));
             }
             if image.entries.iter().any(|&i| i as usize >= self.catalog.entries.len()) {
-                return refuse(format!("{} names a catalog entry that is not there", image.name));
+                return refuse(format!("{} names a catalog entry that does not exist", image.name));
             }
         }
         let of_images = self.images.iter().flat_map(|image| &image.platforms);
@@ -179,7 +179,7 @@ impl BundleManifest {
         counts
     }
 
-    /// How the digests in the name and source of `image` bind it; an error where they do not.
+    /// How the digests in the name and source of `image` match it; an error if they do not.
     pub fn pins(&self, image: &ImageRow, manifests: &dyn Manifests) -> Result<Pins, ArchiveError> {
         pins_of(image, &self.platforms, &self.extensions, manifests)
     }
@@ -190,7 +190,7 @@ impl BundleManifest {
     }
 }
 
-/// A writer that only accepts the bytes it expects.
+/// A writer that accepts only the expected bytes.
 struct Same<'a> {
     rest: &'a [u8],
 }
@@ -273,7 +273,7 @@ pub(in crate::archive) mod tests {
             (text.replace("\"size\":1}", "\"size\":1,\"zzz\":1}"), "unknown field"),
             (text.replace("\"schemaVersion\":1", "\"schemaVersion\":2"), "schemaVersion 2"),
             (text.replace("\"layout\"", "\"compact\""), "compact"),
-            (text.replace("\"size\":9", "\"size\":9007199254740992"), "storable"),
+            (text.replace("\"size\":9", "\"size\":9007199254740992"), "larger than any disk"),
             (text.replace(MEDIA_TYPE, "x"), "mediaType"),
         ] {
             let error = BundleManifest::from_bytes(bad.as_bytes()).expect_err(&bad).to_string();

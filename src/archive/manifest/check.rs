@@ -1,5 +1,5 @@
-//! What makes a `bundle.json` that can be read one that can be believed: no duplicates, no sums beyond any disk, nothing
-//! that would take the place of something else.
+//! Checks that a readable `bundle.json` can be trusted: no duplicates, no sizes beyond any disk, and nothing that would
+//! replace something else.
 
 use std::collections::HashSet;
 
@@ -7,7 +7,7 @@ use super::rows::{ArtifactRow, BlobIndex, BlobRow, ImageRow, Requires};
 use crate::archive::{ArchiveError, FormatError};
 use crate::image::Repository;
 
-/// What is required is not carried, and has one place in the list.
+/// A required blob is not carried, and appears once in the list.
 pub(super) fn check_required(requires: &Requires, carried: &BlobIndex<'_>) -> Result<(), String> {
     if requires.blobs.is_empty() {
         return Err("it is a delta that requires nothing".to_owned());
@@ -28,8 +28,8 @@ pub(super) fn check_required(requires: &Requires, carried: &BlobIndex<'_>) -> Re
     Ok(())
 }
 
-/// Every artifact is about something in the bundle and found in the repository of an image; its tag, if it has one,
-/// follows from what it is about: no artifact can take the tag of anything else.
+/// Every artifact is about something in the bundle and comes from the repository of an image. Its tag, if it has one,
+/// follows from its subject, so that no artifact can take the tag of anything else.
 pub(super) fn check_artifacts(
     artifacts: &[ArtifactRow],
     images: &[ImageRow],
@@ -41,13 +41,13 @@ pub(super) fn check_artifacts(
         let (digest, subject) = (artifact.digest, artifact.subject);
         let is_whole = carried.blob(&digest).is_some_and(|blob| blob.size == artifact.size);
         if !is_whole || carried.position(&subject).is_none() {
-            return Err(format!("artifact {digest} about {subject} is not all there"));
+            return Err(format!("artifact {digest} about {subject} is incomplete"));
         }
         if artifact.kind().is_none() {
             return Err(format!("artifact {digest} has a tag that does not follow from {subject}"));
         }
         if !sources.contains(&artifact.repository) {
-            return Err(format!("artifact {digest} is from {}, as no image is", artifact.repository));
+            return Err(format!("artifact {digest} is from {}, but no image is", artifact.repository));
         }
         let place = &artifact.repository;
         let fresh_tag = artifact.tag.as_ref().is_none_or(|tag| tags.insert((place, tag)));
@@ -58,14 +58,14 @@ pub(super) fn check_artifacts(
     Ok(())
 }
 
-/// What a row and any other value may take in memory at the most, in bytes, and what may be taken for each byte of JSON
-/// and besides. Rows of real bundles take less than half of it.
+/// Maximum memory for a row and for any other value, in bytes; and the memory allowed for each byte of JSON, and in
+/// addition. Rows of real bundles need less than half of it.
 const ROW: u64 = 256;
 const VALUE: u64 = 32;
 const PER_BYTE: u64 = 4;
 const FREE: u64 = 64 << 20;
 
-/// Refuses JSON that consists of so many small parts that it would take many times its size in memory.
+/// Refuses JSON with so many small parts that it would need many times its size in memory.
 pub(super) fn refuse_crumbs(json: &[u8]) -> Result<(), ArchiveError> {
     let weight = |byte: &u8| match byte {
         b'{' => ROW,
@@ -79,7 +79,7 @@ pub(super) fn refuse_crumbs(json: &[u8]) -> Result<(), ArchiveError> {
     Err(ArchiveError::Format(FormatError::Json("bundle.json", why)))
 }
 
-/// Bytes of all `blobs`; none where no file could hold them. Offsets computed from such a sum never overflow.
+/// Bytes of all `blobs`; none if no file could hold them. Offsets computed from such a sum never overflow.
 pub fn total(blobs: &[BlobRow]) -> Option<u64> {
     let sum = blobs.iter().try_fold(0u64, |sum, blob| sum.checked_add(blob.size))?;
     (sum < 1 << 60).then_some(sum)
@@ -167,14 +167,14 @@ mod tests {
         };
         assert_eq!(read(&[fine.clone(), ArtifactRow { tag: None, ..fine.clone() }]), Ok(()));
         for (says, artifacts) in [
-            ("not all there", vec![ArtifactRow { digest: Digest::sha256(b"?"), ..fine.clone() }]),
-            ("not all there", vec![ArtifactRow { subject: Digest::sha256(b"?"), tag: None, ..fine.clone() }]),
+            ("is incomplete", vec![ArtifactRow { digest: Digest::sha256(b"?"), ..fine.clone() }]),
+            ("is incomplete", vec![ArtifactRow { subject: Digest::sha256(b"?"), tag: None, ..fine.clone() }]),
             ("does not follow", vec![ArtifactRow { tag: "latest".parse().ok(), ..fine.clone() }]),
             (
-                "as no image is",
+                "but no image is",
                 vec![ArtifactRow { repository: "quay.io/x".parse().unwrap(), ..fine.clone() }],
             ),
-            ("not all there", vec![ArtifactRow { size: 8, ..fine.clone() }]),
+            ("is incomplete", vec![ArtifactRow { size: 8, ..fine.clone() }]),
             ("twice", vec![fine.clone(), fine.clone()]),
             ("twice", vec![fine.clone(), ArtifactRow { digest: subject, size: 1, ..fine.clone() }]),
         ] {

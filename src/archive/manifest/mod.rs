@@ -1,9 +1,9 @@
 //! `bundle.json`, the checksummed manifest of a bundle: types, canonical bytes, strict reading.
 //!
-//! Canonical JSON: keys sorted by byte, integers below 2^53, no white space, one newline at the end. Fields stand
-//! in key order in their types, so serialising is canonical by construction; reading demands that the same bytes come out
-//! again. There is no clock, host, user name or local path in it: same images, same bytes. Its sha256 is the
-//! bundle's id.
+//! It is canonical JSON: keys sorted by byte, integers below 2^53, no white space, one newline at the end. The fields
+//! of the types are in key order, so that serialising is canonical; reading requires that the same bytes come out
+//! again. It contains no clock, host, user name or local path, so that the same images give the same bytes. Its sha256
+//! is the id of the bundle.
 
 mod bundle;
 mod check;

@@ -1,4 +1,4 @@
-//! What `bundle.json` lists: images, blobs, artifacts, catalog entries, and what a delta requires.
+//! The rows of `bundle.json`: images, blobs, artifacts, catalog entries, and what a delta requires.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::image::{
 /// A config larger than this, in bytes, is treated like a layer: it is not stored in the head of the bundle.
 pub const MAX_HEAD_CONFIG: u64 = 4 << 20;
 
-/// A manifest that travels with an image without being one of its children.
+/// A manifest that is carried with an image without being one of its children.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ArtifactRow {
@@ -19,19 +19,19 @@ pub struct ArtifactRow {
     pub artifact_type: Option<String>,
     pub digest: Digest,
     pub media_type: MediaType,
-    /// The repository it was found in.
+    /// The repository that it was found in.
     pub repository: Repository,
     /// Bytes of the manifest itself.
     pub size: u64,
     /// The manifest it is about.
     pub subject: Digest,
-    /// The tag it is found by (`sha256-<hex>.sig`); none for what names its subject itself.
+    /// Its tag (`sha256-<hex>.sig`); none if the artifact names its subject itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tag: Option<Tag>,
 }
 
 impl ArtifactRow {
-    /// What it is to its subject; none where its tag does not follow from that.
+    /// Its role for its subject; none if its tag does not follow from the subject.
     pub fn kind(&self) -> Option<ArtifactKind> {
         ArtifactKind::of(&self.subject, self.tag.as_ref())
     }
@@ -48,7 +48,7 @@ pub struct BlobRow {
     pub size: u64,
 }
 
-/// Which part of the file a blob stands in.
+/// The part of the file that a blob is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Group {
     /// Small JSON, compressed together with the members before it.
@@ -92,13 +92,13 @@ impl<'a> BlobIndex<'a> {
     }
 }
 
-/// What the bundle remembers of the catalog, so that everything behind the gap works from the bundle alone.
+/// The record of the catalog, so that everything behind the gap needs only the bundle.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CatalogRecord {
     pub entries: Vec<EntryRecord>,
     pub name: String,
-    /// Values that are set over `values` when every row's own paths are set.
+    /// Values that override `values` when every row's own paths are set.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub per_image_values: BTreeMap<String, String>,
     /// The value path that overrides the registry of every entry (`global.imageRegistry`).
@@ -107,7 +107,7 @@ pub struct CatalogRecord {
     /// Value paths that every values file sets, with their values.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub values: BTreeMap<String, String>,
-    /// Values of the variables the catalog declares; secret ones never.
+    /// Values of the variables that the catalog declares, without secret ones.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub variables: BTreeMap<String, String>,
     pub version: String,
@@ -136,7 +136,7 @@ pub struct EntryRecord {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ImageRow {
-    /// Set when this is no container image: a chart, a signature, another artifact.
+    /// Set if this is not a container image but a chart, a signature or another artifact.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artifact_type: Option<String>,
     pub digest: Digest,
@@ -144,23 +144,23 @@ pub struct ImageRow {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub entries: Vec<u32>,
     pub media_type: MediaType,
-    /// What the chart calls it, registry host included.
+    /// The name in the chart, including the registry host.
     pub name: Reference,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub platforms: Vec<String>,
     /// Bytes of all its distinct manifests and blobs together.
     pub size: u64,
-    /// Where it was pulled from.
+    /// The reference that it was pulled from.
     pub source: Reference,
 }
 
-/// What must be at the destination already, for a bundle that holds only the difference to another (a *delta*).
+/// What must already be at the destination, for a bundle with only the difference to another (a *delta*).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Requires {
     /// The id of the base.
     pub base: Digest,
-    /// What the images need and the bundle does not carry, by digest.
+    /// The blobs that the images need and the bundle does not carry, by digest.
     pub blobs: Vec<RequiredBlob>,
 }
 
@@ -168,7 +168,7 @@ pub struct Requires {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RequiredBlob {
     pub digest: Digest,
-    /// Where the base has it, by the names that charts use, sorted.
+    /// The repositories in which the base has it, by the names that charts use, sorted.
     pub repositories: Vec<Repository>,
     /// In bytes.
     pub size: u64,

@@ -1,4 +1,4 @@
-//! The content of a blob, in order, from any byte on: small pieces of stored frames, whole compressed ones.
+//! The content of a blob, in order, from any byte on: stored frames in small pieces, compressed frames as a whole.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -9,19 +9,19 @@ use super::opened::OpenBundle;
 use crate::archive::format::frame;
 use crate::archive::{ArchiveError, FormatError, Input};
 
-/// Raw blocks read at once: 1 MiB of content.
+/// Raw blocks read at a time: 1 MiB of content.
 const BLOCKS: u64 = 8;
 
-/// Iterates over the content of one blob. Checks framing as it goes; the digest is for the consumer to compare.
+/// Iterates over the content of one blob and checks the framing; the consumer must compare the digest.
 #[derive(Debug)]
 pub struct ContentReader {
     bundle: Arc<OpenBundle>,
     frames: VecDeque<(u64, u64, u64)>,
     stored: bool,
     ready: VecDeque<Bytes>,
-    /// In the first of `frames`: content bytes read already.
+    /// Content bytes of the first of `frames` that were read already.
     taken: u64,
-    /// Content bytes still to be dropped before the first wanted one.
+    /// Content bytes to drop before the first wanted one.
     skip: u64,
 }
 
@@ -47,7 +47,7 @@ impl ContentReader {
         let blob = &bundle.manifest.blobs[index];
         if !bundle.is_located(index, blob) {
             return Err(ArchiveError::Format(FormatError::Damaged(format!(
-                "{} is nowhere to be found",
+                "{} cannot be found",
                 blob.digest
             ))));
         }

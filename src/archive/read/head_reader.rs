@@ -1,7 +1,7 @@
-//! Reading the head: finds `bundle.json` and every small blob in the compressed frames at the start.
+//! Reads the head: finds `bundle.json` and every small blob in the compressed frames at the start.
 //!
-//! Sizes in the head are limits, not promises: nothing is allocated beyond them and beyond the caps. What is found
-//! is compared, byte for byte, with what [`head::generate`] makes of `bundle.json` and the manifests.
+//! Sizes in the head are not trusted: memory is allocated only for bytes that arrive, up to fixed limits. The result is
+//! compared, byte for byte, with what [`head::generate`] makes from `bundle.json` and the manifests.
 
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
@@ -22,31 +22,31 @@ use crate::archive::{ArchiveError, FormatError};
 use crate::image::Digest;
 use crate::signing::Trust;
 
-/// Cap of `bundle.json` in bytes.
+/// Maximum size of `bundle.json` in bytes.
 const MAX_BUNDLE_JSON: u64 = 1 << 30;
-/// Cap of any other member of the head.
+/// Maximum size of any other member of the head.
 const MAX_SMALL: u64 = 1 << 30;
-/// Cap of `bundle.json.sig` in bytes.
+/// Maximum size of `bundle.json.sig` in bytes.
 pub(in crate::archive) const MAX_SIGNATURE: u64 = 64 << 10;
 
-/// So many frames of the head, of 1 MiB at most, are kept open.
+/// Number of frames of the head, of at most 1 MiB each, that are kept decompressed.
 const OPEN_FRAMES: usize = 8;
 
-/// The head of an open bundle. Frames are kept compressed; a few are open.
+/// The head of an open bundle. Frames are kept compressed; a few are kept decompressed too.
 #[derive(Debug)]
 pub(crate) struct Head {
     frames: Vec<HeadFrame>,
     content_len: u64,
     /// Bytes of the frames.
     compressed: u64,
-    /// Where the bytes of `bundle.json` begin and end in the content, and their sha256.
+    /// The range of `bundle.json` in the content, and its sha256.
     own: Range<u64>,
     id: Digest,
     signature: Option<Vec<u8>>,
     blobs: HashMap<Digest, SmallBlob>,
-    /// The frames opened last, the oldest first: the blobs of an image are neighbours.
+    /// The frames decompressed last, the oldest first, because the blobs of an image are neighbours.
     open: Mutex<VecDeque<(usize, Bytes)>>,
-    /// For each image: bytes of it that something else in the bundle uses too. Known when the head is proven.
+    /// For each image: how many of its bytes others in the bundle also use. Known after the head is proven.
     shared: OnceLock<Vec<u64>>,
 }
 
@@ -56,11 +56,11 @@ struct SmallBlob {
     /// Content offset.
     at: u64,
     len: u64,
-    /// It has been found to match its digest; the frames do not change after that.
+    /// It was compared with its digest; the frames do not change after that.
     is_right: AtomicBool,
 }
 
-/// Gives the bytes and the content length of the next frame.
+/// Returns the bytes and the content length of the next frame.
 pub(crate) type NextFrame<'a> = dyn FnMut() -> Result<Option<(Vec<u8>, u32)>, ArchiveError> + 'a;
 
 #[derive(Debug)]
@@ -72,7 +72,7 @@ struct HeadFrame {
 }
 
 impl Head {
-    /// Reads frames from the start of `input` until the head is complete, and what its `bundle.json` says.
+    /// Reads frames from the start of `input` until the head is complete; also returns the parsed `bundle.json`.
     pub(crate) fn read(
         input: &dyn Input,
         table: &FrameTable,
@@ -91,8 +91,8 @@ impl Head {
         Self::read_from(&mut frame, trust)
     }
 
-    /// Reads frames from `next` (their bytes and content length) until the head is complete. Before anything in it is
-    /// believed, `trust` must let it in.
+    /// Reads frames from `next` (their bytes and content length) until the head is complete. `trust` must accept it
+    /// before anything in it is trusted.
     pub(crate) fn read_from(
         next: &mut NextFrame<'_>,
         trust: &Trust,
@@ -130,8 +130,8 @@ impl Head {
         Ok((head, bundle))
     }
 
-    /// Reads the members before the blobs; the content offset of the first blob's header comes back, and what
-    /// `bundle.json` says.
+    /// Reads the members before the blobs; returns the content offset of the first blob's header, and the parsed
+    /// `bundle.json`.
     fn small_members(
         &mut self,
         next: &mut NextFrame<'_>,
@@ -143,7 +143,7 @@ impl Head {
             self.pull_to(at + member::BLOCK, next)?;
             let block = self.content(at, 512)?;
             let Some((path, size)) = parse_header(&block) else {
-                let why = "what is inside is no tar as bundle writes it";
+                let why = "its content is not a tar as bundle writes it";
                 return Err(if at == 0 {
                     ArchiveError::Format(FormatError::NotABundle(why.into()))
                 } else {
@@ -155,7 +155,7 @@ impl Head {
                     "its first member is {path:?}"
                 ))));
             }
-            // A signature stands right after what it signs, or nowhere.
+            // A signature directly follows what it signs.
             let is_signature = path == head::SIGNATURE;
             if !is_let_in && !bytes.is_empty() && !is_signature {
                 trust.check(&bytes, None)?;
@@ -204,14 +204,13 @@ impl Head {
                 }
                 _ => {}
             }
-            // A bundle of no images has nothing after its small members.
+            // A bundle without images has nothing after its small members.
             if self.content_len == at && bundle.as_ref().is_some_and(|bundle| bundle.blobs.is_empty()) {
                 break;
             }
         }
-        let bundle = bundle.ok_or_else(|| {
-            ArchiveError::Format(FormatError::NotABundle("there is no bundle.json in it".into()))
-        })?;
+        let bundle = bundle
+            .ok_or_else(|| ArchiveError::Format(FormatError::NotABundle("it has no bundle.json".into())))?;
         Ok((at, bundle))
     }
 
@@ -231,7 +230,7 @@ impl Head {
             return Ok(false);
         };
         check_lens(bytes.len() as u64, u64::from(content))?;
-        // All but the last are full; other tools cut where they like.
+        // All but the last are full in a bundle; other tools cut frames anywhere.
         if self.frames.last().is_some_and(|last| last.content as usize != frame::HEAD_FRAME_CONTENT) {
             return Err(ArchiveError::Format(FormatError::NotABundle(
                 "its frames are not those of a bundle".into(),
@@ -246,7 +245,7 @@ impl Head {
         Ok(true)
     }
 
-    /// `len` content bytes from `at`, which have been pulled.
+    /// `len` content bytes from `at`, which must have been read.
     fn content(&self, at: u64, len: u64) -> Result<Vec<u8>, ArchiveError> {
         let mut out = Vec::with_capacity(usize::try_from(len).unwrap_or(0).min(1 << 20));
         self.put(at..at + len, &mut |piece| {
@@ -256,7 +255,7 @@ impl Head {
         Ok(out)
     }
 
-    /// Gives the content in `range`, which has been pulled, to `sink`.
+    /// Passes the content in `range`, which must have been read, to `sink`.
     fn put(&self, range: Range<u64>, sink: &mut Sink<'_>) -> Result<(), ArchiveError> {
         let mut at = range.start;
         while at < range.end {
@@ -268,7 +267,7 @@ impl Head {
         Ok(())
     }
 
-    /// Whether `piece` is what stands at `at`; both ends have been pulled.
+    /// Whether `piece` is the content at `at`; both ends must have been read.
     fn is_at(&self, mut at: u64, mut piece: &[u8]) -> Result<bool, ArchiveError> {
         while !piece.is_empty() {
             let opened = self.open_frame_at(at)?;
@@ -332,7 +331,7 @@ impl Head {
         self.open_frame(index)
     }
 
-    /// Demands that `bundle` says what the manifests say, and that the head is the one that follows from both.
+    /// Requires that `bundle` matches the manifests, and that the head is the one that follows from both.
     pub(crate) fn prove(&self, bundle: &BundleManifest) -> Result<(), ArchiveError> {
         let (is_same, shared) = rayon::join(|| self.prove_bytes(bundle), || proof::prove(bundle, self));
         is_same?;
@@ -340,15 +339,15 @@ impl Head {
         Ok(())
     }
 
-    /// For each image of a proven head: bytes of it that something else in the bundle uses too.
+    /// For each image of a proven head: how many of its bytes others in the bundle also use.
     pub(crate) fn shared(&self) -> &[u64] {
         self.shared.get().map_or(&[], Vec::as_slice)
     }
 
-    /// Makes the head again from `bundle` and demands that it is the one read.
+    /// Generates the head again from `bundle` and requires that it equals the one that was read.
     fn prove_bytes(&self, bundle: &BundleManifest) -> Result<(), ArchiveError> {
         let mut at = 0;
-        // `bundle` was read from these bytes, and from no others could it have been.
+        // `bundle` was parsed from these bytes, and the canonical form allows no others.
         let put = |sink: &mut Sink<'_>| self.put(self.own.clone(), sink);
         let own = head::Own { len: self.own.end - self.own.start, id: self.id, put: &put };
         head::generate(bundle, &own, self.signature(), self, &mut |piece| {
@@ -365,7 +364,7 @@ impl Head {
             Ok(())
         } else {
             Err(ArchiveError::Format(FormatError::Damaged(
-                "there is more in the head than bundle.json implies".into(),
+                "the head has more members than bundle.json implies".into(),
             )))
         }
     }
@@ -398,7 +397,7 @@ fn check_lens(file: u64, content: u64) -> Result<(), ArchiveError> {
     Ok(())
 }
 
-/// Path and size from a tar header block; none if it is not an intact header of a file (or of PAX records).
+/// Path and size from a tar header block; none if it is not an intact header of a file or of PAX records.
 fn parse_header(block: &[u8]) -> Option<(String, u64)> {
     let header = Header::from_byte_slice(block);
     let mut sum = header.clone();

@@ -1,4 +1,4 @@
-//! Reading a bundle at any place: opening, contents, parts, verifying, and what is left of a damaged one.
+//! Random access to a bundle: opening, contents, parts, verifying, and salvaging a damaged one.
 
 pub(in crate::archive) mod content;
 pub(in crate::archive) mod head_reader;

@@ -1,4 +1,4 @@
-//! An open bundle: its head, the plan that follows from it, and where every frame is.
+//! An open bundle: its head, the plan that follows from it, and the position of every frame.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::archive::manifest::{BlobRow, BundleManifest};
 use crate::archive::{ArchiveError, Input, partial};
 use crate::image::{Digest, Positions};
 
-/// What every reader of the bundle shares.
+/// The data that all readers of the bundle share.
 #[derive(Debug)]
 pub(in crate::archive) struct OpenBundle {
     pub(in crate::archive) input: Arc<dyn Input>,
@@ -22,15 +22,15 @@ pub(in crate::archive) struct OpenBundle {
     pub(in crate::archive) manifest: BundleManifest,
     pub(in crate::archive) head: Head,
     pub(in crate::archive) layout: Layout,
-    /// Of the blobs of the manifest.
+    /// Of the blobs in the manifest.
     pub(in crate::archive) positions: Positions,
     /// File offset and length of each frame of each compressed blob.
     compressed: Vec<Vec<(u64, u32)>>,
-    /// None where the end of the file is lost.
+    /// None if the end of the file is lost.
     pub(in crate::archive) seek_table: Option<Range<u64>>,
 }
 
-/// What opening finds out.
+/// The result of opening.
 pub(in crate::archive) struct Parts {
     pub(in crate::archive) head: Head,
     pub(in crate::archive) manifest: BundleManifest,
@@ -85,7 +85,7 @@ impl OpenBundle {
         self.head.manifest(&self.manifest.blobs[index].digest)
     }
 
-    /// Where the last blob ends; none where the blobs before cannot all be found.
+    /// Where the last blob ends; none if the blobs before it cannot all be found.
     pub(in crate::archive) fn content_end(&self) -> Option<u64> {
         let (layout, blobs) = (&self.layout, &self.manifest.blobs);
         let mut end = layout.stored_end();
@@ -96,7 +96,7 @@ impl OpenBundle {
         self.first_lost().is_none().then_some(end)
     }
 
-    /// The end-of-archive blocks and the seek table, which stand behind the last blob.
+    /// The end-of-archive blocks and the seek table after the last blob.
     pub(in crate::archive) fn ending(&self) -> Result<Vec<u8>, ArchiveError> {
         let lens = |index| {
             let frames = self.frames(index).into_iter();
@@ -106,7 +106,7 @@ impl OpenBundle {
         partial::ending(&self.layout, &self.manifest.blobs, &compressed)
     }
 
-    /// Bytes behind the end of the bundle that are more than padding; none where the end is not there.
+    /// Bytes after the end of the bundle other than padding; none if the end does not exist.
     pub(in crate::archive) fn what_follows(&self) -> Result<Option<Range<u64>>, ArchiveError> {
         let Some(start) = self.content_end() else { return Ok(None) };
         let expected = self.ending()?;
@@ -116,7 +116,7 @@ impl OpenBundle {
         Ok((is_there && !is_padding(end)).then(|| end..self.input.len()))
     }
 
-    /// The first blob that could not be found at all, by position.
+    /// The position of the first blob that could not be found.
     pub(in crate::archive) fn first_lost(&self) -> Option<usize> {
         let blobs = &self.manifest.blobs;
         self.layout.compressed().find(|index| !self.is_located(*index, &blobs[*index]))

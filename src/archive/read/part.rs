@@ -1,8 +1,8 @@
-//! A part of a blob, in order, checked as far as a part can be: against the checksums of the frames that it lies in.
+//! A part of a blob, in order, checked against the checksums of the frames that contain it.
 //!
-//! The last piece out of each frame is held back until the frame's checksum was compared, so nobody gets the whole
-//! part where a frame of it is damaged. A frame is read from its start for that, also where the part begins later.
-//! The checksums are for damage, not for forgery: whoever puts parts together compares the digest of the whole.
+//! The last piece from each frame is held back until the frame's checksum was compared, so that a caller never gets the
+//! whole part if one of its frames is damaged. For this, a frame is read from its start even if the part begins later.
+//! The checksums detect damage, not forgery: a caller that joins parts compares the digest of the whole.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -14,23 +14,23 @@ use super::opened::OpenBundle;
 use crate::archive::format::frame;
 use crate::archive::{ArchiveError, FormatError};
 
-/// Raw blocks read at once: 1 MiB of content.
+/// Raw blocks read at a time: 1 MiB of content.
 const BLOCKS: u64 = 8;
 
 /// Iterates over the content of a part of one blob.
 #[derive(Debug)]
 pub(in crate::archive) struct PartReader {
     bundle: Arc<OpenBundle>,
-    /// File offset, file length and content length of the frames not yet begun.
+    /// File offset, file length and content length of the frames that are not begun yet.
     frames: VecDeque<(u64, u64, u64)>,
     stored: bool,
     current: Option<Current>,
-    /// Content bytes of the frames not yet begun that are before the part.
+    /// Content bytes before the part in the frames that are not begun yet.
     skip: u64,
-    /// Content bytes of the part in the frames not yet begun.
+    /// Content bytes of the part in the frames that are not begun yet.
     left: u64,
     ready: VecDeque<Bytes>,
-    /// Of the current frame, until its checksum was compared.
+    /// The last piece of the current frame, until its checksum was compared.
     held_back: Option<Bytes>,
 }
 
@@ -64,14 +64,14 @@ impl PartReader {
             held_back: None,
         };
         if index < bundle.layout.stored().start {
-            // Its digest was compared.
+            // Its digest was compared already.
             part.take_whole(&bundle.head_blob(index)?);
             return Ok(part);
         }
         let blob = &bundle.manifest.blobs[index];
         if !bundle.is_located(index, blob) {
             return Err(ArchiveError::Format(FormatError::Damaged(format!(
-                "{} is nowhere to be found",
+                "{} cannot be found",
                 blob.digest
             ))));
         }
@@ -83,7 +83,7 @@ impl PartReader {
         Ok(part)
     }
 
-    /// What is wanted of the next frame, which has `held` bytes of content.
+    /// The wanted part of the next frame, which has `held` bytes of content.
     fn wanted(&mut self, held: u64) -> Range<u64> {
         let start = self.skip.min(held);
         let end = start + self.left.min(held - start);
@@ -97,7 +97,7 @@ impl PartReader {
         self.ready.push_back(slice(content, &wanted, 0));
     }
 
-    /// Reads on; false at the end.
+    /// Reads more; false at the end.
     fn fill(&mut self) -> Result<bool, ArchiveError> {
         if let Some(current) = self.current.take() {
             self.current = self.fill_stored(current)?;
@@ -125,7 +125,7 @@ impl PartReader {
         Ok(true)
     }
 
-    /// Reads a piece of a stored frame. None when the frame is done.
+    /// Reads a piece of a stored frame. None if the frame is finished.
     fn fill_stored(&mut self, mut current: Current) -> Result<Option<Current>, ArchiveError> {
         let (at, len) = (current.at, current.len);
         let piece = frame::StoredPiece::of(current.taken, current.content, BLOCKS);
@@ -162,7 +162,7 @@ impl PartReader {
     }
 }
 
-/// What of `wanted` is in `content`, which begins at `start`.
+/// The part of `wanted` that is in `content`, which begins at `start`.
 fn slice(content: &Bytes, wanted: &Range<u64>, start: u64) -> Bytes {
     let within =
         |at: u64| usize::try_from(at.saturating_sub(start)).map_or(content.len(), |at| at.min(content.len()));

@@ -1,24 +1,24 @@
-//! What is found to be wrong with an archive, and which images it costs.
+//! The problems of an archive, and the images that each affects.
 
 use std::ops::Range;
 
 use crate::archive::{BundleManifest, Manifests, Users};
 use crate::image::Digest;
 
-/// One thing that is wrong with a bundle.
+/// One problem of a bundle.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// Bytes of the file, or of all volumes together; none where it is about the whole.
+    /// Bytes of the file, or of all volumes together; none if it is about the whole bundle.
     pub range: Option<Range<u64>>,
-    /// The same for people: which file, which bytes of it.
+    /// The position for the user: which file, which bytes of it.
     pub place: String,
     pub blob: Option<Digest>,
-    /// The images that need what is damaged, by position in the bundle.
+    /// The images that need the damaged part, by position in the bundle.
     pub images: Vec<usize>,
     pub what: String,
 }
 
-/// Notes of each problem with a blob which images need it.
+/// Adds the affected images to each problem with a blob.
 pub(in crate::archive) fn find_images(
     problems: &mut [Problem],
     bundle: &BundleManifest,

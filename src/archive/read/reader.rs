@@ -1,7 +1,7 @@
-//! Opening a bundle: seek table and head first, so that the whole plan is known before any layer is touched.
+//! Opens a bundle: reads seek table and head first, so that the whole plan is known before any layer is read.
 //!
-//! The seek table is a hint that is checked against frame headers and the plan. After [`BundleReader::open`] every
-//! member of the head has been derived again from `bundle.json` and its manifests, and compared.
+//! The seek table is not trusted: it is checked against frame headers and the plan. After [`BundleReader::open`], every
+//! member of the head has been generated again from `bundle.json` and its manifests, and compared.
 
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
@@ -29,7 +29,7 @@ use crate::archive::{ArchiveError, FormatError, VolumeInput, VolumesError};
 use crate::image::{Digest, RawManifest};
 use crate::signing::Trust;
 
-/// An open bundle. Cheap to clone; reads from many threads.
+/// An open bundle. It is cheap to clone, and many threads can read from it.
 #[derive(Clone, Debug)]
 pub struct BundleReader(Arc<OpenBundle>);
 
@@ -39,7 +39,7 @@ impl BundleReader {
         Self::open_trusted(input, &Trust::default())
     }
 
-    /// The same, if `trust` lets it in.
+    /// Like [`Self::open`], if `trust` accepts it.
     pub fn open_trusted(input: &Arc<dyn Input>, trust: &Trust) -> Result<Self, ArchiveError> {
         let reader = Self::open_parts(input, trust).map_err(|error| match input.volumes() {
             Some(volumes) if !matches!(error, ArchiveError::Untrusted(_)) => blame(volumes, error),
@@ -53,8 +53,8 @@ impl BundleReader {
         Ok(reader)
     }
 
-    /// Opens the bundle in `input` whatever its end looks like, if `trust` lets it in. Without its head there is nothing
-    /// to tell what the rest is.
+    /// Opens the bundle in `input` if `trust` accepts it, even if its end is damaged. The head must be intact, because
+    /// the rest cannot be interpreted without it.
     pub fn salvage(input: &Arc<dyn Input>, trust: &Trust) -> Result<Self, ArchiveError> {
         Ok(Self(Arc::new(salvage(input, trust)?)))
     }
@@ -88,7 +88,7 @@ impl BundleReader {
         self.0.head.signature()
     }
 
-    /// For each image: bytes of it that something else in the bundle uses too.
+    /// For each image: how many of its bytes others in the bundle also use.
     pub fn shared(&self) -> &[u64] {
         self.0.head.shared()
     }
@@ -97,12 +97,12 @@ impl BundleReader {
         self.0.input.name()
     }
 
-    /// The volumes it stands in, if it does.
+    /// The volumes, if the bundle is in volumes.
     pub fn in_volumes(&self) -> Option<&VolumeInput> {
         self.0.input.volumes()
     }
 
-    /// How many files the bundle is in.
+    /// The number of files of the bundle.
     pub fn volumes(&self) -> usize {
         self.0.input.volumes().map_or(1, VolumeInput::count)
     }
@@ -133,8 +133,8 @@ impl BundleReader {
         ContentReader::new(&self.0, index, from)
     }
 
-    /// Checks everything that [`BundleReader::open`] has not proven yet.
-    /// `moved` is called with the number of content bytes that have been checked.
+    /// Checks everything that [`BundleReader::open`] has not proven yet. `moved` is called with the number of content
+    /// bytes that have been checked.
     pub fn verify(
         &self,
         cancelled: &AtomicBool,
@@ -143,7 +143,7 @@ impl BundleReader {
         verify::verify(&self.0, cancelled, moved)
     }
 
-    /// The first blob that could not be found at all, by position.
+    /// The position of the first blob that could not be found.
     pub fn first_lost(&self) -> Option<usize> {
         self.0.first_lost()
     }
@@ -189,7 +189,7 @@ impl ImageStore for BundleReader {
     }
 }
 
-/// The seek table at the end of the file, and where it stands.
+/// The seek table at the end of the file, and its offset.
 pub(in crate::archive) fn read_seek_table(
     input: &dyn Input,
 ) -> Result<(FrameTable, Range<u64>), ArchiveError> {
@@ -217,7 +217,7 @@ pub(in crate::archive) fn read_seek_table(
             "the seek table lists more than the file has".into(),
         )));
     }
-    // What stands between the frames and the table would be read by other tools and seen by nobody here.
+    // Other tools would read data between the frames and the table, but nothing here would check it.
     if end - range.start != SeekTableBuilder::encoded_len(table.num_frames()) {
         return Err(ArchiveError::Format(FormatError::Damaged(
             "the seek table does not follow the last frame that it lists".into(),
@@ -226,7 +226,7 @@ pub(in crate::archive) fn read_seek_table(
     Ok((FrameTable::new(table), range))
 }
 
-/// A file with the head of a bundle and no seek table has lost its end; any other was packed by another tool.
+/// A file with the head of a bundle but no seek table has lost its end; any other file was packed by another tool.
 fn without_table(input: &dyn Input) -> ArchiveError {
     let name = input.name();
     match open_pipe(InputTail { input, end: input.len(), at: 0 }) {
@@ -240,7 +240,7 @@ fn without_table(input: &dyn Input) -> ArchiveError {
     }
 }
 
-/// Walks the seek table over the part after the head: it must list exactly the frames the plan implies.
+/// Walks the seek table over the part after the head: it must list exactly the frames that the plan implies.
 fn locate_compressed(
     table: &FrameTable,
     layout: &Layout,
@@ -266,7 +266,8 @@ fn locate_compressed(
                 expect(content, file..=file)?;
             }
         } else {
-            // A frame that compression would make longer is stored. Whoever reads a frame allocates its length.
+            // A frame that compression would make longer is stored, so a longer one is invalid. Readers allocate a
+            // frame's length.
             let frames = frame::stored_frames(blobs[index].size);
             let frames: Result<Vec<_>, _> = frames
                 .map(|(stored, content)| expect(content, 1..=stored).map(|(at, file, _)| (at, file)))

@@ -1,7 +1,8 @@
-//! Opening what is left of a damaged bundle: a whole head is enough.
+//! Opens the rest of a damaged bundle: an intact head is sufficient.
 //!
-//! The head says where every stored blob stands; compressed ones are found by walking frames from where they begin. The
-//! end of the file, with its seek table, is not needed. What cannot be found reads as damage of that blob alone.
+//! The head gives the offset of every stored blob; compressed ones are found by walking frames from the start of their
+//! part. The seek table at the end of the file is not needed. A blob that cannot be found counts as damaged; others are
+//! not affected.
 
 use std::sync::Arc;
 
@@ -14,8 +15,8 @@ use crate::archive::stream::pipe::{read_frame, read_head};
 use crate::archive::{ArchiveError, FormatError, Input};
 use crate::signing::Trust;
 
-/// Opens the bundle in `input` whatever its end looks like, if `trust` lets it in. Without its head there is nothing to
-/// tell what the rest is.
+/// Opens the bundle in `input` if `trust` accepts it, even if its end is damaged. The head must be intact, because the
+/// rest cannot be interpreted without it.
 pub(in crate::archive) fn salvage(input: &Arc<dyn Input>, trust: &Trust) -> Result<OpenBundle, ArchiveError> {
     let mut start = std::io::BufReader::new(InputTail { input: &**input, end: input.len(), at: 0 });
     let (head, _) = read_head(&mut start, trust)?;
@@ -24,7 +25,7 @@ pub(in crate::archive) fn salvage(input: &Arc<dyn Input>, trust: &Trust) -> Resu
     Ok(OpenBundle::new(input, Parts { head, manifest, layout, compressed, seek_table: None }))
 }
 
-/// The error for a bundle whose end cannot be read, which may be that more follows it.
+/// The error for a bundle whose end cannot be read, possibly because more data follows it.
 pub(in crate::archive) fn explain_end(
     input: &Arc<dyn Input>,
     trust: &Trust,

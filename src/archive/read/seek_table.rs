@@ -1,4 +1,4 @@
-//! The seek table of a file, and the end of the file that it stands at.
+//! The seek table of a file, and the end of the file, where it is.
 
 use std::io::{self, Read, Seek, SeekFrom};
 
@@ -6,7 +6,7 @@ use crate::archive::format::member;
 use crate::archive::input::Input;
 use crate::archive::{ArchiveError, FormatError};
 
-/// The frames of a file as its seek table lists them.
+/// The frames of a file, as its seek table lists them.
 #[derive(Debug)]
 pub(crate) struct FrameTable {
     table: zeekstd::SeekTable,
@@ -46,10 +46,10 @@ pub(in crate::archive) fn end_without_zeros(input: &dyn Input) -> Result<u64, Ar
         }
         end -= take;
     }
-    Err(ArchiveError::Format(FormatError::Damaged(format!("{} ends in nothing but zeros", input.name()))))
+    Err(ArchiveError::Format(FormatError::Damaged(format!("{} ends with too many zero bytes", input.name()))))
 }
 
-/// `Read + Seek` over the input up to `end`, as the seek table parser wants it.
+/// `Read + Seek` over the input up to `end`, as the seek table parser needs it.
 pub(in crate::archive) struct InputTail<'a> {
     pub(in crate::archive) input: &'a dyn Input,
     pub(in crate::archive) end: u64,

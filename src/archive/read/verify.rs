@@ -1,5 +1,5 @@
-//! Checking every byte of a bundle, in parallel: frames, member headers and seek table are derived again from the plan and
-//! compared, contents are hashed. All problems are found, each with its byte range, its blob and its images.
+//! Checks every byte of a bundle, in parallel: frames, member headers and seek table are generated again from the plan
+//! and compared, and contents are hashed. All problems are reported, each with its byte range, its blob and its images.
 
 use std::ops::Range;
 use std::sync::Mutex;
@@ -17,15 +17,15 @@ use crate::image::{Digest, Hasher};
 
 struct Check<'a> {
     bundle: &'a OpenBundle,
-    /// Whether compressed bytes can be demanded to the bit: another build may compress otherwise.
+    /// Whether compressed bytes must be identical: another build may compress differently.
     same_build: bool,
     cancelled: &'a AtomicBool,
     moved: &'a (dyn Fn(u64) + Sync),
     problems: Mutex<Vec<Problem>>,
 }
 
-/// Checks everything that opening the bundle has not proven yet.
-/// `moved` is called with the number of content bytes that have been checked.
+/// Checks everything that opening the bundle has not proven yet. `moved` is called with the number of content bytes
+/// that have been checked.
 pub(in crate::archive) fn verify(
     bundle: &OpenBundle,
     cancelled: &AtomicBool,
@@ -40,7 +40,7 @@ pub(in crate::archive) fn verify(
     };
     check.head()?;
     let blobs = bundle.layout.stored().start..bundle.layout.compressed().end;
-    // A bridge keeps the order of the file, which slow media want.
+    // A parallel bridge keeps the order of the file, which is faster on slow media.
     let results = blobs.into_par_iter().with_max_len(1).map(|index| check.blob(index));
     results.collect::<Result<Vec<()>, ArchiveError>>()?;
     check.ending()?;
@@ -61,7 +61,7 @@ impl Check<'_> {
         self.problems.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(problem);
     }
 
-    /// The head's content is proven; its frames must be the very ones this build makes of it.
+    /// The content of the head is proven; its frames must be exactly those that this build makes from it.
     fn head(&self) -> Result<(), ArchiveError> {
         let mut at = 0;
         for (index, (bytes, _)) in self.bundle.head.frames().enumerate() {
@@ -70,7 +70,7 @@ impl Check<'_> {
             let content = self.bundle.head.frame_content(index)?;
             (self.moved)(content.len() as u64);
             if self.same_build && frame::compress_head(&content)? != bytes {
-                self.report(range, None, "the frame opens, but is not the one this content gives");
+                self.report(range, None, "the frame can be read, but is not the one that this content gives");
             }
         }
         Ok(())
@@ -85,7 +85,7 @@ impl Check<'_> {
         if !self.bundle.is_located(index, blob) {
             let start = frames.last().map_or(self.bundle.layout.stored_end(), |(at, len, _)| at + len);
             let lost =
-                "it is nowhere to be found, since what comes before it is damaged, or the file is cut short";
+                "it cannot be found, because the content before it is damaged or the file is cut short";
             self.report(start..self.bundle.input.len().max(start), Some(blob.digest), lost);
             return Ok(());
         }
@@ -99,7 +99,7 @@ impl Check<'_> {
             }
             let bytes = match self.bundle.input.read_vec(at, usize::try_from(len).unwrap_or(0)) {
                 Ok(bytes) => bytes,
-                // A scratched disk has more to tell than its first scratch.
+                // Reading continues after an error, because a damaged disk may have more unreadable places.
                 Err(error) => {
                     damaged = true;
                     self.report(at..at + len, Some(blob.digest), format!("it cannot be read: {error}"));
@@ -124,7 +124,7 @@ impl Check<'_> {
         if !damaged && hasher.finish() != blob.digest {
             let start = frames.first().map_or(0, |(at, ..)| *at);
             let end = frames.last().map_or(start, |(at, len, _)| at + len);
-            self.report(start..end, Some(blob.digest), "the content is whole, but has another digest");
+            self.report(start..end, Some(blob.digest), "the content is readable, but has another digest");
         }
         Ok(())
     }
@@ -135,7 +135,8 @@ impl Check<'_> {
         let end = match frames.first() {
             Some((at, ..)) => *at,
             None if self.bundle.layout.stored().contains(&index) => self.bundle.layout.data_offset(index),
-            // An empty compressed blob has no frame to find its member header by; the seek table has proven its length.
+            // An empty compressed blob has no frame by which its member header could be found; the seek table has
+            // proven its length.
             None => return,
         };
         let start = end - expected.len() as u64;
@@ -157,7 +158,7 @@ impl Check<'_> {
         };
         hasher.update(&content);
         if self.same_build && frame::compress_or_store(&content)? != bytes {
-            return Ok(Err("the frame opens, but is not the one this content gives".to_owned()));
+            return Ok(Err("the frame can be read, but is not the one that this content gives".to_owned()));
         }
         Ok(Ok(()))
     }

@@ -1,4 +1,4 @@
-//! Reading a bundle or a layout once, in order, as it comes out of a pipe.
+//! Reads a bundle or a layout once, in order, as it comes from a pipe.
 
 pub(in crate::archive) mod pipe;
 pub(in crate::archive) mod pipe_buffer;

@@ -1,7 +1,7 @@
-//! A bundle that can only be read once, in order: from a pipe.
+//! A bundle that can only be read once and in order, because it comes from a pipe.
 //!
-//! The head comes first and gives the whole plan, as from a file. Then every frame is the one the plan implies;
-//! member headers, end and seek table are compared to the byte, contents are for the consumer to hash.
+//! The head comes first and gives the whole plan, as from a file. Every following frame must be the one that the plan
+//! implies: member headers, end and seek table are compared byte for byte, and the consumer hashes the contents.
 
 use std::collections::HashSet;
 use std::io::{self, Read};
@@ -21,10 +21,10 @@ use crate::archive::{ArchiveError, FormatError, InputError, partial};
 use crate::image::Digest;
 use crate::signing::Trust;
 
-/// Pieces of stored content are about this long.
+/// Pieces of stored content have about this length.
 const PIECE_BLOCKS: u64 = 8;
 
-/// What is known of a piped bundle after its head: everything but the content of its layers.
+/// What is known about a piped bundle after its head: everything except the content of its layers.
 #[derive(Debug)]
 pub struct PipedHead {
     head: Head,
@@ -55,7 +55,7 @@ pub fn open_pipe<R: Read>(mut input: R) -> Result<(Arc<PipedHead>, PipedContent<
     Ok((head.clone(), PipedContent::after(head, input, at)))
 }
 
-/// The head, proven, and how many bytes it takes.
+/// The proven head, and its length in bytes.
 pub(in crate::archive) fn read_head(
     input: &mut impl Read,
     trust: &Trust,
@@ -85,7 +85,7 @@ impl PipedHead {
         (self.head, self.manifest, self.layout)
     }
 
-    /// The small blobs of the head: they are at hand, and do not come again.
+    /// The small blobs of the head, which do not come again.
     pub fn at_hand(&self) -> HashSet<Digest> {
         self.manifest.blobs[..self.layout.stored().start].iter().map(|blob| blob.digest).collect()
     }
@@ -103,7 +103,7 @@ impl ImageStore for PipedHead {
     }
 
     fn open(&self, digest: &Digest, from: u64) -> Result<ContentPieces, ArchiveError> {
-        // Small JSON is at hand; everything else has gone by, or has not come yet.
+        // Small JSON is at hand; other blobs were already read, or have not come yet.
         let mut bytes =
             self.head.manifest(digest).map_err(|_| ArchiveError::Input(InputError::PassedBy(*digest)))?;
         let skip = usize::try_from(from).map_or(bytes.len(), |from| from.min(bytes.len()));
@@ -124,12 +124,12 @@ impl ImageStore for PipedHead {
 }
 
 impl<R: Read> PipedContent<R> {
-    /// What follows `head`, which took the first `at` bytes.
+    /// The content after `head`, which took the first `at` bytes.
     pub(in crate::archive) fn after(head: Arc<PipedHead>, input: R, at: u64) -> Self {
         Self { head, input, at, compressed: Vec::new() }
     }
 
-    /// Reads everything to the end of the pipe, which must be exactly what the plan implies.
+    /// Reads to the end of the pipe; everything must be exactly what the plan implies.
     pub fn stream(mut self, sink: &mut StreamSink<'_>) -> Result<(), ArchiveError> {
         let head = self.head.clone();
         for index in head.layout.stored().start..head.layout.compressed().end {
@@ -140,7 +140,7 @@ impl<R: Read> PipedContent<R> {
         self.finish()
     }
 
-    /// Reads blob `index`, which must be the next in member order, and gives its content to `each`.
+    /// Reads blob `index`, which must be the next in member order, and passes its content to `each`.
     fn blob(
         &mut self,
         index: usize,
@@ -172,7 +172,7 @@ impl<R: Read> PipedContent<R> {
         Ok(())
     }
 
-    /// Reads what follows the last blob; it must be exactly what the plan implies.
+    /// Reads the data after the last blob; it must be exactly what the plan implies.
     fn finish(mut self) -> Result<(), ArchiveError> {
         let head = self.head.clone();
         let ending = partial::ending(&head.layout, &head.manifest.blobs, &self.compressed)?;
@@ -180,7 +180,7 @@ impl<R: Read> PipedContent<R> {
         self.rest()
     }
 
-    /// Reads what comes after the end, which may be padding.
+    /// Reads the data after the end, which may only be padding.
     fn rest(&mut self) -> Result<(), ArchiveError> {
         let (end, mut buffer) = (self.at, vec![0; 64 << 10]);
         loop {
@@ -213,7 +213,7 @@ impl<R: Read> PipedContent<R> {
             }
             before += piece.content;
         }
-        // The checksum of the frame; the digest of the blob says more.
+        // The checksum of the frame is skipped, because the consumer compares the digest of the blob.
         self.read(frame::CHECKSUM).map(|_| ())
     }
 
@@ -261,7 +261,7 @@ pub(in crate::archive) fn read_frame(
     if input.take(5).read_to_end(&mut frame).map_err(io)? == 0 {
         return Ok(None);
     }
-    // The descriptor tells how long the rest of the header is: read it byte by byte, it is at most 18.
+    // The descriptor gives the length of the rest of the header, which is at most 18 bytes: it is read byte by byte.
     let header = loop {
         if let Some(header) = frame::FrameHeader::parse(&frame) {
             break header;

@@ -1,7 +1,7 @@
-//! Blobs out of a pipe that wait until they are wanted: small ones in memory, others in a spool folder.
+//! Buffers blobs from a pipe until they are needed: small ones in memory, others in a spool folder.
 //!
-//! The folder gets one file without a name, which is gone when the program is, however it ends. What is no longer
-//! needed gives its space back where the file system can do that.
+//! The folder gets one file without a name, which disappears when the program ends in any way. Space that is no longer
+//! needed is freed if the file system supports that.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -43,7 +43,7 @@ enum Place {
 }
 
 impl PipeBuffer {
-    /// With a spool folder, or without one; a folder that is named must be there.
+    /// With a spool folder, or without one; a named folder must exist.
     pub fn new(folder: Option<&Path>) -> Result<Self, ArchiveError> {
         if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
             return Err(ArchiveError::io(folder)(io::ErrorKind::NotADirectory.into()));
@@ -51,8 +51,8 @@ impl PipeBuffer {
         Ok(Self { folder: folder.map(Path::to_owned), state: Mutex::default() })
     }
 
-    /// Takes `size` bytes of `content` as the blob `digest`, unverified. `false`: there is no place for it, and
-    /// nothing was read.
+    /// Takes `size` bytes of `content` as the blob `digest`, unverified. Returns `false` if there is no space for it;
+    /// nothing was read then.
     pub fn add(&self, digest: Digest, size: u64, mut content: impl Read) -> Result<bool, ArchiveError> {
         let mut state = self.lock();
         if state.blobs.contains_key(&digest) {
@@ -83,7 +83,7 @@ impl PipeBuffer {
         Ok(true)
     }
 
-    /// Begins to take `digest` into the spool folder, one blob at a time; none where there is no folder.
+    /// Begins to write `digest` into the spool folder, one blob at a time; none if there is no folder.
     pub fn begin(&self, digest: Digest) -> Result<Option<PipeBufferWriter<'_>>, ArchiveError> {
         let Some(folder) = &self.folder else {
             return Ok(None);
@@ -102,12 +102,12 @@ impl PipeBuffer {
         self.folder.as_deref()
     }
 
-    /// What is held.
+    /// The buffered blobs.
     pub fn digests(&self) -> HashSet<Digest> {
         self.lock().blobs.keys().copied().collect()
     }
 
-    /// The content of `digest` from byte `from` on; none when it is not here.
+    /// The content of `digest` from byte `from` on; none if it is not buffered.
     pub fn open(&self, digest: &Digest, from: u64) -> Option<ContentPieces> {
         let state = self.lock();
         match state.blobs.get(digest)?.clone() {
@@ -123,7 +123,7 @@ impl PipeBuffer {
         }
     }
 
-    /// The blob as a whole, if it is here and not larger than `cap` bytes.
+    /// The blob as a whole, if it is buffered and not larger than `cap` bytes.
     pub(in crate::archive) fn whole(
         &self,
         digest: &Digest,
@@ -139,7 +139,7 @@ impl PipeBuffer {
         Ok(self.lock().blobs.contains_key(digest).then_some(bytes))
     }
 
-    /// The blob is not needed any more.
+    /// Removes a blob that is no longer needed.
     pub fn forget(&self, digest: &Digest) {
         let mut state = self.lock();
         match state.blobs.remove(digest) {
@@ -158,7 +158,7 @@ impl PipeBuffer {
     }
 }
 
-/// A blob on its way into the spool folder. Unless it is finished, it was never there.
+/// A blob that is being written into the spool folder. Unless it is finished, it is dropped.
 #[derive(Debug)]
 pub struct PipeBufferWriter<'a> {
     pipe_buffer: &'a PipeBuffer,

@@ -1,4 +1,4 @@
-//! Whatever comes out of a pipe: a bundle as it was exported, one that was packed again, another tool's layout.
+//! Anything that comes from a pipe: a bundle as it was exported, a bundle that was packed again, another tool's layout.
 
 use std::collections::HashSet;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
@@ -20,17 +20,17 @@ use crate::signing::Trust;
 /// Reads everything that has not been read yet.
 pub type Rest = Box<dyn FnOnce(&mut StreamSink<'_>) -> Result<(), ArchiveError> + Send>;
 
-/// A set of images out of a pipe: what is in it is known, its layers are still to come.
+/// A set of images from a pipe: its content is known, but its layers are still to come.
 pub struct StreamedBundle {
     pub image_store: Arc<dyn ImageStore>,
-    /// What has come already.
+    /// Blobs that have been read already.
     pub at_hand: HashSet<Digest>,
-    /// Takes blobs that may be wanted again; what is in it can be read from `image_store`.
+    /// Takes blobs that may be needed again; they can be read through `image_store`.
     pub pipe_buffer: Arc<PipeBuffer>,
     pub rest: Rest,
 }
 
-/// What is known of a pipe, and what of it was kept.
+/// What is known about a pipe, and the blobs that were kept.
 #[derive(Debug)]
 struct Kept {
     known: Arc<dyn ImageStore>,
@@ -80,8 +80,8 @@ impl std::fmt::Debug for StreamedBundle {
 }
 
 impl StreamedBundle {
-    /// Reads as much of `input` as it takes to know what is in it, if `trust` lets it in. `spool` is a folder for what
-    /// comes too early in a layout.
+    /// Reads as much of `input` as is needed to know its content, if `trust` accepts it. `spool` is a folder for blobs
+    /// that come too early in a layout.
     pub fn open(
         input: impl Read + Send + 'static,
         options: &LayoutOptions,
@@ -132,12 +132,12 @@ impl StreamedBundle {
         let (known, rest) = streamed_layout::open(input, options, &pipe_buffer, trust)?;
         let rest = Box::new(move |sink: &mut StreamSink<'_>| rest.stream(sink));
         let image_store = Arc::new(Kept { known, pipe_buffer: pipe_buffer.clone() });
-        // What came too early does not come again.
+        // Blobs that came too early do not come again.
         Ok(Self { at_hand: pipe_buffer.digests(), image_store, pipe_buffer, rest })
     }
 }
 
-/// Keeps what it reads, should it have to be read again.
+/// Keeps what it reads, in case it must be read again.
 struct Recorded<'a, R> {
     input: &'a mut R,
     read: Vec<u8>,

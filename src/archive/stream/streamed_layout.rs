@@ -1,8 +1,8 @@
-//! Another tool's layout out of a pipe, or a bundle that was packed again: a tar, plain, gzip or zstd.
+//! Another tool's layout from a pipe, or a bundle that was packed again: a tar, plain, gzip or zstd.
 //!
-//! It has to be said first what is in it: index and manifests before layers. What comes before that is held, up to
-//! 32 MiB in memory, and beyond that in a spool folder if there is one. What may be there and what may not is looked at
-//! member by member, to the end of the pipe.
+//! Its index and manifests must come before its layers. Content that comes earlier is held: up to 32 MiB in memory, and
+//! beyond that in a spool folder if there is one. Members that are not allowed are detected one by one, to the end of
+//! the pipe.
 
 use std::collections::HashMap;
 use std::io::{BufRead, Read};
@@ -35,7 +35,7 @@ use crate::signing::Trust;
 
 const STDIN: &str = "stdin";
 
-/// What is known of a layout before its layers come.
+/// What is known about a layout before its layers come.
 #[derive(Debug)]
 pub(in crate::archive) struct StreamedLayout {
     manifests: HashMap<Digest, Bytes>,
@@ -56,7 +56,7 @@ pub(in crate::archive) struct PipedRest {
     small: SmallMembers,
 }
 
-/// Reads as far as it takes to know what the layout holds, and asks `trust` before any of it is believed.
+/// Reads as much as is needed to know the content of the layout. `trust` must accept it before any of it is trusted.
 pub(in crate::archive) fn open(
     mut input: impl BufRead + Send + 'static,
     options: &LayoutOptions,
@@ -102,12 +102,12 @@ struct Opening<'a> {
     small: SmallMembers,
     index: Option<ParsedManifest>,
     manifests: HashMap<Digest, Bytes>,
-    /// Manifests that are needed and have not come, with their descriptors and depth.
+    /// Manifests that are needed and have not come yet, with their descriptors and depth.
     missing: HashMap<Digest, (Descriptor, usize)>,
-    /// Of images for several platforms, the one that is wanted.
+    /// For images with several platforms, the wanted one.
     platform: Option<&'a Platform>,
     budget: Budget,
-    /// Takes what comes too early.
+    /// Takes content that comes too early.
     pipe_buffer: &'a PipeBuffer,
 }
 
@@ -141,13 +141,15 @@ impl Opening<'_> {
         if is_held { Ok(()) } else { Err(ArchiveError::Input(InputError::TooEarly(digest))) }
     }
 
-    /// These manifests are part of it; some may have come already.
+    /// Adds needed manifests; some may have come already.
     fn need(&mut self, descriptors: &[Descriptor], depth: usize) -> Result<(), ArchiveError> {
         if depth > MAX_DEPTH {
-            return Err(ArchiveError::Format(FormatError::Damaged("indexes are nested too deep".to_owned())));
+            return Err(ArchiveError::Format(FormatError::Damaged(
+                "indexes are nested too deeply".to_owned(),
+            )));
         }
         let wanted = |descriptor: &&Descriptor| {
-            // Below an index, only one platform counts.
+            // Below an index, only the wanted platform is needed.
             let is_wanted = |wanted: &Platform| {
                 let platform = descriptor.platform.as_ref();
                 depth == 0 || platform.is_none_or(|platform| platform.satisfies(wanted))
@@ -156,7 +158,7 @@ impl Opening<'_> {
         };
         for descriptor in descriptors.iter().filter(wanted).cloned().collect::<Vec<_>>() {
             let digest = descriptor.digest;
-            // Another one of the list may have brought it meanwhile.
+            // A previous manifest of this list may have added it already.
             if self.manifests.contains_key(&digest) {
                 continue;
             }
@@ -169,7 +171,7 @@ impl Opening<'_> {
         Ok(())
     }
 
-    /// A manifest that was missing is here.
+    /// Takes a manifest that was missing.
     fn manifest(&mut self, digest: Digest, bytes: Vec<u8>) -> Result<(), ArchiveError> {
         let bytes = self.budget.manifest(&digest, bytes)?;
         let Some((descriptor, depth)) = self.missing.remove(&digest) else {
@@ -181,7 +183,7 @@ impl Opening<'_> {
         self.need(&parsed.manifests, depth + 1)
     }
 
-    /// What is known; `is_whole` says that the pipe has come to its end.
+    /// The result; `is_whole` means that the pipe has ended.
     fn finish(
         mut self,
         options: &LayoutOptions,
@@ -194,7 +196,7 @@ impl Opening<'_> {
             let docker = self.small.whole(head::DOCKER, other_tools::MAX_DOCKER).ok().flatten();
             return Err(other_tools::recognised(&self.listing.marks, Path::new(STDIN), docker.as_deref())
                 .unwrap_or_else(|| {
-                    let why = "there is neither bundle.json nor index.json in what comes from stdin";
+                    let why = "the archive from stdin has neither bundle.json nor index.json";
                     ArchiveError::Format(FormatError::NotABundle(why.to_owned()))
                 }));
         };
@@ -223,7 +225,7 @@ impl Opening<'_> {
         Ok((layout, self.listing, self.small))
     }
 
-    /// Proves that what has come is of `bundle`, as far as it has.
+    /// Proves that everything that has come so far belongs to `bundle`.
     fn prove(
         &self,
         bundle: &BundleManifest,
@@ -309,7 +311,7 @@ impl PipedRest {
         self.finish()
     }
 
-    /// Looks at what has come only after the layers had begun.
+    /// Checks the members that came after the layers had begun.
     fn finish(mut self) -> Result<(), ArchiveError> {
         let layout = &self.layout;
         if let Some(id) = layout.id {

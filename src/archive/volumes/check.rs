@@ -1,4 +1,4 @@
-//! Comparing volumes with their list, and saying what a wrong one is.
+//! Compares volumes with their list, and describes what a wrong volume is.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -10,12 +10,11 @@ use crate::image::{Algorithm, Digest, Hasher};
 
 /// Volumes are read in pieces of this size.
 const PIECE: u64 = 1 << 20;
-/// A volume is of another set when more of it than this is wrong, in percent.
+/// A volume counts as one of another set if more than this part of it is wrong, in percent.
 const FOREIGN: u64 = 50;
 
-/// Hashes the volumes that are in `wanted`, and describes those that are not what the list says. `found` are the
-/// problems known of the content: they tell a damaged volume from one of another set. Without a list there is
-/// nothing to compare with.
+/// Hashes the `wanted` volumes and describes those that differ from the list. `found` are the known problems of the
+/// content: they distinguish a damaged volume from one of another set. Without a list, nothing can be compared.
 pub(in crate::archive) fn compare_with_list(
     set: &VolumeInput,
     wanted: impl IntoParallelIterator<Item = usize>,
@@ -35,8 +34,8 @@ pub(in crate::archive) fn compare_with_list(
     wrong.collect()
 }
 
-/// Of an error met while opening, the volume that is to blame, where the list tells: head and seek table stand in the
-/// first and the last.
+/// The volume that caused an error during opening, if the list shows it: head and seek table are in the first and the
+/// last volume.
 pub(in crate::archive) fn blame(set: &VolumeInput, error: ArchiveError) -> ArchiveError {
     let ends = vec![0, set.count() - 1];
     let mut problems = compare_with_list(set, ends, &[], &AtomicBool::new(false));
@@ -88,7 +87,7 @@ fn describe(index: usize, digest: &Digest, list: &VolumeList, found: &[Problem])
     let entry = &list.volumes[index];
     let start = index as u64 * list.volume_size;
     let range = start..start + entry.size;
-    // Frames that stand in it as a whole: one that spans volumes may be wrong for another's sake.
+    // Only frames that are completely in this volume count: one that spans volumes may be wrong because of another.
     let wrong: u64 = found
         .iter()
         .filter_map(|problem| problem.range.as_ref())
@@ -97,7 +96,7 @@ fn describe(index: usize, digest: &Digest, list: &VolumeList, found: &[Problem])
         .sum();
     match list.find(digest) {
         Some(other) => format!(
-            "holds volume {}: two were exchanged, or one was copied twice",
+            "holds volume {}: two volumes were exchanged, or one was copied twice",
             list.volumes[other].number
         ),
         None if wrong * 100 > entry.size * FOREIGN => "is of another set".to_owned(),

@@ -1,4 +1,4 @@
-//! Where a bundle is cut: exact sizes, so that offset → volume is arithmetic.
+//! How a bundle is cut: into exact sizes, so that the volume of an offset can be computed.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -7,25 +7,25 @@ use serde::{Deserialize, Serialize};
 
 use crate::archive::{ArchiveError, VolumesError};
 
-/// Smaller volumes would be more names than content.
+/// With smaller volumes, the number of files would become unreasonable.
 pub const MIN_VOLUME: u64 = 64 << 10;
-/// More volumes than this are no medium any more.
+/// Maximum number of volumes; more cannot be handled as media.
 pub(super) const MAX_VOLUMES: usize = 9999;
 /// At least three digits, so that most sets look alike.
 const DIGITS: usize = 3;
 
-/// The size of volumes, and how many digits their numbers have.
+/// The size of volumes, and the number of digits in their names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cut {
-    /// Bytes of every volume but the last.
+    /// Bytes of every volume except the last.
     pub size: u64,
     pub digits: usize,
 }
 
 impl Cut {
-    /// Cuts of `size` bytes for a file of at most `max_len`. The digits follow from that bound, so that the names are
-    /// known before the first byte; `cat` in the order of names joins the volumes.
+    /// Cuts of `size` bytes for a file of at most `max_len`. The number of digits follows from that bound, so that the
+    /// names are known before the first byte; `cat` in the order of names joins the volumes.
     pub fn new(size: u64, max_len: u64) -> Result<Self, ArchiveError> {
         let count = max_len.div_ceil(size.max(1));
         if size < MIN_VOLUME || count > MAX_VOLUMES as u64 {
@@ -42,12 +42,12 @@ impl Cut {
     }
 }
 
-/// Volumes of `size` bytes that `len` bytes fill.
+/// The number of volumes of `size` bytes that `len` bytes fill.
 pub(super) fn count(size: u64, len: u64) -> usize {
     usize::try_from(len.div_ceil(size)).unwrap_or(usize::MAX).max(1)
 }
 
-/// The part of `range` that is in the volume where it begins: the volume, and the bytes in it.
+/// The first part of `range` that is in one volume: the volume, and the bytes in it.
 pub(super) fn first_piece(size: u64, range: &Range<u64>) -> (usize, Range<u64>) {
     let (index, from) = (range.start / size, range.start % size);
     let to = size.min(from + (range.end - range.start));
@@ -62,7 +62,7 @@ pub(super) fn number_of(path: &Path) -> Option<(PathBuf, usize, usize)> {
     Some((path.with_extension(""), number, digits.len()))
 }
 
-/// The name that the parity volume at `path` has in common with its set.
+/// The common name of the set to which the parity volume at `path` belongs.
 pub(super) fn parity_of(path: &Path) -> Option<PathBuf> {
     let digits = path.extension()?.to_str()?.strip_prefix('p')?;
     let valid = digits.len() >= 2 && digits.bytes().all(|b| b.is_ascii_digit());

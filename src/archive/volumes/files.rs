@@ -1,4 +1,4 @@
-//! A file, or the volumes of one, as one run of bytes: few of many volumes are open at once.
+//! A file, or the volumes of one, as one run of bytes; only a few of many volumes are open at the same time.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -12,10 +12,10 @@ use super::Cut;
 use crate::app::{own_file, small_file};
 use crate::archive::{ArchiveError, FormatError};
 
-/// Volumes that are kept open: a process may have some hundred files open in all.
+/// Number of volumes that are kept open: a process may have some hundred files open in total.
 const OPEN: usize = 48;
 
-/// Where an operation failed.
+/// The file in which an operation failed, and the error.
 pub(in crate::archive) type Failed = (PathBuf, io::Error);
 
 /// The error for an operation that failed.
@@ -31,13 +31,13 @@ pub(in crate::archive) fn failed((path, error): Failed) -> ArchiveError {
     }
 }
 
-/// What the files are called.
+/// The names of the files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::archive) enum Names {
     One(PathBuf),
-    /// Numbered after this name, as many as it takes.
+    /// Numbered after this name, as many as needed.
     Numbered(PathBuf, Cut),
-    /// Exactly these, all but the last of so many bytes.
+    /// Exactly these; each except the last has this many bytes.
     Listed(Vec<PathBuf>, u64),
 }
 
@@ -46,7 +46,7 @@ pub(in crate::archive) enum Names {
 pub(in crate::archive) struct Files {
     names: RwLock<Names>,
     writable: bool,
-    /// The latest last.
+    /// The most recently used last.
     open: Mutex<VecDeque<(usize, Arc<File>)>>,
 }
 
@@ -59,7 +59,7 @@ impl Files {
         self.names.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The name without numbers; of a list, its first.
+    /// The name without numbers; for a list of names, the first.
     pub(in crate::archive) fn base(&self) -> PathBuf {
         match &*self.names() {
             Names::One(path) | Names::Numbered(path, _) => path.clone(),
@@ -67,7 +67,7 @@ impl Files {
         }
     }
 
-    /// The file of volume `index`; the one file there is without volumes.
+    /// The file of volume `index`; without volumes, the only file.
     pub(in crate::archive) fn path(&self, index: usize) -> PathBuf {
         match &*self.names() {
             Names::One(path) => path.clone(),
@@ -76,7 +76,7 @@ impl Files {
         }
     }
 
-    /// Bytes of every volume but the last; none without volumes.
+    /// Bytes of every volume except the last; none without volumes.
     fn volume(&self) -> Option<u64> {
         match &*self.names() {
             Names::One(_) => None,
@@ -90,7 +90,7 @@ impl Files {
         self.volume().map_or(1, |size| super::cut::count(size, len))
     }
 
-    /// How many files there are, counted from the first.
+    /// The number of existing files, counted from the first.
     pub(in crate::archive) fn existing(&self) -> usize {
         match &*self.names() {
             Names::One(path) => usize::from(path.exists()),
@@ -125,7 +125,7 @@ impl Files {
         Ok(len)
     }
 
-    /// Gives the files the length of `len` bytes together, and removes those beyond.
+    /// Sets the length of the files to `len` bytes together, and removes those beyond.
     pub(in crate::archive) fn set_len(&self, len: u64) -> Result<(), Failed> {
         let (count, there) = (self.count(len), self.existing());
         for index in 0..count {
@@ -150,7 +150,7 @@ impl Files {
         self.each(range, |file, at, piece| file.read_exact_at(&mut buffer[piece], at))
     }
 
-    /// Does `work` on every part of `range`: the file, the offset in it, the bytes of the range it covers.
+    /// Calls `work` for every part of `range`: the file, the offset in it, the bytes of the range that it covers.
     pub(in crate::archive) fn each(
         &self,
         range: Range<u64>,
@@ -169,7 +169,7 @@ impl Files {
         Ok(())
     }
 
-    /// Gives the `count` files there are the names that `target` gives them, replacing what has those.
+    /// Renames the first `count` files to the names of `target`, and replaces files that have those names.
     pub(in crate::archive) fn rename(&self, count: usize, target: &Path) -> Result<(), Failed> {
         let renamed = match &*self.names() {
             Names::Numbered(_, cut) => Names::Numbered(target.to_owned(), *cut),
@@ -180,7 +180,7 @@ impl Files {
             let path = new.path(index);
             std::fs::rename(self.path(index), &path).map_err(|error| (path, error))?;
         }
-        // What is left of a longer set.
+        // Files that remain of a longer set.
         if matches!(renamed, Names::Numbered(..)) {
             for path in (count..).map(|index| new.path(index)).take_while(|path| path.exists()) {
                 std::fs::remove_file(&path).map_err(|error| (path, error))?;
@@ -190,7 +190,7 @@ impl Files {
         Ok(())
     }
 
-    /// Does `work` on every file there is.
+    /// Calls `work` for every existing file.
     pub(in crate::archive) fn for_all(&self, work: &dyn Fn(&File) -> io::Result<()>) -> Result<(), Failed> {
         for index in 0..self.existing() {
             work(&*self.file(index)?).map_err(|error| (self.path(index), error))?;
@@ -198,7 +198,7 @@ impl Files {
         Ok(())
     }
 
-    /// Where `range` stands, in words: the file or volume with the bytes in it, the volumes where it spans several.
+    /// The position of `range` as text: the file or volume with the bytes in it, or the volumes that it spans.
     pub(in crate::archive) fn place(&self, range: &Range<u64>) -> String {
         let (first, piece) = self.piece(range);
         let last =

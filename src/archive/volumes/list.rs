@@ -1,4 +1,4 @@
-//! `X.volumes.json`: which volumes make a bundle, with the checksum of each.
+//! `X.volumes.json`: lists the volumes of a bundle, with the checksum of each.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use crate::app::small_file;
 use crate::archive::{ArchiveError, FormatError, VolumesError};
 use crate::image::{Algorithm, Digest, Hasher};
 
-/// What the list is called after the bundle's name.
+/// The suffix of the list, after the bundle's name.
 pub const LIST_SUFFIX: &str = ".volumes.json";
 const MEDIA_TYPE: &str = "application/vnd.airgap.volumes.v1+json";
 const SCHEMA_VERSION: u32 = 1;
@@ -22,9 +22,9 @@ const MAX_LIST: u64 = 16 << 20;
 pub struct VolumeList {
     schema_version: u32,
     media_type: String,
-    /// The id of the bundle that is cut.
+    /// The id of the bundle.
     pub bundle: Digest,
-    /// Identifies this way of cutting it: the sha256 over numbers, sizes and checksums.
+    /// Identifies this set of volumes: the sha256 over numbers, sizes and checksums.
     pub set: Digest,
     /// Bytes of all volumes together.
     pub size: u64,
@@ -35,7 +35,7 @@ pub struct VolumeList {
     /// Volumes from which as many of the others can be rebuilt.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parity: Vec<VolumeEntry>,
-    /// Parity volumes that are still to be made: the set is not finished before they are.
+    /// Parity volumes that are yet to be made: the set is not finished before they exist.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub parity_wanted: usize,
 }
@@ -82,13 +82,13 @@ impl VolumeList {
         }
     }
 
-    /// The same, as long as so many parity volumes are wanted and not all of them are there.
+    /// The same list, marked as unfinished until this many parity volumes exist.
     #[must_use]
     pub fn wanting_parity(self, count: usize) -> Self {
         Self { parity_wanted: count, ..self }
     }
 
-    /// The same with parity volumes of these names and checksums.
+    /// The same list with parity volumes of these names and checksums.
     pub(super) fn with_parity(mut self, parity: &[(String, Digest)]) -> Self {
         self.parity_wanted = 0;
         let (size, total) = (parity_len(self.volume_size, self.size), parity.len());
@@ -103,7 +103,7 @@ impl VolumeList {
         self
     }
 
-    /// Every volume, the parity volumes after the others.
+    /// Every volume, with the parity volumes after the others.
     pub fn all(&self) -> impl Iterator<Item = &VolumeEntry> {
         self.volumes.iter().chain(&self.parity)
     }
@@ -123,7 +123,7 @@ impl VolumeList {
         Self::parse(&bytes).map_err(refuse)
     }
 
-    /// Reads a list; says why it is none.
+    /// Parses a list; returns the reason if it is not valid.
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
         let list: Self = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
         if list.media_type != MEDIA_TYPE || list.schema_version != SCHEMA_VERSION {
@@ -147,13 +147,13 @@ impl VolumeList {
         for (index, entry) in self.volumes.iter().enumerate() {
             let fits = entry.size == self.volume_size || (index == last && entry.size <= self.volume_size);
             if !fits || (entry.size == 0 && last > 0) {
-                return Err(format!("the size of {} does not fit the others", entry.name));
+                return Err(format!("the size of {} does not match the others", entry.name));
             }
-            size = size.checked_add(entry.size).ok_or("the sizes are beyond anything storable")?;
+            size = size.checked_add(entry.size).ok_or("the sizes are larger than any disk")?;
         }
         for entry in self.all() {
             if !plain(&entry.name) {
-                return Err(format!("{:.100?} is no file name", entry.name));
+                return Err(format!("{:.100?} is not a file name", entry.name));
             }
             if format!("sha256:{}", entry.sha256).parse::<Digest>().is_err() {
                 return Err(format!("{} has no checksum", entry.name));
@@ -161,10 +161,10 @@ impl VolumeList {
         }
         let parity = parity_len(self.volume_size.min(u64::MAX - COLUMNS), self.size);
         if self.parity.iter().any(|entry| entry.size != parity) || self.parity.len() > MAX_VOLUMES {
-            return Err("its parity volumes do not fit the others".to_owned());
+            return Err("its parity volumes do not match the others".to_owned());
         }
         if size != self.size || self.set != set_id(self.all()) {
-            return Err("it was changed: its sums do not fit its entries".to_owned());
+            return Err("it was changed: its checksum does not match its entries".to_owned());
         }
         Ok(())
     }

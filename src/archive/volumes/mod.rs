@@ -1,7 +1,7 @@
-//! A bundle cut into volumes of an exact size: the same bytes, in several files that `cat` joins again.
+//! A bundle cut into volumes of an exact size: the same bytes in several files, which `cat` joins again.
 //!
-//! Volumes carry nothing of their own. Which set they belong to stands in a list beside them (`X.volumes.json`): number,
-//! size and sha256 of each. A blob may span volumes. Parity volumes bring back what is lost of the others.
+//! Volumes have no header of their own. A sidecar file, the list (`X.volumes.json`), has the number, size and sha256 of
+//! each volume of a set. A blob may span volumes. Parity volumes can replace lost ones.
 
 mod check;
 mod cut;

@@ -1,8 +1,8 @@
-//! Parity volumes (`X.p01`, `X.p02`, …): from as many of them, as many lost or damaged volumes come back.
+//! Parity volumes (`X.p01`, `X.p02`, …): each can replace one lost or damaged volume.
 //!
-//! Column by column: byte i of all volumes gives byte i of all parity volumes, by Reed-Solomon over GF(2^16) as Leopard-RS
-//! has it (crate reed-solomon-simd 3). Behind the end of the last volume there are zeros. A parity volume is as long as
-//! the longest volume, whose size is a multiple of [`COLUMNS`].
+//! They are computed column by column: byte i of all volumes gives byte i of all parity volumes, by Reed-Solomon over
+//! GF(2^16) as in Leopard-RS (crate reed-solomon-simd 3). The last volume is padded with zeros. A parity volume is as
+//! long as the longest volume, whose size is a multiple of [`COLUMNS`].
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,7 +16,7 @@ use super::parity_size::{COLUMNS, parity_len};
 use crate::archive::{ArchiveError, VolumesError};
 use crate::image::{Algorithm, Digest, Hasher};
 
-/// Bytes of all volumes together that are in memory at once; the code's own work takes some times more.
+/// Bytes of all volumes together that are in memory at once; the computation itself needs a multiple of that.
 const AT_ONCE: usize = 8 << 20;
 /// Longest piece of one volume that is read at once, in bytes.
 const MAX_PIECE: usize = 1 << 20;
@@ -28,23 +28,23 @@ pub fn parity_name(base: &Path, index: usize) -> PathBuf {
     name.into()
 }
 
-/// What all volumes of a set are made from, and which of them are wanted. Volumes are counted from 0, the parity
-/// volumes after the others.
+/// The sources of a set of volumes, and the volumes to write. Volumes are counted from 0, with the parity volumes after
+/// the others.
 pub(super) struct Recoding<'a> {
     pub(super) volumes: usize,
     pub(super) parity: usize,
     /// Length of a parity volume.
     pub(super) len: u64,
-    /// Where each can be read, if it can.
+    /// The file that each can be read from, if any.
     pub(super) sources: Vec<Option<PathBuf>>,
-    /// Which are to be written, where, and how long they are.
+    /// The volumes to write, with path and length.
     pub(super) wanted: Vec<(usize, PathBuf, u64)>,
-    /// Told of bytes read.
+    /// Called with bytes read.
     pub(super) moved: &'a (dyn Fn(u64) + Sync),
     pub(super) cancelled: &'a AtomicBool,
 }
 
-/// The checksums of what went through.
+/// The checksums of everything that was read and written.
 pub(super) struct Recoded {
     /// Of every source that was read.
     pub(super) read: Vec<(usize, Digest)>,
@@ -61,7 +61,7 @@ struct Source {
 }
 
 impl Recoding<'_> {
-    /// Reads what is needed and writes what is wanted, synced. None when cancelled.
+    /// Reads the sources and writes the wanted volumes, synced. None when cancelled.
     pub(super) fn run(self) -> Result<Option<Recoded>, ArchiveError> {
         let piece = AT_ONCE / (self.volumes + self.parity).max(1);
         let piece = (piece as u64).clamp(COLUMNS, MAX_PIECE as u64) / COLUMNS * COLUMNS;
@@ -98,7 +98,7 @@ impl Recoding<'_> {
         }))
     }
 
-    /// Volumes first: of the parity volumes only as many as it takes.
+    /// Normal volumes first, then only as many parity volumes as are needed.
     fn needed(&self, from: &Files) -> Result<Vec<Source>, ArchiveError> {
         let there = (0..self.sources.len()).filter(|index| self.sources[*index].is_some());
         let source = |index| {
@@ -109,7 +109,7 @@ impl Recoding<'_> {
         there.take(self.volumes).map(source).collect()
     }
 
-    /// What is wanted of `take` columns.
+    /// Computes `take` columns of the wanted volumes.
     fn columns(&self, sources: &[Source], take: usize) -> Result<Vec<Vec<u8>>, ArchiveError> {
         let mut data: Vec<Option<&[u8]>> = vec![None; self.volumes];
         for source in sources.iter().filter(|source| source.index < self.volumes) {
@@ -152,7 +152,7 @@ impl Recoding<'_> {
 }
 
 impl Source {
-    /// Reads the columns from `at` on; behind the end there are zeros.
+    /// Reads the columns from `at` on, padded with zeros after the end.
     fn read(&mut self, from: &Files, at: u64, take: usize) -> Result<(), ArchiveError> {
         self.piece.clear();
         self.piece.resize(take, 0);
@@ -165,13 +165,13 @@ impl Source {
     }
 }
 
-/// Each of these would be a mistake of this module, but none is worth a panic.
+/// Each of these would be a bug in this module, but should not cause a panic.
 fn not_computed(why: impl std::fmt::Display) -> ArchiveError {
     ArchiveError::Volumes(VolumesError::Incomplete(format!("parity cannot be computed: {why}")))
 }
 
-/// Writes `count` parity volumes beside the volumes of `list` at `base`, and returns the list with them. The volumes are
-/// compared with the list on the way: there is no parity of damage. None when cancelled.
+/// Writes `count` parity volumes beside the volumes of `list` at `base`, and returns the list with them. The volumes
+/// are compared with the list while they are read, so that parity is never made from damaged ones. None when cancelled.
 pub fn protect(
     base: &Path,
     list: &VolumeList,
@@ -228,7 +228,7 @@ pub fn remove_parity(base: &Path, index: usize) -> Result<(), ArchiveError> {
     Ok(())
 }
 
-/// What a file is called while it is written.
+/// The name of a file while it is written.
 pub(super) fn fresh(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".new");
@@ -237,7 +237,7 @@ pub(super) fn fresh(path: &Path) -> PathBuf {
 
 pub(super) fn remove(paths: &[PathBuf]) {
     for path in paths {
-        // What cannot be removed is an unfinished file under a name that says so.
+        // A file that cannot be removed is recognised as unfinished by its name.
         let _ = std::fs::remove_file(path);
     }
 }

@@ -1,6 +1,6 @@
-//! How long parity volumes are.
+//! The length of parity volumes.
 
-/// What is computed does not depend on how many columns are taken at once, if these are a multiple of this many.
+/// The result does not depend on how many columns are computed at a time, if that number is a multiple of this.
 pub const COLUMNS: u64 = 64;
 
 /// Length of the parity volumes of a bundle of `size` bytes in volumes of `volume_size`.

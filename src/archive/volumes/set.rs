@@ -19,9 +19,9 @@ pub struct VolumeInput {
 }
 
 impl VolumeInput {
-    /// Opens the set that `path` names: its first volume or another one, its list, its folder, or the name they have in
-    /// common. None where it names no volumes. All volumes must be there and have the right size; all that are not are
-    /// named together.
+    /// Opens the set that `path` names: its first or another volume, its list, its folder, or the common name of the
+    /// volumes. None if it is not a set of volumes. All volumes must exist with the right size; all others are reported
+    /// together.
     pub fn open(path: &Path) -> Result<Option<Self>, ArchiveError> {
         let gathered = Self::gather(path)?;
         if let Some((_, wrong)) = gathered.as_ref().filter(|(_, wrong)| !wrong.is_empty()) {
@@ -30,7 +30,7 @@ impl VolumeInput {
         Ok(gathered.map(|(set, _)| set))
     }
 
-    /// The set that `path` names, and what is wrong with its volumes, one a line. What is not there cannot be read.
+    /// The set that `path` names, and the problems with its volumes, one per line. Missing parts cannot be read.
     pub fn gather(path: &Path) -> Result<Option<(Self, Vec<String>)>, ArchiveError> {
         let Some(base) = volume_base(path)? else {
             return Ok(None);
@@ -46,7 +46,7 @@ impl VolumeInput {
             let shown = format!("{} (volume {})", path.display(), entry.number);
             match std::fs::metadata(path) {
                 Err(_) => wrong.push(format!("{shown} is missing")),
-                Ok(meta) if !meta.is_file() => wrong.push(format!("{shown} is no file")),
+                Ok(meta) if !meta.is_file() => wrong.push(format!("{shown} is not a file")),
                 Ok(meta) if meta.len() != entry.size => wrong.push(format!(
                     "{shown} has {} bytes, not {}: it is cut short, or of another set",
                     meta.len(),
@@ -65,12 +65,12 @@ impl VolumeInput {
         Ok(Some((Self { files, len: list.size, list: Some(list) }, wrong)))
     }
 
-    /// The set by its names alone: numbers without a gap, sizes that fit.
+    /// The set by its names alone: numbers without a gap, sizes that match.
     fn unlisted(base: &Path) -> Result<(Self, Vec<String>), ArchiveError> {
         let found = numbered(base)?;
         let last = found.keys().max().copied().unwrap_or(0);
         if last > MAX_VOLUMES {
-            let why = format!("{} has a volume {last}, which is beyond any set", base.display());
+            let why = format!("{} has a volume {last}, but a set has at most 9999", base.display());
             return Err(ArchiveError::Volumes(VolumesError::Incomplete(why)));
         }
         let mut wrong: Vec<String> = (1..last)
@@ -81,7 +81,7 @@ impl VolumeInput {
         for (number, (path, own)) in &found {
             let fits = *own == size || (*number == last && *own < size);
             if size > 0 && !fits {
-                wrong.push(format!("{} has {own} bytes where the first volume has {size}", path.display()));
+                wrong.push(format!("{} has {own} bytes, but the first volume has {size}", path.display()));
             }
         }
         if found.is_empty() {
@@ -89,7 +89,7 @@ impl VolumeInput {
         }
         let end = found.get(&last).map_or(0, |(_, size)| *size);
         let len = (last.max(1) as u64 - 1).saturating_mul(size).saturating_add(end);
-        // Where a volume is not there, a name under which nothing is.
+        // The path of a missing volume is a name that does not exist.
         let path = |number| {
             found.get(&number).map_or_else(|| with(base, &format!(".{number:03}")), |(path, _)| path.clone())
         };
@@ -97,12 +97,12 @@ impl VolumeInput {
         Ok((Self { files: Files::new(Names::Listed(paths, size.max(1)), false), len, list: None }, wrong))
     }
 
-    /// The list beside the volumes, where there is one.
+    /// The list of the volumes, if there is one.
     pub fn list(&self) -> Option<&VolumeList> {
         self.list.as_ref()
     }
 
-    /// How many volumes there are.
+    /// The number of volumes.
     pub fn count(&self) -> usize {
         self.files.existing()
     }
@@ -113,7 +113,7 @@ impl VolumeInput {
     }
 }
 
-/// What the volumes that `path` names have in common.
+/// The common name of the volumes that `path` names.
 pub fn volume_base(path: &Path) -> Result<Option<PathBuf>, ArchiveError> {
     if path.is_dir() {
         let bases = volumes_of(path)?;
@@ -126,7 +126,7 @@ pub fn volume_base(path: &Path) -> Result<Option<PathBuf>, ArchiveError> {
     if path.is_file() {
         let list = path.to_str().and_then(|text| text.strip_suffix(LIST_SUFFIX)).map(PathBuf::from);
         let numbered = || number_of(path).map(|(base, ..)| base);
-        // A parity volume without its list says nothing of what it belongs to.
+        // Without a list, a parity volume does not show which set it belongs to.
         let parity = || parity_of(path).filter(|base| with(base, LIST_SUFFIX).exists());
         return Ok(list.or_else(numbered).or_else(parity));
     }
@@ -134,7 +134,7 @@ pub fn volume_base(path: &Path) -> Result<Option<PathBuf>, ArchiveError> {
     Ok(has_volumes.then(|| path.to_owned()))
 }
 
-/// The sets of volumes in a folder, by the name their volumes have in common.
+/// The sets of volumes in a folder, by the common name of their volumes.
 pub fn volumes_of(folder: &Path) -> Result<Vec<PathBuf>, ArchiveError> {
     let mut bases: Vec<PathBuf> = entries(folder)?
         .into_iter()

@@ -1,4 +1,4 @@
-//! Which volumes of a set are whole, and whether parity volumes can bring back the others.
+//! Finds out which volumes of a set are intact, and whether parity volumes can replace the others.
 
 use std::collections::HashMap;
 use std::io::Read;
@@ -19,17 +19,17 @@ use crate::image::{Algorithm, Digest, Hasher};
 /// Files are read in pieces of this size.
 const PIECE: usize = 1 << 20;
 
-/// All volumes of a set, parity volumes too, as they are.
+/// The state of all volumes of a set, including parity volumes.
 #[derive(Debug)]
 pub struct Survey {
     base: PathBuf,
     list: VolumeList,
-    /// Where the content of each is, if it is anywhere in the folder: under its own name or that of another.
+    /// The file with the content of each, if it is in the folder: under its own name or that of another.
     found: Vec<Option<PathBuf>>,
 }
 
 impl Survey {
-    /// Reads and hashes every volume of the set that `path` names. None where there is no list of volumes.
+    /// Reads and hashes every volume of the set that `path` names. None if there is no list of volumes.
     pub fn of(path: &Path, cancelled: &AtomicBool) -> Result<Option<Self>, ArchiveError> {
         let base = volume_base(path)?.unwrap_or_else(|| path.to_owned());
         let list = with(&base, LIST_SUFFIX);
@@ -42,7 +42,7 @@ impl Survey {
             .par_bridge()
             .filter_map(|entry| {
                 let path = base.with_file_name(&entry.name);
-                // Of another length it may still be another volume of this set.
+                // A file with another length may still be another volume of this set.
                 let meta = std::fs::metadata(&path).ok()?;
                 let known = meta.is_file() && list.all().any(|entry| entry.size == meta.len());
                 let digest = known.then(|| digest_of(&path, cancelled))??;
@@ -64,12 +64,12 @@ impl Survey {
         &self.list
     }
 
-    /// Volumes without parity whose content is nowhere.
+    /// Number of normal volumes whose content was not found.
     pub fn lost(&self) -> usize {
         self.found[..self.list.volumes.len()].iter().filter(|path| path.is_none()).count()
     }
 
-    /// Parity volumes that are whole.
+    /// Number of intact parity volumes.
     pub fn parity(&self) -> usize {
         self.found[self.list.volumes.len()..].iter().flatten().count()
     }
@@ -78,7 +78,7 @@ impl Survey {
         self.lost() <= self.parity()
     }
 
-    /// Volumes that are not what the list says, under their own names.
+    /// Volumes whose content under their own name is not what the list says.
     pub fn wrong(&self) -> Vec<PathBuf> {
         let places = self.list.all().map(|entry| self.base.with_file_name(&entry.name));
         let is_wrong =
@@ -86,8 +86,8 @@ impl Survey {
         places.zip(&self.found).filter_map(is_wrong).collect()
     }
 
-    /// Writes what is wrong anew, into `folder`, or beside the others. Each has its name only when all are right; `moved`
-    /// is told of bytes read. None when cancelled.
+    /// Writes the wrong volumes again, into `folder` or beside the others. They get their names only when all are
+    /// correct. `moved` is called with the bytes read. None when cancelled.
     pub fn rebuild(
         &self,
         folder: Option<&Path>,
@@ -140,7 +140,7 @@ impl Survey {
         Ok(Some(names))
     }
 
-    /// A list names what is written here, and may come from anywhere: only names of this set are taken.
+    /// A list may come from anywhere and names the files to write, so only names of this set are accepted.
     fn check_name(&self, entry: &VolumeEntry) -> Result<(), ArchiveError> {
         let base = self.base.file_name().unwrap_or_default().to_string_lossy();
         let number = entry.name.strip_prefix(&*base).and_then(|rest| rest.strip_prefix('.'));
@@ -148,14 +148,14 @@ impl Survey {
         match number {
             Some(number) if !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()) => Ok(()),
             _ => Err(ArchiveError::Volumes(VolumesError::Incomplete(format!(
-                "{:.100?} is no name of a volume of {base}",
+                "{:.100?} is not the name of a volume of {base}",
                 entry.name
             )))),
         }
     }
 }
 
-/// None where it cannot be read to its end.
+/// None if the file cannot be read to its end.
 fn digest_of(path: &Path, cancelled: &AtomicBool) -> Option<Digest> {
     let mut file = small_file::regular(path).ok()?;
     let mut hasher = Hasher::new(Algorithm::Sha256);

@@ -1,4 +1,4 @@
-//! Volumes that come one after another: discs that are changed, copies that are still under way.
+//! Volumes that arrive one after another: discs that are changed, copies that are still running.
 //!
 //! They are read in order, as from a pipe, and each is compared with its checksum at its end.
 
@@ -12,34 +12,34 @@ use crate::app::small_file;
 use crate::archive::{ArchiveError, VolumesError};
 use crate::image::{Algorithm, Digest, Hasher};
 
-/// Told of a volume that is not there yet: blocks for a moment, and says whether to look again.
+/// Called for a volume that is not there yet: blocks for a moment, and returns whether to check again.
 pub type Wait = Box<dyn FnMut(&Path, &VolumeEntry) -> bool + Send>;
 
 /// The bytes of all volumes in order.
 pub struct WaitingVolumes {
     list: VolumeList,
     base: PathBuf,
-    /// The volume under way, counted from 0.
+    /// The current volume, counted from 0.
     index: usize,
     open: Option<(File, Hasher)>,
     wait: Wait,
 }
 
 impl WaitingVolumes {
-    /// The volumes of the list that `path` names: by itself, by a volume beside it, or by its folder.
+    /// The volumes of the list that `path` names: the list itself, a volume beside it, or its folder.
     pub fn open(path: &Path, wait: Wait) -> Result<Self, ArchiveError> {
         let base = volume_base(path)?.unwrap_or_else(|| path.to_owned());
         let mut list = base.clone().into_os_string();
         list.push(LIST_SUFFIX);
         let list = PathBuf::from(list);
         if !list.exists() {
-            let why = format!("there is no list {}, so nobody knows what to wait for", list.display());
+            let why = format!("cannot wait for volumes: the list {} does not exist", list.display());
             return Err(ArchiveError::Volumes(VolumesError::Incomplete(why)));
         }
         Ok(Self { list: VolumeList::read(&list)?, base, index: 0, open: None, wait })
     }
 
-    /// The volume under way as soon as it is there as a whole.
+    /// The current volume, as soon as it is complete.
     fn ready(&mut self) -> io::Result<File> {
         let entry = &self.list.volumes[self.index];
         let path = self.base.with_file_name(&entry.name);
@@ -52,7 +52,7 @@ impl WaitingVolumes {
                 return Ok(file);
             }
             if !(self.wait)(&path, entry) {
-                let why = format!("{} (volume {}) did not come", path.display(), entry.number);
+                let why = format!("{} (volume {}) did not arrive", path.display(), entry.number);
                 return Err(io::Error::other(WrongVolume(why)));
             }
         }
@@ -75,12 +75,12 @@ impl WaitingVolumes {
     }
 }
 
-/// What goes through [`Read`] as an error: a volume that did not come, or is another.
+/// An error that passes through [`Read`]: a volume that did not arrive, or is another one.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct WrongVolume(String);
 
-/// What went wrong with reading a pipe, or volumes in order.
+/// The error for a failed read of a pipe, or of volumes in order.
 pub(in crate::archive) fn pipe_error(error: io::Error) -> ArchiveError {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<WrongVolume>()) {
         Some(wrong) => ArchiveError::Volumes(VolumesError::Incomplete(wrong.to_string())),

@@ -31,8 +31,8 @@ impl<'a> Fetcher<'a> {
     }
 
     /// Runs `fetch`. If the content is missing and its parent manifest came from an earlier run, the parent is
-    /// requested first
-    /// and `fetch` is tried again: a pull-through cache may know a child only after a request for its parent.
+    /// requested first and `fetch` is tried again: a pull-through cache may know a child only after a request for its
+    /// parent.
     async fn after_its_parent<F: Future<Output = Result<(), Arc<ResolveError>>>>(
         &self,
         repository: &Repository,
@@ -69,8 +69,7 @@ impl<'a> Fetcher<'a> {
     }
 
     /// Refuses a manifest that an index lists with another media type and without a platform: some tools run it
-    /// whatever its
-    /// type says. Other blobs, such as those of build caches, are recognised by their first bytes.
+    /// whatever its type says. Other blobs, such as those of build caches, are recognised by their first bytes.
     async fn refuse_manifest_as_blob(
         &self,
         repository: &Repository,

@@ -3,8 +3,7 @@
 //! `workspace.rs` holds the partial file, its lock and the old partial. `journal.rs` records what was written and when.
 //! `readback.rs` reads back what the journal describes. `old_partial.rs` takes over blobs from the run of another
 //! request. `watermark.rs` tracks up to where the file is final. Two places decide whether a run resumes an earlier
-//! one:
-//! `export/file.rs` (same request) and `prepare` in `export/write/file_export.rs` (same head).
+//! one: `export/file.rs` (same request) and `prepare` in `export/write/file_export.rs` (same head).
 
 pub(crate) mod journal;
 pub(crate) mod old_partial;

@@ -41,7 +41,7 @@ fn two_layers_in_each_others_place_are_found() {
             let found = problems(damaged.clone());
             assert!(!found.is_empty(), "{what} of layers {one} and {two}");
             if what == "contents" {
-                assert_eq!(found, ["the content is whole, but has another digest"; 2]);
+                assert_eq!(found, ["the content is readable, but has another digest"; 2]);
             }
             let streamed = piped(&damaged).is_ok_and(|blobs| {
                 blobs.iter().all(|(digest, content)| Digest::of(digest.algorithm(), content) == *digest)

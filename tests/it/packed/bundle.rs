@@ -21,13 +21,13 @@ fn changes() -> Vec<(&'static str, Change, &'static str)> {
             "\"/etc/cron.d/x\" is an absolute path",
         ),
         ("a climbing path", |all| all.insert(4, Entry::file("a/../../x", b"x")), "\"a/../../x\" leads out"),
-        ("a second index", |all| all.insert(4, copy_of(all, "index.json")), "\"index.json\" is there twice"),
+        ("a second index", |all| all.insert(4, copy_of(all, "index.json")), "\"index.json\" appears twice"),
         (
             "a second index, spelt otherwise",
             |all| all.insert(4, Entry { name: ".//index.json".to_owned(), ..copy_of(all, "index.json") }),
-            "\"index.json\" is there twice",
+            "\"index.json\" appears twice",
         ),
-        ("a blob twice", |all| all.push(blob(all)), "is there twice"),
+        ("a blob twice", |all| all.push(blob(all)), "appears twice"),
         ("another file", |all| all.insert(4, Entry::file("README.md", b"x")), "\"README.md\" (a file)"),
         (
             "another blob",

@@ -71,7 +71,7 @@ fn a_larger_window_is_named_with_its_size_in_whatever_frame_it_is() {
         ("last", [zst(&plain), with_window(b"x", 28)].concat()),
     ] {
         std::fs::write(gap.path("x.tar.zst"), &bytes).unwrap();
-        let says = "needs a zstd window of 256 MiB, and at most 128 MiB are supported";
+        let says = "needs a zstd window of 256 MiB, but at most 128 MiB are supported";
         assert_refused(&gap, what, &gap.try_import("x.tar.zst", &[]), 3, &[says, "hint: pack it again"]);
         if what != "last" {
             assert_refused(&gap, what, &piped(&gap, &bytes, &[]), 3, &[says]);

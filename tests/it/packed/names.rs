@@ -22,11 +22,11 @@ fn a_layout_of_another_tool_may_have_more_members_and_none_twice() {
             assert_refused(&gap, &format!("{what}, {form}"), &ran, 3, &[says]);
         }
     };
-    refused("twice", "\"README.md\" is there twice", &|all| {
+    refused("twice", "\"README.md\" appears twice", &|all| {
         all.insert(1, Entry::file("README.md", b"1"));
         all.insert(1, Entry::file("./README.md", b"2"));
     });
-    refused("two indexes", "\"index.json\" is there twice", &|all| {
+    refused("two indexes", "\"index.json\" appears twice", &|all| {
         all.insert(1, Entry::of_kind("index.json", tar::EntryType::Symlink));
     });
     refused("absolute", "\"/index.json\" is an absolute path", &|all| {
@@ -106,10 +106,10 @@ fn a_name_that_cannot_be_used_is_shown_escaped_and_not_too_long() {
         ("r.example.com/team/\u{1b}[2J", "team/\\u{1b}[2J\""),
         ("--destination=evil.example.com/x", "\"--destination=evil.example.com/x\""),
         (&long, "is longer than 255 characters"),
-        ("--help", "(it is called \"--help\" there)"),
-        ("v1", "(it is called \"v1\" there)"),
+        ("--help", "(its name there is \"--help\")"),
+        ("v1", "(its name there is \"v1\")"),
         (&"v".repeat(300), "vvv\"… there)"),
-        ("v1\u{202e}", "(it is called \"v1\\u{202e}\" there)"),
+        ("v1\u{202e}", "(its name there is \"v1\\u{202e}\")"),
     ] {
         let annotations = serde_json::json!({ "org.opencontainers.image.ref.name": name }).to_string();
         let bytes = tar(&named(&entries, &annotations));

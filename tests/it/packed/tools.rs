@@ -34,7 +34,7 @@ fn archives_that_are_no_layouts_are_named_with_the_way_on() {
         (
             "packed with its folder",
             vec![("x/oci-layout", "{}"), ("x/index.json", "{}")],
-            "holds an OCI layout in its folder \"x\"",
+            "has its OCI layout in the folder \"x\"",
             "tar -C FOLDER",
         ),
     ];
@@ -50,7 +50,7 @@ fn archives_that_are_no_layouts_are_named_with_the_way_on() {
     for (folder, files, is, way) in [
         ("dir", vec!["version", "manifest.json"], "is a folder of skopeo's `dir:` transport", "skopeo copy"),
         ("store", vec!["docker/registry/v2/repositories/x"], "is the storage of a registry", "bundle export"),
-        ("parent", vec!["layout/oci-layout"], "in its folder \"layout\"", "name that folder"),
+        ("parent", vec!["layout/oci-layout"], "in the folder \"layout\"", "name that folder"),
     ] {
         let entries: Vec<Entry> = files.iter().map(|name| Entry::file(name, b"{}")).collect();
         unpacked(&entries, &gap.path(folder));

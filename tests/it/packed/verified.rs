@@ -90,7 +90,7 @@ fn damage_is_found_in_every_form_with_its_blob_and_its_image() {
                 let at = position(all, &layer);
                 all[at].content.pop();
             }),
-            "it has 8999 bytes, and its descriptor says 9000",
+            "it has 8999 bytes, but its descriptor says 9000",
         ),
         ("no layer", altered(&|all| drop(all.remove(position(all, &layer)))), "it is missing"),
     ] {
@@ -154,7 +154,7 @@ fn a_layout_without_names_is_verified_and_says_what_import_needs() {
         let ran = gap.cli.run(&["verify", form]);
         assert_eq!(ran.code, 0, "{form}: {}", ran.shown());
         assert!(
-            ran.stderr.contains("(it is called \"latest\" there); `bundle import` needs one"),
+            ran.stderr.contains("(its name there is \"latest\"); `bundle import` needs one"),
             "{}",
             ran.shown()
         );

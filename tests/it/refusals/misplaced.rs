@@ -15,15 +15,15 @@ fn a_flag_that_would_do_nothing_is_refused_before_anything_is_done() {
     let import = ["import", "out.tar.zst", "-d", &host];
     let mirrors = ["mirrors", "out.tar.zst", "-d", &host, "--for"];
     for (command, flags, says) in [
-        (&export[..], &["--passphrase-file", "phrase"][..], "nothing is signed"),
-        (&export[..], &["--verify-key", "site.pub"][..], "nothing is read whose signature site.pub"),
-        (&export[..], &["--signature", "a.sig"][..], "nothing is read whose signature a.sig"),
+        (&export[..], &["--passphrase-file", "phrase"][..], "needs `--sign-key`"),
+        (&export[..], &["--verify-key", "site.pub"][..], "site.pub is for verifying a bundle"),
+        (&export[..], &["--signature", "a.sig"][..], "a.sig is for verifying a bundle"),
         (
             &["repack", "out.tar.zst", "-o", "new.tar.zst"][..],
             &["--passphrase-file", "phrase"][..],
-            "nothing is signed",
+            "needs `--sign-key`",
         ),
-        (&import[..], &["--passphrase-file", "phrase"][..], "nothing is signed"),
+        (&import[..], &["--passphrase-file", "phrase"][..], "needs `--sign-key`"),
         (&import[..], &["--sign-key", "site.key"][..], "site.key is for signing a receipt"),
         (
             &import[..],

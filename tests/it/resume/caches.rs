@@ -108,7 +108,7 @@ fn an_image_that_is_gone_since_it_was_resolved_is_called_gone() {
     state.store(GONE, Ordering::SeqCst);
     let ran = gap.try_export(&["-o", "out.tar.zst"]);
     assert_eq!(ran.code, 1, "{}", ran.shown());
-    assert!(ran.stderr.contains("it is gone since then: --fresh resolves it again"), "{}", ran.shown());
+    assert!(ran.stderr.contains("but it no longer exists: resolve it again with --fresh"), "{}", ran.shown());
     assert!(!ran.stderr.contains("run the same command again"), "{}", ran.shown());
     state.store(HEALTHY, Ordering::SeqCst);
     gap.export(&["-o", "out.tar.zst", "--fresh"]);
