@@ -45,16 +45,24 @@ impl Explain for Failure {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExitCode {
     Done = 0,
+    /// Anything without a code of its own, such as a file that cannot be written.
     Failed = 1,
+    /// The arguments, a file that they name or an environment variable cannot be used.
     Usage = 2,
+    /// Content is damaged, not what its digest says, or forbidden by a policy.
     Content = 3,
+    /// A login is missing or not sufficient.
     Denied = 4,
+    /// A registry or server does not answer, or fails.
     Unreachable = 5,
     NoSpace = 6,
+    /// Some images are done and others are not.
     Partly = 7,
     /// The compared items differ, and an exit code for that was requested.
     Differs = 8,
+    /// By SIGINT.
     Interrupted = 130,
+    /// By SIGTERM.
     Terminated = 143,
 }
 

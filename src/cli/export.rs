@@ -73,8 +73,7 @@ pub struct ExportArgs {
     pub network: NetworkArgs,
 }
 
-/// Where and how a bundle is written.
-/// A kind of medium.
+/// A kind of medium, as tests assume it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum AssumedMedium {
     /// It has sparse files.
@@ -85,6 +84,7 @@ pub enum AssumedMedium {
     Fat,
 }
 
+/// Where and how a bundle is written.
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct WriteArgs {

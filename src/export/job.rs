@@ -28,6 +28,7 @@ pub(crate) struct ExportJob<'a> {
     /// Leave out images that fail.
     pub(crate) keep_going: bool,
     pub(crate) jobs: usize,
+    /// Where manifests and blobs come from: registries, or other bundles.
     pub(crate) content: &'a ContentSource,
     /// Signs the bundle.
     pub(crate) signer: Option<&'a PrivateKey>,
@@ -35,7 +36,7 @@ pub(crate) struct ExportJob<'a> {
     pub(crate) origin: Option<&'a SourceBundle>,
     /// The policy to enforce, if any.
     pub(crate) policy: Option<&'a Rules>,
-    /// The content source: a client, or another bundle.
+    /// What the bundle is made from, for the statement.
     pub(crate) materials: &'a [Material],
     pub(crate) request: &'a Request,
 }

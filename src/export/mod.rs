@@ -1,11 +1,13 @@
 //! An export: resolves the requested images to digests, plans the bundle, writes it, and adds the sidecar files.
 //!
 //! **Resolve.** Every reference becomes a digest; manifests and configs are fetched, but no layers (`resolve/`).
-//! **Plan.** The distinct blobs, their offsets and the total size become one value ([`crate::plan::ExportPlan`]). If
-//! there are problems, such as too little free space, the run ends here.
-//! **Write.** The bundle goes into a file, where each blob has its own offset (`file.rs`, `write/`) and an interrupted
-//! run can be resumed (`resume/`), or to stdout in one pass (`stream.rs`). A dry run only prints the plan
-//! (`dry_run.rs`).
+//! **Plan.** The distinct blobs, their offsets and the total size become one value ([`crate::plan::ExportPlan`]). The
+//! run ends here if the policy forbids it, if the file is complete already, or if there are problems such as too little
+//! free space.
+//! **Write.** The bundle goes to stdout in one pass (`stream.rs`), or into a file (`file.rs`, `write/`). There an
+//! interrupted run is resumed, and the blobs of an unfinished export of other images are taken over (`resume/`). Seek
+//! table, final name and `.sha256` come last. With `--keep-going`, images whose blobs cannot be had are left out, and the
+//! run plans and writes again without them. A dry run only prints the plan (`dry_run.rs`).
 //! **Finish.** Signature, statement, parity volumes and the program itself are written beside the file (`finish.rs`).
 
 mod dry_run;

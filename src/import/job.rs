@@ -210,7 +210,7 @@ impl ImportJob<'_> {
         };
         self.session.reporter.end();
         for arrived in arrived {
-            self.settle(&plan.image_uploads[arrived.image_upload].target, arrived.result, report);
+            Self::settle(&plan.image_uploads[arrived.image_upload].target, arrived.result, report);
         }
         (sent, read)
     }
@@ -321,13 +321,7 @@ impl ImportJob<'_> {
         }
     }
 
-    pub(super) fn settle(
-        &self,
-        target: &ImageTarget,
-        result: Result<(), UploadError>,
-        report: &mut RunReport,
-    ) {
-        let _ = self;
+    fn settle(target: &ImageTarget, result: Result<(), UploadError>, report: &mut RunReport) {
         let row = &mut report.images[target.image];
         match result {
             Ok(()) if row.state == ImageState::NotTried => row.state = ImageState::Done,

@@ -1,13 +1,16 @@
 //! An import: sends the parts of a bundle that the destination lacks, image by image, and verifies that each arrived.
 //!
-//! **Place.** Every image gets its target; names that collide or are too long are refused
-//! ([`crate::plan::ImageTargets`]).
+//! **Place.** What the policy forbids ends the run. Every image gets its target, of all images or of one shard
+//! (`shards.rs`); names that collide or are too long are refused ([`crate::plan::ImageTargets`]).
 //! **Compare.** The destination is asked what it already has (`presence.rs`), and for a delta also whether it has the
 //! blobs of the base (`required.rs`).
-//! **Plan.** What is missing becomes one value ([`ImportPlan`]). If there are problems, the run ends here.
+//! **Plan.** What is missing becomes one value ([`ImportPlan`]). If there are problems, the run ends here; a dry run
+//! prints the plan.
+//! **Prepare.** Repositories that the registry does not make by itself are made, and access is checked (`prepare.rs`).
 //! **Send.** Blobs are uploaded (`upload.rs`, `stream.rs`). Then each image is completed: its manifests and its tag are
-//! pushed, and the registry must return them (`complete.rs`).
-//! **Report.** The last files are the report, the receipt, the request for damaged content, and the Helm values.
+//! pushed, and the registry must return them (`complete.rs`; `refused.rs` knows why a registry refuses one).
+//! **Report.** The last files are the receipt, the request for damaged content, and the Helm values; the command writes
+//! the report.
 
 mod complete;
 pub mod error;

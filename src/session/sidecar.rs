@@ -1,7 +1,8 @@
 //! The sidecar files of a bundle or a statement: their names, who signed them, and how they are written.
 //!
-//! All suffixes are in one list. A sidecar file is written completely or not at all, and a link with its name is not
-//! followed.
+//! The suffixes of everything that is said about a bundle are in one list ([`SIDECARS`]). Checksums, lists of volumes and
+//! parity belong to the file itself; `export/write/checksum.rs` and the archive own those. A sidecar file is written
+//! completely or not at all, and a link with its name is not followed.
 
 use std::path::{Path, PathBuf};
 

@@ -256,7 +256,11 @@ fn a_signature_added_behind_the_gap_is_not_lost() {
     let ran = gap.try_import("out.tar.zst", &["--on-conflict", "fail"]);
     assert_eq!(ran.code, 1, "{}", ran.shown());
     let ran = gap.import("out.tar.zst", &["--on-conflict", "skip"]);
-    assert!(ran.stderr.contains(&format!("{tag} has other content and is left alone")), "{}", ran.shown());
+    assert!(
+        ran.stderr.contains(&format!("{tag} has other content (")) && ran.stderr.contains("is kept"),
+        "{}",
+        ran.shown()
+    );
     assert_eq!(gap.destination.manifest_digest("team/app", &tag), Some(other.digest));
     gap.import("out.tar.zst", &[]);
     assert_eq!(gap.destination.manifest_digest("team/app", &tag), Some(own.digest));
@@ -287,7 +291,7 @@ fn a_registry_that_denies_what_is_beside_an_image_still_gives_the_image() {
         gap.source.fault(Fault::status("*", part, 403).always());
     }
     let ran = gap.export(&["-o", "out.tar.zst"]);
-    assert!(ran.stderr.contains("cannot be asked for"), "{}", ran.shown());
+    assert!(ran.stderr.contains("cannot be listed"), "{}", ran.shown());
     gap.import("out.tar.zst", &[]);
     assert_whole(&gap.destination, "team/app", "1.0", &signed.index);
 }

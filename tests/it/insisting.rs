@@ -66,7 +66,7 @@ fn a_registry_that_acknowledges_what_it_does_not_keep_is_found_out() {
     let child = format!("/manifests/{}", index.children[1].digest);
     gap.destination.fault(Fault::on("PUT", child.clone(), yes(201, &index.children[1])).always());
     gap.destination.fault(Fault::on("HEAD", child.clone(), yes(200, &index.children[1])).always());
-    refused(&gap, 1, &["gives out nothing for", &child.replace("/manifests/", "team/app@")]);
+    refused(&gap, 1, &["returns nothing for", &child.replace("/manifests/", "team/app@")]);
     assert!(gap.destination.manifest("team/app", "1").is_none());
 
     // What is about an image.
@@ -78,7 +78,7 @@ fn a_registry_that_acknowledges_what_it_does_not_keep_is_found_out() {
     let path = format!("/manifests/{}", sbom.digest);
     gap.destination.fault(Fault::on("PUT", path.clone(), yes(201, &sbom)).always());
     gap.destination.fault(Fault::on("HEAD", path.clone(), yes(200, &sbom)).always());
-    refused(&gap, 1, &["gives out nothing for", &path.replace("/manifests/", "team/app@")]);
+    refused(&gap, 1, &["returns nothing for", &path.replace("/manifests/", "team/app@")]);
     assert!(gap.destination.manifest("team/app", "1").is_none());
 }
 
@@ -88,12 +88,12 @@ fn other_bytes_and_another_digest_in_the_head_are_no_proof() {
     let other = format!("{} ", String::from_utf8(image.manifest.to_vec()).unwrap());
     let headers = vec![("docker-content-digest", image.digest.to_string())];
     gap.destination.fault(Fault::on("GET", "/manifests/1", Effect::Answer(200, headers, other)).always());
-    refused(&gap, 1, &["now gives out sha256:", "not sha256:"]);
+    refused(&gap, 1, &["the registry returns sha256:", "instead of sha256:"]);
     let (gap, _) = one();
     let zeros = format!("sha256:{}", "0".repeat(64));
     let header = Effect::Header("docker-content-digest", Some(zeros.clone()));
     gap.destination.fault(Fault::on("GET", "/manifests/1", header).always());
-    refused(&gap, 1, &[&format!("now gives out {zeros} for")]);
+    refused(&gap, 1, &[&format!("returns {zeros} for")]);
 }
 
 #[test]

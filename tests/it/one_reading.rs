@@ -162,12 +162,12 @@ fn an_entry_of_another_type_that_could_run_is_refused() {
         (
             "a manifest that is listed as one too",
             both(&|entries| entries.push(octets(&other, None))),
-            "and it is a manifest",
+            "but it is a manifest",
         ),
         (
             "a manifest that is listed nowhere else",
             both(&|entries| *entries = vec![entries[0].clone(), octets(&other, None)]),
-            "and it is a manifest",
+            "but it is a manifest",
         ),
     ] {
         let mut gap = Gap::new();

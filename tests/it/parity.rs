@@ -143,7 +143,7 @@ fn a_list_that_names_other_files_is_refused() {
     std::fs::write(gap.path("precious.txt"), "mine").unwrap();
     let ran = gap.cli.run(&["repack", "--rebuild", "out.tar.zst"]);
     assert_eq!(ran.code, 3, "{}", ran.shown());
-    assert!(ran.stderr.contains("is no name of a volume of out.tar.zst"), "{}", ran.shown());
+    assert!(ran.stderr.contains("is not the name of a volume of out.tar.zst"), "{}", ran.shown());
     assert_eq!(gap.read("precious.txt"), b"mine");
 }
 

@@ -140,7 +140,7 @@ fn progress_as_json_is_nothing_but_json_lines() {
         events.iter().any(|event| event["event"] == kind && event["text"].as_str().unwrap().contains(text))
     };
     assert!(told("message", "is replaced"), "{}", ran.stderr);
-    assert!(told("detail", "team/b:1 is there"), "{}", ran.stderr);
+    assert!(told("detail", "team/b:1 has arrived"), "{}", ran.stderr);
     // The error at the end is one of them.
     let ran = gap.try_import("missing.tar.zst", &["--progress", "json"]);
     assert_eq!(ran.code, 1, "{}", ran.shown());

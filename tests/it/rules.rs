@@ -217,7 +217,7 @@ fn repositories_that_have_to_be_made_first_are_all_named_before_anything_is_sent
     gap.destination.fault(Fault::on("POST", "/v2/team/", refusal).always());
     let ran = gap.try_import("out.tar.zst", &[]);
     assert_eq!(ran.code, 1, "{}", ran.shown());
-    for name in ["/team/app", "/team/other", "create at"] {
+    for name in ["/team/app", "/team/other", "create these repositories at"] {
         assert!(ran.stderr.contains(name), "{name}: {}", ran.stderr);
     }
     assert!(!ran.stderr.contains("/open/third"), "{}", ran.stderr);

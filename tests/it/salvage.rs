@@ -116,7 +116,7 @@ fn where_no_image_is_whole_nothing_is_suggested_that_was_tried() {
     std::fs::write(gap.path("out.tar.zst"), &file[..cut]).unwrap();
     let ran = gap.try_import("out.tar.zst", &["--salvage"]);
     assert_eq!(ran.code, 3, "{}", ran.shown());
-    assert!(ran.stderr.contains("hint: no image of the bundle is whole"), "{}", ran.shown());
+    assert!(ran.stderr.contains("hint: no image of the bundle is intact"), "{}", ran.shown());
     assert!(!ran.stderr.contains("with --salvage"), "{}", ran.shown());
 }
 

@@ -428,5 +428,5 @@ fn what_is_missing_at_the_destination_is_named_once() {
     // A dry run opens no upload, and knows nothing of it.
     let ran = gap.cli.run(&["import", "out.tar.zst", "-d", &format!("{host}/nobody/x"), "--dry-run"]);
     assert_eq!(ran.code, 0, "{}", ran.shown());
-    assert!(ran.stdout.contains("not known whether they take uploads"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("whether they accept uploads is unknown"), "{}", ran.stdout);
 }

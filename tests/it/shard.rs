@@ -102,9 +102,7 @@ fn an_indexed_job_tells_the_part_and_a_part_may_be_empty() {
     }
     let some = there(&gap, &images).len();
     assert!((1..=3).contains(&some), "{some}");
-    for (index, says) in
-        [(None, "which is not set"), (Some("4"), "none of 4 parts"), (Some("x"), "none of 4 parts")]
-    {
+    for (index, says) in [(None, "not set"), (Some("4"), "from 0 below 4"), (Some("x"), "from 0 below 4")] {
         let output = import(index, "4");
         let text = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{text}");

@@ -237,8 +237,8 @@ fn a_list_that_was_changed_is_refused() {
     let first_sum = &list(&gap).volumes[0].sha256;
     for (changed, says) in [
         (text.replace(first_sum, &"0".repeat(64)), "was changed"),
-        (text.replace("out.tar.zst.002", "../out.tar.zst.002"), "no file name"),
-        (text.replace("\"size\": 100000", "\"size\": 100001"), "does not fit"),
+        (text.replace("out.tar.zst.002", "../out.tar.zst.002"), "is not a file name"),
+        (text.replace("\"size\": 100000", "\"size\": 100001"), "does not match the others"),
         (text.replace("volumes.v1", "volumes.v2"), "another kind"),
         (text.replace("\"set\"", "\"sett\""), "unknown field"),
         ("{".to_owned(), "out.tar.zst.volumes.json"),
@@ -262,7 +262,7 @@ fn two_sets_in_a_folder_are_told_apart() {
     }
     let ran = gap.cli.run(&["inspect", "stick"]);
     assert!(ran.code == 2 && ran.stderr.contains("there are 2 sets of volumes in stick:"), "{}", ran.shown());
-    assert!(ran.stderr.contains("name one of them") && !ran.stderr.contains("again"), "{}", ran.shown());
+    assert!(ran.stderr.contains("name one set") && !ran.stderr.contains("again"), "{}", ran.shown());
     assert_eq!(gap.cli.run(&["inspect", "stick/other.tar.zst.003"]).code, 0);
 }
 

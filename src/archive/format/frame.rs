@@ -27,6 +27,7 @@ const BLOCK_HEADER_LEN: u64 = 3;
 const CHECKSUM_LEN: u64 = 4;
 /// Longest frame header: magic, descriptor, window, dictionary id, content size.
 pub(crate) const MAX_FRAME_HEADER: usize = 18;
+/// Levels of zstd. Another level gives other bytes for the same content: raise `FORMAT_REVISION` with it.
 const HEAD_LEVEL: i32 = 3;
 const BLOB_LEVEL: i32 = 3;
 /// The largest window that a reader allocates, whatever a frame header says.

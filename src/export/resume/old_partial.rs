@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use super::journal::{Header, ResumeState};
-use super::readback::{EachFrame, Frames, read_frames};
+use super::readback::{Frames, read_frames};
 use crate::archive::{BlobRow, PartialFile, stored_len};
 use crate::export::write::blob_error::BlobError;
 use crate::export::write::blob_writer::BlobWriter;
@@ -50,13 +50,20 @@ impl OldPartial {
         self.stored.contains_key(digest) || self.compressed.contains_key(digest)
     }
 
-    /// Passes the frames of `blob` to `each`, as far as they are intact.
-    pub(crate) fn read(&self, blob: &BlobRow, each: &mut EachFrame<'_>) -> Result<(), TransferError> {
+    /// Gives the content of `blob` to `each`, as far as it is intact. A compressed blob is compressed again afterwards:
+    /// frames of another version of this program may have other bytes.
+    pub(crate) fn read(
+        &self,
+        blob: &BlobRow,
+        each: &mut dyn FnMut(&[u8]) -> Result<(), TransferError>,
+    ) -> Result<(), TransferError> {
         let stored = self.stored.get(&blob.digest).filter(|(size, _)| *size == blob.size);
         let stored = stored.map(|&(size, data)| Frames::Stored { data, content: size });
         let compressed = || self.compressed.get(&blob.digest).map(|frames| Frames::Compressed(frames));
         if let Some(frames) = stored.or_else(compressed) {
-            read_frames(&self.file, blob.size, frames, each)?;
+            read_frames(&self.file, blob.size, frames, &mut |frame| {
+                frame.content.iter().try_for_each(|piece| each(piece))
+            })?;
         }
         Ok(())
     }
@@ -106,7 +113,7 @@ impl OldPartial {
         let mut sink = AtOffset::stored(shared, plan, index);
         let mut writer = BlobWriter::new(plan, index, None);
         sink.begin(index);
-        self.read(&plan.bundle.blobs[index], &mut |frame| writer.push_frame(frame, &mut sink))?;
+        self.read(&plan.bundle.blobs[index], &mut |piece| writer.push(piece, &mut sink))?;
         match writer.finish(&mut sink) {
             Ok(()) => sink.done(index).map(|()| true),
             Err(BlobError::Transfer(error)) => Err(error),

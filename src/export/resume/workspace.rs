@@ -21,7 +21,7 @@ pub(crate) struct Workspace {
     boot: Option<String>,
 }
 
-/// What an interrupted run of the same request left.
+/// What an interrupted run left in the partial file, whatever its request was.
 #[derive(Debug)]
 pub(crate) struct Unfinished {
     pub header: Header,

@@ -4,13 +4,15 @@
 //! frame is compressed on the threads for computing while the next ones are gathered.
 
 use std::collections::VecDeque;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
+
+use tokio::sync::Notify;
 
 use super::blob_error::BlobError;
 use super::error::TransferError;
 use super::sink::Sink;
 use crate::archive::{self, ArchiveError, BlobRow, FRAME_CONTENT, StoredEncoder};
-use crate::export::resume::readback::{Begun, ReadFrame};
+use crate::export::resume::readback::Begun;
 use crate::image::Hasher;
 use crate::plan::ExportPlan;
 
@@ -19,7 +21,20 @@ const IN_FLIGHT: usize = 2;
 /// Stored frames are written in pieces of about this many bytes, and at the end of each frame.
 const WRITE_PIECE: usize = 1 << 20;
 
-type Compressing = mpsc::Receiver<Result<Vec<u8>, ArchiveError>>;
+/// A frame that is being compressed.
+struct Compressing {
+    /// Gives it once. Its wait is that of a plain thread: one of tokio's would take the wake-ups of the whole run.
+    frame: mpsc::Receiver<Result<Vec<u8>, ArchiveError>>,
+    /// Notified when it is there.
+    ready: Arc<Notify>,
+}
+
+impl Compressing {
+    fn wait(&self) -> Result<Vec<u8>, TransferError> {
+        let frame = self.frame.recv();
+        Ok(frame.map_err(|_| TransferError::Invariant("compressing a frame panicked"))??)
+    }
+}
 
 /// One blob that is being written.
 pub(crate) struct BlobWriter<'a> {
@@ -79,24 +94,6 @@ impl<'a> BlobWriter<'a> {
         if self.is_stored { self.store(chunk, sink) } else { self.compress(chunk, sink) }
     }
 
-    /// Takes a frame that is already encoded in another file, and its content. A compressed blob takes these bytes
-    /// unchanged.
-    pub(crate) fn push_frame(
-        &mut self,
-        frame: &ReadFrame<'_>,
-        sink: &mut impl Sink,
-    ) -> Result<(), TransferError> {
-        if self.is_stored || frame.is_stored_form {
-            return frame.content.iter().try_for_each(|piece| self.push(piece, sink));
-        }
-        self.open();
-        for piece in &frame.content {
-            self.hasher.update(piece);
-            self.content += piece.len() as u64;
-        }
-        self.write_frame(frame.bytes, sink)
-    }
-
     fn open(&mut self) {
         if !self.opened {
             self.opened = true;
@@ -147,15 +144,24 @@ impl<'a> BlobWriter<'a> {
         Ok(())
     }
 
-    /// Waits for the next frame in order, and writes it.
+    /// The next frame, as soon as it is compressed; never, while none is being compressed.
+    pub(crate) async fn compressed(&mut self) -> Result<Vec<u8>, TransferError> {
+        let Some(compressing) = self.compressing.front() else { return std::future::pending().await };
+        compressing.ready.notified().await;
+        let frame = compressing.wait();
+        self.compressing.pop_front();
+        frame
+    }
+
+    /// Waits for the next frame, and writes it.
     fn take_frame(&mut self, sink: &mut impl Sink) -> Result<(), TransferError> {
         let Some(compressing) = self.compressing.pop_front() else { return Ok(()) };
-        let compressed = compressing.recv();
-        let bytes = compressed.map_err(|_| TransferError::Invariant("compressing a frame panicked"))??;
+        let bytes = compressing.wait()?;
         self.write_frame(&bytes, sink)
     }
 
-    fn write_frame(&mut self, bytes: &[u8], sink: &mut impl Sink) -> Result<(), TransferError> {
+    /// Writes one frame from [`Self::compressed`].
+    pub(crate) fn write_frame(&mut self, bytes: &[u8], sink: &mut impl Sink) -> Result<(), TransferError> {
         self.flush(sink)?;
         let len = u32::try_from(bytes.len()).map_err(|_| TransferError::Invariant("a frame over 4 GiB"))?;
         sink.write(bytes)?;
@@ -196,12 +202,15 @@ impl<'a> BlobWriter<'a> {
 
 /// Compresses a frame on the threads for computing.
 fn compress(content: Vec<u8>) -> Compressing {
-    let (send, receive) = mpsc::sync_channel(1);
+    let (send, frame) = mpsc::sync_channel(1);
+    let ready = Arc::new(Notify::new());
+    let notified = Arc::clone(&ready);
     rayon::spawn(move || {
-        // A receiver that is gone has failed, and reports why itself.
+        // A receiver that is gone has failed, and says why itself.
         let _ = send.send(archive::compressed_frame(&content));
+        notified.notify_one();
     });
-    receive
+    Compressing { frame, ready }
 }
 
 /// Whether the content that `hasher` has seen is `blob`.

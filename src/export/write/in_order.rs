@@ -101,14 +101,23 @@ impl<'a, S: Sink> Ordered<'a, S> {
 
     /// Writes what arrives.
     async fn take(&mut self, writer: &mut BlobWriter<'_>, mut arriving: Arriving) -> Result<(), BlobError> {
-        while let Some(coming) = arriving.recv().await {
+        loop {
+            let coming = tokio::select! {
+                coming = arriving.recv() => coming,
+                // A frame that waited for the next one would be lost with a run that is stopped.
+                frame = writer.compressed() => {
+                    let frame = frame?;
+                    tokio::task::block_in_place(|| writer.write_frame(&frame, &mut self.sink))?;
+                    continue;
+                }
+            };
+            let Some(coming) = coming else { return Ok(()) };
             let coming = coming?;
             tokio::task::block_in_place(|| match coming {
                 Coming::Piece(piece) => piece.iter().try_for_each(|chunk| writer.push(chunk, &mut self.sink)),
                 Coming::Spooled(file) => spooled(file, writer, &mut self.sink),
             })?;
         }
-        Ok(())
     }
 
     /// Writes what the old partial has of the blob.
@@ -116,7 +125,7 @@ impl<'a, S: Sink> Ordered<'a, S> {
         let blob = &self.source.plan.bundle.blobs[index];
         let Some(old) = self.source.old_partial else { return Ok(()) };
         let sink = &mut self.sink;
-        tokio::task::block_in_place(|| old.read(blob, &mut |frame| writer.push_frame(frame, sink)))?;
+        tokio::task::block_in_place(|| old.read(blob, &mut |piece| writer.push(piece, sink)))?;
         Ok(())
     }
 }

@@ -17,7 +17,7 @@ use crate::export::resume::readback::begun;
 
 /// What the parts of one run share.
 struct Parallel<'r, 'a> {
-    /// Progress, counted per blob.
+    /// Where blobs come from, one at a time: `permits` bounds the transfers.
     source: Source<'a>,
     shared: &'r Shared,
     /// What an earlier run left and what has been read back.

@@ -72,7 +72,7 @@ fn a_larger_window_is_named_with_its_size_in_whatever_frame_it_is() {
     ] {
         std::fs::write(gap.path("x.tar.zst"), &bytes).unwrap();
         let says = "needs a zstd window of 256 MiB, but at most 128 MiB are supported";
-        assert_refused(&gap, what, &gap.try_import("x.tar.zst", &[]), 3, &[says, "hint: pack it again"]);
+        assert_refused(&gap, what, &gap.try_import("x.tar.zst", &[]), 3, &[says, "hint: compress it again"]);
         if what != "last" {
             assert_refused(&gap, what, &piped(&gap, &bytes, &[]), 3, &[says]);
         }

@@ -108,13 +108,13 @@ fn a_name_that_cannot_be_used_is_shown_escaped_and_not_too_long() {
         (&long, "is longer than 255 characters"),
         ("--help", "(its name there is \"--help\")"),
         ("v1", "(its name there is \"v1\")"),
-        (&"v".repeat(300), "vvv\"… there)"),
+        (&"v".repeat(300), "vvv\"…)"),
         ("v1\u{202e}", "(its name there is \"v1\\u{202e}\")"),
     ] {
         let annotations = serde_json::json!({ "org.opencontainers.image.ref.name": name }).to_string();
         let bytes = tar(&named(&entries, &annotations));
         for (form, ran) in in_each_container(&gap, &bytes, &[]) {
-            assert_refused(&gap, &format!("{name} {form}"), &ran, 3, &[says, "hint: name the one image"]);
+            assert_refused(&gap, &format!("{name} {form}"), &ran, 3, &[says, "hint: name the only image"]);
             assert!(!ran.stderr.contains(['\u{1b}', '\u{202e}']), "{}", ran.shown());
         }
     }

@@ -71,7 +71,7 @@ fn a_cache_that_was_emptied_is_asked_for_the_manifests_again() {
         let before = liar.asked().len();
         state.store(EMPTIED, Ordering::SeqCst);
         let ran = gap.export(&["-o", "out.tar.zst"]);
-        assert!(ran.stderr.contains("going on with the run"), "{}", ran.shown());
+        assert!(ran.stderr.contains("resuming the run"), "{}", ran.shown());
         let asked = liar.asked();
         let manifests: Vec<&str> = asked[before..]
             .iter()

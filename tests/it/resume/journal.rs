@@ -6,6 +6,7 @@ use serde_json::Value;
 use xxhash_rust::xxh64::xxh64;
 
 use super::{EXPORT, Gap, MIB, all_blobs, downloaded, large, stall, stopped, until_sent};
+use crate::support::images::{ImageSpec, Layer, image};
 
 const JOURNAL: &str = "out.tar.zst.partial.journal";
 
@@ -166,4 +167,59 @@ fn a_broken_journal_starts_over() {
         gap.files(),
         ["images.txt", "out.tar.zst", "out.tar.zst.sha256", "whole.tar.zst", "whole.tar.zst.sha256"]
     );
+}
+
+#[test]
+fn a_compressed_frame_is_written_before_the_next_one_is_there() {
+    let mut gap = Gap::new();
+    let layer = Layer::tar(7, 20 * MIB);
+    gap.image("team/app", "1", &ImageSpec::new(1).layer(layer.clone()).build());
+    let digest = Digest::sha256(&layer.bytes);
+    // Two frames are complete, and the third one never will be.
+    stall(&gap, &digest, 17 * MIB as u64);
+    let mut run = gap.spawn(&EXPORT);
+    until_sent(&gap, &mut run, &digest, 17 * MIB as u64);
+    run.until("two frames", || records(&gap).iter().filter(|(tag, _)| tag == "c").count() == 2);
+    run.signal(Signal::INT);
+    assert_eq!(run.wait().code, 130);
+    gap.source.heal();
+    gap.source.forget();
+    let ran = gap.cli.run(&EXPORT);
+    assert_eq!(ran.code, 0, "{}", ran.shown());
+    assert!(downloaded(&gap) < 5 * MIB as u64, "{}", downloaded(&gap));
+}
+
+/// The frames of an old partial may come from another version of the program, and have other bytes.
+#[test]
+fn frames_of_another_version_are_compressed_again_when_they_are_taken_over() {
+    let (mut gap, images) = large();
+    stopped(&gap, &images, Signal::INT);
+    let mut file = gap.read("out.tar.zst.partial");
+    let frames = records(&gap).into_iter().filter(|(tag, _)| tag == "c");
+    let last = frames.map(|(_, held)| held).max_by_key(|held| held[1].as_u64()).unwrap();
+    let [at, len] = [1, 2].map(|field| usize::try_from(last[field].as_u64().unwrap()).unwrap());
+    let content = zstd::decode_all(&file[at..at + len]).unwrap();
+    let mut compressor = zstd::bulk::Compressor::new(19).unwrap();
+    compressor.include_checksum(true).unwrap();
+    let other = compressor.compress(&content).unwrap();
+    assert!(other.len() <= len && other != file[at..at + len]);
+    file[at..at + other.len()].copy_from_slice(&other);
+    std::fs::write(gap.path("out.tar.zst.partial"), file).unwrap();
+    let line = |value: &Value| {
+        let body = serde_json::json!({ "c": value }).to_string();
+        format!("{:016x} {body}\n", xxh64(body.as_bytes(), 0))
+    };
+    let mut changed = last.clone();
+    changed[2] = other.len().into();
+    let text = std::fs::read_to_string(gap.path(JOURNAL)).unwrap();
+    assert!(text.contains(&line(&last)));
+    std::fs::write(gap.path(JOURNAL), text.replace(&line(&last), &line(&changed))).unwrap();
+    gap.image("team/more", "1", &image(50));
+    gap.source.forget();
+    let ran = gap.cli.run(&EXPORT);
+    assert_eq!(ran.code, 0, "{}", ran.shown());
+    let gets = gap.source.blob_gets();
+    assert!(images[2].layers().iter().all(|layer| !gets.contains_key(layer)), "{gets:?}");
+    let ran = gap.cli.run(&["verify", "out.tar.zst"]);
+    assert_eq!(ran.code, 0, "{}", ran.shown());
 }
