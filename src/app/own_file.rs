@@ -21,7 +21,7 @@ const PREFIX: &str = ".airgap-bundle-";
 /// Number of names that are tried before giving up on a folder.
 const TRIES: usize = 16;
 /// A temporary file that nobody has locked and that is older than this was left behind.
-const LEFT_BEHIND: Duration = Duration::from_secs(60);
+const LEFT_BEHIND: Duration = Duration::from_mins(1);
 /// How long to wait for another run that changes a file, and how often to check.
 const PATIENCE: Duration = Duration::from_secs(30);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
@@ -319,7 +319,7 @@ mod tests {
     fn what_was_left_behind_goes_and_what_is_held_or_of_others_stays() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
-        let old = SystemTime::now() - Duration::from_secs(3600);
+        let old = SystemTime::now() - Duration::from_hours(1);
         let make = |name: &str| {
             let file = File::create(path(name)).unwrap();
             file.set_modified(old).unwrap();

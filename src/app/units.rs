@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use parse_size::Config;
 
 /// The longest time that a flag accepts.
-const LONGEST: Duration = Duration::from_secs(86_400);
+const LONGEST: Duration = Duration::from_hours(24);
 
 /// The units of a size.
 const UNITS: [&str; 18] =

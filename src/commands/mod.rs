@@ -110,6 +110,7 @@ fn reports_as_json(command: &Command) -> bool {
 }
 
 /// The first SIGINT or SIGTERM asks the command to stop where it can resume later; the second ends it at once.
+#[expect(clippy::exit, reason = "the second signal asks for the end at once")]
 async fn watch(registered: Option<(Signal, Signal)>, cancel: CancellationToken) {
     let Some((mut interrupt, mut terminate)) = registered else { return };
     loop {

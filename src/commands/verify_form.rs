@@ -57,10 +57,7 @@ impl Form {
                 return Ok(Self::Layout(Arc::new(layout)));
             }
             // A file without its end can still be checked blob by blob.
-            Err(
-                error @ (ArchiveError::Format(FormatError::Damaged(_))
-                | ArchiveError::Format(FormatError::SeekTable(_))),
-            ) => {
+            Err(error @ ArchiveError::Format(FormatError::Damaged(_) | FormatError::SeekTable(_))) => {
                 let rest = open_bundle::open_damaged(path)
                     .and_then(|(input, _)| BundleReader::salvage(&input, trust));
                 rest.map_err(|other| if matches!(other, ArchiveError::Untrusted(_)) { other } else { error })?

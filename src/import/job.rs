@@ -193,7 +193,7 @@ impl ImportJob<'_> {
         let tell = |at, result: &_| self.tell(plan, at, result);
         let (arrived, sent, read) = match pipe {
             Some(pipe) => {
-                let pipe_buffer = Some(&*pipe.pipe_buffer);
+                let pipe_buffer = Some(&*pipe.buffer);
                 stream::run_piped(&import, &pipe.at_hand, pipe_buffer, move |sink| (pipe.rest)(sink), &tell)
                     .await
             }

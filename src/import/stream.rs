@@ -57,6 +57,7 @@ type Pushes<'a> = FuturesUnordered<BoxFuture<'a, ()>>;
 /// Sends what is missing as `read` delivers it, on a thread of its own. Blobs that are `at_hand` or at the destination
 /// are not expected from `read`. `pipe_buffer` keeps what may have to be sent again, if the image store cannot be read
 /// again. The last result is that of reading to the end.
+#[expect(clippy::implicit_hasher, reason = "there is one kind of set in this program")]
 pub async fn run_piped<F>(
     import: &Import<'_>,
     at_hand: &HashSet<Digest>,

@@ -146,7 +146,7 @@ impl ContentSource {
                 Ok(ContentStream::Held { what: what(), pieces: held.source.open(from, size - from) })
             }
             None if self.is_local() => Err(ContentError::Held { what: what(), why: HeldError::Missing }),
-            None => Ok(ContentStream::Registry(self.client.blob(place, digest, size, from).await?)),
+            None => Ok(ContentStream::Registry(Box::new(self.client.blob(place, digest, size, from).await?))),
         }
     }
 
@@ -175,7 +175,7 @@ impl ContentSource {
 /// A blob being read.
 pub(crate) enum ContentStream {
     Held { what: String, pieces: BoxStream<'static, Result<Bytes, SourceError>> },
-    Registry(BlobStream),
+    Registry(Box<BlobStream>),
 }
 
 impl ContentStream {

@@ -39,7 +39,7 @@ pub(crate) struct ToImport {
 /// What has been read from a pipe, and the rest of it.
 pub(crate) struct Pipe {
     pub(crate) at_hand: HashSet<Digest>,
-    pub(crate) pipe_buffer: Arc<PipeBuffer>,
+    pub(crate) buffer: Arc<PipeBuffer>,
     pub(crate) rest: Rest,
 }
 
@@ -94,7 +94,7 @@ fn piped(
         (name, version) => plain_name(&format!("{name}-{version}")),
     };
     let vouched = trust::vouched(trust, image_store.as_ref())?;
-    Ok(ToImport { image_store, stem, vouched, pipe: Some(Pipe { at_hand, pipe_buffer, rest }) })
+    Ok(ToImport { image_store, stem, vouched, pipe: Some(Pipe { at_hand, buffer: pipe_buffer, rest }) })
 }
 
 /// Waits for volumes until the user interrupts, and prints once for each that it is waited for.
@@ -294,9 +294,8 @@ fn the_one_here() -> anyhow::Result<PathBuf> {
 fn looks_like_one(path: &Path) -> bool {
     matches!(
         open_bundle(path),
-        Err(ArchiveError::Format(FormatError::Damaged(_))
-            | ArchiveError::Volumes(VolumesError::Incomplete(_))
-            | ArchiveError::Format(FormatError::UnknownVersion(_))
-            | ArchiveError::Format(FormatError::Json(..)))
+        Err(ArchiveError::Format(
+            FormatError::Damaged(_) | FormatError::UnknownVersion(_) | FormatError::Json(..)
+        ) | ArchiveError::Volumes(VolumesError::Incomplete(_)))
     )
 }

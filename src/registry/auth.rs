@@ -236,7 +236,7 @@ impl Authenticator<'_> {
     ) -> Result<TokenReply, RegistryError> {
         let login = credentials.map(|credentials| &credentials.login);
         if let Some(Login::Bearer(token)) = login {
-            return Ok(TokenReply { token: token.clone(), life: Duration::from_secs(60) });
+            return Ok(TokenReply { token: token.clone(), life: Duration::from_mins(1) });
         }
         let scopes = scope.parameters(wanted.challenged.as_deref());
         let what = format!("token for {} from {}", described(host, scope), masked(wanted.realm));

@@ -57,7 +57,7 @@ impl Default for ClientOptions {
         Self {
             jobs: 6,
             retries: 6,
-            stall_timeout: Duration::from_secs(60),
+            stall_timeout: Duration::from_mins(1),
             backoff_base: Duration::from_millis(500),
             ca_files: Vec::new(),
             client_cert: None,

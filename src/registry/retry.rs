@@ -7,7 +7,7 @@ use reqwest::header::HeaderMap;
 use super::redact::clean;
 
 /// A registry that wants a longer wait than this gets none: the run ends resumable instead.
-pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(300);
+pub(super) const LONGEST_WAIT: Duration = Duration::from_mins(5);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 
 /// The wait before try `attempt + 1`, where `attempt` counts from 1.
@@ -91,11 +91,8 @@ mod tests {
             ("ratelimit-remaining", "0;w=21600"),
             ("docker-ratelimit-source", "1.2.3.4"),
         ]));
-        let expected = RateLimit {
-            remaining: 0,
-            window: Some(Duration::from_secs(21600)),
-            source: Some("1.2.3.4".into()),
-        };
+        let expected =
+            RateLimit { remaining: 0, window: Some(Duration::from_hours(6)), source: Some("1.2.3.4".into()) };
         assert_eq!(limit, Some(expected));
         assert_eq!(RateLimit::of(&headers(&[("ratelimit-remaining", "many")])), None);
     }

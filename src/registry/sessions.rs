@@ -21,7 +21,7 @@ use super::pace::locked;
 use crate::image::{Digest, Repository};
 
 /// Registries remove unfinished uploads after about this long.
-const STALE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+const STALE: Duration = Duration::from_hours(168);
 /// A longer file was not written by this program.
 const MAX_FILE: u64 = 4 << 20;
 
@@ -216,7 +216,7 @@ mod tests {
         let sessions = Sessions::open(&environment, "old").unwrap();
         let repository = Repository::new("r.io".parse().unwrap(), "a").unwrap();
         let digest = Digest::sha256(b"1");
-        let week_ago = SystemTime::now() - STALE - Duration::from_secs(60);
+        let week_ago = SystemTime::now() - STALE - Duration::from_mins(1);
         let at = week_ago.duration_since(UNIX_EPOCH).unwrap().as_secs();
         let location = "https://r.io/x".to_owned();
         sessions.record(Record::Opened { repository: repository.to_string(), digest, location, at });

@@ -14,8 +14,8 @@ use crate::secret::Secret;
 /// What registries see as the name of this client.
 const CLIENT_ID: &str = "bundle";
 /// Shorter lifetimes are taken for this one (token specification).
-const SHORTEST_LIFE: Duration = Duration::from_secs(60);
-const LONGEST_LIFE: Duration = Duration::from_secs(3600);
+const SHORTEST_LIFE: Duration = Duration::from_mins(1);
+const LONGEST_LIFE: Duration = Duration::from_hours(1);
 
 /// What a request needs to be allowed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]

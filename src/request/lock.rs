@@ -271,7 +271,7 @@ pub(crate) async fn warn_of_drift(
                 "{source} has moved since it was locked: {pin} is exported, but the tag now resolves to {now}"
             )),
             Ok(None) => {
-                reporter.warn(&format!("{source} was deleted since it was locked; {pin} still exists"))
+                reporter.warn(&format!("{source} was deleted since it was locked; {pin} still exists"));
             }
             Err(error) => reporter.detail(&format!("{source}: cannot check whether the tag moved: {error}")),
         }

@@ -52,7 +52,7 @@ pub struct PaceLimits {
 
 impl Default for PaceLimits {
     fn default() -> Self {
-        Self { patience: Duration::from_secs(60), least_rate: 1024 }
+        Self { patience: Duration::from_mins(1), least_rate: 1024 }
     }
 }
 
@@ -76,9 +76,9 @@ impl Default for UploadLimits {
             per_client: 128,
             in_all: 1024,
             // Long enough to start a killed import again, so that it can resume.
-            abandoned: Duration::from_secs(60 * 60),
+            abandoned: Duration::from_hours(1),
             // Longer than the slowest body that is accepted needs between two pieces that are written.
-            spare: Duration::from_secs(10 * 60),
+            spare: Duration::from_mins(10),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The same text is shown again after this long. Clients can repeat a request as often as they like.
-const QUIET: Duration = Duration::from_secs(60);
+const QUIET: Duration = Duration::from_mins(1);
 /// Texts that are remembered. Beyond that, new ones are not shown until old ones are forgotten.
 const REMEMBERED: usize = 64;
 

@@ -249,7 +249,7 @@ mod tests {
         let answering = first.answering();
         let third = enter(1).unwrap();
         assert!(is_leaving(&second) && !is_leaving(&first));
-        second.seat.is_over(Duration::from_secs(3600)).await;
+        second.seat.is_over(Duration::from_hours(1)).await;
         let also = third.answering();
         assert_eq!(enter(1).unwrap_err(), Full::Client, "both have a request");
         let (other, another) = (enter(2).unwrap(), enter(3).unwrap());

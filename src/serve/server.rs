@@ -46,7 +46,7 @@ const TURNED_AWAY: usize = 16;
 /// How long that may take.
 const TURN_AWAY: Duration = Duration::from_secs(5);
 /// How often the store drops what clients have abandoned.
-const TIDY: Duration = Duration::from_secs(60);
+const TIDY: Duration = Duration::from_mins(1);
 /// How long answers in progress may take when the server stops.
 const GRACE: Duration = Duration::from_secs(10);
 

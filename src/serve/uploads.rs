@@ -255,7 +255,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
 
-    const MINUTE: Duration = Duration::from_secs(60);
+    const MINUTE: Duration = Duration::from_mins(1);
 
     /// Uploads in a folder, and the time that they see.
     fn uploads(per_client: usize, in_all: usize) -> (tempfile::TempDir, Uploads, Arc<Mutex<Instant>>) {

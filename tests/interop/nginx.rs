@@ -23,8 +23,7 @@ impl Nginx {
     /// A server with these lines. `options` stand after its port: `ssl`, `http2`.
     pub fn start(desk: &Desk, options: &str, lines: &str) -> Self {
         let start = |port| started(desk, port, options, lines);
-        let (server, port) =
-            on_a_free_port("nginx", Duration::from_secs(60), start, |port| is_up(desk, port));
+        let (server, port) = on_a_free_port("nginx", Duration::from_mins(1), start, |port| is_up(desk, port));
         Self { address: format!("127.0.0.1:{port}"), _server: server }
     }
 

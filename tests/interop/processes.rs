@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 /// The longest wait for a server or a condition, on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Running servers, for `end`: statics are never dropped, and a signal drops nothing.
 static RUNNING: Mutex<Vec<Pid>> = Mutex::new(Vec::new());

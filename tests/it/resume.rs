@@ -235,7 +235,7 @@ fn of_two_old_partials_the_fuller_one_is_kept() {
     stall(&gap, &few.layers()[1], 1);
     let mut run = gap.spawn(&EXPORT);
     until_sent(&gap, &mut run, &few.layers()[1], 1);
-    run.until("the other blobs", || journal::done(&gap) == all_blobs(&[few.clone()]).len() - 2);
+    run.until("the other blobs", || journal::done(&gap) == all_blobs(std::slice::from_ref(&few)).len() - 2);
     run.signal(Signal::INT);
     assert_eq!(run.wait().code, 130);
     gap.source.heal();

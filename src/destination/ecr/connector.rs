@@ -15,7 +15,7 @@ use aws_smithy_types::body::SdkBody;
 use crate::registry::RegistryClient;
 
 /// The timeout if the caller sets none.
-const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_mins(1);
 
 #[derive(Clone)]
 pub(super) struct Connector {

@@ -118,7 +118,7 @@ ENABLED = true
             home.run(desk, &gitea, &["--config", &config, "web"]).server(&desk.path("gitea.log"))
         };
         let ready = |port| answers(&format!("http://127.0.0.1:{port}/v2/"));
-        let (server, port) = on_a_free_port("Gitea", Duration::from_secs(180), start, ready);
+        let (server, port) = on_a_free_port("Gitea", Duration::from_mins(3), start, ready);
         Ok(Self { address: format!("127.0.0.1:{port}"), _server: server, _home: home })
     }
 }

@@ -43,7 +43,7 @@ fn python() -> Result<&'static str, Skip> {
 
 /// A server that is ready when it listens.
 fn listening(what: &str, start: impl Fn(u16) -> Server) -> (Server, u16) {
-    on_a_free_port(what, Duration::from_secs(60), start, listens)
+    on_a_free_port(what, Duration::from_mins(1), start, listens)
 }
 
 impl Pulp {
@@ -107,7 +107,7 @@ impl Pulp {
             let bind = format!("127.0.0.1:{port}");
             run(&format!("pulpcore-{name}"), &["--bind", &bind, "--workers", "2"]).server(&log(name))
         };
-        let up = Duration::from_secs(180);
+        let up = Duration::from_mins(3);
         let (api, api_port) = on_a_free_port(
             "Pulp",
             up,

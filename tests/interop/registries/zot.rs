@@ -38,7 +38,7 @@ impl Zot {
             desk.run(&program, &["serve", "zot.json"]).server(&desk.path("zot.log"))
         };
         let ready = |port| is_fine(&format!("http://127.0.0.1:{port}/v2/"));
-        let (server, port) = on_a_free_port("zot", Duration::from_secs(60), start, ready);
+        let (server, port) = on_a_free_port("zot", Duration::from_mins(1), start, ready);
         Ok(Self { address: format!("127.0.0.1:{port}"), _server: server })
     }
 }

@@ -74,7 +74,7 @@ fn killed(seeds: std::ops::Range<u64>) {
         let kind = rng.u8(..3);
         let is_any_request = kind == 0;
         let patient = match kind {
-            0 => Fault::on("*", "", Effect::Delay(Duration::from_secs(3600))).nth(rng.usize(1..requests)),
+            0 => Fault::on("*", "", Effect::Delay(Duration::from_hours(1))).nth(rng.usize(1..requests)),
             1 => Fault::on("PATCH", "", Effect::StallRequest(rng.u64(..MIB as u64))).nth(rng.usize(1..10)),
             _ => {
                 layer = format!("/team/app-{}/blobs/uploads/", if rng.bool() { 1 } else { 3 });
@@ -160,7 +160,7 @@ fn a_half_sent_layer_goes_on_where_it_stopped_and_its_location_is_a_secret() {
 fn what_the_registry_finished_after_the_kill_is_not_sent_again() {
     let (gap, images) = several();
     let large = images[1].all_blobs().into_iter().max_by_key(|(_, bytes)| bytes.len()).unwrap().0;
-    gap.destination.fault(Fault::on("PUT", large.hex(), Effect::Delay(Duration::from_secs(3600))));
+    gap.destination.fault(Fault::on("PUT", large.hex(), Effect::Delay(Duration::from_hours(1))));
     let host = gap.destination.host();
     let mut run = gap.spawn(&["import", "out.tar.zst", "-d", &host, "--jobs", "2"]);
     run.until("the end of the layer", || gap.destination.faulted() > 0);

@@ -328,7 +328,7 @@ kind: Deployment\napiVersion: apps/v1\nmetadata: { name: d }\nspec:\n  template:
         assert_eq!((names(&found), found.hiding_count), (vec!["r.io/after:1".to_owned()], 1), "{deep:.20}");
     }
     // Generous, for a slow machine with other work: without limits none of these would ever end.
-    assert!(began.elapsed() < std::time::Duration::from_secs(60), "{:?}", began.elapsed());
+    assert!(began.elapsed() < std::time::Duration::from_mins(1), "{:?}", began.elapsed());
 }
 
 #[test]
