@@ -4,15 +4,13 @@ use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::header::{CONNECTION, HOST, HeaderValue, RETRY_AFTER};
 use http::{Request, Response, StatusCode, Version};
-use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -27,7 +25,7 @@ use tokio_util::task::TaskTracker;
 
 use super::answer::Refusal;
 use super::auth::{HtpasswdError, Users};
-use super::body::{Body, BodyError};
+use super::body::Body;
 use super::heads::{Heads, MAX_HEAD, Verdict, Verdicts};
 use super::limits::{Limits, Peer};
 use super::notices::Notices;
@@ -214,7 +212,7 @@ impl Host {
             let (registry, peer) = (self.registry.clone(), guest.peer);
             async move {
                 let response = answer(&registry, peer, verdict, request).await;
-                Ok::<_, Infallible>(response.map(|body| Body::new(Held { body, _answering: answering })))
+                Ok::<_, Infallible>(response.map(|body| held(body, answering)))
             }
         });
         let connection = http1::Builder::new()
@@ -284,30 +282,12 @@ fn has_one_host(request: &Request<Incoming>) -> bool {
     hosts == 1 || (hosts == 0 && request.version() < Version::HTTP_11)
 }
 
-/// The body of an answer, which counts as in progress until this is dropped.
-struct Held {
-    body: Body,
-    _answering: Answering,
-}
-
-impl HttpBody for Held {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
+/// The body of an answer, which counts as in progress until the body is dropped.
+fn held(body: Body, answering: Answering) -> Body {
+    Body::new(body.map_err(move |error| {
+        let _in_progress = &answering;
+        error
+    }))
 }
 
 fn acceptor(chain_path: &Path, key_path: &Path) -> Result<TlsAcceptor, ServeError> {

@@ -58,7 +58,7 @@ pub fn broken_pin(name: &Reference, source: &Reference, digest: &Digest, bytes: 
 /// How the pins of an image match the bundle.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Pins {
-    /// Every digest in its name and source equals its digest; none if there is no digest in them.
+    /// The digests in its name and its source, if there are any, are its digest.
     Hold,
     /// Platforms were left out of the pinned index, and the bundle proves it.
     Narrowed(Repinned),

@@ -1,7 +1,7 @@
 //! Buffers blobs from a pipe until they are needed: small ones in memory, others in a spool folder.
 //!
-//! The folder gets one file without a name, which disappears when the program ends in any way. Space that is no longer
-//! needed is freed if the file system supports that.
+//! The folder gets one file without a name, which disappears when the program ends, also by a kill. Space that is no
+//! longer needed is freed if the file system supports that.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -51,8 +51,8 @@ impl PipeBuffer {
         Ok(Self { folder: folder.map(Path::to_owned), state: Mutex::default() })
     }
 
-    /// Takes `size` bytes of `content` as the blob `digest`, unverified. Returns `false` if there is no space for it;
-    /// nothing was read then.
+    /// Stores `size` bytes of `content` as the blob `digest`, without verifying it. Returns `false`, and reads nothing, if
+    /// there is no space for it.
     pub fn add(&self, digest: Digest, size: u64, mut content: impl Read) -> Result<bool, ArchiveError> {
         let mut state = self.lock();
         if state.blobs.contains_key(&digest) {
@@ -83,7 +83,7 @@ impl PipeBuffer {
         Ok(true)
     }
 
-    /// Begins to write `digest` into the spool folder, one blob at a time; none if there is no folder.
+    /// A writer for the blob `digest` in the spool folder, or none without a folder. There is one writer at a time.
     pub fn begin(&self, digest: Digest) -> Result<Option<PipeBufferWriter<'_>>, ArchiveError> {
         let Some(folder) = &self.folder else {
             return Ok(None);

@@ -23,8 +23,6 @@ pub(crate) struct ReadFrame<'a> {
     pub(crate) bytes: &'a [u8],
     /// Its content, piece by piece.
     pub(crate) content: Vec<&'a [u8]>,
-    /// It belongs to a stored blob.
-    pub(crate) is_stored_form: bool,
 }
 
 /// Receives the frames of a blob in order.
@@ -43,7 +41,7 @@ pub(crate) fn read_frames(
             let mut failed = None;
             let read = archive::read_back(file, data, size, content, &mut |frame| {
                 let content = frame.content().collect();
-                let frame = ReadFrame { bytes: frame.bytes, content, is_stored_form: true };
+                let frame = ReadFrame { bytes: frame.bytes, content };
                 failed = each(&frame).err();
                 // The caller's error has another type than the archive's: here it only ends the reading.
                 if failed.is_some() { Err(ArchiveError::Invariant("stopped")) } else { Ok(()) }
@@ -60,7 +58,7 @@ pub(crate) fn read_frames(
                 };
                 let content = archive::open_frame(&bytes, usize::try_from(held).unwrap_or(0));
                 let Some(content) = content.ok().filter(|_| held > 0) else { break };
-                each(&ReadFrame { bytes: &bytes, content: vec![&content], is_stored_form: false })?;
+                each(&ReadFrame { bytes: &bytes, content: vec![&content] })?;
                 intact += held;
             }
             Ok(intact)
@@ -96,19 +94,20 @@ pub(crate) fn begun(
     each: &mut dyn FnMut(&[u8]),
 ) -> Result<Begun, TransferError> {
     let (blob, key) = (&plan.bundle.blobs[index], u32::try_from(index).unwrap_or(u32::MAX));
-    let written = past.compressed.get(&key).map_or(&[][..], |frames| following(frames, data));
+    let mut lens = &[][..];
     let frames = if plan.head.layout.stored().contains(&index) {
         let known = past.progress.get(&key).map_or(0, |frames| frames * FRAME_CONTENT);
         let content = if past.done.contains(&key) { blob.size } else { known.min(blob.size) };
         Frames::Stored { data, content }
     } else {
-        Frames::Compressed(written)
+        lens = past.compressed.get(&key).map_or(lens, |frames| following(frames, data));
+        Frames::Compressed(lens)
     };
     let mut begun = Begun::nothing(blob);
-    let mut lens = written.iter().map(|(_, len)| *len);
+    let mut lens = lens.iter().map(|(_, len)| *len);
     begun.content = read_frames(file, blob.size, frames, &mut |frame| {
         frame.content.iter().for_each(|piece| begun.hasher.update(piece));
-        begun.frames.extend(lens.next().filter(|_| !frame.is_stored_form));
+        begun.frames.extend(lens.next());
         each(frame.bytes);
         Ok(())
     })?;

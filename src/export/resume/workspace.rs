@@ -100,7 +100,7 @@ impl Workspace {
             return Ok(());
         }
         self.drop_old()?;
-        // The journal is removed first: without it nothing in the file is trusted.
+        // The journal is written first: without it nothing in the file is trusted.
         self.reopen(header.cut)?.sync()?;
         write_journal(&old_journal(&self.target), &header, &past, self.boot.as_deref())?;
         for path in volumes(&partial) {

@@ -178,15 +178,9 @@ impl<'a> BlobWriter<'a> {
         Ok(())
     }
 
-    /// Whether everything taken so far is the complete blob, with the correct digest.
-    pub(crate) fn check(&self) -> Result<(), BlobError> {
-        let blob = &self.plan.bundle.blobs[self.index];
-        compare(blob, self.hasher.clone())
-    }
-
     /// Compares the digest, and writes the rest.
     pub(crate) fn finish(&mut self, sink: &mut impl Sink) -> Result<(), BlobError> {
-        self.check()?;
+        compare(&self.plan.bundle.blobs[self.index], self.hasher.clone())?;
         self.open();
         while !self.compressing.is_empty() {
             self.take_frame(sink)?;
