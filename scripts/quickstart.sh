@@ -10,7 +10,7 @@ trap 'stop_all; rm -rf "$work"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-title "Building"
+title "Building (two or three minutes the first time)"
 need_rust
 need curl curl tar tar gzip gzip || exit 1
 cd "$root"

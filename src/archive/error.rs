@@ -1,11 +1,12 @@
 //! The errors of reading and writing bundle files.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::app::failure::{ExitCode, Explain};
 use crate::app::own_file::is_no_space;
 use crate::app::stop;
+use crate::app::text::typed;
 use crate::image::Digest;
 use crate::signing::Untrusted;
 
@@ -77,6 +78,9 @@ pub enum InputError {
     /// A file of another tool, and what to do with it.
     #[error("{what}")]
     OtherFormat { what: String, hint: String },
+    /// The path that was named, if it does not exist, or the partial file itself.
+    #[error("{} is not there yet: {} is an export that has not finished", path.display(), partial.display())]
+    Unfinished { path: PathBuf, partial: PathBuf },
     #[error("{0} cannot be sent again, since it comes from a pipe")]
     PassedBy(Digest),
     #[error("{0} comes before the index and the manifests that say what it is")]
@@ -91,8 +95,12 @@ pub enum InputError {
 #[derive(Debug, thiserror::Error)]
 pub enum VolumesError {
     /// Volumes that are missing, cut short or of another set, one per line.
-    #[error("the bundle is not complete:\n{0}")]
-    Incomplete(String),
+    #[error("the bundle is not complete:\n{problems}")]
+    Incomplete {
+        problems: String,
+        /// The base of the set, if it has parity volumes.
+        rebuild: Option<PathBuf>,
+    },
     #[error("there are {} sets of volumes in {}:\n{}", bases.len(), folder.display(), listed(bases))]
     SeveralSets { folder: PathBuf, bases: Vec<PathBuf> },
     #[error(
@@ -161,6 +169,16 @@ impl ArchiveError {
         move |error| Self::Io { path, error }
     }
 
+    /// Names the input `name` in an error of its format, if the error does not name it yet.
+    pub(crate) fn of(self, name: &str) -> Self {
+        match self {
+            Self::Format(FormatError::Damaged(why)) if !why.contains(name) => {
+                Self::Format(FormatError::Damaged(format!("{name}: {why}")))
+            }
+            other => other,
+        }
+    }
+
     /// What is damaged, without the words "the archive is damaged".
     pub fn damage(&self) -> String {
         match self {
@@ -173,9 +191,12 @@ impl ArchiveError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Input(error) => error.hint(),
-            Self::Volumes(error) => error.hint().map(str::to_owned),
+            Self::Volumes(error) => error.hint(),
             Self::Untrusted(error) => Some(error.hint().to_owned()),
             Self::Storage { hint, .. } => hint.clone(),
+            Self::Format(FormatError::Damaged(_) | FormatError::SeekTable(_) | FormatError::Zstd(_)) => {
+                Some("copy it again, and compare its checksum on both sides".to_owned())
+            }
             Self::Io { .. } | Self::Format(_) | Self::Stopped | Self::Invariant(_) => None,
         }
     }
@@ -184,7 +205,7 @@ impl ArchiveError {
     pub fn is_usage(&self) -> bool {
         match self {
             Self::Input(error) => error.is_usage(),
-            Self::Volumes(error) => !matches!(error, VolumesError::Incomplete(_)),
+            Self::Volumes(error) => !matches!(error, VolumesError::Incomplete { .. }),
             _ => false,
         }
     }
@@ -221,6 +242,9 @@ impl InputError {
                  their names must be in index.json"
                     .to_owned()
             }
+            Self::Unfinished { .. } => {
+                "run the same export again, which goes on where it stopped; then carry the finished file".to_owned()
+            }
             Self::LateBundle => "import it from a file".to_owned(),
             Self::Window { .. } => "compress it again without --long and --ultra".to_owned(),
             Self::OtherFormat { hint, .. } => hint.clone(),
@@ -244,15 +268,30 @@ impl InputError {
 }
 
 impl VolumesError {
-    fn hint(&self) -> Option<&'static str> {
+    /// The error for these problems, one per line, of a set without parity volumes.
+    pub(crate) fn incomplete(problems: impl Into<String>) -> Self {
+        Self::Incomplete { problems: problems.into(), rebuild: None }
+    }
+
+    fn hint(&self) -> Option<String> {
         match self {
-            Self::Incomplete(_) => {
-                Some("copy the listed volumes again, all into one folder; the others are intact")
-            }
-            Self::SeveralSets { .. } => Some("name one set by any of its files"),
+            Self::Incomplete { rebuild: None, .. } => Some(BRING_VOLUMES.to_owned()),
+            Self::Incomplete { rebuild: Some(base), .. } => Some(bring_or_rebuild(base)),
+            Self::SeveralSets { .. } => Some("name one set by any of its files".to_owned()),
             Self::Size { .. } => None,
         }
     }
+}
+
+/// The hint for missing or damaged volumes.
+pub const BRING_VOLUMES: &str = "copy the listed volumes again, all into one folder";
+
+/// The same for a set with parity volumes.
+fn bring_or_rebuild(base: &Path) -> String {
+    format!(
+        "{BRING_VOLUMES}, or rebuild them from the parity volumes: bundle repack --rebuild {}",
+        typed(base)
+    )
 }
 
 fn listed(paths: &[PathBuf]) -> String {

@@ -65,6 +65,17 @@ pub trait ImageStore: Manifests + Send + Sync + std::fmt::Debug {
     /// For messages.
     fn name(&self) -> String;
 
+    /// The position of a blob, for messages.
+    fn place(&self, digest: &Digest) -> String {
+        let _ = digest;
+        self.name()
+    }
+
+    /// What to do about damaged content, for hints.
+    fn remedy(&self) -> String {
+        "copy or export it again".to_owned()
+    }
+
     /// The bundle's id; none for a layout of another tool.
     fn id(&self) -> Option<Digest> {
         None

@@ -61,7 +61,9 @@ mod volumes;
 
 pub use chart::{ChartFile, MAX_CHART_FILE, MAX_CHART_FILES, chart_files};
 pub use chart_artifact::ChartArtifact;
-pub use error::{ArchiveError, FormatError, InputError, NamelessImage, StorageAnswer, VolumesError};
+pub use error::{
+    ArchiveError, BRING_VOLUMES, FormatError, InputError, NamelessImage, StorageAnswer, VolumesError,
+};
 pub use foreign::foreign_index::{Chosen, LayoutOptions};
 pub use foreign::kind::{ARCHIVE_HEAD, ArchiveKind, is_archive};
 pub use foreign::layout::ForeignLayout;

@@ -176,10 +176,10 @@ fn with(text: &str) -> Result<With, String> {
 /// The artifacts that are carried with the images.
 #[derive(Clone, Debug, Args)]
 pub struct WithArgs {
-    /// Carry these kinds of artifacts with the images, or `none`. Default: all.
+    /// Kinds of artifacts that go with the images, or `none`. Default: all.
     ///
-    /// Kinds, separated by commas: signatures, attestations, sboms, referrers. Artifacts of an image's children are
-    /// carried too.
+    /// Kinds, separated by commas: signatures, attestations, sboms, referrers. Artifacts of an image's children go with
+    /// it too.
     #[arg(long, value_name = "KINDS", default_value = "signatures,attestations,sboms,referrers", value_parser = with, hide_default_value = true, help_heading = SELECTION)]
     pub with: With,
 }

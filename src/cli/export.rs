@@ -100,8 +100,10 @@ pub struct WriteArgs {
     /// Replace an existing file of other content.
     #[arg(long, help_heading = OUTPUT)]
     pub force: bool,
-    /// Put this program beside the bundle, with its checksum and instructions for doing without it.
-    #[arg(long, help_heading = OUTPUT, hide_short_help = true)]
+    /// Put this program beside the bundle, with its checksum.
+    ///
+    /// A text with instructions for doing without it is written too.
+    #[arg(long, help_heading = OUTPUT)]
     pub with_self: bool,
     /// Do not write the `.sha256` sidecar file.
     #[arg(long, help_heading = OUTPUT, hide_short_help = true)]

@@ -60,7 +60,7 @@ pub struct PassphraseArgs {
     /// Read the key's pass phrase from the first line of this file.
     ///
     /// Without the flag it is taken from `AIRGAP_BUNDLE_PASSPHRASE`, or asked for.
-    #[arg(long, value_name = "FILE", help_heading = TRUST, hide_short_help = true)]
+    #[arg(long, value_name = "FILE", help_heading = TRUST)]
     pub passphrase_file: Option<PathBuf>,
 }
 

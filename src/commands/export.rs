@@ -51,6 +51,11 @@ fn load(session: &Session, args: &ExportArgs) -> anyhow::Result<ResolvedRequest>
         Some(lock) => lock::load(&args.catalog, &args.selection, &args.network, lock)?,
         None => catalogs::load_with(&args.catalog, &args.selection, &args.network)?,
     };
+    if args.catalog.catalogs.is_empty() {
+        let what =
+            "this exports the catalog that is built in; name a file to export another: bundle export FILE";
+        session.reporter.say(&format!("{}: {what}", catalogs::DEFAULT));
+    }
     catalog.select(&args.selection)?;
     let request = &mut catalog.request;
     request.platforms = args.platform.iter().map(ToString::to_string).collect();

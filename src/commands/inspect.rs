@@ -73,7 +73,7 @@ fn text(
         let set: Vec<_> = bundle.catalog.variables.iter().map(|(k, v)| format!("{k}={v}")).collect();
         let line = format!("catalog {} {}  {}", bundle.catalog.name, bundle.catalog.version, set.join("  "));
         // This text comes from the bundle, so it must not be able to imitate a line of this program.
-        let _ = writeln!(text, "{}", one_line(&line));
+        let _ = writeln!(text, "{}", one_line(line.trim_end()));
     }
     match id {
         Some(id) => {

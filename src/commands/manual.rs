@@ -74,8 +74,14 @@ pub(super) fn help(words: &[String]) -> anyhow::Result<ExitCode> {
 }
 
 fn unknown(words: &[String]) -> Failure {
-    Failure::usage(format!("no command or page of the manual is called {:?}", words.join(" ")))
-        .hint("bundle help lists both")
+    let words = words.join(" ");
+    let failure = Failure::usage(format!("no command or page of the manual is called {words:?}"));
+    let pages = manual::pages_about(&words);
+    if pages.is_empty() {
+        return failure.hint("bundle help lists both");
+    }
+    let pages: Vec<String> = pages.iter().map(|page| format!("bundle help {}", page.topic)).collect();
+    failure.hint(format!("these pages are about it: {}", pages.join(", ")))
 }
 
 fn styles() -> bool {

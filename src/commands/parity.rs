@@ -84,7 +84,8 @@ pub(super) async fn check_set(
     let total = list.parity.len();
     let wrong = survey(session, path).await?.map(|survey| survey.wrong()).unwrap_or_default();
     let text = if wrong.is_empty() {
-        format!("{}: {} could be lost\n", count(total, "parity volume"), count(total, "volume"))
+        let lost = if total == 1 { "any one volume" } else { &format!("any {total} volumes") };
+        format!("{}: {lost} can be lost and rebuilt\n", count(total, "parity volume"))
     } else {
         let names: Vec<String> = wrong.iter().map(|path| format!("{}\n", path.display())).collect();
         format!("{} of {total} parity volumes are missing or damaged:\n{}", wrong.len(), names.concat())

@@ -188,7 +188,9 @@ fn tell(
         ResultFormat::Json => console::print_json(&json!({ "id": id, "key": key, "files": names })),
         ResultFormat::Human => {
             let id = id.map_or_else(String::new, |id| format!("id {id}\n"));
-            console::print(&format!("{id}{done} with key {}:\n  {}\n", key.short(), names.join("\n  ")))
+            let them = if names.len() == 1 { "it" } else { "them" };
+            let text = format!("{id}{done} with key {}:\n  {}\n", key.short(), names.join("\n  "));
+            console::print(&format!("{text}carry {them} beside the signed file\n"))
         }
     }
 }

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use super::parity;
 use crate::app::failure::{ExitCode, Failure};
 use crate::archive::{
-    ArchiveError, BundleReader, ForeignLayout, FormatError, ImageStore, LayoutOptions, Problem, VolumeInput,
-    VolumesError,
+    ArchiveError, BRING_VOLUMES, BundleReader, ForeignLayout, FormatError, ImageStore, LayoutOptions,
+    Problem, VolumeInput, VolumesError,
 };
 use crate::cli::VerifyArgs;
 use crate::inputs::bundle_name::is_address;
@@ -21,9 +21,6 @@ use crate::signing::{Trust, Untrusted};
 /// The variables that set a site's keys, in place of a flag.
 const SITE: [(&str, &str); 2] =
     [("--verify-key", "AIRGAP_BUNDLE_VERIFY_KEY"), ("--require-approval", "AIRGAP_BUNDLE_REQUIRE_APPROVAL")];
-
-/// The hint for missing or damaged volumes.
-const BRING: &str = "copy the listed volumes again, all into one folder; the others are intact";
 
 /// The bundle or layout to verify.
 #[derive(Clone)]
@@ -62,13 +59,13 @@ impl Form {
                     .and_then(|(input, _)| BundleReader::salvage(&input, trust));
                 rest.map_err(|other| if matches!(other, ArchiveError::Untrusted(_)) { other } else { error })?
             }
-            Err(error @ ArchiveError::Volumes(VolumesError::Incomplete(_))) => {
-                let failure = Failure::new(ExitCode::Content, error.to_string()).hint(BRING);
-                return Err(parity::hope(session, path)
-                    .await
-                    .into_iter()
-                    .fold(failure, Failure::hint)
-                    .into());
+            Err(error @ ArchiveError::Volumes(VolumesError::Incomplete { .. })) => {
+                let failure = Failure::new(ExitCode::Content, error.to_string());
+                return Err(match parity::hope(session, path).await {
+                    Some(hope) => failure.hint(BRING_VOLUMES).hint(hope),
+                    None => error.hint().into_iter().fold(failure, Failure::hint),
+                }
+                .into());
             }
             other => other?,
         };
@@ -112,9 +109,15 @@ impl Form {
     /// The hint for damage.
     pub(super) fn hint(&self) -> &'static str {
         match self {
-            Self::Exported(reader) if reader.volumes() > 1 => BRING,
+            Self::Exported(reader) if reader.in_volumes().is_some_and(|set| set.list().is_some()) => {
+                "copy the listed volumes again, all into one folder; the others are intact"
+            }
+            Self::Exported(reader) if reader.in_volumes().is_some() => {
+                "copy all volumes again into one folder, with their list (.volumes.json), which shows which are damaged"
+            }
             Self::Exported(_) => {
-                "copy the file again, or export it again, and compare it with its .sha256 on both sides"
+                "copy the file again, or export it again, and compare it with its .sha256 on both sides; \
+                 bundle import --salvage takes what is intact"
             }
             Self::Layout(layout) if layout.id().is_some() => {
                 "copy it again, or unpack or pack the bundle again from the file that was exported"

@@ -89,6 +89,8 @@ impl Explain for UploadError {
                  file, which can be read again"
                     .to_owned(),
             ],
+            // What to do about damage is said once, for all images.
+            Self::Archive(ArchiveError::Format(_)) => Vec::new(),
             Self::Archive(error) => error.hints(),
             Self::Content(_) | Self::Unproven { .. } | Self::Cancelled => Vec::new(),
         }
@@ -111,8 +113,9 @@ pub(crate) fn unwrap_source(error: RegistryError) -> UploadError {
         return UploadError::Registry(error);
     };
     let source: &(dyn std::error::Error + 'static) = source;
-    if let Some(WrongContent { wanted, found }) = source.downcast_ref() {
-        return UploadError::Content(Box::new(WrongContent { wanted: *wanted, found: *found }));
+    if let Some(WrongContent { wanted, found, place }) = source.downcast_ref() {
+        let place = place.clone();
+        return UploadError::Content(Box::new(WrongContent { wanted: *wanted, found: *found, place }));
     }
     if let Some(ArchiveError::Input(InputError::PassedBy(digest))) = source.downcast_ref() {
         return ArchiveError::Input(InputError::PassedBy(*digest)).into();

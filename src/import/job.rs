@@ -230,12 +230,14 @@ impl ImportJob<'_> {
         if failures > 0 && (!keeps_going || report.images.len() == failures) {
             let failure = report.failure();
             let hint = if failure.code == ExitCode::Content && self.args.salvage {
-                "no image of the bundle is intact: copy or export it again"
+                format!("no image of the bundle is intact: {}", self.image_store.remedy())
             } else if failure.code == ExitCode::Content {
-                "images that arrived stay; the others need an intact bundle: copy or export it again, or take \
-                 what is intact with --salvage"
+                format!(
+                    "images that arrived stay; the others need an intact bundle: {}; or take what is intact with --salvage",
+                    self.image_store.remedy()
+                )
             } else {
-                "images that arrived stay; run the same command again to resume"
+                "images that arrived stay; run the same command again to resume".to_owned()
             };
             return Err(failure.hint(hint).into());
         }

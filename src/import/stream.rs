@@ -72,8 +72,8 @@ where
     let (send, receive) = mpsc::channel(QUEUE);
     let reading = tokio::task::spawn_blocking(move || {
         read(&mut |event| {
-            send.blocking_send(event)
-                .map_err(|_| ArchiveError::Format(FormatError::Damaged("stopped".to_owned())))
+            // Nothing receives any more once the run has been stopped.
+            send.blocking_send(event).map_err(|_| ArchiveError::Stopped)
         })
     });
     let feed = async {
@@ -83,11 +83,13 @@ where
         let read = reading.await.unwrap_or(Err(ArchiveError::Invariant("the reading thread panicked")));
         let why = read.as_ref().err().map_or("it is not in the archive".to_owned(), ArchiveError::damage);
         for at in 0..import.plan.uploads.len() {
+            let error = if import.cancel.is_cancelled() {
+                UploadError::Cancelled
+            } else {
+                UploadError::Archive(ArchiveError::Format(FormatError::Damaged(why.clone())))
+            };
             // Results that are already set stay as they are.
-            run.settle(
-                at,
-                Err(UploadError::Archive(ArchiveError::Format(FormatError::Damaged(why.clone())))),
-            );
+            run.settle(at, Err(error));
         }
         read
     };
@@ -130,13 +132,20 @@ impl Feed<'_> {
                 {
                     pushes.next().await;
                 }
-                match beside(&mut pushes, self.keep(pipe_buffer, upload, &mut events)).await {
+                let Some(kept) = beside(&mut pushes, self.keep(pipe_buffer, upload, &mut events)).await
+                else {
+                    continue;
+                };
+                match kept {
                     Ok(true) => pushes.push(Box::pin(self.push_kept(pipe_buffer, at, upload))),
                     Ok(false) => self.run.settle(at, Ok(())),
                     Err(error) => self.run.settle(at, Err(error)),
                 }
             } else {
-                match beside(&mut pushes, self.push_chunks(upload, &mut events)).await {
+                let Some(pushed) = beside(&mut pushes, self.push_chunks(upload, &mut events)).await else {
+                    continue;
+                };
+                match pushed {
                     Err(UploadError::Registry(error)) if may_be_sent_again(&error) => {
                         // An archive can be read again from its start; a pipe cannot.
                         if self.run.import.image_store.is_sequential() {
@@ -191,8 +200,7 @@ impl Feed<'_> {
         }
         let found = hasher.finish();
         if found != upload.digest {
-            let error = WrongContent { wanted: upload.digest, found };
-            return self.run.settle(at, Err(error.into()));
+            return self.run.settle(at, Err(self.wrong(upload, found)));
         }
         if let Err(error) = check_config(upload, || Some(pieces.concat())) {
             return self.run.settle(at, Err(error.into()));
@@ -209,37 +217,46 @@ impl Feed<'_> {
         self.run.settle(at, pushed.map(|pushed| self.run.count(&pushed)).map_err(unwrap_source));
     }
 
-    /// Takes a large blob into the pipe buffer; `false` when the destination has it already.
+    /// Takes a large blob into the pipe buffer; `false` when the destination has it already. None if the reading ended
+    /// inside the blob: its error is then that of the reading.
     async fn keep(
         &self,
         pipe_buffer: &PipeBuffer,
         upload: &plan::Upload,
         events: &mut mpsc::Receiver<StreamEvent>,
-    ) -> Result<bool, UploadError> {
+    ) -> Option<Result<bool, UploadError>> {
         let there = self.is_there(upload).await;
         if !matches!(there, Ok(false)) {
             drop_rest(events).await;
-            return there.map(|_| false);
+            return Some(there.map(|_| false));
         }
         let mut hasher = Hasher::for_digest(&upload.digest);
         let begun = pipe_buffer.begin(upload.digest);
         let mut written =
             begun.and_then(|writer| writer.ok_or(ArchiveError::Input(InputError::PassedBy(upload.digest))));
-        while let Some(StreamEvent::Piece(piece)) = events.recv().await {
-            hasher.update(&piece);
-            // A full disk fails only this blob; the others are still read.
-            written = written.and_then(|mut writer| {
-                tokio::task::block_in_place(|| writer.write(&piece))?;
-                Ok(writer)
-            });
+        loop {
+            match events.recv().await {
+                Some(StreamEvent::Piece(piece)) => {
+                    hasher.update(&piece);
+                    // A full disk fails only this blob; the others are still read.
+                    written = written.and_then(|mut writer| {
+                        tokio::task::block_in_place(|| writer.write(&piece))?;
+                        Ok(writer)
+                    });
+                }
+                Some(StreamEvent::End) => break,
+                Some(StreamEvent::Begin(_)) | None => return None,
+            }
         }
-        let writer = written?;
         let found = hasher.finish();
-        if found != upload.digest {
-            return Err(WrongContent { wanted: upload.digest, found }.into());
-        }
-        writer.finish();
-        Ok(true)
+        Some(match written {
+            Ok(_) if found != upload.digest => Err(self.wrong(upload, found)),
+            Ok(writer) => {
+                writer.finish();
+                Ok(true)
+            }
+            Err(error) => Err(error.into()),
+        })
     }
 
     /// Sends a blob from the pipe buffer, and frees its space once no other repository can need it.
@@ -274,24 +291,25 @@ impl Feed<'_> {
         Ok(there)
     }
 
-    /// Sends a large blob in chunks of one session. Its events are always consumed to the end, also after a failure.
+    /// Sends a large blob in chunks of one session. Its events are always consumed to the end, also after a failure. None
+    /// if the reading ended inside the blob: its error is then that of the reading.
     async fn push_chunks(
         &self,
         upload: &plan::Upload,
         events: &mut mpsc::Receiver<StreamEvent>,
-    ) -> Result<(), UploadError> {
+    ) -> Option<Result<(), UploadError>> {
         let client = self.run.import.client;
         let there = self.is_there(upload).await;
         if !matches!(there, Ok(false)) {
             drop_rest(events).await;
-            return there.map(drop);
+            return Some(there.map(drop));
         }
         let bar = self.run.import.reporter.transfer(upload.home.path(), upload.size, 0);
         let session = Upload::begin(client, &upload.home, upload.digest.algorithm()).await;
         let mut session = session.map_err(UploadError::Registry);
         let mut hasher = Hasher::for_digest(&upload.digest);
         let mut chunk = BytesMut::new();
-        let complete = loop {
+        let is_complete = loop {
             match events.recv().await {
                 Some(StreamEvent::Piece(piece)) => {
                     hasher.update(&piece);
@@ -310,15 +328,26 @@ impl Feed<'_> {
         if !chunk.is_empty() {
             append(&mut session, chunk.freeze()).await;
         }
-        let session = session?;
+        let session = match session {
+            Ok(session) => session,
+            Err(error) => return Some(Err(error)),
+        };
         let found = hasher.finish();
-        if !complete || found != upload.digest || self.run.import.cancel.is_cancelled() {
+        let is_cancelled = self.run.import.cancel.is_cancelled();
+        if !is_complete || found != upload.digest || is_cancelled {
             session.cancel().await;
-            return Err(WrongContent { wanted: upload.digest, found }.into());
+            return is_complete
+                .then(|| Err(if is_cancelled { UploadError::Cancelled } else { self.wrong(upload, found) }));
         }
-        session.finish(&upload.digest).await.map_err(UploadError::Registry)?;
-        self.run.count(&Pushed::Uploaded { bytes: upload.size });
-        Ok(())
+        let finished = session.finish(&upload.digest).await.map_err(UploadError::Registry);
+        Some(finished.map(|_| {
+            self.run.count(&Pushed::Uploaded { bytes: upload.size });
+        }))
+    }
+
+    fn wrong(&self, upload: &plan::Upload, found: Digest) -> UploadError {
+        let place = self.run.import.image_store.name();
+        WrongContent { wanted: upload.digest, found, place }.into()
     }
 }
 

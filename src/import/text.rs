@@ -98,11 +98,19 @@ pub(crate) fn summary(
         took.as_secs_f64(),
     );
     text.push_str(&report.chosen("imported"));
-    if let Some(WrittenValues { path, kept }) = values {
-        let _ =
-            write!(text, "\nHelm values: {}\n  helm upgrade … --values {}\n", path.display(), typed(path));
+    if let Some(WrittenValues { path, kept, names_values }) = values {
+        let only = if *names_values {
+            ""
+        } else {
+            " (only the registry override: the list names no values of a chart)"
+        };
+        let _ = writeln!(text, "\nHelm values{only}: {}", path.display());
+        if *names_values && number(ImageState::Failed) == 0 {
+            let _ = writeln!(text, "  helm upgrade … --values {}", typed(path));
+        }
         if let Some(kept) = kept {
-            let _ = writeln!(text, "{} was edited and is kept", kept.display());
+            let _ =
+                writeln!(text, "{} is kept: it was edited, or is for another destination", kept.display());
         }
     }
     text

@@ -1,11 +1,12 @@
-//! The Helm values file of an import. It never fails an import: a values file that was edited is kept, and the new one
-//! gets a name that contains the destination.
+//! The Helm values file of an import. It never fails an import: a values file that was edited, or is for another
+//! destination, is kept, and the new one gets a name that contains the destination.
 
 use std::path::{Path, PathBuf};
 
 use crate::app::failure::Failure;
 use crate::app::small_file;
 use crate::archive::BundleManifest;
+use crate::archive::manifest::EntryRecord;
 use crate::cli::ImportArgs;
 use crate::cluster_config::{ValuesStyle, bundle_values, is_as_made};
 use crate::destination::{Destination, Mapping};
@@ -21,13 +22,17 @@ const MAX_FILE: u64 = 64 << 20;
 pub(crate) struct Values {
     path: PathBuf,
     text: String,
+    /// A row of the bundle's catalog says which values of a chart name its image.
+    names_values: bool,
 }
 
 /// The values file that was written.
 pub(crate) struct WrittenValues {
     pub(crate) path: PathBuf,
-    /// The file with the usual name, which was edited.
+    /// The file with the usual name, which was edited or is for another destination.
     pub(crate) kept: Option<PathBuf>,
+    /// A row of the bundle's catalog says which values of a chart name its image.
+    pub(crate) names_values: bool,
 }
 
 /// The values file to write; none if the catalog contradicts itself. If values of a certain kind were requested, that
@@ -42,7 +47,12 @@ pub(crate) fn plan(
 ) -> Result<Option<Values>, Failure> {
     let style = ValuesStyle { per_image: args.style.per_image, pin: args.style.pin };
     match bundle_values(bundle, destination, mapping, style, &args.only) {
-        Ok(text) => Ok(Some(Values { path, text })),
+        Ok(text) => {
+            let names_values =
+                |entry: &EntryRecord| !entry.chart.is_empty() || entry.repository_path.is_some();
+            let names_values = bundle.catalog.entries.iter().any(names_values);
+            Ok(Some(Values { path, text, names_values }))
+        }
         Err(error) if style.per_image || style.pin || args.mapping.keep_host => Err(error),
         Err(error) => {
             let hints = error.hints.iter().map(|hint| format!("\nhint: {hint}"));
@@ -58,24 +68,30 @@ pub(crate) fn write(
     destination: &Destination,
     force: bool,
 ) -> anyhow::Result<WrittenValues> {
-    let Values { path, text } = values;
+    let Values { path, text, names_values } = values;
     let is_free = |path: &Path| force || is_free(path, text.as_bytes());
     let others = || (1..=MOST).map(|number| named_after(path, &destination.to_string(), number));
     let place = std::iter::once(path.clone()).chain(others()).find(|path| is_free(path));
     let place = place.unwrap_or_else(|| path.clone());
     output_files::write(&place, text)?;
     let kept = (place != *path).then(|| path.clone());
-    Ok(WrittenValues { path: place, kept })
+    Ok(WrittenValues { path: place, kept, names_values: *names_values })
 }
 
-/// Whether `text` can be written to `path` without losing an edited file.
+/// Whether `text` can be written to `path` without losing a file that was edited or is for another destination.
 fn is_free(path: &Path, text: &[u8]) -> bool {
     match std::fs::symlink_metadata(path) {
         Err(_) => true,
         // A device or a pipe has no content that could be lost.
         Ok(_) if output_files::is_no_file(path) => !path.is_dir(),
-        Ok(_) => small_file::named(path, MAX_FILE).is_ok_and(|there| there == text || is_as_made(&there)),
+        Ok(_) => small_file::named(path, MAX_FILE)
+            .is_ok_and(|there| there == text || (is_as_made(&there) && title(&there) == title(text))),
     }
+}
+
+/// The second line, which names the catalog and the destination.
+fn title(text: &[u8]) -> Option<&[u8]> {
+    text.split(|byte| *byte == b'\n').nth(1)
 }
 
 /// `shop.values.yaml` for a destination: `shop.registry.local-5000.values.yaml`, and with a number from the second on.

@@ -34,10 +34,12 @@ pub(crate) struct LocalBlob {
 
 /// The content of a blob does not have the expected digest.
 #[derive(Debug, thiserror::Error)]
-#[error("its content in the bundle has another digest: {found}")]
+#[error("its content in the bundle has another digest, {found}: {place}")]
 pub struct WrongContent {
     pub wanted: Digest,
     pub found: Digest,
+    /// Where the content was read.
+    pub place: String,
 }
 
 impl Explain for WrongContent {
@@ -149,7 +151,8 @@ impl LocalBlob {
         if let Some(found) = hasher.map(Hasher::finish)
             && found != self.digest
         {
-            return Err(WrongContent { wanted: self.digest, found }.into());
+            let place = self.image_store.place(&self.digest);
+            return Err(WrongContent { wanted: self.digest, found, place }.into());
         }
         if let Some(last) = held {
             let _ = send.blocking_send(Ok(last));

@@ -148,7 +148,7 @@ pub(crate) fn tell_of_hosts(client: &RegistryClient, reporter: &Reporter) {
         let manifests = host.manifest_heads + host.manifest_gets + host.manifest_puts;
         reporter.detail(&format!(
             "{}: {manifests} requests for manifests, {blobs} for blobs, {} others; \
-             {} at a time at the end, {} at the minimum",
+             {} at a time at the end of the run, and never fewer than {}",
             host.host, host.other, host.concurrency, host.fewest
         ));
     }

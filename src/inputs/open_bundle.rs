@@ -8,9 +8,9 @@ use super::bundle_name::{is_address, stem, without_number};
 use super::trust;
 use crate::app::failure::{ExitCode, Failure};
 use crate::archive::{
-    ArchiveError, BundleReader, FileInput, ForeignLayout, FormatError, ImageStore, Input, LIST_SUFFIX,
-    LayoutOptions, PipeBuffer, Rest, StreamedBundle, VolumeInput, VolumesError, Wait, WaitingVolumes,
-    volumes_of,
+    ArchiveError, BundleReader, FileInput, ForeignLayout, FormatError, ImageStore, Input, InputError,
+    LIST_SUFFIX, LayoutOptions, PipeBuffer, Rest, StreamedBundle, VolumeInput, VolumesError, Wait,
+    WaitingVolumes, volumes_of,
 };
 use crate::cli::{ImportArgs, NetworkArgs, TrustArgs};
 use crate::image::Digest;
@@ -18,6 +18,9 @@ use crate::report::Reporter;
 use crate::session::Session;
 use crate::session::output_files::plain_name;
 use crate::signing::{Trust, Vouched};
+
+/// The end of the name of an export that has not finished.
+const PARTIAL: &str = ".partial";
 
 /// An open bundle, and the stem for names of files derived from it.
 pub(crate) struct Opened {
@@ -217,7 +220,24 @@ pub(crate) fn open_bundle(path: &Path) -> Result<BundleReader, ArchiveError> {
 
 /// Like [`open_bundle`], if the bundle is trusted.
 pub(crate) fn open_trusted(path: &Path, trust: &Trust) -> Result<BundleReader, ArchiveError> {
-    BundleReader::open_trusted(&open_input(path)?, trust)
+    let opened = open_input(path).and_then(|input| BundleReader::open_trusted(&input, trust));
+    opened.map_err(|error| if_unfinished(path, error))
+}
+
+/// A file that cannot be read because its export has not finished is called by that name.
+fn if_unfinished(path: &Path, error: ArchiveError) -> ArchiveError {
+    let is_absent =
+        matches!(&error, ArchiveError::Io { error, .. } if error.kind() == std::io::ErrorKind::NotFound);
+    let (path, partial) = match path.to_str().and_then(|text| text.strip_suffix(PARTIAL)) {
+        Some(finished) if error.is_content() => (PathBuf::from(finished), path.to_owned()),
+        _ if is_absent => {
+            let mut partial = path.as_os_str().to_owned();
+            partial.push(PARTIAL);
+            (path.to_owned(), partial.into())
+        }
+        _ => return error,
+    };
+    if partial.exists() { ArchiveError::Input(InputError::Unfinished { path, partial }) } else { error }
 }
 
 /// Opens the readable part of a bundle that cannot be opened completely because of `why`.
@@ -296,6 +316,6 @@ fn looks_like_one(path: &Path) -> bool {
         open_bundle(path),
         Err(ArchiveError::Format(
             FormatError::Damaged(_) | FormatError::UnknownVersion(_) | FormatError::Json(..)
-        ) | ArchiveError::Volumes(VolumesError::Incomplete(_)))
+        ) | ArchiveError::Volumes(VolumesError::Incomplete { .. }))
     )
 }

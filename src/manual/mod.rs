@@ -103,6 +103,16 @@ pub fn page(topic: &str) -> Option<&'static Page> {
     PAGES.iter().find(|page| page.topic == topic)
 }
 
+/// The pages that have `word` in a heading or in their line.
+pub fn pages_about(word: &str) -> Vec<&'static Page> {
+    let word = word.to_lowercase();
+    // A plural is looked for by its singular.
+    let word = word.strip_suffix('s').unwrap_or(&word);
+    let has = |line: &str| line.to_lowercase().contains(word);
+    let headings = |page: &Page| page.text.lines().any(|line| line.starts_with('#') && has(line));
+    PAGES.iter().filter(|page| !word.is_empty() && (has(page.line) || headings(page))).collect()
+}
+
 /// The topics with their lines, as a section of a help text.
 pub fn contents() -> String {
     let width = PAGES.iter().map(|page| page.topic.len()).max().unwrap_or_default();

@@ -20,7 +20,7 @@ use crate::provenance::{Material, MaterialKind};
 use crate::session::output_files::plain_name;
 
 /// The catalog that `bundle export` uses without an argument.
-const DEFAULT: &str = "stackstate@4.1";
+pub(crate) const DEFAULT: &str = "stackstate@4.1";
 /// The largest file that is read as a catalog, a list or a request, in bytes. The size of a catalog is then checked
 /// against the smaller limit of `catalog/parse.rs`.
 pub(crate) const MAX_CATALOG: u64 = 64 << 20;

@@ -96,6 +96,9 @@ fn way(kind: ArchiveKind, name: &str) -> String {
         ArchiveKind::OldDockerSave | ArchiveKind::SkopeoFolder => {
             "list its images, one per line, and export that list: bundle export LIST.txt".to_owned()
         }
+        ArchiveKind::ServedFolder => {
+            format!("start it, and export a list of its images from there: bundle serve --dir {file}")
+        }
         ArchiveKind::RegistryStorage => {
             "run a registry on it, and export a list of its images from there; for oc-mirror archives use oc-mirror"
                 .to_owned()

@@ -41,6 +41,9 @@ pub(crate) struct ImageReport {
     /// It is in the bundle, but was not selected.
     #[serde(skip)]
     unasked: bool,
+    /// The reason without the place.
+    #[serde(skip)]
+    cause: String,
     #[serde(skip)]
     code: Option<ExitCode>,
     #[serde(skip)]
@@ -61,6 +64,7 @@ impl ImageReport {
             bytes: 0,
             reason: None,
             unasked: false,
+            cause: String::new(),
             code: None,
             hints: Vec::new(),
         }
@@ -90,6 +94,7 @@ impl ImageReport {
             let (place, reason) = (place.to_string(), reason.to_string());
             // Many errors already name the place.
             let says_where = place.is_empty() || reason.contains(&place);
+            self.cause.clone_from(&reason);
             self.reason = Some(if says_where { reason } else { format!("{place}: {reason}") });
             self.hints = hints;
         }
@@ -156,9 +161,14 @@ impl RunReport {
     pub(crate) fn failure(&self) -> Failure {
         let all: Vec<&ImageReport> = self.failures().collect();
         let code = all.first().and_then(|image| image.code).unwrap_or(ExitCode::Failed);
+        // Images that failed one after another for the same reason share it.
         let list: Vec<String> = all
-            .iter()
-            .map(|image| format!("{}\n  {}", image.name, image.reason.as_deref().unwrap_or("failed")))
+            .chunk_by(|one, next| one.cause == next.cause)
+            .map(|same| {
+                let names: Vec<String> = same.iter().map(|image| image.name.to_string()).collect();
+                let why = if same.len() > 1 { Some(&same[0].cause) } else { same[0].reason.as_ref() };
+                format!("{}\n  {}", names.join("\n"), why.map_or("failed", String::as_str))
+            })
             .collect();
         let count = crate::report::count(all.len(), "image");
         let asked = self.images.iter().filter(|image| !image.unasked).count();

@@ -25,6 +25,7 @@ mod lint;
 mod lock;
 mod manual;
 mod memory;
+mod misnamed;
 mod neighbours;
 mod one_reading;
 mod packed;

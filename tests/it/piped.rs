@@ -84,6 +84,22 @@ fn a_stream_that_ends_too_early_says_so_once_for_each_image() {
     assert!(!ran.stderr.contains("damaged: the archive"), "{}", ran.shown());
 }
 
+/// A stream that ends inside a blob is not a blob of another digest, however the blob is sent.
+#[test]
+fn a_stream_that_ends_inside_a_blob_ends_too_early() {
+    let (gap, ..) = two();
+    let bundle = gap.read("out.tar.zst");
+    let spool = spool(&gap);
+    for (prefix, more) in [("chunks", &[][..]), ("spool", &["--spool", &spool][..])] {
+        // Inside the layer of 40 MiB, which is sent in chunks, or kept in the spool folder.
+        let ran = fed(&gap, prefix, more, &bundle[..30 * MIB]);
+        assert_eq!(ran.code, 3, "{}", ran.shown());
+        assert!(ran.stderr.contains("the stream ends after"), "{}", ran.shown());
+        assert!(!ran.stderr.contains("another digest"), "{}", ran.shown());
+    }
+    assert_empty(&spool);
+}
+
 #[test]
 fn a_named_pipe_is_told_how_it_is_read() {
     let gap = Gap::new();

@@ -161,7 +161,7 @@ fn the_login_for_the_registry_becomes_a_secret_nobody_else_can_read() {
 
 /// The values file of one destination is no reason not to import into another.
 #[test]
-fn a_values_file_is_replaced_as_it_was_made_and_kept_when_somebody_changed_it() {
+fn a_values_file_is_replaced_as_it_was_made_and_kept_when_edited_or_for_another_destination() {
     let gap = shop();
     let other = TestRegistry::start();
     let (first, second) = (gap.destination.host(), other.host());
@@ -174,16 +174,25 @@ fn a_values_file_is_replaced_as_it_was_made_and_kept_when_somebody_changed_it() 
     let read = |name: &str| String::from_utf8(gap.read(name)).unwrap();
     import(&first);
     assert!(read("shop-2.4.values.yaml").contains(&first));
-    // Nobody has changed it.
-    import(&second);
-    assert!(read("shop-2.4.values.yaml").contains(&second));
-    assert!(!gap.path(&name(&second)).exists());
+    // Of another destination, although nobody has changed it.
+    let said = import(&second);
+    assert!(
+        said.contains("shop-2.4.values.yaml is kept: it was edited, or is for another destination"),
+        "{said}"
+    );
+    assert!(read("shop-2.4.values.yaml").contains(&first));
+    assert!(read(&name(&second)).contains(&second));
+    // Of this one, for fewer images, and nobody has changed it.
+    let ran = gap.cli.run(&["import", "shop-2.4.tar.zst", "-d", &first, "--only", "*worker*"]);
+    assert_eq!(ran.code, 0, "{}", ran.shown());
+    import(&first);
+    assert!(!gap.path(&name(&first)).exists());
 
     let edited = read("shop-2.4.values.yaml") + "replicas: 3\n";
     std::fs::write(gap.path("shop-2.4.values.yaml"), &edited).unwrap();
     let said = import(&first);
     assert!(said.contains(&format!("Helm values: {}", name(&first))), "{said}");
-    assert!(said.contains("shop-2.4.values.yaml was edited and is kept"), "{said}");
+    assert!(said.contains("shop-2.4.values.yaml is kept: it was edited"), "{said}");
     assert_eq!(read("shop-2.4.values.yaml"), edited);
     assert!(read(&name(&first)).contains(&first));
     // The one of this destination may have been changed too.
@@ -193,7 +202,7 @@ fn a_values_file_is_replaced_as_it_was_made_and_kept_when_somebody_changed_it() 
     assert!(said.contains(&format!("Helm values: {numbered}")), "{said}");
     assert_eq!(read(&name(&first)), "mine: 1\n");
     import(&first);
-    assert_eq!(gap.files().iter().filter(|name| name.ends_with(".values.yaml")).count(), 3);
+    assert_eq!(gap.files().iter().filter(|name| name.ends_with(".values.yaml")).count(), 4);
 
     let ran = gap.cli.run(&["import", "shop-2.4.tar.zst", "-d", &first, "--force"]);
     assert_eq!(ran.code, 0, "{}", ran.shown());
@@ -208,6 +217,10 @@ fn what_is_no_values_file_of_ours_stays_whatever_it_is() {
         ("empty.yaml", &b""[..]),
         ("old.yaml", b"# Helm values: the images of shop 2.4 come from elsewhere.\nglobal: {}\n"),
         ("cut.yaml", b"# Made by bundle; changed by nobody while the SHA-256 of the rest is 0701\n"),
+        (
+            "cut-now.yaml",
+            b"# Made by bundle; nobody has edited it while this is the SHA-256 of the lines below: 0701\n",
+        ),
         ("bundle.yaml", b"\x28\xb5\x2f\xfd rest"),
         ("binary.yaml", b"\xff\xfe\x00"),
     ] {

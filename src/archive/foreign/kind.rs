@@ -34,6 +34,8 @@ pub enum ArchiveKind {
     OcMirror,
     /// The folder in which a registry stores its images.
     RegistryStorage,
+    /// The folder of `bundle serve --dir`.
+    ServedFolder,
     /// A packed Helm chart.
     Chart,
     /// A chart with its images, as `dt wrap` packs them.
@@ -54,6 +56,7 @@ impl fmt::Display for ArchiveKind {
             Self::Imgpkg => "an imgpkg tar",
             Self::OcMirror => "an archive of oc-mirror",
             Self::RegistryStorage => "the storage of a registry",
+            Self::ServedFolder => "the folder of a registry of `bundle serve --dir`",
             Self::Chart => "a packed Helm chart",
             Self::WrappedChart => "a chart with its images, as dt wraps them",
             Self::Other => "an archive, or compressed",
@@ -76,6 +79,7 @@ pub(in crate::archive) struct Marks {
     components: bool,
     oc_mirror: bool,
     registry: bool,
+    served: bool,
     directory: bool,
     chart: bool,
     wrapped: bool,
@@ -90,6 +94,7 @@ impl Marks {
         let layer = name.strip_prefix("sha256-").and_then(|rest| rest.strip_suffix(".tar.gz"));
         match name {
             "bundle.json" => self.bundle = true,
+            "bundle-registry" => self.served = true,
             "index.json" | "oci-layout" => self.layout = true,
             "manifest.json" => self.docker = true,
             "repositories" => self.repositories = true,
@@ -162,6 +167,7 @@ impl Marks {
         match self.certain() {
             Some(kind) => kind,
             None if self.registry => ArchiveKind::RegistryStorage,
+            None if self.served && is_folder => ArchiveKind::ServedFolder,
             None if self.docker && is_folder && self.directory => ArchiveKind::SkopeoFolder,
             None if self.docker => ArchiveKind::DockerSave,
             None if self.repositories => ArchiveKind::OldDockerSave,

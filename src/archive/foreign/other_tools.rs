@@ -35,6 +35,9 @@ pub(in crate::archive) fn recognised(
         ArchiveKind::RegistryStorage => {
             "run a registry on it, and export from there: bundle export CATALOG -o FILE.tar.zst".to_owned()
         }
+        ArchiveKind::ServedFolder => {
+            format!("start it, and export from there: bundle serve --dir {file}")
+        }
         ArchiveKind::SkopeoFolder => {
             format!("convert it with: skopeo copy --preserve-digests dir:{file} oci:FOLDER:NAME")
         }

@@ -61,6 +61,17 @@ impl Layout {
         self.first_compressed == self.first + self.data.len()
     }
 
+    /// The fewest bytes that a file with this head has: exact without compressed blobs.
+    pub(crate) fn min_len(&self) -> u64 {
+        if self.is_exact() { self.max_len } else { self.stored_end }
+    }
+
+    /// `8000 bytes of 9000`, or `8000 bytes of at least 9000`, if a file of `len` bytes is too short for this head.
+    pub(crate) fn shortfall(&self, len: u64) -> Option<String> {
+        let least = if self.is_exact() { "" } else { "at least " };
+        (len < self.min_len()).then(|| format!("it has {len} bytes of {least}{}", self.min_len()))
+    }
+
     /// File bytes of the head.
     pub fn head_len(&self) -> u64 {
         self.head_len

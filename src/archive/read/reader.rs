@@ -17,13 +17,14 @@ use super::problem::Problem;
 use super::salvage::{explain_end, salvage};
 use super::seek_table::{FrameTable, InputTail, end_without_zeros};
 use super::verify;
+use crate::app::text::typed;
 use crate::archive::format::frame;
 use crate::archive::format::layout::{Layout, SeekTableBuilder};
 use crate::archive::format::manifest_source::Manifests;
 use crate::archive::image_store::{ContentPieces, ImageStore};
 use crate::archive::input::Input;
 use crate::archive::manifest::{BlobRow, BundleManifest, Group};
-use crate::archive::stream::pipe::open_pipe;
+use crate::archive::stream::pipe::read_head;
 use crate::archive::volumes::blame;
 use crate::archive::{ArchiveError, FormatError, VolumeInput, VolumesError};
 use crate::image::{Digest, RawManifest};
@@ -42,13 +43,15 @@ impl BundleReader {
     /// Like [`Self::open`], if `trust` accepts it.
     pub fn open_trusted(input: &Arc<dyn Input>, trust: &Trust) -> Result<Self, ArchiveError> {
         let reader = Self::open_parts(input, trust).map_err(|error| match input.volumes() {
-            Some(volumes) if !matches!(error, ArchiveError::Untrusted(_)) => blame(volumes, error),
-            _ => error,
+            Some(volumes) if !matches!(error, ArchiveError::Untrusted(_)) => {
+                blame(volumes, error.of(&input.name()))
+            }
+            _ => error.of(&input.name()),
         })?;
         let list = input.volumes().and_then(|volumes| volumes.list());
         if let Some(list) = list.filter(|list| list.bundle != reader.id()) {
             let why = format!("the volumes are of bundle {}, their list is of {}", reader.id(), list.bundle);
-            return Err(ArchiveError::Volumes(VolumesError::Incomplete(why)));
+            return Err(ArchiveError::Volumes(VolumesError::incomplete(why)));
         }
         Ok(reader)
     }
@@ -180,6 +183,27 @@ impl ImageStore for BundleReader {
         BundleReader::name(self)
     }
 
+    fn place(&self, digest: &Digest) -> String {
+        let index = self.index_of(digest);
+        let span = index.and_then(|index| {
+            let frames = self.0.frames(index);
+            let ((start, ..), (last, len, _)) = (frames.first()?, frames.last()?);
+            Some(*start..last + len)
+        });
+        span.map_or_else(|| self.name(), |span| self.0.input.place(&span))
+    }
+
+    fn remedy(&self) -> String {
+        let Some(volumes) = self.in_volumes() else {
+            return "copy or export it again".to_owned();
+        };
+        let first = typed(&volumes.path(0));
+        let rebuild = volumes.rebuildable().map_or_else(String::new, |base| {
+            format!(", or rebuild them from the parity volumes: bundle repack --rebuild {}", typed(&base))
+        });
+        format!("copy the damaged volumes again, which bundle verify {first} lists{rebuild}")
+    }
+
     fn id(&self) -> Option<Digest> {
         Some(BundleReader::id(self))
     }
@@ -229,11 +253,12 @@ pub(in crate::archive) fn read_seek_table(
 /// A file with the head of a bundle but no seek table has lost its end; any other file was packed by another tool.
 fn without_table(input: &dyn Input) -> ArchiveError {
     let name = input.name();
-    match open_pipe(InputTail { input, end: input.len(), at: 0 }) {
-        Ok(_) => ArchiveError::Format(FormatError::Damaged(format!(
-            "{name} is cut short after {} bytes",
-            input.len()
-        ))),
+    match read_head(&mut InputTail { input, end: input.len(), at: 0 }, &Trust::default()) {
+        Ok((head, _)) => {
+            let (_, _, layout) = head.into_parts();
+            let how = layout.shortfall(input.len()).unwrap_or_else(|| "its end is missing".to_owned());
+            ArchiveError::Format(FormatError::Damaged(format!("{name} is cut short: {how}")))
+        }
         Err(_) => ArchiveError::Format(FormatError::NotABundle(format!(
             "{name} does not end with the seek table of a bundle"
         ))),

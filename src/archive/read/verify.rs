@@ -102,7 +102,11 @@ impl Check<'_> {
                 // Reading continues after an error, because a damaged disk may have more unreadable places.
                 Err(error) => {
                     damaged = true;
-                    self.report(at..at + len, Some(blob.digest), format!("it cannot be read: {error}"));
+                    self.report(
+                        at..at + len,
+                        Some(blob.digest),
+                        format!("it cannot be read: {}", error.damage()),
+                    );
                     continue;
                 }
             };
@@ -175,8 +179,23 @@ impl Check<'_> {
         let start = self.bundle.content_end().unwrap_or(end.saturating_sub(expected.len() as u64)).min(end);
         let is_there = intact && end - start == expected.len() as u64;
         let found = || self.bundle.input.read_vec(start, expected.len());
-        if !is_there || !found().is_ok_and(|found| found == expected) {
-            self.report(start..end, None, "the end of the file, with its seek table, is damaged or missing");
+        if is_there && found().is_ok_and(|found| found == expected) {
+            return Ok(());
+        }
+        match self.bundle.layout.shortfall(self.bundle.input.len()) {
+            // Of no range, so that it comes first: it explains most of the others.
+            Some(how) => {
+                let (place, what) = (self.bundle.input.name(), format!("it is cut short: {how}"));
+                let problem = Problem { range: None, place, blob: None, images: Vec::new(), what };
+                self.problems.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(problem);
+            }
+            None => {
+                self.report(
+                    start..end,
+                    None,
+                    "the end of the file, with its seek table, is damaged or missing",
+                );
+            }
         }
         Ok(())
     }

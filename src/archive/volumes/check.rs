@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rayon::prelude::*;
 
 use super::{VolumeInput, VolumeList};
-use crate::archive::{ArchiveError, Input, Problem, VolumesError};
+use crate::archive::{ArchiveError, Input, Problem};
 use crate::image::{Algorithm, Digest, Hasher};
 
 /// Volumes are read in pieces of this size.
@@ -44,7 +44,7 @@ pub(in crate::archive) fn blame(set: &VolumeInput, error: ArchiveError) -> Archi
         return error;
     }
     let lines = problems.into_iter().map(|problem| format!("{}: {}", problem.place, problem.what));
-    ArchiveError::Volumes(VolumesError::Incomplete(lines.collect::<Vec<_>>().join("\n")))
+    ArchiveError::Volumes(set.incomplete(lines.collect::<Vec<_>>().join("\n")))
 }
 
 /// The checksum of a volume; none when cancelled.

@@ -62,6 +62,12 @@ pub(super) fn number_of(path: &Path) -> Option<(PathBuf, usize, usize)> {
     Some((path.with_extension(""), number, digits.len()))
 }
 
+/// The name that volume `index`, counted from 0, has if these are the volumes before it.
+pub(super) fn beyond(before: &[PathBuf], index: usize) -> PathBuf {
+    let last = before.last().and_then(|path| number_of(path));
+    last.map_or_else(PathBuf::new, |(base, _, digits)| Cut { size: 0, digits }.name(&base, index))
+}
+
 /// The common name of the set to which the parity volume at `path` belongs.
 pub(super) fn parity_of(path: &Path) -> Option<PathBuf> {
     let digits = path.extension()?.to_str()?.strip_prefix('p')?;

@@ -72,7 +72,9 @@ impl Files {
         match &*self.names() {
             Names::One(path) => path.clone(),
             Names::Numbered(base, cut) => cut.name(base, index),
-            Names::Listed(paths, _) => paths.get(index).cloned().unwrap_or_default(),
+            Names::Listed(paths, _) => {
+                paths.get(index).cloned().unwrap_or_else(|| super::cut::beyond(paths, index))
+            }
         }
     }
 

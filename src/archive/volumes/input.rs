@@ -23,7 +23,8 @@ impl Input for VolumeInput {
     }
 
     fn name(&self) -> String {
-        format!("{} (of {} volumes)", self.files.path(0).display(), self.count())
+        let volumes = if self.count() == 1 { "volume" } else { "volumes" };
+        format!("{} ({} {volumes})", self.base().display(), self.count())
     }
 
     fn place(&self, range: &Range<u64>) -> String {

@@ -117,7 +117,7 @@ impl VolumeList {
     /// Reads the list at `path`, and refuses one that contradicts itself.
     pub fn read(path: &Path) -> Result<Self, ArchiveError> {
         let refuse = |why: String| {
-            ArchiveError::Volumes(VolumesError::Incomplete(format!("{}: {why}", path.display())))
+            ArchiveError::Volumes(VolumesError::incomplete(format!("{}: {why}", path.display())))
         };
         let bytes = small_file::named(path, MAX_LIST).map_err(ArchiveError::io(path))?;
         Self::parse(&bytes).map_err(refuse)

@@ -167,7 +167,7 @@ impl Source {
 
 /// Each of these would be a bug in this module, but should not cause a panic.
 fn not_computed(why: impl std::fmt::Display) -> ArchiveError {
-    ArchiveError::Volumes(VolumesError::Incomplete(format!("parity cannot be computed: {why}")))
+    ArchiveError::Volumes(VolumesError::incomplete(format!("parity cannot be computed: {why}")))
 }
 
 /// Writes `count` parity volumes beside the volumes of `list` at `base`, and returns the list with them. The volumes
@@ -197,7 +197,7 @@ pub fn protect(
             match recoded.read.iter().find(|(index, own)| list.volumes[*index].sha256 != own.hex()) {
                 Some((index, _)) => {
                     let path = base.with_file_name(&list.volumes[*index].name);
-                    Err(ArchiveError::Volumes(VolumesError::Incomplete(format!(
+                    Err(ArchiveError::Volumes(VolumesError::incomplete(format!(
                         "{} is not what the list says",
                         path.display()
                     ))))

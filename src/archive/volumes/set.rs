@@ -7,7 +7,6 @@ use super::cut::{MAX_VOLUMES, number_of, parity_of};
 use super::files::{Files, Names};
 use super::list::{LIST_SUFFIX, VolumeList};
 use crate::app::own_file::folder_of;
-use crate::app::text::typed;
 use crate::archive::{ArchiveError, VolumesError};
 
 /// A bundle in several files.
@@ -23,11 +22,12 @@ impl VolumeInput {
     /// volumes. None if it is not a set of volumes. All volumes must exist with the right size; all others are reported
     /// together.
     pub fn open(path: &Path) -> Result<Option<Self>, ArchiveError> {
-        let gathered = Self::gather(path)?;
-        if let Some((_, wrong)) = gathered.as_ref().filter(|(_, wrong)| !wrong.is_empty()) {
-            return Err(ArchiveError::Volumes(VolumesError::Incomplete(wrong.join("\n"))));
+        match Self::gather(path)? {
+            Some((set, wrong)) if !wrong.is_empty() => {
+                Err(ArchiveError::Volumes(set.incomplete(wrong.join("\n"))))
+            }
+            gathered => Ok(gathered.map(|(set, _)| set)),
         }
-        Ok(gathered.map(|(set, _)| set))
     }
 
     /// The set that `path` names, and the problems with its volumes, one per line. Missing parts cannot be read.
@@ -55,12 +55,6 @@ impl VolumeInput {
                 Ok(_) => {}
             }
         }
-        if !wrong.is_empty() && !list.parity.is_empty() {
-            let (most, base) = (list.parity.len(), typed(&base));
-            wrong.push(format!(
-                "from parity volumes up to {most} can be rebuilt: bundle repack --rebuild {base}"
-            ));
-        }
         let files = Files::new(Names::Listed(paths, list.volume_size), false);
         Ok(Some((Self { files, len: list.size, list: Some(list) }, wrong)))
     }
@@ -71,7 +65,7 @@ impl VolumeInput {
         let last = found.keys().max().copied().unwrap_or(0);
         if last > MAX_VOLUMES {
             let why = format!("{} has a volume {last}, but a set has at most 9999", base.display());
-            return Err(ArchiveError::Volumes(VolumesError::Incomplete(why)));
+            return Err(ArchiveError::Volumes(VolumesError::incomplete(why)));
         }
         let mut wrong: Vec<String> = (1..last)
             .filter(|number| !found.contains_key(number))
@@ -95,6 +89,23 @@ impl VolumeInput {
         };
         let paths = (1..=last).map(path).collect();
         Ok((Self { files: Files::new(Names::Listed(paths, size.max(1)), false), len, list: None }, wrong))
+    }
+
+    /// The error for these problems with volumes of the set, one per line.
+    pub(super) fn incomplete(&self, problems: String) -> VolumesError {
+        VolumesError::Incomplete { problems, rebuild: self.rebuildable() }
+    }
+
+    /// The common name of the volumes, if there are parity volumes from which some can be rebuilt.
+    pub fn rebuildable(&self) -> Option<PathBuf> {
+        let has_parity = self.list.as_ref().is_some_and(|list| !list.parity.is_empty());
+        has_parity.then(|| self.base())
+    }
+
+    /// The common name of the volumes.
+    pub fn base(&self) -> PathBuf {
+        let first = self.path(0);
+        number_of(&first).map_or(first, |(base, ..)| base)
     }
 
     /// The list of the volumes, if there is one.
@@ -165,7 +176,7 @@ fn numbered(base: &Path) -> Result<BTreeMap<usize, (PathBuf, u64)>, ArchiveError
         let size = std::fs::metadata(&path).map_err(ArchiveError::io(&path))?.len();
         if let Some((other, _)) = found.insert(number, (path.clone(), size)) {
             let twice = format!("{} and {} have the same number", other.display(), path.display());
-            return Err(ArchiveError::Volumes(VolumesError::Incomplete(twice)));
+            return Err(ArchiveError::Volumes(VolumesError::incomplete(twice)));
         }
     }
     Ok(found)

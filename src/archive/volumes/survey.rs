@@ -123,7 +123,7 @@ impl Survey {
             let made = recoded.iter().flat_map(|recoded| entries.iter().zip(&recoded.written));
             let is_wrong = |((_, entry), own): &(&(usize, &VolumeEntry), &Digest)| entry.sha256 != own.hex();
             match made.into_iter().find(is_wrong) {
-                Some(((_, entry), _)) => Err(ArchiveError::Volumes(VolumesError::Incomplete(format!(
+                Some(((_, entry), _)) => Err(ArchiveError::Volumes(VolumesError::incomplete(format!(
                     "what was rebuilt of {} is not what the list says: the list, or a volume, was changed meanwhile",
                     entry.name
                 )))),
@@ -147,7 +147,7 @@ impl Survey {
         let number = number.map(|rest| rest.strip_prefix('p').unwrap_or(rest));
         match number {
             Some(number) if !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()) => Ok(()),
-            _ => Err(ArchiveError::Volumes(VolumesError::Incomplete(format!(
+            _ => Err(ArchiveError::Volumes(VolumesError::incomplete(format!(
                 "{:.100?} is not the name of a volume of {base}",
                 entry.name
             )))),

@@ -34,7 +34,7 @@ impl WaitingVolumes {
         let list = PathBuf::from(list);
         if !list.exists() {
             let why = format!("cannot wait for volumes: the list {} does not exist", list.display());
-            return Err(ArchiveError::Volumes(VolumesError::Incomplete(why)));
+            return Err(ArchiveError::Volumes(VolumesError::incomplete(why)));
         }
         Ok(Self { list: VolumeList::read(&list)?, base, index: 0, open: None, wait })
     }
@@ -83,7 +83,7 @@ struct WrongVolume(String);
 /// The error for a failed read of a pipe, or of volumes in order.
 pub(in crate::archive) fn pipe_error(error: io::Error) -> ArchiveError {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<WrongVolume>()) {
-        Some(wrong) => ArchiveError::Volumes(VolumesError::Incomplete(wrong.to_string())),
+        Some(wrong) => ArchiveError::Volumes(VolumesError::incomplete(wrong.to_string())),
         None => ArchiveError::Io { path: "stdin".into(), error },
     }
 }

@@ -38,13 +38,15 @@ pub(crate) enum ValuesError {
 }
 
 /// How the first line of a file begins that [`helm_values`] made. The SHA-256 of all that follows the line ends it.
-const MADE: &str = "# Made by bundle; changed by nobody while the SHA-256 of the rest is ";
+const MADE: &str = "# Made by bundle; nobody has edited it while this is the SHA-256 of the lines below: ";
+/// How the line began in earlier versions.
+const MADE_BEFORE: &str = "# Made by bundle; changed by nobody while the SHA-256 of the rest is ";
 
 /// Whether `file` is a values file that was not changed since it was written.
 pub(crate) fn is_as_made(file: &[u8]) -> bool {
     let Some(end) = file.iter().position(|byte| *byte == b'\n') else { return false };
     let (line, rest) = file.split_at(end);
-    let stated = line.strip_prefix(MADE.as_bytes());
+    let stated = [MADE, MADE_BEFORE].iter().find_map(|made| line.strip_prefix(made.as_bytes()));
     stated.is_some_and(|stated| stated == Digest::sha256(&rest[1..]).hex().as_bytes())
 }
 

@@ -29,7 +29,11 @@ impl Resolving<'_> {
     ) -> anyhow::Result<Resolved> {
         let reporter = &self.session.reporter;
         reporter.begin_count("resolving images", self.request.images.len() as u64);
-        let step = |_: &RequestedImage, _| reporter.step();
+        let step = |_: &RequestedImage, is_resolved| {
+            if is_resolved {
+                reporter.step();
+            }
+        };
         let work = resolve(self.content, cache, self.request, self.jobs, &step);
         let resolved = self.session.stoppable("nothing has been written yet", work).await?;
         reporter.end();

@@ -38,8 +38,9 @@ pub(crate) enum FileExportError {
     Transfer(#[from] TransferError),
     #[error(transparent)]
     Blob(#[from] BlobError),
-    #[error("stopped; finished work is kept; run the same command again to resume")]
-    Interrupted,
+    /// In bytes of content.
+    #[error("stopped; finished work is kept ({} of {}); run the same command again to resume", bytes(*.kept), bytes(*.total))]
+    Interrupted { kept: u64, total: u64 },
 }
 
 impl Explain for FileExportError {
@@ -48,7 +49,7 @@ impl Explain for FileExportError {
             Self::Plan(error) => error.calls_for(),
             Self::Transfer(error) => error.calls_for(),
             Self::Blob(error) => error.calls_for(),
-            Self::Interrupted => Some(ExitCode::Interrupted),
+            Self::Interrupted { .. } => Some(ExitCode::Interrupted),
         }
     }
 
@@ -57,7 +58,7 @@ impl Explain for FileExportError {
             Self::Plan(error) => error.hints(),
             Self::Transfer(error) => error.hints(),
             Self::Blob(error) => error.hints(),
-            Self::Interrupted => Vec::new(),
+            Self::Interrupted { .. } => Vec::new(),
         }
     }
 }
@@ -232,7 +233,12 @@ impl FileExport<'_> {
             shared.stop.clone(),
         ));
         let cut = header.cut;
-        self.reporter.begin(self.doing(), plan.payload(), past_bytes(&plan, &past));
+        let kept = past_bytes(&plan, &past);
+        if kept > 0 {
+            self.reporter.say(&format!("{} of {} are there already", bytes(kept), bytes(plan.payload())));
+        }
+        let grows = grown.is_some();
+        self.reporter.begin(self.doing(), plan.payload(), kept);
         let places = AlternateSources::new(self.content, &plan, self.cache);
         let source = Source {
             places: &places,
@@ -266,7 +272,11 @@ impl FileExport<'_> {
         }
         if finished.is_err() && self.cancel.is_cancelled() {
             shared.journal.barrier(&shared.file)?;
-            return Err(FileExportError::Interrupted);
+            let kept = match grows {
+                true => shared.file.len()?.min(plan.payload()),
+                false => self.workspace.unfinished()?.map_or(0, |left| past_bytes(&plan, &left.past)),
+            };
+            return Err(FileExportError::Interrupted { kept, total: plan.payload() });
         }
         let outcome = finished?;
         if matches!(outcome, Outcome::Complete) {
