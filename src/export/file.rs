@@ -9,6 +9,7 @@ use super::job::ExportJob;
 use super::lost::{report_faults, report_lost, way_on, without};
 use super::resolve::manifest_cache::ManifestCache;
 use super::resume::workspace::{Unfinished, Workspace};
+use super::resume::worth::RequestMark;
 use super::write::blob_spool::BlobSpool;
 use super::write::checksum::complete_sidecar;
 use super::write::file_export::{FileExport, Outcome};
@@ -71,9 +72,10 @@ impl FileRun<'_> {
             stale: &stale,
         };
         let fingerprint = job.request.fingerprint()?;
+        let mark = RequestMark::new(&fingerprint, 0);
         let (mut resolution, mut unfinished, mut dropped) =
-            self.resolution(&workspace, &cache, &fingerprint, report).await?;
-        let resumed = unfinished.as_ref().is_some_and(|earlier| earlier.header.request == fingerprint);
+            self.resolution(&workspace, &cache, &mark, report).await?;
+        let resumed = unfinished.as_ref().is_some_and(|earlier| earlier.is_of(&mark));
         let mut probed = None;
         loop {
             let draft = match run.draft(&resolution) {
@@ -104,15 +106,13 @@ impl FileRun<'_> {
                     .say("the base has no blob of this bundle, so the bundle does not need it");
             }
             self.run_preflight(job.preflight(&draft, Some(target)))?;
-            // A run that dropped images must not be resumed by a later run of the same request.
-            let marked =
-                if dropped == 0 { fingerprint.clone() } else { format!("{fingerprint} less {dropped}") };
-            let earlier = unfinished.as_ref().filter(|u| u.header.request == marked);
-            let stamp = earlier.map_or_else(now, |u| u.header.resolved_at.clone());
+            let mark = RequestMark::new(&fingerprint, dropped);
+            let earlier = unfinished.as_ref().filter(|earlier| earlier.is_of(&mark));
+            let stamp = earlier.map_or_else(now, |earlier| earlier.header.resolved_at.clone());
             let probe = || target::medium(job.session, job.write, target, &draft);
             let medium = probed.unwrap_or_else(probe);
             probed = Some(medium);
-            let prepared = run.prepare(medium, &resolution, draft, unfinished.take(), marked, stamp)?;
+            let prepared = run.prepare(medium, &resolution, draft, unfinished.take(), mark, stamp)?;
             let (plan, outcome) = run.transfer(prepared).await?;
             let Outcome::Lost(lost) = outcome else {
                 blob_spool.map_or(Ok(()), BlobSpool::remove)?;
@@ -158,13 +158,13 @@ impl FileRun<'_> {
         &self,
         workspace: &Workspace,
         cache: &ManifestCache,
-        fingerprint: &str,
+        mark: &RequestMark,
         report: &mut RunReport,
     ) -> anyhow::Result<(Resolution, Option<Unfinished>, usize)> {
         let job = self.job;
         let unfinished = workspace.unfinished()?;
-        if let Some(earlier) = unfinished.as_ref().filter(|u| u.header.request == fingerprint)
-            && let Ok(resolution) = serde_json::from_value::<Resolution>(earlier.header.resolution.clone())
+        if let Some(earlier) = &unfinished
+            && let Some(resolution) = earlier.resolution(mark)
         {
             job.session.reporter.say(&format!(
                 "resuming the run whose tags were resolved on {}; --fresh starts over",

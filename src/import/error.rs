@@ -90,9 +90,10 @@ impl Explain for UploadError {
                     .to_owned(),
             ],
             // What to do about damage is said once, for all images.
-            Self::Archive(ArchiveError::Format(_)) => Vec::new(),
+            Self::Archive(ArchiveError::Format(_)) | Self::Content(_) | Self::Unproven { .. } | Self::Cancelled => {
+                Vec::new()
+            }
             Self::Archive(error) => error.hints(),
-            Self::Content(_) | Self::Unproven { .. } | Self::Cancelled => Vec::new(),
         }
     }
 }

@@ -340,7 +340,7 @@ impl Feed<'_> {
                 .then(|| Err(if is_cancelled { UploadError::Cancelled } else { self.wrong(upload, found) }));
         }
         let finished = session.finish(&upload.digest).await.map_err(UploadError::Registry);
-        Some(finished.map(|_| {
+        Some(finished.map(|()| {
             self.run.count(&Pushed::Uploaded { bytes: upload.size });
         }))
     }

@@ -98,14 +98,14 @@ pub(crate) fn summary(
         took.as_secs_f64(),
     );
     text.push_str(&report.chosen("imported"));
-    if let Some(WrittenValues { path, kept, names_values }) = values {
-        let only = if *names_values {
+    if let Some(WrittenValues { path, kept, is_of_chart }) = values {
+        let only = if *is_of_chart {
             ""
         } else {
             " (only the registry override: the list names no values of a chart)"
         };
         let _ = writeln!(text, "\nHelm values{only}: {}", path.display());
-        if *names_values && number(ImageState::Failed) == 0 {
+        if *is_of_chart && number(ImageState::Failed) == 0 {
             let _ = writeln!(text, "  helm upgrade … --values {}", typed(path));
         }
         if let Some(kept) = kept {

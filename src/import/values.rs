@@ -23,7 +23,7 @@ pub(crate) struct Values {
     path: PathBuf,
     text: String,
     /// A row of the bundle's catalog says which values of a chart name its image.
-    names_values: bool,
+    is_of_chart: bool,
 }
 
 /// The values file that was written.
@@ -32,7 +32,7 @@ pub(crate) struct WrittenValues {
     /// The file with the usual name, which was edited or is for another destination.
     pub(crate) kept: Option<PathBuf>,
     /// A row of the bundle's catalog says which values of a chart name its image.
-    pub(crate) names_values: bool,
+    pub(crate) is_of_chart: bool,
 }
 
 /// The values file to write; none if the catalog contradicts itself. If values of a certain kind were requested, that
@@ -48,10 +48,10 @@ pub(crate) fn plan(
     let style = ValuesStyle { per_image: args.style.per_image, pin: args.style.pin };
     match bundle_values(bundle, destination, mapping, style, &args.only) {
         Ok(text) => {
-            let names_values =
+            let is_of_chart =
                 |entry: &EntryRecord| !entry.chart.is_empty() || entry.repository_path.is_some();
-            let names_values = bundle.catalog.entries.iter().any(names_values);
-            Ok(Some(Values { path, text, names_values }))
+            let is_of_chart = bundle.catalog.entries.iter().any(is_of_chart);
+            Ok(Some(Values { path, text, is_of_chart }))
         }
         Err(error) if style.per_image || style.pin || args.mapping.keep_host => Err(error),
         Err(error) => {
@@ -68,14 +68,14 @@ pub(crate) fn write(
     destination: &Destination,
     force: bool,
 ) -> anyhow::Result<WrittenValues> {
-    let Values { path, text, names_values } = values;
+    let Values { path, text, is_of_chart } = values;
     let is_free = |path: &Path| force || is_free(path, text.as_bytes());
     let others = || (1..=MOST).map(|number| named_after(path, &destination.to_string(), number));
     let place = std::iter::once(path.clone()).chain(others()).find(|path| is_free(path));
     let place = place.unwrap_or_else(|| path.clone());
     output_files::write(&place, text)?;
     let kept = (place != *path).then(|| path.clone());
-    Ok(WrittenValues { path: place, kept, names_values: *names_values })
+    Ok(WrittenValues { path: place, kept, is_of_chart: *is_of_chart })
 }
 
 /// Whether `text` can be written to `path` without losing a file that was edited or is for another destination.

@@ -10,7 +10,7 @@ use super::alternate_sources::AlternateSources;
 use super::append::{self, AppendState};
 use super::blob_error::{BlobError, LostBlob};
 use super::blob_spool::BlobSpool;
-use super::checksum::{Seal, read_range};
+use super::checksum::Seal;
 use super::error::TransferError;
 use super::file_run::{Downloaded, Shared, Sidecar, past_bytes};
 use super::parallel;
@@ -25,7 +25,8 @@ use crate::export::resume::old_partial::OldPartial;
 use crate::export::resume::readback::recheck;
 use crate::export::resume::watermark::{Watermark, follow, keep_barriers};
 use crate::export::resume::workspace::{Unfinished, Workspace};
-use crate::image::{Algorithm, Digest, Hasher};
+use crate::export::resume::worth::{self, Continued, RequestMark};
+use crate::image::Digest;
 use crate::inputs::content_source::ContentSource;
 use crate::plan::{ExportPlan, PlanError, Request, Resolution, Signer};
 use crate::report::{Reporter, bytes};
@@ -127,37 +128,29 @@ impl FileExport<'_> {
         ExportPlan::new(self.request, resolution, self.signer, self.cache, &mut |_| Ok(()))
     }
 
-    /// Writes the head of the file. The partial file of `unfinished` is resumed if it is for the same `request` and has
-    /// the same head; otherwise its blobs may be of use for the new one.
+    /// Makes the partial file ready: goes on with that of `unfinished`, or writes the head of a new one.
     pub(crate) fn prepare(
         &self,
         medium: Medium,
         resolution: &Resolution,
         draft: ExportPlan,
         unfinished: Option<Unfinished>,
-        request: String,
+        mark: RequestMark,
         resolved_at: String,
     ) -> Result<Prepared, FileExportError> {
         let cut = self.cut(&draft)?;
-        let same = |u: &Unfinished| {
-            u.header.request == request && u.header.head == draft.head.digest && u.header.cut == cut
-        };
-        if let Some(Unfinished { header, past }) = unfinished.as_ref().filter(|unfinished| same(unfinished)) {
-            let file = self.workspace.reopen(cut)?;
-            // An earlier run may have ended after it wrote a new head and before it wrote its journal.
-            if head_digest(&file, &draft)? == draft.head.digest {
-                let old_partial = self.old_partial(medium, &draft)?;
-                let (past, grown) = match medium {
-                    Medium::Sparse => (recheck(&file, &draft, past.clone(), self.reporter)?, None),
-                    Medium::Filling => {
-                        let grown = AppendState::checked(&file, &draft, cut, past, self.reporter)?;
-                        (grown.past(&draft, past), Some(grown))
-                    }
-                };
-                return Ok(Prepared { plan: draft, file, past, old_partial, header: header.clone(), grown });
-            }
-        } else if let Some(unfinished) = unfinished {
-            self.workspace.set_aside(unfinished)?;
+        if let Some(Continued { file, header, past }) =
+            worth::of(self.workspace, unfinished, &mark, &draft, cut)?
+        {
+            let old_partial = self.old_partial(medium, &draft)?;
+            let (past, grown) = match medium {
+                Medium::Sparse => (recheck(&file, &draft, past, self.reporter)?, None),
+                Medium::Filling => {
+                    let grown = AppendState::checked(&file, &draft, cut, &past, self.reporter)?;
+                    (grown.past(&draft, &past), Some(grown))
+                }
+            };
+            return Ok(Prepared { plan: draft, file, past, old_partial, header, grown });
         }
         let stored = serde_json::to_value(resolution);
         let stored = stored.map_err(|_| TransferError::Invariant("a resolution is not JSON"))?;
@@ -169,7 +162,7 @@ impl FileExport<'_> {
             at += bytes.len() as u64;
             Ok(())
         })?;
-        let mut header = Header::new(request, resolved_at, stored, plan.head.digest);
+        let mut header = Header::new(mark.into_string(), resolved_at, stored, plan.head.digest);
         header.blobs = places(&plan);
         header.cut = cut;
         let grown = match medium {
@@ -272,9 +265,10 @@ impl FileExport<'_> {
         }
         if finished.is_err() && self.cancel.is_cancelled() {
             shared.journal.barrier(&shared.file)?;
-            let kept = match grows {
-                true => shared.file.len()?.min(plan.payload()),
-                false => self.workspace.unfinished()?.map_or(0, |left| past_bytes(&plan, &left.past)),
+            let kept = if grows {
+                shared.file.len()?.min(plan.payload())
+            } else {
+                self.workspace.unfinished()?.map_or(0, |left| past_bytes(&plan, &left.past))
             };
             return Err(FileExportError::Interrupted { kept, total: plan.payload() });
         }
@@ -329,15 +323,4 @@ fn places(plan: &ExportPlan) -> Vec<(u32, Digest, u64, u64)> {
         (u32::try_from(index).unwrap_or(u32::MAX), blob.digest, blob.size, layout.data_offset(index))
     };
     (layout.stored().start..layout.compressed().end).map(place).collect()
-}
-
-/// The digest of the bytes where the head of `plan` should be.
-fn head_digest(file: &PartialFile, plan: &ExportPlan) -> Result<Digest, TransferError> {
-    let len = plan.head.layout.head_len();
-    if file.len()? < len {
-        return Ok(Digest::sha256(b""));
-    }
-    let mut hasher = Hasher::new(Algorithm::Sha256);
-    read_range(file, 0..len, &mut |bytes| hasher.update(bytes))?;
-    Ok(hasher.finish())
 }
