@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # From a fresh clone to images on the other side of a gap, on this machine only: builds the program, makes a small
 # application's images in an embedded registry, exports them, and imports them into a second embedded registry.
-# Needs a Rust toolchain; everything else that is missing is installed (Debian, as root) or named.
+# Needs a Rust toolchain; everything else that is missing is installed (Debian, as root) or named. BUNDLE names a program
+# to use instead of the one that is built.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
@@ -11,13 +12,17 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 
 title "Building (two or three minutes the first time)"
-need_rust
 need curl curl tar tar gzip gzip || exit 1
-cd "$root"
-# Without the features for Amazon ECR and S3, which nothing here needs: they are a
-# third of the compile time. Without debug information for the same reason.
-CARGO_PROFILE_DEV_DEBUG=0 cargo build --locked --bin bundle --no-default-features
-binary=$(target_dir)/debug/bundle
+if [ -n "${BUNDLE:-}" ]; then
+    binary=$(realpath "$BUNDLE")
+else
+    need_rust
+    cd "$root"
+    # Without the features for Amazon ECR and S3, which nothing here needs: they are a
+    # third of the compile time. Without debug information for the same reason.
+    CARGO_PROFILE_DEV_DEBUG=0 cargo build --locked --bin bundle --no-default-features
+    binary=$(target_dir)/debug/bundle
+fi
 "$binary" --version
 
 title "An application's images, in a registry outside"
@@ -95,5 +100,5 @@ cat shop-2.4.values.yaml
 
 title "Done in $SECONDS s"
 note "The bundle and the values file are in $place;"
-note "the program is $binary (a debug build without Amazon ECR and S3;"
-note "cargo build --release --locked builds all of it)."
+note "the program is $binary."
+[ -n "${BUNDLE:-}" ] || note "It is a debug build without Amazon ECR and S3; cargo build --release --locked builds all of it."

@@ -69,7 +69,7 @@ impl Layout {
     /// `8000 bytes of 9000`, or `8000 bytes of at least 9000`, if a file of `len` bytes is too short for this head.
     pub(crate) fn shortfall(&self, len: u64) -> Option<String> {
         let least = if self.is_exact() { "" } else { "at least " };
-        (len < self.min_len()).then(|| format!("it has {len} bytes of {least}{}", self.min_len()))
+        (len < self.min_len()).then(|| format!("it has {len} bytes of {least}{} bytes", self.min_len()))
     }
 
     /// File bytes of the head.
