@@ -9,5 +9,6 @@ pub(crate) mod catalogs;
 pub(crate) mod charts;
 pub(crate) mod foreign;
 pub(crate) mod lock;
+pub(crate) mod of_bundles;
 pub(crate) mod resolved_request;
 pub(crate) mod selection;
