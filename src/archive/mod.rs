@@ -57,6 +57,7 @@ pub mod manifest;
 mod partial;
 mod read;
 mod stream;
+mod unpacked;
 mod volumes;
 
 pub use chart::{ChartFile, MAX_CHART_FILE, MAX_CHART_FILES, chart_files};
@@ -90,6 +91,7 @@ pub use read::reader::BundleReader;
 pub use stream::pipe::{PipedContent, PipedHead, open_pipe};
 pub use stream::pipe_buffer::{PipeBuffer, PipeBufferWriter};
 pub use stream::streamed_bundle::{Rest, StreamedBundle};
+pub(crate) use unpacked::{LayoutFolder, decompressed};
 pub use volumes::{
     COLUMNS, Cut, LIST_SUFFIX, MIN_VOLUME, Survey, VolumeEntry, VolumeInput, VolumeList, Wait,
     WaitingVolumes, parity_len, parity_name, protect, remove_parity, volume_base, volumes_of,

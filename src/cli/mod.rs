@@ -13,6 +13,7 @@ mod repack;
 mod review;
 mod serve;
 mod trust;
+mod unpack;
 
 use std::path::PathBuf;
 
@@ -33,6 +34,7 @@ pub use serve::ServeArgs;
 pub use trust::{
     ApprovalArgs, KeygenArgs, PassphraseArgs, PolicyArgs, Role, SignArgs, SignKeyArgs, TrustArgs,
 };
+pub use unpack::UnpackArgs;
 
 /// Carries container images across an air gap.
 ///
@@ -129,6 +131,15 @@ Manual: bundle help transfer, bundle help registries.")]
       -o shop-2.5.tar.zst
   bundle repack --rebuild images.tar.zst")]
     Repack(RepackArgs),
+    /// Write the content of a bundle as an OCI layout: a folder, a plain tar or a stream.
+    ///
+    /// For tools that read neither zstd nor bundles. Every digest is checked on the way, and `bundle import` takes the
+    /// result back.
+    #[command(after_help = "Examples:
+  bundle unpack shop.tar.zst -o shop
+  bundle unpack shop.tar.zst -o shop.tar --only '*/server*'
+  bundle unpack shop.tar.zst -o - | ctr -n k8s.io images import -")]
+    Unpack(UnpackArgs),
     /// Sign a bundle, a statement or a receipt.
     ///
     /// The signature is written to sidecar files; the signed file does not change. FILE.sig is for openssl and older cosign,

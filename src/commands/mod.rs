@@ -21,6 +21,7 @@ mod repack;
 mod review;
 mod serve;
 mod sign;
+mod unpack;
 mod values;
 mod verify;
 mod verify_form;
@@ -77,6 +78,9 @@ async fn dispatch(command: Command, cancel: CancellationToken) -> anyhow::Result
         Command::Repack(args) => {
             Box::pin(repack::run(&Session::new(&args.output_style, cancel), &args)).await
         }
+        Command::Unpack(args) => {
+            Box::pin(unpack::run(&Session::new(&args.output_style, cancel), &args)).await
+        }
         Command::Mirrors(args) => mirrors::run(&args),
         Command::Sign(args) => sign::run(&Session::new(&args.output_style, cancel), &args),
         Command::Keygen(args) => keygen::run(&args),
@@ -100,6 +104,7 @@ fn reports_as_json(command: &Command) -> bool {
         Command::Serve(args) => &args.output_style,
         Command::Sign(args) => &args.output_style,
         Command::Repack(args) => &args.output_style,
+        Command::Unpack(args) => &args.output_style,
         Command::Catalog(CatalogCommand::Lock(args)) => &args.output_style,
         Command::Catalog(CatalogCommand::Lint(args)) => &args.output_style,
         Command::Catalog(CatalogCommand::Discover(args)) => &args.output_style,

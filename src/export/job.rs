@@ -18,7 +18,7 @@ use crate::provenance::Material;
 use crate::request::lock;
 use crate::session::Session;
 use crate::session::preflight::Preflight;
-use crate::session::run_report::RunReport;
+use crate::session::run_report::{ImageReport, RunReport};
 use crate::signing::PrivateKey;
 
 /// One export with everything it needs.
@@ -46,6 +46,12 @@ impl ExportJob<'_> {
     pub(crate) fn signature_source(&self) -> Option<Signer<'_>> {
         let kept = || self.origin.and_then(SourceBundle::signature);
         self.signer.map(Signer::Key).or_else(kept)
+    }
+
+    /// Gives each requested image a row in the report.
+    pub(crate) fn list_images(&self, report: &mut RunReport) {
+        let rows = self.request.images.iter();
+        report.images.extend(rows.map(|wanted| ImageReport::new(&wanted.name, wanted.sources.first())));
     }
 
     /// Where blobs are buffered until they can be written.

@@ -33,7 +33,8 @@ pub(crate) fn report_lost(
         for image in users.of_blob(&digest) {
             let row = rows.get(&plan.bundle.images[image].name);
             if let Some(row) = row.filter(|_| hit.insert(image)) {
-                let why = format_args!("blob {digest}: {error}");
+                let why = error.to_string();
+                let why = if why.contains(&digest.hex()) { why } else { format!("blob {digest}: {why}") };
                 let hints = if earlier && is_gone(error) { vec![GONE.to_owned()] } else { Vec::new() };
                 report.images[*row].failed(code, &source, &why, hints);
             }

@@ -21,6 +21,7 @@ pub(crate) mod resume;
 mod stream;
 pub(crate) mod target;
 pub(crate) mod text;
+pub(crate) mod unpack;
 pub(crate) mod with_self;
 pub(crate) mod write;
 
@@ -28,7 +29,7 @@ use std::path::Path;
 
 use crate::app::failure::ExitCode;
 use crate::inputs::clients;
-use crate::session::run_report::{ImageReport, RunReport};
+use crate::session::run_report::RunReport;
 use job::ExportJob;
 
 /// Plans or writes the bundle; without a `target` it goes to stdout.
@@ -37,9 +38,7 @@ pub(crate) async fn run(
     target: Option<&Path>,
     report: &mut RunReport,
 ) -> anyhow::Result<ExitCode> {
-    for wanted in &job.request.images {
-        report.images.push(ImageReport::new(&wanted.name, wanted.sources.first()));
-    }
+    job.list_images(report);
     let result = match target {
         _ if job.write.dry_run => dry_run::run(job, target, report).await,
         None => stream::run(job, report).await,

@@ -69,14 +69,25 @@ const OTHER_FORMATS: [&str; 18] = [
     ".7z", ".rar", ".gz", ".xz", ".bz2", ".lz4", ".lz",
 ];
 
-/// Other tools and people trust the name: a wrong ending would only be noticed behind the gap.
-fn refuse_other_format(target: &Path) -> anyhow::Result<()> {
-    let name = target.file_name().unwrap_or_default().to_string_lossy();
+/// The ending of `name` that names another format, if it has one.
+fn other_format(name: &str) -> Option<&'static str> {
     let is_ending = |ending: &&&str| {
         let start = name.len().checked_sub(ending.len());
         start.and_then(|start| name.get(start..)).is_some_and(|end| end.eq_ignore_ascii_case(ending))
     };
-    let Some(ending) = OTHER_FORMATS.iter().find(is_ending) else { return Ok(()) };
+    OTHER_FORMATS.iter().find(is_ending).copied()
+}
+
+/// Whether the name of `path` ends like an archive.
+pub(super) fn names_other_format(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    other_format(&name).is_some() || name.to_ascii_lowercase().ends_with(".zst")
+}
+
+/// Other tools and people trust the name: a wrong ending would only be noticed behind the gap.
+fn refuse_other_format(target: &Path) -> anyhow::Result<()> {
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    let Some(ending) = other_format(&name) else { return Ok(()) };
     let stem = &name[..name.len() - ending.len()];
     let stem = stem.strip_suffix(".tar.zst").unwrap_or(stem);
     let stem = if stem.is_empty() { "bundle" } else { stem };
@@ -91,7 +102,7 @@ fn refuse_other_format(target: &Path) -> anyhow::Result<()> {
 }
 
 /// The finished file is renamed to its name, which would replace a device or a link.
-fn refuse_special(target: &Path) -> anyhow::Result<()> {
+pub(super) fn refuse_special(target: &Path) -> anyhow::Result<()> {
     let refuse = |why: String, hint: &str| Err(Failure::usage(why).hint(hint).into());
     let shown = target.display();
     if output_files::is_no_file(target) {

@@ -53,9 +53,13 @@ address = "{home}/ttrpc"
 
     /// Every image is there, whole, with the digest of the source.
     pub fn has(&self, shop: &Shop) {
+        self.has_in("k8s.io", shop);
+    }
+
+    fn has_in(&self, namespace: &str, shop: &Shop) {
         for ware in &shop.wares {
             let name = format!("name=={HOST}/{}", ware.name());
-            let checked = self.ctr(&["images", "check", &name]).ok().stdout;
+            let checked = self.in_namespace(namespace, &["images", "check", &name]).ok().stdout;
             let words = checked.split_whitespace().collect::<Vec<_>>().join(" ");
             assert!(words.contains(&format!("{} complete", ware.digest())), "{checked}");
         }
@@ -69,6 +73,9 @@ fn containerd_imports_the_file(desk: &Desk) -> Tested {
     desk.run("zstd", &["-q", "-dc", &shop.file]).into_file(&desk.path("bundle.tar"));
     containerd.ctr(&["images", "import", "--snapshotter", "native", "bundle.tar"]).ok();
     containerd.has(shop);
+    let stdin = containerd.in_namespace("streamed", &["images", "import", "--snapshotter", "native", "-"]);
+    stdin.fed_by(desk.bundle(&["unpack", &shop.file, "-o", "-"]));
+    containerd.has_in("streamed", shop);
     containerd.in_namespace("default", &["images", "import", &shop.file]).ends(1);
     PASSED
 }
@@ -89,7 +96,7 @@ fn docker_loads_the_file(desk: &Desk) -> Tested {
     if !server.comes_up(|| docker(&["version"]).ran().code == 0) {
         return Err(Skip::because(format!("dockerd does not run here: {}", server.last_line())));
     }
-    docker(&["load"]).fed_by(desk.run("zstd", &["-q", "-dc", &shop.file]));
+    docker(&["load"]).fed_by(desk.bundle(&["unpack", &shop.file, "-o", "-"]));
     for ware in &shop.wares {
         docker(&["image", "inspect", "--format", "{{.Id}}", &format!("{HOST}/{}", ware.name())]).ok();
     }

@@ -56,6 +56,7 @@ mod stopping;
 mod storage;
 mod support;
 mod trust;
+mod unpack;
 mod values;
 mod volumes;
 mod with_self;

@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::ops::Range;
+use std::path::Path;
 
 use super::alternate_sources::AlternateSources;
 use super::blob_error::BlobError;
@@ -144,6 +145,8 @@ fn spooled(mut file: File, writer: &mut BlobWriter<'_>, sink: &mut impl Sink) ->
 pub(crate) struct StreamExport<'a, W> {
     pub plan: &'a ExportPlan,
     pub out: W,
+    /// The output, for errors.
+    pub name: &'a Path,
     pub places: &'a AlternateSources<'a>,
     pub spool: Option<&'a BlobSpool>,
     pub jobs: usize,
@@ -163,7 +166,7 @@ impl<W: Write> StreamExport<'_, W> {
         let jobs = self.jobs.max(1);
         let source =
             Source { places, plan, reporter, spool, old_partial: None, jobs, window: Window::IN_TURN };
-        let mut ordered = Ordered { source, sink: Pipe(self.out) };
+        let mut ordered = Ordered { source, sink: Pipe { out: self.out, name: self.name } };
         let layout = &plan.head.layout;
         let compressed = ordered.run(layout.stored().start..layout.compressed().end, None).await?;
         let last = plan.bundle.blobs.len().saturating_sub(1);

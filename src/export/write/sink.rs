@@ -1,6 +1,7 @@
 //! Where the bytes of a bundle are written: at their offset in a file, at the end of a growing file, or into a pipe.
 
 use std::io::Write;
+use std::path::Path;
 
 use super::checksum::Checksum;
 use super::error::TransferError;
@@ -205,18 +206,22 @@ impl Sink for Growing<'_> {
 }
 
 /// A pipe, which cannot take anything back.
-pub(crate) struct Pipe<W>(pub(crate) W);
+pub(crate) struct Pipe<'a, W> {
+    pub(crate) out: W,
+    /// For errors.
+    pub(crate) name: &'a Path,
+}
 
-impl<W: Write> Pipe<W> {
+impl<W: Write> Pipe<'_, W> {
     /// Writes `ending` and everything that is buffered.
     pub(crate) fn end(&mut self, ending: &[u8]) -> Result<(), TransferError> {
         self.write(ending)?;
-        self.0.flush().map_err(TransferError::io("stdout".as_ref()))
+        self.out.flush().map_err(TransferError::io(self.name))
     }
 }
 
-impl<W: Write> Sink for Pipe<W> {
+impl<W: Write> Sink for Pipe<'_, W> {
     fn write(&mut self, bytes: &[u8]) -> Result<(), TransferError> {
-        self.0.write_all(bytes).map_err(TransferError::io("stdout".as_ref()))
+        self.out.write_all(bytes).map_err(TransferError::io(self.name))
     }
 }
