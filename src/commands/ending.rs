@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use crate::app::failure::ExitCode;
-use crate::failure::{all_hints, code_of, render};
+use crate::error_text::{all_hints, code_of, render};
 use crate::report::Reporter;
 use crate::session::output_files;
 use crate::session::run_report::RunReport;

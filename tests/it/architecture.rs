@@ -109,7 +109,7 @@ const MAY_USE: [(&str, &[&str]); 28] = [
         ],
     ),
     // Lists the errors that explain themselves, and knows nothing else.
-    ("failure", &["app", "archive", "destination", "export", "import", "plan", "registry"]),
+    ("error_text", &["app", "archive", "destination", "export", "import", "plan", "registry"]),
     (
         "commands",
         &[
@@ -120,7 +120,7 @@ const MAY_USE: [(&str, &[&str]); 28] = [
             "provenance",
             "destination",
             "export",
-            "failure",
+            "error_text",
             "cluster_config",
             "image",
             "import",
