@@ -33,7 +33,6 @@ mod cluster_config;
 pub mod commands;
 pub mod destination;
 mod error_text;
-mod error_text;
 mod export;
 mod facts;
 pub mod image;

@@ -157,6 +157,21 @@ pub(crate) fn aside(path: &Path, mode: u32) -> io::Result<NamedTempFile> {
     Ok(aside)
 }
 
+/// Renames, unless something has the new name.
+pub(crate) fn rename_to_new(from: &Path, to: &Path) -> io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // Not every file system knows the flag.
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::NOTSUP) => {
+            if std::fs::symlink_metadata(to).is_ok() {
+                return Err(io::ErrorKind::AlreadyExists.into());
+            }
+            std::fs::rename(from, to)
+        }
+        renamed => Ok(renamed?),
+    }
+}
+
 /// The name for `random`. It ends with a checksum of `random`, so that no file of a user has such a name by chance.
 fn temporary_name(random: u64) -> String {
     let random = format!("{random:016x}");

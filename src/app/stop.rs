@@ -2,6 +2,7 @@
 //! of a run that a signal ended.
 
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// A signal that asks the program to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,4 +33,31 @@ pub(crate) fn requested() -> Option<StopSignal> {
         signal if signal == StopSignal::Terminate as u8 => Some(StopSignal::Terminate),
         _ => Some(StopSignal::Interrupt),
     }
+}
+
+/// What is left if the program ends now, while a write may wait for a reader without end.
+static BLOCKING: Mutex<Option<&str>> = Mutex::new(None);
+
+/// While it exists, the program may be waiting for the reader of its output, where no cancellation reaches it: after a
+/// signal it then ends without that.
+#[derive(Debug)]
+pub(crate) struct Blocking(());
+
+impl Blocking {
+    /// `left` is what is left if the program ends.
+    pub(crate) fn begin(left: &'static str) -> Self {
+        *BLOCKING.lock().unwrap_or_else(PoisonError::into_inner) = Some(left);
+        Self(())
+    }
+}
+
+impl Drop for Blocking {
+    fn drop(&mut self) {
+        *BLOCKING.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+/// What is left if the program ends now, if it may be waiting for a reader.
+pub(crate) fn blocked() -> Option<&'static str> {
+    *BLOCKING.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -2,18 +2,23 @@
 //!
 //! What is written here was made by this program and is on its way to other tools, which read neither zstd nor bundles.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, PipeWriter, Read, Write};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
 use super::{ArchiveError, FormatError, sync_folder};
-use crate::app::own_file::folder_of;
+use crate::app::own_file::{self, folder_of};
 
 /// The prefix of the folder that is filled before it gets its name.
 const UNFINISHED: &str = ".airgap-bundle-unpack-";
+/// Such a folder that no run has locked and that is older than this was left behind by one that was killed.
+const LEFT_BEHIND: Duration = Duration::from_mins(1);
 
 /// Passes the content of the zstd frames that are written to it on to `out`.
 pub(crate) fn decompressed<W: Write>(out: W) -> Result<impl Write, ArchiveError> {
@@ -24,6 +29,8 @@ pub(crate) fn decompressed<W: Write>(out: W) -> Result<impl Write, ArchiveError>
 #[derive(Debug)]
 pub(crate) struct LayoutFolder {
     aside: TempDir,
+    /// Shows other runs that it is in use.
+    _lock: File,
     target: PathBuf,
     tar: Option<PipeWriter>,
     /// Nothing takes what is written any more.
@@ -35,12 +42,18 @@ impl LayoutFolder {
     /// An empty folder beside `target`.
     pub(crate) fn begin(target: &Path) -> Result<Self, ArchiveError> {
         let begin = || {
-            let aside = tempfile::Builder::new().prefix(UNFINISHED).tempdir_in(folder_of(target))?;
+            let parent = folder_of(target);
+            remove_left_behind(parent);
+            let aside = tempfile::Builder::new().prefix(UNFINISHED).tempdir_in(parent)?;
+            let lock = File::open(aside.path())?;
+            // Where nothing can be locked, nothing is removed as left behind either.
+            let _ = lock.try_lock();
             let (reader, tar) = io::pipe()?;
             let folder = aside.path().to_owned();
             let writing = std::thread::spawn(move || extract(reader, &folder));
             Ok(Self {
                 aside,
+                _lock: lock,
                 target: target.to_owned(),
                 tar: Some(tar),
                 is_broken: false,
@@ -63,17 +76,35 @@ impl LayoutFolder {
         written.map_err(ArchiveError::io(&self.target))
     }
 
-    /// Gives the folder its name. An empty folder of that name is replaced.
+    /// Gives the folder its name, which nothing else may have by now.
     pub(crate) fn finish(self) -> Result<(), ArchiveError> {
         let Self { aside, target, .. } = self;
         let finish = || {
             open_to_all(aside.path())?;
-            std::fs::rename(aside.path(), &target)
+            own_file::rename_to_new(aside.path(), &target)
         };
         finish().map_err(ArchiveError::io(&target))?;
         // Renamed: there is nothing left to remove.
         let _ = aside.keep();
         sync_folder(&target)
+    }
+}
+
+/// Removes the folders beside a target that killed runs of this user left.
+fn remove_left_behind(parent: &Path) {
+    for entry in std::fs::read_dir(parent).into_iter().flatten().flatten() {
+        let is_ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(UNFINISHED));
+        if !is_ours || !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            continue;
+        }
+        let Ok(folder) = File::open(entry.path()) else { continue };
+        let is_left_behind = folder.metadata().is_ok_and(|meta| {
+            let age = meta.modified().ok().and_then(|then| then.elapsed().ok());
+            meta.uid() == rustix::process::geteuid().as_raw() && age.is_some_and(|age| age > LEFT_BEHIND)
+        });
+        if is_left_behind && folder.try_lock().is_ok() {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
     }
 }
 
@@ -104,6 +135,7 @@ fn open_to_all(folder: &Path) -> io::Result<()> {
 /// Writes the members of a tar that this program has just made as files below `folder`.
 fn extract(tar: impl Read, folder: &Path) -> io::Result<()> {
     let mut archive = tar::Archive::new(tar);
+    let mut folders = BTreeSet::from([folder.to_owned()]);
     for entry in archive.entries()? {
         let mut entry = entry?;
         let path = entry.path()?.into_owned();
@@ -115,6 +147,7 @@ fn extract(tar: impl Read, folder: &Path) -> io::Result<()> {
         }
         let place = folder.join(&path);
         std::fs::create_dir_all(folder_of(&place))?;
+        folders.extend(path.ancestors().skip(1).map(|inside| folder.join(inside)));
         let mut file = File::create_new(&place)?;
         let copied = io::copy(&mut entry, &mut file)?;
         if copied != entry.header().size()? {
@@ -124,5 +157,9 @@ fn extract(tar: impl Read, folder: &Path) -> io::Result<()> {
     }
     // What follows the end belongs to the tar too.
     io::copy(&mut archive.into_inner(), &mut io::sink())?;
+    // The files are on the disk; their names have to be as well before the folder gets its own.
+    for folder in folders.iter().rev() {
+        File::open(folder)?.sync_all()?;
+    }
     Ok(())
 }

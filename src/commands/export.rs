@@ -12,6 +12,18 @@ use crate::session::Session;
 use crate::session::run_report::RunReport;
 
 pub(super) async fn run(session: &Session, args: &ExportArgs) -> anyhow::Result<ExitCode> {
+    // Before anything else, so that no report is written over an input.
+    target::refuse_overlaps(args, None)?;
+    let mut report = RunReport::new("export", args.report.file.as_deref());
+    let result = load_and_export(session, args, &mut report).await;
+    ending::close(&report, result, &session.reporter)
+}
+
+async fn load_and_export(
+    session: &Session,
+    args: &ExportArgs,
+    report: &mut RunReport,
+) -> anyhow::Result<ExitCode> {
     let catalog = load(session, args)?;
     let write = &args.write;
     let target = target::output(write, catalog.file_name.as_deref());
@@ -21,7 +33,6 @@ pub(super) async fn run(session: &Session, args: &ExportArgs) -> anyhow::Result<
     let (registry, request, held) = (args.registry.as_ref(), &catalog.request, &catalog.held);
     let content = clients::for_export(&args.network, registry, request, held, &session.reporter)?;
     let (signer, policy) = (keys::signer(&write.sign)?, policy_check::load(&write.policy)?);
-    let mut report = RunReport::new("export", args.report.file.as_deref());
     let job = ExportJob {
         session,
         write,
@@ -34,8 +45,7 @@ pub(super) async fn run(session: &Session, args: &ExportArgs) -> anyhow::Result<
         materials: &catalog.materials,
         request: &catalog.request,
     };
-    let result = Box::pin(export::run(&job, target.as_deref(), &mut report)).await;
-    ending::close(&report, result, &session.reporter)
+    Box::pin(export::run(&job, target.as_deref(), report)).await
 }
 
 /// What to export: the images of catalogs, of a lock, or of a request of `import --salvage`.

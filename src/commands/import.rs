@@ -1,6 +1,6 @@
 //! `bundle import`: opens the bundle that the arguments name and imports it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::ending;
 use crate::app::failure::{ExitCode, Failure};
@@ -21,18 +21,34 @@ pub(super) async fn run(session: &Session, args: &ImportArgs) -> anyhow::Result<
         .hint("rebuild bundle with cargo build --release")
         .into());
     }
+    // Before anything else, so that no report is written over an input.
+    let inputs: Vec<_> = args.bundle.iter().map(|path| ("the bundle", path.as_path())).collect();
+    let mut outputs: Vec<_> = args.values.iter().map(|path| ("the values file", path.as_path())).collect();
+    outputs.extend(args.receipt.iter().map(|path| ("the receipt", path.as_path())));
+    outputs.extend(args.report.file.iter().map(|path| ("--report", path.as_path())));
+    refuse_overlaps(&inputs, &outputs)?;
+    let mut report = RunReport::new("import", args.report.file.as_deref());
+    let result = open_and_import(session, args, &inputs, outputs, &mut report).await;
+    ending::close(&report, result, &session.reporter)
+}
+
+async fn open_and_import(
+    session: &Session,
+    args: &ImportArgs,
+    inputs: &[(&str, &Path)],
+    mut outputs: Vec<(&str, &Path)>,
+    report: &mut RunReport,
+) -> anyhow::Result<ExitCode> {
     let destination: Destination = args.destination.parse().map_err(|e| Failure::usage(format!("{e}")))?;
     let rules = policy_check::load(&args.policy)?;
     let opened = open_bundle::open_for_import(session, args)?;
     let values = args.values.clone().unwrap_or_else(|| PathBuf::from(format!("{}.values.yaml", opened.stem)));
-    let inputs: Vec<_> = args.bundle.iter().map(|path| ("the bundle", path.as_path())).collect();
-    let mut outputs = vec![("the values file", values.as_path())];
-    outputs.extend(args.receipt.iter().map(|path| ("the receipt", path.as_path())));
-    outputs.extend(args.report.file.iter().map(|path| ("--report", path.as_path())));
-    refuse_overlaps(&inputs, &outputs)?;
+    if args.values.is_none() {
+        outputs.push(("the values file", &values));
+        refuse_overlaps(inputs, &outputs)?;
+    }
     trust::tell(&opened.vouched, &session.reporter);
     let client = clients::for_destination(&args.network, &destination, &session.reporter)?;
-    let mut report = RunReport::new("import", args.report.file.as_deref());
     let job = ImportJob {
         session,
         args,
@@ -43,10 +59,10 @@ pub(super) async fn run(session: &Session, args: &ImportArgs) -> anyhow::Result<
         vouched: opened.vouched,
         rules,
     };
-    let result = import::run(&job, values, opened.pipe, &mut report).await;
+    let result = import::run(&job, values.clone(), opened.pipe, report).await;
     clients::tell_warnings(&client, &session.reporter);
     clients::tell_of_hosts(&client, &session.reporter);
-    ending::close(&report, result, &session.reporter)
+    result
 }
 
 /// The first of the flags for Amazon ECR that was given.

@@ -29,7 +29,9 @@ mod verify_form;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::app::failure::ExitCode;
+use std::time::Duration;
+
+use crate::app::failure::{ExitCode, Failure};
 use crate::app::stop::{self, StopSignal};
 use crate::cli::{CatalogCommand, Cli, Command};
 use crate::session::Session;
@@ -51,7 +53,7 @@ pub fn run(cli: Cli) -> ExitCode {
         // Signals are handled before anything is opened that may block.
         let registered =
             signal(SignalKind::interrupt()).and_then(|one| Ok((one, signal(SignalKind::terminate())?)));
-        let watched = watch(registered.ok().filter(|_| !is_read), cancel.clone());
+        let watched = watch(registered.ok().filter(|_| !is_read), cancel.clone(), as_json);
         let watching = tokio::spawn(watched);
         let result = Box::pin(dispatch(cli.command, cancel)).await;
         watching.abort();
@@ -116,7 +118,7 @@ fn reports_as_json(command: &Command) -> bool {
 
 /// The first SIGINT or SIGTERM asks the command to stop where it can resume later; the second ends it at once.
 #[expect(clippy::exit, reason = "the second signal asks for the end at once")]
-async fn watch(registered: Option<(Signal, Signal)>, cancel: CancellationToken) {
+async fn watch(registered: Option<(Signal, Signal)>, cancel: CancellationToken, as_json: bool) {
     let Some((mut interrupt, mut terminate)) = registered else { return };
     loop {
         let signal = tokio::select! {
@@ -128,5 +130,19 @@ async fn watch(registered: Option<(Signal, Signal)>, cancel: CancellationToken) 
             std::process::exit(ExitCode::from(signal) as i32);
         }
         cancel.cancel();
+        tokio::spawn(end_if_blocked(as_json));
+    }
+}
+
+/// How long a run may take to stop that may be waiting for the reader of its output.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Ends the program if it still waits for the reader of its output a moment after a signal.
+#[expect(clippy::exit, reason = "the thread that would return waits for a reader that may never read")]
+async fn end_if_blocked(as_json: bool) {
+    tokio::time::sleep(PATIENCE).await;
+    if let Some(left) = stop::blocked() {
+        let code = ending::show_error(&Failure::interrupted(left).into(), as_json);
+        std::process::exit(code as i32);
     }
 }

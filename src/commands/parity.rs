@@ -106,7 +106,7 @@ pub(super) async fn hope(session: &Session, path: &Path) -> Option<String> {
         return None;
     }
     let outlook = outlook(&survey);
-    let way = format!("; run bundle repack --rebuild {}", typed(path));
+    let way = format!("\nrun bundle repack --rebuild {}", typed(path));
     Some(if survey.can_rebuild() { outlook + &way } else { outlook })
 }
 
@@ -125,8 +125,7 @@ fn outlook(survey: &Survey) -> String {
         format!("{} too few to rebuild them", lost - whole)
     };
     let names: Vec<String> = survey.wrong().iter().map(|path| format!("\n  {}", path.display())).collect();
-    let names = if survey.can_rebuild() { String::new() } else { names.concat() };
-    format!("{volumes} {are} lost or damaged, and {parity}: {verdict}{names}")
+    format!("{volumes} {are} lost or damaged, and {parity}: {verdict}{}", names.concat())
 }
 
 async fn survey(session: &Session, path: &Path) -> anyhow::Result<Option<Survey>> {

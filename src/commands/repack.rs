@@ -3,6 +3,8 @@
 //! It is an export that reads from bundles instead of registries: the images are pinned to the digests in the bundles,
 //! and go through the same plan, journal and writer.
 
+use std::path::Path;
+
 use super::ending;
 use crate::app::failure::{ExitCode, Failure};
 use crate::cli::{ForeignLayers, RepackArgs};
@@ -36,6 +38,18 @@ pub(super) async fn run(session: &Session, args: &RepackArgs) -> anyhow::Result<
     inputs.extend(args.base.iter().map(|path| ("the base", path.as_path())));
     inputs.extend(write.sign.sign_key.iter().map(|path| ("the key", path.as_path())));
     output_files::refuse_overlaps(&inputs, &target::files(write, target.as_deref(), &args.report))?;
+    let mut report = RunReport::new("repack", args.report.file.as_deref());
+    let result = load_and_export(session, args, target.as_deref(), &mut report).await;
+    ending::close(&report, result, &session.reporter)
+}
+
+async fn load_and_export(
+    session: &Session,
+    args: &RepackArgs,
+    target: Option<&Path>,
+    report: &mut RunReport,
+) -> anyhow::Result<ExitCode> {
+    let write = &args.write;
     let wanted = FromBundles {
         bundles: &args.bundles,
         fill_from: &args.fill_from,
@@ -52,7 +66,6 @@ pub(super) async fn run(session: &Session, args: &RepackArgs) -> anyhow::Result<
         ([path], [image_store]) => SourceBundle::of(path, image_store.as_ref())?,
         _ => None,
     };
-    let mut report = RunReport::new("repack", args.report.file.as_deref());
     let job = ExportJob {
         session,
         write,
@@ -65,6 +78,5 @@ pub(super) async fn run(session: &Session, args: &RepackArgs) -> anyhow::Result<
         materials: &loaded.materials,
         request: &loaded.request,
     };
-    let result = Box::pin(export::run(&job, target.as_deref(), &mut report)).await;
-    ending::close(&report, result, &session.reporter)
+    Box::pin(export::run(&job, target, report)).await
 }

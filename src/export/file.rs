@@ -219,11 +219,7 @@ impl FileRun<'_> {
         }));
         let stats = job.content.client().stats();
         let received = (!job.content.is_local()).then_some(stats.bytes_received);
-        for image in &plan.bundle.images {
-            if let Some(row) = report.images.iter_mut().find(|row| row.name == image.name) {
-                row.bytes = image.size;
-            }
-        }
+        report.note_sizes(&plan.bundle);
         report.totals = Some(serde_json::json!({
             "blobs": plan.bundle.blobs.len(), "blobBytes": plan.distinct(), "aloneBytes": plan.alone,
             "bytesReceived": stats.bytes_received, "seconds": began.elapsed().as_secs_f64(),

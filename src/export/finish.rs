@@ -36,9 +36,14 @@ impl SourceBundle {
         self.signature.as_deref().map(|signature| Signer::Kept { id: self.id, signature })
     }
 
+    /// Whether it is the bundle with this id.
+    pub(super) fn is(&self, id: &Digest) -> bool {
+        self.id == *id
+    }
+
     /// Copies the signatures and statements of this bundle to `target`, if that is the same bundle, and returns the
     /// suffixes of the copied files. A file there with other content stays, and is reported.
-    fn accompany(
+    pub(super) fn accompany(
         &self,
         write: &WriteArgs,
         reporter: &Reporter,

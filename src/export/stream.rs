@@ -10,6 +10,9 @@ use super::write::alternate_sources::AlternateSources;
 use super::write::blob_error::{BlobError, LostBlob};
 use super::write::in_order::{StreamExport, WriteFailure};
 use crate::app::failure::{ExitCode, Failure};
+use crate::app::medium::free_space;
+use crate::app::own_file::folder_of;
+use crate::app::stop;
 use crate::archive::ArchiveError;
 use crate::plan::ExportPlan;
 use crate::report::bytes;
@@ -25,8 +28,9 @@ pub(crate) async fn run(job: &ExportJob<'_>, report: &mut RunReport) -> anyhow::
     let out = std::io::BufWriter::with_capacity(1 << 20, std::io::stdout());
     let kept = "the stream is incomplete, and an import will detect that";
     let hint = "the stream is incomplete; run the command again";
-    let plan =
-        pour(job, report, out, Poured { name: "stdout".as_ref(), doing: "streaming", kept, hint }).await?;
+    let _blocks = stop::Blocking::begin(kept);
+    let poured = Poured { name: "stdout".as_ref(), doing: "streaming", kept, hint, room_at: None };
+    let plan = pour(job, report, out, poured).await?;
     report.bundle = Some(serde_json::json!({ "file": "-", "id": plan.bundle.id()? }));
     job.session.reporter.say(&format!(
         "{}, {} streamed",
@@ -47,6 +51,8 @@ pub(super) struct Poured<'a> {
     pub(super) kept: &'static str,
     /// What to do after a failure.
     pub(super) hint: &'static str,
+    /// Where the content of the bundle must have room, if it is written to a disk.
+    pub(super) room_at: Option<&'a Path>,
 }
 
 /// Plans the bundle and writes all its bytes to `out`, in order. Nothing is written before the plan stands.
@@ -63,6 +69,9 @@ pub(super) async fn pour<W: Write>(
         ExportPlan::new(job.request, &resolved.resolution, job.signature_source(), &cache, &mut |_| Ok(()));
     let plan = plan?;
     job.enforce(&plan, &cache, report)?;
+    if let Some(place) = poured.room_at {
+        check_room(place, &plan)?;
+    }
     // Planned without output first: a problem found halfway must not leave half a head in the pipe.
     ExportPlan::new(job.request, &resolved.resolution, job.signature_source(), &cache, &mut |head| {
         out.write_all(head).map_err(ArchiveError::io(poured.name))
@@ -92,4 +101,22 @@ pub(super) async fn pour<W: Write>(
     }
     report.all_done(ImageState::Done);
     Ok(plan)
+}
+
+/// Refuses to begin where the content of the bundle cannot have room.
+fn check_room(place: &Path, plan: &ExportPlan) -> Result<(), Failure> {
+    let needed = plan.distinct();
+    match free_space(place) {
+        Some(free) if free < needed => {
+            let message = format!(
+                "the content needs {}, but only {} are free at {}",
+                bytes(needed),
+                bytes(free),
+                folder_of(place).display()
+            );
+            Err(Failure::new(ExitCode::NoSpace, message)
+                .hint("free space there, write elsewhere with -o, or take a part with --only"))
+        }
+        _ => Ok(()),
+    }
 }

@@ -94,8 +94,9 @@ impl Summary<'_> {
 pub(crate) fn left_out(bundle: &BundleManifest, required: u64) -> String {
     bundle.requires.as_ref().map_or_else(String::new, |requires| {
         let blobs = count(requires.blobs.len(), "blob");
+        let are = if requires.blobs.len() == 1 { "is" } else { "are" };
         format!(
-            "a delta: {blobs} ({}) are left out, because bundle {} has them\n",
+            "a delta: {blobs} ({}) {are} left out, because bundle {} has them\n",
             bytes(required),
             requires.base
         )

@@ -14,6 +14,7 @@ use super::stream::{Poured, pour};
 use super::{target, text};
 use crate::app::failure::{ExitCode, Failure};
 use crate::app::own_file::{self, folder_of};
+use crate::app::stop;
 use crate::app::text::typed;
 use crate::archive::{ArchiveError, LayoutFolder, decompressed, sync_folder};
 use crate::cli::ResultFormat;
@@ -22,6 +23,9 @@ use crate::report::{bytes, count};
 use crate::session::console;
 use crate::session::run_report::RunReport;
 
+/// What to do if content is missing or damaged.
+const INCOMPLETE: &str = "leave these images out with --skip, or copy the bundle again; the answer to a request of \
+    bundle import --salvage is taken with --fill-from";
 /// Bytes that are gathered before they are written.
 const BUFFER: usize = 1 << 20;
 
@@ -34,13 +38,13 @@ pub(crate) enum UnpackTarget {
 }
 
 impl UnpackTarget {
-    /// What `output` names: `-` is stdout, a name that ends with `.tar` is a file, and any other is a folder. Refuses a
-    /// file that exists, unless it may be replaced, and a folder that has content.
+    /// What `output` names: `-` is stdout, a name that ends with `.tar` is a file, and any other is a folder. Nothing may
+    /// have that name yet, except for a file that may be replaced.
     pub(crate) fn of(output: &Path, force: bool) -> anyhow::Result<Self> {
         if output.as_os_str() == "-" {
             if io::stdout().is_terminal() {
                 return Err(Failure::usage("cannot write an archive to a terminal")
-                    .hint("redirect it, for example: bundle unpack FILE -o - | ctr images import -")
+                    .hint("redirect it, for example: bundle unpack BUNDLE -o - | ctr images import -")
                     .into());
             }
             return Ok(Self::Stdout);
@@ -50,36 +54,39 @@ impl UnpackTarget {
             let message = format!("the folder {} does not exist", folder.display());
             return Err(Failure::new(ExitCode::Failed, message).hint("create it first").into());
         }
-        if output.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("tar")) && !output.is_dir() {
-            target::refuse_special(output)?;
-            if output.exists() && !force {
-                let message = format!("{} exists", output.display());
-                return Err(Failure::new(ExitCode::Failed, message).hint("replace it with --force").into());
-            }
-            return Ok(Self::Tar(output.to_owned()));
-        }
-        if target::names_other_format(output) {
+        let is_tar = output.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("tar"));
+        if !is_tar && target::names_other_format(output) {
             let message = format!("{}: only a folder, or a plain .tar, can be written", output.display());
             return Err(Failure::usage(message)
-                .hint("for a bundle, use bundle repack; for another compression: bundle unpack FILE -o - | gzip >FILE")
+                .hint(
+                    "for a bundle, use bundle repack; for gzip: bundle unpack BUNDLE -o - | gzip >OUT.tar.gz",
+                )
                 .into());
         }
-        match std::fs::read_dir(output).map(Iterator::count) {
-            Ok(0) => Ok(Self::Folder(output.to_owned())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::Folder(output.to_owned())),
-            Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
-                let message = format!(
-                    "{} is a file; -o names a folder, or a file that ends with .tar",
-                    output.display()
-                );
-                Err(Failure::usage(message).into())
+        let new = if is_tar { Self::Tar(output.to_owned()) } else { Self::Folder(output.to_owned()) };
+        let there = match std::fs::symlink_metadata(output) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(new),
+            Err(error) => return Err(Failure::io(output, &error).into()),
+            Ok(there) => there,
+        };
+        let shown = output.display();
+        let (what, hint) = if there.is_file() && is_tar {
+            if force {
+                return Ok(new);
             }
-            Err(error) => Err(Failure::io(output, &error).into()),
-            Ok(_) => {
-                let message = format!("{} is not empty", output.display());
-                Err(Failure::new(ExitCode::Failed, message).hint("name a new or an empty folder").into())
-            }
-        }
+            ("exists", "replace it with --force")
+        } else if there.is_file() {
+            ("is a file", "name a new folder, or a file that ends with .tar")
+        } else if there.is_dir() && is_tar {
+            ("is a folder, and -o with .tar names a file", "choose another name")
+        } else if there.is_dir() {
+            ("exists", "name a new folder, for example one inside it")
+        } else if there.is_symlink() {
+            ("is a link", "name a new folder or file; links are not followed")
+        } else {
+            ("is neither a file nor a folder", "write to pipes and devices through stdout: -o -")
+        };
+        Err(Failure::new(ExitCode::Failed, format!("{shown} {what}")).hint(hint).into())
     }
 
     /// For messages.
@@ -102,12 +109,13 @@ pub(crate) async fn run(
         name: target.name(),
         doing: "unpacking",
         kept: "nothing was written",
-        hint: "nothing was written",
+        hint: INCOMPLETE,
+        room_at: (*target != UnpackTarget::Stdout).then(|| target.name()),
     };
     let plan = match target {
         UnpackTarget::Stdout => {
-            let incomplete = "the stream is incomplete";
-            let poured = Poured { kept: incomplete, hint: incomplete, ..nothing };
+            let poured = Poured { kept: "the stream is incomplete", ..nothing };
+            let _blocks = stop::Blocking::begin(poured.kept);
             let mut out = BufWriter::with_capacity(BUFFER, io::stdout());
             pour(job, report, decompressed(&mut out)?, poured).await?
         }
@@ -116,7 +124,7 @@ pub(crate) async fn run(
             let mut out = BufWriter::with_capacity(BUFFER, aside.as_file_mut());
             let plan = pour(job, report, decompressed(&mut out)?, nothing).await?;
             drop(out);
-            finish_file(aside, path)?;
+            finish_file(aside, path, job.write.force)?;
             plan
         }
         UnpackTarget::Folder(path) => {
@@ -138,9 +146,10 @@ pub(crate) async fn run(
     Ok(job.ended(report))
 }
 
-fn finish_file(aside: NamedTempFile, path: &Path) -> Result<(), ArchiveError> {
+fn finish_file(aside: NamedTempFile, path: &Path, force: bool) -> Result<(), ArchiveError> {
     aside.as_file().sync_all().map_err(ArchiveError::io(path))?;
-    aside.persist(path).map_err(|error| ArchiveError::io(path)(error.error))?;
+    let named = if force { aside.persist(path) } else { aside.persist_noclobber(path) };
+    named.map_err(|error| ArchiveError::io(path)(error.error))?;
     sync_folder(path)
 }
 
@@ -150,29 +159,43 @@ fn tell(
     plan: &ExportPlan,
     report: &mut RunReport,
 ) -> anyhow::Result<()> {
+    let (id, reporter) = (plan.bundle.id()?, &job.session.reporter);
     let shown =
         if *target == UnpackTarget::Stdout { "-".to_owned() } else { target.name().display().to_string() };
-    report.bundle = Some(serde_json::json!({ "file": shown, "id": plan.bundle.id()? }));
+    report.bundle = Some(serde_json::json!({ "file": shown, "id": id }));
+    report.note_sizes(&plan.bundle);
+    report.totals = Some(serde_json::json!({
+        "blobs": plan.bundle.blobs.len(), "blobBytes": plan.distinct(), "aloneBytes": plan.alone,
+    }));
     let done = format!(
         "{}, {}, {}",
         text::images_and_artifacts(&plan.bundle),
         count(plan.bundle.blobs.len(), "blob"),
         bytes(plan.distinct())
     );
-    let use_it = match target {
+    if job.origin.is_some_and(|origin| origin.signature().is_some() && !origin.is(&id)) {
+        reporter.warn("the signature is about the whole bundle, so this part of it is not signed");
+    }
+    let (path, use_it) = match target {
         // The result went to stdout.
         UnpackTarget::Stdout => {
-            job.session.reporter.say(&format!("{done} unpacked"));
+            reporter.say(&format!("{done} unpacked"));
             return Ok(());
         }
-        UnpackTarget::Tar(path) => format!("ctr images import {0}, docker load -i {0}", typed(path)),
-        UnpackTarget::Folder(path) => format!("skopeo copy oci:{}:NAME …", typed(path)),
+        UnpackTarget::Tar(path) => (path, format!("  ctr images import {}\n", typed(path))),
+        UnpackTarget::Folder(path) => (path, String::new()),
     };
+    let beside = match job.origin {
+        Some(origin) => origin.accompany(job.write, reporter, path, &id)?,
+        None => Vec::new(),
+    };
+    let beside: Vec<String> = beside.iter().map(|suffix| format!("  {shown}{suffix}\n")).collect();
     match job.session.format {
         ResultFormat::Json => console::print_json(&report.value())?,
         ResultFormat::Human => console::print(&format!(
-            "{done}\n  {shown}  (an OCI layout)\n\nUse it:\n  bundle import {} -d REGISTRY\n  {use_it}\n",
-            typed(target.name())
+            "{done}\n  {shown}  (an OCI layout)\n{}\nUse it:\n  bundle import {} -d REGISTRY\n{use_it}",
+            beside.concat(),
+            typed(path)
         ))?,
     }
     Ok(())

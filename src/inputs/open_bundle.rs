@@ -71,7 +71,8 @@ pub(crate) fn open_for_import(session: &Session, args: &ImportArgs) -> anyhow::R
                 Ok(error) => open_salvaged(&path, &error, &session.reporter, &trust)?,
                 Err(error) => return Err(error),
             },
-            opened => opened?,
+            Err(error) => return Err(with_salvage(&path, error)),
+            Ok(opened) => opened,
         };
         let Opened { image_store, stem, vouched, .. } = opened;
         return Ok(ToImport { image_store, stem, vouched, pipe: None });
@@ -84,6 +85,27 @@ pub(crate) fn open_for_import(session: &Session, args: &ImportArgs) -> anyhow::R
     let trust = trust::with_approval(&args.trust, &args.approval, None)?;
     let opened = StreamedBundle::open(std::io::stdin(), &options, args.spool.as_deref(), &trust)?;
     piped(opened, &trust)
+}
+
+/// The error with the hint that part of a damaged bundle may be intact.
+fn with_salvage(path: &Path, error: anyhow::Error) -> anyhow::Error {
+    let part_is_left = |error: &ArchiveError| {
+        let is_damaged = matches!(
+            error,
+            ArchiveError::Format(FormatError::Damaged(_) | FormatError::SeekTable(_))
+                | ArchiveError::Volumes(VolumesError::Incomplete { .. })
+        );
+        is_damaged
+            && open_damaged(path)
+                .is_ok_and(|(input, _)| BundleReader::salvage(&input, &Trust::default()).is_ok())
+    };
+    match error.downcast::<ArchiveError>() {
+        Ok(error) if part_is_left(&error) => {
+            Failure::of(&error).hint("or take what is intact with --salvage").into()
+        }
+        Ok(error) => error.into(),
+        Err(error) => error,
+    }
 }
 
 fn piped(

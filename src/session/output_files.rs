@@ -28,6 +28,21 @@ pub(crate) fn refuse_overlaps<P: AsRef<Path>>(
     Ok(())
 }
 
+/// Refuses an output inside a folder that is an input, or another output. Each comes with a description for the user.
+pub(crate) fn refuse_inside(folders: &[(&str, &Path)], outputs: &[(&str, &Path)]) -> anyhow::Result<()> {
+    for (what, path) in outputs {
+        let outer = folders.iter().find(|(_, folder)| {
+            let (inside, folder) = (place(path), place(folder));
+            inside != folder && inside.starts_with(folder)
+        });
+        if let Some((other, folder)) = outer {
+            let message = format!("{what} is inside {other}, {}", folder.display());
+            return Err(Failure::usage(message).hint("choose a place outside of it").into());
+        }
+    }
+    Ok(())
+}
+
 /// Whether the path is something other than a file: a device, a pipe, a folder.
 pub(crate) fn is_no_file(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|meta| !meta.is_file())
@@ -52,7 +67,12 @@ fn place(path: &Path) -> PathBuf {
         return place;
     }
     let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    let folder = match folder.canonicalize() {
+        Ok(folder) => folder,
+        // A folder that does not exist yet. Each step takes one name off the path.
+        Err(_) if folder.parent().is_some() && folder != Path::new(".") => place(folder),
+        Err(_) => folder.to_owned(),
+    };
     path.file_name().map_or_else(|| folder.clone(), |name| folder.join(name))
 }
 

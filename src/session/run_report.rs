@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::app::failure::{ExitCode, Failure};
-use crate::archive::Chosen;
+use crate::archive::{BundleManifest, Chosen};
 use crate::image::{Digest, Reference};
 
 pub(crate) use crate::provenance::ImageState;
@@ -127,6 +127,15 @@ impl RunReport {
     /// The number of selected images in `state`.
     pub(crate) fn number(&self, state: ImageState) -> usize {
         self.images.iter().filter(|image| image.state == state && !image.unasked).count()
+    }
+
+    /// Records the bytes of each image in the bundle.
+    pub(crate) fn note_sizes(&mut self, bundle: &BundleManifest) {
+        for image in &bundle.images {
+            if let Some(row) = self.images.iter_mut().find(|row| row.name == image.name) {
+                row.bytes = image.size;
+            }
+        }
     }
 
     /// Records the images of which only one platform is imported.

@@ -2,6 +2,9 @@
 
 use std::io::Read;
 use std::path::Path;
+use std::process::Stdio;
+
+use rustix::process::Signal;
 
 use crate::support::cli::Ran;
 use crate::support::gap::{Gap, assert_whole};
@@ -132,15 +135,95 @@ fn nothing_is_replaced_by_mistake() {
     std::fs::create_dir_all(gap.path("empty")).unwrap();
     std::fs::create_dir_all(gap.path("used/mine")).unwrap();
     refused(&gap, &["full.tar.zst", "-o", "there.tar"], 1, "there.tar exists");
-    refused(&gap, &["full.tar.zst", "-o", "used"], 1, "used is not empty");
+    // What a mount, a mode or an owner made of an empty folder must not be lost either.
+    refused(&gap, &["full.tar.zst", "-o", "used"], 1, "used exists");
+    refused(&gap, &["full.tar.zst", "-o", "empty"], 1, "empty exists");
+    refused(&gap, &["full.tar.zst", "-o", "."], 1, ". exists");
+    std::os::unix::fs::symlink("nowhere", gap.path("link")).unwrap();
+    std::os::unix::fs::symlink("nowhere.tar", gap.path("link.tar")).unwrap();
+    for link in ["link", "link.tar"] {
+        refused(&gap, &["full.tar.zst", "-o", link, "--force"], 1, "is a link");
+    }
+    std::fs::create_dir_all(gap.path("dir.tar")).unwrap();
+    refused(&gap, &["full.tar.zst", "-o", "dir.tar"], 1, "dir.tar is a folder");
     refused(&gap, &["full.tar.zst", "-o", "full.tar.zst"], 2, "are the same file");
     refused(&gap, &["full.tar.zst", "-o", "x.tgz"], 2, "only a folder, or a plain .tar");
     refused(&gap, &["full.tar.zst", "-o", "missing/x"], 1, "the folder missing does not exist");
     std::fs::write(gap.path("file"), "mine").unwrap();
-    refused(&gap, &["full.tar.zst", "-o", "file"], 2, "file is a file");
+    refused(&gap, &["full.tar.zst", "-o", "file"], 1, "file is a file");
     unpack(&gap, &["full.tar.zst", "-o", "there.tar", "--force"]);
-    unpack(&gap, &["full.tar.zst", "-o", "empty"]);
-    assert_eq!(gap.cli.run(&["verify", "empty"]).code, 0);
+    // A folder must have exactly the files of the bundle, also afterwards.
+    unpack(&gap, &["full.tar.zst", "-o", "layout"]);
+    refused(&gap, &["layout", "-o", "layout/inside"], 2, "the output is inside the bundle");
+    refused(&gap, &["full.tar.zst", "-o", "new", "--report", "new/report.json"], 2, "the report is inside");
+    assert_eq!(gap.cli.run(&["verify", "layout"]).code, 0);
+    refused(&gap, &["-", "-o", "new"], 2, "cannot read from stdin");
+    refused(&gap, &["https://example.com/x.tar.zst", "-o", "new"], 2, "reads files");
+    refused(&gap, &["full.tar.zst", "-o", "-", "--format", "json"], 2, "stdout is taken");
+}
+
+#[test]
+fn a_run_that_fails_early_has_a_report_too() {
+    let (gap, _) = full();
+    let host = gap.destination.host();
+    std::fs::write(gap.path("tiny.tar.zst"), "not a bundle").unwrap();
+    for arguments in [
+        &["unpack", "tiny.tar.zst", "-o", "new"][..],
+        &["import", "tiny.tar.zst", "-d", &host],
+        &["repack", "tiny.tar.zst", "-o", "new.tar.zst"],
+        &["export", "missing.txt", "-o", "new.tar.zst"],
+    ] {
+        let ran = gap.cli.run(&[arguments, &["--report", "report.json"]].concat());
+        assert_ne!(ran.code, 0, "{}", ran.shown());
+        let report: serde_json::Value = serde_json::from_slice(&gap.read("report.json")).unwrap();
+        assert_eq!(report["exitCode"], ran.code, "{arguments:?}");
+        assert!(report["error"].is_string(), "{arguments:?}");
+        std::fs::remove_file(gap.path("report.json")).unwrap();
+    }
+    // An input is never written over, not even with a report of that mistake.
+    let ran = gap.cli.run(&["import", "tiny.tar.zst", "-d", &host, "--report", "tiny.tar.zst"]);
+    assert_eq!(ran.code, 2, "{}", ran.shown());
+    assert_eq!(gap.read("tiny.tar.zst"), b"not a bundle");
+}
+
+#[test]
+fn a_reader_that_does_not_read_cannot_keep_the_program() {
+    let (gap, _) = full();
+    for (verb, more) in [("unpack", &[][..]), ("repack", &["--no-sidecar"][..])] {
+        for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+            let mut command = gap.cli.command(&[&[verb, "full.tar.zst", "-o", "-"], more].concat());
+            let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+            // It has written something, and the pipe is full long before the end.
+            let mut first = [0; 1];
+            child.stdout.as_mut().unwrap().read_exact(&mut first).unwrap();
+            let id = rustix::process::Pid::from_child(&child);
+            rustix::process::kill_process(id, signal).unwrap();
+            // Without anybody reading the pipe.
+            let stdout = child.stdout.take();
+            let output = child.wait_with_output().unwrap();
+            drop(stdout);
+            let ran = Ran::of(&output);
+            assert_eq!(ran.code, code, "{verb}: {}", ran.shown());
+            assert!(ran.stderr.contains("stopped; the stream is incomplete"), "{verb}: {}", ran.shown());
+        }
+    }
+}
+
+#[test]
+fn signatures_go_with_the_content() {
+    let (gap, images) = full();
+    assert_eq!(gap.cli.run(&["keygen", "--no-passphrase", "-o", "site"]).code, 0);
+    assert_eq!(gap.cli.run(&["sign", "full.tar.zst", "--key", "site.key"]).code, 0);
+    for name in ["layout", "full.tar"] {
+        let said = unpack(&gap, &["full.tar.zst", "-o", name]);
+        assert!(said.contains(&format!("{name}.sig")), "{said}");
+        let ran = gap.cli.run(&["verify", name, "--verify-key", "site.pub"]);
+        assert_eq!(ran.code, 0, "{}", ran.shown());
+    }
+    // A part of it is another bundle, which nobody has signed.
+    unpack(&gap, &["full.tar.zst", "-o", "part", "--only", "*/d/small*"]);
+    assert!(!gap.path("part.sig").exists());
+    arrives(&gap, "part", "part", &images[2..]);
 }
 
 #[test]

@@ -52,7 +52,7 @@ impl Resolving<'_> {
         }
         for failure in &resolved.failures {
             let mut hints = source_hint(&failure.source, &failure.error);
-            if self.request.images[failure.image].pin.is_some() {
+            if self.request.images[failure.image].pin.is_some() && !self.content.is_local() {
                 hints.push(
                     "this comes from the lock; bundle catalog lock records the current digests".to_owned(),
                 );
@@ -62,7 +62,9 @@ impl Resolving<'_> {
         }
         if !resolved.failures.is_empty() && (!self.keep_going || resolved.resolution.images.is_empty()) {
             let failure = report.failure();
-            let hint = if resolved.failures.iter().any(|failure| is_of_catalog(&failure.error)) {
+            let hint = if self.content.is_local() {
+                "leave these images out with --skip"
+            } else if resolved.failures.iter().any(|failure| is_of_catalog(&failure.error)) {
                 "correct the catalog, or leave these images out with --keep-going"
             } else {
                 "run it again after the problem is fixed, or leave these images out with --keep-going"
