@@ -32,6 +32,7 @@ pub mod cli;
 mod cluster_config;
 pub mod commands;
 pub mod destination;
+pub mod encoders;
 mod error_text;
 mod export;
 mod facts;

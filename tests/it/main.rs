@@ -15,6 +15,7 @@ mod custody;
 mod delta;
 mod discover;
 mod disguises;
+mod encoders;
 mod foreign;
 mod foreign_layers;
 mod forged;
