@@ -5,8 +5,8 @@
 #
 #   scripts/release.sh [OUTPUT]      default: target/release-static/bundle
 #
-# Beside the program it writes bundle.cdx.json (an SBOM in CycloneDX form) and SHA256SUMS over both. With a key it signs
-# the checksums:
+# Beside the program it writes bundle.cdx.json (an SBOM in CycloneDX form), LICENSE and NOTICE, which go with every copy,
+# and SHA256SUMS over all of them. With a key it signs the checksums:
 #
 #   SIGN_KEY=site.key                a key of `bundle keygen`, or any P-256 key in PKCS#8 or SEC1 that openssl reads
 #   AIRGAP_BUNDLE_PASSPHRASE=…       its pass phrase; openssl asks for it otherwise
@@ -73,8 +73,10 @@ SOURCE_DATE_EPOCH=$(git log -1 --format=%ct 2>/dev/null || echo 0) PATH=$tools/b
 # Without the path of the sources on this machine, so that the same commit gives the same file.
 sed "s|file://$root\b|file:///bundle|g" release-sbom.json >"$folder/$name.cdx.json"
 
+install -m 644 LICENSE NOTICE "$folder/"
+
 cd "$folder"
-sha256sum "$name" "$name.cdx.json" >SHA256SUMS
+sha256sum "$name" "$name.cdx.json" LICENSE NOTICE >SHA256SUMS
 rm -f SHA256SUMS.sig
 if [ -n "$key" ]; then
     pass=()
