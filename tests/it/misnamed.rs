@@ -1,7 +1,7 @@
 //! Paths that are not the bundle that the user means: the error says what they are instead.
 
 use crate::support::gap::Gap;
-use crate::support::images::image;
+use crate::support::images::{ImageSpec, Layer, image};
 
 fn refused(gap: &Gap, arguments: &[&str], text: &str) {
     let ran = gap.cli.run(arguments);
@@ -54,4 +54,54 @@ fn a_reason_that_images_share_is_given_once() {
     let reason = format!("registry {free}: cannot connect");
     assert_eq!(ran.stderr.matches(&reason).count(), 1, "{}", ran.shown());
     assert_eq!(ran.stderr.matches("/team/app-").count(), 20, "{}", ran.shown());
+}
+
+/// Four volumes, and a parity volume where that is wanted.
+fn volumes(parity: &[&str]) -> Gap {
+    let mut gap = Gap::new();
+    let layers: Vec<_> = (1..=4).map(|seed| Layer::gzip(seed, 250_000)).collect();
+    gap.image("team/app", "1", &ImageSpec::new(1).layers(layers).build());
+    gap.export(&[&["-o", "out.tar.zst", "--volume-size", "300000"], parity].concat());
+    gap
+}
+
+#[test]
+fn volumes_beyond_the_last_are_named_without_a_list() {
+    let gap = volumes(&[]);
+    std::fs::remove_file(gap.path("out.tar.zst.volumes.json")).unwrap();
+    std::fs::remove_file(gap.path("out.tar.zst.004")).unwrap();
+    let host = gap.destination.host();
+    refused(&gap, &["verify", "out.tar.zst.001"], "out.tar.zst (3 volumes): it is cut short");
+    refused(&gap, &["verify", "out.tar.zst.001"], "up to out.tar.zst.004");
+    refused(&gap, &["import", "out.tar.zst.001", "-d", &host], "out.tar.zst (3 volumes) is cut short");
+    let ran = gap.cli.run(&["verify", "out.tar.zst.001"]);
+    // Without a list nobody has hashed the others.
+    assert!(!ran.stderr.contains("intact; ") && !ran.stderr.contains("others are intact"), "{}", ran.shown());
+}
+
+#[test]
+fn an_import_of_damaged_volumes_names_them_and_the_way_to_rebuild() {
+    let gap = volumes(&["--parity", "1"]);
+    let mut bytes = gap.read("out.tar.zst.002");
+    bytes[150_000] ^= 1;
+    std::fs::write(gap.path("out.tar.zst.002"), bytes).unwrap();
+    let host = gap.destination.host();
+    refused(&gap, &["import", "out.tar.zst", "-d", &host], "out.tar.zst.002");
+    refused(&gap, &["import", "out.tar.zst", "-d", &host], "bundle repack --rebuild out.tar.zst");
+    std::fs::remove_file(gap.path("out.tar.zst.002")).unwrap();
+    refused(&gap, &["import", "out.tar.zst", "-d", &host], "bundle repack --rebuild out.tar.zst");
+}
+
+#[test]
+fn damage_in_the_head_names_the_file_and_the_way_out() {
+    let mut gap = Gap::new();
+    gap.image("team/app", "1", &image(1)).export(&["-o", "out.tar.zst"]);
+    let mut bytes = gap.read("out.tar.zst");
+    bytes[200..230].fill(0x55);
+    std::fs::write(gap.path("out.tar.zst"), bytes).unwrap();
+    let host = gap.destination.host();
+    for arguments in [&["verify", "out.tar.zst"][..], &["import", "out.tar.zst", "-d", &host]] {
+        refused(&gap, arguments, "the archive is damaged: out.tar.zst: head frame 0");
+        refused(&gap, arguments, "hint: copy it again");
+    }
 }
