@@ -201,14 +201,19 @@ fn remove_left_behind(folder: &Path) {
     for entry in entries.filter(|entry| entry.file_name().to_str().is_some_and(is_temporary_name)) {
         let path = entry.path();
         let Ok(file) = open_existing(&path, false) else { continue };
-        let is_left_behind = file.metadata().is_ok_and(|meta| {
-            let age = meta.modified().ok().and_then(|then| then.elapsed().ok());
-            meta.uid() == rustix::process::geteuid().as_raw() && age.is_some_and(|age| age > LEFT_BEHIND)
-        });
-        if is_left_behind && file.try_lock().is_ok() {
+        if is_left_behind(&file) {
             let _ = std::fs::remove_file(path);
         }
     }
+}
+
+/// Whether a temporary file or folder of this user is old enough, and in use by no run. It stays locked while it is open.
+pub(crate) fn is_left_behind(file: &File) -> bool {
+    let is_old = file.metadata().is_ok_and(|meta| {
+        let age = meta.modified().ok().and_then(|then| then.elapsed().ok());
+        meta.uid() == rustix::process::geteuid().as_raw() && age.is_some_and(|age| age > LEFT_BEHIND)
+    });
+    is_old && file.try_lock().is_ok()
 }
 
 /// The exclusive right to change the files in a folder that several runs may change. Released on drop.

@@ -276,7 +276,9 @@ impl VolumesError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Incomplete { rebuild: None, .. } => Some(BRING_VOLUMES.to_owned()),
-            Self::Incomplete { rebuild: Some(base), .. } => Some(bring_or_rebuild(base)),
+            Self::Incomplete { rebuild: Some(base), .. } => {
+                Some(BRING_VOLUMES.to_owned() + &or_rebuild(base))
+            }
             Self::SeveralSets { .. } => Some("name one set by any of its files".to_owned()),
             Self::Size { .. } => None,
         }
@@ -286,12 +288,9 @@ impl VolumesError {
 /// The hint for missing or damaged volumes.
 pub const BRING_VOLUMES: &str = "copy the listed volumes again, all into one folder";
 
-/// The same for a set with parity volumes.
-fn bring_or_rebuild(base: &Path) -> String {
-    format!(
-        "{BRING_VOLUMES}, or rebuild them from the parity volumes: bundle repack --rebuild {}",
-        typed(base)
-    )
+/// The other way, for a set with parity volumes: a part of a hint.
+pub(in crate::archive) fn or_rebuild(base: &Path) -> String {
+    format!(", or rebuild them from the parity volumes: bundle repack --rebuild {}", typed(base))
 }
 
 fn listed(paths: &[PathBuf]) -> String {

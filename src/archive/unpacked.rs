@@ -5,10 +5,8 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, PipeWriter, Read, Write};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -17,8 +15,6 @@ use crate::app::own_file::{self, folder_of};
 
 /// The prefix of the folder that is filled before it gets its name.
 const UNFINISHED: &str = ".airgap-bundle-unpack-";
-/// Such a folder that no run has locked and that is older than this was left behind by one that was killed.
-const LEFT_BEHIND: Duration = Duration::from_mins(1);
 
 /// Passes the content of the zstd frames that are written to it on to `out`.
 pub(crate) fn decompressed<W: Write>(out: W) -> Result<impl Write, ArchiveError> {
@@ -98,11 +94,7 @@ fn remove_left_behind(parent: &Path) {
             continue;
         }
         let Ok(folder) = File::open(entry.path()) else { continue };
-        let is_left_behind = folder.metadata().is_ok_and(|meta| {
-            let age = meta.modified().ok().and_then(|then| then.elapsed().ok());
-            meta.uid() == rustix::process::geteuid().as_raw() && age.is_some_and(|age| age > LEFT_BEHIND)
-        });
-        if is_left_behind && folder.try_lock().is_ok() {
+        if own_file::is_left_behind(&folder) {
             let _ = std::fs::remove_dir_all(entry.path());
         }
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::common::heading::{INPUT, MEDIA, OUTPUT, SELECTION};
-use super::{ForeignLayers, OutputArgs, ReportArgs, RowArgs, SelectionArgs, TrustArgs, WithArgs, WriteArgs};
+use super::{ForeignLayers, OutputArgs, ReportArgs, RowArgs, TrustArgs, WithArgs, WriteArgs};
 use crate::image::Platform;
 
 #[derive(Debug, Args)]
@@ -58,11 +58,4 @@ pub struct RepackArgs {
     /// Here: of blobs that are copied. Environment: `AIRGAP_BUNDLE_JOBS`.
     #[arg(short, long, value_name = "N", default_value_t = 6, env = "AIRGAP_BUNDLE_JOBS", hide_env = true, value_parser = clap::value_parser!(u16).range(1..=64), help_heading = OUTPUT)]
     pub jobs: u16,
-}
-
-impl RepackArgs {
-    /// The images of bundles can only be selected by rows.
-    pub fn selection(&self) -> SelectionArgs {
-        SelectionArgs { rows: self.rows.clone(), ..SelectionArgs::default() }
-    }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::common::heading::{INPUT, OUTPUT, SELECTION};
-use super::{OutputArgs, PolicyArgs, ReportArgs, RowArgs, SelectionArgs, SignKeyArgs, TrustArgs, WriteArgs};
+use super::{OutputArgs, PolicyArgs, ReportArgs, RowArgs, SignKeyArgs, TrustArgs, WriteArgs};
 use crate::image::Platform;
 
 #[derive(Debug, Args)]
@@ -40,11 +40,6 @@ pub struct UnpackArgs {
 }
 
 impl UnpackArgs {
-    /// The images of bundles can only be selected by rows.
-    pub fn selection(&self) -> SelectionArgs {
-        SelectionArgs { rows: self.rows.clone(), ..SelectionArgs::default() }
-    }
-
     /// As an export into the same place would be written.
     pub fn write(&self) -> WriteArgs {
         WriteArgs {

@@ -54,7 +54,7 @@ async fn load_and_export(
         bundles: &args.bundles,
         fill_from: &args.fill_from,
         trust: &args.trust,
-        selection: args.selection(),
+        rows: &args.rows,
         platforms: &args.platform,
         keep_urls: args.foreign_layers == ForeignLayers::KeepUrls,
         base: args.base.as_deref(),

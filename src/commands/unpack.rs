@@ -61,7 +61,7 @@ async fn write(session: &Session, args: &UnpackArgs, report: &mut RunReport) -> 
         bundles: std::slice::from_ref(&args.bundle),
         fill_from: &args.fill_from,
         trust: &args.trust,
-        selection: args.selection(),
+        rows: &args.rows,
         platforms: &args.platform,
         keep_urls: false,
         base: None,

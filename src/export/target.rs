@@ -102,7 +102,7 @@ fn refuse_other_format(target: &Path) -> anyhow::Result<()> {
 }
 
 /// The finished file is renamed to its name, which would replace a device or a link.
-pub(super) fn refuse_special(target: &Path) -> anyhow::Result<()> {
+fn refuse_special(target: &Path) -> anyhow::Result<()> {
     let refuse = |why: String, hint: &str| Err(Failure::usage(why).hint(hint).into());
     let shown = target.display();
     if output_files::is_no_file(target) {

@@ -11,7 +11,7 @@ use super::resolved_request::ResolvedRequest;
 use crate::app::failure::{ExitCode, Failure};
 use crate::archive::manifest::{EntryRecord, RequiredBlob, Requires};
 use crate::archive::{ArtifactIndex, ImageStore, Inclusion, Pins, Repinned, fates};
-use crate::cli::{SelectionArgs, TrustArgs};
+use crate::cli::{RowArgs, SelectionArgs, TrustArgs};
 use crate::image::{ParsedManifest, Platform, media_type};
 use crate::inputs::content_source::ContentSource;
 use crate::inputs::held::Held;
@@ -27,7 +27,8 @@ pub(crate) struct FromBundles<'a> {
     /// Further bundles, for blobs that are missing from those.
     pub(crate) fill_from: &'a [PathBuf],
     pub(crate) trust: &'a TrustArgs,
-    pub(crate) selection: SelectionArgs,
+    /// The images of bundles can only be selected by rows.
+    pub(crate) rows: &'a RowArgs,
     /// Platforms to keep; empty keeps those that the bundles have.
     pub(crate) platforms: &'a [Platform],
     /// Leave out layers that are kept outside of registries.
@@ -60,7 +61,7 @@ pub(crate) fn load(wanted: &FromBundles<'_>) -> anyhow::Result<OfBundles> {
             )
         })?;
     }
-    loaded.select(&wanted.selection)?;
+    loaded.select(&SelectionArgs { rows: wanted.rows.clone(), ..SelectionArgs::default() })?;
     let request = &mut loaded.request;
     if !wanted.platforms.is_empty() {
         request.platforms = wanted.platforms.iter().map(ToString::to_string).collect();

@@ -18,6 +18,7 @@ use super::salvage::{explain_end, salvage};
 use super::seek_table::{FrameTable, InputTail, end_without_zeros};
 use super::verify;
 use crate::app::text::typed;
+use crate::archive::error::or_rebuild;
 use crate::archive::format::frame;
 use crate::archive::format::layout::{Layout, SeekTableBuilder};
 use crate::archive::format::manifest_source::Manifests;
@@ -198,9 +199,7 @@ impl ImageStore for BundleReader {
             return "copy or export it again".to_owned();
         };
         let first = typed(&volumes.path(0));
-        let rebuild = volumes.rebuildable().map_or_else(String::new, |base| {
-            format!(", or rebuild them from the parity volumes: bundle repack --rebuild {}", typed(&base))
-        });
+        let rebuild = volumes.rebuildable().map_or_else(String::new, |base| or_rebuild(&base));
         format!("copy the damaged volumes again, which bundle verify {first} lists{rebuild}")
     }
 
