@@ -94,8 +94,8 @@ impl PartialFile {
         self.files.for_all(&File::sync_data).map_err(failed)
     }
 
-    /// Frees the space of a range whose content is no longer needed here. A file system that
-    /// cannot do that costs space and nothing else.
+    /// Frees the space of a range whose content was copied elsewhere. On a file system that cannot do that, the space
+    /// stays in use; nothing else depends on it.
     pub fn release(&self, range: std::ops::Range<u64>) {
         let _ = self.files.each(range, |file, at, piece| {
             release(file, at..at + (piece.end - piece.start) as u64);

@@ -1,7 +1,7 @@
 //! Buffers blobs from a pipe until they are needed: small ones in memory, others in a spool folder.
 //!
-//! The folder gets one file without a name, which disappears when the program ends, also by a kill. Space that is no
-//! longer needed is freed if the file system supports that.
+//! The folder gets one file without a name, which disappears when the program ends, also by a kill. The space
+//! of blobs that were sent is freed if the file system supports that.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -52,7 +52,7 @@ impl PipeBuffer {
     }
 
     /// Stores `size` bytes of `content` as the blob `digest`, without verifying it. Returns `false`, and reads nothing, if
-    /// there is no space for it.
+    /// the buffer has too little space.
     pub fn add(&self, digest: Digest, size: u64, mut content: impl Read) -> Result<bool, ArchiveError> {
         let mut state = self.lock();
         if state.blobs.contains_key(&digest) {

@@ -12,7 +12,7 @@ pub(super) static FIXED_OFFSETS: Codes<OFFSETS> = fixed_offsets();
 /// Offsets in a block without matches.
 pub(super) static NO_OFFSETS: Codes<OFFSETS> = no_offsets();
 
-/// The bits of a code, the first one lowest, and how many they are. Length 0 is no code.
+/// The bits of a code, with the first bit lowest, and their number. A symbol with length 0 has no code.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Code {
     pub(super) bits: u16,

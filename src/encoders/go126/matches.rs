@@ -30,7 +30,7 @@ struct Effort {
 enum Strategy {
     /// Takes each match at once. After a match longer than `hashed`, the positions within are not kept.
     Greedy { hashed: usize },
-    /// Takes a match only when there is no longer one a byte later. After one of `lazy` bytes, none is looked for.
+    /// Takes a match only if none that starts a byte later is longer. After a match of `lazy` bytes, that search is left out.
     Lazy { lazy: usize },
 }
 
