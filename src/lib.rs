@@ -31,6 +31,7 @@ pub mod catalog;
 pub mod cli;
 mod cluster_config;
 pub mod commands;
+pub mod compact;
 pub mod destination;
 pub mod encoders;
 mod error_text;

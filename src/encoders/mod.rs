@@ -55,6 +55,13 @@ impl Encoder {
         go.into_iter().chain(zlib).collect()
     }
 
+    /// How hard it tries, on the scale of its kind.
+    pub fn level(self) -> i8 {
+        match self {
+            Self::Go126 { level } | Self::Zlib { level } => level,
+        }
+    }
+
     /// Begins a stream of raw deflate data (RFC 1951); none if there is no such level.
     pub fn start(self) -> Option<Encoding> {
         Some(Encoding(match self {

@@ -1,7 +1,7 @@
 //! The encoders write what the originals wrote, bit for bit.
 
 mod golden;
-mod inputs;
+pub(crate) mod inputs;
 mod reading;
 
 use airgap_bundle::encoders::Encoder;

@@ -10,6 +10,7 @@ mod changelog;
 mod chaos;
 mod charts;
 mod clouds;
+mod compact;
 mod coverage;
 mod custody;
 mod delta;

@@ -1,0 +1,501 @@
+//! Makes the compact form of one blob while its bytes arrive.
+
+use flate2::{Decompress, FlushDecompress, Status};
+
+use super::gzip::{self, Header};
+use super::member::{MemberHead, Part, most_parts};
+use super::recognise::encoder_of;
+use super::stepped::Stepped;
+use super::{CompactError, FREE_CONTENT, MEMBER_CONTENT, MOST_CONTENT, SMALLEST};
+use crate::encoders::Encoder;
+
+/// Bytes of the blob that are gathered before its encoder is looked for.
+const SAMPLE: usize = 1 << 20;
+/// Raw bytes that are inflated at a time.
+const INFLATED: usize = 64 << 10;
+/// Bytes of a gzip header that are looked at together; most have 10.
+const HEADER_STEP: usize = 512;
+/// A blob is kept as it is, unless its compact form is smaller than this part of it, in percent.
+const WORTH: u64 = 97;
+
+/// What a [`Compactor`] passes on, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Packed {
+    /// The next bytes of a blob that stays as it is.
+    Plain(Vec<u8>),
+    /// The next member of the compact form.
+    Member(Vec<u8>),
+}
+
+/// Takes the bytes of a blob, in order and of any cut, and passes on its compact form, or the bytes as they are if that is
+/// not worth it. Which of both is decided when the first member is full, or at the end, and never changes.
+///
+/// It holds at most the content of a member, its compressed form, and the bytes of the blob from which the first member is
+/// made.
+#[derive(Debug)]
+pub struct Compactor {
+    size: u64,
+    level: i32,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Too few bytes yet.
+    Sampling(Vec<u8>),
+    AsItIs,
+    Running(Box<Run>),
+}
+
+/// Receives what is ready.
+type Sink<'a> = dyn FnMut(Packed) + 'a;
+
+impl Compactor {
+    /// For a blob of `size` bytes, compressed with this level of zstd.
+    pub fn new(size: u64, level: i32) -> Self {
+        let state = if size < SMALLEST { State::AsItIs } else { State::Sampling(Vec::new()) };
+        Self { size, level, state }
+    }
+
+    /// Takes the next bytes.
+    pub fn push(&mut self, bytes: &[u8], sink: &mut Sink<'_>) -> Result<(), CompactError> {
+        match &mut self.state {
+            State::AsItIs => {
+                sink(Packed::Plain(bytes.to_vec()));
+                Ok(())
+            }
+            State::Sampling(sample) => {
+                sample.extend_from_slice(bytes);
+                if sample.len() < SAMPLE {
+                    return Ok(());
+                }
+                let sample = std::mem::take(sample);
+                self.begin(sample, sink)
+            }
+            State::Running(run) => {
+                let goes_on = run.push(bytes, sink)?;
+                self.go_on(goes_on);
+                Ok(())
+            }
+        }
+    }
+
+    /// Ends the blob.
+    pub fn finish(mut self, sink: &mut Sink<'_>) -> Result<(), CompactError> {
+        if let State::Sampling(sample) = &mut self.state {
+            let sample = std::mem::take(sample);
+            self.begin(sample, sink)?;
+        }
+        match self.state {
+            State::Running(run) => run.finish(sink),
+            State::Sampling(_) | State::AsItIs => Ok(()),
+        }
+    }
+
+    fn begin(&mut self, sample: Vec<u8>, sink: &mut Sink<'_>) -> Result<(), CompactError> {
+        let encoder = match gzip::header(&sample) {
+            Header::Of(len, extra) => encoder_of(&sample[len..], extra),
+            Header::Unfinished | Header::None => None,
+        };
+        let is_gzip = !matches!(gzip::header(&sample), Header::None);
+        if is_gzip && encoder.is_none() {
+            self.state = State::AsItIs;
+            sink(Packed::Plain(sample));
+            return Ok(());
+        }
+        let mut run = Box::new(Run::new(self.size, self.level, encoder));
+        let goes_on = run.push(&sample, sink)?;
+        self.state = State::Running(run);
+        self.go_on(goes_on);
+        Ok(())
+    }
+
+    fn go_on(&mut self, goes_on: bool) {
+        if !goes_on {
+            self.state = State::AsItIs;
+        }
+    }
+}
+
+/// A blob whose compact form is being made.
+#[derive(Debug)]
+struct Run {
+    size: u64,
+    level: i32,
+    /// The encoder of its gzip members; none if its bytes are the content.
+    encoder: Option<Encoder>,
+    stage: Stage,
+    /// Of the current member.
+    content: Vec<u8>,
+    parts: Vec<Part>,
+    /// In the members before.
+    content_before: u64,
+    made_before: u64,
+    /// Made from the current member.
+    made: u64,
+    /// All bytes so far, until it is decided that the blob does not stay as it is.
+    held: Option<Vec<u8>>,
+}
+
+/// Where in the blob the next byte is.
+#[derive(Debug)]
+enum Stage {
+    /// In the header of a gzip member, of which this much is there.
+    Header(Vec<u8>),
+    Deflate(Box<Deflate>),
+    /// So many bytes before the end of a trailer.
+    Trailer(usize),
+    /// Where nothing is decoded any more.
+    AsItIs,
+}
+
+/// Deflate data that is decoded, and encoded again.
+#[derive(Debug)]
+struct Deflate {
+    inflater: Decompress,
+    stepped: Stepped,
+    /// The part of the current member has begun.
+    is_begun: bool,
+    /// Bytes of the blob that have not been made yet.
+    wanted: Queue,
+    /// Bytes that were made before they arrived.
+    made: Queue,
+}
+
+impl Run {
+    fn new(size: u64, level: i32, encoder: Option<Encoder>) -> Self {
+        Self {
+            size,
+            level,
+            encoder,
+            stage: if encoder.is_some() { Stage::Header(Vec::new()) } else { Stage::AsItIs },
+            // Not filled before it is used, so that it costs no memory until then.
+            content: Vec::with_capacity(MEMBER_CONTENT),
+            parts: Vec::new(),
+            content_before: 0,
+            made_before: 0,
+            made: 0,
+            held: Some(Vec::new()),
+        }
+    }
+
+    /// Takes the next bytes; false if the blob stays as it is, and everything so far was passed on.
+    fn push(&mut self, mut bytes: &[u8], sink: &mut Sink<'_>) -> Result<bool, CompactError> {
+        if let Some(held) = &mut self.held {
+            held.extend_from_slice(bytes);
+        }
+        while !bytes.is_empty() {
+            let stage = std::mem::replace(&mut self.stage, Stage::AsItIs);
+            let (taken, goes_on) = match stage {
+                Stage::Header(head) => self.header(head, bytes, sink)?,
+                Stage::Deflate(deflate) => self.deflate(deflate, bytes, sink)?,
+                Stage::Trailer(left) => {
+                    let taken = left.min(bytes.len());
+                    self.stage =
+                        if taken == left { Stage::Header(Vec::new()) } else { Stage::Trailer(left - taken) };
+                    (taken, self.as_it_is(&bytes[..taken], sink)?)
+                }
+                Stage::AsItIs => (bytes.len(), self.as_it_is(bytes, sink)?),
+            };
+            if !goes_on {
+                return Ok(false);
+            }
+            bytes = &bytes[taken..];
+        }
+        Ok(true)
+    }
+
+    fn finish(mut self, sink: &mut Sink<'_>) -> Result<(), CompactError> {
+        let stage = std::mem::replace(&mut self.stage, Stage::AsItIs);
+        let goes_on = match stage {
+            Stage::Header(head) => self.as_it_is(&head, sink)?,
+            // The stream is cut short.
+            Stage::Deflate(deflate) => self.as_it_is(deflate.wanted.bytes(), sink)?,
+            Stage::Trailer(_) | Stage::AsItIs => true,
+        };
+        if goes_on {
+            self.end_member(sink)?;
+        }
+        Ok(())
+    }
+
+    /// Takes bytes of a gzip header, or of what follows a gzip stream without being one.
+    fn header(
+        &mut self,
+        mut head: Vec<u8>,
+        bytes: &[u8],
+        sink: &mut Sink<'_>,
+    ) -> Result<(usize, bool), CompactError> {
+        let (before, more) = (head.len(), bytes.len().min(HEADER_STEP));
+        head.extend_from_slice(&bytes[..more]);
+        match gzip::header(&head) {
+            Header::Unfinished => {
+                self.stage = Stage::Header(head);
+                Ok((more, true))
+            }
+            Header::None => Ok((more, self.as_it_is(&head, sink)?)),
+            Header::Of(len, _) => {
+                let deflate = self.encoder.and_then(Stepped::new).map(Deflate::new);
+                self.stage = deflate.map_or(Stage::AsItIs, |deflate| Stage::Deflate(Box::new(deflate)));
+                Ok((len - before, self.as_it_is(&head[..len], sink)?))
+            }
+        }
+    }
+
+    /// Decodes bytes and encodes them again, until the stream ends or what is made differs.
+    fn deflate(
+        &mut self,
+        mut deflate: Box<Deflate>,
+        bytes: &[u8],
+        sink: &mut Sink<'_>,
+    ) -> Result<(usize, bool), CompactError> {
+        let (mut raw, mut at) = (vec![0; INFLATED], 0);
+        loop {
+            let (taken, given) = (deflate.inflater.total_in(), deflate.inflater.total_out());
+            let status = deflate.inflater.decompress(&bytes[at..], &mut raw, FlushDecompress::None);
+            let taken = usize::try_from(deflate.inflater.total_in() - taken).unwrap_or(usize::MAX);
+            let given = usize::try_from(deflate.inflater.total_out() - given).unwrap_or(usize::MAX);
+            deflate.wanted.push(&bytes[at..at + taken]);
+            at += taken;
+            let ended = matches!(status, Ok(Status::StreamEnd));
+            let is_same = self.encode(&mut deflate, &raw[..given], sink)?;
+            let Some(is_same) = is_same else { return Ok((at, false)) };
+            let no_progress = taken == 0 && given == 0 && at < bytes.len() && !ended;
+            let is_stuck = status.is_err() || no_progress || self.is_too_long();
+            if !is_same || is_stuck {
+                let goes_on = self.as_it_is(deflate.wanted.bytes(), sink)?;
+                return Ok((at, goes_on));
+            }
+            if ended {
+                return Ok((at, self.end_stream(*deflate, sink)?));
+            }
+            if at == bytes.len() && given < raw.len() {
+                self.stage = Stage::Deflate(deflate);
+                return Ok((at, true));
+            }
+        }
+    }
+
+    /// Encodes raw content, and compares what comes out. Returns whether it is the same so far; none if the blob stays as
+    /// it is.
+    fn encode(
+        &mut self,
+        deflate: &mut Deflate,
+        mut raw: &[u8],
+        sink: &mut Sink<'_>,
+    ) -> Result<Option<bool>, CompactError> {
+        while !raw.is_empty() {
+            if self.content.len() == MEMBER_CONTENT && !self.end_member(sink)? {
+                return Ok(None);
+            }
+            let (now, rest) = raw.split_at(raw.len().min(MEMBER_CONTENT - self.content.len()));
+            raw = rest;
+            self.content.extend_from_slice(now);
+            deflate.stepped.feed(now, deflate.made.end());
+            let (is_same, same) = compare(&mut deflate.wanted, &mut deflate.made);
+            self.encoded(deflate, now.len() as u64, same);
+            if !is_same {
+                return Ok(Some(false));
+            }
+        }
+        Ok(Some(true))
+    }
+
+    /// Adds to the part of the current encoder.
+    fn encoded(&mut self, deflate: &mut Deflate, raw: u64, made: u64) {
+        self.made += made;
+        match self.parts.last_mut() {
+            Some(Part::Encoded { raw: fed, made: had, ends: false, .. }) if deflate.is_begun => {
+                *fed += raw;
+                *had += made;
+            }
+            _ => {
+                let begins = if deflate.is_begun { None } else { self.encoder };
+                deflate.is_begun = true;
+                self.parts.push(Part::Encoded { begins, raw, made, ends: false });
+            }
+        }
+    }
+
+    /// The stream has ended: ends that of the encoder too, and compares the rest.
+    fn end_stream(&mut self, deflate: Deflate, sink: &mut Sink<'_>) -> Result<bool, CompactError> {
+        let Deflate { stepped, mut wanted, mut made, is_begun, .. } = deflate;
+        stepped.finish(made.end());
+        let (_, same) = compare(&mut wanted, &mut made);
+        self.made += same;
+        match self.parts.last_mut() {
+            Some(Part::Encoded { made: had, ends, .. }) if is_begun => {
+                *had += same;
+                *ends = true;
+            }
+            _ => {
+                let begins = if is_begun { None } else { self.encoder };
+                self.parts.push(Part::Encoded { begins, raw: 0, made: same, ends: true });
+            }
+        }
+        let is_same = wanted.is_empty() && made.is_empty();
+        let goes_on = self.as_it_is(wanted.bytes(), sink)?;
+        if is_same {
+            self.stage = Stage::Trailer(gzip::TRAILER);
+        }
+        Ok(goes_on)
+    }
+
+    /// Takes bytes of the blob as content; false if the blob stays as it is.
+    fn as_it_is(&mut self, mut bytes: &[u8], sink: &mut Sink<'_>) -> Result<bool, CompactError> {
+        while !bytes.is_empty() {
+            let is_full = self.content.len() == MEMBER_CONTENT
+                || self.parts.len() as u64 + 2 > most_parts(self.content.len() as u64);
+            if is_full && !self.end_member(sink)? {
+                return Ok(false);
+            }
+            let (now, rest) = bytes.split_at(bytes.len().min(MEMBER_CONTENT - self.content.len()));
+            bytes = rest;
+            self.content.extend_from_slice(now);
+            let more = now.len() as u64;
+            self.made += more;
+            match self.parts.last_mut() {
+                Some(Part::AsIs { len }) => *len += more,
+                _ => self.parts.push(Part::AsIs { len: more }),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether a reader would refuse more content.
+    fn is_too_long(&self) -> bool {
+        let most = self.size.saturating_mul(MOST_CONTENT).saturating_add(FREE_CONTENT);
+        // What comes as it is has room too.
+        self.content_before + self.content.len() as u64 + self.size > most
+    }
+
+    /// Passes on the current member; false if the blob stays as it is, because the first member is not worth it.
+    fn end_member(&mut self, sink: &mut Sink<'_>) -> Result<bool, CompactError> {
+        if self.content.is_empty() {
+            return Ok(true);
+        }
+        let head = MemberHead {
+            content_at: self.content_before,
+            made_at: self.made_before,
+            content: self.content.len() as u64,
+            parts: std::mem::take(&mut self.parts),
+        };
+        let mut member = Vec::new();
+        head.write(&mut member);
+        compress(&self.content, self.level, &mut member)?;
+        if let Some(held) = self.held.take()
+            && member.len() as u64 * 100 > self.made * WORTH
+        {
+            sink(Packed::Plain(held));
+            return Ok(false);
+        }
+        sink(Packed::Member(member));
+        self.content_before += head.content;
+        self.made_before += self.made;
+        self.made = 0;
+        self.content.clear();
+        Ok(true)
+    }
+}
+
+impl Deflate {
+    fn new(stepped: Stepped) -> Self {
+        Self {
+            inflater: Decompress::new(false),
+            stepped,
+            is_begun: false,
+            wanted: Queue::default(),
+            made: Queue::default(),
+        }
+    }
+}
+
+/// Removes the start that both have in common. Returns whether one of them is then empty, and the length of that start.
+fn compare(wanted: &mut Queue, made: &mut Queue) -> (bool, u64) {
+    let (left, right) = (wanted.bytes(), made.bytes());
+    let both = left.len().min(right.len());
+    let same = if left[..both] == right[..both] {
+        both
+    } else {
+        left.iter().zip(right).take_while(|(one, other)| one == other).count()
+    };
+    wanted.drop(same);
+    made.drop(same);
+    (same == both, same as u64)
+}
+
+/// Compresses content as the end of a member, and decompresses it again: what a reader gets is compared.
+fn compress(content: &[u8], level: i32, member: &mut Vec<u8>) -> Result<(), CompactError> {
+    use zstd::zstd_safe::{CParameter, DParameter};
+    const WINDOW: u32 = MEMBER_CONTENT.ilog2();
+    let mut compressor = zstd::bulk::Compressor::new(level)?;
+    for parameter in [
+        CParameter::ContentSizeFlag(true),
+        CParameter::ChecksumFlag(false),
+        CParameter::WindowLog(WINDOW),
+        CParameter::EnableLongDistanceMatching(true),
+    ] {
+        compressor.set_parameter(parameter)?;
+    }
+    let start = member.len();
+    member.extend_from_slice(&compressor.compress(content)?);
+    drop(compressor);
+    let mut decoder = zstd::stream::read::Decoder::with_buffer(&member[start..])?;
+    decoder.set_parameter(DParameter::WindowLogMax(WINDOW))?;
+    let mut same = Same { rest: content };
+    std::io::copy(&mut decoder, &mut same)?;
+    if same.rest.is_empty() { Ok(()) } else { Err(CompactError::Invalid("zstd gives other bytes back")) }
+}
+
+/// Takes only the expected bytes.
+struct Same<'a> {
+    rest: &'a [u8],
+}
+
+impl std::io::Write for Same<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.rest = self.rest.strip_prefix(bytes).ok_or(std::io::ErrorKind::InvalidData)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Bytes that come at the end and go at the start.
+#[derive(Debug, Default)]
+struct Queue {
+    bytes: Vec<u8>,
+    at: usize,
+}
+
+impl Queue {
+    fn bytes(&self) -> &[u8] {
+        &self.bytes[self.at..]
+    }
+
+    fn is_empty(&self) -> bool {
+        self.bytes().is_empty()
+    }
+
+    fn push(&mut self, more: &[u8]) {
+        self.end().extend_from_slice(more);
+    }
+
+    /// Where more bytes are appended.
+    fn end(&mut self) -> &mut Vec<u8> {
+        if self.at == self.bytes.len() {
+            self.bytes.clear();
+            self.at = 0;
+        } else if self.at > self.bytes.len() / 2 {
+            self.bytes.drain(..self.at);
+            self.at = 0;
+        }
+        &mut self.bytes
+    }
+
+    fn drop(&mut self, count: usize) {
+        self.at += count;
+    }
+}

@@ -1,0 +1,42 @@
+//! The compact form of a blob: its content without the gzip around it, and the few facts from which the exact bytes come
+//! back.
+//!
+//! A blob in this form is a run of *members*. Each holds up to 64 MiB of *content*, compressed with zstd, and says in
+//! *parts* what bytes of the blob are made from it: content that an encoder of [`crate::encoders`] encodes, or content
+//! that is taken as it is. This module owns that form. It keeps true that a [`Compactor`] only passes on members from
+//! which it has made the same bytes again itself, and that a [`Remake`] takes no more memory or time than the size of the
+//! blob allows, whatever its input says. It knows neither files nor digests: whoever uses it hashes the blob.
+//!
+//! ```text
+//! member   = content-at, made-at, content, number of parts, parts, zstd frame
+//! part     = kind, then for content as it is: its length
+//!                       for encoded content: the encoder if one begins, its length, the bytes made from it
+//! ```
+//!
+//! Numbers are unsigned LEB128 (DWARF 5, 7.6) in their shortest form. `content-at` and `made-at` count the content in the
+//! members before, and the bytes of the blob that are made from them.
+
+mod compactor;
+mod gzip;
+mod member;
+mod recognise;
+mod remake;
+mod stepped;
+
+pub use compactor::{Compactor, Packed};
+pub use member::CompactError;
+pub use remake::{Members, Remake};
+
+/// The revision of the form, as `compact.json` names it. Increased when an older reader could not read the blobs.
+pub const REVISION: u32 = 1;
+
+/// Content bytes of a full member.
+const MEMBER_CONTENT: usize = 64 << 20;
+/// Smaller blobs are not worth it.
+const SMALLEST: u64 = 32 << 10;
+/// The content of a blob is at most this many times its size, and `FREE_CONTENT` bytes more.
+const MOST_CONTENT: u64 = 100;
+const FREE_CONTENT: u64 = 64 << 20;
+/// A member has at most one part for each so many bytes of content, and `FREE_PARTS` more.
+const CONTENT_PER_PART: u64 = 512;
+const FREE_PARTS: u64 = 1024;

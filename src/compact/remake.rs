@@ -1,0 +1,204 @@
+//! Makes the bytes of a blob from its compact form.
+
+use std::io::Read;
+
+use bytes::Bytes;
+
+use super::member::{CompactError, MemberHead, Part};
+use super::stepped::Stepped;
+use super::{FREE_CONTENT, MEMBER_CONTENT, MOST_CONTENT};
+
+/// Content that is read at a time, in bytes.
+const PIECE: usize = 256 << 10;
+
+/// Bytes that an encoder may make beyond those of its part: what it makes at once has at most half of this.
+const MOST_READY: usize = 32 << 20;
+
+/// The members of a blob, in order.
+pub trait Members {
+    /// The next one; none after the last.
+    fn next(&mut self) -> Option<Result<Box<dyn Read + Send>, CompactError>>;
+}
+
+/// Iterates over the bytes of a blob. It ends with an error unless it gives exactly the size of the blob; whether these are
+/// the right bytes, only their digest can tell.
+pub struct Remake<M> {
+    members: M,
+    /// Of the blob, in bytes.
+    size: u64,
+    /// Bytes made so far, and of content read.
+    made: u64,
+    content: u64,
+    member: Option<Member>,
+    stepped: Option<Stepped>,
+    /// Made by the encoder, but not yet of any part.
+    ready: Vec<u8>,
+    is_over: bool,
+}
+
+/// The member that is being read.
+struct Member {
+    content: zstd::stream::read::Decoder<'static, std::io::BufReader<Box<dyn Read + Send>>>,
+    parts: std::vec::IntoIter<Part>,
+    /// What is left of the current part: content to read, bytes to make, and whether the encoder ends after it.
+    raw: u64,
+    left: u64,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    AsIs,
+    Encoded,
+    /// Encoded, and then the stream of the encoder ends.
+    Last,
+}
+
+impl<M> std::fmt::Debug for Remake<M> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Remake").field("size", &self.size).field("made", &self.made).finish_non_exhaustive()
+    }
+}
+
+impl<M: Members> Remake<M> {
+    /// The blob of `size` bytes that `members` describe.
+    pub fn new(members: M, size: u64) -> Self {
+        Self {
+            members,
+            size,
+            made: 0,
+            content: 0,
+            member: None,
+            stepped: None,
+            ready: Vec::new(),
+            is_over: false,
+        }
+    }
+
+    fn piece(&mut self) -> Result<Option<Bytes>, CompactError> {
+        loop {
+            let Some(member) = &mut self.member else {
+                match self.members.next() {
+                    Some(input) => self.member = Some(self.begin(input?)?),
+                    None if self.made == self.size => return Ok(None),
+                    None => return Err(CompactError::Invalid("it makes fewer bytes than the blob has")),
+                }
+                continue;
+            };
+            if member.raw == 0 && member.left == 0 && member.kind != Kind::Last {
+                match member.parts.next() {
+                    Some(part) => self.part(part)?,
+                    None => self.end()?,
+                }
+                continue;
+            }
+            let piece = self.make()?;
+            if !piece.is_empty() {
+                return Ok(Some(piece));
+            }
+        }
+    }
+
+    fn begin(&self, input: Box<dyn Read + Send>) -> Result<Member, CompactError> {
+        let mut input = std::io::BufReader::new(input);
+        let head = MemberHead::read(&mut input)?;
+        if head.content_at != self.content || head.made_at != self.made {
+            return Err(CompactError::Invalid("a member does not follow the one before"));
+        }
+        let made = head.parts.iter().try_fold(self.made, |sum, part| sum.checked_add(part.made()));
+        if made.is_none_or(|made| made > self.size) {
+            return Err(CompactError::Invalid("it makes more bytes than the blob has"));
+        }
+        let most = self.size.saturating_mul(MOST_CONTENT).saturating_add(FREE_CONTENT);
+        if self.content.saturating_add(head.content) > most {
+            return Err(CompactError::Invalid("its content is far larger than the blob"));
+        }
+        let mut content = zstd::stream::read::Decoder::with_buffer(input)?.single_frame();
+        content.window_log_max(MEMBER_CONTENT.ilog2())?;
+        Ok(Member { content, parts: head.parts.into_iter(), raw: 0, left: 0, kind: Kind::AsIs })
+    }
+
+    /// Begins the next part.
+    fn part(&mut self, part: Part) -> Result<(), CompactError> {
+        let Some(member) = &mut self.member else { return Ok(()) };
+        (member.raw, member.left) = (part.content(), part.made());
+        match part {
+            Part::AsIs { .. } => {
+                member.kind = Kind::AsIs;
+                self.stepped = None;
+                self.ready.clear();
+            }
+            Part::Encoded { begins, ends, .. } => {
+                member.kind = if ends { Kind::Last } else { Kind::Encoded };
+                if let Some(encoder) = begins {
+                    self.stepped = Stepped::new(encoder);
+                    self.ready.clear();
+                }
+                if self.stepped.is_none() {
+                    return Err(CompactError::Invalid("a part goes on with an encoder that has not begun"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads content of the current part, and makes what it gives. Nothing if more content is needed first.
+    fn make(&mut self) -> Result<Bytes, CompactError> {
+        let Some(member) = &mut self.member else { return Ok(Bytes::new()) };
+        let mut raw = vec![0; usize::try_from(member.raw).map_or(PIECE, |raw| raw.min(PIECE))];
+        member.content.read_exact(&mut raw)?;
+        let read = raw.len() as u64;
+        (member.raw, self.content) = (member.raw - read, self.content + read);
+        if member.kind == Kind::AsIs {
+            member.left -= read;
+            self.made += read;
+            return Ok(raw.into());
+        }
+        if let Some(stepped) = &mut self.stepped {
+            stepped.feed(&raw, &mut self.ready);
+        }
+        if member.raw == 0 && member.kind == Kind::Last {
+            if let Some(stepped) = self.stepped.take() {
+                stepped.finish(&mut self.ready);
+            }
+            member.kind = Kind::Encoded;
+        }
+        let take = usize::try_from(member.left).map_or(self.ready.len(), |left| left.min(self.ready.len()));
+        if member.raw == 0 && (take as u64) < member.left {
+            return Err(CompactError::Invalid("an encoder makes fewer bytes than stated"));
+        }
+        if self.ready.len() - take > MOST_READY {
+            return Err(CompactError::Invalid("an encoder makes far more bytes than stated"));
+        }
+        member.left -= take as u64;
+        self.made += take as u64;
+        let rest = self.ready.split_off(take);
+        Ok(std::mem::replace(&mut self.ready, rest).into())
+    }
+
+    /// The current member is read: nothing may follow its content.
+    fn end(&mut self) -> Result<(), CompactError> {
+        let Some(mut member) = self.member.take() else { return Ok(()) };
+        if member.content.read(&mut [0])? > 0 {
+            return Err(CompactError::Invalid("a member has more content than stated"));
+        }
+        let mut rest = member.content.finish();
+        if rest.read(&mut [0])? > 0 {
+            return Err(CompactError::Invalid("bytes follow the content of a member"));
+        }
+        Ok(())
+    }
+}
+
+impl<M: Members> Iterator for Remake<M> {
+    type Item = Result<Bytes, CompactError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.is_over {
+            return None;
+        }
+        let piece = self.piece().transpose();
+        self.is_over = !matches!(piece, Some(Ok(_)));
+        piece
+    }
+}

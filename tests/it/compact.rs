@@ -1,0 +1,266 @@
+//! The compact form of a blob gives its exact bytes back, whatever the blob is, and refuses everything that is not one.
+
+use std::io::Read;
+
+use airgap_bundle::compact::{CompactError, Compactor, Members, Packed, Remake};
+use airgap_bundle::encoders::Encoder;
+use proptest::prelude::*;
+
+use crate::encoders::inputs::Random;
+
+const LEVEL: i32 = 3;
+
+/// The members of a blob in memory.
+struct InMemory(std::vec::IntoIter<Vec<u8>>);
+
+impl Members for InMemory {
+    fn next(&mut self) -> Option<Result<Box<dyn Read + Send>, CompactError>> {
+        Some(Ok(Box::new(std::io::Cursor::new(self.0.next()?))))
+    }
+}
+
+/// The compact form of a blob; none if it stays as it is, which must then be all of it.
+fn compact(blob: &[u8], cut: usize) -> Option<Vec<Vec<u8>>> {
+    let (mut plain, mut members) = (Vec::new(), Vec::new());
+    let mut sink = |packed| match packed {
+        Packed::Plain(bytes) => plain.extend(bytes),
+        Packed::Member(member) => members.push(member),
+    };
+    let mut compactor = Compactor::new(blob.len() as u64, LEVEL);
+    for piece in blob.chunks(cut) {
+        compactor.push(piece, &mut sink).unwrap();
+    }
+    compactor.finish(&mut sink).unwrap();
+    if members.is_empty() {
+        assert!(plain == blob, "a blob that stays as it is");
+        return None;
+    }
+    assert!(plain.is_empty(), "both forms at once");
+    Some(members)
+}
+
+fn remake(members: Vec<Vec<u8>>, size: usize) -> Result<Vec<u8>, CompactError> {
+    let mut blob = Vec::new();
+    for piece in Remake::new(InMemory(members.into_iter()), size as u64) {
+        blob.extend_from_slice(&piece?);
+    }
+    Ok(blob)
+}
+
+/// Compacts and remakes `blob`; returns the bytes of its compact form, or none if it stays as it is.
+fn through(blob: &[u8], cut: usize) -> Option<usize> {
+    let members = compact(blob, cut)?;
+    let len = members.iter().map(Vec::len).sum();
+    assert!(remake(members, blob.len()).unwrap() == blob);
+    Some(len)
+}
+
+/// `raw` as a gzip member of `encoder`.
+fn gzip(encoder: Encoder, raw: &[u8]) -> Vec<u8> {
+    let mut blob = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
+    let mut encoding = encoder.start().unwrap();
+    for write in raw.chunks(32 << 10) {
+        encoding.write(write, &mut blob);
+    }
+    encoding.finish(&mut blob);
+    let mut crc = flate2::Crc::new();
+    crc.update(raw);
+    blob.extend_from_slice(&crc.sum().to_le_bytes());
+    blob.extend_from_slice(&u32::try_from(raw.len()).unwrap().to_le_bytes());
+    blob
+}
+
+/// Text that compresses as well as the content of layers does.
+fn text(count: usize) -> Vec<u8> {
+    Random(7).text(count)
+}
+
+#[test]
+fn every_encoder_is_recognised() {
+    let raw = text(300_000);
+    for encoder in Encoder::all() {
+        let blob = gzip(encoder, &raw);
+        let len = through(&blob, 512 << 10).unwrap_or_else(|| panic!("{encoder} is not recognised"));
+        assert!(len * 100 < blob.len() * 97, "{encoder}: {len} of {}", blob.len());
+    }
+}
+
+#[test]
+fn short_blobs_of_every_encoder() {
+    let raw = text(120_000);
+    for encoder in Encoder::all() {
+        let blob = gzip(encoder, &raw);
+        assert!(through(&blob, 4096).is_some(), "{encoder}");
+    }
+}
+
+#[test]
+fn the_cut_of_a_blob_does_not_matter() {
+    let blob = gzip(Encoder::Go126 { level: 6 }, &text(1_500_000));
+    let whole = compact(&blob, blob.len());
+    for cut in [1, 1000, 1 << 20] {
+        assert!(compact(&blob, cut) == whole, "{cut}");
+    }
+}
+
+#[test]
+fn content_that_is_not_compressed() {
+    assert!(through(&text(300_000), 512 << 10).is_some());
+    assert!(through(&Random(1).bytes(300_000, 0xff), 512 << 10).is_none());
+}
+
+#[test]
+fn small_blobs_and_unknown_encoders_stay_as_they_are() {
+    let raw = text(400_000);
+    assert!(through(&gzip(Encoder::Zlib { level: 6 }, &raw[..60_000]), 4096).is_none());
+    // No encoder writes a block as it is although it could be shorter, except for level 0.
+    let mut blob = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
+    for block in raw.chunks(1000) {
+        blob.push(0);
+        blob.extend_from_slice(&1000_u16.to_le_bytes());
+        blob.extend_from_slice(&(!1000_u16).to_le_bytes());
+        blob.extend_from_slice(block);
+    }
+    assert!(through(&blob, 4096).is_none());
+    for blob in [&b""[..], b"\x1f", b"\x1f\x8b\x08\0\0\0\0\0\0\xff"] {
+        assert!(through(blob, 1).is_none());
+    }
+}
+
+/// Tools write one gzip member for each file (eStargz), pad, or append.
+#[test]
+fn many_gzip_members_and_what_follows_them() {
+    let raw = text(1_500_000);
+    let encoder = Encoder::Go126 { level: 6 };
+    let mut blob = Vec::new();
+    for (at, member) in raw.chunks(50_000).enumerate() {
+        blob.extend(gzip(encoder, member));
+        // One without content, as a footer.
+        if at % 3 == 0 {
+            blob.extend(gzip(encoder, b""));
+        }
+    }
+    let clean = through(&blob, 10_000).unwrap();
+    assert!(clean * 10 < blob.len() * 9, "{clean} of {}", blob.len());
+    for after in [&b"\0"[..], &[0; 3000], b"\x1f\x8b", b"\x1f\x8b\x08\x08name", b"something else"] {
+        let mut longer = blob.clone();
+        longer.extend_from_slice(after);
+        let len = through(&longer, 10_000).unwrap();
+        assert!(len < clean + after.len() + 100);
+    }
+}
+
+/// From where the encoder differs, the bytes are carried as they are.
+#[test]
+fn a_stream_that_differs_somewhere() {
+    let raw = text(3_600_000);
+    let blob = gzip(Encoder::Go126 { level: 1 }, &raw);
+    let other = gzip(Encoder::Go126 { level: 6 }, &raw);
+    let (clean, mut random) = (through(&blob, 65_536).unwrap(), Random(3));
+    // The encoder is found in the first MiB.
+    let sample = 1 << 20;
+    for _ in 0..2 {
+        let mut damaged = blob.clone();
+        let at = sample + random.below(damaged.len() - sample);
+        damaged[at] ^= 1 << random.below(8);
+        let len = through(&damaged, 65_536).unwrap();
+        assert!(len >= clean);
+        let mut cut = blob.clone();
+        cut.truncate(at);
+        through(&cut, 65_536);
+        // The end of another encoder's.
+        let mut mixed = blob[..at].to_vec();
+        mixed.extend_from_slice(&other[at.min(other.len())..]);
+        through(&mixed, 65_536);
+    }
+}
+
+/// More than one member, and nothing gained in the first: then the blob stays as it is, although a later one would gain.
+#[test]
+fn the_first_member_decides() {
+    let full = 64 << 20;
+    let mut blob = Random(5).bytes(1 << 20, 0xff).repeat(65);
+    // Long matches within the repeated content would make it worth it.
+    let mut random = Random(9);
+    for at in (0..blob.len()).step_by(8) {
+        let bytes = random.next().to_le_bytes();
+        let end = blob.len().min(at + 8);
+        blob[at..end].copy_from_slice(&bytes[..end - at]);
+    }
+    blob.extend(vec![0; full]);
+    assert!(compact(&blob, 1 << 20).is_none());
+    blob.rotate_left(full);
+    let members = compact(&blob, 1 << 20).unwrap();
+    assert!(members.len() > 2, "{}", members.len());
+    assert!(remake(members, blob.len()).unwrap() == blob);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_blob_comes_back(
+        seed in 1_u64..,
+        members in prop::collection::vec((0..20_usize, 0..200_000_usize), 1..5),
+        junk in prop::collection::vec(any::<u8>(), 0..40),
+        flips in prop::collection::vec(any::<prop::sample::Index>(), 0..3),
+        cut in 1..100_000_usize,
+    ) {
+        let all = Encoder::all();
+        let mut random = Random(seed);
+        let mut blob = Vec::new();
+        for (encoder, len) in members {
+            blob.extend(gzip(all[encoder], &random.text(len)));
+        }
+        blob.extend(junk);
+        for flip in flips {
+            let at = flip.index(blob.len());
+            blob[at] ^= 1;
+        }
+        through(&blob, cut);
+    }
+
+    /// A changed form is an error or gives bytes of the right length, which their digest then refuses.
+    #[test]
+    fn a_changed_form_is_never_longer_and_never_hangs(
+        flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        cut in any::<prop::sample::Index>(),
+        shorter: bool,
+    ) {
+        let raw = text(200_000);
+        let blob = gzip(Encoder::Go126 { level: 1 }, &raw);
+        let mut members = compact(&blob, 1 << 20).unwrap();
+        let member = &mut members[0];
+        for (at, with) in flips {
+            // Mostly in the head, where the parts are.
+            let at = at.index(if with < 128 { 64 } else { member.len() });
+            member[at] ^= with;
+        }
+        if shorter {
+            member.truncate(cut.index(member.len()));
+        }
+        if let Ok(made) = remake(members, blob.len()) {
+            prop_assert_eq!(made.len(), blob.len());
+        }
+    }
+}
+
+#[test]
+fn members_that_do_not_belong_together_are_refused() {
+    let blob = gzip(Encoder::Zlib { level: 6 }, &text(300_000));
+    let members = compact(&blob, 1 << 20).unwrap();
+    let refused = |members: Vec<Vec<u8>>, size: usize, says: &str| {
+        let error = remake(members, size).unwrap_err().to_string();
+        assert!(error.contains(says), "{says}: {error}");
+    };
+    refused(Vec::new(), blob.len(), "fewer bytes");
+    refused(members.clone(), blob.len() + 1, "fewer bytes");
+    refused(members.clone(), blob.len() - 1, "more bytes");
+    refused([members.clone(), members.clone()].concat(), blob.len() * 2, "does not follow");
+    let mut longer = members.clone();
+    longer[0].push(0);
+    refused(longer, blob.len(), "bytes follow");
+    let mut cut = members;
+    cut[0].pop();
+    assert!(remake(cut, blob.len()).is_err());
+}
