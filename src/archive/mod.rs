@@ -69,6 +69,7 @@ pub use foreign::foreign_index::{Chosen, LayoutOptions};
 pub use foreign::kind::{ARCHIVE_HEAD, ArchiveKind, is_archive};
 pub use foreign::layout::ForeignLayout;
 pub use format::artifacts::ArtifactIndex;
+pub use format::compact_body::{Form, compact_ending, compact_header, compact_path};
 pub use format::contents::{
     Contents, Fates, ImageFault, Inclusion, MAX_DEPTH, MAX_MANIFESTS, Root, fates, roots,
 };
@@ -80,11 +81,12 @@ pub use format::pins::{Pins, REPINNED, Repinned, broken_pin, repinned_extension}
 pub use format::users::Users;
 pub use image_store::{ContentPieces, ImageStore, StreamEvent, StreamSink};
 pub use input::{FileInput, Input};
-pub use manifest::{ArtifactRow, BlobIndex, BlobRow, BundleManifest, Group, ImageRow};
+pub use manifest::{ArtifactRow, BlobIndex, BlobRow, BundleManifest, Group, ImageRow, Profile};
 pub use partial::{
     DraftedHead, FRAME_CONTENT, PartialFile, StoredFrame, compressed_frame, draft_head, ending,
     member_header, open_frame, read_back, stored_len, sync_folder,
 };
+pub use read::compact_back::CompactReadBack;
 pub use read::content::ContentReader;
 pub use read::problem::Problem;
 pub use read::reader::BundleReader;

@@ -48,7 +48,7 @@ pub fn draft_head(
             return Err(expansion::too_far("what the manifests and configs of these images are together"));
         }
     }
-    Ok(DraftedHead { layout: Layout::new(frames, &bundle.blobs), digest: hasher.finish(), notes })
+    Ok(DraftedHead { layout: Layout::new(frames, bundle), digest: hasher.finish(), notes })
 }
 
 /// The unfinished file, or its volumes.
@@ -103,19 +103,11 @@ impl PartialFile {
         });
     }
 
-    /// Writes the end, the seek table and the final length after `compressed_end`, syncs, and renames the file.
-    /// `compressed` has the file lengths of the frames of each compressed blob.
-    pub fn finish(
-        &self,
-        layout: &Layout,
-        blobs: &[BlobRow],
-        compressed: &[Vec<u32>],
-        compressed_end: u64,
-        target: &Path,
-    ) -> Result<u64, ArchiveError> {
-        let ending = ending(layout, blobs, compressed)?;
-        self.write_at(compressed_end, &ending)?;
-        let len = compressed_end + ending.len() as u64;
+    /// Writes `ending` ([`ending`], [`super::compact_ending`]) after the blobs, which end at byte `end`, sets the final
+    /// length, syncs, and renames the file.
+    pub fn finish(&self, end: u64, ending: &[u8], target: &Path) -> Result<u64, ArchiveError> {
+        self.write_at(end, ending)?;
+        let len = end + ending.len() as u64;
         self.set_len(len)?;
         self.files.for_all(&File::sync_all).map_err(failed)?;
         self.files.rename(self.files.count(len), target).map_err(failed)?;

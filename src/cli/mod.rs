@@ -28,7 +28,7 @@ pub use export::{AssumedMedium, ExportArgs, ForeignLayers, WriteArgs};
 pub use handoff::{MappingArgs, MirrorRuntime, MirrorsArgs, ValuesArgs, ValuesStyleArgs};
 pub use import::{EcrArgs, ImportArgs, InspectArgs, OnConflict, ShardArg, VerifyArgs};
 pub use login::{LoginArgs, LogoutArgs};
-pub use repack::RepackArgs;
+pub use repack::{ProfileChoice, RepackArgs};
 pub use review::{DiffArgs, DiffFormat, ReviewArgs, ReviewFormat};
 pub use serve::ServeArgs;
 pub use trust::{

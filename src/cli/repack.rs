@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::common::heading::{INPUT, MEDIA, OUTPUT, SELECTION};
 use super::{ForeignLayers, OutputArgs, ReportArgs, RowArgs, TrustArgs, WithArgs, WriteArgs};
@@ -38,12 +38,17 @@ pub struct RepackArgs {
     pub foreign_layers: ForeignLayers,
     #[command(flatten)]
     pub write: WriteArgs,
+    /// Form of the blobs: as `layout` they are what registries have, in `compact` form they are smaller.
+    ///
+    /// See --compact of `bundle export`. Either is made from either; digests stay what they are.
+    #[arg(long, value_enum, value_name = "PROFILE", default_value_t = ProfileChoice::Layout, help_heading = OUTPUT)]
+    pub profile: ProfileChoice,
     /// Rebuild lost or damaged volumes from parity volumes.
     ///
     /// They are written beside the others, or into the directory that -o names.
     #[arg(long, help_heading = MEDIA, conflicts_with_all = [
         "fill_from", "base", "platform", "foreign_layers", "with", "volume_size", "parity", "with_self", "no_sidecar", "force",
-        "fresh", "dry_run", "skip_preflight", "spool", "sign_key", "passphrase_file", "policy", "statement", "by",
+        "fresh", "dry_run", "skip_preflight", "profile", "spool", "sign_key", "passphrase_file", "policy", "statement", "by",
     ])]
     #[arg(conflicts_with_all = ["only", "skip", "only_chart", "only_component", "signature"])]
     pub rebuild: bool,
@@ -58,4 +63,13 @@ pub struct RepackArgs {
     /// Here: of blobs that are copied. Environment: `AIRGAP_BUNDLE_JOBS`.
     #[arg(short, long, value_name = "N", default_value_t = 6, env = "AIRGAP_BUNDLE_JOBS", hide_env = true, value_parser = clap::value_parser!(u16).range(1..=64), help_heading = OUTPUT)]
     pub jobs: u16,
+}
+
+/// The form of the blobs of a new bundle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ProfileChoice {
+    /// An OCI image layout.
+    Layout,
+    /// What is in the layers, and how to make them again.
+    Compact,
 }

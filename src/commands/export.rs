@@ -2,6 +2,7 @@
 
 use super::ending;
 use crate::app::failure::ExitCode;
+use crate::archive::Profile;
 use crate::cli::{ExportArgs, ForeignLayers};
 use crate::export::job::ExportJob;
 use crate::export::{self, target};
@@ -24,7 +25,12 @@ async fn load_and_export(
     args: &ExportArgs,
     report: &mut RunReport,
 ) -> anyhow::Result<ExitCode> {
-    let catalog = load(session, args)?;
+    let mut catalog = load(session, args)?;
+    if args.compact {
+        target::require_encoders()?;
+        catalog.request.profile = Profile::Compact;
+        catalog.file_name = catalog.file_name.map(|name| target::compact_name(&name));
+    }
     let write = &args.write;
     let target = target::output(write, catalog.file_name.as_deref());
     // A plan can be printed before its output file can be written.

@@ -7,7 +7,8 @@ use std::path::Path;
 
 use super::ending;
 use crate::app::failure::{ExitCode, Failure};
-use crate::cli::{ForeignLayers, RepackArgs};
+use crate::archive::Profile;
+use crate::cli::{ForeignLayers, ProfileChoice, RepackArgs};
 use crate::export::finish::SourceBundle;
 use crate::export::job::ExportJob;
 use crate::export::{self, target};
@@ -61,6 +62,10 @@ async fn load_and_export(
     };
     let OfBundles { mut loaded, bundles, content } = of_bundles::load(&wanted)?;
     loaded.request.with.clone_from(&args.with.with.0);
+    if args.profile == ProfileChoice::Compact {
+        target::require_encoders()?;
+        loaded.request.profile = Profile::Compact;
+    }
     let (signer, policy) = (keys::signer(&write.sign)?, policy_check::load(&write.policy)?);
     let origin = match (&args.bundles[..], &bundles[..]) {
         ([path], [image_store]) => SourceBundle::of(path, image_store.as_ref())?,

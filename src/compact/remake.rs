@@ -75,6 +75,11 @@ impl<M: Members> Remake<M> {
         }
     }
 
+    /// The members, some of which may not have been read.
+    pub fn into_members(self) -> M {
+        self.members
+    }
+
     fn piece(&mut self) -> Result<Option<Bytes>, CompactError> {
         loop {
             let Some(member) = &mut self.member else {

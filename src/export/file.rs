@@ -15,7 +15,8 @@ use super::write::checksum::complete_sidecar;
 use super::write::file_export::{FileExport, Outcome};
 use super::{target, text, with_self};
 use crate::app::failure::ExitCode;
-use crate::archive::VolumeInput;
+use crate::app::medium::Medium;
+use crate::archive::{Profile, VolumeInput};
 use crate::cli::ResultFormat;
 use crate::inputs::open_bundle::open_input;
 use crate::plan::{ExportPlan, PlanError, Resolution};
@@ -109,7 +110,11 @@ impl FileRun<'_> {
             let mark = RequestMark::new(&fingerprint, dropped);
             let earlier = unfinished.as_ref().filter(|earlier| earlier.is_of(&mark));
             let stamp = earlier.map_or_else(now, |earlier| earlier.header.resolved_at.clone());
-            let probe = || target::medium(job.session, job.write, target, &draft);
+            // A compact file is written in order on every medium.
+            let probe = || match draft.bundle.profile {
+                Profile::Layout => target::medium(job.session, job.write, target, &draft),
+                Profile::Compact => Medium::Filling,
+            };
             let medium = probed.unwrap_or_else(probe);
             probed = Some(medium);
             let prepared = run.prepare(medium, &resolution, draft, unfinished.take(), mark, stamp)?;

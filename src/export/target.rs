@@ -151,6 +151,22 @@ pub(crate) fn files(
     files
 }
 
+/// The name of a compact bundle: that of the other form must not be taken for it.
+pub(crate) fn compact_name(name: &str) -> String {
+    const ENDING: &str = ".tar.zst";
+    name.strip_suffix(ENDING).map_or_else(|| name.to_owned(), |stem| format!("{stem}.compact{ENDING}"))
+}
+
+/// Refuses to make a compact bundle with a program whose encoders write other bytes than it says.
+pub(crate) fn require_encoders() -> Result<(), Failure> {
+    if crate::encoders::zlib_is_stock() {
+        return Ok(());
+    }
+    let message = "this program was built with another zlib than it needs for compact bundles";
+    Err(Failure::new(ExitCode::Failed, message)
+        .hint("build it from its own Cargo.lock, or leave out --compact"))
+}
+
 /// Bytes of each volume, if the bundle is cut: parity needs a multiple of [`COLUMNS`].
 pub(crate) fn cut_size(write: &WriteArgs) -> Option<u64> {
     let unit = if write.parity.is_some() { COLUMNS } else { 1 };

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::failure::{ExitCode, Explain};
 use crate::archive::manifest::{
-    CatalogRecord, FORMAT_REVISION, MEDIA_TYPE, PROFILE, RequiredBlob, Requires, SCHEMA_VERSION, total,
+    CatalogRecord, FORMAT_REVISION, MEDIA_TYPE, Profile, RequiredBlob, Requires, SCHEMA_VERSION, total,
 };
 use crate::archive::{
     ArchiveError, ArtifactRow, BundleManifest, Contents, DraftedHead, ImageFault, ImageRow, Inclusion,
@@ -65,6 +65,9 @@ pub struct Request {
     /// Carry these layers and no others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub only: Option<Only>,
+    /// The form of the blobs in the file.
+    #[serde(default, skip_serializing_if = "Profile::is_layout")]
+    pub profile: Profile,
 }
 
 impl Request {
@@ -233,7 +236,7 @@ impl ExportPlan {
             images,
             media_type: MEDIA_TYPE.to_owned(),
             platforms: request.platforms.clone(),
-            profile: PROFILE.to_owned(),
+            profile: request.profile,
             requires,
             schema_version: SCHEMA_VERSION,
         };

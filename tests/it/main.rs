@@ -11,6 +11,7 @@ mod chaos;
 mod charts;
 mod clouds;
 mod compact;
+mod compact_bundle;
 mod coverage;
 mod custody;
 mod delta;

@@ -7,7 +7,7 @@ use super::platforms::{Known, Leaves};
 use crate::archive::format::contents::{Contents, Inclusion, Root};
 use crate::archive::format::manifest_source::Manifests;
 use crate::archive::manifest::{
-    BundleManifest, CatalogRecord, FORMAT_REVISION, ImageRow, MEDIA_TYPE, PROFILE, SCHEMA_VERSION,
+    BundleManifest, CatalogRecord, FORMAT_REVISION, ImageRow, MEDIA_TYPE, Profile, SCHEMA_VERSION,
 };
 use crate::archive::{ArchiveError, FormatError, InputError};
 use crate::image::{Descriptor, Digest, ManifestKind, ParsedManifest, Platform, Reference, media_type};
@@ -114,7 +114,7 @@ pub(in crate::archive) fn describe(
         images,
         media_type: MEDIA_TYPE.to_owned(),
         platforms: Vec::new(),
-        profile: PROFILE.to_owned(),
+        profile: Profile::Layout,
         requires: None,
         schema_version: SCHEMA_VERSION,
     };

@@ -199,6 +199,13 @@ pub(crate) fn stored_content(frame: &[u8], content: u64, check: bool) -> Result<
     Ok(ranges)
 }
 
+/// The content of a stored frame of any length, if it is intact.
+pub(crate) fn open_stored(frame: &[u8]) -> Option<Vec<u8>> {
+    let content = FrameHeader::parse(frame)?.content?;
+    let pieces = stored_content(frame, content, true).ok()?;
+    Some(pieces.into_iter().flat_map(|piece| &frame[piece]).copied().collect())
+}
+
 /// A few blocks of a stored frame, for readers that do not hold a whole frame in memory.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StoredPiece {

@@ -6,8 +6,8 @@ use super::manifest_source::Manifests;
 use super::sink::Sink;
 use super::sums::Sums;
 use super::{frame, member, oci_index};
-use crate::archive::ArchiveError;
-use crate::archive::manifest::{BundleManifest, Group};
+use crate::archive::manifest::{BundleManifest, Group, Profile};
+use crate::archive::{ArchiveError, FormatError};
 use crate::image::{Algorithm, Digest};
 
 /// Paths of the small members, in order.
@@ -18,6 +18,8 @@ pub(crate) const SIGNATURE: &str = "bundle.json.sig";
 pub(crate) const SHA256SUMS: &str = "SHA256SUMS";
 pub(crate) const SHA512SUMS: &str = "SHA512SUMS";
 pub(crate) const DOCKER: &str = "manifest.json";
+/// Only in a compact bundle.
+pub(crate) const COMPACT: &str = "compact.json";
 
 /// Members for other tools that were left out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -96,13 +98,24 @@ pub(crate) fn generate(
     manifests: &dyn Manifests,
     sink: &mut Sink<'_>,
 ) -> Result<HeadNotes, ArchiveError> {
-    let Derived { index, docker, sha256, sha512 } = Derived::of(bundle, own.id, signature, manifests)?;
+    let derived = match bundle.profile {
+        Profile::Layout => Some(Derived::of(bundle, own.id, signature, manifests)?),
+        // Another tool would take an index whose blobs are not there for a set without images.
+        Profile::Compact => None,
+    };
     put(OCI_LAYOUT, oci_index::OCI_LAYOUT, sink)?;
-    put(INDEX, &index, sink)?;
+    if let Some(derived) = &derived {
+        put(INDEX, &derived.index, sink)?;
+    }
     put_long(BUNDLE, own.len, own.put, sink)?;
     if let Some(signature) = signature {
         put(SIGNATURE, signature, sink)?;
     }
+    let Some(Derived { docker, sha256, sha512, .. }) = derived else {
+        put(COMPACT, &compact_json(), sink)?;
+        put_small_blobs(bundle, manifests, sink)?;
+        return Ok(HeadNotes { no_docker_manifest: true });
+    };
     put_long(SHA256SUMS, sha256.len(), &|sink| sha256.put(sink), sink)?;
     if !sha512.is_empty() {
         put_long(SHA512SUMS, sha512.len(), &|sink| sha512.put(sink), sink)?;
@@ -110,6 +123,16 @@ pub(crate) fn generate(
     if let Some(docker) = &docker {
         put(DOCKER, docker, sink)?;
     }
+    put_small_blobs(bundle, manifests, sink)?;
+    Ok(HeadNotes { no_docker_manifest: docker.is_none() })
+}
+
+/// The manifests and small configs.
+fn put_small_blobs(
+    bundle: &BundleManifest,
+    manifests: &dyn Manifests,
+    sink: &mut Sink<'_>,
+) -> Result<(), ArchiveError> {
     for blob in bundle.blobs.iter().take_while(|blob| blob.group() == Group::Head) {
         let content = manifests.manifest(&blob.digest)?;
         if content.len() as u64 != blob.size {
@@ -117,7 +140,27 @@ pub(crate) fn generate(
         }
         put(&blob.digest.layout_path(), &content, sink)?;
     }
-    Ok(HeadNotes { no_docker_manifest: docker.is_none() })
+    Ok(())
+}
+
+/// `compact.json`: the revision of the form of the blobs.
+fn compact_json() -> Vec<u8> {
+    format!("{{\"revision\":{}}}\n", crate::compact::REVISION).into_bytes()
+}
+
+/// Refuses the `compact.json` of a later version.
+pub(crate) fn check_compact(json: &[u8]) -> Result<(), ArchiveError> {
+    #[derive(serde::Deserialize)]
+    struct Compact {
+        revision: u32,
+    }
+    let read: Compact = serde_json::from_slice(json)
+        .map_err(|error| ArchiveError::Format(FormatError::Json(COMPACT, error.to_string())))?;
+    if read.revision > crate::compact::REVISION {
+        let version = format!("compact revision {}", read.revision);
+        return Err(ArchiveError::Format(FormatError::UnknownVersion(version)));
+    }
+    Ok(())
 }
 
 fn put(path: &str, content: &[u8], sink: &mut Sink<'_>) -> Result<(), ArchiveError> {

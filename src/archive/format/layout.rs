@@ -2,11 +2,12 @@
 //!
 //! After the head, each blob is a *member header* (the padding of the previous member and this member's tar header, in
 //! one stored frame) and its data, which begins on a frame boundary. Compressed blobs come last; their offsets are
-//! upper bounds until they are written.
+//! upper bounds until they are written. In a compact bundle, every blob after the head is of this kind, and
+//! [`super::compact_body`] has its exact place.
 
 use super::head::FrameLens;
-use super::{frame, member};
-use crate::archive::manifest::{BlobRow, Group};
+use super::{compact_body, frame, member};
+use crate::archive::manifest::{BlobRow, BundleManifest, Group, Profile};
 use crate::archive::{ArchiveError, FormatError};
 
 /// Skippable frame header and seek table footer (zstd seekable format, "Seek Table Format").
@@ -26,10 +27,40 @@ pub struct Layout {
     /// Index of the first compressed blob.
     first_compressed: usize,
     max_len: u64,
+    profile: Profile,
 }
 
 impl Layout {
-    pub(crate) fn new(head: FrameLens, blobs: &[BlobRow]) -> Self {
+    pub(crate) fn new(head: FrameLens, bundle: &BundleManifest) -> Self {
+        match bundle.profile {
+            Profile::Layout => Self::of_layout(head, &bundle.blobs),
+            Profile::Compact => Self::of_compact(head, &bundle.blobs),
+        }
+    }
+
+    /// Every blob after the head is held in a form that is not known yet.
+    fn of_compact(head: FrameLens, blobs: &[BlobRow]) -> Self {
+        let head_len: u64 = head.iter().map(|(file, _)| u64::from(*file)).sum();
+        let first = blobs.partition_point(|blob| blob.group() == Group::Head);
+        let (mut at, mut data) = (head_len, Vec::with_capacity(blobs.len() - first));
+        for blob in &blobs[first..] {
+            data.push(at);
+            at += compact_body::longest(blob);
+        }
+        let max_len = at + compact_body::longest_ending(&blobs[first..], head.len() as u64);
+        Self {
+            head,
+            head_len,
+            first,
+            data,
+            stored_end: head_len,
+            first_compressed: first,
+            max_len,
+            profile: Profile::Compact,
+        }
+    }
+
+    fn of_layout(head: FrameLens, blobs: &[BlobRow]) -> Self {
         let head_len: u64 = head.iter().map(|(file, _)| u64::from(*file)).sum();
         let first = blobs.partition_point(|blob| blob.group() == Group::Head);
         let first_compressed = blobs.partition_point(|blob| blob.group() < Group::Compressed);
@@ -48,7 +79,13 @@ impl Layout {
         }
         at += frame::stored_len(tail_content(blobs, first).len() as u64);
         let max_len = at + SEEK_TABLE_FIXED + SEEK_TABLE_ENTRY * (frames + 1);
-        Self { head, head_len, first, data, stored_end, first_compressed, max_len }
+        let profile = Profile::Layout;
+        Self { head, head_len, first, data, stored_end, first_compressed, max_len, profile }
+    }
+
+    /// The form of the blobs after the head.
+    pub fn profile(&self) -> Profile {
+        self.profile
     }
 
     /// File bytes of the whole bundle: exact without compressed blobs, otherwise an upper bound.

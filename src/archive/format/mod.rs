@@ -1,6 +1,8 @@
 //! The parts of a bundle, down to its bytes: contents, head, tar members and frames.
 
 pub(in crate::archive) mod artifacts;
+pub(in crate::archive) mod compact_body;
+pub(in crate::archive) mod compact_walk;
 pub(in crate::archive) mod contents;
 pub(in crate::archive) mod expansion;
 pub(in crate::archive) mod frame;

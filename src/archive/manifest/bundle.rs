@@ -16,7 +16,24 @@ pub const MEDIA_TYPE: &str = "application/vnd.airgap.bundle.v1+json";
 pub const SCHEMA_VERSION: u32 = 1;
 /// Increased when the same input gives other bytes, for example with another libzstd.
 pub const FORMAT_REVISION: u32 = 1;
-pub const PROFILE: &str = "layout";
+
+/// The form of the blobs in the file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Profile {
+    /// An OCI image layout, which other tools read too.
+    #[default]
+    Layout,
+    /// Blobs in their compact form ([`crate::compact`]), which only this program reads.
+    Compact,
+}
+
+impl Profile {
+    /// Whether it is the default, which requests do not spell out.
+    pub fn is_layout(&self) -> bool {
+        *self == Self::Layout
+    }
+}
 
 /// The content of `bundle.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,7 +54,7 @@ pub struct BundleManifest {
     /// The requested platforms, in that order; empty means all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub platforms: Vec<String>,
-    pub profile: String,
+    pub profile: Profile,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requires: Option<Requires>,
     pub schema_version: u32,
@@ -69,8 +86,8 @@ impl Preamble {
                 "schemaVersion {version}"
             ))));
         }
-        if preamble.profile.as_deref() != Some(PROFILE) {
-            let profile = preamble.profile.unwrap_or_default();
+        let profile = preamble.profile.unwrap_or_default();
+        if serde_json::from_value::<Profile>(profile.as_str().into()).is_err() {
             return Err(ArchiveError::Format(FormatError::UnknownVersion(format!("profile {profile:?}"))));
         }
         Ok(())
@@ -93,11 +110,8 @@ impl BundleManifest {
         refuse_crumbs(bytes)?;
         let read = serde_json::from_slice::<Self>(bytes);
         // A document of a later version may fail here in any way; naming its version helps more than that error.
-        let is_ours = |manifest: &Self| {
-            manifest.media_type == MEDIA_TYPE
-                && manifest.schema_version == SCHEMA_VERSION
-                && manifest.profile == PROFILE
-        };
+        let is_ours =
+            |manifest: &Self| manifest.media_type == MEDIA_TYPE && manifest.schema_version == SCHEMA_VERSION;
         if !read.as_ref().is_ok_and(is_ours) {
             Preamble::check(bytes)?;
         }
@@ -248,7 +262,7 @@ pub(in crate::archive) mod tests {
             }],
             media_type: MEDIA_TYPE.into(),
             platforms: Vec::new(),
-            profile: PROFILE.into(),
+            profile: Profile::Layout,
             requires: None,
             schema_version: SCHEMA_VERSION,
         }
@@ -272,7 +286,7 @@ pub(in crate::archive) mod tests {
             (text.replace("\"size\":1}", "\"size\":1,\"size\":1}"), "duplicate"),
             (text.replace("\"size\":1}", "\"size\":1,\"zzz\":1}"), "unknown field"),
             (text.replace("\"schemaVersion\":1", "\"schemaVersion\":2"), "schemaVersion 2"),
-            (text.replace("\"layout\"", "\"compact\""), "compact"),
+            (text.replace("\"layout\"", "\"dense\""), "dense"),
             (text.replace("\"size\":9", "\"size\":9007199254740992"), "larger than any disk"),
             (text.replace(MEDIA_TYPE, "x"), "mediaType"),
         ] {

@@ -9,7 +9,7 @@ mod bundle;
 mod check;
 mod rows;
 
-pub use bundle::{BundleManifest, FORMAT_REVISION, MEDIA_TYPE, PROFILE, SCHEMA_VERSION};
+pub use bundle::{BundleManifest, FORMAT_REVISION, MEDIA_TYPE, Profile, SCHEMA_VERSION};
 pub use check::total;
 pub use rows::{
     ArtifactRow, BlobIndex, BlobRow, CatalogRecord, EntryRecord, Group, ImageRow, MAX_HEAD_CONFIG,

@@ -1,13 +1,18 @@
-//! The content of a blob, in order, from any byte on: stored frames in small pieces, compressed frames as a whole.
+//! The content of a blob, in order, from any byte on: stored frames in small pieces, compressed frames as a whole, and
+//! blobs in compact form as they are made again.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::compact_members::{CompactMembers, broken};
 use super::opened::OpenBundle;
+use crate::archive::format::compact_body::Form;
 use crate::archive::format::frame;
 use crate::archive::{ArchiveError, FormatError, Input};
+use crate::compact::Remake;
+use crate::image::Digest;
 
 /// Raw blocks read at a time: 1 MiB of content.
 const BLOCKS: u64 = 8;
@@ -16,6 +21,9 @@ const BLOCKS: u64 = 8;
 #[derive(Debug)]
 pub struct ContentReader {
     bundle: Arc<OpenBundle>,
+    /// Of a blob in compact form: makes its bytes.
+    remake: Option<Box<Remake<CompactMembers>>>,
+    digest: Digest,
     frames: VecDeque<(u64, u64, u64)>,
     stored: bool,
     ready: VecDeque<Bytes>,
@@ -32,10 +40,13 @@ impl ContentReader {
         index: usize,
         from: u64,
     ) -> Result<Self, ArchiveError> {
+        let blob = &bundle.manifest.blobs[index];
         let mut content = Self {
             bundle: Arc::clone(bundle),
+            remake: None,
+            digest: blob.digest,
             frames: VecDeque::new(),
-            stored: bundle.layout.stored().contains(&index),
+            stored: bundle.is_stored(index),
             ready: VecDeque::new(),
             taken: 0,
             skip: from,
@@ -44,12 +55,16 @@ impl ContentReader {
             content.ready.push_back(bundle.head_blob(index)?);
             return Ok(content);
         }
-        let blob = &bundle.manifest.blobs[index];
         if !bundle.is_located(index, blob) {
             return Err(ArchiveError::Format(FormatError::Damaged(format!(
                 "{} cannot be found",
                 blob.digest
             ))));
+        }
+        if let Some((Form::Compact(_), placed)) = bundle.compact(index) {
+            let members = CompactMembers::new(bundle, placed.clone());
+            content.remake = Some(Box::new(Remake::new(members, blob.size)));
+            return Ok(content);
         }
         content.frames = bundle.frames(index).into();
         while content.frames.front().is_some_and(|(_, _, held)| *held <= content.skip) {
@@ -64,6 +79,13 @@ impl ContentReader {
     }
 
     fn fill(&mut self) -> Result<(), ArchiveError> {
+        if let Some(remake) = &mut self.remake {
+            match remake.next() {
+                Some(piece) => self.ready.push_back(piece.map_err(|error| broken(&self.digest, error))?),
+                None => self.remake = None,
+            }
+            return Ok(());
+        }
         let Some(&(at, len, held)) = self.frames.front() else {
             return Ok(());
         };
@@ -105,11 +127,12 @@ impl Iterator for ContentReader {
                     return Some(Ok(rest));
                 }
             }
-            if self.frames.is_empty() {
+            if self.frames.is_empty() && self.remake.is_none() {
                 return None;
             }
             if let Err(error) = self.fill() {
                 self.frames.clear();
+                self.remake = None;
                 return Some(Err(error));
             }
         }

@@ -26,6 +26,8 @@ use crate::signing::Trust;
 const MAX_BUNDLE_JSON: u64 = 1 << 30;
 /// Maximum size of any other member of the head.
 const MAX_SMALL: u64 = 1 << 30;
+/// Maximum size of `compact.json` in bytes.
+const MAX_COMPACT: u64 = 64 << 10;
 /// Maximum size of `bundle.json.sig` in bytes.
 pub(in crate::archive) const MAX_SIGNATURE: u64 = 64 << 10;
 
@@ -170,6 +172,7 @@ impl Head {
             let cap = match path.as_str() {
                 head::BUNDLE => MAX_BUNDLE_JSON,
                 head::SIGNATURE => MAX_SIGNATURE,
+                head::COMPACT => MAX_COMPACT,
                 head::OCI_LAYOUT | head::INDEX | head::SHA256SUMS | head::SHA512SUMS | head::DOCKER => {
                     MAX_SMALL
                 }
@@ -197,6 +200,7 @@ impl Head {
                     trust.check(&bytes, Some(&signature))?;
                     (self.signature, is_let_in) = (Some(signature), true);
                 }
+                head::COMPACT => head::check_compact(&self.content(start, size)?)?,
                 head::BUNDLE | head::SIGNATURE => {
                     return Err(ArchiveError::Format(FormatError::Damaged(format!(
                         "{path} is not where it belongs"
@@ -398,7 +402,7 @@ fn check_lens(file: u64, content: u64) -> Result<(), ArchiveError> {
 }
 
 /// Path and size from a tar header block; none if it is not an intact header of a file or of PAX records.
-fn parse_header(block: &[u8]) -> Option<(String, u64)> {
+pub(in crate::archive) fn parse_header(block: &[u8]) -> Option<(String, u64)> {
     let header = Header::from_byte_slice(block);
     let mut sum = header.clone();
     sum.set_cksum();

@@ -1,5 +1,7 @@
 //! Random access to a bundle: opening, contents, parts, verifying, and salvaging a damaged one.
 
+pub(in crate::archive) mod compact_back;
+pub(in crate::archive) mod compact_members;
 pub(in crate::archive) mod content;
 pub(in crate::archive) mod head_reader;
 pub(in crate::archive) mod opened;

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::head_reader::Head;
 use super::seek_table::end_without_zeros;
+use crate::archive::format::compact_body::{CompactBody, Form, Placed, compact_ending};
 use crate::archive::format::frame;
 use crate::archive::format::layout::Layout;
 use crate::archive::format::manifest_source::Manifests;
@@ -24,10 +25,17 @@ pub(in crate::archive) struct OpenBundle {
     pub(in crate::archive) layout: Layout,
     /// Of the blobs in the manifest.
     pub(in crate::archive) positions: Positions,
-    /// File offset and length of each frame of each compressed blob.
-    compressed: Vec<Vec<(u64, u32)>>,
+    body: Body,
     /// None if the end of the file is lost.
     pub(in crate::archive) seek_table: Option<Range<u64>>,
+}
+
+/// The places of the blobs whose offsets do not follow from the plan alone.
+#[derive(Debug)]
+pub(in crate::archive) enum Body {
+    /// Of an OCI layout: file offset and length of each frame of each compressed blob.
+    Layout(Vec<Vec<(u64, u32)>>),
+    Compact(CompactBody),
 }
 
 /// The result of opening.
@@ -35,27 +43,47 @@ pub(in crate::archive) struct Parts {
     pub(in crate::archive) head: Head,
     pub(in crate::archive) manifest: BundleManifest,
     pub(in crate::archive) layout: Layout,
-    pub(in crate::archive) compressed: Vec<Vec<(u64, u32)>>,
+    pub(in crate::archive) body: Body,
     pub(in crate::archive) seek_table: Option<Range<u64>>,
 }
 
 impl OpenBundle {
     pub(in crate::archive) fn new(input: &Arc<dyn Input>, parts: Parts) -> Self {
-        let Parts { head, manifest, layout, compressed, seek_table } = parts;
+        let Parts { head, manifest, layout, body, seek_table } = parts;
         let positions = Positions::of(manifest.blobs.len(), |at| &manifest.blobs[at].digest);
         let id = head.id();
         let input = Arc::clone(input);
-        Self { input, id, manifest, head, layout, positions, compressed, seek_table }
+        Self { input, id, manifest, head, layout, positions, body, seek_table }
     }
 
     /// Whether every frame of blob `index` is known.
     pub(in crate::archive) fn is_located(&self, index: usize, blob: &BlobRow) -> bool {
-        let slot = index.checked_sub(self.layout.compressed().start);
-        let frames = slot.and_then(|slot| self.compressed.get(slot));
-        frames.is_none_or(|frames| frames.len() as u64 == blob.size.div_ceil(frame::FRAME_CONTENT))
+        let Some(slot) = index.checked_sub(self.layout.compressed().start) else { return true };
+        match &self.body {
+            Body::Layout(compressed) => compressed
+                .get(slot)
+                .is_none_or(|frames| frames.len() as u64 == blob.size.div_ceil(frame::FRAME_CONTENT)),
+            Body::Compact(body) => slot < body.blobs.len(),
+        }
     }
 
-    /// File offset, file length and content length of each frame of blob `index`; none in the head.
+    /// The form of blob `index` and its members, in a compact bundle; none in the head, or if it cannot be found.
+    pub(in crate::archive) fn compact(&self, index: usize) -> Option<&(Form, Vec<Placed>)> {
+        let slot = index.checked_sub(self.layout.compressed().start)?;
+        match &self.body {
+            Body::Layout(_) => None,
+            Body::Compact(body) => body.blobs.get(slot),
+        }
+    }
+
+    /// Whether the frames of blob `index` are stored ones, with its bytes as they are.
+    pub(in crate::archive) fn is_stored(&self, index: usize) -> bool {
+        self.layout.stored().contains(&index)
+            || self.compact(index).is_some_and(|(form, _)| *form == Form::Stored)
+    }
+
+    /// File offset, file length and content length of each frame of blob `index`; none in the head. In compact form, the
+    /// content is that form.
     pub(in crate::archive) fn frames(&self, index: usize) -> Vec<(u64, u64, u64)> {
         let size = self.manifest.blobs[index].size;
         if self.layout.stored().contains(&index) {
@@ -71,8 +99,16 @@ impl OpenBundle {
         let Some(slot) = index.checked_sub(self.layout.compressed().start) else {
             return Vec::new();
         };
-        let frames = self.compressed[slot].iter().enumerate();
-        frames
+        let compressed = match &self.body {
+            Body::Layout(compressed) => &compressed[slot],
+            Body::Compact(body) => {
+                let placed = body.blobs.get(slot).map_or(&[][..], |(_, placed)| placed);
+                return placed.iter().flat_map(Placed::frames).collect();
+            }
+        };
+        compressed
+            .iter()
+            .enumerate()
             .map(|(i, &(at, len))| {
                 let content = frame::FRAME_CONTENT.min(size - i as u64 * frame::FRAME_CONTENT);
                 (at, u64::from(len), content)
@@ -88,6 +124,9 @@ impl OpenBundle {
     /// Where the last blob ends; none if the blobs before it cannot all be found.
     pub(in crate::archive) fn content_end(&self) -> Option<u64> {
         let (layout, blobs) = (&self.layout, &self.manifest.blobs);
+        if let Body::Compact(body) = &self.body {
+            return self.first_lost().is_none().then(|| body.end(layout));
+        }
         let mut end = layout.stored_end();
         for index in layout.compressed().filter(|index| self.is_located(*index, &blobs[*index])) {
             end += layout.member_header_lens(blobs, index).0;
@@ -98,6 +137,10 @@ impl OpenBundle {
 
     /// The end-of-archive blocks and the seek table after the last blob.
     pub(in crate::archive) fn ending(&self) -> Result<Vec<u8>, ArchiveError> {
+        if let Body::Compact(body) = &self.body {
+            let forms: Vec<Form> = body.blobs.iter().map(|(form, _)| form.clone()).collect();
+            return compact_ending(&self.layout, &self.manifest.blobs, &forms);
+        }
         let lens = |index| {
             let frames = self.frames(index).into_iter();
             frames.map(|(_, len, _)| u32::try_from(len).unwrap_or(u32::MAX)).collect()

@@ -56,7 +56,7 @@ impl PartReader {
         let mut part = Self {
             bundle: Arc::clone(bundle),
             frames: VecDeque::new(),
-            stored: bundle.layout.stored().contains(&index),
+            stored: bundle.is_stored(index),
             current: None,
             skip: range.start,
             left: range.end.saturating_sub(range.start),

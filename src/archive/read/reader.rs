@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use super::content::ContentReader;
 use super::head_reader::Head;
-use super::opened::{OpenBundle, Parts};
+use super::opened::{Body, OpenBundle, Parts};
 use super::part::PartReader;
 use super::problem::Problem;
 use super::salvage::{explain_end, salvage};
@@ -19,12 +19,13 @@ use super::seek_table::{FrameTable, InputTail, end_without_zeros};
 use super::verify;
 use crate::app::text::typed;
 use crate::archive::error::or_rebuild;
+use crate::archive::format::compact_body::{CompactBody, Form, compact_ending, read_index};
 use crate::archive::format::frame;
 use crate::archive::format::layout::{Layout, SeekTableBuilder};
 use crate::archive::format::manifest_source::Manifests;
 use crate::archive::image_store::{ContentPieces, ImageStore};
 use crate::archive::input::Input;
-use crate::archive::manifest::{BlobRow, BundleManifest, Group};
+use crate::archive::manifest::{BlobRow, BundleManifest, Group, Profile};
 use crate::archive::stream::pipe::read_head;
 use crate::archive::volumes::blame;
 use crate::archive::{ArchiveError, FormatError, VolumeInput, VolumesError};
@@ -67,11 +68,16 @@ impl BundleReader {
         let (table, seek_table) =
             read_seek_table(&**input).map_err(|error| explain_end(input, trust, error))?;
         let (head, manifest) = Head::read(&**input, &table, trust)?;
-        let layout = Layout::new(head.frame_lens(), &manifest.blobs);
-        let compressed = locate_compressed(&table, &layout, &manifest.blobs)?;
+        let layout = Layout::new(head.frame_lens(), &manifest);
+        let body = match layout.profile() {
+            Profile::Layout => Body::Layout(locate_compressed(&table, &layout, &manifest.blobs)?),
+            Profile::Compact => {
+                Body::Compact(locate_compact(&**input, &table, &seek_table, &layout, &manifest.blobs)?)
+            }
+        };
         let seek_table = Some(seek_table);
         head.prove(&manifest)?;
-        let parts = Parts { head, manifest, layout, compressed, seek_table };
+        let parts = Parts { head, manifest, layout, body, seek_table };
         Ok(Self(Arc::new(OpenBundle::new(input, parts))))
     }
 
@@ -137,6 +143,11 @@ impl BundleReader {
         ContentReader::new(&self.0, index, from)
     }
 
+    /// How blob `index` of a compact bundle is held; none in the head, and in other bundles.
+    pub fn form(&self, index: usize) -> Option<&Form> {
+        self.0.compact(index).map(|(form, _)| form)
+    }
+
     /// Checks everything that [`BundleReader::open`] has not proven yet. `moved` is called with the number of content
     /// bytes that have been checked.
     pub fn verify(
@@ -173,11 +184,14 @@ impl ImageStore for BundleReader {
     fn open_part(&self, digest: &Digest, range: Range<u64>) -> Result<Option<ContentPieces>, ArchiveError> {
         let index =
             self.index_of(digest).ok_or(ArchiveError::Format(FormatError::MissingManifest(*digest)))?;
+        if self.form(index).is_some_and(|form| *form != Form::Stored) {
+            return Ok(None);
+        }
         Ok(Some(Box::new(PartReader::new(&self.0, index, range)?)))
     }
 
     fn has_parts(&self) -> bool {
-        true
+        self.0.manifest.profile.is_layout()
     }
 
     fn name(&self) -> String {
@@ -262,6 +276,39 @@ fn without_table(input: &dyn Input) -> ArchiveError {
             "{name} does not end with the seek table of a bundle"
         ))),
     }
+}
+
+/// Reads the index of a compact bundle: the end of the file must be exactly the one that follows from it.
+fn locate_compact(
+    input: &dyn Input,
+    table: &FrameTable,
+    seek_table: &Range<u64>,
+    layout: &Layout,
+    blobs: &[BlobRow],
+) -> Result<CompactBody, ArchiveError> {
+    let contradicts = || {
+        let why = "the seek table contradicts the index of the compact form";
+        ArchiveError::Format(FormatError::Damaged(why.to_owned()))
+    };
+    let (at, file, content) = table.get(table.len().checked_sub(1).ok_or_else(contradicts)?)?;
+    let content = u64::from(content);
+    if content > frame::FRAME_CONTENT || u64::from(file) != frame::stored_len(content) {
+        return Err(contradicts());
+    }
+    let bytes = input.read_vec(at, file as usize)?;
+    let pieces = frame::stored_content(&bytes, content, true).map_err(|why| {
+        ArchiveError::Format(FormatError::Damaged(format!("{}: {why}", input.place(&(at..seek_table.start)))))
+    })?;
+    let tail: Vec<u8> = pieces.into_iter().flat_map(|piece| &bytes[piece]).copied().collect();
+    let forms = read_index(&tail)?;
+    if forms.len() != layout.compressed().len() {
+        return Err(contradicts());
+    }
+    let expected = compact_ending(layout, blobs, &forms)?;
+    let body = CompactBody::place(layout, blobs, forms);
+    let start = body.end(layout);
+    let is_there = start == at && seek_table.end - start == expected.len() as u64;
+    if is_there && input.read_vec(start, expected.len())? == expected { Ok(body) } else { Err(contradicts()) }
 }
 
 /// Walks the seek table over the part after the head: it must list exactly the frames that the plan implies.

@@ -6,11 +6,13 @@
 
 use std::sync::Arc;
 
-use super::opened::{OpenBundle, Parts};
+use super::opened::{Body, OpenBundle, Parts};
 use super::seek_table::InputTail;
+use crate::archive::format::compact_body::{CompactBody, Form};
+use crate::archive::format::compact_walk::{Step, Walk};
 use crate::archive::format::frame;
 use crate::archive::format::layout::Layout;
-use crate::archive::manifest::BlobRow;
+use crate::archive::manifest::{BlobRow, Profile};
 use crate::archive::stream::pipe::{read_frame, read_head};
 use crate::archive::{ArchiveError, FormatError, Input};
 use crate::signing::Trust;
@@ -21,8 +23,14 @@ pub(in crate::archive) fn salvage(input: &Arc<dyn Input>, trust: &Trust) -> Resu
     let mut start = std::io::BufReader::new(InputTail { input: &**input, end: input.len(), at: 0 });
     let (head, _) = read_head(&mut start, trust)?;
     let (head, manifest, layout) = head.into_parts();
-    let compressed = walk(&**input, &layout, &manifest.blobs);
-    Ok(OpenBundle::new(input, Parts { head, manifest, layout, compressed, seek_table: None }))
+    let body = match layout.profile() {
+        Profile::Layout => Body::Layout(walk(&**input, &layout, &manifest.blobs)),
+        Profile::Compact => {
+            let forms = walk_compact(&**input, &layout, &manifest.blobs);
+            Body::Compact(CompactBody::place(&layout, &manifest.blobs, forms))
+        }
+    };
+    Ok(OpenBundle::new(input, Parts { head, manifest, layout, body, seek_table: None }))
 }
 
 /// The error for a bundle whose end cannot be read, possibly because more data follows it.
@@ -40,6 +48,47 @@ pub(in crate::archive) fn explain_end(
         }
         None => error,
     }
+}
+
+/// The forms of the blobs of a compact bundle, as far as their headers can be read. Data may be damaged: its length is in
+/// the header.
+fn walk_compact(input: &dyn Input, layout: &Layout, blobs: &[BlobRow]) -> Vec<Form> {
+    let (mut walk, body) = (Walk::default(), &blobs[layout.compressed()]);
+    let mut at = layout.head_len();
+    let mut forms: Vec<Form> = Vec::new();
+    loop {
+        let mut tail = InputTail { input, end: input.len(), at };
+        let header = read_frame(&mut tail, Walk::MAX_HEADER).ok().flatten();
+        let content = header.and_then(|bytes| Some((bytes.len(), frame::open_stored(&bytes)?)));
+        let Some((len, content)) = content else { break };
+        at += len as u64;
+        let size = match walk.step(body, &content) {
+            Some(Step::Stored(index)) => {
+                forms.push(Form::Stored);
+                body[index].size
+            }
+            Some(Step::Compact(_, size)) => {
+                match forms.last_mut() {
+                    Some(Form::Compact(members)) if walk.goes_on() => members.push(size),
+                    _ => forms.push(Form::Compact(vec![size])),
+                }
+                u64::from(size)
+            }
+            None => {
+                if walk.is_end(body, &content) {
+                    return forms;
+                }
+                break;
+            }
+        };
+        at += frame::stored_len(size);
+        if at > input.len() {
+            break;
+        }
+    }
+    // The last one may have more members.
+    forms.pop();
+    forms
 }
 
 /// The frames of each compressed blob, as far as one leads to the next.

@@ -2,21 +2,23 @@
 //! and compared, and contents are hashed. All problems are reported, each with its byte range, its blob and its images.
 
 use std::ops::Range;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use rayon::prelude::*;
 
+use super::content::ContentReader;
 use super::opened::OpenBundle;
 use super::problem::{Problem, find_images};
 use crate::archive::ArchiveError;
+use crate::archive::format::compact_body::{Form, Placed, compact_header};
 use crate::archive::format::frame;
 use crate::archive::manifest::FORMAT_REVISION;
 use crate::archive::volumes::compare_with_list;
 use crate::image::{Digest, Hasher};
 
 struct Check<'a> {
-    bundle: &'a OpenBundle,
+    bundle: &'a Arc<OpenBundle>,
     /// Whether compressed bytes must be identical: another build may compress differently.
     same_build: bool,
     cancelled: &'a AtomicBool,
@@ -27,7 +29,7 @@ struct Check<'a> {
 /// Checks everything that opening the bundle has not proven yet. `moved` is called with the number of content bytes
 /// that have been checked.
 pub(in crate::archive) fn verify(
-    bundle: &OpenBundle,
+    bundle: &Arc<OpenBundle>,
     cancelled: &AtomicBool,
     moved: &(dyn Fn(u64) + Sync),
 ) -> Result<Vec<Problem>, ArchiveError> {
@@ -45,7 +47,7 @@ pub(in crate::archive) fn verify(
     results.collect::<Result<Vec<()>, ArchiveError>>()?;
     check.ending()?;
     let mut problems = check.problems.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    find_images(&mut problems, &bundle.manifest, bundle);
+    find_images(&mut problems, &bundle.manifest, bundle.as_ref());
     if let Some(volumes) = bundle.input.volumes() {
         let wrong = compare_with_list(volumes, 0..volumes.count(), &problems, cancelled);
         problems.extend(wrong);
@@ -90,7 +92,10 @@ impl Check<'_> {
             return Ok(());
         }
         self.member_header(index, &frames);
-        let stored = self.bundle.layout.stored().contains(&index);
+        if matches!(self.bundle.compact(index), Some((Form::Compact(_), _))) {
+            return self.compact_blob(index, &frames);
+        }
+        let stored = self.bundle.is_stored(index);
         let mut hasher = Hasher::for_digest(&blob.digest);
         let mut damaged = false;
         for (at, len, held) in frames.iter().copied() {
@@ -133,7 +138,75 @@ impl Check<'_> {
         Ok(())
     }
 
+    /// Makes a blob from its compact form. If that fails, each of its frames is checked, so that every damaged one is
+    /// reported.
+    fn compact_blob(&self, index: usize, frames: &[(u64, u64, u64)]) -> Result<(), ArchiveError> {
+        let digest = self.bundle.manifest.blobs[index].digest;
+        let mut hasher = Hasher::for_digest(&digest);
+        let mut made = Ok(());
+        for piece in ContentReader::new(self.bundle, index, 0)? {
+            if self.cancelled.load(Ordering::Relaxed) {
+                return Ok(());
+            }
+            match piece {
+                Ok(piece) => {
+                    hasher.update(&piece);
+                    (self.moved)(piece.len() as u64);
+                }
+                Err(error) => made = Err(error),
+            }
+        }
+        let why = match made {
+            Ok(()) if hasher.finish() == digest => return Ok(()),
+            Ok(()) => "what its compact form makes has another digest".to_owned(),
+            Err(error @ ArchiveError::Format(_)) => error.damage(),
+            Err(error @ ArchiveError::Io { .. }) => format!("it cannot be read: {}", error.damage()),
+            Err(error) => return Err(error),
+        };
+        let mut is_found = false;
+        for &(at, len, held) in frames {
+            if self.cancelled.load(Ordering::Relaxed) {
+                return Ok(());
+            }
+            let read = self.bundle.input.read_vec(at, usize::try_from(len).unwrap_or(0));
+            let checked = match &read {
+                Ok(bytes) => frame::stored_content(bytes, held, true).map(drop),
+                Err(error) => Err(format!("it cannot be read: {}", error.damage())),
+            };
+            if let Err(why) = checked {
+                is_found = true;
+                self.report(at..at + len, Some(digest), why);
+            }
+        }
+        if !is_found {
+            let start = frames.first().map_or(0, |(at, ..)| *at);
+            let end = frames.last().map_or(start, |(at, len, _)| at + len);
+            self.report(start..end, Some(digest), why);
+        }
+        Ok(())
+    }
+
+    /// The headers of the members of blob `index` of a compact bundle.
+    fn compact_headers(&self, index: usize, members: &[Placed]) {
+        let before = |slot: usize| self.bundle.compact(slot).and_then(|(_, placed)| placed.last());
+        let mut before = index.checked_sub(1).and_then(before).map_or(0, |last| last.size);
+        for placed in members {
+            let expected = compact_header(before, &placed.path, placed.size);
+            before = placed.size;
+            let found = self.bundle.input.read_vec(placed.header_at, expected.len());
+            if !found.is_ok_and(|found| found == expected) {
+                let blob = self.bundle.manifest.blobs[index].digest;
+                let what = "the tar header or its frame is damaged";
+                self.report(placed.header_at..placed.data_at, Some(blob), what);
+            }
+        }
+    }
+
     fn member_header(&self, index: usize, frames: &[(u64, u64, u64)]) {
+        if let Some((_, members)) = self.bundle.compact(index) {
+            self.compact_headers(index, members);
+            return;
+        }
         let blobs = &self.bundle.manifest.blobs;
         let expected = self.bundle.layout.member_header(blobs, index);
         let end = match frames.first() {

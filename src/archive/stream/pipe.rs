@@ -9,15 +9,19 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::archive::format::compact_body::{Form, compact_ending};
+use crate::archive::format::compact_walk::{Step, Walk};
 use crate::archive::format::frame;
 use crate::archive::format::layout::Layout;
 use crate::archive::format::manifest_source::Manifests;
 use crate::archive::format::member::MAX_PADDING;
 use crate::archive::image_store::{ContentPieces, ImageStore, StreamEvent, StreamSink};
-use crate::archive::manifest::BundleManifest;
+use crate::archive::manifest::{BlobRow, BundleManifest};
+use crate::archive::read::compact_members::broken;
 use crate::archive::read::head_reader::Head;
 use crate::archive::volumes::pipe_error;
 use crate::archive::{ArchiveError, FormatError, InputError, partial};
+use crate::compact::{CompactError, Members, Remake};
 use crate::image::Digest;
 use crate::signing::Trust;
 
@@ -40,6 +44,21 @@ pub struct PipedContent<R> {
     /// Bytes of the file read so far.
     at: u64,
     compressed: Vec<Vec<u32>>,
+    /// Of a compact bundle: the frame with the index, once it is read.
+    tail: Vec<u8>,
+}
+
+/// The members of a blob in compact form, as they come.
+struct Coming<'a, R> {
+    pipe: &'a mut PipedContent<R>,
+    walk: &'a mut Walk,
+    blobs: &'a [BlobRow],
+    /// The size of the next member, whose header has been read.
+    next: Option<u32>,
+    /// Of all members so far.
+    sizes: Vec<u32>,
+    /// What comes after the last member: a blob, or none at the end.
+    after: Option<Option<Step>>,
 }
 
 impl<R> std::fmt::Debug for PipedContent<R> {
@@ -75,7 +94,7 @@ pub(in crate::archive) fn read_head(
     };
     let (head, manifest) = Head::read_from(&mut frame, trust)?;
     head.prove(&manifest)?;
-    let layout = Layout::new(head.frame_lens(), &manifest.blobs);
+    let layout = Layout::new(head.frame_lens(), &manifest);
     let id = head.id();
     Ok((PipedHead { head, manifest, layout, id }, at))
 }
@@ -126,12 +145,15 @@ impl ImageStore for PipedHead {
 impl<R: Read> PipedContent<R> {
     /// The content after `head`, which took the first `at` bytes.
     pub(in crate::archive) fn after(head: Arc<PipedHead>, input: R, at: u64) -> Self {
-        Self { head, input, at, compressed: Vec::new() }
+        Self { head, input, at, compressed: Vec::new(), tail: Vec::new() }
     }
 
     /// Reads to the end of the pipe; everything must be exactly what the plan implies.
     pub fn stream(mut self, sink: &mut StreamSink<'_>) -> Result<(), ArchiveError> {
         let head = self.head.clone();
+        if !head.manifest.profile.is_layout() {
+            return self.compact(sink);
+        }
         for index in head.layout.stored().start..head.layout.compressed().end {
             sink(StreamEvent::Begin(head.manifest.blobs[index].digest))?;
             self.blob(index, &mut |piece| sink(StreamEvent::Piece(piece)))?;
@@ -170,6 +192,71 @@ impl<R: Read> PipedContent<R> {
         }
         self.compressed.push(lens);
         Ok(())
+    }
+
+    /// The same for a compact bundle, in which each header says what comes.
+    fn compact(mut self, sink: &mut StreamSink<'_>) -> Result<(), ArchiveError> {
+        let head = self.head.clone();
+        let (layout, all) = (&head.layout, &head.manifest.blobs);
+        let blobs = &all[layout.compressed()];
+        let (mut walk, mut forms) = (Walk::default(), Vec::new());
+        let mut step = self.step(&mut walk, blobs)?;
+        loop {
+            step = match step {
+                Some(Step::Stored(index)) => {
+                    sink(StreamEvent::Begin(blobs[index].digest))?;
+                    for (_, held) in frame::stored_frames(blobs[index].size) {
+                        self.stored_frame(held, &mut |piece| sink(StreamEvent::Piece(piece)))?;
+                    }
+                    sink(StreamEvent::End)?;
+                    forms.push(Form::Stored);
+                    self.step(&mut walk, blobs)?
+                }
+                Some(Step::Compact(index, size)) => {
+                    sink(StreamEvent::Begin(blobs[index].digest))?;
+                    let (pipe, walk) = (&mut self, &mut walk);
+                    let members =
+                        Coming { pipe, walk, blobs, next: Some(size), sizes: Vec::new(), after: None };
+                    let mut remake = Remake::new(members, blobs[index].size);
+                    for piece in &mut remake {
+                        sink(StreamEvent::Piece(
+                            piece.map_err(|error| broken(&blobs[index].digest, error))?,
+                        ))?;
+                    }
+                    sink(StreamEvent::End)?;
+                    let Coming { sizes, after, .. } = remake.into_members();
+                    forms.push(Form::Compact(sizes));
+                    after.ok_or(ArchiveError::Invariant("a blob ended before its members"))?
+                }
+                None => break,
+            };
+        }
+        // The frame of the index has been read; it must be the one that follows from the members.
+        let ending = compact_ending(layout, all, &forms)?;
+        let (tail, rest) = ending.split_at(self.tail.len().min(ending.len()));
+        if tail != self.tail {
+            return Err(self.damaged("the index of the compact form is damaged"));
+        }
+        self.expect(rest, || "the seek table".to_owned())?;
+        self.rest()
+    }
+
+    /// The next header of a compact bundle; none at the frame with the index.
+    fn step(&mut self, walk: &mut Walk, blobs: &[BlobRow]) -> Result<Option<Step>, ArchiveError> {
+        let bytes = read_frame(&mut self.input, Walk::MAX_HEADER)?.ok_or_else(|| self.cut())?;
+        self.at += bytes.len() as u64;
+        let content = frame::open_stored(&bytes);
+        let content = content.ok_or_else(|| self.damaged("the frame of a tar header is damaged"))?;
+        if let Some(step) = walk.step(blobs, &content) {
+            return Ok(Some(step));
+        }
+        if walk.is_end(blobs, &content) {
+            self.tail = bytes;
+            return Ok(None);
+        }
+        let wanted = blobs.get(walk.next()).map(|blob| blob.digest.to_string());
+        let wanted = wanted.unwrap_or_else(|| "the end of the archive".to_owned());
+        Err(self.damaged(&format!("the tar header of {wanted} is damaged")))
     }
 
     /// Reads the data after the last blob; it must be exactly what the plan implies.
@@ -241,6 +328,33 @@ impl<R: Read> PipedContent<R> {
 
     fn damaged(&self, why: &str) -> ArchiveError {
         ArchiveError::Format(FormatError::Damaged(format!("stream, before byte {}: {why}", self.at)))
+    }
+}
+
+impl<R: Read> Members for Coming<'_, R> {
+    fn next(&mut self) -> Option<Result<Box<dyn Read + Send>, CompactError>> {
+        let size = self.next.take()?;
+        let mut read = || {
+            let mut data = Vec::new();
+            for (_, held) in frame::stored_frames(u64::from(size)) {
+                self.pipe.stored_frame(held, &mut |piece| {
+                    data.extend_from_slice(&piece);
+                    Ok(())
+                })?;
+            }
+            self.sizes.push(size);
+            let step = self.pipe.step(self.walk, self.blobs)?;
+            match step {
+                Some(Step::Compact(_, size)) if self.walk.goes_on() => self.next = Some(size),
+                other => self.after = Some(other),
+            }
+            Ok(data)
+        };
+        let data: Result<Vec<u8>, ArchiveError> = read();
+        Some(match data {
+            Ok(data) => Ok(Box::new(io::Cursor::new(data))),
+            Err(error) => Err(CompactError::Read(io::Error::other(error))),
+        })
     }
 }
 

@@ -150,11 +150,13 @@ pub(crate) async fn run(
         Ok(frames) => {
             compressed.extend(frames);
             let end = sink.position();
-            let sidecar = match archive::ending(layout, blobs, &compressed) {
-                Ok(ending) => Sidecar::Known(sink.checksums(&ending)),
-                Err(error) => return (Err(TransferError::from(error).into()), Sidecar::None),
-            };
-            (Ok(Downloaded { compressed, end, ..Downloaded::default() }), sidecar)
+            match archive::ending(layout, blobs, &compressed) {
+                Ok(ending) => {
+                    let sidecar = Sidecar::Known(sink.checksums(&ending));
+                    (Ok(Downloaded { ending, end, ..Downloaded::default() }), sidecar)
+                }
+                Err(error) => (Err(TransferError::from(error).into()), Sidecar::None),
+            }
         }
         Err(WriteFailure { error, .. }) if error.is_final() => (Err(error), Sidecar::None),
         // Blobs are written in order: without this one none can follow.

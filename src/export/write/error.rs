@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::app::failure::{ExitCode, Explain};
 use crate::archive::ArchiveError;
+use crate::compact::CompactError;
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TransferError {
@@ -14,6 +15,8 @@ pub(crate) enum TransferError {
     Locked(PathBuf),
     #[error(transparent)]
     Archive(#[from] ArchiveError),
+    #[error("a blob cannot be made compact: {0}")]
+    Compact(CompactError),
     /// A bug, not bad input: the caller violated a precondition.
     #[error("internal contradiction: {0}")]
     Invariant(&'static str),
@@ -24,7 +27,7 @@ impl Explain for TransferError {
         match self {
             Self::Archive(error) => error.calls_for(),
             Self::Io { error, .. } => error.calls_for().or(Some(ExitCode::Failed)),
-            Self::Locked(_) | Self::Invariant(_) => Some(ExitCode::Failed),
+            Self::Locked(_) | Self::Compact(_) | Self::Invariant(_) => Some(ExitCode::Failed),
         }
     }
 
@@ -32,7 +35,7 @@ impl Explain for TransferError {
         match self {
             Self::Archive(error) => error.hints(),
             Self::Locked(_) => vec!["wait for the other run, or write elsewhere with -o FILE".to_owned()],
-            Self::Io { .. } | Self::Invariant(_) => Vec::new(),
+            Self::Io { .. } | Self::Compact(_) | Self::Invariant(_) => Vec::new(),
         }
     }
 }

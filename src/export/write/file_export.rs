@@ -11,6 +11,7 @@ use super::append::{self, AppendState};
 use super::blob_error::{BlobError, LostBlob};
 use super::blob_spool::BlobSpool;
 use super::checksum::Seal;
+use super::compact::{self, CompactState};
 use super::error::TransferError;
 use super::file_run::{Downloaded, Shared, Sidecar, past_bytes};
 use super::parallel;
@@ -18,7 +19,7 @@ use super::read_ahead::{Source, Window};
 use crate::app::failure::{ExitCode, Explain};
 use crate::app::medium::{Medium, free_space};
 use crate::app::own_file;
-use crate::archive::{ArchiveError, Cut, PartialFile};
+use crate::archive::{ArchiveError, Cut, PartialFile, Profile};
 use crate::export::resolve::manifest_cache::ManifestCache;
 use crate::export::resume::journal::{Header, ResumeState};
 use crate::export::resume::old_partial::OldPartial;
@@ -118,8 +119,15 @@ pub(crate) struct Prepared {
     past: ResumeState,
     old_partial: Option<OldPartial>,
     header: Header,
-    /// How much of the file is complete, if it can only grow.
-    grown: Option<AppendState>,
+    /// How much of the file is complete, if it is written in order.
+    grown: Option<Grown>,
+}
+
+/// How much of a file that is written in order is complete.
+#[derive(Debug)]
+enum Grown {
+    Layout(AppendState),
+    Compact(CompactState),
 }
 
 impl FileExport<'_> {
@@ -143,11 +151,15 @@ impl FileExport<'_> {
             worth::of(self.workspace, unfinished, &mark, &draft, cut)?
         {
             let old_partial = self.old_partial(medium, &draft)?;
-            let (past, grown) = match medium {
-                Medium::Sparse => (recheck(&file, &draft, past, self.reporter)?, None),
-                Medium::Filling => {
+            let (past, grown) = match (draft.bundle.profile, medium) {
+                (Profile::Compact, _) => {
+                    let grown = CompactState::checked(&file, &draft, cut, &past, self.reporter)?;
+                    (grown.past(&past), Some(Grown::Compact(grown)))
+                }
+                (Profile::Layout, Medium::Sparse) => (recheck(&file, &draft, past, self.reporter)?, None),
+                (Profile::Layout, Medium::Filling) => {
                     let grown = AppendState::checked(&file, &draft, cut, &past, self.reporter)?;
-                    (grown.past(&draft, &past), Some(grown))
+                    (grown.past(&draft, &past), Some(Grown::Layout(grown)))
                 }
             };
             return Ok(Prepared { plan: draft, file, past, old_partial, header, grown });
@@ -165,9 +177,10 @@ impl FileExport<'_> {
         let mut header = Header::new(mark.into_string(), resolved_at, stored, plan.head.digest);
         header.blobs = places(&plan);
         header.cut = cut;
-        let grown = match medium {
-            Medium::Sparse => None,
-            Medium::Filling => Some(AppendState::head(&file, &plan, cut)?),
+        let grown = match (plan.bundle.profile, medium) {
+            (Profile::Compact, _) => Some(Grown::Compact(CompactState::head(&file, &plan, cut)?)),
+            (Profile::Layout, Medium::Sparse) => None,
+            (Profile::Layout, Medium::Filling) => Some(Grown::Layout(AppendState::head(&file, &plan, cut)?)),
         };
         Ok(Prepared { plan, file, past: ResumeState::default(), old_partial, header, grown })
     }
@@ -242,16 +255,20 @@ impl FileExport<'_> {
             jobs: self.jobs.max(1),
             window: Window::AT_ONCE,
         };
-        let (downloaded, sidecar) = if let Some(grown) = grown {
-            let source = Source { spool: self.blob_spool, window: Window::IN_TURN, ..source };
-            append::run(source, &shared, grown).await
-        } else {
-            let follower = (self.sidecar || cut.is_some()).then(|| {
-                let (front, file) = (shared.front.clone(), shared.file.clone());
-                tokio::task::spawn_blocking(move || follow(&front, &file, cut))
-            });
-            let downloaded = parallel::run(source, &shared, &past).await;
-            (downloaded, follower.map_or(Sidecar::None, Sidecar::Followed))
+        let (downloaded, sidecar) = match grown {
+            Some(Grown::Layout(grown)) => {
+                let source = Source { spool: self.blob_spool, window: Window::IN_TURN, ..source };
+                append::run(source, &shared, grown).await
+            }
+            Some(Grown::Compact(grown)) => compact::run(source, &shared, grown).await,
+            None => {
+                let follower = (self.sidecar || cut.is_some()).then(|| {
+                    let (front, file) = (shared.front.clone(), shared.file.clone());
+                    tokio::task::spawn_blocking(move || follow(&front, &file, cut))
+                });
+                let downloaded = parallel::run(source, &shared, &past).await;
+                (downloaded, follower.map_or(Sidecar::None, Sidecar::Followed))
+            }
         };
         self.reporter.end();
         drop(old_partial);
@@ -300,7 +317,6 @@ impl FileExport<'_> {
         if !done.lost.is_empty() {
             return Ok(Outcome::Lost(done.lost));
         }
-        let (layout, blobs) = (&plan.head.layout, &plan.bundle.blobs);
         let target = self.workspace.target();
         // In case this run ends in between.
         Seal::remove(target)?;
@@ -309,15 +325,19 @@ impl FileExport<'_> {
                 own_file::remove(path).map_err(TransferError::io(path))?;
             }
         }
-        let len = shared.file.finish(layout, blobs, &done.compressed, done.end, target)?;
+        let len = shared.file.finish(done.end, &done.ending, target)?;
         shared.front.extended(len);
         shared.front.close(true);
         Ok(Outcome::Complete)
     }
 }
 
+/// Where a later run finds the content of blobs; nowhere in a compact file, whose blobs would have to be made again.
 fn places(plan: &ExportPlan) -> Vec<(u32, Digest, u64, u64)> {
     let layout = &plan.head.layout;
+    if layout.profile() == Profile::Compact {
+        return Vec::new();
+    }
     let place = |index: usize| {
         let blob = &plan.bundle.blobs[index];
         (u32::try_from(index).unwrap_or(u32::MAX), blob.digest, blob.size, layout.data_offset(index))

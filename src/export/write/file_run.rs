@@ -47,9 +47,9 @@ impl Sidecar {
 #[derive(Debug, Default)]
 pub(crate) struct Downloaded {
     pub(crate) lost: Vec<LostBlob>,
-    /// File lengths of the frames of each compressed blob, in member order; complete only if nothing was lost.
-    pub(crate) compressed: Vec<Vec<u32>>,
-    /// Offset at which the compressed part ends.
+    /// What follows the blobs; empty if one was lost.
+    pub(crate) ending: Vec<u8>,
+    /// Offset at which the blobs end.
     pub(crate) end: u64,
 }
 

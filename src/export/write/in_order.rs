@@ -12,11 +12,12 @@ use super::alternate_sources::AlternateSources;
 use super::blob_error::BlobError;
 use super::blob_spool::BlobSpool;
 use super::blob_writer::BlobWriter;
+use super::compact;
 use super::error::TransferError;
 use super::fetch::Attempts;
 use super::read_ahead::{Arriving, Coming, Next, ReadAhead, Source, Window};
 use super::sink::{Pipe, Sink};
-use crate::archive;
+use crate::archive::{self, Profile};
 use crate::export::resume::readback::Begun;
 use crate::plan::ExportPlan;
 use crate::registry::BlobPlace;
@@ -166,13 +167,25 @@ impl<W: Write> StreamExport<'_, W> {
         let jobs = self.jobs.max(1);
         let source =
             Source { places, plan, reporter, spool, old_partial: None, jobs, window: Window::IN_TURN };
-        let mut ordered = Ordered { source, sink: Pipe { out: self.out, name: self.name } };
-        let layout = &plan.head.layout;
-        let compressed = ordered.run(layout.stored().start..layout.compressed().end, None).await?;
-        let last = plan.bundle.blobs.len().saturating_sub(1);
-        let ending = archive::ending(layout, &plan.bundle.blobs, &compressed).map_err(TransferError::from);
+        let mut sink = Pipe { out: self.out, name: self.name };
+        let (layout, blobs) = (&plan.head.layout, &plan.bundle.blobs);
+        let ending = match layout.profile() {
+            Profile::Layout => {
+                let mut ordered = Ordered { source, sink };
+                let compressed = ordered.run(layout.stored().start..layout.compressed().end, None).await?;
+                sink = ordered.sink;
+                archive::ending(layout, blobs, &compressed)
+            }
+            Profile::Compact => {
+                let mut forms = Vec::new();
+                compact::write(source, &mut sink, &mut forms, 0).await?;
+                archive::compact_ending(layout, blobs, &forms)
+            }
+        };
+        let last = blobs.len().saturating_sub(1);
         ending
-            .and_then(|ending| ordered.sink.end(&ending))
+            .map_err(TransferError::from)
+            .and_then(|ending| sink.end(&ending))
             .map_err(|error| WriteFailure { index: last, error: error.into() })
     }
 }

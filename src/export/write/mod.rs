@@ -3,8 +3,8 @@
 //! The way of a blob: `fetch.rs` reads it from the first of its `alternate_sources.rs` that answers; `read_ahead.rs` holds
 //! what is ahead of its turn in memory or in `blob_spool.rs`; `in_order.rs` writes one blob after another, with a retry
 //! for content that is wrong; `blob_writer.rs` turns content into frames; `sink.rs` has the three places where bytes go.
-//! `parallel.rs` runs this for every blob of a file at once, `append.rs` for a file that can only grow. `file_export.rs`
-//! is the whole of one file, `file_run.rs` what its parts share, `checksum.rs` the checksums beside it.
+//! `parallel.rs` runs this for every blob of a file at once, `append.rs` for a file that can only grow. `compact.rs` does
+//! all of this for compact bundles, whose blobs have no length before they are written. `file_export.rs` is the whole of one file, `file_run.rs` what its parts share, `checksum.rs` the checksums beside it.
 
 pub(crate) mod alternate_sources;
 pub(crate) mod append;
@@ -12,6 +12,7 @@ pub(crate) mod blob_error;
 pub(crate) mod blob_spool;
 pub(crate) mod blob_writer;
 pub(crate) mod checksum;
+pub(crate) mod compact;
 pub(crate) mod error;
 pub(crate) mod fetch;
 pub(crate) mod file_export;

@@ -50,7 +50,12 @@ pub(crate) async fn run(
         return Err(lost.swap_remove(at).error);
     }
     let (compressed, end) = compressed;
-    Ok(Downloaded { lost, compressed, end })
+    let ending = if lost.is_empty() {
+        archive::ending(&plan.head.layout, &plan.bundle.blobs, &compressed).map_err(TransferError::from)?
+    } else {
+        Vec::new()
+    };
+    Ok(Downloaded { lost, ending, end })
 }
 
 impl<'r, 'a> Parallel<'r, 'a> {

@@ -225,7 +225,7 @@ impl<'a> Source<'a> {
         Ok(file)
     }
 
-    fn bar(&self, place: &BlobPlace, blob: &BlobRow, from: u64) -> crate::report::Transfer {
+    pub(super) fn bar(&self, place: &BlobPlace, blob: &BlobRow, from: u64) -> crate::report::Transfer {
         self.reporter.transfer(&format!("{place} {}", blob.digest.short()), blob.size, from)
     }
 }

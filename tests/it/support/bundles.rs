@@ -135,7 +135,8 @@ pub fn written(images: &[(&str, TestImage)]) -> Vec<u8> {
         }
         compressed.push(lens);
     }
-    let len = file.finish(layout, blobs, &compressed, at, &target).unwrap();
+    let ending = archive::ending(layout, blobs, &compressed).unwrap();
+    let len = file.finish(at, &ending, &target).unwrap();
     assert!(len <= layout.max_len());
     assert!(!layout.is_exact() || len == layout.max_len());
     std::fs::read(target).unwrap()

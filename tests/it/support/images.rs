@@ -1,5 +1,6 @@
 //! Images made in code: the same seed makes the same bytes, everywhere.
 
+use airgap_bundle::encoders::Encoder;
 use airgap_bundle::image::{Algorithm, Digest, media_type as types};
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -108,12 +109,8 @@ impl Layer {
         while text.len() < size {
             text.push_str(words[rng.usize(..words.len())]);
         }
-        let mut header = tar::Header::new_ustar();
-        header.set_size(text.len() as u64);
-        header.set_mode(0o644);
-        let mut archive = tar::Builder::new(Vec::new());
-        archive.append_data(&mut header, format!("file-{seed}.txt"), text.as_bytes()).unwrap();
-        Self { bytes: archive.into_inner().unwrap().into(), compressed: false, tar: None }
+        let bytes = tar_of_one(&format!("file-{seed}.txt"), text.as_bytes());
+        Self { bytes, compressed: false, tar: None }
     }
 
     /// Files with their folders, packed and compressed as tools expect it that unpack layers.
@@ -139,10 +136,35 @@ impl Layer {
         Self { bytes, compressed: false, tar: None }
     }
 
+    /// A tar of `size` bytes, as `encoder` compresses it. It repeats what is too far back for gzip.
+    pub fn encoded(seed: u64, size: usize, encoder: Encoder) -> Self {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let part: String = (0..size / 3).map(|_| rng.alphanumeric()).collect();
+        let tar = tar_of_one(&format!("file-{seed}.txt"), part.repeat(3).as_bytes());
+        let mut bytes = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
+        let mut encoding = encoder.start().unwrap();
+        tar.chunks(32 << 10).for_each(|write| encoding.write(write, &mut bytes));
+        encoding.finish(&mut bytes);
+        let mut crc = flate2::Crc::new();
+        crc.update(&tar);
+        bytes.extend_from_slice(&crc.sum().to_le_bytes());
+        bytes.extend_from_slice(&crc.amount().to_le_bytes());
+        Self { bytes: bytes.into(), compressed: true, tar: Some(tar) }
+    }
+
     /// No bytes at all.
     pub fn empty() -> Self {
         Self { bytes: Bytes::new(), compressed: true, tar: None }
     }
+}
+
+fn tar_of_one(name: &str, content: &[u8]) -> Bytes {
+    let mut header = tar::Header::new_ustar();
+    header.set_size(content.len() as u64);
+    header.set_mode(0o644);
+    let mut archive = tar::Builder::new(Vec::new());
+    archive.append_data(&mut header, name, content).unwrap();
+    archive.into_inner().unwrap().into()
 }
 
 /// What to make an image of.
