@@ -18,7 +18,8 @@
 //!
 //! **Below the engines.** [`image`] has references, digests and manifests. [`registry`] is the only module that sends
 //! HTTP ([`remote`] borrows its connections to read bundles over the network). [`archive`] is the only module that
-//! knows the file format. [`destination`] maps names and prepares registries. [`plan`] decides, and uses neither
+//! knows the file format; [`compact`] is the smaller form of a blob in it, and [`encoders`] make the compressed bytes again.
+//! [`destination`] maps names and prepares registries. [`plan`] decides, and uses neither
 //! network nor files. [`signing`] signs and verifies bundles; [`provenance`] records who made a bundle and what
 //! arrived; [`policy`] limits what may cross the gap; [`review`] shows people what they approve. [`catalog`] finds,
 //! checks and locks images; [`cluster_config`] writes what a cluster needs afterwards; [`serve`] is the embedded

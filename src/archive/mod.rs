@@ -69,7 +69,7 @@ pub use foreign::foreign_index::{Chosen, LayoutOptions};
 pub use foreign::kind::{ARCHIVE_HEAD, ArchiveKind, is_archive};
 pub use foreign::layout::ForeignLayout;
 pub use format::artifacts::ArtifactIndex;
-pub use format::compact_body::{Form, compact_ending, compact_header, compact_path};
+pub use format::compact_body::{Compaction, Form, compact_ending, compact_header, compact_path};
 pub use format::contents::{
     Contents, Fates, ImageFault, Inclusion, MAX_DEPTH, MAX_MANIFESTS, Root, fates, roots,
 };

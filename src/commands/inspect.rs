@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::app::failure::ExitCode;
 use crate::app::text::one_line;
 use crate::archive::manifest::SCHEMA_VERSION;
-use crate::archive::{BundleManifest, ImageStore};
+use crate::archive::{BundleManifest, BundleReader, Form, ImageStore};
 use crate::cli::{InspectArgs, ResultFormat};
 use crate::export::text;
 use crate::inputs::{open_bundle, trust};
@@ -33,21 +33,38 @@ pub(super) async fn run(session: &Session, args: &InspectArgs) -> anyhow::Result
     match session.format {
         ResultFormat::Json => console::print_json(&json!({
             "id": id,
-            "size": own.as_ref().map(crate::archive::BundleReader::file_len),
+            "size": own.as_ref().map(BundleReader::file_len),
             "signed": own.as_ref().is_some_and(|reader| reader.signature().is_some()),
             "signedBy": trust::signed_by(&opened.vouched),
             "oldestReader": own.as_ref().map(|_| OLDEST_READER),
             "sharedBytes": shared,
+            "compact": own.as_ref().and_then(compact_json),
             "bundle": bundle,
         }))?,
         ResultFormat::Human => {
             let path = args.bundle.as_deref().unwrap_or(Path::new(""));
             let signatures = trust::lines(&opened.vouched, path, opened.image_store.as_ref());
             let text = text(bundle, opened.image_store.as_ref(), &shared, id.as_deref(), own.is_some());
-            console::print(&(text + &signatures))?;
+            let compact = own.as_ref().and_then(BundleReader::compaction);
+            let compact = compact.map_or_else(String::new, text::compact);
+            console::print(&(text + &compact + &signatures))?;
         }
     }
     Ok(ExitCode::Done)
+}
+
+/// The form of each blob of a compact bundle, and the bytes that it takes in the file.
+fn compact_json(reader: &BundleReader) -> Option<serde_json::Value> {
+    reader.compaction()?;
+    let forms = reader.manifest().blobs.iter().enumerate().filter_map(|(index, blob)| {
+        let form = reader.form(index)?;
+        let name = match form {
+            Form::Stored => "stored",
+            Form::Compact(_) => "compact",
+        };
+        Some(json!({ "digest": blob.digest, "form": name, "size": blob.size, "held": form.len(blob) }))
+    });
+    Some(forms.collect())
 }
 
 fn text(

@@ -16,9 +16,9 @@ use super::write::file_export::{FileExport, Outcome};
 use super::{target, text, with_self};
 use crate::app::failure::ExitCode;
 use crate::app::medium::Medium;
-use crate::archive::{Profile, VolumeInput};
+use crate::archive::{Compaction, Profile, VolumeInput};
 use crate::cli::ResultFormat;
-use crate::inputs::open_bundle::open_input;
+use crate::inputs::open_bundle::{open_bundle, open_input};
 use crate::plan::{ExportPlan, PlanError, Resolution};
 use crate::session::preflight::Preflight;
 use crate::session::run_report::{ImageState, RunReport};
@@ -235,7 +235,17 @@ impl FileRun<'_> {
         });
         let (took, with_self) = (began.elapsed(), job.write.with_self);
         let size = file.len();
-        let summary = text::Summary { plan, target, size, volumes, received, took, with_self };
+        let compaction = match plan.bundle.profile {
+            Profile::Layout => None,
+            Profile::Compact => open_bundle(target)?.compaction(),
+        };
+        if let Some(Compaction { blobs, compact, size, held }) = compaction
+            && let Some(totals) = &mut report.totals
+        {
+            totals["compact"] =
+                serde_json::json!({ "blobs": blobs, "compactBlobs": compact, "bytes": size, "heldBytes": held });
+        }
+        let summary = text::Summary { plan, target, size, volumes, received, took, with_self, compaction };
         match job.session.format {
             ResultFormat::Json => console::print_json(&report.value())?,
             ResultFormat::Human => {

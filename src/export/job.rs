@@ -8,7 +8,9 @@ use super::resolve::report::Resolving;
 use super::resolve::resolver::Resolved;
 use super::target;
 use super::write::blob_spool::BlobSpool;
+use super::write::compact;
 use crate::app::failure::ExitCode;
+use crate::archive::Profile;
 use crate::cli::WriteArgs;
 use crate::inputs::clients;
 use crate::inputs::content_source::ContentSource;
@@ -106,6 +108,9 @@ impl ExportJob<'_> {
         if !self.content.is_local() {
             preflight.registries(&self.content.client().stats());
             preflight.time(plan.payload(), self.content.client().limit_rate());
+        }
+        if plan.bundle.profile == Profile::Compact {
+            preflight.compact(plan.payload(), compact::threads(self.jobs) as u64);
         }
         preflight
     }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::app::text::{one_line, typed};
 use crate::archive::{
-    BundleManifest, Contents, Inclusion, LIST_SUFFIX, Manifests, fates, parity_name, roots,
+    BundleManifest, Compaction, Contents, Inclusion, LIST_SUFFIX, Manifests, fates, parity_name, roots,
 };
 use crate::image::{Descriptor, Platform};
 use crate::inputs::content_source::ContentSource;
@@ -26,6 +26,8 @@ pub(crate) struct Summary<'a> {
     pub(crate) took: Duration,
     /// The program was written beside the bundle.
     pub(crate) with_self: bool,
+    /// What the compact form saves, in a compact bundle.
+    pub(crate) compaction: Option<Compaction>,
 }
 
 /// A bundle's volumes.
@@ -46,11 +48,11 @@ fn span(first: &Path, last: &Path) -> String {
 impl Summary<'_> {
     /// `beside` are the suffixes of the sidecar files.
     pub(crate) fn text(&self, beside: &[String]) -> String {
-        let Self { plan, target, size, volumes, received, took, with_self } = self;
+        let Self { plan, target, size, volumes, received, took, with_self, compaction } = self;
         let distinct = plan.distinct();
         let file = target.display();
         let mut text = format!(
-            "{}, {}, {} ({} saved by sharing){}, in {:.1} s\n{}\nCarry across:\n",
+            "{}, {}, {} ({} saved by sharing){}, in {:.1} s\n{}{}\nCarry across:\n",
             images_and_artifacts(&plan.bundle),
             count(plan.bundle.blobs.len(), "blob"),
             bytes(distinct),
@@ -58,6 +60,7 @@ impl Summary<'_> {
             received.map_or_else(String::new, |received| format!(", {} downloaded", bytes(received))),
             took.as_secs_f64(),
             left_out(&plan.bundle, plan.required()),
+            compaction.map_or_else(String::new, compact),
         );
         let size = bytes(*size);
         let _ = match volumes {
@@ -88,6 +91,15 @@ impl Summary<'_> {
         let _ = write!(text, "\nInside:\n  bundle import {name} -d REGISTRY{after}\n");
         text
     }
+}
+
+/// A line about the blobs in compact form.
+pub(crate) fn compact(Compaction { blobs, compact, size, held }: Compaction) -> String {
+    let are = if compact == 1 { "is" } else { "are" };
+    let share = (held * 100).checked_div(size);
+    let share = share.map_or_else(String::new, |share| format!(" ({share} %)"));
+    let blobs = count(blobs, "blob");
+    format!("{compact} of {blobs} {are} in compact form: {} in {}{share}\n", bytes(size), bytes(held))
 }
 
 /// A line about the blobs that a delta does not carry.

@@ -42,6 +42,17 @@ impl Form {
     }
 }
 
+/// What the compact form of the blobs of a bundle saves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Compaction {
+    /// Blobs outside the head, and how many of them are in compact form.
+    pub blobs: usize,
+    pub compact: usize,
+    /// Bytes of those that are, and of their compact form.
+    pub size: u64,
+    pub held: u64,
+}
+
 /// One member of the body, and where it is in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::archive) struct Placed {

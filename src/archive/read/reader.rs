@@ -19,7 +19,7 @@ use super::seek_table::{FrameTable, InputTail, end_without_zeros};
 use super::verify;
 use crate::app::text::typed;
 use crate::archive::error::or_rebuild;
-use crate::archive::format::compact_body::{CompactBody, Form, compact_ending, read_index};
+use crate::archive::format::compact_body::{CompactBody, Compaction, Form, compact_ending, read_index};
 use crate::archive::format::frame;
 use crate::archive::format::layout::{Layout, SeekTableBuilder};
 use crate::archive::format::manifest_source::Manifests;
@@ -141,6 +141,24 @@ impl BundleReader {
     /// The content of blob `index` from byte `from` on.
     pub fn content(&self, index: usize, from: u64) -> Result<ContentReader, ArchiveError> {
         ContentReader::new(&self.0, index, from)
+    }
+
+    /// What the compact form of its blobs saves; none in other bundles.
+    pub fn compaction(&self) -> Option<Compaction> {
+        if self.0.manifest.profile.is_layout() {
+            return None;
+        }
+        let mut sum = Compaction::default();
+        for (index, blob) in self.0.manifest.blobs.iter().enumerate() {
+            let Some(form) = self.form(index) else { continue };
+            sum.blobs += 1;
+            if let Form::Compact(_) = form {
+                sum.compact += 1;
+                sum.size += blob.size;
+                sum.held += form.len(blob);
+            }
+        }
+        Some(sum)
     }
 
     /// How blob `index` of a compact bundle is held; none in the head, and in other bundles.

@@ -150,8 +150,7 @@ pub(crate) async fn write<S: Sink>(
     let body = source.plan.head.layout.compressed();
     let (mut left, mut before) = (body.start + forms.len()..body.end, before);
     let (mut running, mut waiting) = (FuturesUnordered::<LocalBoxFuture<'_, ()>>::new(), VecDeque::new());
-    // More blobs than processors would only take more memory.
-    let jobs = source.jobs.min(rayon::current_num_threads()).max(1);
+    let jobs = threads(source.jobs);
     loop {
         while waiting.len() < jobs
             && let Some(index) = left.next()
@@ -192,6 +191,11 @@ pub(crate) async fn write<S: Sink>(
         before = last;
         sink.done(index).map_err(|error| failed(error.into()))?;
     }
+}
+
+/// How many blobs are made compact at the same time: more than there are processors would only take more memory.
+pub(crate) fn threads(jobs: usize) -> usize {
+    jobs.min(rayon::current_num_threads()).max(1)
 }
 
 /// Parts of a blob, in order.
