@@ -1,15 +1,17 @@
-// Streams of Go's compress/flate, with which tests/it/encoders.rs and tests/interop/encoders.rs compare. Go 1.26.8.
+// Streams of the real encoders, with which tests/it/encoders.rs compares: Go's compress/flate, klauspost/compress and
+// klauspost/pgzip. build.sh makes one program for each version, bin/go1.26, bin/go1.27 and bin/k1.15.12 to bin/k1.20.3.
 //
-//	go run . golden >../../tests/it/golden/encoders/go126.json   digests for the inputs below
-//	go run . inputs DIR                                          the inputs themselves, for zlib.py
-//	go run . check                                               compares records on standard input
-//	go run . time LEVEL FILE                                     seconds to compress a file
+//	bin/go1.26 golden >../../tests/it/golden/encoders/go126.json   digests for the inputs below
+//	bin/k1.18.2 golden 7 8 9                                       the same at some levels
+//	bin/go1.26 inputs DIR                                          the inputs themselves, for zlib.py
+//	bin/k1.18.0 check                                              compares records on standard input
+//	bin/k1.18.0 time LEVEL FILE                                    seconds to compress a file
+//	bin/k1.18.0 digest LEVEL                                       the digest of standard input, compressed
 package main
 
 import (
 	"bufio"
 	"bytes"
-	"compress/flate"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -17,8 +19,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -160,12 +164,15 @@ func pieces(n int) (list []piece) {
 	return list
 }
 
+// Go's own encoder up to 1.26, in which the sizes of writes can matter.
+var isOld = isStd && strings.HasPrefix(runtime.Version(), "go1.26")
+
 // Ways to write an input, by name.
 func ways(name string, level, n int) map[string][]piece {
 	singles := func(n int, flush bool) []piece { return slices.Repeat([]piece{{1, flush}}, n) }
 	switch name {
 	case "below the largest position", "above the largest position":
-		if level != 1 {
+		if !isOld || level != 1 {
 			return nil
 		}
 		return map[string][]piece{"flushes": append(singles(n-300000, true), piece{300000, false})}
@@ -176,21 +183,36 @@ func ways(name string, level, n int) map[string][]piece {
 		}
 		return map[string][]piece{"growing": list}
 	case "long":
-		if level != 2 && level != 6 {
+		other := 5
+		if isOld {
+			other = 2
+		}
+		if level != 6 && level != other {
 			return nil
 		}
 		return map[string][]piece{"whole": {{n, false}}}
 	case "window end":
-		return map[string][]piece{"whole": {{n, false}}, "bytes": singles(n, false)}
+		if isOld {
+			return map[string][]piece{"whole": {{n, false}}, "bytes": singles(n, false)}
+		}
 	}
 	return map[string][]piece{"whole": {{n, false}}, "pieces": pieces(n)}
 }
 
+type writer interface {
+	io.WriteCloser
+	Flush() error
+}
+
 func compress(level int, data []byte, list []piece, to io.Writer) {
-	w, err := flate.NewWriter(to, level)
+	w, err := newWriter(to, level)
 	fail(err)
+	write(w, data, list)
+}
+
+func write(w writer, data []byte, list []piece) {
 	for _, p := range list {
-		_, err = w.Write(data[:p.size])
+		_, err := w.Write(data[:p.size])
 		fail(err)
 		data = data[p.size:]
 		if p.flush {
@@ -200,26 +222,41 @@ func compress(level int, data []byte, list []piece, to io.Writer) {
 	fail(w.Close())
 }
 
-func golden() {
+// How an encoder is named: "5", or "pgzip 5 1048576".
+func golden(only []string) {
 	all := map[string]map[string]map[string][2]any{}
 	for _, in := range inputs() {
 		levels := map[string]map[string][2]any{}
+		add := func(name, way string, stream []byte) {
+			if levels[name] == nil {
+				levels[name] = map[string][2]any{}
+			}
+			sum := sha256.Sum256(stream)
+			levels[name][way] = [2]any{len(stream), hex.EncodeToString(sum[:])}
+		}
 		for level := -2; level <= 9; level++ {
-			if level == -1 {
+			if level == -1 || len(only) > 0 && !slices.Contains(only, strconv.Itoa(level)) {
 				continue
 			}
-			streams := map[string][2]any{}
 			for way, list := range ways(in.name, level, len(in.data)) {
 				var b bytes.Buffer
 				compress(level, in.data, list, &b)
-				sum := sha256.Sum256(b.Bytes())
-				streams[way] = [2]any{b.Len(), hex.EncodeToString(sum[:])}
+				add(strconv.Itoa(level), way, b.Bytes())
 			}
-			if len(streams) > 0 {
-				levels[strconv.Itoa(level)] = streams
+			if n := len(in.data); isStd {
+			} else if n < 1000000 && !strings.HasPrefix(in.name, "growing") {
+				var b bytes.Buffer
+				compressPgzip(level, 20000, in.data, pieces(n), &b)
+				add("pgzip "+strconv.Itoa(level)+" 20000", "pieces", b.Bytes())
+			} else if level == 5 {
+				var b bytes.Buffer
+				compressPgzip(level, 1<<20, in.data, []piece{{n, false}}, &b)
+				add("pgzip "+strconv.Itoa(level)+" 1048576", "whole", b.Bytes())
 			}
 		}
-		all[in.name] = levels
+		if len(levels) > 0 {
+			all[in.name] = levels
+		}
 	}
 	out, err := json.MarshalIndent(all, "", " ")
 	fail(err)
@@ -253,9 +290,8 @@ func check() {
 		if end {
 			break
 		}
-		level := int(int32(first))
-		list := make([]piece, must())
-		total := 0
+		kind, level, parameter := int(first), int(int32(must())), must()
+		list, total := make([]piece, must()), 0
 		for i := range list {
 			n := must()
 			list[i] = piece{n >> 1, n&1 == 1}
@@ -268,12 +304,19 @@ func check() {
 		_, err = io.ReadFull(in, stream)
 		fail(err)
 		var b bytes.Buffer
-		compress(level, data, list, &b)
+		switch kind {
+		case 0:
+			compress(level, data, list, &b)
+		case 1:
+			compressPgzip(level, parameter, data, list, &b)
+		}
 		records++
 		raw += total
 		if !bytes.Equal(b.Bytes(), stream) {
 			different++
-			fmt.Printf("record %d differs: level %d, %d bytes, %d writes\n", records, level, total, len(list))
+			if different < 30 {
+				fmt.Printf("record %d differs: kind %d, level %d, parameter %d, %d bytes, %d writes\n", records, kind, level, parameter, total, len(list))
+			}
 		}
 	}
 	fmt.Printf("%d records, %d bytes, %d differ\n", records, raw, different)
@@ -294,16 +337,30 @@ func measure(level int, file string) {
 	fmt.Printf("%.3f\n", time.Since(start).Seconds())
 }
 
+func digest(level int) {
+	sum := sha256.New()
+	w, err := newWriter(sum, level)
+	fail(err)
+	_, err = io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{os.Stdin}, make([]byte, 1<<20))
+	fail(err)
+	fail(w.Close())
+	fmt.Printf("%x\n", sum.Sum(nil))
+}
+
 func main() {
 	switch os.Args[1] {
 	case "golden":
-		golden()
+		golden(os.Args[2:])
 	case "inputs":
 		for _, in := range inputs() {
 			fail(os.WriteFile(os.Args[2]+"/"+in.name, in.data, 0o644))
 		}
 	case "check":
 		check()
+	case "digest":
+		level, err := strconv.Atoi(os.Args[2])
+		fail(err)
+		digest(level)
 	case "time":
 		level, err := strconv.Atoi(os.Args[2])
 		fail(err)

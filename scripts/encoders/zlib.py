@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Digests of what stock zlib makes of the inputs that `go run . inputs DIR` wrote: zlib.py DIR >zlib.json"""
+"""Digests of what stock zlib makes of the inputs that `bin/go1.26 inputs DIR` wrote: zlib.py DIR >zlib.json"""
 import hashlib
 import json
 import pathlib

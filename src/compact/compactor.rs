@@ -10,7 +10,7 @@ use super::{CompactError, FREE_CONTENT, MEMBER_CONTENT, MOST_CONTENT, SMALLEST};
 use crate::encoders::Encoder;
 
 /// Bytes of the blob that are gathered before its encoder is looked for.
-const SAMPLE: usize = 1 << 20;
+const SAMPLE: usize = (1 << 20) + (64 << 10);
 /// Raw bytes that are inflated at a time.
 const INFLATED: usize = 64 << 10;
 /// Bytes of a gzip header that are looked at together; most have 10.

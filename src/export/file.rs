@@ -242,8 +242,7 @@ impl FileRun<'_> {
         if let Some(Compaction { blobs, compact, size, held }) = compaction
             && let Some(totals) = &mut report.totals
         {
-            totals["compact"] =
-                serde_json::json!({ "blobs": blobs, "compactBlobs": compact, "bytes": size, "heldBytes": held });
+            totals["compact"] = serde_json::json!({ "blobs": blobs, "compactBlobs": compact, "bytes": size, "heldBytes": held });
         }
         let summary = text::Summary { plan, target, size, volumes, received, took, with_self, compaction };
         match job.session.format {

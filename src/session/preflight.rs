@@ -94,7 +94,10 @@ impl Preflight {
     pub(crate) fn compact(&mut self, size: u64, threads: u64) {
         let inside = in_words(size.div_ceil(REMADE_PER_SECOND));
         let memory = bytes(COMPACT_MEMORY * threads);
-        self.fine("compact", format!("up to {memory} of memory; import needs up to {inside} of one processor"));
+        self.fine(
+            "compact",
+            format!("up to {memory} of memory; import needs up to {inside} of one processor"),
+        );
     }
 
     /// One line for each check.

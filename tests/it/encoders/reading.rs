@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use airgap_bundle::encoders::Encoder;
+use airgap_bundle::encoders::{Encoder, Variant};
 use flate2::read::DeflateDecoder;
 use proptest::prelude::*;
 
@@ -34,15 +34,26 @@ pub(crate) fn mixed(random: &mut Random, count: usize) -> Vec<u8> {
     data
 }
 
+/// Encoders whose streams can be read: older ones store dictionaries again at some levels.
+fn readable() -> Vec<Encoder> {
+    let mut all = Encoder::all(20_000);
+    all.retain(|encoder| match encoder {
+        Encoder::Pgzip { variant, level, .. } => *level < 7 || *variant >= Variant::V1_20_0,
+        _ => true,
+    });
+    all
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) })]
 
     #[test]
-    fn streams_hold_their_input(at in 0..Encoder::all().len(), seed in 1..u64::MAX, count in 0..200_000usize) {
+    fn streams_hold_their_input(
+        encoder in prop::sample::select(readable()), seed in 1..u64::MAX, count in 0..200_000usize,
+    ) {
         let mut random = Random(seed);
         let data = mixed(&mut random, count);
         let pieces: Vec<Piece> = random_pieces(&mut random, count);
-        let encoder = Encoder::all()[at];
         let stream = compress(encoder, &data, &pieces);
         let mut read = Vec::new();
         DeflateDecoder::new(&*stream).read_to_end(&mut read).unwrap();
