@@ -7,6 +7,7 @@
 pub(crate) mod failure;
 pub(crate) mod foreign_text;
 pub(crate) mod medium;
+pub(crate) mod memory;
 pub(crate) mod once;
 pub(crate) mod own_file;
 pub(crate) mod programs;

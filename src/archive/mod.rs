@@ -32,6 +32,16 @@
 //! without content has no frame. The file ends with the table of the zstd seekable format, which has one entry per
 //! frame and no checksums; zero bytes after it are tolerated.
 //!
+//! # Compact bundles
+//!
+//! With `profile` `compact`, the members are `oci-layout`, `bundle.json`, `bundle.json.sig`, `compact.json` (the revision of
+//! the form of the blobs), then the small JSON blobs. There is neither `index.json` nor `SHA256SUMS`, so that no other tool
+//! takes the file for a set without images. Each blob after them is either a member under its usual path, or a run of
+//! members `compact/<algorithm>/<hex>.<n>` in compact form ([`crate::compact`]). Their headers and data are in stored frames
+//! as above, in the order of `bundle.json`. Which it is, and the sizes, stand in the last member, `compact-index.json`,
+//! which shares one stored frame with the end of the archive. So everything is known after the start and the end of the
+//! file were read; a pipe learns it from each header.
+//!
 //! # What follows from `bundle.json`
 //!
 //! The part of the file that a blob is in follows from its row alone: its role, size and media type. If a blob has

@@ -4,8 +4,9 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use super::format::head::{self, HeadEncoder, HeadNotes};
-use super::format::layout::{Layout, SeekTableBuilder};
+use super::format::layout::Layout;
 use super::format::manifest_source::Manifests;
+use super::format::seek_table_builder::SeekTableBuilder;
 use super::format::sink::Sink;
 use super::format::{expansion, frame};
 use super::manifest::{BlobRow, BundleManifest};

@@ -53,9 +53,9 @@ pub struct ExportArgs {
     pub foreign_layers: ForeignLayers,
     #[command(flatten)]
     pub write: WriteArgs,
-    /// Carry what is in the layers instead of their gzip form: a smaller bundle, the same digests.
+    /// Write a smaller bundle with the same digests.
     ///
-    /// Import makes the exact layers again, which takes processor time: about a minute for each GB. Only this program reads
+    /// It carries what is in the layers instead of their gzip form. Import makes the exact layers again, which takes processor time: about a minute for each GB. Only this program reads
     /// such a bundle. Layers whose encoder is not known are carried as they are.
     #[arg(long, help_heading = OUTPUT)]
     pub compact: bool,

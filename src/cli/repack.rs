@@ -38,10 +38,11 @@ pub struct RepackArgs {
     pub foreign_layers: ForeignLayers,
     #[command(flatten)]
     pub write: WriteArgs,
-    /// Form of the blobs: as `layout` they are what registries have, in `compact` form they are smaller.
+    /// Form of the blobs: `layout` or `compact`.
     ///
-    /// See --compact of `bundle export`. Either is made from either; digests stay what they are.
-    #[arg(long, value_enum, value_name = "PROFILE", default_value_t = ProfileChoice::Layout, help_heading = OUTPUT)]
+    /// As `layout` they are what registries have; in `compact` form they are smaller, see --compact of `bundle export`. Either
+    /// is made from either, and digests stay what they are.
+    #[arg(long, value_enum, value_name = "PROFILE", default_value_t = ProfileChoice::Layout, hide_possible_values = true, help_heading = OUTPUT)]
     pub profile: ProfileChoice,
     /// Rebuild lost or damaged volumes from parity volumes.
     ///

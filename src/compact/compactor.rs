@@ -4,6 +4,8 @@ use flate2::{Decompress, FlushDecompress, Status};
 
 use super::gzip::{self, Header};
 use super::member::{MemberHead, Part, most_parts};
+use super::pack::compress;
+use super::queue::{Queue, drop_same};
 use super::recognise::encoder_of;
 use super::stepped::Stepped;
 use super::{CompactError, FREE_CONTENT, MEMBER_CONTENT, MOST_CONTENT, SMALLEST};
@@ -292,7 +294,7 @@ impl Run {
             raw = rest;
             self.content.extend_from_slice(now);
             deflate.stepped.feed(now, deflate.made.end());
-            let (is_same, same) = compare(&mut deflate.wanted, &mut deflate.made);
+            let (is_same, same) = drop_same(&mut deflate.wanted, &mut deflate.made);
             self.encoded(deflate, now.len() as u64, same);
             if !is_same {
                 return Ok(Some(false));
@@ -321,7 +323,7 @@ impl Run {
     fn end_stream(&mut self, deflate: Deflate, sink: &mut Sink<'_>) -> Result<bool, CompactError> {
         let Deflate { stepped, mut wanted, mut made, is_begun, .. } = deflate;
         stepped.finish(made.end());
-        let (_, same) = compare(&mut wanted, &mut made);
+        let (_, same) = drop_same(&mut wanted, &mut made);
         self.made += same;
         match self.parts.last_mut() {
             Some(Part::Encoded { made: had, ends, .. }) if is_begun => {
@@ -407,95 +409,5 @@ impl Deflate {
             wanted: Queue::default(),
             made: Queue::default(),
         }
-    }
-}
-
-/// Removes the start that both have in common. Returns whether one of them is then empty, and the length of that start.
-fn compare(wanted: &mut Queue, made: &mut Queue) -> (bool, u64) {
-    let (left, right) = (wanted.bytes(), made.bytes());
-    let both = left.len().min(right.len());
-    let same = if left[..both] == right[..both] {
-        both
-    } else {
-        left.iter().zip(right).take_while(|(one, other)| one == other).count()
-    };
-    wanted.drop(same);
-    made.drop(same);
-    (same == both, same as u64)
-}
-
-/// Compresses content as the end of a member, and decompresses it again: what a reader gets is compared.
-fn compress(content: &[u8], level: i32, member: &mut Vec<u8>) -> Result<(), CompactError> {
-    use zstd::zstd_safe::{CParameter, DParameter};
-    const WINDOW: u32 = MEMBER_CONTENT.ilog2();
-    let mut compressor = zstd::bulk::Compressor::new(level)?;
-    for parameter in [
-        CParameter::ContentSizeFlag(true),
-        CParameter::ChecksumFlag(false),
-        CParameter::WindowLog(WINDOW),
-        CParameter::EnableLongDistanceMatching(true),
-    ] {
-        compressor.set_parameter(parameter)?;
-    }
-    let start = member.len();
-    member.extend_from_slice(&compressor.compress(content)?);
-    drop(compressor);
-    let mut decoder = zstd::stream::read::Decoder::with_buffer(&member[start..])?;
-    decoder.set_parameter(DParameter::WindowLogMax(WINDOW))?;
-    let mut same = Same { rest: content };
-    std::io::copy(&mut decoder, &mut same)?;
-    if same.rest.is_empty() { Ok(()) } else { Err(CompactError::Invalid("zstd gives other bytes back")) }
-}
-
-/// Takes only the expected bytes.
-struct Same<'a> {
-    rest: &'a [u8],
-}
-
-impl std::io::Write for Same<'_> {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.rest = self.rest.strip_prefix(bytes).ok_or(std::io::ErrorKind::InvalidData)?;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Bytes that come at the end and go at the start.
-#[derive(Debug, Default)]
-struct Queue {
-    bytes: Vec<u8>,
-    at: usize,
-}
-
-impl Queue {
-    fn bytes(&self) -> &[u8] {
-        &self.bytes[self.at..]
-    }
-
-    fn is_empty(&self) -> bool {
-        self.bytes().is_empty()
-    }
-
-    fn push(&mut self, more: &[u8]) {
-        self.end().extend_from_slice(more);
-    }
-
-    /// Where more bytes are appended.
-    fn end(&mut self) -> &mut Vec<u8> {
-        if self.at == self.bytes.len() {
-            self.bytes.clear();
-            self.at = 0;
-        } else if self.at > self.bytes.len() / 2 {
-            self.bytes.drain(..self.at);
-            self.at = 0;
-        }
-        &mut self.bytes
-    }
-
-    fn drop(&mut self, count: usize) {
-        self.at += count;
     }
 }

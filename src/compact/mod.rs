@@ -17,8 +17,12 @@
 //! members before, and the bytes of the blob that are made from them.
 
 mod compactor;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod gzip;
 mod member;
+mod pack;
+mod queue;
 mod recognise;
 mod remake;
 mod stepped;

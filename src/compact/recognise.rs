@@ -20,7 +20,13 @@ pub(super) fn encoder_of(deflate: &[u8], extra: u8) -> Option<Encoder> {
     if raw.is_empty() {
         return None;
     }
-    let mut all = Encoder::all(block_size(deflate).unwrap_or(PGZIP_BLOCK));
+    let whole = u32::try_from(raw.len()).unwrap_or(u32::MAX);
+    let block_size = match block_size(deflate) {
+        // The only block is not full.
+        Some(size) if ended && size == whole => PGZIP_BLOCK.max(size.saturating_add(1)),
+        size => size.unwrap_or(PGZIP_BLOCK),
+    };
+    let mut all = Encoder::all(block_size);
     all.sort_by_key(|encoder| !is_hinted(*encoder, extra));
     let is_full = raw.len() >= SAMPLE;
     let mut silent = None;

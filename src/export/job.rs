@@ -110,7 +110,7 @@ impl ExportJob<'_> {
             preflight.time(plan.payload(), self.content.client().limit_rate());
         }
         if plan.bundle.profile == Profile::Compact {
-            preflight.compact(plan.payload(), compact::threads(self.jobs) as u64);
+            preflight.compact(plan.payload(), compact::memory(self.jobs));
         }
         preflight
     }

@@ -35,7 +35,7 @@ impl Page {
 }
 
 /// All pages, in the order in which a new reader needs them.
-pub const PAGES: [Page; 10] = [
+pub const PAGES: [Page; 11] = [
     Page {
         topic: "first-steps",
         title: "First steps",
@@ -59,6 +59,12 @@ pub const PAGES: [Page; 10] = [
         title: "Deltas, and bundles made of bundles",
         line: "send only what is new; split, merge and subset offline",
         text: include_str!("deltas.md"),
+    },
+    Page {
+        topic: "compact",
+        title: "Compact bundles",
+        line: "smaller files with the same digests, and what they cost",
+        text: include_str!("compact.md"),
     },
     Page {
         topic: "trust",

@@ -34,8 +34,6 @@ pub(crate) struct Preflight(Vec<Check>);
 
 /// Bytes of compressed layers that one processor makes again in a second: a careful value for what most tools write.
 const REMADE_PER_SECOND: u64 = 15 << 20;
-/// Bytes of memory for each blob that is being made compact.
-const COMPACT_MEMORY: u64 = 160 << 20;
 
 impl Preflight {
     pub(crate) fn fine(&mut self, what: &'static str, text: impl Into<String>) {
@@ -90,10 +88,9 @@ impl Preflight {
         self.fine("time", format!("{} to move: {text}", bytes(size)));
     }
 
-    /// What a compact bundle of `size` bytes of blobs costs here and inside. `threads` blobs are made compact at a time.
-    pub(crate) fn compact(&mut self, size: u64, threads: u64) {
-        let inside = in_words(size.div_ceil(REMADE_PER_SECOND));
-        let memory = bytes(COMPACT_MEMORY * threads);
+    /// What a compact bundle of `size` bytes of blobs costs: `memory` bytes here, and time inside.
+    pub(crate) fn compact(&mut self, size: u64, memory: u64) {
+        let (memory, inside) = (bytes(memory), in_words(size.div_ceil(REMADE_PER_SECOND)));
         self.fine(
             "compact",
             format!("up to {memory} of memory; import needs up to {inside} of one processor"),

@@ -25,6 +25,10 @@ mod clients;
 mod clouds;
 mod conformance;
 mod desk;
+#[path = "../it/encoders/inputs.rs"]
+#[allow(dead_code, reason = "the tests of encoders use the rest")]
+mod encoder_inputs;
+mod encoders;
 mod faults;
 mod file;
 mod harness;
@@ -50,6 +54,7 @@ mod tls;
 fn main() -> std::process::ExitCode {
     // The longest first, so that none of them is left over at the end.
     let themes = [
+        encoders::tests(),
         clients::tests(),
         helm::tests(),
         signatures::tests(),

@@ -5,13 +5,14 @@ use std::path::Path;
 use crate::support::sources::rust_files;
 
 /// Versions in the code, as the changelog writes them: the files that have one, and how it stands there.
-const NUMBERS: [(&str, &str, &str); 8] = [
+const NUMBERS: [(&str, &str, &str); 9] = [
     ("bundle.rs", "pub const SCHEMA_VERSION: u32 = ", "| `bundle.json` in the bundle | `schemaVersion` "),
     (
         "bundle.rs",
         "pub const FORMAT_REVISION: u32 = ",
         "| `bundle.json` in the bundle | `schemaVersion` 1, `formatRevision` ",
     ),
+    ("mod.rs", "pub const REVISION: u32 = ", "| `compact.json` in a compact bundle | `revision` "),
     ("list.rs", "const SCHEMA_VERSION: u32 = ", "| `FILE.volumes.json` | `schemaVersion` "),
     ("base.rs", "const SCHEMA_VERSION: u32 = ", "| inventory, `bundle inspect -d` | `schemaVersion` "),
     ("salvage.rs", "const SCHEMA_VERSION: u32 = ", "| request, `import --salvage` | `schemaVersion` "),

@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use airgap_bundle::compact::{CompactError, Compactor, Members, Packed, Remake};
-use airgap_bundle::encoders::{Encoder, PGZIP_BLOCK};
+use airgap_bundle::encoders::{Encoder, PGZIP_BLOCK, Variant};
 use proptest::prelude::*;
 
 use crate::encoders::inputs::Random;
@@ -75,22 +75,26 @@ fn text(count: usize) -> Vec<u8> {
     Random(7).text(count)
 }
 
+/// Blobs that are shorter than what an encoder is looked for in.
 #[test]
 fn every_encoder_is_recognised() {
-    let raw = text(300_000);
+    // What repeats is too far back for gzip.
+    let raw = text(70_000).repeat(2);
     for encoder in Encoder::all(PGZIP_BLOCK) {
         let blob = gzip(encoder, &raw);
-        let len = through(&blob, 512 << 10).unwrap_or_else(|| panic!("{encoder} is not recognised"));
+        let len = through(&blob, 40_000).unwrap_or_else(|| panic!("{encoder} is not recognised"));
         assert!(len * 100 < blob.len() * 97, "{encoder}: {len} of {}", blob.len());
     }
 }
 
+/// A blob of several blocks, whose size is found at the first marker.
 #[test]
-fn short_blobs_of_every_encoder() {
-    let raw = text(120_000);
-    for encoder in Encoder::all(PGZIP_BLOCK) {
-        let blob = gzip(encoder, &raw);
-        assert!(through(&blob, 4096).is_some(), "{encoder}");
+fn blocks_of_other_sizes() {
+    let raw = text(1_300_000);
+    let pgzip = |level, block_size| Encoder::Pgzip { variant: Variant::V1_18_0, level, block_size };
+    for (level, block_size) in [(5, PGZIP_BLOCK), (5, 100_000), (1, 20_000)] {
+        let blob = gzip(pgzip(level, block_size), &raw);
+        assert!(through(&blob, 512 << 10).is_some(), "{level}, {block_size}");
     }
 }
 

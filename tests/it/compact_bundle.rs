@@ -134,6 +134,16 @@ fn verify_inspect_unpack_and_serve() {
     let (gap, images) = exported();
     let whole = run(&gap, &["verify", "out.compact.tar.zst"]);
     assert!(whole.starts_with("whole: 5 images"), "{whole}");
+    let said = run(&gap, &["inspect", "out.compact.tar.zst"]);
+    assert!(said.contains("\n5 of 12 blobs are in compact form: "), "{said}");
+    let json: serde_json::Value =
+        serde_json::from_str(&run(&gap, &["inspect", "out.compact.tar.zst", "--format", "json"])).unwrap();
+    let forms = json["compact"].as_array().unwrap();
+    let compact = forms.iter().filter(|blob| blob["form"] == "compact");
+    assert!(compact.clone().all(|blob| blob["held"].as_u64() < blob["size"].as_u64()), "{forms:?}");
+    assert_eq!((forms.len(), compact.count()), (12, 5));
+    let planned = run(&gap, &["export", "images.txt", "--compact", "--dry-run"]);
+    assert!(planned.contains("bundle: at most ") && planned.contains("of one processor"), "{planned}");
     run(&gap, &["unpack", "out.compact.tar.zst", "-o", "folder"]);
     import(&gap, "folder", "unpacked", &images);
     let mut serve =

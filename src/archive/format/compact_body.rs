@@ -8,7 +8,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::layout::SeekTableBuilder;
+use super::seek_table_builder::SeekTableBuilder;
 use super::{frame, member};
 use crate::archive::format::layout::Layout;
 use crate::archive::manifest::BlobRow;
@@ -231,23 +231,4 @@ impl CompactBody {
         let last = self.blobs.last().and_then(|(_, placed)| placed.last());
         last.map_or(layout.head_len(), |last| last.data_at + frame::stored_len(last.size))
     }
-}
-
-/// The most bytes that a blob takes in the file.
-///
-/// A blob stays as it is unless its first member is smaller; only its other members can be larger than what they make, as
-/// far as zstd is worse than the encoder of the blob.
-pub(in crate::archive) fn longest(blob: &BlobRow) -> u64 {
-    const HEADER: u64 = 4096;
-    let stored = frame::stored_len(blob.size) + HEADER;
-    stored + blob.size / 16
-}
-
-/// The most bytes after the blobs `body`.
-pub(in crate::archive) fn longest_ending(body: &[BlobRow], head_frames: u64) -> u64 {
-    const NUMBER: u64 = 12;
-    let members: u64 = body.iter().map(|blob| 2 + blob.size / frame::FRAME_CONTENT).sum();
-    let frames = head_frames + members * 2;
-    frame::stored_len(member::END_LEN + 2048 + members * NUMBER)
-        + SeekTableBuilder::encoded_len(u32::try_from(frames).unwrap_or(u32::MAX))
 }

@@ -6,9 +6,8 @@
 //! [`super::compact_body`] has its exact place.
 
 use super::head::FrameLens;
-use super::{compact_body, frame, member};
+use super::{compact_bounds, frame, member};
 use crate::archive::manifest::{BlobRow, BundleManifest, Group, Profile};
-use crate::archive::{ArchiveError, FormatError};
 
 /// Skippable frame header and seek table footer (zstd seekable format, "Seek Table Format").
 const SEEK_TABLE_FIXED: u64 = 8 + 9;
@@ -45,9 +44,9 @@ impl Layout {
         let (mut at, mut data) = (head_len, Vec::with_capacity(blobs.len() - first));
         for blob in &blobs[first..] {
             data.push(at);
-            at += compact_body::longest(blob);
+            at += compact_bounds::longest(blob);
         }
-        let max_len = at + compact_body::longest_ending(&blobs[first..], head.len() as u64);
+        let max_len = at + compact_bounds::longest_ending(&blobs[first..], head.len() as u64);
         Self {
             head,
             head_len,
@@ -175,39 +174,4 @@ fn joint_content(blobs: &[BlobRow], first: usize, index: usize) -> Vec<u8> {
 fn tail_content(blobs: &[BlobRow], first: usize) -> Vec<u8> {
     let padding = blobs.last().filter(|_| blobs.len() > first).map_or(0, |blob| member::padding(blob.size));
     vec![0; usize::try_from(padding + member::END_LEN).unwrap_or(0)]
-}
-
-/// Collects the frames of a file in order and encodes the seek table that ends it.
-#[derive(Debug, Default)]
-pub(crate) struct SeekTableBuilder {
-    table: zeekstd::SeekTable,
-}
-
-impl SeekTableBuilder {
-    pub(crate) fn log(&mut self, file: u64, content: u64) -> Result<(), ArchiveError> {
-        let lens = u32::try_from(file).ok().zip(u32::try_from(content).ok());
-        let (file, content) = lens.ok_or(ArchiveError::Invariant("a frame over 4 GiB"))?;
-        self.table
-            .log_frame(file, content)
-            .map_err(|e| ArchiveError::Format(FormatError::SeekTable(e.to_string())))
-    }
-
-    /// The length of a table with this many frames: a skippable frame's header, the entries, a footer.
-    pub(crate) fn encoded_len(frames: u32) -> u64 {
-        8 + 8 * u64::from(frames) + 9
-    }
-
-    pub(crate) fn encode(self) -> Vec<u8> {
-        let mut serializer = self.table.into_serializer();
-        let mut bytes = vec![0; serializer.encoded_len()];
-        let mut at = 0;
-        while at < bytes.len() {
-            match serializer.write_into(&mut bytes[at..]) {
-                0 => break,
-                n => at += n,
-            }
-        }
-        bytes.truncate(at);
-        bytes
-    }
 }

@@ -2,6 +2,7 @@
 
 pub(in crate::archive) mod artifacts;
 pub(in crate::archive) mod compact_body;
+pub(in crate::archive) mod compact_bounds;
 pub(in crate::archive) mod compact_walk;
 pub(in crate::archive) mod contents;
 pub(in crate::archive) mod expansion;
@@ -13,6 +14,7 @@ pub(in crate::archive) mod member;
 pub(in crate::archive) mod oci_index;
 pub(in crate::archive) mod pins;
 pub(in crate::archive) mod proof;
+pub(in crate::archive) mod seek_table_builder;
 pub(in crate::archive) mod sink;
 pub(in crate::archive) mod sums;
 pub(in crate::archive) mod users;

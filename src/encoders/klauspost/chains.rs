@@ -1,17 +1,16 @@
 //! Levels 7 to 9: all earlier positions with the same hash, and matches that wait for a better one (deflate.go).
 
 use super::blocks::Blocks;
-use super::codes::Codes;
+use super::buffer::{BUFFER, at, eight, four, narrow};
 use super::tables::boxed;
 use super::tokens::{LengthPart, MAX_MATCH, OFFSET_EXTRA_BITS, Tokens, offset_code};
 use super::variant::Variant;
+use super::weights::Weights;
 
 /// The smallest match that is searched for.
 const MIN_MATCH: i32 = 4;
 /// The largest offset of a match.
 const WINDOW: i32 = 1 << 15;
-/// The buffer holds two windows.
-const BUFFER: usize = 1 << 16;
 /// So many bytes must be ahead, unless no more come.
 const LOOKAHEAD: i32 = MIN_MATCH + MAX_MATCH;
 /// The most tokens in a block.
@@ -37,12 +36,6 @@ const EFFORTS: [Effort; 3] = [
     Effort { lazy: 30, nice: 40, chain: 64 },
     Effort { lazy: 258, nice: 258, chain: 1024 },
 ];
-
-/// The bits of all bytes of the buffer before each position, as literals (level 9).
-struct Weights {
-    codes: Codes<256>,
-    before: Vec<i32>,
-}
 
 #[derive(Clone, Copy)]
 struct Match {
@@ -86,7 +79,7 @@ impl ChainMatcher {
     /// Levels 7 to 9.
     pub(super) fn new(variant: Variant, level: i8, max_base: i32) -> Option<Self> {
         let effort = EFFORTS.get(usize::try_from(level.checked_sub(7)?).ok()?)?;
-        let weights = (level == 9).then(|| Weights { codes: Codes::empty(), before: vec![0; BUFFER + 1] });
+        let weights = (level == 9).then(|| Weights::new(BUFFER + 1));
         Some(Self {
             variant,
             effort,
@@ -322,29 +315,9 @@ impl ChainMatcher {
 
     /// Level 9: works out how many bits each byte ahead would take as a literal.
     fn weigh(&mut self) {
-        let Some(Weights { codes, before }) = &mut self.weights else { return };
-        if self.index == self.end {
-            return;
-        }
+        let Some(weights) = &mut self.weights else { return };
         let ahead = self.buffer.get(at(self.index)..usize::try_from(self.end).unwrap_or(BUFFER));
-        let ahead = ahead.unwrap_or_default();
-        let mut frequencies = [0u16; 256];
-        for &byte in ahead.iter().take(self.variant.most_counted()) {
-            let frequency = &mut frequencies[usize::from(byte)];
-            *frequency = frequency.wrapping_add(1);
-        }
-        codes.generate(&frequencies, 15);
-        let least = self.variant.least_bits();
-        let costs = codes.0.map(|code| i32::from(code.length).max(least));
-        let mut total = 0;
-        let sums = before.get_mut(at(self.index)..).unwrap_or_default();
-        for (&byte, sum) in ahead.iter().zip(&mut *sums) {
-            *sum = total;
-            total += costs[usize::from(byte)];
-        }
-        if let Some(last) = sums.get_mut(ahead.len()) {
-            *last = total;
-        }
+        weights.weigh(self.variant, at(self.index), ahead.unwrap_or_default());
     }
 
     /// The first position that matches with the index may have.
@@ -403,7 +376,7 @@ impl ChainMatcher {
         let mut best = NO_MATCH;
         let (mut best_gain, cost) = self.variant.least_gain_and_cost();
         let weights = self.weights.as_ref().map(|weights| {
-            let weights = weights.before.get(at(index)..).unwrap_or_default();
+            let weights = weights.from(at(index));
             (weights, weights.first().copied().unwrap_or_default())
         });
         // A longer match has this byte after the best one.
@@ -451,33 +424,4 @@ impl ChainMatcher {
 #[inline]
 fn hash(four: u32) -> usize {
     (four.wrapping_mul(2_654_435_761) >> (32 - HASH_BITS)) as usize
-}
-
-#[inline]
-fn four(buffer: &[u8; BUFFER + 8], position: i32) -> u32 {
-    let at = at(position);
-    let mut bytes = [0; 4];
-    bytes.copy_from_slice(&buffer[at..at + 4]);
-    u32::from_le_bytes(bytes)
-}
-
-#[inline]
-fn eight(buffer: &[u8; BUFFER + 8], position: i32) -> u64 {
-    let at = at(position);
-    let mut bytes = [0; 8];
-    bytes.copy_from_slice(&buffer[at..at + 8]);
-    u64::from_le_bytes(bytes)
-}
-
-/// The index of a position.
-#[expect(clippy::cast_sign_loss, reason = "the mask makes an index of anything")]
-#[inline]
-fn at(position: i32) -> usize {
-    position as u32 as usize & (BUFFER - 1)
-}
-
-#[expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "at most `BUFFER`")]
-fn narrow(length: usize) -> i32 {
-    debug_assert!(length <= BUFFER);
-    length as i32
 }

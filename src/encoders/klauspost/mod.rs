@@ -12,6 +12,7 @@
 
 mod bits;
 mod blocks;
+mod buffer;
 mod chains;
 mod codes;
 mod history;
@@ -28,6 +29,7 @@ mod tables;
 mod tests;
 mod tokens;
 mod variant;
+mod weights;
 
 use std::fmt;
 

@@ -4,11 +4,11 @@
 //! written again. So the partial file is written from start to end, like a pipe. After a kill, the journal says up to
 //! where the file can be trusted; the rest is cut off.
 
-use super::blob_error::{BlobError, LostBlob};
+use super::blob_error::{BlobError, LostBlob, WriteFailure};
 use super::checksum::{Checksum, read_range};
 use super::error::TransferError;
 use super::file_run::{Downloaded, Shared, Sidecar};
-use super::in_order::{Ordered, WriteFailure};
+use super::in_order::Ordered;
 use super::read_ahead::Source;
 use super::sink::Growing;
 use crate::archive::{self, Cut, FRAME_CONTENT, Input, PartialFile, stored_len};

@@ -49,3 +49,10 @@ pub(crate) struct LostBlob {
     pub index: usize,
     pub error: BlobError,
 }
+
+/// A blob that could not be written; all blobs before it are written.
+#[derive(Debug)]
+pub(crate) struct WriteFailure {
+    pub index: usize,
+    pub error: BlobError,
+}

@@ -11,13 +11,12 @@ use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::mpsc;
 
-use super::blob_error::{BlobError, LostBlob};
+use super::blob_error::{BlobError, LostBlob, WriteFailure};
 use super::blob_writer::compare;
 use super::checksum::{Checksum, read_range};
 use super::error::TransferError;
 use super::fetch::{Attempts, pieces};
 use super::file_run::{Downloaded, Shared, Sidecar};
-use super::in_order::WriteFailure;
 use super::read_ahead::Source;
 use super::sink::{Growing, Sink};
 use crate::archive::{
@@ -32,6 +31,9 @@ use crate::report::Reporter;
 
 /// The level of zstd: with a higher one, a GB costs more than its encoder does.
 const LEVEL: i32 = 6;
+/// Bytes of memory for each blob that is being made compact, and for everything else.
+const COMPACT_MEMORY: u64 = 160 << 20;
+const OWN_MEMORY: u64 = 64 << 20;
 /// Chunks of a blob on their way to its thread.
 const QUEUE: usize = 64;
 /// Bytes that are put into frames and written at a time.
@@ -156,7 +158,7 @@ pub(crate) async fn write<S: Sink>(
             && let Some(index) = left.next()
         {
             let (send, receive) = mpsc::channel(1);
-            running.push(Box::pin(source.compacted(index, send)));
+            running.push(Box::pin(compacted(source, index, send)));
             waiting.push_back((index, receive));
         }
         let Some((index, mut coming)) = waiting.pop_front() else { return Ok(()) };
@@ -193,9 +195,17 @@ pub(crate) async fn write<S: Sink>(
     }
 }
 
-/// How many blobs are made compact at the same time: more than there are processors would only take more memory.
+/// How many blobs are made compact at the same time: as many as there are processors, and as memory is left for.
 pub(crate) fn threads(jobs: usize) -> usize {
-    jobs.min(rayon::current_num_threads()).max(1)
+    let fit = crate::app::memory::available().map_or(usize::MAX, |left| {
+        usize::try_from(left.saturating_sub(OWN_MEMORY) / COMPACT_MEMORY).unwrap_or(usize::MAX)
+    });
+    jobs.min(rayon::current_num_threads()).min(fit).max(1)
+}
+
+/// The most bytes of memory that making blobs compact takes.
+pub(crate) fn memory(jobs: usize) -> u64 {
+    OWN_MEMORY + COMPACT_MEMORY * threads(jobs) as u64
 }
 
 /// Parts of a blob, in order.
@@ -291,63 +301,60 @@ impl MemberWriter<'_> {
     }
 }
 
-impl Source<'_> {
-    /// Fetches blob `index`, makes it compact, and passes on what is ready.
-    async fn compacted(self, index: usize, send: Sender) {
-        let blob = &self.plan.bundle.blobs[index];
-        if let Err(error) = self.tried(blob, self.plan.source(index).into(), &send).await {
-            // A receiver that is gone has already failed.
-            let _ = send.send(Err(error)).await;
-        }
+/// Fetches blob `index`, makes it compact, and passes on what is ready.
+async fn compacted(source: Source<'_>, index: usize, send: Sender) {
+    let blob = &source.plan.bundle.blobs[index];
+    if let Err(error) = tried(source, blob, source.plan.source(index).into(), &send).await {
+        // A receiver that is gone has already failed.
+        let _ = send.send(Err(error)).await;
     }
+}
 
-    /// Tries every place that may have the blob. One that breaks off is followed by another where it stopped.
-    async fn tried(self, blob: &BlobRow, first: BlobPlace, send: &Sender) -> Result<(), BlobError> {
-        let mut place = first.clone();
-        let mut attempts: Option<Attempts> = None;
-        let mut thread = Compacting::begin(blob, send.clone());
-        let mut after = |error| {
-            let attempts =
-                attempts.get_or_insert_with(|| Attempts::new(&first, self.places.of(&blob.digest)));
-            attempts.after(error)
-        };
-        if let Some(old) = self.old_partial.filter(|old| old.has(&blob.digest)) {
-            tokio::task::block_in_place(|| {
-                old.read(blob, &mut |piece| {
-                    thread.give_blocking(Bytes::copy_from_slice(piece));
-                    Ok(())
-                })
-            })?;
-        }
-        loop {
-            let bar = self.bar(&place, blob, thread.given);
-            let from = thread.given;
-            let fetched = pieces(self.places, &place, blob, from, &bar, async |piece| {
-                for chunk in piece {
-                    if !thread.give(chunk).await {
-                        return Ok(false);
-                    }
+/// Tries every place that may have the blob. One that breaks off is followed by another where it stopped.
+async fn tried(source: Source<'_>, blob: &BlobRow, first: BlobPlace, send: &Sender) -> Result<(), BlobError> {
+    let mut place = first.clone();
+    let mut attempts: Option<Attempts> = None;
+    let mut thread = Compacting::begin(blob, send.clone());
+    let mut after = |error| {
+        let attempts = attempts.get_or_insert_with(|| Attempts::new(&first, source.places.of(&blob.digest)));
+        attempts.after(error)
+    };
+    if let Some(old) = source.old_partial.filter(|old| old.has(&blob.digest)) {
+        tokio::task::block_in_place(|| {
+            old.read(blob, &mut |piece| {
+                thread.give_blocking(Bytes::copy_from_slice(piece));
+                Ok(())
+            })
+        })?;
+    }
+    loop {
+        let bar = source.bar(&place, blob, thread.given);
+        let from = thread.given;
+        let fetched = pieces(source.places, &place, blob, from, &bar, async |piece| {
+            for chunk in piece {
+                if !thread.give(chunk).await {
+                    return Ok(false);
                 }
-                Ok(true)
-            });
-            if let Err(error) = fetched.await {
-                place = after(error)?;
-                continue;
             }
-            match thread.end().await {
-                Err(BlobError::Digest { wanted, found }) => {
-                    let again = BlobError::Digest { wanted: wanted.clone(), found: found.clone() };
-                    place = after(BlobError::Digest { wanted, found })?;
-                    if send.send(Ok(Coming::Again(again))).await.is_err() {
-                        return Ok(());
-                    }
-                    thread = Compacting::begin(blob, send.clone());
-                }
-                ended => {
-                    ended?;
-                    let _ = send.send(Ok(Coming::End)).await;
+            Ok(true)
+        });
+        if let Err(error) = fetched.await {
+            place = after(error)?;
+            continue;
+        }
+        match thread.end().await {
+            Err(BlobError::Digest { wanted, found }) => {
+                let again = BlobError::Digest { wanted: wanted.clone(), found: found.clone() };
+                place = after(BlobError::Digest { wanted, found })?;
+                if send.send(Ok(Coming::Again(again))).await.is_err() {
                     return Ok(());
                 }
+                thread = Compacting::begin(blob, send.clone());
+            }
+            ended => {
+                ended?;
+                let _ = send.send(Ok(Coming::End)).await;
+                return Ok(());
             }
         }
     }

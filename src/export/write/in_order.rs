@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use super::alternate_sources::AlternateSources;
-use super::blob_error::BlobError;
+use super::blob_error::{BlobError, WriteFailure};
 use super::blob_spool::BlobSpool;
 use super::blob_writer::BlobWriter;
 use super::compact;
@@ -22,13 +22,6 @@ use crate::export::resume::readback::Begun;
 use crate::plan::ExportPlan;
 use crate::registry::BlobPlace;
 use crate::report::Reporter;
-
-/// A blob that could not be written; all blobs before it are written.
-#[derive(Debug)]
-pub(crate) struct WriteFailure {
-    pub index: usize,
-    pub error: BlobError,
-}
 
 /// Writes blobs into one sink, in order.
 pub(crate) struct Ordered<'a, S> {

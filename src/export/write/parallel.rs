@@ -5,10 +5,10 @@ use std::sync::{Mutex, PoisonError};
 use futures_util::StreamExt;
 use tokio::sync::Semaphore;
 
-use super::blob_error::{BlobError, LostBlob};
+use super::blob_error::{BlobError, LostBlob, WriteFailure};
 use super::error::TransferError;
 use super::file_run::{Downloaded, Shared};
-use super::in_order::{Ordered, WriteFailure};
+use super::in_order::Ordered;
 use super::read_ahead::Source;
 use super::sink::AtOffset;
 use crate::archive;

@@ -1,0 +1,3 @@
+module gzlayer
+
+go 1.26
