@@ -13,6 +13,7 @@ use super::{
 use crate::image::{HostName, Platform};
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct ExportArgs {
     #[command(flatten)]
     pub catalog: CatalogArgs,

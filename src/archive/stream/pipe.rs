@@ -48,6 +48,16 @@ pub struct PipedContent<R> {
     tail: Vec<u8>,
 }
 
+/// What has been read after a blob in compact form.
+#[derive(Clone, Copy, Debug)]
+enum After {
+    /// Not all of the blob has been read.
+    Unread,
+    Blob(Step),
+    /// The index.
+    End,
+}
+
 /// The members of a blob in compact form, as they come.
 struct Coming<'a, R> {
     pipe: &'a mut PipedContent<R>,
@@ -57,8 +67,8 @@ struct Coming<'a, R> {
     next: Option<u32>,
     /// Of all members so far.
     sizes: Vec<u32>,
-    /// What comes after the last member: a blob, or none at the end.
-    after: Option<Option<Step>>,
+    /// What comes after the last member.
+    after: After,
 }
 
 impl<R> std::fmt::Debug for PipedContent<R> {
@@ -215,8 +225,14 @@ impl<R: Read> PipedContent<R> {
                 Some(Step::Compact(index, size)) => {
                     sink(StreamEvent::Begin(blobs[index].digest))?;
                     let (pipe, walk) = (&mut self, &mut walk);
-                    let members =
-                        Coming { pipe, walk, blobs, next: Some(size), sizes: Vec::new(), after: None };
+                    let members = Coming {
+                        pipe,
+                        walk,
+                        blobs,
+                        next: Some(size),
+                        sizes: Vec::new(),
+                        after: After::Unread,
+                    };
                     let mut remake = Remake::new(members, blobs[index].size);
                     for piece in &mut remake {
                         sink(StreamEvent::Piece(
@@ -226,7 +242,13 @@ impl<R: Read> PipedContent<R> {
                     sink(StreamEvent::End)?;
                     let Coming { sizes, after, .. } = remake.into_members();
                     forms.push(Form::Compact(sizes));
-                    after.ok_or(ArchiveError::Invariant("a blob ended before its members"))?
+                    match after {
+                        After::Blob(step) => Some(step),
+                        After::End => None,
+                        After::Unread => {
+                            return Err(ArchiveError::Invariant("a blob ended before its members"));
+                        }
+                    }
                 }
                 None => break,
             };
@@ -346,7 +368,8 @@ impl<R: Read> Members for Coming<'_, R> {
             let step = self.pipe.step(self.walk, self.blobs)?;
             match step {
                 Some(Step::Compact(_, size)) if self.walk.goes_on() => self.next = Some(size),
-                other => self.after = Some(other),
+                Some(step) => self.after = After::Blob(step),
+                None => self.after = After::End,
             }
             Ok(data)
         };

@@ -126,8 +126,8 @@ pub(crate) struct Prepared {
 /// How much of a file that is written in order is complete.
 #[derive(Debug)]
 enum Grown {
-    Layout(AppendState),
-    Compact(CompactState),
+    Layout(Box<AppendState>),
+    Compact(Box<CompactState>),
 }
 
 impl FileExport<'_> {
@@ -154,12 +154,12 @@ impl FileExport<'_> {
             let (past, grown) = match (draft.bundle.profile, medium) {
                 (Profile::Compact, _) => {
                     let grown = CompactState::checked(&file, &draft, cut, &past, self.reporter)?;
-                    (grown.past(&past), Some(Grown::Compact(grown)))
+                    (grown.past(&past), Some(Grown::Compact(grown.into())))
                 }
                 (Profile::Layout, Medium::Sparse) => (recheck(&file, &draft, past, self.reporter)?, None),
                 (Profile::Layout, Medium::Filling) => {
                     let grown = AppendState::checked(&file, &draft, cut, &past, self.reporter)?;
-                    (grown.past(&draft, &past), Some(Grown::Layout(grown)))
+                    (grown.past(&draft, &past), Some(Grown::Layout(grown.into())))
                 }
             };
             return Ok(Prepared { plan: draft, file, past, old_partial, header, grown });
@@ -178,9 +178,11 @@ impl FileExport<'_> {
         header.blobs = places(&plan);
         header.cut = cut;
         let grown = match (plan.bundle.profile, medium) {
-            (Profile::Compact, _) => Some(Grown::Compact(CompactState::head(&file, &plan, cut)?)),
+            (Profile::Compact, _) => Some(Grown::Compact(CompactState::head(&file, &plan, cut)?.into())),
             (Profile::Layout, Medium::Sparse) => None,
-            (Profile::Layout, Medium::Filling) => Some(Grown::Layout(AppendState::head(&file, &plan, cut)?)),
+            (Profile::Layout, Medium::Filling) => {
+                Some(Grown::Layout(AppendState::head(&file, &plan, cut)?.into()))
+            }
         };
         Ok(Prepared { plan, file, past: ResumeState::default(), old_partial, header, grown })
     }
@@ -258,9 +260,9 @@ impl FileExport<'_> {
         let (downloaded, sidecar) = match grown {
             Some(Grown::Layout(grown)) => {
                 let source = Source { spool: self.blob_spool, window: Window::IN_TURN, ..source };
-                append::run(source, &shared, grown).await
+                append::run(source, &shared, *grown).await
             }
-            Some(Grown::Compact(grown)) => compact::run(source, &shared, grown).await,
+            Some(Grown::Compact(grown)) => compact::run(source, &shared, *grown).await,
             None => {
                 let follower = (self.sidecar || cut.is_some()).then(|| {
                     let (front, file) = (shared.front.clone(), shared.file.clone());
