@@ -4,11 +4,10 @@ use flate2::{Decompress, FlushDecompress, Status};
 
 use super::gzip::{self, Header};
 use super::member::{MemberHead, Part, most_parts};
-use super::pack::compress;
 use super::queue::{Queue, drop_same};
 use super::recognise::encoder_of;
 use super::stepped::Stepped;
-use super::{CompactError, FREE_CONTENT, MEMBER_CONTENT, MOST_CONTENT, SMALLEST};
+use super::{CompactError, FREE_CONTENT, MEMBER_CONTENT, MOST_CONTENT, SMALLEST, pack};
 use crate::encoders::Encoder;
 
 /// Bytes of the blob that are gathered before its encoder is looked for.
@@ -382,15 +381,17 @@ impl Run {
             content: self.content.len() as u64,
             parts: std::mem::take(&mut self.parts),
         };
-        let mut member = Vec::new();
-        head.write(&mut member);
-        compress(&self.content, self.level, &mut member)?;
+        let mut start = Vec::new();
+        head.write(&mut start);
+        let mut member = pack::compress(&self.content, self.level)?;
         if let Some(held) = self.held.take()
-            && member.len() as u64 * 100 > self.made * WORTH
+            && (start.len() + member.len()) as u64 * 100 > self.made * WORTH
         {
             sink(Packed::Plain(held));
             return Ok(false);
         }
+        pack::check(&member, &self.content)?;
+        member.splice(..0, start);
         sink(Packed::Member(member));
         self.content_before += head.content;
         self.made_before += self.made;

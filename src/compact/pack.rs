@@ -1,11 +1,14 @@
 //! The content of a member, compressed.
 
+use zstd::zstd_safe::{CParameter, DParameter};
+
 use super::{CompactError, MEMBER_CONTENT};
 
-/// Compresses content as the end of a member, and decompresses it again: what a reader gets is compared.
-pub(super) fn compress(content: &[u8], level: i32, member: &mut Vec<u8>) -> Result<(), CompactError> {
-    use zstd::zstd_safe::{CParameter, DParameter};
-    const WINDOW: u32 = MEMBER_CONTENT.ilog2();
+/// The largest window: that of a full member.
+const WINDOW: u32 = MEMBER_CONTENT.ilog2();
+
+/// Compresses content as the end of a member.
+pub(super) fn compress(content: &[u8], level: i32) -> Result<Vec<u8>, CompactError> {
     let mut compressor = zstd::bulk::Compressor::new(level)?;
     for parameter in [
         CParameter::ContentSizeFlag(true),
@@ -15,10 +18,12 @@ pub(super) fn compress(content: &[u8], level: i32, member: &mut Vec<u8>) -> Resu
     ] {
         compressor.set_parameter(parameter)?;
     }
-    let start = member.len();
-    member.extend_from_slice(&compressor.compress(content)?);
-    drop(compressor);
-    let mut decoder = zstd::stream::read::Decoder::with_buffer(&member[start..])?;
+    Ok(compressor.compress(content)?)
+}
+
+/// Decompresses it again: what a reader gets is compared.
+pub(super) fn check(frame: &[u8], content: &[u8]) -> Result<(), CompactError> {
+    let mut decoder = zstd::stream::read::Decoder::with_buffer(frame)?;
     decoder.set_parameter(DParameter::WindowLogMax(WINDOW))?;
     let mut same = Same { rest: content };
     std::io::copy(&mut decoder, &mut same)?;
