@@ -3,12 +3,16 @@
 
 use std::net::TcpListener;
 
+use airgap_bundle::encoders::Encoder;
+
 use crate::big;
 use crate::desk::{Desk, assert_says};
 use crate::harness::{PASSED, Tested, tests};
 use crate::look::Look;
+use crate::programs::debian;
 use crate::registries::Registry;
 use crate::shop::{HOST, shop};
+use crate::support::images::{ImageSpec, Layer};
 
 tests![
     import_keeps_every_digest,
@@ -17,6 +21,7 @@ tests![
     a_registry_that_restarts_in_the_middle_of_a_pipe,
     layouts_of_other_tools,
     nameless_layout_of_skopeo,
+    compact_layers_of_skopeo,
 ];
 
 fn import_keeps_every_digest(desk: &Desk) -> Tested {
@@ -153,4 +158,29 @@ fn nameless_layout_of_skopeo(desk: &Desk) -> Tested {
     desk.bundle(&["import", "ui.tar", "-d", &place, "--name", &name]).ok();
     assert_eq!(Look::plain().digest(&format!("{place}/shop/ui"), "2.4.0"), ui.digest());
     PASSED
+}
+
+/// A layer that skopeo compresses on its way into a registry crosses in compact form, and has the same digest inside.
+fn compact_layers_of_skopeo(desk: &Desk) -> Tested {
+    debian(&["docker-registry", "skopeo"])?;
+    let (outside, inside) = (Registry::start(desk, "outside"), Registry::start(desk, "inside"));
+    let layer = Layer::encoded(1, 3_000_000, Encoder::Zlib { level: 1 }).unpacked();
+    ImageSpec::new(1).layer(layer).build().layout("app:1", &desk.path("layout"));
+    let place = |registry: &Registry| format!("{}/app", registry.address);
+    let to = format!("docker://{}:1", place(&outside));
+    desk.skopeo(&["copy", "-q", "--dest-tls-verify=false", "oci:layout:app:1", &to]).ok();
+    std::fs::write(desk.path("list.txt"), format!("{}:1\n", place(&outside))).unwrap();
+    desk.bundle(&["export", "list.txt", "--compact", "-o", "app.compact.tar.zst"]).ok();
+    let inspected = desk.bundle(&["inspect", "app.compact.tar.zst", "--format", "json"]).ok();
+    let inspected: serde_json::Value = serde_json::from_str(&inspected.stdout).unwrap();
+    let [blob] = inspected["compact"].as_array().unwrap().as_slice() else { panic!("{inspected}") };
+    assert_eq!(blob["form"], "compact", "{blob}");
+    let (size, held) = (blob["size"].as_u64().unwrap(), blob["held"].as_u64().unwrap());
+    desk.bundle(&["import", "app.compact.tar.zst", "-d", &inside.address]).ok();
+    let look = Look::plain();
+    assert_eq!(look.digest(&place(&inside), "1"), look.digest(&place(&outside), "1"));
+    // skopeo compares the digest of every layer that it reads.
+    let from = format!("docker://{}:1", place(&inside));
+    desk.skopeo(&["copy", "-q", "--src-tls-verify=false", &from, "dir:back"]).ok();
+    Ok(format!("{size} bytes in {held}"))
 }
