@@ -12,6 +12,8 @@ use crate::encoders::Encoder;
 
 /// Bytes of the blob that are gathered before its encoder is looked for.
 const SAMPLE: usize = (1 << 20) + (64 << 10);
+/// Bytes of the blob that are taken at a time: the sample is a multiple of it.
+const STEP: usize = 64 << 10;
 /// Raw bytes that are inflated at a time.
 const INFLATED: usize = 64 << 10;
 /// Bytes of a gzip header that are looked at together; most have 10.
@@ -37,6 +39,8 @@ pub enum Packed {
 pub struct Compactor {
     size: u64,
     level: i32,
+    /// Less than a step.
+    pending: Vec<u8>,
     state: State,
 }
 
@@ -55,11 +59,27 @@ impl Compactor {
     /// For a blob of `size` bytes, compressed with this level of zstd.
     pub fn new(size: u64, level: i32) -> Self {
         let state = if size < SMALLEST { State::AsItIs } else { State::Sampling(Vec::new()) };
-        Self { size, level, state }
+        Self { size, level, pending: Vec::new(), state }
     }
 
     /// Takes the next bytes.
-    pub fn push(&mut self, bytes: &[u8], sink: &mut Sink<'_>) -> Result<(), CompactError> {
+    pub fn push(&mut self, mut bytes: &[u8], sink: &mut Sink<'_>) -> Result<(), CompactError> {
+        // What is made must not depend on how the bytes arrive: they are taken in steps of one size.
+        while !bytes.is_empty() {
+            let (now, rest) = bytes.split_at(bytes.len().min(STEP - self.pending.len()));
+            self.pending.extend_from_slice(now);
+            bytes = rest;
+            if self.pending.len() == STEP {
+                let step = std::mem::take(&mut self.pending);
+                self.step(&step, sink)?;
+                self.pending = step;
+                self.pending.clear();
+            }
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, bytes: &[u8], sink: &mut Sink<'_>) -> Result<(), CompactError> {
         match &mut self.state {
             State::AsItIs => {
                 sink(Packed::Plain(bytes.to_vec()));
@@ -83,6 +103,10 @@ impl Compactor {
 
     /// Ends the blob.
     pub fn finish(mut self, sink: &mut Sink<'_>) -> Result<(), CompactError> {
+        let last = std::mem::take(&mut self.pending);
+        if !last.is_empty() {
+            self.step(&last, sink)?;
+        }
         if let State::Sampling(sample) = &mut self.state {
             let sample = std::mem::take(sample);
             self.begin(sample, sink)?;

@@ -5,6 +5,7 @@ use std::io::Read;
 use bytes::Bytes;
 
 use super::member::{CompactError, MemberHead, Part};
+use super::queue::Queue;
 use super::stepped::Stepped;
 use super::{FREE_CONTENT, MEMBER_CONTENT, MOST_CONTENT};
 
@@ -32,7 +33,7 @@ pub struct Remake<M> {
     member: Option<Member>,
     stepped: Option<Stepped>,
     /// Made by the encoder, but not yet of any part.
-    ready: Vec<u8>,
+    ready: Queue,
     is_over: bool,
 }
 
@@ -70,7 +71,7 @@ impl<M: Members> Remake<M> {
             content: 0,
             member: None,
             stepped: None,
-            ready: Vec::new(),
+            ready: Queue::default(),
             is_over: false,
         }
     }
@@ -131,13 +132,13 @@ impl<M: Members> Remake<M> {
             Part::AsIs { .. } => {
                 member.kind = Kind::AsIs;
                 self.stepped = None;
-                self.ready.clear();
+                self.ready = Queue::default();
             }
             Part::Encoded { begins, ends, .. } => {
                 member.kind = if ends { Kind::Last } else { Kind::Encoded };
                 if let Some(encoder) = begins {
                     self.stepped = Stepped::new(encoder);
-                    self.ready.clear();
+                    self.ready = Queue::default();
                 }
                 if self.stepped.is_none() {
                     return Err(CompactError::Invalid("a part goes on with an encoder that has not begun"));
@@ -160,25 +161,27 @@ impl<M: Members> Remake<M> {
             return Ok(raw.into());
         }
         if let Some(stepped) = &mut self.stepped {
-            stepped.feed(&raw, &mut self.ready);
+            stepped.feed(&raw, self.ready.end());
         }
         if member.raw == 0 && member.kind == Kind::Last {
             if let Some(stepped) = self.stepped.take() {
-                stepped.finish(&mut self.ready);
+                stepped.finish(self.ready.end());
             }
             member.kind = Kind::Encoded;
         }
-        let take = usize::try_from(member.left).map_or(self.ready.len(), |left| left.min(self.ready.len()));
+        let ready = self.ready.bytes();
+        let take = usize::try_from(member.left).map_or(ready.len(), |left| left.min(ready.len()));
         if member.raw == 0 && (take as u64) < member.left {
             return Err(CompactError::Invalid("an encoder makes fewer bytes than stated"));
         }
-        if self.ready.len() - take > MOST_READY {
+        if ready.len() - take > MOST_READY {
             return Err(CompactError::Invalid("an encoder makes far more bytes than stated"));
         }
         member.left -= take as u64;
         self.made += take as u64;
-        let rest = self.ready.split_off(take);
-        Ok(std::mem::replace(&mut self.ready, rest).into())
+        let made = Bytes::copy_from_slice(&ready[..take]);
+        self.ready.drop(take);
+        Ok(made)
     }
 
     /// The current member is read: nothing may follow its content.

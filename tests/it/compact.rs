@@ -102,10 +102,12 @@ fn blocks_of_other_sizes() {
 
 #[test]
 fn the_cut_of_a_blob_does_not_matter() {
-    let blob = gzip(Encoder::Go126 { level: 6 }, &text(1_500_000));
-    let whole = compact(&blob, blob.len());
-    for cut in [1, 1000, 1 << 20] {
-        assert!(compact(&blob, cut) == whole, "{cut}");
+    let mut blob = gzip(Encoder::Go126 { level: 1 }, &text(900_000).repeat(2));
+    // Another level does not match from somewhere on.
+    blob.extend(gzip(Encoder::Go126 { level: 6 }, &text(400_000)));
+    let whole = compact(&blob, blob.len()).unwrap();
+    for cut in [1, 1000, 77_777, 1 << 20] {
+        assert!(compact(&blob, cut).unwrap() == whole, "{cut}");
     }
 }
 
@@ -249,6 +251,32 @@ proptest! {
             prop_assert_eq!(made.len(), blob.len());
         }
     }
+}
+
+/// Many parts that each take little of what an encoder made at once.
+#[test]
+fn many_parts_take_no_time() {
+    let number = |mut value: usize| {
+        let mut bytes = Vec::new();
+        while value > 127 {
+            bytes.push(u8::try_from(value & 127).unwrap() | 128);
+            value >>= 7;
+        }
+        bytes.push(u8::try_from(value).unwrap());
+        bytes
+    };
+    let (content, count) = (20 << 20, 40_000);
+    let blob = gzip(Encoder::Go126 { level: 0 }, &vec![0; content]);
+    let mut member = [number(0), number(0), number(content), number(count)].concat();
+    member.extend([3, 7]);
+    member.extend_from_slice(b"go126:0");
+    member.extend([number(content), number(0)].concat());
+    for _ in 1..count {
+        member.extend([1, 0, 1]);
+    }
+    member.extend(zstd::encode_all(&vec![0; content][..], 1).unwrap());
+    let made = remake(vec![member], count - 1).unwrap();
+    assert!(blob[10..].starts_with(&made));
 }
 
 #[test]

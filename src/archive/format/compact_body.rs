@@ -198,13 +198,24 @@ pub(in crate::archive) fn read_index(tail: &[u8]) -> Result<Vec<Form>, ArchiveEr
     let json = end.and_then(|end| tail.get(start + 512..end)).ok_or_else(|| damaged("it is missing"))?;
     let index: Index = serde_json::from_slice(json)
         .map_err(|error| ArchiveError::Format(FormatError::Json(INDEX, error.to_string())))?;
-    let is_possible =
-        |members: &Vec<u32>| !members.is_empty() && members.iter().all(|size| u64::from(*size) <= MAX_MEMBER);
+    let is_possible = |members: &Vec<u32>| {
+        !members.is_empty() && members.iter().all(|size| (1..=MAX_MEMBER).contains(&u64::from(*size)))
+    };
     if !index.members.iter().flatten().all(is_possible) {
         return Err(damaged("it lists members of sizes that are not possible"));
     }
     let form = |members: Option<Vec<u32>>| members.map_or(Form::Stored, Form::Compact);
     Ok(index.members.into_iter().map(form).collect())
+}
+
+/// The fewest bytes of the file that blobs in these forms take; none if that is too large a number.
+pub(in crate::archive) fn least_len(blobs: &[BlobRow], forms: &[Form]) -> Option<u64> {
+    let header = frame::stored_len(member::BLOCK);
+    let mut sizes = blobs.iter().zip(forms).flat_map(|(blob, form)| match form {
+        Form::Stored => vec![blob.size],
+        Form::Compact(members) => members.iter().copied().map(u64::from).collect(),
+    });
+    sizes.try_fold(0_u64, |sum, size| sum.checked_add(header)?.checked_add(frame::stored_len(size)))
 }
 
 /// The blobs after the head, as far as they are known.

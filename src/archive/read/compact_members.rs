@@ -42,6 +42,9 @@ pub(in crate::archive) fn broken(digest: &Digest, error: CompactError) -> Archiv
         }
         CompactError::Read(error) => match error.downcast::<ArchiveError>() {
             Ok(error) => return error,
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                "a member of its compact form is cut short".to_owned()
+            }
             Err(error) => CompactError::Read(error).to_string(),
         },
         invalid @ CompactError::Invalid(_) => invalid.to_string(),

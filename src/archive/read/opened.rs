@@ -138,7 +138,9 @@ impl OpenBundle {
     /// The end-of-archive blocks and the seek table after the last blob.
     pub(in crate::archive) fn ending(&self) -> Result<Vec<u8>, ArchiveError> {
         if let Body::Compact(body) = &self.body {
-            let forms: Vec<Form> = body.blobs.iter().map(|(form, _)| form.clone()).collect();
+            let mut forms: Vec<Form> = body.blobs.iter().map(|(form, _)| form.clone()).collect();
+            // Where blobs cannot be found, what follows them is not there either.
+            forms.resize(self.layout.compressed().len(), Form::Stored);
             return compact_ending(&self.layout, &self.manifest.blobs, &forms);
         }
         let lens = |index| {

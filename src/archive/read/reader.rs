@@ -19,7 +19,9 @@ use super::seek_table::{FrameTable, InputTail, end_without_zeros};
 use super::verify;
 use crate::app::text::typed;
 use crate::archive::error::or_rebuild;
-use crate::archive::format::compact_body::{CompactBody, Compaction, Form, compact_ending, read_index};
+use crate::archive::format::compact_body::{
+    CompactBody, Compaction, Form, compact_ending, least_len, read_index,
+};
 use crate::archive::format::frame;
 use crate::archive::format::layout::Layout;
 use crate::archive::format::manifest_source::Manifests;
@@ -320,7 +322,9 @@ fn locate_compact(
     })?;
     let tail: Vec<u8> = pieces.into_iter().flat_map(|piece| &bytes[piece]).copied().collect();
     let forms = read_index(&tail)?;
-    if forms.len() != layout.compressed().len() {
+    let body = &blobs[layout.compressed()];
+    // Before anything is made from these numbers, they must fit into the file.
+    if forms.len() != body.len() || least_len(body, &forms).is_none_or(|len| layout.head_len() + len > at) {
         return Err(contradicts());
     }
     let expected = compact_ending(layout, blobs, &forms)?;

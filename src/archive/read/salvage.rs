@@ -83,11 +83,11 @@ fn walk_compact(input: &dyn Input, layout: &Layout, blobs: &[BlobRow]) -> Vec<Fo
         };
         at += frame::stored_len(size);
         if at > input.len() {
+            forms.pop();
             break;
         }
     }
-    // The last one may have more members.
-    forms.pop();
+    // The last one may lack members: then it makes fewer bytes than the blob has, and is refused.
     forms
 }
 

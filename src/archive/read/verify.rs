@@ -10,11 +10,11 @@ use rayon::prelude::*;
 use super::content::ContentReader;
 use super::opened::OpenBundle;
 use super::problem::{Problem, find_images};
-use crate::archive::ArchiveError;
 use crate::archive::format::compact_body::{Form, Placed, compact_header};
 use crate::archive::format::frame;
 use crate::archive::manifest::FORMAT_REVISION;
 use crate::archive::volumes::compare_with_list;
+use crate::archive::{ArchiveError, FormatError};
 use crate::image::{Digest, Hasher};
 
 struct Check<'a> {
@@ -159,6 +159,8 @@ impl Check<'_> {
         let why = match made {
             Ok(()) if hasher.finish() == digest => return Ok(()),
             Ok(()) => "what its compact form makes has another digest".to_owned(),
+            // A later version can read it.
+            Err(error @ ArchiveError::Format(FormatError::UnknownVersion(_))) => return Err(error),
             Err(error @ ArchiveError::Format(_)) => error.damage(),
             Err(error @ ArchiveError::Io { .. }) => format!("it cannot be read: {}", error.damage()),
             Err(error) => return Err(error),

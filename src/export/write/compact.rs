@@ -32,10 +32,10 @@ use crate::report::Reporter;
 /// The level of zstd: with a higher one, a GB costs more than its encoder does.
 const LEVEL: i32 = 6;
 /// Bytes of memory for each blob that is being made compact, and for everything else.
-const COMPACT_MEMORY: u64 = 160 << 20;
+const COMPACT_MEMORY: u64 = 256 << 20;
 const OWN_MEMORY: u64 = 64 << 20;
 /// Chunks of a blob on their way to its thread.
-const QUEUE: usize = 64;
+const QUEUE: usize = 16;
 /// Bytes that are put into frames and written at a time.
 const WRITE_PIECE: usize = 1 << 20;
 
@@ -259,14 +259,17 @@ impl MemberWriter<'_> {
                 let size = u32::try_from(member.len()).map_err(|_| too_long)?;
                 let path = compact_path(&self.blob.digest, number);
                 self.out = compact_header(self.before, &path, u64::from(size));
-                let mut encoder = StoredEncoder::new(u64::from(size));
-                encoder.push(&member, &mut self.out)?;
                 self.before = u64::from(size);
                 match &mut self.form {
                     Some(Form::Compact(members)) => members.push(size),
                     form => *form = Some(Form::Compact(vec![size])),
                 }
-                self.flush(sink)
+                let mut encoder = StoredEncoder::new(u64::from(size));
+                for piece in member.chunks(WRITE_PIECE) {
+                    encoder.push(piece, &mut self.out)?;
+                    self.flush(sink)?;
+                }
+                Ok(())
             }
         }
     }
@@ -319,14 +322,6 @@ async fn tried(source: Source<'_>, blob: &BlobRow, first: BlobPlace, send: &Send
         let attempts = attempts.get_or_insert_with(|| Attempts::new(&first, source.places.of(&blob.digest)));
         attempts.after(error)
     };
-    if let Some(old) = source.old_partial.filter(|old| old.has(&blob.digest)) {
-        tokio::task::block_in_place(|| {
-            old.read(blob, &mut |piece| {
-                thread.give_blocking(Bytes::copy_from_slice(piece));
-                Ok(())
-            })
-        })?;
-    }
     loop {
         let bar = source.bar(&place, blob, thread.given);
         let from = thread.given;
@@ -375,8 +370,13 @@ impl Compacting {
         let (digest, size) = (blob.digest, blob.size);
         let thread = tokio::task::spawn_blocking(move || {
             let (mut hasher, mut compactor) = (Hasher::for_digest(&digest), Compactor::new(size, LEVEL));
-            // A receiver that is gone has already failed.
-            let mut sink = |packed| drop(send.blocking_send(Ok(Coming::Packed(packed))));
+            let runtime = tokio::runtime::Handle::current();
+            let mut sink = |packed| {
+                // A receiver that is gone has already failed.
+                let _ = send.blocking_send(Ok(Coming::Packed(packed)));
+                // The next member is not made before this one was taken, so that few are in memory.
+                drop(runtime.block_on(send.reserve()));
+            };
             while let Some(chunk) = receive.blocking_recv() {
                 hasher.update(&chunk);
                 compactor.push(&chunk, &mut sink)?;
@@ -393,14 +393,6 @@ impl Compacting {
         match &self.chunks {
             Some(chunks) => chunks.send(chunk).await.is_ok(),
             None => false,
-        }
-    }
-
-    fn give_blocking(&mut self, chunk: Bytes) {
-        self.given += chunk.len() as u64;
-        if let Some(chunks) = &self.chunks {
-            // A thread that has failed says why at its end.
-            let _ = chunks.blocking_send(chunk);
         }
     }
 

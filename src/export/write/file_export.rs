@@ -195,6 +195,11 @@ impl FileExport<'_> {
     /// The old partial, if it is of use for `plan`. A medium that fills gaps does not give space back before a file is
     /// removed: there, both files must fit on it, or the blobs are fetched again.
     fn old_partial(&self, medium: Medium, plan: &ExportPlan) -> Result<Option<OldPartial>, TransferError> {
+        if plan.bundle.profile == Profile::Compact {
+            // Its content would have to be made compact while the download waits for it.
+            self.workspace.drop_old()?;
+            return Ok(None);
+        }
         let old_partial = self.workspace.old_partial()?;
         let needed = plan.head.layout.max_len();
         let fits = || free_space(self.workspace.target()).is_none_or(|free| free >= needed);
