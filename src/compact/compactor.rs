@@ -7,7 +7,7 @@ use super::member::{MemberHead, Part, most_parts};
 use super::queue::{Queue, drop_same};
 use super::recognise::encoder_of;
 use super::stepped::Stepped;
-use super::{CompactError, FREE_CONTENT, MEMBER_CONTENT, MOST_CONTENT, SMALLEST, pack};
+use super::{CompactError, MEMBER_CONTENT, SMALLEST, most_content, pack};
 use crate::encoders::Encoder;
 
 /// Bytes of the blob that are gathered before its encoder is looked for.
@@ -118,12 +118,12 @@ impl Compactor {
     }
 
     fn begin(&mut self, sample: Vec<u8>, sink: &mut Sink<'_>) -> Result<(), CompactError> {
-        let encoder = match gzip::header(&sample) {
+        let header = gzip::header(&sample);
+        let encoder = match header {
             Header::Of(len, extra) => encoder_of(&sample[len..], extra),
             Header::Unfinished | Header::None => None,
         };
-        let is_gzip = !matches!(gzip::header(&sample), Header::None);
-        if is_gzip && encoder.is_none() {
+        if header != Header::None && encoder.is_none() {
             self.state = State::AsItIs;
             sink(Packed::Plain(sample));
             return Ok(());
@@ -389,9 +389,8 @@ impl Run {
 
     /// Whether a reader would refuse more content.
     fn is_too_long(&self) -> bool {
-        let most = self.size.saturating_mul(MOST_CONTENT).saturating_add(FREE_CONTENT);
         // What comes as it is has room too.
-        self.content_before + self.content.len() as u64 + self.size > most
+        self.content_before + self.content.len() as u64 + self.size > most_content(self.size)
     }
 
     /// Passes on the current member; false if the blob stays as it is, because the first member is not worth it.

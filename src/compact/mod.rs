@@ -38,9 +38,13 @@ pub const REVISION: u32 = 1;
 const MEMBER_CONTENT: usize = 64 << 20;
 /// Smaller blobs are not worth it.
 const SMALLEST: u64 = 32 << 10;
-/// The content of a blob is at most this many times its size, and `FREE_CONTENT` bytes more.
-const MOST_CONTENT: u64 = 100;
-const FREE_CONTENT: u64 = 64 << 20;
 /// A member has at most one part for each so many bytes of content, and `FREE_PARTS` more.
 const CONTENT_PER_PART: u64 = 512;
 const FREE_PARTS: u64 = 1024;
+
+/// The most bytes of content that a blob of `size` bytes may have.
+const fn most_content(size: u64) -> u64 {
+    const RATIO: u64 = 100;
+    const FREE: u64 = 64 << 20;
+    size.saturating_mul(RATIO).saturating_add(FREE)
+}

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::member::{CompactError, MemberHead, Part};
 use super::queue::Queue;
 use super::stepped::Stepped;
-use super::{FREE_CONTENT, MEMBER_CONTENT, MOST_CONTENT};
+use super::{MEMBER_CONTENT, most_content};
 
 /// Content that is read at a time, in bytes.
 const PIECE: usize = 256 << 10;
@@ -115,8 +115,7 @@ impl<M: Members> Remake<M> {
         if made.is_none_or(|made| made > self.size) {
             return Err(CompactError::Invalid("it makes more bytes than the blob has"));
         }
-        let most = self.size.saturating_mul(MOST_CONTENT).saturating_add(FREE_CONTENT);
-        if self.content.saturating_add(head.content) > most {
+        if self.content.saturating_add(head.content) > most_content(self.size) {
             return Err(CompactError::Invalid("its content is far larger than the blob"));
         }
         let mut content = zstd::stream::read::Decoder::with_buffer(input)?.single_frame();

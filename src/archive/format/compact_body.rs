@@ -67,12 +67,7 @@ pub(in crate::archive) struct Placed {
 impl Placed {
     /// File offset, file length and content length of each frame of its data.
     pub(in crate::archive) fn frames(&self) -> impl Iterator<Item = (u64, u64, u64)> {
-        let mut at = self.data_at;
-        frame::stored_frames(self.size).map(move |(file, content)| {
-            let start = at;
-            at += file;
-            (start, file, content)
-        })
+        frame::stored_frames_at(self.data_at, self.size)
     }
 }
 

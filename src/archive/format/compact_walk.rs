@@ -80,3 +80,10 @@ impl Walk {
         self.next == blobs.len() && header.is_some_and(|(path, _)| path == INDEX)
     }
 }
+
+/// The content of a header's frame, if it is intact.
+pub(in crate::archive) fn header_content(bytes: &[u8]) -> Option<Vec<u8>> {
+    let content = frame::FrameHeader::parse(bytes)?.content?;
+    let pieces = frame::stored_content(bytes, content, true).ok()?;
+    Some(pieces.into_iter().flat_map(|piece| &bytes[piece]).copied().collect())
+}

@@ -53,6 +53,14 @@ pub(crate) fn stored_frames(content: u64) -> impl Iterator<Item = (u64, u64)> {
     })
 }
 
+/// The same for frames from file offset `at` on: file offset, file length and content length of each.
+pub(crate) fn stored_frames_at(mut at: u64, content: u64) -> impl Iterator<Item = (u64, u64, u64)> {
+    stored_frames(content).map(move |(file, held)| {
+        at += file;
+        (at - file, file, held)
+    })
+}
+
 /// Writes content as stored frames, piece by piece, without buffering.
 #[derive(Debug)]
 pub struct StoredEncoder {
@@ -197,13 +205,6 @@ pub(crate) fn stored_content(frame: &[u8], content: u64, check: bool) -> Result<
         return Err("the content does not match its XXH64 checksum".to_owned());
     }
     Ok(ranges)
-}
-
-/// The content of a stored frame of any length, if it is intact.
-pub(crate) fn open_stored(frame: &[u8]) -> Option<Vec<u8>> {
-    let content = FrameHeader::parse(frame)?.content?;
-    let pieces = stored_content(frame, content, true).ok()?;
-    Some(pieces.into_iter().flat_map(|piece| &frame[piece]).copied().collect())
 }
 
 /// A few blocks of a stored frame, for readers that do not hold a whole frame in memory.

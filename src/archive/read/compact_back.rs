@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::seek_table::InputTail;
 use crate::archive::format::compact_body::Form;
-use crate::archive::format::compact_walk::{Step, Walk};
+use crate::archive::format::compact_walk::{Step, Walk, header_content};
 use crate::archive::format::frame;
 use crate::archive::format::layout::Layout;
 use crate::archive::manifest::BlobRow;
@@ -45,7 +45,7 @@ impl<'a> CompactReadBack<'a> {
         }
         while at < range.end {
             let Some(bytes) = self.frame(at, range.end)? else { return Ok(None) };
-            let Some(content) = frame::open_stored(&bytes) else { return Ok(None) };
+            let Some(content) = header_content(&bytes) else { return Ok(None) };
             let Some(step) = walk.step(self.blobs, &content) else { return Ok(None) };
             let size = match (step, &mut form) {
                 (Step::Stored(index), None) => {

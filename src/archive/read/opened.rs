@@ -87,14 +87,7 @@ impl OpenBundle {
     pub(in crate::archive) fn frames(&self, index: usize) -> Vec<(u64, u64, u64)> {
         let size = self.manifest.blobs[index].size;
         if self.layout.stored().contains(&index) {
-            let mut at = self.layout.data_offset(index);
-            return frame::stored_frames(size)
-                .map(|(file, content)| {
-                    let start = at;
-                    at += file;
-                    (start, file, content)
-                })
-                .collect();
+            return frame::stored_frames_at(self.layout.data_offset(index), size).collect();
         }
         let Some(slot) = index.checked_sub(self.layout.compressed().start) else {
             return Vec::new();

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::opened::{Body, OpenBundle, Parts};
 use super::seek_table::InputTail;
 use crate::archive::format::compact_body::{CompactBody, Form};
-use crate::archive::format::compact_walk::{Step, Walk};
+use crate::archive::format::compact_walk::{Step, Walk, header_content};
 use crate::archive::format::frame;
 use crate::archive::format::layout::Layout;
 use crate::archive::manifest::{BlobRow, Profile};
@@ -59,7 +59,7 @@ fn walk_compact(input: &dyn Input, layout: &Layout, blobs: &[BlobRow]) -> Vec<Fo
     loop {
         let mut tail = InputTail { input, end: input.len(), at };
         let header = read_frame(&mut tail, Walk::MAX_HEADER).ok().flatten();
-        let content = header.and_then(|bytes| Some((bytes.len(), frame::open_stored(&bytes)?)));
+        let content = header.and_then(|bytes| Some((bytes.len(), header_content(&bytes)?)));
         let Some((len, content)) = content else { break };
         at += len as u64;
         let size = match walk.step(body, &content) {

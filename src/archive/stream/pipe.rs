@@ -10,7 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::archive::format::compact_body::{Form, compact_ending};
-use crate::archive::format::compact_walk::{Step, Walk};
+use crate::archive::format::compact_walk::{Step, Walk, header_content};
 use crate::archive::format::frame;
 use crate::archive::format::layout::Layout;
 use crate::archive::format::manifest_source::Manifests;
@@ -267,7 +267,7 @@ impl<R: Read> PipedContent<R> {
     fn step(&mut self, walk: &mut Walk, blobs: &[BlobRow]) -> Result<Option<Step>, ArchiveError> {
         let bytes = read_frame(&mut self.input, Walk::MAX_HEADER)?.ok_or_else(|| self.cut())?;
         self.at += bytes.len() as u64;
-        let content = frame::open_stored(&bytes);
+        let content = header_content(&bytes);
         let content = content.ok_or_else(|| self.damaged("the frame of a tar header is damaged"))?;
         if let Some(step) = walk.step(blobs, &content) {
             return Ok(Some(step));

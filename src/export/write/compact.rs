@@ -164,7 +164,7 @@ pub(crate) async fn write<S: Sink>(
         let Some((index, mut coming)) = waiting.pop_front() else { return Ok(()) };
         let blob = &source.plan.bundle.blobs[index];
         sink.begin(index);
-        let mut writer = MemberWriter { blob, index, before, form: None, stored: None, out: Vec::new() };
+        let mut writer = MemberWriter::new(blob, index, before);
         let failed = |error| WriteFailure { index, error };
         loop {
             let event = tokio::select! {
@@ -182,7 +182,7 @@ pub(crate) async fn write<S: Sink>(
                     if !is_clean {
                         return Err(failed(error));
                     }
-                    writer = MemberWriter { blob, index, before, form: None, stored: None, out: Vec::new() };
+                    writer = MemberWriter::new(blob, index, before);
                 }
                 Coming::End => break,
             }
@@ -232,7 +232,11 @@ struct MemberWriter<'a> {
     out: Vec<u8>,
 }
 
-impl MemberWriter<'_> {
+impl<'a> MemberWriter<'a> {
+    fn new(blob: &'a BlobRow, index: usize, before: u64) -> Self {
+        Self { blob, index, before, form: None, stored: None, out: Vec::new() }
+    }
+
     /// Whether some of it is written.
     fn is_begun(&self) -> bool {
         self.form.is_some()
