@@ -81,6 +81,8 @@ pub enum InputError {
     /// The path that was named, if it does not exist, or the partial file itself.
     #[error("{} is not there yet: {} is an export that has not finished", path.display(), partial.display())]
     Unfinished { path: PathBuf, partial: PathBuf },
+    #[error("it is made from {0}, which is in an older bundle")]
+    NoBase(Digest),
     #[error("{0} cannot be sent again, since it comes from a pipe")]
     PassedBy(Digest),
     #[error("{0} comes before the index and the manifests that say what it is")]
@@ -232,6 +234,7 @@ impl InputError {
                 | Self::PlatformUnneeded(_)
                 | Self::NoPlatform { .. }
                 | Self::PlatformPinned(_)
+                | Self::NoBase(_)
         )
     }
 
@@ -246,6 +249,7 @@ impl InputError {
                 "run the same export again, which goes on where it stopped; then carry the finished file".to_owned()
             }
             Self::LateBundle => "import it from a file".to_owned(),
+            Self::NoBase(_) => "name the older bundle with --base FILE".to_owned(),
             Self::Window { .. } => "compress it again without --long and --ultra".to_owned(),
             Self::OtherFormat { hint, .. } => hint.clone(),
             Self::PlatformUnneeded(platform) => {

@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::bases::{BaseSource, References};
 use super::manifest::MAX_HEAD_CONFIG;
 use super::{ArchiveError, BundleManifest, Chosen, FormatError, Manifests};
 use crate::image::{Descriptor, Digest, RawManifest};
@@ -79,6 +81,23 @@ pub trait ImageStore: Manifests + Send + Sync + std::fmt::Debug {
     /// The bundle's id; none for a layout of another tool.
     fn id(&self) -> Option<Digest> {
         None
+    }
+
+    /// The blobs that are elsewhere, to which its blobs may refer; none if it is not a compact bundle.
+    fn references(&self) -> Option<&References> {
+        None
+    }
+
+    /// Reads the blobs that are elsewhere from `source`.
+    fn read_bases_from(&self, source: Arc<dyn BaseSource>) {
+        let _ = source;
+    }
+
+    /// The positions, in the list of [`Self::references`], of those without which this blob cannot be read; none if that is
+    /// not known before it is read.
+    fn bases_of(&self, digest: &Digest) -> Result<Option<Vec<u32>>, ArchiveError> {
+        let _ = digest;
+        Ok(Some(Vec::new()))
     }
 
     /// The signature that was embedded when the bundle was made.

@@ -35,7 +35,7 @@
 //! # Compact bundles
 //!
 //! With `profile` `compact`, the members are `oci-layout`, `bundle.json`, `bundle.json.sig`, `compact.json` (the revision of
-//! the form of the blobs), then the small JSON blobs. There is neither `index.json` nor `SHA256SUMS`, so that no other tool
+//! the form of the blobs, and the blobs elsewhere to which they refer), then the small JSON blobs. There is neither `index.json` nor `SHA256SUMS`, so that no other tool
 //! takes the file for a set without images. Each blob after them is either a member under its usual path, or a run of
 //! members `compact/<algorithm>/<hex>.<n>` in compact form ([`crate::compact`]). Their headers and data are in stored frames
 //! as above, in the order of `bundle.json`. Which it is, and the sizes, stand in the last member, `compact-index.json`,
@@ -54,6 +54,7 @@
 //! A signature is checked as soon as `bundle.json` and `bundle.json.sig` are read, before either is parsed
 //! ([`crate::signing`]). All input is untrusted until it has been generated again and compared.
 
+mod bases;
 mod chart;
 mod chart_artifact;
 mod error;
@@ -66,10 +67,12 @@ mod input;
 pub mod manifest;
 mod partial;
 mod read;
+mod stored_bases;
 mod stream;
 mod unpacked;
 mod volumes;
 
+pub use bases::{BaseSource, References};
 pub use chart::{ChartFile, MAX_CHART_FILE, MAX_CHART_FILES, chart_files};
 pub use chart_artifact::ChartArtifact;
 pub use error::{
@@ -100,6 +103,7 @@ pub use read::compact_back::CompactReadBack;
 pub use read::content::ContentReader;
 pub use read::problem::Problem;
 pub use read::reader::BundleReader;
+pub use stored_bases::StoredBases;
 pub use stream::pipe::{PipedContent, PipedHead, open_pipe};
 pub use stream::pipe_buffer::{PipeBuffer, PipeBufferWriter};
 pub use stream::streamed_bundle::{Rest, StreamedBundle};

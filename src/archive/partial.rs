@@ -11,7 +11,7 @@ use super::format::sink::Sink;
 use super::format::{expansion, frame};
 use super::manifest::{BlobRow, BundleManifest};
 use super::volumes::{Cut, Files, Names, failed};
-use super::{ArchiveError, FormatError, Input};
+use super::{ArchiveError, FormatError, Input, References};
 use crate::app::own_file::folder_of;
 use crate::image::{Digest, Hasher};
 
@@ -27,6 +27,7 @@ pub struct DraftedHead {
 pub fn draft_head(
     bundle: &BundleManifest,
     signature: Option<&[u8]>,
+    references: &References,
     manifests: &dyn Manifests,
     out: &mut dyn FnMut(&[u8]) -> Result<(), ArchiveError>,
 ) -> Result<DraftedHead, ArchiveError> {
@@ -39,7 +40,8 @@ pub fn draft_head(
     let json = bundle.to_bytes()?;
     let put = |sink: &mut Sink<'_>| sink(&json);
     let own = head::Own { len: json.len() as u64, id: Digest::sha256(&json), put: &put };
-    let notes = head::generate(bundle, &own, signature, manifests, &mut |piece| encoder.push(piece))?;
+    let notes =
+        head::generate(bundle, &own, signature, references, manifests, &mut |piece| encoder.push(piece))?;
     let frames = encoder.finish()?;
     // A head that a reader would refuse is not written.
     let (mut compressed, mut content) = (0, 0);

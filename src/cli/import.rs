@@ -23,6 +23,11 @@ pub struct ImportArgs {
     /// A bundle is a file, its volumes, or a folder; an address begins with https://, http:// or s3://.
     #[arg(value_name = "BUNDLE")]
     pub bundle: Option<PathBuf>,
+    /// Older bundle to which the blobs of a compact one refer; repeatable.
+    ///
+    /// Without it they are read where the destination has them.
+    #[arg(long, value_name = "BUNDLE", help_heading = INPUT, hide_short_help = true)]
+    pub base: Vec<PathBuf>,
     /// Name of the one image in a layout of another tool.
     ///
     /// For example when the layout has no name for it.
@@ -169,6 +174,9 @@ pub struct VerifyArgs {
     /// Bundle, as exported, unpacked or packed again; its address; or an OCI layout.
     #[arg(value_name = "BUNDLE")]
     pub bundle: PathBuf,
+    /// Older bundle to which the blobs of a compact one refer; repeatable.
+    #[arg(long, value_name = "BUNDLE", help_heading = INPUT)]
+    pub base: Vec<PathBuf>,
     /// Name of the one image in a layout of another tool.
     #[arg(long, value_name = "REFERENCE", help_heading = INPUT, hide_short_help = true)]
     pub name: Option<Reference>,

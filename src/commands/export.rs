@@ -7,6 +7,7 @@ use crate::cli::{ExportArgs, ForeignLayers};
 use crate::export::job::ExportJob;
 use crate::export::{self, target};
 use crate::inputs::{clients, keys, policy_check, trust};
+use crate::request::base::Base;
 use crate::request::resolved_request::ResolvedRequest;
 use crate::request::{again, base, catalogs, lock};
 use crate::session::Session;
@@ -25,11 +26,15 @@ async fn load_and_export(
     args: &ExportArgs,
     report: &mut RunReport,
 ) -> anyhow::Result<ExitCode> {
-    let mut catalog = load(session, args)?;
+    let Loaded { mut catalog, base } = load(session, args)?;
+    let mut bases = None;
     if args.compact {
         target::require_encoders()?;
         catalog.request.profile = Profile::Compact;
         catalog.file_name = catalog.file_name.map(|name| target::compact_name(&name));
+        if let Some(base) = &base {
+            bases = base.refer(&mut catalog.request)?;
+        }
     }
     let write = &args.write;
     let target = target::output(write, catalog.file_name.as_deref());
@@ -38,6 +43,7 @@ async fn load_and_export(
     target::refuse_overlaps(args, target.as_deref())?;
     let (registry, request, held) = (args.registry.as_ref(), &catalog.request, &catalog.held);
     let content = clients::for_export(&args.network, registry, request, held, &session.reporter)?;
+    let content = content.with_bases(bases);
     let (signer, policy) = (keys::signer(&write.sign)?, policy_check::load(&write.policy)?);
     let job = ExportJob {
         session,
@@ -54,14 +60,20 @@ async fn load_and_export(
     Box::pin(export::run(&job, target.as_deref(), report)).await
 }
 
+/// What to export, and the base that the destination has.
+struct Loaded {
+    catalog: ResolvedRequest,
+    base: Option<Base>,
+}
+
 /// What to export: the images of catalogs, of a lock, or of a request of `import --salvage`.
-fn load(session: &Session, args: &ExportArgs) -> anyhow::Result<ResolvedRequest> {
+fn load(session: &Session, args: &ExportArgs) -> anyhow::Result<Loaded> {
     if args.base.is_none() {
         let hint = "in this command it checks --base; to sign the new bundle: --sign-key FILE";
         trust::refuse_unused(&args.trust, hint)?;
     }
     if let Some(path) = &args.request {
-        return again::load(args, path, &session.reporter);
+        return Ok(Loaded { catalog: again::load(args, path, &session.reporter)?, base: None });
     }
     let mut catalog = match &args.locked {
         Some(lock) => lock::load(&args.catalog, &args.selection, &args.network, lock)?,
@@ -78,9 +90,10 @@ fn load(session: &Session, args: &ExportArgs) -> anyhow::Result<ResolvedRequest>
     (request.repin, request.keep_host) = (args.repin, args.keep_host);
     request.with.clone_from(&args.with.with.0);
     request.keep_urls = args.foreign_layers == ForeignLayers::KeepUrls;
-    request.base = args.base.as_deref().map(|path| base::load(path, &args.trust)).transpose()?;
+    let base = args.base.as_deref().map(|path| base::load(path, &args.trust)).transpose()?;
+    request.base = base.as_ref().map(|base| base.requires.clone());
     if let (Some(base), Some(name)) = (&request.base, &mut catalog.file_name) {
         *name = base::delta_name(name, &base.base);
     }
-    Ok(catalog)
+    Ok(Loaded { catalog, base })
 }

@@ -22,7 +22,8 @@ pub(super) async fn run(session: &Session, args: &ImportArgs) -> anyhow::Result<
         .into());
     }
     // Before anything else, so that no report is written over an input.
-    let inputs: Vec<_> = args.bundle.iter().map(|path| ("the bundle", path.as_path())).collect();
+    let mut inputs: Vec<_> = args.bundle.iter().map(|path| ("the bundle", path.as_path())).collect();
+    inputs.extend(args.base.iter().map(|path| ("--base", path.as_path())));
     let mut outputs: Vec<_> = args.values.iter().map(|path| ("the values file", path.as_path())).collect();
     outputs.extend(args.receipt.iter().map(|path| ("the receipt", path.as_path())));
     outputs.extend(args.report.file.iter().map(|path| ("--report", path.as_path())));
@@ -47,6 +48,7 @@ async fn open_and_import(
         outputs.push(("the values file", &values));
         refuse_overlaps(inputs, &outputs)?;
     }
+    let bases = open_bundle::open_bases(&args.base)?;
     trust::tell(&opened.vouched, &session.reporter);
     let client = clients::for_destination(&args.network, &destination, &session.reporter)?;
     let job = ImportJob {
@@ -55,6 +57,7 @@ async fn open_and_import(
         client: &client,
         destination: &destination,
         image_store: opened.image_store,
+        bases,
         stem: opened.stem,
         vouched: opened.vouched,
         rules,

@@ -59,6 +59,7 @@ async fn load_and_export(
         platforms: &args.platform,
         keep_urls: args.foreign_layers == ForeignLayers::KeepUrls,
         base: args.base.as_deref(),
+        compact: args.profile == ProfileChoice::Compact,
     };
     let OfBundles { mut loaded, bundles, content } = of_bundles::load(&wanted)?;
     loaded.request.with.clone_from(&args.with.with.0);

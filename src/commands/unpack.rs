@@ -65,6 +65,7 @@ async fn write(session: &Session, args: &UnpackArgs, report: &mut RunReport) -> 
         platforms: &args.platform,
         keep_urls: false,
         base: None,
+        compact: false,
     };
     let OfBundles { mut loaded, bundles, content } = of_bundles::load(&wanted)?;
     if let Some(requires) = &loaded.request.base {

@@ -1,15 +1,17 @@
 //! `bundle verify`: checks every checksum, in parallel and offline, and reports all problems.
 
+use std::sync::Arc;
+
 use serde_json::json;
 
 use super::manifest_check::{self, Covered};
 use super::verify_form::Form;
 use super::{ending, parity, provenance};
 use crate::app::failure::{ExitCode, Failure};
-use crate::archive::{BundleManifest, Problem};
+use crate::archive::{BundleManifest, ImageStore, Problem};
 use crate::cli::{ResultFormat, VerifyArgs};
 use crate::export::text;
-use crate::inputs::{policy_check, trust};
+use crate::inputs::{open_bundle, policy_check, trust};
 use crate::policy::Selection;
 use crate::report::{bytes, count};
 use crate::session::run_report::{ImageReport, ImageState, RunReport};
@@ -33,6 +35,10 @@ async fn verify(session: &Session, args: &VerifyArgs, report: &mut RunReport) ->
     let trust = trust::anywhere(&args.trust, &args.approval, &args.bundle, &args.network)?;
     let form = Form::open(session, args, &trust).await?;
     let image_store = form.image_store();
+    if !args.base.is_empty() {
+        image_store.read_bases_from(Arc::new(open_bundle::open_bases(&args.base)?));
+    }
+    let unproven = if args.base.is_empty() { not_provable(image_store) } else { String::new() };
     let vouched = trust::vouched(&trust, image_store)?;
     let custody = provenance::check(args, image_store, &trust)?;
     for note in image_store.notes() {
@@ -92,7 +98,7 @@ async fn verify(session: &Session, args: &VerifyArgs, report: &mut RunReport) ->
         count(bundle.blobs.len(), "blob"),
         bytes(total),
         id.map_or_else(String::new, |id| format!("id {id}\n")),
-        form.text() + &report.chosen("checked"),
+        form.text() + &report.chosen("checked") + &unproven,
         trust::lines(&vouched, &args.bundle, image_store),
         custody.text,
         text::left_out(bundle, bundle.required()),
@@ -104,6 +110,29 @@ async fn verify(session: &Session, args: &VerifyArgs, report: &mut RunReport) ->
         damage = damage.map(|damage| hope.into_iter().fold(damage, Failure::hint));
     }
     print_result(session, report, &whole, [damage, custody.failure(), forbidden], covered)
+}
+
+/// How many blobs can be made again only with their base; nothing if there are none.
+fn not_provable(image_store: &dyn ImageStore) -> String {
+    if image_store.references().is_none_or(|listed| listed.references.is_empty()) {
+        return String::new();
+    }
+    let (blobs, mut need) = (&image_store.bundle().blobs, 0);
+    for blob in blobs {
+        // What cannot be read is a problem that is reported with its place.
+        need += usize::from(
+            image_store.bases_of(&blob.digest).ok().flatten().is_some_and(|bases| !bases.is_empty()),
+        );
+    }
+    let of = image_store.references().and_then(|listed| listed.base);
+    let base = of.map_or_else(|| "an older bundle".to_owned(), |id| format!("bundle {id}"));
+    match need {
+        0 => String::new(),
+        need => format!(
+            "{need} of {} need {base}: only their frames are checked; to check all, name it with --base FILE\n",
+            count(blobs.len(), "blob")
+        ),
+    }
 }
 
 /// The result with all problems: damage, statements and receipts, policy findings, missing images.

@@ -1,10 +1,12 @@
 //! Makes the compact form of one blob while its bytes arrive.
 
-use flate2::{Decompress, FlushDecompress, Status};
+use flate2::{FlushDecompress, Status};
 
+use super::deflate::Deflate;
 use super::gzip::{self, Header};
-use super::member::{MemberHead, Part, most_parts};
-use super::queue::{Queue, drop_same};
+use super::member::{MemberHead, Part, WindowStep, most_parts};
+use super::old_content::{Bases, OldContent};
+use super::queue::drop_same;
 use super::recognise::encoder_of;
 use super::stepped::Stepped;
 use super::{CompactError, MEMBER_CONTENT, SMALLEST, most_content, pack};
@@ -20,6 +22,8 @@ const INFLATED: usize = 64 << 10;
 const HEADER_STEP: usize = 512;
 /// A blob is kept as it is, unless its compact form is smaller than this part of it, in percent.
 const WORTH: u64 = 97;
+/// Content bytes of a full member of a blob with bases: its window follows what the content is about.
+const WITH_BASES: usize = 16 << 20;
 
 /// What a [`Compactor`] passes on, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,13 +39,14 @@ pub enum Packed {
 ///
 /// It holds at most the content of a member, its compressed form, and the bytes of the blob from which the first member is
 /// made.
-#[derive(Debug)]
 pub struct Compactor {
     size: u64,
     level: i32,
     /// Less than a step.
     pending: Vec<u8>,
     state: State,
+    /// The bases, until they are read.
+    bases: Option<(Box<dyn Bases>, Vec<u32>)>,
 }
 
 #[derive(Debug)]
@@ -59,7 +64,13 @@ impl Compactor {
     /// For a blob of `size` bytes, compressed with this level of zstd.
     pub fn new(size: u64, level: i32) -> Self {
         let state = if size < SMALLEST { State::AsItIs } else { State::Sampling(Vec::new()) };
-        Self { size, level, pending: Vec::new(), state }
+        Self { size, level, pending: Vec::new(), state, bases: None }
+    }
+
+    /// Lets the compact form refer to the content of the bases with these numbers; of more than four, to the first four.
+    #[must_use]
+    pub fn with_bases(self, bases: Box<dyn Bases>, numbers: Vec<u32>) -> Self {
+        Self { bases: Some((bases, numbers)), ..self }
     }
 
     /// Takes the next bytes.
@@ -95,7 +106,9 @@ impl Compactor {
             }
             State::Running(run) => {
                 let goes_on = run.push(bytes, sink)?;
-                self.go_on(goes_on);
+                if !goes_on {
+                    self.state = State::AsItIs;
+                }
                 Ok(())
             }
         }
@@ -128,17 +141,11 @@ impl Compactor {
             sink(Packed::Plain(sample));
             return Ok(());
         }
-        let mut run = Box::new(Run::new(self.size, self.level, encoder));
+        let old = self.bases.take().and_then(|(bases, numbers)| OldContent::read(bases, &numbers));
+        let mut run = Box::new(Run::new(self.size, self.level, encoder, old));
         let goes_on = run.push(&sample, sink)?;
-        self.state = State::Running(run);
-        self.go_on(goes_on);
+        self.state = if goes_on { State::Running(run) } else { State::AsItIs };
         Ok(())
-    }
-
-    fn go_on(&mut self, goes_on: bool) {
-        if !goes_on {
-            self.state = State::AsItIs;
-        }
     }
 }
 
@@ -149,6 +156,10 @@ struct Run {
     level: i32,
     /// The encoder of its gzip members; none if its bytes are the content.
     encoder: Option<Encoder>,
+    /// What the members may refer to.
+    old: Option<OldContent>,
+    /// Content bytes of a full member.
+    full: usize,
     stage: Stage,
     /// Of the current member.
     content: Vec<u8>,
@@ -174,28 +185,18 @@ enum Stage {
     AsItIs,
 }
 
-/// Deflate data that is decoded, and encoded again.
-#[derive(Debug)]
-struct Deflate {
-    inflater: Decompress,
-    stepped: Stepped,
-    /// The part of the current member has begun.
-    is_begun: bool,
-    /// Bytes of the blob that have not been made yet.
-    wanted: Queue,
-    /// Bytes that were made before they arrived.
-    made: Queue,
-}
-
 impl Run {
-    fn new(size: u64, level: i32, encoder: Option<Encoder>) -> Self {
+    fn new(size: u64, level: i32, encoder: Option<Encoder>, old: Option<OldContent>) -> Self {
+        let full = if old.is_some() { WITH_BASES } else { MEMBER_CONTENT };
         Self {
             size,
             level,
             encoder,
+            old,
+            full,
             stage: if encoder.is_some() { Stage::Header(Vec::new()) } else { Stage::AsItIs },
             // Not filled before it is used, so that it costs no memory until then.
-            content: Vec::with_capacity(MEMBER_CONTENT),
+            content: Vec::with_capacity(full),
             parts: Vec::new(),
             content_before: 0,
             made_before: 0,
@@ -310,10 +311,10 @@ impl Run {
         sink: &mut Sink<'_>,
     ) -> Result<Option<bool>, CompactError> {
         while !raw.is_empty() {
-            if self.content.len() == MEMBER_CONTENT && !self.end_member(sink)? {
+            if self.content.len() == self.full && !self.end_member(sink)? {
                 return Ok(None);
             }
-            let (now, rest) = raw.split_at(raw.len().min(MEMBER_CONTENT - self.content.len()));
+            let (now, rest) = raw.split_at(raw.len().min(self.full - self.content.len()));
             raw = rest;
             self.content.extend_from_slice(now);
             deflate.stepped.feed(now, deflate.made.end());
@@ -369,12 +370,12 @@ impl Run {
     /// Takes bytes of the blob as content; false if the blob stays as it is.
     fn as_it_is(&mut self, mut bytes: &[u8], sink: &mut Sink<'_>) -> Result<bool, CompactError> {
         while !bytes.is_empty() {
-            let is_full = self.content.len() == MEMBER_CONTENT
+            let is_full = self.content.len() == self.full
                 || self.parts.len() as u64 + 2 > most_parts(self.content.len() as u64);
             if is_full && !self.end_member(sink)? {
                 return Ok(false);
             }
-            let (now, rest) = bytes.split_at(bytes.len().min(MEMBER_CONTENT - self.content.len()));
+            let (now, rest) = bytes.split_at(bytes.len().min(self.full - self.content.len()));
             bytes = rest;
             self.content.extend_from_slice(now);
             let more = now.len() as u64;
@@ -393,27 +394,40 @@ impl Run {
         self.content_before + self.content.len() as u64 + self.size > most_content(self.size)
     }
 
+    /// The content of the current member, compressed, and the window that its frame needs.
+    fn packed(&mut self) -> Result<(Option<WindowStep>, Vec<u8>), CompactError> {
+        if let Some(old) = &mut self.old
+            && let Some(windowed) = old.pack(&self.content)?
+        {
+            return Ok((Some(windowed.step), windowed.frame));
+        }
+        Ok((None, pack::compress(&self.content, self.level)?))
+    }
+
     /// Passes on the current member; false if the blob stays as it is, because the first member is not worth it.
     fn end_member(&mut self, sink: &mut Sink<'_>) -> Result<bool, CompactError> {
         if self.content.is_empty() {
             return Ok(true);
         }
+        let (window, mut member) = self.packed()?;
         let head = MemberHead {
             content_at: self.content_before,
             made_at: self.made_before,
             content: self.content.len() as u64,
+            window,
             parts: std::mem::take(&mut self.parts),
         };
         let mut start = Vec::new();
         head.write(&mut start);
-        let mut member = pack::compress(&self.content, self.level)?;
         if let Some(held) = self.held.take()
             && (start.len() + member.len()) as u64 * 100 > self.made * WORTH
         {
             sink(Packed::Plain(held));
             return Ok(false);
         }
-        pack::check(&member, &self.content)?;
+        if head.window.is_none() {
+            pack::check(&member, &self.content)?;
+        }
         member.splice(..0, start);
         sink(Packed::Member(member));
         self.content_before += head.content;
@@ -424,14 +438,11 @@ impl Run {
     }
 }
 
-impl Deflate {
-    fn new(stepped: Stepped) -> Self {
-        Self {
-            inflater: Decompress::new(false),
-            stepped,
-            is_begun: false,
-            wanted: Queue::default(),
-            made: Queue::default(),
-        }
+impl std::fmt::Debug for Compactor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Compactor")
+            .field("size", &self.size)
+            .field("state", &self.state)
+            .finish_non_exhaustive()
     }
 }

@@ -2,13 +2,18 @@
 
 use std::io::{Cursor, Read};
 
-use super::{CompactError, Compactor, Members, Packed, Remake};
+use super::{BaseContent, CompactError, Compactor, Members, Packed, Remake};
 
 struct InMemory(std::vec::IntoIter<Vec<u8>>);
 
 impl Members for InMemory {
     fn next(&mut self) -> Option<Result<Box<dyn Read + Send>, CompactError>> {
         Some(Ok(Box::new(Cursor::new(self.0.next()?))))
+    }
+
+    fn base(&mut self, number: u32) -> Result<BaseContent, CompactError> {
+        let content: Vec<u8> = (0..=u8::MAX).cycle().skip(number as usize % 256).take(64 << 10).collect();
+        Ok(Box::new(Cursor::new(content)))
     }
 }
 

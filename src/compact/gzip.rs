@@ -1,5 +1,28 @@
 //! The header of a gzip member (RFC 1952, 2.3).
 
+use std::io::{self, BufReader, Read};
+
+use super::most_content;
+use super::window::BaseContent;
+
+/// The content of a blob of `size` bytes: what its gzip members hold together (RFC 1952), or its bytes if it is not gzip.
+///
+/// Bytes after the last gzip member are an error at the end. The content ends early if it is larger than any blob of this
+/// size may have in compact form.
+pub fn content_of(mut blob: Box<dyn Read + Send>, size: u64) -> io::Result<BaseContent> {
+    const MAGIC: [u8; 2] = [0x1f, 0x8b];
+    let mut start = Vec::new();
+    (&mut blob).take(MAGIC.len() as u64).read_to_end(&mut start)?;
+    let is_gzip = start == MAGIC;
+    let whole = BufReader::with_capacity(256 << 10, io::Cursor::new(start).chain(blob.take(size)));
+    let most = most_content(size);
+    Ok(if is_gzip {
+        Box::new(flate2::bufread::MultiGzDecoder::new(whole).take(most))
+    } else {
+        Box::new(whole.take(most))
+    })
+}
+
 /// Bytes of the CRC and the length after the deflate data.
 pub(super) const TRAILER: usize = 8;
 /// The most bytes that a header may have here; names and comments are short.

@@ -1,8 +1,11 @@
 //! The head of a member: what its content is, and what is made from it.
 
 use std::io::{self, Read};
+use std::ops::Range;
 
-use super::{CONTENT_PER_PART, FREE_PARTS, MEMBER_CONTENT};
+use super::error::CompactError;
+use super::number::{cut, read_byte, read_number, write_number};
+use super::{CONTENT_PER_PART, FREE_PARTS, MEMBER_CONTENT, WINDOW};
 use crate::encoders::Encoder;
 
 /// Bits of a part's kind.
@@ -11,21 +14,10 @@ const BEGINS: u8 = 2;
 const ENDS: u8 = 4;
 /// The longest name of an encoder, in bytes.
 const MAX_NAME: u64 = 64;
-/// No head is longer than this, in bytes, beside its parts.
-const MAX_NUMBER: usize = 10;
-
-/// Why a compact blob cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub enum CompactError {
-    /// The bytes could not be read, or were cut short.
-    #[error("{0}")]
-    Read(#[from] io::Error),
-    #[error("its compact form is not valid: {0}")]
-    Invalid(&'static str),
-    /// A later version of this program can read it.
-    #[error("it needs the encoder {0:?}, which this version does not have")]
-    Encoder(String),
-}
+/// The most ranges that stay in a window, and that are added to it.
+const MAX_RANGES: u64 = 1024;
+/// The most bytes of content in the zstd frame of a member with a window.
+pub(super) const MOST_LITERALS: u64 = 32 << 20;
 
 /// What is made from the next bytes of content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +53,120 @@ impl Part {
     }
 }
 
+/// How the window of a member comes from the one before, and the content from both it and the zstd frame.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct WindowStep {
+    /// What stays of the window before; in order, and without overlaps.
+    pub(super) kept: Vec<Range<u64>>,
+    /// What follows.
+    pub(super) added: Vec<Added>,
+    pub(super) segments: Vec<Segment>,
+}
+
+/// A range of the content of a base.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Added {
+    pub(super) base: u32,
+    pub(super) at: u64,
+    pub(super) len: u64,
+}
+
+/// Content of a member: bytes of its zstd frame, and then bytes of its window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Segment {
+    pub(super) literals: u64,
+    /// Where in the window, and how many; none at position 0.
+    pub(super) at: u64,
+    pub(super) copied: u64,
+}
+
+impl WindowStep {
+    /// Bytes of the window.
+    pub(super) fn len(&self) -> u64 {
+        self.kept.iter().map(|range| range.end - range.start).sum::<u64>()
+            + self.added.iter().map(|added| added.len).sum::<u64>()
+    }
+
+    /// Bytes of content in the zstd frame.
+    pub(super) fn literals(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.literals).sum()
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        for number in [self.len(), self.kept.len() as u64, self.added.len() as u64] {
+            write_number(number, out);
+        }
+        for range in &self.kept {
+            write_number(range.start, out);
+            write_number(range.end - range.start, out);
+        }
+        for added in &self.added {
+            for number in [u64::from(added.base), added.at, added.len] {
+                write_number(number, out);
+            }
+        }
+        write_number(self.segments.len() as u64, out);
+        for segment in &self.segments {
+            for number in [segment.literals, segment.copied, segment.at] {
+                write_number(number, out);
+            }
+        }
+    }
+
+    /// Reads what follows the length of a window, which is not 0.
+    fn read(len: u64, content: u64, input: &mut impl Read) -> Result<Self, CompactError> {
+        const WRONG: CompactError = CompactError::Invalid("a window has another length than its parts");
+        if len > WINDOW {
+            return Err(CompactError::Invalid("a window is too large"));
+        }
+        let (kept, added) = (read_number(input)?, read_number(input)?);
+        if kept > MAX_RANGES || added > MAX_RANGES {
+            return Err(CompactError::Invalid("a window has too many parts"));
+        }
+        let (mut step, mut left) = (Self::default(), len);
+        let mut take = |len: u64| {
+            left = left.checked_sub(len).filter(|_| len > 0).ok_or(WRONG)?;
+            Ok::<_, CompactError>(left)
+        };
+        for _ in 0..kept {
+            let (start, len) = (read_number(input)?, read_number(input)?);
+            take(len)?;
+            step.kept.push(start..start.checked_add(len).ok_or(WRONG)?);
+        }
+        for _ in 0..added {
+            let (base, at, len) = (read_number(input)?, read_number(input)?, read_number(input)?);
+            take(len)?;
+            let base = u32::try_from(base).map_err(|_| CompactError::Invalid("a base has no such number"))?;
+            step.added.push(Added { base, at, len });
+        }
+        if left > 0 {
+            return Err(WRONG);
+        }
+        let count = read_number(input)?;
+        if count > most_parts(content) {
+            return Err(CompactError::Invalid("a member has too many segments"));
+        }
+        let mut left = content;
+        for _ in 0..count {
+            let (literals, copied, at) = (read_number(input)?, read_number(input)?, read_number(input)?);
+            let rest = left.checked_sub(literals).and_then(|rest| rest.checked_sub(copied));
+            left = rest.ok_or(CompactError::Invalid("a segment has more content than its member"))?;
+            let is_inside = at.checked_add(copied).is_some_and(|end| end <= len);
+            if literals + copied == 0 || !is_inside || (copied == 0 && at > 0) {
+                return Err(CompactError::Invalid("a segment is empty, or not in the window"));
+            }
+            step.segments.push(Segment { literals, at, copied });
+        }
+        if left > 0 {
+            return Err(CompactError::Invalid("a member has content without a segment"));
+        }
+        if step.literals() > MOST_LITERALS {
+            return Err(CompactError::Invalid("a member with a window has too much content of its own"));
+        }
+        Ok(step)
+    }
+}
+
 /// What stands before the zstd frame of a member.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct MemberHead {
@@ -70,14 +176,21 @@ pub(super) struct MemberHead {
     pub(super) made_at: u64,
     /// Bytes of content in this one.
     pub(super) content: u64,
+    /// None if the content is all in the zstd frame.
+    pub(super) window: Option<WindowStep>,
     pub(super) parts: Vec<Part>,
 }
 
 impl MemberHead {
     pub(super) fn write(&self, out: &mut Vec<u8>) {
-        for number in [self.content_at, self.made_at, self.content, self.parts.len() as u64] {
+        for number in [self.content_at, self.made_at, self.content] {
             write_number(number, out);
         }
+        match &self.window {
+            Some(window) => window.write(out),
+            None => write_number(0, out),
+        }
+        write_number(self.parts.len() as u64, out);
         for part in &self.parts {
             match part {
                 Part::AsIs { len } => {
@@ -101,11 +214,15 @@ impl MemberHead {
 
     /// Reads what [`Self::write`] wrote; anything else is refused.
     pub(super) fn read(input: &mut impl Read) -> Result<Self, CompactError> {
-        let [content_at, made_at, content, count] =
-            [read_number(input)?, read_number(input)?, read_number(input)?, read_number(input)?];
+        let [content_at, made_at, content] = [read_number(input)?, read_number(input)?, read_number(input)?];
         if content == 0 || content > MEMBER_CONTENT as u64 {
             return Err(CompactError::Invalid("a member has no content, or too much"));
         }
+        let window = match read_number(input)? {
+            0 => None,
+            len => Some(WindowStep::read(len, content, input)?),
+        };
+        let count = read_number(input)?;
         if count > most_parts(content) {
             return Err(CompactError::Invalid("a member has too many parts"));
         }
@@ -120,8 +237,18 @@ impl MemberHead {
         if left > 0 {
             return Err(CompactError::Invalid("a member has content without a part"));
         }
-        Ok(Self { content_at, made_at, content, parts })
+        Ok(Self { content_at, made_at, content, window, parts })
     }
+}
+
+/// The numbers of the bases that the member at the start of `input` reads first.
+pub fn bases_of(input: impl Read) -> Result<Vec<u32>, CompactError> {
+    let head = MemberHead::read(&mut io::BufReader::new(input))?;
+    let mut numbers: Vec<u32> =
+        head.window.iter().flat_map(|step| &step.added).map(|added| added.base).collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    Ok(numbers)
 }
 
 /// The parts that a member with this many bytes of content may have.
@@ -156,46 +283,6 @@ fn read_encoder(input: &mut impl Read) -> Result<Encoder, CompactError> {
     name.parse().map_err(|_| CompactError::Encoder(name.into_owned()))
 }
 
-fn write_number(mut number: u64, out: &mut Vec<u8>) {
-    loop {
-        let [low, ..] = number.to_le_bytes();
-        number >>= 7;
-        if number == 0 {
-            out.push(low & 0x7f);
-            return;
-        }
-        out.push(low | 0x80);
-    }
-}
-
-fn read_number(input: &mut impl Read) -> Result<u64, CompactError> {
-    const WRONG: CompactError = CompactError::Invalid("a number is too large, or not in its shortest form");
-    let mut number = 0;
-    for at in 0..MAX_NUMBER {
-        let byte = read_byte(input)?;
-        let bits = u64::from(byte & 0x7f);
-        let shift = 7 * u32::try_from(at).unwrap_or(u32::MAX);
-        if bits << shift >> shift != bits {
-            return Err(WRONG);
-        }
-        number |= bits << shift;
-        if byte & 0x80 == 0 {
-            return if byte == 0 && at > 0 { Err(WRONG) } else { Ok(number) };
-        }
-    }
-    Err(WRONG)
-}
-
-fn read_byte(input: &mut impl Read) -> Result<u8, CompactError> {
-    let mut byte = [0];
-    input.read_exact(&mut byte)?;
-    Ok(byte[0])
-}
-
-fn cut() -> CompactError {
-    CompactError::Read(io::ErrorKind::UnexpectedEof.into())
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -211,16 +298,44 @@ mod tests {
         ]
     }
 
+    /// A window of two ranges that stay and one that follows, and segments for `content` bytes.
+    fn window(content: u64) -> impl Strategy<Value = Option<WindowStep>> {
+        let step = move |(a, b, base, at, copied): (u64, u64, u32, u64, u64)| {
+            let copied = copied.min(content);
+            let segments = [(content - copied, copied), (0, 0)].into_iter().filter(|(l, c)| l + c > 0);
+            WindowStep {
+                kept: vec![a..a + b, 1 << 30..(1 << 30) + 1],
+                added: vec![Added { base, at, len: b }],
+                segments: segments
+                    .map(|(literals, copied)| Segment { literals, at: u64::from(copied > 0), copied })
+                    .collect(),
+            }
+        };
+        prop::option::of(
+            (any::<u32>().prop_map(u64::from), 1..1_u64 << 20, any::<u32>(), any::<u64>(), 0..1_u64 << 20)
+                .prop_map(step),
+        )
+    }
+
     proptest! {
         #[test]
-        fn heads_read_back(content_at: u64, made_at: u64, parts in prop::collection::vec(part(), 1..20)) {
+        fn heads_read_back(
+            content_at: u64,
+            made_at: u64,
+            (parts, window) in prop::collection::vec(part(), 1..20)
+                .prop_flat_map(|parts| (window(parts.iter().map(Part::content).sum()), Just(parts)))
+                .prop_map(|(window, parts)| (parts, window)),
+        ) {
             let content = parts.iter().map(Part::content).sum::<u64>();
-            let head = MemberHead { content_at, made_at, content, parts };
+            let head = MemberHead { content_at, made_at, content, window, parts };
             let mut bytes = Vec::new();
             head.write(&mut bytes);
             let mut input = &bytes[..];
             let read = MemberHead::read(&mut input);
-            if content == 0 {
+            let fits = |step: &WindowStep| {
+                step.segments.iter().all(|segment| segment.at + segment.copied <= step.len())
+            };
+            if content == 0 || !head.window.as_ref().is_none_or(fits) {
                 prop_assert!(read.is_err());
             } else {
                 prop_assert_eq!(read.unwrap(), head);
@@ -244,7 +359,7 @@ mod tests {
     /// A member of these numbers, with parts of one byte as they are.
     fn with(content: u64, count: u64) -> Result<MemberHead, CompactError> {
         let mut bytes = Vec::new();
-        for number in [0, 0, content, count] {
+        for number in [0, 0, content, 0, count] {
             write_number(number, &mut bytes);
         }
         for at in 0..count {
@@ -266,26 +381,9 @@ mod tests {
 
     #[test]
     fn unknown_encoders_are_named() {
-        let mut bytes = vec![0, 0, 1, 1, ENCODED | BEGINS, 5];
+        let mut bytes = vec![0, 0, 1, 0, 1, ENCODED | BEGINS, 5];
         bytes.extend_from_slice(b"lzw:1\x01\x01");
         let error = MemberHead::read(&mut &bytes[..]).unwrap_err();
         assert!(matches!(&error, CompactError::Encoder(name) if name == "lzw:1"), "{error}");
-    }
-
-    #[test]
-    fn numbers_have_one_form() {
-        for (bytes, number) in [
-            (&[0_u8][..], 0),
-            (&[0x7f], 127),
-            (&[0x80, 1], 128),
-            (&[255, 255, 255, 255, 255, 255, 255, 255, 255, 1], u64::MAX),
-        ] {
-            assert_eq!(read_number(&mut &bytes[..]).unwrap(), number);
-        }
-        for bytes in
-            [&[0x80_u8, 0][..], &[255, 255, 255, 255, 255, 255, 255, 255, 255, 2], &[0x80; 11], &[0x80], &[]]
-        {
-            assert!(read_number(&mut &bytes[..]).is_err(), "{bytes:?}");
-        }
     }
 }

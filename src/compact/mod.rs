@@ -8,7 +8,11 @@
 //! blob allows, whatever its input says. It knows neither files nor digests: whoever uses it hashes the blob.
 //!
 //! ```text
-//! member   = content-at, made-at, content, number of parts, parts, zstd frame
+//! member   = content-at, made-at, content, window, number of parts, parts, zstd frame
+//! window   = 0, or its length, number of ranges kept, number of ranges added, kept, added, number of segments, segments
+//! kept     = position in the window before, length
+//! added    = number of a base, position in its content, length
+//! segment  = bytes from the zstd frame, bytes copied from the window, their position there
 //! part     = kind, then for content as it is: its length
 //!                       for encoded content: the encoder if one begins, its length, the bytes made from it
 //! ```
@@ -17,25 +21,37 @@
 //! members before, and the bytes of the blob that are made from them.
 
 mod compactor;
+mod content;
+mod deflate;
+mod error;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod gzip;
 mod member;
+mod number;
+mod old_content;
 mod pack;
 mod queue;
 mod recognise;
 mod remake;
 mod stepped;
+mod window;
 
 pub use compactor::{Compactor, Packed};
-pub use member::CompactError;
+pub use error::CompactError;
+pub use gzip::content_of;
+pub use member::bases_of;
+pub use old_content::Bases;
 pub use remake::{Members, Remake};
+pub use window::BaseContent;
 
 /// The revision of the form, as `compact.json` names it. Increased when an older reader could not read the blobs.
 pub const REVISION: u32 = 1;
 
 /// Content bytes of a full member.
 const MEMBER_CONTENT: usize = 64 << 20;
+/// The most bytes of a window.
+const WINDOW: u64 = 32 << 20;
 /// Smaller blobs are not worth it.
 const SMALLEST: u64 = 32 << 10;
 /// A member has at most one part for each so many bytes of content, and `FREE_PARTS` more.

@@ -4,10 +4,13 @@ use std::io::Read;
 
 use bytes::Bytes;
 
-use super::member::{CompactError, MemberHead, Part};
+use super::content::Content;
+use super::error::CompactError;
+use super::member::{MemberHead, Part};
+use super::most_content;
 use super::queue::Queue;
 use super::stepped::Stepped;
-use super::{MEMBER_CONTENT, most_content};
+use super::window::{BaseContent, Window};
 
 /// Content that is read at a time, in bytes.
 const PIECE: usize = 256 << 10;
@@ -19,6 +22,9 @@ const MOST_READY: usize = 32 << 20;
 pub trait Members {
     /// The next one; none after the last.
     fn next(&mut self) -> Option<Result<Box<dyn Read + Send>, CompactError>>;
+
+    /// The content of the base with this number, from its start; for a blob without bases an error.
+    fn base(&mut self, number: u32) -> Result<BaseContent, CompactError>;
 }
 
 /// Iterates over the bytes of a blob. It ends with an error unless it gives exactly the size of the blob; whether these are
@@ -31,6 +37,7 @@ pub struct Remake<M> {
     made: u64,
     content: u64,
     member: Option<Member>,
+    window: Window,
     stepped: Option<Stepped>,
     /// Made by the encoder, but not yet of any part.
     ready: Queue,
@@ -39,7 +46,7 @@ pub struct Remake<M> {
 
 /// The member that is being read.
 struct Member {
-    content: zstd::stream::read::Decoder<'static, std::io::BufReader<Box<dyn Read + Send>>>,
+    content: Content,
     parts: std::vec::IntoIter<Part>,
     /// What is left of the current part: content to read, bytes to make, and whether the encoder ends after it.
     raw: u64,
@@ -70,6 +77,7 @@ impl<M: Members> Remake<M> {
             made: 0,
             content: 0,
             member: None,
+            window: Window::default(),
             stepped: None,
             ready: Queue::default(),
             is_over: false,
@@ -105,7 +113,7 @@ impl<M: Members> Remake<M> {
         }
     }
 
-    fn begin(&self, input: Box<dyn Read + Send>) -> Result<Member, CompactError> {
+    fn begin(&mut self, input: Box<dyn Read + Send>) -> Result<Member, CompactError> {
         let mut input = std::io::BufReader::new(input);
         let head = MemberHead::read(&mut input)?;
         if head.content_at != self.content || head.made_at != self.made {
@@ -118,8 +126,10 @@ impl<M: Members> Remake<M> {
         if self.content.saturating_add(head.content) > most_content(self.size) {
             return Err(CompactError::Invalid("its content is far larger than the blob"));
         }
-        let mut content = zstd::stream::read::Decoder::with_buffer(input)?.single_frame();
-        content.window_log_max(MEMBER_CONTENT.ilog2())?;
+        if let Some(step) = &head.window {
+            self.window.step(step, &mut |number| self.members.base(number))?;
+        }
+        let content = Content::new(head.window, self.window.bytes(), input)?;
         Ok(Member { content, parts: head.parts.into_iter(), raw: 0, left: 0, kind: Kind::AsIs })
     }
 
@@ -151,7 +161,7 @@ impl<M: Members> Remake<M> {
     fn make(&mut self) -> Result<Bytes, CompactError> {
         let Some(member) = &mut self.member else { return Ok(Bytes::new()) };
         let mut raw = vec![0; usize::try_from(member.raw).map_or(PIECE, |raw| raw.min(PIECE))];
-        member.content.read_exact(&mut raw)?;
+        member.content.read(self.window.bytes(), &mut raw)?;
         let read = raw.len() as u64;
         (member.raw, self.content) = (member.raw - read, self.content + read);
         if member.kind == Kind::AsIs {
@@ -185,15 +195,7 @@ impl<M: Members> Remake<M> {
 
     /// The current member is read: nothing may follow its content.
     fn end(&mut self) -> Result<(), CompactError> {
-        let Some(mut member) = self.member.take() else { return Ok(()) };
-        if member.content.read(&mut [0])? > 0 {
-            return Err(CompactError::Invalid("a member has more content than stated"));
-        }
-        let mut rest = member.content.finish();
-        if rest.read(&mut [0])? > 0 {
-            return Err(CompactError::Invalid("bytes follow the content of a member"));
-        }
-        Ok(())
+        self.member.take().map_or(Ok(()), |member| member.content.end())
     }
 }
 

@@ -13,7 +13,7 @@ use super::text::{self, Found};
 use super::values::WrittenValues;
 use super::{receipt, shards, stream, upload};
 use crate::app::failure::{ExitCode, Explain, Failure};
-use crate::archive::{ArchiveError, BundleManifest, ImageStore};
+use crate::archive::{ArchiveError, BundleManifest, ImageStore, StoredBases};
 use crate::cli::{ImportArgs, ResultFormat};
 use crate::destination::{Destination, Mapping};
 use crate::image::{Digest, Reference, matches};
@@ -34,6 +34,8 @@ pub(crate) struct ImportJob<'a> {
     pub(crate) client: &'a RegistryClient,
     pub(crate) destination: &'a Destination,
     pub(crate) image_store: Arc<dyn ImageStore>,
+    /// The bundles of `--base`.
+    pub(crate) bases: StoredBases,
     /// The name from which the names of its output files are made.
     pub(crate) stem: String,
     pub(crate) vouched: Vouched,

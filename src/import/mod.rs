@@ -3,7 +3,7 @@
 //! **Place.** What the policy forbids ends the run. Every image gets its target, of all images or of one shard
 //! (`shards.rs`); names that collide or are too long are refused ([`crate::plan::ImageTargets`]).
 //! **Compare.** The destination is asked what it already has (`presence.rs`), and for a delta also whether it has the
-//! blobs of the base (`required.rs`).
+//! blobs of the base (`required.rs`), or those to whose content its own refer (`bases.rs`).
 //! **Plan.** What is missing becomes one value ([`ImportPlan`]). If there are problems, the run ends here; a dry run
 //! prints the plan.
 //! **Prepare.** Repositories that the registry does not make by itself are made, and access is checked (`prepare.rs`).
@@ -12,6 +12,7 @@
 //! **Report.** The last files are the receipt, the request for damaged content, and the Helm values; the command writes
 //! the report.
 
+mod bases;
 mod complete;
 pub mod error;
 pub(crate) mod job;
@@ -34,6 +35,7 @@ use std::time::Instant;
 use crate::app::failure::ExitCode;
 use crate::inputs::{clients, open_bundle};
 use crate::plan::ImportPlan;
+use crate::report::count;
 use crate::session::NOTHING_SENT;
 use crate::session::preflight::Preflight;
 use crate::session::run_report::RunReport;
@@ -68,6 +70,12 @@ pub(crate) async fn run(
         let found = job.base_search(bundle).find_all(&plan, requires).await;
         let found = found.map(|held| plan.mount_from(held));
         preflight.check("base", found.map(|()| there));
+    }
+    let search = job.base_search(bundle);
+    let found = bases::find(&search, job.image_store.as_ref(), job.bases.clone(), &plan).await;
+    if !matches!(found, Ok(0)) {
+        let made = |found| format!("{} of the destination will be read again", count(found, "blob"));
+        preflight.check("references", found.map(made));
     }
     let preparing = job.preparing();
     let preparation = preparing.preparation(&plan, job.args).await?;

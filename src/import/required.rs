@@ -1,6 +1,6 @@
 //! The base of a delta: every blob that the delta does not carry must be at the destination before anything is sent.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use futures_util::StreamExt;
 
@@ -32,7 +32,6 @@ impl BaseSearch<'_> {
         plan: &ImportPlan,
         requires: &Requires,
     ) -> Result<Vec<(usize, Repository)>, Failure> {
-        let mapping = self.mapping;
         let rows: HashMap<Digest, &RequiredBlob> = requires.blobs.iter().map(|b| (b.digest, b)).collect();
         let required: Vec<usize> = (0..plan.uploads.len()).filter(|at| !plan.uploads[*at].carried).collect();
         let reporter = &self.session.reporter;
@@ -42,7 +41,7 @@ impl BaseSearch<'_> {
             .map(|at| {
                 let row = rows.get(&uploads[at].digest).copied();
                 async move {
-                    let found = self.find(&uploads[at], row, mapping).await;
+                    let found = self.find(&uploads[at], row).await;
                     reporter.step();
                     (at, found)
                 }
@@ -68,26 +67,58 @@ impl BaseSearch<'_> {
         &self,
         upload: &Upload,
         row: Option<&RequiredBlob>,
-        mapping: Mapping,
     ) -> Result<Option<Repository>, RegistryError> {
-        let other = Mapping { keep_host: !mapping.keep_host, ..mapping };
-        let images = &self.bundle.images;
         let unnamed = row.is_none_or(|row| row.repositories.is_empty());
-        let all = images.iter().filter(|_| unnamed).map(|image| image.name.repository());
-        let named = || row.into_iter().flat_map(|row| &row.repositories).chain(all.clone());
-        let mapped = [mapping, other].into_iter().flat_map(|mapping| {
-            let paths = named().flat_map(move |name| mapping.paths(name));
-            paths.filter_map(|path| self.destination.path(&path).ok())
-        });
+        let all = self.bundle.images.iter().filter(|_| unnamed).map(|image| image.name.repository());
+        let named: Vec<&Repository> = row.into_iter().flat_map(|row| &row.repositories).chain(all).collect();
+        let mapped = self.mapped(&named);
         let mut places = vec![upload.home.clone()];
-        for place in upload.held_by.iter().cloned().chain(mapped) {
-            if !places.contains(&place) {
-                places.push(place);
+        places.extend(upload.held_by.iter().cloned().chain(mapped));
+        self.first_with(&upload.digest, upload.size, places).await
+    }
+
+    /// Where the destination has each of these blobs, as far as it has them.
+    pub(crate) async fn find_rows(
+        &self,
+        rows: &[&RequiredBlob],
+    ) -> Result<HashMap<Digest, Repository>, Failure> {
+        let asked = futures_util::stream::iter(rows.iter().copied())
+            .map(|row| async move {
+                let places = self.mapped(&row.repositories.iter().collect::<Vec<_>>());
+                (row.digest, self.first_with(&row.digest, row.size, places).await)
+            })
+            .buffer_unordered(self.jobs)
+            .collect::<Vec<_>>();
+        let mut found = HashMap::new();
+        for (digest, place) in self.session.stoppable(NOTHING_SENT, asked).await? {
+            if let Some(place) = place.map_err(|error| Failure::of(&error))? {
+                found.insert(digest, place);
             }
         }
-        for place in places {
-            match self.client.has_blob(&place, &upload.digest).await {
-                Ok(Some(size)) if size == upload.size => return Ok(Some(place)),
+        Ok(found)
+    }
+
+    /// The repositories of the destination for these names, under either mapping.
+    fn mapped(&self, names: &[&Repository]) -> Vec<Repository> {
+        let other = Mapping { keep_host: !self.mapping.keep_host, ..self.mapping };
+        let mapped = [self.mapping, other].into_iter().flat_map(|mapping| {
+            let paths = names.iter().flat_map(move |name| mapping.paths(name));
+            paths.filter_map(|path| self.destination.path(&path).ok())
+        });
+        mapped.collect()
+    }
+
+    /// The first of `places` that has the blob.
+    async fn first_with(
+        &self,
+        digest: &Digest,
+        size: u64,
+        places: Vec<Repository>,
+    ) -> Result<Option<Repository>, RegistryError> {
+        let mut seen = HashSet::new();
+        for place in places.into_iter().filter(|place| seen.insert(place.clone())) {
+            match self.client.has_blob(&place, digest).await {
+                Ok(Some(found)) if found == size => return Ok(Some(place)),
                 Ok(_) => {}
                 // A repository that may not be read cannot be mounted from either.
                 Err(error) if error.class() == ErrorClass::Denied => {}

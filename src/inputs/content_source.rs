@@ -1,11 +1,14 @@
 //! Where the manifests and blobs of a request come from: this machine if it has them, otherwise a registry.
 
+use std::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 
 use super::held::Held;
 use crate::app::failure::{ExitCode, Explain};
+use crate::archive::BaseSource;
 use crate::image::{Digest, ManifestError, RawManifest, Repository};
 use crate::registry::{
     BlobPlace, BlobStream, ErrorClass, MAX_MANIFEST, ManifestTarget, RegistryClient, RegistryError,
@@ -17,6 +20,8 @@ use crate::registry::{
 pub(crate) struct ContentSource {
     client: RegistryClient,
     held: Held,
+    /// Content to which compact blobs may refer.
+    bases: Option<Arc<dyn BaseSource>>,
 }
 
 /// Why content is not available.
@@ -82,7 +87,17 @@ impl ContentError {
 impl ContentSource {
     /// Uses the content in `held`, and the registries of `client` for everything else.
     pub(crate) fn new(client: RegistryClient, held: Held) -> Self {
-        Self { client, held }
+        Self { client, held, bases: None }
+    }
+
+    /// Lets compact blobs refer to the content in `bases`.
+    pub(crate) fn with_bases(self, bases: Option<Arc<dyn BaseSource>>) -> Self {
+        Self { bases, ..self }
+    }
+
+    /// Content to which compact blobs may refer.
+    pub(crate) fn bases(&self) -> Option<&Arc<dyn BaseSource>> {
+        self.bases.as_ref()
     }
 
     /// The client for registries, for data that only they have, such as tags and referrers.

@@ -9,8 +9,8 @@ use super::trust;
 use crate::app::failure::{ExitCode, Failure};
 use crate::archive::{
     ArchiveError, BundleReader, FileInput, ForeignLayout, FormatError, ImageStore, Input, InputError,
-    LIST_SUFFIX, LayoutOptions, PipeBuffer, Rest, StreamedBundle, VolumeInput, VolumesError, Wait,
-    WaitingVolumes, volumes_of,
+    LIST_SUFFIX, LayoutOptions, PipeBuffer, Rest, StoredBases, StreamedBundle, VolumeInput, VolumesError,
+    Wait, WaitingVolumes, volumes_of,
 };
 use crate::cli::{ImportArgs, NetworkArgs, TrustArgs};
 use crate::image::Digest;
@@ -44,6 +44,20 @@ pub(crate) struct Pipe {
     pub(crate) at_hand: HashSet<Digest>,
     pub(crate) buffer: Arc<PipeBuffer>,
     pub(crate) rest: Rest,
+}
+
+/// Opens older bundles, whose blobs the blobs of a compact bundle refer to. Whether they are the right ones, the digests of
+/// what is made from them tell.
+pub(crate) fn open_bases(paths: &[PathBuf]) -> anyhow::Result<StoredBases> {
+    let open = |path: &PathBuf| -> anyhow::Result<Arc<dyn ImageStore>> {
+        let image_store = open_as(path, &LayoutOptions::default(), &Trust::default())?.image_store;
+        if image_store.is_sequential() {
+            let message = format!("{} has no random access, so it cannot be a base", image_store.name());
+            return Err(Failure::new(ExitCode::Failed, message).hint("unpack it into a folder").into());
+        }
+        Ok(image_store)
+    };
+    Ok(StoredBases(paths.iter().map(open).collect::<anyhow::Result<_>>()?))
 }
 
 /// Opens the input of `bundle import`.

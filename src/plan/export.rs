@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::references::{BlobBases, PlatformLayers, layers_of};
 use crate::app::failure::{ExitCode, Explain};
 use crate::archive::manifest::{
     CatalogRecord, FORMAT_REVISION, MEDIA_TYPE, Profile, RequiredBlob, Requires, SCHEMA_VERSION, total,
@@ -62,6 +63,9 @@ pub struct Request {
     /// The blobs that the destination already has, which are not carried.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<Requires>,
+    /// For a compact bundle: the layers of the base, whose content it may refer to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub old_layers: Vec<PlatformLayers>,
     /// Carry these layers and no others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub only: Option<Only>,
@@ -161,6 +165,10 @@ pub struct ExportPlan {
     pub head: DraftedHead,
     /// For each blob, the image or (counted on) artifact through which it is fetched.
     first_root: Vec<u32>,
+    /// The blobs elsewhere to which others may refer.
+    pub references: Vec<RequiredBlob>,
+    /// For each blob, the positions of its bases among them.
+    pub bases: Vec<Vec<u32>>,
     /// Bytes of all images if each were carried alone.
     pub alone: u64,
 }
@@ -245,8 +253,24 @@ impl ExportPlan {
             Some(Signer::Kept { id, signature }) => (bundle.id()? == id).then(|| signature.to_vec()),
             None => None,
         };
-        let head = crate::archive::draft_head(&bundle, signature.as_deref(), manifests, out)?;
-        Ok(Self { bundle, signature, head, first_root: contents.first_root, alone: contents.alone })
+        let bases = match bundle.profile {
+            Profile::Compact if !request.old_layers.is_empty() => {
+                let new = layers_of(&bundle.images, manifests)?;
+                BlobBases::choose(request.base.as_ref(), &request.old_layers, &new, &bundle.blobs)
+            }
+            _ => BlobBases { of: vec![Vec::new(); bundle.blobs.len()], ..BlobBases::default() },
+        };
+        let head = crate::archive::draft_head(&bundle, signature.as_deref(), &bases.listed, manifests, out)?;
+        let (first_root, alone) = (contents.first_root, contents.alone);
+        Ok(Self {
+            bundle,
+            signature,
+            head,
+            first_root,
+            bases: bases.of,
+            references: bases.listed.references,
+            alone,
+        })
     }
 
     /// The repository from which blob `index` is fetched first.

@@ -7,6 +7,7 @@ pub mod base;
 mod export;
 mod import;
 mod order;
+pub mod references;
 mod salvage;
 mod shard;
 

@@ -2,6 +2,7 @@
 
 use std::io::Read;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::Deserialize;
 
@@ -9,14 +10,15 @@ use crate::app::failure::{ExitCode, Failure};
 use crate::app::foreign_text::{self, NotText};
 use crate::app::small_file;
 use crate::archive::manifest::{MEDIA_TYPE, Requires};
-use crate::archive::{ArchiveError, BundleManifest};
+use crate::archive::{ArchiveError, BaseSource, BundleManifest, ImageStore, StoredBases};
 use crate::cli::TrustArgs;
 use crate::image::Digest;
 use crate::inputs::{open_bundle, trust};
-use crate::plan::{Inventory, base};
+use crate::plan::references::layers_of;
+use crate::plan::{Inventory, Request, base};
 use crate::provenance::Receipt;
 use crate::session::sidecar;
-use crate::signing::is_statement;
+use crate::signing::{Trust, is_statement};
 
 /// Maximum length of JSON that is read as a base.
 const MAX_JSON: u64 = 1 << 30;
@@ -31,13 +33,36 @@ struct Preamble {
     media_type: String,
 }
 
+/// A base.
+pub(crate) struct Base {
+    pub(crate) requires: Requires,
+    /// The bundle itself; none if only a list of its content was named.
+    pub(crate) bundle: Option<Arc<dyn ImageStore>>,
+}
+
+impl Base {
+    /// Lets the blobs of a compact bundle refer to the content of the base. Returns where it is read; nothing if only a list
+    /// was named.
+    pub(crate) fn refer(&self, request: &mut Request) -> Result<Option<Arc<dyn BaseSource>>, ArchiveError> {
+        let Some(bundle) = &self.bundle else { return Ok(None) };
+        request.old_layers = layers_of(&bundle.bundle().images, bundle.as_ref())?;
+        Ok(Some(Arc::new(StoredBases(vec![Arc::clone(bundle)]))))
+    }
+}
+
 /// Reads the base at `path`, if it meets the trust that the flags require.
-pub(crate) fn load(path: &Path, args: &TrustArgs) -> anyhow::Result<Requires> {
+pub(crate) fn load(path: &Path, args: &TrustArgs) -> anyhow::Result<Base> {
     let trust = trust::of(args, Some(path))?;
-    let Some(json) = json(path)? else {
-        let reader = open_bundle::open_trusted(path, &trust)?;
-        return Ok(base::of_bundle(reader.manifest(), reader.id(), &reader)?);
-    };
+    if let Some(json) = json(path)? {
+        return Ok(Base { requires: listed(path, &json, &trust)?, bundle: None });
+    }
+    let reader = open_bundle::open_trusted(path, &trust)?;
+    let requires = base::of_bundle(reader.manifest(), reader.id(), &reader)?;
+    Ok(Base { requires, bundle: Some(Arc::new(reader)) })
+}
+
+/// Reads the base at `path`, which is a list of content.
+fn listed(path: &Path, json: &[u8], trust: &Trust) -> anyhow::Result<Requires> {
     let no_base = |why: String| {
         Failure::new(ExitCode::Content, format!("{}: {why}", path.display())).hint(
             "--base takes a bundle, its bundle.json, what bundle inspect -d REGISTRY --catalog FILE wrote, or the \
@@ -49,20 +74,20 @@ pub(crate) fn load(path: &Path, args: &TrustArgs) -> anyhow::Result<Requires> {
         Failure::new(ExitCode::Content, message)
             .hint("use a signed base: a bundle, or the receipt of an import (bundle sign FILE --key KEY)")
     };
-    if is_statement(&json) {
-        sidecar::signer_of(path, &json, &trust)?.map_err(untrusted)?;
-        return Ok(Receipt::parse(&json).map_err(no_base)?.base(&json));
+    if is_statement(json) {
+        sidecar::signer_of(path, json, trust)?.map_err(untrusted)?;
+        return Ok(Receipt::parse(json).map_err(no_base)?.base(json));
     }
-    let preamble: Preamble = serde_json::from_slice(&json).map_err(|error| no_base(error.to_string()))?;
+    let preamble: Preamble = serde_json::from_slice(json).map_err(|error| no_base(error.to_string()))?;
     match preamble.media_type.as_str() {
         MEDIA_TYPE => {
-            trust.check(&json, None).map_err(ArchiveError::from)?;
-            Ok(base::of_manifest(&BundleManifest::from_bytes(&json)?, Digest::sha256(&json)))
+            trust.check(json, None).map_err(ArchiveError::from)?;
+            Ok(base::of_manifest(&BundleManifest::from_bytes(json)?, Digest::sha256(json)))
         }
         other if Inventory::is(other) && trust.demands_signature() => {
             Err(untrusted("an inventory has no signature, but one is required".to_owned()).into())
         }
-        other if Inventory::is(other) => Ok(Inventory::base(&json)?),
+        other if Inventory::is(other) => Ok(Inventory::base(json)?),
         other => Err(no_base(format!("a document of the type {other:.100?} cannot be a base")).into()),
     }
 }

@@ -10,7 +10,7 @@ use super::catalogs::{join, positions};
 use super::resolved_request::ResolvedRequest;
 use crate::app::failure::{ExitCode, Failure};
 use crate::archive::manifest::{EntryRecord, RequiredBlob, Requires};
-use crate::archive::{ArtifactIndex, ImageStore, Inclusion, Pins, Repinned, fates};
+use crate::archive::{ArtifactIndex, ImageStore, Inclusion, Pins, Repinned, StoredBases, fates};
 use crate::cli::{RowArgs, SelectionArgs, TrustArgs};
 use crate::image::{ParsedManifest, Platform, media_type};
 use crate::inputs::content_source::ContentSource;
@@ -35,6 +35,8 @@ pub(crate) struct FromBundles<'a> {
     pub(crate) keep_urls: bool,
     /// Make a delta, without the layers that this base has.
     pub(crate) base: Option<&'a Path>,
+    /// Whether the new bundle is a compact one.
+    pub(crate) compact: bool,
 }
 
 /// A request for images of bundles.
@@ -52,6 +54,15 @@ pub(crate) fn load(wanted: &FromBundles<'_>) -> anyhow::Result<OfBundles> {
     let fill = open(wanted.fill_from, wanted.trust)?;
     let materials = bundles.iter().chain(&fill).filter_map(|image_store| material(image_store.as_ref()));
     let mut loaded = ResolvedRequest { materials: materials.collect(), ..ResolvedRequest::default() };
+    let base = wanted.base.map(|path| base::load(path, wanted.trust)).transpose()?;
+    let of_base = base.as_ref().and_then(|base| base.bundle.clone());
+    let known: Vec<Arc<dyn ImageStore>> = fill.iter().chain(&bundles).cloned().chain(of_base).collect();
+    for image_store in &bundles {
+        // Its blobs may be made from those of older bundles.
+        let is_other = |other: &&Arc<dyn ImageStore>| !Arc::ptr_eq(other, image_store);
+        let others = known.iter().filter(is_other).cloned().collect();
+        image_store.read_bases_from(Arc::new(StoredBases(others)));
+    }
     let stock = Arc::new(OpenBundles::new(fill.into_iter().chain(bundles.iter().cloned()).collect()));
     for image_store in &bundles {
         add(&mut loaded, image_store.as_ref()).map_err(|why| {
@@ -69,9 +80,13 @@ pub(crate) fn load(wanted: &FromBundles<'_>) -> anyhow::Result<OfBundles> {
     request.repin = true;
     request.keep_urls =
         wanted.keep_urls || bundles.iter().all(|image_store| lacks_foreign_layers(image_store.as_ref()));
-    request.base = requires(&bundles, &stock, wanted.base, wanted.trust)?;
+    let bases = match &base {
+        Some(base) if wanted.compact => base.refer(request)?,
+        _ => None,
+    };
+    request.base = requires(&bundles, &stock, base.map(|base| base.requires))?;
     let client = RegistryClient::new(ClientOptions::default());
-    let content = ContentSource::new(client, Held::only(stock));
+    let content = ContentSource::new(client, Held::only(stock)).with_bases(bases);
     Ok(OfBundles { loaded, bundles, content })
 }
 
@@ -170,10 +185,9 @@ fn lacks_foreign_layers(image_store: &dyn ImageStore) -> bool {
 fn requires(
     bundles: &[Arc<dyn ImageStore>],
     stock: &OpenBundles,
-    base: Option<&Path>,
-    trust: &TrustArgs,
+    base: Option<Requires>,
 ) -> anyhow::Result<Option<Requires>> {
-    let mut all = base.map(|path| base::load(path, trust)).transpose()?;
+    let mut all = base;
     let old = bundles.iter().filter_map(|image_store| image_store.bundle().requires.as_ref());
     for requires in old {
         let left: Vec<RequiredBlob> =

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use airgap_bundle::compact::{CompactError, Compactor, Members, Packed, Remake};
+use airgap_bundle::compact::{BaseContent, Bases, CompactError, Compactor, Members, Packed, Remake};
 use airgap_bundle::encoders::{Encoder, PGZIP_BLOCK, Variant};
 use proptest::prelude::*;
 
@@ -16,6 +16,128 @@ struct InMemory(std::vec::IntoIter<Vec<u8>>);
 impl Members for InMemory {
     fn next(&mut self) -> Option<Result<Box<dyn Read + Send>, CompactError>> {
         Some(Ok(Box::new(std::io::Cursor::new(self.0.next()?))))
+    }
+
+    fn base(&mut self, _: u32) -> Result<BaseContent, CompactError> {
+        panic!("a blob without bases reads one")
+    }
+}
+
+/// The members of a blob and the contents of its bases.
+struct WithBases(InMemory, Vec<Vec<u8>>);
+
+impl Members for WithBases {
+    fn next(&mut self) -> Option<Result<Box<dyn Read + Send>, CompactError>> {
+        self.0.next()
+    }
+
+    fn base(&mut self, number: u32) -> Result<BaseContent, CompactError> {
+        let content = self.1.get(number as usize).ok_or(CompactError::Base(number))?;
+        Ok(Box::new(std::io::Cursor::new(content.clone())))
+    }
+}
+
+struct Contents(Vec<Vec<u8>>);
+
+impl Bases for Contents {
+    fn open(&mut self, number: u32) -> Result<BaseContent, CompactError> {
+        Ok(Box::new(std::io::Cursor::new(self.0[number as usize].clone())))
+    }
+}
+
+/// The compact form of gzip of `raw`, which may refer to `bases`; the blob, and the bytes of its members.
+fn against(raw: &[u8], bases: &[Vec<u8>]) -> (Vec<u8>, Vec<Vec<u8>>) {
+    let blob = gzip(Encoder::Go126 { level: 1 }, raw);
+    let mut members = Vec::new();
+    let mut sink = |packed| match packed {
+        Packed::Plain(_) => panic!("it stays as it is"),
+        Packed::Member(member) => members.push(member),
+    };
+    let numbers = (0..u32::try_from(bases.len()).unwrap()).collect();
+    let mut compactor =
+        Compactor::new(blob.len() as u64, LEVEL).with_bases(Box::new(Contents(bases.to_vec())), numbers);
+    compactor.push(&blob, &mut sink).unwrap();
+    compactor.finish(&mut sink).unwrap();
+    (blob, members)
+}
+
+fn remake_with(members: Vec<Vec<u8>>, size: usize, bases: &[Vec<u8>]) -> Result<Vec<u8>, CompactError> {
+    let members = WithBases(InMemory(members.into_iter()), bases.to_vec());
+    let pieces: Result<Vec<_>, _> = Remake::new(members, size as u64).collect();
+    Ok(pieces?.concat())
+}
+
+fn random(seed: u64, len: usize) -> Vec<u8> {
+    let mut bytes = vec![0; len];
+    fastrand::Rng::with_seed(seed).fill(&mut bytes);
+    bytes
+}
+
+#[test]
+fn what_a_base_has_costs_next_to_nothing() {
+    let old = random(1, 3_000_000);
+    let mut new = old[..1_000_000].to_vec();
+    new.extend(random(2, 5_000));
+    new.extend_from_slice(&old[1_200_000..]);
+    new.extend(random(3, 1_000));
+    let (blob, members) = against(&new, std::slice::from_ref(&old));
+    let held: usize = members.iter().map(Vec::len).sum();
+    assert!(held < 8_000, "{held}");
+    assert!(remake_with(members, blob.len(), &[old]).unwrap() == blob);
+}
+
+#[test]
+fn what_moved_and_what_is_in_several_bases_is_found() {
+    let bases = [random(1, 700_000), random(2, 900_000), b"short".to_vec(), random(4, 300_000), random(5, 1)];
+    let new = [&bases[1][500_000..], &bases[0][..], &bases[1][..500_000], &bases[3][..]].concat();
+    let (blob, members) = against(&new, &bases);
+    let held: usize = members.iter().map(Vec::len).sum();
+    assert!(held < 4_000, "{held}");
+    assert!(remake_with(members, blob.len(), &bases).unwrap() == blob);
+}
+
+/// Larger than a window, and in another order: bases are begun anew.
+#[test]
+fn a_window_slides_over_large_bases() {
+    const PART: usize = 9 << 20;
+    let old = random(1, 5 * PART);
+    let order = [3, 0, 4, 1, 2];
+    let new: Vec<u8> = order.iter().flat_map(|at| &old[at * PART..(at + 1) * PART]).copied().collect();
+    let (blob, members) = against(&new, std::slice::from_ref(&old));
+    assert_eq!(members.len(), (5 * PART).div_ceil(16 << 20));
+    let held: usize = members.iter().map(Vec::len).sum();
+    // For less than 4 MiB a base is not begun anew.
+    assert!(held < new.len() / 20, "{held}");
+    assert!(remake_with(members, blob.len(), &[old]).unwrap() == blob);
+}
+
+#[test]
+fn nothing_known_is_as_without_a_base() {
+    let mut rng = fastrand::Rng::with_seed(3);
+    let part: String = (0..200_000).map(|_| rng.alphanumeric()).collect();
+    let text = part.repeat(3).into_bytes();
+    let (blob, members) = against(&text, &[random(1, 300_000)]);
+    assert_eq!(members, compact(&blob, blob.len()).unwrap());
+}
+
+#[test]
+fn another_base_gives_another_blob_or_an_error() {
+    let old = random(1, 500_000);
+    let mut new = old.clone();
+    new[250_000] ^= 1;
+    let (blob, members) = against(&new, std::slice::from_ref(&old));
+    let mut other = old.clone();
+    other[100] ^= 1;
+    if let Ok(made) = remake_with(members.clone(), blob.len(), &[other]) {
+        assert!(made != blob);
+    }
+    let short = remake_with(members.clone(), blob.len(), &[old[..400_000].to_vec()]);
+    assert!(matches!(short, Err(CompactError::Base(0))), "{short:?}");
+    // Every flip in the members gives an error, another blob, or the same.
+    for at in 0..members[0].len().min(400) {
+        let mut flipped = members.clone();
+        flipped[0][at] ^= 0x10;
+        let _ = remake_with(flipped, blob.len(), &[old.clone(), old.clone(), old.clone(), old.clone()]);
     }
 }
 
@@ -267,7 +389,7 @@ fn many_parts_take_no_time() {
     };
     let (content, count) = (20 << 20, 40_000);
     let blob = gzip(Encoder::Go126 { level: 0 }, &vec![0; content]);
-    let mut member = [number(0), number(0), number(content), number(count)].concat();
+    let mut member = [number(0), number(0), number(content), number(0), number(count)].concat();
     member.extend([3, 7]);
     member.extend_from_slice(b"go126:0");
     member.extend([number(content), number(0)].concat());

@@ -12,6 +12,7 @@ mod charts;
 mod clouds;
 mod compact;
 mod compact_bundle;
+mod content_delta;
 mod coverage;
 mod custody;
 mod delta;

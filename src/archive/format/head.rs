@@ -7,7 +7,7 @@ use super::sink::Sink;
 use super::sums::Sums;
 use super::{frame, member, oci_index};
 use crate::archive::manifest::{BundleManifest, Group, Profile};
-use crate::archive::{ArchiveError, FormatError};
+use crate::archive::{ArchiveError, FormatError, References};
 use crate::image::{Algorithm, Digest};
 
 /// Paths of the small members, in order.
@@ -95,6 +95,7 @@ pub(crate) fn generate(
     bundle: &BundleManifest,
     own: &Own<'_>,
     signature: Option<&[u8]>,
+    references: &References,
     manifests: &dyn Manifests,
     sink: &mut Sink<'_>,
 ) -> Result<HeadNotes, ArchiveError> {
@@ -112,7 +113,7 @@ pub(crate) fn generate(
         put(SIGNATURE, signature, sink)?;
     }
     let Some(Derived { docker, sha256, sha512, .. }) = derived else {
-        put(COMPACT, &compact_json(), sink)?;
+        put(COMPACT, &compact_json(references)?, sink)?;
         put_small_blobs(bundle, manifests, sink)?;
         return Ok(HeadNotes { no_docker_manifest: true });
     };
@@ -143,24 +144,31 @@ fn put_small_blobs(
     Ok(())
 }
 
-/// `compact.json`: the revision of the form of the blobs.
-fn compact_json() -> Vec<u8> {
-    format!("{{\"revision\":{}}}\n", crate::compact::REVISION).into_bytes()
+/// `compact.json`: the revision of the form of the blobs, and what they refer to.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct CompactJson {
+    #[serde(flatten)]
+    references: References,
+    revision: u32,
 }
 
-/// Refuses the `compact.json` of a later version.
-pub(crate) fn check_compact(json: &[u8]) -> Result<(), ArchiveError> {
-    #[derive(serde::Deserialize)]
-    struct Compact {
-        revision: u32,
-    }
-    let read: Compact = serde_json::from_slice(json)
+fn compact_json(references: &References) -> Result<Vec<u8>, ArchiveError> {
+    let json = CompactJson { references: references.clone(), revision: crate::compact::REVISION };
+    let mut json =
+        serde_json::to_vec(&json).map_err(|_| ArchiveError::Invariant("compact.json is not JSON"))?;
+    json.push(b'\n');
+    Ok(json)
+}
+
+/// What the blobs refer to. The `compact.json` of a later version is refused.
+pub(crate) fn read_compact(json: &[u8]) -> Result<References, ArchiveError> {
+    let read: CompactJson = serde_json::from_slice(json)
         .map_err(|error| ArchiveError::Format(FormatError::Json(COMPACT, error.to_string())))?;
     if read.revision > crate::compact::REVISION {
         let version = format!("compact revision {}", read.revision);
         return Err(ArchiveError::Format(FormatError::UnknownVersion(version)));
     }
-    Ok(())
+    Ok(read.references)
 }
 
 fn put(path: &str, content: &[u8], sink: &mut Sink<'_>) -> Result<(), ArchiveError> {

@@ -8,7 +8,7 @@ use crate::archive::format::compact_walk::{Step, Walk, header_content};
 use crate::archive::format::frame;
 use crate::archive::format::layout::Layout;
 use crate::archive::manifest::BlobRow;
-use crate::archive::stream::pipe::read_frame;
+use crate::archive::stream::read_frame::read_frame;
 use crate::archive::{ArchiveError, FormatError, Input};
 
 /// Reads blob after blob, in order, and requires that every frame is intact.

@@ -5,10 +5,10 @@ use std::io::{self, Read};
 use std::sync::Arc;
 
 use super::opened::OpenBundle;
-use crate::archive::format::compact_body::Placed;
+use crate::archive::format::compact_body::{Form, Placed};
 use crate::archive::format::frame;
 use crate::archive::{ArchiveError, FormatError};
-use crate::compact::{CompactError, Members};
+use crate::compact::{self, BaseContent, CompactError, Members};
 use crate::image::Digest;
 
 /// Raw blocks read at a time: 1 MiB.
@@ -32,6 +32,10 @@ impl Members for CompactMembers {
         let placed = self.left.pop_front()?;
         Some(Ok(Box::new(StoredData::new(&self.bundle, &placed))))
     }
+
+    fn base(&mut self, number: u32) -> Result<BaseContent, CompactError> {
+        self.bundle.bases.open(number)
+    }
 }
 
 /// The error of a blob that cannot be made from its compact form. An error of reading the file stays what it is.
@@ -47,9 +51,27 @@ pub(in crate::archive) fn broken(digest: &Digest, error: CompactError) -> Archiv
             }
             Err(error) => CompactError::Read(error).to_string(),
         },
-        invalid @ CompactError::Invalid(_) => invalid.to_string(),
+        invalid @ (CompactError::Invalid(_) | CompactError::Base(_)) => invalid.to_string(),
     };
     ArchiveError::Format(FormatError::Damaged(format!("{digest}: {why}")))
+}
+
+/// The numbers of the bases that blob `index` refers to, in order.
+pub(in crate::archive) fn bases_of(bundle: &Arc<OpenBundle>, index: usize) -> Result<Vec<u32>, ArchiveError> {
+    let mut numbers = Vec::new();
+    if bundle.bases.listed.references.is_empty() {
+        return Ok(numbers);
+    }
+    if let Some((Form::Compact(_), placed)) = bundle.compact(index) {
+        for member in placed {
+            let of_member = compact::bases_of(StoredData::new(bundle, member));
+            let digest = &bundle.manifest.blobs[index].digest;
+            numbers.extend(of_member.map_err(|error| broken(digest, error))?);
+        }
+    }
+    numbers.sort_unstable();
+    numbers.dedup();
+    Ok(numbers)
 }
 
 /// The data of one member. Framing is checked, and the checksum of each frame before its last byte is given.

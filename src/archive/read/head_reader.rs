@@ -18,7 +18,7 @@ use crate::archive::format::sink::Sink;
 use crate::archive::format::{expansion, frame, member, proof};
 use crate::archive::input::Input;
 use crate::archive::manifest::{BundleManifest, Group};
-use crate::archive::{ArchiveError, FormatError};
+use crate::archive::{ArchiveError, FormatError, References};
 use crate::image::Digest;
 use crate::signing::Trust;
 
@@ -27,7 +27,7 @@ const MAX_BUNDLE_JSON: u64 = 1 << 30;
 /// Maximum size of any other member of the head.
 const MAX_SMALL: u64 = 1 << 30;
 /// Maximum size of `compact.json` in bytes.
-const MAX_COMPACT: u64 = 64 << 10;
+const MAX_COMPACT: u64 = 64 << 20;
 /// Maximum size of `bundle.json.sig` in bytes.
 pub(in crate::archive) const MAX_SIGNATURE: u64 = 64 << 10;
 
@@ -45,6 +45,8 @@ pub(crate) struct Head {
     own: Range<u64>,
     id: Digest,
     signature: Option<Vec<u8>>,
+    /// What `compact.json` refers to.
+    references: References,
     blobs: HashMap<Digest, SmallBlob>,
     /// The frames decompressed last, the oldest first, because the blobs of an image are neighbours.
     open: Mutex<VecDeque<(usize, Bytes)>>,
@@ -106,6 +108,7 @@ impl Head {
             own: 0..0,
             id: Digest::sha256(b""),
             signature: None,
+            references: References::default(),
             blobs: HashMap::new(),
             open: Mutex::default(),
             shared: OnceLock::new(),
@@ -200,7 +203,7 @@ impl Head {
                     trust.check(&bytes, Some(&signature))?;
                     (self.signature, is_let_in) = (Some(signature), true);
                 }
-                head::COMPACT => head::check_compact(&self.content(start, size)?)?,
+                head::COMPACT => self.references = head::read_compact(&self.content(start, size)?)?,
                 head::BUNDLE | head::SIGNATURE => {
                     return Err(ArchiveError::Format(FormatError::Damaged(format!(
                         "{path} is not where it belongs"
@@ -321,6 +324,11 @@ impl Head {
         self.signature.as_deref()
     }
 
+    /// What `compact.json` refers to; empty in other profiles.
+    pub(crate) fn references(&self) -> &References {
+        &self.references
+    }
+
     pub(crate) fn frame_lens(&self) -> FrameLens {
         self.frames.iter().map(|f| (u32::try_from(f.bytes.len()).unwrap_or(u32::MAX), f.content)).collect()
     }
@@ -354,7 +362,7 @@ impl Head {
         // `bundle` was parsed from these bytes, and the canonical form allows no others.
         let put = |sink: &mut Sink<'_>| self.put(self.own.clone(), sink);
         let own = head::Own { len: self.own.end - self.own.start, id: self.id, put: &put };
-        head::generate(bundle, &own, self.signature(), self, &mut |piece| {
+        head::generate(bundle, &own, self.signature(), &self.references, self, &mut |piece| {
             let end = at + piece.len() as u64;
             if end > self.content_len || !self.is_at(at, piece)? {
                 return Err(ArchiveError::Format(FormatError::Damaged(format!(

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::head_reader::Head;
 use super::seek_table::end_without_zeros;
+use crate::archive::bases::Bases;
 use crate::archive::format::compact_body::{CompactBody, Form, Placed, compact_ending};
 use crate::archive::format::frame;
 use crate::archive::format::layout::Layout;
@@ -26,6 +27,8 @@ pub(in crate::archive) struct OpenBundle {
     /// Of the blobs in the manifest.
     pub(in crate::archive) positions: Positions,
     body: Body,
+    /// The blobs that are elsewhere, to which members refer.
+    pub(in crate::archive) bases: Bases,
     /// None if the end of the file is lost.
     pub(in crate::archive) seek_table: Option<Range<u64>>,
 }
@@ -52,8 +55,9 @@ impl OpenBundle {
         let Parts { head, manifest, layout, body, seek_table } = parts;
         let positions = Positions::of(manifest.blobs.len(), |at| &manifest.blobs[at].digest);
         let id = head.id();
+        let bases = Bases::new(head.references().clone());
         let input = Arc::clone(input);
-        Self { input, id, manifest, head, layout, positions, body, seek_table }
+        Self { input, id, manifest, head, layout, positions, body, bases, seek_table }
     }
 
     /// Whether every frame of blob `index` is known.

@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
 
+use super::compact_members::bases_of;
 use super::content::ContentReader;
 use super::head_reader::Head;
 use super::opened::{Body, OpenBundle, Parts};
@@ -18,6 +19,7 @@ use super::salvage::{explain_end, salvage};
 use super::seek_table::{FrameTable, InputTail, end_without_zeros};
 use super::verify;
 use crate::app::text::typed;
+use crate::archive::bases::{BaseSource, References};
 use crate::archive::error::or_rebuild;
 use crate::archive::format::compact_body::{
     CompactBody, Compaction, Form, compact_ending, least_len, read_index,
@@ -209,6 +211,19 @@ impl ImageStore for BundleReader {
             return Ok(None);
         }
         Ok(Some(Box::new(PartReader::new(&self.0, index, range)?)))
+    }
+
+    fn references(&self) -> Option<&References> {
+        Some(&self.0.bases.listed)
+    }
+
+    fn read_bases_from(&self, source: Arc<dyn BaseSource>) {
+        self.0.bases.read_from(source);
+    }
+
+    fn bases_of(&self, digest: &Digest) -> Result<Option<Vec<u32>>, ArchiveError> {
+        let index = self.index_of(digest);
+        index.map_or(Ok(Some(Vec::new())), |index| bases_of(&self.0, index).map(Some))
     }
 
     fn has_parts(&self) -> bool {

@@ -13,7 +13,8 @@ use crate::archive::format::compact_walk::{Step, Walk, header_content};
 use crate::archive::format::frame;
 use crate::archive::format::layout::Layout;
 use crate::archive::manifest::{BlobRow, Profile};
-use crate::archive::stream::pipe::{read_frame, read_head};
+use crate::archive::stream::pipe::read_head;
+use crate::archive::stream::read_frame::read_frame;
 use crate::archive::{ArchiveError, FormatError, Input};
 use crate::signing::Trust;
 

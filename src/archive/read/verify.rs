@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use rayon::prelude::*;
 
+use super::compact_members::bases_of;
 use super::content::ContentReader;
 use super::opened::OpenBundle;
 use super::problem::{Problem, find_images};
@@ -142,6 +143,21 @@ impl Check<'_> {
     /// reported.
     fn compact_blob(&self, index: usize, frames: &[(u64, u64, u64)]) -> Result<(), ArchiveError> {
         let digest = self.bundle.manifest.blobs[index].digest;
+        if !self.bundle.bases.are_given() {
+            match bases_of(self.bundle, index) {
+                Ok(bases) if bases.is_empty() => {}
+                // Only its frames can be checked.
+                Ok(_) => {
+                    self.compact_frames(index, frames);
+                    (self.moved)(self.bundle.manifest.blobs[index].size);
+                    return Ok(());
+                }
+                Err(error) => {
+                    self.broken_blob(index, frames, &error.damage());
+                    return Ok(());
+                }
+            }
+        }
         let mut hasher = Hasher::for_digest(&digest);
         let mut made = Ok(());
         for piece in ContentReader::new(self.bundle, index, 0)? {
@@ -165,10 +181,26 @@ impl Check<'_> {
             Err(error @ ArchiveError::Io { .. }) => format!("it cannot be read: {}", error.damage()),
             Err(error) => return Err(error),
         };
-        let mut is_found = false;
+        self.broken_blob(index, frames, &why);
+        Ok(())
+    }
+
+    /// Reports what is wrong with a blob in compact form: its damaged frames, or all of it.
+    fn broken_blob(&self, index: usize, frames: &[(u64, u64, u64)], why: &str) {
+        if self.compact_frames(index, frames) {
+            let start = frames.first().map_or(0, |(at, ..)| *at);
+            let end = frames.last().map_or(start, |(at, len, _)| at + len);
+            self.report(start..end, Some(self.bundle.manifest.blobs[index].digest), why);
+        }
+    }
+
+    /// Checks each frame of a blob in compact form. Returns whether all are intact.
+    fn compact_frames(&self, index: usize, frames: &[(u64, u64, u64)]) -> bool {
+        let digest = self.bundle.manifest.blobs[index].digest;
+        let mut are_intact = true;
         for &(at, len, held) in frames {
             if self.cancelled.load(Ordering::Relaxed) {
-                return Ok(());
+                return false;
             }
             let read = self.bundle.input.read_vec(at, usize::try_from(len).unwrap_or(0));
             let checked = match &read {
@@ -176,16 +208,11 @@ impl Check<'_> {
                 Err(error) => Err(format!("it cannot be read: {}", error.damage())),
             };
             if let Err(why) = checked {
-                is_found = true;
+                are_intact = false;
                 self.report(at..at + len, Some(digest), why);
             }
         }
-        if !is_found {
-            let start = frames.first().map_or(0, |(at, ..)| *at);
-            let end = frames.last().map_or(start, |(at, len, _)| at + len);
-            self.report(start..end, Some(digest), why);
-        }
-        Ok(())
+        are_intact
     }
 
     /// The headers of the members of blob `index` of a compact bundle.

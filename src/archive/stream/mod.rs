@@ -2,5 +2,6 @@
 
 pub(in crate::archive) mod pipe;
 pub(in crate::archive) mod pipe_buffer;
+pub(in crate::archive) mod read_frame;
 pub(in crate::archive) mod streamed_bundle;
 pub(in crate::archive) mod streamed_layout;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::archive::bases::{BaseSource, Bases, References};
 use crate::archive::format::compact_body::{Form, compact_ending};
 use crate::archive::format::compact_walk::{Step, Walk, header_content};
 use crate::archive::format::frame;
@@ -19,9 +20,10 @@ use crate::archive::image_store::{ContentPieces, ImageStore, StreamEvent, Stream
 use crate::archive::manifest::{BlobRow, BundleManifest};
 use crate::archive::read::compact_members::broken;
 use crate::archive::read::head_reader::Head;
+use crate::archive::stream::read_frame::read_frame;
 use crate::archive::volumes::pipe_error;
 use crate::archive::{ArchiveError, FormatError, InputError, partial};
-use crate::compact::{CompactError, Members, Remake};
+use crate::compact::{BaseContent, CompactError, Members, Remake};
 use crate::image::Digest;
 use crate::signing::Trust;
 
@@ -35,6 +37,7 @@ pub struct PipedHead {
     manifest: BundleManifest,
     layout: Layout,
     id: Digest,
+    bases: Bases,
 }
 
 /// The rest of the pipe.
@@ -105,8 +108,8 @@ pub(in crate::archive) fn read_head(
     let (head, manifest) = Head::read_from(&mut frame, trust)?;
     head.prove(&manifest)?;
     let layout = Layout::new(head.frame_lens(), &manifest);
-    let id = head.id();
-    Ok((PipedHead { head, manifest, layout, id }, at))
+    let (id, bases) = (head.id(), Bases::new(head.references().clone()));
+    Ok((PipedHead { head, manifest, layout, id, bases }, at))
 }
 
 impl PipedHead {
@@ -145,6 +148,18 @@ impl ImageStore for PipedHead {
 
     fn id(&self) -> Option<Digest> {
         Some(self.id)
+    }
+
+    fn references(&self) -> Option<&References> {
+        Some(&self.bases.listed)
+    }
+
+    fn read_bases_from(&self, source: Arc<dyn BaseSource>) {
+        self.bases.read_from(source);
+    }
+
+    fn bases_of(&self, _: &Digest) -> Result<Option<Vec<u32>>, ArchiveError> {
+        Ok(None)
     }
 
     fn signature(&self) -> Option<&[u8]> {
@@ -379,56 +394,8 @@ impl<R: Read> Members for Coming<'_, R> {
             Err(error) => Err(CompactError::Read(io::Error::other(error))),
         })
     }
-}
 
-/// One whole frame, found by walking its blocks; none at the end of the input. Content beyond `limit` is refused.
-pub(in crate::archive) fn read_frame(
-    input: &mut impl Read,
-    limit: u64,
-) -> Result<Option<Vec<u8>>, ArchiveError> {
-    let io = |error: io::Error| match error.kind() {
-        io::ErrorKind::UnexpectedEof => {
-            ArchiveError::Format(FormatError::Damaged("the stream ends inside a frame".into()))
-        }
-        _ => pipe_error(error),
-    };
-    let foreign =
-        || ArchiveError::Format(FormatError::NotABundle("its frames are not those of a bundle".to_owned()));
-    let mut frame = Vec::new();
-    if input.take(5).read_to_end(&mut frame).map_err(io)? == 0 {
-        return Ok(None);
+    fn base(&mut self, number: u32) -> Result<BaseContent, CompactError> {
+        self.pipe.head.bases.open(number)
     }
-    // The descriptor gives the length of the rest of the header, which is at most 18 bytes: it is read byte by byte.
-    let header = loop {
-        if let Some(header) = frame::FrameHeader::parse(&frame) {
-            break header;
-        }
-        if frame.len() >= frame::MAX_FRAME_HEADER || input.take(1).read_to_end(&mut frame).map_err(io)? == 0 {
-            return Err(foreign());
-        }
-    };
-    let allowed = header.content.filter(|content| *content <= limit).ok_or_else(foreign)?;
-    // Compressed content is never much longer than itself.
-    let cap = usize::try_from(allowed + allowed / 64 + (64 << 10)).map_err(|_| foreign())?;
-    loop {
-        let mut block = [0; frame::BLOCK_HEADER];
-        input.read_exact(&mut block).map_err(io)?;
-        frame.extend_from_slice(&block);
-        let (len, last) = frame::block_len(block).ok_or_else(foreign)?;
-        if frame.len() + len > cap {
-            return Err(foreign());
-        }
-        let start = frame.len();
-        frame.resize(start + len, 0);
-        input.read_exact(&mut frame[start..]).map_err(io)?;
-        if last {
-            break;
-        }
-    }
-    if header.checksum {
-        let start = frame.len();
-        frame.resize(start + frame::CHECKSUM, 0);
-        input.read_exact(&mut frame[start..]).map_err(io)?;
-    }
-    Ok(Some(frame))
 }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use super::pipe::{PipedContent, read_head};
 use super::streamed_layout;
+use crate::archive::bases::{BaseSource, References};
 use crate::archive::image_store::{ContentPieces, ImageStore, StreamSink};
 use crate::archive::volumes::pipe_error;
 use crate::archive::{
@@ -58,6 +59,18 @@ impl ImageStore for Kept {
 
     fn id(&self) -> Option<Digest> {
         self.known.id()
+    }
+
+    fn references(&self) -> Option<&References> {
+        self.known.references()
+    }
+
+    fn read_bases_from(&self, source: Arc<dyn BaseSource>) {
+        self.known.read_bases_from(source);
+    }
+
+    fn bases_of(&self, digest: &Digest) -> Result<Option<Vec<u32>>, ArchiveError> {
+        self.known.bases_of(digest)
     }
 
     fn signature(&self) -> Option<&[u8]> {

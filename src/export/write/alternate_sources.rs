@@ -5,10 +5,10 @@
 
 use std::collections::HashSet;
 use std::fmt;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use crate::app::once::Once;
-use crate::archive::{Manifests, Users};
+use crate::archive::{BaseSource, Manifests, Users};
 use crate::image::{Digest, ParsedManifest, Repository, media_type};
 use crate::inputs::content_source::{ContentError, ContentSource, ContentStream};
 use crate::plan::ExportPlan;
@@ -32,6 +32,11 @@ impl<'a> AlternateSources<'a> {
         manifests: &'a dyn Manifests,
     ) -> Self {
         Self { content, plan, manifests, users: OnceLock::new(), asked: Once::default() }
+    }
+
+    /// Content to which compact blobs may refer.
+    pub(crate) fn bases(&self) -> Option<&Arc<dyn BaseSource>> {
+        self.content.bases()
     }
 
     /// The content of `digest`, of `size` bytes, from byte `from` on.

@@ -5,6 +5,7 @@
 //! more than what is in it. After a kill, the journal says which blobs are complete; the rest is cut off.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
@@ -19,10 +20,12 @@ use super::fetch::{Attempts, pieces};
 use super::file_run::{Downloaded, Shared, Sidecar};
 use super::read_ahead::Source;
 use super::sink::{Growing, Sink};
+use crate::archive::manifest::RequiredBlob;
 use crate::archive::{
-    self, BlobRow, CompactReadBack, Cut, Form, PartialFile, StoredEncoder, compact_header, compact_path,
+    self, BaseSource, BlobRow, CompactReadBack, Cut, Form, PartialFile, StoredEncoder, compact_header,
+    compact_path,
 };
-use crate::compact::{CompactError, Compactor, Packed};
+use crate::compact::{self, BaseContent, CompactError, Compactor, Packed, content_of};
 use crate::export::resume::journal::ResumeState;
 use crate::image::Hasher;
 use crate::plan::ExportPlan;
@@ -310,18 +313,20 @@ impl<'a> MemberWriter<'a> {
 
 /// Fetches blob `index`, makes it compact, and passes on what is ready.
 async fn compacted(source: Source<'_>, index: usize, send: Sender) {
-    let blob = &source.plan.bundle.blobs[index];
-    if let Err(error) = tried(source, blob, source.plan.source(index).into(), &send).await {
+    if let Err(error) = tried(source, index, &send).await {
         // A receiver that is gone has already failed.
         let _ = send.send(Err(error)).await;
     }
 }
 
 /// Tries every place that may have the blob. One that breaks off is followed by another where it stopped.
-async fn tried(source: Source<'_>, blob: &BlobRow, first: BlobPlace, send: &Sender) -> Result<(), BlobError> {
+async fn tried(source: Source<'_>, index: usize, send: &Sender) -> Result<(), BlobError> {
+    let blob = &source.plan.bundle.blobs[index];
+    let first = BlobPlace::from(source.plan.source(index));
     let mut place = first.clone();
     let mut attempts: Option<Attempts> = None;
-    let mut thread = Compacting::begin(blob, send.clone());
+    let begin = || Compacting::begin(blob, Bases::of(source, index), send.clone());
+    let mut thread = begin();
     let mut after = |error| {
         let attempts = attempts.get_or_insert_with(|| Attempts::new(&first, source.places.of(&blob.digest)));
         attempts.after(error)
@@ -348,7 +353,7 @@ async fn tried(source: Source<'_>, blob: &BlobRow, first: BlobPlace, send: &Send
                 if send.send(Ok(Coming::Again(again))).await.is_err() {
                     return Ok(());
                 }
-                thread = Compacting::begin(blob, send.clone());
+                thread = begin();
             }
             ended => {
                 ended?;
@@ -356,6 +361,35 @@ async fn tried(source: Source<'_>, blob: &BlobRow, first: BlobPlace, send: &Send
                 return Ok(());
             }
         }
+    }
+}
+
+/// The bases of one blob.
+struct Bases {
+    source: Arc<dyn BaseSource>,
+    blobs: Vec<(u32, RequiredBlob)>,
+}
+
+impl Bases {
+    /// Those of blob `index`, if it has some and they can be read.
+    fn of(source: Source<'_>, index: usize) -> Option<Self> {
+        let plan = source.plan;
+        let row = |number: &u32| Some((*number, plan.references.get(*number as usize)?.clone()));
+        let blobs: Vec<_> = plan.bases[index].iter().filter_map(row).collect();
+        let source = Arc::clone(source.places.bases().filter(|_| !blobs.is_empty())?);
+        Some(Self { source, blobs })
+    }
+
+    fn numbers(&self) -> Vec<u32> {
+        self.blobs.iter().map(|(number, _)| *number).collect()
+    }
+}
+
+impl compact::Bases for Bases {
+    fn open(&mut self, number: u32) -> Result<BaseContent, CompactError> {
+        let found = self.blobs.iter().find(|(known, _)| *known == number);
+        let (_, blob) = found.ok_or(CompactError::Invalid("it has no such base"))?;
+        Ok(content_of(self.source.open(blob).map_err(std::io::Error::other)?, blob.size)?)
     }
 }
 
@@ -369,11 +403,15 @@ struct Compacting {
 }
 
 impl Compacting {
-    fn begin(blob: &BlobRow, send: Sender) -> Self {
+    fn begin(blob: &BlobRow, bases: Option<Bases>, send: Sender) -> Self {
         let (chunks, mut receive) = mpsc::channel::<Bytes>(QUEUE);
         let (digest, size) = (blob.digest, blob.size);
         let thread = tokio::task::spawn_blocking(move || {
             let (mut hasher, mut compactor) = (Hasher::for_digest(&digest), Compactor::new(size, LEVEL));
+            if let Some(bases) = bases {
+                let numbers = bases.numbers();
+                compactor = compactor.with_bases(Box::new(bases), numbers);
+            }
             let runtime = tokio::runtime::Handle::current();
             let mut sink = |packed| {
                 // A receiver that is gone has already failed.

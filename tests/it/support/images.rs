@@ -140,7 +140,12 @@ impl Layer {
     pub fn encoded(seed: u64, size: usize, encoder: Encoder) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
         let part: String = (0..size / 3).map(|_| rng.alphanumeric()).collect();
-        let tar = tar_of_one(&format!("file-{seed}.txt"), part.repeat(3).as_bytes());
+        Self::of_file(&format!("file-{seed}.txt"), part.repeat(3).as_bytes(), encoder)
+    }
+
+    /// A tar with this file, as gzip of `encoder`.
+    pub fn of_file(name: &str, content: &[u8], encoder: Encoder) -> Self {
+        let tar = tar_of_one(name, content);
         let mut bytes = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
         let mut encoding = encoder.start().unwrap();
         tar.chunks(32 << 10).for_each(|write| encoding.write(write, &mut bytes));

@@ -1,0 +1,66 @@
+//! The bases of a compact bundle: blobs that are elsewhere, whose content its own blobs refer to.
+//!
+//! `compact.json` lists them, and the members of a blob name them by their position in that list. Where they can be read is
+//! told after the bundle was opened: older bundles, or the registry that the images go to. What comes from there is not
+//! trusted: it can at most give a blob with another digest.
+
+use std::io::{self, Read};
+use std::sync::{Arc, OnceLock};
+
+use serde::{Deserialize, Serialize};
+
+use super::manifest::RequiredBlob;
+use super::{ArchiveError, InputError};
+use crate::compact::{BaseContent, CompactError, content_of};
+use crate::image::Digest;
+
+/// What `compact.json` says about bases.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct References {
+    /// The id of the bundle that has them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<Digest>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub references: Vec<RequiredBlob>,
+}
+
+/// Where the bytes of bases are read.
+pub trait BaseSource: Send + Sync + std::fmt::Debug {
+    /// The bytes of a blob, unverified.
+    fn open(&self, blob: &RequiredBlob) -> Result<Box<dyn Read + Send>, ArchiveError>;
+}
+
+/// The bases of one bundle.
+#[derive(Debug, Default)]
+pub(in crate::archive) struct Bases {
+    pub(in crate::archive) listed: References,
+    source: OnceLock<Arc<dyn BaseSource>>,
+}
+
+impl Bases {
+    pub(in crate::archive) fn new(listed: References) -> Self {
+        Self { listed, source: OnceLock::new() }
+    }
+
+    /// Reads bases from `source` from now on, unless another is in use already.
+    pub(in crate::archive) fn read_from(&self, source: Arc<dyn BaseSource>) {
+        let _ = self.source.set(source);
+    }
+
+    /// Whether bases can be read.
+    pub(in crate::archive) fn are_given(&self) -> bool {
+        self.source.get().is_some()
+    }
+
+    /// The content of the base with this number.
+    pub(in crate::archive) fn open(&self, number: u32) -> Result<BaseContent, CompactError> {
+        let blob = usize::try_from(number).ok().and_then(|number| self.listed.references.get(number));
+        let blob = blob.ok_or(CompactError::Invalid("it refers to a base that is not listed"))?;
+        let opened = match self.source.get() {
+            Some(source) => source.open(blob),
+            None => Err(ArchiveError::Input(InputError::NoBase(blob.digest))),
+        };
+        Ok(content_of(opened.map_err(io::Error::other)?, blob.size)?)
+    }
+}

@@ -1,0 +1,193 @@
+//! Compact deltas: their blobs are made from those of an older release, which is at the destination or in an older bundle.
+
+use std::path::PathBuf;
+
+use airgap_bundle::encoders::Encoder;
+use airgap_bundle::image::Digest;
+
+use crate::support::gap::{Gap, assert_whole};
+use crate::support::images::{ImageSpec, Layer, TestImage};
+
+const GO: Encoder = Encoder::Go126 { level: 6 };
+
+/// Content of a release: random text, in which each release changes a little.
+fn content(seed: u64, release: usize) -> Vec<u8> {
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let mut text: Vec<u8> = (0..400_000).map(|_| rng.alphanumeric() as u8).collect();
+    for change in 0..release {
+        let at = 50_000 * (change + 1);
+        text.splice(at..at + 10, format!("release {release}").into_bytes());
+    }
+    text
+}
+
+fn image(seed: u64, release: usize) -> TestImage {
+    let same = Layer::of_file("same", &content(seed + 100, 0), GO);
+    let changed = Layer::of_file("changed", &content(seed, release), GO);
+    ImageSpec::new(seed * 10 + release as u64).layer(same).layer(changed).build()
+}
+
+/// The layer that changes between releases.
+fn changed(image: &TestImage) -> Digest {
+    image.blobs[2].0
+}
+
+/// Where the destination holds a blob.
+fn blob_file(gap: &Gap, digest: &Digest) -> PathBuf {
+    let mut folders = vec![gap.destination.folder().to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let is_it = path.to_str().is_some_and(|name| name.ends_with(&digest.hex()));
+            if path.is_dir() {
+                folders.push(path);
+            } else if is_it && path.metadata().unwrap().len() > 1000 {
+                return path;
+            }
+        }
+    }
+    panic!("the destination lacks {digest}")
+}
+
+/// Two releases of two images: `one.tar.zst` has the first, `two.tar.zst` all of the second, and `delta.tar.zst` what is new
+/// in it.
+fn releases() -> (Gap, [TestImage; 2], [TestImage; 2]) {
+    let mut gap = Gap::new();
+    let (first, second) = ([image(1, 0), image(2, 0)], [image(1, 3), image(2, 2)]);
+    for (repository, image) in ["a/one", "b/two"].iter().zip(&first) {
+        gap.image(repository, "1", image);
+    }
+    gap.export(&["-o", "one.tar.zst"]);
+    for (repository, image) in ["a/one", "b/two"].iter().zip(&second) {
+        gap.source.put_image(repository, "1", image);
+    }
+    gap.export(&["--compact", "-o", "two.tar.zst"]);
+    gap.export(&["--compact", "--base", "one.tar.zst", "-o", "delta.tar.zst"]);
+    (gap, first, second)
+}
+
+fn run(gap: &Gap, arguments: &[&str]) -> String {
+    let ran = gap.cli.run(arguments);
+    assert_eq!(ran.code, 0, "{arguments:?}: {}", ran.shown());
+    ran.stdout
+}
+
+fn arrived(gap: &Gap, images: &[TestImage; 2]) {
+    for (repository, image) in ["a/one", "b/two"].iter().zip(images) {
+        assert_whole(&gap.destination, repository, "1", image);
+    }
+}
+
+#[test]
+fn an_update_is_as_small_as_what_changed() {
+    let (gap, first, second) = releases();
+    let (whole, delta) = (gap.read("two.tar.zst").len(), gap.read("delta.tar.zst").len());
+    assert!(delta * 50 < whole, "{delta} of {whole}");
+    gap.import("one.tar.zst", &[]);
+    arrived(&gap, &first);
+    let shown = run(&gap, &["import", "delta.tar.zst", "-d", &gap.destination.host(), "--dry-run"]);
+    assert!(shown.contains("2 blobs of the destination will be read again"), "{shown}");
+    gap.import("delta.tar.zst", &[]);
+    arrived(&gap, &second);
+}
+
+#[test]
+fn it_arrives_through_a_pipe_and_again() {
+    let (gap, _, second) = releases();
+    gap.import("one.tar.zst", &[]);
+    let host = gap.destination.host();
+    let delta = gap.read("delta.tar.zst");
+    for _ in 0..2 {
+        let ran = gap.fed(&["import", "-", "-d", &host, "--values", "v.yaml", "--force"], &delta);
+        assert_eq!(ran.code, 0, "{}", ran.shown());
+        arrived(&gap, &second);
+    }
+}
+
+#[test]
+fn a_pipe_without_its_base_says_what_is_missing() {
+    let (gap, first, _) = releases();
+    gap.import("one.tar.zst", &[]);
+    for image in &first {
+        std::fs::remove_file(blob_file(&gap, &changed(image))).unwrap();
+    }
+    let host = gap.destination.host();
+    let ran =
+        gap.fed(&["import", "-", "-d", &host, "--values", "v.yaml", "--force"], &gap.read("delta.tar.zst"));
+    assert_ne!(ran.code, 0, "{}", ran.shown());
+    assert!(ran.stderr.contains("which is in an older bundle"), "{}", ran.shown());
+    assert!(ran.stderr.contains("--base FILE"), "{}", ran.shown());
+}
+
+#[test]
+fn without_its_base_nothing_is_sent() {
+    let (gap, _, second) = releases();
+    let ran = gap.try_import("delta.tar.zst", &[]);
+    assert_eq!(ran.code, 1, "{}", ran.shown());
+    assert!(ran.stderr.contains("lacks 2 blobs from which blobs of this bundle are made"), "{}", ran.shown());
+    assert!(ran.stderr.contains("--base FILE"), "{}", ran.shown());
+    assert!(crate::support::gap::uploads(&gap.destination).is_empty());
+    // The older bundle has what the blobs are made from, and the rest is filled in from it.
+    run(&gap, &["repack", "delta.tar.zst", "--fill-from", "one.tar.zst", "-o", "filled.tar.zst"]);
+    gap.export(&["-o", "plain.tar.zst"]);
+    assert!(gap.read("filled.tar.zst") == gap.read("plain.tar.zst"));
+    gap.import("filled.tar.zst", &[]);
+    arrived(&gap, &second);
+}
+
+/// The destination has the unchanged layers, but not those that changed.
+#[test]
+fn an_older_bundle_stands_in_for_the_destination() {
+    let (gap, first, second) = releases();
+    gap.import("one.tar.zst", &[]);
+    for image in &first {
+        std::fs::remove_file(blob_file(&gap, &changed(image))).unwrap();
+    }
+    assert_eq!(gap.try_import("delta.tar.zst", &[]).code, 1);
+    gap.import("delta.tar.zst", &["--base", "one.tar.zst"]);
+    arrived(&gap, &second);
+}
+
+#[test]
+fn verify_says_what_it_cannot_check() {
+    let (gap, ..) = releases();
+    let shown = run(&gap, &["verify", "delta.tar.zst"]);
+    assert!(shown.contains("2 of 6 blobs need bundle"), "{shown}");
+    let shown = run(&gap, &["verify", "delta.tar.zst", "--base", "one.tar.zst"]);
+    assert!(!shown.contains("need bundle"), "{shown}");
+    let ran = gap.cli.run(&["verify", "delta.tar.zst", "--base", "two.tar.zst"]);
+    assert_eq!(ran.code, 2, "{}", ran.shown());
+}
+
+#[test]
+fn every_flip_is_an_error_or_the_right_digest() {
+    let (gap, ..) = releases();
+    let delta = gap.read("delta.tar.zst");
+    let mut rng = fastrand::Rng::with_seed(7);
+    for _ in 0..40 {
+        let (mut flipped, at) = (delta.clone(), rng.usize(..delta.len()));
+        flipped[at] ^= 1 << rng.u8(..8);
+        std::fs::write(gap.path("flipped.tar.zst"), flipped).unwrap();
+        for base in [&[][..], &["--base", "one.tar.zst"]] {
+            let ran = gap.cli.run(&[&["verify", "flipped.tar.zst"][..], base].concat());
+            assert!(ran.code != 0 && ran.code != 101, "byte {at}: {}", ran.shown());
+        }
+    }
+}
+
+/// What the destination returns for a base is not trusted.
+#[test]
+fn a_base_with_other_content_is_an_error_before_the_commit() {
+    let (gap, first, second) = releases();
+    gap.import("one.tar.zst", &[]);
+    let file = blob_file(&gap, &changed(&first[0]));
+    let mut other = std::fs::read(&file).unwrap();
+    let middle = other.len() / 2;
+    other[middle] ^= 1;
+    std::fs::write(&file, other).unwrap();
+    let ran = gap.try_import("delta.tar.zst", &[]);
+    assert_ne!(ran.code, 0, "{}", ran.shown());
+    assert!(!gap.destination.has_blob("a/one", &changed(&second[0])));
+    gap.import("delta.tar.zst", &["--base", "one.tar.zst"]);
+    arrived(&gap, &second);
+}
