@@ -29,6 +29,11 @@ pub struct References {
 pub trait BaseSource: Send + Sync + std::fmt::Debug {
     /// The bytes of a blob, unverified.
     fn open(&self, blob: &RequiredBlob) -> Result<Box<dyn Read + Send>, ArchiveError>;
+
+    /// The content of a blob, unverified.
+    fn content(&self, blob: &RequiredBlob) -> Result<BaseContent, CompactError> {
+        Ok(content_of(self.open(blob).map_err(io::Error::other)?, blob.size)?)
+    }
 }
 
 /// The bases of one bundle.
@@ -57,10 +62,7 @@ impl Bases {
     pub(in crate::archive) fn open(&self, number: u32) -> Result<BaseContent, CompactError> {
         let blob = usize::try_from(number).ok().and_then(|number| self.listed.references.get(number));
         let blob = blob.ok_or(CompactError::Invalid("it refers to a base that is not listed"))?;
-        let opened = match self.source.get() {
-            Some(source) => source.open(blob),
-            None => Err(ArchiveError::Input(InputError::NoBase(blob.digest))),
-        };
-        Ok(content_of(opened.map_err(io::Error::other)?, blob.size)?)
+        let lacking = || io::Error::other(ArchiveError::Input(InputError::NoBase(blob.digest)));
+        self.source.get().ok_or_else(lacking)?.content(blob)
     }
 }

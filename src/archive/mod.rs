@@ -34,13 +34,13 @@
 //!
 //! # Compact bundles
 //!
-//! With `profile` `compact`, the members are `oci-layout`, `bundle.json`, `bundle.json.sig`, `compact.json` (the revision of
-//! the form of the blobs, and the blobs elsewhere to which they refer), then the small JSON blobs. There is neither `index.json` nor `SHA256SUMS`, so that no other tool
-//! takes the file for a set without images. Each blob after them is either a member under its usual path, or a run of
-//! members `compact/<algorithm>/<hex>.<n>` in compact form ([`crate::compact`]). Their headers and data are in stored frames
-//! as above, in the order of `bundle.json`. Which it is, and the sizes, stand in the last member, `compact-index.json`,
-//! which shares one stored frame with the end of the archive. So everything is known after the start and the end of the
-//! file were read; a pipe learns it from each header.
+//! With `profile` `compact`, the members are `oci-layout`, `bundle.json`, `bundle.json.sig`, `compact.json` (the revision
+//! of the form of the blobs, and the blobs elsewhere to which they refer), then the small JSON blobs. There is neither
+//! `index.json` nor `SHA256SUMS`, so that no other tool takes the file for a set without images. Each blob after them is
+//! either a member under its usual path, or a run of members `compact/<algorithm>/<hex>.<n>` in compact form
+//! ([`crate::compact`]). Their headers and data are in stored frames as above, in the order of `bundle.json`. Which it
+//! is, and the sizes, stand in the last member, `compact-index.json`, which shares one stored frame with the end of the
+//! archive. So everything is known after the start and the end of the file were read; a pipe learns it from each header.
 //!
 //! # What follows from `bundle.json`
 //!
@@ -66,6 +66,7 @@ mod image_store;
 mod input;
 pub mod manifest;
 mod partial;
+mod piece_reader;
 mod read;
 mod stored_bases;
 mod stream;
@@ -99,6 +100,7 @@ pub use partial::{
     DraftedHead, FRAME_CONTENT, PartialFile, StoredFrame, compressed_frame, draft_head, ending,
     member_header, open_frame, read_back, stored_len, sync_folder,
 };
+pub use piece_reader::PieceReader;
 pub use read::compact_back::CompactReadBack;
 pub use read::content::ContentReader;
 pub use read::problem::Problem;

@@ -114,9 +114,9 @@ async fn verify(session: &Session, args: &VerifyArgs, report: &mut RunReport) ->
 
 /// How many blobs can be made again only with their base; nothing if there are none.
 fn not_provable(image_store: &dyn ImageStore) -> String {
-    if image_store.references().is_none_or(|listed| listed.references.is_empty()) {
+    let Some(listed) = image_store.references().filter(|listed| !listed.references.is_empty()) else {
         return String::new();
-    }
+    };
     let (blobs, mut need) = (&image_store.bundle().blobs, 0);
     for blob in blobs {
         // What cannot be read is a problem that is reported with its place.
@@ -124,8 +124,7 @@ fn not_provable(image_store: &dyn ImageStore) -> String {
             image_store.bases_of(&blob.digest).ok().flatten().is_some_and(|bases| !bases.is_empty()),
         );
     }
-    let of = image_store.references().and_then(|listed| listed.base);
-    let base = of.map_or_else(|| "an older bundle".to_owned(), |id| format!("bundle {id}"));
+    let base = listed.base.map_or_else(|| "an older bundle".to_owned(), |id| format!("bundle {id}"));
     match need {
         0 => String::new(),
         need => format!(

@@ -126,7 +126,7 @@ impl WindowStep {
         let (mut step, mut left) = (Self::default(), len);
         let mut take = |len: u64| {
             left = left.checked_sub(len).filter(|_| len > 0).ok_or(WRONG)?;
-            Ok::<_, CompactError>(left)
+            Ok::<_, CompactError>(())
         };
         for _ in 0..kept {
             let (start, len) = (read_number(input)?, read_number(input)?);

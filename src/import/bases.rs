@@ -2,19 +2,18 @@
 //! named, or where the destination has it.
 
 use std::collections::{HashMap, HashSet};
-use std::io::{self, Read};
+use std::io::Read;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use tokio::runtime::Handle;
 
 use super::required::BaseSearch;
 use crate::app::failure::{ExitCode, Failure};
 use crate::archive::manifest::RequiredBlob;
-use crate::archive::{ArchiveError, BaseSource, BlobRow, ImageStore, InputError, StoredBases};
+use crate::archive::{ArchiveError, BaseSource, BlobRow, ImageStore, InputError, PieceReader, StoredBases};
 use crate::image::{Digest, Repository};
 use crate::plan::ImportPlan;
-use crate::registry::RegistryClient;
+use crate::registry::{RegistryClient, RegistryError};
 use crate::report::count;
 
 /// Reads bases in older bundles, then at the destination.
@@ -85,53 +84,36 @@ impl BaseSource for Found {
         }
         let place =
             self.places.get(&blob.digest).ok_or(ArchiveError::Input(InputError::NoBase(blob.digest)))?;
-        Ok(Box::new(Remote::open(&self.client, place, blob, &self.runtime)))
+        Ok(Box::new(download(&self.client, place, blob, &self.runtime)))
     }
 }
 
 /// A blob that a thread of its own downloads.
-struct Remote {
-    pieces: std::sync::mpsc::Receiver<io::Result<Bytes>>,
-    current: Bytes,
-}
-
-impl Remote {
-    fn open(client: &RegistryClient, place: &Repository, blob: &RequiredBlob, runtime: &Handle) -> Self {
-        /// Pieces on their way.
-        const QUEUE: usize = 16;
-        let (send, pieces) = std::sync::mpsc::sync_channel(QUEUE);
-        let (client, place, runtime) = (client.clone(), place.into(), runtime.clone());
-        let (digest, size) = (blob.digest, blob.size);
-        // It waits in `send` while nobody reads, and ends there once nobody will.
-        std::thread::spawn(move || {
-            let download = async {
-                let mut stream = client.blob(&place, &digest, size, 0).await?;
-                while let Some(piece) = stream.next().await? {
-                    if send.send(Ok(piece)).is_err() {
-                        break;
-                    }
+fn download(
+    client: &RegistryClient,
+    place: &Repository,
+    blob: &RequiredBlob,
+    runtime: &Handle,
+) -> impl Read + Send + use<> {
+    /// Pieces on their way.
+    const QUEUE: usize = 16;
+    let (send, pieces) = std::sync::mpsc::sync_channel(QUEUE);
+    let (client, place, runtime) = (client.clone(), place.into(), runtime.clone());
+    let (digest, size) = (blob.digest, blob.size);
+    // It waits in `send` while nobody reads, and ends there once nobody will.
+    std::thread::spawn(move || {
+        let download = async {
+            let mut stream = client.blob(&place, &digest, size, 0).await?;
+            while let Some(piece) = stream.next().await? {
+                if send.send(Ok(piece)).is_err() {
+                    break;
                 }
-                Ok::<_, crate::registry::RegistryError>(())
-            };
-            if let Err(error) = runtime.block_on(download) {
-                let what = format!("base {digest} of {place}: {error}");
-                let _ = send.send(Err(io::Error::other(what)));
             }
-        });
-        Self { pieces, current: Bytes::new() }
-    }
-}
-
-impl Read for Remote {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while self.current.is_empty() {
-            match self.pieces.recv() {
-                Ok(piece) => self.current = piece?,
-                Err(_) => return Ok(0),
-            }
+            Ok::<_, RegistryError>(())
+        };
+        if let Err(error) = runtime.block_on(download) {
+            let _ = send.send(Err(format!("base {digest} of {place}: {error}")));
         }
-        let now = self.current.split_to(buffer.len().min(self.current.len()));
-        buffer[..now.len()].copy_from_slice(&now);
-        Ok(now.len())
-    }
+    });
+    PieceReader::new(pieces.into_iter())
 }

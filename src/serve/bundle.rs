@@ -8,11 +8,9 @@ use std::io::{self, Read};
 use std::ops::Range;
 use std::sync::Arc;
 
-use bytes::{Buf, Bytes};
-
 use super::listing::{Gathering, Listed, MAX_REFERRERS, Page, Referrers};
 use super::store::{RepositoryName, Store, StoreError, TagOrDigest};
-use crate::archive::{ArchiveError, ArtifactIndex, ContentPieces, Contents, ImageStore, fates};
+use crate::archive::{ArchiveError, ArtifactIndex, Contents, ImageStore, PieceReader, fates};
 use crate::destination::Mapping;
 use crate::image::{Digest, MediaType, RawManifest, Tag};
 
@@ -178,26 +176,6 @@ impl Store for BundleStore {
             part.and_then(|part| part.ok_or(ArchiveError::Invariant("only whole blobs are given out")))
         };
         let pieces = pieces.map_err(io::Error::other)?;
-        Ok(Box::new(PieceReader { pieces, ready: Bytes::new() }.take(range.end - range.start)))
-    }
-}
-
-/// Pieces of a blob as a reader.
-struct PieceReader {
-    pieces: ContentPieces,
-    ready: Bytes,
-}
-
-impl Read for PieceReader {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while self.ready.is_empty() {
-            match self.pieces.next() {
-                Some(piece) => self.ready = piece.map_err(io::Error::other)?,
-                None => return Ok(0),
-            }
-        }
-        let taken = buffer.len().min(self.ready.len());
-        self.ready.copy_to_slice(&mut buffer[..taken]);
-        Ok(taken)
+        Ok(Box::new(PieceReader::new(pieces).take(range.end - range.start)))
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use airgap_bundle::encoders::Encoder;
 use airgap_bundle::image::Digest;
 
+use crate::support::cli::Ran;
 use crate::support::gap::{Gap, assert_whole};
 use crate::support::images::{ImageSpec, Layer, TestImage};
 
@@ -47,6 +48,19 @@ fn blob_file(gap: &Gap, digest: &Digest) -> PathBuf {
         }
     }
     panic!("the destination lacks {digest}")
+}
+
+/// The destination loses the layers that change.
+fn lose_changed(gap: &Gap, images: &[TestImage; 2]) {
+    for image in images {
+        std::fs::remove_file(blob_file(gap, &changed(image))).unwrap();
+    }
+}
+
+/// Imports the delta from a pipe.
+fn pipe(gap: &Gap) -> Ran {
+    let host = gap.destination.host();
+    gap.fed(&["import", "-", "-d", &host, "--values", "v.yaml", "--force"], &gap.read("delta.tar.zst"))
 }
 
 /// Two releases of two images: `one.tar.zst` has the first, `two.tar.zst` all of the second, and `delta.tar.zst` what is new
@@ -95,10 +109,8 @@ fn an_update_is_as_small_as_what_changed() {
 fn it_arrives_through_a_pipe_and_again() {
     let (gap, _, second) = releases();
     gap.import("one.tar.zst", &[]);
-    let host = gap.destination.host();
-    let delta = gap.read("delta.tar.zst");
     for _ in 0..2 {
-        let ran = gap.fed(&["import", "-", "-d", &host, "--values", "v.yaml", "--force"], &delta);
+        let ran = pipe(&gap);
         assert_eq!(ran.code, 0, "{}", ran.shown());
         arrived(&gap, &second);
     }
@@ -108,12 +120,8 @@ fn it_arrives_through_a_pipe_and_again() {
 fn a_pipe_without_its_base_says_what_is_missing() {
     let (gap, first, _) = releases();
     gap.import("one.tar.zst", &[]);
-    for image in &first {
-        std::fs::remove_file(blob_file(&gap, &changed(image))).unwrap();
-    }
-    let host = gap.destination.host();
-    let ran =
-        gap.fed(&["import", "-", "-d", &host, "--values", "v.yaml", "--force"], &gap.read("delta.tar.zst"));
+    lose_changed(&gap, &first);
+    let ran = pipe(&gap);
     assert_ne!(ran.code, 0, "{}", ran.shown());
     assert!(ran.stderr.contains("which is in an older bundle"), "{}", ran.shown());
     assert!(ran.stderr.contains("--base FILE"), "{}", ran.shown());
@@ -140,9 +148,7 @@ fn without_its_base_nothing_is_sent() {
 fn an_older_bundle_stands_in_for_the_destination() {
     let (gap, first, second) = releases();
     gap.import("one.tar.zst", &[]);
-    for image in &first {
-        std::fs::remove_file(blob_file(&gap, &changed(image))).unwrap();
-    }
+    lose_changed(&gap, &first);
     assert_eq!(gap.try_import("delta.tar.zst", &[]).code, 1);
     gap.import("delta.tar.zst", &["--base", "one.tar.zst"]);
     arrived(&gap, &second);

@@ -25,7 +25,7 @@ use crate::archive::{
     self, BaseSource, BlobRow, CompactReadBack, Cut, Form, PartialFile, StoredEncoder, compact_header,
     compact_path,
 };
-use crate::compact::{self, BaseContent, CompactError, Compactor, Packed, content_of};
+use crate::compact::{self, BaseContent, CompactError, Compactor, Packed};
 use crate::export::resume::journal::ResumeState;
 use crate::image::Hasher;
 use crate::plan::ExportPlan;
@@ -389,7 +389,7 @@ impl compact::Bases for Bases {
     fn open(&mut self, number: u32) -> Result<BaseContent, CompactError> {
         let found = self.blobs.iter().find(|(known, _)| *known == number);
         let (_, blob) = found.ok_or(CompactError::Invalid("it has no such base"))?;
-        Ok(content_of(self.source.open(blob).map_err(std::io::Error::other)?, blob.size)?)
+        self.source.content(blob)
     }
 }
 
