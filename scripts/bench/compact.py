@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
 """What compact bundles save and cost, layer by layer, on the corpus of corpus.sh.
 
-    compact.py BUNDLE CORPUS WORK [LAYER…]
+    compact.py BUNDLE CORPUS WORK [--profile compact|max] [--update] [--encoder NAME] [LAYER…]
 
 For each layer of v1 and each encoder of a tool (go6: docker, buildkit; go1: crane; py6: zlib, as jib; pgzip: skopeo itself,
 where it is installed): one image with that layer, made compact with `bundle repack`, and made again with `bundle verify`.
+With --update, the layer of v2 as zlib encodes it, made compact beside that of v1.
 Prints one line for each as JSON: bytes of the layer and of its compact form, seconds of processor time and MiB of memory
 of both commands. The last line has the sums.
 """
 
+import argparse
 import gzip
 import hashlib
 import json
@@ -19,8 +21,17 @@ import shutil
 import subprocess
 import sys
 
-BUNDLE, CORPUS, WORK = sys.argv[1], pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3])
-LAYERS = sys.argv[4:] or ["base", "jre", "nginx", "kafka", "zookeeper", "elasticsearch", "hadoop", "spark"]
+ALL = ["base", "jre", "nginx", "kafka", "zookeeper", "elasticsearch", "hadoop", "spark"]
+parser = argparse.ArgumentParser()
+parser.add_argument("bundle")
+parser.add_argument("corpus", type=pathlib.Path)
+parser.add_argument("work", type=pathlib.Path)
+parser.add_argument("layers", nargs="*", default=ALL)
+parser.add_argument("--profile", default="compact")
+parser.add_argument("--update", action="store_true")
+parser.add_argument("--encoder", help="only this one")
+given = parser.parse_intermixed_args()
+BUNDLE, CORPUS, WORK, LAYERS = given.bundle, given.corpus, given.work, given.layers
 TYPE = "application/vnd.oci.image.{}"
 
 
@@ -52,13 +63,13 @@ def layout(folder, layer, compressed):
     (folder / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
 
 
-def made(*arguments):
-    """`layout` in a process of its own: the memory of this one would count as that of the commands."""
-    process = multiprocessing.Process(target=layout, args=arguments)
+def made(call, *arguments):
+    """Calls it in a process of its own: the memory of this one would count as that of the commands."""
+    process = multiprocessing.Process(target=call, args=arguments)
     process.start()
     process.join()
     if process.exitcode:
-        sys.exit("a layout cannot be written")
+        sys.exit("a layer cannot be written")
 
 
 def measured(*command):
@@ -73,12 +84,22 @@ def measured(*command):
     return used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, said
 
 
+def compress(raw, file):
+    """The layer as zlib compresses it."""
+    file.write_bytes(gzip.compress(raw.read_bytes(), 6))
+
+
 def encoded(name):
     """Files of the layer as tools compress it, by encoder."""
+    if given.update:
+        file = WORK / "v2.gz"
+        made(compress, CORPUS / "raw/v2" / f"{name}.tar", file)
+        yield "py6", file
+        return
     for encoder in ("go6", "go1", "py6"):
         yield encoder, CORPUS / "gzip/v1" / f"{name}.{encoder}.gz"
     if shutil.which("skopeo"):
-        made(WORK / "raw", CORPUS / "raw/v1" / f"{name}.tar", False)
+        made(layout, WORK / "raw", CORPUS / "raw/v1" / f"{name}.tar", False)
         out = WORK / "skopeo"
         shutil.rmtree(out, ignore_errors=True)
         source = f"oci:{WORK}/raw:corpus.example/layer:1"
@@ -90,11 +111,21 @@ def encoded(name):
 sums = {"gzip": 0, "held": 0, "export": 0.0, "verify": 0.0, "layers": 0, "recognised": 0}
 for name in LAYERS:
     for encoder, file in encoded(name):
-        made(WORK / "layout", file, True)
+        if given.encoder not in (None, encoder):
+            continue
+        made(layout, WORK / "layout", file, True)
         bundle = WORK / "layer.compact.tar.zst"
-        arguments = ["--profile", "compact", "--force", "--no-sidecar", "-o", str(bundle)]
+        arguments = ["--profile", given.profile, "--force", "--no-sidecar", "-o", str(bundle)]
+        bases = []
+        if given.update:
+            # The base holds the older layer as it is.
+            old, base = WORK / "old", WORK / "old.tar.zst"
+            made(layout, old, CORPUS / "gzip/v1" / f"{name}.py6.gz", True)
+            measured(BUNDLE, "repack", str(old), "--force", "--no-sidecar", "-o", str(base))
+            arguments += ["--base", str(base)]
+            bases = ["--base", str(base)]
         export, memory, _ = measured(BUNDLE, "repack", str(WORK / "layout"), *arguments)
-        verify, memory_verify, _ = measured(BUNDLE, "verify", str(bundle))
+        verify, memory_verify, _ = measured(BUNDLE, "verify", str(bundle), *bases)
         blobs = json.loads(measured(BUNDLE, "inspect", str(bundle), "--format", "json")[2])["compact"]
         blob = max(blobs, key=lambda blob: blob["size"])
         row = {"layer": name, "encoder": encoder, "gzip": blob["size"], "form": blob["form"], "held": blob["held"]}

@@ -11,16 +11,19 @@ use serde::{Deserialize, Serialize};
 
 use super::manifest::RequiredBlob;
 use super::{ArchiveError, InputError};
-use crate::compact::{BaseContent, CompactError, content_of};
+use crate::compact::{BaseContent, CompactError, Effort, content_of};
 use crate::image::Digest;
 
-/// What `compact.json` says about bases.
+/// What `compact.json` says beside the revision: what the blobs need.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct References {
-    /// The id of the bundle that has them.
+pub struct CompactHead {
+    /// The id of the bundle that has the bases.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<Digest>,
+    #[serde(default)]
+    pub effort: Effort,
+    /// The bases.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub references: Vec<RequiredBlob>,
 }
@@ -39,12 +42,12 @@ pub trait BaseSource: Send + Sync + std::fmt::Debug {
 /// The bases of one bundle.
 #[derive(Debug, Default)]
 pub(in crate::archive) struct Bases {
-    pub(in crate::archive) listed: References,
+    pub(in crate::archive) listed: CompactHead,
     source: OnceLock<Arc<dyn BaseSource>>,
 }
 
 impl Bases {
-    pub(in crate::archive) fn new(listed: References) -> Self {
+    pub(in crate::archive) fn new(listed: CompactHead) -> Self {
         Self { listed, source: OnceLock::new() }
     }
 

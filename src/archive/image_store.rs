@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::bases::{BaseSource, References};
+use super::bases::{BaseSource, CompactHead};
 use super::manifest::MAX_HEAD_CONFIG;
 use super::{ArchiveError, BundleManifest, Chosen, FormatError, Manifests};
 use crate::image::{Descriptor, Digest, RawManifest};
@@ -84,7 +84,7 @@ pub trait ImageStore: Manifests + Send + Sync + std::fmt::Debug {
     }
 
     /// The blobs that are elsewhere, to which its blobs may refer; none if it is not a compact bundle.
-    fn references(&self) -> Option<&References> {
+    fn references(&self) -> Option<&CompactHead> {
         None
     }
 

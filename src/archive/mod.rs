@@ -73,7 +73,7 @@ mod stream;
 mod unpacked;
 mod volumes;
 
-pub use bases::{BaseSource, References};
+pub use bases::{BaseSource, CompactHead};
 pub use chart::{ChartFile, MAX_CHART_FILE, MAX_CHART_FILES, chart_files};
 pub use chart_artifact::ChartArtifact;
 pub use error::{

@@ -11,7 +11,7 @@ use super::format::sink::Sink;
 use super::format::{expansion, frame};
 use super::manifest::{BlobRow, BundleManifest};
 use super::volumes::{Cut, Files, Names, failed};
-use super::{ArchiveError, FormatError, Input, References};
+use super::{ArchiveError, CompactHead, FormatError, Input};
 use crate::app::own_file::folder_of;
 use crate::image::{Digest, Hasher};
 
@@ -27,7 +27,7 @@ pub struct DraftedHead {
 pub fn draft_head(
     bundle: &BundleManifest,
     signature: Option<&[u8]>,
-    references: &References,
+    references: &CompactHead,
     manifests: &dyn Manifests,
     out: &mut dyn FnMut(&[u8]) -> Result<(), ArchiveError>,
 ) -> Result<DraftedHead, ArchiveError> {

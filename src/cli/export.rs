@@ -13,7 +13,6 @@ use super::{
 use crate::image::{HostName, Platform};
 
 #[derive(Debug, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct ExportArgs {
     #[command(flatten)]
     pub catalog: CatalogArgs,
@@ -28,6 +27,8 @@ pub struct ExportArgs {
     /// wrote. With --verify-key, one of the keys must have signed it.
     #[arg(long, value_name = "FILE", help_heading = INPUT)]
     pub base: Option<PathBuf>,
+    #[command(flatten)]
+    pub base_content: BaseContentArgs,
     /// Export what `import --salvage` asked for.
     ///
     /// Where a catalog, --locked or --base (the damaged bundle) is given, names, sources and digests must be the same
@@ -56,10 +57,12 @@ pub struct ExportArgs {
     pub write: WriteArgs,
     /// Write a smaller bundle with the same digests.
     ///
-    /// It carries what is in the layers instead of their gzip form. Import makes the exact layers again, which takes processor time: about a minute for each GB. Only this program reads
-    /// such a bundle. Layers whose encoder is not known are carried as they are.
-    #[arg(long, help_heading = OUTPUT)]
-    pub compact: bool,
+    /// It carries what is in the layers instead of their gzip form, and with `max` what is in the jars and zip files in them,
+    /// too. Import makes the exact layers again, which takes processor time: about a minute for each GB, with `max` two
+    /// where there are many jars. Only this program reads such a bundle. Layers whose encoder is not known are carried as
+    /// they are.
+    #[arg(long, value_enum, value_name = "max", num_args = 0..=1, require_equals = true, default_missing_value = "normal", hide_possible_values = true, help_heading = OUTPUT)]
+    pub compact: Option<CompactChoice>,
     /// Keep source hosts in destination names: `<dest>/quay.io/a/b`.
     #[arg(long, help_heading = OUTPUT)]
     pub keep_host: bool,
@@ -160,4 +163,35 @@ pub enum ForeignLayers {
     Carry,
     /// Leave them where they are.
     KeepUrls,
+}
+
+/// How small a compact bundle is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum CompactChoice {
+    /// Without the gzip around layers.
+    Normal,
+    /// Without the deflated form of what is in the zip files of the layers, too.
+    Max,
+}
+
+/// What compact blobs may refer to.
+#[derive(Debug, Args)]
+pub struct BaseContentArgs {
+    /// What --compact does with the content of --base: `use`, `require` or `none`.
+    ///
+    /// With `use`, a layer of the base that cannot be read makes the bundle larger, which is said. With `require` it is an
+    /// error. With `none` no content is read, and importing needs none: the delta only leaves out whole layers.
+    #[arg(long, value_enum, value_name = "MODE", default_value_t = BaseContentChoice::Use, requires = "base", hide_possible_values = true, help_heading = INPUT, hide_short_help = true)]
+    pub base_content: BaseContentChoice,
+}
+
+/// What is done with the content of a base.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum BaseContentChoice {
+    /// Read it, as far as that is possible.
+    Use,
+    /// Fail where it cannot be read.
+    Require,
+    /// Do not read it.
+    None,
 }

@@ -24,7 +24,9 @@ pub use catalog::{
 };
 use common::heading::OUTPUT;
 pub use common::{NetworkArgs, OutputArgs, ReportArgs, ResultFormat, With, WithArgs};
-pub use export::{AssumedMedium, ExportArgs, ForeignLayers, WriteArgs};
+pub use export::{
+    AssumedMedium, BaseContentArgs, BaseContentChoice, CompactChoice, ExportArgs, ForeignLayers, WriteArgs,
+};
 pub use handoff::{MappingArgs, MirrorRuntime, MirrorsArgs, ValuesArgs, ValuesStyleArgs};
 pub use import::{EcrArgs, ImportArgs, InspectArgs, OnConflict, ShardArg, VerifyArgs};
 pub use login::{LoginArgs, LogoutArgs};

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::common::heading::{INPUT, MEDIA, OUTPUT, SELECTION};
-use super::{ForeignLayers, OutputArgs, ReportArgs, RowArgs, TrustArgs, WithArgs, WriteArgs};
+use super::{
+    BaseContentArgs, ForeignLayers, OutputArgs, ReportArgs, RowArgs, TrustArgs, WithArgs, WriteArgs,
+};
 use crate::image::Platform;
 
 #[derive(Debug, Args)]
@@ -25,6 +27,8 @@ pub struct RepackArgs {
     #[arg(long, value_name = "FILE", help_heading = INPUT)]
     pub base: Option<PathBuf>,
     #[command(flatten)]
+    pub base_content: BaseContentArgs,
+    #[command(flatten)]
     pub rows: RowArgs,
     /// Keep only these platforms of multi-platform images (repeatable).
     ///
@@ -38,17 +42,17 @@ pub struct RepackArgs {
     pub foreign_layers: ForeignLayers,
     #[command(flatten)]
     pub write: WriteArgs,
-    /// Form of the blobs: `layout` or `compact`.
+    /// Form of the blobs: `layout`, `compact` or `max`.
     ///
-    /// As `layout` they are what registries have; in `compact` form they are smaller, see --compact of `bundle export`. Either
-    /// is made from either, and digests stay what they are.
+    /// As `layout` they are what registries have; in `compact` form they are smaller, and with `max` smallest, see --compact of
+    /// `bundle export`. Each is made from each, and digests stay what they are.
     #[arg(long, value_enum, value_name = "PROFILE", default_value_t = ProfileChoice::Layout, hide_possible_values = true, help_heading = OUTPUT)]
     pub profile: ProfileChoice,
     /// Rebuild lost or damaged volumes from parity volumes.
     ///
     /// They are written beside the others, or into the directory that -o names.
     #[arg(long, help_heading = MEDIA, conflicts_with_all = [
-        "fill_from", "base", "platform", "foreign_layers", "with", "volume_size", "parity", "with_self", "no_sidecar", "force",
+        "fill_from", "base", "base_content", "platform", "foreign_layers", "with", "volume_size", "parity", "with_self", "no_sidecar", "force",
         "fresh", "dry_run", "skip_preflight", "profile", "spool", "sign_key", "passphrase_file", "policy", "statement", "by",
     ])]
     #[arg(conflicts_with_all = ["only", "skip", "only_chart", "only_component", "signature"])]
@@ -73,4 +77,6 @@ pub enum ProfileChoice {
     Layout,
     /// What is in the layers, and how to make them again.
     Compact,
+    /// The same for what is in the zip files of the layers.
+    Max,
 }

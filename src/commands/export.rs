@@ -3,7 +3,8 @@
 use super::ending;
 use crate::app::failure::ExitCode;
 use crate::archive::Profile;
-use crate::cli::{ExportArgs, ForeignLayers};
+use crate::cli::{CompactChoice, ExportArgs, ForeignLayers};
+use crate::compact::Effort;
 use crate::export::job::ExportJob;
 use crate::export::{self, target};
 use crate::inputs::{clients, keys, policy_check, trust};
@@ -28,12 +29,16 @@ async fn load_and_export(
 ) -> anyhow::Result<ExitCode> {
     let Loaded { mut catalog, base } = load(session, args)?;
     let mut bases = None;
-    if args.compact {
+    if let Some(choice) = args.compact {
         target::require_encoders()?;
         catalog.request.profile = Profile::Compact;
+        catalog.request.effort = match choice {
+            CompactChoice::Normal => Effort::Normal,
+            CompactChoice::Max => Effort::Max,
+        };
         catalog.file_name = catalog.file_name.map(|name| target::compact_name(&name));
         if let Some(base) = &base {
-            bases = base.refer(&mut catalog.request)?;
+            bases = base.refer(&mut catalog.request, args.base_content.base_content)?;
         }
     }
     let write = &args.write;

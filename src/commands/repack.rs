@@ -9,6 +9,7 @@ use super::ending;
 use crate::app::failure::{ExitCode, Failure};
 use crate::archive::Profile;
 use crate::cli::{ForeignLayers, ProfileChoice, RepackArgs};
+use crate::compact::Effort;
 use crate::export::finish::SourceBundle;
 use crate::export::job::ExportJob;
 use crate::export::{self, target};
@@ -51,6 +52,11 @@ async fn load_and_export(
     report: &mut RunReport,
 ) -> anyhow::Result<ExitCode> {
     let write = &args.write;
+    let effort = match args.profile {
+        ProfileChoice::Layout => None,
+        ProfileChoice::Compact => Some(Effort::Normal),
+        ProfileChoice::Max => Some(Effort::Max),
+    };
     let wanted = FromBundles {
         bundles: &args.bundles,
         fill_from: &args.fill_from,
@@ -59,13 +65,15 @@ async fn load_and_export(
         platforms: &args.platform,
         keep_urls: args.foreign_layers == ForeignLayers::KeepUrls,
         base: args.base.as_deref(),
-        compact: args.profile == ProfileChoice::Compact,
+        compact: effort.is_some(),
+        base_content: args.base_content.base_content,
     };
     let OfBundles { mut loaded, bundles, content } = of_bundles::load(&wanted)?;
     loaded.request.with.clone_from(&args.with.with.0);
-    if args.profile == ProfileChoice::Compact {
+    if let Some(effort) = effort {
         target::require_encoders()?;
         loaded.request.profile = Profile::Compact;
+        loaded.request.effort = effort;
     }
     let (signer, policy) = (keys::signer(&write.sign)?, policy_check::load(&write.policy)?);
     let origin = match (&args.bundles[..], &bundles[..]) {

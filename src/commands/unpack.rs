@@ -2,7 +2,7 @@
 
 use super::ending;
 use crate::app::failure::{ExitCode, Failure};
-use crate::cli::{ResultFormat, UnpackArgs};
+use crate::cli::{BaseContentChoice, ResultFormat, UnpackArgs};
 use crate::export::finish::SourceBundle;
 use crate::export::job::ExportJob;
 use crate::export::unpack::{self, UnpackTarget};
@@ -66,6 +66,7 @@ async fn write(session: &Session, args: &UnpackArgs, report: &mut RunReport) -> 
         keep_urls: false,
         base: None,
         compact: false,
+        base_content: BaseContentChoice::None,
     };
     let OfBundles { mut loaded, bundles, content } = of_bundles::load(&wanted)?;
     if let Some(requires) = &loaded.request.base {

@@ -3,13 +3,14 @@
 use flate2::{FlushDecompress, Status};
 
 use super::deflate::Deflate;
+use super::gathered::Gathered;
 use super::gzip::{self, Header};
 use super::member::{MemberHead, Part, WindowStep, most_parts};
 use super::old_content::{Bases, OldContent};
 use super::queue::drop_same;
 use super::recognise::encoder_of;
 use super::stepped::Stepped;
-use super::{CompactError, MEMBER_CONTENT, SMALLEST, most_content, pack};
+use super::{CompactError, Effort, SMALLEST, pack};
 use crate::encoders::Encoder;
 
 /// Bytes of the blob that are gathered before its encoder is looked for.
@@ -22,8 +23,6 @@ const INFLATED: usize = 64 << 10;
 const HEADER_STEP: usize = 512;
 /// A blob is kept as it is, unless its compact form is smaller than this part of it, in percent.
 const WORTH: u64 = 97;
-/// Content bytes of a full member of a blob with bases: its window follows what the content is about.
-const WITH_BASES: usize = 16 << 20;
 
 /// What a [`Compactor`] passes on, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,7 +40,7 @@ pub enum Packed {
 /// made.
 pub struct Compactor {
     size: u64,
-    level: i32,
+    effort: Effort,
     /// Less than a step.
     pending: Vec<u8>,
     state: State,
@@ -61,10 +60,10 @@ enum State {
 type Sink<'a> = dyn FnMut(Packed) + 'a;
 
 impl Compactor {
-    /// For a blob of `size` bytes, compressed with this level of zstd.
-    pub fn new(size: u64, level: i32) -> Self {
+    /// For a blob of `size` bytes.
+    pub fn new(size: u64, effort: Effort) -> Self {
         let state = if size < SMALLEST { State::AsItIs } else { State::Sampling(Vec::new()) };
-        Self { size, level, pending: Vec::new(), state, bases: None }
+        Self { size, effort, pending: Vec::new(), state, bases: None }
     }
 
     /// Lets the compact form refer to the content of the bases with these numbers; of more than four, to the first four.
@@ -141,8 +140,12 @@ impl Compactor {
             sink(Packed::Plain(sample));
             return Ok(());
         }
-        let old = self.bases.take().and_then(|(bases, numbers)| OldContent::read(bases, &numbers));
-        let mut run = Box::new(Run::new(self.size, self.level, encoder, old));
+        let inflates_zip = self.effort.inflates_zip();
+        let old = match self.bases.take() {
+            Some((bases, numbers)) => OldContent::read(bases, &numbers, inflates_zip)?,
+            None => None,
+        };
+        let mut run = Box::new(Run::new(self.size, self.effort, encoder, old));
         let goes_on = run.push(&sample, sink)?;
         self.state = if goes_on { State::Running(run) } else { State::AsItIs };
         Ok(())
@@ -152,17 +155,14 @@ impl Compactor {
 /// A blob whose compact form is being made.
 #[derive(Debug)]
 struct Run {
-    size: u64,
-    level: i32,
+    effort: Effort,
     /// The encoder of its gzip members; none if its bytes are the content.
     encoder: Option<Encoder>,
     /// What the members may refer to.
     old: Option<OldContent>,
-    /// Content bytes of a full member.
-    full: usize,
     stage: Stage,
     /// Of the current member.
-    content: Vec<u8>,
+    content: Gathered,
     parts: Vec<Part>,
     /// In the members before.
     content_before: u64,
@@ -186,17 +186,13 @@ enum Stage {
 }
 
 impl Run {
-    fn new(size: u64, level: i32, encoder: Option<Encoder>, old: Option<OldContent>) -> Self {
-        let full = if old.is_some() { WITH_BASES } else { MEMBER_CONTENT };
+    fn new(size: u64, effort: Effort, encoder: Option<Encoder>, old: Option<OldContent>) -> Self {
         Self {
-            size,
-            level,
+            effort,
             encoder,
+            content: Gathered::new(size, old.is_some(), effort.inflates_zip()),
             old,
-            full,
             stage: if encoder.is_some() { Stage::Header(Vec::new()) } else { Stage::AsItIs },
-            // Not filled before it is used, so that it costs no memory until then.
-            content: Vec::with_capacity(full),
             parts: Vec::new(),
             content_before: 0,
             made_before: 0,
@@ -287,7 +283,7 @@ impl Run {
             let is_same = self.encode(&mut deflate, &raw[..given], sink)?;
             let Some(is_same) = is_same else { return Ok((at, false)) };
             let no_progress = taken == 0 && given == 0 && at < bytes.len() && !ended;
-            let is_stuck = status.is_err() || no_progress || self.is_too_long();
+            let is_stuck = status.is_err() || no_progress || self.content.is_too_long();
             if !is_same || is_stuck {
                 let goes_on = self.as_it_is(deflate.wanted.bytes(), sink)?;
                 return Ok((at, goes_on));
@@ -311,12 +307,12 @@ impl Run {
         sink: &mut Sink<'_>,
     ) -> Result<Option<bool>, CompactError> {
         while !raw.is_empty() {
-            if self.content.len() == self.full && !self.end_member(sink)? {
+            if self.content.room() == 0 && !self.end_member(sink)? {
                 return Ok(None);
             }
-            let (now, rest) = raw.split_at(raw.len().min(self.full - self.content.len()));
+            let (now, rest) = raw.split_at(raw.len().min(self.content.room()));
             raw = rest;
-            self.content.extend_from_slice(now);
+            self.content.push(now);
             deflate.stepped.feed(now, deflate.made.end());
             let (is_same, same) = drop_same(&mut deflate.wanted, &mut deflate.made);
             self.encoded(deflate, now.len() as u64, same);
@@ -370,14 +366,14 @@ impl Run {
     /// Takes bytes of the blob as content; false if the blob stays as it is.
     fn as_it_is(&mut self, mut bytes: &[u8], sink: &mut Sink<'_>) -> Result<bool, CompactError> {
         while !bytes.is_empty() {
-            let is_full = self.content.len() == self.full
-                || self.parts.len() as u64 + 2 > most_parts(self.content.len() as u64);
+            let is_full = self.content.room() == 0
+                || self.parts.len() as u64 + 2 > most_parts(self.content.pushed() as u64);
             if is_full && !self.end_member(sink)? {
                 return Ok(false);
             }
-            let (now, rest) = bytes.split_at(bytes.len().min(self.full - self.content.len()));
+            let (now, rest) = bytes.split_at(bytes.len().min(self.content.room()));
             bytes = rest;
-            self.content.extend_from_slice(now);
+            self.content.push(now);
             let more = now.len() as u64;
             self.made += more;
             match self.parts.last_mut() {
@@ -388,37 +384,37 @@ impl Run {
         Ok(true)
     }
 
-    /// Whether a reader would refuse more content.
-    fn is_too_long(&self) -> bool {
-        // What comes as it is has room too.
-        self.content_before + self.content.len() as u64 + self.size > most_content(self.size)
-    }
-
     /// The content of the current member, compressed, and the window that its frame needs.
-    fn packed(&mut self) -> Result<(Option<WindowStep>, Vec<u8>), CompactError> {
+    fn packed(&mut self, content: &[u8]) -> Result<(Option<WindowStep>, Vec<u8>), CompactError> {
         if let Some(old) = &mut self.old
-            && let Some(windowed) = old.pack(&self.content)?
+            && let Some(windowed) = old.pack(content)?
         {
             return Ok((Some(windowed.step), windowed.frame));
         }
-        Ok((None, pack::compress(&self.content, self.level)?))
+        Ok((None, pack::compress(content, self.effort.zstd_level())?))
     }
 
     /// Passes on the current member; false if the blob stays as it is, because the first member is not worth it.
     fn end_member(&mut self, sink: &mut Sink<'_>) -> Result<bool, CompactError> {
-        if self.content.is_empty() {
+        if self.content.pushed() == 0 {
             return Ok(true);
         }
-        let (window, mut member) = self.packed()?;
+        let (content, deflations) = self.content.take();
+        let (window, mut member) = self.packed(&content)?;
         let head = MemberHead {
             content_at: self.content_before,
             made_at: self.made_before,
-            content: self.content.len() as u64,
+            content: content.len() as u64,
             window,
+            deflations,
             parts: std::mem::take(&mut self.parts),
         };
         let mut start = Vec::new();
         head.write(&mut start);
+        // What a reader would refuse is found here and not behind the gap.
+        if MemberHead::read(&mut &start[..])? != head {
+            return Err(CompactError::Invalid("the head of a member reads back as another"));
+        }
         if let Some(held) = self.held.take()
             && (start.len() + member.len()) as u64 * 100 > self.made * WORTH
         {
@@ -426,14 +422,14 @@ impl Run {
             return Ok(false);
         }
         if head.window.is_none() {
-            pack::check(&member, &self.content)?;
+            pack::check(&member, &content)?;
         }
         member.splice(..0, start);
         sink(Packed::Member(member));
         self.content_before += head.content;
         self.made_before += self.made;
         self.made = 0;
-        self.content.clear();
+        self.content.reuse(content);
         Ok(true)
     }
 }

@@ -4,6 +4,7 @@ use std::io::Read;
 
 use zstd::zstd_safe;
 
+use super::deflation::{Deflated, Deflation};
 use super::error::CompactError;
 use super::member::{Segment, WindowStep};
 use super::{MEMBER_CONTENT, pack};
@@ -11,14 +12,21 @@ use super::{MEMBER_CONTENT, pack};
 /// The bytes of a member after its head.
 pub(super) type Input = std::io::BufReader<Box<dyn Read + Send>>;
 
-pub(super) enum Content {
+/// The content of a member, its zip entries deflated.
+pub(super) struct Content {
+    stored: Stored,
+    /// In the order in which they are applied.
+    deflated: Vec<Deflated>,
+}
+
+enum Stored {
     /// The zstd frame has all of it.
     Frame(Box<zstd::stream::read::Decoder<'static, Input>>),
     Windowed(Windowed),
 }
 
 /// Content of a member with a window.
-pub(super) struct Windowed {
+struct Windowed {
     /// The content of its zstd frame.
     literals: Vec<u8>,
     taken: usize,
@@ -31,9 +39,39 @@ impl Content {
     /// The content of a member with this head. With a window, that is the one after the step.
     pub(super) fn new(
         step: Option<WindowStep>,
+        deflations: Vec<Deflation>,
         window: &[u8],
-        mut input: Input,
+        input: Input,
     ) -> Result<Self, CompactError> {
+        let deflated = deflations.into_iter().map(Deflated::new).collect();
+        Ok(Self { stored: Stored::new(step, window, input)?, deflated })
+    }
+
+    /// Fills `buffer` with the next content.
+    pub(super) fn read(&mut self, window: &[u8], buffer: &mut [u8]) -> Result<(), CompactError> {
+        read_deflated(&mut self.deflated, &mut |buffer| self.stored.read(window, buffer), buffer)
+    }
+
+    /// All content was read: nothing may follow.
+    pub(super) fn end(self) -> Result<(), CompactError> {
+        self.stored.end()
+    }
+}
+
+/// Fills `buffer` with what the last of `deflated` makes of what the ones before make of the stored content.
+fn read_deflated(
+    deflated: &mut [Deflated],
+    stored: &mut dyn FnMut(&mut [u8]) -> Result<(), CompactError>,
+    buffer: &mut [u8],
+) -> Result<(), CompactError> {
+    match deflated.split_last_mut() {
+        None => stored(buffer),
+        Some((last, before)) => last.read(buffer, &mut |buffer| read_deflated(before, stored, buffer)),
+    }
+}
+
+impl Stored {
+    fn new(step: Option<WindowStep>, window: &[u8], mut input: Input) -> Result<Self, CompactError> {
         let Some(step) = step else {
             let mut frame = zstd::stream::read::Decoder::with_buffer(input)?.single_frame();
             frame.window_log_max(MEMBER_CONTENT.ilog2())?;
@@ -50,16 +88,14 @@ impl Content {
         }))
     }
 
-    /// Fills `buffer` with the next content.
-    pub(super) fn read(&mut self, window: &[u8], buffer: &mut [u8]) -> Result<(), CompactError> {
+    fn read(&mut self, window: &[u8], buffer: &mut [u8]) -> Result<(), CompactError> {
         match self {
             Self::Frame(frame) => Ok(frame.read_exact(buffer)?),
             Self::Windowed(windowed) => windowed.read(window, buffer),
         }
     }
 
-    /// All content was read: nothing may follow.
-    pub(super) fn end(self) -> Result<(), CompactError> {
+    fn end(self) -> Result<(), CompactError> {
         let mut rest = match self {
             Self::Frame(mut frame) => {
                 if frame.read(&mut [0])? > 0 {

@@ -2,7 +2,7 @@
 
 use std::io::{Cursor, Read};
 
-use super::{BaseContent, CompactError, Compactor, Members, Packed, Remake};
+use super::{BaseContent, CompactError, Compactor, Effort, Members, Packed, Remake};
 
 struct InMemory(std::vec::IntoIter<Vec<u8>>);
 
@@ -34,7 +34,7 @@ pub fn members(input: &[u8]) {
         Packed::Member(member) => members.push(member),
     };
     // As if it were large enough.
-    let mut compactor = Compactor::new(1 << 20, 1);
+    let mut compactor = Compactor::new(1 << 20, Effort::Max);
     let pushed = compactor.push(rest, &mut sink).and_then(|()| compactor.finish(&mut sink));
     assert!(pushed.is_ok());
     if members.is_empty() {

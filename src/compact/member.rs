@@ -3,6 +3,7 @@
 use std::io::{self, Read};
 use std::ops::Range;
 
+use super::deflation::{DEEPEST, Deflation};
 use super::error::CompactError;
 use super::number::{cut, read_byte, read_number, write_number};
 use super::{CONTENT_PER_PART, FREE_PARTS, MEMBER_CONTENT, WINDOW};
@@ -67,6 +68,8 @@ pub(super) struct WindowStep {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Added {
     pub(super) base: u32,
+    /// Whether the zip entries in its content are inflated.
+    pub(super) is_inflated: bool,
     pub(super) at: u64,
     pub(super) len: u64,
 }
@@ -101,7 +104,8 @@ impl WindowStep {
             write_number(range.end - range.start, out);
         }
         for added in &self.added {
-            for number in [u64::from(added.base), added.at, added.len] {
+            let base = u64::from(added.base) << 1 | u64::from(added.is_inflated);
+            for number in [base, added.at, added.len] {
                 write_number(number, out);
             }
         }
@@ -136,8 +140,10 @@ impl WindowStep {
         for _ in 0..added {
             let (base, at, len) = (read_number(input)?, read_number(input)?, read_number(input)?);
             take(len)?;
-            let base = u32::try_from(base).map_err(|_| CompactError::Invalid("a base has no such number"))?;
-            step.added.push(Added { base, at, len });
+            let is_inflated = base & 1 == 1;
+            let base =
+                u32::try_from(base >> 1).map_err(|_| CompactError::Invalid("a base has no such number"))?;
+            step.added.push(Added { base, is_inflated, at, len });
         }
         if left > 0 {
             return Err(WRONG);
@@ -178,6 +184,8 @@ pub(super) struct MemberHead {
     pub(super) content: u64,
     /// None if the content is all in the zstd frame.
     pub(super) window: Option<WindowStep>,
+    /// How zip entries in the content are deflated, one after the other.
+    pub(super) deflations: Vec<Deflation>,
     pub(super) parts: Vec<Part>,
 }
 
@@ -189,6 +197,10 @@ impl MemberHead {
         match &self.window {
             Some(window) => window.write(out),
             None => write_number(0, out),
+        }
+        write_number(self.deflations.len() as u64, out);
+        for deflation in &self.deflations {
+            deflation.write(out);
         }
         write_number(self.parts.len() as u64, out);
         for part in &self.parts {
@@ -223,10 +235,20 @@ impl MemberHead {
             len => Some(WindowStep::read(len, content, input)?),
         };
         let count = read_number(input)?;
-        if count > most_parts(content) {
+        if count > DEEPEST as u64 {
+            return Err(CompactError::Invalid("zip files in zip files are too deep"));
+        }
+        let (mut deflations, mut deflated) = (Vec::new(), content);
+        for _ in 0..count {
+            let deflation;
+            (deflation, deflated) = Deflation::read(deflated, input)?;
+            deflations.push(deflation);
+        }
+        let count = read_number(input)?;
+        if count > most_parts(deflated) {
             return Err(CompactError::Invalid("a member has too many parts"));
         }
-        let (mut parts, mut left) = (Vec::new(), content);
+        let (mut parts, mut left) = (Vec::new(), deflated);
         for _ in 0..count {
             let part = read_part(input)?;
             left = left
@@ -237,7 +259,7 @@ impl MemberHead {
         if left > 0 {
             return Err(CompactError::Invalid("a member has content without a part"));
         }
-        Ok(Self { content_at, made_at, content, window, parts })
+        Ok(Self { content_at, made_at, content, window, deflations, parts })
     }
 }
 
@@ -288,6 +310,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::compact::deflation::Entry;
 
     fn part() -> impl Strategy<Value = Part> {
         let encoder = prop::sample::select(Encoder::all(crate::encoders::PGZIP_BLOCK));
@@ -305,7 +328,7 @@ mod tests {
             let segments = [(content - copied, copied), (0, 0)].into_iter().filter(|(l, c)| l + c > 0);
             WindowStep {
                 kept: vec![a..a + b, 1 << 30..(1 << 30) + 1],
-                added: vec![Added { base, at, len: b }],
+                added: vec![Added { base, is_inflated: b % 2 == 0, at, len: b }],
                 segments: segments
                     .map(|(literals, copied)| Segment { literals, at: u64::from(copied > 0), copied })
                     .collect(),
@@ -325,9 +348,13 @@ mod tests {
             (parts, window) in prop::collection::vec(part(), 1..20)
                 .prop_flat_map(|parts| (window(parts.iter().map(Part::content).sum()), Just(parts)))
                 .prop_map(|(window, parts)| (parts, window)),
+            level in 1..10_u8,
         ) {
             let content = parts.iter().map(Part::content).sum::<u64>();
-            let head = MemberHead { content_at, made_at, content, window, parts };
+            // Two that change no length.
+            let entry = Entry { before: 10, raw: 100, made: 100, level };
+            let deflations = vec![Deflation { entries: vec![entry] }; if content > 1_000 { 2 } else { 0 }];
+            let head = MemberHead { content_at, made_at, content, window, deflations, parts };
             let mut bytes = Vec::new();
             head.write(&mut bytes);
             let mut input = &bytes[..];
@@ -359,7 +386,7 @@ mod tests {
     /// A member of these numbers, with parts of one byte as they are.
     fn with(content: u64, count: u64) -> Result<MemberHead, CompactError> {
         let mut bytes = Vec::new();
-        for number in [0, 0, content, 0, count] {
+        for number in [0, 0, content, 0, 0, count] {
             write_number(number, &mut bytes);
         }
         for at in 0..count {
@@ -381,7 +408,7 @@ mod tests {
 
     #[test]
     fn unknown_encoders_are_named() {
-        let mut bytes = vec![0, 0, 1, 0, 1, ENCODED | BEGINS, 5];
+        let mut bytes = vec![0, 0, 1, 0, 0, 1, ENCODED | BEGINS, 5];
         bytes.extend_from_slice(b"lzw:1\x01\x01");
         let error = MemberHead::read(&mut &bytes[..]).unwrap_err();
         assert!(matches!(&error, CompactError::Encoder(name) if name == "lzw:1"), "{error}");

@@ -8,14 +8,19 @@
 //! blob allows, whatever its input says. It knows neither files nor digests: whoever uses it hashes the blob.
 //!
 //! ```text
-//! member   = content-at, made-at, content, window, number of parts, parts, zstd frame
-//! window   = 0, or its length, number of ranges kept, number of ranges added, kept, added, number of segments, segments
-//! kept     = position in the window before, length
-//! added    = number of a base, position in its content, length
-//! segment  = bytes from the zstd frame, bytes copied from the window, their position there
-//! part     = kind, then for content as it is: its length
-//!                       for encoded content: the encoder if one begins, its length, the bytes made from it
+//! member    = content-at, made-at, content, window, number of deflations, deflations, number of parts, parts, zstd frame
+//! window    = 0, or its length, number of ranges kept, number of ranges added, kept, added, number of segments, segments
+//! kept      = position in the window before, length
+//! added     = number of a base, twice, and 1 more if its zip entries are inflated; position in its content, length
+//! segment   = bytes from the zstd frame, bytes copied from the window, their position there
+//! deflation = number of zip entries, entries
+//! entry     = bytes that stay as they are, bytes that are deflated, the bytes made from these, level of zlib
+//! part      = kind, then for content as it is: its length
+//!                        for encoded content: the encoder if one begins, its length, the bytes made from it
 //! ```
+//!
+//! The zstd frame and the window give the content, the deflations are applied to it one after the other, and the parts take
+//! what comes out.
 //!
 //! Numbers are unsigned LEB128 (DWARF 5, 7.6) in their shortest form. `content-at` and `made-at` count the content in the
 //! members before, and the bytes of the blob that are made from them.
@@ -23,10 +28,14 @@
 mod compactor;
 mod content;
 mod deflate;
+mod deflation;
+mod effort;
 mod error;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod gathered;
 mod gzip;
+mod inflated_base;
 mod member;
 mod number;
 mod old_content;
@@ -36,8 +45,11 @@ mod recognise;
 mod remake;
 mod stepped;
 mod window;
+mod zip;
+mod zip_levels;
 
 pub use compactor::{Compactor, Packed};
+pub use effort::Effort;
 pub use error::CompactError;
 pub use gzip::content_of;
 pub use member::bases_of;

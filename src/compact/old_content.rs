@@ -11,6 +11,7 @@ use fastcdc::v2020::{Chunk, FastCDC, StreamCDC};
 
 use super::WINDOW;
 use super::error::CompactError;
+use super::inflated_base::inflated;
 use super::member::{Added, Segment, WindowStep};
 use super::pack;
 use super::window::{BaseContent, MOST_BASES, Window};
@@ -29,6 +30,9 @@ const CHUNK: usize = 2 << 10;
 pub trait Bases: Send {
     /// The content of the base with this number, from its start.
     fn open(&mut self, number: u32) -> Result<BaseContent, CompactError>;
+
+    /// The content of this base cannot be read, so nothing will refer to it. An error ends the work.
+    fn left_out(&mut self, number: u32, why: CompactError) -> Result<(), CompactError>;
 }
 
 /// The content of the bases of one blob.
@@ -40,6 +44,8 @@ pub(super) struct OldContent {
     tiles: Vec<usize>,
     /// Where the next content would lie if it were the same.
     expected: u64,
+    /// Whether zip entries are inflated.
+    is_inflated: bool,
 }
 
 /// What a member is made from.
@@ -57,20 +63,24 @@ impl std::fmt::Debug for OldContent {
 impl OldContent {
     /// Reads the bases with these numbers, at most [`MOST_BASES`]. One that cannot be read is left out; none if that leaves
     /// nothing.
-    pub(super) fn read(mut bases: Box<dyn Bases>, numbers: &[u32]) -> Option<Self> {
+    pub(super) fn read(
+        mut bases: Box<dyn Bases>,
+        numbers: &[u32],
+        is_inflated: bool,
+    ) -> Result<Option<Self>, CompactError> {
         let mut index = Index::default();
         for number in numbers.iter().take(MOST_BASES) {
-            // What is wrong with it is found where it is verified; here it is only of no use.
-            let _ = bases.open(*number).and_then(|content| index.add(*number, content));
+            let read = bases.open(*number).and_then(|content| {
+                index.add(*number, if is_inflated { inflated(content) } else { content })
+            });
+            if let Err(why) = read {
+                bases.left_out(*number, why)?;
+            }
         }
         index.chunks.sort_unstable();
-        (!index.chunks.is_empty()).then(|| Self {
-            bases,
-            index,
-            window: Window::default(),
-            tiles: Vec::new(),
-            expected: 0,
-        })
+        let (window, tiles) = (Window::default(), Vec::new());
+        let is_empty = index.chunks.is_empty();
+        Ok((!is_empty).then_some(Self { bases, index, window, tiles, expected: 0, is_inflated }))
     }
 
     /// Makes a member of content, and moves the window on. None, and nothing is moved, if nothing in it is known.
@@ -184,7 +194,7 @@ impl OldContent {
             let Tile { base, at, len } = self.index.tiles[new];
             match step.added.last_mut() {
                 Some(last) if last.base == base && last.at + last.len == at => last.len += len,
-                _ => step.added.push(Added { base, at, len }),
+                _ => step.added.push(Added { base, is_inflated: self.is_inflated, at, len }),
             }
         }
         self.tiles = tiles;

@@ -47,6 +47,8 @@ pub struct Remake<M> {
 /// The member that is being read.
 struct Member {
     content: Content,
+    /// Bytes of it in the file, where its zip entries are inflated.
+    stored: u64,
     parts: std::vec::IntoIter<Part>,
     /// What is left of the current part: content to read, bytes to make, and whether the encoder ends after it.
     raw: u64,
@@ -129,8 +131,15 @@ impl<M: Members> Remake<M> {
         if let Some(step) = &head.window {
             self.window.step(step, &mut |number| self.members.base(number))?;
         }
-        let content = Content::new(head.window, self.window.bytes(), input)?;
-        Ok(Member { content, parts: head.parts.into_iter(), raw: 0, left: 0, kind: Kind::AsIs })
+        let content = Content::new(head.window, head.deflations, self.window.bytes(), input)?;
+        Ok(Member {
+            content,
+            stored: head.content,
+            parts: head.parts.into_iter(),
+            raw: 0,
+            left: 0,
+            kind: Kind::AsIs,
+        })
     }
 
     /// Begins the next part.
@@ -163,7 +172,7 @@ impl<M: Members> Remake<M> {
         let mut raw = vec![0; usize::try_from(member.raw).map_or(PIECE, |raw| raw.min(PIECE))];
         member.content.read(self.window.bytes(), &mut raw)?;
         let read = raw.len() as u64;
-        (member.raw, self.content) = (member.raw - read, self.content + read);
+        member.raw -= read;
         if member.kind == Kind::AsIs {
             member.left -= read;
             self.made += read;
@@ -195,7 +204,10 @@ impl<M: Members> Remake<M> {
 
     /// The current member is read: nothing may follow its content.
     fn end(&mut self) -> Result<(), CompactError> {
-        self.member.take().map_or(Ok(()), |member| member.content.end())
+        self.member.take().map_or(Ok(()), |member| {
+            self.content += member.stored;
+            member.content.end()
+        })
     }
 }
 

@@ -9,7 +9,8 @@ use std::io::{self, Read};
 
 use super::WINDOW;
 use super::error::CompactError;
-use super::member::WindowStep;
+use super::inflated_base::inflated;
+use super::member::{Added, WindowStep};
 
 /// Bases that one blob may read.
 pub(super) const MOST_BASES: usize = 4;
@@ -31,6 +32,7 @@ pub(super) struct Window {
 
 struct Base {
     number: u32,
+    is_inflated: bool,
     /// Bytes of it that were read.
     at: u64,
     content: BaseContent,
@@ -76,20 +78,23 @@ impl Window {
             if self.bytes.len() as u64 + added.len > WINDOW {
                 return Err(CompactError::Invalid("a window is too large"));
             }
-            self.add(added.base, added.at, added.len, open)?;
+            self.add(added, open)?;
         }
         Ok(())
     }
 
-    fn add(&mut self, number: u32, at: u64, len: u64, open: &mut Open<'_>) -> Result<(), CompactError> {
-        let known = self.bases.iter().position(|base| base.number == number);
+    fn add(&mut self, added: &Added, open: &mut Open<'_>) -> Result<(), CompactError> {
+        let Added { base: number, is_inflated, at, len } = *added;
+        let mut open = || open(number).map(|content| if is_inflated { inflated(content) } else { content });
+        let known =
+            self.bases.iter().position(|base| (base.number, base.is_inflated) == (number, is_inflated));
         let index = match known {
             Some(index) if at < self.bases[index].at => {
                 if self.rewinds == MOST_REWINDS {
                     return Err(CompactError::Invalid("it reads a base too often"));
                 }
                 self.rewinds += 1;
-                (self.bases[index].at, self.bases[index].content) = (0, open(number)?);
+                (self.bases[index].at, self.bases[index].content) = (0, open()?);
                 index
             }
             Some(index) => index,
@@ -97,7 +102,7 @@ impl Window {
                 return Err(CompactError::Invalid("it reads too many bases"));
             }
             None => {
-                self.bases.push(Base { number, at: 0, content: open(number)? });
+                self.bases.push(Base { number, is_inflated, at: 0, content: open()? });
                 self.bases.len() - 1
             }
         };
@@ -113,7 +118,6 @@ impl Window {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compact::member::Added;
 
     /// Bases of 100 bytes: number `n` has `n`, `n + 1`, ….
     #[expect(clippy::unnecessary_wraps, reason = "opening may fail elsewhere")]
@@ -123,7 +127,7 @@ mod tests {
     }
 
     fn added(base: u32, at: u64, len: u64) -> WindowStep {
-        WindowStep { added: vec![Added { base, at, len }], ..WindowStep::default() }
+        WindowStep { added: vec![Added { base, is_inflated: false, at, len }], ..WindowStep::default() }
     }
 
     #[test]

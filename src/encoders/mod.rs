@@ -15,7 +15,7 @@ use std::fmt;
 use std::str::FromStr;
 
 pub use klauspost::Variant;
-pub use zlib::is_stock as zlib_is_stock;
+pub use zlib::{Zlib, is_stock as zlib_is_stock};
 
 /// An encoder with its parameters. Its text, for example `zlib:6`, stands in files and does not change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -126,7 +126,7 @@ impl Encoder {
         }
         Some(Encoding(match self {
             Self::Go126 { level } => State::Go126(Box::new(go126::Encoder::new(level.into())?)),
-            Self::Zlib { level } => State::Zlib(zlib::Encoder::new(level)?),
+            Self::Zlib { level } => State::Zlib(Zlib::new(u8::try_from(level).ok()?)?),
             Self::Klauspost { variant, level } => {
                 State::Klauspost(Box::new(klauspost::Encoder::new(variant, level)?))
             }
@@ -149,7 +149,7 @@ pub struct Encoding(State);
 #[derive(Debug)]
 enum State {
     Go126(Box<go126::Encoder>),
-    Zlib(zlib::Encoder),
+    Zlib(Zlib),
     Klauspost(Box<klauspost::Encoder>),
     Pgzip(klauspost::Pgzip),
 }
@@ -179,7 +179,7 @@ impl Encoding {
     pub fn finish(self, out: &mut Vec<u8>) {
         match self.0 {
             State::Go126(encoder) => encoder.finish(out),
-            State::Zlib(encoder) => encoder.finish(out),
+            State::Zlib(mut encoder) => encoder.end(out),
             State::Klauspost(encoder) => encoder.finish(out),
             State::Pgzip(encoder) => encoder.finish(out),
         }

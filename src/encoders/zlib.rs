@@ -10,18 +10,19 @@ use crate::image::Digest;
 /// Room for output that is made at a time, in bytes.
 const ROOM: usize = 64 << 10;
 
-/// One stream at one level.
+/// One stream after another at one level.
 #[derive(Debug)]
-pub(super) struct Encoder(Compress);
+pub struct Zlib(Compress);
 
-impl Encoder {
+impl Zlib {
     /// Levels 1 to 9; none for any other. What zlib writes at level 0 depends on the sizes of its buffers.
-    pub(super) fn new(level: i8) -> Option<Self> {
-        let level = u32::try_from(level).ok().filter(|level| (1..=9).contains(level))?;
+    pub fn new(level: u8) -> Option<Self> {
+        let level = Some(u32::from(level)).filter(|level| (1..=9).contains(level))?;
         Some(Self(Compress::new(Compression::new(level), false)))
     }
 
-    pub(super) fn write(&mut self, raw: &[u8], out: &mut Vec<u8>) {
+    /// Encodes raw bytes; what comes out is appended to `out`.
+    pub fn write(&mut self, raw: &[u8], out: &mut Vec<u8>) {
         self.run(raw, FlushCompress::None, out);
     }
 
@@ -29,8 +30,10 @@ impl Encoder {
         self.run(&[], FlushCompress::Sync, out);
     }
 
-    pub(super) fn finish(mut self, out: &mut Vec<u8>) {
+    /// Ends the stream; the next byte begins another.
+    pub fn end(&mut self, out: &mut Vec<u8>) {
         self.run(&[], FlushCompress::Finish, out);
+        self.0.reset();
     }
 
     /// Calls zlib until it has taken all input and leaves room in the output, which means that it has nothing left.
@@ -53,7 +56,7 @@ impl Encoder {
 /// Whether the zlib in this program writes the bytes of stock zlib.
 pub fn is_stock() -> bool {
     /// SHA-256 of the sample at levels 1, 6 and 9, as Python's zlib 1.2.13 writes it.
-    const KNOWN: [(i8, &str); 3] = [
+    const KNOWN: [(u8, &str); 3] = [
         (1, "4a47daa54c285449a64f9dd2a0f9244a9ee4220546a09b50c812cf612d555752"),
         (6, "0bbbf7b542a6fafda2309e63c1892ffccf36667bf28b242b597269916f06468e"),
         (9, "0bbbf7b542a6fafda2309e63c1892ffccf36667bf28b242b597269916f06468e"),
@@ -61,9 +64,9 @@ pub fn is_stock() -> bool {
     let sample: Vec<u8> = (0..6000_u32).map(|n| (n * n / 7 % 251).to_le_bytes()[0] / 3).collect();
     KNOWN.iter().all(|(level, known)| {
         let mut out = Vec::new();
-        let Some(mut encoder) = Encoder::new(*level) else { return false };
+        let Some(mut encoder) = Zlib::new(*level) else { return false };
         encoder.write(&sample, &mut out);
-        encoder.finish(&mut out);
+        encoder.end(&mut out);
         Digest::sha256(&out).hex() == *known
     })
 }

@@ -118,6 +118,9 @@ impl ExportJob<'_> {
     /// The exit code: success, or partial success, in which case the missing images are named.
     pub(crate) fn ended(&self, report: &RunReport) -> ExitCode {
         clients::tell_warnings(self.content.client(), &self.session.reporter);
+        if let Some(warning) = self.content.bases().and_then(|bases| bases.warning()) {
+            self.session.reporter.warn(&warning);
+        }
         if report.failures().next().is_none() {
             return ExitCode::Done;
         }

@@ -6,9 +6,9 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 
+use super::base_contents::BaseContents;
 use super::held::Held;
 use crate::app::failure::{ExitCode, Explain};
-use crate::archive::BaseSource;
 use crate::image::{Digest, ManifestError, RawManifest, Repository};
 use crate::registry::{
     BlobPlace, BlobStream, ErrorClass, MAX_MANIFEST, ManifestTarget, RegistryClient, RegistryError,
@@ -21,7 +21,7 @@ pub(crate) struct ContentSource {
     client: RegistryClient,
     held: Held,
     /// Content to which compact blobs may refer.
-    bases: Option<Arc<dyn BaseSource>>,
+    bases: Option<Arc<BaseContents>>,
 }
 
 /// Why content is not available.
@@ -91,12 +91,12 @@ impl ContentSource {
     }
 
     /// Lets compact blobs refer to the content in `bases`.
-    pub(crate) fn with_bases(self, bases: Option<Arc<dyn BaseSource>>) -> Self {
+    pub(crate) fn with_bases(self, bases: Option<Arc<BaseContents>>) -> Self {
         Self { bases, ..self }
     }
 
     /// Content to which compact blobs may refer.
-    pub(crate) fn bases(&self) -> Option<&Arc<dyn BaseSource>> {
+    pub(crate) fn bases(&self) -> Option<&Arc<BaseContents>> {
         self.bases.as_ref()
     }
 

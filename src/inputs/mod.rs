@@ -3,6 +3,7 @@
 //!
 //! Nothing here decides what is exported or imported.
 
+pub(crate) mod base_contents;
 pub(crate) mod blob_sources;
 pub(crate) mod bundle_name;
 pub(crate) mod clients;

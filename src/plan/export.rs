@@ -13,6 +13,7 @@ use crate::archive::{
     ArchiveError, ArtifactRow, BundleManifest, Contents, DraftedHead, ImageFault, ImageRow, Inclusion,
     Manifests, REPINNED, Repinned, Root, repinned_extension,
 };
+use crate::compact::Effort;
 use crate::destination::{Collision, Mapping, collisions};
 use crate::image::{ArtifactKind, Descriptor, Digest, Reference, Repository, Role, media_type};
 use crate::signing::PrivateKey;
@@ -72,6 +73,9 @@ pub struct Request {
     /// The form of the blobs in the file.
     #[serde(default, skip_serializing_if = "Profile::is_layout")]
     pub profile: Profile,
+    /// How small the blobs of a compact bundle are made.
+    #[serde(default, skip_serializing_if = "Effort::is_normal")]
+    pub effort: Effort,
 }
 
 impl Request {
@@ -167,6 +171,8 @@ pub struct ExportPlan {
     first_root: Vec<u32>,
     /// The blobs elsewhere to which others may refer.
     pub references: Vec<RequiredBlob>,
+    /// How small the blobs of a compact bundle are made.
+    pub effort: Effort,
     /// For each blob, the positions of its bases among them.
     pub bases: Vec<Vec<u32>>,
     /// Bytes of all images if each were carried alone.
@@ -253,13 +259,14 @@ impl ExportPlan {
             Some(Signer::Kept { id, signature }) => (bundle.id()? == id).then(|| signature.to_vec()),
             None => None,
         };
-        let bases = match bundle.profile {
+        let mut bases = match bundle.profile {
             Profile::Compact if !request.old_layers.is_empty() => {
                 let new = layers_of(&bundle.images, manifests)?;
                 BlobBases::choose(request.base.as_ref(), &request.old_layers, &new, &bundle.blobs)
             }
             _ => BlobBases { of: vec![Vec::new(); bundle.blobs.len()], ..BlobBases::default() },
         };
+        bases.listed.effort = request.effort;
         let head = crate::archive::draft_head(&bundle, signature.as_deref(), &bases.listed, manifests, out)?;
         let (first_root, alone) = (contents.first_root, contents.alone);
         Ok(Self {
@@ -268,6 +275,7 @@ impl ExportPlan {
             head,
             first_root,
             bases: bases.of,
+            effort: request.effort,
             references: bases.listed.references,
             alone,
         })

@@ -9,7 +9,7 @@ use std::collections::{BTreeSet, HashMap};
 use serde::{Deserialize, Serialize};
 
 use crate::archive::manifest::{RequiredBlob, Requires};
-use crate::archive::{ArchiveError, BlobRow, ImageRow, Manifests, References};
+use crate::archive::{ArchiveError, BlobRow, CompactHead, ImageRow, Manifests};
 use crate::image::{Digest, ParsedManifest, Repository};
 
 /// Bases that one blob may refer to.
@@ -72,7 +72,7 @@ impl PlatformLayers {
 /// The bases of a bundle, and which of them each blob may refer to.
 #[derive(Clone, Debug, Default)]
 pub struct BlobBases {
-    pub listed: References,
+    pub listed: CompactHead,
     /// For each blob, positions in the list.
     pub of: Vec<Vec<u32>>,
 }
@@ -127,6 +127,6 @@ impl BlobBases {
         };
         let of: Vec<Vec<u32>> = blobs.iter().map(&mut of_blob).collect();
         let base = base.filter(|_| !listed.is_empty()).map(|base| base.base);
-        Self { listed: References { base, references: listed }, of }
+        Self { listed: CompactHead { base, references: listed, ..CompactHead::default() }, of }
     }
 }

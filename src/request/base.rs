@@ -10,9 +10,10 @@ use crate::app::failure::{ExitCode, Failure};
 use crate::app::foreign_text::{self, NotText};
 use crate::app::small_file;
 use crate::archive::manifest::{MEDIA_TYPE, Requires};
-use crate::archive::{ArchiveError, BaseSource, BundleManifest, ImageStore, StoredBases};
-use crate::cli::TrustArgs;
+use crate::archive::{ArchiveError, BundleManifest, ImageStore, StoredBases};
+use crate::cli::{BaseContentChoice, TrustArgs};
 use crate::image::Digest;
+use crate::inputs::base_contents::BaseContents;
 use crate::inputs::{open_bundle, trust};
 use crate::plan::references::layers_of;
 use crate::plan::{Inventory, Request, base};
@@ -41,12 +42,25 @@ pub(crate) struct Base {
 }
 
 impl Base {
-    /// Lets the blobs of a compact bundle refer to the content of the base. Returns where it is read; nothing if only a list
-    /// was named.
-    pub(crate) fn refer(&self, request: &mut Request) -> Result<Option<Arc<dyn BaseSource>>, ArchiveError> {
-        let Some(bundle) = &self.bundle else { return Ok(None) };
+    /// Lets the blobs of a compact bundle refer to the content of the base. Returns where it is read; nothing if that is
+    /// not wanted, or only a list was named.
+    pub(crate) fn refer(
+        &self,
+        request: &mut Request,
+        wanted: BaseContentChoice,
+    ) -> anyhow::Result<Option<Arc<BaseContents>>> {
+        let is_required = match wanted {
+            BaseContentChoice::None => return Ok(None),
+            BaseContentChoice::Use => false,
+            BaseContentChoice::Require => true,
+        };
+        let Some(bundle) = &self.bundle else {
+            let message = "--base-content require: the base is a list of content, not a bundle with it";
+            return if is_required { Err(Failure::usage(message).into()) } else { Ok(None) };
+        };
         request.old_layers = layers_of(&bundle.bundle().images, bundle.as_ref())?;
-        Ok(Some(Arc::new(StoredBases(vec![Arc::clone(bundle)]))))
+        let source = Arc::new(StoredBases(vec![Arc::clone(bundle)]));
+        Ok(Some(Arc::new(BaseContents::new(source, is_required))))
     }
 }
 

@@ -11,7 +11,7 @@ use super::resolved_request::ResolvedRequest;
 use crate::app::failure::{ExitCode, Failure};
 use crate::archive::manifest::{EntryRecord, RequiredBlob, Requires};
 use crate::archive::{ArtifactIndex, ImageStore, Inclusion, Pins, Repinned, StoredBases, fates};
-use crate::cli::{RowArgs, SelectionArgs, TrustArgs};
+use crate::cli::{BaseContentChoice, RowArgs, SelectionArgs, TrustArgs};
 use crate::image::{ParsedManifest, Platform, media_type};
 use crate::inputs::content_source::ContentSource;
 use crate::inputs::held::Held;
@@ -35,8 +35,9 @@ pub(crate) struct FromBundles<'a> {
     pub(crate) keep_urls: bool,
     /// Make a delta, without the layers that this base has.
     pub(crate) base: Option<&'a Path>,
-    /// Whether the new bundle is a compact one.
+    /// Whether the new bundle is a compact one, and what it does with the content of the base.
     pub(crate) compact: bool,
+    pub(crate) base_content: BaseContentChoice,
 }
 
 /// A request for images of bundles.
@@ -81,7 +82,7 @@ pub(crate) fn load(wanted: &FromBundles<'_>) -> anyhow::Result<OfBundles> {
     request.keep_urls =
         wanted.keep_urls || bundles.iter().all(|image_store| lacks_foreign_layers(image_store.as_ref()));
     let bases = match &base {
-        Some(base) if wanted.compact => base.refer(request)?,
+        Some(base) if wanted.compact => base.refer(request, wanted.base_content)?,
         _ => None,
     };
     request.base = requires(&bundles, &stock, base.map(|base| base.requires))?;

@@ -2,13 +2,11 @@
 
 use std::io::Read;
 
-use airgap_bundle::compact::{BaseContent, Bases, CompactError, Compactor, Members, Packed, Remake};
+use airgap_bundle::compact::{BaseContent, Bases, CompactError, Compactor, Effort, Members, Packed, Remake};
 use airgap_bundle::encoders::{Encoder, PGZIP_BLOCK, Variant};
 use proptest::prelude::*;
 
 use crate::encoders::inputs::Random;
-
-const LEVEL: i32 = 3;
 
 /// The members of a blob in memory.
 struct InMemory(std::vec::IntoIter<Vec<u8>>);
@@ -43,10 +41,19 @@ impl Bases for Contents {
     fn open(&mut self, number: u32) -> Result<BaseContent, CompactError> {
         Ok(Box::new(std::io::Cursor::new(self.0[number as usize].clone())))
     }
+
+    fn left_out(&mut self, _: u32, why: CompactError) -> Result<(), CompactError> {
+        Err(why)
+    }
 }
 
 /// The compact form of gzip of `raw`, which may refer to `bases`; the blob, and the bytes of its members.
 fn against(raw: &[u8], bases: &[Vec<u8>]) -> (Vec<u8>, Vec<Vec<u8>>) {
+    made_with(Effort::Normal, raw, bases)
+}
+
+/// The same with this effort.
+pub(crate) fn made_with(effort: Effort, raw: &[u8], bases: &[Vec<u8>]) -> (Vec<u8>, Vec<Vec<u8>>) {
     let blob = gzip(Encoder::Go126 { level: 1 }, raw);
     let mut members = Vec::new();
     let mut sink = |packed| match packed {
@@ -55,19 +62,25 @@ fn against(raw: &[u8], bases: &[Vec<u8>]) -> (Vec<u8>, Vec<Vec<u8>>) {
     };
     let numbers = (0..u32::try_from(bases.len()).unwrap()).collect();
     let mut compactor =
-        Compactor::new(blob.len() as u64, LEVEL).with_bases(Box::new(Contents(bases.to_vec())), numbers);
+        Compactor::new(blob.len() as u64, effort).with_bases(Box::new(Contents(bases.to_vec())), numbers);
     compactor.push(&blob, &mut sink).unwrap();
     compactor.finish(&mut sink).unwrap();
     (blob, members)
 }
 
-fn remake_with(members: Vec<Vec<u8>>, size: usize, bases: &[Vec<u8>]) -> Result<Vec<u8>, CompactError> {
+/// The blob of `size` bytes that the members make.
+pub(crate) fn remake_with(
+    members: Vec<Vec<u8>>,
+    size: usize,
+    bases: &[Vec<u8>],
+) -> Result<Vec<u8>, CompactError> {
     let members = WithBases(InMemory(members.into_iter()), bases.to_vec());
     let pieces: Result<Vec<_>, _> = Remake::new(members, size as u64).collect();
     Ok(pieces?.concat())
 }
 
-fn random(seed: u64, len: usize) -> Vec<u8> {
+/// Bytes that do not compress.
+pub(crate) fn random(seed: u64, len: usize) -> Vec<u8> {
     let mut bytes = vec![0; len];
     fastrand::Rng::with_seed(seed).fill(&mut bytes);
     bytes
@@ -148,7 +161,7 @@ fn compact(blob: &[u8], cut: usize) -> Option<Vec<Vec<u8>>> {
         Packed::Plain(bytes) => plain.extend(bytes),
         Packed::Member(member) => members.push(member),
     };
-    let mut compactor = Compactor::new(blob.len() as u64, LEVEL);
+    let mut compactor = Compactor::new(blob.len() as u64, Effort::Normal);
     for piece in blob.chunks(cut) {
         compactor.push(piece, &mut sink).unwrap();
     }
@@ -193,7 +206,7 @@ fn gzip(encoder: Encoder, raw: &[u8]) -> Vec<u8> {
 }
 
 /// Text that compresses as well as the content of layers does.
-fn text(count: usize) -> Vec<u8> {
+pub(crate) fn text(count: usize) -> Vec<u8> {
     Random(7).text(count)
 }
 
@@ -389,7 +402,7 @@ fn many_parts_take_no_time() {
     };
     let (content, count) = (20 << 20, 40_000);
     let blob = gzip(Encoder::Go126 { level: 0 }, &vec![0; content]);
-    let mut member = [number(0), number(0), number(content), number(0), number(count)].concat();
+    let mut member = [number(0), number(0), number(content), number(0), number(0), number(count)].concat();
     member.extend([3, 7]);
     member.extend_from_slice(b"go126:0");
     member.extend([number(content), number(0)].concat());

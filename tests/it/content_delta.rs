@@ -197,3 +197,37 @@ fn a_base_with_other_content_is_an_error_before_the_commit() {
     gap.import("delta.tar.zst", &["--base", "one.tar.zst"]);
     arrived(&gap, &second);
 }
+
+/// Damages every layer of the bundle.
+fn damage(gap: &Gap, name: &str) -> Vec<u8> {
+    let good = gap.read(name);
+    let mut bad = good.clone();
+    for at in (good.len() / 8..good.len() * 7 / 8).step_by(good.len() / 64) {
+        bad[at] ^= 1;
+    }
+    std::fs::write(gap.path(name), bad).unwrap();
+    good
+}
+
+#[test]
+fn a_base_that_cannot_be_read_is_told() {
+    let (gap, _, second) = releases();
+    let good = damage(&gap, "one.tar.zst");
+    let export = |more: &[&str]| {
+        let base = ["--compact", "--base", "one.tar.zst", "--force", "-o", "other.tar.zst"];
+        gap.try_export(&[&base[..], more].concat())
+    };
+    let ran = export(&[]);
+    assert_eq!(ran.code, 0, "{}", ran.shown());
+    assert!(ran.stderr.contains("cannot be read") && ran.stderr.contains("carried again"), "{}", ran.shown());
+    let ran = export(&["--base-content", "require"]);
+    assert_ne!(ran.code, 0, "{}", ran.shown());
+    let ran = export(&["--base-content", "none"]);
+    assert_eq!(ran.code, 0, "{}", ran.shown());
+    assert!(!ran.stderr.contains("cannot be read"), "{}", ran.shown());
+    std::fs::write(gap.path("one.tar.zst"), good).unwrap();
+    gap.import("one.tar.zst", &[]);
+    lose_changed(&gap, &[image(1, 0), image(2, 0)]);
+    gap.import("other.tar.zst", &[]);
+    arrived(&gap, &second);
+}

@@ -7,7 +7,7 @@ use super::sink::Sink;
 use super::sums::Sums;
 use super::{frame, member, oci_index};
 use crate::archive::manifest::{BundleManifest, Group, Profile};
-use crate::archive::{ArchiveError, FormatError, References};
+use crate::archive::{ArchiveError, CompactHead, FormatError};
 use crate::image::{Algorithm, Digest};
 
 /// Paths of the small members, in order.
@@ -95,7 +95,7 @@ pub(crate) fn generate(
     bundle: &BundleManifest,
     own: &Own<'_>,
     signature: Option<&[u8]>,
-    references: &References,
+    references: &CompactHead,
     manifests: &dyn Manifests,
     sink: &mut Sink<'_>,
 ) -> Result<HeadNotes, ArchiveError> {
@@ -148,12 +148,12 @@ fn put_small_blobs(
 #[derive(serde::Serialize, serde::Deserialize)]
 struct CompactJson {
     #[serde(flatten)]
-    references: References,
+    head: CompactHead,
     revision: u32,
 }
 
-fn compact_json(references: &References) -> Result<Vec<u8>, ArchiveError> {
-    let json = CompactJson { references: references.clone(), revision: crate::compact::REVISION };
+fn compact_json(head: &CompactHead) -> Result<Vec<u8>, ArchiveError> {
+    let json = CompactJson { head: head.clone(), revision: crate::compact::REVISION };
     let mut json =
         serde_json::to_vec(&json).map_err(|_| ArchiveError::Invariant("compact.json is not JSON"))?;
     json.push(b'\n');
@@ -161,14 +161,14 @@ fn compact_json(references: &References) -> Result<Vec<u8>, ArchiveError> {
 }
 
 /// What the blobs refer to. The `compact.json` of a later version is refused.
-pub(crate) fn read_compact(json: &[u8]) -> Result<References, ArchiveError> {
+pub(crate) fn read_compact(json: &[u8]) -> Result<CompactHead, ArchiveError> {
     let read: CompactJson = serde_json::from_slice(json)
         .map_err(|error| ArchiveError::Format(FormatError::Json(COMPACT, error.to_string())))?;
     if read.revision > crate::compact::REVISION {
         let version = format!("compact revision {}", read.revision);
         return Err(ArchiveError::Format(FormatError::UnknownVersion(version)));
     }
-    Ok(read.references)
+    Ok(read.head)
 }
 
 fn put(path: &str, content: &[u8], sink: &mut Sink<'_>) -> Result<(), ArchiveError> {

@@ -18,7 +18,7 @@ use crate::archive::format::sink::Sink;
 use crate::archive::format::{expansion, frame, member, proof};
 use crate::archive::input::Input;
 use crate::archive::manifest::{BundleManifest, Group};
-use crate::archive::{ArchiveError, FormatError, References};
+use crate::archive::{ArchiveError, CompactHead, FormatError};
 use crate::image::Digest;
 use crate::signing::Trust;
 
@@ -46,7 +46,7 @@ pub(crate) struct Head {
     id: Digest,
     signature: Option<Vec<u8>>,
     /// What `compact.json` refers to.
-    references: References,
+    references: CompactHead,
     blobs: HashMap<Digest, SmallBlob>,
     /// The frames decompressed last, the oldest first, because the blobs of an image are neighbours.
     open: Mutex<VecDeque<(usize, Bytes)>>,
@@ -108,7 +108,7 @@ impl Head {
             own: 0..0,
             id: Digest::sha256(b""),
             signature: None,
-            references: References::default(),
+            references: CompactHead::default(),
             blobs: HashMap::new(),
             open: Mutex::default(),
             shared: OnceLock::new(),
@@ -325,7 +325,7 @@ impl Head {
     }
 
     /// What `compact.json` refers to; empty in other profiles.
-    pub(crate) fn references(&self) -> &References {
+    pub(crate) fn references(&self) -> &CompactHead {
         &self.references
     }
 

@@ -19,7 +19,7 @@ use super::salvage::{explain_end, salvage};
 use super::seek_table::{FrameTable, InputTail, end_without_zeros};
 use super::verify;
 use crate::app::text::typed;
-use crate::archive::bases::{BaseSource, References};
+use crate::archive::bases::{BaseSource, CompactHead};
 use crate::archive::error::or_rebuild;
 use crate::archive::format::compact_body::{
     CompactBody, Compaction, Form, compact_ending, least_len, read_index,
@@ -213,7 +213,7 @@ impl ImageStore for BundleReader {
         Ok(Some(Box::new(PartReader::new(&self.0, index, range)?)))
     }
 
-    fn references(&self) -> Option<&References> {
+    fn references(&self) -> Option<&CompactHead> {
         Some(&self.0.bases.listed)
     }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::archive::bases::{BaseSource, Bases, References};
+use crate::archive::bases::{BaseSource, Bases, CompactHead};
 use crate::archive::format::compact_body::{Form, compact_ending};
 use crate::archive::format::compact_walk::{Step, Walk, header_content};
 use crate::archive::format::frame;
@@ -150,7 +150,7 @@ impl ImageStore for PipedHead {
         Some(self.id)
     }
 
-    fn references(&self) -> Option<&References> {
+    fn references(&self) -> Option<&CompactHead> {
         Some(&self.bases.listed)
     }
 

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::pipe::{PipedContent, read_head};
 use super::streamed_layout;
-use crate::archive::bases::{BaseSource, References};
+use crate::archive::bases::{BaseSource, CompactHead};
 use crate::archive::image_store::{ContentPieces, ImageStore, StreamSink};
 use crate::archive::volumes::pipe_error;
 use crate::archive::{
@@ -61,7 +61,7 @@ impl ImageStore for Kept {
         self.known.id()
     }
 
-    fn references(&self) -> Option<&References> {
+    fn references(&self) -> Option<&CompactHead> {
         self.known.references()
     }
 

@@ -8,8 +8,9 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use crate::app::once::Once;
-use crate::archive::{BaseSource, Manifests, Users};
+use crate::archive::{Manifests, Users};
 use crate::image::{Digest, ParsedManifest, Repository, media_type};
+use crate::inputs::base_contents::BaseContents;
 use crate::inputs::content_source::{ContentError, ContentSource, ContentStream};
 use crate::plan::ExportPlan;
 use crate::registry::{BlobPlace, ManifestTarget};
@@ -35,7 +36,7 @@ impl<'a> AlternateSources<'a> {
     }
 
     /// Content to which compact blobs may refer.
-    pub(crate) fn bases(&self) -> Option<&Arc<dyn BaseSource>> {
+    pub(crate) fn bases(&self) -> Option<&Arc<BaseContents>> {
         self.content.bases()
     }
 

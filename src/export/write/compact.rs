@@ -5,7 +5,6 @@
 //! more than what is in it. After a kill, the journal says which blobs are complete; the rest is cut off.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
@@ -15,25 +14,22 @@ use tokio::sync::mpsc;
 use super::blob_error::{BlobError, LostBlob, WriteFailure};
 use super::blob_writer::compare;
 use super::checksum::{Checksum, read_range};
+use super::compact_bases::Bases;
 use super::error::TransferError;
 use super::fetch::{Attempts, pieces};
 use super::file_run::{Downloaded, Shared, Sidecar};
 use super::read_ahead::Source;
 use super::sink::{Growing, Sink};
-use crate::archive::manifest::RequiredBlob;
 use crate::archive::{
-    self, BaseSource, BlobRow, CompactReadBack, Cut, Form, PartialFile, StoredEncoder, compact_header,
-    compact_path,
+    self, BlobRow, CompactReadBack, Cut, Form, PartialFile, StoredEncoder, compact_header, compact_path,
 };
-use crate::compact::{self, BaseContent, CompactError, Compactor, Packed};
+use crate::compact::{CompactError, Compactor, Effort, Packed};
 use crate::export::resume::journal::ResumeState;
 use crate::image::Hasher;
 use crate::plan::ExportPlan;
 use crate::registry::BlobPlace;
 use crate::report::Reporter;
 
-/// The level of zstd: with a higher one, a GB costs more than its encoder does.
-const LEVEL: i32 = 6;
 /// Bytes of memory for each blob that is being made compact, and for everything else.
 const COMPACT_MEMORY: u64 = 256 << 20;
 const OWN_MEMORY: u64 = 64 << 20;
@@ -325,7 +321,7 @@ async fn tried(source: Source<'_>, index: usize, send: &Sender) -> Result<(), Bl
     let first = BlobPlace::from(source.plan.source(index));
     let mut place = first.clone();
     let mut attempts: Option<Attempts> = None;
-    let begin = || Compacting::begin(blob, Bases::of(source, index), send.clone());
+    let begin = || Compacting::begin(blob, source.plan.effort, Bases::of(source, index), send.clone());
     let mut thread = begin();
     let mut after = |error| {
         let attempts = attempts.get_or_insert_with(|| Attempts::new(&first, source.places.of(&blob.digest)));
@@ -364,35 +360,6 @@ async fn tried(source: Source<'_>, index: usize, send: &Sender) -> Result<(), Bl
     }
 }
 
-/// The bases of one blob.
-struct Bases {
-    source: Arc<dyn BaseSource>,
-    blobs: Vec<(u32, RequiredBlob)>,
-}
-
-impl Bases {
-    /// Those of blob `index`, if it has some and they can be read.
-    fn of(source: Source<'_>, index: usize) -> Option<Self> {
-        let plan = source.plan;
-        let row = |number: &u32| Some((*number, plan.references.get(*number as usize)?.clone()));
-        let blobs: Vec<_> = plan.bases[index].iter().filter_map(row).collect();
-        let source = Arc::clone(source.places.bases().filter(|_| !blobs.is_empty())?);
-        Some(Self { source, blobs })
-    }
-
-    fn numbers(&self) -> Vec<u32> {
-        self.blobs.iter().map(|(number, _)| *number).collect()
-    }
-}
-
-impl compact::Bases for Bases {
-    fn open(&mut self, number: u32) -> Result<BaseContent, CompactError> {
-        let found = self.blobs.iter().find(|(known, _)| *known == number);
-        let (_, blob) = found.ok_or(CompactError::Invalid("it has no such base"))?;
-        self.source.content(blob)
-    }
-}
-
 /// A thread that makes one blob compact.
 struct Compacting {
     chunks: Option<mpsc::Sender<Bytes>>,
@@ -403,11 +370,11 @@ struct Compacting {
 }
 
 impl Compacting {
-    fn begin(blob: &BlobRow, bases: Option<Bases>, send: Sender) -> Self {
+    fn begin(blob: &BlobRow, effort: Effort, bases: Option<Bases>, send: Sender) -> Self {
         let (chunks, mut receive) = mpsc::channel::<Bytes>(QUEUE);
         let (digest, size) = (blob.digest, blob.size);
         let thread = tokio::task::spawn_blocking(move || {
-            let (mut hasher, mut compactor) = (Hasher::for_digest(&digest), Compactor::new(size, LEVEL));
+            let (mut hasher, mut compactor) = (Hasher::for_digest(&digest), Compactor::new(size, effort));
             if let Some(bases) = bases {
                 let numbers = bases.numbers();
                 compactor = compactor.with_bases(Box::new(bases), numbers);

@@ -13,6 +13,7 @@ pub(crate) mod blob_spool;
 pub(crate) mod blob_writer;
 pub(crate) mod checksum;
 pub(crate) mod compact;
+mod compact_bases;
 pub(crate) mod error;
 pub(crate) mod fetch;
 pub(crate) mod file_export;

@@ -1,0 +1,185 @@
+//! Gathers the content of one member after the other, and inflates the zip entries in it if it should.
+
+use super::deflation::{DEEPEST, Deflation};
+use super::zip::inflate;
+use super::zip_levels::ZipLevels;
+use super::{MEMBER_CONTENT, most_content};
+
+/// Content bytes of a full member of a blob with bases: its window follows what the content is about.
+const WITH_BASES: usize = 16 << 20;
+
+/// The content of the current member.
+#[derive(Debug)]
+pub(super) struct Gathered {
+    /// A member is full with so many bytes.
+    full: usize,
+    content: Vec<u8>,
+    zip: Option<Zip>,
+    /// Bytes that were pushed for it.
+    pushed: usize,
+    /// Content that the blob may still have before a reader would refuse it.
+    left: u64,
+}
+
+/// What zip entries need.
+#[derive(Debug)]
+struct Zip {
+    /// Content that was not looked at yet, and how much of it is looked at together.
+    block: Vec<u8>,
+    block_size: usize,
+    /// The most that inflating may make of the content of a member.
+    most: usize,
+    levels: ZipLevels,
+    /// How the content was deflated, from outside to inside; of each, the bytes of content behind its last entry.
+    deflations: [(Deflation, usize); DEEPEST],
+}
+
+impl Gathered {
+    /// For the members of a blob of `size` bytes.
+    pub(super) fn new(size: u64, has_bases: bool, inflates_zip: bool) -> Self {
+        let zip = |block_size, most| Zip {
+            block: Vec::with_capacity(block_size),
+            block_size,
+            most,
+            levels: ZipLevels::default(),
+            deflations: Default::default(),
+        };
+        let (full, zip) = match (has_bases, inflates_zip) {
+            (false, false) => (MEMBER_CONTENT, None),
+            (true, false) => (WITH_BASES, None),
+            (false, true) => (40 << 20, Some(zip(16 << 20, MEMBER_CONTENT))),
+            (true, true) => (WITH_BASES, Some(zip(8 << 20, 32 << 20))),
+        };
+        // What comes as it is has room in any case.
+        let left = most_content(size).saturating_sub(size);
+        // Not filled before it is used, so that it costs no memory until then.
+        Self { full, content: Vec::with_capacity(full), zip, pushed: 0, left }
+    }
+
+    /// Bytes that were pushed for this member.
+    pub(super) fn pushed(&self) -> usize {
+        self.pushed
+    }
+
+    /// Bytes that can be pushed together; none if the member is full.
+    pub(super) fn room(&self) -> usize {
+        match &self.zip {
+            None => self.full - self.content.len(),
+            Some(_) if self.content.len() >= self.full => 0,
+            Some(zip) => zip.block_size - zip.block.len(),
+        }
+    }
+
+    /// Whether a reader would refuse more content.
+    pub(super) fn is_too_long(&self) -> bool {
+        self.left == 0
+    }
+
+    /// Takes content for which there is room.
+    pub(super) fn push(&mut self, more: &[u8]) {
+        self.left = self.left.saturating_sub(more.len() as u64);
+        self.pushed += more.len();
+        let Some(zip) = &mut self.zip else { return self.content.extend_from_slice(more) };
+        zip.block.extend_from_slice(more);
+        if zip.block.len() == zip.block_size {
+            self.inflate(false);
+        }
+    }
+
+    /// The content of the member, and how its zip entries are deflated again, in this order. The next one begins.
+    pub(super) fn take(&mut self) -> (Vec<u8>, Vec<Deflation>) {
+        self.inflate(true);
+        self.pushed = 0;
+        let mut deflations = Vec::new();
+        if let Some(zip) = &mut self.zip {
+            for (deflation, behind) in zip.deflations.iter_mut().rev() {
+                *behind = 0;
+                let deflation = std::mem::take(deflation);
+                if !deflation.entries.is_empty() {
+                    deflations.push(deflation);
+                }
+            }
+        }
+        (std::mem::take(&mut self.content), deflations)
+    }
+
+    /// Gives the room of content back that was taken.
+    pub(super) fn reuse(&mut self, mut content: Vec<u8>) {
+        content.clear();
+        self.content = content;
+    }
+
+    /// Moves the block to the content, its zip entries inflated.
+    fn inflate(&mut self, is_last: bool) {
+        let Some(Zip { block, block_size, most, levels, deflations }) = &mut self.zip else { return };
+        let more = usize::try_from(self.left).unwrap_or(usize::MAX);
+        // An entry that is not complete is left, which is at most half of the block, and may come to this member as it is.
+        let later = if is_last { 0 } else { *block_size / 2 };
+        let most = (*most - later).saturating_sub(self.content.len()).min(block.len().saturating_add(more));
+        let inflated = inflate(block, is_last, most, &mut |made, raw| levels.of(made, raw));
+        self.left = self.left.saturating_sub(inflated.content.len().saturating_sub(inflated.taken) as u64);
+        block.drain(..inflated.taken);
+        self.content.extend_from_slice(&inflated.content);
+        // From inside to outside, each deflation takes what the one before makes.
+        let (mut len, found) = (inflated.content.len(), inflated.deflations.len());
+        for (_, behind) in &mut deflations[found..] {
+            *behind += len;
+        }
+        for ((all, behind), mut new) in deflations[..found].iter_mut().rev().zip(inflated.deflations) {
+            let raw: usize = new.entries.iter().map(|entry| entry.raw as usize).sum();
+            let made: usize = new.entries.iter().map(|entry| entry.made as usize).sum();
+            let before: usize = new.entries.iter().map(|entry| entry.before as usize).sum();
+            if let Some(first) = new.entries.first_mut() {
+                first.before += u32::try_from(*behind).unwrap_or(u32::MAX);
+            }
+            all.entries.append(&mut new.entries);
+            *behind = len - raw - before;
+            len = len - raw + made;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::encoders::Zlib;
+
+    fn header(made: usize, raw: usize) -> Vec<u8> {
+        let sizes = [made, raw].map(|size| u32::try_from(size).unwrap().to_le_bytes()).concat();
+        [&b"PK\x03\x04\x14\0\0\0\x08\0\0\0\0\0\0\0\0\0"[..], &sizes, &[0; 4]].concat()
+    }
+
+    fn entry(raw: &[u8]) -> Vec<u8> {
+        let (mut zlib, mut made) = (Zlib::new(6).unwrap(), Vec::new());
+        zlib.write(raw, &mut made);
+        zlib.end(&mut made);
+        [header(made.len(), raw.len()), made].concat()
+    }
+
+    /// Entries in entries that become far larger, and an incomplete one at the end of what is looked at together.
+    #[test]
+    fn a_member_never_has_too_much_content() {
+        let entry = entry(&entry(&vec![0; 13 << 20]));
+        for (has_bases, most) in [(false, MEMBER_CONTENT), (true, 32 << 20)] {
+            let mut gathered = Gathered::new(1 << 30, has_bases, true);
+            let half = gathered.room() / 2 + (1 << 20);
+            let mut content = entry.repeat(5);
+            content.resize(half, 1);
+            content.extend(header(15 << 20, 15 << 20));
+            content.resize(gathered.room() * 3, 1);
+            let mut rest = &content[..];
+            let mut members = 0;
+            while !rest.is_empty() {
+                let (now, later) = rest.split_at(gathered.room().min(rest.len()));
+                gathered.push(now);
+                rest = later;
+                if gathered.room() == 0 || rest.is_empty() {
+                    let (content, deflations) = gathered.take();
+                    assert!(content.len() <= most, "{}", content.len());
+                    assert_eq!(deflations.is_empty(), members > 0);
+                    members += 1;
+                }
+            }
+        }
+    }
+}

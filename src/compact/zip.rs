@@ -1,0 +1,213 @@
+//! Finds deflated entries of zip files (APPNOTE 6.3.10, 4.3) in content, and inflates them.
+//!
+//! Only local headers are looked at, wherever they lie, so that jars in a tar, and zip files that are stored in zip files,
+//! need no parser of their own. An entry counts only if its sizes are those that its header, or the data descriptor behind
+//! it, states. What is found in a base never changes: the reader of a bundle must find the same entries as its writer did.
+
+use flate2::{Decompress, FlushDecompress, Status};
+use memchr::memmem;
+
+use super::deflation::{CONTENT_PER_ENTRY, DEEPEST, Deflation, Entry};
+
+/// The start of a local header.
+const LOCAL: &[u8] = b"PK\x03\x04";
+/// The start of a data descriptor.
+const DESCRIPTOR: &[u8] = b"PK\x07\x08";
+/// Bytes of a local header before the name, and of a data descriptor.
+const HEADER: usize = 30;
+const DESCRIPTOR_LEN: usize = 16;
+/// Entries that are not worth it have fewer bytes than this, larger ones need too much memory.
+const SMALLEST: usize = CONTENT_PER_ENTRY as usize;
+const LARGEST: usize = 16 << 20;
+/// What is inflated at most, successful or not, as a multiple of what the result may have.
+const PATIENCE: usize = 2;
+
+/// Says how an entry, whose deflated and inflated bytes are given, is made again; none if it stays as it is.
+pub(super) type Level<'a> = dyn FnMut(&[u8], &[u8]) -> Option<u8> + 'a;
+
+/// Content with its zip entries inflated.
+#[derive(Debug, Default)]
+pub(super) struct Inflated {
+    /// Bytes of the given content that it is made from.
+    pub(super) taken: usize,
+    pub(super) content: Vec<u8>,
+    /// How the given content is made from it, in this order.
+    pub(super) deflations: Vec<Deflation>,
+}
+
+/// Inflates the zip entries in `content`, and those in zip files that were deflated themselves. The result has at most
+/// `most` bytes, or those of the content if that is more.
+///
+/// Unless it is the last content, an entry that goes on behind its end is left for the next time.
+pub(super) fn inflate(content: &[u8], is_last: bool, most: usize, level: &mut Level<'_>) -> Inflated {
+    let mut inflated = Scan::new(content, is_last, most, level).run();
+    while !inflated.deflations.is_empty() && inflated.deflations.len() < DEEPEST {
+        let deeper = Scan::new(&inflated.content, true, most, level).run();
+        if deeper.deflations.is_empty() {
+            break;
+        }
+        inflated.content = deeper.content;
+        // The deepest entries are deflated first.
+        inflated.deflations.splice(..0, deeper.deflations);
+    }
+    inflated
+}
+
+/// One look at content.
+struct Scan<'a, 'l> {
+    content: &'a [u8],
+    is_last: bool,
+    most: usize,
+    level: &'a mut Level<'l>,
+    inflater: Decompress,
+    /// Bytes that may still be inflated.
+    patience: usize,
+}
+
+/// What begins with a local header.
+enum Found {
+    /// Where its deflated bytes begin, how many they are, and what they hold.
+    Entry {
+        start: usize,
+        len: usize,
+        raw: Vec<u8>,
+    },
+    /// It may go on behind the content.
+    Unfinished,
+    Nothing,
+}
+
+impl<'a, 'l> Scan<'a, 'l> {
+    fn new(content: &'a [u8], is_last: bool, most: usize, level: &'a mut Level<'l>) -> Self {
+        let patience = most.saturating_mul(PATIENCE);
+        Self { content, is_last, most, level, inflater: Decompress::new(false), patience }
+    }
+
+    fn run(mut self) -> Inflated {
+        let (mut out, mut entries) = (Vec::new(), Vec::new());
+        // Content up to here is in `out`, and the entry before ended at `ended` of `out`.
+        let (mut done, mut ended) = (0, 0);
+        let mut at = 0;
+        while let Some(found) = memmem::find(&self.content[at..], LOCAL) {
+            let header = at + found;
+            at = header + LOCAL.len();
+            // What is left has to fit, too.
+            let room = self.most.saturating_sub(out.len() + (self.content.len() - done));
+            match self.entry(header, room) {
+                Found::Entry { start, len, raw } => {
+                    let end = start + len;
+                    if let Some(level) = (self.level)(&self.content[start..end], &raw) {
+                        out.extend_from_slice(&self.content[done..start]);
+                        let before = out.len() - ended;
+                        entries.extend(Entry::new(before, level, raw.len(), len));
+                        out.extend_from_slice(&raw);
+                        (done, ended) = (end, out.len());
+                    }
+                    at = end;
+                }
+                // At least half is taken at a time, so that no content makes this slow.
+                Found::Unfinished if !self.is_last && header > self.content.len() / 2 => {
+                    return self.until(header, done, out, entries);
+                }
+                Found::Unfinished | Found::Nothing => {}
+            }
+        }
+        let end = self.content.len();
+        self.until(end, done, out, entries)
+    }
+
+    fn until(self, end: usize, done: usize, mut out: Vec<u8>, entries: Vec<Entry>) -> Inflated {
+        out.extend_from_slice(&self.content[done..end]);
+        let deflations = if entries.is_empty() { Vec::new() } else { vec![Deflation { entries }] };
+        Inflated { taken: end, content: out, deflations }
+    }
+
+    /// The entry whose header is here, if it has at most `room` bytes more inflated than deflated.
+    fn entry(&mut self, header: usize, room: usize) -> Found {
+        const ENCRYPTED: u16 = 1;
+        const WITH_DESCRIPTOR: u16 = 1 << 3;
+        const DEFLATED: u16 = 8;
+        let fields = &self.content[header..];
+        if fields.len() < HEADER {
+            return Found::Unfinished;
+        }
+        let flags = short(fields, 6);
+        if short(fields, 8) != DEFLATED || flags & ENCRYPTED != 0 {
+            return Found::Nothing;
+        }
+        let stated = (long(fields, 18), long(fields, 22));
+        let start = header + HEADER + usize::from(short(fields, 26)) + usize::from(short(fields, 28));
+        let Some(data) = self.content.get(start..) else { return Found::Unfinished };
+        let (data, most) = if flags & WITH_DESCRIPTOR != 0 {
+            (data, LARGEST)
+        } else if stated.0 > LARGEST || stated.1 > LARGEST {
+            return Found::Nothing;
+        } else {
+            let Some(data) = data.get(..stated.0) else { return Found::Unfinished };
+            (data, stated.1)
+        };
+        let (len, raw) = match self.inflate(data, most) {
+            Stream::Whole(len, raw) => (len, raw),
+            Stream::Unfinished if flags & WITH_DESCRIPTOR != 0 => return Found::Unfinished,
+            Stream::Unfinished | Stream::Wrong => return Found::Nothing,
+        };
+        let sizes = if flags & WITH_DESCRIPTOR == 0 {
+            stated
+        } else {
+            let Some(descriptor) = data.get(len..len + DESCRIPTOR_LEN) else { return Found::Unfinished };
+            if !descriptor.starts_with(DESCRIPTOR) {
+                return Found::Nothing;
+            }
+            (long(descriptor, 8), long(descriptor, 12))
+        };
+        let fits = raw.len() >= SMALLEST && raw.len().saturating_sub(len) <= room;
+        if fits && sizes == (len, raw.len()) { Found::Entry { start, len, raw } } else { Found::Nothing }
+    }
+
+    /// Inflates the stream at the start of `data`, of at most `most` bytes.
+    fn inflate(&mut self, data: &[u8], most: usize) -> Stream {
+        const STEP: usize = 16 << 10;
+        self.inflater.reset(false);
+        let mut raw = Vec::new();
+        while self.patience > 0 {
+            let taken = self.inflater.total_in();
+            if raw.len() == raw.capacity() {
+                // One byte more than may be, so that a longer stream shows.
+                raw.reserve_exact(raw.len().max(STEP).min(most + 1 - raw.len()));
+            }
+            let (had, at) = (raw.len(), usize::try_from(taken).unwrap_or(usize::MAX));
+            let input = data.get(at..).unwrap_or_default();
+            let status = self.inflater.decompress_vec(input, &mut raw, FlushDecompress::None);
+            self.patience = self.patience.saturating_sub(raw.len() - had);
+            match status {
+                Ok(Status::StreamEnd) => {
+                    let len = usize::try_from(self.inflater.total_in()).unwrap_or(usize::MAX);
+                    return Stream::Whole(len, raw);
+                }
+                Ok(_) if raw.len() > most => return Stream::Wrong,
+                Ok(_) if raw.len() == had && self.inflater.total_in() == taken => return Stream::Unfinished,
+                Ok(_) => {}
+                Err(_) => return Stream::Wrong,
+            }
+        }
+        Stream::Wrong
+    }
+}
+
+/// What a deflate stream is.
+enum Stream {
+    /// The number of its bytes, and what they hold.
+    Whole(usize, Vec<u8>),
+    Unfinished,
+    /// None, or a too long one.
+    Wrong,
+}
+
+fn short(bytes: &[u8], at: usize) -> u16 {
+    u16::from_le_bytes([bytes[at], bytes[at + 1]])
+}
+
+fn long(bytes: &[u8], at: usize) -> usize {
+    let long = u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+    usize::try_from(long).unwrap_or(usize::MAX)
+}
