@@ -88,6 +88,13 @@ pub trait ImageStore: Manifests + Send + Sync + std::fmt::Debug {
         None
     }
 
+    /// The bundle without which this one is not complete, if it is a delta.
+    fn base(&self) -> Option<Digest> {
+        let requires = self.bundle().requires.as_ref().map(|requires| requires.base);
+        let referred = self.references().filter(|head| !head.references.is_empty());
+        requires.or_else(|| referred.and_then(|head| head.base))
+    }
+
     /// Reads the blobs that are elsewhere from `source`.
     fn read_bases_from(&self, source: Arc<dyn BaseSource>) {
         let _ = source;

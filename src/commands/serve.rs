@@ -22,8 +22,8 @@ pub(super) async fn run(session: &Session, args: &ServeArgs) -> anyhow::Result<E
         (Some(path), _) => {
             let opened = open_bundle::open(Some(path), &args.trust)?;
             trust::tell(&opened.vouched, &session.reporter);
-            if let Some(requires) = &opened.image_store.bundle().requires {
-                let message = format!("{} is a delta on bundle {}", path.display(), requires.base);
+            if let Some(base) = opened.image_store.base() {
+                let message = format!("{} is a delta on bundle {base}", path.display());
                 return Err(Failure::new(ExitCode::Failed, format!("{message} and incomplete without it"))
                     .hint("make it whole first: bundle repack DELTA --fill-from BASE -o FILE")
                     .into());

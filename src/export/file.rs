@@ -101,7 +101,8 @@ impl FileRun<'_> {
                 job.session.reporter.say(&format!("{} is already complete", target.display()));
                 return self.complete_already(&draft, report, began).await;
             }
-            if job.request.base.is_some() && draft.bundle.requires.is_none() {
+            let is_alone = draft.bundle.requires.is_none() && draft.references.is_empty();
+            if job.request.base.is_some() && is_alone {
                 job.session
                     .reporter
                     .say("the base has no blob of this bundle, so the bundle does not need it");

@@ -26,12 +26,13 @@ struct Found {
 }
 
 /// Finds the bases that the blobs of `plan` need, and lets `image_store` read them. Those that are nowhere are reported
-/// together. Of a pipe it is not known what its blobs need: then a base that is nowhere is an error once it is needed.
+/// together. If the import goes on without images that fail, a damaged blob is no error here. Of a pipe it is not known what its blobs need: then a base that is nowhere is an error once it is needed.
 pub(super) async fn find(
     search: &BaseSearch<'_>,
     image_store: &dyn ImageStore,
     stored: StoredBases,
     plan: &ImportPlan,
+    goes_on: bool,
 ) -> Result<usize, Failure> {
     let Some(references) = image_store.references().filter(|listed| !listed.references.is_empty()) else {
         return Ok(0);
@@ -41,8 +42,12 @@ pub(super) async fn find(
     let is_in_order = |blob: &BlobRow| image_store.bases_of(&blob.digest).is_ok_and(|bases| bases.is_none());
     let is_certain = !image_store.bundle().blobs.first().is_some_and(is_in_order);
     for upload in plan.uploads.iter().filter(|upload| upload.carried) {
-        let bases = image_store.bases_of(&upload.digest).map_err(|error| Failure::of(&error))?;
-        users.extend(bases.into_iter().flatten());
+        match image_store.bases_of(&upload.digest) {
+            Ok(bases) => users.extend(bases.into_iter().flatten()),
+            // It is damaged, so its image fails and others do not.
+            Err(_) if goes_on => {}
+            Err(error) => return Err(Failure::of(&error)),
+        }
     }
     let mut needed: Vec<&RequiredBlob> = Vec::new();
     for (number, blob) in references.references.iter().enumerate() {

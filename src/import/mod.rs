@@ -72,7 +72,8 @@ pub(crate) async fn run(
         preflight.check("base", found.map(|()| there));
     }
     let search = job.base_search(bundle);
-    let found = bases::find(&search, job.image_store.as_ref(), job.bases.clone(), &plan).await;
+    let found =
+        bases::find(&search, job.image_store.as_ref(), job.bases.clone(), &plan, job.keeps_going()).await;
     if !matches!(found, Ok(0)) {
         let made = |found| format!("{} of the destination will be read again", count(found, "blob"));
         preflight.check("references", found.map(made));

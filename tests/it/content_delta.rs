@@ -4,10 +4,12 @@ use std::path::PathBuf;
 
 use airgap_bundle::encoders::Encoder;
 use airgap_bundle::image::Digest;
+use rustix::process::Signal;
 
 use crate::support::cli::Ran;
 use crate::support::gap::{Gap, assert_whole};
 use crate::support::images::{ImageSpec, Layer, TestImage};
+use crate::support::registry::{Effect, Fault};
 
 const GO: Encoder = Encoder::Go126 { level: 6 };
 
@@ -229,5 +231,101 @@ fn a_base_that_cannot_be_read_is_told() {
     gap.import("one.tar.zst", &[]);
     lose_changed(&gap, &[image(1, 0), image(2, 0)]);
     gap.import("other.tar.zst", &[]);
+    arrived(&gap, &second);
+}
+
+/// A base of which no layer is the same is still needed, and is named where it is missing.
+#[test]
+fn a_delta_that_shares_no_layer_needs_its_base() {
+    let only = |release| {
+        let layer = Layer::of_file("changed", &content(1, release), GO);
+        ImageSpec::new(50 + release as u64).layer(layer).build()
+    };
+    let mut gap = Gap::new();
+    gap.image("a/one", "1", &only(0));
+    gap.export(&["-o", "one.tar.zst"]);
+    gap.source.put_image("a/one", "1", &only(1));
+    let ran = gap.try_export(&["--compact", "--base", "one.tar.zst", "-o", "delta.tar.zst"]);
+    assert_eq!(ran.code, 0, "{}", ran.shown());
+    assert!(!ran.stderr.contains("does not need it"), "{}", ran.shown());
+    let ran = gap.cli.run(&["serve", "delta.tar.zst", "--address", "127.0.0.1:0"]);
+    assert_ne!(ran.code, 0, "{}", ran.shown());
+    assert!(ran.stderr.contains("is a delta on bundle"), "{}", ran.shown());
+    gap.import("one.tar.zst", &[]);
+    gap.import("delta.tar.zst", &[]);
+    assert_whole(&gap.destination, "a/one", "1", &only(1));
+}
+
+#[test]
+fn machines_share_the_work() {
+    let (gap, _, second) = releases();
+    gap.import("one.tar.zst", &[]);
+    for part in ["2/2", "1/2"] {
+        gap.import("delta.tar.zst", &["--shard", part, "--values", "v.yaml"]);
+    }
+    arrived(&gap, &second);
+}
+
+#[test]
+fn what_is_intact_is_salvaged_and_the_rest_asked_for() {
+    let (gap, _, second) = releases();
+    gap.import("one.tar.zst", &[]);
+    let mut bad = gap.read("delta.tar.zst");
+    // In the last member of a blob, behind its header.
+    let path = b"compact/sha256/";
+    let at = bad.windows(path.len()).rposition(|bytes| bytes == path).unwrap();
+    bad[at + 512 + 40] ^= 1;
+    std::fs::write(gap.path("delta.tar.zst"), bad).unwrap();
+    let ran = gap.try_import("delta.tar.zst", &[]);
+    assert_eq!(ran.code, 3, "{}", ran.shown());
+    let ran = gap.try_import("delta.tar.zst", &["--salvage"]);
+    assert_eq!(ran.code, 7, "{}", ran.shown());
+    let request = gap.files().into_iter().find(|name| name.contains(".request-")).unwrap();
+    run(&gap, &["export", "--request", &request, "-o", "rest.tar.zst"]);
+    gap.import("rest.tar.zst", &[]);
+    arrived(&gap, &second);
+}
+
+#[test]
+fn a_killed_export_goes_on() {
+    let (gap, _, second) = releases();
+    let whole = gap.read("delta.tar.zst");
+    for (image, effort) in
+        [(&second[0], "--compact"), (&second[1], "--compact"), (&second[1], "--compact=max")]
+    {
+        gap.source.fault(Fault::on("GET", format!("/blobs/{}", changed(image)), Effect::Stall(1000)));
+        let base = ["--base", "one.tar.zst", "-o", "out.tar.zst"];
+        let mut killed = gap.spawn(&[&["export", "images.txt", effort][..], &base].concat());
+        killed.until("the stall", || gap.source.faulted() > 0);
+        killed.signal(Signal::KILL);
+        assert_ne!(killed.wait().code, 0);
+        gap.source.heal();
+        gap.source.forget();
+        // What the other effort left is not taken for this one's.
+        gap.export(&[&["--compact"][..], &base].concat());
+        assert!(gap.read("out.tar.zst") == whole, "{effort}");
+        std::fs::remove_file(gap.path("out.tar.zst")).unwrap();
+        std::fs::remove_file(gap.path("out.tar.zst.sha256")).unwrap();
+    }
+}
+
+/// Killed while it reads a base, and while a blob that is made from it is on its way.
+#[test]
+fn a_killed_import_goes_on() {
+    let (gap, first, second) = releases();
+    gap.import("one.tar.zst", &[]);
+    let old = format!("/blobs/{}", changed(&first[0]));
+    for fault in [
+        Fault::on("GET", old, Effect::Stall(1000)),
+        Fault::on("PATCH", "/b/two/blobs/uploads/", Effect::Stall(0)),
+    ] {
+        gap.destination.fault(fault);
+        let mut killed = gap.spawn(&["import", "delta.tar.zst", "-d", &gap.destination.host()]);
+        killed.until("the stall", || gap.destination.faulted() > 0);
+        killed.signal(Signal::KILL);
+        assert_ne!(killed.wait().code, 0);
+        gap.destination.heal();
+    }
+    gap.import("delta.tar.zst", &[]);
     arrived(&gap, &second);
 }
