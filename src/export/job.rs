@@ -110,7 +110,8 @@ impl ExportJob<'_> {
             preflight.time(plan.payload(), self.content.client().limit_rate());
         }
         if plan.bundle.profile == Profile::Compact {
-            preflight.compact(plan.payload(), compact::memory(self.jobs));
+            let has_zip = !plan.effort.is_normal();
+            preflight.compact(plan.payload(), compact::memory(self.jobs), has_zip);
         }
         preflight
     }

@@ -88,9 +88,11 @@ impl Preflight {
         self.fine("time", format!("{} to move: {text}", bytes(size)));
     }
 
-    /// What a compact bundle of `size` bytes of blobs costs: `memory` bytes here, and time inside.
-    pub(crate) fn compact(&mut self, size: u64, memory: u64) {
-        let (memory, inside) = (bytes(memory), in_words(size.div_ceil(REMADE_PER_SECOND)));
+    /// What a compact bundle of `size` bytes of blobs costs: `memory` bytes here, and time inside, which is longer where zip
+    /// entries are made again too.
+    pub(crate) fn compact(&mut self, size: u64, memory: u64, has_zip: bool) {
+        let speed = if has_zip { REMADE_PER_SECOND / 2 } else { REMADE_PER_SECOND };
+        let (memory, inside) = (bytes(memory), in_words(size.div_ceil(speed)));
         self.fine(
             "compact",
             format!("up to {memory} of memory; import needs up to {inside} of one processor"),

@@ -12,6 +12,7 @@ mod charts;
 mod clouds;
 mod compact;
 mod compact_bundle;
+mod compact_golden;
 mod compact_max;
 mod content_delta;
 mod coverage;
