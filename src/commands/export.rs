@@ -28,7 +28,6 @@ async fn load_and_export(
     report: &mut RunReport,
 ) -> anyhow::Result<ExitCode> {
     let Loaded { mut catalog, base } = load(session, args)?;
-    let mut bases = None;
     if let Some(choice) = args.compact {
         target::require_encoders()?;
         catalog.request.profile = Profile::Compact;
@@ -37,18 +36,18 @@ async fn load_and_export(
             CompactChoice::Max => Effort::Max,
         };
         catalog.file_name = catalog.file_name.map(|name| target::compact_name(&name));
-        if let Some(base) = &base {
-            bases = base.refer(&mut catalog.request, args.base_content.base_content)?;
-        }
     }
     let write = &args.write;
     let target = target::output(write, catalog.file_name.as_deref());
     // A plan can be printed before its output file can be written.
     let target = if write.dry_run { target.ok().flatten() } else { target? };
     target::refuse_overlaps(args, target.as_deref())?;
-    let (registry, request, held) = (args.registry.as_ref(), &catalog.request, &catalog.held);
-    let content = clients::for_export(&args.network, registry, request, held, &session.reporter)?;
-    let content = content.with_bases(bases);
+    let (registry, request, held) = (args.registry.as_ref(), &mut catalog.request, &catalog.held);
+    let mut content = clients::for_export(&args.network, registry, request, held, &session.reporter)?;
+    if let Some(base) = base.filter(|_| args.compact.is_some()) {
+        let bases = base.refer(request, args.base_content.base_content, Some(content.client()))?;
+        content = content.with_bases(bases);
+    }
     let (signer, policy) = (keys::signer(&write.sign)?, policy_check::load(&write.policy)?);
     let job = ExportJob {
         session,

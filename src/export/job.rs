@@ -112,6 +112,7 @@ impl ExportJob<'_> {
         if plan.bundle.profile == Profile::Compact {
             let has_zip = !plan.effort.is_normal();
             preflight.compact(plan.payload(), compact::memory(self.jobs), has_zip);
+            preflight.references(&plan.references);
         }
         preflight
     }

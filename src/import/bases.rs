@@ -10,10 +10,11 @@ use tokio::runtime::Handle;
 use super::required::BaseSearch;
 use crate::app::failure::{ExitCode, Failure};
 use crate::archive::manifest::RequiredBlob;
-use crate::archive::{ArchiveError, BaseSource, BlobRow, ImageStore, InputError, PieceReader, StoredBases};
+use crate::archive::{ArchiveError, BaseSource, BlobRow, ImageStore, InputError, StoredBases};
 use crate::image::{Digest, Repository};
+use crate::inputs::remote_bases::download;
 use crate::plan::ImportPlan;
-use crate::registry::{RegistryClient, RegistryError};
+use crate::registry::RegistryClient;
 use crate::report::count;
 
 /// Reads bases in older bundles, then at the destination.
@@ -91,34 +92,4 @@ impl BaseSource for Found {
             self.places.get(&blob.digest).ok_or(ArchiveError::Input(InputError::NoBase(blob.digest)))?;
         Ok(Box::new(download(&self.client, place, blob, &self.runtime)))
     }
-}
-
-/// A blob that a thread of its own downloads.
-fn download(
-    client: &RegistryClient,
-    place: &Repository,
-    blob: &RequiredBlob,
-    runtime: &Handle,
-) -> impl Read + Send + use<> {
-    /// Pieces on their way.
-    const QUEUE: usize = 16;
-    let (send, pieces) = std::sync::mpsc::sync_channel(QUEUE);
-    let (client, place, runtime) = (client.clone(), place.into(), runtime.clone());
-    let (digest, size) = (blob.digest, blob.size);
-    // It waits in `send` while nobody reads, and ends there once nobody will.
-    std::thread::spawn(move || {
-        let download = async {
-            let mut stream = client.blob(&place, &digest, size, 0).await?;
-            while let Some(piece) = stream.next().await? {
-                if send.send(Ok(piece)).is_err() {
-                    break;
-                }
-            }
-            Ok::<_, RegistryError>(())
-        };
-        if let Err(error) = runtime.block_on(download) {
-            let _ = send.send(Err(format!("base {digest} of {place}: {error}")));
-        }
-    });
-    PieceReader::new(pieces.into_iter())
 }

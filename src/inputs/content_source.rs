@@ -91,8 +91,8 @@ impl ContentSource {
     }
 
     /// Lets compact blobs refer to the content in `bases`.
-    pub(crate) fn with_bases(self, bases: Option<Arc<BaseContents>>) -> Self {
-        Self { bases, ..self }
+    pub(crate) fn with_bases(self, bases: Option<BaseContents>) -> Self {
+        Self { bases: bases.map(Arc::new), ..self }
     }
 
     /// Content to which compact blobs may refer.

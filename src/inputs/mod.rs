@@ -12,4 +12,5 @@ pub(crate) mod held;
 pub(crate) mod keys;
 pub(crate) mod open_bundle;
 pub(crate) mod policy_check;
+pub(crate) mod remote_bases;
 pub(crate) mod trust;

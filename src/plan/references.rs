@@ -4,7 +4,7 @@
 //! same position. Those beside it come next, the most alike in size first. The choice follows from the two sets of manifests
 //! alone; whether a reference is worth it is decided when the content is there.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +12,7 @@ use crate::archive::manifest::{RequiredBlob, Requires};
 use crate::archive::{ArchiveError, BlobRow, CompactHead, ImageRow, Manifests};
 use crate::image::{Digest, ParsedManifest, Repository};
 
-/// Bases that one blob may refer to.
+/// Bases that one blob may refer to, the best first.
 const MOST: usize = 3;
 /// Smaller blobs are not made compact.
 const SMALLEST: u64 = 32 << 10;
@@ -23,8 +23,27 @@ pub struct PlatformLayers {
     pub repository: Repository,
     /// As its index says; none without an index.
     pub platform: Option<String>,
-    /// Digest and bytes of each, in order.
+    /// Digest and bytes of each.
     pub layers: Vec<(Digest, u64)>,
+    /// Whether they are all layers of one image, in its order; otherwise those of a repository.
+    pub is_ordered: bool,
+}
+
+/// The layers of each repository of a base of which no more is known.
+pub fn layers_by_repository(base: &Requires) -> Vec<PlatformLayers> {
+    let mut all: BTreeMap<&Repository, Vec<(Digest, u64)>> = BTreeMap::new();
+    for blob in &base.blobs {
+        for repository in &blob.repositories {
+            all.entry(repository).or_default().push((blob.digest, blob.size));
+        }
+    }
+    let of = |(repository, layers): (&Repository, _)| PlatformLayers {
+        repository: repository.clone(),
+        platform: None,
+        layers,
+        is_ordered: false,
+    };
+    all.into_iter().map(of).collect()
 }
 
 /// The layers of all `images`.
@@ -57,7 +76,7 @@ pub fn layers_of<'a>(
 impl PlatformLayers {
     fn new(repository: &Repository, platform: Option<String>, manifest: &ParsedManifest) -> Self {
         let layers = manifest.layers.iter().map(|layer| (layer.digest, layer.size)).collect();
-        Self { repository: repository.clone(), platform, layers }
+        Self { repository: repository.clone(), platform, layers, is_ordered: true }
     }
 
     /// Whether it may be a version of the same image. The registry may have changed, and an image may have got or lost its
@@ -95,7 +114,9 @@ impl BlobBases {
                 let bases = wanted.entry(*digest).or_default();
                 for old in &alike {
                     let mut order: Vec<usize> = (0..old.layers.len()).collect();
-                    order.sort_by_key(|other| (*other != at, old.layers[*other].1.abs_diff(*size)));
+                    order.sort_by_key(|other| {
+                        (old.is_ordered && *other != at, old.layers[*other].1.abs_diff(*size))
+                    });
                     bases.extend(order.into_iter().map(|other| old.layers[other]).filter_map(
                         |(other, bytes)| (other != *digest && bytes >= SMALLEST).then_some(other),
                     ));
@@ -106,11 +127,13 @@ impl BlobBases {
             base.iter().flat_map(|base| &base.blobs).map(|blob| (blob.digest, blob)).collect();
         let carried: BTreeSet<Digest> = blobs.iter().map(|blob| blob.digest).collect();
         let (mut listed, mut numbers) = (Vec::new(), HashMap::new());
+        // Where no order is known, the others are not worth reading them.
+        let most = if old.iter().all(|old| old.is_ordered) { MOST } else { 1 };
         let mut of_blob = |blob: &BlobRow| {
             let mut bases = Vec::new();
             let wanted = wanted.get(&blob.digest).filter(|_| blob.size >= SMALLEST);
             for digest in wanted.into_iter().flatten() {
-                if bases.len() == MOST {
+                if bases.len() == most {
                     break;
                 }
                 // What the bundle carries need not be there before it.

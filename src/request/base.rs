@@ -10,14 +10,16 @@ use crate::app::failure::{ExitCode, Failure};
 use crate::app::foreign_text::{self, NotText};
 use crate::app::small_file;
 use crate::archive::manifest::{MEDIA_TYPE, Requires};
-use crate::archive::{ArchiveError, BundleManifest, ImageStore, StoredBases};
+use crate::archive::{ArchiveError, BaseSource, BundleManifest, ImageStore, StoredBases};
 use crate::cli::{BaseContentChoice, TrustArgs};
 use crate::image::Digest;
 use crate::inputs::base_contents::BaseContents;
+use crate::inputs::remote_bases::SourceBases;
 use crate::inputs::{open_bundle, trust};
-use crate::plan::references::layers_of;
+use crate::plan::references::{layers_by_repository, layers_of};
 use crate::plan::{Inventory, Request, base};
 use crate::provenance::Receipt;
+use crate::registry::RegistryClient;
 use crate::session::sidecar;
 use crate::signing::{Trust, is_statement};
 
@@ -42,25 +44,35 @@ pub(crate) struct Base {
 }
 
 impl Base {
-    /// Lets the blobs of a compact bundle refer to the content of the base. Returns where it is read; nothing if that is
-    /// not wanted, or only a list was named.
+    /// Lets the blobs of a compact bundle refer to the content of the base. Returns where it is read: in the bundle, or, if
+    /// only a list was named, where `remote` has it. None if that is nowhere, or not wanted.
     pub(crate) fn refer(
         &self,
         request: &mut Request,
         wanted: BaseContentChoice,
-    ) -> anyhow::Result<Option<Arc<BaseContents>>> {
+        remote: Option<&RegistryClient>,
+    ) -> anyhow::Result<Option<BaseContents>> {
         let is_required = match wanted {
             BaseContentChoice::None => return Ok(None),
             BaseContentChoice::Use => false,
             BaseContentChoice::Require => true,
         };
-        let Some(bundle) = &self.bundle else {
-            let message = "--base-content require: the base is a list of content, not a bundle with it";
-            return if is_required { Err(Failure::usage(message).into()) } else { Ok(None) };
+        let source: Arc<dyn BaseSource> = match (&self.bundle, remote) {
+            (Some(bundle), _) => {
+                request.old_layers = layers_of(&bundle.bundle().images, bundle.as_ref())?;
+                Arc::new(StoredBases(vec![Arc::clone(bundle)]))
+            }
+            (None, Some(client)) => {
+                request.old_layers = layers_by_repository(&self.requires);
+                Arc::new(SourceBases::new(client.clone(), request))
+            }
+            (None, None) if is_required => {
+                let message = "--base-content require: the base is a list of content, not a bundle with it";
+                return Err(Failure::usage(message).into());
+            }
+            (None, None) => return Ok(None),
         };
-        request.old_layers = layers_of(&bundle.bundle().images, bundle.as_ref())?;
-        let source = Arc::new(StoredBases(vec![Arc::clone(bundle)]));
-        Ok(Some(Arc::new(BaseContents::new(source, is_required))))
+        Ok(Some(BaseContents::new(source, is_required)))
     }
 }
 

@@ -82,7 +82,7 @@ pub(crate) fn load(wanted: &FromBundles<'_>) -> anyhow::Result<OfBundles> {
     request.keep_urls =
         wanted.keep_urls || bundles.iter().all(|image_store| lacks_foreign_layers(image_store.as_ref()));
     let bases = match &base {
-        Some(base) if wanted.compact => base.refer(request, wanted.base_content)?,
+        Some(base) if wanted.compact => base.refer(request, wanted.base_content, None)?,
         _ => None,
     };
     request.base = requires(&bundles, &stock, base.map(|base| base.requires))?;

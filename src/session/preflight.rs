@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use crate::app::failure::{ExitCode, Failure};
+use crate::archive::manifest::RequiredBlob;
 use crate::registry::Stats;
-use crate::report::bytes;
+use crate::report::{bytes, count};
 
 /// Tokens and certificates may fail if the clock is off by more than this, in seconds.
 const CLOCK: i64 = 60;
@@ -97,6 +98,17 @@ impl Preflight {
             "compact",
             format!("up to {memory} of memory; import needs up to {inside} of one processor"),
         );
+    }
+
+    /// What of the base is read to make the blobs of a compact delta smaller.
+    pub(crate) fn references(&mut self, blobs: &[RequiredBlob]) {
+        if !blobs.is_empty() {
+            let size = bytes(blobs.iter().map(|blob| blob.size).sum());
+            self.fine(
+                "references",
+                format!("{} of the base, {size}, are read twice", count(blobs.len(), "blob")),
+            );
+        }
     }
 
     /// One line for each check.

@@ -329,3 +329,31 @@ fn a_killed_import_goes_on() {
     gap.import("delta.tar.zst", &[]);
     arrived(&gap, &second);
 }
+
+/// What the destination has is known from a receipt, and what is in it from the source.
+#[test]
+fn a_receipt_is_enough_where_the_source_has_the_older_layers() {
+    let (gap, first, second) = releases();
+    gap.import("one.tar.zst", &["--receipt", "receipt.json"]);
+    let export = |more: &[&str]| {
+        let base = ["--compact", "--base", "receipt.json", "--force", "-o", "listed.tar.zst"];
+        gap.try_export(&[&base[..], more].concat())
+    };
+    let ran = export(&["--dry-run"]);
+    assert!(ran.stdout.contains("2 blobs of the base"), "{}", ran.shown());
+    let ran = export(&[]);
+    assert_eq!(ran.code, 0, "{}", ran.shown());
+    let (listed, whole) = (gap.read("listed.tar.zst").len(), gap.read("two.tar.zst").len());
+    assert!(listed * 50 < whole, "{listed} of {whole}");
+    gap.import("listed.tar.zst", &[]);
+    arrived(&gap, &second);
+    // Where the source lost one of them, its content crosses again.
+    let gone = format!("/blobs/{}", changed(&first[0]));
+    gap.source.fault(Fault::on("GET", gone, Effect::Answer(404, Vec::new(), String::new())).always());
+    let ran = export(&[]);
+    assert_eq!(ran.code, 0, "{}", ran.shown());
+    assert!(ran.stderr.contains("carried again"), "{}", ran.shown());
+    assert!(gap.read("listed.tar.zst").len() > listed * 10);
+    let ran = export(&["--base-content", "require"]);
+    assert_ne!(ran.code, 0, "{}", ran.shown());
+}

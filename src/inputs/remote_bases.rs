@@ -1,0 +1,70 @@
+//! The blobs of a base, downloaded from registries.
+
+use std::collections::HashMap;
+use std::io::Read;
+
+use tokio::runtime::Handle;
+
+use crate::archive::manifest::RequiredBlob;
+use crate::archive::{ArchiveError, BaseSource, InputError, PieceReader};
+use crate::image::Repository;
+use crate::plan::Request;
+use crate::registry::{RegistryClient, RegistryError};
+
+/// Downloads bases from where the images of a request come from.
+#[derive(Debug)]
+pub(crate) struct SourceBases {
+    client: RegistryClient,
+    /// For each repository, by the name that charts use, the one that is asked.
+    places: HashMap<Repository, Repository>,
+    runtime: Handle,
+}
+
+impl SourceBases {
+    /// To be called in a runtime.
+    pub(crate) fn new(client: RegistryClient, request: &Request) -> Self {
+        let place = |image: &crate::plan::RequestedImage| {
+            Some((image.name.repository().clone(), image.sources.first()?.repository().clone()))
+        };
+        let places = request.images.iter().filter_map(place).collect();
+        Self { client, places, runtime: Handle::current() }
+    }
+}
+
+impl BaseSource for SourceBases {
+    fn open(&self, blob: &RequiredBlob) -> Result<Box<dyn Read + Send>, ArchiveError> {
+        let place = blob.repositories.iter().find_map(|repository| self.places.get(repository));
+        let place = place.ok_or(ArchiveError::Input(InputError::NoBase(blob.digest)))?;
+        Ok(Box::new(download(&self.client, place, blob, &self.runtime)))
+    }
+}
+
+/// A blob that a thread of its own downloads.
+pub(crate) fn download(
+    client: &RegistryClient,
+    place: &Repository,
+    blob: &RequiredBlob,
+    runtime: &Handle,
+) -> impl Read + Send + use<> {
+    /// Pieces on their way.
+    const QUEUE: usize = 16;
+    let (send, pieces) = std::sync::mpsc::sync_channel(QUEUE);
+    let (client, place, runtime) = (client.clone(), place.into(), runtime.clone());
+    let (digest, size) = (blob.digest, blob.size);
+    // It waits in `send` while nobody reads, and ends there once nobody will.
+    std::thread::spawn(move || {
+        let download = async {
+            let mut stream = client.blob(&place, &digest, size, 0).await?;
+            while let Some(piece) = stream.next().await? {
+                if send.send(Ok(piece)).is_err() {
+                    break;
+                }
+            }
+            Ok::<_, RegistryError>(())
+        };
+        if let Err(error) = runtime.block_on(download) {
+            let _ = send.send(Err(format!("base {digest} of {place}: {error}")));
+        }
+    });
+    PieceReader::new(pieces.into_iter())
+}
