@@ -177,6 +177,9 @@ pub struct VerifyArgs {
     /// Older bundle to which the blobs of a compact one refer; repeatable.
     #[arg(long, value_name = "BUNDLE", help_heading = INPUT)]
     pub base: Vec<PathBuf>,
+    /// Fail if a blob cannot be checked, because it is made from those of an older bundle that --base does not name.
+    #[arg(long, help_heading = INPUT, conflicts_with = "names_only", hide_short_help = true)]
+    pub complete: bool,
     /// Name of the one image in a layout of another tool.
     #[arg(long, value_name = "REFERENCE", help_heading = INPUT, hide_short_help = true)]
     pub name: Option<Reference>,

@@ -38,7 +38,7 @@ async fn verify(session: &Session, args: &VerifyArgs, report: &mut RunReport) ->
     if !args.base.is_empty() {
         image_store.read_bases_from(Arc::new(open_bundle::open_bases(&args.base)?));
     }
-    let unproven = if args.base.is_empty() { not_provable(image_store) } else { String::new() };
+    let unproven = if args.base.is_empty() { not_provable(image_store) } else { None };
     let vouched = trust::vouched(&trust, image_store)?;
     let custody = provenance::check(args, image_store, &trust)?;
     for note in image_store.notes() {
@@ -65,7 +65,7 @@ async fn verify(session: &Session, args: &VerifyArgs, report: &mut RunReport) ->
         report.bundle = Some(json!({ "id": id, "manifests": covered.json }));
     }
     if args.names_only {
-        return print_result(session, report, "", [None, custody.failure(), forbidden], covered);
+        return print_result(session, report, "", [None, None, custody.failure(), forbidden], covered);
     }
     let total: u64 = bundle.blobs.iter().map(|blob| blob.size).sum();
     session.reporter.begin("verifying", total, 0);
@@ -92,30 +92,37 @@ async fn verify(session: &Session, args: &VerifyArgs, report: &mut RunReport) ->
         about["parity"] = spare.json.clone();
     }
     report.bundle = Some(about);
+    let unproven_line = unproven
+        .as_ref()
+        .map_or_else(String::new, |why| format!("{why}; to check all, name it with --base FILE\n"));
     let whole = format!(
         "whole: {}, {}, {}\n{}{}{}{}{}{}",
         count(bundle.images.len(), "image"),
         count(bundle.blobs.len(), "blob"),
         bytes(total),
         id.map_or_else(String::new, |id| format!("id {id}\n")),
-        form.text() + &report.chosen("checked") + &unproven,
+        form.text() + &report.chosen("checked") + &unproven_line,
         trust::lines(&vouched, &args.bundle, image_store),
         custody.text,
         text::left_out(bundle, bundle.required()),
         spare.as_ref().map_or("", |spare| &spare.text),
     );
+    let incomplete = unproven.filter(|_| args.complete).map(|why| {
+        Failure::new(ExitCode::Content, why)
+            .hint("name the older bundle with --base FILE, or leave out --complete")
+    });
     let mut damage = (!problems.is_empty()).then(|| damage(&problems, bundle, form.hint()));
     if damage.is_some() && form.volumes().is_some() {
         let hope = parity::hope(session, &args.bundle).await;
         damage = damage.map(|damage| hope.into_iter().fold(damage, Failure::hint));
     }
-    print_result(session, report, &whole, [damage, custody.failure(), forbidden], covered)
+    print_result(session, report, &whole, [damage, incomplete, custody.failure(), forbidden], covered)
 }
 
 /// How many blobs can be made again only with their base; nothing if there are none.
-fn not_provable(image_store: &dyn ImageStore) -> String {
+fn not_provable(image_store: &dyn ImageStore) -> Option<String> {
     let Some(listed) = image_store.references().filter(|listed| !listed.references.is_empty()) else {
-        return String::new();
+        return None;
     };
     let (blobs, mut need) = (&image_store.bundle().blobs, 0);
     for blob in blobs {
@@ -125,13 +132,9 @@ fn not_provable(image_store: &dyn ImageStore) -> String {
         );
     }
     let base = listed.base.map_or_else(|| "an older bundle".to_owned(), |id| format!("bundle {id}"));
-    match need {
-        0 => String::new(),
-        need => format!(
-            "{need} of {} need {base}: only their frames are checked; to check all, name it with --base FILE\n",
-            count(blobs.len(), "blob")
-        ),
-    }
+    (need > 0).then(|| {
+        format!("{need} of {} need {base}: only their frames are checked", count(blobs.len(), "blob"))
+    })
 }
 
 /// The result with all problems: damage, statements and receipts, policy findings, missing images.
@@ -139,7 +142,7 @@ fn print_result(
     session: &Session,
     report: &RunReport,
     whole: &str,
-    wrong: [Option<Failure>; 3],
+    wrong: [Option<Failure>; 4],
     covered: Option<Covered>,
 ) -> anyhow::Result<ExitCode> {
     let (text, lost) = covered.map(|covered| (covered.text, covered.failure)).unwrap_or_default();

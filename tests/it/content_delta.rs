@@ -161,7 +161,10 @@ fn verify_says_what_it_cannot_check() {
     let (gap, ..) = releases();
     let shown = run(&gap, &["verify", "delta.tar.zst"]);
     assert!(shown.contains("2 of 6 blobs need bundle"), "{shown}");
-    let shown = run(&gap, &["verify", "delta.tar.zst", "--base", "one.tar.zst"]);
+    let ran = gap.cli.run(&["verify", "delta.tar.zst", "--complete"]);
+    assert_eq!(ran.code, 3, "{}", ran.shown());
+    assert!(ran.stderr.contains("2 of 6 blobs need bundle"), "{}", ran.shown());
+    let shown = run(&gap, &["verify", "delta.tar.zst", "--base", "one.tar.zst", "--complete"]);
     assert!(!shown.contains("need bundle"), "{shown}");
     let ran = gap.cli.run(&["verify", "delta.tar.zst", "--base", "two.tar.zst"]);
     assert_eq!(ran.code, 2, "{}", ran.shown());
