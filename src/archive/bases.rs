@@ -23,6 +23,9 @@ pub struct CompactHead {
     pub base: Option<Digest>,
     #[serde(default)]
     pub effort: Effort,
+    /// The signature of the same bundle in the form of a layout, which is made from this one elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layout_signature: Option<String>,
     /// The bases.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub references: Vec<RequiredBlob>,

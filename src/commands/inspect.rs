@@ -8,9 +8,10 @@ use serde_json::json;
 use crate::app::failure::ExitCode;
 use crate::app::text::one_line;
 use crate::archive::manifest::SCHEMA_VERSION;
-use crate::archive::{BundleManifest, BundleReader, Form, ImageStore};
+use crate::archive::{ArchiveError, BundleManifest, BundleReader, Form, ImageStore};
 use crate::cli::{InspectArgs, ResultFormat};
 use crate::export::text;
+use crate::image::Digest;
 use crate::inputs::{open_bundle, trust};
 use crate::report::{bytes, count};
 use crate::session::{Session, console};
@@ -38,6 +39,7 @@ pub(super) async fn run(session: &Session, args: &InspectArgs) -> anyhow::Result
             "signedBy": trust::signed_by(&opened.vouched),
             "oldestReader": own.as_ref().map(|_| OLDEST_READER),
             "sharedBytes": shared,
+            "layoutId": layout_id(bundle)?,
             "compact": own.as_ref().and_then(compact_json),
             "bundle": bundle,
         }))?,
@@ -47,10 +49,17 @@ pub(super) async fn run(session: &Session, args: &InspectArgs) -> anyhow::Result
             let text = text(bundle, opened.image_store.as_ref(), &shared, id.as_deref(), own.is_some());
             let compact = own.as_ref().and_then(BundleReader::compaction);
             let compact = compact.map_or_else(String::new, text::compact);
-            console::print(&(text + &compact + &signatures))?;
+            let as_layout =
+                layout_id(bundle)?.map_or_else(String::new, |id| format!("its id as a layout is {id}\n"));
+            console::print(&(text + &compact + &as_layout + &signatures))?;
         }
     }
     Ok(ExitCode::Done)
+}
+
+/// The id that a compact bundle has after `bundle repack`.
+fn layout_id(bundle: &BundleManifest) -> Result<Option<Digest>, ArchiveError> {
+    (!bundle.profile.is_layout()).then(|| bundle.as_layout().id()).transpose()
 }
 
 /// The form of each blob of a compact bundle, and the bytes that it takes in the file.

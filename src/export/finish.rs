@@ -18,7 +18,8 @@ use crate::signing::{PrivateKey, SigstoreBundle};
 /// The one bundle that another is made from.
 pub(crate) struct SourceBundle {
     id: Digest,
-    signature: Option<Vec<u8>>,
+    /// Those embedded in it, and the ids of the bundles that they are for: itself, and its form as a layout.
+    signatures: Vec<(Digest, Vec<u8>)>,
     /// The path from which the names of its sidecar files are made.
     base: PathBuf,
 }
@@ -27,18 +28,22 @@ impl SourceBundle {
     /// None for a layout of another tool, which is not signed.
     pub(crate) fn of(path: &Path, image_store: &dyn ImageStore) -> Result<Option<Self>, ArchiveError> {
         let Some(id) = image_store.id() else { return Ok(None) };
-        let signature = image_store.signature().map(<[u8]>::to_vec);
-        Ok(Some(Self { id, signature, base: sidecar::base(path)? }))
+        let mut signatures: Vec<_> =
+            image_store.signature().map(|signature| (id, signature.to_vec())).into_iter().collect();
+        if let Some(signature) = image_store.references().and_then(|head| head.layout_signature.as_ref()) {
+            signatures.push((image_store.bundle().as_layout().id()?, signature.clone().into_bytes()));
+        }
+        Ok(Some(Self { id, signatures, base: sidecar::base(path)? }))
     }
 
-    /// The signature embedded in it.
-    pub(crate) fn signature(&self) -> Option<Signer<'_>> {
-        self.signature.as_deref().map(|signature| Signer::Kept { id: self.id, signature })
+    /// The signatures embedded in it.
+    pub(crate) fn signature(&self) -> Signer<'_> {
+        Signer::Kept(&self.signatures)
     }
 
-    /// Whether it is the bundle with this id.
-    pub(super) fn is(&self, id: &Digest) -> bool {
-        self.id == *id
+    /// Whether it brings signatures, but none of the bundle with this id.
+    pub(super) fn does_not_sign(&self, id: &Digest) -> bool {
+        !self.signatures.is_empty() && self.signatures.iter().all(|(of, _)| of != id)
     }
 
     /// Copies the signatures and statements of this bundle to `target`, if that is the same bundle, and returns the

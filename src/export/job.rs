@@ -46,7 +46,7 @@ pub(crate) struct ExportJob<'a> {
 impl ExportJob<'_> {
     /// How the bundle is signed.
     pub(crate) fn signature_source(&self) -> Option<Signer<'_>> {
-        let kept = || self.origin.and_then(SourceBundle::signature);
+        let kept = || self.origin.map(SourceBundle::signature);
         self.signer.map(Signer::Key).or_else(kept)
     }
 

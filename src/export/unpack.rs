@@ -173,7 +173,7 @@ fn tell(
         count(plan.bundle.blobs.len(), "blob"),
         bytes(plan.distinct())
     );
-    if job.origin.is_some_and(|origin| origin.signature().is_some() && !origin.is(&id)) {
+    if job.origin.is_some_and(|origin| origin.does_not_sign(&id)) {
         reporter.warn("the signature is about the whole bundle, so this part of it is not signed");
     }
     let (path, use_it) = match target {

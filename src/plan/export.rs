@@ -153,11 +153,21 @@ fn list(collisions: &[Collision]) -> String {
 #[derive(Clone, Copy, Debug)]
 pub enum Signer<'a> {
     Key(&'a PrivateKey),
-    /// An existing signature, valid only for the bundle with this id.
-    Kept {
-        id: Digest,
-        signature: &'a [u8],
-    },
+    /// Existing signatures, each valid only for the bundle with this id.
+    Kept(&'a [(Digest, Vec<u8>)]),
+}
+
+impl Signer<'_> {
+    /// The signature of this bundle.
+    fn sign(self, bundle: &BundleManifest) -> Result<Option<Vec<u8>>, ArchiveError> {
+        match self {
+            Self::Key(key) => Ok(Some(key.sign(&bundle.to_bytes()?).to_file().into_bytes())),
+            Self::Kept(signatures) => {
+                let own = bundle.id()?;
+                Ok(signatures.iter().find(|(id, _)| *id == own).map(|(_, signature)| signature.clone()))
+            }
+        }
+    }
 }
 
 /// What an export will write.
@@ -254,11 +264,7 @@ impl ExportPlan {
             requires,
             schema_version: SCHEMA_VERSION,
         };
-        let signature = match signer {
-            Some(Signer::Key(key)) => Some(key.sign(&bundle.to_bytes()?).to_file().into_bytes()),
-            Some(Signer::Kept { id, signature }) => (bundle.id()? == id).then(|| signature.to_vec()),
-            None => None,
-        };
+        let signature = signer.map(|signer| signer.sign(&bundle)).transpose()?.flatten();
         let mut bases = match bundle.profile {
             Profile::Compact if !request.old_layers.is_empty() => {
                 let new = layers_of(&bundle.images, manifests)?;
@@ -267,6 +273,10 @@ impl ExportPlan {
             _ => BlobBases { of: vec![Vec::new(); bundle.blobs.len()], ..BlobBases::default() },
         };
         bases.listed.effort = request.effort;
+        if let Some(signer) = signer.filter(|_| !bundle.profile.is_layout()) {
+            let of_layout = signer.sign(&bundle.as_layout())?;
+            bases.listed.layout_signature = of_layout.and_then(|signature| String::from_utf8(signature).ok());
+        }
         let head = crate::archive::draft_head(&bundle, signature.as_deref(), &bases.listed, manifests, out)?;
         let (first_root, alone) = (contents.first_root, contents.alone);
         Ok(Self {

@@ -308,3 +308,24 @@ fn a_bundle_without_layers_and_one_with_small_ones() {
     gap.import(&name, &[]);
     assert_whole(&gap.destination, "a/small", "1", &image(1));
 }
+
+/// A key signs both forms, so that each can be made from the other where no key is.
+#[test]
+fn the_signature_of_the_layout_crosses_with_the_compact_form() {
+    let (gap, _) = exported();
+    run(&gap, &["keygen", "-o", "key"]);
+    gap.export(&["--sign-key", "key.key", "-o", "signed.tar.zst"]);
+    gap.export(&["--compact", "--sign-key", "key.key", "-o", "signed.compact.tar.zst"]);
+    run(&gap, &["repack", "signed.compact.tar.zst", "-o", "made.tar.zst"]);
+    assert!(gap.read("made.tar.zst") == gap.read("signed.tar.zst"));
+    run(&gap, &["verify", "made.tar.zst", "--verify-key", "key.pub"]);
+    // From a signed layout: without a signature of its own, and back.
+    run(&gap, &["repack", "signed.tar.zst", "--profile", "compact", "-o", "other.compact.tar.zst"]);
+    assert_ne!(gap.cli.run(&["verify", "other.compact.tar.zst", "--verify-key", "key.pub"]).code, 0);
+    run(&gap, &["repack", "other.compact.tar.zst", "-o", "back.tar.zst"]);
+    assert!(gap.read("back.tar.zst") == gap.read("signed.tar.zst"));
+    let inspect = |name: &str| -> serde_json::Value {
+        serde_json::from_str(&run(&gap, &["inspect", name, "--format", "json"])).unwrap()
+    };
+    assert_eq!(inspect("signed.compact.tar.zst")["layoutId"], inspect("signed.tar.zst")["id"]);
+}

@@ -95,6 +95,12 @@ impl Preamble {
 }
 
 impl BundleManifest {
+    /// The same bundle in the form of a layout.
+    #[must_use]
+    pub fn as_layout(&self) -> Self {
+        Self { profile: Profile::Layout, ..self.clone() }
+    }
+
     /// The canonical bytes.
     pub fn to_bytes(&self) -> Result<Vec<u8>, ArchiveError> {
         let mut bytes = serde_json::to_vec(self)
