@@ -121,9 +121,7 @@ async fn verify(session: &Session, args: &VerifyArgs, report: &mut RunReport) ->
 
 /// How many blobs can be made again only with their base; nothing if there are none.
 fn not_provable(image_store: &dyn ImageStore) -> Option<String> {
-    let Some(listed) = image_store.references().filter(|listed| !listed.references.is_empty()) else {
-        return None;
-    };
+    let listed = image_store.references().filter(|listed| !listed.references.is_empty())?;
     let (blobs, mut need) = (&image_store.bundle().blobs, 0);
     for blob in blobs {
         // What cannot be read is a problem that is reported with its place.
