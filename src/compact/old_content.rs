@@ -24,7 +24,7 @@ const WORTH_A_REWIND: u64 = 4 << 20;
 /// Shorter matches are left to zstd, which knows the window too.
 const SHORTEST_COPY: usize = 16 << 10;
 /// Chunks have about this many bytes; at least a quarter, at most four times.
-const CHUNK: usize = 2 << 10;
+const CHUNK: usize = 512;
 
 /// Opens the contents of bases.
 pub trait Bases: Send {
