@@ -54,7 +54,7 @@ pub(crate) fn download(
     // It waits in `send` while nobody reads, and ends there once nobody will.
     std::thread::spawn(move || {
         let download = async {
-            let mut stream = client.blob(&place, &digest, size, 0).await?;
+            let mut stream = client.base(&place, &digest, size).await?;
             while let Some(piece) = stream.next().await? {
                 if send.send(Ok(piece)).is_err() {
                     break;

@@ -61,12 +61,35 @@ impl RegistryClient {
         size: u64,
         from: u64,
     ) -> Result<BlobStream, RegistryError> {
+        self.open_blob(place, digest, size, from, false).await
+    }
+
+    /// A blob from which another is made while that one is transferred: it does not count as one of the transfers that may
+    /// be under way at once, since one of them waits for it.
+    pub async fn base(
+        &self,
+        place: &BlobPlace,
+        digest: &Digest,
+        size: u64,
+    ) -> Result<BlobStream, RegistryError> {
+        self.open_blob(place, digest, size, 0, true).await
+    }
+
+    async fn open_blob(
+        &self,
+        place: &BlobPlace,
+        digest: &Digest,
+        size: u64,
+        from: u64,
+        is_base: bool,
+    ) -> Result<BlobStream, RegistryError> {
         let mut stream = BlobStream {
             client: self.clone(),
             host: self.0.host(place.host()),
             place: place.clone(),
             digest: *digest,
             size,
+            is_base,
             offset: from.min(size),
             answer: None,
             skip: 0,
@@ -129,6 +152,7 @@ pub struct BlobStream {
     place: BlobPlace,
     digest: Digest,
     size: u64,
+    is_base: bool,
     /// The position of the next byte to hand out.
     offset: u64,
     answer: Option<Answer>,
@@ -236,6 +260,7 @@ impl BlobStream {
                 call
             }
         };
+        call.is_base = self.is_base;
         let ranged = self.offset > 0 && !self.ranges_refused;
         if ranged {
             let range = format!("bytes={}-{}", self.offset, self.size - 1);

@@ -48,7 +48,7 @@ impl RegistryClient {
             self.0.attempt(&call).await?
         };
         if answer.status.is_success() {
-            host.pace.of(&call.method).went_well();
+            host.pace.of(&call.method, call.is_base).went_well();
         }
         taken(&call, answer, cap).await.map_err(|kind| call.error(kind))
     }

@@ -50,6 +50,7 @@ pub(super) struct Inner {
 }
 
 /// One request, which may be sent several times.
+#[expect(clippy::struct_excessive_bools, reason = "each is a property of its own")]
 pub(super) struct Call<'a> {
     pub(super) host: &'a Host,
     pub(super) method: Method,
@@ -64,6 +65,8 @@ pub(super) struct Call<'a> {
     pub(super) by_password: bool,
     /// Never send a login.
     pub(super) anonymous: bool,
+    /// A transfer that holds a permit may wait for it.
+    pub(super) is_base: bool,
     /// What the request is about, for messages.
     pub(super) what: String,
     /// The same, for hints.
@@ -92,6 +95,7 @@ impl<'a> Call<'a> {
             retry: true,
             by_password: false,
             anonymous: false,
+            is_base: false,
             what: what.into(),
             about: About::default(),
         }
@@ -209,7 +213,7 @@ impl Inner {
             let error = match self.attempt(call).await {
                 Ok(answer) if is_transient_status(answer.status.as_u16()) => call.refusal(answer).await,
                 Ok(answer) => {
-                    call.host.pace.of(&call.method).went_well();
+                    call.host.pace.of(&call.method, call.is_base).went_well();
                     return Ok(answer);
                 }
                 Err(error) => error,
@@ -241,7 +245,7 @@ impl Inner {
         // The origin that the login is for. The login is dropped when a redirect leads elsewhere.
         let mut proof_origin = base.origin();
         let (mut renewed, mut fresh, mut hops) = (call.by_password, false, 0);
-        let permit = call.host.pace.of(&call.method).enter().await;
+        let permit = call.host.pace.of(&call.method, call.is_base).enter().await;
         loop {
             let mut headers = call.headers.clone();
             if let Some(proof) = proof.as_ref().filter(|_| url.origin() == proof_origin) {

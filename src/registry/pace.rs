@@ -2,7 +2,8 @@
 //!
 //! A host starts with a few requests at once, gains one per smooth round and loses half on 429, 5xx, timeouts
 //! and lost upload sessions. A permit is held for one request with its body; permits are never nested. Questions without
-//! bodies, which cost a registry little and on a long line nothing but the wait, have permits of their own, and more.
+//! bodies, which cost a registry little and on a long line nothing but the wait, have permits of their own, and more. A
+//! transfer may wait for the download of another blob from which its own is made: such downloads wait for no permit.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -23,16 +24,26 @@ const BURST: Duration = Duration::from_millis(100);
 pub(super) struct Concurrency {
     pub(super) transfers: Arc<Limiter>,
     pub(super) heads: Arc<Limiter>,
+    /// What transfers wait for while they hold a permit. They are few for each transfer.
+    pub(super) bases: Arc<Limiter>,
 }
 
 impl Concurrency {
     pub(super) fn new(jobs: usize) -> Self {
-        Self { transfers: Limiter::new(jobs), heads: Limiter::new(jobs.saturating_mul(HEADS_PER_JOB)) }
+        Self {
+            transfers: Limiter::new(jobs),
+            heads: Limiter::new(jobs.saturating_mul(HEADS_PER_JOB)),
+            bases: Limiter::with(Semaphore::MAX_PERMITS, Semaphore::MAX_PERMITS),
+        }
     }
 
     /// Whose permits a request needs.
-    pub(super) fn of(&self, method: &Method) -> &Arc<Limiter> {
-        if *method == Method::HEAD { &self.heads } else { &self.transfers }
+    pub(super) fn of(&self, method: &Method, is_base: bool) -> &Arc<Limiter> {
+        match *method {
+            _ if is_base => &self.bases,
+            Method::HEAD => &self.heads,
+            _ => &self.transfers,
+        }
     }
 
     /// The host showed signs of overload.
@@ -45,6 +56,7 @@ impl Concurrency {
     pub(super) fn pause(&self, wait: Duration) {
         self.transfers.pause(wait);
         self.heads.pause(wait);
+        self.bases.pause(wait);
     }
 }
 
@@ -80,7 +92,10 @@ pub(super) struct Permit {
 impl Limiter {
     pub(super) fn new(ceiling: usize) -> Arc<Self> {
         let ceiling = ceiling.max(1);
-        let limit = START.min(ceiling);
+        Self::with(START.min(ceiling), ceiling)
+    }
+
+    fn with(limit: usize, ceiling: usize) -> Arc<Self> {
         let state =
             State { limit, fewest: limit, ceiling, debt: 0, smooth: 0, last_cut: None, paused_until: None };
         Arc::new(Self { permits: Arc::new(Semaphore::new(limit)), state: Mutex::new(state) })
@@ -222,8 +237,8 @@ mod tests {
     async fn more_heads_than_transfers_may_be_under_way_and_overload_slows_both() {
         let pace = Concurrency::new(6);
         for _ in 0..1000 {
-            pace.of(&Method::HEAD).went_well();
-            pace.of(&Method::GET).went_well();
+            pace.of(&Method::HEAD, false).went_well();
+            pace.of(&Method::GET, false).went_well();
         }
         assert_eq!((pace.heads.limit(), pace.transfers.limit()), (24, 6));
         pace.slow_down();

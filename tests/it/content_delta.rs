@@ -360,3 +360,26 @@ fn a_receipt_is_enough_where_the_source_has_the_older_layers() {
     let ran = export(&["--base-content", "require"]);
     assert_ne!(ran.code, 0, "{}", ran.shown());
 }
+
+/// A transfer waits for what its blob is made from, so that must not wait for transfers to end.
+#[test]
+fn one_job_downloads_bases_beside_what_it_transfers() {
+    let image = |release: usize| {
+        let mut rng = fastrand::Rng::with_seed(5);
+        let mut text = vec![0; 6 << 20];
+        rng.fill(&mut text);
+        text.splice(1_000..1_010, format!("release {release}").into_bytes());
+        ImageSpec::new(70 + release as u64)
+            .layer(Layer::of_file("large", &text, Encoder::Zlib { level: 6 }))
+            .build()
+    };
+    let mut gap = Gap::new();
+    gap.image("a/large", "1", &image(1));
+    gap.export(&["-o", "one.tar.zst"]);
+    gap.import("one.tar.zst", &["--receipt", "receipt.json"]);
+    gap.source.put_image("a/large", "1", &image(2));
+    gap.export(&["--compact", "--base", "receipt.json", "--jobs", "1", "-o", "delta.tar.zst"]);
+    assert!(gap.read("delta.tar.zst").len() < 1 << 20);
+    gap.import("delta.tar.zst", &["--jobs", "1"]);
+    assert_whole(&gap.destination, "a/large", "1", &image(2));
+}
