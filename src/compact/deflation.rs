@@ -68,14 +68,15 @@ impl Deflation {
             let level = level.ok_or(CompactError::Invalid("a zip entry has no such level"))?;
             let rest = left.checked_sub(u64::from(before) + u64::from(raw));
             left = rest.ok_or(CompactError::Invalid("a zip entry has more content than its member"))?;
-            if raw == 0 || made == 0 {
-                return Err(CompactError::Invalid("a zip entry is empty"));
+            if raw < CONTENT_PER_ENTRY || made == 0 {
+                return Err(CompactError::Invalid("a zip entry is too short"));
             }
             total = total - u64::from(raw) + u64::from(made);
-            if total > MEMBER_CONTENT as u64 {
-                return Err(TOO_LARGE);
-            }
             entries.push(Entry { before, raw, made, level });
+        }
+        // Deflating can make an entry longer, and those around it inflated.
+        if total > 2 * MEMBER_CONTENT as u64 {
+            return Err(TOO_LARGE);
         }
         Ok((Self { entries }, total))
     }
@@ -88,7 +89,8 @@ pub(super) struct Deflated {
     /// What is left of the current entry.
     current: Entry,
     is_last_read: bool,
-    zlib: Option<(u8, Zlib)>,
+    /// For each level.
+    zlib: [Option<Zlib>; 10],
     ready: Queue,
 }
 
@@ -100,7 +102,7 @@ impl Deflated {
             entries,
             current: current.unwrap_or(Entry { before: 0, raw: 0, made: 0, level: 0 }),
             is_last_read: current.is_none(),
-            zlib: None,
+            zlib: Default::default(),
             ready: Queue::default(),
         }
     }
@@ -136,12 +138,13 @@ impl Deflated {
         buffer: &mut [u8],
         read: &mut dyn FnMut(&mut [u8]) -> Result<(), CompactError>,
     ) -> Result<(), CompactError> {
+        const NO_LEVEL: CompactError = CompactError::Invalid("a zip entry has no such level");
         let level = self.current.level;
-        if self.zlib.as_ref().is_none_or(|(of, _)| *of != level) {
-            let zlib = Zlib::new(level).ok_or(CompactError::Invalid("a zip entry has no such level"))?;
-            self.zlib = Some((level, zlib));
+        let zlib = self.zlib.get_mut(usize::from(level)).ok_or(NO_LEVEL)?;
+        if zlib.is_none() {
+            *zlib = Zlib::new(level);
         }
-        let Some((_, zlib)) = &mut self.zlib else { return Ok(()) };
+        let zlib = zlib.as_mut().ok_or(NO_LEVEL)?;
         while self.current.raw > 0 && self.ready.bytes().len() < buffer.len() {
             let mut raw = vec![0; PIECE.min(self.current.raw as usize)];
             read(&mut raw)?;
@@ -170,5 +173,33 @@ impl Deflated {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_back(entries: Vec<Entry>) -> Result<u64, CompactError> {
+        let (deflation, mut bytes) = (Deflation { entries }, Vec::new());
+        deflation.write(&mut bytes);
+        let (read, made) = Deflation::read(MEMBER_CONTENT as u64, &mut &bytes[..])?;
+        assert_eq!(read, deflation);
+        Ok(made)
+    }
+
+    #[test]
+    fn what_is_made_may_be_longer_than_a_member_but_not_twice_as_long() {
+        let full = u32::try_from(MEMBER_CONTENT).unwrap();
+        let entry = |raw, made| Entry { before: 0, raw, made, level: 6 };
+        // Longer after the first entry, and not in the end.
+        let made = read_back(vec![entry(1 << 20, (1 << 20) + 300), entry(1 << 20, 10)]);
+        assert_eq!(made.unwrap(), u64::from(full) - (1 << 20) + 310);
+        assert_eq!(read_back(vec![entry(full, full * 2)]).unwrap(), u64::from(full) * 2);
+        assert!(read_back(vec![entry(full, full * 2 + 1)]).is_err());
+        assert!(read_back(vec![entry(CONTENT_PER_ENTRY, 1)]).is_ok());
+        assert!(read_back(vec![entry(CONTENT_PER_ENTRY - 1, 1)]).is_err());
+        assert!(read_back(vec![entry(full, 1), entry(CONTENT_PER_ENTRY, 1)]).is_err());
+        assert!(read_back(Vec::new()).is_err());
     }
 }

@@ -8,6 +8,9 @@ use super::{MEMBER_CONTENT, most_content};
 /// Content bytes of a full member of a blob with bases: its window follows what the content is about.
 const WITH_BASES: usize = 16 << 20;
 
+/// The most bytes that are pushed together.
+pub(super) const LAST: u64 = 64 << 10;
+
 /// The content of the current member.
 #[derive(Debug)]
 pub(super) struct Gathered {
@@ -51,7 +54,7 @@ impl Gathered {
             (true, true) => (WITH_BASES, Some(zip(8 << 20, 32 << 20))),
         };
         // What comes as it is has room in any case.
-        let left = most_content(size).saturating_sub(size);
+        let left = most_content(size).saturating_sub(size + LAST);
         // Not filled before it is used, so that it costs no memory until then.
         Self { full, content: Vec::with_capacity(full), zip, pushed: 0, left }
     }
@@ -115,6 +118,7 @@ impl Gathered {
         let more = usize::try_from(self.left).unwrap_or(usize::MAX);
         // An entry that is not complete is left, which is at most half of the block, and may come to this member as it is.
         let later = if is_last { 0 } else { *block_size / 2 };
+        let more = more.saturating_sub(later);
         let most = (*most - later).saturating_sub(self.content.len()).min(block.len().saturating_add(more));
         let inflated = inflate(block, is_last, most, &mut |made, raw| levels.of(made, raw));
         self.left = self.left.saturating_sub(inflated.content.len().saturating_sub(inflated.taken) as u64);

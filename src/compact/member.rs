@@ -352,7 +352,7 @@ mod tests {
         ) {
             let content = parts.iter().map(Part::content).sum::<u64>();
             // Two that change no length.
-            let entry = Entry { before: 10, raw: 100, made: 100, level };
+            let entry = Entry { before: 10, raw: 200, made: 200, level };
             let deflations = vec![Deflation { entries: vec![entry] }; if content > 1_000 { 2 } else { 0 }];
             let head = MemberHead { content_at, made_at, content, window, deflations, parts };
             let mut bytes = Vec::new();

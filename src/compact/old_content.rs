@@ -25,6 +25,8 @@ const WORTH_A_REWIND: u64 = 4 << 20;
 const SHORTEST_COPY: usize = 16 << 10;
 /// Chunks have about this many bytes; at least a quarter, at most four times.
 const CHUNK: usize = 512;
+/// Chunks of all bases that are known together: what lies behind them is as if it were not there.
+const MOST_CHUNKS: usize = 6 << 20;
 
 /// Opens the contents of bases.
 pub trait Bases: Send {
@@ -90,6 +92,10 @@ impl OldContent {
             return Ok(None);
         }
         let chosen = self.choose(&anchors);
+        if !chosen.contains(&true) {
+            // All of it lies behind the places in the bases.
+            return Ok(None);
+        }
         let mut step = self.advance(&chosen)?;
         let literals;
         (step.segments, literals) = self.segments(content, &anchors);
@@ -285,6 +291,9 @@ impl Index {
     fn read(&mut self, number: u32, content: BaseContent) -> Result<(), CompactError> {
         let (start, mut at) = (self.tiles.len() as u64 * TILE, 0);
         for chunk in StreamCDC::new(content, CHUNK / 4, CHUNK, CHUNK * 4) {
+            if self.chunks.len() == MOST_CHUNKS {
+                break;
+            }
             let data = chunk.map_err(std::io::Error::from)?.data;
             self.chunks.push((hash(&data), start + at));
             at += data.len() as u64;
@@ -307,4 +316,34 @@ impl Index {
 /// A hash of a chunk. It need not be safe: bytes are compared before they are used.
 fn hash(chunk: &[u8]) -> u64 {
     xxhash_rust::xxh64::xxh64(chunk, 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct One(Vec<u8>);
+
+    impl Bases for One {
+        fn open(&mut self, _: u32) -> Result<BaseContent, CompactError> {
+            Ok(Box::new(std::io::Cursor::new(self.0.clone())))
+        }
+
+        fn left_out(&mut self, _: u32, why: CompactError) -> Result<(), CompactError> {
+            Err(why)
+        }
+    }
+
+    /// What is known lies before the place in the base, and is too little to begin it anew.
+    #[test]
+    fn a_member_of_which_only_little_is_known_has_no_window() {
+        let mut base = vec![0; 60 << 20];
+        fastrand::Rng::with_seed(1).fill(&mut base);
+        let mut old = OldContent::read(Box::new(One(base.clone())), &[0], false).unwrap().unwrap();
+        let first = old.pack(&base[44 << 20..58 << 20]).unwrap().unwrap();
+        assert!(first.frame.len() < 1_000 && first.step.len() > 0);
+        assert!(old.pack(&base[1 << 20..2 << 20]).unwrap().is_none());
+        let next = old.pack(&base[50 << 20..51 << 20]).unwrap().unwrap();
+        assert!(next.frame.len() < 1_000);
+    }
 }

@@ -19,7 +19,7 @@ const DESCRIPTOR_LEN: usize = 16;
 /// Entries that are not worth it have fewer bytes than this, larger ones need too much memory.
 const SMALLEST: usize = CONTENT_PER_ENTRY as usize;
 const LARGEST: usize = 16 << 20;
-/// What is inflated at most, successful or not, as a multiple of what the result may have.
+/// What is read and inflated at most, successful or not, as a multiple of what the result may have.
 const PATIENCE: usize = 2;
 
 /// Says how an entry, whose deflated and inflated bytes are given, is made again; none if it stays as it is.
@@ -60,7 +60,7 @@ struct Scan<'a, 'l> {
     most: usize,
     level: &'a mut Level<'l>,
     inflater: Decompress,
-    /// Bytes that may still be inflated.
+    /// Bytes that may still be read and inflated.
     patience: usize,
 }
 
@@ -178,7 +178,9 @@ impl<'a, 'l> Scan<'a, 'l> {
             let (had, at) = (raw.len(), usize::try_from(taken).unwrap_or(usize::MAX));
             let input = data.get(at..).unwrap_or_default();
             let status = self.inflater.decompress_vec(input, &mut raw, FlushDecompress::None);
-            self.patience = self.patience.saturating_sub(raw.len() - had);
+            // A stream may also go on for long without giving anything.
+            let read = usize::try_from(self.inflater.total_in() - taken).unwrap_or(usize::MAX);
+            self.patience = self.patience.saturating_sub((raw.len() - had).saturating_add(read));
             match status {
                 Ok(Status::StreamEnd) => {
                     let len = usize::try_from(self.inflater.total_in()).unwrap_or(usize::MAX);
@@ -210,4 +212,29 @@ fn short(bytes: &[u8], at: usize) -> u16 {
 fn long(bytes: &[u8], at: usize) -> usize {
     let long = u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
     usize::try_from(long).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A long stream that gives nothing, behind many headers that all say that it is theirs.
+    #[test]
+    fn streams_that_give_nothing_are_not_read_again_and_again() {
+        let (count, len) = (3_000, 34);
+        let mut content = Vec::new();
+        for at in 0..count {
+            let behind = (count - at) * len - HEADER;
+            let [name, extra] = [behind.min(0xffff), behind.saturating_sub(0xffff)]
+                .map(|len| u16::try_from(len).unwrap().to_le_bytes());
+            content.extend_from_slice(b"PK\x03\x04\x14\0\x08\0\x08\0");
+            content.extend_from_slice(&[0; 16]);
+            content.extend_from_slice(&[name, extra].concat());
+            content.extend_from_slice(&[0; 4]);
+        }
+        content.extend([0, 0, 0, 0xff, 0xff].repeat(1_600_000));
+        content.push(7);
+        let inflated = inflate(&content, true, 64 << 20, &mut |_, _| Some(6));
+        assert!(inflated.deflations.is_empty() && inflated.content == content);
+    }
 }

@@ -39,16 +39,19 @@ impl ZipLevels {
             *encoder = Zlib::new(LEVELS[at]);
         }
         let Some(zlib) = encoder else { return false };
-        self.made.clear();
+        let mut rest = wanted;
         for step in raw.chunks(STEP) {
+            self.made.clear();
             zlib.write(step, &mut self.made);
-            if !wanted.starts_with(&self.made) {
+            let Some(behind) = rest.strip_prefix(&self.made[..]) else {
                 // It is in the middle of a stream.
                 *encoder = None;
                 return false;
-            }
+            };
+            rest = behind;
         }
+        self.made.clear();
         zlib.end(&mut self.made);
-        self.made == wanted
+        self.made == rest
     }
 }
