@@ -169,6 +169,7 @@ pub enum ForeignLayers {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum CompactChoice {
     /// Without the gzip around layers.
+    #[value(hide = true)]
     Normal,
     /// Without the deflated form of what is in the zip files of the layers, too.
     Max,

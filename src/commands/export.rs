@@ -1,9 +1,9 @@
 //! `bundle export`: turns the arguments into one request and exports it.
 
 use super::ending;
-use crate::app::failure::ExitCode;
+use crate::app::failure::{ExitCode, Failure};
 use crate::archive::Profile;
-use crate::cli::{CompactChoice, ExportArgs, ForeignLayers};
+use crate::cli::{BaseContentChoice, CompactChoice, ExportArgs, ForeignLayers};
 use crate::compact::Effort;
 use crate::export::job::ExportJob;
 use crate::export::{self, target};
@@ -28,6 +28,11 @@ async fn load_and_export(
     report: &mut RunReport,
 ) -> anyhow::Result<ExitCode> {
     let Loaded { mut catalog, base } = load(session, args)?;
+    if args.compact.is_none() && args.base_content.base_content != BaseContentChoice::Use {
+        return Err(Failure::usage("--base-content is about --compact")
+            .hint("add --compact, or leave it out")
+            .into());
+    }
     if let Some(choice) = args.compact {
         target::require_encoders()?;
         catalog.request.profile = Profile::Compact;

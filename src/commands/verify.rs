@@ -85,6 +85,9 @@ async fn verify(session: &Session, args: &VerifyArgs, report: &mut RunReport) ->
         "id": id, "size": form.file_len(), "form": form.json(), "problems": list(&problems, bundle), "signedBy": trust::signed_by(&vouched),
         "approvedBy": trust::approved_by(&vouched), "statements": custody.json, "findings": findings,
     });
+    if let Some(unproven) = &unproven {
+        about["unchecked"] = json!(unproven);
+    }
     if let Some(covered) = &covered {
         about["manifests"] = covered.json.clone();
     }
@@ -96,7 +99,8 @@ async fn verify(session: &Session, args: &VerifyArgs, report: &mut RunReport) ->
         .as_ref()
         .map_or_else(String::new, |why| format!("{why}; to check all, name it with --base FILE\n"));
     let whole = format!(
-        "whole: {}, {}, {}\n{}{}{}{}{}{}",
+        "{}: {}, {}, {}\n{}{}{}{}{}{}",
+        if unproven.is_some() { "intact" } else { "whole" },
         count(bundle.images.len(), "image"),
         count(bundle.blobs.len(), "blob"),
         bytes(total),

@@ -6,7 +6,7 @@ use super::target;
 use super::write::file_export::OldSidecars;
 use crate::app::failure::{ExitCode, Failure};
 use crate::app::own_file::{beside, folder_of};
-use crate::archive::{LIST_SUFFIX, VolumeInput, volumes_of};
+use crate::archive::{BundleReader, ImageStore, LIST_SUFFIX, VolumeInput, volumes_of};
 use crate::cli::WriteArgs;
 use crate::image::Digest;
 use crate::inputs::open_bundle::open_bundle;
@@ -43,6 +43,15 @@ impl<'a> ExistingOutput<'a> {
         let right_cut = list.map(|list| list.volume_size) == target::cut_size(write);
         let found = open_bundle(target).ok();
         let found = found.filter(|found| plan.bundle.id().is_ok_and(|id| found.id() == id));
+        let is_made_so =
+            |found: &BundleReader| found.references().cloned().unwrap_or_default() == plan.compact;
+        if found.as_ref().is_some_and(|found| !is_made_so(found)) {
+            let message =
+                format!("{} exists, with the same images in another compact form", target.display());
+            return Err(Failure::new(ExitCode::Failed, message)
+                .hint("replace it with --force, or write elsewhere with -o FILE")
+                .into());
+        }
         let is_signed_so = found.as_ref().is_some_and(|found| found.signature() == plan.signature.as_deref());
         if is_signed_so && right_cut {
             return Ok(true);

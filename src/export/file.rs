@@ -101,7 +101,7 @@ impl FileRun<'_> {
                 job.session.reporter.say(&format!("{} is already complete", target.display()));
                 return self.complete_already(&draft, report, began).await;
             }
-            let is_alone = draft.bundle.requires.is_none() && draft.references.is_empty();
+            let is_alone = draft.bundle.requires.is_none() && draft.compact.references.is_empty();
             if job.request.base.is_some() && is_alone {
                 job.session
                     .reporter

@@ -110,9 +110,9 @@ impl ExportJob<'_> {
             preflight.time(plan.payload(), self.content.client().limit_rate());
         }
         if plan.bundle.profile == Profile::Compact {
-            let has_zip = !plan.effort.is_normal();
+            let has_zip = !plan.compact.effort.is_normal();
             preflight.compact(plan.payload(), compact::memory(self.jobs), has_zip);
-            preflight.references(&plan.references);
+            preflight.references(&plan.compact.references);
         }
         preflight
     }

@@ -28,10 +28,15 @@ impl BaseContents {
     }
 
     /// Notes that a blob could not be read; an error if that may not be.
-    pub(crate) fn left_out(&self, blob: &RequiredBlob, why: CompactError) -> Result<(), CompactError> {
+    pub(crate) fn left_out(&self, blob: &RequiredBlob, why: &CompactError) -> Result<(), CompactError> {
         let mut unread = self.unread.lock().unwrap_or_else(PoisonError::into_inner);
         unread.insert(blob.digest, why.to_string());
-        if self.is_required { Err(why) } else { Ok(()) }
+        if self.is_required {
+            let why = format!("the base layer {} cannot be read: {why}", blob.digest);
+            Err(CompactError::Read(std::io::Error::other(why)))
+        } else {
+            Ok(())
+        }
     }
 
     /// What is to be said about blobs that could not be read.

@@ -10,8 +10,8 @@ use crate::archive::manifest::{
     CatalogRecord, FORMAT_REVISION, MEDIA_TYPE, Profile, RequiredBlob, Requires, SCHEMA_VERSION, total,
 };
 use crate::archive::{
-    ArchiveError, ArtifactRow, BundleManifest, Contents, DraftedHead, ImageFault, ImageRow, Inclusion,
-    Manifests, REPINNED, Repinned, Root, repinned_extension,
+    ArchiveError, ArtifactRow, BundleManifest, CompactHead, Contents, DraftedHead, ImageFault, ImageRow,
+    Inclusion, Manifests, REPINNED, Repinned, Root, repinned_extension,
 };
 use crate::compact::Effort;
 use crate::destination::{Collision, Mapping, collisions};
@@ -179,10 +179,8 @@ pub struct ExportPlan {
     pub head: DraftedHead,
     /// For each blob, the image or (counted on) artifact through which it is fetched.
     first_root: Vec<u32>,
-    /// The blobs elsewhere to which others may refer.
-    pub references: Vec<RequiredBlob>,
-    /// How small the blobs of a compact bundle are made.
-    pub effort: Effort,
+    /// Of a compact bundle, what its `compact.json` says.
+    pub compact: CompactHead,
     /// For each blob, the positions of its bases among them.
     pub bases: Vec<Vec<u32>>,
     /// Bytes of all images if each were carried alone.
@@ -279,16 +277,7 @@ impl ExportPlan {
         }
         let head = crate::archive::draft_head(&bundle, signature.as_deref(), &bases.listed, manifests, out)?;
         let (first_root, alone) = (contents.first_root, contents.alone);
-        Ok(Self {
-            bundle,
-            signature,
-            head,
-            first_root,
-            bases: bases.of,
-            effort: request.effort,
-            references: bases.listed.references,
-            alone,
-        })
+        Ok(Self { bundle, signature, head, first_root, bases: bases.of, compact: bases.listed, alone })
     }
 
     /// The repository from which blob `index` is fetched first.

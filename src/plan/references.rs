@@ -104,6 +104,13 @@ impl BlobBases {
         new: &[PlatformLayers],
         blobs: &[BlobRow],
     ) -> Self {
+        let places: HashMap<Digest, &RequiredBlob> =
+            base.iter().flat_map(|base| &base.blobs).map(|blob| (blob.digest, blob)).collect();
+        let carried: BTreeSet<Digest> = blobs.iter().map(|blob| blob.digest).collect();
+        // What the bundle carries need not be there before it.
+        let is_usable = |digest: &Digest| places.contains_key(digest) && !carried.contains(digest);
+        // Where no order is known, the others are not worth reading them.
+        let most = if old.iter().all(|old| old.is_ordered) { MOST } else { 1 };
         let mut wanted: HashMap<Digest, Vec<Digest>> = HashMap::new();
         for image in new {
             let is_same = |old: &&PlatformLayers| old.repository == image.repository;
@@ -113,31 +120,28 @@ impl BlobBases {
             for (at, (digest, size)) in image.layers.iter().enumerate() {
                 let bases = wanted.entry(*digest).or_default();
                 for old in &alike {
+                    if bases.len() == most {
+                        break;
+                    }
                     let mut order: Vec<usize> = (0..old.layers.len()).collect();
                     order.sort_by_key(|other| {
                         (old.is_ordered && *other != at, old.layers[*other].1.abs_diff(*size))
                     });
-                    bases.extend(order.into_iter().map(|other| old.layers[other]).filter_map(
-                        |(other, bytes)| (other != *digest && bytes >= SMALLEST).then_some(other),
-                    ));
+                    for (other, bytes) in order.into_iter().map(|other| old.layers[other]) {
+                        let is_new = other != *digest && bytes >= SMALLEST && !bases.contains(&other);
+                        if is_new && bases.len() < most && is_usable(&other) {
+                            bases.push(other);
+                        }
+                    }
                 }
             }
         }
-        let places: HashMap<Digest, &RequiredBlob> =
-            base.iter().flat_map(|base| &base.blobs).map(|blob| (blob.digest, blob)).collect();
-        let carried: BTreeSet<Digest> = blobs.iter().map(|blob| blob.digest).collect();
         let (mut listed, mut numbers) = (Vec::new(), HashMap::new());
-        // Where no order is known, the others are not worth reading them.
-        let most = if old.iter().all(|old| old.is_ordered) { MOST } else { 1 };
         let mut of_blob = |blob: &BlobRow| {
             let mut bases = Vec::new();
             let wanted = wanted.get(&blob.digest).filter(|_| blob.size >= SMALLEST);
             for digest in wanted.into_iter().flatten() {
-                if bases.len() == most {
-                    break;
-                }
-                // What the bundle carries need not be there before it.
-                let Some(row) = places.get(digest).filter(|_| !carried.contains(digest)) else { continue };
+                let Some(row) = places.get(digest) else { continue };
                 let number = *numbers.entry(*digest).or_insert_with(|| {
                     listed.push((*row).clone());
                     u32::try_from(listed.len() - 1).unwrap_or(u32::MAX)

@@ -68,7 +68,9 @@ impl Base {
             }
             (None, None) if is_required => {
                 let message = "--base-content require: the base is a list of content, not a bundle with it";
-                return Err(Failure::usage(message).into());
+                return Err(Failure::usage(message)
+                    .hint("name the older bundle with --base, or leave out --base-content")
+                    .into());
             }
             (None, None) => return Ok(None),
         };

@@ -63,6 +63,25 @@ fn it_is_smaller_and_arrives_whole() {
     }
 }
 
+/// The images are the same, but not what the file is made of: what is there is not taken for what is wanted.
+#[test]
+fn another_form_under_the_same_name_is_no_complete_export() {
+    let (gap, _) = gap();
+    gap.export(&["-o", "base.tar.zst"]);
+    let forms: [&[&str]; 2] = [&["--compact"], &["--compact=max"]];
+    for form in forms {
+        gap.export(&[form, &["--force", "-o", "out.tar.zst"]].concat());
+        for other in forms {
+            let ran = gap.try_export(&[other, &["-o", "out.tar.zst"]].concat());
+            if form == other {
+                assert!(ran.code == 0 && ran.stderr.contains("already complete"), "{}", ran.shown());
+            } else {
+                assert!(ran.code == 1 && ran.stderr.contains("in another compact form"), "{}", ran.shown());
+            }
+        }
+    }
+}
+
 #[test]
 fn the_other_value_is_refused() {
     let (gap, _) = gap();

@@ -321,7 +321,8 @@ async fn tried(source: Source<'_>, index: usize, send: &Sender) -> Result<(), Bl
     let first = BlobPlace::from(source.plan.source(index));
     let mut place = first.clone();
     let mut attempts: Option<Attempts> = None;
-    let begin = || Compacting::begin(blob, source.plan.effort, Bases::of(source, index), send.clone());
+    let begin =
+        || Compacting::begin(blob, source.plan.compact.effort, Bases::of(source, index), send.clone());
     let mut thread = begin();
     let mut after = |error| {
         let attempts = attempts.get_or_insert_with(|| Attempts::new(&first, source.places.of(&blob.digest)));

@@ -17,7 +17,7 @@ impl Bases {
     /// Those of blob `index`, if it has some and they can be read.
     pub(super) fn of(source: Source<'_>, index: usize) -> Option<Self> {
         let plan = source.plan;
-        let row = |number: &u32| Some((*number, plan.references.get(*number as usize)?.clone()));
+        let row = |number: &u32| Some((*number, plan.compact.references.get(*number as usize)?.clone()));
         let blobs: Vec<_> = plan.bases[index].iter().filter_map(row).collect();
         let contents = Arc::clone(source.places.bases().filter(|_| !blobs.is_empty())?);
         Some(Self { contents, blobs })
@@ -39,6 +39,6 @@ impl compact::Bases for Bases {
     }
 
     fn left_out(&mut self, number: u32, why: CompactError) -> Result<(), CompactError> {
-        self.contents.left_out(self.blob(number)?, why)
+        self.contents.left_out(self.blob(number)?, &why)
     }
 }
