@@ -41,6 +41,7 @@ pub(super) async fn run(session: &Session, args: &InspectArgs) -> anyhow::Result
             "sharedBytes": shared,
             "layoutId": layout_id(bundle)?,
             "compact": own.as_ref().and_then(compact_json),
+            "compactHead": own.as_ref().filter(|_| !bundle.profile.is_layout()).and_then(|own| own.references()),
             "bundle": bundle,
         }))?,
         ResultFormat::Human => {
@@ -48,7 +49,8 @@ pub(super) async fn run(session: &Session, args: &InspectArgs) -> anyhow::Result
             let signatures = trust::lines(&opened.vouched, path, opened.image_store.as_ref());
             let text = text(bundle, opened.image_store.as_ref(), &shared, id.as_deref(), own.is_some());
             let compact = own.as_ref().and_then(BundleReader::compaction);
-            let compact = compact.map_or_else(String::new, text::compact);
+            let compact = compact.map_or_else(String::new, text::compact)
+                + &own.as_ref().and_then(|own| own.references()).map_or_else(String::new, text::made_from);
             let as_layout =
                 layout_id(bundle)?.map_or_else(String::new, |id| format!("its id as a layout is {id}\n"));
             console::print(&(text + &compact + &as_layout + &signatures))?;

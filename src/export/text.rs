@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use crate::app::text::{one_line, typed};
 use crate::archive::{
-    BundleManifest, Compaction, Contents, Inclusion, LIST_SUFFIX, Manifests, fates, parity_name, roots,
+    BundleManifest, CompactHead, Compaction, Contents, Inclusion, LIST_SUFFIX, Manifests, fates, parity_name,
+    roots,
 };
 use crate::image::{Descriptor, Platform};
 use crate::inputs::content_source::ContentSource;
@@ -60,7 +61,7 @@ impl Summary<'_> {
             received.map_or_else(String::new, |received| format!(", {} downloaded", bytes(received))),
             took.as_secs_f64(),
             left_out(&plan.bundle, plan.required()),
-            compaction.map_or_else(String::new, compact),
+            compaction.map_or_else(String::new, compact) + &made_from(&plan.compact),
         );
         let size = bytes(*size);
         let _ = match volumes {
@@ -87,7 +88,8 @@ impl Summary<'_> {
         }
         let carried = volumes.as_ref().map_or(*target, |volumes| &volumes.first);
         let name = typed(Path::new(carried.file_name().unwrap_or_default()));
-        let after = if plan.bundle.requires.is_some() { "  (after its base)" } else { "" };
+        let is_delta = plan.bundle.requires.is_some() || !plan.compact.references.is_empty();
+        let after = if is_delta { "  (after its base)" } else { "" };
         let _ = write!(text, "\nInside:\n  bundle import {name} -d REGISTRY{after}\n");
         text
     }
@@ -102,13 +104,22 @@ pub(crate) fn compact(Compaction { blobs, compact, size, held }: Compaction) -> 
     format!("{compact} of {blobs} {are} in compact form: {} in {}{share}\n", bytes(size), bytes(held))
 }
 
+/// A line about the blobs elsewhere from which those of a compact delta are made.
+pub(crate) fn made_from(head: &CompactHead) -> String {
+    if head.references.is_empty() {
+        return String::new();
+    }
+    let base = head.base.map_or_else(|| "an older bundle".to_owned(), |id| format!("bundle {id}"));
+    format!("a delta: made from {} of {base}, which its import reads\n", count(head.references.len(), "blob"))
+}
+
 /// A line about the blobs that a delta does not carry.
 pub(crate) fn left_out(bundle: &BundleManifest, required: u64) -> String {
     bundle.requires.as_ref().map_or_else(String::new, |requires| {
         let blobs = count(requires.blobs.len(), "blob");
-        let are = if requires.blobs.len() == 1 { "is" } else { "are" };
+        let (are, them) = if requires.blobs.len() == 1 { ("is", "it") } else { ("are", "them") };
         format!(
-            "a delta: {blobs} ({}) {are} left out, because bundle {} has them\n",
+            "a delta: {blobs} ({}) {are} left out, because bundle {} has {them}\n",
             bytes(required),
             requires.base
         )

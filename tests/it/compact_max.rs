@@ -53,6 +53,8 @@ fn it_is_smaller_and_arrives_whole() {
     let (compact, max) = (gap.read("compact.tar.zst").len(), gap.read("max.tar.zst").len());
     assert!(max * 3 < compact * 2, "{max} {compact}");
     run(&gap, &["verify", "max.tar.zst"]);
+    let inspected = run(&gap, &["inspect", "max.tar.zst", "--format", "json"]).stdout;
+    assert!(inspected.contains("\"effort\": \"max\""), "{inspected}");
     gap.import("max.tar.zst", &[]);
     assert_whole(&gap.destination, "a/shop", "1", &image);
     // One form is made from the other, and each gives what an export would have written.

@@ -251,6 +251,9 @@ fn a_delta_that_shares_no_layer_needs_its_base() {
     let ran = gap.try_export(&["--compact", "--base", "one.tar.zst", "-o", "delta.tar.zst"]);
     assert_eq!(ran.code, 0, "{}", ran.shown());
     assert!(!ran.stderr.contains("does not need it"), "{}", ran.shown());
+    assert!(ran.stdout.contains("made from 1 blob of bundle"), "{}", ran.shown());
+    assert!(ran.stdout.contains("(after its base)"), "{}", ran.shown());
+    assert!(run(&gap, &["inspect", "delta.tar.zst"]).contains("made from 1 blob of bundle"));
     let ran = gap.cli.run(&["serve", "delta.tar.zst", "--address", "127.0.0.1:0"]);
     assert_ne!(ran.code, 0, "{}", ran.shown());
     assert!(ran.stderr.contains("is a delta on bundle"), "{}", ran.shown());
