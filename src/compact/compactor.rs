@@ -3,7 +3,7 @@
 use flate2::{FlushDecompress, Status};
 
 use super::deflate::Deflate;
-use super::gathered::Gathered;
+use super::gathered::{Gathered, PUSHED};
 use super::gzip::{self, Header};
 use super::member::{MemberHead, Part, WindowStep, most_parts};
 use super::old_content::{Bases, OldContent};
@@ -17,8 +17,6 @@ use crate::encoders::Encoder;
 const SAMPLE: usize = (1 << 20) + (64 << 10);
 /// Bytes of the blob that are taken at a time: the sample is a multiple of it.
 const STEP: usize = 64 << 10;
-/// Raw bytes that are inflated at a time.
-const INFLATED: usize = 64 << 10;
 /// Bytes of a gzip header that are looked at together; most have 10.
 const HEADER_STEP: usize = 512;
 /// A blob is kept as it is, unless its compact form is smaller than this part of it, in percent.
@@ -271,7 +269,7 @@ impl Run {
         bytes: &[u8],
         sink: &mut Sink<'_>,
     ) -> Result<(usize, bool), CompactError> {
-        let (mut raw, mut at) = (vec![0; INFLATED], 0);
+        let (mut raw, mut at) = (vec![0; PUSHED], 0);
         loop {
             let (taken, given) = (deflate.inflater.total_in(), deflate.inflater.total_out());
             let status = deflate.inflater.decompress(&bytes[at..], &mut raw, FlushDecompress::None);

@@ -8,8 +8,8 @@ use super::{MEMBER_CONTENT, most_content};
 /// Content bytes of a full member of a blob with bases: its window follows what the content is about.
 const WITH_BASES: usize = 16 << 20;
 
-/// The most bytes that are pushed together.
-pub(super) const LAST: u64 = 64 << 10;
+/// The most bytes of inflated content that are pushed together.
+pub(super) const PUSHED: usize = 64 << 10;
 
 /// The content of the current member.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ impl Gathered {
             (true, true) => (WITH_BASES, Some(zip(8 << 20, 32 << 20))),
         };
         // What comes as it is has room in any case.
-        let left = most_content(size).saturating_sub(size + LAST);
+        let left = most_content(size).saturating_sub(size + PUSHED as u64);
         // Not filled before it is used, so that it costs no memory until then.
         Self { full, content: Vec::with_capacity(full), zip, pushed: 0, left }
     }

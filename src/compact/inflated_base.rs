@@ -18,8 +18,11 @@ struct InflatedBase {
     is_over: bool,
 }
 
-/// The content of a base with its zip entries inflated, as far as that is found here.
-pub(super) fn inflated(content: Box<dyn Read + Send>) -> Box<dyn Read + Send> {
+/// The content of a base, or the same with its zip entries inflated, as far as they are found here.
+pub(super) fn view(content: Box<dyn Read + Send>, is_inflated: bool) -> Box<dyn Read + Send> {
+    if !is_inflated {
+        return content;
+    }
     Box::new(InflatedBase { content, block: Vec::new(), ready: Vec::new(), at: 0, is_over: false })
 }
 

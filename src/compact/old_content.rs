@@ -11,7 +11,7 @@ use fastcdc::v2020::{Chunk, FastCDC, StreamCDC};
 
 use super::WINDOW;
 use super::error::CompactError;
-use super::inflated_base::inflated;
+use super::inflated_base::view;
 use super::member::{Added, Segment, WindowStep};
 use super::pack;
 use super::window::{BaseContent, MOST_BASES, Window};
@@ -72,9 +72,7 @@ impl OldContent {
     ) -> Result<Option<Self>, CompactError> {
         let mut index = Index::default();
         for number in numbers.iter().take(MOST_BASES) {
-            let read = bases.open(*number).and_then(|content| {
-                index.add(*number, if is_inflated { inflated(content) } else { content })
-            });
+            let read = bases.open(*number).and_then(|content| index.add(*number, view(content, is_inflated)));
             if let Err(why) = read {
                 bases.left_out(*number, why)?;
             }

@@ -9,7 +9,7 @@ use std::io::{self, Read};
 
 use super::WINDOW;
 use super::error::CompactError;
-use super::inflated_base::inflated;
+use super::inflated_base::view;
 use super::member::{Added, WindowStep};
 
 /// Bases that one blob may read.
@@ -85,7 +85,7 @@ impl Window {
 
     fn add(&mut self, added: &Added, open: &mut Open<'_>) -> Result<(), CompactError> {
         let Added { base: number, is_inflated, at, len } = *added;
-        let mut open = || open(number).map(|content| if is_inflated { inflated(content) } else { content });
+        let mut open = || open(number).map(|content| view(content, is_inflated));
         let known =
             self.bases.iter().position(|base| (base.number, base.is_inflated) == (number, is_inflated));
         let index = match known {

@@ -96,10 +96,11 @@ impl<'a, 'l> Scan<'a, 'l> {
             match self.entry(header, room) {
                 Found::Entry { start, len, raw } => {
                     let end = start + len;
-                    if let Some(level) = (self.level)(&self.content[start..end], &raw) {
+                    let before = out.len() - ended + (start - done);
+                    let level = (self.level)(&self.content[start..end], &raw);
+                    if let Some(entry) = level.and_then(|level| Entry::new(before, level, raw.len(), len)) {
+                        entries.push(entry);
                         out.extend_from_slice(&self.content[done..start]);
-                        let before = out.len() - ended;
-                        entries.extend(Entry::new(before, level, raw.len(), len));
                         out.extend_from_slice(&raw);
                         (done, ended) = (end, out.len());
                     }

@@ -23,9 +23,9 @@ pub(super) struct ZipLevels {
 impl ZipLevels {
     /// The level that makes these bytes from raw ones.
     pub(super) fn of(&mut self, made: &[u8], raw: &[u8]) -> Option<u8> {
-        let others = (0..LEVELS.len()).filter(|at| *at != self.last && self.in_vain < PATIENCE);
-        let order: Vec<usize> = std::iter::once(self.last).chain(others).collect();
-        let found = order.into_iter().find(|at| self.makes(*at, made, raw));
+        let (last, is_patient) = (self.last, self.in_vain < PATIENCE);
+        let others = (0..LEVELS.len()).filter(|at| *at != last && is_patient);
+        let found = std::iter::once(last).chain(others).find(|at| self.makes(*at, made, raw));
         match found {
             Some(at) => (self.last, self.in_vain) = (at, 0),
             None => self.in_vain = self.in_vain.saturating_add(1),
