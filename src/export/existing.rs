@@ -43,8 +43,7 @@ impl<'a> ExistingOutput<'a> {
         let right_cut = list.map(|list| list.volume_size) == target::cut_size(write);
         let found = open_bundle(target).ok();
         let found = found.filter(|found| plan.bundle.id().is_ok_and(|id| found.id() == id));
-        let is_made_so =
-            |found: &BundleReader| found.references().cloned().unwrap_or_default() == plan.compact;
+        let is_made_so = |found: &BundleReader| found.references() == Some(&plan.compact);
         if found.as_ref().is_some_and(|found| !is_made_so(found)) {
             let message =
                 format!("{} exists, with the same images in another compact form", target.display());

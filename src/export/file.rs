@@ -101,8 +101,7 @@ impl FileRun<'_> {
                 job.session.reporter.say(&format!("{} is already complete", target.display()));
                 return self.complete_already(&draft, report, began).await;
             }
-            let is_alone = draft.bundle.requires.is_none() && draft.compact.references.is_empty();
-            if job.request.base.is_some() && is_alone {
+            if job.request.base.is_some() && !draft.is_delta() {
                 job.session
                     .reporter
                     .say("the base has no blob of this bundle, so the bundle does not need it");

@@ -88,8 +88,7 @@ impl Summary<'_> {
         }
         let carried = volumes.as_ref().map_or(*target, |volumes| &volumes.first);
         let name = typed(Path::new(carried.file_name().unwrap_or_default()));
-        let is_delta = plan.bundle.requires.is_some() || !plan.compact.references.is_empty();
-        let after = if is_delta { "  (after its base)" } else { "" };
+        let after = if plan.is_delta() { "  (after its base)" } else { "" };
         let _ = write!(text, "\nInside:\n  bundle import {name} -d REGISTRY{after}\n");
         text
     }

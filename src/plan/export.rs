@@ -280,6 +280,11 @@ impl ExportPlan {
         Ok(Self { bundle, signature, head, first_root, bases: bases.of, compact: bases.listed, alone })
     }
 
+    /// Whether the bundle needs blobs that are elsewhere.
+    pub fn is_delta(&self) -> bool {
+        self.bundle.requires.is_some() || !self.compact.references.is_empty()
+    }
+
     /// The repository from which blob `index` is fetched first.
     pub fn source(&self, index: usize) -> &Repository {
         let root = self.first_root[index] as usize;
