@@ -419,9 +419,7 @@ impl Run {
             sink(Packed::Plain(held));
             return Ok(false);
         }
-        if head.window.is_none() {
-            pack::check(&member, &content)?;
-        }
+        let content = if head.window.is_none() { pack::check(&member, content)? } else { content };
         member.splice(..0, start);
         sink(Packed::Member(member));
         self.content_before += head.content;

@@ -8,6 +8,11 @@ use super::{MEMBER_CONTENT, most_content};
 /// Content bytes of a full member of a blob with bases: its window follows what the content is about.
 const WITH_BASES: usize = 16 << 20;
 
+/// What zip entries may become, as a multiple of their content, where all of them should have room. Most jars stay below 3.
+const GROWTH: usize = 4;
+/// Content that is looked at together at least, in bytes: an entry of more than half of it may stay as it is.
+const SMALLEST_BLOCK: usize = 4 << 20;
+
 /// The most bytes of inflated content that are pushed together.
 pub(super) const PUSHED: usize = 64 << 10;
 
@@ -27,7 +32,7 @@ pub(super) struct Gathered {
 /// What zip entries need.
 #[derive(Debug)]
 struct Zip {
-    /// Content that was not looked at yet, and how much of it is looked at together.
+    /// Content that was not looked at yet, and the most of it that is looked at together.
     block: Vec<u8>,
     block_size: usize,
     /// The most that inflating may make of the content of a member.
@@ -37,11 +42,19 @@ struct Zip {
     deflations: [(Deflation, usize); DEEPEST],
 }
 
+impl Zip {
+    /// How much is looked at together next, if the member has so much content: few enough that its entries have room.
+    fn next_block(&self, content: usize) -> usize {
+        let room = self.most.saturating_sub(content);
+        (room / GROWTH).clamp(SMALLEST_BLOCK, self.block_size)
+    }
+}
+
 impl Gathered {
     /// For the members of a blob of `size` bytes.
     pub(super) fn new(size: u64, has_bases: bool, inflates_zip: bool) -> Self {
         let zip = |block_size, most| Zip {
-            block: Vec::with_capacity(block_size),
+            block: Vec::new(),
             block_size,
             most,
             levels: ZipLevels::default(),
@@ -50,7 +63,7 @@ impl Gathered {
         let (full, zip) = match (has_bases, inflates_zip) {
             (false, false) => (MEMBER_CONTENT, None),
             (true, false) => (WITH_BASES, None),
-            (false, true) => (40 << 20, Some(zip(16 << 20, MEMBER_CONTENT))),
+            (false, true) => (54 << 20, Some(zip(16 << 20, MEMBER_CONTENT))),
             (true, true) => (WITH_BASES, Some(zip(8 << 20, 32 << 20))),
         };
         // What comes as it is has room in any case.
@@ -69,7 +82,7 @@ impl Gathered {
         match &self.zip {
             None => self.full - self.content.len(),
             Some(_) if self.content.len() >= self.full => 0,
-            Some(zip) => zip.block_size - zip.block.len(),
+            Some(zip) => zip.next_block(self.content.len()).saturating_sub(zip.block.len()),
         }
     }
 
@@ -83,8 +96,11 @@ impl Gathered {
         self.left = self.left.saturating_sub(more.len() as u64);
         self.pushed += more.len();
         let Some(zip) = &mut self.zip else { return self.content.extend_from_slice(more) };
+        if zip.block.capacity() == 0 {
+            zip.block.reserve_exact(zip.block_size);
+        }
         zip.block.extend_from_slice(more);
-        if zip.block.len() == zip.block_size {
+        if zip.block.len() >= zip.next_block(self.content.len()) {
             self.inflate(false);
         }
     }
@@ -95,6 +111,8 @@ impl Gathered {
         self.pushed = 0;
         let mut deflations = Vec::new();
         if let Some(zip) = &mut self.zip {
+            // It is empty, and compressing the member needs the memory.
+            zip.block = Vec::new();
             for (deflation, behind) in zip.deflations.iter_mut().rev() {
                 *behind = 0;
                 let deflation = std::mem::take(deflation);
@@ -114,21 +132,21 @@ impl Gathered {
 
     /// Moves the block to the content, its zip entries inflated.
     fn inflate(&mut self, is_last: bool) {
-        let Some(Zip { block, block_size, most, levels, deflations }) = &mut self.zip else { return };
+        let Some(Zip { block, most, levels, deflations, .. }) = &mut self.zip else { return };
         let more = usize::try_from(self.left).unwrap_or(usize::MAX);
         // An entry that is not complete is left, which is at most half of the block, and may come to this member as it is.
-        let later = if is_last { 0 } else { *block_size / 2 };
+        let later = if is_last { 0 } else { block.len() / 2 };
         let more = more.saturating_sub(later);
         let most = (*most - later).saturating_sub(self.content.len()).min(block.len().saturating_add(more));
         let inflated = inflate(block, is_last, most, &mut |made, raw| levels.of(made, raw));
         self.left = self.left.saturating_sub(inflated.content.len().saturating_sub(inflated.taken) as u64);
-        block.drain(..inflated.taken);
         self.content.extend_from_slice(&inflated.content);
         // From inside to outside, each deflation takes what the one before makes.
         let (mut len, found) = (inflated.content.len(), inflated.deflations.len());
         for (_, behind) in &mut deflations[found..] {
             *behind += len;
         }
+        let taken = inflated.taken;
         for ((all, behind), mut new) in deflations[..found].iter_mut().rev().zip(inflated.deflations) {
             let raw: usize = new.entries.iter().map(|entry| entry.raw as usize).sum();
             let made: usize = new.entries.iter().map(|entry| entry.made as usize).sum();
@@ -140,6 +158,7 @@ impl Gathered {
             *behind = len - raw - before;
             len = len - raw + made;
         }
+        block.drain(..taken);
     }
 }
 
@@ -158,6 +177,38 @@ mod tests {
         zlib.write(raw, &mut made);
         zlib.end(&mut made);
         [header(made.len(), raw.len()), made].concat()
+    }
+
+    /// A layer full of jars that all become two and a half times as long.
+    #[test]
+    fn the_entries_of_a_long_blob_find_room() {
+        let mut random = fastrand::Rng::with_seed(1);
+        let entries: Vec<Vec<u8>> =
+            (0..64).map(|_| entry(&(0..60_000).map(|_| random.u8(0..8)).collect::<Vec<u8>>())).collect();
+        for has_bases in [false, true] {
+            let mut gathered = Gathered::new(1 << 30, has_bases, true);
+            let (mut all, mut deflated) = (0, 0);
+            let mut count = |gathered: &mut Gathered| {
+                let (content, deflations) = gathered.take();
+                let entries = deflations.iter().flat_map(|deflation| &deflation.entries);
+                deflated += entries.map(|entry| u64::from(entry.made)).sum::<u64>();
+                gathered.reuse(content);
+            };
+            for entry in entries.iter().cycle().take(if has_bases { 600 } else { 1_300 }) {
+                all += entry.len() as u64;
+                let mut rest = &entry[..];
+                while !rest.is_empty() {
+                    if gathered.room() == 0 {
+                        count(&mut gathered);
+                    }
+                    let (now, later) = rest.split_at(gathered.room().min(rest.len()));
+                    gathered.push(now);
+                    rest = later;
+                }
+            }
+            count(&mut gathered);
+            assert!(deflated * 100 > all * 98, "{deflated} of {all}");
+        }
     }
 
     /// Entries in entries that become far larger, and an incomplete one at the end of what is looked at together.

@@ -33,8 +33,9 @@ impl InflatedBase {
         self.is_over = (read as u64) < wanted;
         // Whether an entry can be made again is of no interest here.
         let inflated = inflate(&self.block, self.is_over, BASE_INFLATED, &mut |_, _| Some(1));
-        self.block.drain(..inflated.taken);
-        (self.ready, self.at) = (inflated.content, 0);
+        let taken = inflated.taken;
+        (self.ready, self.at) = (inflated.content.into_owned(), 0);
+        self.block.drain(..taken);
         Ok(())
     }
 }

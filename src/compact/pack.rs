@@ -1,6 +1,7 @@
 //! The content of a member, compressed.
 
-use zstd::zstd_safe::{CCtx, CParameter, DCtx, DParameter, compress_bound, get_error_name};
+use sha2::{Digest, Sha256};
+use zstd::zstd_safe::{CCtx, CParameter, DCtx, compress_bound, get_error_name};
 
 use super::{CompactError, MEMBER_CONTENT};
 
@@ -63,27 +64,32 @@ fn failed(code: usize) -> CompactError {
     CompactError::Read(std::io::Error::new(std::io::ErrorKind::InvalidData, get_error_name(code)))
 }
 
-/// Decompresses it again: what a reader gets is compared.
-pub(super) fn check(frame: &[u8], content: &[u8]) -> Result<(), CompactError> {
-    let mut decoder = zstd::stream::read::Decoder::with_buffer(frame)?;
-    decoder.set_parameter(DParameter::WindowLogMax(WINDOW))?;
-    let mut same = Same { rest: content };
-    std::io::copy(&mut decoder, &mut same)?;
-    if same.rest.is_empty() { Ok(()) } else { Err(CompactError::Invalid("zstd gives other bytes back")) }
-}
-
-/// Takes only the expected bytes.
-struct Same<'a> {
-    rest: &'a [u8],
-}
-
-impl std::io::Write for Same<'_> {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.rest = self.rest.strip_prefix(bytes).ok_or(std::io::ErrorKind::InvalidData)?;
-        Ok(bytes.len())
+/// Decompresses a frame into the room of the content that it was made from, and gives it back: what a reader gets is
+/// compared by its hash, so that there is never a second copy.
+pub(super) fn check(frame: &[u8], mut content: Vec<u8>) -> Result<Vec<u8>, CompactError> {
+    let (len, hash) = (content.len(), Sha256::digest(&content));
+    content.clear();
+    DCtx::create().decompress(&mut content, frame).map_err(failed)?;
+    if content.len() == len && Sha256::digest(&content) == hash {
+        Ok(content)
+    } else {
+        Err(CompactError::Invalid("zstd gives other bytes back"))
     }
+}
 
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_content_is_found() {
+        let content = b"one content".repeat(100);
+        let frame = compress(&content, 3).unwrap();
+        assert_eq!(check(&frame, content.clone()).unwrap(), content);
+        let mut other = content.clone();
+        other[500] ^= 1;
+        assert!(check(&frame, other).is_err());
+        assert!(check(&frame, content[1..].to_vec()).is_err());
+        assert!(check(&frame[..frame.len() - 1], content).is_err());
     }
 }

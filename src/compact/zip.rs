@@ -4,6 +4,8 @@
 //! need no parser of their own. An entry counts only if its sizes are those that its header, or the data descriptor behind
 //! it, states. What is found in a base never changes: the reader of a bundle must find the same entries as its writer did.
 
+use std::borrow::Cow;
+
 use flate2::{Decompress, FlushDecompress, Status};
 use memchr::memmem;
 
@@ -26,11 +28,11 @@ const PATIENCE: usize = 2;
 pub(super) type Level<'a> = dyn FnMut(&[u8], &[u8]) -> Option<u8> + 'a;
 
 /// Content with its zip entries inflated.
-#[derive(Debug, Default)]
-pub(super) struct Inflated {
+#[derive(Debug)]
+pub(super) struct Inflated<'a> {
     /// Bytes of the given content that it is made from.
     pub(super) taken: usize,
-    pub(super) content: Vec<u8>,
+    pub(super) content: Cow<'a, [u8]>,
     /// How the given content is made from it, in this order.
     pub(super) deflations: Vec<Deflation>,
 }
@@ -39,26 +41,31 @@ pub(super) struct Inflated {
 /// `most` bytes, or those of the content if that is more.
 ///
 /// Unless it is the last content, an entry that goes on behind its end is left for the next time.
-pub(super) fn inflate(content: &[u8], is_last: bool, most: usize, level: &mut Level<'_>) -> Inflated {
+pub(super) fn inflate<'a>(
+    content: &'a [u8],
+    is_last: bool,
+    most: usize,
+    level: &mut Level<'_>,
+) -> Inflated<'a> {
     let mut inflated = Scan::new(content, is_last, most, level).run();
     while !inflated.deflations.is_empty() && inflated.deflations.len() < DEEPEST {
         let deeper = Scan::new(&inflated.content, true, most, level).run();
         if deeper.deflations.is_empty() {
             break;
         }
-        inflated.content = deeper.content;
         // The deepest entries are deflated first.
         inflated.deflations.splice(..0, deeper.deflations);
+        inflated.content = Cow::Owned(deeper.content.into_owned());
     }
     inflated
 }
 
 /// One look at content.
-struct Scan<'a, 'l> {
+struct Scan<'a, 's, 'l> {
     content: &'a [u8],
     is_last: bool,
     most: usize,
-    level: &'a mut Level<'l>,
+    level: &'s mut Level<'l>,
     inflater: Decompress,
     /// Bytes that may still be read and inflated.
     patience: usize,
@@ -77,13 +84,13 @@ enum Found {
     Nothing,
 }
 
-impl<'a, 'l> Scan<'a, 'l> {
-    fn new(content: &'a [u8], is_last: bool, most: usize, level: &'a mut Level<'l>) -> Self {
+impl<'a, 's, 'l> Scan<'a, 's, 'l> {
+    fn new(content: &'a [u8], is_last: bool, most: usize, level: &'s mut Level<'l>) -> Self {
         let patience = most.saturating_mul(PATIENCE);
         Self { content, is_last, most, level, inflater: Decompress::new(false), patience }
     }
 
-    fn run(mut self) -> Inflated {
+    fn run(mut self) -> Inflated<'a> {
         let (mut out, mut entries) = (Vec::new(), Vec::new());
         // Content up to here is in `out`, and the entry before ended at `ended` of `out`.
         let (mut done, mut ended) = (0, 0);
@@ -117,10 +124,13 @@ impl<'a, 'l> Scan<'a, 'l> {
         self.until(end, done, out, entries)
     }
 
-    fn until(self, end: usize, done: usize, mut out: Vec<u8>, entries: Vec<Entry>) -> Inflated {
+    fn until(self, end: usize, done: usize, mut out: Vec<u8>, entries: Vec<Entry>) -> Inflated<'a> {
+        if entries.is_empty() {
+            let content = Cow::Borrowed(&self.content[..end]);
+            return Inflated { taken: end, content, deflations: Vec::new() };
+        }
         out.extend_from_slice(&self.content[done..end]);
-        let deflations = if entries.is_empty() { Vec::new() } else { vec![Deflation { entries }] };
-        Inflated { taken: end, content: out, deflations }
+        Inflated { taken: end, content: Cow::Owned(out), deflations: vec![Deflation { entries }] }
     }
 
     /// The entry whose header is here, if it has at most `room` bytes more inflated than deflated.
