@@ -83,6 +83,9 @@ pub enum InputError {
     Unfinished { path: PathBuf, partial: PathBuf },
     #[error("it is made from {0}, which is in an older bundle")]
     NoBase(Digest),
+    /// Where the base was read, and what is wrong with it.
+    #[error("it is made from {digest} in {place}, which is damaged: {why}")]
+    BadBase { digest: Digest, place: String, why: String },
     #[error("{0} cannot be sent again, since it comes from a pipe")]
     PassedBy(Digest),
     #[error("{0} comes before the index and the manifests that say what it is")]
@@ -249,6 +252,10 @@ impl InputError {
                 "run the same export again, which goes on where it stopped; then carry the finished file".to_owned()
             }
             Self::LateBundle => "import it from a file".to_owned(),
+            Self::BadBase { .. } => {
+                "the older content is damaged, not this bundle: get it again, or name another copy with --base FILE"
+                    .to_owned()
+            }
             Self::NoBase(_) => "name the older bundle with --base FILE".to_owned(),
             Self::Window { .. } => "compress it again without --long and --ultra".to_owned(),
             Self::OtherFormat { hint, .. } => hint.clone(),

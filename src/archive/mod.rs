@@ -68,6 +68,7 @@ pub mod manifest;
 mod partial;
 mod piece_reader;
 mod read;
+mod remade;
 mod stored_bases;
 mod stream;
 mod unpacked;

@@ -22,6 +22,11 @@ impl StoredBases {
 }
 
 impl BaseSource for StoredBases {
+    fn place(&self, blob: &RequiredBlob) -> String {
+        let has = |store: &&Arc<dyn ImageStore>| store.bundle().index().position(&blob.digest).is_some();
+        self.0.iter().find(has).map_or_else(String::new, |store| store.name())
+    }
+
     fn open(&self, blob: &RequiredBlob) -> Result<Box<dyn Read + Send>, ArchiveError> {
         let mut failed = ArchiveError::Input(InputError::NoBase(blob.digest));
         for store in &self.0 {

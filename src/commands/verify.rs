@@ -135,7 +135,8 @@ fn not_provable(image_store: &dyn ImageStore) -> Option<String> {
     }
     let base = listed.base.map_or_else(|| "an older bundle".to_owned(), |id| format!("bundle {id}"));
     (need > 0).then(|| {
-        format!("{need} of {} need {base}: only their frames are checked", count(blobs.len(), "blob"))
+        let verb = if need == 1 { "needs" } else { "need" };
+        format!("{need} of {} {verb} {base}: only frames are checked there", count(blobs.len(), "blob"))
     })
 }
 

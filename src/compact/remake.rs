@@ -86,6 +86,10 @@ impl<M: Members> Remake<M> {
         }
     }
 
+    pub fn members(&self) -> &M {
+        &self.members
+    }
+
     /// The members, some of which may not have been read.
     pub fn into_members(self) -> M {
         self.members

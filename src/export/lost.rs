@@ -5,8 +5,9 @@ use std::collections::{BTreeSet, HashMap};
 use super::resolve::manifest_cache::ManifestCache;
 use super::write::blob_error::{BlobError, LostBlob};
 use crate::app::failure::{ExitCode, Explain};
-use crate::archive::{ImageFault, Users};
+use crate::archive::{ArchiveError, ImageFault, InputError, Users};
 use crate::image::Reference;
+use crate::inputs::content_source::{ContentError, HeldError};
 use crate::plan::{ExportPlan, Resolution};
 use crate::session::run_report::RunReport;
 
@@ -48,10 +49,29 @@ fn is_gone(error: &BlobError) -> bool {
     matches!(error, BlobError::Content(error) if error.is_not_found())
 }
 
+/// What is wrong with a file that the blob was read from; none if it comes from a registry.
+fn in_file(error: &BlobError) -> Option<&HeldError> {
+    match error {
+        BlobError::Content(ContentError::Held { why, .. }) => Some(why),
+        _ => None,
+    }
+}
+
+/// Whether the blob is made from one in a file that was not named.
+fn lacks_base(error: &BlobError) -> bool {
+    let Some(HeldError::Source(error)) = in_file(error) else { return false };
+    let error: &(dyn std::error::Error + 'static) = error.get();
+    matches!(error.downcast_ref(), Some(ArchiveError::Input(InputError::NoBase(_))))
+}
+
 /// The hint for `lost` images.
 pub(crate) fn way_on(lost: &[LostBlob], earlier: bool) -> &'static str {
     if earlier && lost.iter().all(|lost| is_gone(&lost.error)) {
         GONE
+    } else if lost.iter().any(|lost| lacks_base(&lost.error)) {
+        "name the bundle that it builds on with --fill-from BASE"
+    } else if lost.iter().all(|lost| in_file(&lost.error).is_some()) {
+        "get the damaged file again, or another copy of it; finished work is kept, and the same command then goes on"
     } else {
         "finished work is kept; run the same command again to resume"
     }

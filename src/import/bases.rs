@@ -87,6 +87,13 @@ pub(super) async fn find(
 }
 
 impl BaseSource for Found {
+    fn place(&self, blob: &RequiredBlob) -> String {
+        match self.places.get(&blob.digest) {
+            Some(place) if !self.stored.has(&blob.digest) => place.to_string(),
+            _ => self.stored.place(blob),
+        }
+    }
+
     fn open(&self, blob: &RequiredBlob) -> Result<Box<dyn Read + Send>, ArchiveError> {
         if self.stored.has(&blob.digest) {
             return self.stored.open(blob);

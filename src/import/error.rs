@@ -121,6 +121,10 @@ pub(crate) fn unwrap_source(error: RegistryError) -> UploadError {
     if let Some(ArchiveError::Input(InputError::PassedBy(digest))) = source.downcast_ref() {
         return ArchiveError::Input(InputError::PassedBy(*digest)).into();
     }
+    if let Some(ArchiveError::Input(InputError::BadBase { digest, place, why })) = source.downcast_ref() {
+        let (digest, place, why) = (*digest, place.clone(), why.clone());
+        return ArchiveError::Input(InputError::BadBase { digest, place, why }).into();
+    }
     if let Some(damage) = source.downcast_ref::<ArchiveError>() {
         return UploadError::Archive(ArchiveError::Format(FormatError::Damaged(damage.damage())));
     }

@@ -32,6 +32,11 @@ impl SourceBases {
 }
 
 impl BaseSource for SourceBases {
+    fn place(&self, blob: &RequiredBlob) -> String {
+        let place = blob.repositories.iter().find_map(|repository| self.places.get(repository));
+        place.map_or_else(String::new, ToString::to_string)
+    }
+
     fn open(&self, blob: &RequiredBlob) -> Result<Box<dyn Read + Send>, ArchiveError> {
         let place = blob.repositories.iter().find_map(|repository| self.places.get(repository));
         let place = place.ok_or(ArchiveError::Input(InputError::NoBase(blob.digest)))?;

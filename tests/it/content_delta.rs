@@ -214,6 +214,40 @@ fn damage(gap: &Gap, name: &str) -> Vec<u8> {
     good
 }
 
+/// Where the older content is damaged, the delta is not to blame.
+#[test]
+fn a_damaged_base_is_named() {
+    let (gap, first, second) = releases();
+    gap.import("one.tar.zst", &[]);
+    let named = |ran: &Ran, place: &str| {
+        assert!(ran.code != 0 && ran.code != 101, "{}", ran.shown());
+        assert!(ran.stderr.contains(&format!("in {place}, which is damaged")), "{}", ran.shown());
+        assert!(!ran.stderr.contains("run the same command again"), "{}", ran.shown());
+    };
+    let file = blob_file(&gap, &changed(&first[0]));
+    let mut other = std::fs::read(&file).unwrap();
+    let middle = other.len() / 2;
+    other[middle] ^= 1;
+    std::fs::write(&file, other).unwrap();
+    named(&gap.try_import("delta.tar.zst", &[]), &format!("{}/a/one", gap.destination.host()));
+    let good = damage(&gap, "one.tar.zst");
+    named(&gap.cli.run(&["verify", "delta.tar.zst", "--base", "one.tar.zst"]), "one.tar.zst");
+    lose_changed(&gap, &first);
+    named(&gap.try_import("delta.tar.zst", &["--base", "one.tar.zst"]), "one.tar.zst");
+    // Whoever has no other copy of the base can ask for the blobs themselves.
+    let ran = gap.try_import("delta.tar.zst", &["--base", "one.tar.zst", "--salvage"]);
+    named(&ran, "one.tar.zst");
+    assert!(gap.files().iter().any(|name| name.contains(".request-")), "{}", ran.shown());
+    let ran = gap.cli.run(&["repack", "delta.tar.zst", "--fill-from", "one.tar.zst", "-o", "filled.tar.zst"]);
+    assert_eq!(ran.code, 3, "{}", ran.shown());
+    assert!(ran.stderr.contains("one.tar.zst, bytes") && ran.stderr.contains("damaged file"), "{}", ran.shown());
+    let ran = gap.cli.run(&["repack", "delta.tar.zst", "--profile", "layout", "-o", "filled.tar.zst"]);
+    assert!(ran.code != 0 && ran.stderr.contains("--fill-from BASE"), "{}", ran.shown());
+    std::fs::write(gap.path("one.tar.zst"), good).unwrap();
+    gap.import("delta.tar.zst", &["--base", "one.tar.zst"]);
+    arrived(&gap, &second);
+}
+
 #[test]
 fn a_base_that_cannot_be_read_is_told() {
     let (gap, _, second) = releases();

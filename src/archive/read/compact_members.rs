@@ -7,9 +7,9 @@ use std::sync::Arc;
 use super::opened::OpenBundle;
 use crate::archive::format::compact_body::{Form, Placed};
 use crate::archive::format::frame;
+use crate::archive::bases::broken;
 use crate::archive::{ArchiveError, FormatError};
 use crate::compact::{self, BaseContent, CompactError, Members};
-use crate::image::Digest;
 
 /// Raw blocks read at a time: 1 MiB.
 const BLOCKS: u64 = 8;
@@ -36,24 +36,6 @@ impl Members for CompactMembers {
     fn base(&mut self, number: u32) -> Result<BaseContent, CompactError> {
         self.bundle.bases.open(number)
     }
-}
-
-/// The error of a blob that cannot be made from its compact form. An error of reading the file stays what it is.
-pub(in crate::archive) fn broken(digest: &Digest, error: CompactError) -> ArchiveError {
-    let why = match error {
-        CompactError::Encoder(name) => {
-            return ArchiveError::Format(FormatError::UnknownVersion(format!("encoder {name:?}")));
-        }
-        CompactError::Read(error) => match error.downcast::<ArchiveError>() {
-            Ok(error) => return error,
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                "a member of its compact form is cut short".to_owned()
-            }
-            Err(error) => CompactError::Read(error).to_string(),
-        },
-        invalid @ (CompactError::Invalid(_) | CompactError::Base(_)) => invalid.to_string(),
-    };
-    ArchiveError::Format(FormatError::Damaged(format!("{digest}: {why}")))
 }
 
 /// The numbers of the bases that blob `index` refers to, in order.

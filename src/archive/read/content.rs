@@ -6,13 +6,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::compact_members::{CompactMembers, broken};
+use super::compact_members::CompactMembers;
 use super::opened::OpenBundle;
 use crate::archive::format::compact_body::Form;
 use crate::archive::format::frame;
+use crate::archive::remade::Remade;
 use crate::archive::{ArchiveError, FormatError, Input};
-use crate::compact::Remake;
-use crate::image::Digest;
 
 /// Raw blocks read at a time: 1 MiB of content.
 const BLOCKS: u64 = 8;
@@ -22,8 +21,7 @@ const BLOCKS: u64 = 8;
 pub struct ContentReader {
     bundle: Arc<OpenBundle>,
     /// Of a blob in compact form: makes its bytes.
-    remake: Option<Box<Remake<CompactMembers>>>,
-    digest: Digest,
+    remake: Option<Box<Remade<CompactMembers>>>,
     frames: VecDeque<(u64, u64, u64)>,
     stored: bool,
     ready: VecDeque<Bytes>,
@@ -44,7 +42,6 @@ impl ContentReader {
         let mut content = Self {
             bundle: Arc::clone(bundle),
             remake: None,
-            digest: blob.digest,
             frames: VecDeque::new(),
             stored: bundle.is_stored(index),
             ready: VecDeque::new(),
@@ -63,7 +60,7 @@ impl ContentReader {
         }
         if let Some((Form::Compact(_), placed)) = bundle.compact(index) {
             let members = CompactMembers::new(bundle, placed.clone());
-            content.remake = Some(Box::new(Remake::new(members, blob.size)));
+            content.remake = Some(Box::new(Remade::new(members, blob, &bundle.bases)));
             return Ok(content);
         }
         content.frames = bundle.frames(index).into();
@@ -80,8 +77,8 @@ impl ContentReader {
 
     fn fill(&mut self) -> Result<(), ArchiveError> {
         if let Some(remake) = &mut self.remake {
-            match remake.next() {
-                Some(piece) => self.ready.push_back(piece.map_err(|error| broken(&self.digest, error))?),
+            match remake.next(&self.bundle.bases) {
+                Some(piece) => self.ready.push_back(piece?),
                 None => self.remake = None,
             }
             return Ok(());

@@ -18,12 +18,12 @@ use crate::archive::format::manifest_source::Manifests;
 use crate::archive::format::member::MAX_PADDING;
 use crate::archive::image_store::{ContentPieces, ImageStore, StreamEvent, StreamSink};
 use crate::archive::manifest::{BlobRow, BundleManifest};
-use crate::archive::read::compact_members::broken;
+use crate::archive::remade::Remade;
 use crate::archive::read::head_reader::Head;
 use crate::archive::stream::read_frame::read_frame;
 use crate::archive::volumes::pipe_error;
 use crate::archive::{ArchiveError, FormatError, InputError, partial};
-use crate::compact::{BaseContent, CompactError, Members, Remake};
+use crate::compact::{BaseContent, CompactError, Members};
 use crate::image::Digest;
 use crate::signing::Trust;
 
@@ -239,7 +239,7 @@ impl<R: Read> PipedContent<R> {
                 }
                 Some(Step::Compact(index, size)) => {
                     sink(StreamEvent::Begin(blobs[index].digest))?;
-                    let (pipe, walk) = (&mut self, &mut walk);
+                    let (head, pipe, walk) = (self.head.clone(), &mut self, &mut walk);
                     let members = Coming {
                         pipe,
                         walk,
@@ -248,14 +248,12 @@ impl<R: Read> PipedContent<R> {
                         sizes: Vec::new(),
                         after: After::Unread,
                     };
-                    let mut remake = Remake::new(members, blobs[index].size);
-                    for piece in &mut remake {
-                        sink(StreamEvent::Piece(
-                            piece.map_err(|error| broken(&blobs[index].digest, error))?,
-                        ))?;
+                    let mut remade = Remade::new(members, &blobs[index], &head.bases);
+                    while let Some(piece) = remade.next(&head.bases) {
+                        sink(StreamEvent::Piece(piece?))?;
                     }
                     sink(StreamEvent::End)?;
-                    let Coming { sizes, after, .. } = remake.into_members();
+                    let Coming { sizes, after, .. } = remade.into_members();
                     forms.push(Form::Compact(sizes));
                     match after {
                         After::Blob(step) => Some(step),
