@@ -1,8 +1,11 @@
 //! `bundle export`: turns the arguments into one request and exports it.
 
+use std::path::Path;
+
 use super::ending;
 use crate::app::failure::{ExitCode, Failure};
 use crate::archive::Profile;
+use crate::catalog::builtin;
 use crate::cli::{BaseContentChoice, CompactChoice, ExportArgs, ForeignLayers};
 use crate::compact::Effort;
 use crate::export::job::ExportJob;
@@ -27,6 +30,7 @@ async fn load_and_export(
     args: &ExportArgs,
     report: &mut RunReport,
 ) -> anyhow::Result<ExitCode> {
+    refuse_detached_values(args)?;
     let Loaded { mut catalog, base } = load(session, args)?;
     if args.compact.is_none() && args.base_content.base_content != BaseContentChoice::Use {
         return Err(Failure::usage("--base-content is about --compact")
@@ -76,6 +80,22 @@ struct Loaded {
 }
 
 /// What to export: the images of catalogs, of a lock, or of a request of `import --salvage`.
+/// Refuses what was meant as the value of a flag that takes one only behind `=`, and was read as a catalog.
+fn refuse_detached_values(args: &ExportArgs) -> Result<(), Failure> {
+    let catalogs = &args.catalog.catalogs;
+    let is_catalog = |name: &str| builtin::text(name).is_ok() || Path::new(name).exists();
+    let max = catalogs.iter().find(|name| *name == "max" && !is_catalog(name));
+    let lock = catalogs.iter().find(|name| name.ends_with(".lock"));
+    let is_default = args.locked.as_deref().is_some_and(|path| path == "catalog.lock" && !path.exists());
+    let (flag, value) = match (max, lock) {
+        (Some(max), _) if args.compact == Some(CompactChoice::Normal) => ("--compact", max),
+        (_, Some(lock)) if is_default => ("--locked", lock),
+        _ => return Ok(()),
+    };
+    Err(Failure::usage(format!("{value} stands where a catalog is expected"))
+        .hint(format!("{flag} takes its value only with =: {flag}={value}")))
+}
+
 fn load(session: &Session, args: &ExportArgs) -> anyhow::Result<Loaded> {
     if args.base.is_none() {
         let hint = "in this command it checks --base; to sign the new bundle: --sign-key FILE";

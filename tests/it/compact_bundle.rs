@@ -329,3 +329,29 @@ fn the_signature_of_the_layout_crosses_with_the_compact_form() {
     };
     assert_eq!(inspect("signed.compact.tar.zst")["layoutId"], inspect("signed.tar.zst")["id"]);
 }
+
+/// The connection breaks in the middle of a blob that is made again, and the registry then knows of nothing that it got.
+#[test]
+fn a_registry_that_loses_an_upload_gets_the_blob_again() {
+    let (gap, images) = exported();
+    for status in [404, 500] {
+        gap.destination.fault(Fault::on("PATCH", "/uploads/", Effect::DropRequest(60_000)).times(3));
+        gap.destination.fault(Fault::status("GET", "/uploads/", status).times(2));
+        gap.destination.fault(Fault::status("PUT", "/uploads/", 404));
+        import(&gap, "out.compact.tar.zst", &format!("lost{status}"), &images);
+    }
+}
+
+#[test]
+fn a_value_without_its_equals_sign_is_understood() {
+    let gap = Gap::new();
+    std::fs::write(gap.path("my.lock"), "").unwrap();
+    for (arguments, meant) in [
+        (["export", "--compact", "max"], "--compact=max"),
+        (["export", "--locked", "my.lock"], "--locked=my.lock"),
+    ] {
+        let ran = gap.cli.run(&arguments);
+        assert_eq!(ran.code, 2, "{}", ran.shown());
+        assert!(ran.stderr.contains(meant), "{}", ran.shown());
+    }
+}

@@ -5,9 +5,9 @@ use std::io::{self, Read};
 use std::sync::Arc;
 
 use super::opened::OpenBundle;
+use crate::archive::bases::broken;
 use crate::archive::format::compact_body::{Form, Placed};
 use crate::archive::format::frame;
-use crate::archive::bases::broken;
 use crate::archive::{ArchiveError, FormatError};
 use crate::compact::{self, BaseContent, CompactError, Members};
 
