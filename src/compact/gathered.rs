@@ -1,7 +1,7 @@
 //! Gathers the content of one member after the other, and inflates the zip entries in it if it should.
 
 use super::deflation::{DEEPEST, Deflation};
-use super::zip::inflate;
+use super::zip::{LARGEST, LONGEST_COMPARED, Limits, inflate};
 use super::zip_levels::ZipLevels;
 use super::{MEMBER_CONTENT, most_content};
 
@@ -11,7 +11,7 @@ const WITH_BASES: usize = 16 << 20;
 /// What zip entries may become, as a multiple of their content, where all of them should have room. Most jars stay below 3.
 const GROWTH: usize = 4;
 /// Content that is looked at together at least, in bytes: an entry of more than half of it may stay as it is.
-const SMALLEST_BLOCK: usize = 4 << 20;
+const SMALLEST_BLOCK: usize = 2 * LONGEST_COMPARED;
 
 /// The most bytes of inflated content that are pushed together.
 pub(super) const PUSHED: usize = 64 << 10;
@@ -37,6 +37,8 @@ struct Zip {
     block_size: usize,
     /// The most that inflating may make of the content of a member.
     most: usize,
+    /// The longest entry that is inflated, in deflated bytes.
+    longest: usize,
     levels: ZipLevels,
     /// How the content was deflated, from outside to inside; of each, the bytes of content behind its last entry.
     deflations: [(Deflation, usize); DEEPEST],
@@ -53,18 +55,19 @@ impl Zip {
 impl Gathered {
     /// For the members of a blob of `size` bytes.
     pub(super) fn new(size: u64, has_bases: bool, inflates_zip: bool) -> Self {
-        let zip = |block_size, most| Zip {
+        let zip = |block_size, most, longest| Zip {
             block: Vec::new(),
             block_size,
             most,
+            longest,
             levels: ZipLevels::default(),
             deflations: Default::default(),
         };
         let (full, zip) = match (has_bases, inflates_zip) {
             (false, false) => (MEMBER_CONTENT, None),
             (true, false) => (WITH_BASES, None),
-            (false, true) => (54 << 20, Some(zip(16 << 20, MEMBER_CONTENT))),
-            (true, true) => (WITH_BASES, Some(zip(8 << 20, 32 << 20))),
+            (false, true) => (54 << 20, Some(zip(16 << 20, MEMBER_CONTENT, LARGEST))),
+            (true, true) => (WITH_BASES, Some(zip(8 << 20, 32 << 20, LONGEST_COMPARED))),
         };
         // What comes as it is has room in any case.
         let left = most_content(size).saturating_sub(size + PUSHED as u64);
@@ -132,13 +135,14 @@ impl Gathered {
 
     /// Moves the block to the content, its zip entries inflated.
     fn inflate(&mut self, is_last: bool) {
-        let Some(Zip { block, most, levels, deflations, .. }) = &mut self.zip else { return };
+        let Some(Zip { block, most, longest, levels, deflations, .. }) = &mut self.zip else { return };
         let more = usize::try_from(self.left).unwrap_or(usize::MAX);
         // An entry that is not complete is left, which is at most half of the block, and may come to this member as it is.
         let later = if is_last { 0 } else { block.len() / 2 };
         let more = more.saturating_sub(later);
         let most = (*most - later).saturating_sub(self.content.len()).min(block.len().saturating_add(more));
-        let inflated = inflate(block, is_last, most, &mut |made, raw| levels.of(made, raw));
+        let limits = Limits { most, longest: *longest };
+        let inflated = inflate(block, is_last, limits, &mut |made, raw| levels.of(made, raw));
         self.left = self.left.saturating_sub(inflated.content.len().saturating_sub(inflated.taken) as u64);
         self.content.extend_from_slice(&inflated.content);
         // From inside to outside, each deflation takes what the one before makes.

@@ -3,11 +3,11 @@
 
 use std::io::{self, Read};
 
-use super::zip::inflate;
+use super::zip::{LONGEST_COMPARED, Limits, inflate};
 
-/// Content that is looked at together, and the most that it may become.
+/// Content that is looked at together.
 const BASE_BLOCK: usize = 8 << 20;
-const BASE_INFLATED: usize = 32 << 20;
+const LIMITS: Limits = Limits { most: 32 << 20, longest: LONGEST_COMPARED };
 
 /// The content of a base with its zip entries inflated.
 struct InflatedBase {
@@ -32,7 +32,7 @@ impl InflatedBase {
         let read = (&mut self.content).take(wanted).read_to_end(&mut self.block)?;
         self.is_over = (read as u64) < wanted;
         // Whether an entry can be made again is of no interest here.
-        let inflated = inflate(&self.block, self.is_over, BASE_INFLATED, &mut |_, _| Some(1));
+        let inflated = inflate(&self.block, self.is_over, LIMITS, &mut |_, _| Some(1));
         let taken = inflated.taken;
         (self.ready, self.at) = (inflated.content.into_owned(), 0);
         self.block.drain(..taken);

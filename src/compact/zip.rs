@@ -20,12 +20,24 @@ const HEADER: usize = 30;
 const DESCRIPTOR_LEN: usize = 16;
 /// Entries that are not worth it have fewer bytes than this, larger ones need too much memory.
 const SMALLEST: usize = CONTENT_PER_ENTRY as usize;
-const LARGEST: usize = 16 << 20;
+pub(super) const LARGEST: usize = 16 << 20;
+/// The longest entry, in deflated bytes, of content that is compared with other content: it must be inflated in both or
+/// in neither, so each is looked at in blocks of at least twice as much.
+pub(super) const LONGEST_COMPARED: usize = 2 << 20;
 /// What is read and inflated at most, successful or not, as a multiple of what the result may have.
 const PATIENCE: usize = 2;
 
 /// Says how an entry, whose deflated and inflated bytes are given, is made again; none if it stays as it is.
 pub(super) type Level<'a> = dyn FnMut(&[u8], &[u8]) -> Option<u8> + 'a;
+
+/// How much is inflated at most.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// Bytes of the result, or those of the content if that is more.
+    pub(super) most: usize,
+    /// Deflated bytes of an entry.
+    pub(super) longest: usize,
+}
 
 /// Content with its zip entries inflated.
 #[derive(Debug)]
@@ -37,19 +49,19 @@ pub(super) struct Inflated<'a> {
     pub(super) deflations: Vec<Deflation>,
 }
 
-/// Inflates the zip entries in `content`, and those in zip files that were deflated themselves. The result has at most
-/// `most` bytes, or those of the content if that is more.
+/// Inflates the zip entries in `content`, and those in zip files that were deflated themselves.
 ///
-/// Unless it is the last content, an entry that goes on behind its end is left for the next time.
+/// Unless it is the last content, an entry that goes on behind its end is left for the next time. So of content of which at
+/// least twice the longest entry is looked at together, each entry is found, wherever it lies.
 pub(super) fn inflate<'a>(
     content: &'a [u8],
     is_last: bool,
-    most: usize,
+    limits: Limits,
     level: &mut Level<'_>,
 ) -> Inflated<'a> {
-    let mut inflated = Scan::new(content, is_last, most, level).run();
+    let mut inflated = Scan::new(content, is_last, limits, level).run();
     while !inflated.deflations.is_empty() && inflated.deflations.len() < DEEPEST {
-        let deeper = Scan::new(&inflated.content, true, most, level).run();
+        let deeper = Scan::new(&inflated.content, true, limits, level).run();
         if deeper.deflations.is_empty() {
             break;
         }
@@ -64,7 +76,7 @@ pub(super) fn inflate<'a>(
 struct Scan<'a, 's, 'l> {
     content: &'a [u8],
     is_last: bool,
-    most: usize,
+    limits: Limits,
     level: &'s mut Level<'l>,
     inflater: Decompress,
     /// Bytes that may still be read and inflated.
@@ -85,9 +97,9 @@ enum Found {
 }
 
 impl<'a, 's, 'l> Scan<'a, 's, 'l> {
-    fn new(content: &'a [u8], is_last: bool, most: usize, level: &'s mut Level<'l>) -> Self {
-        let patience = most.saturating_mul(PATIENCE);
-        Self { content, is_last, most, level, inflater: Decompress::new(false), patience }
+    fn new(content: &'a [u8], is_last: bool, limits: Limits, level: &'s mut Level<'l>) -> Self {
+        let patience = limits.most.saturating_mul(PATIENCE);
+        Self { content, is_last, limits, level, inflater: Decompress::new(false), patience }
     }
 
     fn run(mut self) -> Inflated<'a> {
@@ -99,7 +111,7 @@ impl<'a, 's, 'l> Scan<'a, 's, 'l> {
             let header = at + found;
             at = header + LOCAL.len();
             // What is left has to fit, too.
-            let room = self.most.saturating_sub(out.len() + (self.content.len() - done));
+            let room = self.limits.most.saturating_sub(out.len() + (self.content.len() - done));
             match self.entry(header, room) {
                 Found::Entry { start, len, raw } => {
                     let end = start + len;
@@ -149,17 +161,21 @@ impl<'a, 's, 'l> Scan<'a, 's, 'l> {
         let stated = (long(fields, 18), long(fields, 22));
         let start = header + HEADER + usize::from(short(fields, 26)) + usize::from(short(fields, 28));
         let Some(data) = self.content.get(start..) else { return Found::Unfinished };
+        let longest = self.limits.longest;
         let (data, most) = if flags & WITH_DESCRIPTOR != 0 {
-            (data, LARGEST)
-        } else if stated.0 > LARGEST || stated.1 > LARGEST {
+            (&data[..data.len().min(longest + DESCRIPTOR_LEN)], LARGEST)
+        } else if stated.0 > longest || stated.1 > LARGEST {
             return Found::Nothing;
         } else {
             let Some(data) = data.get(..stated.0) else { return Found::Unfinished };
             (data, stated.1)
         };
         let (len, raw) = match self.inflate(data, most) {
-            Stream::Whole(len, raw) => (len, raw),
-            Stream::Unfinished if flags & WITH_DESCRIPTOR != 0 => return Found::Unfinished,
+            Stream::Whole(len, raw) if len <= longest => (len, raw),
+            Stream::Whole(..) => return Found::Nothing,
+            Stream::Unfinished if flags & WITH_DESCRIPTOR != 0 && data.len() <= longest => {
+                return Found::Unfinished;
+            }
             Stream::Unfinished | Stream::Wrong => return Found::Nothing,
         };
         let sizes = if flags & WITH_DESCRIPTOR == 0 {
@@ -245,7 +261,8 @@ mod tests {
         }
         content.extend([0, 0, 0, 0xff, 0xff].repeat(1_600_000));
         content.push(7);
-        let inflated = inflate(&content, true, 64 << 20, &mut |_, _| Some(6));
+        let inflated =
+            inflate(&content, true, Limits { most: 64 << 20, longest: LARGEST }, &mut |_, _| Some(6));
         assert!(inflated.deflations.is_empty() && inflated.content == content);
     }
 }

@@ -176,6 +176,21 @@ fn large_bases_are_inflated_in_blocks() {
     assert!(remake_with(members, blob.len(), &[old]).unwrap() == blob);
 }
 
+/// Whether a large entry is inflated must not depend on where it lies, or the older one is not found.
+#[test]
+fn large_entries_are_found_wherever_they_lie() {
+    let letters = |seed: u64| -> Vec<u8> {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        (0..6_700_000).map(|_| rng.alphanumeric() as u8).collect()
+    };
+    let entries: Vec<u8> = (0..2).flat_map(|seed| entry(1, Sizes::Before, &letters(seed))).collect();
+    let old = [&text(30_000)[..], &entries].concat();
+    let new = [&text(30_000)[..], &random(9, 3_500_000), &entries].concat();
+    let (blob, members) = made_with(Effort::Max, &new, std::slice::from_ref(&old));
+    assert!(held(&members) < 3_700_000, "{}", held(&members));
+    assert!(remake_with(members, blob.len(), &[old]).unwrap() == blob);
+}
+
 #[test]
 fn changed_members_never_hang() {
     let jar: Vec<u8> = classes(40).iter().flat_map(|class| entry(6, Sizes::Behind, class)).collect();
