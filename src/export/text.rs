@@ -94,8 +94,16 @@ impl Summary<'_> {
     }
 }
 
-/// A line about the blobs in compact form.
+/// A line about the blobs in compact form; nothing if there is no blob outside the head.
 pub(crate) fn compact(Compaction { blobs, compact, size, held }: Compaction) -> String {
+    if blobs == 0 {
+        return String::new();
+    }
+    if compact == 0 {
+        return format!(
+            "no blob of {blobs} is in compact form: it would not be smaller, or its encoder is not known\n"
+        );
+    }
     let are = if compact == 1 { "is" } else { "are" };
     let share = (held * 100).checked_div(size);
     let share = share.map_or_else(String::new, |share| format!(" ({share} %)"));

@@ -24,8 +24,8 @@ use crate::session::console;
 use crate::session::run_report::RunReport;
 
 /// What to do if content is missing or damaged.
-const INCOMPLETE: &str = "leave these images out with --skip, or copy the bundle again; the answer to a request of \
-    bundle import --salvage is taken with --fill-from";
+const INCOMPLETE: &str = "leave these images out with --skip, or copy the bundle again; what is missing is taken with --fill-from: \
+    the base of a delta, or the answer to a request of bundle import --salvage";
 /// Bytes that are gathered before they are written.
 const BUFFER: usize = 1 << 20;
 

@@ -219,6 +219,18 @@ fn damage(gap: &Gap, name: &str) -> Vec<u8> {
     good
 }
 
+#[test]
+fn a_delta_as_base_and_as_what_is_unpacked() {
+    let (gap, ..) = releases();
+    gap.source.put_image("a/one", "1", &image(1, 5));
+    let ran = gap.try_export(&["--compact", "--base", "delta.tar.zst", "-o", "next.tar.zst"]);
+    assert_eq!(ran.code, 0, "{}", ran.shown());
+    assert!(ran.stderr.contains("the base is a delta itself"), "{}", ran.shown());
+    let ran = gap.cli.run(&["unpack", "delta.tar.zst", "-o", "folder"]);
+    assert!(ran.code != 0 && ran.stderr.contains("--fill-from BASE"), "{}", ran.shown());
+    run(&gap, &["unpack", "delta.tar.zst", "--fill-from", "one.tar.zst", "-o", "folder"]);
+}
+
 /// Where the older content is damaged, the delta is not to blame.
 #[test]
 fn a_damaged_base_is_named() {
