@@ -4,8 +4,9 @@
 //! told after the bundle was opened: older bundles, or the registry that the images go to. What comes from there is not
 //! trusted: it can at most give a blob with another digest.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
@@ -50,11 +51,13 @@ pub trait BaseSource: Send + Sync + std::fmt::Debug {
 pub(in crate::archive) struct Bases {
     pub(in crate::archive) listed: CompactHead,
     source: OnceLock<Arc<dyn BaseSource>>,
+    /// What is wrong with the bases that were checked, by number.
+    checked: Mutex<BTreeMap<u32, Option<String>>>,
 }
 
 impl Bases {
     pub(in crate::archive) fn new(listed: CompactHead) -> Self {
-        Self { listed, source: OnceLock::new() }
+        Self { listed, source: OnceLock::new(), checked: Mutex::default() }
     }
 
     /// Reads bases from `source` from now on, unless another is in use already.
@@ -73,8 +76,11 @@ impl Bases {
         let blob = blob.ok_or(CompactError::Invalid("it refers to a base that is not listed"))?;
         let lacking = || io::Error::other(ArchiveError::Input(InputError::NoBase(blob.digest)));
         let source = self.source.get().ok_or_else(lacking)?;
-        let (digest, place) = (blob.digest, source.place(blob));
-        Ok(Box::new(Named { content: source.content(blob)?, digest, place }))
+        let named = Blame { digest: blob.digest, place: source.place(blob) };
+        let bytes = source.open(blob).map_err(|error| named.of(io::Error::other(error)))?;
+        let bytes = Box::new(Named { content: bytes, blame: named.clone() });
+        let content = content_of(bytes, blob.size).map_err(|error| named.of(error))?;
+        Ok(Box::new(Named { content, blame: named }))
     }
 
     /// Reads these bases to their end. The error names the first one that is damaged.
@@ -83,27 +89,51 @@ impl Bases {
         numbers: impl IntoIterator<Item = u32>,
     ) -> Result<(), ArchiveError> {
         let Some(source) = self.source.get() else { return Ok(()) };
+        let mut checked = self.checked.lock().unwrap_or_else(PoisonError::into_inner);
         for number in numbers {
             let blob = usize::try_from(number).ok().and_then(|number| self.listed.references.get(number));
             let Some(blob) = blob else { continue };
-            let (digest, place) = (blob.digest, source.place(blob));
-            let mut hasher = Hasher::for_digest(&digest);
-            let mut content = Named { content: source.open(blob)?, digest, place: place.clone() };
-            let mut buffer = vec![0; 64 << 10];
-            loop {
-                match content.read(&mut buffer) {
-                    Ok(0) => break,
-                    Ok(read) => hasher.update(&buffer[..read]),
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Err(error) => return Err(broken(&digest, CompactError::Read(error))),
-                }
-            }
-            if hasher.finish() != digest {
-                let why = "it has another digest".to_owned();
-                return Err(ArchiveError::Input(InputError::BadBase { digest, place, why }));
+            let blame = Blame { digest: blob.digest, place: source.place(blob) };
+            let damage = match checked.get(&number) {
+                Some(known) => known.clone(),
+                None => checked.entry(number).or_insert(damage_of(source.as_ref(), blob, &blame)?).clone(),
+            };
+            if let Some(why) = damage {
+                return Err(blame.damaged(why));
             }
         }
         Ok(())
+    }
+}
+
+/// Reads a base to its end; what is wrong with it, if anything.
+fn damage_of(
+    source: &dyn BaseSource,
+    blob: &RequiredBlob,
+    blame: &Blame,
+) -> Result<Option<String>, ArchiveError> {
+    let found = match digest_of(source, blob, blame) {
+        Ok(found) => found,
+        Err(error) => match broken(&blob.digest, CompactError::Read(error)) {
+            ArchiveError::Input(InputError::BadBase { why, .. }) => return Ok(Some(why)),
+            error => return Err(error),
+        },
+    };
+    Ok((found != blob.digest).then(|| "it has another digest".to_owned()))
+}
+
+fn digest_of(source: &dyn BaseSource, blob: &RequiredBlob, blame: &Blame) -> io::Result<Digest> {
+    let bytes = source.open(blob).map_err(|error| blame.of(io::Error::other(error)))?;
+    let mut content = Named { content: bytes, blame: blame.clone() };
+    let (mut hasher, mut buffer) = (Hasher::for_digest(&blob.digest), vec![0; 64 << 10]);
+    loop {
+        ArchiveError::unless_stopped().map_err(io::Error::other)?;
+        match content.read(&mut buffer) {
+            Ok(0) => return Ok(hasher.finish()),
+            Ok(read) => hasher.update(&buffer[..read]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
     }
 }
 
@@ -125,31 +155,46 @@ pub(in crate::archive) fn broken(digest: &Digest, error: CompactError) -> Archiv
     ArchiveError::Format(FormatError::Damaged(format!("{digest}: {why}")))
 }
 
-/// Content of a base, whose errors say that they are of a base.
-struct Named<R> {
-    content: R,
+/// What is blamed for an error of reading a base.
+#[derive(Clone)]
+struct Blame {
     digest: Digest,
     place: String,
 }
 
-impl<R: Read> Read for Named<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let error = match self.content.read(buffer) {
-            Err(error) if error.kind() != io::ErrorKind::Interrupted => error,
-            read => return read,
-        };
+impl Blame {
+    fn damaged(&self, why: String) -> ArchiveError {
+        ArchiveError::Input(InputError::BadBase { digest: self.digest, place: self.place.clone(), why })
+    }
+
+    /// The same error, or that the base is damaged if it means that.
+    fn of(&self, error: io::Error) -> io::Error {
         let why = match error.downcast::<ArchiveError>() {
             Ok(ArchiveError::Format(FormatError::Damaged(why))) => why,
-            // It was stopped, or cannot be reached.
-            Ok(error) => return Err(io::Error::other(error)),
+            // It was stopped, or is of a base of this base.
+            Ok(error) => return io::Error::other(error),
             Err(error) => match error.kind() {
                 io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput | io::ErrorKind::UnexpectedEof => {
                     error.to_string()
                 }
-                _ => return Err(error),
+                _ => return error,
             },
         };
-        let place = self.place.clone();
-        Err(io::Error::other(ArchiveError::Input(InputError::BadBase { digest: self.digest, place, why })))
+        io::Error::other(self.damaged(why))
+    }
+}
+
+/// Content of a base, whose errors say that they are of a base.
+struct Named<R> {
+    content: R,
+    blame: Blame,
+}
+
+impl<R: Read> Read for Named<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.content.read(buffer) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(self.blame.of(error)),
+            read => read,
+        }
     }
 }

@@ -96,6 +96,10 @@ pub enum InputError {
     Window { path: PathBuf, mib: u64 },
 }
 
+/// The hint for damage that is not of the bundle itself.
+pub const OLDER_IS_DAMAGED: &str =
+    "the older content is damaged, not this bundle: get it again, or name an intact copy with --base FILE";
+
 /// What is wrong with the volumes of a bundle, or cannot be done with them.
 #[derive(Debug, thiserror::Error)]
 pub enum VolumesError {
@@ -252,10 +256,7 @@ impl InputError {
                 "run the same export again, which goes on where it stopped; then carry the finished file".to_owned()
             }
             Self::LateBundle => "import it from a file".to_owned(),
-            Self::BadBase { .. } => {
-                "the older content is damaged, not this bundle: get it again, or name another copy with --base FILE"
-                    .to_owned()
-            }
+            Self::BadBase { .. } => OLDER_IS_DAMAGED.to_owned(),
             Self::NoBase(_) => "name the older bundle with --base FILE".to_owned(),
             Self::Window { .. } => "compress it again without --long and --ultra".to_owned(),
             Self::OtherFormat { hint, .. } => hint.clone(),

@@ -78,7 +78,8 @@ pub use bases::{BaseSource, CompactHead};
 pub use chart::{ChartFile, MAX_CHART_FILE, MAX_CHART_FILES, chart_files};
 pub use chart_artifact::ChartArtifact;
 pub use error::{
-    ArchiveError, BRING_VOLUMES, FormatError, InputError, NamelessImage, StorageAnswer, VolumesError,
+    ArchiveError, BRING_VOLUMES, FormatError, InputError, NamelessImage, OLDER_IS_DAMAGED, StorageAnswer,
+    VolumesError,
 };
 pub use foreign::foreign_index::{Chosen, LayoutOptions};
 pub use foreign::kind::{ARCHIVE_HEAD, ArchiveKind, is_archive};

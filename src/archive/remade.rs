@@ -78,9 +78,4 @@ impl<M: Members> Remade<M> {
         }
         Ok(piece)
     }
-
-    /// The members, some of which may not have been read.
-    pub(in crate::archive) fn into_members(self) -> M {
-        self.remake.into_members().members
-    }
 }

@@ -79,7 +79,6 @@ struct Loaded {
     base: Option<Base>,
 }
 
-/// What to export: the images of catalogs, of a lock, or of a request of `import --salvage`.
 /// Refuses what was meant as the value of a flag that takes one only behind `=`, and was read as a catalog.
 fn refuse_detached_values(args: &ExportArgs) -> Result<(), Failure> {
     let catalogs = &args.catalog.catalogs;
@@ -96,6 +95,7 @@ fn refuse_detached_values(args: &ExportArgs) -> Result<(), Failure> {
         .hint(format!("{flag} takes its value only with =: {flag}={value}")))
 }
 
+/// What to export: the images of catalogs, of a lock, or of a request of `import --salvage`.
 fn load(session: &Session, args: &ExportArgs) -> anyhow::Result<Loaded> {
     if args.base.is_none() {
         let hint = "in this command it checks --base; to sign the new bundle: --sign-key FILE";

@@ -35,6 +35,8 @@ struct Zip {
     /// Content that was not looked at yet, and the most of it that is looked at together.
     block: Vec<u8>,
     block_size: usize,
+    /// Bytes at its start that were left when it was looked at: an entry begins there.
+    left: usize,
     /// The most that inflating may make of the content of a member.
     most: usize,
     /// The longest entry that is inflated, in deflated bytes.
@@ -48,7 +50,9 @@ impl Zip {
     /// How much is looked at together next, if the member has so much content: few enough that its entries have room.
     fn next_block(&self, content: usize) -> usize {
         let room = self.most.saturating_sub(content);
-        (room / GROWTH).clamp(SMALLEST_BLOCK, self.block_size)
+        let block = (room / GROWTH).clamp(SMALLEST_BLOCK, self.block_size);
+        // Most entries that were left are complete with as much again.
+        block.max((2 * self.left).min(room).min(self.block_size))
     }
 }
 
@@ -58,6 +62,7 @@ impl Gathered {
         let zip = |block_size, most, longest| Zip {
             block: Vec::new(),
             block_size,
+            left: 0,
             most,
             longest,
             levels: ZipLevels::default(),
@@ -135,7 +140,7 @@ impl Gathered {
 
     /// Moves the block to the content, its zip entries inflated.
     fn inflate(&mut self, is_last: bool) {
-        let Some(Zip { block, most, longest, levels, deflations, .. }) = &mut self.zip else { return };
+        let Some(Zip { block, left, most, longest, levels, deflations, .. }) = &mut self.zip else { return };
         let more = usize::try_from(self.left).unwrap_or(usize::MAX);
         // An entry that is not complete is left, which is at most half of the block, and may come to this member as it is.
         let later = if is_last { 0 } else { block.len() / 2 };
@@ -163,6 +168,7 @@ impl Gathered {
             len = len - raw + made;
         }
         block.drain(..taken);
+        *left = block.len();
     }
 }
 

@@ -49,11 +49,20 @@ fn is_gone(error: &BlobError) -> bool {
     matches!(error, BlobError::Content(error) if error.is_not_found())
 }
 
-/// What is wrong with a file that the blob was read from; none if it comes from a registry.
+/// What is wrong with content that was read from a file; none if it comes from a registry.
 fn in_file(error: &BlobError) -> Option<&HeldError> {
     match error {
         BlobError::Content(ContentError::Held { why, .. }) => Some(why),
         _ => None,
+    }
+}
+
+/// Whether a file that the blob was read from is damaged.
+fn is_of_file(error: &BlobError) -> bool {
+    match in_file(error) {
+        None | Some(HeldError::Missing) => false,
+        Some(HeldError::Source(error)) => error.get().calls_for() == Some(ExitCode::Content),
+        Some(_) => true,
     }
 }
 
@@ -70,7 +79,7 @@ pub(crate) fn way_on(lost: &[LostBlob], earlier: bool) -> &'static str {
         GONE
     } else if lost.iter().any(|lost| lacks_base(&lost.error)) {
         "name the bundle that it builds on with --fill-from BASE"
-    } else if lost.iter().all(|lost| in_file(&lost.error).is_some()) {
+    } else if lost.iter().all(|lost| is_of_file(&lost.error)) {
         "get the damaged file again, or another copy of it; finished work is kept, and the same command then goes on"
     } else {
         "finished work is kept; run the same command again to resume"

@@ -13,7 +13,7 @@ use super::text::{self, Found};
 use super::values::WrittenValues;
 use super::{receipt, shards, stream, upload};
 use crate::app::failure::{ExitCode, Explain, Failure};
-use crate::archive::{ArchiveError, BundleManifest, ImageStore, StoredBases};
+use crate::archive::{ArchiveError, BundleManifest, ImageStore, OLDER_IS_DAMAGED, StoredBases};
 use crate::cli::{ImportArgs, ResultFormat};
 use crate::destination::{Destination, Mapping};
 use crate::image::{Digest, Reference, matches};
@@ -231,6 +231,9 @@ impl ImportJob<'_> {
         let keeps_going = self.keeps_going() || report.failed_partly();
         if failures > 0 && (!keeps_going || report.images.len() == failures) {
             let failure = report.failure();
+            if failure.hints.iter().any(|hint| hint == OLDER_IS_DAMAGED) {
+                return Err(failure.into());
+            }
             let hint = if failure.code == ExitCode::Content && self.args.salvage {
                 format!("no image of the bundle is intact: {}", self.image_store.remedy())
             } else if failure.code == ExitCode::Content {

@@ -15,7 +15,7 @@ use crate::archive::format::compact_body::{Form, Placed, compact_header};
 use crate::archive::format::frame;
 use crate::archive::manifest::FORMAT_REVISION;
 use crate::archive::volumes::compare_with_list;
-use crate::archive::{ArchiveError, FormatError};
+use crate::archive::{ArchiveError, FormatError, InputError};
 use crate::image::{Digest, Hasher};
 
 struct Check<'a> {
@@ -177,7 +177,9 @@ impl Check<'_> {
             Ok(()) => "what its compact form makes has another digest".to_owned(),
             // A later version can read it.
             Err(error @ ArchiveError::Format(FormatError::UnknownVersion(_))) => return Err(error),
-            Err(error @ ArchiveError::Format(_)) => error.damage(),
+            Err(error @ (ArchiveError::Format(_) | ArchiveError::Input(InputError::BadBase { .. }))) => {
+                error.damage()
+            }
             Err(error @ ArchiveError::Io { .. }) => format!("it cannot be read: {}", error.damage()),
             Err(error) => return Err(error),
         };

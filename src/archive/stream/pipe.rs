@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::archive::bases::broken;
 use crate::archive::bases::{BaseSource, Bases, CompactHead};
 use crate::archive::format::compact_body::{Form, compact_ending};
 use crate::archive::format::compact_walk::{Step, Walk, header_content};
@@ -19,11 +20,10 @@ use crate::archive::format::member::MAX_PADDING;
 use crate::archive::image_store::{ContentPieces, ImageStore, StreamEvent, StreamSink};
 use crate::archive::manifest::{BlobRow, BundleManifest};
 use crate::archive::read::head_reader::Head;
-use crate::archive::remade::Remade;
 use crate::archive::stream::read_frame::read_frame;
 use crate::archive::volumes::pipe_error;
 use crate::archive::{ArchiveError, FormatError, InputError, partial};
-use crate::compact::{BaseContent, CompactError, Members};
+use crate::compact::{BaseContent, CompactError, Members, Remake};
 use crate::image::Digest;
 use crate::signing::Trust;
 
@@ -239,7 +239,7 @@ impl<R: Read> PipedContent<R> {
                 }
                 Some(Step::Compact(index, size)) => {
                     sink(StreamEvent::Begin(blobs[index].digest))?;
-                    let (head, pipe, walk) = (self.head.clone(), &mut self, &mut walk);
+                    let (pipe, walk) = (&mut self, &mut walk);
                     let members = Coming {
                         pipe,
                         walk,
@@ -248,12 +248,14 @@ impl<R: Read> PipedContent<R> {
                         sizes: Vec::new(),
                         after: After::Unread,
                     };
-                    let mut remade = Remade::new(members, &blobs[index], &head.bases);
-                    while let Some(piece) = remade.next(&head.bases) {
-                        sink(StreamEvent::Piece(piece?))?;
+                    let mut remake = Remake::new(members, blobs[index].size);
+                    for piece in &mut remake {
+                        sink(StreamEvent::Piece(
+                            piece.map_err(|error| broken(&blobs[index].digest, error))?,
+                        ))?;
                     }
                     sink(StreamEvent::End)?;
-                    let Coming { sizes, after, .. } = remade.into_members();
+                    let Coming { sizes, after, .. } = remake.into_members();
                     forms.push(Form::Compact(sizes));
                     match after {
                         After::Blob(step) => Some(step),
