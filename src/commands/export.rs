@@ -84,7 +84,7 @@ fn refuse_detached_values(args: &ExportArgs) -> Result<(), Failure> {
     let catalogs = &args.catalog.catalogs;
     let is_catalog = |name: &str| builtin::text(name).is_ok() || Path::new(name).exists();
     let max = catalogs.iter().find(|name| *name == "max" && !is_catalog(name));
-    let lock = catalogs.iter().find(|name| name.ends_with(".lock"));
+    let lock = catalogs.iter().find(|name| Path::new(name).extension().is_some_and(|end| end == "lock"));
     let is_default = args.locked.as_deref().is_some_and(|path| path == "catalog.lock" && !path.exists());
     let (flag, value) = match (max, lock) {
         (Some(max), _) if args.compact == Some(CompactChoice::Normal) => ("--compact", max),

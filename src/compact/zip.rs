@@ -172,11 +172,10 @@ impl<'a, 's, 'l> Scan<'a, 's, 'l> {
         };
         let (len, raw) = match self.inflate(data, most) {
             Stream::Whole(len, raw) if len <= longest => (len, raw),
-            Stream::Whole(..) => return Found::Nothing,
             Stream::Unfinished if flags & WITH_DESCRIPTOR != 0 && data.len() <= longest => {
                 return Found::Unfinished;
             }
-            Stream::Unfinished | Stream::Wrong => return Found::Nothing,
+            Stream::Whole(..) | Stream::Unfinished | Stream::Wrong => return Found::Nothing,
         };
         let sizes = if flags & WITH_DESCRIPTOR == 0 {
             stated
