@@ -125,6 +125,10 @@ pub(crate) fn unwrap_source(error: RegistryError) -> UploadError {
         let (digest, place, why) = (*digest, place.clone(), why.clone());
         return ArchiveError::Input(InputError::BadBase { digest, place, why }).into();
     }
+    if let Some(ArchiveError::Storage { name, why, answer, hint }) = source.downcast_ref() {
+        let (name, why, hint) = (name.clone(), why.clone(), hint.clone());
+        return ArchiveError::Storage { name, why, answer: *answer, hint }.into();
+    }
     if let Some(damage) = source.downcast_ref::<ArchiveError>() {
         return UploadError::Archive(ArchiveError::Format(FormatError::Damaged(damage.damage())));
     }

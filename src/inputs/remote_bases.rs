@@ -5,11 +5,12 @@ use std::io::Read;
 
 use tokio::runtime::Handle;
 
+use crate::app::failure::Explain;
 use crate::archive::manifest::RequiredBlob;
-use crate::archive::{ArchiveError, BaseSource, InputError, PieceReader};
+use crate::archive::{ArchiveError, BaseSource, FormatError, InputError, PieceReader, StorageAnswer};
 use crate::image::Repository;
 use crate::plan::Request;
-use crate::registry::{RegistryClient, RegistryError};
+use crate::registry::{ErrorClass, RegistryClient, RegistryError};
 
 /// Downloads bases from where the images of a request come from.
 #[derive(Debug)]
@@ -68,8 +69,20 @@ pub(crate) fn download(
             Ok::<_, RegistryError>(())
         };
         if let Err(error) = runtime.block_on(download) {
-            let _ = send.send(Err(format!("base {digest} of {place}: {error}")));
+            let _ = send.send(Err(unread(&format!("the base {digest} of {place}"), &error)));
         }
     });
     PieceReader::new(pieces.into_iter())
+}
+
+/// The error of a base that a registry does not give, or gives with other content.
+fn unread(name: &str, error: &RegistryError) -> ArchiveError {
+    let answer = match error.class() {
+        ErrorClass::Content => return ArchiveError::Format(FormatError::Damaged(error.to_string())),
+        ErrorClass::NotFound => StorageAnswer::Absent,
+        ErrorClass::Denied => StorageAnswer::Denied,
+        _ => StorageAnswer::Other,
+    };
+    let (name, why) = (name.to_owned(), error.to_string());
+    ArchiveError::Storage { name, why, answer, hint: error.hints().into_iter().next() }
 }

@@ -231,6 +231,19 @@ fn a_delta_as_base_and_as_what_is_unpacked() {
     run(&gap, &["unpack", "delta.tar.zst", "--fill-from", "one.tar.zst", "-o", "folder"]);
 }
 
+/// A registry that does not give older content is not a damaged file.
+#[test]
+fn a_base_that_may_not_be_downloaded() {
+    let (gap, first, second) = releases();
+    gap.import("one.tar.zst", &[]);
+    let path = format!("/blobs/{}", changed(&first[0]));
+    gap.destination.fault(Fault::status("GET", path, 403).times(2));
+    let ran = gap.try_import("delta.tar.zst", &[]);
+    assert_eq!(ran.code, 4, "{}", ran.shown());
+    assert!(ran.stderr.contains("cannot be read") && !ran.stderr.contains("damaged"), "{}", ran.shown());
+    assert!(!gap.destination.has_blob("a/one", &changed(&second[0])));
+}
+
 /// Where the older content is damaged, the delta is not to blame.
 #[test]
 fn a_damaged_base_is_named() {
