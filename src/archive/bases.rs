@@ -10,10 +10,11 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
+use super::hash::hash;
 use super::manifest::RequiredBlob;
 use super::{ArchiveError, FormatError, InputError};
 use crate::compact::{BaseContent, CompactError, Effort, content_of};
-use crate::image::{Digest, Hasher};
+use crate::image::Digest;
 
 /// What `compact.json` says beside the revision: what the blobs need.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,15 +73,20 @@ impl Bases {
 
     /// The content of the base with this number.
     pub(in crate::archive) fn open(&self, number: u32) -> Result<BaseContent, CompactError> {
-        let blob = usize::try_from(number).ok().and_then(|number| self.listed.references.get(number));
-        let blob = blob.ok_or(CompactError::Invalid("it refers to a base that is not listed"))?;
+        let blob =
+            self.blob(number).ok_or(CompactError::Invalid("it refers to a base that is not listed"))?;
         let lacking = || io::Error::other(ArchiveError::Input(InputError::NoBase(blob.digest)));
         let source = self.source.get().ok_or_else(lacking)?;
-        let named = Blame { digest: blob.digest, place: source.place(blob) };
-        let bytes = source.open(blob).map_err(|error| named.of(io::Error::other(error)))?;
-        let bytes = Box::new(Named { content: bytes, blame: named.clone() });
-        let content = content_of(bytes, blob.size).map_err(|error| named.of(error))?;
-        Ok(Box::new(Named { content, blame: named }))
+        let blame = Blame { digest: blob.digest, place: source.place(blob) };
+        let content = source.content(blob).map_err(|error| match error {
+            CompactError::Read(error) => CompactError::Read(blame.of(error)),
+            other => other,
+        })?;
+        Ok(Box::new(Named { content, blame }))
+    }
+
+    fn blob(&self, number: u32) -> Option<&RequiredBlob> {
+        self.listed.references.get(usize::try_from(number).ok()?)
     }
 
     /// Reads these bases to their end. The error names the first one that is damaged.
@@ -91,8 +97,7 @@ impl Bases {
         let Some(source) = self.source.get() else { return Ok(()) };
         let mut checked = self.checked.lock().unwrap_or_else(PoisonError::into_inner);
         for number in numbers {
-            let blob = usize::try_from(number).ok().and_then(|number| self.listed.references.get(number));
-            let Some(blob) = blob else { continue };
+            let Some(blob) = self.blob(number) else { continue };
             let blame = Blame { digest: blob.digest, place: source.place(blob) };
             let damage = match checked.get(&number) {
                 Some(known) => known.clone(),
@@ -112,28 +117,12 @@ fn damage_of(
     blob: &RequiredBlob,
     blame: &Blame,
 ) -> Result<Option<String>, ArchiveError> {
-    let found = match digest_of(source, blob, blame) {
-        Ok(found) => found,
-        Err(error) => match broken(&blob.digest, CompactError::Read(error)) {
-            ArchiveError::Input(InputError::BadBase { why, .. }) => return Ok(Some(why)),
-            error => return Err(error),
-        },
-    };
-    Ok((found != blob.digest).then(|| "it has another digest".to_owned()))
-}
-
-fn digest_of(source: &dyn BaseSource, blob: &RequiredBlob, blame: &Blame) -> io::Result<Digest> {
-    let bytes = source.open(blob).map_err(|error| blame.of(io::Error::other(error)))?;
-    let mut content = Named { content: bytes, blame: blame.clone() };
-    let (mut hasher, mut buffer) = (Hasher::for_digest(&blob.digest), vec![0; 64 << 10]);
-    loop {
-        ArchiveError::unless_stopped().map_err(io::Error::other)?;
-        match content.read(&mut buffer) {
-            Ok(0) => return Ok(hasher.finish()),
-            Ok(read) => hasher.update(&buffer[..read]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
+    let read = source.open(blob).map_err(io::Error::other);
+    let read = read.and_then(|mut bytes| hash(&mut bytes, blob.digest.algorithm()));
+    match read.map_err(|error| broken(&blob.digest, CompactError::Read(blame.of(error)))) {
+        Ok((_, found)) => Ok((found != blob.digest).then(|| "it has another digest".to_owned())),
+        Err(ArchiveError::Input(InputError::BadBase { why, .. })) => Ok(Some(why)),
+        Err(error) => Err(error),
     }
 }
 

@@ -34,9 +34,10 @@
 //!
 //! # Compact bundles
 //!
-//! With `profile` `compact`, the members are `oci-layout`, `bundle.json`, `bundle.json.sig`, `compact.json` (the revision
-//! of the form of the blobs, how small they were made, the blobs elsewhere to which they refer, and the signature of the
-//! same bundle as a layout), then the small JSON blobs. There is neither `index.json` nor `SHA256SUMS`, so that no other tool takes the file for a set without images. Each blob after them is
+//! With `profile` `compact`, the members are `oci-layout`, `bundle.json`, `bundle.json.sig`, `compact.json` (the
+//! revision of the form of the blobs, how small they were made, the blobs elsewhere to which they refer, and the
+//! signature of the same bundle as a layout), then the small JSON blobs. There is neither `index.json` nor `SHA256SUMS`,
+//! so that no other tool takes the file for a set without images. Each blob after them is
 //! either a member under its usual path, or a run of members `compact/<algorithm>/<hex>.<n>` in compact form
 //! ([`crate::compact`]). Their headers and data are in stored frames as above, in the order of `bundle.json`. Which it
 //! is, and the sizes, stand in the last member, `compact-index.json`, which shares one stored frame with the end of the
@@ -62,13 +63,13 @@ mod foreign;
 mod format;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod hash;
 mod image_store;
 mod input;
 pub mod manifest;
 mod partial;
 mod piece_reader;
 mod read;
-mod remade;
 mod stored_bases;
 mod stream;
 mod unpacked;

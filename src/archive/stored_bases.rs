@@ -17,14 +17,17 @@ pub struct StoredBases(pub Vec<Arc<dyn ImageStore>>);
 impl StoredBases {
     /// Whether one of them has the blob.
     pub fn has(&self, digest: &Digest) -> bool {
-        self.0.iter().any(|store| store.bundle().index().position(digest).is_some())
+        self.store_of(digest).is_some()
+    }
+
+    fn store_of(&self, digest: &Digest) -> Option<&Arc<dyn ImageStore>> {
+        self.0.iter().find(|store| store.bundle().index().position(digest).is_some())
     }
 }
 
 impl BaseSource for StoredBases {
     fn place(&self, blob: &RequiredBlob) -> String {
-        let has = |store: &&Arc<dyn ImageStore>| store.bundle().index().position(&blob.digest).is_some();
-        self.0.iter().find(has).map_or_else(String::new, |store| store.name())
+        self.store_of(&blob.digest).map_or_else(String::new, |store| store.name())
     }
 
     fn open(&self, blob: &RequiredBlob) -> Result<Box<dyn Read + Send>, ArchiveError> {

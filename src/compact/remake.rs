@@ -86,6 +86,7 @@ impl<M: Members> Remake<M> {
         }
     }
 
+    /// The members, some of which may not have been read.
     pub fn members(&self) -> &M {
         &self.members
     }

@@ -94,7 +94,7 @@ impl Summary<'_> {
     }
 }
 
-/// A line about the blobs in compact form; nothing if there is no blob outside the head.
+/// A line about the blobs in compact form; empty if the bundle has no layers.
 pub(crate) fn compact(Compaction { blobs, compact, size, held }: Compaction) -> String {
     if blobs == 0 {
         return String::new();

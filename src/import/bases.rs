@@ -29,8 +29,8 @@ struct Found {
 /// Finds the bases that the blobs of `plan` need, and lets `image_store` read them. Those that are nowhere are reported
 /// together.
 ///
-/// If `goes_on`, the import skips images that fail, so a damaged blob is no error here. Of a pipe it is not known what its
-/// blobs need: a base that is nowhere is then an error once it is needed.
+/// If `goes_on`, the import skips images that fail, so a damaged blob is no error here. What the blobs of a pipe need is not
+/// known before they arrive: a base that is nowhere is an error once one of them needs it.
 pub(super) async fn find(
     search: &BaseSearch<'_>,
     image_store: &dyn ImageStore,

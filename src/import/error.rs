@@ -118,19 +118,19 @@ pub(crate) fn unwrap_source(error: RegistryError) -> UploadError {
         let place = place.clone();
         return UploadError::Content(Box::new(WrongContent { wanted: *wanted, found: *found, place }));
     }
-    if let Some(ArchiveError::Input(InputError::PassedBy(digest))) = source.downcast_ref() {
-        return ArchiveError::Input(InputError::PassedBy(*digest)).into();
-    }
-    if let Some(ArchiveError::Input(InputError::BadBase { digest, place, why })) = source.downcast_ref() {
-        let (digest, place, why) = (*digest, place.clone(), why.clone());
-        return ArchiveError::Input(InputError::BadBase { digest, place, why }).into();
-    }
-    if let Some(ArchiveError::Storage { name, why, answer, hint }) = source.downcast_ref() {
-        let (name, why, hint) = (name.clone(), why.clone(), hint.clone());
-        return ArchiveError::Storage { name, why, answer: *answer, hint }.into();
-    }
-    if let Some(damage) = source.downcast_ref::<ArchiveError>() {
-        return UploadError::Archive(ArchiveError::Format(FormatError::Damaged(damage.damage())));
-    }
-    UploadError::Registry(error)
+    let Some(source) = source.downcast_ref::<ArchiveError>() else { return UploadError::Registry(error) };
+    UploadError::Archive(match source {
+        ArchiveError::Input(InputError::PassedBy(digest)) => {
+            ArchiveError::Input(InputError::PassedBy(*digest))
+        }
+        ArchiveError::Input(InputError::BadBase { digest, place, why }) => {
+            let (digest, place, why) = (*digest, place.clone(), why.clone());
+            ArchiveError::Input(InputError::BadBase { digest, place, why })
+        }
+        ArchiveError::Storage { name, why, answer, hint } => {
+            let (name, why, hint) = (name.clone(), why.clone(), hint.clone());
+            ArchiveError::Storage { name, why, answer: *answer, hint }
+        }
+        damage => ArchiveError::Format(FormatError::Damaged(damage.damage())),
+    })
 }

@@ -30,17 +30,19 @@ impl SourceBases {
         let places = request.images.iter().filter_map(place).collect();
         Self { client, places, runtime: Handle::current() }
     }
+
+    fn repository_of(&self, blob: &RequiredBlob) -> Option<&Repository> {
+        blob.repositories.iter().find_map(|repository| self.places.get(repository))
+    }
 }
 
 impl BaseSource for SourceBases {
     fn place(&self, blob: &RequiredBlob) -> String {
-        let place = blob.repositories.iter().find_map(|repository| self.places.get(repository));
-        place.map_or_else(String::new, ToString::to_string)
+        self.repository_of(blob).map_or_else(String::new, ToString::to_string)
     }
 
     fn open(&self, blob: &RequiredBlob) -> Result<Box<dyn Read + Send>, ArchiveError> {
-        let place = blob.repositories.iter().find_map(|repository| self.places.get(repository));
-        let place = place.ok_or(ArchiveError::Input(InputError::NoBase(blob.digest)))?;
+        let place = self.repository_of(blob).ok_or(ArchiveError::Input(InputError::NoBase(blob.digest)))?;
         Ok(Box::new(download(&self.client, place, blob, &self.runtime)))
     }
 }

@@ -10,13 +10,13 @@ use std::path::Path;
 use tar::{Header, PaxExtensions};
 
 use super::compression::{Leftover, TooWide, content_of};
-use super::hash;
 use super::tar_header::{self, Kind, shown};
 use crate::app::stop;
 use crate::archive::format::expansion::{Gauge, too_far};
 use crate::archive::format::member::{self, MAX_PADDING};
+use crate::archive::hash::hash;
 use crate::archive::{ArchiveError, FormatError};
-use crate::image::Digest;
+use crate::image::{Algorithm, Digest};
 
 /// Maximum length of a name, or of a set of PAX records.
 const MAX_EXTENSION: u64 = 64 << 10;
@@ -217,7 +217,7 @@ impl<R: Read> Members<R> {
 
     /// The sha256 of the current member.
     pub(in crate::archive) fn hash(&mut self) -> Result<Digest, ArchiveError> {
-        let hashed = hash::hash(&mut self.content());
+        let hashed = hash(&mut self.content(), Algorithm::Sha256);
         hashed.map(|(_, digest)| digest).map_err(|error| self.not_a_tar(&error))
     }
 

@@ -4,7 +4,6 @@ pub(in crate::archive) mod beside;
 pub(in crate::archive) mod compression;
 pub(in crate::archive) mod foreign_index;
 pub(in crate::archive) mod foreign_tar;
-pub(in crate::archive) mod hash;
 pub(in crate::archive) mod kind;
 pub(in crate::archive) mod layout;
 pub(in crate::archive) mod listing;

@@ -14,11 +14,12 @@ use super::compression::Packing;
 use super::foreign_tar::{Member, Members, decompress};
 use super::kind::Marks;
 use super::listing::Listing;
-use super::{hash, other_tools};
+use super::other_tools;
 use crate::app::small_file;
 use crate::archive::format::head::{self, Sum};
+use crate::archive::hash::hash;
 use crate::archive::{ArchiveError, FileInput, FormatError, Input};
-use crate::image::Digest;
+use crate::image::{Algorithm, Digest};
 
 /// Maximum size of a JSON member of a foreign archive, in bytes.
 pub(in crate::archive) const MAX_JSON: u64 = 20 << 20;
@@ -183,7 +184,7 @@ impl Place {
             return Ok(small.digest(name));
         }
         let Some(mut reader) = self.open_member(name)? else { return Ok(None) };
-        hash::hash(&mut reader)
+        hash(&mut reader, Algorithm::Sha256)
             .map(Some)
             .map_err(|error| ArchiveError::Format(FormatError::Damaged(format!("{name}: {error}"))))
     }

@@ -1,6 +1,6 @@
 //! The members of a blob in compact form, read from the file as they are needed.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io::{self, Read};
 use std::sync::Arc;
 
@@ -19,11 +19,23 @@ const BLOCKS: u64 = 8;
 pub(in crate::archive) struct CompactMembers {
     bundle: Arc<OpenBundle>,
     left: VecDeque<Placed>,
+    /// The bases that were read.
+    bases: BTreeSet<u32>,
 }
 
 impl CompactMembers {
     pub(in crate::archive) fn new(bundle: &Arc<OpenBundle>, members: Vec<Placed>) -> Self {
-        Self { bundle: Arc::clone(bundle), left: members.into() }
+        Self { bundle: Arc::clone(bundle), left: members.into(), bases: BTreeSet::new() }
+    }
+
+    /// Whether the bundle has bases.
+    pub(in crate::archive) fn may_need_bases(&self) -> bool {
+        !self.bundle.bases.listed.references.is_empty()
+    }
+
+    /// Reads the bases that were needed so far to their end. The error names the first one that is damaged.
+    pub(in crate::archive) fn check_bases(&self) -> Result<(), ArchiveError> {
+        self.bundle.bases.check(self.bases.iter().copied())
     }
 }
 
@@ -34,6 +46,7 @@ impl Members for CompactMembers {
     }
 
     fn base(&mut self, number: u32) -> Result<BaseContent, CompactError> {
+        self.bases.insert(number);
         self.bundle.bases.open(number)
     }
 }

@@ -8,9 +8,9 @@ use bytes::Bytes;
 
 use super::compact_members::CompactMembers;
 use super::opened::OpenBundle;
+use super::remade::Remade;
 use crate::archive::format::compact_body::Form;
 use crate::archive::format::frame;
-use crate::archive::remade::Remade;
 use crate::archive::{ArchiveError, FormatError, Input};
 
 /// Raw blocks read at a time: 1 MiB of content.
@@ -21,7 +21,7 @@ const BLOCKS: u64 = 8;
 pub struct ContentReader {
     bundle: Arc<OpenBundle>,
     /// Of a blob in compact form: makes its bytes.
-    remake: Option<Box<Remade<CompactMembers>>>,
+    remake: Option<Box<Remade>>,
     frames: VecDeque<(u64, u64, u64)>,
     stored: bool,
     ready: VecDeque<Bytes>,
@@ -60,7 +60,7 @@ impl ContentReader {
         }
         if let Some((Form::Compact(_), placed)) = bundle.compact(index) {
             let members = CompactMembers::new(bundle, placed.clone());
-            content.remake = Some(Box::new(Remade::new(members, blob, &bundle.bases)));
+            content.remake = Some(Box::new(Remade::new(members, blob)));
             return Ok(content);
         }
         content.frames = bundle.frames(index).into();
@@ -77,7 +77,7 @@ impl ContentReader {
 
     fn fill(&mut self) -> Result<(), ArchiveError> {
         if let Some(remake) = &mut self.remake {
-            match remake.next(&self.bundle.bases) {
+            match remake.next() {
                 Some(piece) => self.ready.push_back(piece?),
                 None => self.remake = None,
             }

@@ -8,6 +8,7 @@ pub(in crate::archive) mod opened;
 pub(in crate::archive) mod part;
 pub(in crate::archive) mod problem;
 pub(in crate::archive) mod reader;
+pub(in crate::archive) mod remade;
 pub(in crate::archive) mod salvage;
 pub(in crate::archive) mod seek_table;
 pub(in crate::archive) mod verify;

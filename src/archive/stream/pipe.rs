@@ -9,8 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::archive::bases::broken;
-use crate::archive::bases::{BaseSource, Bases, CompactHead};
+use crate::archive::bases::{BaseSource, Bases, CompactHead, broken};
 use crate::archive::format::compact_body::{Form, compact_ending};
 use crate::archive::format::compact_walk::{Step, Walk, header_content};
 use crate::archive::format::frame;

@@ -1,18 +1,16 @@
-//! Size and sha256 of the rest of a reader.
+//! Size and digest of the rest of a reader.
 
 use std::io::{self, Read};
 
-use crate::app::stop;
+use super::ArchiveError;
 use crate::image::{Algorithm, Digest, Hasher};
 
-/// Size and sha256 of the rest of `reader`.
-pub(in crate::archive) fn hash(reader: &mut dyn Read) -> io::Result<(u64, Digest)> {
-    let (mut hasher, mut size) = (Hasher::new(Algorithm::Sha256), 0);
+/// Size and digest of the rest of `reader`.
+pub(in crate::archive) fn hash(reader: &mut dyn Read, algorithm: Algorithm) -> io::Result<(u64, Digest)> {
+    let (mut hasher, mut size) = (Hasher::new(algorithm), 0);
     let mut buffer = vec![0; 64 << 10];
     loop {
-        if stop::is_requested() {
-            return Err(io::Error::other("stopped"));
-        }
+        ArchiveError::unless_stopped().map_err(io::Error::other)?;
         match reader.read(&mut buffer) {
             Ok(0) => return Ok((size, hasher.finish())),
             Ok(read) => {
